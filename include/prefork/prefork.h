@@ -1,0 +1,12 @@
+/*
+ * prefork/prefork.h -- all that a host of libprefork needs, in one include.
+ *
+ * HTTP hosts include <prefork/http.h> beside it.
+ */
+#ifndef PREFORK_PREFORK_H
+#define PREFORK_PREFORK_H
+
+#include <prefork/error.h>
+#include <prefork/version.h>
+
+#endif

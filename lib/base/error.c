@@ -1,0 +1,39 @@
+#include <prefork/error.h>
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static _Thread_local char sentence[1024];
+
+const char *prefork_error(void)
+{
+	return sentence;
+}
+
+int prefork_fail(int error, const char *format, ...)
+{
+	char text[sizeof sentence]; /* an argument may be the old sentence */
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	(void)snprintf(sentence, sizeof sentence, "%s", text);
+	return error;
+}
+
+int prefork_exit_status(int result)
+{
+	switch (result) {
+	case PREFORK_EUSAGE:
+		return 2;
+	case PREFORK_EBOOT:
+		return 3;
+	case PREFORK_EAPP:
+		return 4;
+	case PREFORK_EFATAL:
+		return 78;
+	default:
+		return result < 0 ? 1 : 0;
+	}
+}

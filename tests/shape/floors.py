@@ -1,0 +1,56 @@
+#!/usr/bin/env python3
+"""Fail when a file in lib/ includes a room it may not see (docs/architecture.md)."""
+import pathlib
+import re
+import sys
+
+MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
+    "base": set(),
+    "os": {"base"},
+    "model": {"base"},
+    "listener": {"base", "os"},
+    "worker": {"base", "os", "model", "listener"},
+    "arbiter": {"base", "os", "model", "listener", "worker"},
+    "cli": {"base", "model"},
+    "http": {"base"},
+}
+PURE = {"base", "model"}  # rooms
+IMPURE_HTTP = {"http/serve", "http/access", "http/options"}  # all the rest of http is pure
+IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
+WORKER_SIDE = re.compile(r"#\s*include\s*<prefork/(worker|service|strategy|arbiter)\.h>")
+LOCAL = re.compile(r'#\s*include\s*"([^"]+)"')
+
+
+def complaints(lib):
+    """Yield a sentence for every include that does not go down."""
+    for room in MAY_SEE:
+        if not (lib / room).is_dir():
+            yield f"no such room: {room}"
+    for room in sorted(p.name for p in lib.iterdir() if p.is_dir()):
+        if room not in MAY_SEE:
+            yield f"a room without a floor: {room}"
+    for room, seen in MAY_SEE.items():  # the table itself must be a ladder
+        for other in seen:
+            if not MAY_SEE[other] < seen | {other}:
+                yield f"table: {room} sees {other} but not all that {other} sees"
+    for path in sorted(lib.rglob("*.[ch]")):
+        here = path.relative_to(lib)
+        room = here.parts[0]
+        if len(here.parts) == 1:
+            yield f"{here}: a file without a room"
+            continue
+        text = path.read_text()
+        for target in LOCAL.findall(text):
+            there = target.split("/")[0]
+            if target != "config.h" and there != room and there not in MAY_SEE[room]:
+                yield f"{here}: {room} may not include {target}"
+        stem = str(here.with_suffix(""))
+        if (room in PURE or room == "http" and stem not in IMPURE_HTTP) and IMPURE.search(text):
+            yield f"{here}: pure room includes {IMPURE.search(text).group(0)}"
+        if room == "http" and stem not in IMPURE_HTTP and WORKER_SIDE.search(text):
+            yield f"{here}: only serve, access and options join http to a worker"
+
+
+bad = list(complaints(pathlib.Path(sys.argv[1]) / "lib"))
+print("\n".join(bad))
+sys.exit(bool(bad))
