@@ -6,7 +6,11 @@
 #ifndef PREFORK_PREFORK_H
 #define PREFORK_PREFORK_H
 
+#include <prefork/arbiter.h>
 #include <prefork/error.h>
+#include <prefork/service.h>
+#include <prefork/strategy.h>
 #include <prefork/version.h>
+#include <prefork/worker.h>
 
 #endif

@@ -1,0 +1,132 @@
+/*
+ * prefork/worker.h -- what a worker knows and says.
+ *
+ * A worker is the child side of the arbiter's fork. There is one
+ * `struct prefork_worker` per worker process, made by the library before any
+ * callback of the child runs, gone with the process.
+ *
+ * Threads: functions that say "any thread" may be called from every thread of
+ * the worker, the rest from its first thread only. None may be called from a
+ * signal handler unless it says so. Fork: a child of a worker must not use it.
+ */
+#ifndef PREFORK_WORKER_H
+#define PREFORK_WORKER_H
+
+#include <prefork/export.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct prefork_listener;
+struct prefork_log;
+struct prefork_settings;
+struct prefork_worker;
+
+/* Exit statuses of a worker are a protocol; any other is a crash. */
+enum prefork_exit {
+	PREFORK_EXIT_RECYCLE = 0, /* done: replace me                                      */
+	PREFORK_EXIT_BOOT = 3,    /* could not start; before ready only                    */
+	PREFORK_EXIT_APP = 4,     /* the application did not load; before ready only       */
+	PREFORK_EXIT_SICK = 75,   /* short of something: replace me, but slowly            */
+	PREFORK_EXIT_FATAL = 78,  /* will never work: do not replace me, stop the server   */
+};
+
+/* What the arbiter, or a signal, wants of this worker. */
+enum prefork_stay {
+	PREFORK_STAY,  /* go on                                                      */
+	PREFORK_LEAVE, /* finish what you have, take nothing new, return from run    */
+	PREFORK_QUIT,  /* return from run at once                                    */
+};
+
+/** The settings this worker was born with, frozen; the pool's own values are in
+ *  them. Borrowed for the life of the worker. Any thread. Since 0.1. */
+PREFORK_API const struct prefork_settings *prefork_worker_settings(const struct prefork_worker *worker);
+
+/** The arbiter's log. Borrowed. Any thread. Since 0.1. */
+PREFORK_API struct prefork_log *prefork_worker_log(const struct prefork_worker *worker);
+
+/** The name of the pool. Borrowed. Any thread. Since 0.1. */
+PREFORK_API const char *prefork_worker_pool(const struct prefork_worker *worker);
+
+/** The slot: 0 to workers_max - 1 and a few more for replacements; stable
+ *  for the life of a worker, reused afterwards. Any thread. Since 0.1. */
+PREFORK_API unsigned prefork_worker_slot(const struct prefork_worker *worker);
+
+/** Which reload this worker was born after, from 1. Any thread. Since 0.1. */
+PREFORK_API unsigned prefork_worker_generation(const struct prefork_worker *worker);
+
+/** The host's own pointer for this worker, NULL at first. Since 0.1. */
+PREFORK_API void prefork_worker_set_user(struct prefork_worker *worker, void *user);
+PREFORK_API void *prefork_worker_user(const struct prefork_worker *worker);
+
+/** How many listeners this worker accepts from. Any thread. Since 0.1. */
+PREFORK_API size_t prefork_worker_listeners(const struct prefork_worker *worker);
+
+/** Listener `index`, borrowed, or NULL beyond the last. Any thread. Since 0.1. */
+PREFORK_API struct prefork_listener *prefork_worker_listener(const struct prefork_worker *worker, size_t index);
+
+/** One descriptor to poll for reading: it has something when the arbiter or a
+ *  signal wants something, when the arbiter is gone, or when a connection was
+ *  given back. Call prefork_worker_check() then. Owned by the library. Since 0.1. */
+PREFORK_API int prefork_worker_fd(const struct prefork_worker *worker);
+
+/** Look at what has come and say whether to stay. Never blocks. The answer
+ *  never goes back towards PREFORK_STAY. Since 0.1. */
+PREFORK_API enum prefork_stay prefork_worker_check(struct prefork_worker *worker);
+
+/** The last answer of prefork_worker_check(), without looking. Any thread. Since 0.1. */
+PREFORK_API enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker);
+
+/** Ask this worker to leave after what it has in hand, as the arbiter would:
+ *  it is replaced. Any thread, and signal handlers. Since 0.1. */
+PREFORK_API void prefork_worker_leave(struct prefork_worker *worker);
+
+/** Say that this worker serves. The library says it before the strategy's
+ *  `run`, unless the strategy says it itself (PREFORK_STRATEGY_SAYS_READY).
+ *  Saying it again does nothing. Since 0.1. */
+PREFORK_API void prefork_worker_ready(struct prefork_worker *worker);
+
+/** This thread has work in hand: unless prefork_worker_idle() or a new busy
+ *  comes within the request timeout (setting `timeout`), the worker is stuck.
+ *  The library's strategies call it around every callback of a service.
+ *  Any thread that has a number (prefork_worker_thread()). Since 0.1. */
+PREFORK_API void prefork_worker_busy(struct prefork_worker *worker);
+
+/** This thread waits for work; it may do so for ever. Any thread that has a
+ *  number. Since 0.1. */
+PREFORK_API void prefork_worker_idle(struct prefork_worker *worker);
+
+/** A sign of life for loops of the host's own: the same as busy again if the
+ *  thread is busy, nothing otherwise. Since 0.1. */
+PREFORK_API void prefork_worker_beat(struct prefork_worker *worker);
+
+/** Move the deadline of the request in this thread's hands to `more_ms` from
+ *  now; 0 takes it away. Any thread that has a number. Since 0.1. */
+PREFORK_API void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms);
+
+/** Note in the shared page what this thread is at, such as "GET /orders": shown
+ *  when the worker is stuck or dead. Cut to 95 bytes. Any thread that has a
+ *  number. Since 0.1. */
+PREFORK_API void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size);
+
+/** Count one more request served. Any thread that has a number. Since 0.1. */
+PREFORK_API void prefork_worker_count_request(struct prefork_worker *worker);
+
+/** The number of the calling thread: 0 for the first, then up to `threads`;
+ *  each has its own deadline in the shared page. Any thread. Since 0.1. */
+PREFORK_API unsigned prefork_worker_thread(const struct prefork_worker *worker);
+
+/** Give the calling thread number `thread`, for strategies that make threads.
+ *  Returns 0, or -ERANGE beyond the setting `threads`. Since 0.1. */
+PREFORK_API int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

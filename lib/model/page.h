@@ -1,0 +1,45 @@
+/*
+ * page -- what a worker shows the arbiter: one page (or a few) per slot.
+ *
+ * Rule of the page: every field has exactly one writer, the worker, and
+ * nothing in it is a pointer, a lock, an index or a length the arbiter trusts.
+ * A worker that scribbles here can make itself look stuck, or garble its own
+ * note in the log, and nothing worse. The arbiter zeroes the page before each
+ * fork, while the slot has no process.
+ */
+#ifndef MODEL_PAGE_H
+#define MODEL_PAGE_H
+
+#include <assert.h>
+#include <stdalign.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum { PFI_NOTE_SIZE = 96 };
+
+/* One per executing thread: two cache lines that no other thread writes. */
+struct pfi_cell {
+	alignas(128) _Atomic uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0: waits for work, never late */
+	_Atomic uint64_t since_ms;                 /* when the work in hand began                    */
+	_Atomic uint64_t requests;                 /* served by this thread                          */
+	char note[PFI_NOTE_SIZE];                  /* what it is, or was last, at; may lack its NUL  */
+};
+
+/* The head of the page; cells[threads] follow. */
+struct pfi_page {
+	alignas(128) _Atomic uint32_t connections;
+	_Atomic uint32_t stay; /* enum prefork_stay, as the worker sees it */
+	struct pfi_cell cells[];
+};
+
+static_assert(sizeof(struct pfi_cell) == 128, "two cache lines per thread");
+static_assert(sizeof(struct pfi_page) == 128, "the cells begin on a line of their own");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "a deadline must not take a lock");
+
+static inline size_t pfi_page_bytes(size_t threads)
+{
+	return sizeof(struct pfi_page) + threads * sizeof(struct pfi_cell);
+}
+
+#endif

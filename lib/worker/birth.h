@@ -1,0 +1,60 @@
+/*
+ * birth -- all that the arbiter hands to a worker, and the child's main.
+ *
+ * The arbiter fills it in, forks (os/spawn), and the child calls
+ * pfi_worker_main() with it, signals still blocked. Everything in it is
+ * borrowed and stays valid in the child, which has its own copy of the memory.
+ */
+#ifndef WORKER_BIRTH_H
+#define WORKER_BIRTH_H
+
+#include <prefork/arbiter.h>
+#include <prefork/service.h>
+#include <prefork/strategy.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct pfi_page;
+struct pfi_pages;
+
+struct pfi_hook_set {
+	const struct prefork_hooks *hooks;
+	void *user;
+};
+
+struct pfi_birth {
+	const char *program; /* for the process title */
+	const char *pool;
+	unsigned slot;
+	unsigned generation;
+	const struct prefork_settings *settings; /* the pool's: frozen                        */
+	struct prefork_log *log;
+	const struct prefork_strategy *strategy;
+	const struct prefork_service *service; /* or NULL: a job runner                       */
+	void *user;                            /* of the pool: for service or strategy        */
+	struct prefork_listener *const *listeners;
+	size_t listener_count;
+	const struct pfi_hook_set *hooks;
+	size_t hook_count;
+
+	const struct pfi_pages *pages; /* the child keeps its own page and unmaps the rest    */
+	struct pfi_page *page;         /* of this slot                                        */
+	int lifeline;                  /* this worker's end of its lifeline                   */
+	int heir;                      /* a pidfd of the arbiter: readable when it is gone    */
+	int watch;                     /* the timerfd that tells the arbiter of deadlines     */
+	pid_t arbiter;
+	const int *unwanted; /* the library's descriptors this worker has no business with   */
+	size_t unwanted_count; /* closed first of all: above all the other workers' lifelines */
+};
+
+/** The child's whole life; the answer is for _exit(2). Runs in the child, with
+ *  all signals blocked on entry. */
+int pfi_worker_main(const struct pfi_birth *birth);
+
+/** The built-in strategy of that name, or NULL. */
+const struct prefork_strategy *pfi_strategy_by_name(const char *name);
+
+#endif
