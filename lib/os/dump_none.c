@@ -1,0 +1,13 @@
+#include "os/dump.h"
+
+/* This libc cannot walk its own stack. */
+
+void pfi_dump_prepare(void)
+{
+}
+
+bool pfi_dump_stack(int fd)
+{
+	(void)fd;
+	return false;
+}

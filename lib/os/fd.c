@@ -1,0 +1,121 @@
+#include "os/fd.h"
+
+#include <prefork/error.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+void pfi_close(int *fd)
+{
+	const int saved_errno = errno;
+
+	/* Linux has let go of the number even when close() says EINTR: a second
+	 * try could close what another thread has opened since. */
+	if (*fd >= 0)
+		(void)close(*fd);
+	*fd = -1;
+	errno = saved_errno;
+}
+
+static int set_flag(int fd, int get, int set, int flag, bool on)
+{
+	const int before = fcntl(fd, get);
+
+	if (before < 0)
+		return -errno;
+	const int after = on ? before | flag : before & ~flag;
+	if (after != before && fcntl(fd, set, after) < 0)
+		return -errno;
+	return 0;
+}
+
+int pfi_fd_set_cloexec(int fd, bool on)
+{
+	return set_flag(fd, F_GETFD, F_SETFD, FD_CLOEXEC, on);
+}
+
+int pfi_fd_set_nonblock(int fd, bool on)
+{
+	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
+}
+
+static int close_range_from(unsigned first, unsigned last)
+{
+	if (first > last)
+		return 0;
+	/* By number, because not every libc has the wrapper; Linux 5.9. */
+	return syscall(SYS_close_range, first, last, 0U) < 0 ? -errno : 0;
+}
+
+static bool smallest_from(const int *keep, size_t count, unsigned from, unsigned *ret)
+{
+	bool found = false;
+
+	for (size_t i = 0; i < count; i++) {
+		if (keep[i] < 0 || (unsigned)keep[i] < from || (found && (unsigned)keep[i] >= *ret))
+			continue;
+		*ret = (unsigned)keep[i];
+		found = true;
+	}
+	return found;
+}
+
+int pfi_fd_close_except(const int *keep, size_t count)
+{
+	unsigned from = STDERR_FILENO + 1;
+	unsigned next = 0;
+
+	/* Quadratic, and allocates nothing: it runs in the child, where malloc's
+	 * locks may be held by threads that no longer exist. */
+	while (smallest_from(keep, count, from, &next)) {
+		const int r = close_range_from(from, next - 1);
+
+		if (r < 0)
+			return r;
+		from = next + 1;
+	}
+	return close_range_from(from, UINT_MAX);
+}
+
+int pfi_fd_count(void)
+{
+	DIR *directory = opendir("/proc/self/fd");
+	int count = -1; /* the directory itself is among them */
+
+	if (!directory)
+		return -errno;
+	for (const struct dirent *entry; (entry = readdir(directory));)
+		count += entry->d_name[0] != '.';
+	(void)closedir(directory);
+	return count;
+}
+
+int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return prefork_fail(-errno, "cannot read the limit of open files");
+	if (limit.rlim_cur < wanted && limit.rlim_cur < limit.rlim_max) {
+		const struct rlimit raised = {
+			.rlim_cur = wanted < limit.rlim_max ? (rlim_t)wanted : limit.rlim_max,
+			.rlim_max = limit.rlim_max,
+		};
+
+		if (setrlimit(RLIMIT_NOFILE, &raised) == 0)
+			limit = raised;
+	}
+	*ret_limit = limit.rlim_cur;
+	if (limit.rlim_cur >= wanted)
+		return 0;
+	return prefork_fail(-EMFILE,
+	                    "%llu open files are needed, but the limit is %llu: raise it (ulimit -n, "
+	                    "LimitNOFILE=) or ask for fewer workers",
+	                    (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
+}

@@ -1,0 +1,33 @@
+/*
+ * fd -- what can be done to any file descriptor, and to all of them at once.
+ *
+ * Threads: all but pfi_fd_close_except() may be called from any thread.
+ */
+#ifndef OS_FD_H
+#define OS_FD_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Close *fd when it is open, and forget it: -1 stays -1. errno is kept. */
+void pfi_close(int *fd);
+
+/* 0 or a negative errno. */
+int pfi_fd_set_cloexec(int fd, bool on);
+int pfi_fd_set_nonblock(int fd, bool on);
+
+/* Close every descriptor from 3 upwards that is not among `keep`, in any order
+ * and with repetitions; negative ones are passed over. For a child that shares
+ * nothing with its parent's other threads. 0 or a negative errno. */
+int pfi_fd_close_except(const int *keep, size_t count);
+
+/* How many descriptors this process has open, or a negative errno. */
+int pfi_fd_count(void);
+
+/* Make room for at least `wanted` descriptors: the soft limit is raised as far
+ * as the hard one allows. 0, or -EMFILE when the hard limit is too low; the
+ * limit then in force is stored in *ret_limit either way. */
+int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit);
+
+#endif

@@ -1,0 +1,74 @@
+#include "os/heir.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+static _Atomic int armed; /* the rest is meaningful, and only read from then on */
+static _Atomic int lit;
+static pid_t arbiter_pid;
+static timer_t fuse;
+static struct itimerspec fuse_length;
+
+int pfi_heir_open(void)
+{
+	const int fd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* always close-on-exec */
+
+	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a pidfd: Linux 5.4 or newer is needed");
+}
+
+int pfi_heir_arm(pid_t arbiter, uint64_t orphan_timeout_ms)
+{
+	/* SIGKILL, so that it works whatever the application has blocked. */
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
+
+	pfi_heir_disarm();
+	if (timer_create(CLOCK_MONOTONIC, &event, &fuse) < 0)
+		return prefork_fail(-errno, "cannot create a timer");
+	if (orphan_timeout_ms == 0)
+		orphan_timeout_ms = 1; /* 0 would disarm the timer */
+	fuse_length.it_value.tv_sec = (time_t)(orphan_timeout_ms / 1000);
+	fuse_length.it_value.tv_nsec = (long)(orphan_timeout_ms % 1000) * 1000000;
+	arbiter_pid = arbiter;
+	atomic_store(&lit, 0);
+	atomic_store(&armed, 1);
+
+	if (prctl(PR_SET_PDEATHSIG, SIGTERM) < 0) {
+		const int r = -errno;
+
+		pfi_heir_disarm();
+		return prefork_fail(r, "cannot ask for a signal at the parent's death");
+	}
+	if (getppid() != arbiter) { /* it ended before it was asked for */
+		pfi_heir_disarm();
+		return prefork_fail(-ESRCH, "the arbiter is gone");
+	}
+	return 0;
+}
+
+void pfi_heir_light(void)
+{
+	if (atomic_load(&armed) && !atomic_exchange(&lit, 1))
+		(void)timer_settime(fuse, 0, &fuse_length, NULL);
+}
+
+void pfi_heir_on_term(int signo)
+{
+	(void)signo;
+	if (atomic_load(&armed) && getppid() != arbiter_pid)
+		pfi_heir_light();
+}
+
+void pfi_heir_disarm(void)
+{
+	if (!atomic_exchange(&armed, 0))
+		return;
+	(void)prctl(PR_SET_PDEATHSIG, 0);
+	(void)timer_delete(fuse);
+}

@@ -1,0 +1,54 @@
+#include "os/lifeline.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+/* What travels: the struct without the 0 at its end, cut after the text. */
+enum { HEAD_SIZE = offsetof(struct pfi_message, text) };
+
+int pfi_lifeline_open(int fds[2])
+{
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
+		return prefork_fail(-errno, "cannot open a socket pair");
+	return 0;
+}
+
+int pfi_lifeline_send(int fd, uint32_t type, uint32_t value, const char *text)
+{
+	struct pfi_message message = { .type = type, .value = value };
+	const size_t length = text ? strnlen(text, PFI_MESSAGE_TEXT_MAX) : 0;
+	ssize_t n;
+
+	if (length > 0)
+		memcpy(message.text, text, length);
+	do
+		n = send(fd, &message, HEAD_SIZE + length, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n >= 0)
+		return 0;
+	return errno == ECONNRESET || errno == ENOTCONN ? -EPIPE : -errno;
+}
+
+int pfi_lifeline_receive(int fd, struct pfi_message *ret)
+{
+	struct pfi_message message = { 0 };
+	ssize_t n;
+
+	/* recv() and not recvmsg(): descriptors sent along have nowhere to go. */
+	do
+		n = recv(fd, &message, HEAD_SIZE + PFI_MESSAGE_TEXT_MAX, MSG_TRUNC);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return errno == ECONNRESET ? -EPIPE : -errno;
+	if (n == 0)
+		return -EPIPE;
+	if (n < HEAD_SIZE || n > HEAD_SIZE + PFI_MESSAGE_TEXT_MAX)
+		return -EBADMSG;
+	if (memchr(message.text, 0, (size_t)n - HEAD_SIZE))
+		return -EBADMSG;
+	*ret = message;
+	return 0;
+}

@@ -1,0 +1,48 @@
+/*
+ * mailbox -- signals in, a set out.
+ *
+ * The handler sets one bit per signal and pokes an eventfd; it never logs,
+ * never reaps and never overwrites another signal. Two SIGHUPs may merge into
+ * one, as the kernel already merges them; a SIGHUP and a SIGTERM may not. Why
+ * not a signalfd: it sees only what every thread of the host has blocked.
+ *
+ * One per process, because signal handlers are. A forked child, with signals
+ * still blocked, forgets its parent's mailbox and opens one of its own: until
+ * then both would share one eventfd.
+ *
+ * Threads: the handler may run on any thread; open, take and close belong to one.
+ */
+#ifndef OS_MAILBOX_H
+#define OS_MAILBOX_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+/* The bit of a signal in the set that pfi_mailbox_take() returns. */
+#define PFI_SIGNAL_BIT(signo) (UINT64_C(1) << (signo))
+
+/* Take `signals` (1..63) with these sa_flags, SA_RESTART as a rule. 0, or
+ *   -EBUSY   open already
+ *   -EINVAL  a signal that cannot be taken
+ * or what eventfd(2) says; then every disposition is as it was. */
+int pfi_mailbox_open(const int *signals, size_t count, unsigned sa_flags);
+
+/* Have `hook` run inside the handler, each time `signo` arrives and before its
+ * bit is set: it must be async-signal-safe. NULL takes it away. While the
+ * mailbox is open. */
+void pfi_mailbox_set_hook(int signo, void (*hook)(int signo));
+
+/* Readable when something has arrived; -1 when closed. The mailbox owns it. */
+int pfi_mailbox_fd(void);
+
+/* Bit n is set: signal n arrived since the last take. */
+uint64_t pfi_mailbox_take(void);
+
+/* Give the dispositions back. Harmless when closed. Not from within a hook. */
+void pfi_mailbox_close(void);
+
+/* Runs in a forked child, signals blocked: drop the parent's mailbox, touching
+ * neither the parent's eventfd nor any disposition. */
+void pfi_mailbox_forget_in_child(void);
+
+#endif

@@ -1,0 +1,39 @@
+#include "os/watch.h"
+
+#include "os/fd.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+int pfi_watch_open(void)
+{
+	const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
+
+	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a timer");
+}
+
+int pfi_watch_set(int fd, uint64_t at_ms)
+{
+	/* The kernel rounds years beyond its reach down to "never", as it should. */
+	const struct itimerspec at = {
+		.it_value = { .tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000 },
+	};
+
+	return timerfd_settime(fd, TFD_TIMER_ABSTIME, &at, NULL) < 0 ? -errno : 0;
+}
+
+int pfi_watch_clear(int fd)
+{
+	uint64_t expirations;
+
+	return read(fd, &expirations, sizeof expirations) < 0 ? -errno : 0;
+}
+
+void pfi_watch_close(int *fd)
+{
+	pfi_close(fd);
+}
