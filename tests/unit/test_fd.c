@@ -1,0 +1,123 @@
+#include "os/fd.h"
+
+#include "../support.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/resource.h>
+
+START_TEST(a_closed_descriptor_is_forgotten_and_errno_survives)
+{
+	int fd = dup(STDIN_FILENO);
+
+	errno = ENOTTY;
+	pfi_close(&fd);
+	ck_assert_int_eq(fd, -1);
+	pfi_close(&fd);
+	ck_assert_int_eq(errno, ENOTTY);
+}
+END_TEST
+
+START_TEST(flags_go_on_and_off)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	ck_assert_int_eq(pfi_fd_set_cloexec(fds[0], true), 0);
+	ck_assert_int_eq(fcntl(fds[0], F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(pfi_fd_set_cloexec(fds[0], false), 0);
+	ck_assert_int_eq(fcntl(fds[0], F_GETFD), 0);
+	ck_assert_int_eq(pfi_fd_set_nonblock(fds[0], true), 0);
+	ck_assert(fcntl(fds[0], F_GETFL) & O_NONBLOCK);
+	ck_assert_int_eq(pfi_fd_set_nonblock(fds[0], false), 0);
+	ck_assert(!(fcntl(fds[0], F_GETFL) & O_NONBLOCK));
+	close(fds[0]);
+	close(fds[1]);
+	ck_assert_int_eq(pfi_fd_set_nonblock(fds[0], true), -EBADF);
+}
+END_TEST
+
+/* Runs in a child: the answer is its exit status. */
+static int close_all_but_some(void)
+{
+	int fds[6];
+	const int base = 100;
+
+	for (int i = 0; i < 6; i++) {
+		fds[i] = fcntl(STDIN_FILENO, F_DUPFD, base + 2 * i);
+		if (fds[i] < 0)
+			return 10;
+	}
+	const int keep[] = { fds[4], -1, fds[1], fds[4], STDERR_FILENO, 100000 };
+
+	if (pfi_fd_close_except(keep, sizeof keep / sizeof keep[0]) < 0)
+		return 11;
+	for (int i = 0; i < 6; i++) {
+		const bool is_open = fcntl(fds[i], F_GETFD) >= 0;
+
+		if (is_open != (i == 1 || i == 4))
+			return 20 + i;
+	}
+	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0)
+		return 12;
+	if (pfi_fd_close_except(NULL, 0) < 0 || pfi_fd_count() != 3)
+		return 13;
+	return 0;
+}
+
+START_TEST(all_but_the_listed_are_closed)
+{
+	int status = 0;
+	const pid_t child = fork();
+
+	if (child == 0)
+		_exit(close_all_but_some());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+START_TEST(descriptors_are_counted)
+{
+	const int before = pfi_fd_count();
+	const int fd = dup(STDIN_FILENO);
+
+	ck_assert_int_gt(before, 0);
+	ck_assert_int_eq(pfi_fd_count(), before + 1);
+	close(fd);
+}
+END_TEST
+
+START_TEST(the_limit_is_raised_as_far_as_it_goes_and_then_named)
+{
+	struct rlimit limit;
+	uint64_t now = 0;
+
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+	limit.rlim_cur = 64;
+	limit.rlim_max = 256;
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(pfi_fd_reserve(10, &now), 0);
+	ck_assert_uint_eq(now, 64);
+	ck_assert_int_eq(pfi_fd_reserve(100, &now), 0);
+	ck_assert_uint_eq(now, 100);
+	ck_assert_int_eq(pfi_fd_reserve(5000, &now), -EMFILE);
+	ck_assert_uint_eq(now, 256);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "256"));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fd");
+	TCase *tc = new_case(suite, "fd");
+
+	tcase_add_test(tc, a_closed_descriptor_is_forgotten_and_errno_survives);
+	tcase_add_test(tc, flags_go_on_and_off);
+	tcase_add_test(tc, all_but_the_listed_are_closed);
+	tcase_add_test(tc, descriptors_are_counted);
+	tcase_add_test(tc, the_limit_is_raised_as_far_as_it_goes_and_then_named);
+	return run_suite(suite);
+}
