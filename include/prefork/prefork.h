@@ -10,6 +10,7 @@
 #include <prefork/error.h>
 #include <prefork/service.h>
 #include <prefork/strategy.h>
+#include <prefork/settings.h>
 #include <prefork/version.h>
 #include <prefork/worker.h>
 

@@ -1,0 +1,47 @@
+/*
+ * cli/cli.h -- from the places where an operator speaks to settings.
+ *
+ * Each source turns what it reads into (row, text, place) and hands that to
+ * pfi_settings_assign(), which knows about types, bounds and precedence; so the
+ * order in which sources are read does not matter. Errors: -ENOMEM,
+ * PREFORK_EUSAGE or PREFORK_ECONFIG, always with a sentence.
+ */
+#ifndef PFI_CLI_CLI_H
+#define PFI_CLI_CLI_H
+
+#include <stdio.h>
+
+#include "model/settings.h"
+
+/* What was asked instead of running. */
+enum pfi_question { PFI_ASKED_NOTHING, PFI_ASKED_HELP, PFI_ASKED_VERSION };
+
+/* Reads flags, and arguments, from `words`. `variable` is the name of the
+ * environment variable they come from, NULL for the command line. --help and
+ * --version end the reading at once: nothing behind them is looked at. */
+int pfi_read_arguments(struct prefork_settings *settings, char *const words[], size_t count,
+		       const char *variable, enum pfi_question *ret_question);
+
+/* Reads PREFORK_NAME for each row; `variables` is an environ. */
+int pfi_read_environment(struct prefork_settings *settings, char *const variables[]);
+
+/* Reads the INI file `path`. lib/cli/file_inih.c, or file_none.c without libinih. */
+int pfi_read_file(struct prefork_settings *settings, const char *path);
+
+/* As above from an open stream that is called `name` in sentences. */
+int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name);
+
+/* What they write, they write to `out`; the caller looks at ferror(). */
+void pfi_print_help(const struct prefork_settings *settings, FILE *out);
+void pfi_print_config(const struct prefork_settings *settings, FILE *out);
+void pfi_print_markdown(const struct prefork_settings *settings, FILE *out);
+void pfi_print_scdoc(const struct prefork_settings *settings, FILE *out);
+
+/* "N", "TIME", "ADDRESS": what a value of the row is called. */
+const char *pfi_option_metavar(const struct prefork_option *row);
+
+/* PREFORK_WORKERS for workers; false if it does not fit. */
+enum { PFI_VARIABLE_MAX = 64 };
+bool pfi_option_variable(const struct prefork_option *row, char variable[PFI_VARIABLE_MAX]);
+
+#endif

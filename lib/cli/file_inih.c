@@ -1,0 +1,321 @@
+/*
+ * The INI file, read by libinih. Lines are handed to it one by one, so that the
+ * number of a line is known, and what it would skip or cut in silence (NULs, long
+ * lines, text behind a section's name) is refused first.
+ */
+#include "cli/cli.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ini.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/nearest.h"
+#include "base/text.h"
+#include "model/assign.h"
+
+enum { FILE_MAX = 1 << 20, PLACE_MAX = 4096 + 128, NONE = -1 };
+
+struct reader {
+	struct prefork_settings *settings;
+	FILE *file;
+	const char *name;
+	char *line; /* getline()'s */
+	size_t size;
+	int number;     /* of the line, from 1                     */
+	bool indented;  /* it begins with a blank                  */
+	int error;      /* then nothing more is read               */
+	int error_line;
+	int *first; /* per row: the line that gave it, 0: none */
+
+	/* A value that may go on in the next line, not yet assigned. */
+	ptrdiff_t pending; /* its row, or NONE */
+	bool quoted;
+	char *value;
+	char place[PLACE_MAX];
+};
+
+static int refuse(struct reader *reader, const char *about)
+{
+	if (reader->error == 0) {
+		reader->error = prefork_fail(PREFORK_ECONFIG, "%s:%d: %s", reader->name, reader->number, about);
+		reader->error_line = reader->number;
+	}
+	return 0;
+}
+
+static int refuse_word(struct reader *reader, const char *before, const char *word, const char *near)
+{
+	char bytes[256];
+	struct pfi_text text;
+
+	pfi_text_init(&text, bytes, sizeof bytes);
+	pfi_text_add(&text, before);
+	pfi_text_add_quoted(&text, word);
+	if (near != NULL)
+		pfi_text_format(&text, "; did you mean '%s'?", near);
+	return refuse(reader, bytes);
+}
+
+/* Keeps an error of pfi_settings_assign(), whose sentence names the place. */
+static void note(struct reader *reader, int r)
+{
+	if (r < 0 && reader->error == 0) {
+		reader->error = r == -EINVAL ? PREFORK_ECONFIG : r;
+		reader->error_line = reader->number;
+	}
+}
+
+static void set_place(struct reader *reader, const char *key)
+{
+	struct pfi_text text;
+
+	pfi_text_init(&text, reader->place, sizeof reader->place);
+	pfi_text_format(&text, "%s:%d: %s", reader->name, reader->number, key);
+}
+
+static void finish_pending(struct reader *reader)
+{
+	if (reader->pending != NONE && reader->error == 0)
+		note(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
+						 PREFORK_FROM_FILE, reader->place));
+	free(reader->value);
+	reader->value = NULL;
+	reader->pending = NONE;
+}
+
+/* inih ends a section's name at the first ']' and drops the rest. */
+static void check_section_line(struct reader *reader, const char *line)
+{
+	const char *const end = strchr(line, ']');
+	const char *const rest = end != NULL ? end + 1 + strspn(end + 1, " \t\r\n") : NULL;
+
+	finish_pending(reader);
+	if (end == NULL)
+		(void)refuse(reader, "a ']' is missing");
+	else if (*rest != '\0' && *rest != ';' && *rest != '#')
+		(void)refuse(reader, "nothing may follow the ']'");
+	else if (end - line != (ptrdiff_t)strlen("[prefork") || strncmp(line, "[prefork", 8) != 0) {
+		*(char *)end = '\0'; /* the line is refused, nobody reads it again */
+		(void)refuse_word(reader, "there is no section ", line + 1, "prefork");
+	}
+}
+
+/* An ini_reader: like fgets(), but a line that does not fit is an error. */
+static char *read_line(char *buffer, int size, void *user)
+{
+	struct reader *const reader = user;
+	ssize_t length;
+	char *start;
+
+	if (reader->error != 0 || (length = getline(&reader->line, &reader->size, reader->file)) < 0)
+		return NULL;
+	reader->number++;
+	if (strlen(reader->line) != (size_t)length)
+		(void)refuse(reader, "a NUL byte");
+	else if (length >= size - 1)
+		(void)refuse(reader, "the line is longer than 196 bytes; a list goes on in indented lines, a "
+				     "text in quoted pieces on indented lines");
+	start = reader->line;
+	if (reader->number == 1 && strncmp(start, "\xef\xbb\xbf", 3) == 0)
+		start += 3;
+	reader->indented = *start == ' ' || *start == '\t';
+	start += strspn(start, " \t");
+	if (reader->error == 0 && *start == '[' && (!reader->indented || reader->pending == NONE))
+		check_section_line(reader, start);
+	if (reader->error != 0)
+		return NULL;
+	memcpy(buffer, reader->line, (size_t)length + 1);
+	return buffer;
+}
+
+static int hex_digit(char c)
+{
+	static const char digits[] = "0123456789abcdef";
+	const char *const at = c != '\0' ? strchr(digits, c >= 'A' && c <= 'F' ? c - 'A' + 'a' : c) : NULL;
+
+	return at != NULL ? (int)(at - digits) : -1;
+}
+
+/* One escape behind a backslash; moves `*in`. 0: not understood. */
+static char unescape(const char **in)
+{
+	static const char from[] = "nrt\"\\", to[] = "\n\r\t\"\\";
+	const char *const at = **in != '\0' ? strchr(from, **in) : NULL;
+
+	if (at != NULL) {
+		++*in;
+		return to[at - from];
+	}
+	if (**in == 'x' && hex_digit((*in)[1]) >= 0 && hex_digit((*in)[2]) >= 0) {
+		const int value = hex_digit((*in)[1]) * 16 + hex_digit((*in)[2]);
+
+		*in += 3;
+		return (char)value;
+	}
+	return '\0';
+}
+
+/* Appends what is between the quotes of `text` to the pending value. */
+static int add_quoted(struct reader *reader, const char *text)
+{
+	const size_t before = reader->value != NULL ? strlen(reader->value) : 0;
+	char *const value = realloc(reader->value, before + strlen(text) + 1);
+	char *out;
+	const char *in = text + 1;
+
+	if (value == NULL) {
+		note(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+		return 0;
+	}
+	reader->value = value;
+	out = value + before;
+	*out = '\0';
+	while (*in != '\0' && *in != '"') {
+		if (*in != '\\') {
+			*out++ = *in++;
+			continue;
+		}
+		in++;
+		if ((*out++ = unescape(&in)) == '\0') {
+			return refuse(reader, "after a \\ expected n, r, t, \", \\ or xHH (not x00)");
+		}
+	}
+	*out = '\0';
+	if (*in != '"')
+		return refuse(reader, "a quote is not closed (a ';' behind a blank begins a comment: write \\x3b)");
+	return in[1] == '\0' ? 1 : refuse(reader, "nothing may follow the closing quote");
+}
+
+static int set_value(struct reader *reader, const char *text)
+{
+	reader->quoted = text[0] == '"';
+	if (reader->quoted)
+		return add_quoted(reader, text);
+	reader->value = strdup(text);
+	if (reader->value == NULL)
+		note(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+	return reader->value != NULL;
+}
+
+/* The next line of the same key. */
+static int continue_value(struct reader *reader, size_t index, const char *key, const char *text)
+{
+	if (reader->settings->rows[index].type == PREFORK_OPTION_LIST) {
+		finish_pending(reader);
+		set_place(reader, key);
+		reader->pending = (ptrdiff_t)index;
+		return set_value(reader, text);
+	}
+	if (!reader->quoted || text[0] != '"')
+		return refuse(reader, "an indented line goes on with the value above, which only a list or a "
+				      "text in quotes can do");
+	return add_quoted(reader, text);
+}
+
+static int unknown_key(struct reader *reader, const char *key)
+{
+	struct pfi_nearest nearest;
+
+	pfi_nearest_init(&nearest, key);
+	for (size_t i = 0; i < reader->settings->count; i++)
+		if (!(reader->settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE))
+			pfi_nearest_show(&nearest, reader->settings->rows[i].name);
+	return refuse_word(reader, "there is no setting ", key, nearest.best);
+}
+
+static int given_twice(struct reader *reader, const char *key, int first)
+{
+	char about[200];
+	struct pfi_text text;
+
+	pfi_text_init(&text, about, sizeof about);
+	pfi_text_format(&text, "%s is given twice, first in line %d", key, first);
+	return refuse(reader, about);
+}
+
+/* An ini_handler. */
+static int take_pair(void *user, const char *section, const char *key, const char *text)
+{
+	struct reader *const reader = user;
+	struct prefork_settings *const settings = reader->settings;
+	const size_t index = pfi_settings_find(settings, key);
+
+	if (reader->error != 0)
+		return 0;
+	if (reader->indented && reader->pending != NONE && (size_t)reader->pending == index)
+		return continue_value(reader, index, key, text);
+	finish_pending(reader);
+	if (reader->error != 0)
+		return 0;
+	if (strcmp(section, "prefork") != 0)
+		return refuse(reader, "settings stand below the line [prefork]");
+	if (index == settings->count)
+		return unknown_key(reader, key);
+	if (settings->rows[index].traits & PREFORK_OPTION_COMMAND_LINE)
+		return refuse_word(reader, "only the command line can say ", key, NULL);
+	if (reader->first[index] != 0 && settings->rows[index].type != PREFORK_OPTION_LIST)
+		return given_twice(reader, key, reader->first[index]);
+	reader->first[index] = reader->number;
+	reader->pending = (ptrdiff_t)index;
+	set_place(reader, key);
+	return set_value(reader, text);
+}
+
+int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name)
+{
+	struct reader reader = { .settings = settings, .file = file, .name = name, .pending = NONE };
+	int line;
+
+	reader.first = calloc(settings->count + 1, sizeof *reader.first);
+	if (reader.first == NULL)
+		return prefork_fail(-ENOMEM, "%s: out of memory", name);
+	line = ini_parse_stream(read_line, &reader, take_pair, &reader);
+	if (line > 0 && (reader.error == 0 || line < reader.error_line))
+		reader.error = prefork_fail(PREFORK_ECONFIG, "%s:%d: expected NAME = VALUE, or [prefork]", name, line);
+	else if (reader.error == 0 && line < 0)
+		reader.error = prefork_fail(-ENOMEM, "%s: out of memory", name);
+	else if (reader.error == 0 && ferror(file))
+		reader.error = prefork_fail(PREFORK_ECONFIG, "%s: %s", name, strerror(errno));
+	finish_pending(&reader);
+	free(reader.first);
+	free(reader.line);
+	return reader.error;
+}
+
+/* Only a regular file can be read again on a reload, and never blocks. */
+static int open_regular(const char *path)
+{
+	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	struct stat status;
+
+	if (fd < 0)
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s", path, strerror(errno));
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_MAX)
+		return fd;
+	(void)close(fd);
+	return prefork_fail(PREFORK_ECONFIG, "%s: expected a regular file of at most 1 MiB", path);
+}
+
+int pfi_read_file(struct prefork_settings *settings, const char *path)
+{
+	const int fd = open_regular(path);
+	FILE *file;
+	int r;
+
+	if (fd < 0)
+		return fd;
+	file = fdopen(fd, "r");
+	if (file == NULL) {
+		(void)close(fd);
+		return prefork_fail(-ENOMEM, "%s: out of memory", path);
+	}
+	r = pfi_read_ini(settings, file, path);
+	(void)fclose(file);
+	return r;
+}

@@ -1,0 +1,16 @@
+/* Without libinih. */
+#include "cli/cli.h"
+
+#include <prefork/error.h>
+
+int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name)
+{
+	(void)settings;
+	(void)file;
+	return prefork_fail(PREFORK_ECONFIG, "%s: this library was built without libinih and reads no files", name);
+}
+
+int pfi_read_file(struct prefork_settings *settings, const char *path)
+{
+	return pfi_read_ini(settings, NULL, path);
+}

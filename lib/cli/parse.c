@@ -1,0 +1,182 @@
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "base/words.h"
+#include "cli/cli.h"
+#include "model/options.h"
+#include "model/settings.h"
+
+static int out_of_memory(void)
+{
+	return prefork_fail(-ENOMEM, "out of memory for the settings");
+}
+
+/* Flags from the host's variable, GUNICORN_CMD_ARGS say. Questions in it are
+ * not answered: whoever asks has a command line. */
+static int read_variable(struct prefork_settings *settings)
+{
+	const char *const name = settings->argument_variable;
+	const char *const line = name != NULL ? getenv(name) : NULL;
+	enum pfi_question question;
+	char **words;
+	size_t count;
+	int r;
+
+	if (line == NULL)
+		return 0;
+	r = pfi_split_words(line, &words, &count);
+	if (r < 0)
+		return r == -ENOMEM ? out_of_memory()
+				    : prefork_fail(PREFORK_ECONFIG, "%s: a quote is not closed", name);
+	r = pfi_read_arguments(settings, words, count, name, &question);
+	free(words);
+	if (r == 0 && question != PFI_ASKED_NOTHING)
+		r = prefork_fail(PREFORK_ECONFIG, "%s: --help and --version are for the command line", name);
+	return r;
+}
+
+static int read_config_file(struct prefork_settings *settings)
+{
+	const char *const path = prefork_settings_text(settings, "config");
+	char bytes[4096];
+	struct pfi_text text;
+
+	if (path == NULL)
+		return 0;
+	pfi_text_init(&text, bytes, sizeof bytes);
+	if (path[0] != '/' && settings->folder != NULL)
+		pfi_text_format(&text, "%s/", settings->folder);
+	pfi_text_add(&text, path);
+	if (text.cut)
+		return prefork_fail(PREFORK_ECONFIG, "--config: the path is too long");
+	return pfi_read_file(settings, bytes);
+}
+
+static int check(const struct prefork_settings *settings)
+{
+	const size_t arguments = settings->arguments.count;
+	int r;
+
+	if (arguments < settings->arguments_min)
+		return prefork_fail(PREFORK_EUSAGE, "%s is missing; see --help",
+				    settings->arguments_usage != NULL ? settings->arguments_usage : "an argument");
+	r = pfi_options_check(settings);
+	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
+		r = settings->checks[i].check(settings, settings->checks[i].user);
+	return r < 0 ? r : 0;
+}
+
+/* The whole of it, from the arguments that the settings keep. */
+static int read_all(struct prefork_settings *settings, enum pfi_question *ret_question)
+{
+	int r = pfi_read_arguments(settings, settings->argv.items + 1, settings->argv.count - 1, NULL,
+				   ret_question);
+
+	if (r < 0 || *ret_question != PFI_ASKED_NOTHING)
+		return r;
+	r = read_variable(settings);
+	if (r == 0)
+		r = pfi_read_environment(settings, environ);
+	if (r == 0)
+		r = read_config_file(settings);
+	return r < 0 ? r : check(settings);
+}
+
+/* See pfi_settings_reread(). Nobody answers questions here: that they were not
+ * asked is known from the first time. */
+static int reread(const struct prefork_settings *old, struct prefork_settings **ret)
+{
+	enum pfi_question question;
+	struct prefork_settings *settings = NULL;
+	int r = pfi_settings_copy_unparsed(old, &settings);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < old->argv.count; i++)
+		r = pfi_texts_add(&settings->argv, old->argv.items[i]);
+	settings->parsed = true;
+	settings->reread = reread;
+	r = r < 0 ? out_of_memory() : read_all(settings, &question);
+	if (r < 0) {
+		prefork_settings_destroy(settings);
+		return r;
+	}
+	*ret = settings;
+	return 0;
+}
+
+/* Keeps what a second reading will need. */
+static int keep(struct prefork_settings *settings, int argc, char *const argv[])
+{
+	const char *const slash = strrchr(argv[0], '/');
+
+	for (int i = 0; i < argc; i++)
+		if (argv[i] == NULL || pfi_texts_add(&settings->argv, argv[i]) < 0)
+			return argv[i] == NULL ? prefork_fail(-EINVAL, "argv ends before argc") : out_of_memory();
+	if (settings->program == NULL && (settings->program = strdup(slash != NULL ? slash + 1 : argv[0])) == NULL)
+		return out_of_memory();
+	settings->folder = getcwd(NULL, 0); /* NULL: the folder is gone; only absolute paths work then */
+	settings->parsed = true;
+	settings->reread = reread;
+	return 0;
+}
+
+/* Answers what was asked: 1, 0 when nothing was, -EIO. */
+static int answer(const struct prefork_settings *settings, enum pfi_question question)
+{
+	if (question == PFI_ASKED_HELP)
+		pfi_print_help(settings, stdout);
+	else if (question == PFI_ASKED_VERSION)
+		(void)printf("%s %s\n", settings->program, settings->version);
+	else if (prefork_settings_int(settings, "print_config") == 1)
+		pfi_print_config(settings, stdout);
+	else if (prefork_settings_int(settings, "check_config") == 1)
+		(void)printf("%s: the settings are right\n", settings->program);
+	else
+		return 0;
+	if (fflush(stdout) != 0 || ferror(stdout))
+		return prefork_fail(-EIO, "standard output: %s", strerror(errno));
+	return 1;
+}
+
+int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[])
+{
+	enum pfi_question question;
+	int r;
+
+	if (settings == NULL || argc < 1 || argv == NULL || argv[0] == NULL)
+		return prefork_fail(-EINVAL, "there are no settings, or argv is empty");
+	if (settings->parsed || settings->frozen)
+		return prefork_fail(-EALREADY, "the settings were parsed before");
+	r = keep(settings, argc, argv);
+	if (r == 0)
+		r = read_all(settings, &question);
+	return r < 0 ? r : answer(settings, question);
+}
+
+int prefork_settings_load(int argc, char *const argv[], struct prefork_settings **ret)
+{
+	struct prefork_settings *settings = NULL;
+	int r;
+
+	if (ret == NULL)
+		return prefork_fail(-EINVAL, "there is no place for the settings");
+	r = prefork_settings_create(&settings);
+	if (r < 0)
+		return r;
+	r = prefork_settings_parse(settings, argc, argv);
+	if (r == 0) {
+		*ret = settings;
+		return 0;
+	}
+	prefork_settings_destroy(settings);
+	if (r > 0)
+		*ret = NULL;
+	return r;
+}

@@ -1,0 +1,109 @@
+/*
+ * model/settings.h -- the settings object from the inside.
+ *
+ * lib/cli fills it; everybody else reads it through <prefork/settings.h>. The
+ * values are written only while the settings are parsed. pfi_settings_freeze()
+ * makes that a rule, and from then on any thread may read and hold them.
+ */
+#ifndef PFI_MODEL_SETTINGS_H
+#define PFI_MODEL_SETTINGS_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <prefork/settings.h>
+
+struct pfi_value {
+	int64_t number;
+	char **items; /* a STRING's and a CHOICE's one text is items[0]; own, each item too */
+	size_t count;
+	enum prefork_origin origin;
+	char *place; /* own */
+};
+
+struct pfi_choice {
+	const char *row, *word, *meaning;
+};
+
+struct pfi_default {
+	char *name, *text;
+};
+
+struct pfi_check {
+	int (*check)(const struct prefork_settings *settings, void *user);
+	void *user;
+};
+
+/* Texts that are ours to free. */
+struct pfi_texts {
+	char **items;
+	size_t count;
+};
+
+struct prefork_settings {
+	atomic_uint holders;
+	bool frozen, parsed;
+
+	/* What the host said before parsing. */
+	struct prefork_option *rows; /* whole rows, whatever struct_size the host had */
+	size_t count;                /* of rows and of values */
+	struct pfi_choice *choices;
+	size_t choice_count;
+	struct pfi_default *defaults;
+	size_t default_count;
+	struct pfi_check *checks;
+	size_t check_count;
+	struct pfi_texts claimed;
+	char *program, *version, *summary;
+	char *arguments_usage, *argument_variable;
+	size_t arguments_min, arguments_max;
+
+	/* What parsing found. */
+	struct pfi_value *values;   /* one per row */
+	struct pfi_texts arguments; /* besides flags */
+	struct pfi_texts argv;      /* all, for reading again */
+	char *folder;               /* where a relative --config is looked for */
+
+	/* Set by parsing: lib/cli lies above the arbiter's floors. */
+	int (*reread)(const struct prefork_settings *old, struct prefork_settings **ret);
+};
+
+/* One more holder; everyone lets go by prefork_settings_destroy(). */
+struct prefork_settings *pfi_settings_hold(struct prefork_settings *settings);
+
+/* From now on every change answers -EBUSY. */
+void pfi_settings_freeze(struct prefork_settings *settings);
+
+/* Reads file and environment again under the same command line, and checks all
+ * of it: a *new*, unfrozen object, or what prefork_settings_parse() fails with.
+ * Settings that were never parsed have nothing to read again: a copy. */
+int pfi_settings_reread(const struct prefork_settings *old, struct prefork_settings **ret);
+
+/* Names the first row that differs and may not change by a reload: 0, or
+ * PREFORK_ECONFIG with a sentence that says what it was and would be. Both come
+ * from the same rows. */
+int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const struct prefork_settings *new);
+
+/* Has the value of this row changed? False if there is no such row. */
+bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, const char *name);
+
+/* --- for lib/cli --- */
+
+/* A *new* object that knows what the host said, and nothing that was parsed. */
+int pfi_settings_copy_unparsed(const struct prefork_settings *old, struct prefork_settings **ret);
+
+/* The index of a row, or `count`. */
+size_t pfi_settings_find(const struct prefork_settings *settings, const char *name);
+
+/* Keeps a copy of `text` at the end of `texts`; -ENOMEM. */
+int pfi_texts_add(struct pfi_texts *texts, const char *text);
+void pfi_texts_finish(struct pfi_texts *texts);
+
+/* One flag out of a row's `flags`, by number: copied into `flag`, false when
+ * there is none (any more) or it does not fit. */
+enum { PFI_FLAG_MAX = 64 };
+bool pfi_option_flag(const struct prefork_option *row, size_t index, char flag[PFI_FLAG_MAX]);
+
+#endif

@@ -1,0 +1,137 @@
+/* Copies of settings, and what differs between two. */
+#include "model/settings.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/text.h"
+#include "model/assign.h"
+
+static int copy_text(char **to, const char *from)
+{
+	*to = from != NULL ? strdup(from) : NULL;
+	return from != NULL && *to == NULL ? -ENOMEM : 0;
+}
+
+static int copy_texts(struct pfi_texts *to, const struct pfi_texts *from)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < from->count; i++)
+		r = pfi_texts_add(to, from->items[i]);
+	return r;
+}
+
+static int copy_host_words(struct prefork_settings *to, const struct prefork_settings *from)
+{
+	int r = copy_text(&to->program, from->program);
+
+	if (r == 0)
+		r = copy_text(&to->version, from->version);
+	if (r == 0)
+		r = copy_text(&to->summary, from->summary);
+	if (r == 0)
+		r = copy_text(&to->arguments_usage, from->arguments_usage);
+	if (r == 0)
+		r = copy_text(&to->argument_variable, from->argument_variable);
+	if (r == 0)
+		r = copy_text(&to->folder, from->folder);
+	if (r == 0)
+		r = copy_texts(&to->claimed, &from->claimed);
+	to->arguments_min = from->arguments_min;
+	to->arguments_max = from->arguments_max;
+	return r;
+}
+
+static int copy_host_tables(struct prefork_settings *to, const struct prefork_settings *from)
+{
+	int r = prefork_settings_add_options(to, from->rows, from->count);
+
+	for (size_t i = 0; r == 0 && i < from->choice_count; i++)
+		r = prefork_settings_add_choice(to, from->choices[i].row, from->choices[i].word,
+						from->choices[i].meaning);
+	for (size_t i = 0; r == 0 && i < from->default_count; i++)
+		r = prefork_settings_set_default(to, from->defaults[i].name, from->defaults[i].text);
+	for (size_t i = 0; r == 0 && i < from->check_count; i++)
+		r = prefork_settings_add_check(to, from->checks[i].check, from->checks[i].user);
+	return r;
+}
+
+int pfi_settings_copy_unparsed(const struct prefork_settings *old, struct prefork_settings **ret)
+{
+	struct prefork_settings *const copy = calloc(1, sizeof *copy);
+	int r;
+
+	if (copy == NULL)
+		return prefork_fail(-ENOMEM, "out of memory for the settings");
+	atomic_init(&copy->holders, 1);
+	r = copy_host_words(copy, old);
+	if (r == 0)
+		r = copy_host_tables(copy, old);
+	if (r < 0) {
+		prefork_settings_destroy(copy);
+		return r == -ENOMEM ? prefork_fail(r, "out of memory for the settings") : r;
+	}
+	*ret = copy;
+	return 0;
+}
+
+int pfi_settings_reread(const struct prefork_settings *old, struct prefork_settings **ret)
+{
+	return old->reread != NULL ? old->reread(old, ret) : pfi_settings_copy_unparsed(old, ret);
+}
+
+static bool same_value(const struct pfi_value *a, const struct pfi_value *b)
+{
+	if (a->number != b->number || a->count != b->count)
+		return false;
+	for (size_t i = 0; i < a->count; i++)
+		if (strcmp(a->items[i], b->items[i]) != 0)
+			return false;
+	return true;
+}
+
+bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, const char *name)
+{
+	const size_t index = pfi_settings_find(a, name);
+
+	return index < a->count && !same_value(&a->values[index], &b->values[index]);
+}
+
+static void add_whole_value(struct pfi_text *text, const struct prefork_settings *settings, size_t index)
+{
+	const size_t count = settings->values[index].count;
+	char bytes[256];
+	struct pfi_text item;
+
+	for (size_t i = 0; i == 0 || i < count; i++) {
+		pfi_text_init(&item, bytes, sizeof bytes);
+		pfi_text_add_value(&item, settings, index, i);
+		pfi_text_add(text, i > 0 ? ", " : "");
+		pfi_text_add_quoted(text, bytes);
+	}
+}
+
+int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const struct prefork_settings *new)
+{
+	char bytes[800];
+	struct pfi_text text;
+
+	for (size_t i = 0; i < old->count; i++) {
+		if ((old->rows[i].traits & PREFORK_OPTION_RELOADABLE) != 0 ||
+		    same_value(&old->values[i], &new->values[i]))
+			continue;
+		pfi_text_init(&text, bytes, sizeof bytes);
+		pfi_text_format(&text, "%s: %s cannot change by a reload (it is ",
+				new->values[i].place != NULL ? new->values[i].place : "default", old->rows[i].name);
+		add_whole_value(&text, old, i);
+		pfi_text_add(&text, " and would become ");
+		add_whole_value(&text, new, i);
+		pfi_text_add(&text, "): restart the server");
+		return prefork_fail(PREFORK_ECONFIG, "%s", bytes);
+	}
+	return 0;
+}

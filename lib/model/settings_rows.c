@@ -1,0 +1,213 @@
+/* Rows: are they sound, and do they go together? */
+#include "model/settings.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "model/assign.h"
+
+/* "--" and the name, with dashes. */
+static bool flag_of_name(const char *name, char flag[PFI_FLAG_MAX])
+{
+	const size_t length = strlen(name);
+
+	if (length + 3 > PFI_FLAG_MAX)
+		return false;
+	memcpy(flag, "--", 2);
+	for (size_t i = 0; i <= length; i++)
+		flag[i + 2] = name[i];
+	for (char *c = flag; *c != '\0'; c++)
+		if (*c == '_')
+			*c = '-';
+	return true;
+}
+
+bool pfi_option_flag(const struct prefork_option *row, size_t index, char flag[PFI_FLAG_MAX])
+{
+	const char *c = row->flags;
+
+	if (c == NULL)
+		return index == 0 && flag_of_name(row->name, flag);
+	for (;; index--) {
+		const size_t length = strcspn(c, ", ");
+
+		if (length == 0)
+			return false;
+		if (index == 0) {
+			if (length >= PFI_FLAG_MAX)
+				return false;
+			memcpy(flag, c, length);
+			flag[length] = '\0';
+			return true;
+		}
+		c += length;
+		c += strspn(c, ", ");
+	}
+}
+
+static bool is_name(const char *name)
+{
+	const size_t length = name != NULL ? strlen(name) : 0;
+
+	return length > 0 && length <= 48 && name[0] >= 'a' && name[0] <= 'z' &&
+	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
+}
+
+/* -x, or --xyz: what the command line can tell from a value. */
+static bool is_flag(const char *flag)
+{
+	const char *const word = flag + 1 + (flag[0] == '-' && flag[1] == '-');
+
+	if (flag[0] != '-' || *word == '\0' || *word == '-' || strpbrk(word, "= ") != NULL)
+		return false;
+	return flag[1] == '-' || (flag[2] == '\0' && !(flag[1] >= '0' && flag[1] <= '9'));
+}
+
+static int unsound(const struct prefork_option *row, const char *why)
+{
+	return prefork_fail(-EINVAL, "option %s %s", row->name != NULL ? row->name : "without a name", why);
+}
+
+static int check_row(const struct prefork_option *row)
+{
+	char flag[PFI_FLAG_MAX];
+	size_t flags = 0;
+
+	if (!is_name(row->name))
+		return unsound(row, "needs a name of a-z, 0-9 and _");
+	if (row->type < PREFORK_OPTION_BOOL || row->type > PREFORK_OPTION_MODE)
+		return unsound(row, "is of no type");
+	if (row->min > row->max)
+		return unsound(row, "has its minimum above its maximum");
+	if ((row->type == PREFORK_OPTION_CHOICE) != (row->choices != NULL) ||
+	    (row->choices != NULL && *row->choices == '\0'))
+		return unsound(row, "has choices and is no CHOICE, or the other way round");
+	if (row->type == PREFORK_OPTION_CHOICE && row->default_text == NULL)
+		return unsound(row, "is a CHOICE and needs a default");
+	if (row->doc == NULL || row->section == NULL)
+		return unsound(row, "needs a section and a doc");
+	for (; pfi_option_flag(row, flags, flag); flags++)
+		if (!is_flag(flag))
+			return unsound(row, "has a flag that is neither -x nor --word");
+	if (flags == 0)
+		return unsound(row, "has no flag");
+	return 0;
+}
+
+static bool share_a_flag(const struct prefork_option *a, const struct prefork_option *b)
+{
+	char flag[PFI_FLAG_MAX], other[PFI_FLAG_MAX];
+
+	for (size_t i = 0; pfi_option_flag(a, i, flag); i++)
+		for (size_t k = 0; pfi_option_flag(b, k, other); k++)
+			if (strcmp(flag, other) == 0)
+				return true;
+	return false;
+}
+
+static int check_new_row(const struct prefork_settings *settings, const struct prefork_option *row)
+{
+	static const char *const reserved[] = { "help", "version" };
+	char flag[PFI_FLAG_MAX];
+	int r = check_row(row);
+
+	for (size_t i = 0; r == 0 && i < sizeof reserved / sizeof reserved[0]; i++)
+		if (strcmp(row->name, reserved[i]) == 0)
+			r = prefork_fail(-EEXIST, "option %s is the library's", row->name);
+	for (size_t i = 0; r == 0 && pfi_option_flag(row, i, flag); i++)
+		if (strcmp(flag, "-h") == 0 || strcmp(flag, "-v") == 0)
+			r = prefork_fail(-EEXIST, "option %s: the flag %s is the library's", row->name, flag);
+	for (size_t i = 0; r == 0 && i < settings->count; i++)
+		if (strcmp(settings->rows[i].name, row->name) == 0 || share_a_flag(&settings->rows[i], row))
+			r = prefork_fail(-EEXIST, "option %s: its name or a flag belongs to option %s", row->name,
+					 settings->rows[i].name);
+	return r;
+}
+
+/* The host's rows may be of an older, shorter library, or of a longer, newer one
+ * (then what we do not know must be zero, and we cannot tell: it is left out). */
+static void copy_row(struct prefork_option *to, const void *from, size_t struct_size)
+{
+	*to = (struct prefork_option){ 0 };
+	memcpy(to, from, struct_size < sizeof *to ? struct_size : sizeof *to);
+	to->struct_size = sizeof *to;
+}
+
+/* Room for `count` rows more. */
+static int grow(struct prefork_settings *settings, size_t count)
+{
+	struct prefork_option *rows;
+	struct pfi_value *values;
+
+	rows = realloc(settings->rows, (settings->count + count) * sizeof *rows);
+	if (rows == NULL)
+		return -ENOMEM;
+	settings->rows = rows;
+	values = realloc(settings->values, (settings->count + count) * sizeof *values);
+	if (values == NULL)
+		return -ENOMEM;
+	settings->values = values;
+	memset(values + settings->count, 0, count * sizeof *values);
+	return 0;
+}
+
+static int add_row(struct prefork_settings *settings, const struct prefork_option *row)
+{
+	char why[512];
+	int r = check_new_row(settings, row);
+
+	if (r < 0)
+		return r;
+	settings->rows[settings->count] = *row;
+	settings->values[settings->count] = (struct pfi_value){ 0 };
+	settings->count++;
+	r = pfi_settings_assign_default(settings, settings->count - 1);
+	if (r < 0) {
+		strncpy(why, prefork_error(), sizeof why - 1);
+		why[sizeof why - 1] = '\0';
+		(void)prefork_fail(r, "option %s: %s", row->name, why);
+	}
+	return r;
+}
+
+static void drop_rows(struct prefork_settings *settings, size_t count)
+{
+	while (settings->count > count) {
+		struct pfi_value *const value = &settings->values[--settings->count];
+
+		pfi_texts_finish(&(struct pfi_texts){ value->items, value->count });
+		free(value->place);
+	}
+}
+
+int prefork_settings_add_options(struct prefork_settings *settings, const struct prefork_option *rows,
+				 size_t count)
+{
+	const size_t before = settings != NULL ? settings->count : 0;
+	const char *from = (const char *)rows;
+	int r = 0;
+
+	if (settings == NULL || (rows == NULL && count > 0))
+		return prefork_fail(-EINVAL, "there are no settings, or no rows");
+	if (settings->parsed || settings->frozen)
+		return prefork_fail(-EBUSY, "options cannot be added any more: the settings were parsed");
+	if (count == 0)
+		return 0;
+	/* What every version has: up to the doc. */
+	if (rows->struct_size < offsetof(struct prefork_option, doc) + sizeof rows->doc)
+		return prefork_fail(-EINVAL, "the rows do not say their struct_size");
+	if (grow(settings, count) < 0)
+		return prefork_fail(-ENOMEM, "out of memory for %zu options", count);
+	for (size_t i = 0; r == 0 && i < count; i++, from += rows->struct_size) {
+		struct prefork_option row;
+
+		copy_row(&row, from, rows->struct_size);
+		r = add_row(settings, &row);
+	}
+	if (r < 0)
+		drop_rows(settings, before);
+	return r;
+}
