@@ -7,7 +7,7 @@
 #ifndef MODEL_MESSAGE_H
 #define MODEL_MESSAGE_H
 
-enum pfi_message {
+enum pfi_message_type {
 	/* worker to arbiter */
 	PFI_MESSAGE_READY = 1,  /* it serves                                                    */
 	PFI_MESSAGE_FAILED = 2, /* it will leave before ready; value: exit status, text: why     */
