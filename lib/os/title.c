@@ -8,101 +8,66 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *area;       /* where the kernel looks; NULL: no titles */
-static size_t area_size; /* with the last 0                         */
-static char *original;   /* what was there                          */
+static char *area;       /* where the kernel looks; NULL: no titles here */
+static size_t area_size; /* with the last 0 */
+static bool active;      /* between init and finish */
+
+/* A copy of the area, to which all pointers into it were moved. It is never
+ * freed: nobody can know who holds on to a string of argv or environ. */
+static char *moved;
 
 /* Where the run of strings that follow each other without a gap ends. */
-static char *end_of_run(char *const *strings, size_t count, char *end)
+static char *end_of_run(char *const *strings, char *end)
 {
-	for (size_t i = 0; i < count && strings[i] == end; i++)
+	for (size_t i = 0; strings && strings[i] && strings[i] == end; i++)
 		end = strings[i] + strlen(strings[i]) + 1;
 	return end;
 }
 
-static bool is_within(const char *string, const char *first, const char *end)
+static char *follow(char *string)
 {
-	return string >= first && string < end;
+	return string >= area && string < area + area_size ? moved + (string - area) : string;
 }
 
-/* Copy the strings of `from` that lie in the area into `to`. On failure
- * everything copied is freed, and `from` was not touched. */
-static bool copy_out(char *const *from, size_t count, const char *end, char **to)
+static void follow_all(char **strings)
 {
-	for (size_t i = 0; i < count; i++) {
-		to[i] = is_within(from[i], area, end) ? strdup(from[i]) : from[i];
-		if (to[i])
-			continue;
-		while (i-- > 0) {
-			if (to[i] != from[i])
-				free(to[i]);
-		}
-		return false;
-	}
-	return true;
-}
-
-/* libc keeps pointers of its own to the first string, for error messages. */
-static void follow_the_name(const char *end)
-{
-	if (is_within(program_invocation_name, area, end))
-		program_invocation_name = strdup(program_invocation_name);
-	if (is_within(program_invocation_short_name, area, end))
-		program_invocation_short_name = strdup(program_invocation_short_name);
-}
-
-static bool move_out(size_t argc, char **argv, size_t envc, const char *end)
-{
-	/* Both live as long as the process: nobody can know who holds a pointer. */
-	static char **moved_environ;
-	char **moved_argv = calloc(argc + 1, sizeof *moved_argv);
-
-	moved_environ = calloc(envc + 1, sizeof *moved_environ);
-	if (!moved_argv || !moved_environ || !copy_out(environ, envc, end, moved_environ))
-		goto fail;
-	if (!copy_out(argv, argc, end, moved_argv))
-		goto fail;
-	memcpy(argv, moved_argv, argc * sizeof *argv);
-	free(moved_argv);
-	environ = moved_environ;
-	follow_the_name(end);
-	return true;
-fail:
-	/* Out of memory at start: a few copies of the environment may be lost. */
-	free(moved_argv);
-	return false;
+	for (size_t i = 0; strings && strings[i]; i++)
+		strings[i] = follow(strings[i]);
 }
 
 void pfi_title_init(int argc, char **argv)
 {
-	size_t envc = 0;
-
-	if (area || argc <= 0 || !argv || !argv[0])
+	if (moved) {
+		active = true;
 		return;
-	while (environ && environ[envc])
-		envc++;
-	const size_t count = (size_t)argc;
-	char *const end_of_argv = end_of_run(argv, count, argv[0]);
-	if (end_of_argv != argv[count - 1] + strlen(argv[count - 1]) + 1)
+	}
+	if (argc <= 0 || !argv || !argv[0])
+		return;
+	const char *const last = argv[argc - 1];
+	char *const end_of_argv = end_of_run(argv, argv[0]);
+	if (!last || end_of_argv != last + strlen(last) + 1)
 		return; /* not the argv of the kernel */
-	char *const end = end_of_run(environ, envc, end_of_argv);
+	char *const end = end_of_run(environ, end_of_argv);
 
+	moved = malloc((size_t)(end - argv[0]));
+	if (!moved)
+		return;
 	area = argv[0];
 	area_size = (size_t)(end - area);
-	original = malloc(area_size);
-	if (original)
-		memcpy(original, area, area_size);
-	if (!original || !move_out(count, argv, envc, end)) {
-		free(original);
-		original = area = NULL;
-	}
+	memcpy(moved, area, area_size);
+	follow_all(argv);
+	follow_all(environ);
+	/* libc keeps pointers of its own to the first, for error messages. */
+	program_invocation_name = follow(program_invocation_name);
+	program_invocation_short_name = follow(program_invocation_short_name);
+	active = true;
 }
 
 void pfi_title_set(const char *format, ...)
 {
 	va_list arguments;
 
-	if (!area)
+	if (!active)
 		return;
 	va_start(arguments, format);
 	const int length = vsnprintf(area, area_size, format, arguments);
@@ -114,9 +79,7 @@ void pfi_title_set(const char *format, ...)
 
 void pfi_title_finish(void)
 {
-	if (!area)
-		return;
-	memcpy(area, original, area_size);
-	free(original);
-	original = area = NULL;
+	if (active)
+		memcpy(area, moved, area_size);
+	active = false;
 }
