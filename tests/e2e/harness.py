@@ -1,0 +1,358 @@
+"""What every end-to-end test needs: a server as a child process, a client that shows every byte, and patience.
+
+    class Hello(harness.Case):
+        def test_a_request_is_answered(self):
+            with harness.Server([harness.program("prefork-wsgi"), "hello:app"], cwd=APPS) as server:
+                self.assertEqual(server.get("/").status, 200)
+
+    if __name__ == "__main__":
+        harness.main()
+
+Nothing here sleeps to let things happen: what is waited for is named, and the limit is multiplied by
+TEST_PATIENCE. Programs are found under the build folder in the environment's BUILD_ROOT. Every process
+that a Server started is gone when its block ends, or the test fails.
+"""
+import collections
+import contextlib
+import http.client
+import os
+import pathlib
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import unittest
+
+PATIENCE = float(os.environ.get("TEST_PATIENCE") or "1")
+SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
+BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()
+
+Answer = collections.namedtuple("Answer", "status headers body")
+
+
+def program(name):
+    """The path of a built program, by its name; the test is skipped where this build has none."""
+    for place in ("examples/wsgi", f"examples/{name}", "examples", "tools", "tests/e2e"):
+        path = BUILD_ROOT / place / name
+        if path.is_file() and os.access(path, os.X_OK):
+            return str(path)
+    raise unittest.SkipTest(f"this build has no {name}")
+
+
+def free_port(host="127.0.0.1"):
+    """A port that was free a moment ago."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, 0), family=family) as listener:
+        return listener.getsockname()[1]
+
+
+def need_ipv6():
+    """Skip the test on a machine that has no ::1."""
+    try:
+        free_port("::1")
+    except OSError as error:
+        raise unittest.SkipTest(f"no IPv6 here: {error}") from None
+
+
+def need_module(name):
+    """Skip the test where a Python module is not installed for /usr/bin/python3."""
+    try:
+        __import__(name)
+    except ImportError as error:
+        raise unittest.SkipTest(str(error)) from None
+
+
+def wait_until(condition, what, seconds=10):
+    """Return the first true answer of `condition`; say that `what` did not come when it takes too long."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    pause = 0.001
+    while True:
+        answer = condition()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds * PATIENCE:g} s in vain: {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+# --- processes, as /proc shows them
+
+def start_time(pid):
+    """The kernel's start time of a process: with the pid it names a process for good; None when gone."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def children(pid):
+    """The living children of a process, in the order of their birth."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                text = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text()
+                found += [int(word) for word in text.split()]
+    return sorted((child for child in found if start_time(child) is not None),
+                  key=lambda child: (start_time(child) or 0, child))
+
+
+def tree(pid):
+    """A process and all below it."""
+    found = [pid] if start_time(pid) is not None else []
+    for child in children(pid):
+        found += tree(child)
+    return found
+
+
+def fd_count(pid):
+    """How many descriptors a process holds."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def context_switches(pid):
+    """Voluntary and other switches of all threads of a process, added up."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for line in pathlib.Path(f"/proc/{pid}/task/{task}/status").read_text().splitlines():
+            if "ctxt_switches" in line:
+                total += int(line.split()[1])
+    return total
+
+
+# --- the server
+
+class Server:
+    """A server under test. `arguments` gets `--bind 127.0.0.1:PORT` unless `bind` is None.
+
+    log()      all that it wrote to stderr and stdout so far
+    workers()  the pids of its children
+    get()      one request, one answer; connect() for bytes by hand
+    """
+
+    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True):
+        self.host, self.port = "127.0.0.1", free_port()
+        self.arguments = [str(word) for word in arguments]
+        if bind == "tcp":
+            self.arguments[1:1] = ["--bind", f"{self.host}:{self.port}"]
+        elif bind:
+            self.arguments[1:1] = ["--bind", bind]
+        self.cwd, self.wait_for_it = cwd, wait and bind == "tcp"
+        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        self.process, self.seen = None, {}
+        self.output = tempfile.TemporaryFile()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *rest):
+        stranded = self.end()
+        if kind:
+            print(f"--- {' '.join(self.arguments)} said:\n{self.log()}", file=sys.stderr)
+        self.output.close()
+        if stranded and not kind:
+            raise AssertionError(f"left behind after the server ended: {stranded}")
+
+    def start(self):
+        self.process = subprocess.Popen(self.arguments, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=self.output, start_new_session=True)
+        if self.wait_for_it:
+            try:
+                wait_until(self.is_listening, f"{self.arguments[0]} listens")
+            except AssertionError:
+                self.end()
+                print(self.log(), file=sys.stderr)
+                self.output.close()
+                raise
+
+    def is_listening(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended at once with status {self.process.returncode}")
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def workers(self):
+        """The living workers; remembered, so that none of them can be left behind unseen."""
+        found = children(self.pid)
+        self.seen.update((pid, start_time(pid)) for pid in tree(self.pid))
+        return found
+
+    def log(self):
+        size = os.fstat(self.output.fileno()).st_size
+        return os.pread(self.output.fileno(), size, 0).decode(errors="replace")
+
+    def wait_for_log(self, text, seconds=10):
+        return wait_until(lambda: text in self.log(), f"the log says {text!r}", seconds)
+
+    def wait_for_workers(self, count, seconds=10):
+        """Wait until there are exactly `count` workers and return their pids."""
+        wait_until(lambda: len(self.workers()) == count, f"{count} workers", seconds)
+        return self.workers()
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM, seconds=20):
+        """End it by a signal and return its exit status."""
+        self.workers()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds=20):
+        """Wait for its end and return its exit status."""
+        try:
+            return self.process.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still there after {seconds * PATIENCE:g} s") from None
+
+    def end(self):
+        """Make sure that all is gone, by pid; return the pids that outlived the server itself."""
+        if self.process is None:
+            return []
+        self.workers()
+        status = None
+        with contextlib.suppress(AssertionError):
+            status = self.stop()
+        survivors = [pid for pid, born in self.seen.items() if pid != self.pid and born == start_time(pid)]
+        if status is not None and survivors:  # the orphan's time to finish is theirs
+            deadline = time.monotonic() + 3 * PATIENCE
+            while survivors and time.monotonic() < deadline:
+                time.sleep(0.01)
+                survivors = [pid for pid in survivors if self.seen[pid] == start_time(pid)]
+        for pid in survivors + ([self.pid] if self.process.poll() is None else []):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        return survivors if status is not None else survivors or [self.pid]
+
+    # the client's side
+
+    def connect(self, seconds=10):
+        return Client(socket.create_connection((self.host, self.port), timeout=seconds * PATIENCE))
+
+    def request(self, method, path="/", body=None, headers=None, seconds=10):
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds * PATIENCE)
+        try:
+            connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+            response = connection.getresponse()
+            return Answer(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path="/", headers=None, seconds=10):
+        return self.request("GET", path, headers=headers, seconds=seconds)
+
+
+class Client:
+    """A connection whose every byte the test decides."""
+
+    def __init__(self, connected):
+        self.socket, self.buffer = connected, b""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *rest):
+        self.socket.close()
+
+    def send(self, data):
+        self.socket.sendall(data)
+
+    def end_output(self):
+        self.socket.shutdown(socket.SHUT_WR)
+
+    def reset(self):
+        """Close so that the server gets a reset."""
+        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+        self.socket.close()
+
+    def more(self):
+        """Read something; b"" at the end. A reset is an exception."""
+        data = self.socket.recv(65536)
+        self.buffer += data
+        return data
+
+    def read_all(self):
+        """All bytes until the server closes."""
+        while self.more():
+            pass
+        data, self.buffer = self.buffer, b""
+        return data
+
+    def read_until(self, mark):
+        """The bytes up to and with `mark`."""
+        while mark not in self.buffer:
+            if not self.more():
+                raise AssertionError(f"closed before {mark!r}: {self.buffer!r}")
+        end = self.buffer.index(mark) + len(mark)
+        data, self.buffer = self.buffer[:end], self.buffer[end:]
+        return data
+
+    def read_exactly(self, count):
+        while len(self.buffer) < count:
+            if not self.more():
+                raise AssertionError(f"closed after {len(self.buffer)} of {count} bytes")
+        data, self.buffer = self.buffer[:count], self.buffer[count:]
+        return data
+
+    def answer(self, head_only=False):
+        """One whole HTTP response: its status, headers and body, framed as its headers say."""
+        lines = self.read_until(b"\r\n\r\n").decode("latin-1").split("\r\n")
+        status = int(lines[0].split()[1])
+        headers = {name.lower(): value.strip() for name, _, value in
+                   (line.partition(":") for line in lines[1:] if line)}
+        if head_only or status in (204, 304) or 100 <= status < 200:
+            return Answer(status, headers, b"")
+        if headers.get("transfer-encoding", "").lower() == "chunked":
+            return Answer(status, headers, self.chunks())
+        if "content-length" in headers:
+            return Answer(status, headers, self.read_exactly(int(headers["content-length"])))
+        return Answer(status, headers, self.read_all())
+
+    def chunks(self):
+        body = b""
+        while True:
+            size = int(self.read_until(b"\r\n").split(b";")[0], 16)
+            if size == 0:
+                while self.read_until(b"\r\n") != b"\r\n":
+                    pass
+                return body
+            body += self.read_exactly(size)
+            if self.read_exactly(2) != b"\r\n":
+                raise AssertionError("a chunk without its line end")
+
+    def is_quiet(self, seconds=0.2):
+        """True when nothing comes, not even an end, for so long."""
+        return not self.buffer and not select.select([self.socket], [], [], seconds)[0]
+
+
+class Case(unittest.TestCase):
+    """A test case that shows whole values, and that fails when this process itself leaks descriptors."""
+    maxDiff = None
+    longMessage = True
+
+    def run(self, result=None):
+        before = fd_count("self")
+        super().run(result)
+        after = fd_count("self")
+        if result is not None and after > before and result.wasSuccessful():
+            result.addFailure(self, (AssertionError, AssertionError(
+                f"descriptors of the test itself: {before} before, {after} after"), None))
+
+
+def main():
+    """Run the tests of the file that calls this, with a line for each, in the order of the file's names."""
+    unittest.main(verbosity=2)

@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""The harness itself: what it promises to the tests that trust it."""
+import signal
+import subprocess
+import sys
+import unittest
+
+import harness
+
+# A parent with one child; both answer TERM, the child does not outlive the parent unless told to.
+FAMILY = """
+import os, signal, socket, sys, time
+port, stray = int(sys.argv[2].split(":")[1]), "stray" in sys.argv
+listener = socket.create_server(("127.0.0.1", port))
+child = os.fork()
+if child == 0:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    while True:
+        with listener.accept()[0] as client:
+            if client.recv(4096):
+                client.sendall(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n3\\r\\nyes\\r\\n0\\r\\n\\r\\n")
+def leave(*_):
+    if not stray:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+    os._exit(7)
+signal.signal(signal.SIGTERM, leave)
+print("here", flush=True)
+while True:
+    signal.pause()
+"""
+
+
+class Harness(harness.Case):
+    def server(self, *words):
+        # The words after -c are the program's own; its --bind comes as the second.
+        server = harness.Server([sys.executable, "-c", FAMILY, *words], bind=None)
+        server.arguments[3:3] = ["--bind", f"127.0.0.1:{server.port}"]
+        server.wait_for_it = True
+        return server
+
+    def test_a_server_is_started_asked_and_stopped(self):
+        with self.server() as server:
+            server.wait_for_log("here")
+            self.assertEqual(len(server.wait_for_workers(1)), 1)
+            self.assertEqual(server.get("/").body, b"yes")
+            with server.connect() as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertEqual(client.answer(), (200, {"transfer-encoding": "chunked"}, b"yes"))
+            self.assertEqual(server.stop(), 7)
+
+    def test_a_process_that_outlives_its_server_fails_the_test_and_is_killed(self):
+        server = self.server("stray")
+        with self.assertRaisesRegex(AssertionError, "left behind"), server:
+            child = server.wait_for_workers(1)[0]
+        harness.wait_until(lambda: harness.start_time(child) is None, "the stray is killed")
+
+    def test_a_server_that_ends_at_once_is_told(self):
+        with self.assertRaisesRegex(AssertionError, "status 3"):
+            server = harness.Server([sys.executable, "-c", "raise SystemExit(3)"], bind=None)
+            server.wait_for_it = True
+            with server:
+                self.fail("it never listened")
+        self.assertIsNotNone(server.process.returncode)
+
+    def test_waiting_in_vain_names_what_was_waited_for(self):
+        with self.assertRaisesRegex(AssertionError, "in vain: rain"):
+            harness.wait_until(lambda: False, "rain", seconds=0.01)
+
+    def test_a_zombie_is_not_alive(self):
+        process = subprocess.Popen([sys.executable, "-c", "pass"])
+        harness.wait_until(lambda: harness.start_time(process.pid) is None, "it becomes a zombie")
+        process.wait()
+        self.assertEqual(harness.tree(process.pid), [])
+
+    def test_a_signal_reaches_the_server(self):
+        with self.server() as server:
+            server.workers()
+            server.send_signal(signal.SIGTERM)
+            self.assertEqual(server.wait(), 7)
+
+
+if __name__ == "__main__":
+    harness.main()
