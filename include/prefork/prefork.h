@@ -8,9 +8,10 @@
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
+#include <prefork/log.h>
 #include <prefork/service.h>
-#include <prefork/strategy.h>
 #include <prefork/settings.h>
+#include <prefork/strategy.h>
 #include <prefork/version.h>
 #include <prefork/worker.h>
 

@@ -121,14 +121,14 @@ static void add_hex(struct pfi_text *text, const char *bytes, size_t count)
 	}
 }
 
-void pfi_text_add_escaped(struct pfi_text *text, const char *bytes, size_t count)
+static void add_shown(struct pfi_text *text, const char *bytes, size_t count, bool double_backslashes)
 {
 	size_t at = 0;
 
 	while (at < count && !text->cut) {
 		size_t n = pfi_utf8_length(bytes + at, count - at);
 
-		if (n == 1 && bytes[at] == '\\') {
+		if (n == 1 && bytes[at] == '\\' && double_backslashes) {
 			pfi_text_add(text, "\\\\");
 		} else if (n == 0 || steers((const unsigned char *)bytes + at, n)) {
 			n += n == 0;
@@ -138,6 +138,16 @@ void pfi_text_add_escaped(struct pfi_text *text, const char *bytes, size_t count
 		}
 		at += n;
 	}
+}
+
+void pfi_text_add_escaped(struct pfi_text *text, const char *bytes, size_t count)
+{
+	add_shown(text, bytes, count, true);
+}
+
+void pfi_text_add_line(struct pfi_text *text, const char *bytes, size_t count)
+{
+	add_shown(text, bytes, count, false);
 }
 
 void pfi_text_add_quoted(struct pfi_text *text, const char *value)

@@ -1,0 +1,334 @@
+#include <prefork/log.h>
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "base/text.h"
+#include "os/logfile.h"
+
+struct prefork_log {
+	struct pfi_logfile file;
+	atomic_int level;
+	prefork_log_sink *sink;
+	void *user;
+
+	/* The zone's offset, read only in the process that made the log: localtime_r()
+	 * takes a lock, and a child may have been forked while a thread held it. */
+	int creator;
+	atomic_int offset_s;
+	atomic_llong quarter; /* the quarter of an hour it was read in */
+};
+
+static const char *const names[] = { "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL" };
+enum { LEVELS = sizeof names / sizeof names[0], BLOCK_MAX = 64 * 1024 };
+
+int prefork_log_level_of(const char *name)
+{
+	static const char *const words[LEVELS] = { "debug", "info", "warning", "error", "critical" };
+
+	for (int i = 0; name != NULL && i < LEVELS; i++)
+		if (strcmp(words[i], name) == 0)
+			return i;
+	return prefork_fail(-EINVAL, "there is no log level '%s'", name != NULL ? name : "");
+}
+
+int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret)
+{
+	struct prefork_log *log;
+	int r;
+
+	if (path == NULL || *path == '\0' || ret == NULL)
+		return prefork_fail(-EINVAL, "a log needs the path of a file");
+	log = calloc(1, sizeof *log);
+	if (log == NULL)
+		return prefork_fail(-ENOMEM, "out of memory for a log");
+	r = pfi_logfile_open(&log->file, path, standard_fd);
+	if (r < 0) {
+		free(log);
+		return prefork_fail(r, "log %s: %s", path, strerror(-r));
+	}
+	atomic_init(&log->level, PREFORK_INFO);
+	atomic_init(&log->quarter, -1);
+	log->creator = getpid();
+	*ret = log;
+	return 0;
+}
+
+void prefork_log_destroy(struct prefork_log *log)
+{
+	if (log == NULL)
+		return;
+	pfi_logfile_close(&log->file);
+	free(log);
+}
+
+void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user)
+{
+	log->sink = sink;
+	log->user = user;
+}
+
+void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level)
+{
+	atomic_store(&log->level, (int)level);
+}
+
+int prefork_log_takes(const struct prefork_log *log, enum prefork_log_level level)
+{
+	return log != NULL && (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
+}
+
+unsigned prefork_log_take_lost(struct prefork_log *log)
+{
+	return pfi_logfile_take_lost(&log->file);
+}
+
+int prefork_log_reopen(struct prefork_log *log)
+{
+	const int r = pfi_logfile_reopen(&log->file);
+
+	return r < 0 ? prefork_fail(r, "log %s: %s", log->file.path, strerror(-r)) : 0;
+}
+
+static int zone_offset_s(struct prefork_log *log, time_t now)
+{
+	struct tm local;
+
+	if (atomic_load(&log->quarter) != now / 900 && getpid() == log->creator &&
+	    localtime_r(&now, &local) != NULL) {
+		atomic_store(&log->offset_s, (int)local.tm_gmtoff);
+		atomic_store(&log->quarter, now / 900);
+	}
+	return atomic_load(&log->offset_s);
+}
+
+/* "[2026-11-21 12:00:00 +0000] [4711] [INFO] ", as gunicorn begins its lines. */
+static void begin_line(struct pfi_text *line, struct prefork_log *log, enum prefork_log_level level)
+{
+	const time_t now = time(NULL);
+	const int offset = zone_offset_s(log, now), minutes = abs(offset) / 60;
+	const time_t shifted = now + offset;
+	struct tm tm;
+
+	(void)gmtime_r(&shifted, &tm);
+	pfi_text_format(line, "[%04d-%02d-%02d %02d:%02d:%02d %c%02d%02d] [%d] [%s] ", tm.tm_year + 1900,
+			tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, offset < 0 ? '-' : '+',
+			minutes / 60, minutes % 60, (int)getpid(), names[level]);
+}
+
+static void add_pair(struct pfi_text *line, const struct prefork_log_pair *pair)
+{
+	const char *const text = pair->text != NULL ? pair->text : "-";
+
+	pfi_text_format(line, " %s=", pair->key);
+	if (pair->is_number) {
+		pfi_text_format(line, "%" PRId64, pair->number);
+	} else if (*text == '\0' || strpbrk(text, " =\"'") != NULL) {
+		pfi_text_add_char(line, '"');
+		for (const char *c = text; *c != '\0' && !line->cut;) {
+			const size_t n = strcspn(c, "\"");
+
+			pfi_text_add_escaped(line, c, n);
+			c += n;
+			if (*c == '"') {
+				pfi_text_add(line, "\\\"");
+				c++;
+			}
+		}
+		pfi_text_add_char(line, '"');
+	} else {
+		pfi_text_add_escaped(line, text, strlen(text));
+	}
+}
+
+/* Ends the line, and shows where it was cut. */
+static void end_line(struct pfi_text *line)
+{
+	if (line->cut || line->length + 1 >= line->size) {
+		line->length = line->size - 5;
+		while (line->length > 0 && (line->bytes[line->length] & 0xc0) == 0x80)
+			line->length--; /* not inside a character */
+		line->cut = false;
+		pfi_text_add(line, "...");
+	}
+	pfi_text_add_char(line, '\n');
+}
+
+/* Tells what was lost first; false when that does not work either. */
+static bool tell_lost(struct prefork_log *log)
+{
+	const unsigned lost = pfi_logfile_take_lost(&log->file);
+	char bytes[160];
+	struct pfi_text line;
+
+	if (lost == 0)
+		return true;
+	pfi_text_init(&line, bytes, sizeof bytes);
+	begin_line(&line, log, PREFORK_WARNING);
+	pfi_text_format(&line, "%u log line%s lost\n", lost, lost == 1 ? " was" : "s were");
+	if (pfi_logfile_write(&log->file, bytes, line.length, 0))
+		return true;
+	pfi_logfile_count_lost(&log->file, lost);
+	return false;
+}
+
+static void write_lines(struct prefork_log *log, const struct pfi_text *text, unsigned lines)
+{
+	if (tell_lost(log))
+		(void)pfi_logfile_write(&log->file, text->bytes, text->length, lines);
+	else
+		pfi_logfile_count_lost(&log->file, lines);
+}
+
+static void write_sentence(struct prefork_log *log, enum prefork_log_level level, const char *room,
+			   const struct prefork_log_pair *pairs, size_t count, const char *sentence)
+{
+	char bytes[PFI_LOGFILE_LINE_MAX];
+	struct pfi_text line;
+
+	if (log->sink != NULL) {
+		log->sink(log->user, level, room, sentence, pairs, count);
+		return;
+	}
+	pfi_text_init(&line, bytes, sizeof bytes);
+	begin_line(&line, log, level);
+	pfi_text_add(&line, sentence);
+	for (size_t i = 0; i < count; i++)
+		add_pair(&line, &pairs[i]);
+	end_line(&line);
+	write_lines(log, &line, 1);
+}
+
+static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *room,
+			    const struct prefork_log_pair *pairs, size_t count, const char *format,
+			    va_list arguments) PREFORK_PRINTF(6, 0);
+
+static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *room,
+			    const struct prefork_log_pair *pairs, size_t count, const char *format,
+			    va_list arguments)
+{
+	char raw[PFI_LOGFILE_LINE_MAX], escaped[PFI_LOGFILE_LINE_MAX];
+	const int error = errno;
+	struct pfi_text text, shown;
+
+	if (!prefork_log_takes(log, level) || level > PREFORK_CRITICAL)
+		return;
+	pfi_text_init(&text, raw, sizeof raw);
+	pfi_text_vformat(&text, format, arguments);
+	pfi_text_init(&shown, escaped, sizeof escaped);
+	pfi_text_add_line(&shown, raw, text.length);
+	write_sentence(log, level, room, pairs, count, escaped);
+	errno = error;
+}
+
+void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *room,
+		       const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_formatted(log, level, room, pairs, count, format, arguments);
+	va_end(arguments);
+}
+
+void prefork_log_say(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *format,
+		     ...)
+{
+	va_list arguments;
+
+	va_start(arguments, format);
+	write_formatted(log, level, room, NULL, 0, format, arguments);
+	va_end(arguments);
+}
+
+/* Puts as many whole lines of the block as fit into `lines`; answers how many
+ * bytes of `text` they took. A line too long for the buffer alone is cut. */
+static size_t fill_lines(struct pfi_text *lines, const char *text, size_t size, unsigned *ret_lines)
+{
+	size_t at = 0;
+
+	*ret_lines = 0;
+	while (at < size) {
+		const char *const newline = memchr(text + at, '\n', size - at);
+		const size_t length = newline != NULL ? (size_t)(newline - text) - at : size - at;
+		const size_t before = lines->length;
+
+		pfi_text_add(lines, "  ");
+		pfi_text_add_line(lines, text + at, length);
+		if (lines->cut || lines->length + 1 >= lines->size) {
+			if (before > 0) {
+				lines->length = before;
+				return at;
+			}
+			end_line(lines);
+		} else {
+			pfi_text_add_char(lines, '\n');
+		}
+		++*ret_lines;
+		at += length + (newline != NULL);
+	}
+	return at;
+}
+
+/* A sink gets the text as a pair, ended by a NUL: the one copy made here. */
+static void give_block(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *title,
+		       const char *text, size_t size)
+{
+	char *const copy = strndup(text, size);
+	const struct prefork_log_pair pair = PREFORK_TEXT("text", copy);
+
+	log->sink(log->user, level, room, title, &pair, 1);
+	free(copy);
+}
+
+void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *title,
+		       const char *text, size_t size)
+{
+	char bytes[PFI_LOGFILE_LINE_MAX];
+	const int error = errno;
+	struct pfi_text lines;
+	unsigned count;
+
+	if (!prefork_log_takes(log, level) || level > PREFORK_CRITICAL)
+		return;
+	if (log->sink != NULL) {
+		give_block(log, level, room, title, text, size);
+		errno = error;
+		return;
+	}
+	prefork_log_say(log, level, room, "%s", title);
+	size = size < BLOCK_MAX ? size : BLOCK_MAX;
+	while (size > 0) {
+		size_t used;
+
+		pfi_text_init(&lines, bytes, sizeof bytes);
+		used = fill_lines(&lines, text, size, &count);
+		write_lines(log, &lines, count);
+		text += used;
+		size -= used;
+	}
+	errno = error;
+}
+
+int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
+{
+	char line[PFI_LOGFILE_LINE_MAX];
+	const int error = errno;
+	struct pfi_text text;
+	bool written;
+
+	pfi_text_init(&text, line, sizeof line);
+	pfi_text_add_bytes(&text, bytes, size);
+	end_line(&text);
+	written = pfi_logfile_write(&log->file, line, text.length, 1);
+	errno = error;
+	return written ? 0 : -EAGAIN;
+}

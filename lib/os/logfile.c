@@ -1,0 +1,217 @@
+#include "os/logfile.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/uio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "os/fd.h"
+
+enum { FLAGS = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
+
+/* A description of our own for what `fd` shows, so that O_NONBLOCK is ours alone. */
+static int open_anew(int fd)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+	return open(path, FLAGS);
+}
+
+/* What kind of thing a descriptor is that we opened ourselves. */
+static enum pfi_logfile_kind kind_of(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return PFI_LOGFILE_POLLED;
+	if (S_ISSOCK(status.st_mode))
+		return PFI_LOGFILE_SOCKET;
+	return S_ISFIFO(status.st_mode) ? PFI_LOGFILE_PIPE : PFI_LOGFILE_PLAIN;
+}
+
+static int open_standard(struct pfi_logfile *file, int standard_fd)
+{
+	struct stat status;
+
+	if (fstat(standard_fd, &status) < 0)
+		return -errno;
+	file->kind = kind_of(standard_fd);
+	if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
+		file->fd = open_anew(standard_fd);
+		if (file->fd >= 0)
+			return 0;
+		file->kind = PFI_LOGFILE_POLLED; /* no /proc, another user's pipe, or nobody reads it */
+	}
+	file->fd = fcntl(standard_fd, F_DUPFD_CLOEXEC, 3);
+	return file->fd < 0 ? -errno : 0;
+}
+
+/* The path as it will be found after a chdir: a *new* text, NULL: errno. */
+static char *absolute(const char *path)
+{
+	char folder[PATH_MAX];
+	char *joined = NULL;
+
+	if (path[0] == '/')
+		return strdup(path);
+	if (getcwd(folder, sizeof folder) == NULL)
+		return NULL;
+	return asprintf(&joined, "%s/%s", folder, path) < 0 ? NULL : joined;
+}
+
+static int open_path(const char *path)
+{
+	const int fd = open(path, FLAGS | O_CREAT, 0644);
+
+	return fd < 0 ? -errno : fd;
+}
+
+int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd)
+{
+	*file = (struct pfi_logfile){ .fd = -1 };
+	atomic_init(&file->pid, getpid());
+	if (strcmp(path, "-") == 0)
+		return open_standard(file, standard_fd);
+	file->path = absolute(path);
+	if (file->path == NULL)
+		return -errno;
+	file->fd = open_path(file->path);
+	if (file->fd < 0) {
+		const int r = file->fd;
+
+		pfi_logfile_close(file);
+		return r;
+	}
+	file->kind = kind_of(file->fd);
+	return 0;
+}
+
+void pfi_logfile_close(struct pfi_logfile *file)
+{
+	pfi_close(&file->fd);
+	free(file->path);
+	file->path = NULL;
+}
+
+int pfi_logfile_reopen(struct pfi_logfile *file)
+{
+	int fd, r = 0;
+
+	if (file->path == NULL)
+		return 0;
+	fd = open_path(file->path);
+	if (fd < 0)
+		return fd;
+	/* Writers in other threads see the old or the new one, never none. */
+	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
+		r = -errno;
+	else
+		file->kind = kind_of(fd);
+	pfi_close(&fd);
+	return r;
+}
+
+/* write(2) without the signal that a closed pipe raises in hosts that have not
+ * ignored it. A SIGPIPE that was pending before stays. */
+static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
+{
+	static const struct timespec at_once;
+	sigset_t pipe_set, pending, before;
+	ssize_t n;
+	int error;
+
+	(void)sigemptyset(&pipe_set);
+	(void)sigaddset(&pipe_set, SIGPIPE);
+	(void)sigemptyset(&pending);
+	(void)sigpending(&pending);
+	(void)pthread_sigmask(SIG_BLOCK, &pipe_set, &before);
+	n = writev(fd, parts, count);
+	error = errno;
+	if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
+		while (sigtimedwait(&pipe_set, NULL, &at_once) < 0 && errno == EINTR)
+			;
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	errno = error;
+	return n;
+}
+
+static ssize_t write_parts(const struct pfi_logfile *file, struct iovec *parts, int count)
+{
+	struct pollfd writable = { .fd = file->fd, .events = POLLOUT };
+	const struct msghdr message = { .msg_iov = parts, .msg_iovlen = (size_t)count };
+
+	switch ((enum pfi_logfile_kind)file->kind) {
+	case PFI_LOGFILE_SOCKET:
+		return sendmsg(file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
+	case PFI_LOGFILE_POLLED:
+		/* A pipe that polls writable has room for a page: for what we write. */
+		if (poll(&writable, 1, 0) <= 0 || !(writable.revents & (POLLOUT | POLLERR | POLLHUP))) {
+			errno = EAGAIN;
+			return -1;
+		}
+		return write_quietly(file->fd, parts, count);
+	case PFI_LOGFILE_PIPE:
+		return write_quietly(file->fd, parts, count);
+	case PFI_LOGFILE_PLAIN:
+		break;
+	}
+	return writev(file->fd, parts, count);
+}
+
+/* What was lost before a fork is the parent's to tell. */
+static void notice_fork(struct pfi_logfile *file)
+{
+	const int pid = getpid();
+
+	if (atomic_load_explicit(&file->pid, memory_order_relaxed) != pid) {
+		atomic_store(&file->pid, pid);
+		atomic_store(&file->lost, 0);
+	}
+}
+
+bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines)
+{
+	char newline = '\n';
+	struct iovec parts[2] = { { &newline, 1 }, { (void *)bytes, size } };
+	const bool torn = atomic_load_explicit(&file->torn, memory_order_relaxed);
+	const size_t wanted = size + torn;
+	ssize_t n;
+
+	do
+		n = torn ? write_parts(file, parts, 2) : write_parts(file, parts + 1, 1);
+	while (n < 0 && errno == EINTR);
+	if (n == (ssize_t)wanted) {
+		if (torn)
+			atomic_store(&file->torn, false);
+		return true;
+	}
+	if (n > 0) /* the disk was full in the middle: the next line starts on a new one */
+		atomic_store(&file->torn, bytes[(size_t)n - torn - (n > torn)] != '\n');
+	pfi_logfile_count_lost(file, lines);
+	return false;
+}
+
+void pfi_logfile_count_lost(struct pfi_logfile *file, unsigned lines)
+{
+	notice_fork(file);
+	(void)atomic_fetch_add(&file->lost, lines);
+}
+
+unsigned pfi_logfile_take_lost(struct pfi_logfile *file)
+{
+	if (atomic_load_explicit(&file->lost, memory_order_relaxed) == 0)
+		return 0;
+	notice_fork(file);
+	return atomic_exchange(&file->lost, 0);
+}
