@@ -1,0 +1,47 @@
+#include "http/date.h"
+
+#include <string.h>
+
+static void put_two(char *at, unsigned value)
+{
+	at[0] = (char)('0' + value / 10 % 10);
+	at[1] = (char)('0' + value % 10);
+}
+
+void pfi_date_format(uint64_t seconds, char *text)
+{
+	static const char days[] = "ThuFriSatSunMonTueWed"; /* 1970 began on a Thursday */
+	static const char months[] = "MarAprMayJunJulAugSepOctNovDecJanFeb";
+	const uint64_t day = seconds / 86400;
+	const unsigned second = (unsigned)(seconds % 86400);
+
+	/* Count from the 1st of March of the year 0, so that the leap day comes last: then
+	 * the 146097 days of four centuries divide evenly, and months are 153 days per five. */
+	const uint64_t since = day + 719468;
+	const uint64_t era = since / 146097;
+	const unsigned of_era = (unsigned)(since % 146097);
+	const unsigned year_of_era = (of_era - of_era / 1460 + of_era / 36524 - of_era / 146096) / 365;
+	const unsigned of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+	const unsigned month = (5 * of_year + 2) / 153; /* 0 is March */
+	const unsigned of_month = of_year - (153 * month + 2) / 5 + 1;
+	const unsigned year = (unsigned)(era * 400) + year_of_era + (month >= 10);
+
+	memcpy(text, "Thu, 01 Jan 1970 00:00:00 GMT", PFI_DATE_LENGTH);
+	memcpy(text, days + day % 7 * 3, 3);
+	put_two(text + 5, of_month);
+	memcpy(text + 8, months + month * 3, 3);
+	put_two(text + 12, year / 100);
+	put_two(text + 14, year % 100);
+	put_two(text + 17, second / 3600);
+	put_two(text + 20, second / 60 % 60);
+	put_two(text + 23, second % 60);
+}
+
+const char *pfi_date_cached(struct pfi_date_cache *cache, uint64_t seconds)
+{
+	if (cache->seconds != seconds || cache->text[0] == '\0') {
+		pfi_date_format(seconds, cache->text);
+		cache->seconds = seconds;
+	}
+	return cache->text;
+}

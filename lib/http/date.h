@@ -1,0 +1,27 @@
+/*
+ * date -- a moment as HTTP writes it (RFC 9110 5.6.7).
+ *
+ * Pure: the moment comes in as a number. No locale, no time zone, no lock.
+ */
+#ifndef HTTP_DATE_H
+#define HTTP_DATE_H
+
+#include <stdint.h>
+
+enum { PFI_DATE_LENGTH = 29 }; /* Sun, 06 Nov 1994 08:49:37 GMT */
+
+/** Writes PFI_DATE_LENGTH bytes and no NUL. Seconds since 1970, up to the year 9999. */
+void pfi_date_format(uint64_t seconds, char *text);
+
+/* The last date that was written: a busy server asks for the same one many
+ * times a second. One per thread. */
+struct pfi_date_cache {
+	uint64_t seconds;
+	char text[PFI_DATE_LENGTH];
+};
+
+/** The text of `seconds`, PFI_DATE_LENGTH bytes that stay until the next call.
+ *  Start with a cache of zeroes. */
+const char *pfi_date_cached(struct pfi_date_cache *cache, uint64_t seconds);
+
+#endif

@@ -1,0 +1,122 @@
+#include "http/fields.h"
+
+#include <string.h>
+
+/* Sums of the PFI_CHAR_* bits; test_fields.c derives every cell from the RFC's
+ * grammar again. */
+const uint8_t pfi_chars[256] = {
+	 0,  0,  0,  0,  0,  0,  0,  0,  0, 16,  0,  0,  0,  0,  0,  0,  /* 00 */
+	 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  /* 10 */
+	16, 31, 20, 17, 31, 31, 31, 31, 28, 28, 31, 31, 20, 31, 31, 20,  /* 20 */
+	63, 63, 63, 63, 63, 63, 63, 63, 63, 63, 20, 28, 20, 28, 20, 20,  /* 30 */
+	20, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31,  /* 40 */
+	31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 31, 20, 20, 20, 23, 31,  /* 50 */
+	23, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29,  /* 60 */
+	29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 29, 20, 23, 20, 31,  0,  /* 70 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* 80 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* 90 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* a0 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* b0 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* c0 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* d0 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* e0 */
+	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* f0 */
+};
+
+/* A perfect hash: were two names to meet in one slot, the compiler would warn
+ * that an initialiser is overridden, and the build fails. */
+#define SLOTS               128
+#define SLOT(n, first, last) (((n)*4 + (first)*51 + (last)*29) % SLOTS)
+
+static const uint8_t slots[SLOTS] = {
+#define PFI_SLOT_FIELD(id, name, first, last, rules)                                               \
+	[SLOT(sizeof(name) - 1, first, last)] = PFI_FIELD_##id,
+	PFI_FIELDS(PFI_SLOT_FIELD)
+#undef PFI_SLOT_FIELD
+};
+
+static const struct {
+	const char *name;
+	uint8_t length;
+	uint8_t rules;
+} known[PFI_FIELD_COUNT] = {
+	[PFI_FIELD_OTHER] = { "", 0, 0 },
+#define PFI_ROW_FIELD(id, name, first, last, rules)                                                \
+	[PFI_FIELD_##id] = { name, sizeof(name) - 1, rules },
+	PFI_FIELDS(PFI_ROW_FIELD)
+#undef PFI_ROW_FIELD
+};
+
+bool pfi_text_is(const char *text, size_t length, const char *lower, size_t lower_length)
+{
+	if (length != lower_length)
+		return false;
+	for (size_t i = 0; i < length; i++) {
+		const char c = text[i];
+		if ((c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != lower[i])
+			return false;
+	}
+	return true;
+}
+
+enum pfi_field_id pfi_field_find(const char *name, size_t length)
+{
+	if (length == 0)
+		return PFI_FIELD_OTHER;
+	const unsigned first = (unsigned char)name[0] | 0x20;
+	const unsigned last = (unsigned char)name[length - 1] | 0x20;
+	const enum pfi_field_id id = (enum pfi_field_id)slots[SLOT(length, first, last)];
+
+	if (id == PFI_FIELD_OTHER || !pfi_text_is(name, length, known[id].name, known[id].length))
+		return PFI_FIELD_OTHER;
+	return id;
+}
+
+unsigned pfi_field_rules(enum pfi_field_id id)
+{
+	return known[id].rules;
+}
+
+const char *pfi_field_name(enum pfi_field_id id)
+{
+	return known[id].name;
+}
+
+bool pfi_token_valid(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++)
+		if (!pfi_char_is(text[i], PFI_CHAR_TOKEN))
+			return false;
+	return length > 0;
+}
+
+/* Eight bytes at a time: does one lie below 0x20, or is one 0x7f? The borrow
+ * may also flag a neighbour, which costs a second look and nothing else. */
+static inline bool word_is_plain(const char *text)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101);
+	uint64_t word;
+
+	memcpy(&word, text, sizeof word);
+	const uint64_t low = (word - ones * 0x20) & ~word;
+	const uint64_t delete = word ^ (ones * 0x7f);
+	return ((low | ((delete - ones) & ~delete)) & (ones * 0x80)) == 0;
+}
+
+const char *pfi_value_end(const char *text, const char *end)
+{
+	for (;;) {
+		while (end - text >= 8 && word_is_plain(text))
+			text += 8;
+		const char *const stop = end - text >= 8 ? text + 8 : end;
+		while (text < stop && pfi_char_is(*text, PFI_CHAR_TEXT))
+			text++;
+		if (text < stop || text == end)
+			return text;
+	}
+}
+
+bool pfi_value_valid(const char *text, size_t length)
+{
+	return pfi_value_end(text, text + length) == text + length;
+}

@@ -1,0 +1,138 @@
+#include "http/target.h"
+
+#include <string.h>
+
+/* "[...]": addresses are not taken apart here, but nothing else gets in. */
+static size_t literal_length(const char *text, size_t length)
+{
+	size_t colons = 0;
+
+	for (size_t i = 1; i < length; i++) {
+		const char c = text[i];
+		const bool hex = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+		if (c == ']')
+			return colons >= 2 ? i + 1 : 0;
+		colons += c == ':';
+		if (!hex && c != ':' && c != '.')
+			return 0;
+	}
+	return 0;
+}
+
+static bool percents_valid(const char *text, size_t length)
+{
+	for (size_t i = 0; i < length; i++) {
+		if (text[i] != '%')
+			continue;
+		if (length - i < 3)
+			return false;
+		for (size_t j = 1; j <= 2; j++) {
+			const char c = text[i + j];
+			if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')))
+				return false;
+		}
+	}
+	return true;
+}
+
+static bool port_valid(const char *text, size_t length)
+{
+	unsigned port = 0;
+
+	for (size_t i = 0; i < length; i++) {
+		if (!pfi_char_is(text[i], PFI_CHAR_DIGIT))
+			return false;
+		port = port * 10 + (unsigned)(text[i] - '0');
+		if (port > 65535)
+			return false;
+	}
+	return true;
+}
+
+bool pfi_host_valid(const char *text, size_t length)
+{
+	size_t host = 0;
+
+	if (length > 0 && text[0] == '[') {
+		host = literal_length(text, length);
+		if (host == 0)
+			return false;
+	} else {
+		while (host < length && pfi_char_is(text[host], PFI_CHAR_HOST))
+			host++;
+		if (!percents_valid(text, host))
+			return false;
+	}
+	if (host == length)
+		return true;
+	return host > 0 && text[host] == ':' && port_valid(text + host + 1, length - host - 1);
+}
+
+static void split_query(struct pfi_head *head, const char *bytes, struct pfi_span rest)
+{
+	const char *const mark = rest.length > 0 ? memchr(bytes + rest.at, '?', rest.length) : NULL;
+
+	head->path = rest;
+	head->has_query = mark != NULL;
+	if (mark == NULL)
+		return;
+	head->path.length = (uint32_t)(mark - bytes) - rest.at;
+	head->query.at = head->path.at + head->path.length + 1;
+	head->query.length = rest.length - head->path.length - 1;
+}
+
+/* An origin server knows two schemes. A user before the host is a trick
+ * (RFC 9110 4.2.4), and so is no host. */
+static bool split_absolute(struct pfi_head *head, const char *bytes)
+{
+	static const char *const schemes[] = { "http://", "https://" };
+	const char *const text = bytes + head->target.at;
+	const uint32_t length = head->target.length;
+
+	for (size_t i = 0; i < sizeof schemes / sizeof schemes[0]; i++) {
+		const uint32_t scheme = (uint32_t)strlen(schemes[i]);
+		uint32_t end = scheme;
+		if (length < scheme || !pfi_text_is(text, scheme, schemes[i], scheme))
+			continue;
+		while (end < length && text[end] != '/' && text[end] != '?')
+			end++;
+		head->form = PFI_TARGET_ABSOLUTE;
+		head->authority = (struct pfi_span){ head->target.at + scheme, end - scheme };
+		split_query(head, bytes, (struct pfi_span){ head->target.at + end, length - end });
+		return end > scheme && text[scheme] != ':' && pfi_host_valid(text + scheme, end - scheme);
+	}
+	return false;
+}
+
+/* CONNECT names a host and a port, and nothing else. */
+static bool split_authority(struct pfi_head *head, const char *bytes)
+{
+	const char *const text = bytes + head->target.at;
+	const uint32_t length = head->target.length;
+
+	head->form = PFI_TARGET_AUTHORITY;
+	head->authority = head->target;
+	return pfi_host_valid(text, length) && text[0] != ':' &&
+	       pfi_char_is(text[length - 1], PFI_CHAR_DIGIT) && memchr(text, ':', length) != NULL &&
+	       (text[0] != '[' || memchr(text, ']', length - 1) != NULL);
+}
+
+bool pfi_target_split(struct pfi_head *head, const char *bytes)
+{
+	const char *const method = bytes + head->method.at;
+	const char *const text = bytes + head->target.at;
+
+	if (head->method.length == 7 && memcmp(method, "CONNECT", 7) == 0)
+		return split_authority(head, bytes);
+	if (text[0] == '/') {
+		head->form = PFI_TARGET_ORIGIN;
+		split_query(head, bytes, head->target);
+		return true;
+	}
+	if (text[0] == '*' && head->target.length == 1) {
+		head->form = PFI_TARGET_ASTERISK;
+		head->path = head->target;
+		return head->method.length == 7 && memcmp(method, "OPTIONS", 7) == 0;
+	}
+	return split_absolute(head, bytes);
+}

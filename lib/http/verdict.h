@@ -1,0 +1,30 @@
+/*
+ * verdict -- what every parser of this room answers.
+ *
+ * A parser that says MORE has taken note of all it was shown and goes on where
+ * it stopped; one that says BAD keeps saying so, whatever it is fed.
+ */
+#ifndef HTTP_VERDICT_H
+#define HTTP_VERDICT_H
+
+#include <stdint.h>
+
+enum pfi_verdict {
+	PFI_MORE, /* right so far, the end has not come */
+	PFI_DONE,
+	PFI_BAD,
+};
+
+/* Bytes of a buffer that may move while a request is being collected. */
+struct pfi_span {
+	uint32_t at;
+	uint32_t length;
+};
+
+/* What to answer when something is refused, and a sentence for the log. */
+struct pfi_refusal {
+	uint16_t status;
+	const char *problem; /* static */
+};
+
+#endif
