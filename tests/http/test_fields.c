@@ -1,0 +1,114 @@
+#include "http/fields.h"
+
+#include "guard.h"
+
+#include <check.h>
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct guard guard;
+
+START_TEST(every_known_name_is_found_in_any_case)
+{
+	const char *const name = pfi_field_name((enum pfi_field_id)_i);
+	char text[64];
+
+	ck_assert_int_eq(pfi_field_find(name, strlen(name)), _i);
+	for (size_t i = 0; i <= strlen(name); i++)
+		text[i] = (char)toupper((unsigned char)name[i]);
+	ck_assert_int_eq(pfi_field_find(text, strlen(name)), _i);
+	ck_assert_int_eq(pfi_field_find(name, strlen(name) - 1), PFI_FIELD_OTHER);
+}
+END_TEST
+
+START_TEST(a_name_that_only_resembles_a_known_one_is_another)
+{
+	static const char *const names[] = { "hosT2", "hpst", "h0st", "content_length", "content-lengtH ",
+		                             "x", "", "tE\x01", "connectiom", "transfer-encodings" };
+
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+		ck_assert_int_eq(pfi_field_find(names[i], strlen(names[i])), PFI_FIELD_OTHER);
+}
+END_TEST
+
+static unsigned classes_by_grammar(int c)
+{
+	const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+	const bool digit = c >= '0' && c <= '9';
+	const bool token = letter || digit || (c != 0 && c < 128 && strchr("!#$%&'*+-.^_`|~", c) != NULL);
+	const bool control = (c < 0x20 && c != '\t') || c == 0x7f;
+	unsigned classes = 0;
+
+	classes |= token ? PFI_CHAR_TOKEN : 0;
+	classes |= token && !(c >= 'a' && c <= 'z') && c != '#' ? PFI_CHAR_METHOD : 0;
+	classes |= c > ' ' && c != 0x7f && c != '#' ? PFI_CHAR_TARGET : 0;
+	classes |= letter || digit || (c != 0 && c < 128 && strchr("-._~%!$&'()*+;=", c) != NULL) ?
+	           PFI_CHAR_HOST : 0;
+	classes |= !control ? PFI_CHAR_TEXT : 0;
+	classes |= digit ? PFI_CHAR_DIGIT : 0;
+	return classes;
+}
+
+START_TEST(every_byte_has_the_classes_of_the_grammar)
+{
+	for (int c = 0; c < 256; c++)
+		ck_assert_msg(pfi_chars[c] == classes_by_grammar(c), "byte 0x%02x: %u, not %u", c,
+		              pfi_chars[c], classes_by_grammar(c));
+}
+END_TEST
+
+/* The scan that takes eight bytes at a time finds what a plain one finds, wherever it stands. */
+START_TEST(the_end_of_a_value_is_found_at_every_place)
+{
+	char text[40];
+
+	for (size_t length = 0; length <= sizeof text; length++) {
+		for (size_t at = 0; at <= length; at++) {
+			for (int c = 0; c < 256; c++) {
+				memset(text, at % 2 ? '\xff' : '\x80', sizeof text);
+				if (at < length)
+					text[at] = (char)c;
+				const char *const put = guard_put(&guard, text, length);
+				const bool ends = at < length && !pfi_char_is((char)c, PFI_CHAR_TEXT);
+				ck_assert_ptr_eq(pfi_value_end(put, put + length), put + (ends ? at : length));
+			}
+		}
+	}
+}
+END_TEST
+
+START_TEST(tokens_and_values)
+{
+	ck_assert(pfi_token_valid("X-a_9", 5));
+	ck_assert(!pfi_token_valid("", 0));
+	ck_assert(!pfi_token_valid("a b", 3));
+	ck_assert(!pfi_token_valid("a:", 2));
+	ck_assert(!pfi_token_valid("caf\xe9", 4));
+	ck_assert(pfi_value_valid("", 0));
+	ck_assert(pfi_value_valid("caf\xe9\t ok", 8));
+	ck_assert(!pfi_value_valid("a\r\nSet-Cookie: x", 16));
+	ck_assert(!pfi_value_valid("a\0b", 3));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("fields");
+	TCase *tc = tcase_create("fields");
+
+	guard_open(&guard, 4096);
+	tcase_add_loop_test(tc, every_known_name_is_found_in_any_case, 1, PFI_FIELD_COUNT);
+	tcase_add_test(tc, a_name_that_only_resembles_a_known_one_is_another);
+	tcase_add_test(tc, every_byte_has_the_classes_of_the_grammar);
+	tcase_add_test(tc, the_end_of_a_value_is_found_at_every_place);
+	tcase_add_test(tc, tokens_and_values);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	guard_close(&guard);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,206 @@
+#include "http/date.h"
+#include "http/response.h"
+#include "http/status.h"
+
+#include <check.h>
+#include <errno.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static char room[1024];
+static struct pfi_out out;
+
+static void setup(void)
+{
+	out = (struct pfi_out){ room, 0, sizeof room };
+}
+
+static void expect(const char *text)
+{
+	ck_assert_msg(out.length == strlen(text) && memcmp(room, text, out.length) == 0, "'%.*s', not '%s'",
+	              (int)out.length, room, text);
+}
+
+START_TEST(a_head_is_built_from_its_parts)
+{
+	ck_assert_int_eq(pfi_response_line(&out, 200, NULL), 0);
+	ck_assert_int_eq(pfi_response_field(&out, "X-A", 3, "b c", 3), 0);
+	ck_assert_int_eq(pfi_response_field(&out, "Empty", 5, "", 0), 0);
+	ck_assert_int_eq(pfi_response_length(&out, UINT64_MAX), 0);
+	ck_assert_int_eq(PFI_OUT_LITERAL(&out, "\r\n"), 0);
+	expect("HTTP/1.1 200 OK\r\nX-A: b c\r\nEmpty: \r\nContent-Length: 18446744073709551615\r\n\r\n");
+}
+END_TEST
+
+START_TEST(a_reason_may_be_the_applications_own)
+{
+	ck_assert_int_eq(pfi_response_line(&out, 299, "Caf\xe9"), 0);
+	ck_assert_int_eq(pfi_response_line(&out, 799, NULL), 0);
+	ck_assert_int_eq(pfi_response_line(&out, 204, ""), 0);
+	expect("HTTP/1.1 299 Caf\xe9\r\nHTTP/1.1 799 Unknown\r\nHTTP/1.1 204 \r\n");
+}
+END_TEST
+
+/* Response splitting: nothing that ends a line gets in, and nothing of it stays behind. */
+START_TEST(what_could_end_a_line_is_refused)
+{
+	ck_assert_int_eq(pfi_response_line(&out, 99, NULL), -EINVAL);
+	ck_assert_int_eq(pfi_response_line(&out, 1000, NULL), -EINVAL);
+	ck_assert_int_eq(pfi_response_line(&out, 200, "OK\r\nX: y"), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "A", 1, "b\r\nC: d", 7), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "A", 1, "b\nC", 3), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "A", 1, "b\0C", 3), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "A: x\r\nB", 7, "b", 1), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "A B", 3, "b", 1), -EINVAL);
+	ck_assert_int_eq(pfi_response_field(&out, "", 0, "b", 1), -EINVAL);
+	expect("");
+}
+END_TEST
+
+START_TEST(what_does_not_fit_is_not_begun)
+{
+	for (size_t size = 0; size < 9; size++) {
+		out = (struct pfi_out){ room, 0, size };
+		ck_assert_int_eq(pfi_response_field(&out, "ABC", 3, "de", 2), -ENOSPC);
+		ck_assert_uint_eq(out.length, 0);
+	}
+	out = (struct pfi_out){ room, 0, 9 };
+	ck_assert_int_eq(pfi_response_field(&out, "ABC", 3, "de", 2), 0);
+	for (size_t size = 0; size < 200; size++) {
+		out = (struct pfi_out){ room, 0, size };
+		ck_assert_int_eq(pfi_error_reply(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", false), -ENOSPC);
+		ck_assert_uint_eq(out.length, 0);
+		ck_assert_int_eq(pfi_response_line(&out, 799, "123456789") == 0, size >= 24);
+	}
+}
+END_TEST
+
+static const struct {
+	int status;
+	bool to_head;
+	uint8_t minor;
+	bool has_length;
+	enum pfi_reply_body body;
+} replies[] = {
+	{ 200, false, 1, true, PFI_REPLY_LENGTH },   { 200, false, 1, false, PFI_REPLY_CHUNKED },
+	{ 200, false, 0, true, PFI_REPLY_LENGTH },   { 200, false, 0, false, PFI_REPLY_CLOSE },
+	{ 200, true, 1, true, PFI_REPLY_NONE },      { 200, true, 0, false, PFI_REPLY_NONE },
+	{ 204, false, 1, false, PFI_REPLY_NONE },    { 304, false, 1, true, PFI_REPLY_NONE },
+	{ 103, false, 1, false, PFI_REPLY_NONE },    { 205, false, 1, false, PFI_REPLY_CHUNKED },
+	{ 500, false, 1, false, PFI_REPLY_CHUNKED },
+};
+
+START_TEST(a_reply_has_one_framing)
+{
+	ck_assert_int_eq(pfi_reply_body(replies[_i].status, replies[_i].to_head, replies[_i].minor,
+	                                replies[_i].has_length), replies[_i].body);
+}
+END_TEST
+
+START_TEST(a_chunk_prefix_is_hexadecimal)
+{
+	static const uint64_t lengths[] = { 0, 1, 9, 10, 15, 16, 255, 256, 4096, 0x123456789abcdefU, UINT64_MAX };
+	char text[PFI_CHUNK_PREFIX_MAX];
+	char expected[32];
+
+	for (size_t i = 0; i < sizeof lengths / sizeof lengths[0]; i++) {
+		const int length = snprintf(expected, sizeof expected, "%" PRIx64 "\r\n", lengths[i]);
+		ck_assert_uint_eq(pfi_chunk_prefix(text, lengths[i]), (size_t)length);
+		ck_assert_int_eq(memcmp(text, expected, (size_t)length), 0);
+	}
+}
+END_TEST
+
+START_TEST(every_registered_line_is_as_long_as_it_says)
+{
+	unsigned registered = 0;
+
+	for (int status = 0; status < 1000; status++) {
+		size_t length = 0;
+		const char *const line = pfi_status_line(status, &length);
+		char expected[64];
+		if (line == NULL) {
+			ck_assert_str_eq(pfi_status_reason(status), "Unknown");
+			continue;
+		}
+		snprintf(expected, sizeof expected, "HTTP/1.1 %d %s\r\n", status, pfi_status_reason(status));
+		ck_assert_str_eq(line, expected);
+		ck_assert_uint_eq(length, strlen(line));
+		registered++;
+	}
+	ck_assert_uint_ge(registered, 60);
+	ck_assert_str_eq(pfi_status_reason(404), "Not Found");
+}
+END_TEST
+
+START_TEST(an_error_page_is_a_whole_reply_and_escapes)
+{
+	ck_assert_int_eq(pfi_error_reply(&out, 400, "<b> & \"c\"", "Sun, 06 Nov 1994 08:49:37 GMT", false), 0);
+	room[out.length] = '\0';
+	ck_assert_ptr_nonnull(strstr(room, "HTTP/1.1 400 Bad Request\r\n"));
+	ck_assert_ptr_nonnull(strstr(room, "\r\nConnection: close\r\n"));
+	ck_assert_ptr_nonnull(strstr(room, "&lt;b&gt; &amp; \"c\""));
+	const char *const body = strstr(room, "\r\n\r\n") + 4;
+	ck_assert_uint_eq(strtoul(strstr(room, "Content-Length: ") + 16, NULL, 10), strlen(body));
+
+	setup();
+	ck_assert_int_eq(pfi_error_reply(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", true), 0);
+	ck_assert_int_eq(memcmp(room + out.length - 4, "\r\n\r\n", 4), 0);
+}
+END_TEST
+
+/* Against the C library, over all days of eight centuries and at odd times. */
+START_TEST(dates_are_right)
+{
+	char text[PFI_DATE_LENGTH + 1] = "";
+	char expected[64];
+
+	pfi_date_format(784111777, text);
+	ck_assert_str_eq(text, "Sun, 06 Nov 1994 08:49:37 GMT");
+	for (uint64_t day = 0; day < 292194; day++) {
+		const time_t seconds = (time_t)(day * 86400 + day * 7919 % 86400);
+		struct tm tm;
+		pfi_date_format((uint64_t)seconds, text);
+		strftime(expected, sizeof expected, "%a, %d %b %Y %H:%M:%S GMT", gmtime_r(&seconds, &tm));
+		ck_assert_str_eq(text, expected);
+	}
+}
+END_TEST
+
+START_TEST(a_cached_date_changes_with_its_second)
+{
+	struct pfi_date_cache cache = { 0 };
+
+	ck_assert_int_eq(memcmp(pfi_date_cached(&cache, 0), "Thu, 01 Jan 1970 00:00:00 GMT", PFI_DATE_LENGTH), 0);
+	ck_assert_int_eq(memcmp(pfi_date_cached(&cache, 61), "Thu, 01 Jan 1970 00:01:01 GMT", PFI_DATE_LENGTH), 0);
+	ck_assert_int_eq(memcmp(pfi_date_cached(&cache, 61), "Thu, 01 Jan 1970 00:01:01 GMT", PFI_DATE_LENGTH), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("response");
+	TCase *tc = tcase_create("response");
+
+	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_test(tc, a_head_is_built_from_its_parts);
+	tcase_add_test(tc, a_reason_may_be_the_applications_own);
+	tcase_add_test(tc, what_could_end_a_line_is_refused);
+	tcase_add_test(tc, what_does_not_fit_is_not_begun);
+	tcase_add_loop_test(tc, a_reply_has_one_framing, 0, (int)(sizeof replies / sizeof replies[0]));
+	tcase_add_test(tc, a_chunk_prefix_is_hexadecimal);
+	tcase_add_test(tc, every_registered_line_is_as_long_as_it_says);
+	tcase_add_test(tc, an_error_page_is_a_whole_reply_and_escapes);
+	tcase_add_test(tc, dates_are_right);
+	tcase_add_test(tc, a_cached_date_changes_with_its_second);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
