@@ -308,14 +308,17 @@ static void lower_the_limit(void)
 /* Each descriptor a spawn needs is missing once: the pair, half of it, the pidfd. */
 START_TEST(without_descriptors_there_is_an_error_and_no_child)
 {
-	const rlim_t used = (rlim_t)pfi_fd_count();
+	const int first_free = dup(STDIN_FILENO);
 	int code = 0;
 
+	close(first_free);
 	getrlimit(RLIMIT_NOFILE, &plenty);
-	const struct rlimit low = { .rlim_cur = used + (rlim_t)_i, .rlim_max = plenty.rlim_max };
+	struct rlimit low = { .rlim_cur = (rlim_t)first_free + (rlim_t)_i, .rlim_max = plenty.rlim_max };
 	ck_assert_int_eq(pthread_atfork(NULL, lower_the_limit, NULL), 0);
-	if (_i == 2)
-		in_parent = used;
+	if (_i == 2) {
+		in_parent = (rlim_t)first_free;
+		low = plenty;
+	}
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
 	const int r = pfi_spawn(answer, &code, &child);
 	in_parent = 0;
