@@ -1,0 +1,17 @@
+/*
+ * accept -- what a failed accept(2) asks for.
+ */
+#ifndef LISTENER_ACCEPT_H
+#define LISTENER_ACCEPT_H
+
+enum pfi_accept_verdict {
+	PFI_ACCEPT_AGAIN,  /* nobody there, or a signal came: wait for the descriptor */
+	PFI_ACCEPT_DROP,   /* this one client is lost: take the next                  */
+	PFI_ACCEPT_PAUSE,  /* short of something: leave the listener alone for a while */
+	PFI_ACCEPT_CLOSED, /* it no longer listens: never try again                   */
+};
+
+/* `error` as in errno. What is not known pauses: it must not spin. */
+enum pfi_accept_verdict pfi_accept_verdict(int error);
+
+#endif

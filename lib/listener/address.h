@@ -1,0 +1,54 @@
+/*
+ * address -- where to listen, from text and back.
+ *
+ *   HOST:PORT  HOST  :PORT  *:PORT  [IPV6]:PORT  tcp://...
+ *   unix:PATH  unix://PATH  unix:@NAME (abstract)
+ *   fd://NUMBER
+ *
+ * Parsing makes no system call and never asks a name server; that is resolve's
+ * work, at start and never in the loop.
+ */
+#ifndef LISTENER_ADDRESS_H
+#define LISTENER_ADDRESS_H
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { PFI_DEFAULT_PORT = 8000, PFI_HOST_MAX = 253, PFI_ADDRESS_TEXT_MAX = 512 };
+
+enum pfi_address_kind {
+	PFI_ADDRESS_TCP,
+	PFI_ADDRESS_UNIX, /* a path, or an abstract name */
+	PFI_ADDRESS_FD,
+};
+
+struct pfi_address {
+	enum pfi_address_kind kind;
+	int fd;                           /* FD */
+	char host[PFI_HOST_MAX + 1];      /* TCP: as written, without brackets; "": any IPv4 address */
+	uint16_t port;                    /* TCP */
+	struct sockaddr_storage socket;   /* UNIX; TCP: once resolved */
+	socklen_t socket_size;            /* 0: not yet resolved */
+};
+
+/* 0, or -EINVAL with a sentence that says what is wrong with `text`. */
+int pfi_address_parse(const char *text, struct pfi_address *ret);
+
+/* Fill in `socket` of a TCP address: at once for numbers, by getaddrinfo() for a
+ * name, which may take seconds. Of a name with several addresses the first
+ * IPv4 one is taken. 0, -EINVAL (no such name), -EAGAIN (no answer now). */
+int pfi_address_resolve(struct pfi_address *address);
+
+/* The canonical form: "127.0.0.1:80", "[::1]:80", "unix:/run/a", "unix:@name".
+ * What cannot be printed is escaped, and what does not fit is cut. */
+void pfi_address_format(const struct sockaddr_storage *socket, socklen_t size, char *text, size_t text_size);
+
+/* Whether two sockets would have the same address; port 0 matches nothing. */
+bool pfi_address_equal(const struct sockaddr_storage *a, socklen_t a_size,
+                       const struct sockaddr_storage *b, socklen_t b_size);
+
+#endif

@@ -1,0 +1,294 @@
+#include "listener/listener.h"
+
+#include "listener/unix_path.h"
+#include "os/fd.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+const struct pfi_listener_options pfi_listener_defaults = {
+	.backlog = 2048,
+	.mode = 0666,
+	.uid = (uid_t)-1,
+	.gid = (gid_t)-1,
+};
+
+static int set_option(int fd, int level, int option, int value)
+{
+	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
+}
+
+static int get_option(int fd, int level, int option, int *ret)
+{
+	socklen_t size = sizeof *ret;
+
+	return getsockopt(fd, level, option, ret, &size) < 0 ? -errno : 0;
+}
+
+static struct prefork_listener *new_listener(const char *name)
+{
+	struct prefork_listener *listener = calloc(1, sizeof *listener);
+
+	if (!listener)
+		return NULL;
+	listener->fd = -1;
+	listener->name = strdup(name);
+	if (listener->name)
+		return listener;
+	free(listener);
+	return NULL;
+}
+
+static int set_tcp_options(int fd, int family, const struct pfi_listener_options *options)
+{
+	int r = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
+
+	if (r == 0 && options->reuse_port)
+		r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
+	/* Said in both cases: the default is the administrator's (bindv6only). */
+	if (r == 0 && family == AF_INET6)
+		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
+	/* Inherited by each connection, which saves a system call there. */
+	if (r == 0)
+		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+	if (r == 0 && options->defer_accept_s > 0)
+		r = set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, (int)options->defer_accept_s);
+	return r;
+}
+
+/* What to say, and what the reader can do about it. */
+static int explain(int error, const char *text, int family, unsigned port)
+{
+	switch (error) {
+	case -EADDRINUSE:
+		return prefork_fail(error, "cannot listen on %s: another socket has this address already", text);
+	case -EACCES:
+		if (port > 0 && port < 1024)
+			return prefork_fail(error,
+			                    "cannot listen on %s: ports below 1024 need root, the capability "
+			                    "CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start",
+			                    text);
+		return prefork_fail(error, "cannot listen on %s: not permitted", text);
+	case -EADDRNOTAVAIL:
+		return prefork_fail(error, "cannot listen on %s: no interface of this machine has this address", text);
+	case -EAFNOSUPPORT:
+		return prefork_fail(error, "cannot listen on %s: this machine has no %s", text,
+		                    family == AF_INET6 ? "IPv6" : "such sockets");
+	default:
+		return prefork_fail(error, "cannot listen on %s: %s", text, strerror(-error));
+	}
+}
+
+static int bind_tcp(struct prefork_listener *listener, const struct pfi_address *address,
+                    const struct pfi_listener_options *options)
+{
+	int r = set_tcp_options(listener->fd, listener->family, options);
+
+	if (r == 0 && bind(listener->fd, (const struct sockaddr *)&address->socket, address->socket_size) < 0)
+		r = -errno;
+	listener->defer_accept_s = options->defer_accept_s;
+	return r;
+}
+
+/* Absolute, because the program may change its working directory before it closes. */
+static char *absolute_path(const char *path)
+{
+	char *directory = NULL, *absolute = NULL;
+
+	if (*path == '/')
+		return strdup(path);
+	directory = getcwd(NULL, 0);
+	if (directory) {
+		const size_t size = strlen(directory) + strlen(path) + 2;
+
+		absolute = malloc(size);
+		if (absolute)
+			(void)snprintf(absolute, size, "%s/%s", directory, path);
+	}
+	free(directory);
+	return absolute;
+}
+
+static int bind_unix(struct prefork_listener *listener, const struct pfi_address *address,
+                     const struct pfi_listener_options *options)
+{
+	const struct sockaddr_un *socket_address = (const struct sockaddr_un *)&address->socket;
+	struct stat made;
+
+	if (!socket_address->sun_path[0]) {
+		if (bind(listener->fd, (const struct sockaddr *)socket_address, address->socket_size) < 0)
+			return explain(-errno, listener->address, AF_UNIX, 0);
+		return 0;
+	}
+	char *path = absolute_path(socket_address->sun_path);
+	if (!path)
+		return prefork_fail(-ENOMEM, "cannot listen on %s: out of memory", listener->address);
+	const int r = pfi_unix_path_bind(listener->fd, socket_address, address->socket_size, options->mode,
+	                                 options->uid, options->gid, &made);
+	if (r < 0) {
+		free(path);
+		return r;
+	}
+	listener->path = path;
+	listener->device = made.st_dev;
+	listener->inode = made.st_ino;
+	listener->maker = getpid();
+	return 0;
+}
+
+/* Fill in what the socket says of itself: with port 0 that is news. */
+static int note_address(struct prefork_listener *listener)
+{
+	struct sockaddr_storage address = { 0 };
+	socklen_t size = sizeof address;
+
+	if (getsockname(listener->fd, (struct sockaddr *)&address, &size) < 0)
+		return -errno;
+	listener->family = address.ss_family;
+	pfi_address_format(&address, size, listener->address, sizeof listener->address);
+	return 0;
+}
+
+static int bind_and_listen(struct prefork_listener *listener, const struct pfi_address *address,
+                           const struct pfi_listener_options *options)
+{
+	const int family = address->socket.ss_family;
+
+	listener->family = family;
+	/* For the sentences of errors, until it has one of its own. */
+	pfi_address_format(&address->socket, address->socket_size, listener->address, sizeof listener->address);
+	listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (listener->fd < 0)
+		return explain(-errno, listener->address, family, 0);
+
+	if (family == AF_UNIX) {
+		const int r = bind_unix(listener, address, options);
+
+		if (r < 0)
+			return r;
+	} else {
+		const int r = bind_tcp(listener, address, options);
+
+		if (r < 0)
+			return explain(r, listener->address, family, address->port);
+	}
+	if (listen(listener->fd, options->backlog) < 0)
+		return explain(-errno, listener->address, family, address->port);
+	const int r = note_address(listener);
+	return r == 0 ? 0 : explain(r, listener->address, family, 0);
+}
+
+int pfi_listener_open_at(const struct pfi_address *address, const char *name,
+                         const struct pfi_listener_options *options, struct prefork_listener **ret)
+{
+	struct prefork_listener *listener = NULL;
+	int r;
+
+	if (address->kind == PFI_ADDRESS_FD)
+		return pfi_listener_adopt(address->fd, name, ret);
+	listener = new_listener(name);
+	if (!listener)
+		return prefork_fail(-ENOMEM, "cannot listen on %s: out of memory", name);
+	r = bind_and_listen(listener, address, options);
+	if (r < 0) {
+		pfi_listener_close(listener);
+		return r;
+	}
+	*ret = listener;
+	return 0;
+}
+
+int pfi_listener_open(const char *text, const struct pfi_listener_options *options,
+                      struct prefork_listener **ret)
+{
+	struct pfi_address address;
+	int r = pfi_address_parse(text, &address);
+
+	if (r == 0)
+		r = pfi_address_resolve(&address);
+	return r == 0 ? pfi_listener_open_at(&address, text, options, ret) : r;
+}
+
+/* 0, or -EBADF or -EINVAL with the reason. */
+static int check_adoptable(int fd, const char *name)
+{
+	int domain = 0, type = 0, is_listening = 0;
+
+	const int r = get_option(fd, SOL_SOCKET, SO_TYPE, &type);
+	if (r == -EBADF)
+		return prefork_fail(r, "cannot adopt descriptor %d (%s): it is not open", fd, name);
+	if (r < 0)
+		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a socket", fd, name);
+	(void)get_option(fd, SOL_SOCKET, SO_DOMAIN, &domain);
+	if (type != SOCK_STREAM || (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
+		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a TCP or unix stream socket",
+		                    fd, name);
+	if (get_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening) < 0 || !is_listening)
+		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it does not listen", fd, name);
+	return 0;
+}
+
+int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
+{
+	int r = check_adoptable(fd, name);
+
+	if (r < 0)
+		return r;
+	struct prefork_listener *listener = new_listener(name);
+	if (!listener)
+		return prefork_fail(-ENOMEM, "cannot adopt descriptor %d (%s): out of memory", fd, name);
+	listener->fd = fd;
+	listener->is_inherited = true;
+	r = note_address(listener);
+	if (r == 0)
+		r = pfi_fd_set_nonblock(fd, true);
+	if (r == 0)
+		r = pfi_fd_set_cloexec(fd, true);
+	if (r < 0) {
+		listener->fd = -1; /* it stays the caller's */
+		pfi_listener_close(listener);
+		return prefork_fail(r, "cannot adopt descriptor %d (%s): %s", fd, name, strerror(-r));
+	}
+	*ret = listener;
+	return 0;
+}
+
+void pfi_listener_close(struct prefork_listener *listener)
+{
+	if (!listener)
+		return;
+	/* The path first: between the two, a client would be refused either way,
+	 * but a server that starts now would have to judge a stale path. */
+	if (listener->path && listener->maker == getpid())
+		pfi_unix_path_remove(listener->path, listener->device, listener->inode);
+	pfi_close(&listener->fd);
+	free(listener->path);
+	free(listener->name);
+	free(listener);
+}
+
+const char *prefork_listener_address(const struct prefork_listener *listener)
+{
+	return listener->address;
+}
+
+const char *prefork_listener_name(const struct prefork_listener *listener)
+{
+	return listener->name;
+}
+
+int prefork_listener_fd(const struct prefork_listener *listener)
+{
+	return listener->fd;
+}
+
+bool prefork_listener_is_inherited(const struct prefork_listener *listener)
+{
+	return listener->is_inherited;
+}

@@ -1,0 +1,90 @@
+/*
+ * The last minutes of a listener, and the length of its queue.
+ *
+ * TCP: a filter drops bare SYNs, so nobody new gets in, while handshakes under
+ * way complete. The kernel shows the filter of a listening socket the packet
+ * from its TCP header on, for IPv4 and IPv6 alike. A client whose SYN was
+ * dropped sends it again a second later and is refused by the closed port.
+ *
+ * Unix: after shutdown(SHUT_RD) connect() is refused, and those who wait in the
+ * queue can still be accepted.
+ */
+#include "listener/listener.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <linux/filter.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <string.h>
+
+enum {
+	FLAGS_OFFSET = 13, /* in the TCP header */
+	FIN = 0x01,
+	SYN = 0x02,
+	RST = 0x04,
+	ACK = 0x10,
+	PASS_WHOLE = 0x7fffffff,
+	LINGER_MS = 100, /* an ACK that is already on its way */
+};
+
+static int drop_new_handshakes(int fd)
+{
+	struct sock_filter instructions[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_OFFSET),
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, FIN | SYN | RST | ACK),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYN, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, 0),
+		BPF_STMT(BPF_RET | BPF_K, PASS_WHOLE),
+	};
+	const struct sock_fprog program = {
+		.len = sizeof instructions / sizeof instructions[0],
+		.filter = instructions,
+	};
+
+	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+}
+
+int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_ms)
+{
+	int r = 0;
+
+	if (listener->is_inherited)
+		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it", listener->address);
+	if (listener->family != AF_UNIX)
+		r = drop_new_handshakes(listener->fd);
+	else if (shutdown(listener->fd, SHUT_RD) < 0)
+		r = -errno;
+	if (r < 0)
+		return prefork_fail(r, "cannot refuse new clients on %s: %s", listener->address, strerror(-r));
+	listener->is_refusing = true;
+	/* A deferred client comes out when it speaks, or when its time is over. */
+	*ret_linger_ms = listener->family == AF_UNIX ? 0 : LINGER_MS + listener->defer_accept_s * UINT64_C(1100);
+	return 0;
+}
+
+int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_length, uint32_t *ret_max)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	if (listener->family == AF_UNIX)
+		return -EOPNOTSUPP;
+	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return -errno;
+	/* For a listening socket these two mean something else than their names. */
+	*ret_length = info.tcpi_unacked;
+	*ret_max = info.tcpi_sacked;
+	return 0;
+}
+
+int pfi_listener_has_clients(const struct prefork_listener *listener)
+{
+	struct pollfd pfd = { .fd = listener->fd, .events = POLLIN };
+
+	/* A unix socket that refuses is readable for ever, and says nothing by it. */
+	if (poll(&pfd, 1, 0) < 0)
+		return -errno;
+	return (pfd.revents & POLLIN) != 0;
+}

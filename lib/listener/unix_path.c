@@ -1,0 +1,111 @@
+#include "listener/unix_path.h"
+
+#include "os/fd.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* 0: a server answers there; -ECONNREFUSED: nobody does. */
+static int probe(const struct sockaddr_un *socket_address, socklen_t size)
+{
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+	if (fd < 0)
+		return -errno;
+	int r = connect(fd, (const struct sockaddr *)socket_address, size) < 0 ? -errno : 0;
+	if (r == -EAGAIN)
+		r = 0; /* alive: its queue is full */
+	pfi_close(&fd);
+	return r;
+}
+
+static bool is_same_file(const char *path, const struct stat *expected)
+{
+	struct stat now;
+
+	return lstat(path, &now) == 0 && now.st_dev == expected->st_dev && now.st_ino == expected->st_ino;
+}
+
+/* Remove a socket that nobody listens on. 0: the way is free, try again. */
+static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
+{
+	const char *const path = socket_address->sun_path;
+	struct stat before;
+
+	if (lstat(path, &before) < 0)
+		return errno == ENOENT ? 0 : prefork_fail(-errno, "cannot look at %s: %s", path, strerror(errno));
+	if (!S_ISSOCK(before.st_mode))
+		return prefork_fail(-EEXIST, "cannot listen on unix:%s: there is something else that is not a socket", path);
+	const int r = probe(socket_address, size);
+	if (r == 0)
+		return prefork_fail(-EADDRINUSE, "cannot listen on unix:%s: in use by a live server", path);
+	if (r == -ENOENT)
+		return 0;
+	if (r != -ECONNREFUSED)
+		return prefork_fail(r, "cannot listen on unix:%s: it exists, and whether it is in use cannot be told: %s",
+		                    path, strerror(-r));
+	if (is_same_file(path, &before) && unlink(path) < 0 && errno != ENOENT)
+		return prefork_fail(-errno, "cannot remove the stale socket %s: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Through a descriptor of the very file: chmod() by name would follow a link. */
+static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gid, struct stat *ret)
+{
+	char by_fd[64];
+	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+	int r = 0;
+
+	if (fd < 0 || fstat(fd, ret) < 0)
+		r = -errno;
+	else if (!S_ISSOCK(ret->st_mode))
+		r = -EEXIST;
+	else if ((uid != (uid_t)-1 || gid != (gid_t)-1) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
+		r = -errno;
+	/* The owner first: the wider mode is for the new one. */
+	(void)snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", fd);
+	if (r == 0 && chmod(by_fd, mode) < 0)
+		r = -errno;
+	pfi_close(&fd);
+	return r;
+}
+
+int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen_t size, mode_t mode,
+                       uid_t uid, gid_t gid, struct stat *ret)
+{
+	const char *const path = socket_address->sun_path;
+	int r = 0;
+
+	/* The file is made with the mode of the socket, less the umask: so never
+	 * wider than asked for, not even for the moment until it is set. */
+	if (fchmod(fd, mode) < 0)
+		return prefork_fail(-errno, "cannot set the mode of %s: %s", path, strerror(errno));
+	for (int tries = 0; bind(fd, (const struct sockaddr *)socket_address, size) < 0; tries++) {
+		r = -errno;
+		if (r != -EADDRINUSE || tries == 3)
+			return prefork_fail(r, "cannot listen on unix:%s: %s", path, strerror(-r));
+		r = clear_stale(socket_address, size);
+		if (r < 0)
+			return r;
+	}
+	r = set_owner_and_mode(path, mode, uid, gid, ret);
+	if (r == 0)
+		return 0;
+	if (r != -EEXIST && r != -ENOENT) /* those say that it is not ours any more */
+		(void)unlink(path);
+	return prefork_fail(r, "cannot set owner and mode of %s: %s", path, strerror(-r));
+}
+
+void pfi_unix_path_remove(const char *path, dev_t device, ino_t inode)
+{
+	const struct stat ours = { .st_dev = device, .st_ino = inode };
+
+	if (is_same_file(path, &ours))
+		(void)unlink(path);
+}
