@@ -1,0 +1,79 @@
+/*
+ * model/death.h -- why a worker is gone, and the sentence that says so.
+ *
+ * The exit status of a worker is a protocol (<prefork/worker.h>); what the
+ * arbiter had asked of it and whether it was ready decide the rest. Pure: what
+ * the kernel said comes in as numbers. The texts come from the worker; they
+ * are made fit for one line of a log here.
+ */
+#ifndef PFI_MODEL_DEATH_H
+#define PFI_MODEL_DEATH_H
+
+#include <prefork/arbiter.h>
+
+#include "model/lifecycle.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* Why the arbiter made a worker leave. */
+#define PFI_CAUSES(X)                                                     \
+	X(NONE, "nobody asked it to")                                   \
+	X(RELOAD, "a reload")                                           \
+	X(RECYCLE, "it asked to be replaced")                           \
+	X(SCALE, "there are fewer workers now")                         \
+	X(STOP, "the server stops")                                     \
+	X(BOOT_TIMEOUT, "it was not ready in time")                     \
+	X(REQUEST_TIMEOUT, "its request took too long")                 \
+	X(DRAIN_TIMEOUT, "it took too long to leave")                   \
+	X(ROLLBACK, "its generation was taken back")
+
+#define PFI_ENUM_CAUSE(name, text) PFI_CAUSE_##name,
+enum pfi_cause {
+	PFI_CAUSES(PFI_ENUM_CAUSE) PFI_CAUSE_COUNT
+};
+#undef PFI_ENUM_CAUSE
+
+struct pfi_obituary {
+	/* what the kernel knows */
+	bool known; /* false: the host reaped it first */
+	int code;   /* when signal is 0 */
+	int signal; /* the one that ended it, or 0 */
+	bool core;
+	uint64_t rss_max_kib;
+	uint64_t cpu_ms;
+
+	/* what the arbiter knows */
+	int pid;
+	const char *pool;
+	enum pfi_state state; /* when it died */
+	enum pfi_cause cause; /* why it was asked to leave, if it was */
+	bool was_ready;
+	uint64_t age_ms;
+
+	/* what the worker said */
+	uint64_t requests;
+	const char *note; /* what it was last at, or "" */
+	const char *last_words; /* why it failed or left, or "" */
+};
+
+enum prefork_reason pfi_death_reason(const struct pfi_obituary *obituary);
+
+/** True for the reasons that make the arbiter wait before it tries again. */
+bool pfi_death_is_failure(enum prefork_reason reason);
+
+/** "crashed", "timed out": for status and metrics. */
+const char *pfi_reason_name(enum prefork_reason reason);
+const char *pfi_cause_text(enum pfi_cause cause);
+
+/** Write one line into `text`: how it ended, by whose hand, its age, work and
+ *  memory, what it was at, and `next`, which says what happens now. Always
+ *  ends with a 0; cut to `size`. */
+void pfi_death_explain(const struct pfi_obituary *obituary, const char *next, char *text, size_t size);
+
+/** Copy `from` so that it is fit for a line of a log: control characters become
+ *  '?', cut to `size` with a 0. */
+void pfi_death_clean(const char *from, char *text, size_t size);
+
+#endif

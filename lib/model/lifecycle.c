@@ -1,0 +1,101 @@
+#include "model/lifecycle.h"
+
+#include <assert.h>
+
+#define ON(event, next, action) [PFI_EVENT_##event] = { PFI_STATE_##next, PFI_ACTION_##action }
+
+static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
+	[PFI_STATE_EMPTY] = {
+		ON(FORKED, BOOTING, NONE),
+	},
+	[PFI_STATE_BOOTING] = {
+		ON(READY, SERVING, NONE),
+		ON(RETIRE, DRAINING, ASK_LEAVE),
+		ON(HURRY, QUITTING, ASK_QUIT),
+		ON(OVERDUE, ABORTING, ABORT),
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_SERVING] = {
+		ON(RETIRE, DRAINING, ASK_LEAVE),
+		ON(HURRY, QUITTING, ASK_QUIT),
+		ON(LATE, DUMPING, DUMP),
+		ON(STUCK, ABORTING, ABORT),
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_DUMPING] = {
+		ON(RETIRE, DUMPING, NONE), /* it was asked to leave with the dump */
+		ON(HURRY, QUITTING, ASK_QUIT),
+		ON(LATE, DUMPING, NONE),
+		ON(STUCK, ABORTING, ABORT),
+		ON(OVERDUE, ABORTING, ABORT),
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_DRAINING] = {
+		ON(READY, DRAINING, NONE),  /* it was booting when we asked */
+		ON(RETIRE, DRAINING, NONE), /* asking twice is harmless     */
+		ON(HURRY, QUITTING, ASK_QUIT),
+		ON(LATE, DRAINING, NONE), /* its other threads still finish */
+		ON(STUCK, ABORTING, ABORT),
+		ON(OVERDUE, ABORTING, ABORT),
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_QUITTING] = {
+		ON(READY, QUITTING, NONE),
+		ON(RETIRE, QUITTING, NONE),
+		ON(HURRY, QUITTING, NONE),
+		ON(LATE, QUITTING, NONE),
+		ON(STUCK, QUITTING, NONE),
+		ON(OVERDUE, KILLING, KILL), /* who is in a hurry wants no stacks */
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_ABORTING] = {
+		ON(READY, ABORTING, NONE),
+		ON(RETIRE, ABORTING, NONE),
+		ON(HURRY, ABORTING, NONE),
+		ON(LATE, ABORTING, NONE),
+		ON(STUCK, ABORTING, NONE),
+		ON(OVERDUE, KILLING, KILL),
+		ON(EXITED, EMPTY, RELEASE),
+	},
+	[PFI_STATE_KILLING] = {
+		ON(READY, KILLING, NONE),
+		ON(RETIRE, KILLING, NONE),
+		ON(HURRY, KILLING, NONE),
+		ON(LATE, KILLING, NONE),
+		ON(STUCK, KILLING, NONE),
+		ON(OVERDUE, KILLING, KILL), /* stuck in the kernel: keep asking */
+		ON(EXITED, EMPTY, RELEASE),
+	},
+};
+
+struct pfi_step pfi_lifecycle_step(enum pfi_state state, enum pfi_event event)
+{
+	assert(state < PFI_STATE_COUNT);
+	assert(event < PFI_EVENT_COUNT);
+
+	struct pfi_step step = steps[state][event];
+
+	if (step.action == PFI_ACTION_REFUSE)
+		step.next = state;
+	return step;
+}
+
+const char *pfi_state_name(enum pfi_state state)
+{
+#define PFI_NAME_STATE(name, text) [PFI_STATE_##name] = text,
+	static const char *const names[PFI_STATE_COUNT] = { PFI_STATES(PFI_NAME_STATE) };
+#undef PFI_NAME_STATE
+
+	assert(state < PFI_STATE_COUNT);
+	return names[state];
+}
+
+const char *pfi_event_name(enum pfi_event event)
+{
+#define PFI_NAME_EVENT(name) [PFI_EVENT_##name] = #name,
+	static const char *const names[PFI_EVENT_COUNT] = { PFI_EVENTS(PFI_NAME_EVENT) };
+#undef PFI_NAME_EVENT
+
+	assert(event < PFI_EVENT_COUNT);
+	return names[event];
+}

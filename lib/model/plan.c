@@ -1,0 +1,258 @@
+#include "model/plan.h"
+
+#include "model/deadline.h"
+
+enum { KILL_AGAIN_MS = 10000, DUMP_LOOK_MS = 50, LADDER_MS = 1000 };
+
+struct plan {
+	const struct pfi_policy *policy;
+	const struct pfi_wish *wish;
+	const struct pfi_roster *roster;
+	uint64_t now_ms;
+	struct pfi_orders *orders;
+	uint32_t next_empty; /* where to look for the next free seat */
+};
+
+static void order(struct plan *plan, enum pfi_event event, enum pfi_cause cause, uint32_t slot,
+		  uint32_t generation)
+{
+	struct pfi_orders *const orders = plan->orders;
+
+	if (orders->count == PFI_ORDERS_MAX) {
+		orders->more = true;
+		return;
+	}
+	orders->list[orders->count++] = (struct pfi_order){ event, cause, slot, generation };
+}
+
+static void wake_at(struct plan *plan, uint64_t at_ms)
+{
+	plan->orders->wake_ms = pfi_earlier_ms(plan->orders->wake_ms, at_ms);
+}
+
+/* How far a slot's present state may last, 0 for as long as it likes. */
+static uint64_t patience_ms(const struct pfi_policy *policy, const struct pfi_slot *slot)
+{
+	const uint64_t step_ms = policy->abort_timeout_ms ? policy->abort_timeout_ms : LADDER_MS;
+
+	switch (slot->state) {
+	case PFI_STATE_BOOTING:
+		return policy->boot_timeout_ms;
+	case PFI_STATE_DUMPING:
+	case PFI_STATE_DRAINING:
+		return policy->graceful_timeout_ms;
+	case PFI_STATE_QUITTING:
+	case PFI_STATE_ABORTING:
+		return step_ms;
+	case PFI_STATE_KILLING:
+		return KILL_AGAIN_MS;
+	default:
+		return 0;
+	}
+}
+
+static enum pfi_cause overdue_cause(enum pfi_state state)
+{
+	switch (state) {
+	case PFI_STATE_BOOTING:
+		return PFI_CAUSE_BOOT_TIMEOUT;
+	case PFI_STATE_DUMPING:
+	case PFI_STATE_DRAINING:
+		return PFI_CAUSE_DRAIN_TIMEOUT;
+	default:
+		return PFI_CAUSE_NONE; /* further down the ladder: the first cause stands */
+	}
+}
+
+/* Has a request of this worker taken too long? Words of a worker that is not
+ * ready, or is being ended anyhow, say nothing. */
+static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot *slot)
+{
+	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING &&
+	    slot->state != PFI_STATE_DRAINING)
+		return false;
+	if (slot->late != 0 && slot->busy <= slot->late) {
+		order(plan, PFI_EVENT_STUCK, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
+		return true;
+	}
+	if (slot->late != 0 && slot->state == PFI_STATE_SERVING) {
+		order(plan, PFI_EVENT_LATE, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
+		return true;
+	}
+	wake_at(plan, slot->next_ms);
+	if (slot->late != 0) /* nothing tells us that its other threads are done */
+		wake_at(plan, plan->now_ms + DUMP_LOOK_MS);
+	return false;
+}
+
+/* The deadlines of everybody. True when somebody missed one. */
+static bool walk_ladder(struct plan *plan)
+{
+	bool missed = false;
+
+	for (uint32_t i = 0; i < plan->roster->count; i++) {
+		const struct pfi_slot *const slot = &plan->roster->slots[i];
+		const uint64_t at_ms = pfi_deadline_after_ms(slot->since_ms, patience_ms(plan->policy, slot));
+
+		if (slot->state == PFI_STATE_EMPTY)
+			continue;
+		if (plan->now_ms < plan->wish->spare_until_ms) {
+			wake_at(plan, plan->wish->spare_until_ms);
+		} else if (pfi_deadline_is_past(at_ms, plan->now_ms)) {
+			order(plan, PFI_EVENT_OVERDUE, overdue_cause(slot->state), i, slot->generation);
+			missed = true;
+		} else {
+			wake_at(plan, at_ms);
+			missed |= judge_requests(plan, i, slot);
+		}
+	}
+	return missed;
+}
+
+static void everybody_out(struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan->roster->count; i++) {
+		const struct pfi_slot *const slot = &plan->roster->slots[i];
+		const bool may_hurry = slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING;
+
+		if (plan->wish->quit && (may_hurry || pfi_slot_is_staying(slot)))
+			order(plan, PFI_EVENT_HURRY, PFI_CAUSE_STOP, i, slot->generation);
+		else if (pfi_slot_is_staying(slot))
+			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_STOP, i, slot->generation);
+	}
+}
+
+static bool is_outdated(const struct plan *plan, const struct pfi_slot *slot)
+{
+	return slot->generation != plan->wish->generation || slot->wants_leave;
+}
+
+/* Has this call told slot `i` to go already? */
+static bool is_told(const struct plan *plan, uint32_t i)
+{
+	for (uint32_t n = 0; n < plan->orders->count; n++) {
+		if (plan->orders->list[n].slot == i)
+			return true;
+	}
+	return false;
+}
+
+/* The one to go first among those in `state`: the oldest generation before
+ * those that merely wish to leave, then the oldest process. */
+static uint32_t pick(const struct plan *plan, enum pfi_state state, bool outdated)
+{
+	uint32_t best = UINT32_MAX;
+
+	for (uint32_t i = 0; i < plan->roster->count; i++) {
+		const struct pfi_slot *const slot = &plan->roster->slots[i];
+		const struct pfi_slot *const rival = best == UINT32_MAX ? NULL : &plan->roster->slots[best];
+
+		if (slot->state != state || is_outdated(plan, slot) != outdated || i == plan->wish->canary ||
+		    is_told(plan, i))
+			continue;
+		if (rival == NULL || slot->generation < rival->generation ||
+		    (slot->generation == rival->generation && slot->born_ms < rival->born_ms))
+			best = i;
+	}
+	return best;
+}
+
+static void retire(struct plan *plan, enum pfi_state state, bool outdated, enum pfi_cause cause)
+{
+	const uint32_t i = pick(plan, state, outdated);
+
+	if (i == UINT32_MAX) /* more orders than one call can hold */
+		return;
+	const struct pfi_slot *const slot = &plan->roster->slots[i];
+
+	if (outdated && slot->generation > plan->wish->generation)
+		cause = PFI_CAUSE_ROLLBACK;
+	else if (outdated && slot->generation == plan->wish->generation)
+		cause = PFI_CAUSE_RECYCLE;
+	order(plan, PFI_EVENT_RETIRE, cause, i, slot->generation);
+}
+
+static bool start(struct plan *plan, uint32_t generation)
+{
+	for (uint32_t i = plan->next_empty; i < plan->roster->count; i++) {
+		if (plan->roster->slots[i].state == PFI_STATE_EMPTY) {
+			plan->next_empty = i + 1;
+			order(plan, PFI_EVENT_FORKED, PFI_CAUSE_NONE, i, generation);
+			return true;
+		}
+	}
+	plan->next_empty = plan->roster->count;
+	return false;
+}
+
+/* Who is too many: those not ready before those that are, and never a ready
+ * one that would be missed. Counts in `census` those that stay. */
+static void thin_out(struct plan *plan, struct pfi_census *census)
+{
+	const struct pfi_wish *const wish = plan->wish;
+	const uint32_t short_max = wish->hold ? 0 : plan->policy->max_unavailable;
+	const uint32_t floor = wish->target > short_max ? wish->target - short_max : 0;
+
+	for (; census->outdated_booting > 0; census->outdated_booting--)
+		retire(plan, PFI_STATE_BOOTING, true, PFI_CAUSE_RELOAD);
+	while (census->current_booting > 0 &&
+	       census->current_ready + census->current_booting > wish->target) {
+		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_SCALE);
+		census->current_booting--;
+	}
+	for (; census->outdated_ready > 0 && census->current_ready + census->outdated_ready > floor;
+	     census->outdated_ready--)
+		retire(plan, PFI_STATE_SERVING, true, PFI_CAUSE_RELOAD);
+	for (; census->current_ready > wish->target; census->current_ready--)
+		retire(plan, PFI_STATE_SERVING, false, PFI_CAUSE_SCALE);
+}
+
+static void fill_up(struct plan *plan, const struct pfi_census *census)
+{
+	const struct pfi_wish *const wish = plan->wish;
+	const struct pfi_policy *const policy = plan->policy;
+	const uint32_t surge = policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
+	const uint32_t current = census->current_ready + census->current_booting;
+	const uint32_t staying = current + census->outdated_ready;
+	const uint32_t counted = wish->hold ? staying : current;
+	uint32_t missing = wish->target > counted ? wish->target - counted : 0;
+	const uint32_t room = wish->target + surge > staying ? wish->target + surge - staying : 0;
+
+	if (missing > room)
+		missing = room;
+	if (missing == 0)
+		return;
+	if (plan->now_ms < wish->not_before_ms) {
+		wake_at(plan, wish->not_before_ms);
+		return;
+	}
+	if (wish->one_by_one)
+		missing = census->current_booting > 0 ? 0 : 1;
+	while (missing-- > 0 && start(plan, wish->generation))
+		continue;
+}
+
+void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
+	      const struct pfi_roster *roster, uint64_t now_ms, struct pfi_orders *ret)
+{
+	struct plan plan = { policy, wish, roster, now_ms, ret, 0 };
+
+	ret->count = 0;
+	ret->more = false;
+	ret->wake_ms = 0;
+	if (walk_ladder(&plan)) {
+		ret->more = true; /* the rest follows from what these lead to */
+		return;
+	}
+	if (wish->leave || wish->quit) {
+		everybody_out(&plan);
+		return;
+	}
+
+	struct pfi_census census = pfi_roster_census(roster, wish->generation, wish->canary);
+
+	if (wish->probation != 0 && wish->canary == UINT32_MAX)
+		(void)start(&plan, wish->probation);
+	thin_out(&plan, &census);
+	fill_up(&plan, &census);
+}

@@ -1,0 +1,76 @@
+/*
+ * model/plan.h -- what to do about one pool, right now.
+ *
+ * pfi_plan() looks at the policy, the wish, the roster and the clock, and says
+ * which slots get a process and which processes get told something. It keeps
+ * nothing between two calls: what was not carried out is ordered again the
+ * next time, and what has been carried out shows in the roster. Pure.
+ */
+#ifndef PFI_MODEL_PLAN_H
+#define PFI_MODEL_PLAN_H
+
+#include "model/backoff.h"
+#include "model/death.h"
+#include "model/lifecycle.h"
+#include "model/roster.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+enum pfi_on_failing {
+	PFI_ON_FAILING_AUTO, /* stop at the very first start, later keep trying */
+	PFI_ON_FAILING_KEEP,
+	PFI_ON_FAILING_STOP,
+};
+
+/* The settings of one pool, as far as they concern its supervision. A time of
+ * 0 means no limit, except where noted. */
+struct pfi_policy {
+	uint32_t workers_max;
+	uint32_t surge;           /* workers above the target while replacing        */
+	uint32_t max_unavailable; /* workers below the target while replacing        */
+	uint64_t boot_timeout_ms;
+	uint64_t request_timeout_ms; /* only for the grace after a suspend: the words hold the rest */
+	uint64_t graceful_timeout_ms;
+	uint64_t abort_timeout_ms; /* from ABRT to KILL, and from KILL to the next; 0 is 1 s        */
+	uint64_t canary_ms;        /* how long a canary has to live; 0: it only has to become ready */
+	uint64_t healthy_ms;       /* this long alive after ready counts as having served           */
+	enum pfi_on_failing on_failing;
+	struct pfi_intensity boot; /* deaths before ready */
+	struct pfi_intensity run;  /* deaths after ready  */
+};
+
+/* What is wanted of one pool. */
+struct pfi_wish {
+	uint32_t target;
+	uint32_t generation;    /* new workers are born with it, others are outdated */
+	uint32_t canary;        /* slot of the canary, UINT32_MAX for none           */
+	uint32_t probation;     /* generation to start a canary of, 0 for none       */
+	uint64_t not_before_ms; /* nobody is started before (backoff)                */
+	uint64_t spare_until_ms; /* no deadline is enforced before (a late turn)     */
+	bool one_by_one;        /* start the next only when the last is ready        */
+	bool hold;              /* replace nobody: a reload is being proved          */
+	bool leave;             /* everybody out, gracefully                         */
+	bool quit;              /* everybody out, at once                            */
+};
+
+struct pfi_order {
+	enum pfi_event event; /* FORKED: start a process there; else tell the slot */
+	enum pfi_cause cause;
+	uint32_t slot;
+	uint32_t generation; /* with FORKED */
+};
+
+enum { PFI_ORDERS_MAX = 64 };
+
+struct pfi_orders {
+	struct pfi_order list[PFI_ORDERS_MAX];
+	uint32_t count;
+	bool more;        /* there was no room for all: plan again after these  */
+	uint64_t wake_ms; /* plan again then, 0 for whenever something happens  */
+};
+
+void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
+	      const struct pfi_roster *roster, uint64_t now_ms, struct pfi_orders *ret);
+
+#endif

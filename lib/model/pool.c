@@ -1,0 +1,207 @@
+#include "model/pool.h"
+
+#include "model/deadline.h"
+
+#include <prefork/error.h>
+
+#include <assert.h>
+#include <errno.h>
+
+/* A candidate that was proved by its canary may fail to boot this often in a
+ * row before it is taken back. */
+enum { CANDIDATE_FAILURES_MAX = 3 };
+
+uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
+{
+	return pool->target > pool->lost ? pool->target - pool->lost : 0;
+}
+
+void pfi_pool_fresh_start(struct pfi_pool *pool)
+{
+	pool->boot = (struct pfi_backoff){ 0 };
+	pool->run = (struct pfi_backoff){ 0 };
+	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
+	pool->candidate_failures = 0;
+	pool->lost = 0;
+}
+
+void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
+		     uint64_t now_ms)
+{
+	pfi_roster_seat(&pool->roster, slot, generation, now_ms);
+	if (canary)
+		pool->canary = (struct pfi_canary){ slot, pool->roster.slots[slot].incarnation, false };
+}
+
+/* Should the server end, rather than try for ever? */
+static bool gives_up(const struct pfi_pool *pool)
+{
+	switch (pool->policy.on_failing) {
+	case PFI_ON_FAILING_STOP:
+		return true;
+	case PFI_ON_FAILING_AUTO:
+		return !pool->ever_ready;
+	default:
+		return false;
+	}
+}
+
+static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reason, uint64_t now_ms,
+				 uint64_t chance)
+{
+	pool->candidate_failures++;
+	pfi_backoff_failed(&pool->boot, &pool->policy.boot, false, now_ms, chance);
+	if (!gives_up(pool))
+		return 0;
+	/* A worker that says what is wrong at the very first start is not asked
+	 * twice; one that was killed, or is short of something, is. */
+	if (!pool->ever_ready && reason == PREFORK_REASON_APP)
+		return PREFORK_EAPP;
+	if (!pool->ever_ready && reason == PREFORK_REASON_BOOT)
+		return PREFORK_EBOOT;
+	if (!pool->ever_ready && reason == PREFORK_REASON_FATAL)
+		return PREFORK_EFATAL;
+	return pfi_backoff_is_exhausted(&pool->boot, &pool->policy.boot, now_ms) ? PREFORK_EBOOT : 0;
+}
+
+static pfi_complaint run_failed(struct pfi_pool *pool, bool served, uint64_t now_ms, uint64_t chance)
+{
+	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
+	if (pool->policy.on_failing == PFI_ON_FAILING_STOP &&
+	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
+		return -ECHILD;
+	return 0;
+}
+
+pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance)
+{
+	if (canary) {
+		pool->canary.failed = true;
+		return 0;
+	}
+	return boot_failed(pool, PREFORK_REASON_UNKNOWN, now_ms, chance);
+}
+
+static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
+{
+	return pool->canary.slot == slot &&
+	       pool->canary.incarnation == pool->roster.slots[slot].incarnation;
+}
+
+enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
+				   uint64_t now_ms, uint64_t chance, pfi_complaint *ret)
+{
+	const struct pfi_slot before = pool->roster.slots[slot];
+	const enum pfi_step_action action = pfi_roster_step(&pool->roster, slot, event, now_ms);
+
+	*ret = 0;
+	if (action == PFI_ACTION_REFUSE)
+		return action;
+	/* What it did is counted when it is ended for it: its replacement is
+	 * not to wait for its end. */
+	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY) {
+		pool->ever_ready = true;
+		pool->candidate_failures = 0;
+		pfi_backoff_healed(&pool->boot, &pool->policy.boot, now_ms);
+	} else if (is_canary(pool, slot) && !pfi_slot_is_staying(&pool->roster.slots[slot])) {
+		pool->canary.failed = true;
+	} else if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE) {
+		*ret = boot_failed(pool, PREFORK_REASON_TIMEOUT, now_ms, chance);
+	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK)) {
+		*ret = run_failed(pool, true, now_ms, chance);
+	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_leave) {
+		*ret = run_failed(pool, now_ms - before.ready_ms >= pool->policy.healthy_ms, now_ms, chance);
+	}
+	return action;
+}
+
+pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
+			    uint64_t requests, uint64_t now_ms, uint64_t chance)
+{
+	const struct pfi_slot dead = pool->roster.slots[slot];
+	const bool served = requests > 0 || (dead.ready_ms != 0 &&
+					     now_ms - dead.ready_ms >= pool->policy.healthy_ms);
+	const bool canary = is_canary(pool, slot);
+
+	if (pfi_roster_step(&pool->roster, slot, PFI_EVENT_EXITED, now_ms) != PFI_ACTION_RELEASE)
+		return 0;
+	if (canary) {
+		pool->canary.failed = true;
+		return 0;
+	}
+	if (!pfi_slot_is_staying(&dead))
+		return 0; /* it was to leave, and counted when it was told so */
+	if (reason == PREFORK_REASON_FATAL && pool->lost < pool->target)
+		pool->lost++;
+	if (dead.state == PFI_STATE_BOOTING)
+		return boot_failed(pool, reason, now_ms, chance);
+	return run_failed(pool, served && reason != PREFORK_REASON_SICK, now_ms, chance);
+}
+
+uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
+{
+	uint64_t again_ms = 0;
+
+	if (pool->run.streak == 0)
+		return 0;
+	for (uint32_t i = 0; i < pool->roster.count; i++) {
+		const struct pfi_slot *const slot = &pool->roster.slots[i];
+		const uint64_t at_ms = slot->ready_ms + pool->policy.healthy_ms;
+
+		if (slot->state != PFI_STATE_SERVING)
+			continue;
+		if (now_ms < at_ms) {
+			again_ms = pfi_earlier_ms(again_ms, at_ms);
+			continue;
+		}
+		pfi_backoff_healed(&pool->run, &pool->policy.run, now_ms);
+		if (pool->run.streak == 0)
+			return 0;
+		return pool->run.period_at_ms + pool->policy.run.period_ms;
+	}
+	return again_ms;
+}
+
+static enum pfi_progress canary_progress(const struct pfi_pool *pool, uint64_t now_ms,
+					 uint64_t *ret_wake_ms)
+{
+	if (pool->canary.failed)
+		return PFI_PROGRESS_FAILED;
+	if (pfi_pool_wanted(pool) == 0 && pool->lost == 0)
+		return PFI_PROGRESS_GOOD; /* nobody is wanted here, and so nobody has to prove anything */
+	if (pool->canary.slot == UINT32_MAX)
+		return PFI_PROGRESS_UNDERWAY;
+
+	const struct pfi_slot *const slot = &pool->roster.slots[pool->canary.slot];
+
+	if (slot->state == PFI_STATE_BOOTING)
+		return PFI_PROGRESS_UNDERWAY;
+	if (slot->state != PFI_STATE_SERVING)
+		return PFI_PROGRESS_FAILED;
+	if (now_ms - slot->ready_ms >= pool->policy.canary_ms)
+		return PFI_PROGRESS_GOOD;
+	*ret_wake_ms = slot->ready_ms + pool->policy.canary_ms;
+	return PFI_PROGRESS_UNDERWAY;
+}
+
+enum pfi_progress pfi_pool_progress(const struct pfi_pool *pool, const struct pfi_rollout *rollout,
+				    uint64_t now_ms, uint64_t *ret_wake_ms)
+{
+	*ret_wake_ms = 0;
+	if (rollout->state == PFI_ROLLOUT_PROVING)
+		return canary_progress(pool, now_ms, ret_wake_ms);
+	if (pool->candidate_failures >= CANDIDATE_FAILURES_MAX)
+		return PFI_PROGRESS_FAILED;
+
+	for (uint32_t i = 0; i < pool->roster.count; i++) {
+		const struct pfi_slot *const slot = &pool->roster.slots[i];
+
+		if (pfi_slot_is_staying(slot) && slot->generation != rollout->wanted)
+			return PFI_PROGRESS_UNDERWAY;
+	}
+
+	const struct pfi_census census = pfi_roster_census(&pool->roster, rollout->wanted, UINT32_MAX);
+
+	return census.current_ready + census.outdated_ready >= pfi_pool_wanted(pool) ? PFI_PROGRESS_GOOD :
+										       PFI_PROGRESS_UNDERWAY;
+}

@@ -1,0 +1,65 @@
+/*
+ * model/pool.h -- what one pool remembers: how many workers are wanted, and
+ * how its workers have fared.
+ *
+ * Here the reasons of deaths become waits, and a worker's promise (ready) and
+ * proof (service) become trust. Pure. The roster's slots belong to the caller.
+ */
+#ifndef PFI_MODEL_POOL_H
+#define PFI_MODEL_POOL_H
+
+#include "model/plan.h"
+#include "model/rollout.h"
+
+struct pfi_canary {
+	uint32_t slot; /* UINT32_MAX: there is none */
+	uint32_t incarnation;
+	bool failed; /* it, or the attempt to start it */
+};
+
+struct pfi_pool {
+	struct pfi_policy policy;
+	struct pfi_roster roster;
+	uint32_t target;
+	uint32_t lost;   /* left with "never try again" since the last reload or scaling */
+	bool ever_ready; /* one of its workers, once                                     */
+	struct pfi_backoff boot;
+	struct pfi_backoff run;
+	struct pfi_canary canary;
+	uint32_t candidate_failures; /* boot failures in a row while a reload rolls */
+};
+
+/* A pool's complaint to the supervisor: 0, or a result that the server should
+ * end with (PREFORK_EBOOT and the like). */
+typedef int pfi_complaint;
+
+/** How many workers are wanted, without those that will never work. */
+uint32_t pfi_pool_wanted(const struct pfi_pool *pool);
+
+/** A process was forked into `slot`; `canary` when it is the candidate's. */
+void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
+		     uint64_t now_ms);
+
+/** A fork failed: counts as a boot failure. */
+pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance);
+
+/** Tell a slot something, and remember what it means for the pool. Answers
+ *  what is to be carried out, REFUSE when the slot is in no state for it. */
+enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
+				   uint64_t now_ms, uint64_t chance, pfi_complaint *ret);
+
+/** The process in `slot` is gone. `requests` as far as it said. Frees the slot. */
+pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
+			    uint64_t requests, uint64_t now_ms, uint64_t chance);
+
+/** A worker has lived long enough to be trusted; when to look again, or 0. */
+uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms);
+
+/** How far this pool has come with a rollout; `*ret_wake_ms` is when to look again. */
+enum pfi_progress pfi_pool_progress(const struct pfi_pool *pool, const struct pfi_rollout *rollout,
+				    uint64_t now_ms, uint64_t *ret_wake_ms);
+
+/** Forget failures and canary: another generation has its chance now. */
+void pfi_pool_fresh_start(struct pfi_pool *pool);
+
+#endif

@@ -1,0 +1,66 @@
+/*
+ * model/roster.h -- the workers of one pool, as numbers.
+ *
+ * A slot is a seat: it has an index for ever and a process now and then. What
+ * stands here is all that the plan may know of a process; pids, descriptors
+ * and pages stay with the arbiter. Pure; the slots belong to the caller.
+ */
+#ifndef PFI_MODEL_ROSTER_H
+#define PFI_MODEL_ROSTER_H
+
+#include "model/lifecycle.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pfi_slot {
+	enum pfi_state state;
+	uint32_t generation;  /* which settings and code it was born with         */
+	uint32_t incarnation; /* how many processes this seat has had             */
+	uint32_t busy;        /* deadline words that are set, when last looked at */
+	uint32_t late;        /* those of them that have passed                   */
+	bool wants_leave;     /* it asked to be replaced: requests, age, memory   */
+	uint64_t born_ms;
+	uint64_t ready_ms; /* 0: not yet                                          */
+	uint64_t since_ms; /* when it came into its state                         */
+	uint64_t next_ms;  /* its nearest deadline that has not passed, 0: none   */
+};
+
+struct pfi_roster {
+	struct pfi_slot *slots;
+	uint32_t count;
+};
+
+/* What a plan wants to know of a roster at one glance. */
+struct pfi_census {
+	uint32_t current_ready; /* serving, of the wanted generation, content to stay */
+	uint32_t current_booting;
+	uint32_t outdated_ready; /* serving, but another generation, or wants to leave */
+	uint32_t outdated_booting;
+	uint32_t leaving; /* anything below serving */
+	uint32_t empty;
+};
+
+/** How many seats a pool needs: while one whole set of workers serves, another
+ *  may be leaving and `surge` more be starting. */
+uint32_t pfi_roster_seats(uint32_t workers_max, uint32_t surge);
+
+/** Feed one event to one slot and store where it leads; the action is the
+ *  caller's to carry out. The only place that stores a state. */
+enum pfi_step_action pfi_roster_step(struct pfi_roster *roster, uint32_t slot, enum pfi_event event,
+				     uint64_t now_ms);
+
+/** A process now sits in an empty slot. */
+void pfi_roster_seat(struct pfi_roster *roster, uint32_t slot, uint32_t generation, uint64_t now_ms);
+
+/** The process took work, or is about to: booting or serving. */
+bool pfi_slot_is_staying(const struct pfi_slot *slot);
+
+/** Counted against the wanted generation; slot `except` (UINT32_MAX: none) is left out. */
+struct pfi_census pfi_roster_census(const struct pfi_roster *roster, uint32_t generation,
+				    uint32_t except);
+
+/** True when no slot has a process. */
+bool pfi_roster_is_empty(const struct pfi_roster *roster);
+
+#endif

@@ -1,0 +1,255 @@
+#include "model/supervisor.h"
+
+#include "model/deadline.h"
+
+#include <prefork/error.h>
+
+#include <assert.h>
+#include <errno.h>
+
+enum { QUEUE_LOOK_MS = 10 };
+
+void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *pools, uint32_t pool_count,
+			 uint64_t seed)
+{
+	*supervisor = (struct pfi_supervisor){
+		.pools = pools, .pool_count = pool_count, .seed = seed, .rollout = { .wanted = 1 }
+	};
+	for (uint32_t i = 0; i < pool_count; i++)
+		pfi_pool_fresh_start(&pools[i]);
+}
+
+static uint64_t chance(struct pfi_supervisor *supervisor)
+{
+	return pfi_chance(&supervisor->seed);
+}
+
+static void give_up(struct pfi_supervisor *supervisor, int result, uint64_t now_ms)
+{
+	const struct pfi_ruling ruling = pfi_supervisor_stop(supervisor, true, result, now_ms);
+
+	if (ruling.given)
+		supervisor->owed = ruling; /* there is at most one reload under way */
+}
+
+/* What a pool cannot bear ends the server, gracefully. */
+static void hear(struct pfi_supervisor *supervisor, pfi_complaint complaint, uint64_t now_ms)
+{
+	if (complaint != 0 && supervisor->phase == PFI_PHASE_RUNNING)
+		give_up(supervisor, complaint, now_ms);
+}
+
+struct pfi_ruling pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation)
+{
+	if (supervisor->phase != PFI_PHASE_RUNNING)
+		return (struct pfi_ruling){ true, PREFORK_RELOAD_STOPPED, generation };
+	for (uint32_t i = 0; i < supervisor->pool_count; i++)
+		supervisor->pools[i].canary = (struct pfi_canary){ .slot = UINT32_MAX };
+	return pfi_rollout_begin(&supervisor->rollout, generation);
+}
+
+struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
+				      uint64_t now_ms)
+{
+	const enum pfi_phase phase = graceful ? PFI_PHASE_REFUSING : PFI_PHASE_QUITTING;
+
+	if (supervisor->phase == PFI_PHASE_RUNNING)
+		supervisor->result = result;
+	if (phase > supervisor->phase && !(graceful && supervisor->phase != PFI_PHASE_RUNNING)) {
+		supervisor->phase = phase;
+		supervisor->phase_since_ms = now_ms;
+	}
+	return pfi_rollout_stop(&supervisor->rollout);
+}
+
+int pfi_supervisor_scale(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t target)
+{
+	assert(pool < supervisor->pool_count);
+
+	if (target > supervisor->pools[pool].policy.workers_max)
+		return -ERANGE;
+	supervisor->pools[pool].target = target;
+	supervisor->pools[pool].lost = 0;
+	return 0;
+}
+
+bool pfi_supervisor_is_probation(const struct pfi_supervisor *supervisor, uint32_t pool,
+				 uint32_t generation)
+{
+	return supervisor->rollout.state == PFI_ROLLOUT_PROVING &&
+	       generation == supervisor->rollout.candidate &&
+	       supervisor->pools[pool].canary.slot == UINT32_MAX;
+}
+
+void pfi_supervisor_forked(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+			   uint32_t generation, uint64_t now_ms)
+{
+	const bool canary = pfi_supervisor_is_probation(supervisor, pool, generation);
+
+	pfi_pool_forked(&supervisor->pools[pool], slot, generation, canary, now_ms);
+}
+
+void pfi_supervisor_fork_failed(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t generation,
+				uint64_t now_ms)
+{
+	const bool canary = pfi_supervisor_is_probation(supervisor, pool, generation);
+
+	hear(supervisor, pfi_pool_fork_failed(&supervisor->pools[pool], canary, now_ms, chance(supervisor)),
+	     now_ms);
+}
+
+enum pfi_step_action pfi_supervisor_tell(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+					 enum pfi_event event, uint64_t now_ms)
+{
+	pfi_complaint complaint;
+	const enum pfi_step_action action = pfi_pool_tell(&supervisor->pools[pool], slot, event, now_ms,
+							  chance(supervisor), &complaint);
+
+	hear(supervisor, complaint, now_ms);
+	return action;
+}
+
+void pfi_supervisor_died(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+			 enum prefork_reason reason, uint64_t requests, uint64_t now_ms)
+{
+	hear(supervisor,
+	     pfi_pool_died(&supervisor->pools[pool], slot, reason, requests, now_ms, chance(supervisor)),
+	     now_ms);
+}
+
+static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint64_t now_ms,
+					 uint64_t *wake_ms)
+{
+	struct pfi_rollout *const rollout = &supervisor->rollout;
+	const struct pfi_rollout before = *rollout;
+	enum pfi_progress worst = PFI_PROGRESS_GOOD;
+
+	if (rollout->state == PFI_ROLLOUT_IDLE)
+		return (struct pfi_ruling){ .given = false };
+	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+		uint64_t at_ms;
+		const enum pfi_progress progress =
+			pfi_pool_progress(&supervisor->pools[i], rollout, now_ms, &at_ms);
+
+		*wake_ms = pfi_earlier_ms(*wake_ms, at_ms);
+		if (progress < worst)
+			worst = progress;
+	}
+
+	const struct pfi_ruling ruling = pfi_rollout_advance(rollout, worst);
+
+	if (rollout->wanted != before.wanted || rollout->state != before.state) {
+		for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+			struct pfi_pool *const pool = &supervisor->pools[i];
+
+			/* A failed canary leaves the pool's record as it was. */
+			if (rollout->wanted != before.wanted)
+				pfi_pool_fresh_start(pool);
+			pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
+		}
+	}
+	return ruling;
+}
+
+/* Everybody has left with "never try again": nothing is left to supervise. */
+static bool is_all_lost(const struct pfi_supervisor *supervisor)
+{
+	uint32_t lost = 0;
+
+	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+		const struct pfi_pool *const pool = &supervisor->pools[i];
+
+		lost += pool->lost;
+		if (pfi_pool_wanted(pool) > 0 || !pfi_roster_is_empty(&pool->roster))
+			return false;
+	}
+	return lost > 0;
+}
+
+static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, uint64_t *wake_ms)
+{
+	const uint64_t since_ms = supervisor->phase_since_ms;
+
+	if (supervisor->phase != PFI_PHASE_REFUSING)
+		return;
+
+	const uint64_t end_ms = pfi_deadline_after_ms(since_ms, supervisor->linger_max_ms);
+	const bool lingered = now_ms - since_ms >= supervisor->linger_ms;
+
+	if ((lingered && supervisor->queued == 0) || supervisor->linger_ms == 0 ||
+	    pfi_deadline_is_past(end_ms, now_ms)) {
+		supervisor->phase = PFI_PHASE_LEAVING;
+		supervisor->phase_since_ms = now_ms;
+		return;
+	}
+	*wake_ms = pfi_earlier_ms(*wake_ms, lingered ? now_ms + QUEUE_LOOK_MS :
+						       since_ms + supervisor->linger_ms);
+	*wake_ms = pfi_earlier_ms(*wake_ms, end_ms);
+}
+
+/* A turn that comes much too late says nothing about the workers. */
+static void excuse_late_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
+{
+	uint64_t period_ms = 0;
+
+	for (uint32_t i = 0; i < supervisor->pool_count; i++)
+		period_ms = pfi_earlier_ms(period_ms, supervisor->pools[i].policy.request_timeout_ms);
+
+	const uint64_t until_ms = pfi_deadline_grace_until_ms(supervisor->due_ms, now_ms, period_ms);
+
+	if (until_ms != 0)
+		supervisor->spare_until_ms = until_ms;
+	supervisor->due_ms = 0; /* once */
+}
+
+struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
+{
+	struct pfi_turn turn = { .finished = true };
+
+	excuse_late_turn(supervisor, now_ms);
+	turn.ruling = advance_rollout(supervisor, now_ms, &turn.wake_ms);
+	if (supervisor->phase == PFI_PHASE_RUNNING && is_all_lost(supervisor))
+		give_up(supervisor, PREFORK_EFATAL, now_ms);
+	if (supervisor->owed.given) {
+		turn.ruling = supervisor->owed;
+		supervisor->owed.given = false;
+	}
+	advance_phase(supervisor, now_ms, &turn.wake_ms);
+	turn.phase = supervisor->phase;
+	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+		turn.wake_ms = pfi_earlier_ms(turn.wake_ms, pfi_pool_heal(&supervisor->pools[i], now_ms));
+		turn.finished &= pfi_roster_is_empty(&supervisor->pools[i].roster);
+	}
+	turn.finished &= supervisor->phase >= PFI_PHASE_LEAVING;
+	return turn;
+}
+
+void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool, uint64_t now_ms,
+			 struct pfi_orders *ret)
+{
+	assert(pool < supervisor->pool_count);
+
+	const struct pfi_pool *const p = &supervisor->pools[pool];
+	const struct pfi_rollout *const rollout = &supervisor->rollout;
+	const bool proving = rollout->state == PFI_ROLLOUT_PROVING;
+	const struct pfi_wish wish = {
+		.target = pfi_pool_wanted(p),
+		.generation = rollout->wanted,
+		.canary = proving ? p->canary.slot : UINT32_MAX,
+		.probation = proving && p->target > 0 && !p->canary.failed ? rollout->candidate : 0,
+		.not_before_ms = p->boot.not_before_ms > p->run.not_before_ms ? p->boot.not_before_ms :
+										p->run.not_before_ms,
+		.spare_until_ms = supervisor->spare_until_ms,
+		.one_by_one = p->boot.streak > 0 || p->run.streak > 0,
+		.hold = proving || supervisor->phase == PFI_PHASE_REFUSING,
+		.leave = supervisor->phase >= PFI_PHASE_LEAVING,
+		.quit = supervisor->phase == PFI_PHASE_QUITTING,
+	};
+
+	pfi_plan(&p->policy, &wish, &p->roster, now_ms, ret);
+}
+
+void pfi_supervisor_rest(struct pfi_supervisor *supervisor, uint64_t due_ms)
+{
+	supervisor->due_ms = due_ms;
+}
