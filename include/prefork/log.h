@@ -46,8 +46,8 @@ struct prefork_log_pair {
 #define PREFORK_NUMBER(key, number) { (key), 0, (int64_t)(number), 1 }
 
 /** Takes what would have been a line. `room` is the part of the program that
- *  speaks ("arbiter", "worker"); `sentence` has no line breaks. What came
- *  through prefork_log_block(), whose lines are in the pair "text". Called in any
+ *  speaks ("arbiter", "worker"); `sentence` has no line breaks; what
+ *  prefork_log_block() was given has its lines in the pair "text". Called in any
  *  thread of any process. */
 typedef void prefork_log_sink(void *user, enum prefork_log_level level, const char *room, const char *sentence,
 			      const struct prefork_log_pair *pairs, size_t count);

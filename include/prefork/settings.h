@@ -70,7 +70,8 @@ enum prefork_origin {
 	PREFORK_FROM_FILE,         /* --config                           */
 	PREFORK_FROM_ENVIRONMENT,  /* PREFORK_NAME                       */
 	PREFORK_FROM_VARIABLE,     /* prefork_settings_set_argument_variable() */
-	PREFORK_FROM_COMMAND_LINE
+	PREFORK_FROM_COMMAND_LINE,
+	PREFORK_FROM_POOL          /* prefork_pool_set(): what the host gave one pool */
 };
 
 /** The short way: the library's own rows, no arguments besides flags. Returns 0

@@ -105,8 +105,6 @@ const struct prefork_option pfi_options[] = {
 	{ ROW("proc_name", STRING), .flags = "-n, --name", .max = 64, .unit = "NAME",
 	  .traits = PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "What ps and top call the server." },
-	{ ROW("signals", BOOL), .default_text = "yes", .section = "Process",
-	  .doc = "Take signals: TERM, INT and QUIT stop, HUP reloads, TTIN and TTOU scale, USR1 reopens logs." },
 	{ ROW("close_fds", BOOL), .section = "Process",
 	  .doc = "Close, in workers, every descriptor that is none of the library's." },
 

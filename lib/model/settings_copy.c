@@ -79,9 +79,66 @@ int pfi_settings_copy_unparsed(const struct prefork_settings *old, struct prefor
 	return 0;
 }
 
+static int copy_value(struct pfi_value *to, const struct pfi_value *from)
+{
+	struct pfi_texts items = { 0 };
+	const int r = copy_texts(&items, &(const struct pfi_texts){ from->items, from->count });
+
+	pfi_texts_finish(&(struct pfi_texts){ to->items, to->count });
+	free(to->place);
+	*to = (struct pfi_value){ .number = from->number, .items = items.items, .count = items.count,
+				  .origin = from->origin };
+	return r < 0 ? r : copy_text(&to->place, from->place);
+}
+
+int pfi_settings_copy(const struct prefork_settings *old, struct prefork_settings **ret)
+{
+	struct prefork_settings *copy = NULL;
+	int r = pfi_settings_copy_unparsed(old, &copy);
+
+	if (r < 0)
+		return r;
+	for (size_t i = 0; r == 0 && i < old->count; i++)
+		r = copy_value(&copy->values[i], &old->values[i]);
+	if (r == 0)
+		r = copy_texts(&copy->arguments, &old->arguments);
+	if (r == 0)
+		r = copy_texts(&copy->argv, &old->argv);
+	if (r < 0) {
+		prefork_settings_destroy(copy);
+		return prefork_fail(-ENOMEM, "out of memory for the settings");
+	}
+	copy->parsed = old->parsed;
+	copy->reread = old->reread;
+	*ret = copy;
+	return 0;
+}
+
+int pfi_settings_override(struct prefork_settings *settings, const char *name, const char *text,
+			  const char *place)
+{
+	const size_t index = pfi_settings_find(settings, name);
+	enum prefork_origin before;
+	struct pfi_value *value;
+	int r;
+
+	if (index == settings->count)
+		return prefork_fail(-ENOENT, "%s: there is no option %s", place, name);
+	if (settings->frozen)
+		return prefork_fail(-EBUSY, "%s: the settings are in use", place);
+	value = &settings->values[index];
+	before = value->origin;
+	if (before == PREFORK_FROM_POOL)
+		value->origin = PREFORK_FROM_COMMAND_LINE; /* so that the items of a LIST are replaced */
+	r = pfi_settings_assign(settings, index, text, PREFORK_FROM_POOL, place);
+	if (r < 0)
+		value->origin = before;
+	return r == -EINVAL ? PREFORK_ECONFIG : r;
+}
+
 int pfi_settings_reread(const struct prefork_settings *old, struct prefork_settings **ret)
 {
-	return old->reread != NULL ? old->reread(old, ret) : pfi_settings_copy_unparsed(old, ret);
+	return old->reread != NULL ? old->reread(old, ret) : pfi_settings_copy(old, ret);
 }
 
 static bool same_value(const struct pfi_value *a, const struct pfi_value *b)
