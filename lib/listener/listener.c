@@ -37,7 +37,7 @@ static struct prefork_listener *new_listener(const char *name)
 
 	if (!listener)
 		return NULL;
-	listener->fd = -1;
+	listener->fd = listener->path_fd = -1;
 	listener->name = strdup(name);
 	if (listener->name)
 		return listener;
@@ -119,7 +119,6 @@ static int bind_unix(struct prefork_listener *listener, const struct pfi_address
                      const struct pfi_listener_options *options)
 {
 	const struct sockaddr_un *socket_address = (const struct sockaddr_un *)&address->socket;
-	struct stat made;
 
 	if (!socket_address->sun_path[0]) {
 		if (bind(listener->fd, (const struct sockaddr *)socket_address, address->socket_size) < 0)
@@ -130,14 +129,12 @@ static int bind_unix(struct prefork_listener *listener, const struct pfi_address
 	if (!path)
 		return prefork_fail(-ENOMEM, "cannot listen on %s: out of memory", listener->address);
 	const int r = pfi_unix_path_bind(listener->fd, socket_address, address->socket_size, options->mode,
-	                                 options->uid, options->gid, &made);
+	                                 options->uid, options->gid, &listener->path_fd);
 	if (r < 0) {
 		free(path);
 		return r;
 	}
 	listener->path = path;
-	listener->device = made.st_dev;
-	listener->inode = made.st_ino;
 	listener->maker = getpid();
 	return 0;
 }
@@ -266,7 +263,8 @@ void pfi_listener_close(struct prefork_listener *listener)
 	/* The path first: between the two, a client would be refused either way,
 	 * but a server that starts now would have to judge a stale path. */
 	if (listener->path && listener->maker == getpid())
-		pfi_unix_path_remove(listener->path, listener->device, listener->inode);
+		pfi_unix_path_remove(listener->path, listener->path_fd);
+	pfi_close(&listener->path_fd);
 	pfi_close(&listener->fd);
 	free(listener->path);
 	free(listener->name);

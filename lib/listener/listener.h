@@ -37,8 +37,7 @@ struct prefork_listener {
 	unsigned defer_accept_s;
 	pid_t maker;            /* the process that made the path below    */
 	char *path;             /* of the unix socket that we made, absolute, or NULL */
-	dev_t device;           /* of it, so that nobody else's is removed */
-	ino_t inode;
+	int path_fd;            /* of it, so that nobody else's is removed */
 	char *name;
 	char address[PFI_ADDRESS_TEXT_MAX];
 };

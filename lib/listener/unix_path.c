@@ -9,6 +9,7 @@
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 /* 0: a server answers there; -ECONNREFUSED: nobody does. */
@@ -56,15 +57,16 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 }
 
 /* Through a descriptor of the very file: chmod() by name would follow a link. */
-static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gid, struct stat *ret)
+static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_file)
 {
 	char by_fd[64];
+	struct stat made;
 	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	int r = 0;
 
-	if (fd < 0 || fstat(fd, ret) < 0)
+	if (fd < 0 || fstat(fd, &made) < 0)
 		r = -errno;
-	else if (!S_ISSOCK(ret->st_mode))
+	else if (!S_ISSOCK(made.st_mode))
 		r = -EEXIST;
 	else if ((uid != (uid_t)-1 || gid != (gid_t)-1) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
 		r = -errno;
@@ -72,12 +74,15 @@ static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gi
 	(void)snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", fd);
 	if (r == 0 && chmod(by_fd, mode) < 0)
 		r = -errno;
-	pfi_close(&fd);
+	if (r == 0)
+		*ret_file = fd;
+	else
+		pfi_close(&fd);
 	return r;
 }
 
 int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen_t size, mode_t mode,
-                       uid_t uid, gid_t gid, struct stat *ret)
+                       uid_t uid, gid_t gid, int *ret_file)
 {
 	const char *const path = socket_address->sun_path;
 	int r = 0;
@@ -94,7 +99,7 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 		if (r < 0)
 			return r;
 	}
-	r = set_owner_and_mode(path, mode, uid, gid, ret);
+	r = set_owner_and_mode(path, mode, uid, gid, ret_file);
 	if (r == 0)
 		return 0;
 	if (r != -EEXIST && r != -ENOENT) /* those say that it is not ours any more */
@@ -102,10 +107,10 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 	return prefork_fail(r, "cannot set owner and mode of %s: %s", path, strerror(-r));
 }
 
-void pfi_unix_path_remove(const char *path, dev_t device, ino_t inode)
+void pfi_unix_path_remove(const char *path, int file)
 {
-	const struct stat ours = { .st_dev = device, .st_ino = inode };
+	struct stat ours;
 
-	if (is_same_file(path, &ours))
+	if (fstat(file, &ours) == 0 && is_same_file(path, &ours))
 		(void)unlink(path);
 }

@@ -5,21 +5,21 @@
 #define LISTENER_UNIX_PATH_H
 
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/types.h>
 #include <sys/un.h>
 
 /* Bind `fd`. A socket that nobody listens on any more is replaced; anything else
  * stays. Mode and owner are set before anybody can connect, since `fd` does not
  * listen yet, and never by name, so a link put there meanwhile leads nowhere.
- * 0 and the file made in *ret, or a negative errno with a sentence:
+ * 0 and an O_PATH descriptor of the file in *ret_file, which the caller closes, or a negative errno with a sentence:
  *   -EADDRINUSE  a live server is there
  *   -EEXIST      it is not a socket
  *   -EACCES, -ENOENT, -EPERM and what bind(2) says */
 int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket, socklen_t size, mode_t mode,
-                       uid_t uid, gid_t gid, struct stat *ret);
+                       uid_t uid, gid_t gid, int *ret_file);
 
-/* Remove `path` if it is still the file with this device and inode. */
-void pfi_unix_path_remove(const char *path, dev_t device, ino_t inode);
+/* Remove `path` if it is still the file behind `file`. As long as that is open
+ * nobody else's file can have its inode number, which is soon reused otherwise. */
+void pfi_unix_path_remove(const char *path, int file);
 
 #endif
