@@ -1,0 +1,365 @@
+/*
+ * Listening sockets on the loopback interface and in a folder of their own.
+ */
+#include "listener/listener.h"
+#include "os/spawn.h"
+
+#include "../support.h"
+
+#include <prefork/error.h>
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+static struct prefork_listener *listener;
+static struct pfi_listener_options options;
+static char folder[64];
+static char text[160]; /* "unix:FOLDER/s", and from byte 5 on the path */
+
+static void make_folder(void)
+{
+	options = pfi_listener_defaults;
+	listener = NULL;
+	(void)snprintf(folder, sizeof folder, "/tmp/prefork-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(text, sizeof text, "unix:%s/s", folder);
+}
+
+static void remove_folder(void)
+{
+	pfi_listener_close(listener);
+	(void)unlink(text + 5);
+	ck_assert_int_eq(rmdir(folder), 0); /* nothing was left behind */
+}
+
+static bool has_ipv6(void)
+{
+	struct sockaddr_in6 loopback = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const bool has = fd >= 0 && bind(fd, (struct sockaddr *)&loopback, sizeof loopback) == 0;
+
+	if (fd >= 0)
+		close(fd);
+	if (!has)
+		fprintf(stderr, "skipped: this machine has no IPv6 loopback\n");
+	return has;
+}
+
+/* A non-blocking client of `address`: 0 or errno in *error. */
+static int dial(const char *address, int *error)
+{
+	struct pfi_address to;
+
+	ck_assert_int_eq(pfi_address_parse(address, &to), 0);
+	const int fd = socket(to.socket.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	ck_assert_int_ge(fd, 0);
+	*error = connect(fd, (struct sockaddr *)&to.socket, to.socket_size) < 0 ? errno : 0;
+	return fd;
+}
+
+/* Wait for what becomes of a connection: 0 or its errno. */
+static int outcome(int fd)
+{
+	int error = 0;
+	socklen_t size = sizeof error;
+
+	ck_assert(wait_for(fd, POLLOUT, 10000));
+	ck_assert_int_eq(getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &size), 0);
+	return error;
+}
+
+/* Accept one, and exchange a byte each way with `client`. */
+static void serve(int client)
+{
+	char byte = 0;
+
+	ck_assert(wait_for(listener->fd, POLLIN, 5000));
+	const int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(write(client, "q", 1), 1);
+	ck_assert_int_eq(read(fd, &byte, 1), 1);
+	ck_assert_int_eq(write(fd, "a", 1), 1);
+	ck_assert(wait_for(client, POLLIN, 5000));
+	ck_assert_int_eq(read(client, &byte, 1), 1);
+	ck_assert_int_eq(byte, 'a');
+	close(fd);
+	close(client);
+}
+
+static const char *const kinds[] = { "127.0.0.1:0", "[::1]:0", "unix:", "unix:@" };
+
+/* The address to open for one of `kinds`, or NULL when this machine lacks it. */
+static const char *address_of(int kind)
+{
+	if (strcmp(kinds[kind], "[::1]:0") == 0)
+		return has_ipv6() ? kinds[kind] : NULL;
+	if (strcmp(kinds[kind], "unix:@") == 0)
+		(void)snprintf(text, sizeof text, "unix:@%s", folder);
+	return strncmp(kinds[kind], "unix:", 5) == 0 ? text : kinds[kind];
+}
+
+START_TEST(what_is_opened_can_be_reached_at_its_address)
+{
+	const char *const address = address_of(_i);
+	int error;
+
+	if (!address)
+		return;
+	ck_assert_int_eq(pfi_listener_open(address, &options, &listener), 0);
+	ck_assert_str_eq(prefork_listener_name(listener), address);
+	ck_assert(!prefork_listener_is_inherited(listener));
+	ck_assert_int_eq(fcntl(prefork_listener_fd(listener), F_GETFD), FD_CLOEXEC);
+	ck_assert(fcntl(prefork_listener_fd(listener), F_GETFL) & O_NONBLOCK);
+	ck_assert_ptr_null(strstr(prefork_listener_address(listener), ":0"));
+	serve(dial(prefork_listener_address(listener), &error));
+}
+END_TEST
+
+START_TEST(an_address_in_use_is_named)
+{
+	const char *const address = address_of(_i);
+	struct prefork_listener *second = NULL;
+
+	if (!address)
+		return;
+	ck_assert_int_eq(pfi_listener_open(address, &options, &listener), 0);
+	ck_assert_int_eq(pfi_listener_open(listener->address, &options, &second), -EADDRINUSE);
+	ck_assert_ptr_null(second);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), listener->address));
+}
+END_TEST
+
+/* Those in the queue are answered, a later one is refused, and none is reset. */
+START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
+{
+	const char *const address = address_of(_i);
+	char where[PFI_ADDRESS_TEXT_MAX];
+	uint64_t linger_ms = 99;
+	int queued[5], error;
+
+	if (!address)
+		return;
+	ck_assert_int_eq(pfi_listener_open(address, &options, &listener), 0);
+	(void)snprintf(where, sizeof where, "%s", listener->address);
+	for (int i = 0; i < 5; i++) {
+		queued[i] = dial(where, &error);
+		ck_assert_int_eq(outcome(queued[i]), 0);
+	}
+	ck_assert_int_eq(pfi_listener_has_clients(listener), 1);
+	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), 0);
+	ck_assert_uint_eq(linger_ms, listener->family == AF_UNIX ? 0 : 100);
+
+	const int late = dial(where, &error);
+	ck_assert_int_eq(error, listener->family == AF_UNIX ? ECONNREFUSED : EINPROGRESS);
+	for (int i = 0; i < 5; i++)
+		serve(queued[i]);
+	ck_assert_int_eq(accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC), -1);
+	pfi_listener_close(listener);
+	listener = NULL;
+	if (error == EINPROGRESS)
+		ck_assert_int_eq(outcome(late), ECONNREFUSED);
+	close(late);
+}
+END_TEST
+
+START_TEST(the_queue_of_a_tcp_listener_is_counted)
+{
+	uint32_t length = 77, max = 0;
+	int clients[3], error;
+
+	options.backlog = 16;
+	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &options, &listener), 0);
+	ck_assert_int_eq(pfi_listener_has_clients(listener), 0);
+	for (int i = 0; i < 3; i++) {
+		ck_assert_int_eq(pfi_listener_queue(listener, &length, &max), 0);
+		ck_assert_uint_eq(length, (uint32_t)i);
+		ck_assert_uint_eq(max, 16);
+		clients[i] = dial(listener->address, &error);
+		ck_assert_int_eq(outcome(clients[i]), 0);
+	}
+	for (int i = 0; i < 3; i++)
+		serve(clients[i]);
+	ck_assert_int_eq(pfi_listener_has_clients(listener), 0);
+}
+END_TEST
+
+START_TEST(the_ipv6_wildcard_takes_ipv4_too_unless_told_not_to)
+{
+	char ipv4[64];
+	int error;
+
+	if (!has_ipv6())
+		return;
+	options.ipv6_only = _i;
+	ck_assert_int_eq(pfi_listener_open("[::]:0", &options, &listener), 0);
+	(void)snprintf(ipv4, sizeof ipv4, "127.0.0.1%s", strrchr(listener->address, ':'));
+	const int client = dial(ipv4, &error);
+	ck_assert_int_eq(outcome(client), _i ? ECONNREFUSED : 0);
+	if (_i)
+		close(client);
+	else
+		serve(client);
+}
+END_TEST
+
+static const mode_t modes[] = { 0600, 0660, 0666, 0777, 0 };
+
+START_TEST(a_path_has_the_mode_asked_for_whatever_the_umask)
+{
+	struct stat file;
+
+	options.mode = modes[_i];
+	umask(_i % 2 ? 077 : 0);
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
+	ck_assert_int_eq(lstat(text + 5, &file), 0);
+	ck_assert_uint_eq(file.st_mode & 07777, modes[_i]);
+}
+END_TEST
+
+START_TEST(a_path_has_the_owner_asked_for)
+{
+	struct stat file;
+
+	if (getuid() != 0) {
+		fprintf(stderr, "skipped: only root can give files away\n");
+		return;
+	}
+	options.uid = 65534;
+	options.gid = 65533;
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
+	ck_assert_int_eq(lstat(text + 5, &file), 0);
+	ck_assert_uint_eq(file.st_uid, 65534);
+	ck_assert_uint_eq(file.st_gid, 65533);
+}
+END_TEST
+
+/* What a server that was killed leaves behind must not stop the next one. */
+START_TEST(a_stale_path_is_replaced)
+{
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
+	pfi_close(&listener->fd); /* killed: the path stays */
+	struct prefork_listener *dead = listener;
+	ck_assert_int_eq(access(text + 5, F_OK), 0);
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
+
+	/* And the one before removes only what is its own. */
+	pfi_listener_close(dead);
+	ck_assert_int_eq(access(text + 5, F_OK), 0);
+	pfi_listener_close(listener);
+	listener = NULL;
+	ck_assert_int_ne(access(text + 5, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_path_that_is_no_socket_is_left_alone)
+{
+	struct stat file;
+	const int fd = open(text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+
+	close(fd);
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), -EEXIST);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "not a socket"));
+	ck_assert_int_eq(lstat(text + 5, &file), 0);
+	ck_assert(S_ISREG(file.st_mode));
+}
+END_TEST
+
+START_TEST(a_missing_folder_is_named)
+{
+	ck_assert_int_eq(pfi_listener_open("unix:/nonexistent/folder/s", &options, &listener), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "/nonexistent/folder/s"));
+}
+END_TEST
+
+START_TEST(an_address_of_another_machine_is_refused_in_words)
+{
+	ck_assert_int_eq(pfi_listener_open("192.0.2.1:0", &options, &listener), -EADDRNOTAVAIL);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "no interface"));
+}
+END_TEST
+
+static int close_in_child(void *arg)
+{
+	pfi_listener_close(arg);
+	return 0;
+}
+
+START_TEST(a_worker_that_closes_removes_no_path)
+{
+	struct pfi_child child;
+	int status = -1;
+
+	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
+	ck_assert_int_eq(pfi_spawn(close_in_child, listener, &child), 0);
+	ck_assert_int_eq(waitpid(child.pid, &status, 0), child.pid);
+	ck_assert_int_eq(status, 0);
+	close(child.pidfd);
+	ck_assert_int_eq(access(text + 5, F_OK), 0);
+}
+END_TEST
+
+START_TEST(a_listening_descriptor_is_adopted)
+{
+	struct sockaddr_in loopback = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+	uint64_t linger_ms;
+	int error;
+	char name[32];
+
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&loopback, sizeof loopback), 0);
+	(void)snprintf(name, sizeof name, "fd://%d", fd);
+	ck_assert_int_eq(pfi_listener_open(name, &options, &listener), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "does not listen"));
+	ck_assert_int_eq(listen(fd, 5), 0);
+	ck_assert_int_eq(pfi_listener_open(name, &options, &listener), 0);
+	ck_assert(prefork_listener_is_inherited(listener));
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	serve(dial(listener->address, &error));
+	/* Others may hold it: it is not ours to shut. */
+	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), -EPERM);
+}
+END_TEST
+
+START_TEST(what_is_no_listener_is_not_adopted)
+{
+	int fds[3] = { -1, -1, -1 };
+
+	ck_assert_int_eq(pipe(fds), 0);
+	fds[2] = socket(AF_INET, SOCK_DGRAM, 0);
+	ck_assert_int_eq(pfi_listener_adopt(fds[0], "x", &listener), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "not a socket"));
+	ck_assert_int_eq(pfi_listener_adopt(fds[2], "x", &listener), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "stream socket"));
+	ck_assert_int_eq(pfi_listener_adopt(99999, "x", &listener), -EBADF);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(close(fds[i]), 0); /* they stayed the caller's */
+}
+END_TEST
+
+#define ADD_TABLE(tc, test, table) tcase_add_loop_test(tc, test, 0, (int)(sizeof table / sizeof table[0]))
+
+int main(void)
+{
+	Suite *suite = suite_create("listener");
+	TCase *tc = new_case(suite, "listener");
+
+	tcase_add_checked_fixture(tc, make_folder, remove_folder);
+	ADD_TABLE(tc, what_is_opened_can_be_reached_at_its_address, kinds);
+	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
+	ADD_TABLE(tc, a_refusing_listener_serves_its_queue_and_nobody_else, kinds);
+	tcase_add_test(tc, the_queue_of_a_tcp_listener_is_counted);
+	tcase_add_loop_test(tc, the_ipv6_wildcard_takes_ipv4_too_unless_told_not_to, 0, 2);
+	ADD_TABLE(tc, a_path_has_the_mode_asked_for_whatever_the_umask, modes);
+	tcase_add_test(tc, a_path_has_the_owner_asked_for);
+	tcase_add_test(tc, a_stale_path_is_replaced);
+	tcase_add_test(tc, a_path_that_is_no_socket_is_left_alone);
+	tcase_add_test(tc, a_missing_folder_is_named);
+	tcase_add_test(tc, an_address_of_another_machine_is_refused_in_words);
+	tcase_add_test(tc, a_worker_that_closes_removes_no_path);
+	tcase_add_test(tc, a_listening_descriptor_is_adopted);
+	tcase_add_test(tc, what_is_no_listener_is_not_adopted);
+	return run_suite(suite);
+}
