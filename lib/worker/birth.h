@@ -42,6 +42,7 @@ struct pfi_birth {
 
 	const struct pfi_pages *pages; /* the child keeps its own page and unmaps the rest    */
 	struct pfi_page *page;         /* of this slot                                        */
+	unsigned cells;                /* in it: one more than the pool's setting `threads`   */
 	int lifeline;                  /* this worker's end of its lifeline                   */
 	int heir;                      /* a pidfd of the arbiter: readable when it is gone    */
 	int watch;                     /* the timerfd that tells the arbiter of deadlines     */

@@ -1,0 +1,141 @@
+#include "listener/accept.h"
+#include "listener/listener.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "worker/connection.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/log.h>
+#include <prefork/strategy.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	REST_MS = 500,  /* until somebody may have freed something                  */
+	SKIPS_MAX = 16, /* clients that hung up in the queue, passed over in one go */
+};
+
+static const char room[] = "worker";
+
+int pfi_gates_open(struct prefork_worker *worker)
+{
+	const struct pfi_birth *const birth = worker->birth;
+
+	worker->gates = calloc(birth->listener_count + 1, sizeof *worker->gates);
+	if (!worker->gates)
+		return prefork_fail(-ENOMEM, "no memory for %zu listeners", birth->listener_count);
+	for (size_t i = 0; i < birth->listener_count; i++)
+		worker->gates[i].listener = birth->listeners[i];
+	worker->gate_count = birth->listener_count;
+	return 0;
+}
+
+void pfi_gates_close(struct prefork_worker *worker)
+{
+	free(worker->gates);
+	worker->gates = NULL;
+	worker->gate_count = 0;
+}
+
+/* What is short is short for all listeners of this process. */
+static int rest(struct prefork_worker *worker, int error)
+{
+	worker->rest_until_ms = pfi_now_ms() + REST_MS;
+	if (!worker->complained) {
+		worker->complained = true;
+		prefork_log_say(worker->birth->log, PREFORK_ERROR, room, "cannot accept clients, will try again every %d ms: %s",
+		               REST_MS, strerror(error));
+	}
+	return -EBUSY;
+}
+
+static void end_rest(struct prefork_worker *worker)
+{
+	worker->rest_until_ms = 0;
+	if (worker->complained)
+		prefork_log_say(worker->birth->log, PREFORK_INFO, room, "accepts clients again");
+	worker->complained = false;
+}
+
+static int give_up(struct prefork_worker *worker, size_t index, int error)
+{
+	bool any = false;
+
+	worker->gates[index].broken = true;
+	prefork_log_say(worker->birth->log, PREFORK_ERROR, room, "listener %zu does not work any more: %s", index, strerror(error));
+	for (size_t i = 0; i < worker->gate_count; i++)
+		any = any || !worker->gates[i].broken;
+	if (!any)
+		prefork_worker_leave(worker); /* the arbiter may know better, and does not hurry */
+	return prefork_fail(-EBADF, "listener %zu does not work any more: %s", index, strerror(error));
+}
+
+static int welcome(struct prefork_worker *worker, size_t index, int fd, const union pfi_client_address *address,
+                   struct prefork_connection **ret)
+{
+	struct prefork_connection *const connection = pfi_connection_create(worker, fd, index);
+
+	if (!connection) {
+		(void)close(fd);
+		return rest(worker, ENOMEM);
+	}
+	connection->address = *address;
+	*ret = connection;
+	if (worker->rest_until_ms > 0)
+		end_rest(worker);
+	return 0;
+}
+
+int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
+{
+	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
+
+	if (index >= worker->gate_count || !worker->gates[index].listener)
+		return -EAGAIN;
+	if (worker->gates[index].broken)
+		return -EBADF;
+	if (worker->rest_until_ms > 0 && worker->rest_until_ms > pfi_now_ms())
+		return -EBUSY;
+	for (int i = 0; i < SKIPS_MAX; i++) {
+		socklen_t length = sizeof address;
+		const int fd = accept4(worker->gates[index].listener->fd, &address.any, &length,
+		                       SOCK_NONBLOCK | SOCK_CLOEXEC);
+
+		if (fd >= 0)
+			return welcome(worker, index, fd, &address, ret);
+		const int error = errno;
+		switch (pfi_accept_verdict(error)) {
+		case PFI_ACCEPT_DROP:
+			continue;
+		case PFI_ACCEPT_AGAIN:
+			return -EAGAIN;
+		case PFI_ACCEPT_PAUSE:
+			return rest(worker, error);
+		case PFI_ACCEPT_CLOSED:
+			return give_up(worker, index, error);
+		}
+	}
+	return -EAGAIN; /* as good as: whoever waits for the listener finds it readable */
+}
+
+void prefork_worker_close_listeners(struct prefork_worker *worker)
+{
+	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
+	 * and still say which address a connection came by. */
+	for (size_t i = 0; i < worker->gate_count; i++) {
+		if (worker->gates[i].listener)
+			pfi_close(&worker->gates[i].listener->fd);
+		worker->gates[i].listener = NULL;
+	}
+	worker->rest_until_ms = 0;
+}
+
+uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
+{
+	return worker->rest_until_ms;
+}

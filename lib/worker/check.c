@@ -1,0 +1,261 @@
+/*
+ * One descriptor for all that a worker is told: signals, the lifeline, the
+ * arbiter's end, and connections that are given back.
+ */
+#include "model/message.h"
+#include "model/page.h"
+#include "os/fd.h"
+#include "os/heir.h"
+#include "os/lifeline.h"
+#include "os/mailbox.h"
+#include "os/title.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/log.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+enum source { SOURCE_SIGNALS, SOURCE_LIFELINE, SOURCE_HEIR, SOURCE_WAKE, SOURCE_COUNT };
+
+/* Messages taken at one look: more come at the next, the descriptor stays readable. */
+enum { MESSAGES_MAX = 16 };
+
+static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
+static const int ignored[] = { SIGHUP, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
+
+static int watch(struct prefork_worker *worker, int fd, enum source source)
+{
+	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
+
+	if (fd >= 0 && epoll_ctl(worker->fd, EPOLL_CTL_ADD, fd, &event) < 0)
+		return prefork_fail(-errno, "a worker cannot watch its arbiter: %s", strerror(errno));
+	return 0;
+}
+
+static int take_signals(void)
+{
+	const struct sigaction ignore = { .sa_handler = SIG_IGN };
+	const int r = pfi_mailbox_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
+
+	if (r < 0)
+		return r;
+	pfi_mailbox_set_hook(SIGTERM, pfi_heir_on_term);
+	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
+		(void)sigaction(ignored[i], &ignore, NULL);
+	return 0;
+}
+
+int pfi_check_open(struct prefork_worker *worker)
+{
+	int r = take_signals();
+
+	if (r < 0)
+		return r;
+	worker->fd = epoll_create1(EPOLL_CLOEXEC);
+	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	worker->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	if (worker->fd < 0 || worker->wake_fd < 0 || worker->quit_fd < 0) {
+		r = prefork_fail(-errno, "a worker needs more descriptors: %s", strerror(errno));
+		goto fail;
+	}
+	if ((r = watch(worker, pfi_mailbox_fd(), SOURCE_SIGNALS)) < 0 ||
+	    (r = watch(worker, worker->birth->lifeline, SOURCE_LIFELINE)) < 0 ||
+	    (r = watch(worker, worker->birth->heir, SOURCE_HEIR)) < 0 ||
+	    (r = watch(worker, worker->wake_fd, SOURCE_WAKE)) < 0)
+		goto fail;
+	return 0;
+
+fail:
+	pfi_check_close(worker);
+	return r;
+}
+
+void pfi_check_close(struct prefork_worker *worker)
+{
+	pfi_close(&worker->quit_fd);
+	pfi_close(&worker->wake_fd);
+	pfi_close(&worker->fd);
+	pfi_mailbox_close();
+}
+
+void pfi_check_wake(struct prefork_worker *worker)
+{
+	const uint64_t one = 1;
+
+	/* It can only fail for a full counter, which holds a wake-up already. */
+	(void)!write(worker->wake_fd, &one, sizeof one);
+}
+
+static void reopen_log(struct prefork_worker *worker)
+{
+	const int r = prefork_log_reopen(worker->birth->log);
+
+	if (r < 0)
+		prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
+		                "cannot open the log again, the old file stays in use: %s", strerror(-r));
+}
+
+static void call_leaving_hooks(struct prefork_worker *worker)
+{
+	const struct pfi_birth *const birth = worker->birth;
+
+	pfi_title_set("%s: worker %u [%s] leaving", birth->program, birth->slot, birth->pool);
+	for (size_t i = 0; i < birth->hook_count; i++) {
+		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
+
+		if (hooks->worker_leaving)
+			hooks->worker_leaving(worker, birth->hooks[i].user);
+	}
+}
+
+/* The only place that stores `stay`, and it only grows. */
+static void set_stay(struct prefork_worker *worker, enum prefork_stay stay)
+{
+	const uint64_t one = 1;
+	const int before = atomic_load(&worker->stay);
+
+	if ((int)stay <= before)
+		return;
+	atomic_store(&worker->stay, (int)stay);
+	atomic_store_explicit(&worker->birth->page->stay, (uint32_t)stay, memory_order_relaxed);
+	if (stay == PREFORK_QUIT)
+		(void)!write(worker->quit_fd, &one, sizeof one);
+	if (before == PREFORK_STAY)
+		call_leaving_hooks(worker);
+}
+
+/* Leave without having been asked by the arbiter, which should know why. */
+static void leave_because(struct prefork_worker *worker, enum prefork_stay stay, const char *why)
+{
+	if (atomic_load(&worker->stay) == PREFORK_STAY && !worker->orphan)
+		(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 0, why);
+	set_stay(worker, stay);
+}
+
+static void on_signals(struct prefork_worker *worker)
+{
+	const uint64_t taken = pfi_mailbox_take();
+
+	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
+		reopen_log(worker);
+	if (taken & PFI_SIGNAL_BIT(SIGTERM))
+		leave_because(worker, PREFORK_LEAVE, "SIGTERM");
+	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
+		leave_because(worker, PREFORK_QUIT, "SIGINT or SIGQUIT");
+}
+
+/* The arbiter is gone: an orphan gives its requests a little time and takes no
+ * more. What says so stays readable for ever, so nobody polls it any more. */
+static void on_orphaned(struct prefork_worker *worker)
+{
+	if (worker->orphan)
+		return;
+	worker->orphan = true;
+	worker->empties_queues = false;
+	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->lifeline, NULL);
+	if (worker->birth->heir >= 0)
+		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->heir, NULL);
+	pfi_heir_light();
+	set_stay(worker, PREFORK_LEAVE);
+}
+
+static void obey(struct prefork_worker *worker, const struct pfi_message *message)
+{
+	switch ((enum pfi_message_type)message->type) {
+	case PFI_MESSAGE_LEAVE:
+		worker->empties_queues = worker->empties_queues || message->value == 1;
+		set_stay(worker, PREFORK_LEAVE);
+		break;
+	case PFI_MESSAGE_QUIT:
+		set_stay(worker, PREFORK_QUIT);
+		break;
+	case PFI_MESSAGE_REOPEN:
+		reopen_log(worker);
+		break;
+	default:
+		break; /* a newer arbiter */
+	}
+}
+
+static void on_lifeline(struct prefork_worker *worker)
+{
+	struct pfi_message message;
+
+	for (int i = 0; i < MESSAGES_MAX && !worker->orphan; i++) {
+		const int r = pfi_lifeline_receive(worker->birth->lifeline, &message);
+
+		if (r == 0)
+			obey(worker, &message);
+		else if (r == -EPIPE)
+			on_orphaned(worker);
+		else if (r != -EBADMSG)
+			break;
+	}
+}
+
+static void look(struct prefork_worker *worker, bool at_wake)
+{
+	struct epoll_event events[SOURCE_COUNT];
+	const int count = epoll_wait(worker->fd, events, SOURCE_COUNT, 0);
+	uint64_t sink;
+
+	for (int i = 0; i < count; i++) {
+		switch ((enum source)events[i].data.u32) {
+		case SOURCE_SIGNALS:
+			on_signals(worker);
+			break;
+		case SOURCE_LIFELINE:
+			on_lifeline(worker);
+			break;
+		case SOURCE_HEIR:
+			on_orphaned(worker);
+			break;
+		case SOURCE_WAKE:
+			if (at_wake)
+				(void)!read(worker->wake_fd, &sink, sizeof sink);
+			break;
+		case SOURCE_COUNT:
+			break;
+		}
+	}
+}
+
+void pfi_check_look(struct prefork_worker *worker)
+{
+	look(worker, false);
+}
+
+enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
+{
+	look(worker, true);
+	if (atomic_load(&worker->wants_leave))
+		leave_because(worker, PREFORK_LEAVE, "by its own decision");
+	return prefork_worker_stay(worker);
+}
+
+enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker)
+{
+	return (enum prefork_stay)atomic_load_explicit(&worker->stay, memory_order_relaxed);
+}
+
+void prefork_worker_leave(struct prefork_worker *worker)
+{
+	atomic_store(&worker->wants_leave, true);
+	pfi_check_wake(worker);
+}
+
+int prefork_worker_fd(const struct prefork_worker *worker)
+{
+	return worker->fd;
+}
+
+bool prefork_worker_empties_queues(const struct prefork_worker *worker)
+{
+	return worker->empties_queues;
+}

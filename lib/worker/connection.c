@@ -1,0 +1,206 @@
+#include "worker/connection.h"
+
+#include "model/page.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "worker/worker.h"
+
+#include <prefork/strategy.h>
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Put one on a list that any thread may add to and that is only ever taken as
+ * a whole, which is why the newest may come off and back between two reads
+ * without harm. Tells whether the list was empty. */
+static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_connection *connection)
+{
+	struct prefork_connection *first = atomic_load_explicit(list, memory_order_relaxed);
+
+	do
+		connection->next = first;
+	while (!atomic_compare_exchange_weak_explicit(list, &first, connection, memory_order_acq_rel,
+	                                              memory_order_relaxed));
+	return first == NULL;
+}
+
+static void count(struct prefork_worker *worker, bool up)
+{
+	const size_t before = up ? atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed)
+	                         : atomic_fetch_sub_explicit(&worker->connections, 1, memory_order_relaxed);
+
+	atomic_store_explicit(&worker->liveness.page->connections, (uint32_t)(up ? before + 1 : before - 1),
+	                      memory_order_relaxed);
+}
+
+static struct prefork_connection *from_pool(struct prefork_worker *worker)
+{
+	if (!worker->free)
+		worker->free = atomic_exchange_explicit(&worker->freed, NULL, memory_order_acquire);
+	struct prefork_connection *const connection = worker->free;
+	if (!connection)
+		return malloc(sizeof *connection);
+	worker->free = connection->next;
+	return connection;
+}
+
+struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener)
+{
+	struct prefork_connection *const connection = from_pool(worker);
+
+	if (!connection)
+		return NULL;
+	/* The address and its text are not cleared: accept fills in the one, and
+	 * peer_known tells of the other. */
+	memset(connection, 0, offsetof(struct prefork_connection, address));
+	connection->worker = worker;
+	connection->transport = &pfi_transport_plain;
+	connection->fd = fd;
+	connection->listener = listener;
+	connection->asked = PREFORK_AGAIN;
+	count(worker, true);
+	return connection;
+}
+
+void prefork_connection_close(struct prefork_connection *connection)
+{
+	struct prefork_worker *const worker = connection->worker;
+
+	if (worker->service.closed)
+		worker->service.closed(worker, connection, worker->birth->user);
+	pfi_close(&connection->fd);
+	free(connection->output.bytes);
+	count(worker, false);
+	(void)push(&worker->freed, connection);
+}
+
+static void free_list(struct prefork_connection *connection)
+{
+	while (connection) {
+		struct prefork_connection *const next = connection->next;
+
+		free(connection);
+		connection = next;
+	}
+}
+
+void pfi_connection_pool_finish(struct prefork_worker *worker)
+{
+	free_list(worker->free);
+	free_list(atomic_exchange(&worker->freed, NULL));
+	worker->free = NULL;
+}
+
+void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next)
+{
+	struct prefork_worker *const worker = connection->worker;
+
+	connection->asked = (uint8_t)next;
+	if (push(&worker->given_back, connection))
+		pfi_check_wake(worker);
+}
+
+struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
+{
+	if (!worker->given) {
+		struct prefork_connection *list = atomic_exchange_explicit(&worker->given_back, NULL,
+		                                                           memory_order_acquire);
+
+		while (list) { /* turn it round: first come, first served */
+			struct prefork_connection *const next = list->next;
+
+			list->next = worker->given;
+			worker->given = list;
+			list = next;
+		}
+	}
+	struct prefork_connection *const connection = worker->given;
+	if (!connection)
+		return NULL;
+	worker->given = connection->next;
+	*ret_next = pfi_connection_settle(connection, (enum prefork_next)connection->asked);
+	return connection;
+}
+
+size_t prefork_worker_connections(const struct prefork_worker *worker)
+{
+	return atomic_load_explicit(&worker->connections, memory_order_relaxed);
+}
+
+static void learn_peer(struct prefork_connection *connection)
+{
+	const union pfi_client_address *const address = &connection->address;
+	const struct in6_addr *const six = &address->in6.sin6_addr;
+
+	connection->peer_known = true;
+	connection->peer[0] = 0;
+	if (address->any.sa_family == AF_INET) {
+		(void)inet_ntop(AF_INET, &address->in.sin_addr, connection->peer, sizeof connection->peer);
+		connection->port = ntohs(address->in.sin_port);
+	} else if (address->any.sa_family == AF_INET6) {
+		/* A client of IPv4 at a dual-stack listener is the same client. */
+		if (IN6_IS_ADDR_V4MAPPED(six))
+			(void)inet_ntop(AF_INET, &six->s6_addr[12], connection->peer, sizeof connection->peer);
+		else
+			(void)inet_ntop(AF_INET6, six, connection->peer, sizeof connection->peer);
+		connection->port = ntohs(address->in6.sin6_port);
+	}
+}
+
+const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port)
+{
+	if (!connection->peer_known)
+		learn_peer(connection);
+	if (ret_port)
+		*ret_port = connection->port;
+	return connection->peer;
+}
+
+void prefork_connection_set_deadline(struct prefork_connection *connection, uint64_t after_ms)
+{
+	const uint64_t now_ms = after_ms > 0 ? pfi_now_ms() : 0;
+
+	connection->deadline_ms = after_ms > UINT64_MAX - now_ms ? 0 : now_ms + after_ms;
+}
+
+uint64_t prefork_connection_deadline_ms(const struct prefork_connection *connection)
+{
+	return connection->deadline_ms;
+}
+
+void prefork_connection_set_user(struct prefork_connection *connection, void *user)
+{
+	connection->user = user;
+}
+
+void *prefork_connection_user(const struct prefork_connection *connection)
+{
+	return connection->user;
+}
+
+void prefork_connection_set_driver(struct prefork_connection *connection, void *driver)
+{
+	connection->driver = driver;
+}
+
+void *prefork_connection_driver(const struct prefork_connection *connection)
+{
+	return connection->driver;
+}
+
+int prefork_connection_fd(const struct prefork_connection *connection)
+{
+	return connection->fd;
+}
+
+struct prefork_worker *prefork_connection_worker(const struct prefork_connection *connection)
+{
+	return connection->worker;
+}
+
+size_t prefork_connection_listener(const struct prefork_connection *connection)
+{
+	return connection->listener;
+}

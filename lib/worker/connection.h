@@ -1,0 +1,82 @@
+/*
+ * connection -- the inside of struct prefork_connection, for this room only.
+ *
+ * It is driven by one thread at a time. Who waits for it is the strategy's
+ * business; what it waits for is kept here.
+ */
+#ifndef WORKER_CONNECTION_H
+#define WORKER_CONNECTION_H
+
+#include <prefork/service.h>
+
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/socket.h>
+
+struct prefork_worker;
+
+/* How bytes travel: the seam for TLS. Nothing here blocks or raises a signal.
+ * Each returns a count, or a negative errno: -EAGAIN when it cannot go on now. */
+struct pfi_transport {
+	ptrdiff_t (*receive)(struct prefork_connection *connection, void *bytes, size_t size);
+	ptrdiff_t (*send)(struct prefork_connection *connection, const struct iovec *pieces, int count);
+	ptrdiff_t (*send_file)(struct prefork_connection *connection, int fd, int64_t *offset, size_t size);
+	int (*end_output)(struct prefork_connection *connection);
+};
+
+/* The socket as it is. */
+extern const struct pfi_transport pfi_transport_plain;
+
+/* Bytes [start, end) wait for the client. */
+struct pfi_output {
+	char *bytes;
+	size_t start;
+	size_t end;
+	size_t room;
+};
+
+union pfi_client_address { /* no longer than needed: a unix client's name is of no use to us */
+	struct sockaddr any;
+	struct sockaddr_in in;
+	struct sockaddr_in6 in6;
+};
+
+struct prefork_connection {
+	struct prefork_worker *worker;
+	const struct pfi_transport *transport;
+	int fd;
+	bool accepted;     /* `accepted` was called                               */
+	bool ends_output;  /* shut our side once the output is written            */
+	bool peer_known;   /* peer and port are filled in                         */
+	uint8_t asked;     /* enum prefork_next: what the service asked for last  */
+	unsigned port;
+	size_t listener;
+	uint64_t deadline_ms;
+	void *user;
+	void *driver;
+	struct pfi_output output;
+	struct prefork_connection *next; /* in one of the worker's lists          */
+	union pfi_client_address address;       /* as accept4(2) told it                 */
+	char peer[INET6_ADDRSTRLEN];
+};
+
+static inline bool pfi_connection_has_output(const struct prefork_connection *connection)
+{
+	return connection->output.end > connection->output.start;
+}
+
+/* Take over `fd`; NULL when memory ran out, and `fd` stays the caller's. First thread. */
+struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener);
+
+/* Free the pool. */
+void pfi_connection_pool_finish(struct prefork_worker *worker);
+
+/* Send what waits. 0: nothing is left; -EAGAIN: some is; or what send says. */
+int pfi_connection_flush(struct prefork_connection *connection);
+
+/* What the strategy has to wait for when the service asked for `next`. */
+enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next);
+
+#endif

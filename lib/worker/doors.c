@@ -1,0 +1,143 @@
+#include "worker/doors.h"
+
+#include "os/clock.h"
+
+#include <prefork/error.h>
+#include <prefork/listener.h>
+#include <prefork/strategy.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+
+enum { RETRY_MS = 500 }; /* when the kernel had no memory for another watch */
+
+static int door_fd(const struct pfi_doors *doors, size_t index)
+{
+	return prefork_listener_fd(prefork_worker_listener(doors->worker, index));
+}
+
+static int show(struct pfi_doors *doors, size_t index)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = index };
+
+	if (doors->watched[index])
+		return 0;
+	if (epoll_ctl(doors->epoll, EPOLL_CTL_ADD, door_fd(doors, index), &event) < 0)
+		return prefork_fail(-errno, "cannot watch a listener: %s", strerror(errno));
+	doors->watched[index] = true;
+	return 0;
+}
+
+/* Before the descriptor is closed: its siblings' copies would keep it in the set. */
+static void hide(struct pfi_doors *doors, size_t index)
+{
+	if (doors->watched[index])
+		(void)epoll_ctl(doors->epoll, EPOLL_CTL_DEL, door_fd(doors, index), NULL);
+	doors->watched[index] = false;
+}
+
+static void hide_all(struct pfi_doors *doors)
+{
+	for (size_t i = 0; i < doors->count; i++)
+		hide(doors, i);
+}
+
+int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll)
+{
+	*doors = (struct pfi_doors){
+		.worker = worker, .epoll = epoll, .count = prefork_worker_listeners(worker),
+	};
+	doors->watched = calloc(doors->count + 1, sizeof *doors->watched);
+	if (!doors->watched)
+		return prefork_fail(-ENOMEM, "no memory for %zu listeners", doors->count);
+	for (size_t i = 0; i < doors->count; i++) {
+		const int r = show(doors, i);
+
+		if (r < 0) {
+			pfi_doors_finish(doors);
+			return r;
+		}
+	}
+	return 0;
+}
+
+void pfi_doors_finish(struct pfi_doors *doors)
+{
+	if (doors->watched && !doors->closed)
+		hide_all(doors);
+	free(doors->watched);
+	doors->watched = NULL;
+	doors->count = 0;
+}
+
+/* To the back of the queue of every listener. */
+static void queue_again(struct pfi_doors *doors)
+{
+	doors->turn = 0;
+	for (size_t i = 0; i < doors->count; i++) {
+		if (!doors->watched[i])
+			continue;
+		hide(doors, i);
+		if (show(doors, i) < 0)
+			doors->incomplete = true;
+	}
+}
+
+int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_connection **ret)
+{
+	const int r = prefork_worker_accept(doors->worker, index, ret);
+
+	switch (r) {
+	case 0:
+		if (++doors->turn >= PFI_DOORS_TURN)
+			queue_again(doors);
+		break;
+	case -EAGAIN:
+		break;
+	case -EBUSY:
+		hide_all(doors);
+		doors->incomplete = true;
+		break;
+	default:
+		hide(doors, index);
+		break;
+	}
+	return r;
+}
+
+void pfi_doors_hold(struct pfi_doors *doors, bool held)
+{
+	if (doors->held == held || doors->closed)
+		return;
+	doors->held = held;
+	doors->incomplete = true;
+	if (held)
+		hide_all(doors);
+}
+
+uint64_t pfi_doors_refresh(struct pfi_doors *doors)
+{
+	if (!doors->incomplete || doors->held || doors->closed)
+		return 0;
+	const uint64_t now_ms = pfi_now_ms();
+	const uint64_t rest_ms = prefork_worker_rest_ms(doors->worker);
+	if (rest_ms > now_ms)
+		return rest_ms;
+	doors->incomplete = false;
+	for (size_t i = 0; i < doors->count; i++) {
+		if (show(doors, i) < 0)
+			doors->incomplete = true;
+	}
+	return doors->incomplete ? now_ms + RETRY_MS : 0;
+}
+
+void pfi_doors_close(struct pfi_doors *doors)
+{
+	if (doors->closed)
+		return;
+	hide_all(doors);
+	doors->closed = true;
+	prefork_worker_close_listeners(doors->worker);
+}

@@ -1,0 +1,51 @@
+/*
+ * doors -- a worker's listeners in an epoll set, such that each client wakes
+ * one idle worker and all of them get their share.
+ *
+ * EPOLLEXCLUSIVE keeps the herd asleep, but wakes the most recent waiter of
+ * each listener first: left alone it gives one worker everything. So a worker
+ * goes to the back of the queue every few clients, by leaving the set and
+ * coming back.
+ */
+#ifndef WORKER_DOORS_H
+#define WORKER_DOORS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct prefork_worker;
+struct prefork_connection;
+
+enum { PFI_DOORS_TURN = 16 }; /* clients between two visits to the back of the queue */
+
+struct pfi_doors {
+	struct prefork_worker *worker;
+	int epoll;
+	size_t count;
+	unsigned turn;      /* clients since the last visit                    */
+	bool *watched;      /* by index: in the set now                        */
+	bool incomplete;    /* some listeners are not in the set and should be */
+	bool held;          /* the worker wants no clients for now             */
+	bool closed;
+};
+
+/* Events of listener `index` carry data.u64 == index. The set is borrowed. 0, or a
+ * negative errno. */
+int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll);
+void pfi_doors_finish(struct pfi_doors *doors);
+
+/* Accept one client from listener `index`: answers as prefork_worker_accept(). */
+int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_connection **ret);
+
+/* Keep clients away for a while: out of the set now, back in at the next refresh. */
+void pfi_doors_hold(struct pfi_doors *doors, bool held);
+
+/* Put back what should be in the set and is not. Call it before each wait;
+ * answers when to wake for the next try, 0: no need. */
+uint64_t pfi_doors_refresh(struct pfi_doors *doors);
+
+/* Out of the set and out of service, for good. */
+void pfi_doors_close(struct pfi_doors *doors);
+
+#endif

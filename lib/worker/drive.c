@@ -1,0 +1,101 @@
+/*
+ * How a connection goes on: callbacks of the service with the request deadline
+ * around them, and the output that is written before anything else happens.
+ */
+#include "worker/connection.h"
+#include "os/clock.h"
+#include "worker/worker.h"
+
+#include <prefork/strategy.h>
+
+#include <errno.h>
+
+/* How long a connection that the service is done with may take to read the
+ * rest, when the service has set no deadline of its own. */
+enum { LAST_OUTPUT_MS = 10 * 1000 };
+
+typedef enum prefork_next (*callback)(struct prefork_worker *worker, struct prefork_connection *connection,
+                                      void *user);
+
+static void drop_output(struct prefork_connection *connection)
+{
+	connection->output.start = connection->output.end = 0;
+}
+
+enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next)
+{
+	connection->asked = (uint8_t)next;
+	if (!pfi_connection_has_output(connection))
+		return next;
+	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
+		connection->deadline_ms = pfi_now_ms() + LAST_OUTPUT_MS;
+	return PREFORK_WAIT_WRITABLE;
+}
+
+/* After PREFORK_TAKEN another thread may have the connection already. */
+static enum prefork_next call(callback function, struct prefork_connection *connection)
+{
+	struct prefork_worker *const worker = connection->worker;
+
+	prefork_worker_busy(worker);
+	const enum prefork_next next = function(worker, connection, worker->birth->user);
+	prefork_worker_idle(worker);
+	return next == PREFORK_TAKEN ? next : pfi_connection_settle(connection, next);
+}
+
+enum prefork_next prefork_connection_proceed(struct prefork_connection *connection)
+{
+	const struct prefork_service *const service = &connection->worker->service;
+
+	if (pfi_connection_has_output(connection)) {
+		const int r = pfi_connection_flush(connection);
+
+		if (r == -EAGAIN)
+			return PREFORK_WAIT_WRITABLE;
+		if (r < 0) {
+			drop_output(connection);
+			return PREFORK_CLOSE;
+		}
+		if (connection->asked == PREFORK_WAIT_READABLE)
+			return PREFORK_WAIT_READABLE; /* it may well have nothing to read yet */
+	}
+	if (connection->asked == PREFORK_CLOSE)
+		return PREFORK_CLOSE;
+	if (!connection->accepted) {
+		connection->accepted = true;
+		if (service->accepted) {
+			const enum prefork_next next = call(service->accepted, connection);
+
+			if (next != PREFORK_AGAIN)
+				return next;
+		}
+	}
+	return call(service->ready, connection);
+}
+
+enum prefork_next prefork_connection_expire(struct prefork_connection *connection)
+{
+	const callback timed_out = connection->worker->service.timed_out;
+	const bool was_stuck = pfi_connection_has_output(connection);
+
+	connection->deadline_ms = 0;
+	if (connection->asked != PREFORK_CLOSE && timed_out) {
+		const enum prefork_next next = call(timed_out, connection);
+
+		if (next == PREFORK_TAKEN || connection->asked != PREFORK_CLOSE)
+			return next;
+		if (!was_stuck)
+			return next; /* a last word, perhaps, that the client can take */
+	}
+	drop_output(connection);
+	return PREFORK_CLOSE;
+}
+
+enum prefork_next prefork_connection_leave(struct prefork_connection *connection)
+{
+	const callback leaving = connection->worker->service.leaving;
+
+	if (connection->asked != PREFORK_CLOSE && leaving)
+		return call(leaving, connection);
+	return pfi_connection_settle(connection, PREFORK_CLOSE);
+}

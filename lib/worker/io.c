@@ -1,0 +1,133 @@
+#include "worker/connection.h"
+#include "os/clock.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+	OUTPUT_ROOM_FIRST = 4096,
+	OUTPUT_ROOM_KEPT = 64 * 1024, /* a connection that wrote more gives it back */
+};
+
+ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *bytes, size_t size)
+{
+	return connection->transport->receive(connection, bytes, size);
+}
+
+/* Make room for `size` more bytes. */
+static int grow(struct pfi_output *output, size_t size)
+{
+	const size_t used = output->end - output->start;
+	size_t room = output->room > 0 ? output->room : OUTPUT_ROOM_FIRST;
+
+	if (size <= output->room - output->end)
+		return 0;
+	if (size > SIZE_MAX / 4 || used > SIZE_MAX / 4)
+		return -ENOMEM;
+	while (room < used + size)
+		room *= 2;
+	char *const bytes = malloc(room);
+	if (!bytes)
+		return -ENOMEM;
+	if (used > 0)
+		memcpy(bytes, output->bytes + output->start, used);
+	free(output->bytes);
+	*output = (struct pfi_output){ .bytes = bytes, .end = used, .room = room };
+	return 0;
+}
+
+static void clear(struct pfi_output *output)
+{
+	output->start = output->end = 0;
+	if (output->room > OUTPUT_ROOM_KEPT) {
+		free(output->bytes);
+		*output = (struct pfi_output){ 0 };
+	}
+}
+
+int pfi_connection_flush(struct prefork_connection *connection)
+{
+	struct pfi_output *const output = &connection->output;
+
+	while (output->end > output->start) {
+		const struct iovec piece = { output->bytes + output->start, output->end - output->start };
+		const ptrdiff_t n = connection->transport->send(connection, &piece, 1);
+
+		if (n < 0)
+			return (int)n;
+		output->start += (size_t)n;
+	}
+	clear(output);
+	if (connection->ends_output) {
+		connection->ends_output = false;
+		(void)connection->transport->end_output(connection); /* fails when the client is gone */
+	}
+	return 0;
+}
+
+enum prefork_next prefork_connection_write(struct prefork_connection *connection, const void *bytes, size_t size)
+{
+	ptrdiff_t taken = 0;
+
+	if (!pfi_connection_has_output(connection) && size > 0) {
+		const struct iovec piece = { (void *)(uintptr_t)bytes, size };
+
+		taken = connection->transport->send(connection, &piece, 1);
+		if (taken < 0 && taken != -EAGAIN) {
+			(void)prefork_fail((int)taken, "the client is gone: %s", strerror((int)-taken));
+			return PREFORK_CLOSE;
+		}
+		if (taken < 0)
+			taken = 0;
+	}
+	const size_t rest = size - (size_t)taken;
+	if (rest == 0)
+		return PREFORK_WAIT_READABLE;
+	if (grow(&connection->output, rest) < 0) {
+		(void)prefork_fail(-ENOMEM, "no memory to keep %zu bytes for a slow client", rest);
+		return PREFORK_CLOSE;
+	}
+	memcpy(connection->output.bytes + connection->output.end, (const char *)bytes + taken, rest);
+	connection->output.end += rest;
+	return PREFORK_WAIT_READABLE;
+}
+
+ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const struct iovec *pieces, int count)
+{
+	if (pfi_connection_has_output(connection)) {
+		const int r = pfi_connection_flush(connection);
+
+		if (r < 0)
+			return r;
+	}
+	return connection->transport->send(connection, pieces, count);
+}
+
+ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, int fd, int64_t *offset, size_t size)
+{
+	if (pfi_connection_has_output(connection)) {
+		const int r = pfi_connection_flush(connection);
+
+		if (r < 0)
+			return r;
+	}
+	return connection->transport->send_file(connection, fd, offset, size);
+}
+
+size_t prefork_connection_pending(const struct prefork_connection *connection)
+{
+	return connection->output.end - connection->output.start;
+}
+
+void prefork_connection_end_output(struct prefork_connection *connection)
+{
+	connection->ends_output = true;
+	if (!pfi_connection_has_output(connection))
+		(void)pfi_connection_flush(connection);
+}

@@ -1,0 +1,130 @@
+#include "worker/liveness.h"
+
+#include "model/page.h"
+#include "os/clock.h"
+#include "os/watch.h"
+
+#include <stdbool.h>
+
+enum { REPEAT_FIRST_MS = 10, REPEAT_LAST_MS = 10 * 1000 };
+
+void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, unsigned cells, int watch,
+                       uint64_t timeout_ms)
+{
+	*liveness = (struct pfi_liveness){
+		.page = page,
+		.cells = cells,
+		.watch = watch,
+		.timeout_ms = timeout_ms,
+		.repeat_ms = REPEAT_FIRST_MS,
+	};
+	(void)pthread_mutex_init(&liveness->lock, NULL);
+}
+
+void pfi_liveness_finish(struct pfi_liveness *liveness)
+{
+	(void)pthread_mutex_destroy(&liveness->lock);
+}
+
+/* The earliest deadline ahead of `now_ms`, UINT64_MAX for none; *ret_late tells
+ * whether one lies behind. */
+static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, bool *ret_late)
+{
+	uint64_t first_ms = UINT64_MAX;
+
+	*ret_late = false;
+	for (unsigned i = 0; i < liveness->cells; i++) {
+		const uint64_t deadline_ms = atomic_load_explicit(&liveness->page->cells[i].deadline_ms,
+		                                                  memory_order_relaxed);
+
+		if (deadline_ms == 0)
+			continue;
+		if (deadline_ms <= now_ms)
+			*ret_late = true;
+		else if (deadline_ms < first_ms)
+			first_ms = deadline_ms;
+	}
+	return first_ms;
+}
+
+static bool is_covered(const struct pfi_liveness *liveness, uint64_t deadline_ms, uint64_t now_ms)
+{
+	const uint64_t at_ms = atomic_load_explicit(&liveness->watch_at_ms, memory_order_acquire);
+
+	return at_ms > now_ms && at_ms <= deadline_ms;
+}
+
+static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
+{
+	bool late;
+
+	(void)pthread_mutex_lock(&liveness->lock);
+	const uint64_t now_ms = pfi_now_ms();
+	if (!is_covered(liveness, deadline_ms, now_ms)) {
+		uint64_t at_ms = earliest(liveness, now_ms, &late);
+
+		if (!late) {
+			liveness->repeat_ms = REPEAT_FIRST_MS;
+		} else {
+			if (at_ms > now_ms + liveness->repeat_ms)
+				at_ms = now_ms + liveness->repeat_ms;
+			if (liveness->repeat_ms < REPEAT_LAST_MS)
+				liveness->repeat_ms *= 2;
+		}
+		/* It fails only when the application has closed the descriptor: then
+		 * nobody watches over this worker but the arbiter's drain and stop. */
+		(void)pfi_watch_set(liveness->watch, at_ms);
+		atomic_store_explicit(&liveness->watch_at_ms, at_ms, memory_order_release);
+	}
+	(void)pthread_mutex_unlock(&liveness->lock);
+}
+
+static void store_deadline(struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms)
+{
+	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, deadline_ms, memory_order_relaxed);
+	if (deadline_ms == 0)
+		return;
+	atomic_thread_fence(memory_order_seq_cst);
+	if (!is_covered(liveness, deadline_ms, pfi_now_ms()))
+		set_watch(liveness, deadline_ms);
+}
+
+void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
+{
+	const uint64_t now_ms = pfi_now_ms();
+
+	atomic_store_explicit(&liveness->page->cells[thread].since_ms, now_ms, memory_order_relaxed);
+	store_deadline(liveness, thread, liveness->timeout_ms > 0 ? now_ms + liveness->timeout_ms : 0);
+}
+
+void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
+{
+	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, 0, memory_order_release);
+}
+
+void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms)
+{
+	const uint64_t now_ms = pfi_now_ms();
+
+	if (more_ms > UINT64_MAX - now_ms)
+		more_ms = 0;
+	store_deadline(liveness, thread, more_ms > 0 ? now_ms + more_ms : 0);
+}
+
+struct pfi_pause pfi_liveness_pause(struct pfi_liveness *liveness, unsigned thread)
+{
+	const struct pfi_pause pause = {
+		.deadline_ms = atomic_load_explicit(&liveness->page->cells[thread].deadline_ms,
+		                                    memory_order_relaxed),
+		.since_ms = pfi_now_ms(),
+	};
+
+	pfi_liveness_end(liveness, thread);
+	return pause;
+}
+
+void pfi_liveness_resume(struct pfi_liveness *liveness, unsigned thread, struct pfi_pause pause)
+{
+	if (pause.deadline_ms > 0)
+		store_deadline(liveness, thread, pause.deadline_ms + (pfi_now_ms() - pause.since_ms));
+}

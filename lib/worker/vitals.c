@@ -1,0 +1,122 @@
+/*
+ * What a thread of a worker says of itself: busy or idle, what it is at, how
+ * many requests it has served. Nothing here but the watch makes a system call.
+ */
+#include "model/page.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* One more than the number, so that a thread nobody has told has none. */
+static _Thread_local unsigned number_plus_one;
+
+int pfi_vitals_open(struct prefork_worker *worker)
+{
+	const struct pfi_birth *const birth = worker->birth;
+
+	worker->threads = (unsigned)pfi_worker_number(worker, "threads", 0);
+	if (worker->threads >= birth->cells)
+		worker->threads = birth->cells - 1;
+	worker->tids = calloc(worker->threads + (size_t)1, sizeof *worker->tids);
+	if (!worker->tids)
+		return prefork_fail(-ENOMEM, "no memory for %u threads", worker->threads);
+	pfi_liveness_init(&worker->liveness, birth->page, worker->threads + 1, birth->watch,
+	                  pfi_worker_number(worker, "timeout", 0));
+	return prefork_worker_set_thread(worker, 0);
+}
+
+void pfi_vitals_close(struct prefork_worker *worker)
+{
+	pfi_liveness_finish(&worker->liveness);
+	free(worker->tids);
+	worker->tids = NULL;
+	number_plus_one = 0;
+}
+
+unsigned prefork_worker_thread(const struct prefork_worker *worker)
+{
+	(void)worker;
+	return number_plus_one - 1;
+}
+
+int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
+{
+	if (thread > worker->threads)
+		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads,
+		                    thread);
+	number_plus_one = thread + 1;
+	atomic_store(&worker->tids[thread], (pid_t)syscall(SYS_gettid));
+	return 0;
+}
+
+/* The cell of this thread, or NULL when it has no number. */
+static struct pfi_cell *own_cell(struct prefork_worker *worker)
+{
+	const unsigned thread = prefork_worker_thread(worker);
+
+	return thread <= worker->threads ? &worker->liveness.page->cells[thread] : NULL;
+}
+
+void prefork_worker_busy(struct prefork_worker *worker)
+{
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_begin(&worker->liveness, thread);
+}
+
+void prefork_worker_idle(struct prefork_worker *worker)
+{
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_end(&worker->liveness, thread);
+}
+
+void prefork_worker_beat(struct prefork_worker *worker)
+{
+	const struct pfi_cell *const cell = own_cell(worker);
+
+	if (cell && atomic_load_explicit(&cell->deadline_ms, memory_order_relaxed) > 0)
+		pfi_liveness_begin(&worker->liveness, prefork_worker_thread(worker));
+}
+
+void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)
+{
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_extend(&worker->liveness, thread, more_ms);
+}
+
+void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size)
+{
+	struct pfi_cell *const cell = own_cell(worker);
+
+	if (!cell)
+		return;
+	if (size > sizeof cell->note - 1)
+		size = sizeof cell->note - 1;
+	if (size > 0)
+		memcpy(cell->note, bytes, size);
+	cell->note[size] = 0;
+}
+
+void prefork_worker_count_request(struct prefork_worker *worker)
+{
+	struct pfi_cell *const cell = own_cell(worker);
+
+	if (cell) { /* its only writer: no need for an atomic addition */
+		const uint64_t served = atomic_load_explicit(&cell->requests, memory_order_relaxed);
+
+		atomic_store_explicit(&cell->requests, served + 1, memory_order_relaxed);
+	}
+}

@@ -1,0 +1,86 @@
+/*
+ * worker -- the inside of struct prefork_worker, for this room only.
+ *
+ * One per process, made by pfi_worker_main() in the child. What several threads
+ * may touch is atomic; the rest belongs to the first thread.
+ */
+#ifndef WORKER_WORKER_H
+#define WORKER_WORKER_H
+
+#include "worker/birth.h"
+#include "worker/liveness.h"
+
+#include <prefork/worker.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+/* A listener as this worker sees it. */
+struct pfi_gate {
+	struct prefork_listener *listener; /* borrowed; NULL: closed                  */
+	bool broken; /* accept(2) said something that no waiting will mend           */
+};
+
+struct prefork_worker {
+	const struct pfi_birth *birth;
+	struct prefork_service service; /* as far as the host knows it, the rest NULL */
+	struct prefork_strategy strategy;
+	void *user;
+
+	int fd;           /* epoll: mailbox, lifeline, heir, wake_fd                     */
+	int wake_fd;      /* eventfd: given back, wants_leave, or check() has more to say */
+	int quit_fd;      /* eventfd: readable for ever once `stay` is PREFORK_QUIT      */
+	_Atomic int stay; /* enum prefork_stay; only ever grows                          */
+	_Atomic bool wants_leave; /* prefork_worker_leave() was called              */
+	bool was_asked;           /* to leave, by the arbiter or a signal           */
+	bool left_hooks_called;
+	bool is_ready;
+	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
+	bool empties_queues;
+
+	struct pfi_liveness liveness;
+	unsigned threads; /* numbers that may be given: 0 to threads */
+	_Atomic pid_t *tids; /* by number; 0: nobody                 */
+
+	struct pfi_gate *gates;
+	size_t gate_count;
+	uint64_t rest_until_ms; /* 0: descriptors and memory suffice, as far as we know */
+	bool complained;        /* in the log, since that was so                        */
+
+	_Atomic size_t connections;
+	struct prefork_connection *free; /* pool: taken from and refilled by the first thread */
+	_Atomic(struct prefork_connection *) freed;      /* pool: put back by any thread      */
+	struct prefork_connection *given;                /* in the order of giving back       */
+	_Atomic(struct prefork_connection *) given_back; /* newest first, by any thread       */
+};
+
+/* A number of the settings, or `fallback` where there are no settings (in tests)
+ * or no such row. */
+uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback);
+
+/* check.c: open worker->fd and take the signals; 0 or a negative errno. */
+int pfi_check_open(struct prefork_worker *worker);
+void pfi_check_close(struct prefork_worker *worker);
+
+/* Look at what has come, except at connections that were given back. */
+void pfi_check_look(struct prefork_worker *worker);
+
+/* Make worker->fd readable. Any thread, signal handlers. */
+void pfi_check_wake(struct prefork_worker *worker);
+
+/* accept.c: look up the descriptors of the listeners; 0 or -ENOMEM. */
+int pfi_gates_open(struct prefork_worker *worker);
+void pfi_gates_close(struct prefork_worker *worker);
+
+/* vitals.c: number the first thread, and size the table of the others. 0 or -ENOMEM. */
+int pfi_vitals_open(struct prefork_worker *worker);
+void pfi_vitals_close(struct prefork_worker *worker);
+
+/* abort.c: have SIGABRT say what this worker was at before it kills it. */
+void pfi_abort_arm(struct prefork_worker *worker);
+void pfi_abort_disarm(void);
+
+#endif

@@ -1,0 +1,151 @@
+#include "harness.h"
+
+#include "model/message.h"
+#include "os/fd.h"
+#include "os/heir.h"
+#include "os/watch.h"
+#include "worker/strategies.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+enum { CELLS = 1, PATIENCE_MS = 5000 };
+
+int harness_patience_ms(void)
+{
+	const char *const patience = getenv("TEST_PATIENCE");
+	const int times = patience ? atoi(patience) : 1;
+
+	return PATIENCE_MS * (times > 0 ? times : 1);
+}
+
+static void wait_readable(int fd)
+{
+	struct pollfd pollfd = { .fd = fd, .events = POLLIN };
+
+	ck_assert_int_eq(poll(&pollfd, 1, harness_patience_ms()), 1);
+}
+
+void harness_open(struct harness *harness, const struct prefork_service *service)
+{
+	*harness = (struct harness){ .child.pidfd = -1 };
+	/* Check's own handlers would be inherited. */
+	(void)signal(SIGTERM, SIG_DFL);
+	(void)signal(SIGINT, SIG_DFL);
+	(void)signal(SIGALRM, SIG_DFL);
+	harness->fds_before = pfi_fd_count();
+	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &pfi_listener_defaults, &harness->listener), 0);
+	ck_assert_int_eq(pfi_pages_open(1, pfi_page_bytes(CELLS), &harness->pages), 0);
+	ck_assert_int_eq(pfi_lifeline_open(harness->lifeline), 0);
+	harness->birth = (struct pfi_birth){
+		.program = "test",
+		.pool = "web",
+		.generation = 1,
+		.strategy = &pfi_strategy_sync,
+		.service = service,
+		.user = harness,
+		.listeners = &harness->listener,
+		.listener_count = 1,
+		.pages = &harness->pages,
+		.page = pfi_page(&harness->pages, 0),
+		.cells = CELLS,
+		.lifeline = harness->lifeline[1],
+		.heir = pfi_heir_open(),
+		.watch = pfi_watch_open(),
+		.arbiter = getpid(),
+		.unwanted = &harness->lifeline[0],
+		.unwanted_count = 1,
+	};
+	ck_assert_int_ge(harness->birth.heir, 0);
+	ck_assert_int_ge(harness->birth.watch, 0);
+}
+
+int harness_be_worker(void *birth)
+{
+	return pfi_worker_main(birth);
+}
+
+void harness_spawn(struct harness *harness)
+{
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness->birth, &harness->child), 0);
+	ck_assert_uint_eq(harness_receive(harness).type, PFI_MESSAGE_READY);
+}
+
+void harness_send(struct harness *harness, uint32_t type, uint32_t value)
+{
+	ck_assert_int_eq(pfi_lifeline_send(harness->lifeline[0], type, value, NULL), 0);
+}
+
+struct pfi_message harness_receive(struct harness *harness)
+{
+	struct pfi_message message;
+
+	wait_readable(harness->lifeline[0]);
+	ck_assert_int_eq(pfi_lifeline_receive(harness->lifeline[0], &message), 0);
+	return message;
+}
+
+struct pfi_death harness_reap(struct harness *harness)
+{
+	struct pfi_death death;
+
+	wait_readable(harness->child.pidfd);
+	ck_assert_int_eq(pfi_reap(harness->child.pidfd, &death), 0);
+	pfi_close(&harness->child.pidfd);
+	return death;
+}
+
+void harness_close(struct harness *harness)
+{
+	if (harness->child.pidfd >= 0) {
+		(void)pfi_pidfd_signal(harness->child.pidfd, SIGKILL, 0);
+		(void)harness_reap(harness);
+	}
+	pfi_close(&harness->birth.watch);
+	pfi_close(&harness->birth.heir);
+	pfi_close(&harness->lifeline[0]);
+	pfi_close(&harness->lifeline[1]);
+	pfi_pages_close(&harness->pages);
+	pfi_listener_close(harness->listener);
+	ck_assert_int_eq(pfi_fd_count(), harness->fds_before);
+}
+
+int harness_connect(const struct harness *harness)
+{
+	const int patience_ms = harness_patience_ms();
+	const struct timeval limit = { .tv_sec = patience_ms / 1000 };
+	struct sockaddr_in address;
+	socklen_t size = sizeof address;
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+	ck_assert_int_eq(getsockname(harness->listener->fd, (struct sockaddr *)&address, &size), 0);
+	ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, size), 0);
+	return fd;
+}
+
+void harness_expect_echo(int fd, const char *text)
+{
+	char bytes[256];
+	const size_t size = strlen(text);
+
+	ck_assert_uint_lt(size, sizeof bytes);
+	ck_assert_int_eq(send(fd, text, size, MSG_NOSIGNAL), (ssize_t)size);
+	ck_assert_int_eq(recv(fd, bytes, size, MSG_WAITALL), (ssize_t)size);
+	ck_assert_mem_eq(bytes, text, size);
+}
+
+void harness_expect_end(int fd)
+{
+	char byte;
+
+	ck_assert_int_eq(recv(fd, &byte, 1, 0), 0);
+}

@@ -1,0 +1,54 @@
+/*
+ * harness -- one worker and the arbiter's ends of everything it holds, without
+ * an arbiter: for tests of the worker room.
+ */
+#ifndef TESTS_HARNESS_H
+#define TESTS_HARNESS_H
+
+#include "listener/listener.h"
+#include "model/page.h"
+#include "os/lifeline.h"
+#include "os/page.h"
+#include "os/reap.h"
+#include "os/spawn.h"
+#include "worker/birth.h"
+
+#include <stdint.h>
+
+struct harness {
+	struct pfi_birth birth;
+	struct pfi_pages pages;
+	struct prefork_listener *listener;
+	struct pfi_child child;
+	int lifeline[2];
+	int fds_before;
+};
+
+/* Everything that can wait does so this long, times TEST_PATIENCE. */
+int harness_patience_ms(void);
+
+/* A listener on a free port, a page, a watch: ready to spawn. Asserts. */
+void harness_open(struct harness *harness, const struct prefork_service *service);
+int harness_be_worker(void *birth); /* for pfi_spawn() */
+void harness_spawn(struct harness *harness); /* and wait until it is ready */
+void harness_send(struct harness *harness, uint32_t type, uint32_t value);
+
+/* The next message of the worker, which must come. */
+struct pfi_message harness_receive(struct harness *harness);
+
+/* Wait until it has left, however. */
+struct pfi_death harness_reap(struct harness *harness);
+
+/* End what is left, and count the descriptors. */
+void harness_close(struct harness *harness);
+
+/* A blocking client with a time limit. */
+int harness_connect(const struct harness *harness);
+
+/* Send `text`, and read exactly as many bytes: they must be the same. */
+void harness_expect_echo(int fd, const char *text);
+
+/* The next read finds the end. */
+void harness_expect_end(int fd);
+
+#endif

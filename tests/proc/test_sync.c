@@ -1,0 +1,313 @@
+#include "harness.h"
+
+#include "model/message.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char bytes[65536];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	prefork_worker_count_request(worker);
+	prefork_worker_note(worker, bytes, (size_t)n);
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = echo };
+
+static void expect_left(struct harness *harness, int code)
+{
+	const struct pfi_death death = harness_reap(harness);
+
+	ck_assert(death.known);
+	ck_assert_int_eq(death.signo, 0);
+	ck_assert_int_eq(death.code, code);
+}
+
+START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
+{
+	struct harness harness;
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	for (int i = 0; i < 100; i++) { /* past a few turns at the back of the queue */
+		const int fd = harness_connect(&harness);
+
+		harness_expect_echo(fd, "hello");
+		harness_expect_echo(fd, "again");
+		ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+		harness_expect_end(fd);
+		(void)close(fd);
+	}
+	ck_assert_uint_eq(harness.birth.page->cells[0].requests, 200);
+	ck_assert_uint_eq(harness.birth.page->cells[0].deadline_ms, 0);
+	ck_assert_str_eq(harness.birth.page->cells[0].note, "again");
+	ck_assert_uint_eq(harness.birth.page->connections, 0);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	harness_close(&harness);
+}
+END_TEST
+
+/* The weakness of a blocking worker: here nobody has to speak for others to be served. */
+START_TEST(silent_clients_never_hold_the_worker)
+{
+	enum { SILENT = 300 };
+	struct harness harness;
+	int silent[SILENT];
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	for (int i = 0; i < SILENT; i++)
+		silent[i] = harness_connect(&harness);
+	const int fd = harness_connect(&harness);
+	harness_expect_echo(fd, "hello");
+	harness_expect_echo(silent[SILENT - 1], "late");
+	ck_assert_uint_eq(harness.birth.page->connections, SILENT + 1);
+	(void)close(fd);
+	for (int i = 0; i < SILENT; i++)
+		(void)close(silent[i]);
+	harness_close(&harness);
+}
+END_TEST
+
+/* A client that does not read holds up itself only, and gets every byte in the end. */
+START_TEST(what_a_slow_client_cannot_take_is_kept_for_it)
+{
+	enum { SIZE = 8 * 1024 * 1024 };
+	struct harness harness;
+	unsigned char *const bytes = malloc(SIZE);
+	size_t sent = 0, read_back = 0;
+
+	ck_assert_ptr_nonnull(bytes);
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	for (size_t i = 0; i < SIZE; i++)
+		bytes[i] = (unsigned char)(i * 31 >> 3);
+	while (sent < SIZE) { /* until both ends are full, and then a second client is served */
+		const ssize_t n = send(fd, bytes + sent, SIZE - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+		if (n < 0) {
+			struct pollfd pollfd = { .fd = fd, .events = POLLOUT };
+			if (poll(&pollfd, 1, 200) == 0)
+				break;
+			continue;
+		}
+		sent += (size_t)n;
+	}
+	const int other = harness_connect(&harness);
+	harness_expect_echo(other, "hello");
+	while (read_back < sent) {
+		unsigned char got[4096];
+		const ssize_t n = recv(fd, got, sizeof got, 0);
+
+		ck_assert_int_gt(n, 0);
+		ck_assert_mem_eq(got, bytes + read_back, (size_t)n);
+		read_back += (size_t)n;
+	}
+	(void)close(other);
+	(void)close(fd);
+	free(bytes);
+	harness_close(&harness);
+}
+END_TEST
+
+static enum prefork_next patient(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	prefork_connection_set_deadline(connection, 50);
+	return echo(worker, connection, user);
+}
+
+static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	(void)prefork_connection_write(connection, "late", 4);
+	return PREFORK_CLOSE;
+}
+
+START_TEST(a_deadline_that_passes_is_told_once_and_ends_the_connection)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = patient, .timed_out = say_late,
+	};
+	struct harness harness;
+	char bytes[5];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	harness_expect_echo(fd, "hello");
+	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 4);
+	ck_assert_mem_eq(bytes, "late", 4);
+	harness_expect_end(fd);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+static const struct {
+	int signo;
+	bool graceful;
+} asks[] = { { SIGTERM, true }, { SIGINT, false }, { SIGQUIT, false } };
+
+START_TEST(signals_ask_it_to_leave_and_the_arbiter_is_told)
+{
+	struct harness harness;
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	const int idle = harness_connect(&harness);
+	harness_expect_echo(idle, "hello");
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGHUP, 0), 0); /* means nothing here */
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGWINCH, 0), 0);
+	harness_expect_echo(idle, "still here");
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, asks[_i].signo, 0), 0);
+	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_LEAVING);
+	harness_expect_end(idle);
+	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	(void)close(idle);
+	harness_close(&harness);
+}
+END_TEST
+
+/* Clients that wait in the queue when the server stops are answered. */
+START_TEST(a_stop_empties_the_queue_first)
+{
+	enum { QUEUED = 20 };
+	struct harness harness;
+	int fds[QUEUED];
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	for (int i = 0; i < QUEUED; i++) {
+		fds[i] = harness_connect(&harness);
+		ck_assert_int_eq(send(fds[i], "hello", 5, MSG_NOSIGNAL), 5);
+	}
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 1);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+	for (int i = 0; i < QUEUED; i++) {
+		char bytes[5];
+
+		ck_assert_int_eq(recv(fds[i], bytes, sizeof bytes, MSG_WAITALL), 5);
+		(void)close(fds[i]);
+	}
+	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	harness_close(&harness);
+}
+END_TEST
+
+static int cannot_start(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	return prefork_fail(*(const int *)user, "no database at all");
+}
+
+static const struct {
+	int error;
+	int status;
+} boots[] = {
+	{ -EINVAL, PREFORK_EXIT_BOOT },
+	{ PREFORK_EAPP, PREFORK_EXIT_APP },
+	{ PREFORK_EFATAL, PREFORK_EXIT_FATAL },
+};
+
+START_TEST(a_worker_that_cannot_start_says_why)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = echo, .worker_start = cannot_start,
+	};
+	struct harness harness;
+	int error = boots[_i].error;
+
+	harness_open(&harness, &service);
+	harness.birth.user = &error;
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.birth, &harness.child),
+	                 0);
+	const struct pfi_message message = harness_receive(&harness);
+	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);
+	ck_assert_int_eq((int)message.value, boots[_i].status);
+	ck_assert_str_eq(message.text, "no database at all");
+	expect_left(&harness, boots[_i].status);
+	harness_close(&harness);
+}
+END_TEST
+
+START_TEST(at_rest_nothing_wakes_it)
+{
+	struct harness harness;
+	char path[64], line[128];
+	unsigned long before = 0, after = 0;
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	harness_expect_echo(fd, "hello");
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)harness.child.pid);
+	for (int i = 0; i < 2; i++) {
+		/* Not to let a thing happen, but to see that nothing does. */
+		(void)poll(NULL, 0, i == 0 ? 200 : 1000);
+		FILE *const file = fopen(path, "re");
+		ck_assert_ptr_nonnull(file);
+		while (fgets(line, sizeof line, file))
+			(void)sscanf(line, "voluntary_ctxt_switches: %lu", i == 0 ? &before : &after);
+		(void)fclose(file);
+	}
+	ck_assert_uint_gt(before, 0);
+	ck_assert_uint_eq(before, after);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+START_TEST(an_orphan_leaves_by_itself)
+{
+	struct harness harness;
+
+	harness_open(&harness, &echo_service);
+	harness_spawn(&harness);
+	ck_assert_int_eq(shutdown(harness.lifeline[0], SHUT_RDWR), 0);
+	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	harness_close(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("sync");
+	TCase *tc = tcase_create("sync");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, it_echoes_over_many_connections_and_leaves_when_asked);
+	tcase_add_test(tc, silent_clients_never_hold_the_worker);
+	tcase_add_test(tc, what_a_slow_client_cannot_take_is_kept_for_it);
+	tcase_add_test(tc, a_deadline_that_passes_is_told_once_and_ends_the_connection);
+	tcase_add_loop_test(tc, signals_ask_it_to_leave_and_the_arbiter_is_told, 0, 3);
+	tcase_add_test(tc, a_stop_empties_the_queue_first);
+	tcase_add_loop_test(tc, a_worker_that_cannot_start_says_why, 0, 3);
+	tcase_add_test(tc, at_rest_nothing_wakes_it);
+	tcase_add_test(tc, an_orphan_leaves_by_itself);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
