@@ -117,7 +117,9 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * worker_stop        after the strategy returned, before _exit(2)
  * dump               the thread that runs this is stuck or aborted: write what
  *                    it is doing to `fd`. Called in a signal handler: only
- *                    async-signal-safe functions (signal-safety(7)). Since 0.1.
+ *                    async-signal-safe functions (signal-safety(7)).
+ * destroyed          the last call of all, by prefork_arbiter_destroy() in the
+ *                    arbiter's process: free what `user` points to. Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -135,6 +137,8 @@ struct prefork_hooks {
 	void (*worker_leaving)(struct prefork_worker *worker, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
 	void (*dump)(struct prefork_worker *worker, int fd, void *user);
+
+	void (*destroyed)(void *user);
 };
 
 /** Add a set of hooks; several sets are called in the order they were added,
