@@ -1,0 +1,163 @@
+#include "model/page.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/watch.h"
+#include "worker/liveness.h"
+
+#include <check.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <sys/timerfd.h>
+
+enum { CELLS = 3, TIMEOUT_MS = 30000 };
+
+static struct pfi_page *page;
+static struct pfi_liveness liveness;
+static int watch;
+static int fds_before;
+
+static void open_all(void)
+{
+	fds_before = pfi_fd_count();
+	page = aligned_alloc(128, pfi_page_bytes(CELLS));
+	ck_assert_ptr_nonnull(page);
+	for (unsigned i = 0; i < CELLS; i++)
+		page->cells[i] = (struct pfi_cell){ 0 };
+	watch = pfi_watch_open();
+	ck_assert_int_ge(watch, 0);
+	pfi_liveness_init(&liveness, page, CELLS, watch, TIMEOUT_MS);
+}
+
+static void close_all(void)
+{
+	pfi_liveness_finish(&liveness);
+	pfi_watch_close(&watch);
+	free(page);
+	ck_assert_int_eq(pfi_fd_count(), fds_before);
+}
+
+/* What the kernel says is left, 0: not set. */
+static uint64_t left_ms(void)
+{
+	struct itimerspec left;
+
+	ck_assert_int_eq(timerfd_gettime(watch, &left), 0);
+	return (uint64_t)left.it_value.tv_sec * 1000 + (uint64_t)left.it_value.tv_nsec / 1000000;
+}
+
+static bool fires(int within_ms)
+{
+	struct pollfd pollfd = { .fd = watch, .events = POLLIN };
+
+	return poll(&pollfd, 1, within_ms) == 1;
+}
+
+START_TEST(busy_writes_a_deadline_and_sets_the_watch_for_it)
+{
+	const uint64_t before_ms = pfi_now_ms();
+
+	pfi_liveness_begin(&liveness, 1);
+	ck_assert_uint_ge(page->cells[1].deadline_ms, before_ms + TIMEOUT_MS);
+	ck_assert_uint_le(page->cells[1].deadline_ms, pfi_now_ms() + TIMEOUT_MS);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].deadline_ms);
+	ck_assert_uint_gt(left_ms(), 0);
+	pfi_liveness_end(&liveness, 1);
+	ck_assert_uint_eq(page->cells[1].deadline_ms, 0);
+}
+END_TEST
+
+START_TEST(the_watch_is_set_once_per_timeout_and_not_per_request)
+{
+	pfi_liveness_begin(&liveness, 0);
+	const uint64_t at_ms = liveness.watch_at_ms;
+	ck_assert_int_eq(pfi_watch_set(watch, 0), 0); /* whoever sets it again is seen */
+	for (unsigned i = 0; i < 1000; i++) {
+		pfi_liveness_end(&liveness, i % CELLS);
+		pfi_liveness_begin(&liveness, i % CELLS);
+	}
+	ck_assert_uint_eq(liveness.watch_at_ms, at_ms);
+	ck_assert_uint_eq(left_ms(), 0);
+}
+END_TEST
+
+START_TEST(no_timeout_means_no_deadline_and_no_watch)
+{
+	liveness.timeout_ms = 0;
+	pfi_liveness_begin(&liveness, 0);
+	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+	ck_assert_uint_gt(page->cells[0].since_ms, 0);
+	ck_assert_uint_eq(left_ms(), 0);
+}
+END_TEST
+
+START_TEST(a_shorter_extension_brings_the_watch_forward)
+{
+	pfi_liveness_begin(&liveness, 0);
+	pfi_liveness_extend(&liveness, 0, 20);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].deadline_ms);
+	ck_assert(fires(5000));
+}
+END_TEST
+
+START_TEST(a_longer_extension_leaves_the_watch_alone)
+{
+	pfi_liveness_begin(&liveness, 0);
+	const uint64_t at_ms = liveness.watch_at_ms;
+	pfi_liveness_extend(&liveness, 0, TIMEOUT_MS * 10);
+	ck_assert_uint_eq(liveness.watch_at_ms, at_ms);
+	pfi_liveness_extend(&liveness, 0, UINT64_MAX);
+	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+}
+END_TEST
+
+START_TEST(a_wait_for_the_client_moves_the_deadline_by_as_long)
+{
+	pfi_liveness_begin(&liveness, 0);
+	const uint64_t deadline_ms = page->cells[0].deadline_ms;
+	struct pfi_pause pause = pfi_liveness_pause(&liveness, 0);
+
+	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+	pause.since_ms -= 1000; /* as if it had waited a second */
+	pfi_liveness_resume(&liveness, 0, pause);
+	ck_assert_uint_ge(page->cells[0].deadline_ms, deadline_ms + 1000);
+	ck_assert_uint_lt(page->cells[0].deadline_ms, deadline_ms + 10000);
+}
+END_TEST
+
+/* Setting a timer throws away an expiry that nobody has read yet: when a
+ * sister thread is late, and this one sets the watch, the news must not be lost. */
+START_TEST(a_late_sister_is_told_again_although_the_watch_was_set_anew)
+{
+	pfi_liveness_begin(&liveness, 1);
+	pfi_liveness_extend(&liveness, 1, 1);
+	ck_assert(fires(5000)); /* and is not read */
+	pfi_liveness_begin(&liveness, 2);
+	ck_assert_uint_lt(liveness.watch_at_ms, page->cells[2].deadline_ms);
+	ck_assert(fires(5000));
+	for (int i = 0; i < 100; i++) /* ever less often: no flood */
+		pfi_liveness_begin(&liveness, 2);
+	ck_assert_uint_le(liveness.repeat_ms, 80);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("liveness");
+	TCase *tc = tcase_create("liveness");
+
+	tcase_add_checked_fixture(tc, open_all, close_all);
+	tcase_add_test(tc, busy_writes_a_deadline_and_sets_the_watch_for_it);
+	tcase_add_test(tc, the_watch_is_set_once_per_timeout_and_not_per_request);
+	tcase_add_test(tc, no_timeout_means_no_deadline_and_no_watch);
+	tcase_add_test(tc, a_shorter_extension_brings_the_watch_forward);
+	tcase_add_test(tc, a_longer_extension_leaves_the_watch_alone);
+	tcase_add_test(tc, a_wait_for_the_client_moves_the_deadline_by_as_long);
+	tcase_add_test(tc, a_late_sister_is_told_again_although_the_watch_was_set_anew);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
