@@ -1,0 +1,180 @@
+#include "listener/inherit.h"
+
+#include "../support.h"
+
+#include <prefork/error.h>
+
+#include <stdio.h>
+
+enum { SELF = 1234 };
+
+static struct pfi_inherited inherited;
+
+/* Numbers nobody has open here, so that finish has nothing to close. */
+static const struct {
+	struct pfi_inherit_variables variables;
+	const char *names; /* NAME FD, one after the other */
+} good[] = {
+	{ { 0 }, "" },
+	{ { .prefork_fds = "" }, "" },
+	{ { "1234", "0", NULL, NULL }, "" },
+	{ { "1234", "2", NULL, NULL }, "unknown 3 unknown 4 " },
+	{ { "1234", "2", "web:api", NULL }, "web 3 api 4 " },
+	{ { "1234", "3", "web::x", NULL }, "web 3 unknown 4 x 5 " },
+	{ { "1234", "2", "web", NULL }, "web 3 unknown 4 " },
+	{ { "1235", "2", NULL, NULL }, "" },  /* another process's */
+	{ { NULL, "2", NULL, NULL }, "" },
+	{ { "1234", NULL, NULL, NULL }, "" },
+	{ { .prefork_fds = "127.0.0.1:80=900" }, "127.0.0.1:80 900 " },
+	{ { .prefork_fds = "a=900,unix:/x%2Cy%3d%25=901" }, "a 900 unix:/x,y=% 901 " },
+	{ { "1234", "1", "web", "a=900" }, "web 3 a 900 " },
+};
+
+START_TEST(what_was_handed_over_is_known_by_name)
+{
+	char found[256] = "";
+	size_t used = 0;
+
+	ck_assert_int_eq(pfi_inherit_parse(&good[_i].variables, SELF, &inherited), 0);
+	for (size_t i = 0; i < inherited.count; i++) {
+		used += (size_t)snprintf(found + used, sizeof found - used, "%s %d ", inherited.sockets[i].name,
+		                         inherited.sockets[i].fd);
+		inherited.sockets[i].fd = -1; /* 3 may be open, and is not ours */
+	}
+	ck_assert_str_eq(found, good[_i].names);
+	pfi_inherit_finish(&inherited);
+}
+END_TEST
+
+static const struct {
+	struct pfi_inherit_variables variables;
+	const char *word;
+} bad[] = {
+	{ { "x", "1", NULL, NULL }, "LISTEN_PID" },
+	{ { "-1", "1", NULL, NULL }, "LISTEN_PID" },
+	{ { "", "1", NULL, NULL }, "LISTEN_PID" },
+	{ { "99999999999999999999", "1", NULL, NULL }, "LISTEN_PID" },
+	{ { "1234", "", NULL, NULL }, "LISTEN_FDS" },
+	{ { "1234", "-1", NULL, NULL }, "LISTEN_FDS" },
+	{ { "1234", "1x", NULL, NULL }, "LISTEN_FDS" },
+	{ { "1234", "2147483647", NULL, NULL }, "LISTEN_FDS" },
+	{ { "1234", "1", "a:b", NULL }, "more names" },
+	{ { .prefork_fds = "x" }, "NAME=FD" },
+	{ { .prefork_fds = "=900" }, "NAME=FD" },
+	{ { .prefork_fds = "a=900," }, "NAME=FD" },
+	{ { .prefork_fds = "a=" }, "descriptor" },
+	{ { .prefork_fds = "a=2" }, "descriptor" },
+	{ { .prefork_fds = "a=-900" }, "descriptor" },
+	{ { .prefork_fds = "a=b=900" }, "descriptor" },
+	{ { .prefork_fds = "a=99999999999999999999999" }, "descriptor" },
+	{ { .prefork_fds = "a=900,b=900" }, "twice" },
+	{ { "1234", "1", NULL, "a=3" }, "twice" },
+	{ { .prefork_fds = "a%=900" }, "hexadecimal" },
+	{ { .prefork_fds = "a%2=900" }, "hexadecimal" },
+	{ { .prefork_fds = "a%zz=900" }, "hexadecimal" },
+	{ { .prefork_fds = "a%00b=900" }, "hexadecimal" },
+};
+
+START_TEST(what_makes_no_sense_is_refused_in_words)
+{
+	ck_assert_int_eq(pfi_inherit_parse(&bad[_i].variables, SELF, &inherited), -EINVAL);
+	ck_assert_msg(strstr(prefork_error(), bad[_i].word), "%s", prefork_error());
+	ck_assert_ptr_null(inherited.sockets);
+}
+END_TEST
+
+static struct prefork_listener *opened, *found;
+
+/* Hand a real listener over to ourselves under `name`. */
+static void hand_over(const char *name)
+{
+	char value[128], address[PFI_ADDRESS_TEXT_MAX];
+
+	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &pfi_listener_defaults, &opened), 0);
+	(void)snprintf(address, sizeof address, "%s", opened->address);
+	(void)snprintf(value, sizeof value, "%s=%d", name, dup(opened->fd));
+	setenv("PREFORK_FDS", value, 1);
+	setenv("LISTEN_FDS", "3", 1);
+	setenv("LISTEN_PID", "1", 1);
+	ck_assert_int_eq(pfi_inherit_take(&inherited), 0);
+	ck_assert(!getenv("PREFORK_FDS") && !getenv("LISTEN_FDS") && !getenv("LISTEN_PID"));
+	ck_assert_uint_eq(inherited.count, 1);
+}
+
+static void finish(void)
+{
+	pfi_inherit_finish(&inherited);
+	pfi_listener_close(found);
+	pfi_listener_close(opened);
+}
+
+START_TEST(a_socket_is_found_by_its_address_and_only_once)
+{
+	struct pfi_address address;
+
+	hand_over("somebody");
+	ck_assert_int_eq(pfi_address_parse("127.0.0.1:1", &address), 0);
+	ck_assert_int_eq(pfi_inherit_match(&inherited, &address, "127.0.0.1:1", &found), 1);
+	ck_assert_int_eq(pfi_address_parse(opened->address, &address), 0);
+	ck_assert_int_eq(pfi_inherit_match(&inherited, &address, opened->address, &found), 0);
+	ck_assert_str_eq(prefork_listener_address(found), opened->address);
+	ck_assert(prefork_listener_is_inherited(found));
+	struct prefork_listener *again = NULL;
+	ck_assert_int_eq(pfi_inherit_match(&inherited, &address, opened->address, &again), 1);
+	ck_assert_int_eq(pfi_inherit_next(&inherited, &again), 1);
+	finish();
+}
+END_TEST
+
+START_TEST(a_socket_is_found_by_its_name)
+{
+	struct pfi_address address;
+
+	hand_over("127.0.0.1:0");
+	ck_assert_int_eq(pfi_address_parse("127.0.0.1:0", &address), 0);
+	ck_assert_int_eq(pfi_inherit_match(&inherited, &address, "127.0.0.1:0", &found), 0);
+	finish();
+}
+END_TEST
+
+START_TEST(a_socket_that_nobody_asks_for_is_offered_or_closed)
+{
+	hand_over("somebody");
+	if (_i)
+		ck_assert_int_eq(pfi_inherit_next(&inherited, &found), 0);
+	finish(); /* tear_down counts */
+}
+END_TEST
+
+/* The variable lies: that is a file of the host, not to be closed either. */
+START_TEST(a_descriptor_that_is_no_socket_is_left_alone)
+{
+	int fds[2];
+	char value[32];
+
+	ck_assert_int_eq(pipe(fds), 0);
+	(void)snprintf(value, sizeof value, "a=%d", fds[0]);
+	setenv("PREFORK_FDS", value, 1);
+	ck_assert_int_eq(pfi_inherit_take(&inherited), 0);
+	ck_assert_int_eq(pfi_inherit_next(&inherited, &found), -EINVAL);
+	pfi_inherit_finish(&inherited);
+	ck_assert_int_eq(close(fds[0]), 0);
+	ck_assert_int_eq(close(fds[1]), 0);
+}
+END_TEST
+
+#define ADD_TABLE(tc, test, table) tcase_add_loop_test(tc, test, 0, (int)(sizeof table / sizeof table[0]))
+
+int main(void)
+{
+	Suite *suite = suite_create("inherit");
+	TCase *tc = new_case(suite, "inherit");
+
+	ADD_TABLE(tc, what_was_handed_over_is_known_by_name, good);
+	ADD_TABLE(tc, what_makes_no_sense_is_refused_in_words, bad);
+	tcase_add_test(tc, a_socket_is_found_by_its_address_and_only_once);
+	tcase_add_test(tc, a_socket_is_found_by_its_name);
+	tcase_add_loop_test(tc, a_socket_that_nobody_asks_for_is_offered_or_closed, 0, 2);
+	tcase_add_test(tc, a_descriptor_that_is_no_socket_is_left_alone);
+	return run_suite(suite);
+}
