@@ -64,12 +64,12 @@ static int unknown(const struct prefork_settings *settings, const char *entry)
 	struct pfi_text text;
 
 	memcpy(name, entry, length < sizeof name ? length : sizeof name - 1);
-	pfi_nearest_init(&nearest, name);
+	pfi_nearest_init(&nearest, name + 8); /* PREFORK_ makes nobody near */
 	for (size_t i = 0; i < settings->count; i++) {
 		const size_t before = nearest.distance;
 
 		if (pfi_option_variable(&settings->rows[i], variable))
-			pfi_nearest_show(&nearest, variable);
+			pfi_nearest_show(&nearest, variable + 8);
 		if (nearest.distance < before)
 			memcpy(near, variable, sizeof near);
 	}
