@@ -1,0 +1,356 @@
+#include <prefork/log.h>
+
+#include "os/logfile.h"
+
+#include "../support.h"
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+
+/* All there is to read now; ended by a NUL. */
+static size_t drain(int fd, char *bytes, size_t size)
+{
+	size_t length = 0;
+	ssize_t n;
+
+	while (length + 1 < size && wait_for(fd, POLLIN, 0) && (n = read(fd, bytes + length, size - 1 - length)) > 0)
+		length += (size_t)n;
+	bytes[length] = '\0';
+	return length;
+}
+
+/* A log that writes to a pipe: the reading end. */
+static int piped(struct prefork_log **log)
+{
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	ck_assert_int_eq(prefork_log_create("-", fds[1], log), 0);
+	ck_assert(!(fcntl(fds[1], F_GETFL) & O_NONBLOCK)); /* a stranger's description */
+	close(fds[1]);
+	return fds[0];
+}
+
+START_TEST(a_line_has_time_pid_level_sentence_and_pairs)
+{
+	const struct prefork_log_pair pairs[] = { PREFORK_NUMBER("pid", 42), PREFORK_TEXT("pool", "web"),
+						  PREFORK_TEXT("note", "GET \"/\""), PREFORK_TEXT("none", NULL) };
+	char bytes[500], expected[100];
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	errno = ENOTTY;
+	prefork_log_write(log, PREFORK_WARNING, "arbiter", pairs, 4, "worker %s", "died");
+	ck_assert_int_eq(errno, ENOTTY);
+	drain(reader, bytes, sizeof bytes);
+	ck_assert_int_eq(bytes[0], '[');
+	ck_assert(bytes[11] == ' ' && bytes[20] == ' ' && (bytes[21] == '+' || bytes[21] == '-') && bytes[26] == ']');
+	(void)snprintf(expected, sizeof expected, "] [%d] [WARNING] worker died pid=42 pool=web note=\"GET \\\"/\\\"\" none=-\n",
+		       (int)getpid());
+	ck_assert_str_eq(bytes + 26, expected);
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+START_TEST(nobody_outside_can_forge_a_line)
+{
+	const struct prefork_log_pair pair = PREFORK_TEXT("path", "/\n[2026] [1] [INFO] forged");
+	char bytes[1000];
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	prefork_log_write(log, PREFORK_INFO, "x", &pair, 1, "got %s", "a\r\nb\x1b[2J");
+	prefork_log_block(log, PREFORK_INFO, "x", "trace\n", "one\n[2026] [1] [INFO] forged\n\x1b[2Jlast", 37);
+	drain(reader, bytes, sizeof bytes);
+	ck_assert_ptr_nonnull(strstr(bytes, "got a\\r\\nb\\x1b[2J path=\"/\\n[2026] [1] [INFO] forged\"\n"));
+	ck_assert_ptr_nonnull(strstr(bytes, "trace\\n\n  one\n  [2026] [1] [INFO] forged\n  \\x1b[2Jlast\n"));
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+START_TEST(a_long_line_is_cut_and_a_long_block_is_not)
+{
+	static char text[9001], bytes[20000];
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	memset(text, 'x', 9000);
+	prefork_log_say(log, PREFORK_INFO, "x", "%s", text);
+	ck_assert_uint_eq(drain(reader, bytes, sizeof bytes), PFI_LOGFILE_LINE_MAX - 1);
+	ck_assert_str_eq(bytes + PFI_LOGFILE_LINE_MAX - 6, "x...\n");
+	for (size_t i = 99; i < 9000; i += 100)
+		text[i] = '\n';
+	prefork_log_block(log, PREFORK_INFO, "x", "title", text, 9000);
+	drain(reader, bytes, sizeof bytes);
+	size_t lines = 0;
+	for (const char *c = bytes; (c = strchr(c, '\n')) != NULL; c++)
+		lines++;
+	ck_assert_uint_eq(lines, 91);
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+START_TEST(levels_leave_out_what_is_less)
+{
+	char bytes[500];
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	prefork_log_say(log, PREFORK_DEBUG, "x", "no");
+	ck_assert_int_eq(prefork_log_level_of("error"), PREFORK_ERROR);
+	ck_assert_int_eq(prefork_log_level_of("errors"), -EINVAL);
+	prefork_log_set_level(log, PREFORK_ERROR);
+	ck_assert_int_eq(prefork_log_takes(log, PREFORK_WARNING), 0);
+	prefork_log_say(log, PREFORK_WARNING, "x", "no");
+	prefork_log_say(log, PREFORK_CRITICAL, "x", "yes");
+	prefork_log_say(NULL, PREFORK_CRITICAL, "x", "nowhere");
+	drain(reader, bytes, sizeof bytes);
+	ck_assert_ptr_null(strstr(bytes, "no"));
+	ck_assert_ptr_nonnull(strstr(bytes, "[CRITICAL] yes\n"));
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+/* Goal: whoever stops reading costs lines and no time. Check's own time limit
+ * ends the test should a write block. */
+static void fill_and_recover(struct prefork_log *log, int reader)
+{
+	static char bytes[1 << 20];
+	char expected[64];
+	unsigned sent = 0, arrived = 0;
+
+	for (; sent < 20000; sent++)
+		prefork_log_say(log, PREFORK_INFO, "x", "line %u", sent);
+	drain(reader, bytes, sizeof bytes);
+	for (const char *c = bytes; (c = strstr(c, "] line ")) != NULL; c++)
+		arrived++;
+	ck_assert_uint_gt(arrived, 10);
+	ck_assert_uint_lt(arrived, sent);
+	prefork_log_say(log, PREFORK_INFO, "x", "again");
+	drain(reader, bytes, sizeof bytes);
+	(void)snprintf(expected, sizeof expected, "[WARNING] %u log lines were lost\n", sent - arrived);
+	ck_assert_msg(strstr(bytes, expected) != NULL, "%s not in %s", expected, bytes);
+	ck_assert_ptr_nonnull(strstr(bytes, "again\n"));
+	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
+}
+
+START_TEST(a_reader_of_a_pipe_that_stops_costs_counted_lines)
+{
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	fill_and_recover(log, reader);
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+START_TEST(a_reader_of_a_socket_that_stops_costs_counted_lines)
+{
+	struct prefork_log *log;
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, fds), 0);
+	ck_assert_int_eq(prefork_log_create("-", fds[1], &log), 0);
+	close(fds[1]);
+	fill_and_recover(log, fds[0]);
+	prefork_log_destroy(log);
+	close(fds[0]);
+}
+END_TEST
+
+START_TEST(a_dead_pipe_neither_kills_nor_blocks)
+{
+	struct prefork_log *log;
+	const int reader = piped(&log);
+
+	(void)signal(SIGPIPE, SIG_DFL);
+	close(reader);
+	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
+	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
+	ck_assert_uint_eq(prefork_log_take_lost(log), 2);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+START_TEST(a_pipe_that_was_dead_from_the_start_is_written_to_in_vain)
+{
+	struct prefork_log *log;
+	int fds[2];
+
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	close(fds[0]);
+	ck_assert_int_eq(prefork_log_create("-", fds[1], &log), 0);
+	close(fds[1]);
+	(void)signal(SIGPIPE, SIG_DFL);
+	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
+	ck_assert_uint_eq(prefork_log_take_lost(log), 1);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+START_TEST(a_full_disk_costs_counted_lines)
+{
+	struct prefork_log *log;
+
+	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
+	for (int i = 0; i < 17; i++)
+		prefork_log_say(log, PREFORK_INFO, "x", "line");
+	ck_assert_int_eq(prefork_log_put(log, "raw", 3), -EAGAIN);
+	ck_assert_uint_eq(prefork_log_take_lost(log), 18);
+	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+START_TEST(what_the_parent_lost_is_not_the_childs_to_tell)
+{
+	struct prefork_log *log;
+	int status = -1;
+
+	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
+	prefork_log_say(log, PREFORK_INFO, "x", "line");
+	const pid_t child = fork();
+	if (child == 0)
+		_exit((int)prefork_log_take_lost(log));
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+	ck_assert_uint_eq(prefork_log_take_lost(log), 1);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+static off_t size_of(const char *path)
+{
+	struct stat status;
+
+	return stat(path, &status) == 0 ? status.st_size : -1;
+}
+
+START_TEST(a_rotated_file_is_opened_again)
+{
+	char folder[] = "/tmp/prefork-log-XXXXXX", path[64], old[64];
+	struct prefork_log *log;
+	off_t before;
+
+	ck_assert_ptr_nonnull(mkdtemp(folder));
+	(void)snprintf(path, sizeof path, "%s/log", folder);
+	(void)snprintf(old, sizeof old, "%s/log.1", folder);
+	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
+	prefork_log_say(log, PREFORK_INFO, "x", "one");
+	ck_assert_int_eq(rename(path, old), 0);
+	prefork_log_say(log, PREFORK_INFO, "x", "two");
+	before = size_of(old);
+	ck_assert_int_gt(before, 0);
+	ck_assert_int_eq(prefork_log_reopen(log), 0);
+	prefork_log_say(log, PREFORK_INFO, "x", "three");
+	ck_assert_int_eq(size_of(old), before);
+	ck_assert_int_gt(size_of(path), 0);
+	ck_assert_int_eq(prefork_log_put(log, "raw", 3), 0);
+
+	/* A reopen that fails keeps the old one. */
+	ck_assert_int_eq(rename(path, old), 0);
+	ck_assert_int_eq(mkdir(path, 0700), 0);
+	ck_assert_int_eq(prefork_log_reopen(log), -EISDIR);
+	before = size_of(old);
+	prefork_log_say(log, PREFORK_INFO, "x", "four");
+	ck_assert_int_gt(size_of(old), before);
+	prefork_log_destroy(log);
+	ck_assert_int_eq(rmdir(path), 0);
+	ck_assert_int_eq(unlink(old), 0);
+	ck_assert_int_eq(rmdir(folder), 0);
+}
+END_TEST
+
+START_TEST(a_log_that_cannot_be_opened_says_why)
+{
+	struct prefork_log *log = NULL;
+
+	ck_assert_int_eq(prefork_log_create("/nowhere/log", -1, &log), -ENOENT);
+	ck_assert_int_eq(prefork_log_create("-", 1000, &log), -EBADF);
+	ck_assert_int_eq(prefork_log_create("", 2, &log), -EINVAL);
+	ck_assert_ptr_null(log);
+	prefork_log_destroy(NULL);
+}
+END_TEST
+
+static void *say_many(void *log)
+{
+	for (int i = 0; i < 200; i++)
+		prefork_log_say(log, PREFORK_INFO, "x", "from a thread, with some length to be torn by");
+	return NULL;
+}
+
+START_TEST(lines_of_many_threads_stay_whole)
+{
+	char path[] = "/tmp/prefork-log-XXXXXX", line[200];
+	struct prefork_log *log;
+	pthread_t threads[4];
+	int lines = 0;
+
+	close(mkstemp(path));
+	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, say_many, log), 0);
+	for (size_t i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	FILE *const file = fopen(path, "r");
+	for (; fgets(line, sizeof line, file) != NULL; lines++)
+		ck_assert_ptr_nonnull(strstr(line, "[INFO] from a thread, with some length to be torn by\n"));
+	ck_assert_int_eq(lines, 800);
+	(void)fclose(file);
+	ck_assert_int_eq(unlink(path), 0);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+static void note_sink(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+		      const struct prefork_log_pair *pairs, size_t count)
+{
+	(void)snprintf(user, 200, "%d %s %s %s", (int)level, room, sentence, count > 0 ? pairs[0].text : "");
+}
+
+START_TEST(a_sink_gets_what_would_have_been_a_line)
+{
+	char got[200] = "";
+	struct prefork_log *log;
+
+	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
+	prefork_log_set_sink(log, note_sink, got);
+	prefork_log_say(log, PREFORK_ERROR, "worker", "hello %d", 5);
+	ck_assert_str_eq(got, "3 worker hello 5 ");
+	prefork_log_block(log, PREFORK_INFO, "worker", "trace", "a\nbxxx", 3);
+	ck_assert_str_eq(got, "1 worker trace a\nb");
+	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
+	prefork_log_destroy(log);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("log");
+	TCase *tc = new_case(suite, "log");
+
+	tcase_add_test(tc, a_line_has_time_pid_level_sentence_and_pairs);
+	tcase_add_test(tc, nobody_outside_can_forge_a_line);
+	tcase_add_test(tc, a_long_line_is_cut_and_a_long_block_is_not);
+	tcase_add_test(tc, levels_leave_out_what_is_less);
+	tcase_add_test(tc, a_reader_of_a_pipe_that_stops_costs_counted_lines);
+	tcase_add_test(tc, a_reader_of_a_socket_that_stops_costs_counted_lines);
+	tcase_add_test(tc, a_dead_pipe_neither_kills_nor_blocks);
+	tcase_add_test(tc, a_pipe_that_was_dead_from_the_start_is_written_to_in_vain);
+	tcase_add_test(tc, a_full_disk_costs_counted_lines);
+	tcase_add_test(tc, what_the_parent_lost_is_not_the_childs_to_tell);
+	tcase_add_test(tc, a_rotated_file_is_opened_again);
+	tcase_add_test(tc, a_log_that_cannot_be_opened_says_why);
+	tcase_add_test(tc, lines_of_many_threads_stay_whole);
+	tcase_add_test(tc, a_sink_gets_what_would_have_been_a_line);
+	return run_suite(suite);
+}
