@@ -1,0 +1,267 @@
+/* What the contract of <prefork/service.h> promises, seen from a client. */
+#include "harness.h"
+
+#include "model/message.h"
+#include "os/clock.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct prefork_worker worker_t;
+typedef struct prefork_connection connection_t;
+
+static enum prefork_next echo(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[4096];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)worker;
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+static void *answer_elsewhere(void *argument)
+{
+	connection_t *const connection = argument;
+
+	if (!prefork_connection_may_block(connection))
+		abort();
+	prefork_connection_give_back(connection, echo(NULL, connection, NULL));
+	return NULL;
+}
+
+static enum prefork_next hand_over(worker_t *worker, connection_t *connection, void *user)
+{
+	pthread_t thread;
+	char byte;
+
+	(void)worker;
+	(void)user;
+	const ssize_t n = recv(prefork_connection_fd(connection), &byte, 1, MSG_PEEK);
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	if (pthread_create(&thread, NULL, answer_elsewhere, connection) != 0)
+		return PREFORK_CLOSE;
+	(void)pthread_detach(thread);
+	return PREFORK_TAKEN;
+}
+
+START_TEST(a_taken_connection_comes_back_from_another_thread)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = hand_over };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	for (int i = 0; i < 200; i++)
+		harness_expect_echo(fd, "hello");
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(fd);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* Reads two pieces in one callback, and waits for the client in between. */
+static enum prefork_next read_twice(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[2];
+
+	(void)worker;
+	(void)user;
+	for (size_t i = 0; i < sizeof bytes; i++) {
+		while (prefork_connection_read(connection, &bytes[i], 1) == -EAGAIN) {
+			if (prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 60 * 1000) < 0)
+				return PREFORK_CLOSE;
+		}
+	}
+	(void)prefork_connection_write(connection, bytes, sizeof bytes);
+	return PREFORK_CLOSE;
+}
+
+START_TEST(a_callback_may_wait_for_its_client)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_twice };
+	struct harness harness;
+	char bytes[2];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	ck_assert_int_eq(send(fd, "o", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(send(fd, "k", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(recv(fd, bytes, 2, MSG_WAITALL), 2);
+	ck_assert_mem_eq(bytes, "ok", 2);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+START_TEST(a_callback_that_waits_for_its_client_ends_when_the_worker_must)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_twice };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	ck_assert_int_eq(send(fd, "o", 1, MSG_NOSIGNAL), 1);
+	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* All descriptors but a few are used up, then two come back. */
+static int leave_few_descriptors(worker_t *worker, void *user)
+{
+	const struct rlimit limit = { 24, 24 };
+
+	(void)worker;
+	(void)user;
+	return setrlimit(RLIMIT_NOFILE, &limit);
+}
+
+START_TEST(without_descriptors_it_rests_and_goes_on_later)
+{
+	enum { CLIENTS = 40 };
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = echo, .worker_start = leave_few_descriptors,
+	};
+	struct harness harness;
+	int fds[CLIENTS];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	for (int i = 0; i < CLIENTS; i++)
+		fds[i] = harness_connect(&harness);
+	harness_expect_echo(fds[0], "hello"); /* those who are in are served */
+	for (int i = 0; i < CLIENTS - 1; i++)
+		(void)close(fds[i]);
+	harness_expect_echo(fds[CLIENTS - 1], "hello"); /* and who waited comes in */
+	(void)close(fds[CLIENTS - 1]);
+	harness_close(&harness);
+}
+END_TEST
+
+static enum prefork_next hang(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)connection;
+	(void)user;
+	prefork_worker_note(worker, "GET /hang\n", 10);
+	prefork_worker_ready(worker); /* says it only once */
+	while (pause() < 0)
+		continue;
+	return PREFORK_CLOSE;
+}
+
+START_TEST(an_aborted_worker_says_what_it_was_at)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = hang };
+	struct harness harness;
+	char text[8192] = "";
+	size_t size = 0;
+	int ends[2];
+
+	harness_open(&harness, &service);
+	ck_assert_int_eq(pipe(ends), 0);
+	const int before = dup(2);
+	ck_assert_int_eq(dup2(ends[1], 2), 2);
+	harness_spawn(&harness);
+	ck_assert_int_eq(dup2(before, 2), 2);
+	(void)close(before);
+	(void)close(ends[1]);
+	const int fd = harness_connect(&harness);
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	while (harness.birth.page->cells[0].note[0] == 0 && pfi_now_ms() < until_ms)
+		(void)poll(NULL, 0, 1);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGABRT, 0), 0);
+	const struct pfi_death death = harness_reap(&harness);
+	ck_assert_int_eq(death.signo, SIGABRT);
+	for (ssize_t n; (n = read(ends[0], text + size, sizeof text - 1 - size)) > 0;)
+		size += (size_t)n;
+	ck_assert_ptr_nonnull(strstr(text, "aborts: thread 0"));
+	ck_assert_ptr_nonnull(strstr(text, "with \"GET /hang?\""));
+	(void)close(ends[0]);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* Four workers on one listener: nobody gets more than 1.1 times the share. */
+START_TEST(clients_are_shared_evenly)
+{
+	enum { WORKERS = 4, CLIENTS = 800 };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
+	struct harness harness;
+	struct pfi_child children[WORKERS];
+	struct pfi_pages pages;
+	int fds[CLIENTS];
+
+	harness_open(&harness, &service);
+	ck_assert_int_eq(pfi_pages_open(WORKERS, pfi_page_bytes(1), &pages), 0);
+	harness.birth.pages = NULL;
+	for (unsigned i = 0; i < WORKERS; i++) {
+		harness.birth.slot = i;
+		harness.birth.page = pfi_page(&pages, i);
+		harness_spawn(&harness);
+		children[i] = harness.child;
+		harness.child.pidfd = -1;
+	}
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = harness_connect(&harness);
+		harness_expect_echo(fds[i], "hello");
+	}
+	for (unsigned i = 0; i < WORKERS; i++) {
+		const struct pfi_page *const page = pfi_page(&pages, i);
+
+		ck_assert_uint_le(page->connections, CLIENTS / WORKERS * 11 / 10);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		(void)close(fds[i]);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		harness.child = children[i];
+		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGTERM, 0), 0);
+		ck_assert_int_eq(harness_reap(&harness).code, 0);
+	}
+	pfi_pages_close(&pages);
+	harness_close(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("service");
+	TCase *tc = tcase_create("service");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, a_taken_connection_comes_back_from_another_thread);
+	tcase_add_test(tc, a_callback_may_wait_for_its_client);
+	tcase_add_test(tc, a_callback_that_waits_for_its_client_ends_when_the_worker_must);
+	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
+	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
+	tcase_add_test(tc, clients_are_shared_evenly);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
