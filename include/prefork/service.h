@@ -149,7 +149,7 @@ PREFORK_API struct prefork_worker *prefork_connection_worker(const struct prefor
 PREFORK_API size_t prefork_connection_listener(const struct prefork_connection *connection);
 
 /** The client's address as text without its port ("127.0.0.1", "::1", "" for a
- *  unix socket), owned by the connection; `*ret_port` gets the port or 0 and may
+ *  unix socket; a client of IPv4 at a dual-stack listener has its IPv4 address), owned by the connection; `*ret_port` gets the port or 0 and may
  *  be NULL. Asked of the kernel at most once. Since 0.1. */
 PREFORK_API const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port);
 

@@ -52,8 +52,9 @@ struct prefork_strategy {
 /** Accept one client from listener `index`, non-blocking and close-on-exec.
  *  Returns 0 and a connection that the strategy drives until
  *  prefork_connection_close(); -EAGAIN when nobody waits; -EBUSY when this
- *  listener rests, because descriptors or memory ran out (logged once): try it
- *  again at prefork_worker_rest_ms(). Errors of single clients (ECONNABORTED
+ *  listener rests, because descriptors or memory ran out (logged once): no
+ *  listener is tried before prefork_worker_rest_ms(); -EBADF when this listener will
+ *  never work again (logged): do not poll it any more. Errors of single clients (ECONNABORTED
  *  and the like, accept(2)) are skipped. First thread. Since 0.1. */
 PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t index,
                                       struct prefork_connection **ret);
@@ -62,9 +63,10 @@ PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t inde
  *  0 when none rests. While a listener rests the strategy must not poll it. Since 0.1. */
 PREFORK_API uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker);
 
-/** Take listener `index` out of service in this worker: -EAGAIN from now on. When the
- *  arbiter wants queues emptied before a stop, strategies accept until -EAGAIN
- *  first; prefork_worker_close_listeners() does both for those that can. Since 0.1. */
+/** Close this worker's copies of its listeners: accept answers -EAGAIN from now
+ *  on. Take them out of every poller first, since the descriptions live on in
+ *  the siblings. Where prefork_worker_empties_queues() says so, a leaving
+ *  strategy accepts until -EAGAIN before this. First thread. Since 0.1. */
 PREFORK_API void prefork_worker_close_listeners(struct prefork_worker *worker);
 
 /** Whether a leaving worker must empty the listeners' queues before it closes

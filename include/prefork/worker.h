@@ -118,7 +118,8 @@ PREFORK_API void prefork_worker_note(struct prefork_worker *worker, const char *
 PREFORK_API void prefork_worker_count_request(struct prefork_worker *worker);
 
 /** The number of the calling thread: 0 for the first, then up to `threads`;
- *  each has its own deadline in the shared page. Any thread. Since 0.1. */
+ *  each has its own deadline in the shared page; UINT_MAX for a thread that was
+ *  given none. Any thread. Since 0.1. */
 PREFORK_API unsigned prefork_worker_thread(const struct prefork_worker *worker);
 
 /** Give the calling thread number `thread`, for strategies that make threads.
