@@ -64,10 +64,10 @@ static int parse_fd(const char *text, const char *number, struct pfi_address *ad
 static int parse_unix(const char *text, const char *path, struct pfi_address *address)
 {
 	struct sockaddr_un *socket = (struct sockaddr_un *)&address->socket;
-	const bool is_abstract = *path == '@';
 
 	if (strncmp(path, "//", 2) == 0)
 		path += 2;
+	const bool is_abstract = *path == '@';
 	const size_t length = strlen(path);
 	if (length == 0 || (is_abstract && length == 1))
 		return bad(text, "unix: wants a path, as in unix:/run/app.sock, or an @name");

@@ -32,6 +32,7 @@ static const struct {
 	{ "unix:app.sock", "unix:app.sock" },
 	{ "unix:/run/a:b=c,d", "unix:/run/a:b=c,d" },
 	{ "unix:@app", "unix:@app" },
+	{ "unix://@app", "unix:@app" },
 	{ "unix:/a\nb\033", "unix:/a\\nb\\x1b" },
 };
 
@@ -78,6 +79,7 @@ static const struct {
 	{ "unix:", "path" },
 	{ "unix://", "path" },
 	{ "unix:@", "path" },
+	{ "unix://@", "path" },
 	{ "fd://", "number" },
 	{ "fd://x", "number" },
 	{ "fd://-1", "number" },
