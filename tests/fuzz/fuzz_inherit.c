@@ -1,0 +1,51 @@
+/* Four lines as LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES and PREFORK_FDS. What is understood is a list of
+ * different descriptors from 3 on, each with a name. */
+#include "listener/inherit.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { SELF = 1234 };
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void check(struct pfi_inherited *inherited)
+{
+	if (inherited->count > PFI_INHERITED_MAX)
+		abort();
+	for (size_t i = 0; i < inherited->count; i++) {
+		if (inherited->sockets[i].fd < 3 || !*inherited->sockets[i].name)
+			abort();
+		for (size_t j = 0; j < i; j++) {
+			if (inherited->sockets[i].fd == inherited->sockets[j].fd)
+				abort();
+		}
+	}
+	for (size_t i = 0; i < inherited->count; i++)
+		inherited->sockets[i].fd = -1; /* the fuzzer's own: not to be closed */
+	pfi_inherit_finish(inherited);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pfi_inherit_variables variables = { 0 };
+	const char **const each[] = { &variables.listen_pid, &variables.listen_fds,
+		                      &variables.listen_fdnames, &variables.prefork_fds };
+	struct pfi_inherited inherited = { 0 };
+	char *text = malloc(size + 1);
+	char *rest = text;
+
+	if (!text)
+		return 0;
+	memcpy(text, data, size);
+	text[size] = 0;
+	for (size_t i = 0; i < sizeof each / sizeof each[0] && rest; i++)
+		*each[i] = strsep(&rest, "\n");
+	if (pfi_inherit_parse(&variables, SELF, &inherited) == 0)
+		check(&inherited);
+	else if (inherited.sockets)
+		abort();
+	free(text);
+	return 0;
+}
