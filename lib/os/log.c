@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "os/log.h"
 #include "os/logfile.h"
 
 struct prefork_log {
@@ -331,4 +332,9 @@ int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
 	written = pfi_logfile_write(&log->file, line, text.length, 1);
 	errno = error;
 	return written ? 0 : -EAGAIN;
+}
+
+int pfi_log_fd(const struct prefork_log *log)
+{
+	return log && log->file.fd >= 0 ? log->file.fd : STDERR_FILENO;
 }

@@ -6,6 +6,7 @@
 #include "model/page.h"
 #include "os/clock.h"
 #include "os/dump.h"
+#include "os/log.h"
 #include "worker/worker.h"
 
 #include <errno.h>
@@ -116,7 +117,7 @@ static void on_abort(int signo)
 	sigset_t just_this;
 
 	if (worker && !atomic_exchange(&dying, true))
-		dump(worker, STDERR_FILENO);
+		dump(worker, pfi_log_fd(worker->birth->log));
 	/* SA_RESETHAND has put the default back: only the mask is in its way. */
 	(void)sigemptyset(&just_this);
 	(void)sigaddset(&just_this, signo);

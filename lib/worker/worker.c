@@ -8,6 +8,7 @@
 #include "os/fd.h"
 #include "os/heir.h"
 #include "os/lifeline.h"
+#include "os/log.h"
 #include "os/mailbox.h"
 #include "os/page.h"
 #include "os/spawn.h"
@@ -65,6 +66,7 @@ static int close_what_is_not_ours(const struct prefork_worker *worker)
 	keep[count++] = birth->lifeline;
 	keep[count++] = birth->heir;
 	keep[count++] = birth->watch;
+	keep[count++] = pfi_log_fd(birth->log);
 	for (size_t i = 0; i < birth->listener_count; i++)
 		keep[count++] = prefork_listener_fd(birth->listeners[i]);
 	const int r = pfi_fd_close_except(keep, count);

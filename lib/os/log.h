@@ -1,0 +1,14 @@
+/*
+ * log -- what the library needs of <prefork/log.h> and hosts do not.
+ */
+#ifndef OS_LOG_H
+#define OS_LOG_H
+
+struct prefork_log;
+
+/* Where the lines go, for those who may not call anything else: a signal handler
+ * that writes last words, a child that closes all other descriptors. Standard error for
+ * NULL. Borrowed. */
+int pfi_log_fd(const struct prefork_log *log);
+
+#endif
