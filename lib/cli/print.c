@@ -62,11 +62,14 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	const struct pfi_value *const value = &settings->values[index];
-	char bytes[64];
+	char bytes[150]; /* a place is cut: lines are short */
 	struct pfi_text text;
 
-	if (value->origin != PREFORK_FROM_ROW)
-		(void)fprintf(out, "# from %s\n", value->place);
+	if (value->origin != PREFORK_FROM_ROW) {
+		pfi_text_init(&text, bytes, sizeof bytes);
+		pfi_text_add_line(&text, value->place, strlen(value->place));
+		(void)fprintf(out, "# from %s\n", bytes);
+	}
 	if (is_number(row->type)) {
 		pfi_text_init(&text, bytes, sizeof bytes);
 		pfi_text_add_value(&text, settings, index, 0);
