@@ -69,7 +69,8 @@ void pfi_listener_close(struct prefork_listener *listener);
  * 0, -EPERM (inherited), or what setsockopt(2) says. */
 int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_ms);
 
-/* Whether a client waits in the queue: 1 or 0, or a negative errno. */
+/* Whether a client waits in the queue: 1 or 0, or a negative errno: -EOPNOTSUPP
+ * for a unix socket that refuses, where only accept(2) can tell. */
 int pfi_listener_has_clients(const struct prefork_listener *listener);
 
 /* How many wait, and how many may: TCP only, -EOPNOTSUPP otherwise. */

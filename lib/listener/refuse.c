@@ -84,6 +84,8 @@ int pfi_listener_has_clients(const struct prefork_listener *listener)
 	struct pollfd pfd = { .fd = listener->fd, .events = POLLIN };
 
 	/* A unix socket that refuses is readable for ever, and says nothing by it. */
+	if (listener->family == AF_UNIX && listener->is_refusing)
+		return -EOPNOTSUPP;
 	if (poll(&pfd, 1, 0) < 0)
 		return -errno;
 	return (pfd.revents & POLLIN) != 0;

@@ -151,6 +151,8 @@ START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
 	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), 0);
 	ck_assert_uint_eq(linger_ms, listener->family == AF_UNIX ? 0 : 100);
 
+	ck_assert_int_eq(pfi_listener_has_clients(listener), listener->family == AF_UNIX ? -EOPNOTSUPP : 1);
+
 	const int late = dial(where, &error);
 	ck_assert_int_eq(error, listener->family == AF_UNIX ? ECONNREFUSED : EINPROGRESS);
 	for (int i = 0; i < 5; i++)
