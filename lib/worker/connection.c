@@ -70,9 +70,9 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	if (worker->service.closed)
 		worker->service.closed(worker, connection, worker->birth->user);
+	count(worker, false); /* first: whoever reads the end of it finds it counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
-	count(worker, false);
 	(void)push(&worker->freed, connection);
 }
 

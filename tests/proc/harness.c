@@ -6,6 +6,13 @@
 #include "os/watch.h"
 #include "worker/strategies.h"
 
+#ifdef TEST_EV_DRIVER
+#include "ev_driver.h"
+#define STRATEGY ev_driver
+#else
+#define STRATEGY pfi_strategy_sync
+#endif
+
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
@@ -48,7 +55,7 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 		.program = "test",
 		.pool = "web",
 		.generation = 1,
-		.strategy = &pfi_strategy_sync,
+		.strategy = &STRATEGY,
 		.service = service,
 		.user = harness,
 		.listeners = &harness->listener,

@@ -1,0 +1,254 @@
+/*
+ * A strategy on libev, written against the public headers alone: it shows that
+ * the contract carries an event loop, in which no callback may block.
+ */
+#include "ev_driver.h"
+
+#include <prefork/error.h>
+#include <prefork/listener.h>
+
+#include <errno.h>
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <time.h>
+
+/* A client once it has had to wait. */
+struct client {
+	struct prefork_connection *connection;
+	ev_io io;
+	ev_timer timer; /* for the deadline, or at once for PREFORK_AGAIN */
+	bool again;
+	struct client *next, **link; /* among those that wait */
+};
+
+struct driver {
+	struct prefork_worker *worker;
+	struct ev_loop *loop;
+	ev_io control;
+	ev_io *doors;
+	ev_timer rest;
+	struct client *waiting;
+};
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events);
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events);
+
+static void stop_waiting(struct driver *driver, struct client *client)
+{
+	ev_io_stop(driver->loop, &client->io);
+	ev_timer_stop(driver->loop, &client->timer);
+	if (client->link) {
+		*client->link = client->next;
+		if (client->next)
+			client->next->link = client->link;
+		client->link = NULL;
+	}
+}
+
+static void close_client(struct driver *driver, struct prefork_connection *connection)
+{
+	struct client *const client = prefork_connection_driver(connection);
+
+	if (client)
+		stop_waiting(driver, client);
+	free(client);
+	prefork_connection_close(connection);
+}
+
+static struct client *client_of(struct prefork_connection *connection)
+{
+	struct client *client = prefork_connection_driver(connection);
+
+	if (client || !(client = calloc(1, sizeof *client)))
+		return client;
+	client->connection = connection;
+	ev_init(&client->io, on_io);
+	ev_init(&client->timer, on_timer);
+	prefork_connection_set_driver(connection, client);
+	return client;
+}
+
+static void start_timer(struct driver *driver, struct client *client)
+{
+	const uint64_t at_ms = prefork_connection_deadline_ms(client->connection);
+	double after_s = 0.;
+
+	if (!client->again) {
+		struct timespec now;
+
+		if (at_ms == 0)
+			return;
+		(void)clock_gettime(CLOCK_MONOTONIC, &now);
+		after_s = (double)at_ms / 1e3 - ((double)now.tv_sec + (double)now.tv_nsec / 1e9);
+	}
+	ev_now_update(driver->loop);
+	ev_timer_set(&client->timer, after_s > 0. ? after_s : 0., 0.);
+	ev_timer_start(driver->loop, &client->timer);
+}
+
+static void obey(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
+{
+	struct client *client = prefork_connection_driver(connection);
+
+	if (client)
+		stop_waiting(driver, client);
+	if (next == PREFORK_TAKEN)
+		return;
+	if (next == PREFORK_CLOSE || !(client = client_of(connection))) {
+		close_client(driver, connection);
+		return;
+	}
+	client->io.data = client->timer.data = driver;
+	client->again = next == PREFORK_AGAIN;
+	client->next = driver->waiting;
+	client->link = &driver->waiting;
+	if (client->next)
+		client->next->link = &client->next;
+	driver->waiting = client;
+	if (!client->again) {
+		ev_io_set(&client->io, prefork_connection_fd(connection),
+		          next == PREFORK_WAIT_READABLE ? EV_READ : EV_WRITE);
+		ev_io_start(driver->loop, &client->io);
+	}
+	start_timer(driver, client);
+}
+
+static void follow(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
+{
+	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
+
+	if (waits && prefork_worker_stay(driver->worker) != PREFORK_STAY)
+		next = prefork_connection_leave(connection);
+	obey(driver, connection, next);
+}
+
+static void on_io(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct client *const client = (struct client *)(void *)((char *)io - offsetof(struct client, io));
+
+	(void)loop;
+	(void)events;
+	follow(io->data, client->connection, prefork_connection_proceed(client->connection));
+}
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct client *const client = (struct client *)(void *)((char *)timer - offsetof(struct client, timer));
+	struct prefork_connection *const connection = client->connection;
+
+	(void)loop;
+	(void)events;
+	follow(timer->data, connection, client->again ? prefork_connection_proceed(connection)
+	                                              : prefork_connection_expire(connection));
+}
+
+static void stop_doors(struct driver *driver)
+{
+	for (size_t i = 0; i < prefork_worker_listeners(driver->worker); i++)
+		ev_io_stop(driver->loop, &driver->doors[i]);
+}
+
+static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct driver *const driver = timer->data;
+
+	(void)events;
+	if (prefork_worker_stay(driver->worker) != PREFORK_STAY)
+		return;
+	for (size_t i = 0; i < prefork_worker_listeners(driver->worker); i++)
+		ev_io_start(loop, &driver->doors[i]);
+}
+
+static void on_door(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct driver *const driver = io->data;
+	struct prefork_connection *connection;
+	const int r = prefork_worker_accept(driver->worker, (size_t)(io - driver->doors), &connection);
+
+	(void)events;
+	if (r == 0) {
+		follow(driver, connection, prefork_connection_proceed(connection));
+	} else if (r == -EBUSY) {
+		stop_doors(driver);
+		ev_timer_set(&driver->rest, 0.5, 0.);
+		ev_timer_start(loop, &driver->rest);
+	} else if (r != -EAGAIN) {
+		ev_io_stop(loop, io);
+	}
+}
+
+static void begin_to_leave(struct driver *driver)
+{
+	struct prefork_connection *connection;
+	struct client *client = driver->waiting;
+
+	ev_timer_stop(driver->loop, &driver->rest);
+	for (size_t i = 0; prefork_worker_empties_queues(driver->worker) &&
+	                   i < prefork_worker_listeners(driver->worker); i++) {
+		while (prefork_worker_accept(driver->worker, i, &connection) == 0)
+			follow(driver, connection, prefork_connection_proceed(connection));
+	}
+	stop_doors(driver);
+	prefork_worker_close_listeners(driver->worker);
+	while (client) { /* new ones are put before it */
+		struct client *const next = client->next;
+
+		obey(driver, client->connection, prefork_connection_leave(client->connection));
+		client = next;
+	}
+}
+
+static void on_control(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct driver *const driver = io->data;
+	const enum prefork_stay before = prefork_worker_stay(driver->worker);
+	const enum prefork_stay stay = prefork_worker_check(driver->worker);
+	struct prefork_connection *connection;
+	enum prefork_next next;
+
+	(void)loop;
+	(void)events;
+	while ((connection = prefork_worker_given_back(driver->worker, &next)) != NULL)
+		follow(driver, connection, next);
+	if (before == PREFORK_STAY && stay == PREFORK_LEAVE)
+		begin_to_leave(driver);
+}
+
+static int run(struct prefork_worker *worker, void *user)
+{
+	const size_t doors = prefork_worker_listeners(worker);
+	struct driver driver = { .worker = worker, .loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK) };
+
+	(void)user;
+	driver.doors = calloc(doors + 1, sizeof *driver.doors);
+	if (!driver.loop || !driver.doors)
+		return prefork_fail(-ENOMEM, "no memory for an event loop");
+	ev_timer_init(&driver.rest, on_rested, 0., 0.);
+	driver.rest.data = &driver;
+	ev_io_init(&driver.control, on_control, prefork_worker_fd(worker), EV_READ);
+	driver.control.data = &driver;
+	ev_io_start(driver.loop, &driver.control);
+	for (size_t i = 0; i < doors; i++) {
+		ev_io_init(&driver.doors[i], on_door, prefork_listener_fd(prefork_worker_listener(worker, i)),
+		           EV_READ);
+		driver.doors[i].data = &driver;
+		ev_io_start(driver.loop, &driver.doors[i]);
+	}
+	while (prefork_worker_stay(worker) != PREFORK_QUIT &&
+	       (prefork_worker_stay(worker) == PREFORK_STAY || prefork_worker_connections(worker) > 0))
+		(void)ev_run(driver.loop, EVRUN_ONCE);
+	while (driver.waiting)
+		close_client(&driver, driver.waiting->connection);
+	ev_io_stop(driver.loop, &driver.control);
+	free(driver.doors);
+	ev_loop_destroy(driver.loop);
+	return 0;
+}
+
+const struct prefork_strategy ev_driver = {
+	.struct_size = sizeof ev_driver,
+	.name = "ev-driver",
+	.run = run,
+};
