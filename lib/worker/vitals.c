@@ -22,6 +22,8 @@ int pfi_vitals_open(struct prefork_worker *worker)
 {
 	const struct pfi_birth *const birth = worker->birth;
 
+	if (birth->cells == 0)
+		return prefork_fail(-EINVAL, "this worker's page has no room for a single thread");
 	worker->threads = (unsigned)pfi_worker_number(worker, "threads", 0);
 	if (worker->threads >= birth->cells)
 		worker->threads = birth->cells - 1;
