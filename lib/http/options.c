@@ -1,0 +1,111 @@
+/* The rows of HTTP: gunicorn's names where it has the same thing. */
+#include "http/options.h"
+
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <errno.h>
+#include <string.h>
+
+#define ROW(row_name, row_type)                                                                    \
+	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type, \
+	.section = "HTTP"
+
+static const struct prefork_option rows[] = {
+	{ ROW("keepalive", DURATION), .flags = "--keep-alive", .min = 0, .max = 3600 * 1000, .default_text = "auto",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO,
+	  .doc = "How long a connection is kept for the next request; 0: never. auto is 0 with the sync workers and 2 "
+	         "seconds with others." },
+	{ ROW("header_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "10",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long the header of a request may take, from its first byte to its last." },
+	{ ROW("body_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a request body may be silent." },
+	{ ROW("write_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a client may take nothing of its response." },
+	{ ROW("limit_request_line", INT), .min = 0, .max = 8190, .default_text = "4094",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest request line, in bytes; 0 is 8190. Longer ones are answered with 414." },
+	{ ROW("limit_request_fields", INT), .min = 1, .max = 32768, .default_text = "100",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How many header fields a request may have. More are answered with 431." },
+	{ ROW("limit_request_field_size", INT), .flags = "--limit-request-field-size, --limit-request-field_size",
+	  .min = 0, .max = 1048576, .default_text = "8190",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header field, in bytes; 0 is 8190. Longer ones are answered with 431." },
+	{ ROW("limit_request_head", SIZE), .min = 1024, .max = 16 * 1048576, .default_text = "64k",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header of a request. A longer one is answered with 431." },
+	{ ROW("limit_request_body", SIZE), .min = 0, .max = INT64_MAX, .default_text = "0",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
+	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
+};
+
+int prefork_http_add_options(struct prefork_settings *settings)
+{
+	return prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+}
+
+int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret)
+{
+	struct prefork_settings *settings = NULL;
+	int r = prefork_settings_create(&settings);
+
+	if (r == 0)
+		r = prefork_http_add_options(settings);
+	if (r == 0)
+		r = prefork_settings_parse(settings, argc, argv);
+	if (r == 0) {
+		*ret = settings;
+		return 0;
+	}
+	prefork_settings_destroy(settings);
+	if (r > 0)
+		*ret = NULL;
+	return r;
+}
+
+static uint64_t keepalive_ms(const struct prefork_settings *settings)
+{
+	const int64_t given = prefork_settings_int(settings, "keepalive");
+	const char *const strategy = prefork_settings_text(settings, "worker_class");
+
+	if (given >= 0)
+		return (uint64_t)given;
+	return strategy == NULL || strcmp(strategy, "sync") == 0 ? 0 : 2000;
+}
+
+static uint32_t limit(const struct prefork_settings *settings, const char *name)
+{
+	const int64_t value = prefork_settings_int(settings, name);
+
+	return value > 0 ? (uint32_t)value : 8190;
+}
+
+static enum pfi_underscores underscores(const struct prefork_settings *settings)
+{
+	const char *const text = prefork_settings_text(settings, "header_map");
+
+	if (text != NULL && strcmp(text, "dangerous") == 0)
+		return PFI_UNDERSCORES_KEEP;
+	return text != NULL && strcmp(text, "refuse") == 0 ? PFI_UNDERSCORES_REFUSE : PFI_UNDERSCORES_DROP;
+}
+
+int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings)
+{
+	const int64_t body = prefork_settings_int(settings, "limit_request_body");
+
+	if (body < 0)
+		return prefork_fail(-EINVAL, "the settings lack those of prefork_http_add_options()");
+	*config = (struct pfi_http_config){
+		.limits = {
+			.line_max = limit(settings, "limit_request_line"),
+			.field_max = limit(settings, "limit_request_field_size"),
+			.fields_max = limit(settings, "limit_request_fields"),
+			.head_max = (uint32_t)prefork_settings_int(settings, "limit_request_head"),
+			.body_max = body > 0 ? (uint64_t)body : UINT64_MAX,
+			.underscores = underscores(settings),
+		},
+		.header_timeout_ms = (uint64_t)prefork_settings_int(settings, "header_timeout"),
+		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),
+		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
+		.keepalive_ms = keepalive_ms(settings),
+	};
+	return 0;
+}

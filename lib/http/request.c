@@ -1,0 +1,132 @@
+/* What a host may ask of a request. The texts end with NUL because serve puts one
+ * behind each of them, over a delimiter that was read already. */
+#include "http/request.h"
+
+#include <string.h>
+#include <strings.h>
+
+static const char *text(const struct prefork_request *request, struct pfi_span span, size_t *ret_size)
+{
+	if (ret_size != NULL)
+		*ret_size = span.length;
+	return request->in + request->in_from + span.at;
+}
+
+const char *prefork_request_method(const struct prefork_request *request, size_t *ret_size)
+{
+	return text(request, request->head.method, ret_size);
+}
+
+const char *prefork_request_target(const struct prefork_request *request, size_t *ret_size)
+{
+	return text(request, request->head.target, ret_size);
+}
+
+const char *prefork_request_path(const struct prefork_request *request, size_t *ret_size)
+{
+	if (request->head.path.length > 0)
+		return text(request, request->head.path, ret_size);
+	if (ret_size != NULL)
+		*ret_size = 1;
+	return "/";
+}
+
+const char *prefork_request_query(const struct prefork_request *request, size_t *ret_size)
+{
+	return request->head.has_query ? text(request, request->head.query, ret_size) : NULL;
+}
+
+unsigned prefork_request_minor_version(const struct prefork_request *request)
+{
+	return request->head.minor;
+}
+
+size_t prefork_request_header_count(const struct prefork_request *request)
+{
+	return request->head.fields_count;
+}
+
+const char *prefork_request_header_at(const struct prefork_request *request, size_t index, const char **ret_name,
+                                      size_t *ret_name_size, size_t *ret_value_size)
+{
+	if (index >= request->head.fields_count)
+		return NULL;
+	*ret_name = text(request, request->fields[index].name, ret_name_size);
+	return text(request, request->fields[index].value, ret_value_size);
+}
+
+const char *prefork_request_header(const struct prefork_request *request, const char *name, size_t *ret_size)
+{
+	const size_t length = strlen(name);
+	const enum pfi_field_id id = pfi_field_find(name, length);
+
+	if (id != PFI_FIELD_OTHER) {
+		const struct pfi_field *const field = pfi_head_field(&request->head, id);
+		return field != NULL ? text(request, field->value, ret_size) : NULL;
+	}
+	for (uint32_t i = 0; i < request->head.fields_count; i++) {
+		const struct pfi_field *const field = &request->fields[i];
+		if (field->name.length == length &&
+		    strncasecmp(text(request, field->name, NULL), name, length) == 0)
+			return text(request, field->value, ret_size);
+	}
+	return NULL;
+}
+
+const char *prefork_request_scheme(const struct prefork_request *request)
+{
+	(void)request; /* until there is TLS */
+	return "http";
+}
+
+struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
+{
+	return request->connection;
+}
+
+struct prefork_worker *prefork_request_worker(const struct prefork_request *request)
+{
+	return request->worker;
+}
+
+void prefork_request_set_user(struct prefork_request *request, void *user)
+{
+	request->user = user;
+}
+
+void *prefork_request_user(const struct prefork_request *request)
+{
+	return request->user;
+}
+
+void *prefork_request_service_user(const struct prefork_request *request)
+{
+	return request->http->user;
+}
+
+int64_t prefork_request_content_length(const struct prefork_request *request)
+{
+	return request->framing.body == PFI_BODY_CHUNKED ? -1 : (int64_t)request->framing.length;
+}
+
+int prefork_request_error(const struct prefork_request *request)
+{
+	return request->error;
+}
+
+int pfi_request_fail(struct prefork_request *request, int error)
+{
+	if (request->error == 0)
+		request->error = error;
+	return request->error;
+}
+
+int prefork_response_status(const struct prefork_request *request)
+{
+	return request->reply.status;
+}
+
+bool prefork_response_begun(const struct prefork_request *request)
+{
+	return request->reply.stage > PFI_STAGE_HEAD;
+}

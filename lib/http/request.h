@@ -1,0 +1,140 @@
+/*
+ * request -- the inside of struct prefork_request: one client's connection, and
+ * the request that is in hand on it.
+ *
+ * One object per connection, used again for each of its requests and, through
+ * the pool, for later connections: a request allocates nothing. It is touched
+ * by one thread at a time, as its connection is.
+ */
+#ifndef HTTP_REQUEST_H
+#define HTTP_REQUEST_H
+
+#include "http/body.h"
+#include "http/date.h"
+#include "http/framing.h"
+#include "http/head.h"
+#include "http/response.h"
+
+#include <prefork/http.h>
+
+#include <pthread.h>
+
+struct iovec;
+
+/* What the settings say, read once per worker. */
+struct pfi_http_config {
+	struct pfi_limits limits;
+	uint64_t header_timeout_ms;
+	uint64_t body_timeout_ms;
+	uint64_t write_timeout_ms;
+	uint64_t keepalive_ms; /* 0: every response closes */
+};
+
+/* A pool of workers that serve HTTP: made in the arbiter, each worker has its copy. */
+struct pfi_http {
+	const struct prefork_http_service *service; /* borrowed */
+	void *user;
+	struct pfi_http_config config;
+	pthread_mutex_t lock;         /* of `free`: threads share it */
+	struct prefork_request *free; /* objects without a connection */
+};
+
+/* Where a connection is between accept and close. */
+enum pfi_phase {
+	PFI_PHASE_IDLE,    /* nothing of a request has come                               */
+	PFI_PHASE_HEAD,    /* a part of its head has                                      */
+	PFI_PHASE_COLLECT, /* its body is collected, since nobody may block to wait for it */
+	PFI_PHASE_SEND,    /* handled; a file or a callback still has something to send   */
+	PFI_PHASE_SKIP,    /* answered; the rest of its body is thrown away               */
+	PFI_PHASE_LINGER,  /* our side has ended; what the client still says is ignored   */
+};
+
+/* How far the response is. */
+enum pfi_stage {
+	PFI_STAGE_NONE,
+	PFI_STAGE_HEAD,   /* started: fields may be added */
+	PFI_STAGE_PIECES, /* its head has left, pieces follow */
+	PFI_STAGE_SOURCE, /* its head has left, `file` or `pull` follows */
+	PFI_STAGE_DONE,
+};
+
+enum {
+	PFI_IN_SIZE = 4096,        /* room for heads in the object itself */
+	PFI_OUT_SIZE = 2048,
+	PFI_OUT_MAX = 1024 * 1024,
+};
+
+struct pfi_reply {
+	uint8_t stage; /* enum pfi_stage */
+	uint8_t body;  /* enum pfi_reply_body, once the head has left */
+	bool has_length;
+	bool has_date;
+	bool has_server;
+	int status;
+	uint64_t length; /* what Content-Length said */
+	uint64_t sent;   /* bytes of body */
+	struct pfi_out out;
+	int file;
+	int64_t file_offset;
+	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
+	void *pull_user;
+};
+
+struct prefork_request {
+	struct prefork_connection *connection; /* NULL in the pool */
+	struct prefork_worker *worker;
+	struct pfi_http *http;
+	struct prefork_request *next;
+	void *user;
+	uint8_t phase; /* enum pfi_phase */
+	bool keep_alive;
+	bool in_handle;     /* `handle` was called, `finished` was not */
+	bool continue_due;  /* the client waits for 100 before it sends its body */
+	int error;          /* the first one of this request */
+	struct pfi_refusal refusal; /* of its body: what the client is to be told */
+	char *in;           /* in_room, or memory of its own for a long head */
+	size_t in_size;
+	size_t in_from;     /* the request in hand begins here */
+	size_t in_at;       /* read so far: the rest of its body, or the next request */
+	size_t in_end;
+	struct pfi_head head;
+	struct pfi_framing framing;
+	struct pfi_body body;
+	char *collected;    /* the whole body, under strategies that may not block */
+	size_t collected_size;
+	size_t collected_end;
+	size_t collected_at;
+	size_t skipped;     /* bytes thrown away in SKIP or LINGER */
+	struct pfi_reply reply;
+	char in_room[PFI_IN_SIZE];
+	char out_room[PFI_OUT_SIZE];
+	struct pfi_field fields[]; /* limits.fields_max */
+};
+
+/* The date of now, from this thread's cache. */
+const char *pfi_http_date(void);
+
+/* 0, or the first error of the request, which `error` becomes when it is the first. */
+int pfi_request_fail(struct prefork_request *request, int error);
+
+/* Send all pieces, waiting for the client where that is allowed, keeping what it cannot take
+ * now where it is not. Changes the pieces. 0, or a negative errno, which is then the request's. */
+int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
+
+/* Begin a body; the head must be DONE. Nothing is read yet. */
+void pfi_upload_start(struct prefork_request *request);
+
+/* Non-blocking: read on and keep the data. DONE, MORE, or BAD with request->error set. */
+enum pfi_verdict pfi_upload_collect(struct prefork_request *request);
+
+/* Throw away what has come of the body. DONE, MORE (wait for more), or BAD. */
+enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
+
+/* No response yet. */
+void pfi_reply_start(struct prefork_request *request);
+
+/* After `handle`: end what it began, as far as that goes now. PREFORK_WAIT_WRITABLE
+ * as MORE when the client must take something first. BAD: break off. */
+enum pfi_verdict pfi_reply_proceed(struct prefork_request *request);
+
+#endif

@@ -1,0 +1,238 @@
+/* The request body: read when the host asks for it, or collected before it is asked. */
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/service.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+/* How much of an unwanted body is read so that the connection can go on. */
+enum { SKIP_MAX = 64 * 1024 };
+
+void pfi_upload_start(struct prefork_request *request)
+{
+	const enum pfi_verdict verdict =
+		pfi_body_start(&request->body, &request->framing, &request->http->config.limits);
+
+	/* Who has sent something of the body does not wait for permission. */
+	request->continue_due = verdict == PFI_MORE && request->framing.expects_continue &&
+	                        request->in_at == request->in_end;
+	request->collected_end = request->collected_at = 0;
+	request->skipped = 0;
+}
+
+static int refuse(struct prefork_request *request, int error, uint16_t status, const char *problem)
+{
+	request->refusal = (struct pfi_refusal){ status, problem };
+	(void)prefork_fail(error, "the request body: %s", problem);
+	return pfi_request_fail(request, error);
+}
+
+static int refuse_framing(struct prefork_request *request)
+{
+	const struct pfi_refusal refusal = request->body.chunk.refusal;
+
+	return refuse(request, refusal.status == 413 ? -EFBIG : -EPROTO, refusal.status, refusal.problem);
+}
+
+static int refuse_read(struct prefork_request *request, ptrdiff_t n)
+{
+	if (n == -ETIMEDOUT)
+		return refuse(request, -ETIMEDOUT, 408, "nothing came for too long");
+	if (n == -EINTR)
+		return pfi_request_fail(request, -EINTR);
+	return refuse(request, -ECONNRESET, 400, "the client ended before its end");
+}
+
+static int say_continue(struct prefork_request *request)
+{
+	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct iovec piece = { (void *)(uintptr_t)line, sizeof line - 1 };
+
+	request->continue_due = false;
+	if (request->reply.stage > PFI_STAGE_HEAD)
+		return 0; /* it has its answer */
+	return pfi_request_send(request, &piece, 1);
+}
+
+/* The next data among the bytes that are here already: how many were put to `to`. */
+static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
+{
+	size_t got = 0;
+
+	while (got < size && request->in_at < request->in_end && !request->body.done) {
+		const char *const from = request->in + request->in_at;
+		size_t length = request->in_end - request->in_at;
+		const uint64_t ahead = pfi_body_ahead(&request->body);
+		struct pfi_span data;
+		size_t used;
+		/* Data is asked for by its size; what is between, as it comes, byte by byte at
+		 * its end, so that no more data comes out than there is room for. */
+		if (ahead > 0 && length > size - got)
+			length = size - got;
+		if (ahead == 0 && length > 1)
+			length = 1;
+		if (pfi_body_feed(&request->body, from, length, &used, &data) == PFI_BAD)
+			return got > 0 ? (ptrdiff_t)got : refuse_framing(request);
+		memcpy(to + got, from + data.at, data.length);
+		got += data.length;
+		request->in_at += used;
+	}
+	return (ptrdiff_t)got;
+}
+
+/* Where the rest of a body is read to when it does not go straight to the host: behind the
+ * head, which the host still looks at. There is room: see serve. */
+static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
+{
+	const size_t base = request->in_from + request->head.at;
+	char *to = request->in + base;
+	ptrdiff_t n;
+
+	if (request->in_at == request->in_end)
+		request->in_at = request->in_end = base;
+	to = request->in + request->in_end;
+	for (;;) {
+		n = prefork_connection_read(request->connection, to, request->in_size - request->in_end);
+		if (n != -EAGAIN || !may_wait)
+			break;
+		const int r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE,
+		                                      request->http->config.body_timeout_ms);
+		if (r < 0)
+			return r;
+	}
+	if (n > 0)
+		request->in_end += (size_t)n;
+	return n == 0 ? -ECONNRESET : n;
+}
+
+/* Large data goes from the socket to where it is wanted. */
+static ptrdiff_t read_straight(struct prefork_request *request, char *to, size_t size)
+{
+	const uint64_t ahead = pfi_body_ahead(&request->body);
+
+	for (;;) {
+		const ptrdiff_t n = prefork_connection_read(request->connection, to, ahead < size ? (size_t)ahead : size);
+		if (n > 0)
+			(void)pfi_body_skip(&request->body, (uint64_t)n);
+		if (n != -EAGAIN)
+			return n == 0 ? -ECONNRESET : n;
+		const int r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE,
+		                                      request->http->config.body_timeout_ms);
+		if (r < 0)
+			return r;
+	}
+}
+
+static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t size)
+{
+	if (request->continue_due && say_continue(request) < 0)
+		return request->error;
+	while (!request->body.done) {
+		ptrdiff_t n = take(request, to, size);
+		if (n != 0)
+			return n;
+		if (request->body.done)
+			break;
+		if (pfi_body_ahead(&request->body) > 0) {
+			n = read_straight(request, to, size);
+			if (n > 0)
+				return n;
+		} else {
+			n = refill(request, true);
+		}
+		if (n < 0)
+			return refuse_read(request, n);
+	}
+	return 0;
+}
+
+static ptrdiff_t read_collected(struct prefork_request *request, char *to, size_t size)
+{
+	const size_t left = request->collected_end - request->collected_at;
+
+	if (size > left)
+		size = left;
+	if (size > 0)
+		memcpy(to, request->collected + request->collected_at, size);
+	request->collected_at += size;
+	return (ptrdiff_t)size;
+}
+
+ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size)
+{
+	if (request->error != 0)
+		return request->error;
+	if (size == 0)
+		return 0;
+	if (request->collected_end > 0 || request->body.done)
+		if (!prefork_connection_may_block(request->connection) || request->collected_end > 0)
+			return read_collected(request, bytes, size);
+	return read_blocking(request, bytes, size);
+}
+
+static int grow_collected(struct prefork_request *request)
+{
+	const size_t size = request->collected_size > 0 ? request->collected_size * 2 : 16384;
+	char *const bytes = realloc(request->collected, size);
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	request->collected = bytes;
+	request->collected_size = size;
+	return 0;
+}
+
+enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
+{
+	if (request->continue_due && say_continue(request) < 0)
+		return PFI_BAD;
+	while (!request->body.done) {
+		if (request->collected_end == request->collected_size && grow_collected(request) < 0) {
+			(void)refuse(request, -EFBIG, 413, "there is no memory for it");
+			return PFI_BAD;
+		}
+		ptrdiff_t n = take(request, request->collected + request->collected_end,
+		                   request->collected_size - request->collected_end);
+		if (n < 0)
+			return PFI_BAD;
+		request->collected_end += (size_t)n;
+		if (n > 0 || request->body.done)
+			continue;
+		n = refill(request, false);
+		if (n == -EAGAIN)
+			return PFI_MORE;
+		if (n < 0) {
+			(void)refuse_read(request, n);
+			return PFI_BAD;
+		}
+	}
+	return PFI_DONE;
+}
+
+enum pfi_verdict pfi_upload_skip(struct prefork_request *request)
+{
+	char room[4096];
+
+	if (request->continue_due)
+		return PFI_BAD; /* it may come, or may not: nobody can tell what the next byte is */
+	while (!request->body.done) {
+		ptrdiff_t n = take(request, room, sizeof room);
+		if (n < 0)
+			return PFI_BAD;
+		request->skipped += (size_t)n;
+		if (request->skipped > SKIP_MAX)
+			return PFI_BAD;
+		if (n > 0 || request->body.done)
+			continue;
+		n = refill(request, false);
+		if (n == -EAGAIN)
+			return PFI_MORE;
+		if (n < 0)
+			return PFI_BAD;
+	}
+	return PFI_DONE;
+}

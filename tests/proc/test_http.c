@@ -1,0 +1,278 @@
+/* HTTP over real sockets, one worker, without an arbiter: the tables again, and
+ * what only a connection can show. */
+#include "../http/cases.h"
+#include "harness.h"
+
+#include "http/options.h"
+#include "model/message.h"
+
+#include <prefork/http.h>
+#include <prefork/settings.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static struct cases violations;
+static struct cases oddities;
+
+static int report_length(struct prefork_request *request, uint64_t length)
+{
+	char text[32];
+	const int size = snprintf(text, sizeof text, "%llu", (unsigned long long)length);
+
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_bytes(request, text, (size_t)size);
+}
+
+static ptrdiff_t three_pieces(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	uintptr_t *const count = prefork_request_user(request);
+
+	(void)user;
+	*ret_bytes = "piece";
+	return (*count)++ < 3 ? 5 : 0;
+}
+
+static int in_pieces(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	(void)prefork_response_write(request, "one", 3);
+	(void)prefork_response_write(request, "two", 3);
+	return prefork_response_end(request);
+}
+
+static int too_short(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	(void)prefork_response_field(request, "Content-Length", "10");
+	(void)prefork_response_write(request, "short", 5);
+	return 0;
+}
+
+static uintptr_t pulled;
+
+/* Reads the whole body; what it answers depends on the path. */
+static int handle(struct prefork_request *request, void *user)
+{
+	char bytes[1000];
+	uint64_t length = 0;
+	ptrdiff_t n;
+	size_t size;
+	const char *const path = prefork_request_path(request, &size);
+
+	(void)user;
+	while ((n = prefork_request_read(request, bytes, sizeof bytes)) > 0)
+		length += (uint64_t)n;
+	if (n < 0)
+		return (int)n;
+	if (size == 7 && memcmp(path, "/pieces", 7) == 0)
+		return in_pieces(request);
+	if (size == 6 && memcmp(path, "/short", 6) == 0)
+		return too_short(request);
+	if (size == 5 && memcmp(path, "/fail", 5) == 0)
+		return -EIO;
+	if (size == 5 && memcmp(path, "/pull", 5) == 0) {
+		pulled = 0;
+		prefork_request_set_user(request, &pulled);
+		(void)prefork_response_start(request, 200, NULL);
+		return prefork_response_pull(request, three_pieces, NULL);
+	}
+	return report_length(request, length);
+}
+
+static const struct prefork_http_service service = { .struct_size = sizeof service, .handle = handle };
+static struct prefork_settings *settings;
+
+static void open_http(struct harness *harness, const char *const argv[], int argc)
+{
+	ck_assert_int_eq(prefork_http_load(argc, (char *const *)(uintptr_t)argv, &settings), 0);
+	harness_open(harness, pfi_http_table());
+	harness->birth.user = pfi_http_create(&service, NULL);
+	harness->birth.settings = settings;
+	harness_spawn(harness);
+}
+
+static void close_http(struct harness *harness)
+{
+	harness_send(harness, PFI_MESSAGE_LEAVE, 0);
+	const struct pfi_death death = harness_reap(harness);
+	ck_assert(death.known && death.signo == 0 && death.code == 0);
+	pfi_http_destroy(harness->birth.user);
+	prefork_settings_destroy(settings);
+	harness_close(harness);
+}
+
+/* All that comes until the end of the connection, which must come in good order. */
+static size_t exchange(const struct harness *harness, const char *bytes, size_t length, bool end, char *answer,
+                       size_t size)
+{
+	const int fd = harness_connect(harness);
+	size_t got = 0, sent = 0;
+	ssize_t n = 1;
+
+	while (sent < length && (n = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL)) > 0)
+		sent += (size_t)n;
+	if (end)
+		(void)shutdown(fd, SHUT_WR);
+	while (got < size - 1 && (n = recv(fd, answer + got, size - 1 - got, 0)) > 0)
+		got += (size_t)n;
+	ck_assert_msg(n == 0, "the connection ended with %s", n < 0 ? strerror(errno) : "too much");
+	answer[got] = '\0';
+	(void)close(fd);
+	return got;
+}
+
+static int status_of(const char *answer)
+{
+	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+}
+
+START_TEST(every_violation_is_answered_with_its_status_and_the_end)
+{
+	const char *const argv[] = { "http", "--keep-alive", "5", "--limit-request-body", "1048576", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 5);
+	for (int i = 0; i < violations.count; i++) {
+		const struct one_case *const one = &violations.all[i];
+		(void)exchange(&harness, one->bytes, one->length, false, answer, sizeof answer);
+		ck_assert_msg(status_of(answer) == one->number, "%s: %.60s", one->name, answer);
+		ck_assert_msg(strstr(answer, "\nHTTP/1.1 ") == NULL, "%s: two answers", one->name);
+	}
+	close_http(&harness);
+}
+END_TEST
+
+START_TEST(every_oddity_is_answered_with_200)
+{
+	const char *const argv[] = { "http", "--keep-alive", "5", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 3);
+	for (int i = 0; i < oddities.count; i++) {
+		const struct one_case *const one = &oddities.all[i];
+		int answers = 0;
+		(void)exchange(&harness, one->bytes, one->length, true, answer, sizeof answer);
+		for (const char *at = answer; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
+			ck_assert_msg(status_of(at) == 200, "%s: %.60s", one->name, at);
+			answers++;
+		}
+		ck_assert_msg(answers == one->number, "%s: %d answers", one->name, answers);
+	}
+	close_http(&harness);
+}
+END_TEST
+
+static const struct {
+	const char *request;
+	const char *expected; /* the end of the answer */
+} exchanges[] = {
+	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "Content-Length: 1\r\nServer: prefork\r\nDate: " },
+	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "Connection: close\r\n\r\n0" },
+	{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 5\r\n\r\nhello", "\r\n\r\n5" },
+	{ "POST / HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\nhello", "\r\n\r\n5" },
+	{ "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n", "Connection: close\r\n\r\n" },
+	{ "GET /pieces HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\n3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n" },
+	{ "GET /pieces HTTP/1.0\r\n\r\n", "\r\n\r\nonetwo" },
+	{ "HEAD /pieces HTTP/1.1\r\nHost: h\r\n\r\n", "Connection: close\r\n\r\n" },
+	{ "GET /pull HTTP/1.1\r\nHost: h\r\n\r\n", "5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n" },
+	{ "GET /short HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\nshort" },
+	{ "GET /fail HTTP/1.1\r\nHost: h\r\n\r\n", "500 Internal Server Error" },
+};
+
+START_TEST(a_response_has_the_right_bytes)
+{
+	const char *const argv[] = { "http", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 1);
+	for (size_t i = 0; i < sizeof exchanges / sizeof exchanges[0]; i++) {
+		const char *const request = exchanges[i].request;
+		(void)exchange(&harness, request, strlen(request), false, answer, sizeof answer);
+		ck_assert_msg(strstr(answer, exchanges[i].expected) != NULL, "%s gets %s", request, answer);
+	}
+	close_http(&harness);
+}
+END_TEST
+
+/* A body that ends too early is never taken for a whole one. */
+START_TEST(half_a_body_is_a_bad_request)
+{
+	static const char *const requests[] = {
+		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nhello",
+		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
+	};
+	const char *const argv[] = { "http", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 1);
+	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
+		(void)exchange(&harness, requests[i], strlen(requests[i]), true, answer, sizeof answer);
+		ck_assert_msg(status_of(answer) == 400, "%s", answer);
+	}
+	close_http(&harness);
+}
+END_TEST
+
+START_TEST(a_slow_header_is_cut_off)
+{
+	const char *const argv[] = { "http", "--header-timeout", "200ms", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 3);
+	(void)exchange(&harness, "GET / HT", 8, false, answer, sizeof answer);
+	ck_assert_int_eq(status_of(answer), 408);
+	ck_assert_uint_eq(exchange(&harness, "", 0, false, answer, sizeof answer), 0); /* silent: no answer */
+	close_http(&harness);
+}
+END_TEST
+
+START_TEST(a_slow_body_is_cut_off)
+{
+	static const char half[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf";
+	const char *const argv[] = { "http", "--body-timeout", "200ms", NULL };
+	static char answer[8192];
+	struct harness harness;
+
+	open_http(&harness, argv, 3);
+	(void)exchange(&harness, half, sizeof half - 1, false, answer, sizeof answer);
+	ck_assert_int_eq(status_of(answer), 408);
+	close_http(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	violations = read_cases(TABLES "/violations.txt");
+	oddities = read_cases(TABLES "/oddities.txt");
+
+	Suite *suite = suite_create("http");
+	TCase *tc = tcase_create("sync");
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, every_violation_is_answered_with_its_status_and_the_end);
+	tcase_add_test(tc, every_oddity_is_answered_with_200);
+	tcase_add_test(tc, a_response_has_the_right_bytes);
+	tcase_add_test(tc, half_a_body_is_a_bad_request);
+	tcase_add_test(tc, a_slow_header_is_cut_off);
+	tcase_add_test(tc, a_slow_body_is_cut_off);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	free_cases(&violations);
+	free_cases(&oddities);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
