@@ -1,0 +1,133 @@
+#include "errors.h"
+
+#include <prefork/log.h>
+
+#include <string.h>
+
+/* What was written without a newline is kept: print() writes the line and its end apart. */
+struct errors {
+	PyObject_HEAD
+	struct prefork_log *log;
+	PyObject *partial; /* bytes, or NULL */
+};
+
+/* One line, or several that belong together: the first is the title of the rest. */
+static void log_lines(struct errors *errors, const char *text, size_t size)
+{
+	const char *newline = memchr(text, '\n', size);
+	char title[1024];
+
+	if (newline == NULL) {
+		prefork_log_say(errors->log, PREFORK_ERROR, "app", "%.*s", (int)(size < 4096 ? size : 4096), text);
+		return;
+	}
+	(void)snprintf(title, sizeof title, "%.*s", (int)(newline - text), text);
+	prefork_log_block(errors->log, PREFORK_ERROR, "app", title, newline + 1, size - (size_t)(newline + 1 - text));
+}
+
+static int put(struct errors *errors, PyObject *text)
+{
+	PyObject *bytes = PyUnicode_AsEncodedString(text, "utf-8", "backslashreplace");
+	const char *start, *last;
+	Py_ssize_t size;
+
+	if (bytes == NULL)
+		return -1;
+	if (errors->partial)
+		PyBytes_ConcatAndDel(&errors->partial, bytes);
+	else
+		errors->partial = bytes;
+	if (errors->partial == NULL)
+		return -1;
+	start = PyBytes_AS_STRING(errors->partial);
+	size = PyBytes_GET_SIZE(errors->partial);
+	last = memrchr(start, '\n', (size_t)size);
+	if (last == NULL)
+		return 0;
+	bytes = errors->partial;
+	errors->partial = last + 1 == start + size ? NULL
+	                                           : PyBytes_FromStringAndSize(last + 1, start + size - last - 1);
+	log_lines(errors, start, (size_t)(last - start));
+	Py_DECREF(bytes);
+	return 0;
+}
+
+static PyObject *errors_write(PyObject *self, PyObject *text)
+{
+	if (!PyUnicode_Check(text))
+		return PyErr_Format(PyExc_TypeError, "write() takes str, not %.100s", Py_TYPE(text)->tp_name);
+	if (put((struct errors *)self, text) < 0)
+		return NULL;
+	return PyLong_FromSsize_t(PyUnicode_GET_LENGTH(text));
+}
+
+static PyObject *errors_writelines(PyObject *self, PyObject *lines)
+{
+	PyObject *iterator = PyObject_GetIter(lines), *line;
+
+	if (iterator == NULL)
+		return NULL;
+	while ((line = PyIter_Next(iterator))) {
+		PyObject *length = errors_write(self, line);
+
+		Py_DECREF(line);
+		if (length == NULL)
+			break;
+		Py_DECREF(length);
+	}
+	Py_DECREF(iterator);
+	if (PyErr_Occurred())
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyObject *errors_flush(PyObject *self, PyObject *nothing)
+{
+	struct errors *errors = (struct errors *)self;
+	PyObject *partial = errors->partial;
+
+	(void)nothing;
+	errors->partial = NULL;
+	if (partial)
+		log_lines(errors, PyBytes_AS_STRING(partial), (size_t)PyBytes_GET_SIZE(partial));
+	Py_XDECREF(partial);
+	Py_RETURN_NONE;
+}
+
+static void errors_free(PyObject *self)
+{
+	Py_XDECREF(((struct errors *)self)->partial);
+	PyObject_Free(self);
+}
+
+static PyMethodDef methods[] = {
+	{ "write", errors_write, METH_O, "write(str) -> int" },
+	{ "writelines", errors_writelines, METH_O, "writelines(iterable of str)" },
+	{ "flush", errors_flush, METH_NOARGS, "flush()" },
+	{ NULL, NULL, 0, NULL },
+};
+
+static PyTypeObject type = {
+	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "prefork.Errors",
+	.tp_basicsize = sizeof(struct errors),
+	.tp_dealloc = errors_free,
+	.tp_flags = Py_TPFLAGS_DEFAULT,
+	.tp_doc = "The error log, for writing.",
+	.tp_methods = methods,
+};
+
+int wsgi_errors_prepare(void)
+{
+	return PyType_Ready(&type);
+}
+
+PyObject *wsgi_errors_create(struct prefork_log *log)
+{
+	struct errors *errors = PyObject_New(struct errors, &type);
+
+	if (errors == NULL)
+		return NULL;
+	errors->log = log;
+	errors->partial = NULL;
+	return (PyObject *)errors;
+}

@@ -1,0 +1,17 @@
+/*
+ * errors -- wsgi.errors: a Python stream whose lines go to the error log.
+ */
+#ifndef WSGI_ERRORS_H
+#define WSGI_ERRORS_H
+
+#include "python.h"
+
+struct prefork_log;
+
+/** 0, or -1 with an exception set. Once. */
+int wsgi_errors_prepare(void);
+
+/** A *new* stream for `log`, which is borrowed for the life of the process. */
+PyObject *wsgi_errors_create(struct prefork_log *log);
+
+#endif

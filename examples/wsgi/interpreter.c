@@ -1,0 +1,177 @@
+#include "python.h"
+
+#include "interpreter.h"
+
+#include <prefork/error.h>
+
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Exported by every CPython so far, but announced in no public header. */
+#if WSGI_HAVE_DUMP
+const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interpreter, PyThreadState *current);
+#endif
+
+static PyInterpreterState *interpreter; /* NULL: not started */
+static _Thread_local PyThreadState *own;
+static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
+
+static PyStatus configure(PyConfig *config, const char *program, const char *venv)
+{
+	char executable[4096];
+	char *argv[] = { (char *)(uintptr_t)program };
+	PyStatus status;
+
+	/* As python3 itself, PYTHON* variables included, but for what is the library's: signals, argv. */
+	config->install_signal_handlers = 0;
+	config->parse_argv = 0;
+	/* Where Python thinks it is decides what it can import: a virtualenv's python has a pyvenv.cfg
+	 * beside it. Without a name Python would take the first python3 in PATH for itself. */
+	(void)snprintf(executable, sizeof executable, "%s%s", venv ? venv : WSGI_PYTHON, venv ? "/bin/python3" : "");
+	status = PyConfig_SetBytesString(config, &config->executable, executable);
+	if (!PyStatus_Exception(status))
+		status = PyConfig_SetBytesString(config, &config->program_name, executable);
+	if (!PyStatus_Exception(status))
+		status = PyConfig_SetBytesArgv(config, 1, argv);
+	return status;
+}
+
+/* Python stacks for crashes of C code. SIGABRT stays the library's: it asks us by wsgi_python_dump(). */
+static void enable_faulthandler(void)
+{
+	struct sigaction abort_action;
+	PyObject *module = PyImport_ImportModule("faulthandler");
+	PyObject *none = NULL;
+
+	(void)sigaction(SIGABRT, NULL, &abort_action);
+	if (module)
+		none = PyObject_CallMethod(module, "enable", NULL);
+	if (WSGI_HAVE_DUMP)
+		(void)sigaction(SIGABRT, &abort_action, NULL);
+	PyErr_Clear(); /* no stderr: then there is nowhere to write to */
+	Py_XDECREF(none);
+	Py_XDECREF(module);
+}
+
+int wsgi_python_start(const char *program, const char *venv)
+{
+	PyConfig config;
+	PyStatus status;
+
+	PyConfig_InitPythonConfig(&config);
+	status = configure(&config, program, venv);
+	if (!PyStatus_Exception(status))
+		status = Py_InitializeFromConfig(&config);
+	PyConfig_Clear(&config);
+	if (PyStatus_Exception(status))
+		return prefork_fail(PREFORK_EBOOT, "Python does not start: %s%s%s", status.err_msg ? status.err_msg : "",
+		                    venv ? ", in the virtualenv " : "", venv ? venv : "");
+	own = PyThreadState_Get();
+	interpreter = own->interp;
+	enable_faulthandler();
+	return 0;
+}
+
+bool wsgi_python_runs(void)
+{
+	return interpreter != NULL;
+}
+
+bool wsgi_gil_take(void)
+{
+	if (own == NULL && (own = PyThreadState_New(interpreter)) == NULL)
+		return false;
+	PyEval_RestoreThread(own);
+	return true;
+}
+
+void wsgi_gil_release(void)
+{
+	(void)PyEval_SaveThread();
+}
+
+static void flush(const char *name)
+{
+	PyObject *stream = PySys_GetObject(name); /* borrowed */
+	PyObject *none;
+
+	if (stream == NULL || stream == Py_None)
+		return;
+	Py_INCREF(stream);
+	none = PyObject_CallMethod(stream, "flush", NULL);
+	PyErr_Clear(); /* a full disk: nothing that could be done about it here */
+	Py_XDECREF(none);
+	Py_DECREF(stream);
+}
+
+void wsgi_python_before_fork(void)
+{
+	if (!wsgi_python_runs())
+		return;
+	if (forking) /* the last fork failed, and nobody told us */
+		wsgi_python_in_parent();
+	if (!wsgi_gil_take())
+		return;
+	flush("stdout"); /* or each worker would write it again */
+	flush("stderr");
+	PyOS_BeforeFork();
+	forking = true;
+}
+
+void wsgi_python_in_parent(void)
+{
+	if (!forking)
+		return;
+	forking = false;
+	PyOS_AfterFork_Parent();
+	wsgi_gil_release();
+}
+
+void wsgi_python_in_child(void)
+{
+	if (!forking)
+		return;
+	forking = false;
+	PyOS_AfterFork_Child();
+}
+
+static void call(const char *module_name, const char *function)
+{
+	PyObject *module = PyImport_ImportModule(module_name);
+	PyObject *result = module ? PyObject_CallMethod(module, function, NULL) : NULL;
+
+	if (result == NULL)
+		PyErr_WriteUnraisable(module);
+	Py_XDECREF(result);
+	Py_XDECREF(module);
+}
+
+void wsgi_python_freeze(void)
+{
+	call("gc", "collect");
+	call("gc", "freeze");
+}
+
+void wsgi_python_stop(void)
+{
+	if (!wsgi_python_runs() || !wsgi_gil_take())
+		return;
+	call("threading", "_shutdown");
+	call("atexit", "_run_exitfuncs");
+	flush("stdout");
+	flush("stderr");
+	/* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
+	 * daemon threads are known to crash in it. */
+	wsgi_gil_release();
+}
+
+void wsgi_python_dump(int fd)
+{
+#if WSGI_HAVE_DUMP
+	if (interpreter)
+		(void)_Py_DumpTracebackThreads(fd, interpreter, NULL);
+#else
+	(void)fd; /* faulthandler has SIGABRT, and writes before us */
+#endif
+}

@@ -1,0 +1,226 @@
+#include "start.h"
+
+#include <prefork/error.h>
+#include <prefork/http.h>
+
+#include <errno.h>
+#include <stddef.h>
+#include <string.h>
+#include <strings.h>
+
+struct start {
+	PyObject_HEAD
+	vectorcallfunc vectorcall;
+	struct prefork_request *request; /* NULL: it is over */
+	int64_t length;
+	bool called;
+	bool written;
+};
+
+/* What libprefork-http refuses is the application's mistake, but for a client that is gone. */
+static int refuse(int error)
+{
+	if (error == -EINVAL || error == -EPERM || error == -E2BIG) {
+		PyErr_SetString(PyExc_ValueError, prefork_error());
+	} else {
+		errno = -error;
+		(void)PyErr_SetFromErrno(PyExc_OSError);
+	}
+	return -1;
+}
+
+/* PEP 3333: str, of characters that fit a byte. NULL with an exception set. */
+static const char *latin1(PyObject *text, const char *what, size_t *ret_size)
+{
+	if (!PyUnicode_Check(text)) {
+		PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", what, Py_TYPE(text)->tp_name);
+		return NULL;
+	}
+	if (PyUnicode_READY(text) < 0)
+		return NULL;
+	if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND) {
+		PyErr_Format(PyExc_ValueError, "%s has characters beyond latin-1: %R", what, text);
+		return NULL;
+	}
+	*ret_size = (size_t)PyUnicode_GET_LENGTH(text);
+	return (const char *)PyUnicode_1BYTE_DATA(text);
+}
+
+static int set_status(struct start *start, PyObject *status)
+{
+	size_t size;
+	const char *text = latin1(status, "the status", &size);
+	int code = 0, r;
+
+	if (text == NULL)
+		return -1;
+	if (size >= 3 && text[0] >= '2' && text[0] <= '9' && text[1] >= '0' && text[1] <= '9' && text[2] >= '0' &&
+	    text[2] <= '9' && (size == 3 || text[3] == ' ') && strlen(text) == size)
+		code = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
+	if (code == 0) {
+		PyErr_Format(PyExc_ValueError, "the status must be like \"200 OK\", not %R", status);
+		return -1;
+	}
+	r = prefork_response_start(start->request, code, size > 4 ? text + 4 : "");
+	return r < 0 ? refuse(r) : 0;
+}
+
+static int add_field(struct start *start, PyObject *field)
+{
+	const char *name, *value;
+	size_t name_size, value_size;
+	int r;
+
+	if (!PyTuple_Check(field) || PyTuple_GET_SIZE(field) != 2) {
+		PyErr_Format(PyExc_TypeError, "a header must be a tuple of name and value, not %R", field);
+		return -1;
+	}
+	name = latin1(PyTuple_GET_ITEM(field, 0), "a header's name", &name_size);
+	value = name ? latin1(PyTuple_GET_ITEM(field, 1), "a header's value", &value_size) : NULL;
+	if (value == NULL)
+		return -1;
+	r = prefork_response_header(start->request, name, name_size, value, value_size);
+	if (r < 0)
+		return refuse(r);
+	if (name_size == 14 && strncasecmp(name, "Content-Length", 14) == 0)
+		start->length = strtoll(value, NULL, 10); /* it is a number: the library took it */
+	return 0;
+}
+
+static int set_head(struct start *start, PyObject *status, PyObject *headers)
+{
+	int r;
+
+	start->length = -1;
+	if (!PyList_Check(headers) && !PyTuple_Check(headers)) {
+		PyErr_Format(PyExc_TypeError, "the headers must be a list, not %.100s", Py_TYPE(headers)->tp_name);
+		return -1;
+	}
+	r = set_status(start, status);
+	for (Py_ssize_t i = 0; r == 0 && i < PySequence_Fast_GET_SIZE(headers); i++)
+		r = add_field(start, PySequence_Fast_GET_ITEM(headers, i));
+	if (r == 0)
+		start->called = true;
+	else
+		(void)prefork_response_reset(start->request);
+	return r;
+}
+
+/* A second call is for errors only, and too late when the head has left. */
+static int begin_again(struct start *start, PyObject *exc_info)
+{
+	PyObject *type, *value, *traceback;
+
+	if (exc_info == NULL || exc_info == Py_None) {
+		PyErr_SetString(PyExc_AssertionError, "start_response was called already, and there is no exc_info");
+		return -1;
+	}
+	if (!prefork_response_begun(start->request)) {
+		start->called = false;
+		return prefork_response_reset(start->request) < 0 ? refuse(-EINVAL) : 0;
+	}
+	if (!PyArg_ParseTuple(exc_info, "OOO:exc_info", &type, &value, &traceback))
+		return -1;
+	PyErr_Restore(Py_NewRef(type), Py_NewRef(value), traceback == Py_None ? NULL : Py_NewRef(traceback));
+	return -1;
+}
+
+static PyObject *write_method(PyObject *self, PyObject *piece)
+{
+	if (wsgi_start_write(self, piece) < 0)
+		return NULL;
+	Py_RETURN_NONE;
+}
+
+static PyMethodDef write_def = { "write", write_method, METH_O, "write(bytes)" };
+
+static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t flagged, PyObject *names)
+{
+	struct start *start = (struct start *)self;
+	const Py_ssize_t count = PyVectorcall_NARGS(flagged) + (names ? PyTuple_GET_SIZE(names) : 0);
+	PyObject *exc_info = count == 3 ? arguments[2] : NULL;
+
+	if (names && (PyTuple_GET_SIZE(names) != 1 || count != 3 ||
+	              PyUnicode_CompareWithASCIIString(PyTuple_GET_ITEM(names, 0), "exc_info") != 0))
+		return PyErr_Format(PyExc_TypeError, "start_response() takes status, headers and exc_info");
+	if (count < 2 || count > 3)
+		return PyErr_Format(PyExc_TypeError, "start_response() takes 2 or 3 arguments (%zd given)", count);
+	if (start->request == NULL)
+		return PyErr_Format(PyExc_RuntimeError, "start_response is called after its request");
+	if (start->called && begin_again(start, exc_info) < 0)
+		return NULL;
+	if (set_head(start, arguments[0], arguments[1]) < 0)
+		return NULL;
+	return PyCFunction_New(&write_def, self);
+}
+
+int wsgi_start_write(PyObject *self, PyObject *piece)
+{
+	struct start *start = (struct start *)self;
+	int r;
+
+	if (!PyBytes_Check(piece)) {
+		PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s", Py_TYPE(piece)->tp_name);
+		return -1;
+	}
+	if (start->request == NULL || !start->called) {
+		PyErr_SetString(PyExc_RuntimeError, start->request ? "write() before start_response()"
+		                                                   : "write() is called after its request");
+		return -1;
+	}
+	if (PyBytes_GET_SIZE(piece) == 0)
+		return 0;
+	start->written = true;
+	Py_BEGIN_ALLOW_THREADS
+	r = prefork_response_write(start->request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
+	Py_END_ALLOW_THREADS
+	return r < 0 ? refuse(r) : 0;
+}
+
+static PyTypeObject type = {
+	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "prefork.StartResponse",
+	.tp_basicsize = sizeof(struct start),
+	.tp_dealloc = (destructor)PyObject_Free,
+	.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+	.tp_vectorcall_offset = offsetof(struct start, vectorcall),
+	.tp_call = PyVectorcall_Call,
+	.tp_doc = "start_response(status, headers, exc_info=None) -> write",
+};
+
+int wsgi_start_prepare(void)
+{
+	return PyType_Ready(&type);
+}
+
+PyObject *wsgi_start_create(struct prefork_request *request)
+{
+	struct start *start = PyObject_New(struct start, &type);
+
+	if (start == NULL)
+		return NULL;
+	start->vectorcall = start_call;
+	start->request = request;
+	start->length = -1;
+	start->called = start->written = false;
+	return (PyObject *)start;
+}
+
+void wsgi_start_end(PyObject *start)
+{
+	((struct start *)start)->request = NULL;
+}
+
+bool wsgi_start_was_called(PyObject *start)
+{
+	return ((struct start *)start)->called;
+}
+
+bool wsgi_start_has_written(PyObject *start)
+{
+	return ((struct start *)start)->written;
+}
+
+int64_t wsgi_start_length(PyObject *start)
+{
+	return ((struct start *)start)->length;
+}

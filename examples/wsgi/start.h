@@ -1,0 +1,29 @@
+/*
+ * start -- start_response and the write() that it returns.
+ */
+#ifndef WSGI_START_H
+#define WSGI_START_H
+
+#include "python.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct prefork_request;
+
+/** 0, or -1 with an exception set. Once. */
+int wsgi_start_prepare(void);
+
+/** A *new* start_response for `request`, borrowed until wsgi_start_end(). */
+PyObject *wsgi_start_create(struct prefork_request *request);
+void wsgi_start_end(PyObject *start);
+
+/** Was it called? Was write()? The Content-Length that was given, -1 without. */
+bool wsgi_start_was_called(PyObject *start);
+bool wsgi_start_has_written(PyObject *start);
+int64_t wsgi_start_length(PyObject *start);
+
+/** write(): 0, or -1 with an exception set. Releases the GIL meanwhile. */
+int wsgi_start_write(PyObject *start, PyObject *piece);
+
+#endif

@@ -1,0 +1,391 @@
+"""Small WSGI applications, one per path: everything a test wants to see."""
+import os
+import sys
+import time
+
+closed = []  # what was closed, in order; read by /closed
+
+
+class Body:
+    """An iterable that notes each close()."""
+
+    def __init__(self, parts, name, delay=0):
+        self.parts = iter(parts)
+        self.name = name
+        self.delay = delay
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if self.delay:
+            time.sleep(self.delay)
+        part = next(self.parts)
+        if isinstance(part, BaseException):
+            raise part
+        return part
+
+    def close(self):
+        closed.append(self.name)
+
+
+def text(start, body, status="200 OK", headers=()):
+    body = body.encode("latin-1") if isinstance(body, str) else body
+    start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *headers])
+    return [body]
+
+
+def hello(environ, start):
+    return text(start, "Hello, world!\n")
+
+
+def environment(environ, start):
+    lines = [f"{key}={value!r}" for key, value in sorted(environ.items()) if not key.startswith("wsgi.")]
+    lines += [f"{key}={environ[key]!r}" for key in sorted(environ)
+              if key in ("wsgi.version", "wsgi.url_scheme", "wsgi.multithread", "wsgi.multiprocess",
+                         "wsgi.run_once", "wsgi.input_terminated")]
+    lines.append("types=" + ",".join(sorted({type(v).__name__ for k, v in environ.items() if k.isupper()})))
+    return text(start, "\n".join(lines).encode("utf-8"))
+
+
+def pid(environ, start):
+    return text(start, str(os.getpid()))
+
+
+def no_length(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"one", b"two", b"", b"three"]
+
+
+def a_tuple(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return (b"in a tuple",)
+
+
+def generator(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    yield b""
+    yield b"alpha "
+    yield b""
+    yield b"beta"
+
+
+def late_start(environ, start):
+    """start_response is called by the first next(), as PEP 3333 allows."""
+    start("201 Created", [("X-Late", "yes")])
+    yield b"late"
+
+
+def empty(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return []
+
+
+def no_content(environ, start):
+    start("204 No Content", [])
+    return []
+
+
+def slow_stream(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return Body([b"first\n", b"second\n"], "slow_stream", delay=0.3)
+
+
+def writer(environ, start):
+    write = start("200 OK", [("Content-Type", "text/plain")])
+    write(b"written ")
+    write(b"twice ")
+    return [b"and returned"]
+
+
+def write_late(environ, start):
+    write = start("200 OK", [("Content-Type", "text/plain")])
+    environ["kitchen"] = write
+    kept.append(write)
+    return [b"kept"]
+
+
+kept = []
+
+
+def write_after(environ, start):
+    try:
+        kept[-1](b"intruder")
+    except Exception as error:
+        return text(start, f"refused: {type(error).__name__}")
+    return text(start, "accepted")
+
+
+def close_once(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return Body([b"a", b"b"], "close_once")
+
+
+def close_after_error(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return Body([b"a", RuntimeError("in the middle")], "close_after_error")
+
+
+def close_without_start(environ, start):
+    return Body([b"a"], "close_without_start")
+
+
+def endless(environ, start):
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return Body((b"x" * 65536 for _ in range(1 << 30)), "endless")
+
+
+def show_closed(environ, start):
+    return text(start, ",".join(closed))
+
+
+def fails(environ, start):
+    raise KeyError("before the head")
+
+
+def fails_first(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    raise ValueError("after start_response, before the body")
+
+
+def exits(environ, start):
+    sys.exit(7)
+
+
+def interrupts(environ, start):
+    raise KeyboardInterrupt
+
+
+def os_error(environ, start):
+    raise OSError(32, "an OSError of the application's own")
+
+
+def never_starts(environ, start):
+    return [b"no start_response"]
+
+
+def starts_twice(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    start("200 OK", [("Content-Type", "text/plain")])
+    return [b"twice"]
+
+
+def recovers(environ, start):
+    start("200 OK", [("Content-Type", "text/plain"), ("X-First", "yes")])
+    try:
+        raise RuntimeError("caught")
+    except RuntimeError:
+        start("503 Service Unavailable", [("Content-Type", "text/plain")], sys.exc_info())
+    return [b"sorry"]
+
+
+def recovers_too_late(environ, start):
+    write = start("200 OK", [("Content-Type", "text/plain")])
+    write(b"half")
+    try:
+        raise RuntimeError("too late to say sorry")
+    except RuntimeError:
+        start("500 Oops", [], sys.exc_info())
+    return [b"unreachable"]
+
+
+def returns_str(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return ["text, not bytes"]
+
+
+def returns_none(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+
+
+HEADS = {
+    "hop": ("200 OK", [("Connection", "close")]),
+    "upgrade": ("200 OK", [("Upgrade", "x")]),
+    "te": ("200 OK", [("Transfer-Encoding", "chunked")]),
+    "newline": ("200 OK", [("X-A", "b\r\nX-C: d")]),
+    "lf": ("200 OK", [("X-A", "b\nX-C: d")]),
+    "nul": ("200 OK", [("X-A", "b\0")]),
+    "name": ("200 OK", [("X A", "b")]),
+    "name-empty": ("200 OK", [("", "b")]),
+    "name-colon": ("200 OK", [("X:", "b")]),
+    "wide": ("200 OK", [("X-A", "\u20ac")]),
+    "bytes": ("200 OK", [("X-A", b"b")]),
+    "number": ("200 OK", [("X-A", 1)]),
+    "triple": ("200 OK", [("X-A", "b", "c")]),
+    "not-a-list": ("200 OK", None),
+    "status-int": (200, []),
+    "status-bytes": (b"200 OK", []),
+    "status-short": ("20 OK", []),
+    "status-word": ("OK", []),
+    "status-100": ("100 Continue", []),
+    "status-newline": ("200 OK\r\nX-A: b", []),
+    "length-word": ("200 OK", [("Content-Length", "many")]),
+    "length-negative": ("200 OK", [("Content-Length", "-1")]),
+}
+
+
+def bad_head(environ, start):
+    start(*HEADS[environ["QUERY_STRING"]])
+    return [b"should not be seen"]
+
+
+def good_head(environ, start):
+    start("299 Quite Fine", [("X-Latin", "caf\xe9"), ("Set-Cookie", "a=1"), ("Set-Cookie", "b=2"), ("X-Empty", "")])
+    return [b"ok"]
+
+
+def too_short(environ, start):
+    start("200 OK", [("Content-Length", "10")])
+    return [b"five5"]
+
+
+def too_long(environ, start):
+    start("200 OK", [("Content-Length", "4")])
+    return [b"four", b"more"]
+
+
+def echo(environ, start):
+    body = environ["wsgi.input"].read()
+    return text(start, body, headers=[("X-Length", environ.get("CONTENT_LENGTH", "-"))])
+
+
+def echo_slowly(environ, start):
+    """Read in pieces of 1000 bytes, answer with what was read: sizes and sum."""
+    source, sizes, total = environ["wsgi.input"], [], 0
+    while part := source.read(1000):
+        sizes.append(len(part))
+        total += sum(part)
+    return text(start, f"{len(sizes)} {sum(sizes)} {total}")
+
+
+def input_methods(environ, start):
+    source = environ["wsgi.input"]
+    seen = [source.read(0), source.readline(), source.readline(3), source.readline(), source.read(2),
+            source.readlines(1), list(source), source.read(), source.readline(), source.readlines()]
+    return text(start, repr(seen))
+
+
+def input_iterates(environ, start):
+    return text(start, repr(list(environ["wsgi.input"])))
+
+
+kept_inputs = []
+
+
+def keep_input(environ, start):
+    kept_inputs.append(environ["wsgi.input"])
+    return text(start, "kept")
+
+
+def read_kept_input(environ, start):
+    try:
+        body = kept_inputs[-1].read()
+    except Exception as error:
+        return text(start, f"refused: {type(error).__name__}")
+    return text(start, f"got {body!r}")
+
+
+def ignore_body(environ, start):
+    return text(start, "not read")
+
+
+def errors(environ, start):
+    stream = environ["wsgi.errors"]
+    stream.write("to wsgi.errors: caf\xe9\n")
+    stream.writelines(["line one\n", "line two\n"])
+    print("printed to it", file=stream)
+    stream.flush()
+    return text(start, "ok")
+
+
+opened = []
+
+
+def _wrapped(environ, start, seek=0, headers=(), size=None):
+    stream = open(os.environ["KITCHEN_FILE"], "rb")
+    stream.seek(seek)
+    opened.append(stream)
+    wrapper = environ["wsgi.file_wrapper"](stream, *([size] if size else []))
+    start("200 OK", [("Content-Type", "application/octet-stream"), *headers])
+    return wrapper
+
+
+def a_file(environ, start):
+    return _wrapped(environ, start)
+
+
+def a_file_from(environ, start):
+    return _wrapped(environ, start, seek=1000)
+
+
+def open_files(environ, start):
+    return text(start, str(sum(not stream.closed for stream in opened)))
+
+
+def a_file_part(environ, start):
+    return _wrapped(environ, start, seek=10, headers=[("Content-Length", "5")])
+
+
+class Source:
+    """Has read() and close(), and no file behind it."""
+
+    def __init__(self, data, name):
+        self.data = data
+        self.name = name
+
+    def read(self, size=-1):
+        part, self.data = self.data[:size], self.data[size:]
+        return part
+
+    def close(self):
+        closed.append(self.name)
+
+
+def wrapped_source(environ, start):
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](Source(b"0123456789" * 100, "wrapped_source"), 64)
+
+
+def gzip_file(environ, start):
+    """A GzipFile has a fileno(), of a file with quite different bytes in it."""
+    import gzip
+    import io
+    path = os.environ["KITCHEN_FILE"] + ".gz"
+    with gzip.open(path, "wb") as stream:
+        stream.write(b"unpacked")
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](gzip.open(path, "rb"))
+
+
+def iterate_wrapper(environ, start):
+    """Middleware may look into the wrapper instead of returning it."""
+    parts = list(environ["wsgi.file_wrapper"](Source(b"abcdef", "iterate_wrapper"), 4))
+    return text(start, repr(parts))
+
+
+def hang(environ, start):
+    time.sleep(3600)
+
+
+def spin(environ, start):
+    while True:
+        pass
+
+
+def import_threads(environ, start):
+    import threading
+    return text(start, str(threading.active_count()))
+
+
+ROUTES = {
+    name.replace("_", "-"): value for name, value in list(globals().items())
+    if callable(value) and not isinstance(value, type) and not name.startswith("_")
+    and name not in ("text",)
+}
+
+
+def app(environ, start_response):
+    name = environ["PATH_INFO"].strip("/").split("/")[0] or "hello"
+    if name not in ROUTES:
+        return text(start_response, f"no such dish: {name}", "404 Not Found")
+    return ROUTES[name](environ, start_response)

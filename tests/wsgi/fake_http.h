@@ -1,0 +1,39 @@
+/*
+ * fake_http -- <prefork/http.h> over memory, to test the bridge without a wire.
+ */
+#ifndef TESTS_FAKE_HTTP_H
+#define TESTS_FAKE_HTTP_H
+
+#include <prefork/http.h>
+
+#include <stddef.h>
+#include <stdint.h>
+
+enum { FIELDS_MAX = 16, HEAD_MAX = 4096 };
+
+struct prefork_request {
+	const char *method, *target, *query;
+	size_t path_size;
+	const char *names[FIELDS_MAX], *values[FIELDS_MAX];
+	size_t fields;
+	const char *body;
+	size_t body_size, body_at;
+	int body_error; /* instead of the end of the body */
+	int error;
+	void *user;
+
+	int status;
+	char head[HEAD_MAX]; /* the fields as they were given, a line each */
+	int64_t length;
+	bool begun, whole, ended;
+	char *sent;
+	size_t sent_size;
+	size_t sent_max; /* the client leaves after so many bytes; 0: never */
+	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
+	void *pull_user;
+};
+
+/** Drive the body source as the library would. */
+void fake_drive(struct prefork_request *request);
+
+#endif

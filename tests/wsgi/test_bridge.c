@@ -1,0 +1,392 @@
+/* The bridge under real applications (tests/e2e/apps/kitchen.py), over a wire of memory. */
+#include "python.h"
+
+#include "call.h"
+#include "environ.h"
+#include "errors.h"
+#include "failure.h"
+#include "fake_http.h"
+#include "interpreter.h"
+#include "load.h"
+#include "names.h"
+
+#include <prefork/log.h>
+
+#include <check.h>
+#include <dirent.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct wsgi_host host;
+static PyObject *template;
+static char logged[1 << 16];
+static int fds_before;
+
+static void remember(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+                     const struct prefork_log_pair *pairs, size_t count)
+{
+	(void)user, (void)level, (void)room;
+	strncat(logged, sentence, sizeof logged - strlen(logged) - 1);
+	for (size_t i = 0; i < count; i++)
+		strncat(logged, pairs[i].text ? pairs[i].text : "", sizeof logged - strlen(logged) - 1);
+}
+
+static int open_fds(void)
+{
+	DIR *folder = opendir("/proc/self/fd");
+	int n = 0;
+
+	while (readdir(folder))
+		n++;
+	(void)closedir(folder);
+	return n;
+}
+
+static void start_python(void)
+{
+	const struct wsgi_place place = { .address = "127.0.0.1:8000", .script_name = "", .errors = Py_None };
+
+	FILE *file = fopen(KITCHEN_FILE, "wb");
+
+	for (int i = 0; i < 2560; i++)
+		ck_assert_int_ne(fputc(i & 255, file), EOF);
+	ck_assert_int_eq(fclose(file), 0);
+	(void)setenv("KITCHEN_FILE", KITCHEN_FILE, 1);
+	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
+	ck_assert_int_eq(wsgi_names_create(), 0);
+	ck_assert_int_eq(wsgi_call_prepare(), 0);
+	ck_assert_int_eq(wsgi_errors_prepare(), 0);
+	ck_assert_int_eq(wsgi_load_path(APPS), 0);
+	host.application = wsgi_load("kitchen:app");
+	ck_assert_ptr_nonnull(host.application);
+	ck_assert_int_eq(prefork_log_create("-", 2, &host.log), 0);
+	prefork_log_set_sink(host.log, remember, NULL);
+	template = wsgi_environ_template(&(struct wsgi_place){ place.address, place.script_name, false, false,
+	                                                       wsgi_errors_create(host.log) });
+	ck_assert_ptr_nonnull(template);
+	host.templates = &template;
+	wsgi_gil_release();
+}
+
+static void before(void)
+{
+	logged[0] = '\0';
+	fds_before = open_fds();
+}
+
+static void after(void)
+{
+	ck_assert_int_eq(open_fds(), fds_before);
+}
+
+static struct prefork_request request_for(const char *target)
+{
+	struct prefork_request request = { .method = "GET", .target = target, .path_size = strcspn(target, "?") };
+
+	if (target[request.path_size] == '?')
+		request.query = target + request.path_size + 1;
+	return request;
+}
+
+/* As the library does it: 500 where nothing was begun, and `finished` in any case. */
+static void serve(struct prefork_request *request)
+{
+	const int r = wsgi_call_handle(request, &host);
+
+	if (r < 0 && !request->begun)
+		request->status = 500;
+	if (r < 0 && request->error == 0)
+		request->error = r;
+	if (r == 0)
+		fake_drive(request);
+	wsgi_call_finished(request);
+	ck_assert_ptr_null(request->user);
+}
+
+static void assert_answer(const char *target, int status, const char *body)
+{
+	struct prefork_request request = request_for(target);
+
+	serve(&request);
+	ck_assert_msg(request.status == status, "%s: %d, %s", target, request.status, logged);
+	ck_assert_str_eq(request.sent ? request.sent : "", body);
+	free(request.sent);
+}
+
+static const struct answer {
+	const char *target;
+	int status;
+	const char *body;
+} answers[] = {
+	{ "/", 200, "Hello, world!\n" },
+	{ "/no-length", 200, "onetwothree" },
+	{ "/a-tuple", 200, "in a tuple" },
+	{ "/generator", 200, "alpha beta" },
+	{ "/late-start", 201, "late" },
+	{ "/empty", 200, "" },
+	{ "/no-content", 204, "" },
+	{ "/writer", 200, "written twice and returned" },
+	{ "/good-head", 299, "ok" },
+	{ "/recovers", 503, "sorry" },
+	{ "/iterate-wrapper", 200, "[b'abcd', b'ef']" },
+	{ "/gzip-file", 200, "unpacked" },
+	{ "/a-file-part", 200, "\n\v\f\r\016" },
+};
+
+START_TEST(an_application_is_answered_as_it_said)
+{
+	assert_answer(answers[_i].target, answers[_i].status, answers[_i].body);
+	ck_assert_str_eq(logged, "");
+}
+END_TEST
+
+static const char *const errors[][2] = {
+	{ "/fails", "KeyError: 'before the head'" },
+	{ "/fails-first", "ValueError: after start_response" },
+	{ "/os-error", "[Errno 32]" },
+	{ "/exits", "SystemExit: 7" },
+	{ "/interrupts", "KeyboardInterrupt" },
+	{ "/never-starts", "start_response" },
+	{ "/close-without-start", "start_response" },
+	{ "/starts-twice", "start_response" },
+	{ "/returns-str", "bytes, not of str" },
+	{ "/returns-none", "NoneType" },
+	{ "/bad-head?hop", "ValueError" },
+	{ "/bad-head?lf", "ValueError" },
+	{ "/bad-head?name", "ValueError" },
+	{ "/bad-head?name-empty", "ValueError" },
+	{ "/bad-head?wide", "latin-1" },
+	{ "/bad-head?bytes", "TypeError" },
+	{ "/bad-head?number", "TypeError" },
+	{ "/bad-head?triple", "TypeError" },
+	{ "/bad-head?not-a-list", "TypeError" },
+	{ "/bad-head?status-int", "TypeError" },
+	{ "/bad-head?status-bytes", "TypeError" },
+	{ "/bad-head?status-short", "ValueError" },
+	{ "/bad-head?status-word", "ValueError" },
+	{ "/bad-head?status-100", "ValueError" },
+	{ "/bad-head?status-newline", "ValueError" },
+};
+
+START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
+{
+	assert_answer(errors[_i][0], 500, "");
+	ck_assert_msg(strstr(logged, "Error handling request GET ") && strstr(logged, errors[_i][0]), "%s", logged);
+	ck_assert_msg(strstr(logged, errors[_i][1]) != NULL, "%s", logged);
+}
+END_TEST
+
+START_TEST(an_error_after_the_head_breaks_the_response_off)
+{
+	struct prefork_request request = request_for("/recovers-too-late");
+
+	serve(&request);
+	ck_assert_int_lt(request.error, 0);
+	ck_assert_str_eq(request.sent, "half");
+	ck_assert_ptr_nonnull(strstr(logged, "too late to say sorry"));
+	free(request.sent);
+}
+END_TEST
+
+START_TEST(what_was_returned_is_closed_once_however_it_ends)
+{
+	struct prefork_request request = request_for("/endless");
+
+	request.sent_max = 200000;
+	serve(&request);
+	ck_assert_int_eq(request.error, -ECONNRESET);
+	free(request.sent);
+	ck_assert_str_eq(logged, ""); /* a client that leaves is no error */
+	request = request_for("/close-after-error");
+	serve(&request);
+	ck_assert_int_lt(request.error, 0);
+	free(request.sent);
+	assert_answer("/close-once", 200, "ab");
+	request = request_for("/wrapped-source");
+	serve(&request);
+	ck_assert_uint_eq(request.sent_size, 1000);
+	free(request.sent);
+	request = request_for("/show-closed");
+	serve(&request);
+	for (const char *const *name = (const char *const[]){ "endless", "close_after_error", "close_once",
+	                                                      "wrapped_source", NULL };
+	     *name; name++) {
+		const char *first = strstr(request.sent, *name);
+
+		ck_assert_msg(first && strstr(first + 1, *name) == NULL, "%s in %s", *name, request.sent);
+	}
+	free(request.sent);
+}
+END_TEST
+
+START_TEST(the_path_is_decoded_once_and_fields_become_keys)
+{
+	struct prefork_request request = request_for("/environment/a%20b%2541%zz%4?x=%41");
+
+	request.fields = 6;
+	memcpy(request.names, ((const char *[]){ "Content-Type", "X-Two", "x-two", "Cookie", "cookie", "X_Forged" }),
+	       6 * sizeof *request.names);
+	memcpy(request.values, ((const char *[]){ "text/x", "1", "2", "a=1", "b=2", "bad" }), 6 * sizeof *request.values);
+	serve(&request);
+	for (const char *const *line =
+	         (const char *const[]){ "PATH_INFO='/environment/a b%41%zz%4'\n", "QUERY_STRING='x=%41'\n",
+	                                "CONTENT_TYPE='text/x'\n", "HTTP_X_TWO='1, 2'\n", "HTTP_COOKIE='a=1; b=2'\n",
+	                                "SERVER_NAME='127.0.0.1'\n", "SERVER_PORT='8000'\n", "SCRIPT_NAME=''\n",
+	                                "REMOTE_ADDR='192.0.2.7'\n", "REMOTE_PORT='50123'\n", "wsgi.version=(1, 0)\n",
+	                                "SERVER_PROTOCOL='HTTP/1.1'\n", "wsgi.url_scheme='http'\n", "types=str", NULL };
+	     *line; line++)
+		ck_assert_msg(strstr(request.sent, *line) != NULL, "%s in %s", *line, request.sent);
+	ck_assert_ptr_null(strstr(request.sent, "FORGED"));
+	free(request.sent);
+	assert_answer("/", 200, "Hello, world!\n"); /* and nothing of it stays in the template */
+	request = request_for("/environment");
+	serve(&request);
+	ck_assert_ptr_null(strstr(request.sent, "X_TWO"));
+	free(request.sent);
+}
+END_TEST
+
+START_TEST(a_body_is_read_whole_by_every_method)
+{
+	static const char text[] = "first line\nsecond line\nthird\n\nlast without end";
+	static const char seen[] = "[b'', b'first line\\n', b'sec', b'ond line\\n', b'th', [b'ird\\n'], "
+	                           "[b'\\n', b'last without end'], b'', b'', []]";
+	char *large = malloc(200000);
+	struct prefork_request request = request_for("/input-methods");
+
+	request.body = text;
+	request.body_size = sizeof text - 1;
+	serve(&request);
+	ck_assert_str_eq(request.sent, seen);
+	free(request.sent);
+	memset(large, 'x', 200000);
+	for (size_t size = 65535; size < 200000; size += size < 65537 ? 1 : 67231) {
+		request = request_for("/echo");
+		request.body = large;
+		request.body_size = size;
+		serve(&request);
+		ck_assert_uint_eq(request.sent_size, size);
+		free(request.sent);
+	}
+	free(large);
+}
+END_TEST
+
+START_TEST(a_short_body_is_never_passed_off_as_complete)
+{
+	struct prefork_request request = request_for("/echo");
+
+	request.body = "fifty";
+	request.body_size = 5;
+	request.body_error = -ECONNRESET;
+	serve(&request);
+	ck_assert_int_eq(request.status, 500);
+	ck_assert_ptr_null(request.sent);
+	ck_assert_ptr_nonnull(strstr(logged, "Client lost during request GET /echo"));
+	ck_assert_ptr_null(strstr(logged, "Traceback"));
+}
+END_TEST
+
+START_TEST(what_the_application_keeps_is_refused_after_the_request)
+{
+	assert_answer("/keep-input", 200, "kept");
+	assert_answer("/read-kept-input", 200, "refused: ValueError");
+	assert_answer("/write-late", 200, "kept");
+	assert_answer("/write-after", 200, "refused: RuntimeError");
+}
+END_TEST
+
+static Py_ssize_t allocated_blocks(void)
+{
+	PyObject *number = PyObject_CallNoArgs(PySys_GetObject("getallocatedblocks"));
+	const Py_ssize_t n = PyLong_AsSsize_t(number);
+
+	Py_DECREF(number);
+	return n;
+}
+
+START_TEST(no_reference_is_left_after_many_requests)
+{
+	Py_ssize_t blocks[3];
+
+	for (int round = 0; round < 3; round++) {
+		for (int i = 0; i < 300; i++) {
+			assert_answer("/", 200, "Hello, world!\n");
+			assert_answer("/generator", 200, "alpha beta");
+			assert_answer("/fails", 500, "");
+			assert_answer("/bad-head?hop", 500, "");
+			assert_answer("/writer", 200, "written twice and returned");
+			logged[0] = '\0';
+		}
+		(void)wsgi_gil_take();
+		(void)PyGC_Collect();
+		blocks[round] = allocated_blocks();
+		wsgi_gil_release();
+	}
+	ck_assert_int_lt(blocks[2] - blocks[1], 100);
+}
+END_TEST
+
+static const char *const loads[][2] = {
+	{ "kitchen", "AttributeError: module 'kitchen' has no attribute 'application'" },
+	{ "kitchen:app", NULL },
+	{ "factories:make()", NULL },
+	{ "factories:make('x', status='404 Not Found')", NULL },
+	{ "factories:holder.app", NULL },
+	{ "factories:holder.missing", "AttributeError: " },
+	{ "factories:make(", "SyntaxError: " },
+	{ "factories:make(open)", "ValueError: malformed" },
+	{ "factories:make(1, 2, 3)", "TypeError: make() takes" },
+	{ "factories:number", "TypeError: \"factories:number\" is not callable, it is 7" },
+	{ "factories:number + (1)", "ValueError: \"number + (1)\" is neither a name nor a call" },
+	{ "nowhere:app", "ModuleNotFoundError: No module named 'nowhere'" },
+	{ "kitchen.py", "ImportError: \"kitchen.py\" is a file" },
+	{ "broken:app", "SyntaxError: " },
+	{ "leaves:app", "SystemExit: not today" },
+};
+
+START_TEST(an_application_loads_or_says_precisely_why_not)
+{
+	char line[512] = "";
+	PyObject *application, *text = NULL;
+
+	(void)wsgi_gil_take();
+	application = wsgi_load(loads[_i][0]);
+	if (application == NULL)
+		text = wsgi_failure_take(line, sizeof line);
+	wsgi_gil_release();
+	ck_assert_msg((application != NULL) == (loads[_i][1] == NULL), "%s: %s", loads[_i][0], line);
+	if (loads[_i][1])
+		ck_assert_msg(text && strncmp(line, loads[_i][1], strlen(loads[_i][1])) == 0, "%s", line);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("bridge");
+	TCase *tcase = tcase_create("bridge");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_unchecked_fixture(tcase, start_python, NULL);
+	tcase_add_checked_fixture(tcase, before, after);
+	tcase_add_loop_test(tcase, an_application_is_answered_as_it_said, 0, sizeof answers / sizeof *answers);
+	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,
+	                    sizeof errors / sizeof *errors);
+	tcase_add_test(tcase, an_error_after_the_head_breaks_the_response_off);
+	tcase_add_test(tcase, what_was_returned_is_closed_once_however_it_ends);
+	tcase_add_test(tcase, the_path_is_decoded_once_and_fields_become_keys);
+	tcase_add_test(tcase, a_body_is_read_whole_by_every_method);
+	tcase_add_test(tcase, a_short_body_is_never_passed_off_as_complete);
+	tcase_add_test(tcase, what_the_application_keeps_is_refused_after_the_request);
+	tcase_add_test(tcase, no_reference_is_left_after_many_requests);
+	tcase_add_loop_test(tcase, an_application_loads_or_says_precisely_why_not, 0, sizeof loads / sizeof *loads);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
