@@ -67,6 +67,8 @@ static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reas
 static pfi_complaint run_failed(struct pfi_pool *pool, bool served, uint64_t now_ms, uint64_t chance)
 {
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
+	if (pool->run.streak == 1)
+		pool->run.not_before_ms = 0; /* one death proves nothing: only a row of them waits */
 	if (pool->policy.on_failing == PFI_ON_FAILING_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
 		return -ECHILD;

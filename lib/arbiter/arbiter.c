@@ -1,0 +1,449 @@
+/*
+ * The constitution of the arbiter:
+ *
+ *  1. It never blocks, never sleeps, never waits for a worker; it waits in one
+ *     place, the host's poll of one descriptor.
+ *  2. Events only edit what is wanted. Once per turn the model says what
+ *     follows, and only pfi_child_start() and pfi_child_tell() carry it out.
+ *  3. What comes from a worker, its page, its lifeline and its watch, is input:
+ *     numbers are compared, texts are cleaned, floods are cut off.
+ *  4. It does not die of a worker, nor of a lack of memory or descriptors: what
+ *     cannot be done now is tried again later.
+ *  5. It gives back what it took.
+ */
+#include "arbiter/arbiter.h"
+
+#include "listener/listener.h"
+#include "model/deadline.h"
+#include "model/options.h"
+#include "model/settings.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/heir.h"
+#include "os/mailbox.h"
+#include "os/spawn.h"
+#include "os/title.h"
+#include "os/watch.h"
+
+#include <prefork/error.h>
+#include <prefork/version.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+static int open_log(struct prefork_arbiter *arbiter)
+{
+	const char *const path = prefork_settings_text(arbiter->settings, "errorlog");
+	const char *const level = prefork_settings_text(arbiter->settings, "loglevel");
+	const int r = prefork_log_create(path != NULL ? path : "-", STDERR_FILENO, &arbiter->log);
+
+	if (r < 0)
+		return prefork_fail(r, "errorlog: cannot open %s: %s", path != NULL ? path : "-", strerror(-r));
+	if (level != NULL && prefork_log_level_of(level) >= 0)
+		prefork_log_set_level(arbiter->log, (enum prefork_log_level)prefork_log_level_of(level));
+	return 0;
+}
+
+int prefork_arbiter_create(const struct prefork_settings *settings, struct prefork_arbiter **ret)
+{
+	struct prefork_arbiter *const arbiter = calloc(1, sizeof *arbiter);
+	int r;
+
+	if (arbiter == NULL)
+		return prefork_fail(-ENOMEM, "no memory for an arbiter");
+	arbiter->epoll = arbiter->timer = arbiter->asked_fd = arbiter->heir = -1;
+	/* Frozen settings never change again: holding them is a copy. */
+	arbiter->initial = arbiter->settings = pfi_settings_hold((struct prefork_settings *)(uintptr_t)settings);
+	pfi_settings_freeze(arbiter->settings);
+	arbiter->program = prefork_settings_text(settings, "proc_name");
+	if (arbiter->program == NULL || *arbiter->program == '\0')
+		arbiter->program = program_invocation_short_name;
+	r = open_log(arbiter);
+	if (r < 0)
+		goto fail;
+	arbiter->epoll = epoll_create1(EPOLL_CLOEXEC);
+	arbiter->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	arbiter->timer = pfi_watch_open();
+	if (arbiter->epoll < 0 || arbiter->asked_fd < 0 || arbiter->timer < 0) {
+		r = prefork_fail(-EMFILE, "no file descriptors for an arbiter: %s", strerror(errno));
+		goto fail;
+	}
+	r = pfi_loop_add(arbiter, arbiter->timer, (struct pfi_tag){ PFI_SOURCE_TIMER, 0, 0 });
+	if (r == 0)
+		r = pfi_loop_add(arbiter, arbiter->asked_fd, (struct pfi_tag){ PFI_SOURCE_ASKED, 0, 0 });
+	if (r < 0)
+		goto fail;
+	*ret = arbiter;
+	return 0;
+fail:
+	prefork_arbiter_destroy(arbiter);
+	return r;
+}
+
+static void finish_run(struct prefork_arbiter *arbiter)
+{
+	if (arbiter->processes != NULL)
+		pfi_children_kill_all(arbiter);
+	while (arbiter->generation_count > 0)
+		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
+	if (arbiter->has_signals) {
+		pfi_loop_remove(arbiter, pfi_mailbox_fd());
+		pfi_mailbox_close();
+	}
+	arbiter->has_signals = false;
+	pfi_close(&arbiter->heir);
+	pfi_pages_close(&arbiter->pages);
+	free(arbiter->processes);
+	arbiter->processes = NULL;
+	arbiter->seat_count = 0;
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		free(arbiter->pools[i].slots);
+		arbiter->pools[i].slots = NULL;
+	}
+}
+
+void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
+{
+	if (arbiter == NULL)
+		return;
+	finish_run(arbiter);
+	for (unsigned i = arbiter->hook_count; i-- > 0;) {
+		if (arbiter->hooks[i].hooks->destroyed != NULL)
+			arbiter->hooks[i].hooks->destroyed(arbiter->hooks[i].user);
+	}
+	free(arbiter->generations);
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		for (size_t n = 0; n < arbiter->pools[i].override_count; n++)
+			free(arbiter->pools[i].overrides[n]);
+		free(arbiter->pools[i].overrides);
+		free(arbiter->pools[i].name);
+	}
+	pfi_close(&arbiter->timer);
+	pfi_close(&arbiter->asked_fd);
+	pfi_close(&arbiter->epoll);
+	prefork_log_destroy(arbiter->log);
+	prefork_settings_destroy(arbiter->initial);
+	free(arbiter);
+}
+
+int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct prefork_hooks *hooks, void *user)
+{
+	if (arbiter->started)
+		return prefork_fail(-EBUSY, "hooks are added before the arbiter starts");
+	if (hooks == NULL || hooks->struct_size == 0 || hooks->struct_size > sizeof *hooks)
+		return prefork_fail(-EINVAL, "hooks lack struct_size, or are made for a newer library");
+	if (arbiter->hook_count == PFI_HOOKS_MAX)
+		return prefork_fail(-ENOMEM, "an arbiter has at most %d sets of hooks", PFI_HOOKS_MAX);
+	/* A shorter, older table is filled up with nothing. */
+	struct prefork_hooks *const copy = &arbiter->hook_tables[arbiter->hook_count];
+
+	memcpy(copy, hooks, hooks->struct_size);
+	arbiter->hooks[arbiter->hook_count++] = (struct pfi_hook_set){ copy, user };
+	return 0;
+}
+
+void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take)
+{
+	arbiter->said_signals = true;
+	arbiter->wants_signals = take;
+}
+
+/* Seats, pages and the record of every pool, from the first generation. */
+static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+{
+	unsigned cells_max = 1;
+
+	arbiter->seat_count = 0;
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		struct prefork_pool *const pool = &arbiter->pools[i];
+		struct pfi_pool *const model = &arbiter->models[i];
+		const struct prefork_settings *const settings = generation->of_pool[i];
+
+		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
+
+		if (strategy == NULL)
+			return prefork_fail(PREFORK_ECONFIG, "there is no worker class %s in this build",
+					    prefork_settings_text(settings, "worker_class"));
+		if (strategy->check != NULL) {
+			const int r = strategy->check(settings);
+
+			if (r < 0)
+				return r;
+		}
+		*model = (struct pfi_pool){ 0 };
+		pfi_policy_read(settings, &model->policy);
+		model->target = (uint32_t)prefork_settings_int(settings, "workers");
+		pool->cells = (unsigned)prefork_settings_int(settings, "threads") + 1;
+		if (pool->cells > cells_max)
+			cells_max = pool->cells;
+
+		const uint32_t seats = pfi_roster_seats(model->policy.workers_max, model->policy.surge);
+
+		pool->first_seat = arbiter->seat_count;
+		pool->slots = calloc(seats, sizeof *pool->slots);
+		if (pool->slots == NULL)
+			return prefork_fail(-ENOMEM, "no memory for %u workers", seats);
+		model->roster = (struct pfi_roster){ pool->slots, seats };
+		arbiter->seat_count += seats;
+	}
+	arbiter->processes = calloc(arbiter->seat_count, sizeof *arbiter->processes);
+	if (arbiter->processes == NULL)
+		return prefork_fail(-ENOMEM, "no memory for %u workers", arbiter->seat_count);
+
+	const int r = pfi_pages_open(arbiter->seat_count, pfi_page_bytes(cells_max), &arbiter->pages);
+
+	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->seat_count, strerror(-r)) : 0;
+}
+
+static int reserve_fds(const struct prefork_arbiter *arbiter)
+{
+	uint64_t limit = 0;
+	const uint64_t wanted = 64 + 4 * (uint64_t)arbiter->seat_count;
+	const int r = pfi_fd_reserve(wanted, &limit);
+
+	if (r < 0)
+		return prefork_fail(r, "RLIMIT_NOFILE is %llu, but so many workers (workers_max) need %llu: raise the limit or "
+				       "lower workers_max", (unsigned long long)limit, (unsigned long long)wanted);
+	return 0;
+}
+
+static int begin(struct prefork_arbiter *arbiter, bool signals)
+{
+	int r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
+
+	if (r < 0)
+		return r;
+	arbiter->last_generation = 1;
+	arbiter->settings = arbiter->generations[0].settings;
+	if ((r = lay_tables(arbiter, &arbiter->generations[0])) < 0 || (r = reserve_fds(arbiter)) < 0)
+		return r;
+	arbiter->heir = pfi_heir_open();
+	if (arbiter->heir < 0)
+		return prefork_fail(arbiter->heir, "no descriptor of this process: %s", strerror(-arbiter->heir));
+	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
+	arbiter->supervisor.linger_max_ms = arbiter->models[0].policy.graceful_timeout_ms;
+	if (signals && (r = pfi_signals_take(arbiter)) < 0)
+		return prefork_fail(r, r == -EBUSY ? "another arbiter of this process has the signals" : "no signals: %s",
+				    strerror(-r));
+	return 0;
+}
+
+static int start(struct prefork_arbiter *arbiter, bool signals)
+{
+	int r;
+
+	if (arbiter->started)
+		return prefork_fail(-EBUSY, "this arbiter was started before");
+	if (arbiter->pool_count == 0)
+		return prefork_fail(-EINVAL, "an arbiter without pools has nothing to do");
+	arbiter->started = true;
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Starting %s (prefork %s)", arbiter->program, prefork_version());
+	r = begin(arbiter, signals);
+	if (r < 0) {
+		finish_run(arbiter);
+		arbiter->settings = arbiter->initial;
+		arbiter->started = false;
+		return r;
+	}
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Using worker: %s",
+			prefork_settings_text(arbiter->settings, "worker_class"));
+	if (pfi_thread_count() > 1)
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+				"This process has %d threads: workers may inherit locks that nobody will open", pfi_thread_count());
+	pfi_title_set("%s: arbiter", arbiter->program);
+	r = prefork_arbiter_dispatch(arbiter);
+	return r < 0 ? r : 0;
+}
+
+int prefork_arbiter_start(struct prefork_arbiter *arbiter)
+{
+	return start(arbiter, arbiter->said_signals && arbiter->wants_signals);
+}
+
+int prefork_arbiter_fd(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->epoll;
+}
+
+/* Deadlines that were pending when last looked at may have passed. */
+static void look_at_pages(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid == 0)
+			continue;
+
+		const struct pfi_slot *const slot = pfi_process_slot(process);
+
+		if (slot->late != 0 || pfi_deadline_is_past(slot->next_ms, now_ms))
+			pfi_child_look(arbiter, process, now_ms);
+	}
+}
+
+static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
+{
+	if (phase == PFI_PHASE_RUNNING)
+		return;
+	if (!arbiter->said_stopping) {
+		arbiter->said_stopping = true;
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Shutting down: Master");
+		for (unsigned h = 0; h < arbiter->hook_count; h++) {
+			if (arbiter->hooks[h].hooks->stopping != NULL)
+				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
+		}
+	}
+	if (phase >= PFI_PHASE_LEAVING)
+		pfi_entrance_close(arbiter);
+}
+
+static void carry_out(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+{
+	if (order->event == PFI_EVENT_FORKED)
+		pfi_child_start(arbiter, pool, order, now_ms);
+	else
+		pfi_child_tell(arbiter, pool, order, now_ms);
+}
+
+/* Plan and act until nothing more follows; a bound, lest a mistake of ours spin. */
+static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_ms, uint64_t *wake_ms)
+{
+	struct pfi_turn turn = { 0 };
+	struct pfi_orders orders;
+	bool more = true;
+
+	for (int round = 0; more && round < 64; round++) {
+		if (arbiter->supervisor.phase == PFI_PHASE_REFUSING) {
+			if (!arbiter->refused) { /* the model gave up by itself */
+				arbiter->supervisor.linger_ms = pfi_entrance_refuse(arbiter);
+				arbiter->refused = true;
+			}
+			arbiter->supervisor.queued = pfi_entrance_queued(arbiter);
+		}
+		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
+		pfi_reload_ruled(arbiter, turn.ruling);
+		follow_phase(arbiter, turn.phase);
+		*wake_ms = turn.wake_ms;
+		more = false;
+		for (unsigned p = 0; p < arbiter->pool_count; p++) {
+			pfi_supervisor_plan(&arbiter->supervisor, p, now_ms, &orders);
+			*wake_ms = pfi_earlier_ms(*wake_ms, orders.wake_ms);
+			more |= orders.more || orders.count > 0;
+			for (uint32_t i = 0; i < orders.count; i++)
+				carry_out(arbiter, p, &orders.list[i], now_ms);
+		}
+	}
+	if (more)
+		*wake_ms = now_ms + 1;
+	return turn;
+}
+
+int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
+{
+	const uint64_t now_ms = pfi_now_ms();
+	uint64_t wake_ms = 0;
+
+	if (!arbiter->started)
+		return prefork_fail(-EINVAL, "this arbiter was not started");
+	if (arbiter->finished)
+		return arbiter->supervisor.result;
+	pfi_loop_read(arbiter, now_ms);
+	pfi_asked_process(arbiter, now_ms);
+	look_at_pages(arbiter, now_ms);
+
+	const struct pfi_turn turn = take_turn(arbiter, now_ms, &wake_ms);
+
+	if (!turn.finished) {
+		pfi_generations_sweep(arbiter);
+		pfi_supervisor_rest(&arbiter->supervisor, wake_ms);
+		pfi_loop_arm(arbiter, wake_ms);
+		return 1;
+	}
+	pfi_loop_arm(arbiter, 0);
+	arbiter->finished = true;
+	arbiter->settings = arbiter->initial;
+	finish_run(arbiter);
+	switch (arbiter->supervisor.result) {
+	case PREFORK_EBOOT:
+		return prefork_fail(PREFORK_EBOOT, "Worker failed to boot: %s", arbiter->last_failure);
+	case PREFORK_EAPP:
+		return prefork_fail(PREFORK_EAPP, "App failed to load: %s", arbiter->last_failure);
+	case 0:
+		return 0;
+	default:
+		return prefork_fail(arbiter->supervisor.result, "the workers gave up: %s", arbiter->last_failure);
+	}
+}
+
+int prefork_arbiter_run(struct prefork_arbiter *arbiter)
+{
+	int r = start(arbiter, arbiter->said_signals ? arbiter->wants_signals :
+						       prefork_settings_int(arbiter->settings, "signals") != 0);
+
+	if (r < 0)
+		return r;
+	while ((r = prefork_arbiter_dispatch(arbiter)) == 1) {
+		struct pollfd wait = { .fd = arbiter->epoll, .events = POLLIN };
+
+		(void)poll(&wait, 1, -1); /* EINTR is a reason to look, too */
+	}
+	return r;
+}
+
+static void poke(struct prefork_arbiter *arbiter)
+{
+	const int saved_errno = errno;
+	const uint64_t one = 1;
+
+	(void)!write(arbiter->asked_fd, &one, sizeof one);
+	errno = saved_errno;
+}
+
+void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, bool graceful)
+{
+	unsigned none = 0;
+
+	if (graceful) /* a quick stop that was asked for before stays one */
+		(void)atomic_compare_exchange_strong(&arbiter->asked.stop, &none, 1);
+	else
+		atomic_store(&arbiter->asked.stop, 2);
+	poke(arbiter);
+}
+
+void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter)
+{
+	atomic_store(&arbiter->asked.reload, 1);
+	poke(arbiter);
+}
+
+int prefork_arbiter_request_scale(struct prefork_arbiter *arbiter, size_t pool, unsigned workers)
+{
+	if (pool >= arbiter->pool_count)
+		return -EINVAL; /* no sentence: this may be a signal handler */
+	atomic_store(&arbiter->asked.scale[pool], workers < UINT32_MAX ? workers + 1 : workers);
+	poke(arbiter);
+	return 0;
+}
+
+struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *arbiter, size_t index)
+{
+	const struct pfi_generation *const generation =
+		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+
+	return generation != NULL && index < generation->door_count ? generation->doors[index]->listener : NULL;
+}
+
+struct prefork_log *prefork_arbiter_log(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->log;
+}
+
+const struct prefork_settings *prefork_arbiter_settings(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->settings;
+}

@@ -1,0 +1,176 @@
+/*
+ * arbiter/arbiter.h -- the supervisor from the inside.
+ *
+ * Owner: the arbiter owns everything here; workers own nothing but their copy
+ * after fork. One thread, save for the atomics in `asked`.
+ */
+#ifndef ARBITER_ARBITER_H
+#define ARBITER_ARBITER_H
+
+#include "model/death.h"
+#include "model/supervisor.h"
+#include "model/page.h"
+#include "os/page.h"
+#include "worker/birth.h"
+
+#include <prefork/arbiter.h>
+#include <prefork/listener.h>
+#include <prefork/log.h>
+#include <prefork/settings.h>
+
+#include <stdatomic.h>
+#include <sys/resource.h>
+
+enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16 };
+
+/* What an event on the epoll descriptor is about. Never a pointer: an event
+ * may be read after its slot has got another process. */
+enum pfi_source { PFI_SOURCE_TIMER, PFI_SOURCE_ASKED, PFI_SOURCE_SIGNALS, PFI_SOURCE_PIDFD, PFI_SOURCE_LIFELINE, PFI_SOURCE_WATCH };
+
+struct pfi_tag {
+	enum pfi_source source;
+	unsigned seat; /* over all pools */
+	uint32_t incarnation;
+};
+
+/* A listener and how many generations use it. */
+struct pfi_entrance {
+	struct prefork_listener *listener;
+	unsigned users;
+};
+
+/* What workers are born with: settings, and the listeners they name. */
+struct pfi_generation {
+	uint32_t number; /* 0: free */
+	struct prefork_settings *settings;
+	struct prefork_settings *of_pool[PFI_POOLS_MAX];
+	struct pfi_entrance **doors;
+	size_t door_count;
+};
+
+/* One process as hooks see it. */
+struct prefork_process {
+	struct prefork_arbiter *arbiter;
+	unsigned pool;
+	unsigned slot;
+	unsigned seat;
+	uint32_t generation;
+	pid_t pid;
+	int pidfd, lifeline, watch;
+	enum pfi_cause cause;
+	unsigned messages; /* from this process, so far */
+	unsigned fires;    /* of its watch, in the second that began at fires_at_ms */
+	uint64_t fires_at_ms;
+	char last_words[256];
+	char note[PFI_NOTE_SIZE + 1];
+	char sentence[1024];
+	uint64_t born_ms, died_ms;
+	uint64_t requests;
+	int status;
+	enum prefork_reason reason;
+	struct rusage rusage;
+	void *user;
+};
+
+struct prefork_pool {
+	struct prefork_arbiter *arbiter;
+	char *name;
+	const struct prefork_strategy *strategy; /* NULL: that of the setting worker_class */
+	const struct prefork_service *service;
+	void *user;
+	char **overrides; /* setting, text, setting, text ... */
+	size_t override_count;
+	unsigned first_seat;
+	unsigned cells; /* deadline words per page */
+	struct pfi_slot *slots;
+};
+
+struct prefork_arbiter {
+	struct prefork_settings *initial;  /* what create was given */
+	struct prefork_settings *settings; /* in force */
+	struct prefork_log *log;
+	const char *program;
+	int epoll, timer, asked_fd, heir;
+	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
+	uint64_t timer_at_ms;
+
+	struct prefork_pool pools[PFI_POOLS_MAX];
+	struct pfi_pool models[PFI_POOLS_MAX];
+	unsigned pool_count;
+	struct pfi_hook_set hooks[PFI_HOOKS_MAX];
+	struct prefork_hooks hook_tables[PFI_HOOKS_MAX];
+	unsigned hook_count;
+	const struct prefork_strategy *strategies[PFI_STRATEGIES_MAX];
+	unsigned strategy_count;
+
+	struct pfi_supervisor supervisor;
+	struct pfi_pages pages;
+	struct prefork_process *processes; /* one per seat */
+	unsigned seat_count;
+	struct pfi_generation *generations;
+	size_t generation_count;
+	uint32_t last_generation;
+	char reload_why[1024];
+	char last_failure[1024];
+
+	struct {
+		_Atomic unsigned stop;                  /* 1 graceful, 2 quick */
+		_Atomic unsigned reload;
+		_Atomic unsigned scale[PFI_POOLS_MAX]; /* workers + 1; 0: nothing asked */
+	} asked;
+};
+
+#define PFI_HOOKS(arbiter, name, ...)                                                         \
+	do {                                                                                  \
+		for (unsigned pfi_h = 0; pfi_h < (arbiter)->hook_count; pfi_h++) {            \
+			const struct pfi_hook_set *const pfi_set = &(arbiter)->hooks[pfi_h];   \
+			if (pfi_set->hooks->name != NULL)                                      \
+				pfi_set->hooks->name(arbiter, __VA_ARGS__, pfi_set->user);     \
+		}                                                                             \
+	} while (0)
+
+/* loop.c */
+int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
+void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
+void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);
+void pfi_loop_read(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* children.c */
+void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
+
+/* deaths.c */
+void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
+void pfi_children_kill_all(struct prefork_arbiter *arbiter);
+
+/* generations.c */
+int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settings *settings, uint32_t number);
+struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number);
+void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+void pfi_generations_sweep(struct prefork_arbiter *arbiter);
+uint64_t pfi_entrance_refuse(struct prefork_arbiter *arbiter);
+uint32_t pfi_entrance_queued(const struct prefork_arbiter *arbiter);
+void pfi_entrance_close(struct prefork_arbiter *arbiter);
+
+/* pools.c */
+void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret);
+const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
+						 const struct prefork_settings *settings);
+struct pfi_slot *pfi_process_slot(const struct prefork_process *process);
+
+/* signals.c */
+int pfi_signals_take(struct prefork_arbiter *arbiter);
+void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_asked_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms);
+
+/* reload.c */
+void pfi_reload(struct prefork_arbiter *arbiter);
+void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling);
+
+#endif

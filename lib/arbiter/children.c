@@ -1,0 +1,350 @@
+#include "arbiter/arbiter.h"
+
+#include "model/deadline.h"
+#include "model/message.h"
+#include "os/fd.h"
+#include "os/lifeline.h"
+#include "os/reap.h"
+#include "os/spawn.h"
+#include "os/watch.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { MESSAGES_A_TURN = 16, MESSAGES_MAX = 10000, FIRES_A_SECOND = 100, CELLS_MAX = 1025 };
+
+static struct pfi_page *page_of(const struct prefork_process *process)
+{
+	return pfi_page(&process->arbiter->pages, process->seat);
+}
+
+struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
+{
+	return &process->arbiter->pools[process->pool].slots[process->slot];
+}
+
+static int child_main(void *birth)
+{
+	return pfi_worker_main(birth);
+}
+
+/* What belongs to the library and is no business of this worker. */
+static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_generation *mine, int own_lifeline,
+			 size_t *ret_count)
+{
+	size_t room = 4 + 3 * (size_t)arbiter->seat_count;
+
+	for (size_t i = 0; i < arbiter->generation_count; i++)
+		room += arbiter->generations[i].door_count;
+
+	int *const fds = calloc(room, sizeof *fds);
+	size_t n = 0;
+
+	if (fds == NULL)
+		return NULL;
+	fds[n++] = arbiter->epoll;
+	fds[n++] = arbiter->timer;
+	fds[n++] = arbiter->asked_fd;
+	fds[n++] = own_lifeline;
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		const struct prefork_process *const other = &arbiter->processes[i];
+
+		if (other->pid == 0)
+			continue;
+		fds[n++] = other->pidfd;
+		fds[n++] = other->lifeline;
+		fds[n++] = other->watch;
+	}
+	for (size_t i = 0; i < arbiter->generation_count; i++) {
+		const struct pfi_generation *const generation = &arbiter->generations[i];
+
+		for (size_t d = 0; d < generation->door_count; d++) {
+			bool is_mine = false;
+
+			for (size_t m = 0; m < mine->door_count; m++)
+				is_mine |= mine->doors[m] == generation->doors[d];
+			if (!is_mine)
+				fds[n++] = prefork_listener_fd(generation->doors[d]->listener);
+		}
+	}
+	*ret_count = n;
+	return fds;
+}
+
+static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process)
+{
+	for (unsigned h = 0; h < arbiter->hook_count; h++) {
+		const struct pfi_hook_set *const set = &arbiter->hooks[h];
+		const int r = set->hooks->before_fork ? set->hooks->before_fork(arbiter, process, set->user) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *process,
+		     const struct pfi_generation *generation)
+{
+	struct prefork_pool *const pool = &arbiter->pools[process->pool];
+	const size_t listeners = pool->service != NULL ? generation->door_count : 0;
+	struct prefork_listener **const list = calloc(listeners + 1, sizeof *list);
+	struct pfi_page *const page = page_of(process);
+	struct pfi_child child = { 0, -1 };
+	int ends[2] = { -1, -1 };
+	int r;
+
+	size_t unwanted_count = 0;
+	int *unwanted = NULL;
+
+	process->pidfd = process->lifeline = process->watch = -1;
+	r = ask_before_fork(arbiter, process);
+	if (r == 0 && list == NULL)
+		r = -ENOMEM;
+	if (r == 0)
+		r = pfi_lifeline_open(ends);
+	if (r == 0 && (process->watch = pfi_watch_open()) < 0)
+		r = process->watch;
+	if (r == 0 && (unwanted = unwanted_fds(arbiter, generation, ends[0], &unwanted_count)) == NULL)
+		r = -ENOMEM;
+	if (r < 0)
+		goto out;
+	for (size_t i = 0; i < listeners; i++)
+		list[i] = generation->doors[i]->listener;
+	memset(page, 0, pfi_page_bytes(pool->cells));
+
+	struct pfi_birth birth = {
+		.program = arbiter->program,
+		.pool = pool->name,
+		.slot = process->seat,
+		.generation = generation->number,
+		.settings = generation->of_pool[process->pool],
+		.log = arbiter->log,
+		.strategy = pfi_pool_strategy(arbiter, process->pool, generation->of_pool[process->pool]),
+		.service = pool->service,
+		.user = pool->user,
+		.listeners = list,
+		.listener_count = listeners,
+		.hooks = arbiter->hooks,
+		.hook_count = arbiter->hook_count,
+		.pages = &arbiter->pages,
+		.page = page,
+		.cells = pool->cells,
+		.lifeline = ends[1],
+		.heir = arbiter->heir,
+		.watch = process->watch,
+		.arbiter = getpid(),
+		.unwanted = unwanted,
+		.unwanted_count = unwanted_count,
+	};
+
+	r = pfi_spawn(child_main, &birth, &child);
+out:
+	pfi_close(&ends[1]);
+	free(list);
+	free(unwanted);
+	if (r < 0) {
+		pfi_close(&ends[0]);
+		pfi_watch_close(&process->watch);
+		return r;
+	}
+	process->pid = child.pid;
+	process->pidfd = child.pidfd;
+	process->lifeline = ends[0];
+	return 0;
+}
+
+void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+{
+	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
+	struct prefork_process *const process = &arbiter->processes[seat];
+	const struct pfi_generation *const generation = pfi_generation_find(arbiter, order->generation);
+	int r = generation == NULL ? -ENOENT : 0;
+
+	*process = (struct prefork_process){ .arbiter = arbiter, .pool = pool, .slot = order->slot, .seat = seat,
+					     .generation = order->generation, .born_ms = now_ms, .status = -1 };
+	if (r == 0)
+		r = fork_into(arbiter, process, generation);
+	if (r < 0) {
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot start a worker in pool %s: %s; trying again later",
+				arbiter->pools[pool].name, strerror(r < -4095 ? EINVAL : -r));
+		pfi_supervisor_fork_failed(&arbiter->supervisor, pool, order->generation, now_ms);
+		return;
+	}
+	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
+
+	const uint32_t incarnation = pfi_process_slot(process)->incarnation;
+
+	r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, seat, incarnation });
+	if (r == 0)
+		r = pfi_loop_add(arbiter, process->lifeline, (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
+	if (r == 0)
+		r = pfi_loop_add(arbiter, process->watch, (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
+	if (r < 0) /* it cannot be supervised: no memory for a watch of ours */
+		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d", (int)process->pid);
+	PFI_HOOKS(arbiter, after_fork, process);
+}
+
+static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *process, enum pfi_step_action action)
+{
+	const bool timed_out = process->cause == PFI_CAUSE_REQUEST_TIMEOUT || process->cause == PFI_CAUSE_BOOT_TIMEOUT ||
+			       process->cause == PFI_CAUSE_DRAIN_TIMEOUT;
+
+	if ((action == PFI_ACTION_ABORT || action == PFI_ACTION_DUMP) && timed_out) {
+		pfi_child_look(arbiter, process, 0);
+		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter", "WORKER TIMEOUT (pid:%d): %s%s%s",
+				(int)process->pid, pfi_cause_text(process->cause), process->note[0] ? "; it is at: " : "",
+				process->note);
+	} else if (action == PFI_ACTION_KILL) {
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Worker (pid:%d) does not leave: sending SIGKILL",
+				(int)process->pid);
+	}
+}
+
+void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+{
+	struct prefork_process *const process = &arbiter->processes[arbiter->pools[pool].first_seat + order->slot];
+	const enum pfi_step_action action =
+		pfi_supervisor_tell(&arbiter->supervisor, pool, order->slot, order->event, now_ms);
+	const uint32_t empty_queues = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
+
+	if (action != PFI_ACTION_REFUSE && order->cause != PFI_CAUSE_NONE)
+		process->cause = order->cause;
+	say_why(arbiter, process, action);
+	switch (action) {
+	case PFI_ACTION_ASK_LEAVE:
+	case PFI_ACTION_DUMP:
+		/* One that does not read is asked by signal, which cannot fill up. */
+		if (pfi_lifeline_send(process->lifeline, PFI_MESSAGE_LEAVE, empty_queues, NULL) < 0)
+			(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
+		break;
+	case PFI_ACTION_ASK_QUIT:
+		(void)pfi_lifeline_send(process->lifeline, PFI_MESSAGE_QUIT, 0, NULL);
+		(void)pfi_pidfd_signal(process->pidfd, SIGQUIT, 0);
+		break;
+	case PFI_ACTION_ABORT:
+		(void)pfi_pidfd_signal(process->pidfd, SIGABRT, 0);
+		break;
+	case PFI_ACTION_KILL:
+		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
+		break;
+	default:
+		break;
+	}
+}
+
+static void became_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	const struct pfi_order order = { .event = PFI_EVENT_READY, .slot = process->slot };
+	const enum pfi_state before = pfi_process_slot(process)->state;
+
+	pfi_child_tell(arbiter, process->pool, &order, now_ms);
+	if (before == PFI_STATE_BOOTING && pfi_process_slot(process)->state == PFI_STATE_SERVING)
+		PFI_HOOKS(arbiter, worker_ready, process);
+}
+
+static void heard(struct prefork_arbiter *arbiter, struct prefork_process *process, const struct pfi_message *message,
+		  uint64_t now_ms)
+{
+	switch (message->type) {
+	case PFI_MESSAGE_READY:
+		became_ready(arbiter, process, now_ms);
+		break;
+	case PFI_MESSAGE_FAILED:
+		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
+		break;
+	case PFI_MESSAGE_LEAVING:
+		/* It takes nothing new from here on, so it is no longer one of those that serve. */
+		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
+		if (pfi_process_slot(process)->state == PFI_STATE_SERVING) {
+			pfi_process_slot(process)->wants_leave = true;
+			process->cause = PFI_CAUSE_RECYCLE;
+			(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE,
+						  now_ms);
+		}
+		break;
+	default: /* newer than we are, or hostile */
+		break;
+	}
+}
+
+/* Bounded per turn, and for the life of a process: a flood is not our business. */
+void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	struct pfi_message message;
+
+	for (int i = 0; i < MESSAGES_A_TURN; i++) {
+		const int r = pfi_lifeline_receive(process->lifeline, &message);
+
+		if (r == -EAGAIN)
+			return;
+		if (r == -EPIPE || ++process->messages > MESSAGES_MAX) {
+			pfi_loop_remove(arbiter, process->lifeline);
+			return;
+		}
+		if (r == 0)
+			heard(arbiter, process, &message, now_ms);
+	}
+}
+
+/* Copy the numbers out of the page, and the note of the thread that is most in question. */
+void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	const struct pfi_page *const page = page_of(process);
+	const unsigned cells = arbiter->pools[process->pool].cells;
+	uint64_t words[CELLS_MAX];
+	uint64_t requests = 0, best_ms = UINT64_MAX;
+	unsigned best = 0;
+
+	for (unsigned i = 0; i < cells && i < CELLS_MAX; i++) {
+		words[i] = atomic_load_explicit(&page->cells[i].deadline_ms, memory_order_relaxed);
+		requests += atomic_load_explicit(&page->cells[i].requests, memory_order_relaxed);
+		if (words[i] != 0 && words[i] < best_ms) {
+			best_ms = words[i];
+			best = i;
+		}
+	}
+	process->requests = requests;
+	for (unsigned i = 0; i < PFI_NOTE_SIZE; i++) {
+		const char byte = ((const volatile char *)page->cells[best].note)[i];
+
+		process->note[i] = byte != '\0' && ((unsigned char)byte < 0x20 || byte == 0x7f) ? '?' : byte;
+	}
+	process->note[PFI_NOTE_SIZE] = '\0';
+	if (now_ms == 0)
+		return;
+
+	const struct pfi_look look = pfi_deadline_look(words, cells < CELLS_MAX ? cells : CELLS_MAX, now_ms);
+	struct pfi_slot *const slot = pfi_process_slot(process);
+
+	slot->busy = look.busy;
+	slot->late = look.late;
+	slot->next_ms = look.next_ms;
+}
+
+void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	(void)pfi_watch_clear(process->watch);
+	if (now_ms - process->fires_at_ms >= 1000) {
+		process->fires_at_ms = now_ms;
+		process->fires = 0;
+	}
+	if (++process->fires > FIRES_A_SECOND) { /* hostile: it may not keep us busy */
+		pfi_loop_remove(arbiter, process->watch);
+		(void)pfi_watch_set(process->watch, 0);
+	}
+	pfi_child_look(arbiter, process, now_ms);
+}
+
+void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message)
+{
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		if (arbiter->processes[i].pid != 0)
+			(void)pfi_lifeline_send(arbiter->processes[i].lifeline, message, 0, NULL);
+	}
+}

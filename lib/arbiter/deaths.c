@@ -1,0 +1,119 @@
+#include "arbiter/arbiter.h"
+
+#include "os/fd.h"
+#include "os/reap.h"
+#include "os/watch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <string.h>
+
+static void record(struct prefork_process *process, const struct pfi_death *death, struct pfi_obituary *dead)
+{
+	dead->known = death->known;
+	dead->code = death->code;
+	dead->signal = death->signo;
+	dead->core = death->core;
+	dead->rss_max_kib = death->rss_max_kib;
+	dead->cpu_ms = (death->user_us + death->system_us) / 1000;
+	process->status = !death->known ? -1 : death->signo != 0 ? death->signo | (death->core ? 0x80 : 0) :
+								   death->code << 8;
+	process->rusage = (struct rusage){ 0 };
+	process->rusage.ru_utime.tv_sec = (time_t)(death->user_us / 1000000);
+	process->rusage.ru_utime.tv_usec = (suseconds_t)(death->user_us % 1000000);
+	process->rusage.ru_stime.tv_sec = (time_t)(death->system_us / 1000000);
+	process->rusage.ru_stime.tv_usec = (suseconds_t)(death->system_us % 1000000);
+	process->rusage.ru_maxrss = (long)death->rss_max_kib;
+}
+
+static const char *what_next(const struct prefork_arbiter *arbiter, unsigned pool, uint64_t now_ms)
+{
+	const struct pfi_pool *const model = &arbiter->models[pool];
+
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
+		return "the server stops";
+	const struct pfi_census census =
+		pfi_roster_census(&model->roster, arbiter->supervisor.rollout.wanted, UINT32_MAX);
+	if (census.current_ready + census.current_booting + census.outdated_ready >= pfi_pool_wanted(model))
+		return "not replaced: there are enough";
+	if (model->boot.not_before_ms > now_ms || model->run.not_before_ms > now_ms)
+		return "replaced after a pause";
+	return "replaced now";
+}
+
+/* Close what this process had. Its slot must be empty, or about to be. */
+void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process)
+{
+	pfi_loop_remove(arbiter, process->pidfd);
+	pfi_loop_remove(arbiter, process->lifeline);
+	pfi_loop_remove(arbiter, process->watch);
+	pfi_close(&process->pidfd);
+	pfi_close(&process->lifeline);
+	pfi_watch_close(&process->watch);
+	process->pid = 0;
+}
+
+void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	struct pfi_death death = { 0 };
+
+	if (pfi_reap(process->pidfd, &death) == -EAGAIN)
+		return;
+	pfi_child_hear(arbiter, process, now_ms); /* its last words may still lie there */
+	pfi_child_look(arbiter, process, 0);
+
+	const struct pfi_slot slot = *pfi_process_slot(process);
+	struct pfi_obituary dead = {
+		.pid = (int)process->pid,
+		.pool = arbiter->pools[process->pool].name,
+		.state = slot.state,
+		.cause = process->cause,
+		.was_ready = slot.ready_ms != 0,
+		.age_ms = now_ms - process->born_ms,
+		.requests = process->requests,
+		.note = process->note,
+		.last_words = process->last_words,
+	};
+	char why[sizeof process->sentence];
+
+	record(process, &death, &dead);
+	process->died_ms = now_ms;
+	process->reason = pfi_death_reason(&dead);
+	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason, process->requests, now_ms);
+	pfi_death_explain(&dead, what_next(arbiter, process->pool, now_ms), why, sizeof why);
+	memcpy(process->sentence, why, sizeof why);
+
+	const bool failed = pfi_death_is_failure(process->reason);
+
+	if (!failed)
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Worker exiting (pid: %d)", (int)process->pid);
+	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "%s", why);
+	if (failed)
+		memcpy(arbiter->last_failure, why, sizeof why);
+	if (failed && process->generation == arbiter->supervisor.rollout.candidate)
+		memcpy(arbiter->reload_why, why, sizeof why);
+	PFI_HOOKS(arbiter, worker_exited, process);
+	pfi_child_release(arbiter, process);
+}
+
+/* For destroy: nobody is asked, and nobody stays. */
+void pfi_children_kill_all(struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		if (arbiter->processes[i].pid != 0)
+			(void)pfi_pidfd_signal(arbiter->processes[i].pidfd, SIGKILL, 0);
+	}
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+		struct pfi_death death;
+
+		if (process->pid == 0)
+			continue;
+		struct pollfd gone = { .fd = process->pidfd, .events = POLLIN };
+		while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+			continue;
+		(void)pfi_reap(process->pidfd, &death);
+		pfi_child_release(arbiter, process);
+	}
+}

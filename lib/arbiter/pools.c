@@ -1,0 +1,150 @@
+#include "arbiter/arbiter.h"
+
+#include "model/options.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name, const struct prefork_strategy *strategy,
+			     const struct prefork_service *service, void *user, struct prefork_pool **ret)
+{
+	if (arbiter->started)
+		return prefork_fail(-EBUSY, "pools are added before the arbiter starts");
+	if (name == NULL || *name == '\0' || (service == NULL && strategy == NULL))
+		return prefork_fail(-EINVAL, "a pool needs a name, and a service or a strategy");
+	if (service != NULL && (service->struct_size == 0 || service->ready == NULL))
+		return prefork_fail(-EINVAL, "the service of pool %s lacks struct_size or ready", name);
+	if (strategy != NULL && (strategy->struct_size == 0 || strategy->run == NULL))
+		return prefork_fail(-EINVAL, "the strategy of pool %s lacks struct_size or run", name);
+	if (arbiter->pool_count == PFI_POOLS_MAX)
+		return prefork_fail(-EINVAL, "an arbiter has at most %d pools", PFI_POOLS_MAX);
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		if (strcmp(arbiter->pools[i].name, name) == 0)
+			return prefork_fail(-EEXIST, "there is a pool %s already", name);
+	}
+
+	struct prefork_pool *const pool = &arbiter->pools[arbiter->pool_count];
+
+	*pool = (struct prefork_pool){ .arbiter = arbiter, .strategy = strategy, .service = service, .user = user };
+	pool->name = strdup(name);
+	if (pool->name == NULL)
+		return prefork_fail(-ENOMEM, "no memory for pool %s", name);
+	arbiter->pool_count++;
+	if (ret != NULL)
+		*ret = pool;
+	return 0;
+}
+
+int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *name, const struct prefork_service *service,
+				void *user)
+{
+	if (service == NULL)
+		return prefork_fail(-EINVAL, "no service for pool %s", name ? name : "");
+	return prefork_arbiter_add_pool(arbiter, name, NULL, service, user, NULL);
+}
+
+int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct prefork_strategy *strategy)
+{
+	if (strategy == NULL || strategy->struct_size == 0 || strategy->name == NULL || strategy->run == NULL)
+		return prefork_fail(-EINVAL, "a strategy needs struct_size, name and run");
+	if (arbiter->strategy_count == PFI_STRATEGIES_MAX)
+		return prefork_fail(-EINVAL, "an arbiter has at most %d strategies", PFI_STRATEGIES_MAX);
+	if (pfi_strategy_by_name(strategy->name) != NULL)
+		return prefork_fail(-EEXIST, "there is a strategy %s already", strategy->name);
+	arbiter->strategies[arbiter->strategy_count++] = strategy;
+	return 0;
+}
+
+int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text)
+{
+	if (pool->arbiter->started)
+		return prefork_fail(-EBUSY, "pools are set up before the arbiter starts");
+	if (setting == NULL || text == NULL)
+		return prefork_fail(-EINVAL, "a pool's setting needs a name and a text");
+	if (strcmp(setting, "bind") == 0)
+		return prefork_fail(-ENOTSUP, "pools share the listeners of the setting bind");
+
+	char **const more = realloc(pool->overrides, (pool->override_count + 2) * sizeof *more);
+
+	if (more == NULL)
+		return prefork_fail(-ENOMEM, "no memory for a setting");
+	pool->overrides = more;
+	more[pool->override_count] = strdup(setting);
+	more[pool->override_count + 1] = strdup(text);
+	if (more[pool->override_count] == NULL || more[pool->override_count + 1] == NULL) {
+		free(more[pool->override_count]);
+		free(more[pool->override_count + 1]);
+		return prefork_fail(-ENOMEM, "no memory for a setting");
+	}
+	pool->override_count += 2;
+	return 0;
+}
+
+const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
+						 const struct prefork_settings *settings)
+{
+	const char *const name = prefork_settings_text(settings, "worker_class");
+
+	if (arbiter->pools[pool].strategy != NULL)
+		return arbiter->pools[pool].strategy;
+	for (unsigned i = 0; i < arbiter->strategy_count; i++) {
+		if (name != NULL && strcmp(arbiter->strategies[i]->name, name) == 0)
+			return arbiter->strategies[i];
+	}
+	return name != NULL ? pfi_strategy_by_name(name) : NULL;
+}
+
+static uint64_t time_of(const struct prefork_settings *settings, const char *name)
+{
+	const int64_t ms = prefork_settings_int(settings, name);
+
+	return ms > 0 ? (uint64_t)ms : 0;
+}
+
+static uint32_t number_of(const struct prefork_settings *settings, const char *name)
+{
+	const int64_t n = prefork_settings_int(settings, name);
+
+	return n > 0 ? (uint32_t)n : 0;
+}
+
+static enum pfi_on_failing read_on_failing(const struct prefork_settings *settings)
+{
+	const char *const text = prefork_settings_text(settings, "boot_failure_policy");
+
+	if (text != NULL && strcmp(text, "stop") == 0)
+		return PFI_ON_FAILING_STOP;
+	return text != NULL && strcmp(text, "degrade") == 0 ? PFI_ON_FAILING_KEEP : PFI_ON_FAILING_AUTO;
+}
+
+void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret)
+{
+	const struct pfi_intensity intensity = {
+		.failures_max = number_of(settings, "restart_intensity"),
+		.period_ms = time_of(settings, "restart_period"),
+		.first_ms = 500,
+		.cap_ms = 30000,
+	};
+
+	*ret = (struct pfi_policy){
+		.workers_max = (uint32_t)pfi_settings_workers_max(settings),
+		.surge = number_of(settings, "surge"),
+		.max_unavailable = number_of(settings, "max_unavailable"),
+		.boot_timeout_ms = time_of(settings, "boot_timeout"),
+		.request_timeout_ms = time_of(settings, "timeout"),
+		.graceful_timeout_ms = time_of(settings, "graceful_timeout"),
+		.abort_timeout_ms = time_of(settings, "abort_timeout"),
+		.canary_ms = time_of(settings, "canary_time"),
+		.healthy_ms = 1000,
+		.on_failing = read_on_failing(settings),
+		.boot = intensity,
+		.run = intensity,
+	};
+	/* Workers that served before they died are replaced at once, so this is
+	 * the bound on forking and no judgement: ten times what is borne otherwise. */
+	ret->run.failures_max = intensity.failures_max * 10;
+	ret->run.period_ms = intensity.period_ms;
+}

@@ -1,0 +1,142 @@
+#include "arbiter/arbiter.h"
+
+#include "model/options.h"
+#include "model/settings.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdio.h>
+
+static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why)
+{
+	const bool failed = verdict == PREFORK_RELOAD_FAILED;
+
+	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "Reload %s%s%s",
+			pfi_verdict_name(verdict), *why ? ": " : "", why);
+	PFI_HOOKS(arbiter, reload_end, verdict, why);
+}
+
+void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling)
+{
+	if (!ruling.given)
+		return;
+
+	const bool failed = ruling.verdict == PREFORK_RELOAD_FAILED;
+	struct pfi_generation *const now = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+
+	if (failed && now != NULL) { /* back to what was there before, targets included */
+		arbiter->settings = now->settings;
+		for (unsigned i = 0; i < arbiter->pool_count; i++) {
+			const uint32_t seats_for = arbiter->models[i].policy.workers_max;
+
+			pfi_policy_read(now->of_pool[i], &arbiter->models[i].policy);
+			arbiter->models[i].policy.workers_max = seats_for;
+		}
+	}
+	announce(arbiter, ruling.verdict,
+		 !failed			 ? "" :
+		 arbiter->reload_why[0] != '\0' ? arbiter->reload_why :
+						   "its first worker did not become ready and stay so");
+}
+
+static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
+{
+	for (unsigned h = 0; h < arbiter->hook_count; h++) {
+		const struct pfi_hook_set *const set = &arbiter->hooks[h];
+		const int r = set->hooks->reload_begin ? set->hooks->reload_begin(arbiter, settings, set->user) : 0;
+
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int check_pools(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const struct prefork_settings *const settings = generation->of_pool[i];
+		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
+		const int64_t workers = prefork_settings_int(settings, "workers");
+
+		if (strategy == NULL)
+			return prefork_fail(PREFORK_ECONFIG, "there is no worker class %s",
+					    prefork_settings_text(settings, "worker_class"));
+		if (workers > (int64_t)arbiter->models[i].policy.workers_max)
+			return prefork_fail(PREFORK_ECONFIG, "workers is %d, more than workers_max, %u", (int)workers,
+					    arbiter->models[i].policy.workers_max);
+		if (strategy->check != NULL) {
+			const int r = strategy->check(settings);
+
+			if (r < 0)
+				return r;
+		}
+	}
+	return 0;
+}
+
+/* Everything that can be wrong is found here, before anybody is touched. */
+static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
+{
+	struct prefork_settings *fresh = NULL;
+	int r = pfi_settings_reread(arbiter->settings, &fresh);
+
+	if (r == 0)
+		r = pfi_settings_diff_unreloadable(arbiter->settings, fresh);
+	if (r == 0)
+		r = ask_begin(arbiter, fresh);
+	if (r < 0) {
+		prefork_settings_destroy(fresh);
+		return r;
+	}
+	r = pfi_generation_create(arbiter, fresh, number);
+	if (r < 0)
+		return r;
+
+	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
+
+	r = check_pools(arbiter, generation);
+	if (r < 0)
+		pfi_generation_drop(arbiter, generation);
+	return r;
+}
+
+void pfi_reload(struct prefork_arbiter *arbiter)
+{
+	const uint32_t number = arbiter->last_generation + 1;
+	char why[sizeof arbiter->reload_why];
+	int r;
+
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
+		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		return;
+	}
+	(void)prefork_fail(0, "%s", "");
+	r = prepare(arbiter, number);
+	if (r < 0) {
+		(void)snprintf(why, sizeof why, "%s", prefork_error()[0] ? prefork_error() : "a hook refused it");
+		announce(arbiter, PREFORK_RELOAD_FAILED, why);
+		return;
+	}
+	arbiter->last_generation = number;
+	arbiter->reload_why[0] = '\0';
+	if (prefork_settings_int(arbiter->settings, "preload_app") > 0)
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+				"The application was loaded before the fork (--preload): a reload cannot change its code");
+
+	const struct pfi_generation *const old = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+	const struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const int64_t workers = prefork_settings_int(generation->of_pool[i], "workers");
+		const uint32_t seats_for = arbiter->models[i].policy.workers_max;
+
+		pfi_policy_read(generation->of_pool[i], &arbiter->models[i].policy);
+		arbiter->models[i].policy.workers_max = seats_for; /* the seats are what they are */
+		/* What TTIN and TTOU said holds, unless the setting itself says something new. */
+		if (old != NULL && workers != prefork_settings_int(old->of_pool[i], "workers"))
+			(void)pfi_supervisor_scale(&arbiter->supervisor, i, (uint32_t)workers);
+	}
+	arbiter->settings = generation->settings;
+	pfi_reload_ruled(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
+}

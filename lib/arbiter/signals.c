@@ -1,0 +1,149 @@
+#include "arbiter/arbiter.h"
+
+#include "model/message.h"
+#include "os/mailbox.h"
+
+#include <signal.h>
+#include <stddef.h>
+#include <unistd.h>
+
+static void process_quick_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	pfi_stop(arbiter, false, now_ms);
+}
+
+static void process_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	pfi_stop(arbiter, true, now_ms);
+}
+
+static void process_upgrade(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "The binary upgrade (USR2) is not available in this version");
+}
+
+static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Hang up: Master");
+	pfi_reload(arbiter);
+}
+
+static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t workers)
+{
+	const uint32_t before = arbiter->models[pool].target;
+
+	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "Pool %s stays at %u workers: %u are more than workers_max, %u",
+				arbiter->pools[pool].name, before, workers, arbiter->models[pool].policy.workers_max);
+	else
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s: %u workers wanted, before %u",
+				arbiter->pools[pool].name, workers, before);
+}
+
+static void process_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	for (unsigned i = 0; i < arbiter->pool_count; i++)
+		scale(arbiter, i, arbiter->models[i].target + 1);
+}
+
+static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		if (arbiter->models[i].target > 1)
+			scale(arbiter, i, arbiter->models[i].target - 1);
+	}
+}
+
+static void process_nobody(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	/* A terminal sends WINCH when its window changes: then it means nothing. */
+	if (tcgetpgrp(STDIN_FILENO) >= 0 || tcgetpgrp(STDERR_FILENO) >= 0) {
+		prefork_log_say(arbiter->log, PREFORK_DEBUG, "arbiter", "WINCH ignored: there is a terminal");
+		return;
+	}
+	for (unsigned i = 0; i < arbiter->pool_count; i++)
+		scale(arbiter, i, 0);
+}
+
+static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	(void)now_ms;
+	if (prefork_log_reopen(arbiter->log) < 0)
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "The log cannot be opened again; the old file stays in use");
+	pfi_children_tell_all(arbiter, PFI_MESSAGE_REOPEN);
+}
+
+/* In order of severity: what ends the server comes first. */
+static const struct {
+	int signo;
+	const char *name;
+	void (*process)(struct prefork_arbiter *arbiter, uint64_t now_ms);
+} table[] = {
+	{ SIGINT, "int", process_quick_stop }, { SIGQUIT, "quit", process_quick_stop },
+	{ SIGTERM, "term", process_stop },     { SIGUSR2, "usr2", process_upgrade },
+	{ SIGHUP, "hup", process_reload },     { SIGTTIN, "ttin", process_more },
+	{ SIGTTOU, "ttou", process_fewer },    { SIGWINCH, "winch", process_nobody },
+	{ SIGUSR1, "usr1", process_reopen },
+};
+
+enum { TABLE_SIZE = sizeof table / sizeof table[0] };
+
+int pfi_signals_take(struct prefork_arbiter *arbiter)
+{
+	int signals[TABLE_SIZE];
+
+	for (size_t i = 0; i < TABLE_SIZE; i++)
+		signals[i] = table[i].signo;
+
+	const int r = pfi_mailbox_open(signals, TABLE_SIZE, SA_RESTART);
+
+	if (r < 0)
+		return r;
+	arbiter->has_signals = true;
+	return pfi_loop_add(arbiter, pfi_mailbox_fd(), (struct pfi_tag){ PFI_SOURCE_SIGNALS, 0, 0 });
+}
+
+void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	const uint64_t arrived = pfi_mailbox_take();
+
+	for (size_t i = 0; i < TABLE_SIZE; i++) {
+		if ((arrived & PFI_SIGNAL_BIT(table[i].signo)) == 0)
+			continue;
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Handling signal: %s", table[i].name);
+		table[i].process(arbiter, now_ms);
+	}
+}
+
+void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms)
+{
+	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
+
+	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
+		supervisor->linger_ms = pfi_entrance_refuse(arbiter);
+		arbiter->refused = true;
+	}
+	pfi_reload_ruled(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));
+}
+
+/* What the public requests asked for, from whatever thread or signal handler. */
+void pfi_asked_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	const unsigned stop = atomic_exchange(&arbiter->asked.stop, 0);
+
+	if (stop != 0)
+		pfi_stop(arbiter, stop == 1, now_ms);
+	if (atomic_exchange(&arbiter->asked.reload, 0) != 0)
+		pfi_reload(arbiter);
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const unsigned workers = atomic_exchange(&arbiter->asked.scale[i], 0);
+
+		if (workers != 0)
+			scale(arbiter, i, workers - 1);
+	}
+}
