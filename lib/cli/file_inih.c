@@ -35,7 +35,7 @@ struct reader {
 
 	/* A value that may go on in the next line, not yet assigned. */
 	ptrdiff_t pending; /* its row, or NONE */
-	bool quoted;
+	bool open; /* a backslash behind its quote: it does go on */
 	char *value;
 	char place[PLACE_MAX];
 };
@@ -81,6 +81,9 @@ static void set_place(struct reader *reader, const char *key)
 
 static void finish_pending(struct reader *reader)
 {
+	if (reader->open)
+		(void)refuse(reader, "the text in quotes above ends in a \\ and does not go on");
+	reader->open = false;
 	if (reader->pending != NONE && reader->error == 0)
 		note(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
 						 PREFORK_FROM_FILE, reader->place));
@@ -120,7 +123,7 @@ static char *read_line(char *buffer, int size, void *user)
 		(void)refuse(reader, "a NUL byte");
 	else if (length >= size - 1)
 		(void)refuse(reader, "the line is longer than 196 bytes; a list goes on in indented lines, a "
-				     "text in quoted pieces on indented lines");
+				     "text in quotes behind a \\ on the next");
 	start = reader->line;
 	if (reader->number == 1 && strncmp(start, "\xef\xbb\xbf", 3) == 0)
 		start += 3;
@@ -189,13 +192,14 @@ static int add_quoted(struct reader *reader, const char *text)
 	*out = '\0';
 	if (*in != '"')
 		return refuse(reader, "a quote is not closed (a ';' behind a blank begins a comment: write \\x3b)");
-	return in[1] == '\0' ? 1 : refuse(reader, "nothing may follow the closing quote");
+	in += 1 + strspn(in + 1, " \t");
+	reader->open = strcmp(in, "\\") == 0;
+	return reader->open || *in == '\0' ? 1 : refuse(reader, "nothing but a \\ may follow the closing quote");
 }
 
 static int set_value(struct reader *reader, const char *text)
 {
-	reader->quoted = text[0] == '"';
-	if (reader->quoted)
+	if (text[0] == '"')
 		return add_quoted(reader, text);
 	reader->value = strdup(text);
 	if (reader->value == NULL)
@@ -206,16 +210,16 @@ static int set_value(struct reader *reader, const char *text)
 /* The next line of the same key. */
 static int continue_value(struct reader *reader, size_t index, const char *key, const char *text)
 {
+	if (reader->open)
+		return text[0] == '"' ? add_quoted(reader, text) : refuse(reader, "expected a quote: a \\ ends the line above");
 	if (reader->settings->rows[index].type == PREFORK_OPTION_LIST) {
 		finish_pending(reader);
 		set_place(reader, key);
 		reader->pending = (ptrdiff_t)index;
 		return set_value(reader, text);
 	}
-	if (!reader->quoted || text[0] != '"')
-		return refuse(reader, "an indented line goes on with the value above, which only a list or a "
-				      "text in quotes can do");
-	return add_quoted(reader, text);
+	return refuse(reader, "an indented line goes on with the value above, which only a list, or a text in "
+			      "quotes with a \\ behind them, can do");
 }
 
 static int unknown_key(struct reader *reader, const char *key)

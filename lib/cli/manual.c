@@ -74,8 +74,8 @@ void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)
 		    "switched off by `--no-` before its name.\n\n"
 		    "Times: `30` and `30s` are seconds; `500ms`, `1.5`, `2m`, `1h` and `7d` are understood, too.\n\n"
 		    "In a file, a value in double quotes may hold `\\n`, `\\t`, `\\\"`, `\\\\` and `\\xHH`; a `;` behind a\n"
-		    "blank begins a comment. A line has at most 196 bytes: a list goes on in indented lines, a text in\n"
-		    "quoted pieces on indented lines.\n", out);
+		    "blank begins a comment. A line has at most 196 bytes: a list goes on in indented lines; a text in\n"
+		    "quotes with a `\\` behind them goes on, in quotes, in the next line, which is indented.\n", out);
 	for_each(settings, out, "##", print_markdown_row);
 }
 

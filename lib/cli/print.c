@@ -44,7 +44,7 @@ static void print_value(FILE *out, const char *value)
 	(void)fputc('"', out);
 	for (const char *c = value; *c != '\0'; c++) {
 		if (width >= PIECE) {
-			(void)fputs("\"\n\t\"", out);
+			(void)fputs("\" \\\n\t\"", out);
 			width = 0;
 		}
 		print_quoted_byte(out, *c);

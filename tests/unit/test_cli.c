@@ -243,17 +243,21 @@ static const struct {
 	{ "[prefork]\nworkers\n", 0, ":2: expected NAME = VALUE, or [prefork]" },
 	{ "[prefork]\nworkers = 1\nworkers = 2\n", 0, ":3: workers is given twice, first in line 2" },
 	{ "[prefork]\nworkers = 1\n  timeout = 2\n", 0,
-	  ":3: an indented line goes on with the value above, which only a list or a text in quotes can do" },
+	  ":3: an indented line goes on with the value above, which only a list, or a text in quotes with a \\ behind "
+	  "them, can do" },
 	{ "[prefork]\nconfig = x\n", 0, ":2: only the command line can say 'config'" },
 	{ "[prefork]\nworkers = 1\0\n", 24, ":2: a NUL byte" },
 	{ "[prefork]\nformat = \"x ; y\"\n", 0,
 	  ":2: a quote is not closed (a ';' behind a blank begins a comment: write \\x3b)" },
-	{ "[prefork]\nformat = \"x\" y\n", 0, ":2: nothing may follow the closing quote" },
+	{ "[prefork]\nformat = \"x\" y\n", 0, ":2: nothing but a \\ may follow the closing quote" },
+	{ "[prefork]\nformat = \"x\" \\\n  y\n", 0, ":3: expected a quote: a \\ ends the line above" },
+	{ "[prefork]\nformat = \"x\" \\\nworkers = 2\n", 0,
+	  ":3: the text in quotes above ends in a \\ and does not go on" },
 	{ "[prefork]\nformat = \"\\q\"\n", 0, ":2: after a \\ expected n, r, t, \", \\ or xHH (not x00)" },
 	{ "[prefork]\nformat = \"\\x00\"\n", 0, ":2: after a \\ expected n, r, t, \", \\ or xHH (not x00)" },
 	{ "[prefork]\nformat = " LONG LONG LONG "\n", 0,
-	  ":2: the line is longer than 196 bytes; a list goes on in indented lines, a text in quoted pieces on "
-	  "indented lines" },
+	  ":2: the line is longer than 196 bytes; a list goes on in indented lines, a text in quotes behind a \\ "
+	  "on the next" },
 };
 
 START_TEST(a_wrong_file_is_named_with_its_line)
@@ -319,7 +323,7 @@ START_TEST(a_printed_configuration_reads_back_the_same)
 {
 	static const char odd[] = "\"quoted\" ; \\ \t\x1b tail with blanks " LONG LONG LONG LONG " ";
 	struct prefork_settings *const settings = made(), *const again = made();
-	const char *const words[] = { "prog", "-w", "3", "-b", "unix:/tmp/a,b:2", "-e", "A=1,2 ; 3", "-e", " B", "-t", "1500ms",
+	const char *const words[] = { "prog", "-w", "3", "-b", "unix:/tmp/a,b:2", "-e", "A=1,2 ; 3", "-e", " B", "-e", odd, "-t", "1500ms",
 				"--socket-mode=600", "--stop-linger", "2", "--format", odd, "--no-sendfile" };
 	char path[32];
 	FILE *file;
