@@ -48,7 +48,7 @@ static void print_value(FILE *out, const char *value)
 			width = 0;
 		}
 		print_quoted_byte(out, *c);
-		width += *c == ';' || (unsigned char)*c < ' ' ? 4 : *c == '"' || *c == '\\' ? 2 : 1;
+		width += *c == ';' || *c == 0x7f || (unsigned char)*c < ' ' ? 4 : *c == '"' || *c == '\\' ? 2 : 1;
 	}
 	(void)fputc('"', out);
 }
