@@ -144,7 +144,7 @@ void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy 
 		.run = intensity,
 	};
 	/* Workers that served before they died are replaced at once, so this is
-	 * the bound on forking and no judgement: ten times what is borne otherwise. */
-	ret->run.failures_max = intensity.failures_max * 10;
+	 * the bound on forking and no judgement: thirty times what is borne otherwise. */
+	ret->run.failures_max = intensity.failures_max * 30;
 	ret->run.period_ms = intensity.period_ms;
 }

@@ -137,7 +137,9 @@ pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_r
 		pool->lost++;
 	if (dead.state == PFI_STATE_BOOTING)
 		return boot_failed(pool, reason, now_ms, chance);
-	return run_failed(pool, served && reason != PREFORK_REASON_SICK, now_ms, chance);
+	/* Who was killed from outside has done nothing wrong; too many in a period still wait. */
+	return run_failed(pool, reason == PREFORK_REASON_KILLED || (served && reason != PREFORK_REASON_SICK), now_ms,
+			  chance);
 }
 
 uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
