@@ -1,0 +1,349 @@
+/*
+ * The arbiter with real forks, driven from a plain poll loop as a host would.
+ * The workers are jobs without clients; what they do stands in shared memory.
+ */
+#include <prefork/arbiter.h>
+#include <prefork/error.h>
+#include <prefork/settings.h>
+#include <prefork/worker.h>
+
+#include "os/clock.h"
+#include "os/fd.h"
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum mood { GOOD, HANGS, NO_BOOT, NO_APP, DIES };
+
+static _Atomic int *mood; /* shared with the workers */
+static int fds_before;
+
+static struct seen {
+	int ready, exited, verdicts, stopping;
+	pid_t last_ready;
+	enum prefork_reason reason;
+	enum prefork_verdict verdict;
+	char sentence[1024], why[1024];
+} seen;
+
+static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	seen.ready++;
+	seen.last_ready = prefork_process_pid(process);
+}
+
+static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	seen.exited++;
+	seen.reason = prefork_process_reason(process);
+	(void)snprintf(seen.sentence, sizeof seen.sentence, "%s", prefork_process_sentence(process));
+}
+
+static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	seen.verdicts++;
+	seen.verdict = verdict;
+	(void)snprintf(seen.why, sizeof seen.why, "%s", why);
+}
+
+static void on_stopping(struct prefork_arbiter *arbiter, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	seen.stopping++;
+}
+
+/* Runs in the worker. */
+static int on_worker_start(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	(void)user;
+	if (atomic_load(mood) == NO_BOOT)
+		return prefork_fail(-ENOENT, "the database is away");
+	return atomic_load(mood) == NO_APP ? prefork_fail(PREFORK_EAPP, "no such module") : 0;
+}
+
+static const struct prefork_hooks hooks = {
+	.struct_size = sizeof hooks,
+	.worker_ready = on_ready,
+	.worker_exited = on_exited,
+	.reload_end = on_reload_end,
+	.stopping = on_stopping,
+	.worker_start = on_worker_start,
+};
+
+/* Runs in the worker. */
+static int job(struct prefork_worker *worker, void *user)
+{
+	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+
+	(void)user;
+	if (atomic_load(mood) == DIES)
+		return 9;
+	if (atomic_load(mood) == HANGS) {
+		prefork_worker_note(worker, "job 17", 6);
+		prefork_worker_busy(worker);
+		for (;;)
+			(void)pause();
+	}
+	while (prefork_worker_check(worker) == PREFORK_STAY)
+		(void)poll(&wait, 1, -1);
+	return 0;
+}
+
+static const struct prefork_strategy jobs = {
+	.struct_size = sizeof jobs, .name = "jobs", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = job
+};
+
+static uint64_t patience_ms(void)
+{
+	const char *const text = getenv("TEST_PATIENCE");
+	const unsigned long factor = text != NULL ? strtoul(text, NULL, 10) : 1;
+
+	return 20000 * (factor > 0 ? factor : 1);
+}
+
+static struct prefork_arbiter *arbiter;
+static struct prefork_settings *settings;
+
+static void set_up(void)
+{
+	static const int restored[] = { SIGTERM, SIGINT, SIGALRM };
+
+	for (size_t i = 0; i < sizeof restored / sizeof restored[0]; i++)
+		ck_assert(signal(restored[i], SIG_DFL) != SIG_ERR);
+	fds_before = pfi_fd_count();
+	seen = (struct seen){ 0 };
+	mood = mmap(NULL, sizeof *mood, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(mood, MAP_FAILED);
+	const char *const argv[] = { "test", "--workers", "2", "--timeout", "1", "--abort-timeout", "200ms",
+			       "--canary-time", "50ms", "--log-level", "critical", NULL };
+	ck_assert_int_eq(prefork_settings_load((int)(sizeof argv / sizeof argv[0]) - 1, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(arbiter, "jobs", &jobs, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
+}
+
+static void tear_down(void)
+{
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
+	(void)munmap((void *)mood, sizeof *mood);
+	ck_assert_int_eq(pfi_fd_count(), fds_before);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+}
+
+/* Dispatch until `*counter` is `least`, or all is over. The last answer of dispatch. */
+static int until(const int *counter, int least)
+{
+	const uint64_t end_ms = pfi_now_ms() + patience_ms();
+	int r = 1;
+
+	while (r == 1 && *counter < least) {
+		struct pollfd wait = { .fd = prefork_arbiter_fd(arbiter), .events = POLLIN };
+
+		ck_assert_msg(pfi_now_ms() < end_ms, "waited too long");
+		(void)poll(&wait, 1, 1000);
+		r = prefork_arbiter_dispatch(arbiter);
+	}
+	return r;
+}
+
+static void start_good(void)
+{
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(&seen.ready, 2), 1);
+}
+
+static void stop(bool graceful)
+{
+	static const int never = 0;
+
+	prefork_arbiter_request_stop(arbiter, graceful);
+	ck_assert_int_eq(until(&never, 1), 0);
+	ck_assert_int_eq(seen.stopping, 1);
+}
+
+START_TEST(a_killed_worker_is_replaced)
+{
+	start_good();
+	ck_assert_int_eq(kill(seen.last_ready, SIGKILL), 0);
+	ck_assert_int_eq(until(&seen.ready, 3), 1);
+	ck_assert_int_eq(seen.exited, 1);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_KILLED);
+	stop(true);
+	ck_assert_int_eq(seen.exited, 3);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_ASKED);
+}
+END_TEST
+
+START_TEST(a_quick_stop_ends_everybody)
+{
+	start_good();
+	stop(false);
+	ck_assert_int_eq(seen.exited, 2);
+}
+END_TEST
+
+static const struct {
+	enum mood mood;
+	int result;
+	const char *why;
+} first_starts[] = {
+	{ NO_APP, PREFORK_EAPP, "no such module" },
+	{ NO_BOOT, PREFORK_EBOOT, "the database is away" },
+};
+
+START_TEST(a_first_start_that_fails_says_why)
+{
+	static const int never = 0;
+
+	atomic_store(mood, first_starts[_i].mood);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(&never, 1), first_starts[_i].result);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), first_starts[_i].why));
+}
+END_TEST
+
+START_TEST(a_bad_reload_changes_nothing)
+{
+	start_good();
+	atomic_store(mood, NO_APP);
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(until(&seen.verdicts, 1), 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_ptr_nonnull(strstr(seen.why, "no such module"));
+	ck_assert_int_eq(seen.exited, 1); /* the canary alone */
+	atomic_store(mood, GOOD);
+	stop(true);
+	ck_assert_int_eq(seen.verdicts, 1);
+}
+END_TEST
+
+START_TEST(a_good_reload_replaces_everybody)
+{
+	start_good();
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(until(&seen.verdicts, 1), 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_DONE);
+	ck_assert_int_eq(until(&seen.exited, 2), 1);
+	ck_assert_int_eq(seen.ready, 4);
+	stop(true);
+}
+END_TEST
+
+START_TEST(a_second_reload_supersedes_the_first)
+{
+	start_good();
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(prefork_arbiter_dispatch(arbiter), 1);
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(until(&seen.verdicts, 1), 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_SUPERSEDED);
+	ck_assert_int_eq(until(&seen.verdicts, 2), 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_DONE);
+	stop(true);
+}
+END_TEST
+
+START_TEST(a_stop_ends_a_reload)
+{
+	start_good();
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(prefork_arbiter_dispatch(arbiter), 1);
+	stop(true);
+	ck_assert_int_eq(seen.verdicts, 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_STOPPED);
+}
+END_TEST
+
+START_TEST(a_hung_worker_is_ended_with_its_note)
+{
+	atomic_store(mood, HANGS);
+	start_good();
+	atomic_store(mood, GOOD);
+	ck_assert_int_eq(until(&seen.exited, 2), 1);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_TIMEOUT);
+	ck_assert_ptr_nonnull(strstr(seen.sentence, "job 17"));
+	ck_assert_int_eq(until(&seen.ready, 4), 1);
+	stop(true);
+}
+END_TEST
+
+START_TEST(scaling_is_exact)
+{
+	start_good();
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 5), 0);
+	ck_assert_int_eq(until(&seen.ready, 5), 1);
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 1), 0);
+	ck_assert_int_eq(until(&seen.exited, 4), 1);
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 1, 1), -EINVAL);
+	stop(true);
+	ck_assert_int_eq(seen.ready, 5);
+	ck_assert_int_eq(seen.exited, 5);
+}
+END_TEST
+
+/* A host that ignores SIGCHLD has its children reaped by the kernel. */
+START_TEST(a_death_that_the_host_reaped_is_seen)
+{
+	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
+	start_good();
+	ck_assert_int_eq(kill(seen.last_ready, SIGKILL), 0);
+	ck_assert_int_eq(until(&seen.ready, 3), 1);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_UNKNOWN);
+	ck_assert_ptr_nonnull(strstr(seen.sentence, "status unknown: reaped by the host"));
+	stop(true);
+	ck_assert(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
+}
+END_TEST
+
+START_TEST(destroy_ends_who_is_left)
+{
+	start_good();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("arbiter");
+	TCase *const tc = tcase_create("arbiter");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_killed_worker_is_replaced);
+	tcase_add_test(tc, a_quick_stop_ends_everybody);
+	tcase_add_loop_test(tc, a_first_start_that_fails_says_why, 0, 2);
+	tcase_add_test(tc, a_bad_reload_changes_nothing);
+	tcase_add_test(tc, a_good_reload_replaces_everybody);
+	tcase_add_test(tc, a_second_reload_supersedes_the_first);
+	tcase_add_test(tc, a_stop_ends_a_reload);
+	tcase_add_test(tc, a_hung_worker_is_ended_with_its_note);
+	tcase_add_test(tc, scaling_is_exact);
+	tcase_add_test(tc, a_death_that_the_host_reaped_is_seen);
+	tcase_add_test(tc, destroy_ends_who_is_left);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
