@@ -1,0 +1,107 @@
+/*
+ * prefork-wsgi -- serve a Python WSGI application with supervised workers.
+ */
+#include "application.h"
+#include "interpreter.h"
+#include "options.h"
+
+#include <prefork/http.h>
+#include <prefork/prefork.h>
+
+#include <stdio.h>
+
+static int start(struct prefork_worker *worker, void *user)
+{
+	const char *const *program = user;
+
+	return wsgi_application_start(worker, *program);
+}
+
+static int handle(struct prefork_request *request, void *user)
+{
+	(void)user;
+	return wsgi_call_handle(request, wsgi_application_host());
+}
+
+static void finished(struct prefork_request *request, void *user)
+{
+	(void)user;
+	wsgi_call_finished(request);
+}
+
+static void stop(struct prefork_worker *worker, void *user)
+{
+	(void)worker, (void)user;
+	wsgi_python_stop();
+}
+
+static const struct prefork_http_service service = {
+	.struct_size = sizeof service,
+	.worker_start = start,
+	.handle = handle,
+	.finished = finished,
+	.worker_stop = stop,
+};
+
+/* A Python that was preloaded is forked with the care that os.fork() would take. */
+
+static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	wsgi_python_before_fork();
+	return 0;
+}
+
+static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	wsgi_python_in_parent();
+}
+
+static void child_after_fork(struct prefork_worker *worker, void *user)
+{
+	(void)worker, (void)user;
+	wsgi_python_in_child();
+}
+
+static void dump(struct prefork_worker *worker, int fd, void *user)
+{
+	(void)worker, (void)user;
+	wsgi_python_dump(fd);
+}
+
+static const struct prefork_hooks hooks = {
+	.struct_size = sizeof hooks,
+	.before_fork = before_fork,
+	.after_fork = after_fork,
+	.child_after_fork = child_after_fork,
+	.dump = dump,
+};
+
+static int serve(const struct prefork_settings *settings, char **argv, struct prefork_arbiter **ret)
+{
+	int r = prefork_arbiter_create(settings, ret);
+
+	if (r == 0)
+		r = prefork_arbiter_add_hooks(*ret, &hooks, NULL);
+	if (r == 0)
+		r = prefork_http_add_service(*ret, "web", &service, argv);
+	if (r == 0 && prefork_settings_int(settings, "preload_app") == 1)
+		r = wsgi_application_import(settings, argv[0], prefork_arbiter_log(*ret));
+	return r == 0 ? prefork_arbiter_run(*ret) : r;
+}
+
+int main(int argc, char **argv)
+{
+	struct prefork_settings *settings = NULL;
+	struct prefork_arbiter *arbiter = NULL;
+	int r = wsgi_options_read(argc, argv, &settings); /* 1: --help and the like were answered */
+
+	if (r == 0)
+		r = serve(settings, argv, &arbiter);
+	if (r < 0)
+		fprintf(stderr, "prefork-wsgi: %s\n", prefork_error());
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
+	return prefork_exit_status(r);
+}
