@@ -1,0 +1,93 @@
+#!/usr/bin/python3
+"""prefork-wsgi from outside: applications that answer, that fail, and that do not load."""
+import json
+
+import harness
+
+HELLO = harness.SOURCE_ROOT / "examples/wsgi/hello"
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+
+
+def serve(*words, folder=APPS, **more):
+    return harness.Server([harness.program("prefork-wsgi"), "--workers", "1", *words], cwd=folder, **more)
+
+
+class Hello(harness.Case):
+    def test_a_get_is_answered(self):
+        with serve("hello:app", folder=HELLO) as server:
+            answer = server.get("/")
+            self.assertEqual((answer.status, answer.body), (200, b"Hello, world!\n"))
+            self.assertEqual(answer.headers["Content-Length"], "14")
+            self.assertEqual(server.stop(), 0)
+
+    def test_the_body_of_a_post_reaches_the_application_whole(self):
+        body = bytes(range(256)) * 1024
+        with serve("hello:app", folder=HELLO) as server:
+            self.assertEqual(server.request("POST", body=body).body, b"You sent: " + body)
+
+    def test_a_preloaded_application_is_served_by_every_worker(self):
+        with serve("--preload", "-w", "2", "kitchen:app") as server:
+            self.assertEqual(server.get("/hello").body, b"Hello, world!\n")
+            workers = server.wait_for_workers(2)
+            self.assertIn(int(server.get("/pid").body), workers)
+            self.assertEqual(server.stop(), 0)
+
+    def test_chdir_and_env_are_in_force_before_the_import(self):
+        with serve("--chdir", HELLO, "--env", "SCRIPT_NAME=/shop", "hello:app", folder="/") as server:
+            self.assertEqual(server.get("/shop/").body, b"Hello, world!\n")
+
+
+class Frameworks(harness.Case):
+    def test_flask_answers(self):
+        harness.need_module("flask")
+        with serve("hello_flask:app", folder=HELLO) as server:
+            self.assertEqual(server.get("/").body, b"Hello from Flask!\n")
+            answer = server.request("POST", body=json.dumps([1, 2]), headers={"Content-Type": "application/json"})
+            self.assertEqual(json.loads(answer.body), {"sent": [1, 2]})
+            self.assertEqual(server.get("/nowhere").status, 404)
+
+    def test_django_answers(self):
+        harness.need_module("django")
+        with serve("hello_django:app", folder=HELLO) as server:
+            answer = server.get("/")
+            self.assertEqual((answer.status, answer.body), (200, b"Hello from Django!\n"))
+            self.assertEqual(server.get("/nowhere").status, 404)
+
+
+class Failures(harness.Case):
+    def test_an_exception_is_a_500_a_traceback_and_nothing_more(self):
+        with serve("kitchen:app") as server:
+            before = server.get("/pid").body
+            answer = server.get("/fails")
+            self.assertEqual(answer.status, 500)
+            self.assertNotIn(b"before the head", answer.body)
+            server.wait_for_log("KeyError: 'before the head'")
+            self.assertEqual(server.get("/pid").body, before)
+
+    def test_an_application_that_does_not_load_ends_the_server_with_status_4(self):
+        for name, sentence in (("broken:app", "SyntaxError"), ("leaves:app", "SystemExit: not today"),
+                               ("nowhere:app", "No module named 'nowhere'"),
+                               ("factories:number", "is not callable")):
+            for words in ((), ("--preload",)):
+                with self.subTest(name=name, words=words), serve(*words, name, wait=False) as server:
+                    self.assertEqual(server.wait(), 4)
+                    self.assertIn(sentence, server.log())
+
+    def test_check_config_loads_the_application_and_says_so_by_its_status(self):
+        for name, status in (("kitchen:app", 0), ("broken:app", 4)):
+            with self.subTest(name=name), serve("--check-config", name, wait=False) as server:
+                self.assertEqual(server.wait(), status)
+
+    def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
+        for words, status, sentence in (((), 2, "which application?"),
+                                        (("-c", "conf.py", "hello:app"), 2, "write it as an INI file"),
+                                        (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
+                                        (("--env", "NAME", "hello:app"), 1, "is not NAME=VALUE"),
+                                        (("--chdir", "/nowhere", "hello:app"), 1, "--chdir: /nowhere")):
+            with self.subTest(words=words), serve(*words, wait=False) as server:
+                self.assertEqual(server.wait(), status)
+                self.assertIn(sentence, server.log())
+
+
+if __name__ == "__main__":
+    harness.main()
