@@ -1,0 +1,172 @@
+/* The tables below the plan: what may follow what, how long to wait, why it died. */
+#include "model/backoff.h"
+#include "model/deadline.h"
+#include "model/death.h"
+#include "model/lifecycle.h"
+
+#include <check.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+
+START_TEST(exit_frees_the_slot_from_every_live_state)
+{
+	const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, PFI_EVENT_EXITED);
+
+	ck_assert_int_eq(step.action, PFI_ACTION_RELEASE);
+	ck_assert_int_eq(step.next, PFI_STATE_EMPTY);
+}
+END_TEST
+
+START_TEST(nobody_walks_back)
+{
+	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
+		const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, (enum pfi_event)event);
+
+		ck_assert(step.next >= (enum pfi_state)_i || step.next == PFI_STATE_EMPTY);
+		if (step.action == PFI_ACTION_REFUSE)
+			ck_assert_int_eq(step.next, _i);
+	}
+}
+END_TEST
+
+START_TEST(an_empty_slot_only_accepts_a_fork)
+{
+	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
+		const struct pfi_step step = pfi_lifecycle_step(PFI_STATE_EMPTY, (enum pfi_event)event);
+
+		ck_assert_int_eq(step.action == PFI_ACTION_REFUSE, event != PFI_EVENT_FORKED);
+	}
+}
+END_TEST
+
+static const struct pfi_intensity limits = { .failures_max = 3, .period_ms = 10000, .first_ms = 500, .cap_ms = 30000 };
+
+START_TEST(the_wait_grows_to_its_cap_and_no_further)
+{
+	uint64_t before_ms = 0;
+
+	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 0, 200), 0);
+	for (uint32_t streak = 1; streak < 40; streak++) {
+		const uint64_t ms = pfi_backoff_delay_ms(&limits, streak, 200); /* 200: no jitter */
+
+		ck_assert_uint_ge(ms, before_ms);
+		ck_assert_uint_le(ms, limits.cap_ms);
+		ck_assert_uint_ge(pfi_backoff_delay_ms(&limits, streak, 0), ms * 4 / 5);
+		before_ms = ms;
+	}
+	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 1, 200), 500);
+	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 2, 200), 750);
+	ck_assert_uint_eq(before_ms, limits.cap_ms);
+}
+END_TEST
+
+START_TEST(service_counts_for_nothing_in_a_bad_period)
+{
+	struct pfi_backoff backoff = { 0 };
+
+	for (uint64_t i = 0; i < 3; i++) {
+		pfi_backoff_failed(&backoff, &limits, true, 1000 + i, 200);
+		ck_assert_uint_le(backoff.not_before_ms, 1000 + i);
+	}
+	ck_assert(pfi_backoff_is_exhausted(&backoff, &limits, 1003));
+	pfi_backoff_failed(&backoff, &limits, true, 1003, 200);
+	ck_assert_uint_eq(backoff.not_before_ms, 1503);
+	pfi_backoff_healed(&backoff, &limits, 1004);
+	ck_assert_uint_eq(backoff.streak, 1);
+	ck_assert(!pfi_backoff_is_exhausted(&backoff, &limits, 11000));
+	pfi_backoff_healed(&backoff, &limits, 11000);
+	ck_assert_uint_eq(backoff.streak, 0);
+}
+END_TEST
+
+START_TEST(words_are_read_as_numbers)
+{
+	const uint64_t words[] = { 0, 900, 1000, 1001, UINT64_MAX, 1500 };
+	const struct pfi_look look = pfi_deadline_look(words, 6, 1000);
+
+	ck_assert_uint_eq(look.busy, 5);
+	ck_assert_uint_eq(look.late, 2);
+	ck_assert_uint_eq(look.next_ms, 1001);
+	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
+	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 2000, 5000), 7000);
+	ck_assert_uint_eq(pfi_deadline_grace_until_ms(0, 99999, 5000), 0);
+}
+END_TEST
+
+static const struct {
+	bool known, was_ready;
+	int code, signal;
+	enum pfi_state state;
+	enum prefork_reason reason;
+} deaths[] = {
+	{ true, true, 0, 0, PFI_STATE_SERVING, PREFORK_REASON_RECYCLED },
+	{ true, false, 0, 0, PFI_STATE_BOOTING, PREFORK_REASON_BOOT },
+	{ true, false, 3, 0, PFI_STATE_BOOTING, PREFORK_REASON_BOOT },
+	{ true, false, 4, 0, PFI_STATE_BOOTING, PREFORK_REASON_APP },
+	{ true, true, 3, 0, PFI_STATE_SERVING, PREFORK_REASON_CRASHED },
+	{ true, true, 4, 0, PFI_STATE_SERVING, PREFORK_REASON_CRASHED },
+	{ true, false, 1, 0, PFI_STATE_BOOTING, PREFORK_REASON_BOOT },
+	{ true, true, 75, 0, PFI_STATE_SERVING, PREFORK_REASON_SICK },
+	{ true, false, 75, 0, PFI_STATE_BOOTING, PREFORK_REASON_SICK },
+	{ true, true, 78, 0, PFI_STATE_SERVING, PREFORK_REASON_FATAL },
+	{ true, true, 0, SIGSEGV, PFI_STATE_SERVING, PREFORK_REASON_CRASHED },
+	{ true, true, 0, SIGKILL, PFI_STATE_SERVING, PREFORK_REASON_KILLED },
+	{ true, true, 0, SIGKILL, PFI_STATE_KILLING, PREFORK_REASON_TIMEOUT },
+	{ true, true, 0, SIGABRT, PFI_STATE_ABORTING, PREFORK_REASON_TIMEOUT },
+	{ true, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
+	{ true, false, 0, SIGTERM, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
+	{ true, true, 0, SIGSEGV, PFI_STATE_DRAINING, PREFORK_REASON_CRASHED },
+	{ false, true, 0, 0, PFI_STATE_SERVING, PREFORK_REASON_UNKNOWN },
+	{ false, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
+};
+
+START_TEST(exit_codes_are_a_protocol)
+{
+	const struct pfi_obituary dead = {
+		.known = deaths[_i].known, .was_ready = deaths[_i].was_ready, .code = deaths[_i].code,
+		.signal = deaths[_i].signal, .state = deaths[_i].state, .pool = "web", .note = "", .last_words = "",
+	};
+
+	ck_assert_int_eq(pfi_death_reason(&dead), deaths[_i].reason);
+}
+END_TEST
+
+/* What a worker wrote into its page cannot forge a line of the log, nor overrun one. */
+START_TEST(a_death_is_one_clean_line)
+{
+	struct pfi_obituary dead = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
+				     .state = PFI_STATE_SERVING, .was_ready = true, .age_ms = 61005, .requests = 7,
+				     .note = "GET /\n[forged]", .last_words = "" };
+	char text[512], tiny[16];
+
+	pfi_death_explain(&dead, "replaced now", text, sizeof text);
+	ck_assert_str_eq(text, "Worker (pid:42) was ended by SIGSEGV (core dumped), by itself; pool web, age 61.005s, "
+			       "7 requests, peak memory 0 KiB, CPU 0.000s, last at \"GET /?[forged]\"; replaced now");
+	pfi_death_explain(&dead, "", tiny, sizeof tiny);
+	ck_assert_uint_eq(strlen(tiny), sizeof tiny - 1);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("lifecycle");
+	TCase *const tc = tcase_create("lifecycle");
+
+	tcase_add_loop_test(tc, exit_frees_the_slot_from_every_live_state, PFI_STATE_BOOTING, PFI_STATE_COUNT);
+	tcase_add_loop_test(tc, nobody_walks_back, PFI_STATE_EMPTY, PFI_STATE_COUNT);
+	tcase_add_test(tc, an_empty_slot_only_accepts_a_fork);
+	tcase_add_test(tc, the_wait_grows_to_its_cap_and_no_further);
+	tcase_add_test(tc, service_counts_for_nothing_in_a_bad_period);
+	tcase_add_test(tc, words_are_read_as_numbers);
+	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
+	tcase_add_test(tc, a_death_is_one_clean_line);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
