@@ -25,7 +25,7 @@ void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling)
 	const bool failed = ruling.verdict == PREFORK_RELOAD_FAILED;
 	struct pfi_generation *const now = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 
-	if (failed && now != NULL) { /* back to what was there before, targets included */
+	if ((failed || ruling.verdict == PREFORK_RELOAD_STOPPED) && now != NULL) { /* what was there before rules again */
 		arbiter->settings = now->settings;
 		for (unsigned i = 0; i < arbiter->pool_count; i++) {
 			const uint32_t seats_for = arbiter->models[i].policy.workers_max;
