@@ -69,14 +69,19 @@ static void on_stopping(struct prefork_arbiter *arbiter, void *user)
 	seen.stopping++;
 }
 
+/* What this worker will do: looked up before it says ready, so that the test may
+ * change its mood for the next ones as soon as it has heard that. */
+static int fate;
+
 /* Runs in the worker. */
 static int on_worker_start(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	(void)user;
-	if (atomic_load(mood) == NO_BOOT)
+	fate = atomic_load(mood);
+	if (fate == NO_BOOT)
 		return prefork_fail(-ENOENT, "the database is away");
-	return atomic_load(mood) == NO_APP ? prefork_fail(PREFORK_EAPP, "no such module") : 0;
+	return fate == NO_APP ? prefork_fail(PREFORK_EAPP, "no such module") : 0;
 }
 
 static const struct prefork_hooks hooks = {
@@ -94,9 +99,9 @@ static int job(struct prefork_worker *worker, void *user)
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	if (atomic_load(mood) == DIES)
+	if (fate == DIES)
 		return 9;
-	if (atomic_load(mood) == HANGS) {
+	if (fate == HANGS) {
 		prefork_worker_note(worker, "job 17", 6);
 		prefork_worker_busy(worker);
 		for (;;)
