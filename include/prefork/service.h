@@ -41,11 +41,18 @@ enum prefork_next {
 	PREFORK_TAKEN,         /* nobody may touch it until it is given back           */
 };
 
+enum prefork_service_traits {
+	PREFORK_SERVICE_CLIENT_FIRST = 1u << 0, /* its clients speak before they are spoken to */
+};
+
 /**
  * The callbacks, filled in by the host with designated initialisers. Only
  * `ready` must be there. The table and `user` are borrowed until the arbiter
  * is destroyed; after fork each worker has its own copy.
  *
+ * traits        of enum prefork_service_traits. Where clients speak first the
+ *               setting defer_accept, unless it says otherwise, lets the
+ *               kernel hold back those that have not.
  * worker_start  once per worker before the first connection; a negative
  *               answer is a boot failure (PREFORK_EAPP: of the application).
  * accepted      a client has come. NULL means PREFORK_AGAIN: try `ready` at
@@ -66,6 +73,7 @@ enum prefork_next {
  */
 struct prefork_service {
 	size_t struct_size; /* sizeof(struct prefork_service) */
+	unsigned traits;
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 	enum prefork_next (*accepted)(struct prefork_worker *worker, struct prefork_connection *connection,
 	                              void *user);

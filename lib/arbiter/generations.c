@@ -37,15 +37,38 @@ static int read_owner(const struct prefork_settings *settings, struct pfi_listen
 	return 0;
 }
 
-static int read_options(const struct prefork_settings *settings, struct pfi_listener_options *ret)
+/* The pools share the listeners: one whose clients wait to be spoken to decides for all. */
+static bool clients_speak_first(const struct prefork_arbiter *arbiter)
 {
-	const char *const defer = prefork_settings_text(settings, "defer_accept");
+	bool some = false;
 
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const struct prefork_service *const service = arbiter->pools[i].service;
+
+		if (service != NULL && (service->traits & PREFORK_SERVICE_CLIENT_FIRST) == 0)
+			return false;
+		some |= service != NULL;
+	}
+	return some;
+}
+
+static bool defers_accept(const struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
+{
+	const char *const word = prefork_settings_text(settings, "defer_accept");
+
+	if (word == NULL || strcmp(word, "auto") == 0)
+		return clients_speak_first(arbiter);
+	return strcmp(word, "on") == 0;
+}
+
+static int read_options(const struct prefork_arbiter *arbiter, const struct prefork_settings *settings,
+			struct pfi_listener_options *ret)
+{
 	*ret = pfi_listener_defaults;
 	ret->backlog = (int)prefork_settings_int(settings, "backlog");
 	ret->ipv6_only = prefork_settings_int(settings, "ipv6_only") > 0;
 	ret->mode = (mode_t)prefork_settings_int(settings, "socket_mode");
-	ret->defer_accept_s = defer != NULL && strcmp(defer, "on") == 0;
+	ret->defer_accept_s = defers_accept(arbiter, settings) ? 1 : 0;
 	return read_owner(settings, ret);
 }
 
@@ -109,7 +132,7 @@ static int open_doors(struct prefork_arbiter *arbiter, struct pfi_generation *ge
 {
 	const size_t count = wants_doors(arbiter) ? prefork_settings_count(generation->settings, "bind") : 0;
 	struct pfi_listener_options options;
-	int r = read_options(generation->settings, &options);
+	int r = read_options(arbiter, generation->settings, &options);
 
 	generation->doors = calloc(count + 1, sizeof *generation->doors);
 	if (generation->doors == NULL)

@@ -17,7 +17,8 @@ static const struct prefork_option rows[] = {
 	  .doc = "How long a connection is kept for the next request; 0: never. auto is 0 with the sync workers and 2 "
 	         "seconds with others." },
 	{ ROW("header_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "10",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long the header of a request may take, from its first byte to its last." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long the header of a request may take, from its first byte to its last; also how "
+	         "long a new client may say nothing, after the time of defer_accept." },
 	{ ROW("body_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a request body may be silent." },
 	{ ROW("write_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",

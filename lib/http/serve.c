@@ -364,6 +364,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 	request->body.done = true;
 	begin_request(request);
 	prefork_connection_set_user(connection, request);
+	/* Who says nothing was held back by the kernel already, for as long as defer_accept says. */
 	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
 	return PREFORK_AGAIN;
 }
@@ -448,6 +449,7 @@ static void on_stop(struct prefork_worker *worker, void *user)
 
 static const struct prefork_service http_service = {
 	.struct_size = sizeof http_service,
+	.traits = PREFORK_SERVICE_CLIENT_FIRST,
 	.worker_start = on_start,
 	.accepted = on_accepted,
 	.ready = on_ready,
