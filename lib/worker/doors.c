@@ -49,6 +49,8 @@ int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int e
 	*doors = (struct pfi_doors){
 		.worker = worker, .epoll = epoll, .count = prefork_worker_listeners(worker),
 	};
+	if (doors->count > PFI_DOORS_MAX)
+		return prefork_fail(-E2BIG, "%zu listeners, more than %d", doors->count, (int)PFI_DOORS_MAX);
 	doors->watched = calloc(doors->count + 1, sizeof *doors->watched);
 	if (!doors->watched)
 		return prefork_fail(-ENOMEM, "no memory for %zu listeners", doors->count);

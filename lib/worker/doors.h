@@ -17,7 +17,10 @@
 struct prefork_worker;
 struct prefork_connection;
 
-enum { PFI_DOORS_TURN = 16 }; /* clients between two visits to the back of the queue */
+enum {
+	PFI_DOORS_TURN = 16, /* clients between two visits to the back of the queue */
+	PFI_DOORS_MAX = 4095, /* what lies above is free for others: no object lives in the first page */
+};
 
 struct pfi_doors {
 	struct prefork_worker *worker;
@@ -30,8 +33,8 @@ struct pfi_doors {
 	bool closed;
 };
 
-/* Events of listener `index` carry data.u64 == index. The set is borrowed. 0, or a
- * negative errno. */
+/* Events of listener `index` carry data.u64 == index, less than PFI_DOORS_MAX. The set is
+ * borrowed. 0, or a negative errno. */
 int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll);
 void pfi_doors_finish(struct pfi_doors *doors);
 

@@ -48,8 +48,9 @@ struct sync {
 	struct client *spare; /* a list, by `next` */
 };
 
-/* What the data of an event stands for: a listener's number, this, or a pointer. */
-static const uint64_t worker_key = UINT32_MAX;
+/* What the data of an event stands for: a listener's number, this, or a pointer,
+ * which may well lie below 4 GiB. */
+static const uint64_t worker_key = PFI_DOORS_MAX;
 
 static void unlink_client(struct client *client)
 {
