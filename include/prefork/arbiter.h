@@ -114,6 +114,8 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    boot failure (PREFORK_EAPP: the application did not load,
  *                    PREFORK_EFATAL: do not try again)
  * worker_leaving     it was asked to leave and will, after what it has in hand
+ * worker_reopen      log files have been rotated (USR1): open those of your own
+ *                    again; on the worker's first thread, while others may write
  * worker_stop        after the strategy returned, before _exit(2)
  * dump               the thread that runs this is stuck or aborted: write what
  *                    it is doing to `fd`. Called in a signal handler: only
@@ -135,6 +137,7 @@ struct prefork_hooks {
 	void (*child_after_fork)(struct prefork_worker *worker, void *user);
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 	void (*worker_leaving)(struct prefork_worker *worker, void *user);
+	void (*worker_reopen)(struct prefork_worker *worker, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
 	void (*dump)(struct prefork_worker *worker, int fd, void *user);
 

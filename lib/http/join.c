@@ -1,10 +1,29 @@
 /* Gives the service to an arbiter. */
+#include "http/access.h"
 #include "http/options.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
 
 #include <errno.h>
+
+/* The zone changes twice a year; workers are born with the one of their birth. */
+static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	struct pfi_http *const http = user;
+
+	(void)arbiter;
+	(void)process;
+	http->zone_s = pfi_access_zone_s();
+	return 0;
+}
+
+static void on_reopen(struct prefork_worker *worker, void *user)
+{
+	struct pfi_http *const http = user;
+
+	pfi_access_reopen(http->access, worker);
+}
 
 static void on_destroyed(void *user)
 {
@@ -14,7 +33,12 @@ static void on_destroyed(void *user)
 int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
                              const struct prefork_http_service *service, void *user)
 {
-	static const struct prefork_hooks hooks = { .struct_size = sizeof hooks, .destroyed = on_destroyed };
+	static const struct prefork_hooks hooks = {
+		.struct_size = sizeof hooks,
+		.before_fork = on_before_fork,
+		.worker_reopen = on_reopen,
+		.destroyed = on_destroyed,
+	};
 	struct pfi_http *http;
 	int r;
 

@@ -1,6 +1,8 @@
 /* The rows of HTTP: gunicorn's names where it has the same thing. */
 #include "http/options.h"
 
+#include "http/access.h"
+
 #include <prefork/error.h>
 #include <prefork/settings.h>
 
@@ -36,11 +38,23 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
 	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
+	{ ROW("accesslog", STRING), .flags = "--access-logfile", .unit = "FILE",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Where a line goes for each request; - is standard output. Empty: nowhere. Opened again on USR1." },
+	{ ROW("access_log_format", STRING), .flags = "--access-logformat, --access-log-format", .unit = "FORMAT",
+	  .default_text = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"",
+	  .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "What such a line says: h client, u user, t time, r request line, m method, U path, q query, H protocol, "
+	         "s status, B body bytes, b the same with - for none, f referer, a user agent, T seconds, M "
+	         "milliseconds, D microseconds, L seconds with decimals, p process, {Name}i header of the request, "
+	         "{Name}o of the response, {NAME}e variable." },
 };
 
 int prefork_http_add_options(struct prefork_settings *settings)
 {
-	return prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+	const int r = prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+
+	return r == 0 ? prefork_settings_add_check(settings, pfi_access_check, NULL) : r;
 }
 
 int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret)

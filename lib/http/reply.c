@@ -210,7 +210,9 @@ static int seal(struct prefork_request *request, bool has_body)
 	else if (request->head.minor == 0)
 		(void)PFI_OUT_LITERAL(out, "Connection: keep-alive\r\n");
 	reply->stage = PFI_STAGE_PIECES;
-	return PFI_OUT_LITERAL(out, "\r\n");
+	r = PFI_OUT_LITERAL(out, "\r\n");
+	reply->head_length = out->length;
+	return r;
 }
 
 static int interim(struct prefork_request *request)

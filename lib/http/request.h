@@ -20,6 +20,7 @@
 #include <pthread.h>
 
 struct iovec;
+struct pfi_access;
 
 /* What the settings say, read once per worker. */
 struct pfi_http_config {
@@ -37,6 +38,8 @@ struct pfi_http {
 	struct pfi_http_config config;
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* objects without a connection */
+	struct pfi_access *access;    /* of this worker; NULL: no access log */
+	int zone_s;                   /* how far local time is east of Greenwich, for it */
 };
 
 /* Where a connection is between accept and close. */
@@ -74,6 +77,7 @@ struct pfi_reply {
 	uint64_t length; /* what Content-Length said */
 	uint64_t sent;   /* bytes of body */
 	struct pfi_out out;
+	size_t head_length; /* of what `out` holds once the head has left */
 	int file;
 	int64_t file_offset;
 	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
@@ -89,6 +93,7 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool keep_alive;
 	bool in_handle;     /* `handle` was called, `finished` was not */
+	bool has_head;      /* complete, and right: `head` is to be looked at    */
 	bool continue_due;  /* the client waits for 100 before it sends its body */
 	int error;          /* the first one of this request */
 	struct pfi_refusal refusal; /* of its body: what the client is to be told */
@@ -105,6 +110,7 @@ struct prefork_request {
 	size_t collected_end;
 	size_t collected_at;
 	size_t skipped;     /* bytes thrown away in SKIP or LINGER */
+	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;
 	char in_room[PFI_IN_SIZE];
 	char out_room[PFI_OUT_SIZE];

@@ -13,6 +13,7 @@
 #include <sys/uio.h>
 #include <time.h>
 
+#include "http/access.h"
 #include "http/options.h"
 
 enum {
@@ -98,6 +99,7 @@ static void begin_request(struct prefork_request *request)
 	request->refusal = (struct pfi_refusal){ 0, NULL };
 	request->user = NULL;
 	request->in_handle = false;
+	request->has_head = false;
 	request->skipped = 0;
 	give_back_memory(request);
 	pfi_reply_start(request);
@@ -131,12 +133,40 @@ static enum prefork_next begin_linger(struct prefork_request *request)
 	return linger(request);
 }
 
+/* A line of the access log for the response that the host has begun. */
+static void note_access(struct prefork_request *request)
+{
+	const struct pfi_reply *const reply = &request->reply;
+	const struct pfi_answer answer = {
+		.status = reply->status,
+		.sent = reply->body == PFI_REPLY_NONE ? 0 : reply->sent,
+		.head = reply->out.bytes,
+		.head_length = reply->head_length,
+	};
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
+/* And one for an answer of our own. */
+static void note_refusal(struct prefork_request *request, int status, const struct pfi_out *out)
+{
+	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
+	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
+	const struct pfi_answer answer = { status, out->length - head, out->bytes, head };
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
 static enum prefork_next refuse(struct prefork_request *request, struct pfi_refusal refusal)
 {
 	char room[1024];
 	struct pfi_out out = { room, 0, sizeof room };
+	const int r = pfi_error_reply(&out, refusal.status, refusal.problem, pfi_http_date(), false);
 
-	if (pfi_error_reply(&out, refusal.status, refusal.problem, pfi_http_date(), false) < 0 ||
+	note_refusal(request, refusal.status, &out);
+	if (r < 0 ||
 	    prefork_connection_write(request->connection, out.bytes, out.length) == PREFORK_CLOSE)
 		return PREFORK_CLOSE;
 	return begin_linger(request);
@@ -147,6 +177,8 @@ static void finish(struct prefork_request *request)
 	if (!request->in_handle)
 		return;
 	request->in_handle = false;
+	if (prefork_response_begun(request))
+		note_access(request);
 	if (request->http->service->finished != NULL)
 		request->http->service->finished(request, request->http->user);
 }
@@ -285,6 +317,9 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
 		return refuse(request, request->framing.refusal);
 	request->in_at = request->in_from + head->at;
+	request->has_head = true;
+	if (request->http->access != NULL)
+		request->began_us = pfi_access_now_us();
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_ROOM)
 		if (grow_in(request) < 0)
 			return PREFORK_CLOSE;
@@ -427,8 +462,10 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 static int on_start(struct prefork_worker *worker, void *user)
 {
 	struct pfi_http *const http = user;
-	const int r = pfi_http_configure(&http->config, prefork_worker_settings(worker));
+	int r = pfi_http_configure(&http->config, prefork_worker_settings(worker));
 
+	if (r == 0)
+		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
 	return http->service->worker_start != NULL ? http->service->worker_start(worker, http->user) : 0;
@@ -445,6 +482,8 @@ static void on_stop(struct prefork_worker *worker, void *user)
 		http->free = request->next;
 		free(request);
 	}
+	pfi_access_close(http->access, worker);
+	http->access = NULL;
 }
 
 static const struct prefork_service http_service = {
@@ -472,6 +511,7 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 		return NULL;
 	http->service = service;
 	http->user = user;
+	http->zone_s = pfi_access_zone_s();
 	(void)pthread_mutex_init(&http->lock, NULL); /* cannot fail without attributes */
 	return http;
 }

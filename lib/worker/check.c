@@ -92,13 +92,20 @@ void pfi_check_wake(struct prefork_worker *worker)
 	(void)!write(worker->wake_fd, &one, sizeof one);
 }
 
-static void reopen_log(struct prefork_worker *worker)
+static void reopen_logs(struct prefork_worker *worker)
 {
+	const struct pfi_birth *const birth = worker->birth;
 	const int r = prefork_log_reopen(worker->birth->log);
 
 	if (r < 0)
 		prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
 		                "cannot open the log again, the old file stays in use: %s", strerror(-r));
+	for (size_t i = 0; i < birth->hook_count; i++) {
+		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
+
+		if (hooks->worker_reopen)
+			hooks->worker_reopen(worker, birth->hooks[i].user);
+	}
 }
 
 static void call_leaving_hooks(struct prefork_worker *worker)
@@ -143,7 +150,7 @@ static void on_signals(struct prefork_worker *worker)
 	const uint64_t taken = pfi_mailbox_take();
 
 	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
-		reopen_log(worker);
+		reopen_logs(worker);
 	if (taken & PFI_SIGNAL_BIT(SIGTERM))
 		leave_because(worker, PREFORK_LEAVE, "SIGTERM");
 	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
@@ -176,7 +183,7 @@ static void obey(struct prefork_worker *worker, const struct pfi_message *messag
 		set_stay(worker, PREFORK_QUIT);
 		break;
 	case PFI_MESSAGE_REOPEN:
-		reopen_log(worker);
+		reopen_logs(worker);
 		break;
 	default:
 		break; /* a newer arbiter */

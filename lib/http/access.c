@@ -1,0 +1,185 @@
+#include "http/access.h"
+
+#include "http/access_format.h"
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/log.h>
+#include <prefork/service.h>
+#include <prefork/settings.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LINE_MAX_BYTES = 4096 }; /* what prefork_log_put() takes */
+
+struct pfi_access {
+	struct prefork_log *log;
+	struct pfi_access_format *format;
+	int zone_s;
+	int pid;
+	atomic_bool losing; /* the last line did not get through, and the log says so */
+};
+
+/* NULL: there is to be no access log. */
+static const char *path_of(const struct prefork_settings *settings)
+{
+	const char *const path = prefork_settings_text(settings, "accesslog");
+
+	return path != NULL && *path != '\0' ? path : NULL;
+}
+
+static int compile(const struct prefork_settings *settings, struct pfi_access_format **ret)
+{
+	const char *const text = prefork_settings_text(settings, "access_log_format");
+
+	return pfi_access_compile(text != NULL ? text : "", getenv, ret);
+}
+
+int pfi_access_check(const struct prefork_settings *settings, void *user)
+{
+	struct pfi_access_format *format = NULL;
+	const int r = compile(settings, &format);
+
+	(void)user;
+	pfi_access_format_destroy(format);
+	return r;
+}
+
+int pfi_access_zone_s(void)
+{
+	const time_t now = time(NULL);
+	struct tm local;
+
+	return localtime_r(&now, &local) != NULL ? (int)local.tm_gmtoff : 0;
+}
+
+int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct pfi_access **ret)
+{
+	const char *const path = path_of(settings);
+	struct pfi_access *access;
+	int r;
+
+	*ret = NULL;
+	if (path == NULL)
+		return 0;
+	access = calloc(1, sizeof *access);
+	if (access == NULL)
+		return prefork_fail(-ENOMEM, "no memory for the access log");
+	access->zone_s = zone_s;
+	access->pid = getpid();
+	r = compile(settings, &access->format);
+	if (r == 0) {
+		r = prefork_log_create(path, STDOUT_FILENO, &access->log);
+		if (r < 0)
+			r = prefork_fail(r, "accesslog: cannot open %s: %s", path, strerror(-r));
+	}
+	if (r == 0) {
+		*ret = access;
+		return 0;
+	}
+	pfi_access_format_destroy(access->format);
+	free(access);
+	return r;
+}
+
+static void tell_lost(struct pfi_access *access, struct prefork_worker *worker)
+{
+	const unsigned lost = prefork_log_take_lost(access->log);
+
+	if (lost > 0)
+		prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http",
+		                "%u line%s of the access log %s lost", lost, lost == 1 ? "" : "s",
+		                lost == 1 ? "was" : "were");
+}
+
+void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker)
+{
+	if (access == NULL)
+		return;
+	tell_lost(access, worker);
+	prefork_log_destroy(access->log);
+	pfi_access_format_destroy(access->format);
+	free(access);
+}
+
+void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
+{
+	const int r = access != NULL ? prefork_log_reopen(access->log) : 0;
+
+	if (r < 0)
+		prefork_log_say(prefork_worker_log(worker), PREFORK_ERROR, "http",
+		                "cannot open the access log again, the old file stays in use: %s", prefork_error());
+}
+
+uint64_t pfi_access_now_us(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
+}
+
+/* The moment as the log writes it. This thread keeps it for a second. */
+static const char *log_time(const struct pfi_access *access)
+{
+	static _Thread_local struct {
+		uint64_t seconds;
+		char text[PFI_DATE_LOG_LENGTH];
+	} last;
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	if (last.seconds != (uint64_t)now.tv_sec) {
+		last.seconds = (uint64_t)now.tv_sec;
+		pfi_date_format_log(last.seconds, access->zone_s, last.text);
+	}
+	return last.text;
+}
+
+/* The file may be on a full disk, the pipe may have no reader: say so once, and how much
+ * it was when it works again. */
+static void put(struct pfi_access *access, struct prefork_worker *worker, const struct pfi_text *line)
+{
+	const int r = prefork_log_put(access->log, line->bytes, line->length);
+
+	if (r == 0 && !atomic_load_explicit(&access->losing, memory_order_relaxed))
+		return;
+	if (atomic_exchange(&access->losing, r < 0) == (r < 0))
+		return;
+	if (r < 0)
+		prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http",
+		                "the access log takes no more lines: they are lost, and counted");
+	else
+		tell_lost(access, worker);
+}
+
+void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_answer *answer)
+{
+	const char *const bytes = request->in + request->in_from;
+	const bool complete = request->has_head;
+	char room[LINE_MAX_BYTES];
+	struct pfi_text line;
+	const struct pfi_access_facts facts = {
+		.bytes = bytes,
+		.length = request->in_end - request->in_from,
+		.head = complete ? &request->head : NULL,
+		.peer = prefork_connection_peer(request->connection, NULL),
+		.status = answer->status,
+		.sent = answer->sent,
+		.reply = answer->head,
+		.reply_length = answer->head_length,
+		.time = log_time(access),
+		.took_us = complete ? pfi_access_now_us() - request->began_us : 0,
+		.pid = access->pid,
+	};
+
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(access->format, &facts, &line);
+	put(access, request->worker, &line);
+}

@@ -1,0 +1,42 @@
+/*
+ * access_format -- the format of the access log: gunicorn's atoms, compiled
+ * once into a table of steps, and a line made by walking it.
+ *
+ * Pure: facts in, text out. What came from outside is escaped, so that nobody
+ * can forge a line, end a quoted part or steer a terminal.
+ */
+#ifndef HTTP_ACCESS_FORMAT_H
+#define HTTP_ACCESS_FORMAT_H
+
+#include "http/head.h"
+
+#include "base/text.h"
+
+struct pfi_access_format;
+
+/* What is known of a request when it is over. Borrowed for the call. */
+struct pfi_access_facts {
+	const char *bytes;           /* the request, from its first byte; spans of `head` are offsets in it */
+	size_t length;               /* of what came of it, up to the end of its head            */
+	const struct pfi_head *head; /* NULL: it was never complete                                 */
+	const char *peer;            /* "" for a unix socket                                      */
+	int status;
+	uint64_t sent;               /* bytes of the body                                         */
+	const char *reply;           /* the head of the response, NULL when it never had one      */
+	size_t reply_length;
+	const char *time;            /* PFI_DATE_LOG_LENGTH bytes                                 */
+	uint64_t took_us;
+	int pid;
+};
+
+/** Compile. `variable` looks up what %({NAME}e)s is when no fact of the request has
+ *  that name: getenv(3). Returns *new* in `*ret`; or -EINVAL, with a sentence that
+ *  names the column; or -ENOMEM. */
+int pfi_access_compile(const char *format, char *(*variable)(const char *name), struct pfi_access_format **ret);
+void pfi_access_format_destroy(struct pfi_access_format *format);
+
+/** One line, without its end; cut where `line` is too small. */
+void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
+                       struct pfi_text *line);
+
+#endif

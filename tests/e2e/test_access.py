@@ -1,0 +1,158 @@
+#!/usr/bin/python3
+"""The access log of a running server: what it says, its rotation, and files that take nothing."""
+import contextlib
+import os
+import pathlib
+import re
+import signal
+import tempfile
+import threading
+import unittest
+
+import harness
+
+COMBINED = re.compile(r'^127\.0\.0\.1 - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] '
+                      r'"([^"\\]|\\.)*" \d{3} (\d+|-) "([^"\\]|\\.)*" "([^"\\]|\\.)*"$')
+
+
+class AccessLog(harness.Case):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.path = pathlib.Path(folder.name, "access.log")
+
+    def server(self, *words):
+        return harness.Server([harness.program("http_hello"), "--workers", "1", *words])
+
+    def lines(self, path=None):
+        with contextlib.suppress(FileNotFoundError):
+            return (path or self.path).read_text().splitlines()
+        return []
+
+    def wait_for_lines(self, count, path=None):
+        harness.wait_until(lambda: len(self.lines(path)) >= count, f"{count} lines")
+        return self.lines(path)
+
+    def test_there_is_none_unless_it_is_asked_for(self):
+        with self.server() as server:
+            self.assertEqual(server.get("/secret").status, 200)
+            self.assertEqual(server.stop(), 0)
+            self.assertNotIn("/secret HTTP", server.log())
+
+    def test_each_answer_is_a_line_of_the_combined_format(self):
+        with self.server("--access-logfile", self.path) as server:
+            server.get("/a?b=c", {"Referer": "http://r/", "User-Agent": 'x" forged', "Authorization": "Basic Ym9iOng="})
+            server.request("HEAD", "/h")
+            lines = self.wait_for_lines(2)
+        for line in lines:
+            self.assertRegex(line, COMBINED)
+        self.assertIn(' bob [', lines[0])
+        self.assertIn('"GET /a?b=c HTTP/1.1" 200 14 "http://r/" "x\\" forged"', lines[0])
+        self.assertIn('"HEAD /h HTTP/1.1" 200 - "-" "-"', lines[1])
+
+    def test_refused_requests_have_lines_too(self):
+        with self.server("--access-logfile", self.path, "--access-logformat", "%(s)s %(r)s",
+                         "--header-timeout", "200ms") as server:
+            for request in (b"GET / HTTP/1.1\r\n\r\n", b"G\x1b[2JET\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA"):
+                with server.connect() as client:
+                    client.send(request)
+                    client.read_all()
+            self.assertEqual(self.wait_for_lines(3), ["400 GET / HTTP/1.1", "400 G\\x1b[2JET", "408 GET / HTTP/1.1"])
+
+    def test_standard_output_is_a_dash(self):
+        with self.server("--access-logfile", "-", "--access-logformat", "said %(U)s") as server:
+            server.get("/here")
+            server.wait_for_log("said /here\n")
+
+    def test_a_bad_format_is_told_before_anything_starts(self):
+        for words in (["--check-config"], []):
+            server = harness.Server([harness.program("http_hello"), "--access-logformat", "%(h)s %(x)s", *words],
+                                    bind=None)
+            with server:
+                self.assertNotEqual(server.wait(), 0)
+                self.assertIn("there is no %(x)s (column 7)", server.log())
+
+    def test_a_file_that_cannot_be_opened_is_named(self):
+        server = harness.Server([harness.program("http_hello"), "--access-logfile", self.path / "nowhere"], wait=False)
+        self.path.write_text("")
+        with server:
+            self.assertEqual(server.wait(), 3)
+            self.assertIn(f"accesslog: cannot open {self.path}/nowhere: ", server.log())
+
+    def test_after_a_rotation_usr1_opens_the_new_file(self):
+        rotated = self.path.with_suffix(".1")
+        with self.server("--access-logfile", self.path, "--access-logformat", "%(U)s") as server:
+            server.get("/one")
+            self.wait_for_lines(1)
+            os.rename(self.path, rotated)
+            server.get("/two")
+            self.assertEqual(self.wait_for_lines(2, rotated), ["/one", "/two"])
+            server.send_signal(signal.SIGUSR1)
+            harness.wait_until(self.path.exists, "the new file")
+            server.get("/three")
+            self.assertEqual(self.wait_for_lines(1), ["/three"])
+        self.assertEqual(self.lines(rotated), ["/one", "/two"])
+
+    def test_a_reload_changes_the_format_of_new_workers(self):
+        config = self.path.with_suffix(".ini")
+        config.write_text(f"[prefork]\naccesslog = {self.path}\naccess_log_format = old %(U)s\ncanary_time = 0\n")
+        with self.server("--config", config) as server:
+            server.get("/a")
+            self.wait_for_lines(1)
+            config.write_text(config.read_text().replace("old", "new %(m)s"))
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload done")
+            server.get("/b")
+            self.assertEqual(self.wait_for_lines(2), ["old /a", "new GET /b"])
+            config.write_text(config.read_text().replace("%(m)s", "%(m)"))
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("access_log_format: ")
+            self.assertEqual(server.get("/c").status, 200)
+
+    def test_a_full_disk_costs_counted_lines(self):
+        if not os.path.exists("/dev/full"):
+            self.skipTest("no /dev/full here")
+        with self.server("--access-logfile", "/dev/full") as server:
+            for _ in range(5):
+                self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+            self.assertIn("the access log takes no more lines", server.log())
+            self.assertRegex(server.log(), r"\b[5-9] lines of the access log were lost")
+
+    def test_a_reader_that_stops_reading_holds_nobody_up(self):
+        os.mkfifo(self.path)
+        reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
+        try:
+            with self.server("--access-logfile", self.path) as server:
+                for _ in range(40):  # of 3 KiB each: more than a pipe holds
+                    self.assertEqual(server.get(headers={"User-Agent": "x" * 3000}).status, 200)
+                server.wait_for_log("the access log takes no more lines")
+                while True:
+                    with contextlib.suppress(BlockingIOError):
+                        if os.read(reader, 1 << 20):
+                            continue
+                    break
+                self.assertEqual(server.get().status, 200)
+                server.wait_for_log("of the access log were lost")
+        finally:
+            os.close(reader)
+
+    def test_lines_of_many_clients_do_not_mix(self):
+        with self.server("--workers", "2", "--access-logfile", self.path, "--access-logformat", "<%(q)s>") as server:
+            def ask(who):
+                for number in range(25):
+                    server.get(f"/?{who}-{number}-{'x' * 500}")
+
+            clients = [threading.Thread(target=ask, args=(who,)) for who in range(4)]
+            for client in clients:
+                client.start()
+            for client in clients:
+                client.join()
+            lines = self.wait_for_lines(100)
+        wanted = {f"<{who}-{number}-{'x' * 500}>" for who in range(4) for number in range(25)}
+        self.assertEqual(set(lines), wanted)
+        self.assertEqual(len(lines), 100)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,240 @@
+/* The access log: its format as a table of what is asked for and what comes, and what is refused. */
+#include "http/access_format.h"
+#include "http/basic.h"
+#include "http/date.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+static const struct pfi_limits limits = PFI_LIMITS_DEFAULT;
+
+static const char get[] = "GET /a%20b?c=\"d\" HTTP/1.1\r\nHost: h\r\nUser-Agent: two words\r\nReferer: http://r/\"x\r\n"
+                          "Authorization: Basic Ym9iOnNlY3JldA==\r\nX-Id: 7\r\nX-Raw: a\tb\xff\xc3\xa9\\\r\n"
+                          "Content-Type: text/x\r\n\r\n";
+static const char bare[] = "OPTIONS * HTTP/1.0\r\n\r\n";
+static const char broken[] = "GET /\x1b[2J \"x\" HTTP/1.1\r\nBad\r\n";
+static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nSet-Cookie: a=\"b\"\r\nEmpty: \r\n\r\n";
+
+static char *variable(const char *name)
+{
+	static char value[] = "v\"1\n";
+
+	return strcmp(name, "DEPLOY") == 0 ? value : NULL;
+}
+
+static const struct {
+	const char *request; /* NULL: `get` */
+	const char *format;
+	const char *line;
+} lines[] = {
+	{ NULL, "", "" },
+	{ NULL, "plain", "plain" },
+	{ NULL, "100%%%%", "100%%" },
+	{ NULL, "%(h)s", "10.0.0.9" },
+	{ NULL, "%(l)s", "-" },
+	{ NULL, "%(u)s", "bob" },
+	{ NULL, "%(t)s", "[21/Nov/2026:12:00:00 +0000]" },
+	{ NULL, "%(r)s", "GET /a%20b?c=\\\"d\\\" HTTP/1.1" },
+	{ NULL, "%(s)s", "200" },
+	{ NULL, "%(m)s", "GET" },
+	{ NULL, "%(U)s", "/a%20b" },
+	{ NULL, "%(q)s", "c=\\\"d\\\"" },
+	{ NULL, "%(H)s", "HTTP/1.1" },
+	{ NULL, "%(B)s %(b)s", "12345 12345" },
+	{ NULL, "\"%(f)s\" \"%(a)s\"", "\"http://r/\\\"x\" \"two words\"" },
+	{ NULL, "%(T)s %(M)s %(D)s %(L)s", "1 1002 1002003 1.002003" },
+	{ NULL, "%(p)s", "<4711>" },
+	{ NULL, "%({X-Id}i)s %({x-id}i)s %({X-ID}i)s", "7 7 7" },
+	{ NULL, "%({X-Raw}i)s", "a\\tb\\xff\xc3\xa9\\\\" },
+	{ NULL, "%({Missing}i)s", "-" },
+	{ NULL, "%({Content-Type}o)s %({set-cookie}o)s", "text/plain a=\\\"b\\\"" },
+	{ NULL, "%({Empty}o)s %({Missing}o)s %({Content}o)s", "- - -" },
+	{ NULL, "%({REMOTE_ADDR}e)s %({REQUEST_METHOD}e)s %({RAW_URI}e)s", "10.0.0.9 GET /a%20b?c=\\\"d\\\"" },
+	{ NULL, "%({QUERY_STRING}e)s %({HTTP_X_ID}e)s %({CONTENT_TYPE}e)s", "c=\\\"d\\\" 7 text/x" },
+	{ NULL, "%({DEPLOY}e)s %({NOT_SET}e)s", "v\\\"1\\n -" },
+	{ NULL, "{\"status\": %(s)s}", "{\"status\": 200}" },
+	{ bare, "%(r)s|%(u)s|%(q)s|%(f)s|%(a)s|%({X-Id}i)s", "OPTIONS * HTTP/1.0|-||-|-|-" },
+	{ broken, "%(r)s", "GET /\\x1b[2J \\\"x\\\" HTTP/1.1" },
+	{ broken, "%(m)s %(U)s %(q)s %(H)s %(u)s %({Host}i)s", "- - - - - -" },
+	{ "\r\nFOO", "%(r)s", "FOO" },
+	{ "\r\n\r\n", "%(r)s", "-" },
+};
+
+START_TEST(a_line_says_what_the_format_asks_for)
+{
+	const char *const request = lines[_i].request != NULL ? lines[_i].request : get;
+	struct pfi_field fields[100];
+	struct pfi_head head;
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[256];
+
+	pfi_head_start(&head, fields, &limits);
+	const bool complete = pfi_head_feed(&head, request, strlen(request)) == PFI_DONE;
+	const struct pfi_access_facts facts = {
+		.bytes = request, .length = strlen(request), .head = complete ? &head : NULL,
+		.peer = "10.0.0.9", .status = 200, .sent = 12345, .reply = reply, .reply_length = sizeof reply - 1,
+		.time = "[21/Nov/2026:12:00:00 +0000]", .took_us = 1002003, .pid = 4711,
+	};
+
+	ck_assert_msg(pfi_access_compile(lines[_i].format, variable, &format) == 0, "%s", prefork_error());
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, lines[_i].line);
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+START_TEST(what_is_not_known_is_a_dash)
+{
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[256];
+	const struct pfi_access_facts facts = {
+		.bytes = "", .peer = "", .status = 408, .time = "[21/Nov/2026:12:00:00 +0000]", .pid = 1,
+	};
+
+	ck_assert_int_eq(pfi_access_compile("%(h)s %(r)s %(s)s %(b)s %(B)s %({A}o)s %(L)s", variable, &format), 0);
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, "- - 408 - 0 - 0.000000");
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+/* Whatever comes from outside: one line, and no quote that is not ours. */
+START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
+{
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[1024], value[3] = { 'x', (char)_i, 'x' };
+	const struct pfi_access_facts facts = {
+		.bytes = value, .length = sizeof value, .peer = "", .time = "", .reply = value, .reply_length = sizeof value,
+	};
+
+	ck_assert_int_eq(pfi_access_compile("%(r)s", variable, &format), 0);
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_uint_ge(line.length, 1);
+	for (size_t i = 0; i < line.length; i++) {
+		ck_assert_msg((unsigned char)room[i] >= ' ' && room[i] != 0x7f, "byte 0x%02x gets through", (unsigned)_i);
+		ck_assert_msg(room[i] != '"' || room[i - 1] == '\\', "a bare quote");
+	}
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+START_TEST(a_line_too_long_for_its_buffer_is_cut_and_says_so)
+{
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[8];
+	const struct pfi_access_facts facts = { .bytes = "0123456789", .length = 10, .peer = "", .time = "" };
+
+	ck_assert_int_eq(pfi_access_compile("%(r)s", variable, &format), 0);
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, "0123456");
+	ck_assert(line.cut);
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+static const struct {
+	const char *format;
+	const char *sentence; /* a part of it */
+} refused[] = {
+	{ "%", "column 1" },           { "ab%", "column 3" },          { "%h", "neither ( nor" },
+	{ "%(h", "lacks its )s" },     { "%(h)", "must end with )s" }, { "%(T)d", "must end with )s" },
+	{ "%()s", "there is no %()s" }, { "%(z)s", "there is no %(z)s (column 1)" },
+	{ "ok %(hh)s", "column 4" },   { "%({}i)s", "between { and }" },{ "%({a b}i)s", "column 1" },
+	{ "%({a}x)s", "there is no" }, { "%({a)s", "there is no" },    { "a\nb", "control character at column 2" },
+	{ "%({a\"b}i)s", "between { and }" },
+};
+
+START_TEST(a_format_that_is_not_understood_is_refused_with_its_place)
+{
+	struct pfi_access_format *format = NULL;
+
+	ck_assert_int_eq(pfi_access_compile(refused[_i].format, variable, &format), -EINVAL);
+	ck_assert_ptr_null(format);
+	ck_assert_msg(strstr(prefork_error(), refused[_i].sentence) != NULL, "%s: %s", refused[_i].format,
+	              prefork_error());
+	ck_assert_msg(strncmp(prefork_error(), "access_log_format: ", 19) == 0, "%s", prefork_error());
+}
+END_TEST
+
+static const struct {
+	const char *value, *user;
+} credentials[] = {
+	{ "Basic Ym9iOnNlY3JldA==", "bob" },
+	{ "bASIC   Ym9iOnNlY3JldA==", "bob" },
+	{ "Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "Aladdin" },
+	{ "Basic Ym9iOg==", "bob" },
+	{ "Basic OnNlY3JldA==", "" },     /* ":secret" */
+	{ "Basic Ym9i", "" },             /* "bob" without a colon */
+	{ "Basic Ym9i*nNlY3JldA==", "" }, /* no base64 */
+	{ "Basic ", "" },
+	{ "Basic", "" },
+	{ "", "" },
+	{ "Bearer Ym9iOnNlY3JldA==", "" },
+};
+
+START_TEST(the_user_of_basic_credentials_is_found)
+{
+	const char *const value = credentials[_i].value;
+	char user[64];
+	const size_t length = pfi_basic_user(value, strlen(value), user, sizeof user);
+
+	ck_assert_uint_eq(length, strlen(credentials[_i].user));
+	ck_assert_int_eq(memcmp(user, credentials[_i].user, length), 0);
+	ck_assert_uint_le(pfi_basic_user(value, strlen(value), user, 2), 2);
+}
+END_TEST
+
+START_TEST(log_dates_are_right_in_every_zone)
+{
+	static const int zones[] = { 0, 3600, -3600, 5 * 3600 + 2700, -(9 * 3600 + 1800), 14 * 3600, -12 * 3600 };
+	char text[PFI_DATE_LOG_LENGTH + 1] = "", wanted[64];
+
+	for (size_t i = 0; i < sizeof zones / sizeof zones[0]; i++) {
+		for (time_t now = 951782400 - 86400; now < 4102444800; now += 86400 * 11 + 3671) {
+			const time_t local = now + zones[i];
+			struct tm tm;
+
+			ck_assert_ptr_nonnull(gmtime_r(&local, &tm));
+			tm.tm_gmtoff = zones[i];
+			ck_assert_uint_eq(strftime(wanted, sizeof wanted, "[%d/%b/%Y:%H:%M:%S %z]", &tm), PFI_DATE_LOG_LENGTH);
+			pfi_date_format_log((uint64_t)now, zones[i], text);
+			ck_assert_str_eq(text, wanted);
+		}
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("access");
+	TCase *tc = tcase_create("access");
+	tcase_add_loop_test(tc, a_line_says_what_the_format_asks_for, 0, (int)(sizeof lines / sizeof lines[0]));
+	tcase_add_test(tc, what_is_not_known_is_a_dash);
+	tcase_add_loop_test(tc, no_byte_from_outside_ends_the_line_or_its_quotes, 0, 256);
+	tcase_add_test(tc, a_line_too_long_for_its_buffer_is_cut_and_says_so);
+	tcase_add_loop_test(tc, a_format_that_is_not_understood_is_refused_with_its_place, 0,
+	                    (int)(sizeof refused / sizeof refused[0]));
+	tcase_add_loop_test(tc, the_user_of_basic_credentials_is_found, 0,
+	                    (int)(sizeof credentials / sizeof credentials[0]));
+	tcase_add_test(tc, log_dates_are_right_in_every_zone);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
