@@ -47,15 +47,41 @@ static const struct {
 #undef PFI_ROW_FIELD
 };
 
+/* Are these bytes of a text, as a word, those of a lower-case text but for the case
+ * of letters? The bit of case may differ where the other has a letter's 0x40. */
+static inline bool word_is(uint64_t text, uint64_t lower)
+{
+	const uint64_t cases = UINT64_C(0x2020202020202020);
+
+	return (text | cases) == lower && ((text | lower >> 1) & cases) == cases;
+}
+
+static inline uint64_t load(const char *from, size_t size)
+{
+	uint64_t word = UINT64_C(0x2020202020202020);
+
+	memcpy(&word, from, size);
+	return word;
+}
+
 bool pfi_text_is(const char *text, size_t length, const char *lower, size_t lower_length)
 {
+	size_t i = 0;
+
 	if (length != lower_length)
 		return false;
-	for (size_t i = 0; i < length; i++) {
-		const char c = text[i];
-		if ((c >= 'A' && c <= 'Z' ? (char)(c | 0x20) : c) != lower[i])
-			return false;
+	if (length >= 8) {
+		for (; i + 8 < length; i += 8)
+			if (!word_is(load(text + i, 8), load(lower + i, 8)))
+				return false;
+		return word_is(load(text + length - 8, 8), load(lower + length - 8, 8));
 	}
+	if (length >= 4)
+		return word_is(load(text, 4), load(lower, 4)) &&
+		       word_is(load(text + length - 4, 4), load(lower + length - 4, 4));
+	for (; i < length; i++)
+		if (!word_is(load(text + i, 1), load(lower + i, 1)))
+			return false;
 	return true;
 }
 

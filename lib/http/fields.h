@@ -78,7 +78,8 @@ static inline bool pfi_char_is(char c, unsigned classes)
 	return (pfi_chars[(unsigned char)c] & classes) != 0;
 }
 
-/* ASCII only, whatever the locale. `lower` is lower case already. */
+/* ASCII only, whatever the locale. `lower` is made of small letters and of bytes from
+ * 0x20 to 0x3f: digits and most signs, but no underscore. */
 bool pfi_text_is(const char *text, size_t length, const char *lower, size_t lower_length);
 bool pfi_token_valid(const char *text, size_t length);
 bool pfi_value_valid(const char *text, size_t length);

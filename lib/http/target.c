@@ -2,6 +2,11 @@
 
 #include <string.h>
 
+static bool is_hex(char c)
+{
+	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
+}
+
 /* "[...]": addresses are not taken apart here, but nothing else gets in. */
 static size_t literal_length(const char *text, size_t length)
 {
@@ -9,29 +14,24 @@ static size_t literal_length(const char *text, size_t length)
 
 	for (size_t i = 1; i < length; i++) {
 		const char c = text[i];
-		const bool hex = (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 		if (c == ']')
 			return colons >= 2 ? i + 1 : 0;
 		colons += c == ':';
-		if (!hex && c != ':' && c != '.')
+		if (!is_hex(c) && c != ':' && c != '.')
 			return 0;
 	}
 	return 0;
 }
 
-static bool percents_valid(const char *text, size_t length)
+/* A registered name; false when a percent sign in it is not followed by two digits. */
+static bool skip_name(const char *text, size_t length, size_t *ret_length)
 {
-	for (size_t i = 0; i < length; i++) {
-		if (text[i] != '%')
-			continue;
-		if (length - i < 3)
+	size_t i = 0;
+
+	for (; i < length && pfi_char_is(text[i], PFI_CHAR_HOST); i++)
+		if (text[i] == '%' && (length - i < 3 || !is_hex(text[i + 1]) || !is_hex(text[i + 2])))
 			return false;
-		for (size_t j = 1; j <= 2; j++) {
-			const char c = text[i + j];
-			if (!((c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f')))
-				return false;
-		}
-	}
+	*ret_length = i;
 	return true;
 }
 
@@ -57,11 +57,8 @@ bool pfi_host_valid(const char *text, size_t length)
 		host = literal_length(text, length);
 		if (host == 0)
 			return false;
-	} else {
-		while (host < length && pfi_char_is(text[host], PFI_CHAR_HOST))
-			host++;
-		if (!percents_valid(text, host))
-			return false;
+	} else if (!skip_name(text, length, &host)) {
+		return false;
 	}
 	if (host == length)
 		return true;

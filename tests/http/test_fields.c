@@ -32,6 +32,29 @@ START_TEST(a_name_that_only_resembles_a_known_one_is_another)
 }
 END_TEST
 
+/* Eight letters at a time, or what there is: as if they were looked at one by one. */
+START_TEST(a_text_is_another_but_for_the_case_of_its_letters)
+{
+	static const char lower[] = "az-09:/.proxy-authentic";
+	char text[sizeof lower];
+
+	for (size_t length = 0; length < sizeof lower; length++) {
+		ck_assert(pfi_text_is(guard_put(&guard, lower, length), length, lower, length));
+		ck_assert(!pfi_text_is(lower, length, lower, length + 1));
+		for (size_t at = 0; at < length; at++) {
+			for (int c = 0; c < 256; c++) {
+				const bool same = (c >= 'A' && c <= 'Z' ? c + 'a' - 'A' : c) == lower[at];
+
+				memcpy(text, lower, length);
+				text[at] = (char)c;
+				ck_assert_int_eq(pfi_text_is(guard_put(&guard, text, length), length, lower, length),
+				                 same);
+			}
+		}
+	}
+}
+END_TEST
+
 static unsigned classes_by_grammar(int c)
 {
 	const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
@@ -100,6 +123,7 @@ int main(void)
 	guard_open(&guard, 4096);
 	tcase_add_loop_test(tc, every_known_name_is_found_in_any_case, 1, PFI_FIELD_COUNT);
 	tcase_add_test(tc, a_name_that_only_resembles_a_known_one_is_another);
+	tcase_add_test(tc, a_text_is_another_but_for_the_case_of_its_letters);
 	tcase_add_test(tc, every_byte_has_the_classes_of_the_grammar);
 	tcase_add_test(tc, the_end_of_a_value_is_found_at_every_place);
 	tcase_add_test(tc, tokens_and_values);
