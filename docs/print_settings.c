@@ -1,8 +1,9 @@
 /*
- * print-settings md|scdoc -- the library's settings as docs/settings.md, or as
- * the options of a man page. print-settings check FILE: is it what md prints?
+ * print-settings md|scdoc -- the settings of both libraries as docs/settings.md, or as
+ * the manual page prefork-settings(7). print-settings check FILE: is it what md prints?
  */
 #include <prefork/error.h>
+#include <prefork/http.h>
 #include <prefork/settings.h>
 
 #include "cli/cli.h"
@@ -35,17 +36,28 @@ static int check(const struct prefork_settings *settings, const char *path)
 	return same ? 0 : 1;
 }
 
+static void print_page(const struct prefork_settings *settings)
+{
+	(void)printf("prefork-settings(7) \"libprefork\" \"libprefork manual\"\n\n# NAME\n\n"
+	             "prefork-settings - what can be said to a libprefork server\n\n# DESCRIPTION\n\n"
+	             "Each setting is a flag, an environment variable (PREFORK\\_WORKERS=4) and a key of the file that "
+	             "*--config* names. The command line wins over the environment, and the environment over the file. "
+	             "What stands under HTTP is there in programs that serve it.\n\n# SETTINGS\n");
+	pfi_print_scdoc(settings, stdout);
+	(void)printf("\n# SEE ALSO\n\n*prefork*(7), *prefork\\_settings*(3)\n");
+}
+
 int main(int argc, char **argv)
 {
 	struct prefork_settings *settings = NULL;
 	int status = 0;
 
-	if (argc < 2 || prefork_settings_create(&settings) < 0)
+	if (argc < 2 || prefork_settings_create(&settings) < 0 || prefork_http_add_options(settings) < 0)
 		return 2;
 	if (strcmp(argv[1], "md") == 0)
 		pfi_print_markdown(settings, stdout);
 	else if (strcmp(argv[1], "scdoc") == 0)
-		pfi_print_scdoc(settings, stdout);
+		print_page(settings);
 	else if (strcmp(argv[1], "check") == 0 && argc == 3)
 		status = check(settings, argv[2]);
 	else

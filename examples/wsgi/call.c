@@ -60,7 +60,7 @@ static int fail(struct call *call)
 	Py_XDECREF(text);
 	if (!prefork_response_begun(call->request))
 		(void)prefork_response_reset(call->request);
-	return lost < 0 ? lost : -EIO;
+	return lost < 0 ? lost : PREFORK_EAPP; /* which says: it is in the log */
 }
 
 /* The next piece that is not empty, in `call->piece`. 1, 0 at the end, -1 with an exception set. */

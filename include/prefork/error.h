@@ -29,6 +29,9 @@ extern "C" {
  *  Since 0.1. */
 PREFORK_API const char *prefork_error(void);
 
+/** Forget it: prefork_error() is "" until the next failure. Since 0.1. */
+PREFORK_API void prefork_error_clear(void);
+
 /** Record a sentence as this thread's last failure and return `error`, so that
  *  a callback can say `return prefork_fail(-EINVAL, "no such queue: %s", name)`.
  *  Cut after 1023 bytes. Since 0.1. */

@@ -35,7 +35,7 @@ struct prefork_worker;
 
 /**
  * The callbacks, filled in by the host with designated initialisers. Only
- * `handle` must be there. The table and `user` are borrowed until the arbiter
+ * `handle` must be there. The table is copied, `user` borrowed until the arbiter
  * is destroyed; after fork each worker has its own copy.
  *
  * worker_start  once per worker before the first request; a negative answer is
@@ -44,7 +44,9 @@ struct prefork_worker;
  *               0, and the response ends where the body source ends; or a
  *               negative errno: the client gets a 500 if the response was not
  *               begun, and a connection that breaks off if it was, so that a
- *               part is never taken for the whole
+ *               part is never taken for the whole. The log says which request
+ *               it was, with the sentence of prefork_fail(), unless the
+ *               answer is PREFORK_EAPP: the application has told by itself
  * finished      the last call for this request, once per `handle`: its
  *               response has been handed to the kernel, or the client is gone
  *               (prefork_request_error() tells which)
@@ -68,8 +70,8 @@ PREFORK_API int prefork_http_add_options(struct prefork_settings *settings);
 PREFORK_API int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret);
 
 /** Add a pool that serves HTTP to an arbiter whose settings have the rows of
- *  prefork_http_add_options(). Borrows `service` and `user` until destroy; copies
- *  `pool`. Returns 0, -EINVAL (no `handle`, no rows), or what
+ *  prefork_http_add_options(). Borrows `user` until destroy; copies `service` and
+ *  `pool`. Returns 0, -EINVAL (no `handle`, no rows, a table whose size cannot be), or what
  *  prefork_arbiter_add_service() fails with. Since 0.1. */
 PREFORK_API int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
                                          const struct prefork_http_service *service, void *user);
@@ -203,7 +205,7 @@ PREFORK_API int prefork_response_file(struct prefork_request *request, int fd, i
 /** The body is what `pull` returns, called after `handle` whenever the client can
  *  take more: it points `*ret_bytes` at the next piece, which must stay until
  *  the next pull or `finished`, and returns its size; 0 at the end; or a negative
- *  errno, which breaks the connection off. Without a Content-Length it
+ *  errno, as `handle` does: the head leaves with the first piece. Without a Content-Length it
  *  is sent in chunks. Since 0.1. */
 PREFORK_API int prefork_response_pull(struct prefork_request *request,
                                       ptrdiff_t (*pull)(struct prefork_request *request,

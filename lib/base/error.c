@@ -10,6 +10,11 @@ const char *prefork_error(void)
 	return sentence;
 }
 
+void prefork_error_clear(void)
+{
+	sentence[0] = '\0';
+}
+
 int prefork_fail(int error, const char *format, ...)
 {
 	char text[sizeof sentence]; /* an argument may be the old sentence */

@@ -6,6 +6,7 @@
 #include <prefork/error.h>
 
 #include <errno.h>
+#include <stddef.h>
 
 /* The zone changes twice a year; workers are born with the one of their birth. */
 static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
@@ -30,6 +31,24 @@ static void on_destroyed(void *user)
 	pfi_http_destroy(user);
 }
 
+/* A table may be older than this library, and shorter; or newer, and longer, as long as it
+ * asks for nothing that is not known here. */
+static int check_table(const struct prefork_http_service *service)
+{
+	const size_t least = offsetof(struct prefork_http_service, handle) + sizeof service->handle;
+	const size_t most = 64 * sizeof *service; /* what is larger was never filled in */
+
+	if (service == NULL || service->struct_size < least || service->struct_size > most)
+		return prefork_fail(-EINVAL, "an HTTP service needs its struct_size, which is the sizeof of its table");
+	if (service->handle == NULL)
+		return prefork_fail(-EINVAL, "an HTTP service needs the callback `handle`");
+	for (size_t i = sizeof *service; i < service->struct_size; i++) {
+		if (((const char *)service)[i] != 0)
+			return prefork_fail(-EINVAL, "this HTTP service was made for a newer version of the library");
+	}
+	return 0;
+}
+
 int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
                              const struct prefork_http_service *service, void *user)
 {
@@ -42,8 +61,11 @@ int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
 	struct pfi_http *http;
 	int r;
 
-	if (service == NULL || service->handle == NULL || service->struct_size < sizeof *service)
-		return prefork_fail(-EINVAL, "an HTTP service needs `handle`, and its struct_size");
+	if (arbiter == NULL || pool == NULL)
+		return prefork_fail(-EINVAL, "an HTTP service needs an arbiter, and the name of a pool");
+	r = check_table(service);
+	if (r < 0)
+		return r;
 	http = pfi_http_create(service, user);
 	if (http == NULL)
 		return prefork_fail(-ENOMEM, "no memory for an HTTP service");

@@ -15,7 +15,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 /** The table of callbacks, whose user pointer is a struct pfi_http. */
 const struct prefork_service *pfi_http_table(void);
 
-/** A *new* object, for the life of the arbiter. NULL when memory ran out. */
+/** A *new* object with a copy of the table, for the life of the arbiter. NULL when memory ran out. */
 struct pfi_http *pfi_http_create(const struct prefork_http_service *service, void *user);
 void pfi_http_destroy(struct pfi_http *http);
 

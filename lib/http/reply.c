@@ -189,7 +189,7 @@ static int seal(struct prefork_request *request, bool has_body)
 	int r = make_room(request, 256);
 
 	if (r < 0)
-		return pfi_request_fail(request, r);
+		return pfi_request_blame(request, r);
 	if (prefork_worker_stay(request->worker) != PREFORK_STAY)
 		request->keep_alive = false;
 	if (!has_body && !reply->has_length && !to_head && !pfi_status_bodiless(reply->status)) {
@@ -311,7 +311,7 @@ static int end_pieces(struct prefork_request *request)
 	struct iovec piece = { (void *)(uintptr_t)"0\r\n\r\n", 5 };
 
 	if (reply->body == PFI_REPLY_LENGTH && reply->sent < reply->length)
-		return pfi_request_fail(request, prefork_fail(-EINVAL, "the body is shorter than its Content-Length"));
+		return pfi_request_blame(request, prefork_fail(-EINVAL, "the body is shorter than its Content-Length"));
 	reply->stage = PFI_STAGE_DONE;
 	return reply->body == PFI_REPLY_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
 }
@@ -390,7 +390,8 @@ static enum pfi_verdict send_file(struct prefork_request *request)
 		if (n == -EAGAIN)
 			return PFI_MORE;
 		if (n <= 0) {
-			(void)pfi_request_fail(request, n == 0 ? -EIO : (int)n);
+			(void)(n == 0 ? pfi_request_blame(request, prefork_fail(-EIO, "the file of the body ends too early"))
+			              : pfi_request_fail(request, (int)n));
 			return PFI_BAD;
 		}
 		reply->sent += (uint64_t)n;
@@ -411,7 +412,8 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 		const bool over = n > 0 && reply->body == PFI_REPLY_LENGTH &&
 		                  (uint64_t)n > reply->length - reply->sent;
 		if (n < 0 || over) {
-			(void)pfi_request_fail(request, over ? -EINVAL : (int)n);
+			(void)pfi_request_blame(request, over ? prefork_fail(-EINVAL, "the body is longer than its "
+			                                                     "Content-Length") : (int)n);
 			return PFI_BAD;
 		}
 		if (send_piece(request, bytes, (size_t)n) < 0)

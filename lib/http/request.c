@@ -2,6 +2,10 @@
  * behind each of them, over a delimiter that was read already. */
 #include "http/request.h"
 
+#include <prefork/error.h>
+#include <prefork/log.h>
+#include <prefork/worker.h>
+
 #include <string.h>
 #include <strings.h>
 
@@ -121,6 +125,20 @@ int pfi_request_fail(struct prefork_request *request, int error)
 	return request->error;
 }
 
+int pfi_request_blame(struct prefork_request *request, int error)
+{
+	const struct pfi_head *const head = &request->head;
+	const char *const bytes = request->in + request->in_from;
+	const char *const sentence = prefork_error();
+
+	if (request->error == 0 && error != PREFORK_EAPP)
+		prefork_log_say(prefork_worker_log(request->worker), PREFORK_ERROR, "http",
+		                "Error handling request %.*s %.*s: %s", (int)head->method.length,
+		                bytes + head->method.at, (int)head->target.length, bytes + head->target.at,
+		                *sentence != '\0' ? sentence : strerror(-error));
+	return pfi_request_fail(request, error);
+}
+
 int prefork_response_status(const struct prefork_request *request)
 {
 	return request->reply.status;
@@ -128,5 +146,6 @@ int prefork_response_status(const struct prefork_request *request)
 
 bool prefork_response_begun(const struct prefork_request *request)
 {
-	return request->reply.stage > PFI_STAGE_HEAD;
+	/* Before a first pull the head is closed, and still here. */
+	return request->reply.stage > PFI_STAGE_HEAD && request->reply.out.length == 0;
 }

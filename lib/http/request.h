@@ -33,7 +33,7 @@ struct pfi_http_config {
 
 /* A pool of workers that serve HTTP: made in the arbiter, each worker has its copy. */
 struct pfi_http {
-	const struct prefork_http_service *service; /* borrowed */
+	struct prefork_http_service service; /* as far as the host knows it, the rest NULL */
 	void *user;
 	struct pfi_http_config config;
 	pthread_mutex_t lock;         /* of `free`: threads share it */
@@ -122,6 +122,10 @@ const char *pfi_http_date(void);
 
 /* 0, or the first error of the request, which `error` becomes when it is the first. */
 int pfi_request_fail(struct prefork_request *request, int error);
+
+/* The same for what the host did, not the client: told in the log, with the sentence that it left by
+ * prefork_fail(), unless it is PREFORK_EAPP: then it has told by itself. */
+int pfi_request_blame(struct prefork_request *request, int error);
 
 /* Send all pieces, waiting for the client where that is allowed, keeping what it cannot take
  * now where it is not. Changes the pieces. 0, or a negative errno, which is then the request's. */

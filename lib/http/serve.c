@@ -179,8 +179,8 @@ static void finish(struct prefork_request *request)
 	request->in_handle = false;
 	if (prefork_response_begun(request))
 		note_access(request);
-	if (request->http->service->finished != NULL)
-		request->http->service->finished(request, request->http->user);
+	if (request->http->service.finished != NULL)
+		request->http->service.finished(request, request->http->user);
 }
 
 /* A body that ends with its connection must not end as if it were whole. */
@@ -237,7 +237,7 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 		return after_response(request);
 	case PFI_BAD:
 		if (request->error == 0)
-			(void)pfi_request_fail(request, -EPROTO); /* handled, and never answered */
+			(void)pfi_request_blame(request, prefork_fail(-EPROTO, "it was handled, and never answered"));
 		return after_failure(request);
 	case PFI_MORE:
 		break;
@@ -253,10 +253,11 @@ static enum prefork_next handle(struct prefork_request *request)
 
 	prefork_connection_set_deadline(request->connection, 0);
 	request->in_handle = true;
-	const int r = http->service->handle(request, http->user);
+	prefork_error_clear(); /* what is there is of another request */
+	const int r = http->service.handle(request, http->user);
 	prefork_worker_count_request(request->worker);
 	if (r < 0)
-		(void)pfi_request_fail(request, r);
+		(void)pfi_request_blame(request, r);
 	return request->error != 0 ? after_failure(request) : go_on_sending(request);
 }
 
@@ -468,15 +469,15 @@ static int on_start(struct prefork_worker *worker, void *user)
 		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
-	return http->service->worker_start != NULL ? http->service->worker_start(worker, http->user) : 0;
+	return http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
 }
 
 static void on_stop(struct prefork_worker *worker, void *user)
 {
 	struct pfi_http *const http = user;
 
-	if (http->service->worker_stop != NULL)
-		http->service->worker_stop(worker, http->user);
+	if (http->service.worker_stop != NULL)
+		http->service.worker_stop(worker, http->user);
 	while (http->free != NULL) {
 		struct prefork_request *const request = http->free;
 		http->free = request->next;
@@ -509,7 +510,8 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 
 	if (http == NULL)
 		return NULL;
-	http->service = service;
+	memcpy(&http->service, service, service->struct_size < sizeof http->service ? service->struct_size :
+	                                                                             sizeof http->service);
 	http->user = user;
 	http->zone_s = pfi_access_zone_s();
 	(void)pthread_mutex_init(&http->lock, NULL); /* cannot fail without attributes */

@@ -185,7 +185,7 @@ int pfi_worker_main(const struct pfi_birth *birth)
 	struct prefork_worker *const worker = calloc(1, sizeof *worker);
 	int r;
 
-	(void)prefork_fail(0, "%s", ""); /* the arbiter's last failure is not this worker's */
+	prefork_error_clear(); /* the arbiter's last failure is not this worker's */
 	pfi_mailbox_forget_in_child();
 	if (!worker)
 		return PREFORK_EXIT_SICK;

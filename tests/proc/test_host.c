@@ -1,0 +1,249 @@
+/* A host of HTTP and its mistakes: tables that cannot be, and handlers that fail. */
+#include "os/fd.h"
+
+#include <prefork/arbiter.h>
+#include <prefork/error.h>
+#include <prefork/http.h>
+#include <prefork/listener.h>
+#include <prefork/settings.h>
+
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int fds_before;
+static char log_path[] = "/tmp/test_host.XXXXXX";
+static struct prefork_settings *settings;
+static struct prefork_arbiter *arbiter;
+
+static void set_up(void)
+{
+	static const int restored[] = { SIGTERM, SIGINT, SIGALRM };
+
+	for (size_t i = 0; i < sizeof restored / sizeof restored[0]; i++)
+		ck_assert(signal(restored[i], SIG_DFL) != SIG_ERR);
+	fds_before = pfi_fd_count();
+	(void)strcpy(log_path + strlen(log_path) - 6, "XXXXXX");
+	const int fd = mkstemp(log_path);
+	ck_assert_int_ge(fd, 0);
+	(void)close(fd);
+	const char *const argv[] = { "test", "--bind", "127.0.0.1:0", "--error-logfile", log_path, NULL };
+	ck_assert_int_eq(prefork_http_load(5, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+}
+
+static void tear_down(void)
+{
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
+	(void)unlink(log_path);
+	ck_assert_int_eq(pfi_fd_count(), fds_before);
+}
+
+static bool path_is(const struct prefork_request *request, const char *path)
+{
+	size_t size;
+	const char *const said = prefork_request_path(request, &size);
+
+	return size == strlen(path) && memcmp(said, path, size) == 0;
+}
+
+static ptrdiff_t pull_nothing(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	(void)ret_bytes;
+	(void)user;
+	return path_is(request, "/pull-told") ? PREFORK_EAPP : prefork_fail(-EIO, "the tape ran out");
+}
+
+/* Each path is a mistake. */
+static int handle(struct prefork_request *request, void *user)
+{
+	(void)user;
+	if (path_is(request, "/sentence"))
+		return prefork_fail(-ENOENT, "no such queue: 7");
+	if (path_is(request, "/number"))
+		return -ENOSPC;
+	if (path_is(request, "/told"))
+		return PREFORK_EAPP;
+	if (path_is(request, "/never"))
+		return 0;
+	(void)prefork_response_start(request, 200, NULL);
+	if (path_is(request, "/pull") || path_is(request, "/pull-told"))
+		return prefork_response_pull(request, pull_nothing, NULL);
+	if (path_is(request, "/short")) {
+		(void)prefork_response_field(request, "Content-Length", "10");
+		(void)prefork_response_write(request, "four", 4);
+		return 0;
+	}
+	return prefork_response_bytes(request, "fine", 4);
+}
+
+static const struct prefork_http_service whole = { .struct_size = sizeof whole, .handle = handle };
+
+START_TEST(a_table_that_cannot_be_is_refused)
+{
+	const struct prefork_http_service unsized = { .handle = handle };
+	const struct prefork_http_service tiny = { .struct_size = sizeof(size_t) * 2, .handle = handle };
+	const struct prefork_http_service garbage = { .struct_size = (size_t)-1, .handle = handle };
+	const struct prefork_http_service handless = { .struct_size = sizeof handless };
+
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", NULL, NULL), -EINVAL);
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &unsized, NULL), -EINVAL);
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &tiny, NULL), -EINVAL);
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &garbage, NULL), -EINVAL);
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &handless, NULL), -EINVAL);
+	ck_assert(strstr(prefork_error(), "handle") != NULL);
+	ck_assert_int_eq(prefork_http_add_service(arbiter, NULL, &whole, NULL), -EINVAL);
+	ck_assert_int_eq(prefork_http_add_service(NULL, "web", &whole, NULL), -EINVAL);
+}
+END_TEST
+
+START_TEST(settings_without_the_rows_of_http_are_refused)
+{
+	struct prefork_settings *bare = NULL;
+	struct prefork_arbiter *other = NULL;
+
+	ck_assert_int_eq(prefork_settings_create(&bare), 0);
+	ck_assert_int_eq(prefork_arbiter_create(bare, &other), 0);
+	ck_assert_int_eq(prefork_http_add_service(other, "web", &whole, NULL), -EINVAL);
+	ck_assert(strstr(prefork_error(), "prefork_http_add_options") != NULL);
+	prefork_arbiter_destroy(other);
+	prefork_settings_destroy(bare);
+}
+END_TEST
+
+/* Sends one request for `target`; all that comes until the end, whichever way it ends. */
+static size_t ask(const char *target, char *answer, size_t size)
+{
+	const char *const patience = getenv("TEST_PATIENCE");
+	const struct timeval limit = { .tv_sec = 20L * (patience != NULL && atoi(patience) > 0 ? atoi(patience) : 1) };
+	struct sockaddr_in address;
+	socklen_t address_size = sizeof address;
+	char request[128];
+	size_t got = 0;
+	ssize_t n;
+	const int fd = socket(AF_INET, SOCK_STREAM, 0);
+	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", target);
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit), 0);
+	ck_assert_int_eq(getsockname(prefork_listener_fd(prefork_arbiter_listener(arbiter, 0)),
+	                             (struct sockaddr *)&address, &address_size), 0);
+	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, address_size), 0);
+	ck_assert_int_eq(send(fd, request, (size_t)length, MSG_NOSIGNAL), length);
+	while (got < size - 1 && (n = recv(fd, answer + got, size - 1 - got, 0)) > 0)
+		got += (size_t)n;
+	ck_assert_msg(errno != EAGAIN || n >= 0, "%s: nothing came", target);
+	answer[got] = '\0';
+	(void)close(fd);
+	return got;
+}
+
+static void read_log(char *text, size_t size)
+{
+	FILE *const file = fopen(log_path, "r");
+
+	ck_assert_ptr_nonnull(file);
+	text[fread(text, 1, size - 1, file)] = '\0';
+	(void)fclose(file);
+}
+
+static const struct {
+	const char *target;
+	const char *answer; /* how it begins */
+	const char *line;   /* in the log; NULL: none */
+} mistakes[] = {
+	{ "/sentence", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /sentence: no such queue: 7\n" },
+	{ "/number", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /number: No space left on device\n" },
+	{ "/told", "HTTP/1.1 500 ", NULL },
+	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: it was handled, and never answered\n" },
+	{ "/pull", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /pull: the tape ran out\n" },
+	{ "/pull-told", "HTTP/1.1 500 ", NULL },
+	{ "/short", "HTTP/1.1 200 ",
+	  "[ERROR] Error handling request GET /short: the body is shorter than its Content-Length\n" },
+	{ "/fine", "HTTP/1.1 200 ", NULL },
+};
+
+/* The log is written before the connection ends, so that it is there once the answer is. */
+START_TEST(a_handler_that_fails_is_in_the_log_with_its_request_and_its_sentence)
+{
+	static char answer[4096], log[65536];
+	const char *const target = mistakes[_i].target;
+
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &whole, NULL), 0);
+	ck_assert_msg(prefork_arbiter_start(arbiter) == 0, "%s", prefork_error());
+	(void)ask("/sentence?before", answer, sizeof answer); /* what it leaves behind belongs to no other request */
+	(void)ask(target, answer, sizeof answer);
+	ck_assert_msg(strncmp(answer, mistakes[_i].answer, strlen(mistakes[_i].answer)) == 0, "%s: %s", target, answer);
+	(void)ask("/fine", answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\nfine") != NULL, "after %s: %s", target, answer);
+	read_log(log, sizeof log);
+	if (mistakes[_i].line != NULL)
+		ck_assert_msg(strstr(log, mistakes[_i].line) != NULL, "%s", log);
+	const char *const before = strstr(log, "Error handling request GET /sentence?before");
+	ck_assert_ptr_nonnull(before);
+	const char *const first = strstr(before + 1, "Error handling request");
+	ck_assert_msg((first != NULL) == (mistakes[_i].line != NULL), "%s", log);
+}
+END_TEST
+
+/* As a host does that was built before `finished` and `worker_stop` were there. */
+START_TEST(a_shorter_table_of_an_older_host_is_understood)
+{
+	static char answer[4096];
+	struct prefork_http_service older;
+
+	memset(&older, 0xff, sizeof older); /* what is behind its end is none of ours */
+	older.struct_size = offsetof(struct prefork_http_service, handle) + sizeof older.handle;
+	older.worker_start = NULL;
+	older.handle = handle;
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &older, NULL), 0);
+	memset(&older, 0xee, sizeof older); /* it was copied */
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	(void)ask("/fine", answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\nfine") != NULL, "%s", answer);
+}
+END_TEST
+
+START_TEST(a_longer_table_is_understood_unless_it_asks_for_something_new)
+{
+	struct {
+		struct prefork_http_service known;
+		void (*unknown)(void);
+	} newer = { .known = { .struct_size = sizeof newer, .handle = handle } };
+
+	newer.unknown = tear_down;
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &newer.known, NULL), -EINVAL);
+	ck_assert(strstr(prefork_error(), "newer version") != NULL);
+	newer.unknown = NULL;
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &newer.known, NULL), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("host");
+	TCase *tc = tcase_create("host");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_table_that_cannot_be_is_refused);
+	tcase_add_test(tc, settings_without_the_rows_of_http_are_refused);
+	tcase_add_loop_test(tc, a_handler_that_fails_is_in_the_log_with_its_request_and_its_sentence, 0,
+	                    (int)(sizeof mistakes / sizeof mistakes[0]));
+	tcase_add_test(tc, a_shorter_table_of_an_older_host_is_understood);
+	tcase_add_test(tc, a_longer_table_is_understood_unless_it_asks_for_something_new);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
