@@ -91,8 +91,10 @@ PREFORK_API int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter,
 
 /** Give one pool a value of its own for a setting ("workers", "bind",
  *  "timeout"), as text, as in a file; it holds across reloads. Before start.
- *  Returns 0, -ENOENT for an unknown setting, PREFORK_ECONFIG for a bad value,
- *  -EBUSY once started, -ENOMEM. Since 0.1. */
+ *  With "bind" a pool has listeners of its own, also one without a service; an
+ *  address that two pools name is one listener, which both accept from.
+ *  Returns 0, or with a sentence: -ENOENT for an unknown setting,
+ *  PREFORK_ECONFIG for a bad value, -EBUSY once started, -ENOMEM. Since 0.1. */
 PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text);
 
 /**
@@ -161,7 +163,11 @@ PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, b
 PREFORK_API int prefork_arbiter_run(struct prefork_arbiter *arbiter);
 
 /** Bind the listeners and begin to fork. Returns 0, or a negative errno with a
- *  sentence, and then nothing is left bound or forked: -EADDRINUSE,
+ *  sentence, and then nothing is left bound or forked. Takes sockets that were
+ *  handed over (LISTEN_FDS with LISTEN_PID, PREFORK_FDS, fd://N) and removes these
+ *  variables from the environment, so they serve the first start only, and closes
+ *  those that no bind names; where nobody has said where to listen, all of them
+ *  are served instead of the default. -EADDRINUSE,
  *  -EADDRNOTAVAIL, -EACCES, -EMFILE (RLIMIT_NOFILE is too low for
  *  workers_max), -EBUSY (signals wanted, but another arbiter of this process has them),
  *  PREFORK_ECONFIG, -ENOMEM. Since 0.1. */

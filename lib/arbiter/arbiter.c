@@ -91,6 +91,9 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		pfi_children_kill_all(arbiter);
 	while (arbiter->generation_count > 0)
 		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
+	free(arbiter->entrances.list);
+	arbiter->entrances = (struct pfi_entrances){ 0 };
+	pfi_inherit_finish(&arbiter->inherited);
 	if (arbiter->has_signals) {
 		pfi_loop_remove(arbiter, pfi_mailbox_fd());
 		pfi_mailbox_close();
@@ -164,17 +167,6 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 		struct pfi_pool *const model = &arbiter->models[i];
 		const struct prefork_settings *const settings = generation->of_pool[i];
 
-		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
-
-		if (strategy == NULL)
-			return prefork_fail(PREFORK_ECONFIG, "there is no worker class %s in this build",
-					    prefork_settings_text(settings, "worker_class"));
-		if (strategy->check != NULL) {
-			const int r = strategy->check(settings);
-
-			if (r < 0)
-				return r;
-		}
 		*model = (struct pfi_pool){ 0 };
 		pfi_policy_read(settings, &model->policy);
 		model->target = (uint32_t)prefork_settings_int(settings, "workers");
@@ -214,10 +206,13 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 
 static int begin(struct prefork_arbiter *arbiter, bool signals)
 {
-	int r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
+	int r = pfi_entrances_take_along(arbiter);
 
+	if (r == 0)
+		r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
 	if (r < 0)
 		return r;
+	pfi_entrances_drop_rest(arbiter);
 	arbiter->last_generation = 1;
 	arbiter->settings = arbiter->generations[0].settings;
 	if ((r = lay_tables(arbiter, &arbiter->generations[0])) < 0 || (r = reserve_fds(arbiter)) < 0)
@@ -299,7 +294,7 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 		}
 	}
 	if (phase >= PFI_PHASE_LEAVING)
-		pfi_entrance_close(arbiter);
+		pfi_entrances_close(arbiter);
 }
 
 static void carry_out(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
@@ -320,10 +315,10 @@ static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_m
 	for (int round = 0; more && round < 64; round++) {
 		if (arbiter->supervisor.phase == PFI_PHASE_REFUSING) {
 			if (!arbiter->refused) { /* the model gave up by itself */
-				arbiter->supervisor.linger_ms = pfi_entrance_refuse(arbiter);
+				arbiter->supervisor.linger_ms = pfi_entrances_refuse(arbiter);
 				arbiter->refused = true;
 			}
-			arbiter->supervisor.queued = pfi_entrance_queued(arbiter);
+			arbiter->supervisor.queued = pfi_entrances_queued(arbiter);
 		}
 		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
 		pfi_reload_ruled(arbiter, turn.ruling);
@@ -435,7 +430,13 @@ struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *
 	const struct pfi_generation *const generation =
 		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 
-	return generation != NULL && index < generation->door_count ? generation->doors[index]->listener : NULL;
+	for (size_t i = 0; generation != NULL && i < arbiter->entrances.count; i++) {
+		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+
+		if (pfi_generation_uses(generation, entrance) && index-- == 0)
+			return entrance->listener;
+	}
+	return NULL;
 }
 
 struct prefork_log *prefork_arbiter_log(const struct prefork_arbiter *arbiter)

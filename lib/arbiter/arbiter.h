@@ -7,6 +7,7 @@
 #ifndef ARBITER_ARBITER_H
 #define ARBITER_ARBITER_H
 
+#include "listener/inherit.h"
 #include "model/death.h"
 #include "model/supervisor.h"
 #include "model/page.h"
@@ -33,19 +34,25 @@ struct pfi_tag {
 	uint32_t incarnation;
 };
 
-/* A listener and how many generations use it. */
+/* A place where clients come in, and how many pools of all generations use it. */
 struct pfi_entrance {
 	struct prefork_listener *listener;
 	unsigned users;
+	bool came_along; /* with the environment */
 };
 
-/* What workers are born with: settings, and the listeners they name. */
+/* The entrances are borrowed, the list is not. */
+struct pfi_entrances {
+	struct pfi_entrance **list;
+	size_t count;
+};
+
+/* What workers are born with: settings, and the entrances they name. */
 struct pfi_generation {
 	uint32_t number; /* 0: free */
 	struct prefork_settings *settings;
 	struct prefork_settings *of_pool[PFI_POOLS_MAX];
-	struct pfi_entrance **doors;
-	size_t door_count;
+	struct pfi_entrances entrances[PFI_POOLS_MAX];
 };
 
 /* One process as hooks see it. */
@@ -80,6 +87,7 @@ struct prefork_pool {
 	void *user;
 	char **overrides; /* setting, text, setting, text ... */
 	size_t override_count;
+	bool has_bind; /* among them */
 	unsigned first_seat;
 	unsigned cells; /* deadline words per page */
 	struct pfi_slot *slots;
@@ -110,6 +118,8 @@ struct prefork_arbiter {
 	struct pfi_generation *generations;
 	size_t generation_count;
 	uint32_t last_generation;
+	struct pfi_entrances entrances; /* all there are, in the order of opening */
+	struct pfi_inherited inherited; /* what nobody has taken yet              */
 	char reload_why[1024];
 	char last_failure[1024];
 
@@ -153,9 +163,21 @@ int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settin
 struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number);
 void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 void pfi_generations_sweep(struct prefork_arbiter *arbiter);
-uint64_t pfi_entrance_refuse(struct prefork_arbiter *arbiter);
-uint32_t pfi_entrance_queued(const struct prefork_arbiter *arbiter);
-void pfi_entrance_close(struct prefork_arbiter *arbiter);
+
+/* entrances.c */
+bool pfi_pool_has_entrances(const struct prefork_pool *pool);
+bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_entrance *entrance);
+int pfi_entrances_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+int pfi_entrances_take_along(struct prefork_arbiter *arbiter);
+void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter);
+uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
+uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter);
+void pfi_entrances_close(struct prefork_arbiter *arbiter);
+
+/* listening.c */
+int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+			  unsigned pool, const char *text, struct pfi_listener_options *ret);
 
 /* pools.c */
 void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret);

@@ -33,14 +33,10 @@ static int child_main(void *birth)
 }
 
 /* What belongs to the library and is no business of this worker. */
-static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_generation *mine, int own_lifeline,
+static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine, int own_lifeline,
 			 size_t *ret_count)
 {
-	size_t room = 4 + 3 * (size_t)arbiter->seat_count;
-
-	for (size_t i = 0; i < arbiter->generation_count; i++)
-		room += arbiter->generations[i].door_count;
-
+	const size_t room = 4 + 3 * (size_t)arbiter->seat_count + arbiter->entrances.count;
 	int *const fds = calloc(room, sizeof *fds);
 	size_t n = 0;
 
@@ -59,17 +55,13 @@ static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi
 		fds[n++] = other->lifeline;
 		fds[n++] = other->watch;
 	}
-	for (size_t i = 0; i < arbiter->generation_count; i++) {
-		const struct pfi_generation *const generation = &arbiter->generations[i];
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		bool is_mine = false;
 
-		for (size_t d = 0; d < generation->door_count; d++) {
-			bool is_mine = false;
-
-			for (size_t m = 0; m < mine->door_count; m++)
-				is_mine |= mine->doors[m] == generation->doors[d];
-			if (!is_mine)
-				fds[n++] = prefork_listener_fd(generation->doors[d]->listener);
-		}
+		for (size_t m = 0; m < mine->count; m++)
+			is_mine |= mine->list[m] == arbiter->entrances.list[i];
+		if (!is_mine)
+			fds[n++] = prefork_listener_fd(arbiter->entrances.list[i]->listener);
 	}
 	*ret_count = n;
 	return fds;
@@ -91,8 +83,8 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		     const struct pfi_generation *generation)
 {
 	struct prefork_pool *const pool = &arbiter->pools[process->pool];
-	const size_t listeners = pool->service != NULL ? generation->door_count : 0;
-	struct prefork_listener **const list = calloc(listeners + 1, sizeof *list);
+	const struct pfi_entrances *const entrances = &generation->entrances[process->pool];
+	struct prefork_listener **const list = calloc(entrances->count + 1, sizeof *list);
 	struct pfi_page *const page = page_of(process);
 	struct pfi_child child = { 0, -1 };
 	int ends[2] = { -1, -1 };
@@ -109,12 +101,12 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		r = pfi_lifeline_open(ends);
 	if (r == 0 && (process->watch = pfi_watch_open()) < 0)
 		r = process->watch;
-	if (r == 0 && (unwanted = unwanted_fds(arbiter, generation, ends[0], &unwanted_count)) == NULL)
+	if (r == 0 && (unwanted = unwanted_fds(arbiter, entrances, ends[0], &unwanted_count)) == NULL)
 		r = -ENOMEM;
 	if (r < 0)
 		goto out;
-	for (size_t i = 0; i < listeners; i++)
-		list[i] = generation->doors[i]->listener;
+	for (size_t i = 0; i < entrances->count; i++)
+		list[i] = entrances->list[i]->listener;
 	memset(page, 0, pfi_page_bytes(pool->cells));
 
 	struct pfi_birth birth = {
@@ -128,7 +120,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		.service = pool->service,
 		.user = pool->user,
 		.listeners = list,
-		.listener_count = listeners,
+		.listener_count = entrances->count,
 		.hooks = arbiter->hooks,
 		.hook_count = arbiter->hook_count,
 		.pages = &arbiter->pages,

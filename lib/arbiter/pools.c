@@ -1,6 +1,8 @@
 #include "arbiter/arbiter.h"
 
+#include "listener/binds.h"
 #include "model/options.h"
+#include "model/settings.h"
 
 #include <prefork/error.h>
 
@@ -58,17 +60,33 @@ int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct p
 	return 0;
 }
 
+/* Would the pool take it? Asked of a copy, which is thrown away. */
+static int try_override(const struct prefork_pool *pool, const char *setting, const char *text)
+{
+	struct prefork_settings *copy = NULL;
+	int r = pfi_settings_copy(pool->arbiter->initial, &copy);
+
+	if (r == 0)
+		r = pfi_settings_override(copy, setting, text, pool->name);
+	if (r == 0 && strcmp(setting, "bind") == 0)
+		r = pfi_binds_check(copy);
+	prefork_settings_destroy(copy);
+	return r;
+}
+
 int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text)
 {
+	char **more;
+	int r;
+
 	if (pool->arbiter->started)
 		return prefork_fail(-EBUSY, "pools are set up before the arbiter starts");
 	if (setting == NULL || text == NULL)
 		return prefork_fail(-EINVAL, "a pool's setting needs a name and a text");
-	if (strcmp(setting, "bind") == 0)
-		return prefork_fail(-ENOTSUP, "pools share the listeners of the setting bind");
-
-	char **const more = realloc(pool->overrides, (pool->override_count + 2) * sizeof *more);
-
+	r = try_override(pool, setting, text);
+	if (r < 0)
+		return r;
+	more = realloc(pool->overrides, (pool->override_count + 2) * sizeof *more);
 	if (more == NULL)
 		return prefork_fail(-ENOMEM, "no memory for a setting");
 	pool->overrides = more;
@@ -80,6 +98,7 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 		return prefork_fail(-ENOMEM, "no memory for a setting");
 	}
 	pool->override_count += 2;
+	pool->has_bind |= strcmp(setting, "bind") == 0;
 	return 0;
 }
 

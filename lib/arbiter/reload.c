@@ -52,25 +52,15 @@ static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_setti
 	return 0;
 }
 
-static int check_pools(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+/* The seats are what they were at the start. */
+static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const struct prefork_settings *const settings = generation->of_pool[i];
-		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
-		const int64_t workers = prefork_settings_int(settings, "workers");
+		const int64_t workers = prefork_settings_int(generation->of_pool[i], "workers");
 
-		if (strategy == NULL)
-			return prefork_fail(PREFORK_ECONFIG, "there is no worker class %s",
-					    prefork_settings_text(settings, "worker_class"));
 		if (workers > (int64_t)arbiter->models[i].policy.workers_max)
 			return prefork_fail(PREFORK_ECONFIG, "workers is %d, more than workers_max, %u", (int)workers,
 					    arbiter->models[i].policy.workers_max);
-		if (strategy->check != NULL) {
-			const int r = strategy->check(settings);
-
-			if (r < 0)
-				return r;
-		}
 	}
 	return 0;
 }
@@ -95,7 +85,7 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
 
-	r = check_pools(arbiter, generation);
+	r = check_room(arbiter, generation);
 	if (r < 0)
 		pfi_generation_drop(arbiter, generation);
 	return r;

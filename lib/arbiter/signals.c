@@ -125,7 +125,7 @@ void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms)
 	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
 
 	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
-		supervisor->linger_ms = pfi_entrance_refuse(arbiter);
+		supervisor->linger_ms = pfi_entrances_refuse(arbiter);
 		arbiter->refused = true;
 	}
 	pfi_reload_ruled(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));

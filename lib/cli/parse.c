@@ -9,8 +9,10 @@
 #include "base/text.h"
 #include "base/words.h"
 #include "cli/cli.h"
+#include "listener/binds.h"
 #include "model/options.h"
 #include "model/settings.h"
+#include "worker/birth.h"
 
 static int out_of_memory(void)
 {
@@ -67,6 +69,8 @@ static int check(const struct prefork_settings *settings)
 		return prefork_fail(PREFORK_EUSAGE, "%s is missing; see --help",
 				    settings->arguments_usage != NULL ? settings->arguments_usage : "an argument");
 	r = pfi_options_check(settings);
+	if (r >= 0)
+		r = pfi_binds_check(settings);
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
 		r = settings->checks[i].check(settings, settings->checks[i].user);
 	return r < 0 ? r : 0;
@@ -127,7 +131,27 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
 	return 0;
 }
 
-/* Answers what was asked: 1, 0 when nothing was, -EIO. */
+/* A word of the library's own row that this build has no strategy for. Asked with
+ * --check-config only: otherwise the host may still bring one of that name. */
+static int check_worker_class(const struct prefork_settings *settings)
+{
+	const char *const name = prefork_settings_text(settings, "worker_class");
+	const char *place = "";
+
+	for (size_t i = 0; i < settings->choice_count; i++) {
+		const struct pfi_choice *const choice = &settings->choices[i];
+
+		if (strcmp(choice->row, "worker_class") == 0 && choice->meaning == NULL &&
+		    strcmp(choice->word, name) == 0)
+			return 0; /* the host's */
+	}
+	if (pfi_strategy_by_name(name) != NULL)
+		return 0;
+	(void)prefork_settings_origin(settings, "worker_class", NULL, &place);
+	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s", place, name);
+}
+
+/* Answers what was asked: 1, 0 when nothing was, -EIO or PREFORK_ECONFIG. */
 static int answer(const struct prefork_settings *settings, enum pfi_question question)
 {
 	if (question == PFI_ASKED_HELP)
@@ -136,10 +160,12 @@ static int answer(const struct prefork_settings *settings, enum pfi_question que
 		(void)printf("%s %s\n", settings->program, settings->version);
 	else if (prefork_settings_int(settings, "print_config") == 1)
 		pfi_print_config(settings, stdout);
-	else if (prefork_settings_int(settings, "check_config") == 1)
-		(void)printf("%s: the settings are right\n", settings->program);
-	else
+	else if (prefork_settings_int(settings, "check_config") != 1)
 		return 0;
+	else if (check_worker_class(settings) < 0)
+		return PREFORK_ECONFIG;
+	else
+		(void)printf("%s: the settings are right\n", settings->program);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return prefork_fail(-EIO, "standard output: %s", strerror(errno));
 	return 1;

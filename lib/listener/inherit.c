@@ -215,7 +215,7 @@ static bool fits(const struct pfi_inherited_socket *socket, const struct pfi_add
 
 	if (socket->fd < 0)
 		return false;
-	if (strcmp(socket->name, name) == 0)
+	if (strcmp(socket->name, name) == 0 || (address->kind == PFI_ADDRESS_FD && socket->fd == address->fd))
 		return true;
 	return getsockname(socket->fd, (struct sockaddr *)&bound, &size) == 0 &&
 	       pfi_address_equal(&bound, size, &address->socket, address->socket_size);

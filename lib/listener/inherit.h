@@ -41,8 +41,8 @@ int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self,
  * them for its own. Once, at start, before there are threads. As parse. */
 int pfi_inherit_take(struct pfi_inherited *ret);
 
-/* Make a listener of the socket that is meant for `address`, resolved if it is
- * TCP, or that has the name `name`. 0 and a new listener in *ret, 1 when none
+/* Make a listener of the socket that is meant for `address` (a TCP name that is not
+ * yet resolved fits none), or that has the name `name`. 0 and a new listener in *ret, 1 when none
  * fits, or as pfi_listener_adopt(). */
 int pfi_inherit_match(struct pfi_inherited *inherited, const struct pfi_address *address, const char *name,
                       struct prefork_listener **ret);

@@ -11,7 +11,7 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
     "listener": {"base", "os"},
     "worker": {"base", "os", "model", "listener"},
     "arbiter": {"base", "os", "model", "listener", "worker"},
-    "cli": {"base", "model"},
+    "cli": {"base", "os", "model", "listener", "worker"},
     "http": {"base"},
 }
 PURE = {"base", "model"}  # rooms

@@ -1,0 +1,327 @@
+/*
+ * Where clients come in, over all pools and generations.
+ *
+ * An entrance is opened once, however many pools and generations name it, and
+ * closed with the last of them. What came with the environment is taken by
+ * the addresses and names that the settings give, and as a whole by pools for
+ * which the operator said nothing.
+ */
+#include "arbiter/arbiter.h"
+
+#include "listener/listener.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+bool pfi_pool_has_entrances(const struct prefork_pool *pool)
+{
+	return pool->service != NULL || pool->has_bind;
+}
+
+bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_entrance *entrance)
+{
+	for (unsigned p = 0; p < PFI_POOLS_MAX; p++) {
+		for (size_t i = 0; i < generation->entrances[p].count; i++) {
+			if (generation->entrances[p].list[i] == entrance)
+				return true;
+		}
+	}
+	return false;
+}
+
+static bool has(const struct pfi_entrances *some, const struct pfi_entrance *entrance)
+{
+	for (size_t i = 0; i < some->count; i++) {
+		if (some->list[i] == entrance)
+			return true;
+	}
+	return false;
+}
+
+static int append(struct pfi_entrances *some, struct pfi_entrance *entrance)
+{
+	struct pfi_entrance **const more = realloc(some->list, (some->count + 1) * sizeof *more);
+
+	if (more == NULL)
+		return prefork_fail(-ENOMEM, "no memory for a listener");
+	some->list = more;
+	more[some->count++] = entrance;
+	return 0;
+}
+
+static void take_out(struct pfi_entrances *some, const struct pfi_entrance *entrance)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < some->count; i++) {
+		if (some->list[i] != entrance)
+			some->list[kept++] = some->list[i];
+	}
+	some->count = kept;
+}
+
+static bool is_at(const struct pfi_entrance *entrance, const struct pfi_address *address)
+{
+	struct sockaddr_storage bound = { 0 };
+	socklen_t size = sizeof bound;
+
+	if (address->kind == PFI_ADDRESS_FD)
+		return prefork_listener_fd(entrance->listener) == address->fd;
+	return address->socket_size > 0 &&
+	       getsockname(prefork_listener_fd(entrance->listener), (struct sockaddr *)&bound, &size) == 0 &&
+	       pfi_address_equal(&bound, size, &address->socket, address->socket_size);
+}
+
+/* One that is open already, and that this pool has not got yet. */
+static struct pfi_entrance *find(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine, const char *text,
+				 const struct pfi_address *address)
+{
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+
+		if (!has(mine, entrance) && !entrance->listener->is_refusing &&
+		    (strcmp(prefork_listener_name(entrance->listener), text) == 0 || is_at(entrance, address)))
+			return entrance;
+	}
+	return NULL;
+}
+
+/* Takes `listener`, which one pool is about to use. */
+static int keep(struct prefork_arbiter *arbiter, struct prefork_listener *listener, bool came_along,
+		struct pfi_entrance **ret)
+{
+	struct pfi_entrance *const entrance = calloc(1, sizeof *entrance);
+	int r = entrance == NULL ? prefork_fail(-ENOMEM, "no memory for a listener") : 0;
+
+	if (r == 0) {
+		*entrance = (struct pfi_entrance){ .listener = listener, .came_along = came_along };
+		r = append(&arbiter->entrances, entrance);
+	}
+	if (r < 0) {
+		pfi_listener_close(listener);
+		free(entrance);
+		return r;
+	}
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Listening at: %s (%d)",
+			prefork_listener_address(listener), (int)getpid());
+	*ret = entrance;
+	return 0;
+}
+
+static void let_go(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance)
+{
+	if (--entrance->users > 0)
+		return;
+	take_out(&arbiter->entrances, entrance);
+	pfi_listener_close(entrance->listener);
+	free(entrance);
+}
+
+static int use(struct prefork_arbiter *arbiter, struct pfi_entrances *mine, struct pfi_entrance *entrance)
+{
+	entrance->users++;
+
+	const int r = append(mine, entrance);
+
+	if (r < 0)
+		let_go(arbiter, entrance);
+	return r;
+}
+
+/* The socket for one item of bind: open already, handed over, or new. */
+static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool,
+		    const char *text, struct pfi_entrance **ret)
+{
+	const struct pfi_entrances *const mine = &generation->entrances[pool];
+	struct prefork_listener *listener = NULL;
+	struct pfi_listener_options options;
+	struct pfi_address address;
+	int r = pfi_address_parse(text, &address);
+
+	if (r < 0)
+		return r;
+	*ret = find(arbiter, mine, text, &address);
+	if (*ret != NULL)
+		return 0;
+	/* By its name, before a name server is asked for it. */
+	r = pfi_inherit_match(&arbiter->inherited, &address, text, &listener);
+	if (r == 1) {
+		if ((r = pfi_address_resolve(&address)) < 0)
+			return r;
+		*ret = find(arbiter, mine, text, &address);
+		if (*ret != NULL)
+			return 0;
+		r = pfi_inherit_match(&arbiter->inherited, &address, text, &listener);
+	}
+	if (r <= 0)
+		return r < 0 ? r : keep(arbiter, listener, true, ret);
+	if ((r = pfi_listening_options(arbiter, generation, pool, text, &options)) < 0 ||
+	    (r = pfi_listener_open_at(&address, text, &options, &listener)) < 0)
+		return r;
+	return keep(arbiter, listener, false, ret);
+}
+
+static int open_named(struct prefork_arbiter *arbiter, struct pfi_generation *generation, unsigned pool)
+{
+	const struct prefork_settings *const settings = generation->of_pool[pool];
+	const size_t count = prefork_settings_count(settings, "bind");
+	struct pfi_entrance *entrance;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = open_one(arbiter, generation, pool, prefork_settings_item(settings, "bind", i), &entrance);
+		if (r == 0)
+			r = use(arbiter, &generation->entrances[pool], entrance);
+	}
+	return r;
+}
+
+/* All that came along, but for what another pool has by name; where nothing did, the
+ * address that is the default. */
+static int open_unnamed(struct prefork_arbiter *arbiter, struct pfi_generation *generation, unsigned pool,
+			const struct pfi_entrances *named)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < arbiter->entrances.count; i++) {
+		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+
+		if (entrance->came_along && !has(named, entrance))
+			r = use(arbiter, &generation->entrances[pool], entrance);
+	}
+	if (r == 0 && generation->entrances[pool].count == 0)
+		r = open_named(arbiter, generation, pool);
+	return r;
+}
+
+/* Make entrances of all that is left: nobody asked for something else. */
+static int adopt_rest(struct prefork_arbiter *arbiter)
+{
+	struct prefork_listener *listener;
+	struct pfi_entrance *entrance;
+	int r;
+
+	while ((r = pfi_inherit_next(&arbiter->inherited, &listener)) == 0) {
+		r = keep(arbiter, listener, true, &entrance);
+		if (r < 0)
+			return r;
+	}
+	return r < 0 ? r : 0;
+}
+
+static bool is_said(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
+{
+	return arbiter->pools[pool].has_bind || prefork_settings_was_set(generation->of_pool[pool], "bind") == 1;
+}
+
+int pfi_entrances_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+{
+	struct pfi_entrances named = { 0 };
+	bool is_all_said = true;
+	int r = 0;
+
+	for (unsigned p = 0; r == 0 && p < arbiter->pool_count; p++) {
+		if (!pfi_pool_has_entrances(&arbiter->pools[p]))
+			continue;
+		if (is_said(arbiter, generation, p))
+			r = open_named(arbiter, generation, p);
+		else
+			is_all_said = false;
+	}
+	if (r == 0 && !is_all_said)
+		r = adopt_rest(arbiter);
+	for (size_t i = 0; r == 0 && i < arbiter->entrances.count; i++) {
+		if (pfi_generation_uses(generation, arbiter->entrances.list[i]))
+			r = append(&named, arbiter->entrances.list[i]);
+	}
+	for (unsigned p = 0; r == 0 && p < arbiter->pool_count; p++) {
+		if (pfi_pool_has_entrances(&arbiter->pools[p]) && !is_said(arbiter, generation, p))
+			r = open_unnamed(arbiter, generation, p, &named);
+	}
+	free(named.list);
+	/* What was opened for nobody in the end. */
+	for (size_t i = arbiter->entrances.count; r < 0 && i-- > 0;) {
+		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+
+		if (entrance->users == 0) {
+			entrance->users = 1;
+			let_go(arbiter, entrance);
+		}
+	}
+	return r;
+}
+
+void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+{
+	for (unsigned p = 0; p < PFI_POOLS_MAX; p++) {
+		struct pfi_entrances *const mine = &generation->entrances[p];
+
+		while (mine->count > 0)
+			let_go(arbiter, mine->list[--mine->count]);
+		free(mine->list);
+		mine->list = NULL;
+	}
+}
+
+int pfi_entrances_take_along(struct prefork_arbiter *arbiter)
+{
+	for (unsigned p = 0; p < arbiter->pool_count; p++) {
+		if (pfi_pool_has_entrances(&arbiter->pools[p]))
+			return pfi_inherit_take(&arbiter->inherited);
+	}
+	return 0; /* they are for somebody else in this process */
+}
+
+void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter)
+{
+	for (size_t i = 0; i < arbiter->inherited.count; i++) {
+		const struct pfi_inherited_socket *const socket = &arbiter->inherited.sockets[i];
+
+		if (socket->fd >= 0)
+			prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+					"Descriptor %d (%s) was handed over, but bind does not name it: closed", socket->fd,
+					socket->name);
+	}
+	pfi_inherit_finish(&arbiter->inherited);
+}
+
+/* Let nobody new in. How long clients may still come out of the kernel, 0 when
+ * there is nothing to wait for. */
+uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter)
+{
+	const int64_t said_ms = prefork_settings_int(arbiter->settings, "stop_linger");
+	uint64_t linger_ms = 0;
+
+	if (said_ms == 0)
+		return 0;
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		uint64_t one_ms = 0;
+
+		if (pfi_listener_refuse(arbiter->entrances.list[i]->listener, &one_ms) == 0 && one_ms > linger_ms)
+			linger_ms = one_ms;
+	}
+	return said_ms > 0 && linger_ms > 0 ? (uint64_t)said_ms : linger_ms;
+}
+
+uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter)
+{
+	uint32_t queued = 0;
+
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
+
+		queued += !prefork_listener_is_inherited(listener) && pfi_listener_has_clients(listener) > 0;
+	}
+	return queued;
+}
+
+/* Our copies; the workers close theirs when they have emptied the queues. */
+void pfi_entrances_close(struct prefork_arbiter *arbiter)
+{
+	for (size_t i = 0; i < arbiter->generation_count; i++)
+		pfi_entrances_leave(arbiter, &arbiter->generations[i]);
+}

@@ -1,0 +1,80 @@
+/* How a listener is opened: what the settings, and the services behind it, say. */
+#include "arbiter/arbiter.h"
+
+#include "listener/listener.h"
+
+#include <prefork/error.h>
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int read_owner(const struct prefork_settings *settings, struct pfi_listener_options *options)
+{
+	const char *const user = prefork_settings_text(settings, "socket_user");
+	const char *const group = prefork_settings_text(settings, "socket_group");
+	char *end;
+
+	if (user != NULL && *user != '\0') {
+		const struct passwd *const entry = getpwnam(user);
+		const unsigned long number = strtoul(user, &end, 10);
+
+		if (entry == NULL && *end != '\0')
+			return prefork_fail(PREFORK_ECONFIG, "socket_user: there is no user \"%s\"", user);
+		options->uid = entry != NULL ? entry->pw_uid : (uid_t)number;
+	}
+	if (group != NULL && *group != '\0') {
+		const struct group *const entry = getgrnam(group);
+		const unsigned long number = strtoul(group, &end, 10);
+
+		if (entry == NULL && *end != '\0')
+			return prefork_fail(PREFORK_ECONFIG, "socket_group: there is no group \"%s\"", group);
+		options->gid = entry != NULL ? entry->gr_gid : (gid_t)number;
+	}
+	return 0;
+}
+
+static bool names(const struct prefork_settings *settings, const char *text)
+{
+	const size_t count = prefork_settings_count(settings, "bind");
+
+	for (size_t i = 0; i < count; i++) {
+		if (strcmp(prefork_settings_item(settings, "bind", i), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* One pool whose clients wait to be spoken to decides for all that share the listener. */
+static bool clients_speak_first(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+				const char *text)
+{
+	bool some = false;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const struct prefork_service *const service = arbiter->pools[i].service;
+
+		if (!pfi_pool_has_entrances(&arbiter->pools[i]) || !names(generation->of_pool[i], text))
+			continue;
+		if (service == NULL || (service->traits & PREFORK_SERVICE_CLIENT_FIRST) == 0)
+			return false;
+		some = true;
+	}
+	return some;
+}
+
+int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+			  unsigned pool, const char *text, struct pfi_listener_options *ret)
+{
+	const struct prefork_settings *const settings = generation->of_pool[pool];
+	const char *const defer = prefork_settings_text(settings, "defer_accept");
+	const bool automatic = defer == NULL || strcmp(defer, "auto") == 0;
+
+	*ret = pfi_listener_defaults;
+	ret->backlog = (int)prefork_settings_int(settings, "backlog");
+	ret->ipv6_only = prefork_settings_int(settings, "ipv6_only") > 0;
+	ret->mode = (mode_t)prefork_settings_int(settings, "socket_mode");
+	ret->defer_accept_s = automatic ? clients_speak_first(arbiter, generation, text) : strcmp(defer, "on") == 0;
+	return read_owner(settings, ret);
+}

@@ -1,0 +1,60 @@
+#include "listener/binds.h"
+
+#include "listener/address.h"
+
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <stdio.h>
+#include <string.h>
+
+static const char *place_of(const struct prefork_settings *settings)
+{
+	const char *place = "";
+
+	(void)prefork_settings_origin(settings, "bind", NULL, &place);
+	return place;
+}
+
+/* As far as the words say; two names may still be of one address. Port 0 is a
+ * new port each time. */
+static bool is_same(const struct pfi_address *a, const struct pfi_address *b)
+{
+	if (a->kind != b->kind)
+		return false;
+	if (a->kind == PFI_ADDRESS_FD)
+		return a->fd == b->fd;
+	if (a->socket_size > 0)
+		return pfi_address_equal(&a->socket, a->socket_size, &b->socket, b->socket_size);
+	return a->port != 0 && a->port == b->port && b->socket_size == 0 && strcmp(a->host, b->host) == 0;
+}
+
+static int check_item(const struct prefork_settings *settings, size_t index)
+{
+	const char *const text = prefork_settings_item(settings, "bind", index);
+	struct pfi_address address, earlier;
+	char why[512];
+
+	if (pfi_address_parse(text, &address) < 0) {
+		(void)snprintf(why, sizeof why, "%s", prefork_error());
+		return prefork_fail(PREFORK_ECONFIG, "bind (%s): %s", place_of(settings), why);
+	}
+	for (size_t i = 0; i < index; i++) {
+		const char *const other = prefork_settings_item(settings, "bind", i);
+
+		if (pfi_address_parse(other, &earlier) == 0 && is_same(&earlier, &address))
+			return prefork_fail(PREFORK_ECONFIG, "bind (%s): %s and %s are the same: name it once",
+			                    place_of(settings), other, text);
+	}
+	return 0;
+}
+
+int pfi_binds_check(const struct prefork_settings *settings)
+{
+	const size_t count = prefork_settings_count(settings, "bind");
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++)
+		r = check_item(settings, i);
+	return r;
+}

@@ -1,0 +1,15 @@
+/*
+ * binds -- the setting bind as a whole: is each address one, and each only once?
+ */
+#ifndef LISTENER_BINDS_H
+#define LISTENER_BINDS_H
+
+#include <stddef.h>
+
+struct prefork_settings;
+
+/* Looks at words alone: opens nothing and asks no name server. 0, or
+ * PREFORK_ECONFIG with a sentence that says which item of which place is wrong. */
+int pfi_binds_check(const struct prefork_settings *settings);
+
+#endif
