@@ -29,6 +29,8 @@ enum prefork_strategy_traits {
 	PREFORK_STRATEGY_MAY_BLOCK = 1u << 0,  /* callbacks may block                       */
 	PREFORK_STRATEGY_SAYS_READY = 1u << 1, /* `run` calls prefork_worker_ready() itself */
 	PREFORK_STRATEGY_NO_SERVICE = 1u << 2, /* runs without a service: jobs              */
+	PREFORK_STRATEGY_TURNS = 1u << 3, /* `run` calls prefork_worker_idle() itself, before each
+	                                     wait: a deadline spans a turn of its loop */
 };
 
 /**

@@ -22,6 +22,7 @@
 extern "C" {
 #endif
 
+struct ev_loop;
 struct prefork_listener;
 struct prefork_log;
 struct prefork_settings;
@@ -81,6 +82,21 @@ PREFORK_API enum prefork_stay prefork_worker_check(struct prefork_worker *worker
 
 /** The last answer of prefork_worker_check(), without looking. Any thread. Since 0.1. */
 PREFORK_API enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker);
+
+/** The event loop of the worker, for watchers of the host's own, under the
+ *  strategy libev; NULL under every other, in a library built without libev, and
+ *  when memory ran out. Start watchers in `worker_start` or in any callback of the
+ *  first thread, stop them by `worker_stop`: the loop belongs to the library, which
+ *  runs it and destroys it afterwards. It is no default loop: child watchers need
+ *  one, and signals that the library takes (docs/signals.md) are not for ev_signal.
+ *  Leave its userdata and its release callbacks as they are.
+ *
+ *  Watchers' callbacks must not block: every connection waits meanwhile. The time
+ *  from one wait of the loop to the next has the request timeout as its deadline;
+ *  a callback that needs longer says so by prefork_worker_busy(), which begins the
+ *  deadline anew. A worker that was asked to leave ends when its last connection
+ *  has, whatever else is started. Since 0.1. */
+PREFORK_API struct ev_loop *prefork_worker_loop(struct prefork_worker *worker);
 
 /** Ask this worker to leave after what it has in hand, as the arbiter would:
  *  it is replaced. Any thread, and signal handlers. Since 0.1. */

@@ -20,7 +20,10 @@ static int door_fd(const struct pfi_doors *doors, size_t index)
 
 static int show(struct pfi_doors *doors, size_t index)
 {
-	struct epoll_event event = { .events = EPOLLIN | EPOLLEXCLUSIVE, .data.u64 = index };
+	struct epoll_event event = {
+		.events = EPOLLIN | EPOLLEXCLUSIVE,
+		.data.u64 = doors->keys ? doors->keys[index] : index,
+	};
 
 	if (doors->watched[index])
 		return 0;
@@ -63,6 +66,21 @@ int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int e
 		}
 	}
 	return 0;
+}
+
+void pfi_doors_forget(struct pfi_doors *doors)
+{
+	for (size_t i = 0; i < doors->count; i++)
+		doors->watched[i] = false;
+	doors->incomplete = true;
+}
+
+void pfi_doors_move(struct pfi_doors *doors, int epoll, const uint64_t *keys)
+{
+	hide_all(doors);
+	doors->epoll = epoll;
+	doors->keys = keys;
+	doors->incomplete = true;
 }
 
 void pfi_doors_finish(struct pfi_doors *doors)

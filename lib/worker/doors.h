@@ -25,6 +25,7 @@ enum {
 struct pfi_doors {
 	struct prefork_worker *worker;
 	int epoll;
+	const uint64_t *keys; /* by index: the data of its events; NULL: the index */
 	size_t count;
 	unsigned turn;      /* clients since the last visit                    */
 	bool *watched;      /* by index: in the set now                        */
@@ -36,6 +37,13 @@ struct pfi_doors {
 /* Events of listener `index` carry data.u64 == index, less than PFI_DOORS_MAX. The set is
  * borrowed. 0, or a negative errno. */
 int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll);
+
+/* Go to another set at the next refresh. None of the listeners may be in it; their events
+ * will carry `keys`, borrowed, NULL: the index. */
+void pfi_doors_move(struct pfi_doors *doors, int epoll, const uint64_t *keys);
+
+/* The set is not there any more. */
+void pfi_doors_forget(struct pfi_doors *doors);
 void pfi_doors_finish(struct pfi_doors *doors);
 
 /* Accept one client from listener `index`: answers as prefork_worker_accept(). */

@@ -39,7 +39,8 @@ static enum prefork_next call(callback function, struct prefork_connection *conn
 
 	prefork_worker_busy(worker);
 	const enum prefork_next next = function(worker, connection, worker->birth->user);
-	prefork_worker_idle(worker);
+	if (!(worker->strategy.traits & PREFORK_STRATEGY_TURNS))
+		prefork_worker_idle(worker);
 	return next == PREFORK_TAKEN ? next : pfi_connection_settle(connection, next);
 }
 

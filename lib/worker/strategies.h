@@ -11,4 +11,7 @@
 /* One request at a time; what waits for its client waits in an epoll set. */
 extern const struct prefork_strategy pfi_strategy_sync;
 
+/* One libev loop, in which nothing blocks. In a library without libev it only says so. */
+extern const struct prefork_strategy pfi_strategy_libev;
+
 #endif

@@ -14,6 +14,7 @@
 #include "os/spawn.h"
 #include "os/title.h"
 #include "worker/connection.h"
+#include "worker/strategies.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -98,6 +99,7 @@ static int set_up(struct prefork_worker *worker)
 
 static void finish(struct prefork_worker *worker)
 {
+	pfi_ev_loop_close(worker->loop);
 	pfi_heir_disarm();
 	pfi_abort_disarm();
 	pfi_check_close(worker);
@@ -221,6 +223,13 @@ void prefork_worker_ready(struct prefork_worker *worker)
 	pfi_title_set("%s: worker %u [%s] serving", birth->program, birth->slot, birth->pool);
 	/* It fails when the arbiter is gone, which the next check will find. */
 	(void)pfi_lifeline_send(birth->lifeline, PFI_MESSAGE_READY, 0, NULL);
+}
+
+struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
+{
+	if (!worker->loop && worker->strategy.run == pfi_strategy_libev.run)
+		worker->loop = pfi_ev_loop_open(worker);
+	return worker->loop;
 }
 
 const struct prefork_settings *prefork_worker_settings(const struct prefork_worker *worker)

@@ -24,6 +24,8 @@ struct pfi_gate {
 	bool broken; /* accept(2) said something that no waiting will mend           */
 };
 
+struct ev_loop;
+
 struct prefork_worker {
 	const struct pfi_birth *birth;
 	struct prefork_service service; /* as far as the host knows it, the rest NULL */
@@ -40,6 +42,8 @@ struct prefork_worker {
 	bool is_ready;
 	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
 	bool empties_queues;
+
+	struct ev_loop *loop; /* of the strategy libev, once somebody asked for it */
 
 	struct pfi_liveness liveness;
 	unsigned threads; /* numbers that may be given: 0 to threads */
@@ -74,6 +78,10 @@ void pfi_check_wake(struct prefork_worker *worker);
 /* accept.c: look up the descriptors of the listeners; 0 or -ENOMEM. */
 int pfi_gates_open(struct prefork_worker *worker);
 void pfi_gates_close(struct prefork_worker *worker);
+
+/* ev.c: NULL when memory ran out, or without libev. */
+struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker);
+void pfi_ev_loop_close(struct ev_loop *loop);
 
 /* vitals.c: number the first thread, and size the table of the others. 0 or -ENOMEM. */
 int pfi_vitals_open(struct prefork_worker *worker);

@@ -9,6 +9,8 @@
 #ifdef TEST_EV_DRIVER
 #include "ev_driver.h"
 #define STRATEGY ev_driver
+#elif defined TEST_LIBEV
+#define STRATEGY pfi_strategy_libev
 #else
 #define STRATEGY pfi_strategy_sync
 #endif
@@ -31,6 +33,11 @@ int harness_patience_ms(void)
 	const int times = patience ? atoi(patience) : 1;
 
 	return PATIENCE_MS * (times > 0 ? times : 1);
+}
+
+bool harness_may_block(void)
+{
+	return STRATEGY.traits & PREFORK_STRATEGY_MAY_BLOCK;
 }
 
 static void wait_readable(int fd)

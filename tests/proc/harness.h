@@ -13,6 +13,7 @@
 #include "os/spawn.h"
 #include "worker/birth.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 struct harness {
@@ -26,6 +27,9 @@ struct harness {
 
 /* Everything that can wait does so this long, times TEST_PATIENCE. */
 int harness_patience_ms(void);
+
+/* Whether the strategy under test lets callbacks block. */
+bool harness_may_block(void);
 
 /* A listener on a free port, a page, a watch: ready to spawn. Asserts. */
 void harness_open(struct harness *harness, const struct prefork_service *service);

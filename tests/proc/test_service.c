@@ -252,8 +252,10 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_taken_connection_comes_back_from_another_thread);
-	tcase_add_test(tc, a_callback_may_wait_for_its_client);
-	tcase_add_test(tc, a_callback_that_waits_for_its_client_ends_when_the_worker_must);
+	if (harness_may_block()) {
+		tcase_add_test(tc, a_callback_may_wait_for_its_client);
+		tcase_add_test(tc, a_callback_that_waits_for_its_client_ends_when_the_worker_must);
+	}
 	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
 	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
 	tcase_add_test(tc, clients_are_shared_evenly);

@@ -1,0 +1,246 @@
+#include "worker/clients.h"
+
+#include "os/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static void unlink_client(struct pfi_client *client)
+{
+	client->next->previous = client->previous;
+	client->previous->next = client->next;
+	client->next = client->previous = client;
+	client->waits = false;
+}
+
+static void link_client(struct pfi_client *ring, struct pfi_client *client)
+{
+	unlink_client(client);
+	client->next = ring;
+	client->previous = ring->previous;
+	ring->previous->next = client;
+	ring->previous = client;
+}
+
+static void init_ring(struct pfi_client *ring)
+{
+	ring->next = ring->previous = ring;
+}
+
+/* Take over all of `from`, and leave it empty. */
+static void move_ring(struct pfi_client *to, struct pfi_client *from)
+{
+	init_ring(to);
+	if (from->next == from)
+		return;
+	*to = *from;
+	to->next->previous = to;
+	to->previous->next = to;
+	init_ring(from);
+}
+
+void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
+                      pfi_watch_client *watch)
+{
+	*clients = (struct pfi_clients){ .worker = worker, .client_size = client_size, .watch = watch };
+	init_ring(&clients->waiting);
+	init_ring(&clients->again);
+}
+
+static struct pfi_client *client_of(struct pfi_clients *clients, struct prefork_connection *connection)
+{
+	struct pfi_client *client = prefork_connection_driver(connection);
+
+	if (client)
+		return client;
+	client = clients->spare;
+	if (client)
+		clients->spare = client->next;
+	else if (!(client = malloc(clients->client_size)))
+		return NULL;
+	memset(client, 0, clients->client_size);
+	client->connection = connection;
+	client->watched = PREFORK_CLOSE;
+	init_ring(client);
+	prefork_connection_set_driver(connection, client);
+	return client;
+}
+
+static int watch(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event)
+{
+	int r = 0;
+
+	if (client->watched != event)
+		r = clients->watch(clients, client, event);
+	client->watched = event;
+	return r;
+}
+
+static void close_connection(struct pfi_clients *clients, struct prefork_connection *connection)
+{
+	struct pfi_client *const client = prefork_connection_driver(connection);
+
+	if (client) {
+		(void)watch(clients, client, PREFORK_CLOSE);
+		pfi_deadlines_remove(&clients->deadlines, &client->deadline);
+		unlink_client(client);
+		client->next = clients->spare;
+		clients->spare = client;
+	}
+	prefork_connection_close(connection);
+}
+
+/* Nothing of the connection itself may be touched: another thread has it. It stays
+ * watched as it was, since most come back soon and with nothing new to say. */
+static void let_go(struct pfi_client *client)
+{
+	if (!client)
+		return;
+	client->taken = true;
+	client->deadline.at_ms = 0;
+	unlink_client(client);
+}
+
+/* Have `connection` wait for `next`. False: it cannot, for want of memory. */
+static bool wait_for(struct pfi_clients *clients, struct prefork_connection *connection, enum prefork_next next)
+{
+	struct pfi_client *const client = client_of(clients, connection);
+
+	if (!client)
+		return false;
+	if (next == PREFORK_AGAIN)
+		link_client(&clients->again, client);
+	else if (!client->waits)
+		link_client(&clients->waiting, client);
+	client->waits = next != PREFORK_AGAIN;
+	client->deadline.at_ms = prefork_connection_deadline_ms(connection);
+	if (pfi_deadlines_file(&clients->deadlines, &client->deadline) < 0)
+		return false;
+	/* One that is called again soon stays watched as it was. */
+	return next == PREFORK_AGAIN || watch(clients, client, next) == 0;
+}
+
+/* Do what the service has said. */
+static void obey(struct pfi_clients *clients, struct prefork_connection *connection, struct pfi_client *client,
+                 enum prefork_next next)
+{
+	if (next == PREFORK_TAKEN)
+		let_go(client);
+	else if (next == PREFORK_CLOSE || !wait_for(clients, connection, next))
+		close_connection(clients, connection);
+}
+
+/* The same, unless it would wait and the worker leaves. `client` was asked for before
+ * the callback, since after PREFORK_TAKEN the connection is somebody else's. */
+static void follow(struct pfi_clients *clients, struct prefork_connection *connection, struct pfi_client *client,
+                   enum prefork_next next)
+{
+	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
+
+	if (waits && prefork_worker_stay(clients->worker) != PREFORK_STAY)
+		next = prefork_connection_leave(connection);
+	obey(clients, connection, client, next);
+}
+
+void pfi_clients_proceed(struct pfi_clients *clients, struct prefork_connection *connection)
+{
+	struct pfi_client *const client = prefork_connection_driver(connection);
+
+	follow(clients, connection, client, prefork_connection_proceed(connection));
+}
+
+void pfi_clients_ready(struct pfi_clients *clients, struct pfi_client *client)
+{
+	/* Not ours to serve, and not to be told again and again: who gives it back will see. */
+	if (client->taken)
+		(void)watch(clients, client, PREFORK_CLOSE);
+	else
+		follow(clients, client->connection, client, prefork_connection_proceed(client->connection));
+}
+
+void pfi_clients_call_again(struct pfi_clients *clients)
+{
+	struct pfi_client ring;
+
+	if (!pfi_clients_hurry(clients))
+		return;
+	move_ring(&ring, &clients->again); /* whoever asks anew waits for the next turn */
+	while (ring.next != &ring) {
+		struct pfi_client *const client = ring.next;
+
+		unlink_client(client);
+		pfi_clients_proceed(clients, client->connection);
+	}
+}
+
+void pfi_clients_take_back(struct pfi_clients *clients)
+{
+	struct prefork_connection *connection;
+	enum prefork_next next;
+
+	while ((connection = prefork_worker_given_back(clients->worker, &next)) != NULL) {
+		struct pfi_client *const client = prefork_connection_driver(connection);
+
+		if (client)
+			client->taken = false;
+		follow(clients, connection, client, next);
+	}
+}
+
+void pfi_clients_expire(struct pfi_clients *clients)
+{
+	struct pfi_deadline *late;
+
+	if (pfi_deadlines_next_ms(&clients->deadlines) == 0)
+		return;
+	const uint64_t now_ms = pfi_now_ms();
+	while ((late = pfi_deadlines_take(&clients->deadlines, now_ms)) != NULL) {
+		struct pfi_client *const client =
+			(struct pfi_client *)(void *)((char *)late - offsetof(struct pfi_client, deadline));
+
+		follow(clients, client->connection, client, prefork_connection_expire(client->connection));
+	}
+}
+
+void pfi_clients_empty_queues(struct pfi_clients *clients)
+{
+	struct prefork_connection *connection;
+
+	for (size_t i = 0; i < prefork_worker_listeners(clients->worker); i++) {
+		while (prefork_worker_stay(clients->worker) != PREFORK_QUIT &&
+		       prefork_worker_accept(clients->worker, i, &connection) == 0)
+			pfi_clients_proceed(clients, connection);
+	}
+}
+
+void pfi_clients_leave(struct pfi_clients *clients)
+{
+	struct pfi_client ring;
+
+	move_ring(&ring, &clients->waiting);
+	while (ring.next != &ring) {
+		struct pfi_client *const client = ring.next;
+
+		unlink_client(client);
+		obey(clients, client->connection, client, prefork_connection_leave(client->connection));
+	}
+}
+
+static void close_ring(struct pfi_clients *clients, struct pfi_client *ring)
+{
+	while (ring->next != ring)
+		close_connection(clients, ring->next->connection);
+}
+
+void pfi_clients_finish(struct pfi_clients *clients)
+{
+	close_ring(clients, &clients->waiting);
+	close_ring(clients, &clients->again);
+	while (clients->spare) {
+		struct pfi_client *const client = clients->spare;
+
+		clients->spare = client->next;
+		free(client);
+	}
+	pfi_deadlines_finish(&clients->deadlines);
+}

@@ -1,0 +1,76 @@
+/*
+ * clients -- what an event loop does with its connections, whatever it waits
+ * with: it does what the service says, and keeps those that wait and those
+ * that are to be called again in rings, their deadlines in one heap.
+ *
+ * A connection gets a client when it first has to wait; one whose first read
+ * brings the whole request never has one. The loop embeds struct pfi_client at
+ * the beginning of its own object, and does the watching.
+ */
+#ifndef WORKER_CLIENTS_H
+#define WORKER_CLIENTS_H
+
+#include "worker/deadlines.h"
+
+#include <prefork/strategy.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pfi_clients;
+
+struct pfi_client {
+	struct prefork_connection *connection;
+	struct pfi_deadline deadline;
+	struct pfi_client *next, *previous; /* in `waiting` or `again`, else in itself         */
+	bool waits;                         /* in the ring `waiting`                           */
+	bool taken;                         /* in somebody else's hands                        */
+	enum prefork_next watched;          /* READABLE, WRITABLE, or PREFORK_CLOSE: it is not */
+};
+
+/* Have `client`, whose `watched` still says what was before, watched for `event` from
+ * now on. 0, or a negative errno, upon which its connection is closed. */
+typedef int pfi_watch_client(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event);
+
+struct pfi_clients {
+	struct prefork_worker *worker; /* borrowed */
+	size_t client_size;            /* of the loop's object */
+	pfi_watch_client *watch;
+	struct pfi_deadlines deadlines;
+	struct pfi_client waiting; /* the rings' heads */
+	struct pfi_client again;
+	struct pfi_client *spare; /* a list, by `next` */
+};
+
+void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
+                      pfi_watch_client *watch);
+
+/* Close all that are not taken, and free what is held. */
+void pfi_clients_finish(struct pfi_clients *clients);
+
+/* A connection is new. */
+void pfi_clients_proceed(struct pfi_clients *clients, struct prefork_connection *connection);
+
+/* What `client` is watched for has come. */
+void pfi_clients_ready(struct pfi_clients *clients, struct pfi_client *client);
+
+/* Once per turn: those that asked for it are called again... */
+void pfi_clients_call_again(struct pfi_clients *clients);
+
+/* ...those that were given back are taken... */
+void pfi_clients_take_back(struct pfi_clients *clients);
+
+/* ...and those that are late are told. */
+void pfi_clients_expire(struct pfi_clients *clients);
+
+/* Whether the next turn must not wait. */
+static inline bool pfi_clients_hurry(const struct pfi_clients *clients)
+{
+	return clients->again.next != &clients->again;
+}
+
+/* The worker has just been asked to leave: accept who must be, and ask those that wait. */
+void pfi_clients_empty_queues(struct pfi_clients *clients);
+void pfi_clients_leave(struct pfi_clients *clients);
+
+#endif

@@ -1,0 +1,242 @@
+/*
+ * libev -- one loop, in which nothing blocks.
+ *
+ * The worker fd, the listeners and every connection that has had to wait are
+ * watchers of one libev loop. A connection stays watched from one request to
+ * the next, so that a request costs no change of the kernel's set, and all
+ * connections share one timer, which is set anew only when an earlier deadline
+ * turns up. At rest, and as long as no deadline comes up, nothing wakes this
+ * worker but libev's own look at the clock, once a minute.
+ *
+ * The request deadline of the thread spans one turn of the loop, from the end
+ * of its wait to the beginning of the next, with whatever the host has its own
+ * watchers do; each connection's callbacks begin it anew.
+ */
+#include "os/clock.h"
+#include "worker/clients.h"
+#include "worker/ev_doors.h"
+#include "worker/strategies.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <errno.h>
+#include <ev.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+
+enum {
+	CONNECTIONS_MAX = 1000,
+	/* An idle worker takes one client and leaves the next to a sibling that has nothing
+	 * to do; one that is busy takes one more for so many connections it has served
+	 * since, lest they wait for their first turn behind everybody's every turn. */
+	SERVED_PER_CLIENT = 16,
+};
+
+struct ev {
+	struct prefork_worker *worker;
+	struct ev_loop *loop;
+	size_t connections_max;
+	struct pfi_ev_doors doors;
+	struct pfi_clients clients;
+	ev_io control;
+	ev_timer alarm;
+	uint64_t alarm_ms; /* what it is set for; 0: it is not        */
+	bool rang;         /* deadlines are to be looked at           */
+	unsigned served;   /* connections, in this turn               */
+	unsigned before;   /* and in the one before                   */
+};
+
+struct client {
+	struct pfi_client is; /* first: see clients.h */
+	ev_io io;
+};
+
+/* libev gives its memory to no other thread, and these are called just before and just
+ * after it waits: a turn of the loop lies between an acquire and the next release. */
+static void on_wait_begins(struct ev_loop *loop) EV_NOEXCEPT
+{
+	prefork_worker_idle(ev_userdata(loop));
+}
+
+static void on_wait_ends(struct ev_loop *loop) EV_NOEXCEPT
+{
+	prefork_worker_busy(ev_userdata(loop));
+}
+
+struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
+{
+	/* Not its io_uring and aio: see ev_doors. No signals, no environment: a worker
+	 * has its own signals, and hosts have theirs. */
+	struct ev_loop *const loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
+
+	if (!loop)
+		return NULL;
+	ev_set_userdata(loop, worker);
+	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
+	return loop;
+}
+
+void pfi_ev_loop_close(struct ev_loop *loop)
+{
+	if (loop)
+		ev_loop_destroy(loop);
+}
+
+static void on_client(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct ev *const ev = io->data;
+	struct client *const client = (struct client *)(void *)((char *)io - offsetof(struct client, io));
+
+	(void)loop;
+	(void)events;
+	ev->served++;
+	pfi_clients_ready(&ev->clients, &client->is);
+}
+
+static int watch(struct pfi_clients *clients, struct pfi_client *is, enum prefork_next event)
+{
+	struct ev *const ev = (struct ev *)(void *)((char *)clients - offsetof(struct ev, clients));
+	struct client *const client = (struct client *)(void *)is;
+
+	if (is->watched != PREFORK_CLOSE)
+		ev_io_stop(ev->loop, &client->io);
+	if (event == PREFORK_CLOSE)
+		return 0;
+	ev_io_init(&client->io, on_client, prefork_connection_fd(is->connection),
+	           event == PREFORK_WAIT_READABLE ? EV_READ : EV_WRITE);
+	client->io.data = ev;
+	ev_io_start(ev->loop, &client->io);
+	return 0;
+}
+
+static void on_door(void *user, size_t index)
+{
+	struct ev *const ev = user;
+	struct prefork_connection *connection;
+
+	for (unsigned left = 1 + ev->before / SERVED_PER_CLIENT; left > 0; left--) {
+		if (prefork_worker_connections(ev->worker) >= ev->connections_max ||
+		    pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
+			break;
+		pfi_clients_proceed(&ev->clients, connection);
+	}
+}
+
+static void on_control(struct ev_loop *loop, ev_io *io, int events)
+{
+	struct ev *const ev = io->data;
+
+	(void)loop;
+	(void)events;
+	(void)prefork_worker_check(ev->worker);
+	pfi_clients_take_back(&ev->clients);
+}
+
+static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	struct ev *const ev = timer->data;
+
+	(void)loop;
+	(void)events;
+	ev->alarm_ms = 0;
+	ev->rang = true;
+}
+
+/* Wake by `at_ms`, 0: no need. An earlier alarm stays: it comes up in vain at most once. */
+static void set_alarm(struct ev *ev, uint64_t at_ms)
+{
+	if (at_ms == 0 || (ev->alarm_ms > 0 && ev->alarm_ms <= at_ms))
+		return;
+	const uint64_t now_ms = pfi_now_ms();
+	ev_now_update(ev->loop);
+	ev_timer_stop(ev->loop, &ev->alarm);
+	ev_timer_set(&ev->alarm, at_ms > now_ms ? (double)(at_ms - now_ms) / 1000. : 0., 0.);
+	ev_timer_start(ev->loop, &ev->alarm);
+	ev->alarm_ms = at_ms;
+}
+
+static void turn(struct ev *ev)
+{
+	set_alarm(ev, pfi_deadlines_next_ms(&ev->clients.deadlines));
+	set_alarm(ev, pfi_ev_doors_refresh(&ev->doors));
+	ev->before = ev->served;
+	ev->served = 0;
+	(void)ev_run(ev->loop, pfi_clients_hurry(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
+	pfi_clients_call_again(&ev->clients);
+	if (ev->rang)
+		pfi_clients_expire(&ev->clients);
+	ev->rang = false;
+	pfi_doors_hold(&ev->doors.doors, prefork_worker_connections(ev->worker) >= ev->connections_max);
+}
+
+static int open_all(struct ev *ev, struct prefork_worker *worker)
+{
+	const struct prefork_settings *const settings = prefork_worker_settings(worker);
+	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
+
+	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .doors.inner = -1 };
+	ev->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
+	pfi_clients_init(&ev->clients, worker, sizeof(struct client), watch);
+	if (!ev->loop)
+		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
+	ev_timer_init(&ev->alarm, on_alarm, 0., 0.);
+	ev->alarm.data = ev;
+	ev_io_init(&ev->control, on_control, prefork_worker_fd(worker), EV_READ);
+	ev_set_priority(&ev->control, EV_MAXPRI);
+	ev->control.data = ev;
+	ev_io_start(ev->loop, &ev->control);
+	return pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
+}
+
+static void close_all(struct ev *ev)
+{
+	pfi_clients_finish(&ev->clients);
+	if (!ev->loop)
+		return;
+	pfi_ev_doors_finish(&ev->doors);
+	ev_io_stop(ev->loop, &ev->control);
+	ev_timer_stop(ev->loop, &ev->alarm);
+	prefork_worker_idle(ev->worker);
+}
+
+static void begin_to_leave(struct ev *ev)
+{
+	if (prefork_worker_empties_queues(ev->worker))
+		pfi_clients_empty_queues(&ev->clients);
+	pfi_ev_doors_close(&ev->doors);
+	pfi_clients_leave(&ev->clients);
+}
+
+static int run(struct prefork_worker *worker, void *user)
+{
+	struct ev ev;
+	bool leaves = false;
+	const int r = open_all(&ev, worker);
+
+	(void)user;
+	while (r == 0) {
+		const enum prefork_stay stay = prefork_worker_stay(worker);
+
+		if (stay == PREFORK_QUIT)
+			break;
+		if (stay == PREFORK_LEAVE && !leaves) {
+			leaves = true;
+			begin_to_leave(&ev);
+		}
+		if (leaves && prefork_worker_connections(worker) == 0)
+			break;
+		turn(&ev);
+	}
+	close_all(&ev);
+	return r;
+}
+
+const struct prefork_strategy pfi_strategy_libev = {
+	.struct_size = sizeof pfi_strategy_libev,
+	.name = "libev",
+	.traits = PREFORK_STRATEGY_TURNS,
+	.run = run,
+};
