@@ -1,0 +1,92 @@
+/* What settings say: typed answers by name. */
+#include "model/settings.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+
+/* The value of the row, or NULL and a sentence. */
+static const struct pfi_value *value_of(const struct prefork_settings *settings, const char *name,
+					unsigned types)
+{
+	size_t index;
+
+	if (settings == NULL || name == NULL) {
+		(void)prefork_fail(-EINVAL, "there are no settings, or there is no name");
+		return NULL;
+	}
+	index = pfi_settings_find(settings, name);
+	if (index == settings->count || !(types >> settings->rows[index].type & 1)) {
+		(void)prefork_fail(-EINVAL, index == settings->count ? "there is no option %s"
+								     : "option %s is of another type", name);
+		return NULL;
+	}
+	return &settings->values[index];
+}
+
+enum {
+	TEXT_TYPES = 1 << PREFORK_OPTION_STRING | 1 << PREFORK_OPTION_CHOICE,
+	LIST_TYPES = 1 << PREFORK_OPTION_LIST,
+	NUMBER_TYPES = 1 << PREFORK_OPTION_BOOL | 1 << PREFORK_OPTION_INT | 1 << PREFORK_OPTION_DURATION |
+		       1 << PREFORK_OPTION_SIZE | 1 << PREFORK_OPTION_MODE,
+	ALL_TYPES = TEXT_TYPES | LIST_TYPES | NUMBER_TYPES,
+};
+
+int64_t prefork_settings_int(const struct prefork_settings *settings, const char *name)
+{
+	const struct pfi_value *const value = value_of(settings, name, NUMBER_TYPES);
+
+	return value != NULL ? value->number : -EINVAL;
+}
+
+const char *prefork_settings_text(const struct prefork_settings *settings, const char *name)
+{
+	const struct pfi_value *const value = value_of(settings, name, TEXT_TYPES);
+
+	return value != NULL && value->count > 0 ? value->items[0] : NULL;
+}
+
+size_t prefork_settings_count(const struct prefork_settings *settings, const char *name)
+{
+	const struct pfi_value *const value = value_of(settings, name, LIST_TYPES);
+
+	return value != NULL ? value->count : 0;
+}
+
+const char *prefork_settings_item(const struct prefork_settings *settings, const char *name, size_t index)
+{
+	const struct pfi_value *const value = value_of(settings, name, LIST_TYPES);
+
+	return value != NULL && index < value->count ? value->items[index] : NULL;
+}
+
+size_t prefork_settings_argument_count(const struct prefork_settings *settings)
+{
+	return settings != NULL ? settings->arguments.count : 0;
+}
+
+const char *prefork_settings_argument(const struct prefork_settings *settings, size_t index)
+{
+	return index < prefork_settings_argument_count(settings) ? settings->arguments.items[index] : NULL;
+}
+
+int prefork_settings_was_set(const struct prefork_settings *settings, const char *name)
+{
+	const struct pfi_value *const value = value_of(settings, name, ALL_TYPES);
+
+	return value != NULL && value->origin > PREFORK_FROM_HOST;
+}
+
+int prefork_settings_origin(const struct prefork_settings *settings, const char *name,
+			    enum prefork_origin *ret_origin, const char **ret_place)
+{
+	const struct pfi_value *const value = value_of(settings, name, ALL_TYPES);
+
+	if (value == NULL)
+		return -ENOENT;
+	if (ret_origin != NULL)
+		*ret_origin = value->origin;
+	if (ret_place != NULL)
+		*ret_place = value->place != NULL ? value->place : "default";
+	return 0;
+}
