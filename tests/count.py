@@ -14,6 +14,7 @@ CHECK = re.compile(r"^\d+%: Checks: (\d+), Failures: (\d+), Errors: (\d+)", re.M
 UNITTEST = re.compile(r"^Ran (\d+) tests? in [^\n]*\n+(?:OK|FAILED)(?: \((.*)\))?", re.M)
 SKIP = re.compile(r"^SKIP: (.+)$", re.M)
 SKIPPED_IN_UNITTEST = re.compile(r"\.\.\. skipped ['\"](.+)['\"]$", re.M)
+SKIPPED_WHOLE = re.compile(r"^setUp(?:Class|Module) .*\.\.\. skipped ['\"]", re.M)  # unittest ran none of these
 
 
 def inside(text):
@@ -32,7 +33,8 @@ def inside(text):
         skipped = sum(int(m.group(1)) for _, rest in ran if (m := re.search(r"skipped=(\d+)", rest)))
         reasons += SKIPPED_IN_UNITTEST.findall(text)
         reasons += ["no reason given"] * (skipped - len(reasons))
-        return max(total - bad - len(reasons), 0), bad, reasons
+        whole = len(SKIPPED_WHOLE.findall(text))
+        return max(total - bad - len(reasons) + whole, 0), bad, reasons
     return None
 
 

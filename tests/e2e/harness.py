@@ -14,6 +14,7 @@ that a Server started is gone when its block ends, or the test fails.
 """
 import collections
 import contextlib
+import functools
 import http.client
 import os
 import pathlib
@@ -23,6 +24,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 import unittest
 
@@ -31,6 +33,14 @@ SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()
 
 Answer = collections.namedtuple("Answer", "status headers body")
+
+# What a test of every worker class runs with: the end of its name, and its flags.
+WORKER_CLASSES = (
+    ("sync", ("-k", "sync")),
+    ("threads", ("-k", "threads", "--threads", "4")),
+    ("libev", ("-k", "libev")),
+    ("libev_offload", ("-k", "libev", "--threads", "4")),
+)
 
 
 def program(name):
@@ -63,6 +73,32 @@ def need_module(name):
         __import__(name)
     except ImportError as error:
         raise unittest.SkipTest(str(error)) from None
+
+
+def need_program(name):
+    """The path of a program of the system, or the test is skipped."""
+    for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        if os.access(f"{folder}/{name}", os.X_OK):
+            return f"{folder}/{name}"
+    raise unittest.SkipTest(f"no {name} on this machine")
+
+
+@functools.lru_cache(maxsize=None)
+def has_worker_class(flags):
+    """Whether this build can start a worker of that class: it says so itself."""
+    probe = Server([program("http_hello"), *flags], bind="127.0.0.1:0")
+    with probe:
+        wait_until(lambda: probe.process.poll() is not None or probe.children_once(), "a worker, or a refusal")
+        return "no worker class" not in probe.log()
+
+
+def every_worker_class(case):
+    """Decorates a Case: it runs once for each row of WORKER_CLASSES, as NAME_sync and so on. The flags of the
+    row are its `flags`; where a class is not built, its tests are skipped."""
+    module = sys.modules[case.__module__]
+    for name, flags in WORKER_CLASSES:
+        setattr(module, f"{case.__name__}_{name}",
+                type(f"{case.__name__}_{name}", (case,), {"__module__": case.__module__, "flags": flags}))
 
 
 def wait_until(condition, what, seconds=10):
@@ -178,6 +214,9 @@ class Server:
             return True
         return False
 
+    def children_once(self):
+        return bool(self.workers()) and "Listening at" in self.log()
+
     @property
     def pid(self):
         return self.process.pid
@@ -242,6 +281,10 @@ class Server:
     def connect(self, seconds=10):
         return Client(socket.create_connection((self.host, self.port), timeout=seconds * PATIENCE))
 
+    @property
+    def url(self):
+        return f"http://{self.host}:{self.port}"
+
     def request(self, method, path="/", body=None, headers=None, seconds=10):
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds * PATIENCE)
@@ -254,6 +297,26 @@ class Server:
 
     def get(self, path="/", headers=None, seconds=10):
         return self.request("GET", path, headers=headers, seconds=seconds)
+
+
+class Shared:
+    """For a Case whose tests only ask: one server for all of them, made by the class method `make`."""
+    server = None
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.server = cls.make()
+        cls.server.start()
+
+    @classmethod
+    def tearDownClass(cls):
+        if cls.server:
+            status, stranded = cls.server.stop(), cls.server.end()
+            log = cls.server.log()
+            cls.server.output.close()
+            if status != 0 or stranded or "Sanitizer" in log:
+                raise AssertionError(f"status {status}, left behind {stranded}; the log:\n{log}")
 
 
 class Client:
@@ -339,10 +402,71 @@ class Client:
         return not self.buffer and not select.select([self.socket], [], [], seconds)[0]
 
 
+class Load:
+    """Clients that ask without a pause while a block runs; `answered` and `lost` tell how it went.
+
+    kept   every client keeps its connection as long as the server does
+    """
+
+    def __init__(self, server, path="/", clients=3, kept=False):
+        self.server, self.path, self.kept = server, path, kept
+        self.answered, self.lost, self.over = [], [], threading.Event()
+        self.clients = [threading.Thread(target=self.ask) for _ in range(clients)]
+
+    def __enter__(self):
+        for client in self.clients:
+            client.start()
+        return self
+
+    def __exit__(self, *rest):
+        self.over.set()
+        for client in self.clients:
+            client.join()
+
+    def ask(self):
+        while not self.over.is_set():
+            connection = http.client.HTTPConnection(self.server.host, self.server.port, timeout=20 * PATIENCE)
+            try:
+                self.ask_on(connection)
+            except (OSError, http.client.HTTPException) as error:
+                self.lost.append(error)
+            finally:
+                connection.close()
+
+    def ask_on(self, connection):
+        """Ask once, or until one side closes; the server says so before it does."""
+        while not self.over.is_set():
+            connection.request("GET", self.path, headers={} if self.kept else {"Connection": "close"})
+            response = connection.getresponse()
+            self.answered.append(Answer(response.status, response.headers, response.read()))
+            if response.will_close or not self.kept:
+                return
+
+    def wait_for(self, count, what="answers"):
+        """Wait until `count` more requests are answered."""
+        goal = len(self.answered) + count
+        wait_until(lambda: len(self.answered) >= goal or self.lost, f"{count} {what}", seconds=30)
+
+
 class Case(unittest.TestCase):
     """A test case that shows whole values, and that fails when this process itself leaks descriptors."""
     maxDiff = None
     longMessage = True
+    flags = ()
+
+    @classmethod
+    def setUpClass(cls):
+        if cls.flags and not has_worker_class(cls.flags):
+            raise unittest.SkipTest(f"this build has no worker class {cls.flags[1]}")
+
+    @contextlib.contextmanager
+    def folder(self, **files):
+        """A folder of its own; each keyword is a file in it: app_py="..." is app.py."""
+        with tempfile.TemporaryDirectory(prefix="prefork-e2e-") as name:
+            for file, text in files.items():
+                stem, _, suffix = file.rpartition("_")
+                pathlib.Path(name, f"{stem}.{suffix}").write_text(text)
+            yield pathlib.Path(name)
 
     def run(self, result=None):
         before = fd_count("self")

@@ -1,0 +1,223 @@
+#!/usr/bin/python3
+"""Flask and Django as people use them, and wsgiref.validate, under every worker class."""
+import hashlib
+import http.cookies
+import json
+import re
+import time
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+BIG = bytes(range(256)) * 4096 * 3  # 3 MiB: more than Django keeps in memory
+
+
+def multipart(data, name="a file.bin", note="caf\u00e9"):
+    """The body and the type that a browser sends for a form with a file and a text."""
+    mark = b"----mark-7f3a"
+    parts = [b"--" + mark, b'Content-Disposition: form-data; name="note"', b"", note.encode(),
+             b"--" + mark, f'Content-Disposition: form-data; name="file"; filename="{name}"'.encode(),
+             b"Content-Type: application/octet-stream", b"", data, b"--" + mark + b"--", b""]
+    return b"\r\n".join(parts), {"Content-Type": "multipart/form-data; boundary=" + mark.decode()}
+
+
+def cookies(answer):
+    """What a browser would send back."""
+    jar = http.cookies.SimpleCookie()
+    for line in answer.headers.get_all("Set-Cookie", []):
+        jar.load(line)
+    return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
+
+
+class Site(harness.Shared, harness.Case):
+    """What every framework's test does."""
+    app = module = None
+
+    @classmethod
+    def make(cls):
+        harness.need_module(cls.module)
+        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", cls.app], cwd=APPS)
+
+    def visit(self, times):
+        cookie = {}
+        for number in range(1, times + 1):
+            answer = self.server.get("/visits", headers=cookie)
+            self.assertEqual(json.loads(answer.body), {"visits": number})
+            cookie = {"Cookie": cookies(answer)}
+
+    def upload(self, data):
+        answer = self.server.request("POST", "/upload", *multipart(data))
+        self.assertEqual(answer.status, 200, answer.body)
+        told = json.loads(answer.body)
+        self.assertEqual((told["name"], told["size"], told["sha256"], told["note"]),
+                         ("a file.bin", len(data), hashlib.sha256(data).hexdigest(), "caf\u00e9"))
+        return told
+
+    def fail(self, page, trace):
+        with harness.Load(self.server, clients=1) as load:
+            load.wait_for(3)
+            answer = self.server.get("/fails")
+            load.wait_for(3)
+        self.assertEqual((answer.status, load.lost), (500, []))
+        self.assertIn(page, answer.body)
+        self.server.wait_for_log(trace)
+
+
+@harness.every_worker_class
+class Django(Site):
+    app, module = "shop.wsgi", "django"
+
+    def test_a_template_is_rendered(self):
+        answer = self.server.get("/")
+        self.assertEqual((answer.status, answer.headers.get_content_type()), (200, "text/html"))
+        self.assertIn(b"<p>&lt;one&gt;</p><p>two</p>", answer.body)
+
+    def test_a_session_is_kept_over_requests(self):
+        self.visit(5)
+
+    def test_a_stream_arrives_whole_and_is_finished_once(self):
+        before = json.loads(self.server.get("/finished").body)["finished"]
+        answer = self.server.get("/stream?lines=20000")
+        self.assertEqual(answer.body, b"".join(b"line %d\n" % i for i in range(20000)))
+        self.assertEqual(json.loads(self.server.get("/finished").body)["finished"], before + 2)
+
+    def test_files_are_uploaded_small_and_large(self):
+        for data in b"", b"\r\n----mark\r\n\0", b"x" * 70000, BIG:
+            with self.subTest(size=len(data)):
+                self.assertEqual(self.upload(data)["on disk"], len(data) > 2621440)
+
+    def test_a_raw_body_is_echoed(self):
+        body = bytes(range(256)) * 999
+        self.assertEqual(self.server.request("POST", "/echo", body).body, body)
+
+    def test_files_are_served_whole_and_only_when_they_changed(self):
+        css = (APPS / "shop/static/site.css").read_bytes()
+        answer = self.server.get("/static/site.css")
+        self.assertEqual((answer.status, answer.body, answer.headers.get_content_type()), (200, css, "text/css"))
+        again = self.server.get("/static/site.css", {"If-Modified-Since": answer.headers["Last-Modified"]})
+        self.assertEqual((again.status, again.body), (304, b""))
+        self.assertEqual(self.server.get("/download").body, (APPS / "shop/urls.py").read_bytes())
+        self.assertIn(self.server.get("/static/../settings.py").status, (400, 404))  # Django's answer, not ours
+
+    def test_head_has_the_length_and_no_body(self):
+        body = self.server.get("/").body
+        with self.server.connect() as client:
+            client.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
+            answer = client.answer(head_only=True)
+            self.assertEqual((answer.status, int(answer.headers["content-length"])), (200, len(body)))
+            self.assertEqual(client.read_all(), b"")
+
+    def test_redirects_and_refusals_are_the_frameworks_own(self):
+        for method, path, headers, status in (("GET", "/moved", {}, 302), ("GET", "/slash", {}, 301),
+                                              ("GET", "/nowhere", {}, 404), ("POST", "/form", {}, 403),
+                                              ("GET", "/", {"Host": "evil.example"}, 400)):
+            with self.subTest(path=path):
+                self.assertEqual(self.server.request(method, path, headers=headers).status, status)
+
+    def test_a_view_that_fails_shows_the_error_page_and_its_traceback_is_logged(self):
+        self.fail(b"An error page of the site itself.", "ValueError: deep in a view")
+
+
+@harness.every_worker_class
+class Flask(Site):
+    app, module = "blog:app", "flask"
+
+    def test_a_template_is_rendered(self):
+        self.assertEqual(self.server.get("/").body, b"<h1>Tom &amp; Jerry</h1>")
+
+    def test_a_session_is_kept_over_requests(self):
+        self.visit(5)
+
+    def test_a_stream_arrives_whole(self):
+        answer = self.server.get("/stream?lines=20000")
+        self.assertEqual(answer.body, b"".join(b"%d /stream\n" % i for i in range(20000)))
+
+    def test_a_part_of_a_stream_is_sent_as_soon_as_it_is_made(self):
+        with self.server.connect() as client:
+            client.send(b"GET /ticks HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            client.read_until(b"0\n")
+            first = time.monotonic()
+            client.read_until(b"2\n")
+            self.assertGreater(time.monotonic() - first, 0.4)
+
+    def test_every_request_is_torn_down_once_whatever_its_client_does(self):
+        count = lambda: json.loads(self.server.get("/torn-down").body)["torn down"]
+        before = count()
+        with self.server.connect() as client:  # goes away in the middle of a stream without end
+            client.send(b"GET /stream?lines=100000000 HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.more()
+            client.reset()
+        harness.wait_until(lambda: count() > before, "the server answers again")
+        asked = []
+        harness.wait_until(lambda: asked.append(count()) or asked[-1] == before + 2 + len(asked),
+                           "the stream is torn down")
+
+    def test_files_are_uploaded_small_and_large(self):
+        for data in b"", b"x" * 70000, BIG:
+            with self.subTest(size=len(data)):
+                self.upload(data)
+
+    def test_ranges_and_conditions_are_the_applications(self):
+        whole = bytes(range(256)) * 100
+        for headers, status, body in (({}, 200, whole), ({"Range": "bytes=10-19"}, 206, whole[10:20]),
+                                      ({"Range": "bytes=-7"}, 206, whole[-7:]), ({"Range": "bytes=99999-"}, 416, None),
+                                      ({"If-None-Match": '"fixed"'}, 304, b"")):
+            with self.subTest(headers=headers):
+                answer = self.server.get("/file", headers)
+                self.assertEqual(answer.status, status)
+                if body is not None:
+                    self.assertEqual(answer.body, body)
+        self.assertEqual(self.server.get("/source").body, (APPS / "blog.py").read_bytes())
+
+    def test_the_url_is_the_one_that_was_asked_for(self):
+        answer = self.server.get("/url?a=%26b&c=%C3%A9", {"Host": "blog.example:81"})
+        self.assertEqual(json.loads(answer.body), {
+            "url": "http://blog.example:81/url?a=%26b&c=\u00e9", "root": "http://blog.example:81/",
+            "remote": "127.0.0.1", "path": "/url"})
+
+    def test_a_route_that_fails_shows_the_error_page_and_its_traceback_is_logged(self):
+        self.fail(b"an error page of the blog", "ValueError: deep in a route")
+
+
+VALID = ("hello", "environment", "no-length", "a-tuple", "generator", "empty", "slow-stream", "writer",
+         "close-once", "recovers", "echo-slowly", "complains")
+
+
+@harness.every_worker_class
+class Validated(harness.Shared, harness.Case):
+    """An offence against PEP 3333, by the server or by the application, would be a 500 with an AssertionError."""
+
+    @classmethod
+    def make(cls):
+        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "validated:app"], cwd=APPS)
+
+    def test_nothing_offends_the_validator(self):
+        for name in VALID:
+            for method, body in (("GET", None), ("POST", b"a body\nof lines\n" * 40)):
+                with self.subTest(name=name, method=method):
+                    answer = self.server.request(method, f"/{name}/%C3%A9?q=%20", body, {"X-Twice": "a"})
+                    self.assertIn(answer.status, (200, 503))
+        self.assertEqual(self.server.get("/close-once").body, b"ab")
+        self.assertEqual(self.server.request("HEAD", "/hello").body, b"")
+        log = self.server.log().replace("Error handling request GET /returns-str", "")
+        self.assertNotIn("Error handling", log)
+        self.assertNotIn("garbage collected", log)
+        self.assertIn("one line\n\nand two\n", re.sub(r"^\[.*\] ", "\n", log, flags=re.M))
+
+    def test_the_input_reads_as_the_pep_says_with_both_framings(self):
+        body = b"first line\nsecond\nthird\n"
+        want = repr([b"fi", b"rst line\n", b"sec", [b"ond\n"], b"third\n", b""]).encode()
+        self.assertEqual(self.server.request("POST", "/reads", body).body, want)
+        with self.server.connect() as client:
+            client.send(b"POST /reads HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for part in body[:4], body[4:]:
+                client.send(b"%x\r\n%s\r\n" % (len(part), part))
+            client.send(b"0\r\n\r\n")
+            self.assertEqual(client.answer().body, want)
+
+    def test_an_offender_is_caught_so_the_validator_is_there(self):
+        self.assertEqual(self.server.get("/returns-str").status, 500)
+
+
+if __name__ == "__main__":
+    harness.main()

@@ -1,0 +1,283 @@
+#!/usr/bin/python3
+"""Workers that are killed, hang, fail, leave and are reloaded; signals; the death of the arbiter itself."""
+import os
+import pathlib
+import re
+import signal
+import socket
+import time
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+VERSION = """
+import os
+
+def app(environ, start_response):
+    body = b"version %d"
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+def versions(answers):
+    """How often each body was the answer to one that succeeded; everything else by its status."""
+    found = {}
+    for answer in answers:
+        key = answer.body.decode() if answer.status == 200 else answer.status
+        found[key] = found.get(key, 0) + 1
+    return found
+
+
+class Served(harness.Case):
+    def serve(self, *words, folder=APPS, **more):
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, *words], cwd=folder, **more)
+
+
+@harness.every_worker_class
+class Hang(Served):
+    def test_a_request_that_hangs_is_ended_in_time_told_and_its_worker_replaced(self):
+        for path in "/hang", "/spin":
+            with self.subTest(path=path), self.serve("-w", "1", "--timeout", "1", "kitchen:app") as server:
+                old, = server.wait_for_workers(1)
+                with server.connect() as client:
+                    client.send(b"GET %s?id=7 HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+                    asked = time.monotonic()
+                    try:
+                        self.assertNotIn(b"200", client.read_all())
+                    except ConnectionResetError:
+                        pass
+                    self.assertLess(time.monotonic() - asked, 1 + 1.5 * harness.PATIENCE)
+                    self.assertGreater(time.monotonic() - asked, 0.9)
+                self.assertEqual(server.get("/hello").status, 200)
+                harness.wait_until(lambda: harness.start_time(old) is None, "the stuck worker is gone")
+                log = server.wait_for_log("was ended by SIG")
+                log = server.log()
+                self.assertIn(f"in {path[1:]}", log, "the Python traceback")
+                self.assertIn(f"GET {path}", log, "the request line")
+                self.assertEqual(log.count("was ended by"), 1)
+
+    def test_a_worker_is_replaced_before_the_stuck_one_is_gone(self):
+        with self.serve("-w", "1", "--timeout", "1", "--abort-timeout", "30", "stubborn:app") as server:
+            old, = server.wait_for_workers(1)
+            with server.connect() as client:
+                client.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+                workers = server.wait_for_workers(2)
+                self.assertIn(old, workers)
+                self.assertEqual(server.get("/").status, 200)
+                os.kill(old, signal.SIGKILL)
+
+
+@harness.every_worker_class
+class Failing(Served):
+    def test_what_an_application_does_wrong_costs_one_request(self):
+        with self.serve("-w", "1", "kitchen:app") as server:
+            pid = server.get("/pid").body
+            for path, told in (("/fails", "KeyError"), ("/fails-first", "ValueError"), ("/os-error", "OSError"),
+                               ("/never-starts", "start_response"), ("/returns-none", "None"),
+                               ("/returns-str", "str"), ("/exits", "SystemExit")):
+                with self.subTest(path=path):
+                    self.assertEqual(server.get(path).status, 500)
+                    server.wait_for_log(told)
+            with server.connect() as client:
+                client.send(b"GET /close-after-error HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertNotIn(b"0\r\n\r\n", client.read_all())  # cut off, and seen to be
+            server.wait_for_log("in the middle")
+            self.assertEqual(server.get("/hello").status, 200)
+            self.assertEqual(server.get("/pid").body, pid)
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_worker_that_ends_itself_is_replaced_and_the_reason_is_told(self):
+        with self.serve("-w", "1", "ends:app") as server:
+            for path, told in (("/exit-9", "exited with code 9"), ("/segv", "SIGSEGV"), ("/abort", "SIGABRT")):
+                with self.subTest(path=path), server.connect() as client:
+                    client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+                    try:
+                        client.read_all()
+                    except ConnectionResetError:
+                        pass
+                    self.assertEqual(server.get("/").status, 200)
+                    server.wait_for_log(told)
+                    self.assertRegex(server.log(), f'{told}.*last at "GET {path}')
+
+
+@harness.every_worker_class
+class Killed(Served):
+    def test_workers_killed_under_load_are_replaced_and_nobody_else_notices(self):
+        with self.serve("-w", "2", "kitchen:app") as server:
+            server.wait_for_workers(2)
+            with harness.Load(server, clients=2) as load:
+                load.wait_for(20)
+                for _ in range(4):
+                    victim = server.wait_for_workers(2)[0]
+                    os.kill(victim, signal.SIGKILL)
+                    harness.wait_until(lambda: victim not in server.workers(), "the victim is gone")
+                    load.wait_for(5) if not load.lost else None
+            # At most the request that each victim was at.
+            self.assertLessEqual(len(load.lost), 4)
+            server.wait_for_workers(2)
+            self.assertEqual(server.log().count("was ended by SIGKILL, not by us"), 4)
+            self.assertEqual({answer.status for answer in load.answered}, {200})
+
+    def test_the_death_of_the_arbiter_ends_its_workers_and_frees_the_port(self):
+        for path in None, "/hang":
+            with self.subTest(path=path), self.serve("-w", "2", "kitchen:app") as server:
+                workers = server.wait_for_workers(2)
+                clients = []
+                for _ in range(2 if path else 0):
+                    clients.append(server.connect())
+                    clients[-1].send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+                os.kill(server.pid, signal.SIGKILL)
+                began = time.monotonic()
+                harness.wait_until(lambda: not any(map(harness.start_time, workers)), "the workers are gone", 2.5)
+                socket.create_server((server.host, server.port)).close()
+                self.assertLess(time.monotonic() - began, 2.5 * harness.PATIENCE)
+                for client in clients:
+                    client.__exit__()
+
+
+@harness.every_worker_class
+class Reload(Served):
+    def test_new_code_replaces_old_code_under_load_without_a_lost_request(self):
+        for kept in False, True:
+            with self.subTest(kept=kept), self.folder(pages_py=VERSION % 1) as folder, self.serve(
+                    "-w", "2", "--keep-alive", "5", "--canary-time", "0.3", "pages:app", folder=folder) as server:
+                server.wait_for_workers(2)
+                with harness.Load(server, kept=kept) as load:
+                    for number in 2, 3:
+                        load.wait_for(20)
+                        (folder / "pages.py").write_text(VERSION % number)
+                        server.send_signal(signal.SIGHUP)
+                        load.wait_for(1)  # somebody answers while it goes on
+                        server.wait_for_log("Reload done")
+                        harness.wait_until(lambda: server.log().count("Reload done") == number - 1, "the reload")
+                        if not kept:
+                            server.wait_for_workers(2)
+                            del load.answered[:]
+                            load.wait_for(20)
+                            self.assertEqual(list(versions(load.answered)), [f"version {number}"])
+                self.assertEqual(load.lost, [])
+                self.assertLessEqual(set(versions(load.answered)), {f"version {n}" for n in (1, 2, 3)})
+                self.assertEqual(server.get().body, b"version 3")
+
+    def test_a_module_that_no_longer_imports_leaves_the_old_code_serving(self):
+        with self.folder(pages_py=VERSION % 1) as folder, self.serve("-w", "2", "pages:app", folder=folder) as server:
+            workers = server.wait_for_workers(2)
+            with harness.Load(server) as load:
+                for number, (text, told) in enumerate((("import nothing_of_that_name", "nothing_of_that_name"),
+                                                       ("def app(:", "SyntaxError"), ("raise SystemExit(1)", "SystemExit"),
+                                                       ("x = 1", "app")), 1):
+                    load.wait_for(10)
+                    (folder / "pages.py").write_text(text)
+                    server.send_signal(signal.SIGHUP)
+                    harness.wait_until(lambda: server.log().count("Reload failed") == number, f"verdict {number}")
+                    self.assertIn(told, server.log())
+                load.wait_for(10)
+                self.assertEqual(server.workers(), workers)
+                (folder / "pages.py").write_text(VERSION % 2)
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("Reload done")
+            self.assertEqual(load.lost, [])
+            self.assertLessEqual(set(versions(load.answered)), {"version 1", "version 2"})
+            self.assertEqual(server.get().body, b"version 2")
+
+    def test_a_long_request_outlives_the_reload_and_the_stop_that_it_meets(self):
+        for number in signal.SIGHUP, signal.SIGTERM:
+            with self.subTest(number=number), self.serve("-w", "1", "--canary-time", "0", "kitchen:app") as server:
+                with server.connect() as client:
+                    client.send(b"GET /slow-stream HTTP/1.1\r\nHost: x\r\n\r\n")
+                    client.read_until(b"first\n")
+                    server.send_signal(number)
+                    self.assertIn(b"second\n", client.read_all())
+                if number == signal.SIGHUP:
+                    server.wait_for_log("Reload done")
+                    self.assertEqual(server.get("/hello").status, 200)
+                self.assertEqual(server.stop(), 0)
+
+    def test_a_preloaded_application_says_that_its_code_stays(self):
+        with self.folder(pages_py=VERSION % 1) as folder, self.serve(
+                "-w", "1", "--preload", "--canary-time", "0", "pages:app", folder=folder) as server:
+            (folder / "pages.py").write_text(VERSION % 2)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload done")
+            self.assertEqual(server.get().body, b"version 1")
+            self.assertRegex(server.log(), r"(?i)preload")
+
+
+class Signals(Served):
+    def test_ttin_and_ttou_add_and_take_a_worker(self):
+        with self.serve("-w", "2", "kitchen:app") as server:
+            server.wait_for_workers(2)
+            for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTIN, 4), (signal.SIGTTOU, 3), (signal.SIGTTOU, 2),
+                                  (signal.SIGTTOU, 1)):
+                server.send_signal(number)
+                server.wait_for_workers(count)
+            server.send_signal(signal.SIGTTOU)
+            server.wait_for_log("1 worker")
+            self.assertEqual(server.get("/hello").status, 200)
+            self.assertEqual(len(server.workers()), 1)
+
+    def test_term_int_and_quit_end_it_with_status_0_and_free_the_port(self):
+        for number in signal.SIGTERM, signal.SIGINT, signal.SIGQUIT:
+            with self.subTest(number=number), self.serve("-w", "2", "kitchen:app") as server:
+                server.wait_for_workers(2)
+                self.assertEqual(server.get("/hello").status, 200)
+                self.assertEqual(server.stop(number), 0)
+                socket.create_server((server.host, server.port)).close()
+                self.assertNotIn("ERROR", server.log())
+
+    def test_a_quick_stop_does_not_wait_for_a_request(self):
+        with self.serve("-w", "1", "kitchen:app") as server, server.connect() as client:
+            client.send(b"GET /hang HTTP/1.1\r\nHost: x\r\n\r\n")
+            server.wait_for_workers(1)
+            server.send_signal(signal.SIGTERM)
+            server.send_signal(signal.SIGINT)
+            began = time.monotonic()
+            self.assertEqual(server.wait(), 0)
+            self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
+
+    def test_usr1_opens_the_log_again(self):
+        with self.folder() as folder, self.serve(
+                "-w", "1", "--log-file", folder / "error.log", "kitchen:app") as server:
+            server.wait_for_workers(1)
+            for number in 1, 2:
+                os.rename(folder / "error.log", folder / f"error.log.{number}")
+                server.send_signal(signal.SIGUSR1)
+                harness.wait_until((folder / "error.log").exists, "a new log")
+                self.assertEqual(server.get("/fails").status, 500)
+                harness.wait_until(lambda: "KeyError" in (folder / "error.log").read_text(), "the worker writes there")
+            self.assertEqual(server.stop(), 0)
+            self.assertNotIn("KeyError", (folder / "error.log.1").read_text())
+
+    def test_usr2_is_answered_by_a_line_in_the_log_and_nothing_else(self):
+        with self.serve("-w", "1", "kitchen:app") as server:
+            before = server.wait_for_workers(1)
+            server.send_signal(signal.SIGUSR2)
+            server.wait_for_log("USR2")
+            self.assertEqual(server.get("/hello").status, 200)
+            self.assertEqual(server.workers(), before)
+
+    def test_signals_in_a_burst_are_each_acted_on(self):
+        with self.serve("-w", "2", "--canary-time", "0", "kitchen:app") as server:
+            old = server.wait_for_workers(2)
+            for number in signal.SIGUSR1, signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2:
+                server.send_signal(number)
+            server.wait_for_log("USR2")
+            server.wait_for_log("Reload done")
+            self.assertFalse(set(old) & set(server.wait_for_workers(3)))
+
+    def test_every_line_of_the_log_begins_with_when_who_and_how_bad(self):
+        with self.serve("-w", "2", "--log-level", "debug", "kitchen:app") as server:
+            victim = server.wait_for_workers(2)[0]
+            server.get("/fails")
+            os.kill(victim, signal.SIGKILL)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload done")
+            self.assertEqual(server.stop(), 0)
+            for line in server.log().splitlines():
+                self.assertRegex(line, r"^(\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[\d+\] "
+                                       r"\[(DEBUG|INFO|WARNING|ERROR|CRITICAL)\] \S|  )")
+
+
+if __name__ == "__main__":
+    harness.main()
