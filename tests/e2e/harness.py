@@ -189,7 +189,7 @@ class Server:
 
     def __exit__(self, kind, *rest):
         stranded = self.end()
-        if kind:
+        if kind or stranded:
             print(f"--- {' '.join(self.arguments)} said:\n{self.log()}", file=sys.stderr)
         self.output.close()
         if stranded and not kind:
@@ -224,7 +224,8 @@ class Server:
     def workers(self):
         """The living workers; remembered, so that none of them can be left behind unseen."""
         found = children(self.pid)
-        self.seen.update((pid, start_time(pid)) for pid in tree(self.pid))
+        born = ((pid, start_time(pid)) for pid in tree(self.pid))
+        self.seen.update((pid, when) for pid, when in born if when is not None)
         return found
 
     def log(self):
