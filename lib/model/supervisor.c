@@ -166,6 +166,21 @@ static bool is_all_lost(const struct pfi_supervisor *supervisor)
 	return lost > 0;
 }
 
+/* We gave up, and nobody is there who could answer those in the queues. */
+static bool is_hopeless(const struct pfi_supervisor *supervisor)
+{
+	if (supervisor->result == 0)
+		return false;
+	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+		const struct pfi_census census = pfi_roster_census(&supervisor->pools[i].roster,
+								   supervisor->rollout.wanted, UINT32_MAX);
+
+		if (census.current_ready > 0 || census.outdated_ready > 0)
+			return false;
+	}
+	return true;
+}
+
 static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, uint64_t *wake_ms)
 {
 	const uint64_t since_ms = supervisor->phase_since_ms;
@@ -177,7 +192,7 @@ static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, ui
 	const bool lingered = now_ms - since_ms >= supervisor->linger_ms;
 
 	if ((lingered && supervisor->queued == 0) || supervisor->linger_ms == 0 ||
-	    pfi_deadline_is_past(end_ms, now_ms)) {
+	    pfi_deadline_is_past(end_ms, now_ms) || is_hopeless(supervisor)) {
 		supervisor->phase = PFI_PHASE_LEAVING;
 		supervisor->phase_since_ms = now_ms;
 		return;

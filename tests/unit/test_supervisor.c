@@ -1,0 +1,95 @@
+/* The supervisor's phases, step by step; test_simulation.c walks all of it at random. */
+#include "model/supervisor.h"
+
+#include <prefork/error.h>
+
+#include "../support.h"
+
+enum { NOW_MS = 1000000, SEATS = 4 };
+
+static struct pfi_slot slots[SEATS];
+static struct pfi_pool pool;
+static struct pfi_supervisor supervisor;
+
+static void create(void)
+{
+	memset(slots, 0, sizeof slots);
+	pool = (struct pfi_pool){
+		.policy = { .workers_max = 2,
+			    .surge = 1,
+			    .boot_timeout_ms = 60000,
+			    .graceful_timeout_ms = 30000,
+			    .boot = { 5, 60000, 500, 30000 },
+			    .run = { 100, 10000, 500, 30000 } },
+		.roster = { slots, SEATS },
+		.target = 2,
+	};
+	pfi_supervisor_init(&supervisor, &pool, 1, 1);
+	supervisor.linger_ms = 1200;
+	supervisor.linger_max_ms = 30000;
+	supervisor.queued = 1; /* somebody waits, and will go on waiting */
+	pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS);
+	pfi_supervisor_forked(&supervisor, 0, 1, 1, NOW_MS);
+}
+
+static bool forks(uint64_t now_ms)
+{
+	struct pfi_orders orders;
+
+	pfi_supervisor_plan(&supervisor, 0, now_ms, &orders);
+	for (uint32_t i = 0; i < orders.count; i++)
+		if (orders.list[i].event == PFI_EVENT_FORKED)
+			return true;
+	return false;
+}
+
+/* The queue is not a reason to try an application again that cannot be loaded. */
+START_TEST(a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue)
+{
+	create();
+	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
+	ck_assert_int_eq(supervisor.phase, PFI_PHASE_REFUSING);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_LEAVING);
+	ck_assert(!forks(NOW_MS + 10));
+	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_APP, 0, NOW_MS + 20);
+	ck_assert(pfi_supervisor_turn(&supervisor, NOW_MS + 20).finished);
+	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
+}
+END_TEST
+
+START_TEST(a_server_that_gave_up_lets_who_is_ready_serve_the_queue)
+{
+	create();
+	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	pool.ever_ready = false; /* as if another pool were the one that failed */
+	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
+	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_REFUSING);
+	supervisor.queued = 0;
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 1300).phase, PFI_PHASE_LEAVING);
+}
+END_TEST
+
+START_TEST(a_graceful_stop_replaces_who_dies_while_somebody_waits)
+{
+	create();
+	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
+	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
+	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 20).phase, PFI_PHASE_REFUSING);
+	ck_assert(forks(NOW_MS + 20));
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("supervisor");
+	TCase *tc = new_case(suite, "phases");
+
+	tcase_add_test(tc, a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue);
+	tcase_add_test(tc, a_server_that_gave_up_lets_who_is_ready_serve_the_queue);
+	tcase_add_test(tc, a_graceful_stop_replaces_who_dies_while_somebody_waits);
+	return run_suite(suite);
+}
