@@ -22,6 +22,8 @@ int main(int argc, char **argv)
 {
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
+
+	prefork_title_take(argc, argv); /* ps shows "http_hello: worker 0 [hello] serving" */
 	int r = prefork_http_load(argc, argv, &settings); /* 1: --help and the like were answered */
 
 	if (r == 0 && (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&

@@ -95,6 +95,8 @@ int main(int argc, char **argv)
 {
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
+
+	prefork_title_take(argc, argv);
 	int r = wsgi_options_read(argc, argv, &settings); /* 1: --help and the like were answered */
 
 	if (r == 0)

@@ -157,6 +157,13 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
  *  Before start. Since 0.1. */
 PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take);
 
+/** Let ps and top show what this process and its workers are: "echo: arbiter", "echo: worker 3
+ *  [echo] serving". The name is the setting proc_name, else the program's. The first line of main()
+ *  is the place: the strings of `argv` and of the environment move, `argv` and `environ` follow, and
+ *  what getenv() returned before is no longer good. Without it titles stay as they are. Does nothing
+ *  when `argv` is not that of main(), or memory is short. Since 0.1. */
+PREFORK_API void prefork_title_take(int argc, char **argv);
+
 /** Run until stopped: start, then dispatch until done. Returns 0 after a stop
  *  that was asked for; PREFORK_EBOOT, PREFORK_EAPP or PREFORK_EFATAL when the
  *  workers gave up; any error of prefork_arbiter_start(). Since 0.1. */

@@ -1,5 +1,7 @@
 #include "os/title.h"
 
+#include <prefork/arbiter.h>
+
 #include <errno.h>
 #include <stdarg.h>
 #include <stdbool.h>
@@ -61,6 +63,11 @@ void pfi_title_init(int argc, char **argv)
 	program_invocation_name = follow(program_invocation_name);
 	program_invocation_short_name = follow(program_invocation_short_name);
 	active = true;
+}
+
+void prefork_title_take(int argc, char **argv)
+{
+	pfi_title_init(argc, argv);
 }
 
 void pfi_title_set(const char *format, ...)

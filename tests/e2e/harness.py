@@ -146,6 +146,13 @@ def tree(pid):
     return found
 
 
+def title(pid):
+    """What ps shows of a process."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+    return ""
+
+
 def fd_count(pid):
     """How many descriptors a process holds."""
     return len(os.listdir(f"/proc/{pid}/fd"))
@@ -238,6 +245,12 @@ class Server:
     def wait_for_workers(self, count, seconds=10):
         """Wait until there are exactly `count` workers and return their pids."""
         wait_until(lambda: len(self.workers()) == count, f"{count} workers", seconds)
+        return self.workers()
+
+    def wait_for_serving(self, count, seconds=10):
+        """Wait until `count` workers are there and all say by their title that they serve; return their pids."""
+        wait_until(lambda: [title(pid).endswith("] serving") for pid in self.workers()] == [True] * count,
+                   f"{count} workers that serve", seconds)
         return self.workers()
 
     def send_signal(self, number):
