@@ -347,7 +347,7 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 		return prefork_fail(-EINVAL, "this arbiter was not started");
 	if (arbiter->finished)
 		return arbiter->supervisor.result;
-	pfi_loop_read(arbiter, now_ms);
+	pfi_events_process(arbiter, now_ms);
 	pfi_asked_process(arbiter, now_ms);
 	look_at_pages(arbiter, now_ms);
 

@@ -22,7 +22,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16 };
+enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16, PFI_EVENTS_MAX = 64 };
 
 /* What an event on the epoll descriptor is about. Never a pointer: an event
  * may be read after its slot has got another process. */
@@ -143,7 +143,10 @@ struct prefork_arbiter {
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
 void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);
-void pfi_loop_read(struct prefork_arbiter *arbiter, uint64_t now_ms);
+size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EVENTS_MAX]);
+
+/* events.c */
+void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* children.c */
 void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);

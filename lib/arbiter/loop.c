@@ -1,11 +1,9 @@
 #include "arbiter/arbiter.h"
 
-#include "os/mailbox.h"
 #include "os/watch.h"
 
 #include <errno.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
 static uint64_t pack(struct pfi_tag tag)
 {
@@ -41,45 +39,13 @@ void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms)
 	(void)pfi_watch_set(arbiter->timer, at_ms);
 }
 
-static void child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
+/* What has come, without waiting; how many. */
+size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EVENTS_MAX])
 {
-	if (tag.seat >= arbiter->seat_count)
-		return;
+	struct epoll_event events[PFI_EVENTS_MAX];
+	const int count = epoll_wait(arbiter->epoll, events, PFI_EVENTS_MAX, 0);
 
-	struct prefork_process *const process = &arbiter->processes[tag.seat];
-
-	if (process->pid == 0 || pfi_process_slot(process)->incarnation != tag.incarnation)
-		return; /* of a process that is gone */
-	if (tag.source == PFI_SOURCE_PIDFD)
-		pfi_child_died(arbiter, process, now_ms);
-	else if (tag.source == PFI_SOURCE_LIFELINE)
-		pfi_child_hear(arbiter, process, now_ms);
-	else
-		pfi_child_watch_fired(arbiter, process, now_ms);
-}
-
-void pfi_loop_read(struct prefork_arbiter *arbiter, uint64_t now_ms)
-{
-	struct epoll_event events[64];
-	const int count = epoll_wait(arbiter->epoll, events, 64, 0);
-	uint64_t sink;
-
-	for (int i = 0; i < count; i++) {
-		const struct pfi_tag tag = unpack(events[i].data.u64);
-
-		switch (tag.source) {
-		case PFI_SOURCE_TIMER:
-			(void)pfi_watch_clear(arbiter->timer);
-			arbiter->timer_at_ms = 0;
-			break;
-		case PFI_SOURCE_ASKED:
-			(void)!read(arbiter->asked_fd, &sink, sizeof sink);
-			break;
-		case PFI_SOURCE_SIGNALS:
-			pfi_signals_process(arbiter, now_ms);
-			break;
-		default:
-			child_event(arbiter, tag, now_ms);
-		}
-	}
+	for (int i = 0; i < count; i++)
+		tags[i] = unpack(events[i].data.u64);
+	return count > 0 ? (size_t)count : 0;
 }
