@@ -3,6 +3,7 @@
 
 #include "model/message.h"
 #include "os/clock.h"
+#include "worker/doors.h"
 
 #include <prefork/error.h>
 
@@ -204,7 +205,8 @@ START_TEST(an_aborted_worker_says_what_it_was_at)
 }
 END_TEST
 
-/* Four workers on one listener: nobody gets more than 1.1 times the share. */
+/* Four workers on one listener: nobody gets more than 1.1 times the share, give or take
+ * one turn at the front of the queue. */
 START_TEST(clients_are_shared_evenly)
 {
 	enum { WORKERS = 4, CLIENTS = 800 };
@@ -231,7 +233,7 @@ START_TEST(clients_are_shared_evenly)
 	for (unsigned i = 0; i < WORKERS; i++) {
 		const struct pfi_page *const page = pfi_page(&pages, i);
 
-		ck_assert_uint_le(page->connections, CLIENTS / WORKERS * 11 / 10);
+		ck_assert_uint_le(page->connections, CLIENTS / WORKERS * 11 / 10 + PFI_DOORS_TURN);
 	}
 	for (int i = 0; i < CLIENTS; i++)
 		(void)close(fds[i]);
