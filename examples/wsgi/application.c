@@ -132,8 +132,8 @@ static int make_templates(const struct prefork_worker *worker)
 		const struct wsgi_place place = {
 			.address = prefork_listener_address(prefork_worker_listener(worker, i)),
 			.script_name = script_name ? script_name : "",
-			.multithread = strategy && strcmp(strategy, "threads") == 0 &&
-			               prefork_settings_int(settings, "threads") != 1,
+			.multithread = strategy && strcmp(strategy, "sync") != 0 &&
+			               prefork_settings_int(settings, "threads") > 1,
 			.multiprocess = prefork_settings_int(settings, "workers") != 1,
 			.errors = errors,
 		};

@@ -170,7 +170,7 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 		*model = (struct pfi_pool){ 0 };
 		pfi_policy_read(settings, &model->policy);
 		model->target = (uint32_t)prefork_settings_int(settings, "workers");
-		pool->cells = (unsigned)prefork_settings_int(settings, "threads") + 1;
+		pool->cells = pfi_settings_threads(settings) + 1;
 		if (pool->cells > cells_max)
 			cells_max = pool->cells;
 

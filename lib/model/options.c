@@ -41,8 +41,9 @@ const struct prefork_option pfi_options[] = {
 	{ ROW("worker_class", CHOICE), .flags = "-k, --worker-class", .choices = "sync|threads|libev",
 	  .default_text = "sync", .unit = "CLASS", .traits = RELOADABLE, .section = "Workers",
 	  .doc = "How a worker handles its connections." },
-	{ ROW("threads", INT), .min = 1, .max = 1024, .default_text = "1", .section = "Workers",
-	  .doc = "How many threads handle requests in one worker." },
+	{ ROW("threads", INT), .min = 0, .max = 1024, .default_text = "0", .section = "Workers",
+	  .doc = "How many threads handle requests in one worker. 0: one under the class threads; none of "
+		 "their own under libev, where the loop handles requests itself." },
 	{ ROW("worker_connections", INT), .min = 1, .max = 1048576, .default_text = "1000",
 	  .traits = RELOADABLE, .section = "Workers",
 	  .doc = "How many connections one worker holds at a time." },
@@ -128,6 +129,13 @@ int64_t pfi_settings_workers_max(const struct prefork_settings *settings)
 	if (said > 0)
 		return said;
 	return workers * 2 > workers + 4 ? workers * 2 : workers + 4;
+}
+
+unsigned pfi_settings_threads(const struct prefork_settings *settings)
+{
+	const int64_t threads = prefork_settings_int(settings, "threads");
+
+	return threads > 0 ? (unsigned)threads : 1;
 }
 
 static const char *place_of(const struct prefork_settings *settings, const char *name)

@@ -21,4 +21,8 @@ int pfi_options_check(const struct prefork_settings *settings);
  * `workers_max`, or where that is 0 twice `workers`, at least four more. */
 int64_t pfi_settings_workers_max(const struct prefork_settings *settings);
 
+/* How many threads a worker may have beside its first: `threads`, and room for one
+ * where that is 0. */
+unsigned pfi_settings_threads(const struct prefork_settings *settings);
+
 #endif

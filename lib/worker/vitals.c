@@ -2,6 +2,7 @@
  * What a thread of a worker says of itself: busy or idle, what it is at, how
  * many requests it has served. Nothing here but the watch makes a system call.
  */
+#include "model/options.h"
 #include "model/page.h"
 #include "worker/worker.h"
 
@@ -24,7 +25,7 @@ int pfi_vitals_open(struct prefork_worker *worker)
 
 	if (birth->cells == 0)
 		return prefork_fail(-EINVAL, "this worker's page has no room for a single thread");
-	worker->threads = (unsigned)pfi_worker_number(worker, "threads", 0);
+	worker->threads = birth->settings ? pfi_settings_threads(birth->settings) : 0;
 	if (worker->threads >= birth->cells)
 		worker->threads = birth->cells - 1;
 	worker->tids = calloc(worker->threads + (size_t)1, sizeof *worker->tids);
