@@ -109,6 +109,7 @@ struct prefork_request {
 	size_t collected_size;
 	size_t collected_end;
 	size_t collected_at;
+	size_t unsent;      /* what the client had yet to take when the deadline was set */
 	size_t skipped;     /* bytes thrown away in SKIP or LINGER */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;

@@ -230,10 +230,21 @@ static enum prefork_next after_failure(struct prefork_request *request)
 	return refuse(request, refusal);
 }
 
+/* Until the client has taken some of it. */
+static enum prefork_next wait_to_send(struct prefork_request *request)
+{
+	request->phase = PFI_PHASE_SEND;
+	request->unsent = prefork_connection_pending(request->connection);
+	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
+	return PREFORK_WAIT_WRITABLE;
+}
+
 static enum prefork_next go_on_sending(struct prefork_request *request)
 {
 	switch (pfi_reply_proceed(request)) {
-	case PFI_DONE:
+	case PFI_DONE: /* as far as the host is concerned */
+		if (prefork_connection_pending(request->connection) > 0)
+			return wait_to_send(request);
 		return after_response(request);
 	case PFI_BAD:
 		if (request->error == 0)
@@ -242,9 +253,7 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 	case PFI_MORE:
 		break;
 	}
-	request->phase = PFI_PHASE_SEND;
-	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
-	return PREFORK_WAIT_WRITABLE;
+	return wait_to_send(request);
 }
 
 static enum prefork_next handle(struct prefork_request *request)
@@ -421,6 +430,8 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 		(void)pfi_request_fail(request, -ETIMEDOUT);
 		return after_failure(request);
 	case PFI_PHASE_SEND:
+		if (prefork_connection_pending(connection) < request->unsent)
+			return wait_to_send(request); /* slow, but it takes it */
 		(void)pfi_request_fail(request, -ETIMEDOUT);
 		return after_failure(request);
 	case PFI_PHASE_IDLE:

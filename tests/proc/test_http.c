@@ -1,22 +1,14 @@
 /* HTTP over real sockets, one worker, without an arbiter: the tables again, and
  * what only a connection can show. */
 #include "../http/cases.h"
-#include "harness.h"
-
-#include "http/options.h"
-#include "model/message.h"
-
-#include <prefork/http.h>
-#include <prefork/settings.h>
+#include "web.h"
 
 #include <check.h>
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 static struct cases violations;
 static struct cases oddities;
@@ -86,88 +78,51 @@ static int handle(struct prefork_request *request, void *user)
 	return report_length(request, length);
 }
 
-static const struct prefork_http_service service = { .struct_size = sizeof service, .handle = handle };
-static struct prefork_settings *settings;
-
-static void open_http(struct harness *harness, const char *const argv[], int argc)
-{
-	ck_assert_int_eq(prefork_http_load(argc, (char *const *)(uintptr_t)argv, &settings), 0);
-	harness_open(harness, pfi_http_table());
-	harness->birth.user = pfi_http_create(&service, NULL);
-	harness->birth.settings = settings;
-	harness_spawn(harness);
-}
-
-static void close_http(struct harness *harness)
-{
-	harness_send(harness, PFI_MESSAGE_LEAVE, 0);
-	const struct pfi_death death = harness_reap(harness);
-	ck_assert(death.known && death.signo == 0 && death.code == 0);
-	pfi_http_destroy(harness->birth.user);
-	prefork_settings_destroy(settings);
-	harness_close(harness);
-}
-
 /* All that comes until the end of the connection, which must come in good order. */
-static size_t exchange(const struct harness *harness, const char *bytes, size_t length, bool end, char *answer,
-                       size_t size)
+static size_t exchange(const struct web *web, const char *bytes, size_t length, bool end, char *answer, size_t size)
 {
-	const int fd = harness_connect(harness);
-	size_t got = 0, sent = 0;
-	ssize_t n = 1;
+	const int fd = web_ask(web, bytes, length);
 
-	while (sent < length && (n = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL)) > 0)
-		sent += (size_t)n;
 	if (end)
 		(void)shutdown(fd, SHUT_WR);
-	while (got < size - 1 && (n = recv(fd, answer + got, size - 1 - got, 0)) > 0)
-		got += (size_t)n;
-	ck_assert_msg(n == 0, "the connection ended with %s", n < 0 ? strerror(errno) : "too much");
-	answer[got] = '\0';
-	(void)close(fd);
-	return got;
-}
-
-static int status_of(const char *answer)
-{
-	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+	return web_read_all(fd, answer, size);
 }
 
 START_TEST(every_violation_is_answered_with_its_status_and_the_end)
 {
-	const char *const argv[] = { "http", "--keep-alive", "5", "--limit-request-body", "1048576", NULL };
+	const char *const settings[] = { "--keep-alive", "5", "--limit-request-body", "1048576", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 5);
+	web_open(&web, handle, settings);
 	for (int i = 0; i < violations.count; i++) {
 		const struct one_case *const one = &violations.all[i];
-		(void)exchange(&harness, one->bytes, one->length, false, answer, sizeof answer);
-		ck_assert_msg(status_of(answer) == one->number, "%s: %.60s", one->name, answer);
+		(void)exchange(&web, one->bytes, one->length, false, answer, sizeof answer);
+		ck_assert_msg(web_status(answer) == one->number, "%s: %.60s", one->name, answer);
 		ck_assert_msg(strstr(answer, "\nHTTP/1.1 ") == NULL, "%s: two answers", one->name);
 	}
-	close_http(&harness);
+	web_close(&web);
 }
 END_TEST
 
 START_TEST(every_oddity_is_answered_with_200)
 {
-	const char *const argv[] = { "http", "--keep-alive", "5", NULL };
+	const char *const settings[] = { "--keep-alive", "5", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 3);
+	web_open(&web, handle, settings);
 	for (int i = 0; i < oddities.count; i++) {
 		const struct one_case *const one = &oddities.all[i];
 		int answers = 0;
-		(void)exchange(&harness, one->bytes, one->length, true, answer, sizeof answer);
+		(void)exchange(&web, one->bytes, one->length, true, answer, sizeof answer);
 		for (const char *at = answer; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
-			ck_assert_msg(status_of(at) == 200, "%s: %.60s", one->name, at);
+			ck_assert_msg(web_status(at) == 200, "%s: %.60s", one->name, at);
 			answers++;
 		}
 		ck_assert_msg(answers == one->number, "%s: %d answers", one->name, answers);
 	}
-	close_http(&harness);
+	web_close(&web);
 }
 END_TEST
 
@@ -190,17 +145,16 @@ static const struct {
 
 START_TEST(a_response_has_the_right_bytes)
 {
-	const char *const argv[] = { "http", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 1);
+	web_open(&web, handle, NULL);
 	for (size_t i = 0; i < sizeof exchanges / sizeof exchanges[0]; i++) {
 		const char *const request = exchanges[i].request;
-		(void)exchange(&harness, request, strlen(request), false, answer, sizeof answer);
+		(void)exchange(&web, request, strlen(request), false, answer, sizeof answer);
 		ck_assert_msg(strstr(answer, exchanges[i].expected) != NULL, "%s gets %s", request, answer);
 	}
-	close_http(&harness);
+	web_close(&web);
 }
 END_TEST
 
@@ -211,44 +165,43 @@ START_TEST(half_a_body_is_a_bad_request)
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nhello",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 	};
-	const char *const argv[] = { "http", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 1);
+	web_open(&web, handle, NULL);
 	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-		(void)exchange(&harness, requests[i], strlen(requests[i]), true, answer, sizeof answer);
-		ck_assert_msg(status_of(answer) == 400, "%s", answer);
+		(void)exchange(&web, requests[i], strlen(requests[i]), true, answer, sizeof answer);
+		ck_assert_msg(web_status(answer) == 400, "%s", answer);
 	}
-	close_http(&harness);
+	web_close(&web);
 }
 END_TEST
 
 START_TEST(a_slow_header_is_cut_off)
 {
-	const char *const argv[] = { "http", "--header-timeout", "200ms", NULL };
+	const char *const settings[] = { "--header-timeout", "200ms", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 3);
-	(void)exchange(&harness, "GET / HT", 8, false, answer, sizeof answer);
-	ck_assert_int_eq(status_of(answer), 408);
-	ck_assert_uint_eq(exchange(&harness, "", 0, false, answer, sizeof answer), 0); /* silent: no answer */
-	close_http(&harness);
+	web_open(&web, handle, settings);
+	(void)exchange(&web, "GET / HT", 8, false, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 408);
+	ck_assert_uint_eq(exchange(&web, "", 0, false, answer, sizeof answer), 0); /* silent: no answer */
+	web_close(&web);
 }
 END_TEST
 
 START_TEST(a_slow_body_is_cut_off)
 {
 	static const char half[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf";
-	const char *const argv[] = { "http", "--body-timeout", "200ms", NULL };
+	const char *const settings[] = { "--body-timeout", "200ms", NULL };
 	static char answer[8192];
-	struct harness harness;
+	struct web web;
 
-	open_http(&harness, argv, 3);
-	(void)exchange(&harness, half, sizeof half - 1, false, answer, sizeof answer);
-	ck_assert_int_eq(status_of(answer), 408);
-	close_http(&harness);
+	web_open(&web, handle, settings);
+	(void)exchange(&web, half, sizeof half - 1, false, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 408);
+	web_close(&web);
 }
 END_TEST
 

@@ -1,0 +1,592 @@
+/* Answers over real sockets: every source of a body, and clients that are slow, silent or gone. */
+#include "web.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { BIG = 6 * 1024 * 1024, FILE_SIZE = 100000, ANSWER_MAX = BIG + 65536 };
+
+static char file_path[] = "/tmp/test_answers.XXXXXX";
+static char big[BIG];
+static char answer[ANSWER_MAX];
+
+static int start_200(struct prefork_request *request)
+{
+	return prefork_response_start(request, 200, NULL);
+}
+
+/* The user pointer of a request is the descriptor + 1; forget_file() closes it. */
+static int answer_file(struct prefork_request *request, int64_t offset, int64_t size)
+{
+	const int fd = open(file_path, O_RDONLY | O_CLOEXEC);
+
+	if (fd < 0)
+		return -errno;
+	prefork_request_set_user(request, (void *)(intptr_t)(fd + 1));
+	(void)start_200(request);
+	return prefork_response_file(request, fd, offset, size);
+}
+
+static int whole_file(struct prefork_request *request)
+{
+	return answer_file(request, 0, FILE_SIZE);
+}
+
+static int part_of_file(struct prefork_request *request)
+{
+	return answer_file(request, 10, 20);
+}
+
+static int no_byte_of_file(struct prefork_request *request)
+{
+	return answer_file(request, 0, 0);
+}
+
+static int beyond_file(struct prefork_request *request)
+{
+	return answer_file(request, 0, FILE_SIZE + 1);
+}
+
+static int impossible_file(struct prefork_request *request)
+{
+	(void)start_200(request);
+	web_counts(request)->noted[0] = prefork_response_file(request, -1, 0, 10);
+	web_counts(request)->noted[1] = prefork_response_file(request, 0, -1, 10);
+	web_counts(request)->noted[2] = prefork_response_file(request, 0, 0, -10);
+	return prefork_response_bytes(request, "no file", 7);
+}
+
+static int bytes(struct prefork_request *request)
+{
+	(void)start_200(request);
+	return prefork_response_bytes(request, "hello", 5);
+}
+
+static int big_bytes(struct prefork_request *request)
+{
+	(void)start_200(request);
+	return prefork_response_bytes(request, big, sizeof big);
+}
+
+static int pieces(struct prefork_request *request)
+{
+	(void)start_200(request);
+	(void)prefork_response_write(request, "one", 3);
+	(void)prefork_response_write(request, "two", 3);
+	return prefork_response_end(request);
+}
+
+static int measured_pieces(struct prefork_request *request)
+{
+	(void)start_200(request);
+	(void)prefork_response_field(request, "Content-Length", "6");
+	(void)prefork_response_write(request, "one", 3);
+	(void)prefork_response_write(request, "two", 3);
+	return 0;
+}
+
+static ptrdiff_t pull_three(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	(void)user;
+	*ret_bytes = "piece";
+	return atomic_fetch_add(&web_counts(request)->noted[0], 1) % 4 < 3 ? 5 : 0;
+}
+
+static int pulled(struct prefork_request *request)
+{
+	(void)start_200(request);
+	return prefork_response_pull(request, pull_three, NULL);
+}
+
+static int measured_pulled(struct prefork_request *request)
+{
+	(void)start_200(request);
+	(void)prefork_response_field(request, "Content-Length", "15");
+	return prefork_response_pull(request, pull_three, NULL);
+}
+
+static ptrdiff_t pull_for_ever(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	(void)user;
+	(void)request;
+	*ret_bytes = big;
+	return 65536;
+}
+
+static int endless(struct prefork_request *request)
+{
+	(void)start_200(request);
+	return prefork_response_pull(request, pull_for_ever, NULL);
+}
+
+static int nothing(struct prefork_request *request)
+{
+	(void)start_200(request);
+	return 0;
+}
+
+static int no_content(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 204, NULL);
+	return prefork_response_bytes(request, "dropped", 7);
+}
+
+static int early_hints(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 103, NULL);
+	(void)prefork_response_field(request, "Link", "</a.css>; rel=preload");
+	web_counts(request)->noted[0] = prefork_response_end(request);
+	web_counts(request)->noted[1] = prefork_response_begun(request);
+	return bytes(request);
+}
+
+static int hints_with_a_body(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 103, NULL);
+	web_counts(request)->noted[0] = prefork_response_write(request, "x", 1);
+	web_counts(request)->noted[1] = prefork_response_bytes(request, "x", 1);
+	web_counts(request)->noted[2] = prefork_response_pull(request, pull_three, NULL);
+	(void)prefork_response_reset(request);
+	return bytes(request);
+}
+
+static int second_thoughts(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 404, "Gone Fishing");
+	(void)prefork_response_field(request, "X-First", "1");
+	web_counts(request)->noted[0] = prefork_response_reset(request);
+	(void)bytes(request);
+	web_counts(request)->noted[1] = prefork_response_reset(request);
+	web_counts(request)->noted[2] = prefork_response_close(request);
+	web_counts(request)->noted[3] = prefork_response_start(request, 200, NULL);
+	return 0;
+}
+
+static int last_one(struct prefork_request *request)
+{
+	(void)start_200(request);
+	(void)prefork_response_close(request);
+	return prefork_response_bytes(request, "bye", 3);
+}
+
+static int echo(struct prefork_request *request)
+{
+	char piece[1000];
+	ptrdiff_t n;
+
+	(void)start_200(request);
+	while ((n = prefork_request_read(request, piece, sizeof piece)) > 0)
+		(void)prefork_response_write(request, piece, (size_t)n);
+	return n < 0 ? (int)n : prefork_response_end(request);
+}
+
+static int reads_and_notes(struct prefork_request *request)
+{
+	char piece[1000];
+	ptrdiff_t n;
+
+	while ((n = prefork_request_read(request, piece, sizeof piece)) > 0)
+		;
+	web_counts(request)->noted[0] = (int)n;
+	web_counts(request)->noted[1] = (int)prefork_request_read(request, piece, sizeof piece);
+	return n < 0 ? (int)n : bytes(request);
+}
+
+static const struct {
+	const char *path;
+	int (*answer)(struct prefork_request *request);
+	const char *head; /* a part of it, NULL: none is asked for */
+	const char *body; /* with its framing; NULL: not told here */
+} sources[] = {
+	{ "/bytes", bytes, "Content-Length: 5\r\n", "hello" },
+	{ "/pieces", pieces, "Transfer-Encoding: chunked\r\n", "3\r\none\r\n3\r\ntwo\r\n0\r\n\r\n" },
+	{ "/measured-pieces", measured_pieces, "Content-Length: 6\r\n", "onetwo" },
+	{ "/pulled", pulled, "Transfer-Encoding: chunked\r\n", "5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n" },
+	{ "/measured-pulled", measured_pulled, "Content-Length: 15\r\n", "piecepiecepiece" },
+	{ "/part-of-file", part_of_file, "Content-Length: 20\r\n", "klmnopqrstuvwxyzabcd" },
+	{ "/no-byte-of-file", no_byte_of_file, "Content-Length: 0\r\n", "" },
+	{ "/nothing", nothing, "Content-Length: 0\r\n", "" },
+	{ "/no-content", no_content, "HTTP/1.1 204 No Content\r\n", "" },
+	{ "/last-one", last_one, "Connection: close\r\n", "bye" },
+	{ "/impossible-file", impossible_file, "Content-Length: 7\r\n", "no file" },
+	{ "/second-thoughts", second_thoughts, "HTTP/1.1 200 OK\r\n", "hello" },
+	{ "/hints-with-a-body", hints_with_a_body, "Content-Length: 5\r\n", "hello" },
+	/* Those below have tests of their own. */
+	{ "/whole-file", whole_file, NULL, NULL },
+	{ "/beyond-file", beyond_file, NULL, NULL },
+	{ "/big", big_bytes, NULL, NULL },
+	{ "/endless", endless, NULL, NULL },
+	{ "/early-hints", early_hints, NULL, NULL },
+	{ "/echo", echo, NULL, NULL },
+	{ "/reads", reads_and_notes, NULL, NULL },
+};
+enum { SOURCES = sizeof sources / sizeof sources[0], PLAIN_SOURCES = 13 };
+
+static int handle(struct prefork_request *request, void *user)
+{
+	size_t size;
+	const char *const path = prefork_request_path(request, &size);
+
+	(void)user;
+	for (size_t i = 0; i < SOURCES; i++) {
+		if (strlen(sources[i].path) == size && memcmp(sources[i].path, path, size) == 0)
+			return sources[i].answer(request);
+	}
+	return prefork_fail(-ENOENT, "no such path");
+}
+
+static const char *const kept[] = { "--keep-alive", "20", NULL };
+
+static int ask(const struct web *web, const char *method, const char *path, const char *rest)
+{
+	char request[512];
+	const int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: h\r\n%s", method, path, rest);
+
+	return web_ask(web, request, (size_t)length);
+}
+
+static size_t get_all(const struct web *web, const char *method, const char *path)
+{
+	return web_read_all(ask(web, method, path, "Connection: close\r\n\r\n"), answer, sizeof answer);
+}
+
+START_TEST(each_source_has_its_head_and_its_body)
+{
+	struct web web;
+
+	web_open(&web, handle, kept);
+	(void)get_all(&web, "GET", sources[_i].path);
+	const char *const body = strstr(answer, "\r\n\r\n");
+	ck_assert_msg(body != NULL && strstr(answer, sources[_i].head) != NULL, "%s", answer);
+	ck_assert_str_eq(body + 4, sources[_i].body);
+	web_close(&web);
+}
+END_TEST
+
+/* All but what is only found out while a body is made: that it is chunked, or that there is none
+ * (RFC 9110 9.3.2). */
+START_TEST(head_gets_the_same_fields_and_no_body)
+{
+	static char whole[2048];
+	struct web web;
+	char *rest = NULL;
+
+	web_open(&web, handle, kept);
+	const size_t length = get_all(&web, "GET", sources[_i].path);
+	const bool measured = strstr(answer, "Content-Length: ") != NULL && strcmp(sources[_i].path, "/nothing") != 0;
+	ck_assert_uint_lt(length, sizeof whole);
+	memcpy(whole, answer, length + 1);
+	(void)get_all(&web, "HEAD", sources[_i].path);
+	ck_assert_str_eq(strstr(answer, "\r\n\r\n") + 4, "");
+	ck_assert_int_eq(strstr(answer, "Content-Length: ") != NULL, measured);
+	for (char *line = strtok_r(answer, "\r\n", &rest); line != NULL; line = strtok_r(NULL, "\r\n", &rest))
+		ck_assert_msg(strncmp(line, "Date: ", 6) == 0 || strstr(whole, line) != NULL, "%s", line);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_kept_connection_goes_on_behind_each_source)
+{
+	char request[512];
+	struct web web;
+	int answers = 0;
+
+	web_open(&web, handle, kept);
+	const int length = snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: h\r\n\r\nGET %s HTTP/1.1\r\nHost: h\r\n"
+	                            "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
+	                            sources[_i].path, sources[_i].path);
+	(void)web_read_all(web_ask(&web, request, (size_t)length), answer, sizeof answer);
+	for (const char *at = answer; (at = strstr(at, "HTTP/1.1 2")) != NULL; at++)
+		answers++;
+	const bool closes = strcmp(sources[_i].path, "/last-one") == 0;
+	ck_assert_msg(answers == (closes ? 1 : 3), "%s", answer);
+	if (!closes)
+		ck_assert_msg(strcmp(answer + strlen(answer) - 9, "\r\n\r\nhello") == 0, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(misuse_is_refused_and_changes_nothing)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	(void)get_all(&web, "GET", "/impossible-file");
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(web.counts->noted[i], -EINVAL);
+	(void)get_all(&web, "GET", "/hints-with-a-body");
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(web.counts->noted[i], -EINVAL);
+	(void)get_all(&web, "GET", "/second-thoughts");
+	ck_assert(strstr(answer, "X-First") == NULL && strstr(answer, "Fishing") == NULL);
+	ck_assert_int_eq(web.counts->noted[0], 0);
+	for (int i = 1; i < 4; i++)
+		ck_assert_int_eq(web.counts->noted[i], -EALREADY);
+	ck_assert_int_eq(web.counts->error, 0);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_file_comes_whole_byte_for_byte)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	const size_t got = get_all(&web, "GET", "/whole-file");
+	const char *const body = strstr(answer, "\r\n\r\n") + 4;
+	ck_assert_uint_eq(got - (size_t)(body - answer), FILE_SIZE);
+	for (size_t i = 0; i < FILE_SIZE; i++)
+		ck_assert_msg(body[i] == (char)('a' + i % 26), "byte %zu", i);
+	web_close(&web);
+}
+END_TEST
+
+/* What was promised and is not there: the client must not take it for the whole. */
+START_TEST(a_file_that_is_too_short_breaks_off)
+{
+	struct web web;
+
+	web_open(&web, handle, kept);
+	const size_t got = web_read_rest(ask(&web, "GET", "/beyond-file", "\r\n"), answer, sizeof answer);
+	ck_assert(strstr(answer, "Content-Length: 100001\r\n") != NULL);
+	ck_assert_uint_le(got - (size_t)(strstr(answer, "\r\n\r\n") + 4 - answer), FILE_SIZE);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->error, -EIO);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(interim_answers_come_before_the_final_one)
+{
+	static const char expected[] = "HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload\r\n\r\nHTTP/1.1 200 OK\r\n";
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	(void)get_all(&web, "GET", "/early-hints");
+	ck_assert_msg(strncmp(answer, expected, sizeof expected - 1) == 0, "%s", answer);
+	ck_assert_int_eq(web.counts->noted[0], 0);
+	ck_assert_int_eq(web.counts->noted[1], 0); /* the final one has not begun */
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_client_of_http_1_0_gets_no_interim_answer)
+{
+	static const char request[] = "GET /early-hints HTTP/1.0\r\n\r\n";
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	(void)web_read_all(web_ask(&web, request, sizeof request - 1), answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 200, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_client_that_asks_first_is_told_to_go_on)
+{
+	static const char told[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	struct web web;
+	char first[sizeof told];
+
+	web_open(&web, handle, NULL);
+	const int fd = ask(&web, "POST", "/echo", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	ck_assert_int_eq(recv(fd, first, sizeof told - 1, MSG_WAITALL), (ssize_t)sizeof told - 1);
+	ck_assert_int_eq(memcmp(first, told, sizeof told - 1), 0);
+	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+	(void)web_read_all(fd, answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 200 && strstr(answer, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_silent_client_between_two_requests_is_let_go)
+{
+	static const char *const settings[] = { "--keep-alive", "100ms", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	(void)web_read_all(ask(&web, "GET", "/bytes", "\r\n"), answer, sizeof answer);
+	ck_assert_msg(strcmp(answer + strlen(answer) - 5, "hello") == 0, "%s", answer);
+	ck_assert(strstr(answer, "Connection: close") == NULL);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_client_that_takes_nothing_is_cut_off)
+{
+	static const char *const settings[] = { "--write-timeout", "200ms", "--keep-alive", "20", NULL };
+	static const char *const paths[] = { "/endless", "/big" };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask(&web, "GET", paths[_i], "\r\n");
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
+	ck_assert_uint_lt(web_read_rest(fd, answer, sizeof answer), BIG);
+	(void)get_all(&web, "GET", "/bytes"); /* the worker is fine */
+	ck_assert_int_eq(web_status(answer), 200);
+	web_close(&web);
+}
+END_TEST
+
+/* The time between two requests does not begin before the answer has been taken. */
+START_TEST(a_slow_reader_gets_all_of_a_large_answer)
+{
+	static const char *const settings[] = { "--keep-alive", "50ms", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask(&web, "GET", "/big", "\r\n");
+	web_wait(&web.counts->handled, 1);
+	(void)poll(NULL, 0, 200); /* the slowness itself: longer than keep-alive */
+	const size_t got = web_read_all(fd, answer, sizeof answer);
+	ck_assert_uint_eq(got - (size_t)(strstr(answer, "\r\n\r\n") + 4 - answer), BIG);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_client_that_is_gone_in_the_middle_of_an_answer_ends_it)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct web web;
+	char byte;
+
+	web_open(&web, handle, NULL);
+	const int fd = ask(&web, "GET", "/endless", "\r\n");
+	ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_lt(web.counts->error, 0);
+	web_close(&web);
+}
+END_TEST
+
+static const struct {
+	const char *rest; /* of a POST whose body does not come whole */
+	int error;
+} halves[] = {
+	{ "Content-Length: 50\r\n\r\nhalf", -ECONNRESET },
+	{ "Transfer-Encoding: chunked\r\n\r\n5\r\nhel", -ECONNRESET },
+	{ "Transfer-Encoding: chunked\r\n\r\nzz\r\n", -EPROTO },
+	{ "Content-Length: 5000\r\n\r\n", -EFBIG },
+	{ "Transfer-Encoding: chunked\r\n\r\n1000\r\n", -EFBIG },
+};
+
+/* Where the body is collected first, the handler never hears of it; where it is read by the
+ * handler, it hears of it, and hears the same again. */
+START_TEST(half_a_body_never_looks_like_a_whole_one)
+{
+	static const char *const settings[] = { "--limit-request-body", "1000", "--body-timeout", "5", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask(&web, "POST", "/reads", halves[_i].rest);
+	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	(void)web_read_all(fd, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), halves[_i].error == -EFBIG ? 413 : 400);
+	if (web.counts->handled > 0 && halves[_i].error != -EFBIG) {
+		ck_assert_int_eq(web.counts->noted[0], halves[_i].error);
+		ck_assert_int_eq(web.counts->noted[1], halves[_i].error);
+		web_wait(&web.counts->finished, 1);
+		ck_assert_int_eq(web.counts->error, halves[_i].error);
+	}
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_body_that_stops_coming_is_answered_with_408)
+{
+	static const char *const settings[] = { "--body-timeout", "200ms", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	(void)web_read_all(ask(&web, "POST", "/reads", "Content-Length: 9\r\n\r\nhalf"), answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 408);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_large_body_comes_back_byte_for_byte)
+{
+	enum { SIZE = 300000 };
+	static char request[SIZE + 200];
+	struct web web;
+	size_t at = 0;
+
+	web_open(&web, handle, NULL);
+	const int head = snprintf(request, sizeof request, "POST /echo HTTP/1.0\r\nContent-Length: %d\r\n\r\n", SIZE);
+	for (size_t i = 0; i < SIZE; i++)
+		request[(size_t)head + i] = (char)('a' + i % 23);
+	const int fd = harness_connect(&web.harness);
+	while (at < (size_t)head + SIZE) { /* reading and writing, or both sides would wait for the other */
+		const ssize_t n = send(fd, request + at, (size_t)head + SIZE - at, MSG_NOSIGNAL);
+		ck_assert_int_gt(n, 0);
+		at += (size_t)n;
+	}
+	const size_t got = web_read_all(fd, answer, sizeof answer);
+	const char *const body = strstr(answer, "\r\n\r\n") + 4;
+	ck_assert_uint_eq(got - (size_t)(body - answer), SIZE);
+	ck_assert_int_eq(memcmp(body, request + head, SIZE), 0);
+	web_close(&web);
+}
+END_TEST
+
+/* Checked fixtures run in the process of each test. */
+static void make_file(void)
+{
+	(void)strcpy(file_path + strlen(file_path) - 6, "XXXXXX");
+	const int fd = mkstemp(file_path);
+
+	ck_assert_int_ge(fd, 0);
+	for (size_t i = 0; i < FILE_SIZE; i++)
+		big[i] = (char)('a' + i % 26);
+	ck_assert_int_eq(write(fd, big, FILE_SIZE), FILE_SIZE);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+static void remove_file(void)
+{
+	(void)unlink(file_path);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("answers");
+	TCase *tc = tcase_create("answers");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, make_file, remove_file);
+	tcase_add_loop_test(tc, each_source_has_its_head_and_its_body, 0, PLAIN_SOURCES);
+	tcase_add_loop_test(tc, head_gets_the_same_fields_and_no_body, 0, PLAIN_SOURCES);
+	tcase_add_loop_test(tc, a_kept_connection_goes_on_behind_each_source, 0, PLAIN_SOURCES);
+	tcase_add_test(tc, misuse_is_refused_and_changes_nothing);
+	tcase_add_test(tc, a_file_comes_whole_byte_for_byte);
+	tcase_add_test(tc, a_file_that_is_too_short_breaks_off);
+	tcase_add_test(tc, interim_answers_come_before_the_final_one);
+	tcase_add_test(tc, a_client_of_http_1_0_gets_no_interim_answer);
+	tcase_add_test(tc, a_client_that_asks_first_is_told_to_go_on);
+	tcase_add_test(tc, a_silent_client_between_two_requests_is_let_go);
+	tcase_add_loop_test(tc, a_client_that_takes_nothing_is_cut_off, 0, 2);
+	tcase_add_test(tc, a_slow_reader_gets_all_of_a_large_answer);
+	tcase_add_test(tc, a_client_that_is_gone_in_the_middle_of_an_answer_ends_it);
+	tcase_add_loop_test(tc, half_a_body_never_looks_like_a_whole_one, 0, (int)(sizeof halves / sizeof halves[0]));
+	tcase_add_test(tc, a_body_that_stops_coming_is_answered_with_408);
+	tcase_add_test(tc, a_large_body_comes_back_byte_for_byte);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

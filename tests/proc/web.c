@@ -1,0 +1,133 @@
+#include "web.h"
+
+#include "http/options.h"
+#include "model/message.h"
+#include "os/clock.h"
+
+#include <prefork/settings.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+/* Runs in the worker. */
+static int count_handle(struct prefork_request *request, void *user)
+{
+	struct web *const web = user;
+
+	atomic_fetch_add(&web->counts->handled, 1);
+	return web->handle(request, user);
+}
+
+/* Runs in the worker. */
+static void count_finished(struct prefork_request *request, void *user)
+{
+	struct web *const web = user;
+
+	atomic_store(&web->counts->error, prefork_request_error(request));
+	atomic_fetch_add(&web->counts->finished, 1);
+}
+
+struct web_counts *web_counts(const struct prefork_request *request)
+{
+	const struct web *const web = prefork_request_service_user(request);
+
+	return web->counts;
+}
+
+void web_open(struct web *web, int (*handle)(struct prefork_request *request, void *user), const char *const settings[])
+{
+	const char *argv[16] = { "web" };
+	int argc = 1;
+
+	for (; settings != NULL && settings[argc - 1] != NULL; argc++) {
+		ck_assert_int_lt(argc, 15);
+		argv[argc] = settings[argc - 1];
+	}
+	*web = (struct web){ .handle = handle };
+	web->service = (struct prefork_http_service){
+		.struct_size = sizeof web->service, .handle = count_handle, .finished = count_finished,
+	};
+	web->counts = mmap(NULL, sizeof *web->counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(web->counts, MAP_FAILED);
+	ck_assert_int_eq(prefork_http_load(argc, (char *const *)(uintptr_t)argv, &web->settings), 0);
+	harness_open(&web->harness, pfi_http_table());
+	web->harness.birth.user = pfi_http_create(&web->service, web);
+	web->harness.birth.settings = web->settings;
+	harness_spawn(&web->harness);
+}
+
+void web_close(struct web *web)
+{
+	harness_send(&web->harness, PFI_MESSAGE_LEAVE, 0);
+	const struct pfi_death death = harness_reap(&web->harness);
+
+	ck_assert_msg(death.known && death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
+	ck_assert_int_eq(atomic_load(&web->counts->finished), atomic_load(&web->counts->handled));
+	pfi_http_destroy(web->harness.birth.user);
+	prefork_settings_destroy(web->settings);
+	ck_assert_int_eq(munmap(web->counts, sizeof *web->counts), 0);
+	harness_close(&web->harness);
+}
+
+void web_wait(const _Atomic int *count, int least)
+{
+	const uint64_t end_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (atomic_load(count) < least) {
+		ck_assert_msg(pfi_now_ms() < end_ms, "waited in vain for %d", least);
+		(void)poll(NULL, 0, 2);
+	}
+}
+
+int web_ask(const struct web *web, const char *bytes, size_t length)
+{
+	const int fd = harness_connect(&web->harness);
+	size_t sent = 0;
+	ssize_t n = 1;
+
+	while (sent < length && (n = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL)) > 0)
+		sent += (size_t)n;
+	return fd; /* who is refused before its end need not be able to say the rest */
+}
+
+static ssize_t read_on(int fd, char *answer, size_t size, size_t *ret_got)
+{
+	ssize_t n = 1;
+
+	*ret_got = 0;
+	while (*ret_got < size - 1 && (n = recv(fd, answer + *ret_got, size - 1 - *ret_got, 0)) > 0)
+		*ret_got += (size_t)n;
+	answer[*ret_got] = '\0';
+	return n;
+}
+
+size_t web_read_all(int fd, char *answer, size_t size)
+{
+	size_t got;
+	const ssize_t n = read_on(fd, answer, size, &got);
+
+	ck_assert_msg(n == 0, "the connection ended with %s behind %s", n < 0 ? strerror(errno) : "too much", answer);
+	(void)close(fd);
+	return got;
+}
+
+size_t web_read_rest(int fd, char *answer, size_t size)
+{
+	size_t got;
+	const ssize_t n = read_on(fd, answer, size, &got);
+
+	ck_assert_msg(n == 0 || (n < 0 && errno != EAGAIN), "nothing came, nor an end");
+	(void)close(fd);
+	return got;
+}
+
+int web_status(const char *answer)
+{
+	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+}
