@@ -159,6 +159,7 @@ void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
 /* deaths.c */
 void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
+void pfi_child_bury(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_children_kill_all(struct prefork_arbiter *arbiter);
 
 /* generations.c */

@@ -150,6 +150,25 @@ out:
 	return 0;
 }
 
+/* Hear of it from now on. One that cannot be heard of is not there: it is ended before
+ * anybody counts on it, for its death would not be heard of either. */
+static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *process)
+{
+	const uint32_t incarnation = pfi_process_slot(process)->incarnation + 1; /* which it will be */
+	const unsigned seat = process->seat;
+	int r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, seat, incarnation });
+
+	if (r == 0)
+		r = pfi_loop_add(arbiter, process->lifeline, (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
+	if (r == 0)
+		r = pfi_loop_add(arbiter, process->watch, (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
+	if (r < 0) {
+		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
+		pfi_child_bury(arbiter, process);
+	}
+	return r;
+}
+
 void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
 {
 	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
@@ -161,6 +180,8 @@ void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 					     .generation = order->generation, .born_ms = now_ms, .status = -1 };
 	if (r == 0)
 		r = fork_into(arbiter, process, generation);
+	if (r == 0)
+		r = watch_over(arbiter, process);
 	if (r < 0) {
 		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot start a worker in pool %s: %s; trying again later",
 				arbiter->pools[pool].name, strerror(r < -4095 ? EINVAL : -r));
@@ -168,16 +189,6 @@ void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 		return;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
-
-	const uint32_t incarnation = pfi_process_slot(process)->incarnation;
-
-	r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, seat, incarnation });
-	if (r == 0)
-		r = pfi_loop_add(arbiter, process->lifeline, (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
-	if (r == 0)
-		r = pfi_loop_add(arbiter, process->watch, (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
-	if (r < 0) /* it cannot be supervised: no memory for a watch of ours */
-		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
 	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d", (int)process->pid);
 	PFI_HOOKS(arbiter, after_fork, process);
 }

@@ -97,6 +97,18 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	pfi_child_release(arbiter, process);
 }
 
+/* It was sent SIGKILL: wait for the end, which the kernel does not put off, and forget it. */
+void pfi_child_bury(struct prefork_arbiter *arbiter, struct prefork_process *process)
+{
+	struct pollfd gone = { .fd = process->pidfd, .events = POLLIN };
+	struct pfi_death death;
+
+	while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+		continue;
+	(void)pfi_reap(process->pidfd, &death);
+	pfi_child_release(arbiter, process);
+}
+
 /* For destroy: nobody is asked, and nobody stays. */
 void pfi_children_kill_all(struct prefork_arbiter *arbiter)
 {
@@ -105,15 +117,7 @@ void pfi_children_kill_all(struct prefork_arbiter *arbiter)
 			(void)pfi_pidfd_signal(arbiter->processes[i].pidfd, SIGKILL, 0);
 	}
 	for (unsigned i = 0; i < arbiter->seat_count; i++) {
-		struct prefork_process *const process = &arbiter->processes[i];
-		struct pfi_death death;
-
-		if (process->pid == 0)
-			continue;
-		struct pollfd gone = { .fd = process->pidfd, .events = POLLIN };
-		while (poll(&gone, 1, -1) < 0 && errno == EINTR)
-			continue;
-		(void)pfi_reap(process->pidfd, &death);
-		pfi_child_release(arbiter, process);
+		if (arbiter->processes[i].pid != 0)
+			pfi_child_bury(arbiter, &arbiter->processes[i]);
 	}
 }

@@ -2,7 +2,10 @@
 
 #include "os/watch.h"
 
+#include <prefork/error.h>
+
 #include <errno.h>
+#include <string.h>
 #include <sys/epoll.h>
 
 static uint64_t pack(struct pfi_tag tag)
@@ -19,7 +22,9 @@ int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = pack(tag) };
 
-	return epoll_ctl(arbiter->epoll, EPOLL_CTL_ADD, fd, &event) < 0 ? -errno : 0;
+	if (epoll_ctl(arbiter->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
+		return 0;
+	return prefork_fail(-errno, "the arbiter cannot watch one more descriptor: %s", strerror(errno));
 }
 
 /* Before close: a worker may hold a copy, and then close alone would leave the

@@ -1,0 +1,294 @@
+#include "stage.h"
+
+#include "faults.h"
+#include "os/clock.h"
+#include "os/fd.h"
+
+#include <prefork/error.h>
+#include <prefork/listener.h>
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <check.h>
+#include <errno.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/time.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct stage stage;
+struct orders *orders;
+
+static int result;
+
+static void on_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)process;
+	(void)user;
+	stage.forked++;
+}
+
+static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	stage.ready++;
+	stage.last_ready = prefork_process_pid(process);
+}
+
+static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	stage.exited++;
+	stage.reason = prefork_process_reason(process);
+	stage.status = prefork_process_status(process);
+	(void)snprintf(stage.sentence, sizeof stage.sentence, "%s", prefork_process_sentence(process));
+}
+
+static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	stage.verdicts++;
+	stage.verdict = verdict;
+	(void)snprintf(stage.why, sizeof stage.why, "%s", why);
+}
+
+static void on_stopping(struct prefork_arbiter *arbiter, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	stage.stopping++;
+}
+
+/* Runs in the worker. */
+static int on_worker_start(struct prefork_worker *worker, void *user)
+{
+	const struct stage_parts *const parts = user;
+
+	atomic_fetch_add(&orders->started, 1);
+	return parts != NULL && parts->worker_start != NULL ? parts->worker_start(worker, user) : 0;
+}
+
+static const struct prefork_hooks hooks = {
+	.struct_size = sizeof hooks,
+	.after_fork = on_fork,
+	.worker_ready = on_ready,
+	.worker_exited = on_exited,
+	.reload_end = on_reload_end,
+	.stopping = on_stopping,
+	.worker_start = on_worker_start,
+};
+
+static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char bytes[4096];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)worker;
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = echo };
+
+uint64_t stage_patience_ms(void)
+{
+	const char *const text = getenv("TEST_PATIENCE");
+	const unsigned long factor = text != NULL ? strtoul(text, NULL, 10) : 1;
+
+	return 20000 * (factor > 0 ? factor : 1);
+}
+
+void stage_set_up(void)
+{
+	static const int restored[] = { SIGTERM, SIGINT, SIGALRM };
+
+	for (size_t i = 0; i < sizeof restored / sizeof restored[0]; i++)
+		ck_assert(signal(restored[i], SIG_DFL) != SIG_ERR);
+	stage = (struct stage){ .fds_before = pfi_fd_count() };
+	orders = mmap(NULL, sizeof *orders, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(orders, MAP_FAILED);
+	stage.log = memfd_create("log", MFD_CLOEXEC);
+	ck_assert_int_ge(stage.log, 0);
+	ck_assert_int_eq(setenv("PREFORK_BIND", "127.0.0.1:0", 1), 0); /* which a reload may change */
+	faults_open();
+}
+
+void stage_tear_down(void)
+{
+	stage_destroy();
+	faults_close();
+	(void)munmap(orders, sizeof *orders);
+	pfi_close(&stage.log);
+	ck_assert_int_eq(pfi_fd_count(), stage.fds_before);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+}
+
+int stage_load(const char *const *arguments)
+{
+	char log_path[64];
+	const char *argv[64] = { "stage", "--workers", "2", "--stop-linger", "0", "--abort-timeout", "200ms",
+				 "--canary-time", "0", "--error-logfile", log_path };
+	int argc = 11;
+
+	(void)snprintf(log_path, sizeof log_path, "/proc/self/fd/%d", stage.log);
+	while (arguments != NULL && *arguments != NULL && argc < 63)
+		argv[argc++] = *arguments++;
+	return prefork_settings_load(argc, (char *const *)(uintptr_t)argv, &stage.settings);
+}
+
+int stage_create(const struct stage_parts *parts)
+{
+	const bool is_echo = parts == NULL || (parts->strategy == NULL && parts->service == NULL);
+	int r = prefork_arbiter_create(stage.settings, &stage.arbiter);
+
+	if (r == 0)
+		r = prefork_arbiter_add_pool(stage.arbiter, "web", parts != NULL ? parts->strategy : NULL,
+					     is_echo ? &echo_service : parts->service, NULL, NULL);
+	if (r == 0)
+		r = prefork_arbiter_add_hooks(stage.arbiter, &hooks, (void *)(uintptr_t)parts);
+	return r;
+}
+
+void stage_destroy(void)
+{
+	prefork_arbiter_destroy(stage.arbiter);
+	prefork_settings_destroy(stage.settings);
+	stage.arbiter = NULL;
+	stage.settings = NULL;
+}
+
+void stage_start(const struct stage_parts *parts, const char *const *arguments)
+{
+	PROMISE(stage_load(arguments) == 0, "%s", prefork_error());
+	PROMISE(stage_create(parts) == 0, "%s", prefork_error());
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, 2), "%s", prefork_error());
+}
+
+bool stage_until(const int *counter, int least)
+{
+	const uint64_t end_ms = pfi_now_ms() + stage_patience_ms();
+
+	result = 1;
+	while (result == 1 && *counter < least) {
+		struct pollfd wait = { .fd = prefork_arbiter_fd(stage.arbiter), .events = POLLIN };
+
+		PROMISE(pfi_now_ms() < end_ms, "waited too long");
+		(void)poll(&wait, 1, 1000);
+		result = prefork_arbiter_dispatch(stage.arbiter);
+		stage.rounds++;
+	}
+	return *counter >= least;
+}
+
+int stage_result(void)
+{
+	return result;
+}
+
+void stage_run_for(unsigned time_ms)
+{
+	const uint64_t end_ms = pfi_now_ms() + time_ms;
+
+	for (uint64_t now_ms; (now_ms = pfi_now_ms()) < end_ms;) {
+		struct pollfd wait = { .fd = prefork_arbiter_fd(stage.arbiter), .events = POLLIN };
+
+		if (poll(&wait, 1, (int)(end_ms - now_ms)) == 0)
+			continue;
+		result = prefork_arbiter_dispatch(stage.arbiter);
+		PROMISE(result == 1, "%s", prefork_error());
+		stage.rounds++;
+	}
+}
+
+int stage_stop(bool graceful)
+{
+	static const int never = 0;
+
+	prefork_arbiter_request_stop(stage.arbiter, graceful);
+	(void)stage_until(&never, 1);
+	return result;
+}
+
+static char *read_log(void)
+{
+	const off_t size = lseek(stage.log, 0, SEEK_END);
+	char *const text = calloc((size_t)size + 1, 1);
+
+	if (text != NULL && pread(stage.log, text, (size_t)size, 0) < 0)
+		*text = '\0';
+	return text;
+}
+
+int stage_log_count(const char *text)
+{
+	char *const log = read_log();
+	int count = 0;
+
+	for (const char *at = log; at != NULL && (at = strstr(at, text)) != NULL; at++)
+		count++;
+	free(log);
+	return count;
+}
+
+void stage_fail(const char *promise, const char *format, ...)
+{
+	char why[1024];
+	va_list arguments;
+
+	faults_disarm();
+	va_start(arguments, format);
+	(void)vsnprintf(why, sizeof why, format, arguments);
+	va_end(arguments);
+
+	char *const log = read_log();
+
+	(void)fprintf(stderr, "%s", log != NULL ? log : "");
+	free(log);
+	ck_abort_msg("%s: %s", promise, why);
+}
+
+int stage_connect(void)
+{
+	const struct timeval limit = { .tv_sec = (time_t)(stage_patience_ms() / 1000) };
+	struct sockaddr_storage address;
+	socklen_t size = sizeof address;
+	const int listener = prefork_listener_fd(prefork_arbiter_listener(stage.arbiter, 0));
+
+	if (getsockname(listener, (struct sockaddr *)&address, &size) < 0)
+		return -1;
+
+	const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit) < 0 ||
+	    connect(fd, (struct sockaddr *)&address, size) < 0) {
+		if (fd >= 0)
+			(void)close(fd);
+		return -1;
+	}
+	return fd;
+}
+
+bool stage_echo(int fd)
+{
+	static const char word[] = "hello";
+	char bytes[sizeof word];
+
+	return send(fd, word, sizeof word, MSG_NOSIGNAL) == (ssize_t)sizeof word &&
+	       recv(fd, bytes, sizeof bytes, MSG_WAITALL) == (ssize_t)sizeof bytes &&
+	       memcmp(bytes, word, sizeof word) == 0;
+}

@@ -1,0 +1,370 @@
+/*
+ * What the arbiter asks of the system is refused, one call after the other: the
+ * first, the second, and so on until a phase of its life needs no more of that kind.
+ * It may fail with a sentence, or try again; it may not crash, leak, spin, stay
+ * half done, or give up what serves already.
+ */
+#include "faults.h"
+#include "stage.h"
+
+#include "arbiter/arbiter.h"
+#include "os/clock.h"
+#include "worker/strategies.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+static const struct fault faults[] = {
+	{ FAULT_MEMORY, ENOMEM },    { FAULT_FORK, EAGAIN },       { FAULT_FORK, ENOMEM },
+	{ FAULT_MMAP, ENOMEM },	     { FAULT_SOCKET, EMFILE },	   { FAULT_SOCKET, EAFNOSUPPORT },
+	{ FAULT_BIND, EADDRINUSE },  { FAULT_BIND, EACCES },	   { FAULT_BIND, EADDRNOTAVAIL },
+	{ FAULT_LISTEN, EADDRINUSE }, { FAULT_SOCKETPAIR, EMFILE }, { FAULT_SOCKETPAIR, ENFILE },
+	{ FAULT_EPOLL_CREATE, EMFILE }, { FAULT_EPOLL_CTL, ENOMEM }, { FAULT_EPOLL_CTL, ENOSPC },
+	{ FAULT_EVENTFD, EMFILE },   { FAULT_TIMERFD, EMFILE },	   { FAULT_TIMER, EAGAIN },
+	{ FAULT_PIDFD, EMFILE },     { FAULT_PIDFD, ENFILE },	   { FAULT_SIGACTION, EINVAL },
+	{ FAULT_OPEN, EMFILE },
+};
+
+enum { FAULTS = sizeof faults / sizeof faults[0], NEVER_MORE_THAN = 10000 };
+
+#define WHERE "%s, errno %d, call %d: %s", fault_name(faults[i].call), faults[i].error, nth, prefork_error()
+
+/* A wait after a failure is half a second: too long for a table. */
+static void hurry(void)
+{
+	for (unsigned p = 0; p < stage.arbiter->pool_count; p++) {
+		stage.arbiter->models[p].policy.boot.first_ms = 20;
+		stage.arbiter->models[p].policy.boot.cap_ms = 20;
+	}
+}
+
+/* Errors that the library makes of its own have no errno. */
+static bool is_said(int r)
+{
+	return r < 0 && prefork_error()[0] != '\0' && strlen(prefork_error()) > 10;
+}
+
+START_TEST(settings_are_read_whole_or_not_at_all)
+{
+	const struct fault fault = { FAULT_MEMORY, ENOMEM };
+	static const char *const arguments[] = { "--bind", "127.0.0.1:0,unix:@x", "--timeout", "3", NULL };
+	int nth = 0, hits;
+
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		(void)prefork_fail(0, "%s", "");
+		faults_arm(fault, FAULT_IN_ARBITER, nth, 1);
+		const int r = stage_load(arguments);
+		faults_disarm();
+		hits = faults_hits();
+		PROMISE(hits > 0 ? r == -ENOMEM && is_said(r) : r == 0, "call %d: %d, %s", nth, r, prefork_error());
+		prefork_settings_destroy(stage.settings);
+		stage.settings = NULL;
+	} while (hits > 0);
+	ck_assert_int_gt(nth, 50); /* it did happen */
+}
+END_TEST
+
+START_TEST(an_arbiter_is_made_whole_or_not_at_all)
+{
+	const int i = _i;
+	int nth = 0, hits;
+
+	ck_assert_int_eq(stage_load(NULL), 0);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		(void)prefork_fail(0, "%s", "");
+		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
+		const int r = stage_create(NULL);
+		faults_disarm();
+		hits = faults_hits();
+		PROMISE(hits > 0 ? is_said(r) : r == 0, WHERE);
+		prefork_arbiter_destroy(stage.arbiter);
+		stage.arbiter = NULL;
+	} while (hits > 0);
+}
+END_TEST
+
+/* A start that fails can be tried again; one that succeeds comes to its two workers. */
+START_TEST(a_start_succeeds_or_can_be_repeated)
+{
+	const int i = _i;
+	int nth = 0, hits;
+
+	ck_assert_int_eq(stage_load(NULL), 0);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		ck_assert_int_eq(stage_create(NULL), 0);
+		prefork_arbiter_take_signals(stage.arbiter, true);
+		stage.ready = 0;
+		(void)prefork_fail(0, "%s", "");
+		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
+		int r = prefork_arbiter_start(stage.arbiter);
+		faults_disarm();
+		hits = faults_hits();
+		if (r < 0) {
+			PROMISE(hits > 0 && is_said(r), WHERE);
+			r = prefork_arbiter_start(stage.arbiter);
+		}
+		PROMISE(r == 0, WHERE);
+		PROMISE(stage_until(&stage.ready, 2), WHERE);
+		PROMISE(stage_stop(false) == 0, WHERE);
+		prefork_arbiter_destroy(stage.arbiter);
+		stage.arbiter = NULL;
+	} while (hits > 0);
+}
+END_TEST
+
+static void kill_one(void)
+{
+	if (kill(stage.last_ready, SIGKILL) < 0)
+		abort();
+}
+
+static void scale_up_and_down(void)
+{
+	static unsigned workers = 2;
+
+	workers = 5 - workers;
+	(void)prefork_arbiter_request_scale(stage.arbiter, 0, workers);
+}
+
+/* Another address each time, so that there is something to open. */
+static void reload(void)
+{
+	static int count;
+	char addresses[128];
+
+	(void)snprintf(addresses, sizeof addresses, "127.0.0.1:0,unix:@prefork-test-%d-%d", (int)getpid(), ++count);
+	if (setenv("PREFORK_BIND", addresses, 1) < 0)
+		abort();
+	prefork_arbiter_request_reload(stage.arbiter);
+}
+
+/* How many serve now; -1: some are on their way. */
+static int serving(void)
+{
+	const struct pfi_pool *const pool = &stage.arbiter->models[0];
+	int count = 0;
+
+	for (uint32_t s = 0; s < pool->roster.count; s++) {
+		const struct pfi_slot *const slot = &pool->roster.slots[s];
+
+		if (slot->state == PFI_STATE_SERVING)
+			count++;
+		else if (slot->state != PFI_STATE_EMPTY)
+			return -1;
+	}
+	return count;
+}
+
+static void settle(void)
+{
+	const struct pfi_supervisor *const supervisor = &stage.arbiter->supervisor;
+	const uint64_t end_ms = pfi_now_ms() + stage_patience_ms();
+
+	while (serving() != (int)stage.arbiter->models[0].target || supervisor->rollout.state != PFI_ROLLOUT_IDLE) {
+		PROMISE(pfi_now_ms() < end_ms, "it does not settle");
+		hurry();
+		stage_run_for(5);
+	}
+}
+
+static const struct {
+	void (*happens)(void);
+	const int *tells; /* a counter that says when it has happened, NULL: at once */
+	bool has_verdict;
+} changes[] = {
+	{ kill_one, &stage.exited, false },
+	{ scale_up_and_down, NULL, false },
+	{ reload, &stage.verdicts, true },
+};
+
+enum { CHANGES = sizeof changes / sizeof changes[0] };
+
+/* Whatever is refused while something changes: it comes about all the same, or is
+ * taken back whole, and those that serve go on. */
+START_TEST(a_change_comes_about_though_calls_fail)
+{
+	const int i = _i % FAULTS, change = _i / FAULTS;
+	int nth = 0, hits, client;
+
+	stage_start(NULL, NULL);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		const int verdicts = stage.verdicts, rounds = stage.rounds;
+		const int told = changes[change].tells != NULL ? *changes[change].tells : 0;
+
+		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
+		changes[change].happens();
+		PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, WHERE);
+		if (changes[change].tells != NULL)
+			PROMISE(stage_until(changes[change].tells, told + 1), WHERE);
+		settle();
+		faults_disarm();
+		hits = faults_hits();
+		PROMISE(stage.verdicts == verdicts + changes[change].has_verdict, WHERE);
+		if (changes[change].has_verdict && hits == 0)
+			PROMISE(stage.verdict == PREFORK_RELOAD_DONE, WHERE);
+		if (changes[change].has_verdict && stage.verdict == PREFORK_RELOAD_FAILED)
+			PROMISE(strlen(stage.why) > 10, WHERE);
+		PROMISE(stage.rounds - rounds < 1000, WHERE);
+		PROMISE((client = stage_connect()) >= 0 && stage_echo(client), WHERE);
+		(void)close(client);
+	} while (hits > 0);
+	PROMISE(stage_stop(true) == 0, WHERE);
+}
+END_TEST
+
+START_TEST(a_stop_ends_though_calls_fail)
+{
+	const int i = _i;
+	int nth = 0, hits;
+
+	ck_assert_int_eq(stage_load(NULL), 0);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		ck_assert_int_eq(stage_create(NULL), 0);
+		stage.ready = 0;
+		PROMISE(prefork_arbiter_start(stage.arbiter) == 0, WHERE);
+		PROMISE(stage_until(&stage.ready, 2), WHERE);
+		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
+		const int r = stage_stop(nth % 2);
+		faults_disarm();
+		hits = faults_hits();
+		PROMISE(r == 0, WHERE);
+		prefork_arbiter_destroy(stage.arbiter);
+		stage.arbiter = NULL;
+	} while (hits > 0);
+}
+END_TEST
+
+/* The n-th of something fails in the next worker: it says so and is replaced. */
+START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
+{
+	const int i = _i;
+	int nth = 0, hits;
+
+	stage_start(NULL, NULL);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		const int ready = stage.ready, exited = stage.exited;
+
+		hurry();
+		faults_arm(faults[i], FAULT_IN_WORKERS, nth, 1);
+		kill_one();
+		PROMISE(stage_until(&stage.ready, ready + 1), WHERE);
+		faults_disarm();
+		hits = faults_hits();
+		if (stage.exited > exited + 1) /* besides the one that was killed */
+			PROMISE(stage.status > 0 && strlen(stage.sentence) > 60, WHERE);
+		settle();
+	} while (hits > 0);
+	PROMISE(stage_stop(true) == 0, WHERE);
+}
+END_TEST
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static const struct fault for_long[] = {
+	{ FAULT_FORK, EAGAIN }, { FAULT_MEMORY, ENOMEM }, { FAULT_SOCKETPAIR, EMFILE }, { FAULT_TIMERFD, EMFILE },
+	{ FAULT_PIDFD, EMFILE }, { FAULT_EPOLL_CTL, ENOMEM },
+};
+
+/* Nothing can be started for a while: the arbiter waits ever longer between its
+ * tries, says so each time, and those that are left serve. */
+START_TEST(a_shortage_that_lasts_is_waited_out)
+{
+	int client;
+
+	stage_start(NULL, NULL);
+	const int rounds = stage.rounds, ready = stage.ready;
+	const uint64_t before_ms = cpu_ms();
+
+	faults_arm(for_long[_i], FAULT_IN_ARBITER, 1, 1000000);
+	kill_one();
+	stage_run_for(1500);
+	const int hits = faults_hits();
+	PROMISE((client = stage_connect()) >= 0 && stage_echo(client), "the other one serves");
+	(void)close(client);
+	faults_disarm();
+	PROMISE(hits >= 2 && hits <= 8, "%d tries", hits);
+	PROMISE(stage.rounds - rounds <= 40, "%d rounds", stage.rounds - rounds);
+	PROMISE(cpu_ms() - before_ms < 500, "a spin");
+	PROMISE(stage_until(&stage.ready, ready + 1), "it is replaced in the end");
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
+static const char *const classes[] = { "sync", "threads", "libev" };
+
+static const struct {
+	int error;
+	bool rests; /* and says so */
+} refusals[] = {
+	{ EMFILE, true }, { ENFILE, true },	   { ENOBUFS, true }, { ENOMEM, true },
+	{ EINTR, false }, { ECONNABORTED, false }, { EPROTO, false }, { EPERM, false },
+};
+
+enum { CLASSES = sizeof classes / sizeof classes[0], REFUSALS = sizeof refusals / sizeof refusals[0] };
+
+/* Both workers are refused a client: they rest, or try at once, and then it is served. */
+START_TEST(a_client_that_cannot_be_accepted_is_accepted_later)
+{
+	const char *const name = classes[_i / REFUSALS];
+	const char *const arguments[] = { "--worker-class", name, NULL };
+	const int error = refusals[_i % REFUSALS].error;
+
+	if (pfi_strategy_by_name(name) == NULL)
+		return; /* not in this build */
+	stage_start(NULL, arguments);
+	faults_arm((struct fault){ FAULT_ACCEPT, error }, FAULT_IN_WORKERS, 1, 2);
+	const int client = stage_connect();
+	PROMISE(client >= 0 && stage_echo(client), "%s, errno %d", name, error);
+	(void)close(client);
+	faults_disarm();
+	PROMISE(faults_hits() == 2 && faults_calls() <= 12, "%d of %d calls failed", faults_hits(), faults_calls());
+	const int complaints = stage_log_count("cannot accept clients");
+	PROMISE(refusals[_i % REFUSALS].rests ? complaints >= 1 && complaints <= 2 : complaints == 0, "%d", complaints);
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("faults");
+	TCase *const tc = tcase_create("faults");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
+	tcase_add_test(tc, settings_are_read_whole_or_not_at_all);
+	tcase_add_loop_test(tc, an_arbiter_is_made_whole_or_not_at_all, 0, FAULTS);
+	tcase_add_loop_test(tc, a_start_succeeds_or_can_be_repeated, 0, FAULTS);
+	tcase_add_loop_test(tc, a_change_comes_about_though_calls_fail, 0, FAULTS * CHANGES);
+	tcase_add_loop_test(tc, a_stop_ends_though_calls_fail, 0, FAULTS);
+	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, FAULTS);
+	tcase_add_loop_test(tc, a_shortage_that_lasts_is_waited_out, 0, sizeof for_long / sizeof for_long[0]);
+	tcase_add_loop_test(tc, a_client_that_cannot_be_accepted_is_accepted_later, 0, CLASSES * REFUSALS);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
