@@ -1,9 +1,9 @@
 /*
- * bare loop|epoll PORT: the least that a server can do, to measure the others by.
+ * bare loop|epoll|plain-epoll PORT: the least that a server can do, to measure the others by.
  *
  * Each answers a fixed string to whatever it reads: no parsing, no supervision, no timeouts. "loop" is a
  * blocking accept, read, write, close. "epoll" keeps connections alive, unless the request says close.
- * Both set TCP_DEFER_ACCEPT. Errors that a server must survive are ignored, the rest end it.
+ * Both set TCP_DEFER_ACCEPT, which "plain-epoll" does without. Errors that a server must survive are ignored, the rest end it.
  */
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -26,7 +26,7 @@ static void die(const char *what)
 	exit(1);
 }
 
-static int listen_on(unsigned port, int flags)
+static int listen_on(unsigned port, int flags, int defer)
 {
 	const struct sockaddr_in at = {
 		.sin_family = AF_INET, .sin_port = htons((unsigned short)port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
@@ -34,7 +34,7 @@ static int listen_on(unsigned port, int flags)
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | flags, 0);
 
 	if (fd < 0 || setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) < 0 ||
-	    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one, sizeof one) < 0 ||
+	    setsockopt(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &defer, sizeof defer) < 0 ||
 	    bind(fd, (const struct sockaddr *)&at, sizeof at) < 0 || listen(fd, 2048) < 0)
 		die("listen");
 	return fd;
@@ -107,9 +107,11 @@ static void epoll_loop(int listener)
 int main(int argc, char **argv)
 {
 	if (argc == 3 && !strcmp(argv[1], "loop"))
-		loop(listen_on((unsigned)atoi(argv[2]), 0));
+		loop(listen_on((unsigned)atoi(argv[2]), 0, 1));
 	if (argc == 3 && !strcmp(argv[1], "epoll"))
-		epoll_loop(listen_on((unsigned)atoi(argv[2]), SOCK_NONBLOCK));
-	fprintf(stderr, "usage: bare loop|epoll PORT\n");
+		epoll_loop(listen_on((unsigned)atoi(argv[2]), SOCK_NONBLOCK, 1));
+	if (argc == 3 && !strcmp(argv[1], "plain-epoll"))
+		epoll_loop(listen_on((unsigned)atoi(argv[2]), SOCK_NONBLOCK, 0));
+	fprintf(stderr, "usage: bare loop|epoll|plain-epoll PORT\n");
 	return 2;
 }

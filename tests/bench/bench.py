@@ -4,7 +4,6 @@ Ours is built as a release in build-bench/; the peers are whatever is installed.
 the CPU time a server needs for a request: on a small machine the load generator saturates first.
 """
 import argparse
-import collections
 import contextlib
 import json
 import os
@@ -23,8 +22,9 @@ sys.path.insert(0, str(HERE.parent / "e2e"))
 import harness  # noqa: E402
 
 OUT = ROOT / "build-bench"
-APPS = HERE / "apps"
-PREFIX = None  # where ours is installed; None: build it
+PREFIX = None  # where ours is installed, or
+BUILD = None   # a folder it is built in; neither: build it
+PIN = True     # keep servers and load apart
 
 # Terminated from outside we must still end our servers.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -53,8 +53,8 @@ def ours(name):
     if PREFIX:
         places = [PREFIX / "bin" / name]
     else:
-        build = OUT / "ours"
-        if not _built:
+        build = BUILD or OUT / "ours"
+        if not BUILD and not _built:
             say("building ours as a release ...")
             fresh = [] if (build / "build.ninja").exists() else [
                 ["meson", "setup", str(build), str(ROOT), "--buildtype=release", "-Dtests=false",
@@ -68,80 +68,7 @@ def ours(name):
     return next((str(path) for path in places if path.is_file()), None)
 
 
-# --- who is measured
-
-Peer = collections.namedtuple("Peer", "name kind modes command env")
-
-
-def ours_wsgi(strategy, workers, app, preload, timeout, extra=()):
-    program = ours("prefork-wsgi")
-    if not program:
-        return None
-    return [program, "--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", strategy,
-            "--timeout", timeout, "--chdir", APPS, *(["--preload"] if preload else []), *extra, f"hello:{app}"]
-
-
-def ours_c(strategy, workers, timeout, extra=()):
-    program = ours("http_hello")
-    if not program:
-        return None
-    return [program, "--bind", "127.0.0.1:{port}", "--workers", workers, "--worker-class", strategy,
-            "--timeout", timeout, *extra]
-
-
-def gunicorn(kind, workers, app, preload, timeout):
-    program = shutil.which("gunicorn", path="/usr/bin")
-    if not program:
-        return None
-    threads = ["--threads", "4"] if kind == "gthread" else []
-    return [program, "-k", kind, *threads, "-w", workers, "-b", "127.0.0.1:{port}", "--timeout", timeout,
-            "--log-level", "warning", "--chdir", APPS, *(["--preload"] if preload else []), f"hello:{app}"]
-
-
-def uwsgi(kind, workers, app, timeout):
-    program = shutil.which("uwsgi", path="/usr/bin")
-    if not program or not list(pathlib.Path("/usr/lib/uwsgi/plugins").glob("python3*")):
-        return None
-    threads = ["--threads", "64"] if kind == "http11-socket" else []
-    return [program, "--plugin", "python3", f"--{kind}", "127.0.0.1:{port}", "--master", "--processes", workers,
-            *threads, "--harakiri", timeout, "--disable-logging", "--die-on-term", "--need-app",
-            "--listen", "128", "--chdir", APPS, "--module", f"hello:{app}"]
-
-
-NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log stderr crit;
-events {{ worker_connections 4096; }}
-http {{ access_log off; keepalive_requests 1000000000; client_header_timeout 5s;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
-  server {{ listen 127.0.0.1:{{port}} backlog=2048; default_type text/plain;
-    location / {{ return 200 "Hello, world!\\n"; }} }} }}
-"""
-
-
-def nginx(workers):
-    program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
-    if not program:
-        return None
-    return [program, "-p", "{folder}", "-e", "stderr", "-c", NGINX.format(workers=workers, folder="{folder}")]
-
-
-def catalog(workers=1, app="app", preload=False, timeout=30, extra=()):
-    """Every server there is a recipe for; command is None where it is not installed."""
-    w, t, both = str(workers), str(timeout), ("keep", "close")
-    rows = [("bare epoll", "c", both, [helper("bare"), "epoll", "{port}"] if workers == 1 else None),
-            ("bare loop", "c", ("close",), [helper("bare"), "loop", "{port}"] if workers == 1 else None),
-            ("nginx", "c", both, nginx(w))]
-    for strategy in ("sync", "threads", "libev"):
-        rows.append((f"http_hello {strategy}", "c", both, ours_c(strategy, w, t, extra)))
-    for strategy in ("sync", "threads", "libev"):
-        rows.append((f"prefork-wsgi {strategy}", "wsgi", both,
-                     ours_wsgi(strategy, w, app, preload, t, extra)))
-    rows += [("gunicorn sync", "wsgi", both, gunicorn("sync", w, app, preload, t)),
-             ("gunicorn gthread", "wsgi", both, gunicorn("gthread", w, app, preload, t)),
-             ("uwsgi http", "wsgi", both, uwsgi("http-socket", w, app, t)),
-             ("uwsgi http11", "wsgi", both, uwsgi("http11-socket", w, app, t))]
-    return {name: Peer(name, kind, modes, command, {}) for name, kind, modes, command in rows}
-
+# --- servers
 
 def pick(peers, wanted):
     """The peers of these names, or all that are installed; says which are not."""
@@ -156,9 +83,9 @@ def pick(peers, wanted):
 
 
 class Running(harness.Server):
-    """A peer that answers; its files are in a folder of its own that goes with it."""
+    """A peer that answers; its files, and copies of `files`, are in a folder of its own that goes with it."""
 
-    def __init__(self, peer):
+    def __init__(self, peer, files=()):
         super().__init__([], bind=None, env=peer.env)
         self.peer, self.folder = peer, tempfile.TemporaryDirectory(prefix="bench-")
         words = [str(word).replace("{port}", str(self.port)).replace("{folder}", self.folder.name)
@@ -167,11 +94,14 @@ class Running(harness.Server):
             if word.startswith("daemon off"):  # a configuration, not yet a file
                 words[i] = self.folder.name + "/conf"
                 pathlib.Path(words[i]).write_text(word)
+        for file in files:
+            shutil.copy(file, self.folder.name)
         os.chmod(self.folder.name, 0o755)
         self.arguments = words
 
     def start(self):
-        super().start()
+        with pinned("server"):
+            super().start()
         try:
             harness.wait_until(self.answers, f"{self.peer.name} answers", 20)
         except AssertionError as error:
@@ -191,6 +121,20 @@ class Running(harness.Server):
             self.end()
         self.output.close()
         self.folder.cleanup()
+
+
+@contextlib.contextmanager
+def pinned(what):
+    """Whoever is started inside runs on its own side of the machine: load on the last processor, servers on
+    the others. So neither pays for the other's caches, and rounds are alike."""
+    before = os.sched_getaffinity(0)
+    if PIN and len(before) > 1:
+        last = max(before)
+        os.sched_setaffinity(0, {last} if what == "load" else before - {last})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 # --- what it uses
@@ -237,8 +181,9 @@ def wrk(port, mode, seconds, connections=64):
     command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "--timeout", "5s"]
     if mode == "close":
         command += ["-H", "Connection: close"]
-    done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True,
-                          timeout=seconds + 30)
+    with pinned("load"):
+        done = subprocess.run([*command, f"http://127.0.0.1:{port}/"], capture_output=True, text=True,
+                              timeout=seconds + 30)
     text = done.stdout
 
     def latency(percent):
@@ -257,8 +202,9 @@ def wrk(port, mode, seconds, connections=64):
 
 def pace(port, rate, seconds, keep=0, wait=True):
     """Constant load by pace.c: its figures as a dict, or with wait=False the process (see paced())."""
-    process = subprocess.Popen([helper("pace"), str(port), str(rate), str(seconds), str(keep)],
-                               stdout=subprocess.PIPE, text=True)
+    with pinned("load"):
+        process = subprocess.Popen([helper("pace"), str(port), str(rate), str(seconds), str(keep)],
+                                   stdout=subprocess.PIPE, text=True)
     return paced(process) if wait else process
 
 
@@ -291,9 +237,9 @@ def table(head, rows):
 
 
 def verdict(sentence, value, limit, form="{:.2f}"):
-    """One line that says whether a figure holds; returns whether it does."""
+    """One line that says whether a promise is met; returns that. A value that is no number meets nothing."""
     holds = value <= limit
-    print(f"{sentence}: {form.format(value)} (<= {form.format(limit)}) {'ok' if holds else 'MISSED'}")
+    print(f"{'met    ' if holds else 'NOT MET'}  {sentence}: {form.format(value)}, at most {form.format(limit)}")
     return holds
 
 
@@ -301,13 +247,23 @@ def parser(description):
     """The options that every benchmark has."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--prefix", type=pathlib.Path, help="where ours is installed (default: build a release)")
+    p.add_argument("--build", type=pathlib.Path, help="a folder that ours is built in already")
     p.add_argument("--only", action="append", metavar="NAME", help="measure this server; may be repeated")
     p.add_argument("--json", type=pathlib.Path, help="write all raw figures there")
+    p.add_argument("--no-pin", action="store_true", help="let servers and load run on any processor")
+    p.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
+                   help="one more server; {port} in its command is replaced")
     return p
 
 
 def options(p):
-    global PREFIX
+    global PREFIX, BUILD, PIN
     args = p.parse_args()
-    PREFIX = args.prefix
+    PREFIX, BUILD, PIN = args.prefix, args.build and args.build.resolve(), not args.no_pin
     return args
+
+
+def keep(args, figures):
+    """The raw figures, if they are wanted."""
+    if args.json:
+        args.json.write_text(json.dumps(figures, indent=1))

@@ -1,13 +1,27 @@
-"""The applications that tests/bench serves."""
+"""The applications that tests/bench serves, but for those of a framework."""
 import time
 
 BODY = b"Hello, world!\n"
 HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(BODY)))]
+LARGE = b"x" * 10240
+LARGE_HEADERS = [("Content-Type", "text/plain"), ("Content-Length", str(len(LARGE)))]
 
 
 def app(environ, start_response):
     start_response("200 OK", HEADERS)
     return [BODY]
+
+
+def large(environ, start_response):
+    """10 KiB."""
+    start_response("200 OK", LARGE_HEADERS)
+    return [LARGE]
+
+
+def sleepy(environ, start_response):
+    """As if it waited 5 ms for a database."""
+    time.sleep(0.005)
+    return app(environ, start_response)
 
 
 def blocked(environ, start_response):

@@ -1,0 +1,18 @@
+"""The least that Django can be asked to do, with the middleware that a new project has and needs no database."""
+from django.conf import settings
+from django.core.wsgi import get_wsgi_application
+from django.http import HttpResponse
+from django.urls import path
+
+settings.configure(ALLOWED_HOSTS=["*"], ROOT_URLCONF=__name__, SECRET_KEY="not one",
+                   MIDDLEWARE=["django.middleware.security.SecurityMiddleware",
+                               "django.middleware.common.CommonMiddleware",
+                               "django.middleware.clickjacking.XFrameOptionsMiddleware"])
+
+
+def hello(request):
+    return HttpResponse("Hello, world!\n", content_type="text/plain")
+
+
+urlpatterns = [path("", hello)]
+app = get_wsgi_application()

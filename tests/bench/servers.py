@@ -1,0 +1,107 @@
+"""Who is measured: how each server is started. A row is there whether or not its server is installed."""
+import collections
+import pathlib
+import shlex
+import shutil
+
+import bench
+
+APPS = bench.HERE / "apps"
+OURS = ("http_hello", "prefork-wsgi")
+STRATEGIES = ("sync", "threads", "libev")
+
+# command: None when it is not installed. modes: "keep" (kept connections), "close" (one per request).
+Peer = collections.namedtuple("Peer", "name kind modes command env")
+
+# What a row is asked to serve, and with how much of everything.
+Task = collections.namedtuple("Task", "workers app threads preload timeout extra chdir",
+                              defaults=(1, "hello:app", None, False, 30, (), APPS))
+
+
+def is_ours(name):
+    return name.startswith(OURS)
+
+
+def ours(program, strategy, task):
+    path = bench.ours(program)
+    threads = task.threads or (4 if strategy == "threads" else None)
+    words = [path, "--bind", "127.0.0.1:{port}", "--workers", task.workers, "--worker-class", strategy,
+             "--timeout", task.timeout, "--keep-alive", "30",
+             *(["--threads", threads] if threads and strategy != "sync" else []), *task.extra]
+    if program == "prefork-wsgi":
+        words += ["--chdir", task.chdir, *(["--preload"] if task.preload else []), task.app]
+    return words if path else None
+
+
+def gunicorn(kind, task):
+    program = shutil.which("gunicorn", path="/usr/bin")
+    if not program or (kind == "gevent" and not list(pathlib.Path("/usr/lib/python3/dist-packages").glob("gevent"))):
+        return None
+    threads = ["--threads", task.threads or 4] if kind == "gthread" else []
+    return [program, "-k", kind, *threads, "-w", task.workers, "-b", "127.0.0.1:{port}", "--timeout", task.timeout,
+            "--keep-alive", "30", "--log-level", "warning", "--chdir", task.chdir,
+            *(["--preload"] if task.preload else []), task.app]
+
+
+def uwsgi(kind, task):
+    """Its --http-socket keeps no connection; its --http11-socket needs a thread for each one."""
+    program = shutil.which("uwsgi", path="/usr/bin")
+    if not program or not list(pathlib.Path("/usr/lib/uwsgi/plugins").glob("python3*")):
+        return None
+    threads = ["--threads", task.threads or 64] if kind == "http11-socket" else []
+    return [program, "--plugin", "python3", f"--{kind}", "127.0.0.1:{port}", "--master", "--processes", task.workers,
+            *threads, "--harakiri", task.timeout, "--disable-logging", "--die-on-term", "--need-app",
+            "--listen", "128", "--chdir", task.chdir, "--module", task.app]
+
+
+NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log stderr crit;
+events {{ worker_connections 4096; }}
+http {{ access_log off; keepalive_requests 1000000000; client_header_timeout 5s;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{ listen 127.0.0.1:{{port}} backlog=2048; default_type text/plain;
+    location / {{ return 200 "Hello, world!\\n"; }} }} }}
+"""
+
+
+def nginx(task):
+    program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
+    if not program:
+        return None
+    return [program, "-p", "{folder}", "-e", "stderr", "-c", NGINX.format(workers=task.workers, folder="{folder}")]
+
+
+def bare(words, task):
+    """The bench's own C loops: one process, a fixed answer."""
+    return [bench.helper("bare"), *words.split(), "{port}"] if task.workers == 1 else None
+
+
+def catalog(**task):
+    """{name: Peer} of every server there is a recipe for; the keywords are the fields of Task."""
+    task = Task(**task)
+    both, close = ("keep", "close"), ("close",)
+    rows = [("bare epoll", "c", both, bare("epoll", task)),
+            ("bare epoll, no defer", "c", close, bare("plain-epoll", task)),
+            ("bare loop", "c", close, bare("loop", task)),
+            ("nginx", "c", both, nginx(task))]
+    rows += [(f"http_hello {name}", "c", both, ours("http_hello", name, task)) for name in STRATEGIES]
+    rows += [(f"prefork-wsgi {name}", "wsgi", both, ours("prefork-wsgi", name, task)) for name in STRATEGIES]
+    rows += [(f"gunicorn {name}", "wsgi", both, gunicorn(name, task)) for name in ("sync", "gthread", "gevent")]
+    rows += [("uwsgi http", "wsgi", both, uwsgi("http-socket", task)),
+             ("uwsgi http11", "wsgi", both, uwsgi("http11-socket", task))]
+    return {name: Peer(name, kind, modes, command, {}) for name, kind, modes, command in rows}
+
+
+def of_ours(*programs):
+    """The names of these programs' rows, one for each strategy."""
+    return [f"{program} {strategy}" for program in programs or OURS for strategy in STRATEGIES]
+
+
+def chosen(args, default=None, **task):
+    """What to measure: --only, else the names in `default`, else all; and every --peer."""
+    peers = catalog(**task)
+    more = {}
+    for text in args.peer:
+        name, _, command = text.partition("=")
+        more[name] = Peer(name, "other", ("keep", "close"), shlex.split(command), {})
+    return bench.pick(peers, args.only or default) + list(more.values())
