@@ -200,6 +200,18 @@ def wrk(port, mode, seconds, connections=64):
             "errors": (sum(map(int, errors.groups())) if errors else 0) + (int(wrong[1]) if wrong else 0)}
 
 
+def loaded(server, mode, seconds, connections=64):
+    """The figures of wrk(), and what the server needed for them, per request."""
+    before = usage(server)
+    figures = wrk(server.port, mode, seconds, connections)
+    after = usage(server)
+    requests = max(figures["requests"], 1)
+    figures["cpu_ns"] = (after["cpu_ns"] - before["cpu_ns"]) / requests
+    figures["switches"] = (after["switches"] - before["switches"]) / requests
+    figures["pss_worker"], figures["pss_all"] = memory(server)
+    return figures
+
+
 def pace(port, rate, seconds, keep=0, wait=True):
     """Constant load by pace.c: its figures as a dict, or with wait=False the process (see paced())."""
     with pinned("load"):

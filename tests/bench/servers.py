@@ -100,6 +100,8 @@ def of_ours(*programs):
 def chosen(args, default=None, **task):
     """What to measure: --only, else the names in `default`, else all; and every --peer."""
     peers = catalog(**task)
+    if task.get("workers", 1) > 1:
+        bench.PIN = False  # they shall have all processors
     more = {}
     for text in args.peer:
         name, _, command = text.partition("=")
