@@ -35,12 +35,12 @@ def say(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
-def helper(name):
+def helper(name, flags=()):
     """One of the bench's own C programs, compiled when it is older than its source."""
     source, program = HERE / f"{name}.c", OUT / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
-        OUT.mkdir(exist_ok=True)
-        subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", "-o", str(program),
+        OUT.mkdir(parents=True, exist_ok=True)
+        subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", str(program),
                         str(source)], check=True)
     return str(program)
 
@@ -115,6 +115,12 @@ class Running(harness.Server):
         with contextlib.suppress(OSError, ValueError, harness.http.client.HTTPException):
             return self.get("/", seconds=2).status == 200
         return False
+
+    def kill_all(self):
+        """At once, and by surprise."""
+        for pid in reversed(harness.tree(self.pid)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     def __exit__(self, *rest):
         with contextlib.suppress(AssertionError):
@@ -269,9 +275,12 @@ def parser(description):
 
 
 def options(p):
-    global PREFIX, BUILD, PIN
+    global PREFIX, BUILD, OUT, PIN
     args = p.parse_args()
-    PREFIX, BUILD, PIN = args.prefix, args.build and args.build.resolve(), not args.no_pin
+    PREFIX, PIN = args.prefix, not args.no_pin
+    if args.build:
+        BUILD = args.build.resolve()
+        OUT = BUILD / "bench"
     return args
 
 

@@ -1,0 +1,51 @@
+#!/usr/bin/python3
+"""Do the benchmarks still run? Each one for a moment, with this build; no figure is judged."""
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+
+HERE = pathlib.Path(__file__).resolve().parent
+PATIENCE = float(os.environ.get("TEST_PATIENCE") or "1")
+BUILD = os.environ.get("BUILD_ROOT") or "."
+
+C, WSGI = "http_hello sync", "prefork-wsgi sync"
+JOBS = [
+    ("run --rounds 1 --seconds 1 --mode close", [C, "bare loop"]),
+    ("respawn --kills 1", [C]),
+    ("reload --reloads 1 --pause 0.5 --rate 100", [C]),
+    ("slow --idle 5 --slow 2 --seconds 1", [C]),
+    ("growth --requests 300 --rest 0.1", [C]),
+    ("orphans --times 1 --workers 1", [C]),
+    ("idle --seconds 1 --timeout 1 --workers 1", [C]),
+    ("sleep --rounds 1 --seconds 1 --workers 1", [WSGI]),
+    ("reload --broken --reloads 1 --pause 0.5 --rate 50", [WSGI]),
+    ("stuck --timeout 1 --patience 2 --rate 20", [WSGI]),
+]
+
+
+def problem(command, names):
+    words = command.split()
+    if not shutil.which("wrk") and words[0] in ("run", "sleep"):
+        return None
+    for name in names:
+        words += ["--only", name]
+    done = subprocess.run([HERE / words[0], *words[1:], "--build", BUILD, "--no-pin"], capture_output=True, text=True,
+                          timeout=60 * PATIENCE)
+    text = f"{done.stdout}{done.stderr}"
+    rows = [name for name in names if not any(line.startswith(name) for line in done.stdout.splitlines())]
+    if done.returncode not in (0, 1) or "Traceback (most recent call last)" in done.stderr or rows:
+        return f"--- {command}: status {done.returncode}, no row for {rows}\n{text}"
+    return None
+
+
+def main():
+    has_wsgi = (pathlib.Path(BUILD) / "examples/wsgi/prefork-wsgi").exists()
+    failed = [text for command, names in JOBS if has_wsgi or WSGI not in names
+              for text in [problem(command, names)] if text]
+    print(*failed, sep="\n")
+    return 1 if failed else 0
+
+
+sys.exit(main())
