@@ -119,6 +119,8 @@ static int set_defaults(struct prefork_settings *settings)
 	if (workers && *workers != '\0' && (r = prefork_settings_set_default(settings, "workers", workers)) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
 	if (port && *port != '\0') {
+		if (port[strspn(port, "0123456789")] != '\0')
+			return prefork_fail(PREFORK_ECONFIG, "PORT: \"%s\" is not a number", port);
 		(void)snprintf(bind, sizeof bind, "0.0.0.0:%s", port);
 		r = prefork_settings_set_default(settings, "bind", bind);
 		if (r < 0)

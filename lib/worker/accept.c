@@ -10,6 +10,7 @@
 #include <prefork/strategy.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -91,6 +92,18 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 	return 0;
 }
 
+/* accept(2) found nobody. A unix socket that the arbiter has shut is readable all the same, for ever. */
+static int nobody(struct prefork_worker *worker, size_t index)
+{
+	const struct prefork_listener *const listener = worker->gates[index].listener;
+	struct pollfd pfd = { .fd = listener->fd, .events = POLLRDHUP };
+
+	if (listener->family != AF_UNIX || poll(&pfd, 1, 0) <= 0)
+		return -EAGAIN;
+	worker->gates[index].broken = true;
+	return prefork_fail(-EBADF, "listener %zu is shut, and its queue is empty", index);
+}
+
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
 {
 	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
@@ -113,7 +126,7 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 		case PFI_ACCEPT_DROP:
 			continue;
 		case PFI_ACCEPT_AGAIN:
-			return -EAGAIN;
+			return nobody(worker, index);
 		case PFI_ACCEPT_PAUSE:
 			return rest(worker, error);
 		case PFI_ACCEPT_CLOSED:

@@ -158,6 +158,32 @@ def fd_count(pid):
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def cpu_seconds(pid):
+    """The processor time of a process so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid):
+    """What a process alone would cost: its proportional set size."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError("no Pss in smaps_rollup")
+
+
+def wait_for_quiet(number, seconds=5):
+    """Return what number() says when it says the same ten times in a row, or at last."""
+    seen = [number()]
+    deadline = time.monotonic() + seconds * PATIENCE
+    while len(seen) < 10 or len(set(seen[-10:])) > 1:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+        seen.append(number())
+    return seen[-1]
+
+
 def context_switches(pid):
     """Voluntary and other switches of all threads of a process, added up."""
     total = 0
@@ -178,16 +204,17 @@ class Server:
     get()      one request, one answer; connect() for bytes by hand
     """
 
-    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True):
+    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True, fds=()):
         self.host, self.port = "127.0.0.1", free_port()
         self.arguments = [str(word) for word in arguments]
         if bind == "tcp":
             self.arguments[1:1] = ["--bind", f"{self.host}:{self.port}"]
         elif bind:
             self.arguments[1:1] = ["--bind", bind]
-        self.cwd, self.wait_for_it = cwd, wait and bind == "tcp"
+        self.path = bind[5:] if bind and bind.startswith("unix:") else None  # "@name" is abstract
+        self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
         self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
-        self.process, self.seen = None, {}
+        self.process, self.seen, self.fds = None, {}, fds
         self.output = tempfile.TemporaryFile()
 
     def __enter__(self):
@@ -204,7 +231,8 @@ class Server:
 
     def start(self):
         self.process = subprocess.Popen(self.arguments, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
-                                        stdout=self.output, stderr=self.output, start_new_session=True)
+                                        stdout=self.output, stderr=self.output, start_new_session=True,
+                                        pass_fds=self.fds)
         if self.wait_for_it:
             try:
                 wait_until(self.is_listening, f"{self.arguments[0]} listens")
@@ -217,9 +245,22 @@ class Server:
     def is_listening(self):
         if self.process.poll() is not None:
             raise AssertionError(f"ended at once with status {self.process.returncode}")
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+        with contextlib.suppress(OSError), self.dial(1):
             return True
         return False
+
+    def dial(self, seconds):
+        """A connected socket."""
+        if self.path is None:
+            return socket.create_connection((self.host, self.port), timeout=seconds)
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(seconds)
+        try:
+            connected.connect("\0" + self.path[1:] if self.path.startswith("@") else self.path)
+        except OSError:
+            connected.close()
+            raise
+        return connected
 
     def children_once(self):
         return bool(self.workers()) and "Listening at" in self.log()
@@ -293,7 +334,7 @@ class Server:
     # the client's side
 
     def connect(self, seconds=10):
-        return Client(socket.create_connection((self.host, self.port), timeout=seconds * PATIENCE))
+        return Client(self.dial(seconds * PATIENCE))
 
     @property
     def url(self):
@@ -302,6 +343,7 @@ class Server:
     def request(self, method, path="/", body=None, headers=None, seconds=10):
         """One request on a connection of its own."""
         connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds * PATIENCE)
+        connection.sock = self.dial(seconds * PATIENCE)
         try:
             connection.request(method, path, body, {"Connection": "close", **(headers or {})})
             response = connection.getresponse()
@@ -414,6 +456,55 @@ class Client:
     def is_quiet(self, seconds=0.2):
         """True when nothing comes, not even an end, for so long."""
         return not self.buffer and not select.select([self.socket], [], [], seconds)[0]
+
+
+class Nginx:
+    """nginx in front of `upstream` ("127.0.0.1:8000" or "unix:/path"), with all it writes in `folder`."""
+
+    def __init__(self, folder, upstream, location=""):
+        self.program, self.folder = need_program("nginx"), folder
+        self.host, self.port, self.process = "127.0.0.1", free_port(), None
+        user = "user root;" if os.getuid() == 0 else ""
+        temporary = "".join(f"{name}_temp_path {folder}/{name};" for name in
+                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (folder / "nginx.conf").write_text(f"""
+            {user} worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+            events {{ worker_connections 256; }}
+            http {{
+                access_log off; client_max_body_size 0; {temporary}
+                upstream prefork {{ server {upstream} max_fails=0; keepalive 8; }}
+                server {{
+                    listen {self.host}:{self.port};
+                    location / {{
+                        proxy_pass http://prefork; proxy_http_version 1.1; proxy_set_header Connection "";
+                        proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
+                        {location}
+                    }}
+                }}
+            }}""")
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [self.program, "-e", f"{self.folder}/nginx.log", "-p", self.folder, "-c", f"{self.folder}/nginx.conf"],
+            stdin=subprocess.DEVNULL)
+        wait_until(self.is_listening, "nginx listens")
+        return self
+
+    def __exit__(self, *rest):
+        below = tree(self.process.pid)
+        self.process.terminate()
+        self.process.wait(10 * PATIENCE)
+        wait_until(lambda: not any(map(start_time, below)), "nginx is gone")
+
+    def is_listening(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"nginx: {self.log()}")
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+    def log(self):
+        return (self.folder / "nginx.log").read_text()
 
 
 class Load:

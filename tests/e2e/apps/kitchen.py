@@ -3,7 +3,7 @@ import os
 import sys
 import time
 
-closed = []  # what was closed, in order; read by /closed
+closed = []  # what was closed, in order; read by /show-closed
 
 
 class Body:

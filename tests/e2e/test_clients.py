@@ -1,0 +1,221 @@
+#!/usr/bin/python3
+"""Clients as they come: curl, nginx in front, raw sockets that pipeline, go away, or talk nonsense."""
+import hashlib
+import http.client
+import json
+import os
+import signal
+import subprocess
+import threading
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+BIG = os.urandom(1 << 20) * 5
+
+
+class Served(harness.Shared, harness.Case):
+    @classmethod
+    def make(cls):
+        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "2", "--keep-alive", "5",
+                               "--header-timeout", "5", "kitchen:app"], cwd=APPS)
+
+
+@harness.every_worker_class
+class Curl(Served):
+    def curl(self, path, *words, data=None, status=0):
+        """Run curl on a path; its standard output, and with -v what it saw."""
+        program = harness.need_program("curl")
+        done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), *words, self.server.url + path],
+                              input=data, capture_output=True)
+        self.assertEqual(done.returncode, status, done.stderr)
+        return done.stdout, done.stderr.decode(errors="replace")
+
+    def test_an_upload_waits_for_100_continue_and_arrives_whole(self):
+        body, seen = self.curl("/echo", "-v", "-H", "Expect: 100-continue", "-T", "-", "-X", "POST", data=BIG)
+        self.assertEqual(hashlib.sha256(body).digest(), hashlib.sha256(BIG).digest())
+        self.assertIn("< HTTP/1.1 100 Continue", seen)
+        self.assertNotIn("Done waiting for 100-continue", seen)  # it did not give up on us
+
+    def test_an_upload_that_is_not_read_is_not_asked_for(self):
+        """Only libev has to ask: there the body is collected before the application runs."""
+        for path, status in (("/ignore-body", 200), ("/nowhere", 404)):
+            with self.subTest(path=path):
+                seen = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG)[1]
+                self.assertEqual("100 Continue" in seen, "libev" in self.flags)
+                self.assertIn(f"HTTP/1.1 {status}", seen)
+
+    def test_uploads_of_known_and_of_unknown_length(self):
+        for words in ("--data-binary", "@-"), ("-T", "-", "-X", "POST"), ("-0", "--data-binary", "@-"):
+            for data in b"", b"x", BIG[:100000]:
+                with self.subTest(words=words, size=len(data)):
+                    self.assertEqual(self.curl("/echo", *words, data=data)[0], data)
+
+    def test_head_tells_the_length_and_sends_nothing(self):
+        head = self.curl("/hello", "-I")[0]
+        self.assertTrue(head.startswith(b"HTTP/1.1 200 OK\r\n"))
+        self.assertIn(b"Content-Length: 14\r\n", head)
+
+    def test_a_kept_connection_serves_the_next_request(self):
+        url = self.server.url
+        body, seen = self.curl("/hello", "-v", f"{url}/generator", f"{url}/hello", "-d", "", f"{url}/no-length")
+        self.assertEqual(body.count(b"Hello, world!\n"), 2)
+        self.assertIn(b"onetwothree", body)
+        self.assertEqual(seen.count("Connected to"), 1)
+        self.assertEqual(seen.lower().count("re-using existing connection"), 3)
+
+    def test_an_old_client_gets_no_chunks(self):
+        body, seen = self.curl("/no-length", "-0", "-v")
+        self.assertEqual(body, b"onetwothree")
+        self.assertNotIn("chunked", seen.lower())
+        self.assertIn("chunked", self.curl("/generator", "-v")[1].lower())
+
+    def test_a_client_that_loses_patience_harms_nobody(self):
+        self.curl("/endless", "-m", "0.3", "-o", "/dev/null", status=28)
+        self.assertEqual(self.curl("/hello")[0], b"Hello, world!\n")
+
+
+@harness.every_worker_class
+class Raw(Served):
+    def test_pipelined_requests_are_answered_in_order(self):
+        with self.server.connect() as client:
+            client.send(b"".join(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"hello", b"a-tuple", b"empty")) +
+                        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
+                        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nsix\r\n0\r\n\r\n"
+                        b"POST /ignore-body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nnot readx"
+                        b"HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n"
+                        b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            bodies = [client.answer().body for _ in range(6)]
+            self.assertEqual(bodies, [b"Hello, world!\n", b"in a tuple", b"", b"body", b"six", b"not read"])
+            self.assertEqual(client.answer(head_only=True).status, 200)
+            self.assertEqual(client.answer().status, 404)
+            self.assertEqual(client.read_all(), b"")
+
+    def test_a_request_may_arrive_byte_by_byte(self):
+        with self.server.connect() as client:
+            for byte in b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n":
+                client.send(bytes([byte]))
+            self.assertEqual(client.answer().body, b"ab")
+
+    def test_a_silent_or_slow_client_holds_up_nobody(self):
+        quiet = [self.server.connect() for _ in range(50)]
+        try:
+            for client in quiet[:25]:
+                client.send(b"GET /hel")
+            for _ in range(20):
+                self.assertEqual(self.server.get("/hello").status, 200)
+            quiet[0].send(b"lo HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(quiet[0].answer().body, b"Hello, world!\n")
+        finally:
+            for client in quiet:
+                client.__exit__()
+
+    def test_an_iterable_is_closed_once_when_its_client_is_gone(self):
+        """Each worker has a list of its own: ask until every one has told."""
+        with self.server.connect() as client:
+            client.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.read_until(b"x" * 1000)
+            client.reset()
+        told = set()
+        harness.wait_until(lambda: told.add(self.server.get("/show-closed").body) or any(b"endless" in t for t in told),
+                           "close() is called")
+        self.assertEqual(max(t.count(b"endless") for t in told), 1)
+
+    def test_nonsense_is_refused_and_ends_the_connection(self):
+        for data, status in ((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
+                             (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
+                             (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
+                             (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431)):
+            with self.subTest(data=data[:30]), self.server.connect() as client:
+                client.send(data)
+                self.assertEqual(client.answer().status, status)
+                try:
+                    self.assertEqual(client.read_all(), b"")
+                except ConnectionResetError:
+                    pass
+        self.assertEqual(self.server.get("/hello").status, 200)
+
+
+@harness.every_worker_class
+class BehindNginx(harness.Case):
+    """nginx with kept connections to us, by TCP and by a unix socket, with and without its own buffers."""
+
+    def serve(self, folder, bind):
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "2", "--keep-alive", "5",
+                               "--canary-time", "0.2", "shop.wsgi"], cwd=APPS,
+                              bind="tcp" if bind == "tcp" else f"unix:{folder}/socket")
+
+    def upload(self, nginx, data):
+        mark = "mark7f3a"
+        body = (f'--{mark}\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'.encode() + data +
+                f"\r\n--{mark}--\r\n".encode())
+        connection = http.client.HTTPConnection(nginx.host, nginx.port, timeout=30 * harness.PATIENCE)
+        connection.request("POST", "/upload", body, {"Content-Type": f"multipart/form-data; boundary={mark}",
+                                                     "Host": "shop.example"})
+        response = connection.getresponse()
+        told = response.read()
+        connection.close()
+        self.assertEqual(response.status, 200, told)
+        self.assertEqual(json.loads(told)["sha256"], hashlib.sha256(data).hexdigest())
+
+    def test_pages_uploads_and_a_reload_pass_through(self):
+        harness.need_module("django")
+        for bind, location in (("tcp", ""), ("unix", "proxy_request_buffering off; proxy_buffering off;")):
+            with self.subTest(bind=bind), self.folder() as folder, self.serve(folder, bind) as server, harness.Nginx(
+                    folder, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
+                with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:
+                    load.wait_for(50)
+                    self.upload(nginx, BIG)
+                    server.send_signal(signal.SIGHUP)
+                    server.wait_for_log("Reload done")
+                    load.wait_for(50)
+                self.assertEqual(load.lost, [])
+                self.assertEqual({(answer.status, answer.body) for answer in load.answered},
+                                 {(200, b"line 0\nline 1\nline 2\n")}, nginx.log())
+                self.assertEqual(server.stop(), 0)
+
+
+@harness.every_worker_class
+class Growth(harness.Case):
+    def test_thousands_of_requests_good_and_bad_leave_nothing_behind(self):
+        """Memory is looked at after each helping: it may not grow from the second on."""
+        with harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", "--keep-alive", "5",
+                             "--log-file", "/dev/null", "kitchen:app"], cwd=APPS) as server:
+            worker, = server.wait_for_serving(1)
+            sizes, fds = [], []
+            for _ in range(4):
+                threads = [threading.Thread(target=self.ask, args=(server, 250)) for _ in range(2)]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+                harness.wait_until(lambda: server.get("/hello").status == 200, "it answers")
+                sizes.append(harness.memory_kib(worker))
+                fds.append(harness.wait_for_quiet(lambda: harness.fd_count(worker)))
+            self.assertEqual(server.wait_for_serving(1), [worker], "the same worker")
+            self.assertLessEqual(fds[-1], fds[0] + 1, fds)
+            self.assertLess(sizes[-1] - sizes[1], 1024, sizes)
+
+    @staticmethod
+    def ask(server, count):
+        for number in range(count):
+            try:
+                with server.connect() as client:
+                    client.send((
+                        b"GET /environment?%d HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % number,
+                        b"GET / HTTP/1.1\r\nHost: x\r\nHost: y\r\n\r\n",
+                        b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+                        b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 100000\r\n\r\n" + b"x" * 5000,
+                        b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n",
+                        b"GET /fails HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+                        b"\0\1\2\3\r\n\r\n", b"GET /hel")[number % 8])
+                    if number % 8 not in (2, 3, 7):
+                        client.more()
+                    if number % 3:
+                        client.reset()
+            except ConnectionError:
+                pass
+
+
+if __name__ == "__main__":
+    harness.main()
