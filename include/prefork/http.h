@@ -157,6 +157,22 @@ PREFORK_API int64_t prefork_request_content_length(const struct prefork_request 
  *  does afterwards. What is not read is skipped. Since 0.1. */
 PREFORK_API ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size);
 
+/* The trailer: fields that come behind a chunked body. They are there once the body was read to
+ * its end, and are not among the header fields: a client must not change with them
+ * what was decided already. Those about framing, routing and authorization are refused. */
+
+/** How many there are; 0 before the end of the body. Since 0.1. */
+PREFORK_API size_t prefork_request_trailer_count(const struct prefork_request *request);
+
+/** Field `index`, as prefork_request_header_at(). Since 0.1. */
+PREFORK_API const char *prefork_request_trailer_at(const struct prefork_request *request, size_t index,
+                                                   const char **ret_name, size_t *ret_name_size,
+                                                   size_t *ret_value_size);
+
+/** The value of the first one of this name, in any case; NULL when there is none. Since 0.1. */
+PREFORK_API const char *prefork_request_trailer(const struct prefork_request *request, const char *name,
+                                                size_t *ret_size);
+
 /** 0 as long as all went well; then the negative errno of what went wrong with
  *  this request: one of prefork_request_read(), what `handle` returned, or that
  *  of the connection. Since 0.1. */

@@ -41,12 +41,11 @@ static int compile(const struct prefork_settings *settings, struct pfi_access_fo
 	return pfi_access_compile(text != NULL ? text : "", getenv, ret);
 }
 
-int pfi_access_check(const struct prefork_settings *settings, void *user)
+int pfi_access_check(const struct prefork_settings *settings)
 {
 	struct pfi_access_format *format = NULL;
 	const int r = compile(settings, &format);
 
-	(void)user;
 	pfi_access_format_destroy(format);
 	return r;
 }

@@ -23,7 +23,7 @@ struct pfi_answer {
 
 /** Whether accesslog and access_log_format can be used, in the arbiter. 0, or a
  *  negative errno with a sentence. */
-int pfi_access_check(const struct prefork_settings *settings, void *user);
+int pfi_access_check(const struct prefork_settings *settings);
 
 /** How far this machine's time is east of Greenwich, now. Takes a lock of the C library's,
  *  so ask before the fork: another thread of the host's may hold it at that moment. */

@@ -238,6 +238,20 @@ uint64_t pfi_chunk_ahead(const struct pfi_chunk *chunk)
 	return chunk->state == STATE_DATA ? chunk->left : 0;
 }
 
+bool pfi_chunk_in_trailer(const struct pfi_chunk *chunk)
+{
+	switch (chunk->state) {
+	case STATE_FIELD_NAME:
+	case STATE_FIELD_VALUE:
+	case STATE_FIELD_LF:
+		return true;
+	case STATE_FIELD: /* behind a line of one; or behind the last size */
+		return chunk->fields_count > 0;
+	default:
+		return false;
+	}
+}
+
 void pfi_chunk_skip(struct pfi_chunk *chunk, uint64_t length)
 {
 	chunk->left -= length;

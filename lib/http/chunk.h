@@ -7,7 +7,8 @@
  * that no cut of the input can change a verdict, and is bounded by the limits
  * of a head, so that nobody can send framing without end.
  *
- * Trailer fields are checked by the rules of header fields, and dropped.
+ * Trailer fields are checked by the rules of header fields; who wants them keeps
+ * the bytes that pfi_chunk_in_trailer() is about.
  */
 #ifndef HTTP_CHUNK_H
 #define HTTP_CHUNK_H
@@ -15,6 +16,7 @@
 #include "http/limits.h"
 #include "http/verdict.h"
 
+#include <stdbool.h>
 #include <stddef.h>
 
 struct pfi_chunk {
@@ -43,6 +45,9 @@ enum pfi_verdict pfi_chunk_feed(struct pfi_chunk *chunk, const char *bytes, size
 
 /** How many bytes that come next are data for sure. */
 uint64_t pfi_chunk_ahead(const struct pfi_chunk *chunk);
+
+/** Whether the byte that was read last belongs to a line of a trailer field. */
+bool pfi_chunk_in_trailer(const struct pfi_chunk *chunk);
 
 /** `length` of them, at most pfi_chunk_ahead(), were read elsewhere. */
 void pfi_chunk_skip(struct pfi_chunk *chunk, uint64_t length);

@@ -7,7 +7,9 @@
 #include <prefork/settings.h>
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define ROW(row_name, row_type)                                                                    \
 	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type, \
@@ -36,6 +38,12 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header of a request. A longer one is answered with 431." },
 	{ ROW("limit_request_body", SIZE), .min = 0, .max = INT64_MAX, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
+	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory by workers that collect "
+	         "it before they handle it (libev); a larger one goes to a file in worker_tmp_dir." },
+	{ ROW("worker_tmp_dir", STRING), .unit = "FOLDER",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Where such files are, which have no name there. Empty: $TMPDIR, or /tmp." },
 	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
 	{ ROW("accesslog", STRING), .flags = "--access-logfile", .unit = "FILE",
@@ -49,13 +57,6 @@ static const struct prefork_option rows[] = {
 	         "milliseconds, D microseconds, L seconds with decimals, p process, {Name}i header of the request, "
 	         "{Name}o of the response, {NAME}e variable." },
 };
-
-int prefork_http_add_options(struct prefork_settings *settings)
-{
-	const int r = prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
-
-	return r == 0 ? prefork_settings_add_check(settings, pfi_access_check, NULL) : r;
-}
 
 int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret)
 {
@@ -102,6 +103,46 @@ static enum pfi_underscores underscores(const struct prefork_settings *settings)
 	return text != NULL && strcmp(text, "refuse") == 0 ? PFI_UNDERSCORES_REFUSE : PFI_UNDERSCORES_DROP;
 }
 
+static const char *folder(const struct prefork_settings *settings)
+{
+	const char *const said = prefork_settings_text(settings, "worker_tmp_dir");
+	const char *const usual = getenv("TMPDIR");
+
+	if (said != NULL && *said != '\0')
+		return said;
+	return usual != NULL && *usual != '\0' ? usual : "/tmp";
+}
+
+/* The folder that the operator named, not the usual one: that may never be needed. */
+static int check_folder(const struct prefork_settings *settings)
+{
+	const char *const said = prefork_settings_text(settings, "worker_tmp_dir");
+	struct stat status;
+
+	if (said == NULL || *said == '\0')
+		return 0;
+	if (stat(said, &status) < 0)
+		return prefork_fail(-EINVAL, "worker_tmp_dir: %s: %s", said, strerror(errno));
+	if (!S_ISDIR(status.st_mode))
+		return prefork_fail(-EINVAL, "worker_tmp_dir: %s is not a folder", said);
+	return 0;
+}
+
+static int check(const struct prefork_settings *settings, void *user)
+{
+	const int r = pfi_access_check(settings);
+
+	(void)user;
+	return r == 0 ? check_folder(settings) : r;
+}
+
+int prefork_http_add_options(struct prefork_settings *settings)
+{
+	const int r = prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+
+	return r == 0 ? prefork_settings_add_check(settings, check, NULL) : r;
+}
+
 int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings)
 {
 	const int64_t body = prefork_settings_int(settings, "limit_request_body");
@@ -121,6 +162,10 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),
 		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
 		.keepalive_ms = keepalive_ms(settings),
+		.place = {
+			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),
+			.folder = folder(settings),
+		},
 	};
 	return 0;
 }

@@ -77,6 +77,36 @@ const char *prefork_request_header(const struct prefork_request *request, const 
 	return NULL;
 }
 
+size_t prefork_request_trailer_count(const struct prefork_request *request)
+{
+	return request->body.done ? request->trailers.count : 0;
+}
+
+const char *prefork_request_trailer_at(const struct prefork_request *request, size_t index, const char **ret_name,
+                                       size_t *ret_name_size, size_t *ret_value_size)
+{
+	const char *const value = request->body.done ? pfi_trailers_at(&request->trailers, index, ret_name) : NULL;
+
+	if (value == NULL)
+		return NULL;
+	if (ret_name_size != NULL)
+		*ret_name_size = strlen(*ret_name);
+	if (ret_value_size != NULL)
+		*ret_value_size = strlen(value);
+	return value;
+}
+
+const char *prefork_request_trailer(const struct prefork_request *request, const char *name, size_t *ret_size)
+{
+	const char *found, *value;
+
+	for (size_t i = 0; (value = prefork_request_trailer_at(request, i, &found, NULL, ret_size)) != NULL; i++) {
+		if (strcasecmp(found, name) == 0)
+			return value;
+	}
+	return NULL;
+}
+
 const char *prefork_request_scheme(const struct prefork_request *request)
 {
 	(void)request; /* until there is TLS */

@@ -14,6 +14,8 @@
 #include "http/framing.h"
 #include "http/head.h"
 #include "http/response.h"
+#include "http/spool.h"
+#include "http/trailers.h"
 
 #include <prefork/http.h>
 
@@ -29,6 +31,7 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
+	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
 };
 
 /* A pool of workers that serve HTTP: made in the arbiter, each worker has its copy. */
@@ -105,10 +108,9 @@ struct prefork_request {
 	struct pfi_head head;
 	struct pfi_framing framing;
 	struct pfi_body body;
-	char *collected;    /* the whole body, under strategies that may not block */
-	size_t collected_size;
-	size_t collected_end;
-	size_t collected_at;
+	bool is_collected;  /* the body is in `spool`: nobody may block to wait for it */
+	struct pfi_spool spool;
+	struct pfi_trailers trailers;
 	size_t unsent;      /* what the client had yet to take when the deadline was set */
 	size_t skipped;     /* bytes thrown away in SKIP or LINGER */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */

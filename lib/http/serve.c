@@ -45,8 +45,9 @@ static struct prefork_request *pool_take(struct pfi_http *http)
 			return NULL;
 		request->in = request->in_room;
 		request->in_size = sizeof request->in_room;
-		request->collected = NULL;
-		request->collected_size = 0;
+		request->is_collected = false;
+		request->spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		request->trailers = (struct pfi_trailers){ 0 };
 		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
 		request->http = http;
 	}
@@ -60,9 +61,11 @@ static void give_back_memory(struct prefork_request *request)
 		free(request->reply.out.bytes);
 		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
 	}
-	free(request->collected);
-	request->collected = NULL;
-	request->collected_size = 0;
+	if (request->is_collected)
+		pfi_spool_clear(&request->spool);
+	request->is_collected = false;
+	if (request->trailers.bytes != NULL)
+		pfi_trailers_clear(&request->trailers);
 }
 
 static void pool_put(struct prefork_request *request)

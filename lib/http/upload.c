@@ -5,12 +5,13 @@
 #include <prefork/service.h>
 
 #include <errno.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
 
-/* How much of an unwanted body is read so that the connection can go on. */
-enum { SKIP_MAX = 64 * 1024 };
+enum {
+	SKIP_MAX = 64 * 1024,  /* of an unwanted body is read so that the connection can go on */
+	TURN_MAX = 256 * 1024, /* of a body is collected before other connections have a turn */
+};
 
 void pfi_upload_start(struct prefork_request *request)
 {
@@ -20,7 +21,6 @@ void pfi_upload_start(struct prefork_request *request)
 	/* Who has sent something of the body does not wait for permission. */
 	request->continue_due = verdict == PFI_MORE && request->framing.expects_continue &&
 	                        request->in_at == request->in_end;
-	request->collected_end = request->collected_at = 0;
 	request->skipped = 0;
 }
 
@@ -58,6 +58,18 @@ static int say_continue(struct prefork_request *request)
 	return pfi_request_send(request, &piece, 1);
 }
 
+/* Of the bytes between two pieces of data, those of trailer fields are kept. */
+static int note_trailer(struct prefork_request *request, char byte)
+{
+	if (request->body.kind != PFI_BODY_CHUNKED)
+		return 0;
+	if (request->body.done)
+		pfi_trailers_end(&request->trailers, request->http->config.limits.underscores == PFI_UNDERSCORES_KEEP);
+	else if (pfi_chunk_in_trailer(&request->body.chunk) && pfi_trailers_add(&request->trailers, byte) < 0)
+		return refuse(request, -ENOMEM, 500, "there is no memory for its trailer");
+	return 0;
+}
+
 /* The next data among the bytes that are here already: how many were put to `to`. */
 static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 {
@@ -77,6 +89,8 @@ static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 			length = 1;
 		if (pfi_body_feed(&request->body, from, length, &used, &data) == PFI_BAD)
 			return got > 0 ? (ptrdiff_t)got : refuse_framing(request);
+		if (ahead == 0 && note_trailer(request, *from) < 0)
+			return request->error;
 		memcpy(to + got, from + data.at, data.length);
 		got += data.length;
 		request->in_at += used;
@@ -150,67 +164,77 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 	return 0;
 }
 
-static ptrdiff_t read_collected(struct prefork_request *request, char *to, size_t size)
-{
-	const size_t left = request->collected_end - request->collected_at;
-
-	if (size > left)
-		size = left;
-	if (size > 0)
-		memcpy(to, request->collected + request->collected_at, size);
-	request->collected_at += size;
-	return (ptrdiff_t)size;
-}
-
 ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size)
 {
 	if (request->error != 0)
 		return request->error;
 	if (size == 0)
 		return 0;
-	if (request->collected_end > 0 || request->body.done)
-		if (!prefork_connection_may_block(request->connection) || request->collected_end > 0)
-			return read_collected(request, bytes, size);
-	return read_blocking(request, bytes, size);
+	if (!request->is_collected)
+		return read_blocking(request, bytes, size);
+	const ptrdiff_t n = pfi_spool_read(&request->spool, bytes, size);
+	return n < 0 ? pfi_request_blame(request, (int)n) : n;
 }
 
-static int grow_collected(struct prefork_request *request)
+/* A full disk is nobody's request, but it is this client who must try again. */
+static enum pfi_verdict fail_to_keep(struct prefork_request *request, int error)
 {
-	const size_t size = request->collected_size > 0 ? request->collected_size * 2 : 16384;
-	char *const bytes = realloc(request->collected, size);
+	const bool is_full = error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 
-	if (bytes == NULL)
-		return -ENOMEM;
-	request->collected = bytes;
-	request->collected_size = size;
-	return 0;
+	request->refusal = (struct pfi_refusal){ is_full ? 507 : 500, "the body cannot be kept" };
+	(void)pfi_request_blame(request, error);
+	return PFI_BAD;
+}
+
+/* Some of the body, from here or from the client, to `to`. As prefork_connection_read(). */
+static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t size)
+{
+	const uint64_t ahead = pfi_body_ahead(&request->body);
+	ptrdiff_t n = take(request, to, size);
+
+	if (n != 0 || request->body.done || request->error != 0)
+		return n;
+	if (ahead == 0)
+		return (n = refill(request, false)) > 0 ? 0 : n;
+	n = prefork_connection_read(request->connection, to, ahead < size ? (size_t)ahead : size);
+	if (n > 0)
+		(void)pfi_body_skip(&request->body, (uint64_t)n);
+	return n == 0 ? -ECONNRESET : n;
 }
 
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 {
+	const struct pfi_spool_place *const place = &request->http->config.place;
+	struct pfi_spool *const spool = &request->spool;
+	size_t turn = 0;
+
+	request->is_collected = true;
 	if (request->continue_due && say_continue(request) < 0)
 		return PFI_BAD;
 	while (!request->body.done) {
-		if (request->collected_end == request->collected_size && grow_collected(request) < 0) {
-			(void)refuse(request, -EFBIG, 413, "there is no memory for it");
-			return PFI_BAD;
-		}
-		ptrdiff_t n = take(request, request->collected + request->collected_end,
-		                   request->collected_size - request->collected_end);
-		if (n < 0)
-			return PFI_BAD;
-		request->collected_end += (size_t)n;
-		if (n > 0 || request->body.done)
-			continue;
-		n = refill(request, false);
+		const bool is_measured = request->body.kind == PFI_BODY_LENGTH;
+		char *to;
+		size_t size;
+		int r;
+
+		/* The others want their turn, too; what is in the socket will call us again. */
+		if (turn >= TURN_MAX && request->in_at == request->in_end)
+			return PFI_MORE;
+		r = pfi_spool_room(spool, place, is_measured ? request->body.left : 0, &to, &size);
+		if (r < 0)
+			return fail_to_keep(request, r);
+		const ptrdiff_t n = collect_some(request, to, size);
 		if (n == -EAGAIN)
 			return PFI_MORE;
 		if (n < 0) {
-			(void)refuse_read(request, n);
+			(void)(request->error == 0 ? refuse_read(request, n) : 0);
 			return PFI_BAD;
 		}
+		pfi_spool_add(spool, (size_t)n);
+		turn += (size_t)n;
 	}
-	return PFI_DONE;
+	const int r = pfi_spool_end(spool, place);
+	return r < 0 ? fail_to_keep(request, r) : PFI_DONE;
 }
 
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request)

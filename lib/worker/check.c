@@ -27,7 +27,7 @@ enum source { SOURCE_SIGNALS, SOURCE_LIFELINE, SOURCE_HEIR, SOURCE_WAKE, SOURCE_
 enum { MESSAGES_MAX = 16 };
 
 static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
-static const int ignored[] = { SIGHUP, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
+static const int ignored[] = { SIGHUP, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2, SIGXFSZ };
 
 static int watch(struct prefork_worker *worker, int fd, enum source source)
 {

@@ -1,6 +1,8 @@
 /* Answers over real sockets: every source of a body, and clients that are slow, silent or gone. */
 #include "web.h"
 
+#include "os/fd.h"
+
 #include <prefork/error.h>
 
 #include <check.h>
@@ -10,7 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -202,6 +204,34 @@ static int reads_and_notes(struct prefork_request *request)
 	return n < 0 ? (int)n : bytes(request);
 }
 
+/* Notes the descriptors of the worker while it has the body in hands. */
+static int echo_and_count(struct prefork_request *request)
+{
+	const int r = echo(request);
+
+	web_counts(request)->noted[0] = pfi_fd_count();
+	return r;
+}
+
+static int trailers(struct prefork_request *request)
+{
+	char text[256], piece[16];
+	const char *name, *value;
+	size_t name_size, value_size = 0;
+	int length = 0;
+
+	while (prefork_request_read(request, piece, sizeof piece) > 0)
+		;
+	(void)start_200(request);
+	for (size_t i = 0; (value = prefork_request_trailer_at(request, i, &name, &name_size, &value_size)) != NULL; i++)
+		length += snprintf(text + length, sizeof text - (size_t)length, "%s(%zu)=%s(%zu)|", name, name_size, value,
+		                   value_size);
+	value = prefork_request_trailer(request, "x-SUM", &value_size);
+	length += snprintf(text + length, sizeof text - (size_t)length, "%s %zu %s", value ? value : "none", value_size,
+	                   prefork_request_header(request, "X-Sum", NULL) ? "leaked" : "apart");
+	return prefork_response_bytes(request, text, (size_t)length);
+}
+
 static const struct {
 	const char *path;
 	int (*answer)(struct prefork_request *request);
@@ -228,6 +258,8 @@ static const struct {
 	{ "/endless", endless, NULL, NULL },
 	{ "/early-hints", early_hints, NULL, NULL },
 	{ "/echo", echo, NULL, NULL },
+	{ "/echo-and-count", echo_and_count, NULL, NULL },
+	{ "/trailers", trailers, NULL, NULL },
 	{ "/reads", reads_and_notes, NULL, NULL },
 };
 enum { SOURCES = sizeof sources / sizeof sources[0], PLAIN_SOURCES = 13 };
@@ -517,27 +549,92 @@ START_TEST(a_body_that_stops_coming_is_answered_with_408)
 }
 END_TEST
 
+/* Writes what the socket takes and reads what comes, so that neither side waits for the other. */
+static size_t talk(int fd, const char *request, size_t length)
+{
+	size_t at = 0, got = 0;
+
+	for (;;) {
+		struct pollfd wait = { .fd = fd, .events = (short)(POLLIN | (at < length ? POLLOUT : 0)) };
+		ssize_t n;
+
+		ck_assert_int_eq(poll(&wait, 1, harness_patience_ms()), 1);
+		if (wait.revents & POLLOUT) {
+			n = send(fd, request + at, length - at, MSG_NOSIGNAL | MSG_DONTWAIT);
+			ck_assert_msg(n > 0, "%s", strerror(errno));
+			at += (size_t)n;
+		}
+		if (!(wait.revents & ~POLLOUT))
+			continue;
+		n = recv(fd, answer + got, sizeof answer - 1 - got, MSG_DONTWAIT);
+		ck_assert_msg(n >= 0, "%s", strerror(errno));
+		if (n == 0)
+			break;
+		got += (size_t)n;
+	}
+	answer[got] = '\0';
+	(void)close(fd);
+	return got;
+}
+
+/* In memory, and beyond what may stay there; its file is gone with the request. */
 START_TEST(a_large_body_comes_back_byte_for_byte)
 {
 	enum { SIZE = 300000 };
+	static const char *const settings[] = { "--body-memory", "4k", "--worker-tmp-dir", "/tmp", NULL };
 	static char request[SIZE + 200];
 	struct web web;
-	size_t at = 0;
+	int fds = 0;
 
-	web_open(&web, handle, NULL);
-	const int head = snprintf(request, sizeof request, "POST /echo HTTP/1.0\r\nContent-Length: %d\r\n\r\n", SIZE);
+	web_open(&web, handle, _i == 0 ? NULL : settings);
+	const int head = snprintf(request, sizeof request,
+	                          "POST /echo-and-count HTTP/1.0\r\nContent-Length: %d\r\n\r\n", SIZE);
 	for (size_t i = 0; i < SIZE; i++)
 		request[(size_t)head + i] = (char)('a' + i % 23);
-	const int fd = harness_connect(&web.harness);
-	while (at < (size_t)head + SIZE) { /* reading and writing, or both sides would wait for the other */
-		const ssize_t n = send(fd, request + at, (size_t)head + SIZE - at, MSG_NOSIGNAL);
-		ck_assert_int_gt(n, 0);
-		at += (size_t)n;
+	for (int i = 0; i < 5; i++) {
+		const size_t got = talk(harness_connect(&web.harness), request, (size_t)head + SIZE);
+		const char *const body = strstr(answer, "\r\n\r\n") + 4;
+		ck_assert_uint_eq(got - (size_t)(body - answer), SIZE);
+		ck_assert_int_eq(memcmp(body, request + head, SIZE), 0);
+		ck_assert(i == 0 || fds == web.counts->noted[0]);
+		fds = web.counts->noted[0];
 	}
-	const size_t got = web_read_all(fd, answer, sizeof answer);
-	const char *const body = strstr(answer, "\r\n\r\n") + 4;
-	ck_assert_uint_eq(got - (size_t)(body - answer), SIZE);
-	ck_assert_int_eq(memcmp(body, request + head, SIZE), 0);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(trailer_fields_are_there_behind_the_body_and_apart)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	(void)web_read_all(ask(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                       "3\r\nabc\r\n0\r\nX-Sum:  12 \r\nOther:\r\nUnder_Score: 1\r\n\r\n"), answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\nX-Sum(5)=12(2)|Other(5)=(0)|12 2 apart") != NULL, "%s", answer);
+	(void)web_read_all(ask(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	                       "0\r\n\r\n"), answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\nnone") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+/* Only where bodies are collected: elsewhere the handler reads them as they come, and this one fits. */
+START_TEST(a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on)
+{
+	enum { SIZE = 300000 };
+	static const char *const settings[] = { "--body-memory", "4k", NULL };
+	const struct rlimit limit = { 8192, 8192 };
+	static char request[SIZE + 200];
+	struct web web;
+
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	web_open(&web, handle, settings);
+	const int head = snprintf(request, sizeof request, "POST /reads HTTP/1.0\r\nContent-Length: %d\r\n\r\n", SIZE);
+	memset(request + head, 'x', SIZE);
+	(void)web_read_rest(web_ask(&web, request, (size_t)head + SIZE), answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == (harness_may_block() ? 200 : 507), "%s", answer);
+	(void)get_all(&web, "GET", "/bytes");
+	ck_assert_int_eq(web_status(answer), 200);
 	web_close(&web);
 }
 END_TEST
@@ -581,7 +678,9 @@ int main(void)
 	tcase_add_test(tc, a_client_that_is_gone_in_the_middle_of_an_answer_ends_it);
 	tcase_add_loop_test(tc, half_a_body_never_looks_like_a_whole_one, 0, (int)(sizeof halves / sizeof halves[0]));
 	tcase_add_test(tc, a_body_that_stops_coming_is_answered_with_408);
-	tcase_add_test(tc, a_large_body_comes_back_byte_for_byte);
+	tcase_add_loop_test(tc, a_large_body_comes_back_byte_for_byte, 0, 2);
+	tcase_add_test(tc, trailer_fields_are_there_behind_the_body_and_apart);
+	tcase_add_test(tc, a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on);
 	suite_add_tcase(suite, tc);
 
 	SRunner *runner = srunner_create(suite);

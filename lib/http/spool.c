@@ -1,0 +1,140 @@
+#include "http/spool.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { FIRST_SIZE = 16 * 1024 };
+
+static int fail(int error, const struct pfi_spool_place *place)
+{
+	return prefork_fail(error, "its body cannot be kept in %s: %s", place->folder, strerror(-error));
+}
+
+/* A file that is gone when it is closed, however the process ends. */
+static int open_file(const char *folder)
+{
+	char path[PATH_MAX];
+	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
+		return fd < 0 ? -errno : fd;
+	/* A file system, or a kernel, without such files. */
+	if (snprintf(path, sizeof path, "%s/prefork-body-XXXXXX", folder) >= (int)sizeof path)
+		return -ENAMETOOLONG;
+	fd = mkostemp(path, O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	(void)unlink(path);
+	return fd;
+}
+
+/* What is in memory goes behind what is in the file. */
+static int spill(struct pfi_spool *spool, const struct pfi_spool_place *place)
+{
+	size_t written = 0;
+
+	if (spool->fd < 0) {
+		const int fd = open_file(place->folder);
+
+		if (fd < 0)
+			return fail(fd, place);
+		spool->fd = fd;
+	}
+	while (written < spool->end) {
+		const ssize_t n = pwrite(spool->fd, spool->bytes + written, spool->end - written,
+		                         (off_t)(spool->length - spool->end + written));
+
+		if (n < 0 && errno != EINTR)
+			return fail(-errno, place);
+		written += n > 0 ? (size_t)n : 0;
+	}
+	spool->end = 0;
+	return 0;
+}
+
+static int grow(struct pfi_spool *spool, const struct pfi_spool_place *place, uint64_t expected)
+{
+	uint64_t size = spool->size > 0 ? spool->size * UINT64_C(2) : FIRST_SIZE;
+
+	if (expected > 0)
+		size = spool->end + expected;
+	if (size > place->memory_max)
+		size = place->memory_max;
+	char *const bytes = realloc(spool->bytes, (size_t)size);
+	if (bytes == NULL)
+		return prefork_fail(-ENOMEM, "there is no memory for its body");
+	spool->bytes = bytes;
+	spool->size = (size_t)size;
+	return 0;
+}
+
+int pfi_spool_room(struct pfi_spool *spool, const struct pfi_spool_place *place, uint64_t expected, char **ret,
+                   size_t *ret_size)
+{
+	int r = 0;
+
+	if (spool->end == spool->size)
+		r = spool->size < place->memory_max ? grow(spool, place, expected) : spill(spool, place);
+	if (r == 0) {
+		*ret = spool->bytes + spool->end;
+		*ret_size = spool->size - spool->end;
+	}
+	return r;
+}
+
+void pfi_spool_add(struct pfi_spool *spool, size_t count)
+{
+	spool->end += count;
+	spool->length += count;
+}
+
+int pfi_spool_end(struct pfi_spool *spool, const struct pfi_spool_place *place)
+{
+	const int r = spool->fd >= 0 ? spill(spool, place) : 0;
+
+	if (spool->fd >= 0) {
+		free(spool->bytes);
+		spool->bytes = NULL;
+		spool->size = 0;
+	}
+	return r;
+}
+
+ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size)
+{
+	const uint64_t left = spool->length - spool->at;
+	ssize_t n;
+
+	if (size > left)
+		size = (size_t)left;
+	if (size == 0)
+		return 0;
+	if (spool->fd < 0) {
+		memcpy(bytes, spool->bytes + spool->at, size);
+		spool->at += size;
+		return (ptrdiff_t)size;
+	}
+	do
+		n = pread(spool->fd, bytes, size < SSIZE_MAX ? size : SSIZE_MAX, (off_t)spool->at);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0) /* somebody has cut a file that nobody else can see */
+		return prefork_fail(n < 0 ? -errno : -EIO, "the body that was kept cannot be read: %s",
+		                    n < 0 ? strerror(errno) : "it is too short");
+	spool->at += (uint64_t)n;
+	return n;
+}
+
+void pfi_spool_clear(struct pfi_spool *spool)
+{
+	free(spool->bytes);
+	if (spool->fd >= 0)
+		(void)close(spool->fd);
+	*spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
+}

@@ -1,0 +1,203 @@
+/* Bodies that are kept, in memory and in files; and the fields behind them. */
+#include "http/chunk.h"
+#include "http/spool.h"
+#include "http/trailers.h"
+
+#include <prefork/error.h>
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool has_tmpfile = true;
+
+/* open(2) on a file system without unnamed files, if the test says so. */
+int __real_open(const char *path, int flags, mode_t mode);
+int __wrap_open(const char *path, int flags, mode_t mode);
+int __real_open64(const char *path, int flags, mode_t mode);
+int __wrap_open64(const char *path, int flags, mode_t mode);
+
+static bool is_refused(int flags)
+{
+	return !has_tmpfile && (flags & O_TMPFILE) == O_TMPFILE;
+}
+
+int __wrap_open(const char *path, int flags, mode_t mode)
+{
+	errno = EOPNOTSUPP;
+	return is_refused(flags) ? -1 : __real_open(path, flags, mode);
+}
+
+int __wrap_open64(const char *path, int flags, mode_t mode)
+{
+	errno = EOPNOTSUPP;
+	return is_refused(flags) ? -1 : __real_open64(path, flags, mode);
+}
+
+static const struct pfi_spool_place place = { .memory_max = 4096, .folder = "/tmp" };
+
+static char byte_at(size_t i)
+{
+	return (char)(i * 7 + i / 251);
+}
+
+static void fill(struct pfi_spool *spool, size_t total, bool is_measured)
+{
+	for (size_t done = 0; done < total;) {
+		size_t size = 0, part;
+		char *to = NULL;
+
+		ck_assert_msg(pfi_spool_room(spool, &place, is_measured ? total - done : 0, &to, &size) == 0, "%s",
+		              prefork_error());
+		ck_assert_uint_gt(size, 0);
+		part = size > 1 ? size / 2 + 1 : 1;
+		part = part < total - done ? part : total - done;
+		for (size_t i = 0; i < part; i++)
+			to[i] = byte_at(done + i);
+		pfi_spool_add(spool, part);
+		done += part;
+		ck_assert_uint_le(spool->size, place.memory_max);
+	}
+	ck_assert_int_eq(pfi_spool_end(spool, &place), 0);
+}
+
+static const size_t sizes[] = { 0, 1, 4095, 4096, 4097, 8192, 20000, 300001 };
+
+START_TEST(what_was_kept_comes_back_wherever_it_lay)
+{
+	const size_t total = sizes[_i / 4];
+	struct pfi_spool spool = PFI_SPOOL_EMPTY;
+	char piece[997];
+	size_t at = 0;
+	ptrdiff_t n;
+
+	has_tmpfile = _i & 2;
+	fill(&spool, total, _i & 1);
+	ck_assert_msg((spool.fd >= 0) == (total > place.memory_max), "%zu bytes", total);
+	while ((n = pfi_spool_read(&spool, piece, sizeof piece)) > 0) {
+		for (size_t i = 0; i < (size_t)n; i++)
+			ck_assert_msg(piece[i] == byte_at(at + i), "byte %zu", at + i);
+		at += (size_t)n;
+	}
+	ck_assert_int_eq(n, 0);
+	ck_assert_uint_eq(at, total);
+	if (spool.fd >= 0) {
+		struct stat status;
+		ck_assert_int_eq(fstat(spool.fd, &status), 0);
+		ck_assert_uint_eq(status.st_nlink, 0); /* nothing to find, nothing to clean up */
+		ck_assert_int_ne(fcntl(spool.fd, F_GETFD) & FD_CLOEXEC, 0);
+		ck_assert_ptr_null(spool.bytes);
+	}
+	const int fd = spool.fd;
+	pfi_spool_clear(&spool);
+	ck_assert(fd < 0 || (fcntl(fd, F_GETFD) < 0 && errno == EBADF));
+	ck_assert_int_eq(pfi_spool_read(&spool, piece, sizeof piece), 0);
+}
+END_TEST
+
+/* As on a full disk, without one: the limit on the size of files answers EFBIG. */
+START_TEST(a_disk_that_takes_no_more_is_told_with_its_folder)
+{
+	const struct rlimit limit = { 8192, 8192 };
+	struct pfi_spool spool = PFI_SPOOL_EMPTY;
+	size_t size;
+	char *to;
+	int r = 0;
+
+	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
+	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+	for (int i = 0; r == 0 && i < 10; i++) {
+		r = pfi_spool_room(&spool, &place, 0, &to, &size);
+		if (r == 0)
+			pfi_spool_add(&spool, size);
+	}
+	ck_assert_int_eq(r, -EFBIG);
+	ck_assert_msg(strstr(prefork_error(), "cannot be kept in /tmp: ") != NULL, "%s", prefork_error());
+	pfi_spool_clear(&spool);
+}
+END_TEST
+
+START_TEST(a_folder_that_is_not_there_is_told)
+{
+	const struct pfi_spool_place nowhere = { .memory_max = 4096, .folder = "/nowhere/at/all" };
+	struct pfi_spool spool = PFI_SPOOL_EMPTY;
+	size_t size;
+	char *to;
+
+	ck_assert_int_eq(pfi_spool_room(&spool, &nowhere, 5000, &to, &size), 0);
+	pfi_spool_add(&spool, size);
+	ck_assert_int_eq(pfi_spool_room(&spool, &nowhere, 904, &to, &size), -ENOENT);
+	ck_assert_msg(strstr(prefork_error(), "/nowhere/at/all") != NULL, "%s", prefork_error());
+	pfi_spool_clear(&spool);
+}
+END_TEST
+
+static const struct {
+	const char *rest; /* of a chunked body behind its last size */
+	const char *fields; /* "name=value|" for each */
+	const char *kept; /* the same with underscores */
+} trailers[] = {
+	{ "\r\n", "", "" },
+	{ "A: b\r\n\r\n", "A=b|", "A=b|" },
+	{ "A:b\r\nX-Sum: \t 12 34 \t \r\n\r\n", "A=b|X-Sum=12 34|", "A=b|X-Sum=12 34|" },
+	{ "Empty:\r\nBlank:   \r\nA: :\r\n\r\n", "Empty=|Blank=|A=:|", "Empty=|Blank=|A=:|" },
+	{ "X_Sum: 1\r\nA: b\r\n\r\n", "A=b|", "X_Sum=1|A=b|" },
+	{ "X_Sum: 1\r\n\r\n", "", "X_Sum=1|" },
+};
+
+/* Fed a byte at a time, as the reader of bodies does between two pieces of data. */
+START_TEST(trailer_fields_are_found)
+{
+	static const struct pfi_limits limits = PFI_LIMITS_DEFAULT;
+	const bool underscores = _i & 1;
+	const char *const wanted = underscores ? trailers[_i / 2].kept : trailers[_i / 2].fields;
+	struct pfi_trailers found = { 0 };
+	struct pfi_chunk chunk;
+	char input[128], text[128] = "";
+	const char *name, *value;
+	enum pfi_verdict verdict = PFI_MORE;
+
+	(void)snprintf(input, sizeof input, "3;a=b\r\nabc\r\n0;x\r\n%s", trailers[_i / 2].rest);
+	pfi_chunk_start(&chunk, &limits);
+	for (const char *at = input; *at != '\0'; at++) {
+		struct pfi_span data;
+		size_t used;
+		verdict = pfi_chunk_feed(&chunk, at, 1, &used, &data);
+		if (pfi_chunk_in_trailer(&chunk))
+			ck_assert_int_eq(pfi_trailers_add(&found, *at), 0);
+	}
+	ck_assert_int_eq(verdict, PFI_DONE);
+	pfi_trailers_end(&found, underscores);
+	for (size_t i = 0; (value = pfi_trailers_at(&found, i, &name)) != NULL; i++) {
+		const size_t length = strlen(text);
+		(void)snprintf(text + length, sizeof text - length, "%s=%s|", name, value);
+	}
+	ck_assert_str_eq(text, wanted);
+	pfi_trailers_clear(&found);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("spool");
+	TCase *tc = tcase_create("spool");
+	tcase_add_loop_test(tc, what_was_kept_comes_back_wherever_it_lay, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
+	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_folder);
+	tcase_add_test(tc, a_folder_that_is_not_there_is_told);
+	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
