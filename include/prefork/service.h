@@ -45,6 +45,10 @@ enum prefork_service_traits {
 	PREFORK_SERVICE_CLIENT_FIRST = 1u << 0, /* its clients speak before they are spoken to */
 };
 
+/* What prefork_connection_offload() has done elsewhere. */
+typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
+                                                struct prefork_connection *connection, void *user);
+
 /**
  * The callbacks, filled in by the host with designated initialisers. Only
  * `ready` must be there. The table and `user` are borrowed until the arbiter
@@ -160,6 +164,25 @@ PREFORK_API size_t prefork_connection_listener(const struct prefork_connection *
  *  unix socket; a client of IPv4 at a dual-stack listener has its IPv4 address), owned by the connection; `*ret_port` gets the port or 0 and may
  *  be NULL. Asked of the kernel at most once. Since 0.1. */
 PREFORK_API const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port);
+
+/** Do something that may block, wherever that is allowed: made for `return` in a callback.
+ *  In an event loop with a pool of threads (setting threads) the connection is
+ *  PREFORK_TAKEN, a thread of the pool calls `work`, and what that answers is
+ *  what the connection waits for next. Everywhere else, also in an event loop without
+ *  a pool, `work` is called at once and its answer returned.
+ *  prefork_connection_may_block() tells `work` where it is. It has the request
+ *  timeout from when it is called, not from when it was queued. It may
+ *  answer PREFORK_TAKEN once more. Allocates nothing and never fails. Since 0.1. */
+PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connection *connection,
+                                                         prefork_work_function *work, void *user);
+
+/** Whether this is a thread beside an event loop: what prefork_connection_write()
+ *  cannot send at once need not be waited for here, the loop sends it later. Since 0.1. */
+PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection *connection);
+
+/** How many offloaded connections of this worker no thread has begun with: 0 without
+ *  a pool. Any thread. Since 0.1. */
+PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 
 /** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for.
  *  May be called from any thread, once per taking; the connection must not be

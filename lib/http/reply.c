@@ -12,7 +12,11 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { FILE_PIECE = 256 * 1024 };
+enum {
+	FILE_PIECE = 256 * 1024,
+	KEPT_MAX = 1024 * 1024,  /* of a response that a thread beside an event loop leaves to the loop */
+	AHEAD_MAX = 128 * 1024,  /* more is not asked of a callback while so much waits for the client  */
+};
 
 void pfi_reply_start(struct prefork_request *request)
 {
@@ -41,6 +45,15 @@ static int keep_rest(struct prefork_request *request, const struct iovec *pieces
 	return 0;
 }
 
+/* Whether `left` bytes more need not be waited for here. */
+static bool may_keep(const struct prefork_connection *connection, size_t left)
+{
+	if (!prefork_connection_may_block(connection))
+		return true;
+	return prefork_connection_is_offloaded(connection) &&
+	       left + prefork_connection_pending(connection) <= KEPT_MAX;
+}
+
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count)
 {
 	struct prefork_connection *const connection = request->connection;
@@ -58,7 +71,7 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 				return 0;
 			forget_sent(pieces, count, (size_t)n);
 		}
-		if (!prefork_connection_may_block(connection))
+		if (may_keep(connection, left))
 			return keep_rest(request, pieces, count);
 		const int r = prefork_connection_wait(connection, PREFORK_WAIT_WRITABLE,
 		                                      request->http->config.write_timeout_ms);
@@ -426,10 +439,11 @@ static enum pfi_verdict send_file(struct prefork_request *request)
 static enum pfi_verdict send_pulled(struct prefork_request *request)
 {
 	struct pfi_reply *const reply = &request->reply;
+	const size_t ahead = prefork_connection_is_offloaded(request->connection) ? AHEAD_MAX : 0;
 
 	for (;;) {
 		const void *bytes = NULL;
-		if (prefork_connection_pending(request->connection) > 0)
+		if (prefork_connection_pending(request->connection) > ahead)
 			return PFI_MORE;
 		const ptrdiff_t n = reply->body == PFI_REPLY_NONE ? 0 : reply->pull(request, &bytes, reply->pull_user);
 		const bool over = n > 0 && reply->body == PFI_REPLY_LENGTH &&

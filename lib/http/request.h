@@ -146,6 +146,12 @@ enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
 /* No response yet. */
 void pfi_reply_start(struct prefork_request *request);
 
+/* Whether what is left to send is a file. */
+static inline bool pfi_reply_is_file(const struct prefork_request *request)
+{
+	return request->reply.stage == PFI_STAGE_SOURCE && request->reply.pull == NULL;
+}
+
 /* After `handle`: end what it began, as far as that goes now. PREFORK_WAIT_WRITABLE
  * as MORE when the client must take something first. BAD: break off. */
 enum pfi_verdict pfi_reply_proceed(struct prefork_request *request);

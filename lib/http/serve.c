@@ -7,6 +7,7 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -259,11 +260,26 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 	return wait_to_send(request);
 }
 
-static enum prefork_next handle(struct prefork_request *request)
+/* The loop has noted what it read in its own place; a thread of its pool has another. */
+static void note_again(struct prefork_request *request)
 {
+	char text[96];
+	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
+	                          prefork_request_target(request, NULL));
+
+	prefork_worker_note(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
+}
+
+/* May block. */
+static enum prefork_next call_handle(struct prefork_worker *worker, struct prefork_connection *connection,
+                                     void *user)
+{
+	struct prefork_request *const request = user;
 	struct pfi_http *const http = request->http;
 
-	prefork_connection_set_deadline(request->connection, 0);
+	(void)worker;
+	if (prefork_connection_is_offloaded(connection))
+		note_again(request);
 	request->in_handle = true;
 	prefork_error_clear(); /* what is there is of another request */
 	const int r = http->service.handle(request, http->user);
@@ -271,6 +287,28 @@ static enum prefork_next handle(struct prefork_request *request)
 	if (r < 0)
 		(void)pfi_request_blame(request, r);
 	return request->error != 0 ? after_failure(request) : go_on_sending(request);
+}
+
+static enum prefork_next handle(struct prefork_request *request)
+{
+	prefork_connection_set_deadline(request->connection, 0);
+	return prefork_connection_offload(request->connection, call_handle, request);
+}
+
+/* May block: it calls the host. */
+static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	return go_on_sending(user);
+}
+
+/* The client has taken something. A file needs nobody but the kernel until its end. */
+static enum prefork_next send_more(struct prefork_request *request)
+{
+	if (pfi_reply_is_file(request) && pfi_reply_proceed(request) == PFI_MORE)
+		return wait_to_send(request);
+	return prefork_connection_offload(request->connection, call_go_on, request);
 }
 
 static enum prefork_next collect(struct prefork_request *request)
@@ -389,7 +427,7 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 	case PFI_PHASE_COLLECT:
 		return collect(request);
 	case PFI_PHASE_SEND:
-		return go_on_sending(request);
+		return send_more(request);
 	case PFI_PHASE_SKIP:
 		return after_response(request);
 	case PFI_PHASE_LINGER:
@@ -436,7 +474,7 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 		if (prefork_connection_pending(connection) < request->unsent)
 			return wait_to_send(request); /* slow, but it takes it */
 		(void)pfi_request_fail(request, -ETIMEDOUT);
-		return after_failure(request);
+		return prefork_connection_offload(connection, call_go_on, request);
 	case PFI_PHASE_IDLE:
 	case PFI_PHASE_SKIP:
 	case PFI_PHASE_LINGER:

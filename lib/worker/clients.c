@@ -234,6 +234,11 @@ static void close_ring(struct pfi_clients *clients, struct pfi_client *ring)
 
 void pfi_clients_finish(struct pfi_clients *clients)
 {
+	struct prefork_connection *connection;
+	enum prefork_next next;
+
+	while ((connection = prefork_worker_given_back(clients->worker, &next)) != NULL)
+		close_connection(clients, connection);
 	close_ring(clients, &clients->waiting);
 	close_ring(clients, &clients->again);
 	while (clients->spare) {

@@ -9,6 +9,7 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -98,8 +99,21 @@ void prefork_connection_give_back(struct prefork_connection *connection, enum pr
 	struct prefork_worker *const worker = connection->worker;
 
 	connection->asked = (uint8_t)next;
-	if (push(&worker->given_back, connection))
-		pfi_check_wake(worker);
+	/* With the connection gone the worker may end before this function does. */
+	(void)atomic_fetch_add_explicit(&worker->givers, 1, memory_order_relaxed);
+	if (push(&worker->given_back, connection)) {
+		if (worker->nudge)
+			worker->nudge(worker->nudge_user);
+		else
+			pfi_check_wake(worker);
+	}
+	(void)atomic_fetch_sub_explicit(&worker->givers, 1, memory_order_release);
+}
+
+void pfi_connection_await_givers(struct prefork_worker *worker)
+{
+	while (atomic_load_explicit(&worker->givers, memory_order_acquire) > 0)
+		(void)sched_yield();
 }
 
 struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)

@@ -56,6 +56,8 @@ struct prefork_connection {
 	uint64_t deadline_ms;
 	void *user;
 	void *driver;
+	prefork_work_function *work; /* for the crew */
+	void *work_user;
 	struct pfi_output output;
 	struct prefork_connection *next; /* in one of the worker's lists          */
 	union pfi_client_address address;       /* as accept4(2) told it                 */
@@ -69,6 +71,9 @@ static inline bool pfi_connection_has_output(const struct prefork_connection *co
 
 /* Take over `fd`; NULL when memory ran out, and `fd` stays the caller's. First thread. */
 struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener);
+
+/* Until no other thread is inside prefork_connection_give_back(). */
+void pfi_connection_await_givers(struct prefork_worker *worker);
 
 /* Free the pool. */
 void pfi_connection_pool_finish(struct prefork_worker *worker);

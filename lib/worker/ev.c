@@ -14,6 +14,7 @@
  */
 #include "os/clock.h"
 #include "worker/clients.h"
+#include "worker/crew.h"
 #include "worker/ev_doors.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
@@ -54,16 +55,28 @@ struct client {
 	ev_io io;
 };
 
+/* The loop's userdata. It lives as long as the worker: other threads may give
+ * connections back when the strategy has returned already. */
+struct post {
+	struct prefork_worker *worker;
+	ev_async given_back;
+};
+
+static struct post *post_of(struct ev_loop *loop)
+{
+	return ev_userdata(loop);
+}
+
 /* libev gives its memory to no other thread, and these are called just before and just
  * after it waits: a turn of the loop lies between an acquire and the next release. */
 static void on_wait_begins(struct ev_loop *loop) EV_NOEXCEPT
 {
-	prefork_worker_idle(ev_userdata(loop));
+	prefork_worker_idle(post_of(loop)->worker);
 }
 
 static void on_wait_ends(struct ev_loop *loop) EV_NOEXCEPT
 {
-	prefork_worker_busy(ev_userdata(loop));
+	prefork_worker_busy(post_of(loop)->worker);
 }
 
 struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
@@ -72,17 +85,25 @@ struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
 	 * has its own signals, and hosts have theirs. */
 	struct ev_loop *const loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 
-	if (!loop)
+	struct post *const post = calloc(1, sizeof *post);
+
+	if (!loop || !post) {
+		free(post);
+		pfi_ev_loop_close(loop);
 		return NULL;
-	ev_set_userdata(loop, worker);
+	}
+	post->worker = worker;
+	ev_set_userdata(loop, post);
 	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
 	return loop;
 }
 
 void pfi_ev_loop_close(struct ev_loop *loop)
 {
-	if (loop)
-		ev_loop_destroy(loop);
+	if (!loop)
+		return;
+	free(post_of(loop));
+	ev_loop_destroy(loop);
 }
 
 static void on_client(struct ev_loop *loop, ev_io *io, int events)
@@ -132,7 +153,23 @@ static void on_control(struct ev_loop *loop, ev_io *io, int events)
 	(void)loop;
 	(void)events;
 	(void)prefork_worker_check(ev->worker);
+}
+
+static void on_given_back(struct ev_loop *loop, ev_async *async, int events)
+{
+	struct ev *const ev = async->data;
+
+	(void)loop;
+	(void)events;
 	pfi_clients_take_back(&ev->clients);
+}
+
+/* Any thread. libev wakes the loop only if it sleeps. */
+static void nudge(void *user)
+{
+	struct ev_loop *const loop = user;
+
+	ev_async_send(loop, &post_of(loop)->given_back);
 }
 
 static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
@@ -176,28 +213,43 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
 	const struct prefork_settings *const settings = prefork_worker_settings(worker);
 	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
+	const int64_t threads = settings ? prefork_settings_int(settings, "threads") : 0;
 
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .doors.inner = -1 };
 	ev->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
 	pfi_clients_init(&ev->clients, worker, sizeof(struct client), watch);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
+	ev_async *const given_back = &post_of(ev->loop)->given_back;
 	ev_timer_init(&ev->alarm, on_alarm, 0., 0.);
 	ev->alarm.data = ev;
 	ev_io_init(&ev->control, on_control, prefork_worker_fd(worker), EV_READ);
 	ev_set_priority(&ev->control, EV_MAXPRI);
 	ev->control.data = ev;
 	ev_io_start(ev->loop, &ev->control);
-	return pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
+	ev_async_init(given_back, on_given_back);
+	given_back->data = ev;
+	ev_async_start(ev->loop, given_back);
+	worker->nudge_user = ev->loop;
+	worker->nudge = nudge;
+	int r = threads > 0 ? pfi_crew_open(worker, (unsigned)threads, &worker->crew) : 0;
+	if (r == 0)
+		r = pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
+	if (r == 0)
+		prefork_worker_ready(worker);
+	return r;
 }
 
 static void close_all(struct ev *ev)
 {
+	pfi_crew_close(ev->worker->crew);
+	ev->worker->crew = NULL;
 	pfi_clients_finish(&ev->clients);
 	if (!ev->loop)
 		return;
 	pfi_ev_doors_finish(&ev->doors);
 	ev_io_stop(ev->loop, &ev->control);
+	ev_async_stop(ev->loop, &post_of(ev->loop)->given_back);
 	ev_timer_stop(ev->loop, &ev->alarm);
 	prefork_worker_idle(ev->worker);
 }
@@ -237,6 +289,6 @@ static int run(struct prefork_worker *worker, void *user)
 const struct prefork_strategy pfi_strategy_libev = {
 	.struct_size = sizeof pfi_strategy_libev,
 	.name = "libev",
-	.traits = PREFORK_STRATEGY_TURNS,
+	.traits = PREFORK_STRATEGY_TURNS | PREFORK_STRATEGY_SAYS_READY,
 	.run = run,
 };

@@ -99,6 +99,7 @@ static int set_up(struct prefork_worker *worker)
 
 static void finish(struct prefork_worker *worker)
 {
+	pfi_connection_await_givers(worker);
 	pfi_ev_loop_close(worker->loop);
 	pfi_heir_disarm();
 	pfi_abort_disarm();

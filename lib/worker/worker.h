@@ -25,6 +25,7 @@ struct pfi_gate {
 };
 
 struct ev_loop;
+struct pfi_crew;
 
 struct prefork_worker {
 	const struct pfi_birth *birth;
@@ -44,6 +45,9 @@ struct prefork_worker {
 	bool empties_queues;
 
 	struct ev_loop *loop; /* of the strategy libev, once somebody asked for it */
+	struct pfi_crew *crew; /* where an event loop offloads to, or NULL            */
+	void (*nudge)(void *user); /* one was given back, after none; any thread; NULL: pfi_check_wake() */
+	void *nudge_user;
 
 	struct pfi_liveness liveness;
 	unsigned threads; /* numbers that may be given: 0 to threads */
@@ -59,6 +63,7 @@ struct prefork_worker {
 	_Atomic(struct prefork_connection *) freed;      /* pool: put back by any thread      */
 	struct prefork_connection *given;                /* in the order of giving back       */
 	_Atomic(struct prefork_connection *) given_back; /* newest first, by any thread       */
+	_Atomic unsigned givers; /* threads that give one back just now                       */
 };
 
 /* A number of the settings, or `fallback` where there are no settings (in tests)

@@ -6,6 +6,8 @@
 #include "os/watch.h"
 #include "worker/strategies.h"
 
+#include <prefork/settings.h>
+
 #ifdef TEST_EV_DRIVER
 #include "ev_driver.h"
 #define STRATEGY ev_driver
@@ -19,13 +21,18 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
 
-enum { CELLS = 1, PATIENCE_MS = 5000 };
+#ifndef TEST_THREADS
+#define TEST_THREADS 0 /* how many, besides the first */
+#endif
+
+enum { CELLS = 1 + TEST_THREADS, PATIENCE_MS = 5000 };
 
 int harness_patience_ms(void)
 {
@@ -33,6 +40,11 @@ int harness_patience_ms(void)
 	const int times = patience ? atoi(patience) : 1;
 
 	return PATIENCE_MS * (times > 0 ? times : 1);
+}
+
+int harness_threads(void)
+{
+	return TEST_THREADS;
 }
 
 bool harness_may_block(void)
@@ -77,6 +89,14 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 		.unwanted = &harness->lifeline[0],
 		.unwanted_count = 1,
 	};
+#if TEST_THREADS > 0
+	char threads[16];
+
+	(void)snprintf(threads, sizeof threads, "%d", TEST_THREADS);
+	ck_assert_int_eq(prefork_settings_create(&harness->settings), 0);
+	ck_assert_int_eq(prefork_settings_set_default(harness->settings, "threads", threads), 0);
+	harness->birth.settings = harness->settings;
+#endif
 	ck_assert_int_ge(harness->birth.heir, 0);
 	ck_assert_int_ge(harness->birth.watch, 0);
 }
@@ -128,6 +148,7 @@ void harness_close(struct harness *harness)
 	pfi_close(&harness->lifeline[1]);
 	pfi_pages_close(&harness->pages);
 	pfi_listener_close(harness->listener);
+	prefork_settings_destroy(harness->settings);
 	ck_assert_int_eq(pfi_fd_count(), harness->fds_before);
 }
 

@@ -20,6 +20,7 @@ struct harness {
 	struct pfi_birth birth;
 	struct pfi_pages pages;
 	struct prefork_listener *listener;
+	struct prefork_settings *settings; /* NULL: none */
 	struct pfi_child child;
 	int lifeline[2];
 	int fds_before;
@@ -27,6 +28,9 @@ struct harness {
 
 /* Everything that can wait does so this long, times TEST_PATIENCE. */
 int harness_patience_ms(void);
+
+/* How many threads the worker under test has besides its first. */
+int harness_threads(void);
 
 /* Whether the strategy under test lets callbacks block. */
 bool harness_may_block(void);

@@ -205,6 +205,27 @@ START_TEST(an_aborted_worker_says_what_it_was_at)
 }
 END_TEST
 
+static enum prefork_next offload_echo(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	return prefork_connection_offload(connection, echo, user);
+}
+
+START_TEST(without_a_pool_an_offloaded_callback_is_called_at_once)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = offload_echo };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	for (int i = 0; i < 10; i++)
+		harness_expect_echo(fd, "hello");
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
 /* Four workers on one listener: nobody gets more than 1.1 times the share, give or take
  * one turn at the front of the queue. */
 START_TEST(clients_are_shared_evenly)
@@ -260,6 +281,7 @@ int main(void)
 	}
 	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
 	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
+	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
 	tcase_add_test(tc, clients_are_shared_evenly);
 	suite_add_tcase(suite, tc);
 

@@ -9,6 +9,7 @@
 #include <check.h>
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -42,13 +43,16 @@ struct web_counts *web_counts(const struct prefork_request *request)
 
 void web_open(struct web *web, int (*handle)(struct prefork_request *request, void *user), const char *const settings[])
 {
-	const char *argv[16] = { "web" };
+	const char *argv[18] = { "web" };
+	char threads[32];
 	int argc = 1;
 
 	for (; settings != NULL && settings[argc - 1] != NULL; argc++) {
 		ck_assert_int_lt(argc, 15);
 		argv[argc] = settings[argc - 1];
 	}
+	(void)snprintf(threads, sizeof threads, "--threads=%d", harness_threads());
+	argv[argc++] = threads;
 	*web = (struct web){ .handle = handle };
 	web->service = (struct prefork_http_service){
 		.struct_size = sizeof web->service, .handle = count_handle, .finished = count_finished,

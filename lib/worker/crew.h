@@ -1,0 +1,48 @@
+/*
+ * crew -- the pool of threads to which an event loop hands what may block.
+ *
+ * A connection has at most one work at a time, so the queue is a list through
+ * the connections themselves: handing over allocates nothing, cannot fail, and
+ * is bounded by the number of connections. Where that is too far, whoever
+ * answers the client looks at the length of the queue first.
+ *
+ * A thread takes the oldest work, runs it with its own deadline around it, and
+ * gives the connection back with what the work answered. A thread is woken for
+ * each work only while one sleeps; how the loop is woken is its own affair
+ * (prefork_connection_give_back()).
+ *
+ * Threads: open and close by the first thread, submit and queued by any.
+ */
+#ifndef WORKER_CREW_H
+#define WORKER_CREW_H
+
+#include "worker/hands.h"
+
+#include <prefork/service.h>
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pfi_crew {
+	struct prefork_worker *worker; /* borrowed */
+	struct pfi_hands hands;
+	pthread_mutex_t lock;
+	pthread_cond_t come; /* a work, or the end */
+	struct prefork_connection *first, **last;
+	unsigned asleep;
+	bool ends;
+	_Atomic size_t queued;
+};
+
+/* A new crew of `count` threads in `*ret`. 0, or a negative errno with its sentence. */
+int pfi_crew_open(struct prefork_worker *worker, unsigned count, struct pfi_crew **ret);
+
+/* Wait until every thread is done with what it has in hand; works that nobody has begun
+ * give their connections back to be closed. NULL is fine. */
+void pfi_crew_close(struct pfi_crew *crew);
+
+/* `connection` has its work in it, and is not the caller's any more. */
+void pfi_crew_submit(struct pfi_crew *crew, struct prefork_connection *connection);
+
+#endif

@@ -1,0 +1,27 @@
+#include "worker/connection.h"
+#include "worker/crew.h"
+#include "worker/worker.h"
+
+enum prefork_next prefork_connection_offload(struct prefork_connection *connection, prefork_work_function *work,
+                                             void *user)
+{
+	struct prefork_worker *const worker = connection->worker;
+
+	if (!worker->crew || prefork_connection_may_block(connection))
+		return work(worker, connection, user);
+	connection->work = work;
+	connection->work_user = user;
+	pfi_crew_submit(worker->crew, connection);
+	return PREFORK_TAKEN;
+}
+
+bool prefork_connection_is_offloaded(const struct prefork_connection *connection)
+{
+	return !(connection->worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) &&
+	       prefork_connection_may_block(connection);
+}
+
+size_t prefork_worker_queued(const struct prefork_worker *worker)
+{
+	return worker->crew ? atomic_load_explicit(&worker->crew->queued, memory_order_relaxed) : 0;
+}

@@ -1,0 +1,320 @@
+/* What an event loop hands to its threads, seen from a client: the harness runs libev with a few. */
+#include "harness.h"
+
+#include "model/message.h"
+#include "os/clock.h"
+
+#include <check.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { LARGE = 8 * 1024 * 1024 };
+
+static int gate[2]; /* works wait for a byte from it */
+static char large[LARGE];
+
+static void check(bool holds)
+{
+	if (!holds)
+		abort(); /* the worker dies of it, and the test sees that */
+}
+
+static enum prefork_next wait_and_answer(struct prefork_worker *worker, struct prefork_connection *connection,
+                                         void *user)
+{
+	char byte;
+
+	check(user == large);
+	check(prefork_connection_may_block(connection) && prefork_connection_is_offloaded(connection));
+	check(prefork_worker_thread(worker) > 0);
+	prefork_worker_note(worker, "waits", 5);
+	check(read(gate[0], &byte, 1) == 1);
+	prefork_worker_count_request(worker);
+	return prefork_connection_write(connection, "done", 4);
+}
+
+static enum prefork_next answer_large(struct prefork_worker *worker, struct prefork_connection *connection,
+                                      void *user)
+{
+	(void)worker;
+	(void)user;
+	(void)prefork_connection_write(connection, large, sizeof large);
+	return PREFORK_CLOSE;
+}
+
+/* One letter is one request. */
+static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char letter;
+	const ptrdiff_t n = prefork_connection_read(connection, &letter, 1);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	check(!prefork_connection_may_block(connection) && !prefork_connection_is_offloaded(connection));
+	switch (letter) {
+	case 'w':
+		return prefork_connection_offload(connection, wait_and_answer, large);
+	case 'l':
+		return prefork_connection_offload(connection, answer_large, NULL);
+	case 'q':
+		letter = (char)('0' + prefork_worker_queued(worker));
+		break;
+	default:
+		break;
+	}
+	return prefork_connection_write(connection, &letter, 1);
+}
+
+static const struct prefork_service service = { .struct_size = sizeof service, .ready = serve };
+
+static void open_all(struct harness *harness)
+{
+	harness_open(harness, &service);
+	ck_assert_int_eq(pipe(gate), 0);
+	harness_spawn(harness);
+}
+
+static void close_all(struct harness *harness)
+{
+	(void)close(gate[0]);
+	(void)close(gate[1]);
+	harness_close(harness);
+}
+
+static void ask(int fd, const char *letter)
+{
+	ck_assert_int_eq(send(fd, letter, 1, MSG_NOSIGNAL), 1);
+}
+
+static void expect(int fd, const char *text)
+{
+	char bytes[16];
+	const size_t size = strlen(text);
+
+	ck_assert_int_eq(recv(fd, bytes, size, MSG_WAITALL), (ssize_t)size);
+	ck_assert_mem_eq(bytes, text, size);
+}
+
+static void let_through(size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		ck_assert_int_eq(write(gate[1], "!", 1), 1);
+}
+
+/* Until so many wait for a thread, as the worker tells over `fd`. */
+static void await_queued(int fd, char count)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	char told = 0;
+
+	while (told != count) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		ask(fd, "q");
+		ck_assert_int_eq(recv(fd, &told, 1, 0), 1);
+	}
+}
+
+START_TEST(the_loop_goes_on_while_every_thread_is_busy)
+{
+	enum { THREADS = TEST_THREADS, WORKS = THREADS + 3 };
+	struct harness harness;
+	int fds[WORKS];
+
+	open_all(&harness);
+	const int other = harness_connect(&harness);
+	for (int i = 0; i < WORKS; i++) {
+		fds[i] = harness_connect(&harness);
+		ask(fds[i], "w");
+	}
+	await_queued(other, '3');
+	harness_expect_echo(other, "x");
+	for (unsigned i = 1; i <= THREADS; i++) {
+		const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+		while (strcmp(harness.birth.page->cells[i].note, "waits") != 0)
+			ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	}
+	let_through(WORKS);
+	for (int i = 0; i < WORKS; i++) {
+		expect(fds[i], "done");
+		harness_expect_echo(fds[i], "y"); /* back in the loop */
+		(void)close(fds[i]);
+	}
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
+/* Two requests at once on one connection: the second is looked at when the first is answered. */
+START_TEST(what_comes_meanwhile_is_kept_and_does_not_spin)
+{
+	struct harness harness;
+
+	open_all(&harness);
+	const int fd = harness_connect(&harness), other = harness_connect(&harness);
+	ask(fd, "w");
+	await_queued(other, '0');
+	ask(fd, "a");
+	ask(fd, "w");
+	harness_expect_echo(other, "x");
+	let_through(2);
+	expect(fd, "doneadone");
+	(void)close(fd);
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
+START_TEST(a_client_that_leaves_meanwhile_is_found_out_afterwards)
+{
+	struct harness harness;
+
+	open_all(&harness);
+	const int fd = harness_connect(&harness), other = harness_connect(&harness);
+	ask(fd, "w");
+	await_queued(other, '0');
+	(void)close(fd);
+	harness_expect_echo(other, "x");
+	let_through(1);
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	while (harness.birth.page->connections != 1)
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
+/* As many slow readers as threads, and one more request. */
+START_TEST(slow_readers_hold_no_thread)
+{
+	enum { READERS = TEST_THREADS };
+	struct harness harness;
+	int fds[READERS];
+	size_t left;
+	char bytes[65536];
+
+	open_all(&harness);
+	for (int i = 0; i < READERS; i++) {
+		fds[i] = harness_connect(&harness);
+		ask(fds[i], "l");
+	}
+	const int other = harness_connect(&harness);
+	let_through(1);
+	ask(other, "w");
+	expect(other, "done");
+	for (int i = 0; i < READERS; i++) {
+		for (left = LARGE; left > 0;) {
+			const ssize_t n = recv(fds[i], bytes, sizeof bytes, 0);
+			ck_assert_int_gt(n, 0);
+			left -= (size_t)n;
+		}
+		harness_expect_end(fds[i]);
+		(void)close(fds[i]);
+	}
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
+START_TEST(a_worker_that_leaves_finishes_its_works)
+{
+	enum { WORKS = TEST_THREADS + 2 };
+	struct harness harness;
+	int fds[WORKS];
+
+	open_all(&harness);
+	const int idle = harness_connect(&harness);
+	for (int i = 0; i < WORKS; i++) {
+		fds[i] = harness_connect(&harness);
+		ask(fds[i], "w");
+	}
+	await_queued(idle, '2');
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(idle);
+	let_through(WORKS);
+	for (int i = 0; i < WORKS; i++) {
+		expect(fds[i], "done");
+		harness_expect_end(fds[i]);
+		(void)close(fds[i]);
+	}
+	const struct pfi_death death = harness_reap(&harness);
+	ck_assert(death.known && death.signo == 0);
+	ck_assert_int_eq(death.code, 0);
+	(void)close(idle);
+	close_all(&harness);
+}
+END_TEST
+
+/* Until the first thread waits for another: it is in no epoll_wait(2) any more. */
+static void await_joining(pid_t pid)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	char path[64];
+	long call = -1;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+	while (call != SYS_futex) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		FILE *const file = fopen(path, "re");
+		ck_assert_ptr_nonnull(file);
+		if (fscanf(file, "%ld", &call) != 1)
+			call = -1; /* it runs */
+		(void)fclose(file);
+	}
+}
+
+START_TEST(a_worker_that_must_end_drops_works_that_nobody_has_begun)
+{
+	enum { WORKS = TEST_THREADS + 2 };
+	struct harness harness;
+	int fds[WORKS];
+
+	open_all(&harness);
+	const int idle = harness_connect(&harness);
+	for (int i = 0; i < WORKS; i++) {
+		fds[i] = harness_connect(&harness);
+		ask(fds[i], "w");
+	}
+	await_queued(idle, '2');
+	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	await_joining(harness.child.pid); /* whose works were begun: the rest is dropped by now */
+	let_through(WORKS);
+	const struct pfi_death death = harness_reap(&harness);
+	ck_assert(death.known && death.signo == 0);
+	ck_assert_int_eq(death.code, 0);
+	for (unsigned i = 1; i <= TEST_THREADS; i++)
+		ck_assert_uint_eq(harness.birth.page->cells[i].requests, 1);
+	for (int i = 0; i < WORKS; i++)
+		(void)close(fds[i]);
+	(void)close(idle);
+	close_all(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("offload");
+	TCase *tc = tcase_create("offload");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, the_loop_goes_on_while_every_thread_is_busy);
+	tcase_add_test(tc, what_comes_meanwhile_is_kept_and_does_not_spin);
+	tcase_add_test(tc, a_client_that_leaves_meanwhile_is_found_out_afterwards);
+	tcase_add_test(tc, slow_readers_hold_no_thread);
+	tcase_add_test(tc, a_worker_that_leaves_finishes_its_works);
+	tcase_add_test(tc, a_worker_that_must_end_drops_works_that_nobody_has_begun);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
