@@ -68,6 +68,8 @@ struct prefork_process {
 	unsigned messages; /* from this process, so far */
 	unsigned fires;    /* of its watch, in the second that began at fires_at_ms */
 	uint64_t fires_at_ms;
+	uint64_t deaf_until_ms; /* to its watch, 0: we hear it */
+	bool said_wild;
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];

@@ -15,7 +15,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { MESSAGES_A_TURN = 16, MESSAGES_MAX = 10000, FIRES_A_SECOND = 100, CELLS_MAX = 1025 };
+enum {
+	MESSAGES_A_TURN = 16,
+	MESSAGES_MAX = 500, /* in the life of a process, whose own needs are a handful */
+	FIRES_A_SECOND = 100,
+	LOOKS_APART_MS = 10, /* of deadlines that keep coming up                       */
+	CELLS_MAX = 1025,
+};
 
 static struct pfi_page *page_of(const struct prefork_process *process)
 {
@@ -276,6 +282,14 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 	}
 }
 
+static void say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what)
+{
+	if (!process->said_wild)
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "Worker (pid:%d) has gone wild: %s",
+				(int)process->pid, what);
+	process->said_wild = true;
+}
+
 /* Bounded per turn, and for the life of a process: a flood is not our business. */
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
@@ -287,12 +301,26 @@ void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		if (r == -EAGAIN)
 			return;
 		if (r == -EPIPE || ++process->messages > MESSAGES_MAX) {
+			if (r != -EPIPE)
+				say_wild(arbiter, process, "it sends messages without end, which are not read any more");
 			pfi_loop_remove(arbiter, process->lifeline);
 			return;
 		}
 		if (r == 0)
 			heard(arbiter, process, &message, now_ms);
 	}
+}
+
+/* A watch that went off too often is heard again after a while, lest its worker hang
+ * unseen. When that is to be tried, 0: it is heard. */
+static uint64_t listen_to_watch(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+{
+	const struct pfi_tag tag = { PFI_SOURCE_WATCH, process->seat, pfi_process_slot(process)->incarnation };
+
+	if (!pfi_deadline_is_past(process->deaf_until_ms, now_ms))
+		return process->deaf_until_ms;
+	process->deaf_until_ms = pfi_loop_add(arbiter, process->watch, tag) < 0 ? now_ms + 1000 : 0;
+	return process->deaf_until_ms;
 }
 
 /* Copy the numbers out of the page, and the note of the thread that is most in question. */
@@ -327,7 +355,10 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 
 	slot->busy = look.busy;
 	slot->late = look.late;
-	slot->next_ms = look.next_ms;
+	/* A deadline that is ever so close, again and again, may not keep us busy. */
+	slot->next_ms = look.next_ms == 0 || look.next_ms >= now_ms + LOOKS_APART_MS ? look.next_ms :
+											now_ms + LOOKS_APART_MS;
+	slot->next_ms = pfi_earlier_ms(slot->next_ms, listen_to_watch(arbiter, process, now_ms));
 }
 
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
@@ -338,8 +369,10 @@ void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_proce
 		process->fires = 0;
 	}
 	if (++process->fires > FIRES_A_SECOND) { /* hostile: it may not keep us busy */
+		say_wild(arbiter, process, "its watch goes off without end, and is heard only now and then");
 		pfi_loop_remove(arbiter, process->watch);
 		(void)pfi_watch_set(process->watch, 0);
+		process->deaf_until_ms = process->fires_at_ms + 1000;
 	}
 	pfi_child_look(arbiter, process, now_ms);
 }
