@@ -50,6 +50,7 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	(void)arbiter;
 	(void)user;
 	stage.exited++;
+	stage.last_exited = prefork_process_pid(process);
 	stage.reason = prefork_process_reason(process);
 	stage.status = prefork_process_status(process);
 	(void)snprintf(stage.sentence, sizeof stage.sentence, "%s", prefork_process_sentence(process));
@@ -152,12 +153,12 @@ int stage_load(const char *const *arguments)
 
 int stage_create(const struct stage_parts *parts)
 {
-	const bool is_echo = parts == NULL || (parts->strategy == NULL && parts->service == NULL);
+	const bool is_echo = parts == NULL || parts->strategy == NULL || parts->with_echo;
 	int r = prefork_arbiter_create(stage.settings, &stage.arbiter);
 
 	if (r == 0)
 		r = prefork_arbiter_add_pool(stage.arbiter, "web", parts != NULL ? parts->strategy : NULL,
-					     is_echo ? &echo_service : parts->service, NULL, NULL);
+					     is_echo ? &echo_service : NULL, NULL, NULL);
 	if (r == 0)
 		r = prefork_arbiter_add_hooks(stage.arbiter, &hooks, (void *)(uintptr_t)parts);
 	return r;

@@ -24,7 +24,7 @@ struct stage {
 	int log;               /* a file in memory */
 	int fds_before;
 	int forked, ready, exited, verdicts, stopping, rounds; /* how often */
-	pid_t last_ready;
+	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	int status;
 	enum prefork_verdict verdict;
@@ -37,6 +37,7 @@ extern struct stage stage;
 struct orders {
 	_Atomic int mood;            /* the test's own meaning                    */
 	_Atomic int started;         /* workers that looked it up, ever           */
+	_Atomic int pid;             /* of the one that it is about               */
 	_Atomic int number;          /* for whatever the test has to tell or hear */
 	_Atomic uint64_t at_ms;
 };
@@ -46,7 +47,7 @@ extern struct orders *orders;
  * and what a worker does before it is ready. */
 struct stage_parts {
 	const struct prefork_strategy *strategy;
-	const struct prefork_service *service; /* NULL: echo, unless there is a strategy */
+	bool with_echo; /* the strategy serves, too */
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 };
 

@@ -1,0 +1,323 @@
+/*
+ * One worker gone wild beside one that serves. Whatever it does with what it was
+ * born with (its page, its lifeline, its watch), before, during and after its work:
+ * it harms itself alone. The other one lives on and serves, the arbiter does what
+ * it is told and does not spin, and nobody is left in the end.
+ */
+#include "faults.h"
+#include "stage.h"
+
+#include "model/message.h"
+#include "model/page.h"
+#include "os/clock.h"
+#include "os/lifeline.h"
+#include "os/page.h"
+#include "os/watch.h"
+#include "worker/strategies.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/worker.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- what it does, again and again ---- */
+
+static uint64_t chance = 88172645463325252U;
+
+static uint64_t next_chance(void)
+{
+	chance ^= chance << 13;
+	chance ^= chance >> 7;
+	chance ^= chance << 17;
+	return chance;
+}
+
+static void *page_of(struct prefork_worker *worker, size_t *ret_size)
+{
+	*ret_size = worker->birth->pages->stride;
+	return worker->birth->page;
+}
+
+static void every_byte(struct prefork_worker *worker, unsigned step)
+{
+	size_t size;
+	void *const page = page_of(worker, &size);
+
+	memset(page, (int)(step / 8 % 256), size);
+}
+
+static void random_words(struct prefork_worker *worker, unsigned step)
+{
+	size_t size;
+	uint64_t *const words = page_of(worker, &size);
+
+	for (size_t i = 0; i < size / sizeof *words; i++)
+		words[i] = step % 2 ? next_chance() : pfi_now_ms() + next_chance() % 2000 - 1000;
+}
+
+static void fill_deadlines(struct prefork_worker *worker, uint64_t at_ms)
+{
+	for (unsigned i = 0; i < worker->birth->cells; i++)
+		atomic_store(&worker->birth->page->cells[i].deadline_ms, at_ms);
+}
+
+static void always_soon(struct prefork_worker *worker, unsigned step)
+{
+	fill_deadlines(worker, pfi_now_ms() + 1 + step % 2);
+}
+
+static void always_late(struct prefork_worker *worker, unsigned step)
+{
+	fill_deadlines(worker, step % 2 ? 1 : pfi_now_ms());
+}
+
+static void no_end_of_notes(struct prefork_worker *worker, unsigned step)
+{
+	for (unsigned i = 0; i < worker->birth->cells; i++)
+		memset(worker->birth->page->cells[i].note, "\n\x1b\xff" "A"[step % 4], PFI_NOTE_SIZE);
+}
+
+static void say_ready(struct prefork_worker *worker, unsigned step)
+{
+	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_READY, step, NULL);
+}
+
+static void say_leaving(struct prefork_worker *worker, unsigned step)
+{
+	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, step, "bye\n[CRITICAL] forged\x1b[2J");
+}
+
+static void say_anything(struct prefork_worker *worker, unsigned step)
+{
+	char text[PFI_MESSAGE_TEXT_MAX + 1];
+
+	memset(text, (int)(1 + step % 255), sizeof text - 1);
+	text[sizeof text - 1] = '\0';
+	(void)pfi_lifeline_send(worker->birth->lifeline, (uint32_t)(step % 64), step, text);
+}
+
+static void say_pieces(struct prefork_worker *worker, unsigned step)
+{
+	static const char bytes[4096];
+
+	(void)send(worker->birth->lifeline, bytes, 1 + next_chance() % (step % 16 == 0 ? sizeof bytes : 12), MSG_NOSIGNAL);
+}
+
+static void say_nothing(struct prefork_worker *worker, unsigned step)
+{
+	(void)step;
+	(void)send(worker->birth->lifeline, "", 0, MSG_NOSIGNAL);
+}
+
+static void hang_up(struct prefork_worker *worker, unsigned step)
+{
+	(void)worker;
+	(void)step;
+	(void)shutdown(worker->birth->lifeline, SHUT_RDWR);
+}
+
+static void wake_at_once(struct prefork_worker *worker, unsigned step)
+{
+	(void)pfi_watch_set(worker->birth->watch, 1 + step % 2);
+}
+
+static void wake_soon(struct prefork_worker *worker, unsigned step)
+{
+	if (step % 64 == 0)
+		(void)pfi_watch_set(worker->birth->watch, pfi_now_ms() + 1);
+}
+
+static void wake_for_ever(struct prefork_worker *worker, unsigned step)
+{
+	const struct itimerspec often = { .it_value.tv_nsec = 1, .it_interval.tv_nsec = 1 };
+
+	if (step % 1024 == 0)
+		(void)timerfd_settime(worker->birth->watch, 0, &often, NULL);
+}
+
+/* For a moment; and after more than the second in which nobody hears it, a request hangs. */
+static void wake_and_hang(struct prefork_worker *worker, unsigned step)
+{
+	(void)pfi_watch_set(worker->birth->watch, 1);
+	if (step < 30000)
+		return;
+	(void)poll(NULL, 0, 1200);
+	fill_deadlines(worker, 0);
+	prefork_worker_note(worker, "a request that hangs", 20);
+	prefork_worker_busy(worker);
+	for (;;)
+		(void)pause();
+}
+
+static void all_at_once(struct prefork_worker *worker, unsigned step)
+{
+	static void (*const acts[])(struct prefork_worker *, unsigned) = {
+		random_words, say_anything, say_pieces, wake_at_once, every_byte, say_leaving,
+	};
+
+	acts[next_chance() % (sizeof acts / sizeof acts[0])](worker, step);
+}
+
+static const struct {
+	const char *name;
+	void (*act)(struct prefork_worker *worker, unsigned step);
+} acts[] = {
+	{ "each byte over its page", every_byte },	{ "random words over its page", random_words },
+	{ "always about to be late", always_soon },	{ "always late", always_late },
+	{ "notes without end", no_end_of_notes },	{ "always ready", say_ready },
+	{ "always leaving", say_leaving },		{ "messages of any type", say_anything },
+	{ "pieces of messages", say_pieces },		{ "empty messages", say_nothing },
+	{ "the lifeline hung up", hang_up },		{ "its watch goes off at once", wake_at_once },
+	{ "its watch goes off all the time", wake_soon }, { "its watch ticks", wake_for_ever },
+	{ "everything", all_at_once }, { "its watch goes off, then it hangs", wake_and_hang },
+};
+
+/* When it goes wild. */
+enum moment { BEFORE_READY, IDLE, BUSY, LEAVING, MOMENTS };
+
+enum { ACTS = sizeof acts / sizeof acts[0], HANGS = ACTS - 1 };
+
+/* ---- in the workers ---- */
+
+static bool is_rogue; /* in this process; the first one of all is */
+
+static void go_wild(struct prefork_worker *worker)
+{
+	const int act = atomic_load(&orders->mood) / MOMENTS;
+
+	for (unsigned step = 0;; step++) {
+		if (step % 4096 == 0)
+			atomic_fetch_add(&orders->number, 1);
+		acts[act].act(worker, step);
+	}
+}
+
+static int on_worker_start(struct prefork_worker *worker, void *user)
+{
+	int nobody = 0;
+
+	(void)user;
+	is_rogue = atomic_compare_exchange_strong(&orders->pid, &nobody, (int)getpid());
+	if (is_rogue && atomic_load(&orders->mood) % MOMENTS == BEFORE_READY)
+		go_wild(worker);
+	return 0;
+}
+
+static int run(struct prefork_worker *worker, void *user)
+{
+	struct pollfd told = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+	const int moment = atomic_load(&orders->mood) % MOMENTS;
+
+	if (!is_rogue)
+		return pfi_strategy_sync.run(worker, user);
+	while (moment == LEAVING && prefork_worker_check(worker) == PREFORK_STAY)
+		(void)poll(&told, 1, -1);
+	if (moment == BUSY)
+		prefork_worker_busy(worker);
+	go_wild(worker);
+	return 0;
+}
+
+static const struct prefork_strategy strategy = {
+	.struct_size = sizeof strategy, .name = "rogue", .traits = PREFORK_STRATEGY_MAY_BLOCK, .run = run
+};
+
+static const struct stage_parts parts = { .strategy = &strategy, .worker_start = on_worker_start, .with_echo = true };
+
+/* ---- the tests ---- */
+
+static uint64_t cpu_ms(void)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
+}
+
+static void expect_echo(const char *name)
+{
+	const int client = stage_connect();
+
+	PROMISE(client >= 0 && stage_echo(client), "%s", name);
+	(void)close(client);
+}
+
+START_TEST(a_rogue_harms_itself_alone)
+{
+	static const char *const arguments[] = { "--timeout", "300ms", "--graceful-timeout", "400ms", "--boot-timeout",
+						 "800ms", NULL };
+	const char *const name = acts[_i / MOMENTS].name;
+	const int moment = _i % MOMENTS;
+	const int ready = moment == BEFORE_READY ? 1 : 2;
+
+	atomic_store(&orders->mood, _i);
+	ck_assert_int_eq(stage_load(arguments), 0);
+	ck_assert_int_eq(stage_create(&parts), 0);
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, ready), "%s", name);
+	const pid_t rogue = (pid_t)atomic_load(&orders->pid);
+	const uint64_t before_ms = cpu_ms();
+	const int rounds = stage.rounds;
+
+	if (moment == LEAVING)
+		PROMISE(kill(rogue, SIGTERM) == 0, "%s", name);
+	stage_run_for(300);
+	PROMISE(cpu_ms() - before_ms < stage_patience_ms() / 50, "%s: a spin", name);
+	PROMISE(stage.rounds - rounds < 750, "%s: %d rounds", name, stage.rounds - rounds);
+	expect_echo(name);
+	/* Who has died was the rogue, or a replacement never. */
+	PROMISE(stage.exited == 0 || (stage.exited == 1 && stage.last_exited == rogue), "%s: %s", name, stage.sentence);
+	PROMISE(stage_log_count("\x1b") == 0 && stage_log_count("\n[CRITICAL] forged") == 0, "%s", name);
+	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 4) == 0, "%s", name);
+	PROMISE(stage_until(&stage.ready, 4), "%s", name);
+	expect_echo(name);
+	PROMISE(atomic_load(&orders->number) > 0, "%s: it did happen", name);
+	PROMISE(stage_stop(true) == 0, "%s: %s", name, prefork_error());
+}
+END_TEST
+
+/* Its watch was not heard any more when the request began. */
+START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
+{
+	static const char *const arguments[] = { "--timeout", "300ms", NULL };
+
+	atomic_store(&orders->mood, HANGS * MOMENTS + IDLE);
+	stage_start(&parts, arguments);
+	PROMISE(stage_until(&stage.exited, 1), "it is ended");
+	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.sentence);
+	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.sentence);
+	PROMISE(strstr(stage.sentence, "a request that hangs") != NULL, "%s", stage.sentence);
+	PROMISE(stage_log_count("has gone wild: its watch") == 1, "it is said once");
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("rogue");
+	TCase *const tc = tcase_create("rogue");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
+	tcase_add_loop_test(tc, a_rogue_harms_itself_alone, 0, ACTS * MOMENTS);
+	tcase_add_test(tc, a_rogue_that_hangs_is_ended_all_the_same);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
