@@ -1,11 +1,11 @@
 #include "application.h"
-#include "environ.h"
 #include "errors.h"
 #include "failure.h"
 #include "interpreter.h"
 #include "load.h"
 #include "names.h"
 #include "options.h"
+#include "template.h"
 #include "virtualenv.h"
 
 #include <prefork/error.h>
@@ -42,6 +42,9 @@ static int set_surroundings(const struct prefork_settings *settings)
 		if (setenv(name, item + length + 1, 1) < 0)
 			return prefork_fail(-errno, "--env %s: %s", item, strerror(errno));
 	}
+	item = getenv("SCRIPT_NAME");
+	if (item && *item != '\0' && *item != '/')
+		return prefork_fail(PREFORK_ECONFIG, "SCRIPT_NAME: \"%s\" does not begin with a slash", item);
 	if (folder && chdir(folder) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s: %s", folder, strerror(errno));
 	return 0;
@@ -115,15 +118,22 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 	return r;
 }
 
+/* Can two requests be in the application at the same time, in this process? */
+static bool is_multithreaded(const struct prefork_settings *settings)
+{
+	const char *strategy = prefork_settings_text(settings, "worker_class");
+
+	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 1;
+}
+
 /* One environ to copy per listener: -1 with an exception set. */
 static int make_templates(const struct prefork_worker *worker)
 {
 	const struct prefork_settings *settings = prefork_worker_settings(worker);
-	const char *strategy = prefork_settings_text(settings, "worker_class");
 	const char *script_name = getenv("SCRIPT_NAME");
 	const size_t count = prefork_worker_listeners(worker);
 	PyObject *errors = wsgi_errors_create(prefork_worker_log(worker));
-	PyObject **templates = PyMem_Calloc(count + 1, sizeof *templates);
+	struct wsgi_template **templates = PyMem_Calloc(count + 1, sizeof *templates);
 
 	host.templates = templates;
 	if (errors == NULL || templates == NULL)
@@ -132,13 +142,11 @@ static int make_templates(const struct prefork_worker *worker)
 		const struct wsgi_place place = {
 			.address = prefork_listener_address(prefork_worker_listener(worker, i)),
 			.script_name = script_name ? script_name : "",
-			.multithread = strategy && strcmp(strategy, "sync") != 0 &&
-			               prefork_settings_int(settings, "threads") > 1,
-			.multiprocess = prefork_settings_int(settings, "workers") != 1,
+			.multithread = is_multithreaded(settings),
 			.errors = errors,
 		};
 
-		templates[i] = wsgi_environ_template(&place);
+		templates[i] = wsgi_template_create(&place);
 		if (templates[i] == NULL)
 			return -1;
 	}

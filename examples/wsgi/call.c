@@ -6,6 +6,7 @@
 #include "interpreter.h"
 #include "names.h"
 #include "start.h"
+#include "template.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -13,6 +14,8 @@
 
 #include <errno.h>
 #include <stdbool.h>
+
+enum { LATER_MAX = 64 * 1024 }; /* a larger body is not kept until the next request */
 
 static PyObject *no_bytes; /* b"" */
 
@@ -30,15 +33,26 @@ struct call {
 	PyObject *start;    /* start_response */
 	PyObject *iterable; /* what the application returned */
 	PyObject *iterator;
-	PyObject *piece; /* the one that is being sent */
+	PyObject *piece; /* of the body: the one that is being sent */
 	bool pending;    /* it was not given out yet   */
+	int error;       /* of FAILED, or of sending what is ANSWERED */
+	int fd;          /* of FILE_RANGE */
+	int64_t offset, size;
+};
+
+/* What is left to do when the GIL is given up. */
+enum next {
+	FAILED,
+	ANSWERED,
+	WHOLE,      /* send `piece`: it is all of the body   */
+	FILE_RANGE, /* let the kernel send a part of `fd`    */
+	PULLED,     /* let the library ask for the pieces    */
 };
 
 /* Takes the exception that is set. A client that left is no error of the application. */
-static int fail(struct call *call)
+static void report(struct call *call)
 {
-	const int lost = prefork_request_error(call->request);
-	const bool expected = lost < 0 && PyErr_ExceptionMatches(PyExc_OSError);
+	const bool expected = prefork_request_error(call->request) < 0 && PyErr_ExceptionMatches(PyExc_OSError);
 	const char *method = prefork_request_method(call->request, NULL);
 	const char *target = prefork_request_target(call->request, NULL);
 	char title[1024], line[512];
@@ -58,9 +72,18 @@ static int fail(struct call *call)
 	}
 	PyErr_Clear();
 	Py_XDECREF(text);
+}
+
+/* Takes the exception that is set, and what was begun of a response that has not left. */
+static enum next fail(struct call *call)
+{
+	const int lost = prefork_request_error(call->request);
+
+	report(call);
 	if (!prefork_response_begun(call->request))
 		(void)prefork_response_reset(call->request);
-	return lost < 0 ? lost : PREFORK_EAPP; /* which says: it is in the log */
+	call->error = lost < 0 ? lost : -EIO;
+	return FAILED;
 }
 
 /* The next piece that is not empty, in `call->piece`. 1, 0 at the end, -1 with an exception set. */
@@ -77,29 +100,6 @@ static int next_piece(struct call *call)
 		}
 	} while (PyBytes_GET_SIZE(call->piece) == 0);
 	return 1;
-}
-
-/* Called by the library whenever the client can take more. What was given out stays until then. */
-static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
-{
-	struct call *call = user;
-	int more = 1;
-	ptrdiff_t size = 0;
-
-	(void)request;
-	if (!wsgi_gil_take())
-		return -ENOMEM;
-	if (!call->pending)
-		more = next_piece(call);
-	call->pending = false;
-	if (more < 0) {
-		size = fail(call);
-	} else if (more > 0) {
-		*ret_bytes = PyBytes_AS_STRING(call->piece);
-		size = PyBytes_GET_SIZE(call->piece);
-	}
-	wsgi_gil_release();
-	return size;
 }
 
 /* A list or tuple of bytes as one, *new*: all of it is there, so its length can be told. NULL without
@@ -130,40 +130,27 @@ static int must_be_started(struct call *call)
 	return -1;
 }
 
-static int answer_whole(struct call *call, PyObject *whole)
+static enum next end_response(struct call *call)
 {
-	int r;
-
 	Py_BEGIN_ALLOW_THREADS
-	r = prefork_response_bytes(call->request, PyBytes_AS_STRING(whole), (size_t)PyBytes_GET_SIZE(whole));
+	call->error = prefork_response_end(call->request);
 	Py_END_ALLOW_THREADS
-	return r; /* a client that is gone is nothing to log */
-}
-
-static int answer_file(struct call *call, int fd, int64_t offset, int64_t size)
-{
-	const int64_t length = wsgi_start_length(call->start);
-	int r;
-
-	Py_BEGIN_ALLOW_THREADS
-	r = prefork_response_file(call->request, fd, offset, length >= 0 && length < size ? length : size);
-	Py_END_ALLOW_THREADS
-	return r;
+	return ANSWERED; /* a client that is gone is nothing to log */
 }
 
 /* After write() the rest of the body can only be written, too. */
-static int answer_written(struct call *call, int more)
+static enum next answer_written(struct call *call, int more)
 {
 	while (more > 0) {
 		if (wsgi_start_write(call->start, call->piece) < 0)
 			return fail(call);
 		more = next_piece(call);
 	}
-	return more < 0 ? fail(call) : prefork_response_end(call->request);
+	return more < 0 ? fail(call) : end_response(call);
 }
 
 /* The head may not leave before the first piece is there: the application may change its mind. */
-static int answer_pieces(struct call *call)
+static enum next answer_pieces(struct call *call)
 {
 	int more;
 
@@ -176,44 +163,65 @@ static int answer_pieces(struct call *call)
 	if (wsgi_start_has_written(call->start))
 		return answer_written(call, more);
 	if (more == 0)
-		return prefork_response_end(call->request);
+		return end_response(call);
 	call->pending = true;
-	return prefork_response_pull(call->request, pull, call);
+	return PULLED;
 }
 
-static int answer(struct call *call)
+static enum next answer_file(struct call *call)
 {
-	PyObject *whole = whole_body(call);
-	int64_t offset, size;
-	int fd, r;
+	const int64_t length = wsgi_start_length(call->start);
 
-	if (PyErr_Occurred() || (whole && must_be_started(call) < 0)) {
-		Py_XDECREF(whole);
+	if (must_be_started(call) < 0)
+		return fail(call);
+	if (length >= 0 && length < call->size)
+		call->size = length;
+	return FILE_RANGE;
+}
+
+static enum next answer(struct call *call)
+{
+	call->piece = whole_body(call);
+	if (PyErr_Occurred() || (call->piece && must_be_started(call) < 0)) {
+		Py_CLEAR(call->piece);
 		return fail(call);
 	}
-	if (whole) {
-		r = answer_whole(call, whole);
-		Py_DECREF(whole);
-		return r;
-	}
-	if (!wsgi_start_has_written(call->start) && wsgi_file_sendable(call->iterable, &fd, &offset, &size))
-		return must_be_started(call) < 0 ? fail(call) : answer_file(call, fd, offset, size);
+	if (call->piece)
+		return WHOLE;
+	if (!wsgi_start_has_written(call->start) &&
+	    wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size))
+		return answer_file(call);
 	return answer_pieces(call);
 }
 
-static int run(struct call *call)
+/* What the operator has set does not go with what the client asks for. */
+static enum next refuse_path(struct call *call, const char *mount)
 {
-	PyObject *template = call->host->templates[prefork_request_listener(call->request)];
+	static const char sentence[] = "The path of this request is not below SCRIPT_NAME.\n";
+
+	prefork_log_say(call->host->log, PREFORK_ERROR, "wsgi", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
+	                prefork_request_method(call->request, NULL), prefork_request_target(call->request, NULL), mount);
+	call->piece = PyBytes_FromString(sentence);
+	if (call->piece == NULL || prefork_response_start(call->request, 500, NULL) < 0 ||
+	    prefork_response_field(call->request, "Content-Type", "text/plain") < 0)
+		return fail(call);
+	return WHOLE;
+}
+
+static enum next run(struct call *call)
+{
+	struct wsgi_template *template = call->host->templates[prefork_request_listener(call->request)];
 	PyObject *arguments[3] = { NULL };
 
 	call->input = wsgi_input_create(call->request);
 	call->start = call->input ? wsgi_start_create(call->request) : NULL;
 	arguments[1] = call->start ? wsgi_environ_create(template, call->request, call->input) : NULL;
 	arguments[2] = call->start;
-	if (arguments[1])
-		call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
-		                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
-	Py_XDECREF(arguments[1]);
+	if (arguments[1] == NULL)
+		return PyErr_Occurred() ? fail(call) : refuse_path(call, template->mount);
+	call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
+	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
+	Py_DECREF(arguments[1]);
 	return call->iterable ? answer(call) : fail(call);
 }
 
@@ -231,28 +239,111 @@ static void close_iterable(struct call *call)
 	}
 	result = method ? PyObject_CallNoArgs(method) : NULL;
 	if (result == NULL)
-		(void)fail(call);
+		report(call);
 	Py_XDECREF(result);
 	Py_XDECREF(method);
 }
 
+/* All but `piece`, which may still have to be sent. */
+static void end(struct call *call)
+{
+	close_iterable(call);
+	if (call->start)
+		wsgi_start_end(call->start);
+	if (call->input)
+		wsgi_input_end(call->input);
+	Py_XDECREF(call->iterator);
+	Py_XDECREF(call->iterable);
+}
+
+static void end_kept(struct call *call)
+{
+	prefork_request_set_user(call->request, NULL);
+	Py_CLEAR(call->piece);
+	end(call);
+	PyMem_Free(call);
+}
+
+/* Called by the library whenever the client can take more. What was given out stays until then. */
+static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	struct call *call = user;
+	int more = 1;
+	ptrdiff_t size = 0;
+
+	(void)request;
+	if (!call->pending) {
+		if (!wsgi_gil_take())
+			return -ENOMEM;
+		more = next_piece(call);
+		if (more < 0)
+			(void)fail(call);
+		size = call->error;
+		if (more <= 0)
+			end_kept(call);
+		wsgi_gil_release();
+	}
+	if (more <= 0)
+		return size;
+	call->pending = false;
+	*ret_bytes = PyBytes_AS_STRING(call->piece);
+	return PyBytes_GET_SIZE(call->piece);
+}
+
+/* The GIL is not held. Takes `piece`. */
+static int send_whole(struct prefork_request *request, PyObject *piece)
+{
+	const size_t size = (size_t)PyBytes_GET_SIZE(piece);
+	const int r = prefork_response_bytes(request, PyBytes_AS_STRING(piece), size);
+
+	if (size <= LATER_MAX) {
+		wsgi_drop_later(piece);
+	} else if (wsgi_gil_take()) {
+		Py_DECREF(piece);
+		wsgi_gil_release();
+	}
+	return r;
+}
+
+/* What outlives the handling of the request. NULL and FAILED when memory ran out. */
+static struct call *keep(struct call *call, enum next *next)
+{
+	struct call *kept = PyMem_Malloc(sizeof *kept);
+
+	if (kept) {
+		*kept = *call;
+		prefork_request_set_user(call->request, kept);
+		return kept;
+	}
+	(void)PyErr_NoMemory();
+	*next = fail(call);
+	Py_CLEAR(call->piece);
+	end(call);
+	return NULL;
+}
+
 int wsgi_call_handle(struct prefork_request *request, const struct wsgi_host *host)
 {
-	struct call *call;
-	int r;
+	struct call call = { .host = host, .request = request }, *kept = NULL;
+	enum next next;
 
 	if (!wsgi_gil_take())
 		return -ENOMEM;
-	call = PyMem_Calloc(1, sizeof *call);
-	r = call ? 0 : -ENOMEM;
-	if (call) {
-		call->host = host;
-		call->request = request;
-		prefork_request_set_user(request, call);
-		r = run(call);
-	}
+	next = run(&call);
+	if (next == FILE_RANGE || next == PULLED)
+		kept = keep(&call, &next);
+	else
+		end(&call);
+	if (next == FAILED || next == ANSWERED)
+		Py_CLEAR(call.piece);
 	wsgi_gil_release();
-	return r;
+	if (next == WHOLE)
+		return send_whole(request, call.piece);
+	if (next == FILE_RANGE)
+		return prefork_response_file(request, call.fd, call.offset, call.size);
+	if (next == PULLED)
+		return prefork_response_pull(request, pull, kept);
+	return call.error;
 }
 
 void wsgi_call_finished(struct prefork_request *request)
@@ -261,17 +352,6 @@ void wsgi_call_finished(struct prefork_request *request)
 
 	if (call == NULL || !wsgi_gil_take())
 		return;
-	close_iterable(call);
-	if (call->input)
-		wsgi_input_end(call->input);
-	if (call->start)
-		wsgi_start_end(call->start);
-	Py_XDECREF(call->piece);
-	Py_XDECREF(call->iterator);
-	Py_XDECREF(call->iterable);
-	Py_XDECREF(call->start);
-	Py_XDECREF(call->input);
-	PyMem_Free(call);
-	prefork_request_set_user(request, NULL);
+	end_kept(call);
 	wsgi_gil_release();
 }

@@ -11,11 +11,12 @@
 
 struct prefork_log;
 struct prefork_request;
+struct wsgi_template;
 
 /* What every request of a worker needs. References are owned by the worker. */
 struct wsgi_host {
 	PyObject *application;
-	PyObject *const *templates; /* one per listener */
+	struct wsgi_template **templates; /* one per listener */
 	struct prefork_log *log;
 };
 

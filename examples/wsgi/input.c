@@ -21,6 +21,8 @@ struct input {
 	int error;
 };
 
+static struct input *spare; /* nobody but us has it */
+
 /* -1 with an exception set, else how many bytes came: 0 at the end. */
 static Py_ssize_t receive(struct input *input, char *bytes, size_t size)
 {
@@ -231,10 +233,11 @@ int wsgi_input_prepare(void)
 
 PyObject *wsgi_input_create(struct prefork_request *request)
 {
-	struct input *input = PyObject_New(struct input, &type);
+	struct input *input = spare ? spare : PyObject_New(struct input, &type);
 
 	if (input == NULL)
 		return NULL;
+	spare = NULL;
 	input->request = request;
 	input->buffer = NULL;
 	input->begin = input->end = 0;
@@ -243,12 +246,15 @@ PyObject *wsgi_input_create(struct prefork_request *request)
 	return (PyObject *)input;
 }
 
-void wsgi_input_end(PyObject *input)
+void wsgi_input_end(PyObject *self)
 {
-	((struct input *)input)->request = NULL;
-}
+	struct input *input = (struct input *)self;
 
-int wsgi_input_error(PyObject *input)
-{
-	return ((struct input *)input)->error;
+	input->request = NULL;
+	if (spare == NULL && Py_REFCNT(input) == 1) {
+		PyMem_Free(input->buffer);
+		spare = input;
+	} else {
+		Py_DECREF(input);
+	}
 }

@@ -16,13 +16,11 @@ struct prefork_request;
 /** 0, or -1 with an exception set. Once. */
 int wsgi_input_prepare(void);
 
-/** A *new* wsgi.input for `request`, which is borrowed until wsgi_input_end(). */
+/** wsgi.input for `request`, which is borrowed until wsgi_input_end(). NULL with an
+ *  exception set. */
 PyObject *wsgi_input_create(struct prefork_request *request);
 
-/** The request is over. */
+/** The request is over. Takes `input`: it serves again, unless somebody kept it. */
 void wsgi_input_end(PyObject *input);
-
-/** Why reading failed: a negative errno, or 0 if it did not. */
-int wsgi_input_error(PyObject *input);
 
 #endif

@@ -1,9 +1,8 @@
-#include "python.h"
-
 #include "interpreter.h"
 
 #include <prefork/error.h>
 
+#include <pthread.h>
 #include <signal.h>
 #include <string.h>
 #include <unistd.h>
@@ -15,6 +14,8 @@ const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interpreter, Py
 
 static PyInterpreterState *interpreter; /* NULL: not started */
 static _Thread_local PyThreadState *own;
+static _Thread_local PyObject *leftover; /* what wsgi_drop_later() was given */
+static pthread_key_t end_of_thread;      /* its value is `own` */
 static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
 
 static PyStatus configure(PyConfig *config, const char *program, const char *venv)
@@ -54,11 +55,22 @@ static void enable_faulthandler(void)
 	Py_XDECREF(module);
 }
 
+/* A thread of the library ends: nobody waits for it with the GIL in hand. */
+static void on_thread_end(void *state)
+{
+	PyEval_RestoreThread(state);
+	Py_CLEAR(leftover);
+	PyThreadState_Clear(state);
+	PyThreadState_DeleteCurrent();
+}
+
 int wsgi_python_start(const char *program, const char *venv)
 {
 	PyConfig config;
 	PyStatus status;
 
+	if (pthread_key_create(&end_of_thread, on_thread_end) != 0)
+		return prefork_fail(PREFORK_EBOOT, "Python does not start: no thread key is left");
 	PyConfig_InitPythonConfig(&config);
 	status = configure(&config, program, venv);
 	if (!PyStatus_Exception(status))
@@ -78,12 +90,30 @@ bool wsgi_python_runs(void)
 	return interpreter != NULL;
 }
 
+static bool make_own(void)
+{
+	own = PyThreadState_New(interpreter);
+	if (own && pthread_setspecific(end_of_thread, own) == 0)
+		return true;
+	if (own)
+		PyThreadState_Delete(own);
+	own = NULL;
+	return false;
+}
+
 bool wsgi_gil_take(void)
 {
-	if (own == NULL && (own = PyThreadState_New(interpreter)) == NULL)
+	if (own == NULL && !make_own())
 		return false;
 	PyEval_RestoreThread(own);
+	if (leftover)
+		Py_CLEAR(leftover);
 	return true;
+}
+
+void wsgi_drop_later(PyObject *object)
+{
+	leftover = object;
 }
 
 void wsgi_gil_release(void)

@@ -7,10 +7,12 @@
  * --preload it is made in the arbiter and the fork hooks below keep it whole.
  *
  * Threads: every thread has a thread state of its own, made the first time it
- * takes the GIL and kept for its life. Signals are never Python's here.
+ * takes the GIL and deleted when the thread ends. Signals are never Python's here.
  */
 #ifndef WSGI_INTERPRETER_H
 #define WSGI_INTERPRETER_H
+
+#include "python.h"
 
 #include <stdbool.h>
 
@@ -25,6 +27,10 @@ bool wsgi_python_runs(void);
  *  then the GIL was not taken. */
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
+
+/** Give up a reference without having the GIL: it is dropped when this thread takes
+ *  the GIL next. One at a time, and none of great size. */
+void wsgi_drop_later(PyObject *object);
 
 /** The fork hooks: nothing happens where Python does not run yet. The child
  *  has the GIL after wsgi_python_in_child(). */

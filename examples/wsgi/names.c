@@ -21,13 +21,31 @@ struct wsgi_keys wsgi_keys;
 static struct slot slots[SLOTS];
 static size_t used;
 
+/* Here before any client can fill the table with others. */
+static const char *const common[] = {
+	"Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Connection", "Cookie",
+	"Content-Type", "Content-Length", "Authorization", "Referer", "Origin", "Cache-Control", "Pragma",
+	"If-None-Match", "If-Modified-Since", "Range", "Forwarded", "Via", "X-Forwarded-For",
+	"X-Forwarded-Proto", "X-Forwarded-Host", "X-Forwarded-Port", "X-Real-IP", "X-Request-ID",
+	"X-Requested-With", "X-CSRFToken", "Upgrade-Insecure-Requests", "Sec-Fetch-Site", "Sec-Fetch-Mode",
+	"Sec-Fetch-User", "Sec-Fetch-Dest", "traceparent", "host", "user-agent", "accept", "accept-encoding",
+	"accept-language", "connection", "cookie", "content-type", "content-length", "authorization", "referer",
+	"origin", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
+};
+
 int wsgi_names_create(void)
 {
+	struct wsgi_field spare;
+
 #define X(member, text)                                                                            \
 	if ((wsgi_keys.member = PyUnicode_InternFromString(text)) == NULL)                         \
 		return -1;
 	WSGI_KEYS(X)
 #undef X
+	for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) {
+		if (wsgi_field_find(common[i], strlen(common[i]), &spare) == NULL)
+			return -1;
+	}
 	return 0;
 }
 
@@ -74,6 +92,8 @@ static PyObject *key_of(const char *name, size_t size)
 		key = Py_NewRef(wsgi_keys.content_type);
 	else if (size == sizeof "HTTP_CONTENT_LENGTH" - 1 && memcmp(text, "HTTP_CONTENT_LENGTH", size) == 0)
 		key = Py_NewRef(wsgi_keys.content_length);
+	else if (size == sizeof "HTTP_HOST" - 1 && memcmp(text, "HTTP_HOST", size) == 0)
+		key = Py_NewRef(wsgi_keys.http_host);
 	else
 		key = PyUnicode_DecodeLatin1(text, (Py_ssize_t)size, NULL);
 	return key;

@@ -12,10 +12,21 @@ struct start {
 	PyObject_HEAD
 	vectorcallfunc vectorcall;
 	struct prefork_request *request; /* NULL: it is over */
+	struct writer *writer;           /* what it returns  */
 	int64_t length;
 	bool called;
 	bool written;
 };
+
+struct writer {
+	PyObject_HEAD
+	vectorcallfunc vectorcall;
+	struct start *start; /* borrowed: NULL when it is gone */
+};
+
+static struct start *spare;       /* nobody but us has it, nor its writer   */
+static PyObject *last_status;     /* the object that an application uses for */
+static int last_code;             /* each of its answers, and what it says   */
 
 /* What libprefork-http refuses is the application's mistake, but for a client that is gone. */
 static int refuse(int error)
@@ -46,23 +57,46 @@ static const char *latin1(PyObject *text, const char *what, size_t *ret_size)
 	return (const char *)PyUnicode_1BYTE_DATA(text);
 }
 
-static int set_status(struct start *start, PyObject *status)
+/* "200 OK" -> 200. 0 with an exception set. */
+static int code_of(PyObject *status)
 {
 	size_t size;
 	const char *text = latin1(status, "the status", &size);
-	int code = 0, r;
 
 	if (text == NULL)
-		return -1;
+		return 0;
 	if (size >= 3 && text[0] >= '2' && text[0] <= '9' && text[1] >= '0' && text[1] <= '9' && text[2] >= '0' &&
 	    text[2] <= '9' && (size == 3 || text[3] == ' ') && strlen(text) == size)
-		code = (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
-	if (code == 0) {
-		PyErr_Format(PyExc_ValueError, "the status must be like \"200 OK\", not %R", status);
-		return -1;
+		return (text[0] - '0') * 100 + (text[1] - '0') * 10 + (text[2] - '0');
+	PyErr_Format(PyExc_ValueError, "the status must be like \"200 OK\", not %R", status);
+	return 0;
+}
+
+static int set_status(struct start *start, PyObject *status)
+{
+	const char *text;
+	int r;
+
+	if (status != last_status) {
+		const int code = code_of(status);
+
+		if (code == 0)
+			return -1;
+		last_code = code;
+		Py_XSETREF(last_status, Py_NewRef(status));
 	}
-	r = prefork_response_start(start->request, code, size > 4 ? text + 4 : "");
+	text = (const char *)PyUnicode_1BYTE_DATA(status);
+	r = prefork_response_start(start->request, last_code, PyUnicode_GET_LENGTH(status) > 4 ? text + 4 : "");
 	return r < 0 ? refuse(r) : 0;
+}
+
+static int64_t number_of(const char *digits, size_t size)
+{
+	int64_t number = 0;
+
+	for (size_t i = 0; i < size; i++)
+		number = number * 10 + (digits[i] - '0');
+	return number;
 }
 
 static int add_field(struct start *start, PyObject *field)
@@ -83,7 +117,7 @@ static int add_field(struct start *start, PyObject *field)
 	if (r < 0)
 		return refuse(r);
 	if (name_size == 14 && strncasecmp(name, "Content-Length", 14) == 0)
-		start->length = strtoll(value, NULL, 10); /* it is a number: the library took it */
+		start->length = number_of(value, value_size); /* it is one that fits: the library took it */
 	return 0;
 }
 
@@ -125,14 +159,19 @@ static int begin_again(struct start *start, PyObject *exc_info)
 	return -1;
 }
 
-static PyObject *write_method(PyObject *self, PyObject *piece)
+static PyObject *writer_call(PyObject *self, PyObject *const *arguments, size_t flagged, PyObject *names)
 {
-	if (wsgi_start_write(self, piece) < 0)
+	struct writer *writer = (struct writer *)self;
+	const Py_ssize_t count = PyVectorcall_NARGS(flagged);
+
+	if (count != 1 || (names && PyTuple_GET_SIZE(names) > 0))
+		return PyErr_Format(PyExc_TypeError, "write() takes one argument, bytes");
+	if (writer->start == NULL)
+		return PyErr_Format(PyExc_RuntimeError, "write() is called after its request");
+	if (wsgi_start_write((PyObject *)writer->start, arguments[0]) < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
-
-static PyMethodDef write_def = { "write", write_method, METH_O, "write(bytes)" };
 
 static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t flagged, PyObject *names)
 {
@@ -151,7 +190,7 @@ static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t f
 		return NULL;
 	if (set_head(start, arguments[0], arguments[1]) < 0)
 		return NULL;
-	return PyCFunction_New(&write_def, self);
+	return Py_NewRef((PyObject *)start->writer);
 }
 
 int wsgi_start_write(PyObject *self, PyObject *piece)
@@ -177,37 +216,80 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	return r < 0 ? refuse(r) : 0;
 }
 
-static PyTypeObject type = {
+static void start_free(PyObject *self)
+{
+	struct start *start = (struct start *)self;
+
+	if (start->writer)
+		start->writer->start = NULL;
+	Py_XDECREF(start->writer);
+	PyObject_Free(self);
+}
+
+static PyTypeObject start_type = {
 	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "prefork.StartResponse",
 	.tp_basicsize = sizeof(struct start),
-	.tp_dealloc = (destructor)PyObject_Free,
+	.tp_dealloc = start_free,
 	.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
 	.tp_vectorcall_offset = offsetof(struct start, vectorcall),
 	.tp_call = PyVectorcall_Call,
 	.tp_doc = "start_response(status, headers, exc_info=None) -> write",
 };
 
+static PyTypeObject writer_type = {
+	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "prefork.Write",
+	.tp_basicsize = sizeof(struct writer),
+	.tp_dealloc = (destructor)PyObject_Free,
+	.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+	.tp_vectorcall_offset = offsetof(struct writer, vectorcall),
+	.tp_call = PyVectorcall_Call,
+	.tp_doc = "write(bytes)",
+};
+
 int wsgi_start_prepare(void)
 {
-	return PyType_Ready(&type);
+	return PyType_Ready(&start_type) < 0 || PyType_Ready(&writer_type) < 0 ? -1 : 0;
 }
 
-PyObject *wsgi_start_create(struct prefork_request *request)
+static struct start *make_start(void)
 {
-	struct start *start = PyObject_New(struct start, &type);
+	struct start *start = PyObject_New(struct start, &start_type);
 
 	if (start == NULL)
 		return NULL;
 	start->vectorcall = start_call;
+	start->writer = PyObject_New(struct writer, &writer_type);
+	if (start->writer == NULL) {
+		Py_DECREF(start);
+		return NULL;
+	}
+	start->writer->vectorcall = writer_call;
+	start->writer->start = start;
+	return start;
+}
+
+PyObject *wsgi_start_create(struct prefork_request *request)
+{
+	struct start *start = spare ? spare : make_start();
+
+	if (start == NULL)
+		return NULL;
+	spare = NULL;
 	start->request = request;
 	start->length = -1;
 	start->called = start->written = false;
 	return (PyObject *)start;
 }
 
-void wsgi_start_end(PyObject *start)
+void wsgi_start_end(PyObject *self)
 {
-	((struct start *)start)->request = NULL;
+	struct start *start = (struct start *)self;
+
+	start->request = NULL;
+	if (spare == NULL && Py_REFCNT(start) == 1 && Py_REFCNT(start->writer) == 1)
+		spare = start;
+	else
+		Py_DECREF(start);
 }
 
 bool wsgi_start_was_called(PyObject *start)

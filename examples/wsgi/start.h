@@ -1,5 +1,8 @@
 /*
  * start -- start_response and the write() that it returns.
+ *
+ * Both are used again for the next request, unless the application kept them.
+ * The caller has the GIL.
  */
 #ifndef WSGI_START_H
 #define WSGI_START_H
@@ -14,8 +17,11 @@ struct prefork_request;
 /** 0, or -1 with an exception set. Once. */
 int wsgi_start_prepare(void);
 
-/** A *new* start_response for `request`, borrowed until wsgi_start_end(). */
+/** start_response for `request`, which is borrowed until wsgi_start_end(). NULL with
+ *  an exception set. */
 PyObject *wsgi_start_create(struct prefork_request *request);
+
+/** The request is over. Takes `start`. */
 void wsgi_start_end(PyObject *start);
 
 /** Was it called? Was write()? The Content-Length that was given, -1 without. */

@@ -54,6 +54,15 @@ const char *prefork_request_header_at(const struct prefork_request *request, siz
 	return text(request->values[index], ret_value_size);
 }
 
+const char *prefork_request_header(const struct prefork_request *request, const char *name, size_t *ret_size)
+{
+	for (size_t i = 0; i < request->fields; i++) {
+		if (strcasecmp(request->names[i], name) == 0)
+			return text(request->values[i], ret_size);
+	}
+	return NULL;
+}
+
 const char *prefork_request_scheme(const struct prefork_request *request)
 {
 	(void)request;
@@ -62,9 +71,8 @@ const char *prefork_request_scheme(const struct prefork_request *request)
 
 const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)
 {
-	(void)request;
-	*ret_port = 50123;
-	return "192.0.2.7";
+	*ret_port = request->peer ? 0 : 50123;
+	return request->peer ? request->peer : "192.0.2.7";
 }
 
 size_t prefork_request_listener(const struct prefork_request *request)
@@ -128,6 +136,11 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 	strncat(request->head, value, value_size);
 	strcat(request->head, "\n");
 	return 0;
+}
+
+int prefork_response_field(struct prefork_request *request, const char *name, const char *value)
+{
+	return prefork_response_header(request, name, strlen(name), value, strlen(value));
 }
 
 static int put(struct prefork_request *request, const void *bytes, size_t size)

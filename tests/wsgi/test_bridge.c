@@ -2,7 +2,7 @@
 #include "python.h"
 
 #include "call.h"
-#include "environ.h"
+#include "template.h"
 #include "errors.h"
 #include "failure.h"
 #include "fake_http.h"
@@ -19,7 +19,7 @@
 #include <string.h>
 
 static struct wsgi_host host;
-static PyObject *template;
+static struct wsgi_template *template;
 static char logged[1 << 16];
 static int fds_before;
 
@@ -62,7 +62,7 @@ static void start_python(void)
 	ck_assert_ptr_nonnull(host.application);
 	ck_assert_int_eq(prefork_log_create("-", 2, &host.log), 0);
 	prefork_log_set_sink(host.log, remember, NULL);
-	template = wsgi_environ_template(&(struct wsgi_place){ place.address, place.script_name, false, false,
+	template = wsgi_template_create(&(struct wsgi_place){ place.address, place.script_name, false, false,
 	                                                       wsgi_errors_create(host.log) });
 	ck_assert_ptr_nonnull(template);
 	host.templates = &template;
@@ -297,6 +297,25 @@ START_TEST(what_the_application_keeps_is_refused_after_the_request)
 }
 END_TEST
 
+START_TEST(a_path_outside_of_the_mount_is_refused_with_a_reason)
+{
+	struct wsgi_template *const whole = template;
+	struct prefork_request request = request_for("/shopping");
+
+	(void)wsgi_gil_take();
+	template = wsgi_template_create(&(struct wsgi_place){ "127.0.0.1:80", "/shop", false, false, Py_None });
+	wsgi_gil_release();
+	serve(&request);
+	ck_assert_int_eq(request.status, 500);
+	ck_assert_ptr_nonnull(strstr(request.sent, "not below SCRIPT_NAME"));
+	ck_assert_str_eq(logged, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\"");
+	free(request.sent);
+	logged[0] = '\0';
+	assert_answer("/shop/hello", 200, "Hello, world!\n");
+	template = whole;
+}
+END_TEST
+
 static Py_ssize_t allocated_blocks(void)
 {
 	PyObject *number = PyObject_CallNoArgs(PySys_GetObject("getallocatedblocks"));
@@ -380,6 +399,7 @@ int main(void)
 	tcase_add_test(tcase, a_body_is_read_whole_by_every_method);
 	tcase_add_test(tcase, a_short_body_is_never_passed_off_as_complete);
 	tcase_add_test(tcase, what_the_application_keeps_is_refused_after_the_request);
+	tcase_add_test(tcase, a_path_outside_of_the_mount_is_refused_with_a_reason);
 	tcase_add_test(tcase, no_reference_is_left_after_many_requests);
 	tcase_add_loop_test(tcase, an_application_loads_or_says_precisely_why_not, 0, sizeof loads / sizeof *loads);
 	tcase_set_timeout(tcase, 60);
