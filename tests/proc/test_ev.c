@@ -1,0 +1,408 @@
+/* What only the strategy libev promises: the loop, how its listeners are shared, and that nothing spins. */
+#include "harness.h"
+
+#include "model/message.h"
+#include "os/clock.h"
+#include "worker/strategies.h"
+
+#include <prefork/settings.h>
+
+#include <check.h>
+#include <errno.h>
+#include <ev.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+typedef struct prefork_worker worker_t;
+typedef struct prefork_connection connection_t;
+
+static enum prefork_next echo(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[4096];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)worker;
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+static uint64_t limit_ms(void)
+{
+	return pfi_now_ms() + (uint64_t)harness_patience_ms();
+}
+
+/* The host's own watchers: a timer that counts its rounds in the note. */
+
+static struct {
+	ev_timer timer;
+	unsigned rounds;
+} host;
+
+static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	worker_t *const worker = timer->data;
+	char text[16];
+	const int size = snprintf(text, sizeof text, "round %u", ++host.rounds);
+
+	(void)loop;
+	(void)events;
+	prefork_worker_note(worker, text, (size_t)size);
+	if (host.rounds == 3)
+		ev_timer_stop(loop, timer);
+}
+
+static int start_timer(worker_t *worker, void *user)
+{
+	struct ev_loop *const loop = prefork_worker_loop(worker);
+
+	(void)user;
+	if (!loop)
+		return -EINVAL;
+	ev_timer_init(&host.timer, on_timer, 0.001, 0.001);
+	host.timer.data = worker;
+	ev_timer_start(loop, &host.timer);
+	return 0;
+}
+
+static void stop_timer(worker_t *worker, void *user)
+{
+	(void)user;
+	ev_timer_stop(prefork_worker_loop(worker), &host.timer);
+}
+
+START_TEST(a_host_runs_watchers_of_its_own)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = echo, .worker_start = start_timer, .worker_stop = stop_timer,
+	};
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const uint64_t until_ms = limit_ms();
+	while (strcmp(harness.birth.page->cells[0].note, "round 3") != 0)
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	const int fd = harness_connect(&harness);
+	harness_expect_echo(fd, "hello");
+	(void)close(fd);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	harness_close(&harness);
+}
+END_TEST
+
+static void hang(struct ev_loop *loop, ev_timer *timer, int events)
+{
+	(void)loop;
+	(void)timer;
+	(void)events;
+	for (;;)
+		(void)pause();
+}
+
+static int start_hanging_timer(worker_t *worker, void *user)
+{
+	(void)user;
+	ev_timer_init(&host.timer, hang, 0.001, 0.);
+	ev_timer_start(prefork_worker_loop(worker), &host.timer);
+	return 0;
+}
+
+/* The arbiter sees a deadline while a watcher of the host's is at work. */
+START_TEST(a_watcher_of_the_hosts_has_a_deadline)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = echo, .worker_start = start_hanging_timer,
+	};
+	struct prefork_settings *settings = NULL;
+	struct harness harness;
+
+	ck_assert_int_eq(prefork_settings_create(&settings), 0);
+	harness_open(&harness, &service);
+	harness.birth.settings = settings;
+	harness_spawn(&harness);
+	const uint64_t until_ms = limit_ms();
+	uint64_t since_ms = 0;
+	/* The same turn for a while: others, at the start, are over at once. */
+	while (since_ms == 0 || pfi_now_ms() < since_ms + 50) {
+		const struct pfi_cell *const cell = &harness.birth.page->cells[0];
+
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		since_ms = cell->deadline_ms > 0 ? cell->since_ms : 0;
+	}
+	harness_close(&harness);
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
+static int refuse_a_loop(worker_t *worker, void *user)
+{
+	(void)user;
+	return prefork_worker_loop(worker) ? 0 : -EINVAL;
+}
+
+START_TEST(other_strategies_have_no_loop)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = echo, .worker_start = refuse_a_loop,
+	};
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness.birth.strategy = &pfi_strategy_sync;
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.birth, &harness.child), 0);
+	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_FAILED);
+	(void)harness_reap(&harness);
+	harness_close(&harness);
+}
+END_TEST
+
+/* How /proc shows the listener in a set of the worker's: the bit that asks for exclusive wake-ups. */
+static bool is_exclusive(const struct harness *harness)
+{
+	bool found = false;
+
+	for (int set = 3; set < 64 && !found; set++) {
+		char path[64], line[256];
+
+		(void)snprintf(path, sizeof path, "/proc/%d/fdinfo/%d", (int)harness->child.pid, set);
+		FILE *const file = fopen(path, "re");
+		if (!file)
+			continue;
+		while (fgets(line, sizeof line, file)) {
+			unsigned events;
+			int fd;
+
+			if (sscanf(line, "tfd: %d events: %x", &fd, &events) == 2 && fd == harness->listener->fd)
+				found = found || events & 1u << 28;
+		}
+		(void)fclose(file);
+	}
+	return found;
+}
+
+/* "!" makes libev replace its epoll set, as it does when it meets an event it cannot explain. */
+static enum prefork_next echo_and_shake(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[64];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	if (bytes[0] == '!')
+		ev_loop_fork(prefork_worker_loop(worker));
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+START_TEST(listeners_stay_exclusive_when_libev_replaces_its_set)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_and_shake };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	for (int i = 0; i < 3; i++) {
+		harness_expect_echo(fd, "hello");
+		const int other = harness_connect(&harness); /* another turn, which puts them back */
+		harness_expect_echo(other, "hello");
+		(void)close(other);
+		harness_expect_echo(fd, "again");
+		ck_assert(is_exclusive(&harness));
+		harness_expect_echo(fd, "!");
+	}
+	(void)close(fd);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	harness_close(&harness);
+}
+END_TEST
+
+/* A client that sends and never reads, to a service that waits until it does. */
+static enum prefork_next fill(worker_t *worker, connection_t *connection, void *user)
+{
+	static char bytes[65536];
+	struct iovec piece = { bytes, sizeof bytes };
+	ptrdiff_t n;
+
+	(void)user;
+	while ((n = prefork_connection_send(connection, &piece, 1)) > 0)
+		continue;
+	prefork_worker_note(worker, "full", 4);
+	return n == -EAGAIN ? PREFORK_WAIT_WRITABLE : PREFORK_CLOSE;
+}
+
+static uint64_t cpu_ns(const struct harness *harness)
+{
+	unsigned long long ns = 0;
+	char path[64];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/schedstat", (int)harness->child.pid);
+	FILE *const file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	ck_assert_int_eq(fscanf(file, "%llu", &ns), 1);
+	(void)fclose(file);
+	return ns;
+}
+
+START_TEST(what_a_service_does_not_read_does_not_spin)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = fill };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	ck_assert_int_eq(send(fd, "unread", 6, MSG_NOSIGNAL), 6);
+	const uint64_t until_ms = limit_ms();
+	while (strcmp(harness.birth.page->cells[0].note, "full") != 0)
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	(void)poll(NULL, 0, 100); /* the buffers of both ends come to rest */
+	const uint64_t before_ns = cpu_ns(&harness);
+	ck_assert_int_eq(send(fd, "unread", 6, MSG_NOSIGNAL), 6);
+	(void)poll(NULL, 0, 400); /* to see that nothing happens */
+	ck_assert_uint_lt(cpu_ns(&harness) - before_ns, 20 * 1000 * 1000);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* A connection that always wants to be called again leaves turns to the others. */
+static enum prefork_next echo_or_insist(worker_t *worker, connection_t *connection, void *user)
+{
+	char byte;
+
+	if (prefork_connection_user(connection))
+		return PREFORK_AGAIN;
+	if (recv(prefork_connection_fd(connection), &byte, 1, MSG_PEEK) == 1 && byte == 'i') {
+		prefork_connection_set_user(connection, connection);
+		return PREFORK_AGAIN;
+	}
+	return echo(worker, connection, user);
+}
+
+START_TEST(who_is_called_again_and_again_starves_nobody)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_or_insist };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int insists = harness_connect(&harness);
+	ck_assert_int_eq(send(insists, "i", 1, MSG_NOSIGNAL), 1);
+	for (int i = 0; i < 100; i++) {
+		const int fd = harness_connect(&harness);
+
+		harness_expect_echo(fd, "hello");
+		(void)close(fd);
+	}
+	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(insists);
+	harness_close(&harness);
+}
+END_TEST
+
+/* Eight workers, and clients one after the other that are answered at once. */
+
+enum { WORKERS = 8, CLIENTS = 4000 };
+
+static enum prefork_next answer(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)user;
+	prefork_worker_count_request(worker);
+	(void)prefork_connection_write(connection, "x", 1);
+	return PREFORK_CLOSE;
+}
+
+static unsigned long switches(pid_t pid)
+{
+	unsigned long count = 0;
+	char path[64], line[128];
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	FILE *const file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof line, file))
+		(void)sscanf(line, "voluntary_ctxt_switches: %lu", &count);
+	(void)fclose(file);
+	return count;
+}
+
+START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = answer, .accepted = answer,
+	};
+	struct pfi_child children[WORKERS];
+	unsigned long before = 0, after = 0;
+	struct harness harness;
+	struct pfi_pages pages;
+
+	harness_open(&harness, &service);
+	ck_assert_int_eq(pfi_pages_open(WORKERS, pfi_page_bytes(1), &pages), 0);
+	harness.birth.pages = NULL;
+	for (unsigned i = 0; i < WORKERS; i++) {
+		harness.birth.slot = i;
+		harness.birth.page = pfi_page(&pages, i);
+		harness_spawn(&harness);
+		children[i] = harness.child;
+		harness.child.pidfd = -1;
+	}
+	for (int i = -WORKERS; i < CLIENTS; i++) { /* the first ones let all settle down */
+		const int fd = harness_connect(&harness);
+		char byte;
+
+		ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
+		harness_expect_end(fd);
+		(void)close(fd);
+		for (unsigned k = 0; k < WORKERS && i == -1; k++)
+			before += switches(children[k].pid);
+	}
+	for (unsigned k = 0; k < WORKERS; k++) {
+		const struct pfi_page *const page = pfi_page(&pages, k);
+
+		after += switches(children[k].pid);
+		ck_assert_uint_le(page->cells[0].requests, CLIENTS / WORKERS * 11 / 10);
+	}
+	ck_assert_uint_le(after - before, CLIENTS * 105 / 100);
+	for (unsigned i = 0; i < WORKERS; i++) {
+		harness.child = children[i];
+		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGTERM, 0), 0);
+		ck_assert_int_eq(harness_reap(&harness).code, 0);
+	}
+	pfi_pages_close(&pages);
+	harness_close(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("ev");
+	TCase *tc = tcase_create("ev");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, a_host_runs_watchers_of_its_own);
+	tcase_add_test(tc, a_watcher_of_the_hosts_has_a_deadline);
+	tcase_add_test(tc, other_strategies_have_no_loop);
+	tcase_add_test(tc, listeners_stay_exclusive_when_libev_replaces_its_set);
+	tcase_add_test(tc, what_a_service_does_not_read_does_not_spin);
+	tcase_add_test(tc, who_is_called_again_and_again_starves_nobody);
+	tcase_add_test(tc, clients_are_shared_evenly_and_wake_one_worker_each);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
