@@ -180,8 +180,8 @@ PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connecti
  *  cannot send at once need not be waited for here, the loop sends it later. Since 0.1. */
 PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection *connection);
 
-/** How many offloaded connections of this worker no thread has begun with: 0 without
- *  a pool. Any thread. Since 0.1. */
+/** How many offloaded connections of this worker wait for a thread, because all of them are
+ *  at work: 0 without a pool. Any thread. Since 0.1. */
 PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 
 /** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for.

@@ -30,7 +30,7 @@ struct pfi_crew {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a work, or the end */
 	struct prefork_connection *first, **last;
-	unsigned asleep;
+	_Atomic unsigned asleep; /* changed under the lock; who is woken counts until it has begun */
 	bool ends;
 	_Atomic size_t queued;
 };

@@ -23,5 +23,10 @@ bool prefork_connection_is_offloaded(const struct prefork_connection *connection
 
 size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
-	return worker->crew ? atomic_load_explicit(&worker->crew->queued, memory_order_relaxed) : 0;
+	if (!worker->crew)
+		return 0;
+	/* Each sleeper will take one: those are on their way, and wait for nobody. */
+	const size_t queued = atomic_load_explicit(&worker->crew->queued, memory_order_relaxed);
+	const size_t asleep = atomic_load_explicit(&worker->crew->asleep, memory_order_relaxed);
+	return queued > asleep ? queued - asleep : 0;
 }
