@@ -38,6 +38,9 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header of a request. A longer one is answered with 431." },
 	{ ROW("limit_request_body", SIZE), .min = 0, .max = INT64_MAX, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
+	{ ROW("queue_limit", INT), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How many requests of a worker may wait for one of its threads (libev with --threads). What comes beyond "
+	         "is told so at once, with 503 and Retry-After. 0: any number." },
 	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory by workers that collect "
 	         "it before they handle it (libev); a larger one goes to a file in worker_tmp_dir." },
@@ -162,6 +165,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),
 		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
 		.keepalive_ms = keepalive_ms(settings),
+		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
 		.place = {
 			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),
 			.folder = folder(settings),

@@ -31,6 +31,7 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
+	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
 	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
 };
 

@@ -172,6 +172,8 @@ int pfi_error_reply(struct pfi_out *out, int status, const char *detail, const c
 		r = PFI_OUT_LITERAL(out, "Connection: close\r\nContent-Type: text/html; charset=utf-8\r\n");
 	if (r == 0)
 		r = pfi_response_length(out, page.length);
+	if (r == 0 && status == 503)
+		r = PFI_OUT_LITERAL(out, "Retry-After: 1\r\n");
 	if (r == 0)
 		r = PFI_OUT_LITERAL(out, "\r\n");
 	if (r == 0 && !to_head)

@@ -289,8 +289,21 @@ static enum prefork_next call_handle(struct prefork_worker *worker, struct prefo
 	return request->error != 0 ? after_failure(request) : go_on_sending(request);
 }
 
+/* A client that is told at once can go elsewhere; one that waits in vain asks again, and there is
+ * twice the work. */
+static bool is_overloaded(const struct prefork_request *request)
+{
+	const uint64_t queue_max = request->http->config.queue_max;
+
+	return queue_max > 0 && prefork_worker_queued(request->worker) >= queue_max;
+}
+
+static const struct pfi_refusal overload = { 503, "too many requests are waiting already" };
+
 static enum prefork_next handle(struct prefork_request *request)
 {
+	if (is_overloaded(request))
+		return refuse(request, overload);
 	prefork_connection_set_deadline(request->connection, 0);
 	return prefork_connection_offload(request->connection, call_handle, request);
 }
@@ -381,7 +394,7 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	                      head->form != PFI_TARGET_AUTHORITY;
 	pfi_upload_start(request);
 	if (!request->body.done && !prefork_connection_may_block(request->connection))
-		return collect(request);
+		return is_overloaded(request) ? refuse(request, overload) : collect(request);
 	return handle(request);
 }
 

@@ -213,6 +213,14 @@ static int echo_and_count(struct prefork_request *request)
 	return r;
 }
 
+/* Until the test lets it go. */
+static int held(struct prefork_request *request)
+{
+	while (web_counts(request)->noted[0] == 0)
+		(void)poll(NULL, 0, 2);
+	return bytes(request);
+}
+
 static int trailers(struct prefork_request *request)
 {
 	char text[256], piece[16];
@@ -260,6 +268,7 @@ static const struct {
 	{ "/echo", echo, NULL, NULL },
 	{ "/echo-and-count", echo_and_count, NULL, NULL },
 	{ "/trailers", trailers, NULL, NULL },
+	{ "/held", held, NULL, NULL },
 	{ "/reads", reads_and_notes, NULL, NULL },
 };
 enum { SOURCES = sizeof sources / sizeof sources[0], PLAIN_SOURCES = 13 };
@@ -639,6 +648,39 @@ START_TEST(a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on)
 }
 END_TEST
 
+/* Four threads are held, two requests wait: the seventh is one too many. */
+START_TEST(an_overloaded_worker_says_so_at_once)
+{
+	static const char *const settings[] = { "--queue-limit", "2", "--keep-alive", "20", NULL };
+	struct web web;
+	int fds[6];
+
+	ck_assert_int_eq(harness_threads(), 4);
+	web_open(&web, handle, settings);
+	for (int i = 0; i < 4; i++)
+		fds[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+	web_wait(&web.counts->handled, 4);
+	for (int i = 4; i < 6; i++)
+		fds[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+	for (int i = 0; i < 2; i++) { /* the loop answers this by itself: when it has, it has seen those before */
+		(void)web_read_all(ask(&web, "bad", "/", "\r\n"), answer, sizeof answer);
+		ck_assert_int_eq(web_status(answer), 400);
+	}
+	(void)web_read_all(ask(&web, "HEAD", "/bytes", "\r\n"), answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 503 && strstr(answer, "\r\nRetry-After: 1\r\n") != NULL, "%s", answer);
+	(void)web_read_all(ask(&web, "POST", "/echo", "Content-Length: 100000\r\n\r\n"), answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 503, "a body that nobody will read is not waited for: %s", answer);
+	web.counts->noted[0] = 1; /* let go */
+	for (int i = 0; i < 6; i++) {
+		(void)web_read_all(fds[i], answer, sizeof answer);
+		ck_assert_msg(web_status(answer) == 200, "%s", answer);
+	}
+	(void)get_all(&web, "GET", "/bytes");
+	ck_assert_int_eq(web_status(answer), 200);
+	web_close(&web);
+}
+END_TEST
+
 /* Checked fixtures run in the process of each test. */
 static void make_file(void)
 {
@@ -681,6 +723,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_large_body_comes_back_byte_for_byte, 0, 2);
 	tcase_add_test(tc, trailer_fields_are_there_behind_the_body_and_apart);
 	tcase_add_test(tc, a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on);
+	if (harness_threads() > 0 && !harness_may_block())
+		tcase_add_test(tc, an_overloaded_worker_says_so_at_once);
 	suite_add_tcase(suite, tc);
 
 	SRunner *runner = srunner_create(suite);
