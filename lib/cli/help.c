@@ -106,9 +106,10 @@ void pfi_print_help(const struct prefork_settings *settings, FILE *out)
 	const char *const arguments = settings->arguments_usage;
 	int column = 0;
 
-	(void)fprintf(out, "Usage: %s [OPTIONS]%s%s\n", settings->program,
-		      arguments != NULL ? settings->arguments_min > 0 ? " " : " [" : "",
-		      arguments != NULL ? arguments : "");
+	const bool optional = arguments != NULL && settings->arguments_min == 0;
+
+	(void)fprintf(out, "Usage: %s [OPTIONS]%s%s%s%s\n", settings->program, arguments != NULL ? " " : "",
+		      optional ? "[" : "", arguments != NULL ? arguments : "", optional ? "]" : "");
 	if (settings->summary != NULL) {
 		(void)fputc('\n', out);
 		wrap(out, settings->summary, 0, &column);

@@ -400,9 +400,11 @@ START_TEST(help_fits_a_terminal_and_names_every_row)
 	FILE *const out = open_memstream(&bytes, &size);
 
 	ck_assert_int_eq(prefork_settings_set_program(settings, "prog", "1.0", "Serves."), 0);
+	ck_assert_int_eq(prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP"), 0);
 	ck_assert_int_eq(parse(settings, ""), 0);
 	pfi_print_help(settings, out);
 	ck_assert_int_eq(fclose(out), 0);
+	ck_assert_int_eq(strncmp(bytes, "Usage: prog [OPTIONS] [MODULE:APP]\n", 35), 0);
 	for (size_t i = 0; i < settings->count; i++)
 		for (size_t k = 0; pfi_option_flag(&settings->rows[i], k, flag); k++)
 			ck_assert_msg(strstr(bytes, flag) != NULL, "%s is missing", flag);
