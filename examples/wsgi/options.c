@@ -55,6 +55,7 @@ static const char *const not_yet[] = {
 };
 
 static char *const *arguments; /* argv of main() */
+static bool is_decided;        /* which worker class is the default */
 
 const char *wsgi_options_application(const struct prefork_settings *settings)
 {
@@ -86,6 +87,14 @@ static int try_application(const struct prefork_settings *settings)
 	return r;
 }
 
+/* Threads, and a class of workers without. */
+static bool has_idle_threads(const struct prefork_settings *settings)
+{
+	const char *strategy = prefork_settings_text(settings, "worker_class");
+
+	return prefork_settings_int(settings, "threads") > 1 && strategy && strcmp(strategy, "sync") == 0;
+}
+
 static int check(const struct prefork_settings *settings, void *user)
 {
 	const char *chdir = prefork_settings_text(settings, "chdir");
@@ -94,6 +103,12 @@ static int check(const struct prefork_settings *settings, void *user)
 	int r;
 
 	(void)user;
+	if (has_idle_threads(settings) && !is_decided && !prefork_settings_was_set(settings, "worker_class"))
+		return 0; /* read once more, with threads */
+	if (has_idle_threads(settings))
+		return prefork_fail(PREFORK_ECONFIG, "--threads %d: the worker class sync handles one request at a time; "
+		                                     "say --worker-class threads, or leave --threads out",
+		                    (int)prefork_settings_int(settings, "threads"));
 	if (wsgi_options_application(settings) == NULL)
 		return prefork_fail(PREFORK_EUSAGE, "which application? Name it: prefork-wsgi MODULE:APP");
 	if (chdir && stat(chdir, &about) < 0)
@@ -198,7 +213,7 @@ static int add_rows(struct prefork_settings *settings)
 	if (r == 0)
 		r = prefork_settings_add_choice(settings, "worker_class", "gthread", "threads");
 	if (r == 0)
-		r = prefork_settings_accept_arguments(settings, 0, 1, "[MODULE:APP]");
+		r = prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP");
 	if (r == 0)
 		r = prefork_settings_set_argument_variable(settings, "GUNICORN_CMD_ARGS");
 	if (r == 0)
@@ -206,18 +221,17 @@ static int add_rows(struct prefork_settings *settings)
 	return r;
 }
 
-int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **ret)
+static int read_settings(int argc, char *const argv[], const char *worker_class, struct prefork_settings **ret)
 {
 	struct prefork_settings *settings = NULL;
-	int r = refuse_python_file(argc, argv);
+	int r = prefork_settings_create(&settings);
 
-	arguments = argv;
-	if (r == 0)
-		r = prefork_settings_create(&settings);
 	if (r == 0)
 		r = add_rows(settings);
 	if (r == 0)
 		r = set_defaults(settings);
+	if (r == 0)
+		r = prefork_settings_set_default(settings, "worker_class", worker_class);
 	if (r == 0) {
 		r = prefork_settings_parse(settings, argc, argv);
 		if (r == PREFORK_EUSAGE || r == PREFORK_ECONFIG)
@@ -228,4 +242,42 @@ int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **re
 	else
 		*ret = settings;
 	return r;
+}
+
+/* As with gunicorn, whoever asks for threads gets them. Found out by reading everything once, without the
+ * flags that already answer; what is wrong is told by the reading that counts. */
+static const char *default_class(int argc, char *const argv[])
+{
+	struct prefork_settings *settings = NULL;
+	char **words = calloc((size_t)argc + 1, sizeof *words);
+	const char *found = "sync";
+	int count = 0;
+
+	if (words == NULL)
+		return found;
+	for (int i = 0; i < argc; i++) {
+		if (i == 0 || (strcmp(argv[i], "--print-config") != 0 && strcmp(argv[i], "--check-config") != 0 &&
+		               strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "--version") != 0))
+			words[count++] = argv[i];
+	}
+	if (read_settings(count, words, found, &settings) == 0) {
+		if (has_idle_threads(settings) && !prefork_settings_was_set(settings, "worker_class"))
+			found = "threads";
+		prefork_settings_destroy(settings);
+	}
+	free(words);
+	return found;
+}
+
+int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **ret)
+{
+	int r = refuse_python_file(argc, argv);
+
+	arguments = argv;
+	if (r < 0)
+		return r;
+	const char *worker_class = default_class(argc, argv);
+
+	is_decided = true;
+	return read_settings(argc, argv, worker_class, ret);
 }

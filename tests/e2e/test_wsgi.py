@@ -83,10 +83,21 @@ class Failures(harness.Case):
                                         (("-c", "conf.py", "hello:app"), 2, "write it as an INI file"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--env", "NAME", "hello:app"), 1, "is not NAME=VALUE"),
+                                        (("--threads", "4", "-k", "sync", "hello:app"), 1,
+                                         "the worker class sync handles one request at a time"),
+                                        (("--workers=2", "--daemon", "hello:app"), 2, "--daemon is gunicorn's"),
+                                        (("--wrokers=2", "hello:app"), 2, "--workers"),
                                         (("--chdir", "/nowhere", "hello:app"), 1, "--chdir: /nowhere")):
             with self.subTest(words=words), serve(*words, wait=False) as server:
                 self.assertEqual(server.wait(), status)
                 self.assertIn(sentence, server.log())
+
+    def test_whoever_asks_for_threads_gets_the_class_that_has_them(self):
+        for words, name in ((("--threads", "4"), "threads"), (("--threads", "1"), "sync"),
+                            (("--threads", "4", "-k", "libev"), "libev"), ((), "sync"), (("-k", "gthread"), "threads")):
+            with self.subTest(words=words), serve("--print-config", *words, "hello:app", wait=False) as server:
+                server.wait()
+                self.assertIn(f"worker_class = {name}\n", server.log())
 
 
 if __name__ == "__main__":
