@@ -98,8 +98,9 @@ PREFORK_API enum prefork_stay prefork_worker_stay(const struct prefork_worker *w
  *  has, whatever else is started. Since 0.1. */
 PREFORK_API struct ev_loop *prefork_worker_loop(struct prefork_worker *worker);
 
-/** Ask this worker to leave after what it has in hand, as the arbiter would:
- *  it is replaced. Any thread, and signal handlers. Since 0.1. */
+/** Ask to be replaced, as after so many requests. The arbiter starts another worker
+ *  at once, this one goes on until that is ready, and is then asked to leave
+ *  (prefork_worker_check()). Any thread, and signal handlers. Since 0.1. */
 PREFORK_API void prefork_worker_leave(struct prefork_worker *worker);
 
 /** Say that this worker serves. The library says it before the strategy's

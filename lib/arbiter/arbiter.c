@@ -221,7 +221,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 	if (arbiter->heir < 0)
 		return prefork_fail(arbiter->heir, "no descriptor of this process: %s", strerror(-arbiter->heir));
 	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
-	arbiter->supervisor.linger_max_ms = arbiter->models[0].policy.graceful_timeout_ms;
+	pfi_policies_follow(arbiter);
 	if (signals && (r = pfi_signals_take(arbiter)) < 0)
 		return prefork_fail(r, r == -EBUSY ? "another arbiter of this process has the signals" : "no signals: %s",
 				    strerror(-r));
@@ -353,6 +353,7 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 
 	const struct pfi_turn turn = take_turn(arbiter, now_ms, &wake_ms);
 
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
 	if (!turn.finished) {
 		pfi_generations_sweep(arbiter);
 		pfi_supervisor_rest(&arbiter->supervisor, wake_ms);

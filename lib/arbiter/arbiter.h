@@ -74,6 +74,7 @@ struct prefork_process {
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];
 	uint64_t born_ms, died_ms;
+	uint64_t leave_at_ms; /* it is to leave, and told so only then; 0: nothing is held back */
 	uint64_t requests;
 	int status;
 	enum prefork_reason reason;
@@ -153,6 +154,7 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 /* children.c */
 void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
 void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
@@ -178,6 +180,7 @@ void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation 
 int pfi_entrances_take_along(struct prefork_arbiter *arbiter);
 void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter);
 uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
+bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process, uint64_t *ret_linger_ms);
 uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter);
 void pfi_entrances_close(struct prefork_arbiter *arbiter);
 
@@ -187,6 +190,7 @@ int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pf
 
 /* pools.c */
 void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret);
+void pfi_policies_follow(struct prefork_arbiter *arbiter);
 const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
 						 const struct prefork_settings *settings);
 struct pfi_slot *pfi_process_slot(const struct prefork_process *process);

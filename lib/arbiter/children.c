@@ -215,12 +215,52 @@ static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	}
 }
 
+/* `value` 1: it empties the queues first, since nobody else will. */
+static void send_leave(struct prefork_process *process, uint32_t value)
+{
+	process->leave_at_ms = 0;
+	/* One that does not read is asked by signal, which cannot fill up. */
+	if (pfi_lifeline_send(process->lifeline, PFI_MESSAGE_LEAVE, value, NULL) < 0)
+		(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
+}
+
+/* The last one at an entrance that is given up serves on until nobody can come any more. */
+static void ask_leave(struct prefork_arbiter *arbiter, struct prefork_process *process, bool dumps, uint64_t now_ms)
+{
+	const bool stops = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
+	uint64_t linger_ms = 0;
+
+	if (stops || dumps || !pfi_entrances_abandon(arbiter, process, &linger_ms))
+		send_leave(process, stops);
+	else if (linger_ms == 0)
+		send_leave(process, 1);
+	else
+		process->leave_at_ms = now_ms + linger_ms;
+}
+
+/* When the next is due, 0: none is. */
+uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	uint64_t wake_ms = 0;
+
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid == 0 || process->leave_at_ms == 0)
+			continue;
+		if (process->leave_at_ms <= now_ms)
+			send_leave(process, 1);
+		else
+			wake_ms = pfi_earlier_ms(wake_ms, process->leave_at_ms);
+	}
+	return wake_ms;
+}
+
 void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
 {
 	struct prefork_process *const process = &arbiter->processes[arbiter->pools[pool].first_seat + order->slot];
 	const enum pfi_step_action action =
 		pfi_supervisor_tell(&arbiter->supervisor, pool, order->slot, order->event, now_ms);
-	const uint32_t empty_queues = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
 
 	if (action != PFI_ACTION_REFUSE && order->cause != PFI_CAUSE_NONE)
 		process->cause = order->cause;
@@ -228,9 +268,7 @@ void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct
 	switch (action) {
 	case PFI_ACTION_ASK_LEAVE:
 	case PFI_ACTION_DUMP:
-		/* One that does not read is asked by signal, which cannot fill up. */
-		if (pfi_lifeline_send(process->lifeline, PFI_MESSAGE_LEAVE, empty_queues, NULL) < 0)
-			(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
+		ask_leave(arbiter, process, action == PFI_ACTION_DUMP, now_ms);
 		break;
 	case PFI_ACTION_ASK_QUIT:
 		(void)pfi_lifeline_send(process->lifeline, PFI_MESSAGE_QUIT, 0, NULL);
@@ -257,6 +295,21 @@ static void became_ready(struct prefork_arbiter *arbiter, struct prefork_process
 		PFI_HOOKS(arbiter, worker_ready, process);
 }
 
+/* One that serves until it is asked stays with those that serve: the plan replaces
+ * it, then asks it. One that takes nothing new from here on does not. */
+static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process *process, bool serves, uint64_t now_ms)
+{
+	struct pfi_slot *const slot = pfi_process_slot(process);
+
+	if (slot->state != PFI_STATE_SERVING)
+		return;
+	slot->wants_leave = true;
+	if (serves)
+		return;
+	process->cause = PFI_CAUSE_RECYCLE;
+	(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
+}
+
 static void heard(struct prefork_arbiter *arbiter, struct prefork_process *process, const struct pfi_message *message,
 		  uint64_t now_ms)
 {
@@ -268,14 +321,8 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
 		break;
 	case PFI_MESSAGE_LEAVING:
-		/* It takes nothing new from here on, so it is no longer one of those that serve. */
 		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
-		if (pfi_process_slot(process)->state == PFI_STATE_SERVING) {
-			pfi_process_slot(process)->wants_leave = true;
-			process->cause = PFI_CAUSE_RECYCLE;
-			(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE,
-						  now_ms);
-		}
+		said_leaving(arbiter, process, message->value == 1, now_ms);
 		break;
 	default: /* newer than we are, or hostile */
 		break;

@@ -76,15 +76,33 @@ static bool is_at(const struct pfi_entrance *entrance, const struct pfi_address 
 	       pfi_address_equal(&bound, size, &address->socket, address->socket_size);
 }
 
-/* One that is open already, and that this pool has not got yet. */
-static struct pfi_entrance *find(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine, const char *text,
-				 const struct pfi_address *address)
+/* Port 0 is a new port for each that asks: for each pool with addresses of its own, and
+ * for all others together. Is this one of them? */
+static bool is_shareable(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, unsigned pool)
 {
+	for (size_t i = 0; i < arbiter->generation_count; i++) {
+		for (unsigned p = 0; p < arbiter->pool_count; p++) {
+			if ((p == pool || (!arbiter->pools[p].has_bind && !arbiter->pools[pool].has_bind)) &&
+			    has(&arbiter->generations[i].entrances[p], entrance))
+				return true;
+		}
+	}
+	return false;
+}
+
+/* One that is open already, and that this pool has not got yet. */
+static struct pfi_entrance *find(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+				 unsigned pool, const char *text, const struct pfi_address *address)
+{
+	const bool takes_any_port = address->kind == PFI_ADDRESS_TCP && address->port == 0;
+
 	for (size_t i = 0; i < arbiter->entrances.count; i++) {
 		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
 
-		if (!has(mine, entrance) && !entrance->listener->is_refusing &&
-		    (strcmp(prefork_listener_name(entrance->listener), text) == 0 || is_at(entrance, address)))
+		if (has(&generation->entrances[pool], entrance) || entrance->listener->is_refusing ||
+		    (takes_any_port && !is_shareable(arbiter, entrance, pool)))
+			continue;
+		if (strcmp(prefork_listener_name(entrance->listener), text) == 0 || is_at(entrance, address))
 			return entrance;
 	}
 	return NULL;
@@ -136,7 +154,6 @@ static int use(struct prefork_arbiter *arbiter, struct pfi_entrances *mine, stru
 static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool,
 		    const char *text, struct pfi_entrance **ret)
 {
-	const struct pfi_entrances *const mine = &generation->entrances[pool];
 	struct prefork_listener *listener = NULL;
 	struct pfi_listener_options options;
 	struct pfi_address address;
@@ -144,7 +161,7 @@ static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation
 
 	if (r < 0)
 		return r;
-	*ret = find(arbiter, mine, text, &address);
+	*ret = find(arbiter, generation, pool, text, &address);
 	if (*ret != NULL)
 		return 0;
 	/* By its name, before a name server is asked for it. */
@@ -152,7 +169,7 @@ static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation
 	if (r == 1) {
 		if ((r = pfi_address_resolve(&address)) < 0)
 			return r;
-		*ret = find(arbiter, mine, text, &address);
+		*ret = find(arbiter, generation, pool, text, &address);
 		if (*ret != NULL)
 			return 0;
 		r = pfi_inherit_match(&arbiter->inherited, &address, text, &listener);
@@ -305,6 +322,53 @@ uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter)
 			linger_ms = one_ms;
 	}
 	return said_ms > 0 && linger_ms > 0 ? (uint64_t)said_ms : linger_ms;
+}
+
+/* Does anybody but `leaver` serve it, or will? */
+static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance,
+		      const struct prefork_process *leaver)
+{
+	const struct pfi_rollout *const rollout = &arbiter->supervisor.rollout;
+
+	for (size_t i = 0; i < arbiter->generation_count; i++) {
+		const struct pfi_generation *const generation = &arbiter->generations[i];
+
+		if ((generation->number == rollout->wanted || generation->number == rollout->candidate) &&
+		    pfi_generation_uses(generation, entrance))
+			return true;
+	}
+	for (unsigned s = 0; s < arbiter->seat_count; s++) {
+		const struct prefork_process *const other = &arbiter->processes[s];
+		const struct pfi_generation *const generation =
+			other->pid != 0 && other != leaver ? pfi_generation_find(arbiter, other->generation) : NULL;
+
+		if (generation != NULL && pfi_process_slot(other)->state == PFI_STATE_SERVING &&
+		    has(&generation->entrances[other->pool], entrance))
+			return true;
+	}
+	return false;
+}
+
+/* After a reload that names other addresses: close the entrances that nobody serves
+ * when `process` has left to new clients. True when there are any; those on their
+ * way come out of the kernel within *ret_linger_ms. */
+bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process, uint64_t *ret_linger_ms)
+{
+	const struct pfi_generation *const generation = pfi_generation_find(arbiter, process->generation);
+	bool any = false;
+
+	*ret_linger_ms = 0;
+	for (size_t i = 0; generation != NULL && i < generation->entrances[process->pool].count; i++) {
+		struct pfi_entrance *const entrance = generation->entrances[process->pool].list[i];
+		uint64_t one_ms = 0;
+
+		if (is_served(arbiter, entrance, process))
+			continue;
+		any = true;
+		if (pfi_listener_refuse(entrance->listener, &one_ms) == 0 && one_ms > *ret_linger_ms)
+			*ret_linger_ms = one_ms;
+	}
+	return any;
 }
 
 uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter)

@@ -167,3 +167,21 @@ void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy 
 	ret->run.failures_max = intensity.failures_max * 30;
 	ret->run.period_ms = intensity.period_ms;
 }
+
+/* A stop waits for the queues as long as the most patient pool would for a worker. */
+void pfi_policies_follow(struct prefork_arbiter *arbiter)
+{
+	uint64_t most_ms = 0;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const uint64_t one_ms = arbiter->models[i].policy.graceful_timeout_ms;
+
+		if (one_ms == 0) {
+			most_ms = 0; /* for ever */
+			break;
+		}
+		if (one_ms > most_ms)
+			most_ms = one_ms;
+	}
+	arbiter->supervisor.linger_max_ms = most_ms;
+}

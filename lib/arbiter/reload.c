@@ -2,11 +2,13 @@
 
 #include "model/options.h"
 #include "model/settings.h"
+#include "os/log.h"
 
 #include <prefork/error.h>
 
 #include <errno.h>
 #include <stdio.h>
+#include <unistd.h>
 
 static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why)
 {
@@ -17,23 +19,59 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
-void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling)
+static enum prefork_log_level level_of(const struct prefork_settings *settings)
 {
-	if (!ruling.given)
-		return;
+	const int level = prefork_log_level_of(prefork_settings_text(settings, "loglevel"));
 
-	const bool failed = ruling.verdict == PREFORK_RELOAD_FAILED;
+	return level >= 0 ? (enum prefork_log_level)level : PREFORK_INFO;
+}
+
+/* Only what differs: a level that the host has set by itself stays. */
+static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
+		      const struct prefork_settings *to)
+{
+	int r = 0;
+
+	if (pfi_settings_differ(from, to, "errorlog"))
+		r = pfi_log_move(arbiter->log, prefork_settings_text(to, "errorlog"), STDERR_FILENO);
+	if (r == 0 && pfi_settings_differ(from, to, "loglevel"))
+		prefork_log_set_level(arbiter->log, level_of(to));
+	return r;
+}
+
+/* Have everything here go by the settings of `generation`, but for the log. */
+static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+{
+	arbiter->settings = generation->settings;
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const uint32_t seats_for = arbiter->models[i].policy.workers_max;
+
+		pfi_policy_read(generation->of_pool[i], &arbiter->models[i].policy);
+		arbiter->models[i].policy.workers_max = seats_for; /* the seats are what they are */
+	}
+	pfi_policies_follow(arbiter);
+}
+
+/* What was there before rules again. */
+static void fall_back(struct prefork_arbiter *arbiter)
+{
 	struct pfi_generation *const now = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 
-	if ((failed || ruling.verdict == PREFORK_RELOAD_STOPPED) && now != NULL) { /* what was there before rules again */
-		arbiter->settings = now->settings;
-		for (unsigned i = 0; i < arbiter->pool_count; i++) {
-			const uint32_t seats_for = arbiter->models[i].policy.workers_max;
+	if (now == NULL || now->settings == arbiter->settings)
+		return;
+	if (follow_log(arbiter, arbiter->settings, now->settings) < 0)
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot go back to the old log: %s", prefork_error());
+	follow(arbiter, now);
+}
 
-			pfi_policy_read(now->of_pool[i], &arbiter->models[i].policy);
-			arbiter->models[i].policy.workers_max = seats_for;
-		}
-	}
+void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling)
+{
+	const bool failed = ruling.verdict == PREFORK_RELOAD_FAILED;
+
+	if (!ruling.given)
+		return;
+	if (failed || ruling.verdict == PREFORK_RELOAD_STOPPED)
+		fall_back(arbiter);
 	announce(arbiter, ruling.verdict,
 		 !failed			 ? "" :
 		 arbiter->reload_why[0] != '\0' ? arbiter->reload_why :
@@ -86,9 +124,24 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
 
 	r = check_room(arbiter, generation);
+	if (r == 0)
+		r = follow_log(arbiter, arbiter->settings, generation->settings);
 	if (r < 0)
 		pfi_generation_drop(arbiter, generation);
 	return r;
+}
+
+/* A number that is new counts once the candidate is proved. What TTIN and TTOU said
+ * holds otherwise. */
+static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_generation *old,
+			    const struct pfi_generation *new)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const int64_t workers = prefork_settings_int(new->of_pool[i], "workers");
+
+		if (workers != prefork_settings_int(old->of_pool[i], "workers"))
+			pfi_supervisor_propose(&arbiter->supervisor, i, (uint32_t)workers);
+	}
 }
 
 void pfi_reload(struct prefork_arbiter *arbiter)
@@ -114,19 +167,8 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 
-	const struct pfi_generation *const old = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
-	const struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
-
-	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const int64_t workers = prefork_settings_int(generation->of_pool[i], "workers");
-		const uint32_t seats_for = arbiter->models[i].policy.workers_max;
-
-		pfi_policy_read(generation->of_pool[i], &arbiter->models[i].policy);
-		arbiter->models[i].policy.workers_max = seats_for; /* the seats are what they are */
-		/* What TTIN and TTOU said holds, unless the setting itself says something new. */
-		if (old != NULL && workers != prefork_settings_int(old->of_pool[i], "workers"))
-			(void)pfi_supervisor_scale(&arbiter->supervisor, i, (uint32_t)workers);
-	}
-	arbiter->settings = generation->settings;
+	follow(arbiter, pfi_generation_find(arbiter, number));
 	pfi_reload_ruled(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
+	propose_workers(arbiter, pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted),
+			pfi_generation_find(arbiter, number));
 }

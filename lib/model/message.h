@@ -11,7 +11,8 @@ enum pfi_message_type {
 	/* worker to arbiter */
 	PFI_MESSAGE_READY = 1,  /* it serves                                                    */
 	PFI_MESSAGE_FAILED = 2, /* it will leave before ready; value: exit status, text: why     */
-	PFI_MESSAGE_LEAVING = 3, /* it leaves by its own decision; text: why                     */
+	PFI_MESSAGE_LEAVING = 3, /* it leaves by its own decision; text: why; value 1: not yet,   */
+	                         /* it serves until it is asked to leave                         */
 
 	/* arbiter to worker */
 	PFI_MESSAGE_LEAVE = 16, /* finish what you have; value 1: empty the queues first, since  */

@@ -97,7 +97,7 @@ const struct prefork_option pfi_options[] = {
 
 	/* Log */
 	{ ROW("errorlog", STRING), .flags = "--error-logfile, --log-file", .default_text = "-", .unit = "FILE",
-	  .section = "Log", .doc = "The file that messages go to. -: standard error." },
+	  .traits = RELOADABLE, .section = "Log", .doc = "The file that messages go to. -: standard error." },
 	{ ROW("loglevel", CHOICE), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
 	  .default_text = "info", .unit = "LEVEL", .traits = RELOADABLE, .section = "Log",
 	  .doc = "The least important messages that are written." },

@@ -16,6 +16,11 @@ uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
 	return pool->target > pool->lost ? pool->target - pool->lost : 0;
 }
 
+bool pfi_pool_needs_canary(const struct pfi_pool *pool)
+{
+	return pool->target > 0 || (pool->proposed != UINT32_MAX && pool->proposed > 0);
+}
+
 void pfi_pool_fresh_start(struct pfi_pool *pool)
 {
 	pool->boot = (struct pfi_backoff){ 0 };
@@ -23,6 +28,46 @@ void pfi_pool_fresh_start(struct pfi_pool *pool)
 	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
 	pool->candidate_failures = 0;
 	pool->lost = 0;
+}
+
+void pfi_pool_propose(struct pfi_pool *pool, uint32_t target)
+{
+	pool->proposed = target;
+	pool->proposed_over = pool->target;
+}
+
+void pfi_pool_reload(struct pfi_pool *pool)
+{
+	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
+	pool->proposed = UINT32_MAX;
+	pool->gained = 0;
+}
+
+static uint32_t clamp(int64_t target, uint32_t least, uint32_t most)
+{
+	return target < least ? least : target > most ? most : (uint32_t)target;
+}
+
+/* What was scaled while the candidate was on probation counts on top, as far as there is room. */
+void pfi_pool_adopt_proposal(struct pfi_pool *pool)
+{
+	const int64_t by = (int64_t)pool->proposed - pool->proposed_over;
+
+	if (pool->proposed == UINT32_MAX)
+		return;
+	pool->replaced = pool->target;
+	pool->target = clamp(pool->target + by, 1, pool->policy.workers_max);
+	pool->gained = (int64_t)pool->target - pool->replaced;
+	pool->proposed = UINT32_MAX;
+}
+
+/* Nobody at all is wanted only where that was so before. */
+void pfi_pool_undo_proposal(struct pfi_pool *pool)
+{
+	if (pool->gained != 0)
+		pool->target = clamp(pool->target - pool->gained, pool->replaced > 0, pool->policy.workers_max);
+	pool->proposed = UINT32_MAX;
+	pool->gained = 0;
 }
 
 void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
@@ -112,7 +157,7 @@ enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pf
 	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK)) {
 		*ret = run_failed(pool, true, now_ms, chance);
 	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_leave) {
-		*ret = run_failed(pool, now_ms - before.ready_ms >= pool->policy.healthy_ms, now_ms, chance);
+		*ret = run_failed(pool, true, now_ms, chance); /* it failed at nothing: only too many wait */
 	}
 	return action;
 }
@@ -171,7 +216,7 @@ static enum pfi_progress canary_progress(const struct pfi_pool *pool, uint64_t n
 {
 	if (pool->canary.failed)
 		return PFI_PROGRESS_FAILED;
-	if (pfi_pool_wanted(pool) == 0 && pool->lost == 0)
+	if (!pfi_pool_needs_canary(pool))
 		return PFI_PROGRESS_GOOD; /* nobody is wanted here, and so nobody has to prove anything */
 	if (pool->canary.slot == UINT32_MAX)
 		return PFI_PROGRESS_UNDERWAY;

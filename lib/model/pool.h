@@ -21,6 +21,10 @@ struct pfi_pool {
 	struct pfi_policy policy;
 	struct pfi_roster roster;
 	uint32_t target;
+	uint32_t proposed; /* the target that a candidate brings, UINT32_MAX: none of its own    */
+	uint32_t proposed_over; /* what the target was then: what changes meanwhile is added     */
+	uint32_t replaced; /* the target that the rollout under way found                      */
+	int64_t gained;  /* and what it has added to it                                          */
 	uint32_t lost;   /* left with "never try again" since the last reload or scaling */
 	bool ever_ready; /* one of its workers, once                                     */
 	struct pfi_backoff boot;
@@ -35,6 +39,9 @@ typedef int pfi_complaint;
 
 /** How many workers are wanted, without those that will never work. */
 uint32_t pfi_pool_wanted(const struct pfi_pool *pool);
+
+/** Whether a candidate has to prove itself here: not where nobody is wanted. */
+bool pfi_pool_needs_canary(const struct pfi_pool *pool);
 
 /** A process was forked into `slot`; `canary` when it is the candidate's. */
 void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
@@ -58,6 +65,16 @@ uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms);
 /** How far this pool has come with a rollout; `*ret_wake_ms` is when to look again. */
 enum pfi_progress pfi_pool_progress(const struct pfi_pool *pool, const struct pfi_rollout *rollout,
 				    uint64_t now_ms, uint64_t *ret_wake_ms);
+
+/** The candidate wants `target` workers, once it is proved. */
+void pfi_pool_propose(struct pfi_pool *pool, uint32_t target);
+
+/** A reload begins: of one before, only what is carried out already stays. */
+void pfi_pool_reload(struct pfi_pool *pool);
+
+/** The candidate is proved: its target counts; or, having failed afterwards, no more. */
+void pfi_pool_adopt_proposal(struct pfi_pool *pool);
+void pfi_pool_undo_proposal(struct pfi_pool *pool);
 
 /** Forget failures and canary: another generation has its chance now. */
 void pfi_pool_fresh_start(struct pfi_pool *pool);

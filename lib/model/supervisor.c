@@ -17,6 +17,8 @@ void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *poo
 	};
 	for (uint32_t i = 0; i < pool_count; i++)
 		pfi_pool_fresh_start(&pools[i]);
+	for (uint32_t i = 0; i < pool_count; i++)
+		pfi_pool_reload(&pools[i]);
 }
 
 static uint64_t chance(struct pfi_supervisor *supervisor)
@@ -44,8 +46,16 @@ struct pfi_ruling pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint3
 	if (supervisor->phase != PFI_PHASE_RUNNING)
 		return (struct pfi_ruling){ true, PREFORK_RELOAD_STOPPED, generation };
 	for (uint32_t i = 0; i < supervisor->pool_count; i++)
-		supervisor->pools[i].canary = (struct pfi_canary){ .slot = UINT32_MAX };
+		pfi_pool_reload(&supervisor->pools[i]);
 	return pfi_rollout_begin(&supervisor->rollout, generation);
+}
+
+void pfi_supervisor_propose(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t target)
+{
+	assert(pool < supervisor->pool_count);
+
+	if (supervisor->rollout.state == PFI_ROLLOUT_PROVING)
+		pfi_pool_propose(&supervisor->pools[pool], target);
 }
 
 struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
@@ -146,6 +156,10 @@ static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint
 			if (rollout->wanted != before.wanted)
 				pfi_pool_fresh_start(pool);
 			pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
+			if (rollout->state == PFI_ROLLOUT_ROLLING)
+				pfi_pool_adopt_proposal(pool);
+			else if (ruling.verdict == PREFORK_RELOAD_FAILED)
+				pfi_pool_undo_proposal(pool);
 		}
 	}
 	return ruling;
@@ -251,7 +265,7 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 		.target = pfi_pool_wanted(p),
 		.generation = rollout->wanted,
 		.canary = proving ? p->canary.slot : UINT32_MAX,
-		.probation = proving && p->target > 0 && !p->canary.failed ? rollout->candidate : 0,
+		.probation = proving && pfi_pool_needs_canary(p) && !p->canary.failed ? rollout->candidate : 0,
 		.not_before_ms = p->boot.not_before_ms > p->run.not_before_ms ? p->boot.not_before_ms :
 										p->run.not_before_ms,
 		.spare_until_ms = supervisor->spare_until_ms,

@@ -51,6 +51,10 @@ void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *poo
  *  stopping, the ruling on this one. */
 struct pfi_ruling pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation);
 
+/** The generation that was just given to reload wants `target` workers in this pool.
+ *  They are wanted from when it is proved, and no more when it fails after that. */
+void pfi_supervisor_propose(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t target);
+
 /** Stop; a quick stop overtakes a graceful one, not the other way round. The
  *  first `result` counts. The ruling on a reload that this ends. */
 struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,

@@ -99,6 +99,13 @@ int prefork_log_reopen(struct prefork_log *log)
 	return r < 0 ? prefork_fail(r, "log %s: %s", log->file.path, strerror(-r)) : 0;
 }
 
+int pfi_log_move(struct prefork_log *log, const char *path, int standard_fd)
+{
+	const int r = pfi_logfile_move(&log->file, path, standard_fd);
+
+	return r < 0 ? prefork_fail(r, "log %s: %s", path, strerror(-r)) : 0;
+}
+
 static int zone_offset_s(struct prefork_log *log, time_t now)
 {
 	struct tm local;

@@ -11,4 +11,8 @@ struct prefork_log;
  * NULL. Borrowed. */
 int pfi_log_fd(const struct prefork_log *log);
 
+/* Write to another file from now on; arguments as prefork_log_create(). 0, or a
+ * negative errno with a sentence, and then it stays with the old one. */
+int pfi_log_move(struct prefork_log *log, const char *path, int standard_fd);
+
 #endif

@@ -122,6 +122,26 @@ int pfi_logfile_reopen(struct pfi_logfile *file)
 	return r;
 }
 
+int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd)
+{
+	struct pfi_logfile other;
+	char *const old_path = file->path;
+	int r = pfi_logfile_open(&other, path, standard_fd);
+
+	if (r < 0)
+		return r;
+	if (dup3(other.fd, file->fd, O_CLOEXEC) < 0) {
+		r = -errno;
+		pfi_logfile_close(&other);
+		return r;
+	}
+	file->kind = other.kind;
+	file->path = other.path;
+	other.path = old_path;
+	pfi_logfile_close(&other);
+	return 0;
+}
+
 /* write(2) without the signal that a closed pipe raises in hosts that have not
  * ignored it. A SIGPIPE that was pending before stays. */
 static ssize_t write_quietly(int fd, const struct iovec *parts, int count)

@@ -43,6 +43,10 @@ void pfi_logfile_close(struct pfi_logfile *file);
 /* See prefork_log_reopen(). */
 int pfi_logfile_reopen(struct pfi_logfile *file);
 
+/* Goes on in another file under the same number; `path` as for open. 0 or a
+ * negative errno, and then nothing has changed. */
+int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd);
+
 /* Writes whole lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call;
  * false, and `lines` counted, if they were lost. SIGPIPE is not raised. */
 bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines);

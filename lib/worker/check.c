@@ -145,6 +145,18 @@ static void leave_because(struct prefork_worker *worker, enum prefork_stay stay,
 	set_stay(worker, stay);
 }
 
+/* Go on serving until the arbiter has a replacement and says so; where it cannot be
+ * told, leave now. */
+static void ask_to_leave(struct prefork_worker *worker)
+{
+	if (worker->has_announced || atomic_load(&worker->stay) != PREFORK_STAY)
+		return;
+	worker->has_announced = true;
+	if (!worker->is_ready || worker->orphan ||
+	    pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 1, "by its own decision") < 0)
+		leave_because(worker, PREFORK_LEAVE, "by its own decision");
+}
+
 static void on_signals(struct prefork_worker *worker)
 {
 	const uint64_t taken = pfi_mailbox_take();
@@ -242,7 +254,7 @@ enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
 {
 	look(worker, true);
 	if (atomic_load(&worker->wants_leave))
-		leave_because(worker, PREFORK_LEAVE, "by its own decision");
+		ask_to_leave(worker);
 	return prefork_worker_stay(worker);
 }
 

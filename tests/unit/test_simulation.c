@@ -52,6 +52,8 @@ struct world {
 	uint64_t spawns;
 	uint64_t asked_spawns; /* what operators may have caused of them */
 	uint64_t began_ms;
+	uint32_t targets[POOLS_MAX]; /* when the reload under way began        */
+	bool scaled[POOLS_MAX];      /* since then                             */
 	uint32_t fall_back;    /* what is wanted if the reload under way fails */
 	bool overslept;        /* this turn comes much too late                */
 	uint64_t unrest;       /* operators do something every so many steps   */
@@ -278,6 +280,10 @@ static void check_numbers(void)
 		}
 		if (w.supervisor.phase == PFI_PHASE_RUNNING)
 			promise(staying <= pool->target + (pool->policy.surge > 1 ? pool->policy.surge : 1) + 1);
+		/* What a candidate wants is not done before it is proved. */
+		if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING)
+			promise(w.scaled[p] || pool->target == w.targets[p]);
+		promise(pool->target <= pool->policy.workers_max);
 	}
 	promise(w.reloads == w.verdicts + (w.supervisor.rollout.state != PFI_ROLLOUT_IDLE) + w.supervisor.owed.given);
 }
@@ -318,8 +324,11 @@ static void note_ruling(struct pfi_ruling ruling)
 	if (!ruling.given)
 		return;
 	w.verdicts++;
-	if (ruling.verdict == PREFORK_RELOAD_FAILED)
+	if (ruling.verdict == PREFORK_RELOAD_FAILED) {
 		promise(w.supervisor.rollout.wanted == w.fall_back);
+		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
+			promise(w.scaled[p] || w.pools[p].target == w.targets[p]);
+	}
 	if (ruling.verdict == PREFORK_RELOAD_DONE)
 		promise(w.supervisor.rollout.wanted == ruling.generation);
 }
@@ -465,8 +474,13 @@ static void reload(void)
 	w.reloads++;
 	w.fall_back = w.supervisor.rollout.wanted;
 	note_ruling(pfi_supervisor_reload(&w.supervisor, w.generation));
-	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		w.asked_spawns += 2 * w.pools[p].policy.workers_max + 5;
+		w.targets[p] = w.pools[p].target;
+		w.scaled[p] = false;
+		if (pick(2))
+			pfi_supervisor_propose(&w.supervisor, p, 1 + (uint32_t)pick(w.pools[p].policy.workers_max));
+	}
 }
 
 static void stop(bool graceful)
@@ -491,6 +505,7 @@ static void something_happens(void)
 		break;
 	case 20 ... 39:
 		w.asked_spawns += w.pools[p].policy.workers_max;
+		w.scaled[p] = true;
 		promise(pfi_supervisor_scale(&w.supervisor, p, (uint32_t)pick(w.pools[p].policy.workers_max + 1)) == 0);
 		break;
 	case 40 ... 69: /* kill -9, or the kernel */
@@ -552,6 +567,9 @@ static void check_convergence(void)
 		processes_act();
 		(void)turn();
 	}
+	w.calm = false;
+	if (w.supervisor.phase != PFI_PHASE_RUNNING)
+		return; /* what was failing already was too much for it */
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		const struct pfi_census census =
 			pfi_roster_census(&w.pools[p].roster, w.supervisor.rollout.wanted, UINT32_MAX);
@@ -560,7 +578,6 @@ static void check_convergence(void)
 		promise(census.outdated_ready + census.outdated_booting == 0);
 	}
 	promise(w.supervisor.rollout.state == PFI_ROLLOUT_IDLE);
-	w.calm = false;
 }
 
 static uint64_t from_environment(const char *name, uint64_t otherwise)

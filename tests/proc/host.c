@@ -1,0 +1,292 @@
+#include "host.h"
+
+#include "../support.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+
+enum { LIMIT_MS = 30000 };
+
+struct prefork_arbiter *host;
+struct host_seen host_seen;
+struct host_orders *host_orders;
+
+bool host_is_loud;
+
+static struct prefork_settings *settings;
+static bool has_pool;
+
+static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char line[64], text[64];
+	const ssize_t n = prefork_connection_read(connection, line, sizeof line - 1);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	line[n] = 0;
+	prefork_worker_count_request(worker);
+	if (strncmp(line, "die", 3) == 0)
+		_exit(9);
+	if (strncmp(line, "leave", 5) == 0) {
+		prefork_worker_leave(worker);
+		return prefork_connection_write(connection, "bye\n", 4);
+	}
+	const int length = snprintf(text, sizeof text, "%d %u\n", (int)getpid(), prefork_worker_generation(worker));
+	return prefork_connection_write(connection, text, (size_t)length);
+}
+
+const struct prefork_service host_service = {
+	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer
+};
+
+static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	host_seen.ready++;
+	host_seen.last_ready = prefork_process_pid(process);
+}
+
+static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	host_seen.exited++;
+	host_seen.last_exited = prefork_process_pid(process);
+	host_seen.reason = prefork_process_reason(process);
+}
+
+static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter;
+	(void)user;
+	host_seen.verdicts++;
+	host_seen.verdict = verdict;
+	(void)snprintf(host_seen.why, sizeof host_seen.why, "%s", why);
+}
+
+/* Runs in the worker. */
+static int on_worker_start(struct prefork_worker *worker, void *user)
+{
+	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+
+	(void)user;
+	while (atomic_load(&host_orders->boots_wait) != 0 && prefork_worker_check(worker) == PREFORK_STAY)
+		(void)poll(&wait, 1, 5);
+	return atomic_load(&host_orders->boots_fail) ? prefork_fail(PREFORK_EAPP, "told to fail") : 0;
+}
+
+static const struct prefork_hooks hooks = {
+	.struct_size = sizeof hooks,
+	.worker_ready = on_ready,
+	.worker_exited = on_exited,
+	.reload_end = on_reload_end,
+	.worker_start = on_worker_start,
+};
+
+void host_create(const char *const *words)
+{
+	const char *argv[40] = { "test", "--canary-time", "50ms" };
+	int argc = 3;
+
+	if (!host_is_loud)
+		(void)setenv("PREFORK_LOGLEVEL", "critical", 1);
+
+	while (*words && argc < 40)
+		argv[argc++] = *words++;
+	host_seen = (struct host_seen){ 0 };
+	has_pool = false;
+	host_orders = mmap(NULL, sizeof *host_orders, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(host_orders, MAP_FAILED);
+	ck_assert_msg(prefork_settings_load(argc, (char *const *)(uintptr_t)argv, &settings) == 0, "%s", prefork_error());
+	ck_assert_int_eq(prefork_arbiter_create(settings, &host), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(host, &hooks, NULL), 0);
+}
+
+static void add_pool(void)
+{
+	/* -EEXIST: the test has one of that name, and perhaps more. */
+	const int r = prefork_arbiter_add_service(host, "web", &host_service, NULL);
+
+	ck_assert(r == 0 || r == -EEXIST);
+}
+
+void host_start(void)
+{
+	add_pool();
+	ck_assert_msg(prefork_arbiter_start(host) == 0, "%s", prefork_error());
+	ck_assert_int_eq(host_until(&host_seen.ready, (int)prefork_settings_int(settings, "workers")), 1);
+}
+
+void host_expect_refused(int error, const char *sentence)
+{
+	add_pool();
+	const int r = prefork_arbiter_start(host);
+	ck_assert_msg(r == error && strstr(prefork_error(), sentence), "%d: %s", r, prefork_error());
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 0));
+}
+
+int host_until(const int *counter, int least)
+{
+	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(LIMIT_MS);
+	int r = 1;
+
+	while (r == 1 && *counter < least) {
+		ck_assert_msg(pfi_now_ms() < end_ms, "waited too long");
+		(void)wait_for(prefork_arbiter_fd(host), POLLIN, 1000);
+		r = prefork_arbiter_dispatch(host);
+	}
+	return r;
+}
+
+void host_scale(unsigned workers)
+{
+	ck_assert_int_eq(prefork_arbiter_request_scale(host, 0, workers), 0);
+	host_turn();
+}
+
+void host_turn(void)
+{
+	ck_assert_int_eq(prefork_arbiter_dispatch(host), 1);
+}
+
+void host_stop(void)
+{
+	static const int never = 0;
+
+	prefork_arbiter_request_stop(host, true);
+	ck_assert_int_eq(host_until(&never, 1), 0);
+}
+
+void host_close(void)
+{
+	prefork_arbiter_destroy(host);
+	prefork_settings_destroy(settings);
+	(void)munmap(host_orders, sizeof *host_orders);
+	host = NULL;
+	settings = NULL;
+}
+
+const char *host_address(size_t index)
+{
+	const struct prefork_listener *const listener = prefork_arbiter_listener(host, index);
+
+	ck_assert_ptr_nonnull(listener);
+	return prefork_listener_address(listener);
+}
+
+int host_connect(const char *address)
+{
+	const struct timeval limit = { .tv_sec = patience_ms(LIMIT_MS) / 1000 };
+	union {
+		struct sockaddr any;
+		struct sockaddr_in ipv4;
+		struct sockaddr_in6 ipv6;
+		struct sockaddr_un local;
+	} to = { 0 };
+	const char *const colon = strrchr(address, ':');
+	const bool is_ipv6 = *address == '[';
+	socklen_t size = is_ipv6 ? sizeof to.ipv6 : sizeof to.ipv4;
+	char text[64];
+
+	(void)snprintf(text, sizeof text, "%.*s", (int)(colon - address) - 2 * is_ipv6, address + is_ipv6);
+	if (strncmp(address, "unix:", 5) == 0) {
+		to.local.sun_family = AF_UNIX;
+		(void)snprintf(to.local.sun_path, sizeof to.local.sun_path, "%s", address + 5);
+		size = sizeof to.local;
+	} else if (is_ipv6) {
+		to.ipv6.sin6_family = AF_INET6;
+		to.ipv6.sin6_port = htons((uint16_t)atoi(colon + 1));
+		(void)inet_pton(AF_INET6, text, &to.ipv6.sin6_addr);
+	} else {
+		to.ipv4.sin_family = AF_INET;
+		to.ipv4.sin_port = htons((uint16_t)atoi(colon + 1));
+		(void)inet_pton(AF_INET, text, &to.ipv4.sin_addr);
+	}
+	const int fd = socket(to.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	(void)setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+	if (connect(fd, &to.any, size) == 0)
+		return fd;
+	(void)close(fd);
+	return -1;
+}
+
+pid_t host_who(const char *address, unsigned *ret_generation)
+{
+	const int fd = host_connect(address);
+	char text[64] = "";
+	unsigned generation = 0;
+	int pid = -1;
+
+	if (fd < 0)
+		return 0;
+	if (send(fd, "who\n", 4, MSG_NOSIGNAL) != 4 || recv(fd, text, sizeof text - 1, 0) <= 0 ||
+	    sscanf(text, "%d %u", &pid, &generation) != 2)
+		pid = -1;
+	(void)close(fd);
+	if (ret_generation)
+		*ret_generation = generation;
+	return pid;
+}
+
+/* Runs in a child of its own. */
+static void keep_asking(const char *address, const char *next, int stop, int report)
+{
+	struct pollfd told = { .fd = stop, .events = POLLIN };
+	struct host_report seen = { 0 };
+	const int keep[] = { stop, report };
+
+	(void)pfi_fd_close_except(keep, 2); /* above all the listeners */
+	while (poll(&told, 1, 0) == 0) {
+		pid_t pid = host_who(address, NULL);
+
+		if (pid == 0 && next) {
+			seen.refused++;
+			address = next;
+			next = NULL;
+			pid = host_who(address, NULL);
+		}
+		seen.answered += pid > 0;
+		seen.broken += pid <= 0;
+	}
+	(void)!write(report, &seen, sizeof seen);
+	_exit(0);
+}
+
+void host_load_start(struct host_load *load, const char *address, const char *next)
+{
+	int stop[2], report[2];
+
+	ck_assert_int_eq(pipe2(stop, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
+	load->pid = fork();
+	ck_assert_int_ge(load->pid, 0);
+	if (load->pid == 0) {
+		(void)close(stop[1]);
+		keep_asking(address, next, stop[0], report[1]);
+	}
+	(void)close(stop[0]);
+	(void)close(report[1]);
+	load->stop = stop[1];
+	load->report = report[0];
+}
+
+struct host_report host_load_stop(struct host_load *load)
+{
+	struct host_report seen = { 0 };
+
+	/* Closing alone says nothing: workers have copies of what this process has open. */
+	ck_assert_int_eq(write(load->stop, "", 1), 1);
+	(void)close(load->stop);
+	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not end");
+	ck_assert_int_eq(read(load->report, &seen, sizeof seen), (ssize_t)sizeof seen);
+	(void)close(load->report);
+	ck_assert_int_eq(waitpid(load->pid, NULL, 0), load->pid);
+	return seen;
+}

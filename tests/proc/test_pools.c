@@ -1,0 +1,317 @@
+/*
+ * Pools with settings of their own, what a start refuses, and workers that ask to be
+ * replaced: seen from the clients' side.
+ */
+#include "../support.h"
+#include "host.h"
+
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+/* ---- settings of one pool ---- */
+
+static int idle(struct prefork_worker *worker, void *user)
+{
+	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+
+	(void)user;
+	while (prefork_worker_check(worker) == PREFORK_STAY)
+		(void)poll(&wait, 1, -1);
+	return 0;
+}
+
+/* Accepts by hand, and tells each client its pool. */
+static int tell_pool(struct prefork_worker *worker, void *user)
+{
+	struct prefork_listener *const listener = prefork_worker_listener(worker, 0);
+
+	(void)user;
+	while (prefork_worker_check(worker) == PREFORK_STAY) {
+		struct pollfd wait[] = {
+			{ .fd = prefork_worker_fd(worker), .events = POLLIN },
+			{ .fd = prefork_listener_fd(listener), .events = POLLIN },
+		};
+
+		(void)poll(wait, 2, -1);
+		const int fd = accept(prefork_listener_fd(listener), NULL, NULL);
+		if (fd < 0)
+			continue;
+		(void)!write(fd, prefork_worker_pool(worker), strlen(prefork_worker_pool(worker)));
+		(void)close(fd);
+	}
+	return 0;
+}
+
+static const struct prefork_strategy jobs = {
+	.struct_size = sizeof jobs, .name = "jobs", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = idle
+};
+static const struct prefork_strategy teller = {
+	.struct_size = sizeof teller, .name = "teller", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = tell_pool
+};
+
+START_TEST(each_pool_may_have_addresses_of_its_own)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
+	struct prefork_pool *pool = NULL;
+	char told[16] = "";
+
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &host_service, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "admin", NULL, &host_service, NULL, &pool), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "bind", "127.0.0.1:0,127.0.0.1:0"), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "workers", "2"), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "teller", &teller, NULL, NULL, &pool), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "bind", "127.0.0.1:0"), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "jobs", &jobs, NULL, NULL, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_start(host), 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 5), 1);
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 4));
+
+	const pid_t web = host_who(host_address(0), NULL);
+	ck_assert_int_gt(web, 0);
+	ck_assert_int_gt(host_who(host_address(1), NULL), 0);
+	ck_assert_int_ne(host_who(host_address(1), NULL), web);
+	ck_assert_int_ne(host_who(host_address(2), NULL), web);
+	const int fd = host_connect(host_address(3));
+	ck_assert_int_eq(recv(fd, told, sizeof told - 1, MSG_WAITALL), 6);
+	ck_assert_str_eq(told, "teller");
+	(void)close(fd);
+
+	/* All of that is there after a reload. */
+	prefork_arbiter_request_reload(host);
+	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	for (size_t i = 0; i < 3; i++)
+		ck_assert_int_gt(host_who(host_address(i), NULL), 0);
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 4));
+	host_stop();
+	host_close();
+}
+END_TEST
+
+static const struct {
+	const char *setting, *text;
+	int result;
+	const char *sentence;
+} settings_of_pools[] = {
+	{ "workers", "3", 0, NULL },
+	{ "bind", "127.0.0.1:0, [::1]:0", 0, NULL },
+	{ "worker", "3", -ENOENT, "worker" },
+	{ "workers", "many", PREFORK_ECONFIG, "many" },
+	{ "workers", "0", PREFORK_ECONFIG, "1" },
+	{ "timeout", "30 parsecs", PREFORK_ECONFIG, "parsecs" },
+	{ "bind", "localhost:port", PREFORK_ECONFIG, "port" },
+	{ "bind", "127.0.0.1:80,tcp://127.0.0.1:80", PREFORK_ECONFIG, "name it once" },
+	{ NULL, "3", -EINVAL, "name" },
+	{ "workers", NULL, -EINVAL, "text" },
+};
+
+START_TEST(a_pools_setting_is_judged_at_once)
+{
+	const char *const words[] = { NULL };
+	struct prefork_pool *pool = NULL;
+
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "web", NULL, &host_service, NULL, &pool), 0);
+	(void)prefork_fail(0, "%s", "");
+	const int r = prefork_pool_set(pool, settings_of_pools[_i].setting, settings_of_pools[_i].text);
+	ck_assert_int_eq(r, settings_of_pools[_i].result);
+	if (r < 0)
+		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].sentence), "it says: %s", prefork_error());
+	host_close();
+}
+END_TEST
+
+/* ---- what a start refuses, before it opens anything ---- */
+
+static int open_files_before;
+
+static const struct {
+	const char *words[5];
+	int result;
+	const char *sentence;
+} refusals[] = {
+	{ { "-b", "127.0.0.1:0", "--socket-user", "nobody-by-this-name" }, PREFORK_ECONFIG, "nobody-by-this-name" },
+	{ { "-b", "[::1%nowhere]:0" }, -EINVAL, "nowhere" },
+	{ { "-b", "192.0.2.1:0" }, -EADDRNOTAVAIL, "no interface" },
+	{ { "-b", "127.0.0.1:0,unix:/proc/x" }, -ENOENT, "/proc/x" },
+	{ { "-b", "127.0.0.1:0", "--workers-max", "1000" }, -EMFILE, "workers_max" },
+};
+
+START_TEST(a_start_that_cannot_be_leaves_nothing_behind)
+{
+	const struct rlimit few = { 256, 256 };
+	const int before = pfi_fd_count();
+	struct rlimit limit;
+
+	if (refusals[_i].result == -EMFILE) {
+		ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &limit), 0);
+		ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &few), 0);
+	}
+	host_create(refusals[_i].words);
+	open_files_before = pfi_fd_count();
+	host_expect_refused(refusals[_i].result, refusals[_i].sentence);
+	ck_assert_int_eq(pfi_fd_count(), open_files_before);
+	host_close();
+	ck_assert_int_eq(pfi_fd_count(), before);
+}
+END_TEST
+
+/* A class that is not there is found before anything is bound: the log is silent. */
+START_TEST(a_pool_without_a_class_is_refused_before_it_listens)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "-k", "libev", NULL };
+	struct prefork_settings *settings = NULL;
+	const char *const asked[] = { "test", "-k", "libev", "--check-config", NULL };
+	int r;
+
+	host_create(words);
+	r = prefork_arbiter_add_service(host, "web", &host_service, NULL);
+	ck_assert_int_eq(r, 0);
+	r = prefork_arbiter_start(host);
+	if (r == 0) { /* this build has it: then the question is answered so */
+		host_stop();
+		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), 1);
+	} else {
+		ck_assert_int_eq(r, PREFORK_ECONFIG);
+		ck_assert_ptr_nonnull(strstr(prefork_error(), "no worker class libev"));
+		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), PREFORK_ECONFIG);
+		ck_assert_ptr_nonnull(strstr(prefork_error(), "this build has no libev"));
+	}
+	host_close();
+}
+END_TEST
+
+static const struct {
+	const char *bind;
+	const char *sentence;
+} bad_binds[] = {
+	{ "127.0.0.1:99999", "0 to 65535" },
+	{ "http://127.0.0.1", "tcp://" },
+	{ "[::1", "bracket" },
+	{ "unix:", "path" },
+	{ "fd://x", "descriptor" },
+	{ "8000", "colon" },
+	{ "127.0.0.1:80,127.0.0.1:80", "name it once" },
+	{ "unix:/a,unix:///a", "name it once" },
+	{ "localhost:80,localhost:80", "name it once" },
+};
+
+START_TEST(a_bad_address_is_found_by_check_config)
+{
+	const char *const asked[] = { "test", "-b", bad_binds[_i].bind, "--check-config", NULL };
+	struct prefork_settings *settings = NULL;
+
+	ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), PREFORK_ECONFIG);
+	ck_assert_msg(strstr(prefork_error(), bad_binds[_i].sentence), "it says: %s", prefork_error());
+	ck_assert_msg(strstr(prefork_error(), "bind (-b)") || strstr(prefork_error(), "bind (--bind)"), "it says: %s",
+	              prefork_error());
+}
+END_TEST
+
+START_TEST(any_ipv6_address_takes_ipv4_too)
+{
+	const char *const words[] = { "-b", "[::]:0", NULL };
+	const int probe = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const struct sockaddr_in6 any = { .sin6_family = AF_INET6, .sin6_addr = IN6ADDR_LOOPBACK_INIT };
+	char address[64];
+
+	if (probe < 0 || bind(probe, (const struct sockaddr *)&any, sizeof any) < 0) {
+		(void)close(probe);
+		return; /* no IPv6 on this machine */
+	}
+	(void)close(probe);
+	host_create(words);
+	host_start();
+	const char *const port = strrchr(host_address(0), ':');
+	(void)snprintf(address, sizeof address, "127.0.0.1%s", port);
+	ck_assert_int_gt(host_who(address, NULL), 0);
+	(void)snprintf(address, sizeof address, "[::1]%s", port);
+	ck_assert_int_gt(host_who(address, NULL), 0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* ---- workers that ask to be replaced ---- */
+
+static void ask_it_to_leave(const char *address)
+{
+	const int fd = host_connect(address);
+	char bye[4];
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(send(fd, "leave\n", 6, MSG_NOSIGNAL), 6);
+	ck_assert_int_eq(recv(fd, bye, sizeof bye, MSG_WAITALL), 4);
+	(void)close(fd);
+}
+
+START_TEST(who_asks_to_leave_serves_until_its_replacement_does)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
+
+	host_create(words);
+	host_start();
+	const pid_t old = host_who(host_address(0), NULL);
+	atomic_store(&host_orders->boots_wait, 1);
+	ask_it_to_leave(host_address(0));
+	/* The arbiter hears it and starts another, which takes its time. */
+	ck_assert(wait_for(prefork_arbiter_fd(host), POLLIN, 20000));
+	host_turn();
+	for (int i = 0; i < 20; i++) {
+		ck_assert_int_eq(host_who(host_address(0), NULL), old);
+		host_turn();
+	}
+	ck_assert_int_eq(host_seen.ready, 1);
+	ck_assert_int_eq(host_seen.exited, 0);
+	atomic_store(&host_orders->boots_wait, 0);
+	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
+	ck_assert_int_eq(host_seen.ready, 2);
+	ck_assert_int_eq(host_seen.last_exited, old);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(host_who(host_address(0), NULL), host_seen.last_ready);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(recycling_under_load_drops_nobody)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", "2", NULL };
+	struct host_load load;
+
+	host_create(words);
+	host_start();
+	host_load_start(&load, host_address(0), NULL);
+	for (int i = 1; i <= 20; i++) {
+		ask_it_to_leave(host_address(0));
+		ck_assert_int_eq(host_until(&host_seen.exited, i), 1);
+		ck_assert_int_ge(host_seen.ready, 2 + i); /* never fewer than wanted */
+	}
+	const struct host_report seen = host_load_stop(&load);
+	ck_assert_uint_eq(seen.broken, 0);
+	ck_assert_uint_gt(seen.answered, 20);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("pools");
+	TCase *const tc = new_case(suite, "pools");
+
+	tcase_add_test(tc, each_pool_may_have_addresses_of_its_own);
+	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
+	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
+	tcase_add_loop_test(tc, a_start_that_cannot_be_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
+	tcase_add_test(tc, a_pool_without_a_class_is_refused_before_it_listens);
+	tcase_add_loop_test(tc, a_bad_address_is_found_by_check_config, 0, sizeof bad_binds / sizeof bad_binds[0]);
+	tcase_add_test(tc, any_ipv6_address_takes_ipv4_too);
+	tcase_add_test(tc, who_asks_to_leave_serves_until_its_replacement_does);
+	tcase_add_test(tc, recycling_under_load_drops_nobody);
+	return run_suite(suite);
+}

@@ -1,0 +1,267 @@
+/*
+ * Reloads with settings that change, seen from the clients' side.
+ */
+#include "../support.h"
+#include "host.h"
+
+#include <stdio.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+
+static char file[64], log_file[64], other_log[64];
+
+/* Write the configuration anew, as an operator does before HUP. */
+static void configure(const char *text)
+{
+	FILE *const out = fopen(file, "w");
+
+	ck_assert_ptr_nonnull(out);
+	(void)fprintf(out, "[prefork]\n%s", text);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+static void name_files(void)
+{
+	(void)snprintf(file, sizeof file, "/tmp/prefork-reload-%d.ini", (int)getpid());
+	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-reload-%d.log", (int)getpid());
+	(void)snprintf(other_log, sizeof other_log, "/tmp/prefork-reload-%d.other", (int)getpid());
+}
+
+static void open_with(const char *text)
+{
+	const char *const words[] = { "--config", file, NULL };
+
+	name_files();
+	configure(text);
+	host_create(words);
+}
+
+static void close_all(void)
+{
+	host_close();
+	(void)unlink(file);
+	(void)unlink(log_file);
+	(void)unlink(other_log);
+}
+
+static void reload_until_verdict(const char *text)
+{
+	const int before = host_seen.verdicts;
+
+	if (text)
+		configure(text);
+	prefork_arbiter_request_reload(host);
+	ck_assert_int_eq(host_until(&host_seen.verdicts, before + 1), 1);
+}
+
+START_TEST(a_failed_reload_changes_no_number)
+{
+	open_with("bind = 127.0.0.1:0\nworkers = 2\ntimeout = 7\n");
+	host_start();
+	atomic_store(&host_orders->boots_fail, 1);
+	reload_until_verdict("bind = 127.0.0.1:0\nworkers = 4\ntimeout = 9\n");
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_ptr_nonnull(strstr(host_seen.why, "told to fail"));
+	ck_assert_int_eq(host_seen.ready, 2);
+	ck_assert_int_eq(host_seen.exited, 1); /* the canary */
+	ck_assert_int_eq(prefork_settings_int(prefork_arbiter_settings(host), "timeout"), 7000);
+	ck_assert_int_eq(prefork_settings_int(prefork_arbiter_settings(host), "workers"), 2);
+	/* Still two are wanted: one that dies is replaced, by one. */
+	atomic_store(&host_orders->boots_fail, 0);
+	ck_assert_int_eq(kill(host_seen.last_ready, SIGKILL), 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	host_stop();
+	ck_assert_int_eq(host_seen.ready, 3);
+	ck_assert_int_eq(host_seen.verdicts, 1);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_good_reload_brings_its_number_of_workers)
+{
+	open_with("bind = 127.0.0.1:0\nworkers = 2\n");
+	host_start();
+	reload_until_verdict("bind = 127.0.0.1:0\nworkers = 4\n");
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	ck_assert_int_eq(host_seen.ready, 2 + 4);
+	ck_assert_int_eq(host_until(&host_seen.exited, 2), 1);
+	reload_until_verdict("bind = 127.0.0.1:0\nworkers = 1\n");
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	ck_assert_int_eq(host_until(&host_seen.exited, 6), 1);
+	host_stop();
+	ck_assert_int_eq(host_seen.ready, 2 + 4 + 1);
+	close_all();
+}
+END_TEST
+
+/* What was scaled by hand in the meantime counts on top. */
+START_TEST(scaling_during_probation_is_not_forgotten)
+{
+	open_with("bind = 127.0.0.1:0\nworkers = 1\nworkers_max = 8\n");
+	host_start();
+	atomic_store(&host_orders->boots_wait, 1);
+	configure("bind = 127.0.0.1:0\nworkers = 3\nworkers_max = 8\n");
+	prefork_arbiter_request_reload(host);
+	host_turn();
+	host_scale(2);
+	atomic_store(&host_orders->boots_wait, 0);
+	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	host_stop();
+	ck_assert_int_eq(host_seen.ready, 1 + 1 + 4); /* the first, the one that was added, the new ones */
+	close_all();
+}
+END_TEST
+
+START_TEST(a_reload_without_workers_has_a_verdict)
+{
+	open_with("bind = 127.0.0.1:0\nworkers = 2\n");
+	host_start();
+	host_scale(0);
+	ck_assert_int_eq(host_until(&host_seen.exited, 2), 1);
+	reload_until_verdict(NULL);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	host_scale(1);
+	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	unsigned generation = 0;
+	ck_assert_int_gt(host_who(host_address(0), &generation), 0);
+	ck_assert_uint_eq(generation, 2);
+	host_stop();
+	ck_assert_int_eq(host_seen.verdicts, 1);
+	close_all();
+}
+END_TEST
+
+static bool file_says(const char *path, const char *text)
+{
+	char bytes[8192] = "";
+	FILE *const in = fopen(path, "r");
+
+	if (!in)
+		return false;
+	bytes[fread(bytes, 1, sizeof bytes - 1, in)] = 0;
+	(void)fclose(in);
+	return strstr(bytes, text) != NULL;
+}
+
+START_TEST(the_log_follows_a_good_reload_and_comes_back_from_a_bad_one)
+{
+	char text[256];
+
+	host_is_loud = true;
+	name_files();
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = warning\n", log_file);
+	open_with(text);
+	host_start();
+	ck_assert(!file_says(log_file, "Booting worker")); /* less than a warning */
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = info\n", other_log);
+	reload_until_verdict(text);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	ck_assert(file_says(other_log, "Reload done"));
+	ck_assert(!file_says(log_file, "Reload"));
+
+	/* Back to a file that cannot be: refused whole. */
+	reload_until_verdict("bind = 127.0.0.1:0\nerrorlog = /nowhere/at/all\nloglevel = critical\n");
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_ptr_nonnull(strstr(host_seen.why, "/nowhere/at/all"));
+	ck_assert(file_says(other_log, "/nowhere/at/all"));
+
+	/* And one whose canary fails leaves the log where it was. */
+	atomic_store(&host_orders->boots_fail, 1);
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = critical\n", log_file);
+	reload_until_verdict(text);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	atomic_store(&host_orders->boots_fail, 0);
+	prefork_log_say(prefork_arbiter_log(host), PREFORK_INFO, "test", "still here");
+	ck_assert(file_says(other_log, "still here"));
+	host_stop();
+	close_all();
+}
+END_TEST
+
+static int a_free_port(void)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
+
+	host_create(words);
+	host_start();
+	const int port = atoi(strrchr(host_address(0), ':') + 1);
+	host_stop();
+	host_close();
+	return port;
+}
+
+/* New addresses are bound before, old ones closed after their last worker: a client
+ * is served here or there, or refused, and never dropped. */
+START_TEST(a_reload_to_another_address_drops_nobody)
+{
+	char text[128], old[64], new[64];
+	struct host_load load[3];
+	const int port = a_free_port();
+
+	open_with("bind = 127.0.0.1:0\nworkers = 3\n");
+	host_start();
+	(void)snprintf(old, sizeof old, "%s", host_address(0));
+	(void)snprintf(new, sizeof new, "127.0.0.1:%d", port);
+	for (int i = 0; i < 3; i++)
+		host_load_start(&load[i], old, new);
+	(void)snprintf(text, sizeof text, "bind = %s\nworkers = 3\n", new);
+	reload_until_verdict(text);
+	ck_assert_msg(host_seen.verdict == PREFORK_RELOAD_DONE, "%s", host_seen.why);
+	ck_assert_str_eq(host_address(0), new);
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 1));
+	ck_assert_int_eq(host_until(&host_seen.exited, 3), 1);
+	host_turn();
+	ck_assert_int_eq(host_who(old, NULL), 0);
+	ck_assert_int_gt(host_who(new, NULL), 0);
+	for (int i = 0; i < 3; i++) {
+		const struct host_report seen = host_load_stop(&load[i]);
+
+		ck_assert_uint_eq(seen.broken, 0);
+		ck_assert_uint_gt(seen.answered, 0);
+		ck_assert_uint_eq(seen.refused, 1);
+	}
+	host_stop();
+	close_all();
+}
+END_TEST
+
+START_TEST(a_reload_to_an_address_in_use_changes_nothing)
+{
+	char text[128];
+
+	open_with("bind = 127.0.0.1:0\nworkers = 1\n");
+	host_start();
+	const pid_t pid = host_who(host_address(0), NULL);
+	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	struct sockaddr_in other = { .sin_family = AF_INET, .sin_addr = { htonl(INADDR_LOOPBACK) } };
+	socklen_t size = sizeof other;
+	ck_assert_int_eq(bind(fd, (struct sockaddr *)&other, size), 0);
+	ck_assert_int_eq(listen(fd, 1), 0);
+	ck_assert_int_eq(getsockname(fd, (struct sockaddr *)&other, &size), 0);
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0, 127.0.0.1:%u\nworkers = 1\n", ntohs(other.sin_port));
+	reload_until_verdict(text);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_ptr_nonnull(strstr(host_seen.why, "another socket has this address"));
+	ck_assert_int_eq(host_who(host_address(0), NULL), pid);
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 1));
+	(void)close(fd);
+	host_stop();
+	close_all();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("reload");
+	TCase *const tc = new_case(suite, "reload");
+
+	tcase_add_test(tc, a_failed_reload_changes_no_number);
+	tcase_add_test(tc, a_good_reload_brings_its_number_of_workers);
+	tcase_add_test(tc, scaling_during_probation_is_not_forgotten);
+	tcase_add_test(tc, a_reload_without_workers_has_a_verdict);
+	tcase_add_test(tc, the_log_follows_a_good_reload_and_comes_back_from_a_bad_one);
+	tcase_add_test(tc, a_reload_to_another_address_drops_nobody);
+	tcase_add_test(tc, a_reload_to_an_address_in_use_changes_nothing);
+	return run_suite(suite);
+}
