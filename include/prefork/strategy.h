@@ -57,7 +57,7 @@ struct prefork_strategy {
  *  listener rests, because descriptors or memory ran out (logged once): no
  *  listener is tried before prefork_worker_rest_ms(); -EBADF when this listener will
  *  never work again (logged): do not poll it any more. Errors of single clients (ECONNABORTED
- *  and the like, accept(2)) are skipped. First thread. Since 0.1. */
+ *  and the like, accept(2)) are skipped. One thread at a time. Since 0.1. */
 PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t index,
                                       struct prefork_connection **ret);
 
@@ -68,7 +68,7 @@ PREFORK_API uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
 /** Close this worker's copies of its listeners: accept answers -EAGAIN from now
  *  on. Take them out of every poller first, since the descriptions live on in
  *  the siblings. Where prefork_worker_empties_queues() says so, a leaving
- *  strategy accepts until -EAGAIN before this. First thread. Since 0.1. */
+ *  strategy accepts until -EAGAIN before this. Not while another thread accepts. Since 0.1. */
 PREFORK_API void prefork_worker_close_listeners(struct prefork_worker *worker);
 
 /** Whether a leaving worker must empty the listeners' queues before it closes
@@ -93,6 +93,12 @@ PREFORK_API uint64_t prefork_connection_deadline_ms(const struct prefork_connect
 
 /** Call `closed`, close the socket, free the connection. Since 0.1. */
 PREFORK_API void prefork_connection_close(struct prefork_connection *connection);
+
+/** Whether prefork_connection_read(), last called since prefork_connection_proceed()
+ *  began, took all that had come from the client: an edge-triggered poller will then
+ *  tell of what comes next, and otherwise must be asked again. It does not tell
+ *  whether the client has ended its side. Since 0.1. */
+PREFORK_API bool prefork_connection_was_drained(const struct prefork_connection *connection);
 
 /** The strategy's own pointer, as the service has one of its own. Since 0.1. */
 PREFORK_API void prefork_connection_set_driver(struct prefork_connection *connection, void *driver);

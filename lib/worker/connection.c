@@ -218,3 +218,8 @@ size_t prefork_connection_listener(const struct prefork_connection *connection)
 {
 	return connection->listener;
 }
+
+bool prefork_connection_was_drained(const struct prefork_connection *connection)
+{
+	return connection->drained;
+}

@@ -21,7 +21,7 @@ static int door_fd(const struct pfi_doors *doors, size_t index)
 static int show(struct pfi_doors *doors, size_t index)
 {
 	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLEXCLUSIVE,
+		.events = EPOLLIN | EPOLLEXCLUSIVE | doors->traits,
 		.data.u64 = doors->keys ? doors->keys[index] : index,
 	};
 
@@ -47,10 +47,10 @@ static void hide_all(struct pfi_doors *doors)
 		hide(doors, i);
 }
 
-int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll)
+int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll, uint32_t traits)
 {
 	*doors = (struct pfi_doors){
-		.worker = worker, .epoll = epoll, .count = prefork_worker_listeners(worker),
+		.worker = worker, .epoll = epoll, .traits = traits, .count = prefork_worker_listeners(worker),
 	};
 	if (doors->count > PFI_DOORS_MAX)
 		return prefork_fail(-E2BIG, "%zu listeners, more than %d", doors->count, (int)PFI_DOORS_MAX);

@@ -25,6 +25,7 @@ enum {
 struct pfi_doors {
 	struct prefork_worker *worker;
 	int epoll;
+	uint32_t traits;
 	const uint64_t *keys; /* by index: the data of its events; NULL: the index */
 	size_t count;
 	unsigned turn;      /* clients since the last visit                    */
@@ -35,8 +36,9 @@ struct pfi_doors {
 };
 
 /* Events of listener `index` carry data.u64 == index, less than PFI_DOORS_MAX. The set is
- * borrowed. 0, or a negative errno. */
-int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll);
+ * borrowed. `traits` is 0, or EPOLLET where several threads wait at the set. 0, or a
+ * negative errno. */
+int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll, uint32_t traits);
 
 /* Go to another set at the next refresh. None of the listeners may be in it; their events
  * will carry `keys`, borrowed, NULL: the index. */

@@ -48,6 +48,7 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 {
 	const struct prefork_service *const service = &connection->worker->service;
 
+	connection->drained = false;
 	if (pfi_connection_has_output(connection)) {
 		const int r = pfi_connection_flush(connection);
 

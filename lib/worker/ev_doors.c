@@ -119,7 +119,7 @@ int pfi_ev_doors_open(struct pfi_ev_doors *ev, struct prefork_worker *worker, st
 	else if (ev->inner < 0)
 		r = prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
 	else
-		r = pfi_doors_open(&ev->doors, worker, ev->inner);
+		r = pfi_doors_open(&ev->doors, worker, ev->inner, 0);
 	if (r < 0) {
 		pfi_ev_doors_finish(ev);
 		return r;

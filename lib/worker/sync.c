@@ -319,7 +319,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
-	return pfi_doors_open(&sync->doors, worker, sync->epoll);
+	return pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
 }
 
 static void close_ring(struct sync *sync, struct client *ring)
