@@ -102,8 +102,10 @@ static void dump(struct prefork_worker *worker, int fd)
 	const struct pfi_birth *const birth = worker->birth;
 	const unsigned thread = prefork_worker_thread(worker);
 
-	if (thread <= worker->threads)
-		describe(worker, fd, thread);
+	for (unsigned i = 0; i <= worker->threads; i++) {
+		if (i == thread || atomic_load(&birth->page->cells[i].deadline_ms) > 0)
+			describe(worker, fd, i);
+	}
 	(void)pfi_dump_stack(fd);
 	for (size_t i = 0; i < birth->hook_count; i++) {
 		if (birth->hooks[i].hooks->dump)

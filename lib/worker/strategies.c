@@ -5,6 +5,7 @@
 
 static const struct prefork_strategy *const strategies[] = {
 	&pfi_strategy_sync,
+	&pfi_strategy_threads,
 	&pfi_strategy_libev,
 };
 

@@ -11,6 +11,9 @@
 /* One request at a time; what waits for its client waits in an epoll set. */
 extern const struct prefork_strategy pfi_strategy_sync;
 
+/* Several requests at a time, each in a thread of its own. */
+extern const struct prefork_strategy pfi_strategy_threads;
+
 /* One libev loop, in which nothing blocks. In a library without libev it only says so. */
 extern const struct prefork_strategy pfi_strategy_libev;
 

@@ -13,6 +13,8 @@
 #define STRATEGY ev_driver
 #elif defined TEST_LIBEV
 #define STRATEGY pfi_strategy_libev
+#elif defined TEST_THREADS
+#define STRATEGY pfi_strategy_threads
 #else
 #define STRATEGY pfi_strategy_sync
 #endif
@@ -150,6 +152,33 @@ void harness_close(struct harness *harness)
 	pfi_listener_close(harness->listener);
 	prefork_settings_destroy(harness->settings);
 	ck_assert_int_eq(pfi_fd_count(), harness->fds_before);
+}
+
+uint64_t harness_requests(const struct harness *harness)
+{
+	uint64_t requests = 0;
+
+	for (unsigned i = 0; i < CELLS; i++)
+		requests += harness->birth.page->cells[i].requests;
+	return requests;
+}
+
+bool harness_is_at_rest(const struct harness *harness)
+{
+	for (unsigned i = 0; i < CELLS; i++) {
+		if (harness->birth.page->cells[i].deadline_ms != 0)
+			return false;
+	}
+	return true;
+}
+
+bool harness_has_note(const struct harness *harness, const char *note)
+{
+	for (unsigned i = 0; i < CELLS; i++) {
+		if (strcmp(harness->birth.page->cells[i].note, note) == 0)
+			return true;
+	}
+	return false;
 }
 
 int harness_connect(const struct harness *harness)

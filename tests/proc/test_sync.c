@@ -53,9 +53,9 @@ START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
 		harness_expect_end(fd);
 		(void)close(fd);
 	}
-	ck_assert_uint_eq(harness.birth.page->cells[0].requests, 200);
-	ck_assert_uint_eq(harness.birth.page->cells[0].deadline_ms, 0);
-	ck_assert_str_eq(harness.birth.page->cells[0].note, "again");
+	ck_assert_uint_eq(harness_requests(&harness), 200);
+	ck_assert(harness_is_at_rest(&harness));
+	ck_assert(harness_has_note(&harness, "again"));
 	ck_assert_uint_eq(harness.birth.page->connections, 0);
 	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
 	expect_left(&harness, PREFORK_EXIT_RECYCLE);

@@ -1,0 +1,263 @@
+/*
+ * threads -- several requests at a time, each in a thread of its own.
+ *
+ * Connections that wait, wait in one epoll set, and occupy no thread. Whoever
+ * has nothing to do waits at the set; with all threads in callbacks nobody
+ * does, so that new clients go to a sibling or stay in the kernel's queue, which
+ * is the bound, and the back-pressure. A thread that is done with a callback
+ * looks for the next one before anybody is woken for it, and worker/pace says
+ * when to wake nobody at all.
+ *
+ * The first thread serves nobody: it hears the arbiter, keeps the connections'
+ * deadlines and the guard over a thread that serves alone. So it is never stuck
+ * in a callback, and neither is a stop.
+ */
+#include "worker/threads.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/watch.h"
+#include "worker/strategies.h"
+
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+
+enum { CONNECTIONS_MAX = 1000 };
+
+static void expire(struct pfi_threads *threads, uint64_t now_ms)
+{
+	struct pfi_deadline *late;
+
+	while ((late = pfi_deadlines_take(&threads->deadlines, now_ms)) != NULL) {
+		struct pfi_guest *const guest = PFI_RING_OWNER(late, struct pfi_guest, deadline);
+
+		if (guest->place == PFI_PLACE_WAITING)
+			pfi_threads_push(threads, guest, PFI_TASK_EXPIRE);
+	}
+}
+
+static void take_back(struct pfi_threads *threads)
+{
+	struct prefork_connection *connection;
+	enum prefork_next next;
+
+	while ((connection = prefork_worker_given_back(threads->worker, &next)) != NULL) {
+		struct pfi_guest *const guest = prefork_connection_driver(connection);
+
+		pfi_threads_lock(threads);
+		guest->next = next;
+		if (guest->place == PFI_PLACE_TAKEN)
+			pfi_threads_push(threads, guest, PFI_TASK_FOLLOW);
+		else
+			guest->returned = true;
+		pfi_threads_announce(threads);
+		pfi_threads_unlock(threads);
+	}
+}
+
+static void on_time(struct pfi_threads *threads)
+{
+	pfi_threads_lock(threads);
+	(void)pfi_watch_clear(threads->watch);
+	threads->watch_at_ms = 0; /* first: who sets it from now on has not been looked at */
+	pfi_threads_unlock(threads);
+	const uint64_t doors_ms = pfi_threads_mind_doors(threads);
+	const uint64_t now_ms = pfi_now_ms();
+
+	pfi_threads_lock(threads);
+	pfi_threads_look_after(threads, now_ms);
+	expire(threads, now_ms);
+	pfi_threads_wake_first(threads, doors_ms);
+	pfi_threads_wake_first(threads, pfi_deadlines_next_ms(&threads->deadlines));
+	pfi_threads_announce(threads);
+	pfi_threads_unlock(threads);
+}
+
+/* At a stop of the server nobody else will answer those who wait at the doors. */
+static void empty_queues(struct pfi_threads *threads)
+{
+	struct prefork_connection *connection;
+	bool more;
+
+	for (size_t i = 0; i < threads->doors.count; i++) {
+		while (prefork_worker_stay(threads->worker) != PREFORK_QUIT &&
+		       pfi_threads_accept(threads, i, &connection, &more) == 0) {
+			pfi_threads_lock(threads);
+			struct pfi_guest *const guest = pfi_threads_new_guest(threads);
+
+			if (guest) {
+				guest->connection = connection;
+				prefork_connection_set_driver(connection, guest);
+				pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
+				pfi_threads_announce(threads);
+			}
+			pfi_threads_unlock(threads);
+			if (!guest)
+				prefork_connection_close(connection);
+		}
+	}
+}
+
+static void begin_to_leave(struct pfi_threads *threads)
+{
+	if (prefork_worker_empties_queues(threads->worker))
+		empty_queues(threads);
+	(void)pthread_mutex_lock(&threads->door_lock);
+	pfi_doors_close(&threads->doors);
+	(void)pthread_mutex_unlock(&threads->door_lock);
+
+	pfi_threads_lock(threads);
+	threads->leaves = true;
+	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
+		struct pfi_guest *const guest = PFI_RING_OWNER(link, struct pfi_guest, all);
+
+		if (guest->place == PFI_PLACE_WAITING)
+			pfi_threads_push(threads, guest, PFI_TASK_LEAVE);
+	}
+	pfi_threads_announce(threads);
+	pfi_threads_unlock(threads);
+}
+
+/* Until it is told to end, or has left. 0 or a negative errno. */
+static int mind(struct pfi_threads *threads)
+{
+	struct prefork_worker *const worker = threads->worker;
+	struct pollfd fds[] = {
+		{ .fd = prefork_worker_fd(worker), .events = POLLIN },
+		{ .fd = threads->watch, .events = POLLIN },
+	};
+	bool leaves = false;
+
+	for (;;) {
+		const enum prefork_stay stay = prefork_worker_stay(worker);
+
+		if (stay == PREFORK_LEAVE && !leaves) {
+			leaves = true;
+			begin_to_leave(threads);
+		}
+		if (stay == PREFORK_QUIT || (leaves && prefork_worker_connections(worker) == 0))
+			return 0;
+		if (poll(fds, 2, -1) < 0 && errno != EINTR)
+			return prefork_fail(-errno, "cannot wait for the arbiter: %s", strerror(errno));
+		if (fds[1].revents)
+			on_time(threads);
+		if (fds[0].revents)
+			(void)prefork_worker_check(worker);
+		take_back(threads);
+	}
+}
+
+static int watch_event(struct pfi_threads *threads, uint32_t events, int operation)
+{
+	struct epoll_event event = { .events = events, .data.u64 = PFI_THREADS_KICK };
+
+	return epoll_ctl(threads->epoll, operation, threads->kick_fd, &event);
+}
+
+static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
+{
+	const struct prefork_settings *const settings = prefork_worker_settings(worker);
+	const int64_t count = settings ? prefork_settings_int(settings, "threads") : 1;
+	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
+
+	threads->worker = worker;
+	threads->count = count > 0 ? (unsigned)count : 1;
+	threads->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
+	threads->servers = calloc(threads->count + (size_t)1, sizeof *threads->servers);
+	threads->jobs = calloc(prefork_worker_listeners(worker) + 1, sizeof *threads->jobs);
+	if (!threads->servers || !threads->jobs)
+		return prefork_fail(-ENOMEM, "no memory for %u threads", threads->count);
+	for (size_t i = 0; i < prefork_worker_listeners(worker); i++) {
+		threads->jobs[i] = (struct pfi_door_job){ .job.task = PFI_TASK_WELCOME, .index = i };
+		pfi_ring_init(&threads->jobs[i].job.link);
+	}
+	threads->epoll = epoll_create1(EPOLL_CLOEXEC);
+	threads->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	threads->watch = pfi_watch_open();
+	if (threads->epoll < 0 || threads->kick_fd < 0 || threads->watch < 0 ||
+	    watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
+		return prefork_fail(-errno, "threads need more descriptors: %s", strerror(errno));
+	return pfi_doors_open(&threads->doors, worker, threads->epoll, EPOLLET);
+}
+
+static void stop(struct pfi_threads *threads)
+{
+	pfi_threads_lock(threads);
+	threads->ends = true;
+	(void)pthread_cond_broadcast(&threads->called);
+	pfi_threads_unlock(threads);
+	/* From now on it stays readable for whoever waits at the set, or comes there. */
+	if (threads->kick_fd >= 0 && threads->epoll >= 0) {
+		pfi_threads_kick(threads);
+		(void)watch_event(threads, EPOLLIN, EPOLL_CTL_MOD);
+	}
+	pfi_hands_join(&threads->hands);
+}
+
+static void free_ring(struct pfi_ring *ring)
+{
+	struct pfi_ring *link;
+
+	while ((link = pfi_ring_take(ring)) != NULL)
+		free(PFI_RING_OWNER(link, struct pfi_guest, all));
+}
+
+static void close_all(struct pfi_threads *threads)
+{
+	/* A client that is taken belongs to whoever has it, to the end of the process. */
+	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
+		struct pfi_guest *const guest = PFI_RING_OWNER(link, struct pfi_guest, all);
+
+		if (guest->place != PFI_PLACE_TAKEN)
+			prefork_connection_close(guest->connection);
+	}
+	pfi_doors_finish(&threads->doors);
+	pfi_deadlines_finish(&threads->deadlines);
+	free_ring(&threads->all);
+	free_ring(&threads->spare);
+	pfi_watch_close(&threads->watch);
+	pfi_close(&threads->kick_fd);
+	pfi_close(&threads->epoll);
+	free(threads->jobs);
+	free(threads->servers);
+}
+
+static int run(struct prefork_worker *worker, void *user)
+{
+	struct pfi_threads threads = { .epoll = -1, .kick_fd = -1, .watch = -1 };
+
+	(void)user;
+	(void)pthread_mutex_init(&threads.door_lock, NULL);
+	(void)pthread_mutex_init(&threads.lock, NULL);
+	(void)pthread_cond_init(&threads.called, NULL);
+	pfi_ring_init(&threads.queue);
+	pfi_ring_init(&threads.untried);
+	pfi_ring_init(&threads.all);
+	pfi_ring_init(&threads.spare);
+	int r = open_all(&threads, worker);
+	if (r == 0)
+		r = pfi_hands_start(&threads.hands, worker, threads.count, pfi_threads_work, &threads);
+	if (r == 0) {
+		prefork_worker_ready(worker);
+		r = mind(&threads);
+	}
+	stop(&threads);
+	close_all(&threads);
+	(void)pthread_cond_destroy(&threads.called);
+	(void)pthread_mutex_destroy(&threads.lock);
+	(void)pthread_mutex_destroy(&threads.door_lock);
+	return r;
+}
+
+const struct prefork_strategy pfi_strategy_threads = {
+	.struct_size = sizeof pfi_strategy_threads,
+	.name = "threads",
+	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_SAYS_READY,
+	.run = run,
+};

@@ -1,0 +1,151 @@
+/*
+ * threads -- the inside of the strategy threads: what its two halves share, the
+ * first thread (threads.c) and those that serve (threads_serve.c).
+ *
+ * The set is edge-triggered: a connection stays in it from one request to the
+ * next, without a system call, though several threads wait there. What comes
+ * while it is in a callback is remembered (`fresh`), and one that was not read
+ * to the end is put in anew.
+ *
+ * `lock` guards everything here but the doors, which have their own; no system
+ * call that can wait and no callback is made under either. A client in the state
+ * RUNNING belongs to its thread: others may only leave a word (fresh, returned).
+ */
+#ifndef WORKER_THREADS_H
+#define WORKER_THREADS_H
+
+#include "worker/deadlines.h"
+#include "worker/doors.h"
+#include "worker/hands.h"
+#include "worker/pace.h"
+#include "worker/ring.h"
+
+#include <prefork/strategy.h>
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is to be done next with a client, or by a door. */
+enum pfi_task { PFI_TASK_PROCEED, PFI_TASK_EXPIRE, PFI_TASK_LEAVE, PFI_TASK_FOLLOW, PFI_TASK_CLOSE, PFI_TASK_WELCOME };
+
+/* Where a client is. WAITING: in the set. TAKEN: until it is given back. */
+enum pfi_place { PFI_PLACE_NOWHERE, PFI_PLACE_WAITING, PFI_PLACE_QUEUED, PFI_PLACE_RUNNING, PFI_PLACE_TAKEN };
+
+struct pfi_job {
+	struct pfi_ring link; /* in the queue */
+	enum pfi_task task;
+};
+
+struct pfi_guest {
+	struct pfi_job job;
+	enum pfi_place place;
+	bool fresh;    /* something came while nobody waited for it             */
+	bool ended;    /* the other end: what it sent before must not hide that */
+	bool returned; /* given back before its thread knew that it was taken   */
+	enum prefork_next next; /* what was said when it was given back         */
+	uint32_t events;        /* what the set watches for; 0: it is not in it */
+	struct prefork_connection *connection;
+	struct pfi_deadline deadline;
+	struct pfi_ring all;
+};
+
+struct pfi_door_job {
+	struct pfi_job job;
+	size_t index;
+	bool queued;
+};
+
+/* A thread that serves. */
+struct pfi_server {
+	bool calls;       /* it is in a callback                                */
+	bool written_off; /* and not counted in `running`: others go on without */
+	uint64_t since_us;
+};
+
+struct pfi_threads {
+	struct prefork_worker *worker;
+	unsigned count;
+	size_t connections_max;
+	int epoll;
+	int kick_fd; /* wakes one thread that waits at the set */
+	int watch;   /* wakes the first thread                 */
+	struct pfi_hands hands;
+
+	pthread_mutex_t door_lock;
+	struct pfi_doors doors;
+	_Atomic bool doors_wait; /* some listener is to come back into the set */
+
+	pthread_mutex_t lock;
+	pthread_cond_t called; /* where threads sleep that nobody needs   */
+	unsigned asleep;
+	unsigned at_set;  /* threads that wait at the set             */
+	unsigned running; /* in callbacks, not written off            */
+	uint64_t calls;   /* begun and ended, to see that some do     */
+	uint64_t calls_seen;
+	bool guarded;     /* the watch is set for the one that is alone */
+	uint64_t watch_at_ms; /* what the watch is set for; 0: nothing  */
+	bool leaves;
+	bool ends;
+	struct pfi_pace pace;
+	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
+	struct pfi_ring untried; /* doors that may have clients, for who has nothing to do */
+	struct pfi_ring all;
+	struct pfi_ring spare;
+	struct pfi_deadlines deadlines;
+	struct pfi_server *servers; /* by number */
+	struct pfi_door_job *jobs;  /* by index of the door */
+};
+
+/* The data of an event of kick_fd: no door's, no pointer. */
+enum { PFI_THREADS_KICK = PFI_DOORS_MAX };
+
+static inline void pfi_threads_lock(struct pfi_threads *threads)
+{
+	(void)pthread_mutex_lock(&threads->lock);
+}
+
+static inline void pfi_threads_unlock(struct pfi_threads *threads)
+{
+	(void)pthread_mutex_unlock(&threads->lock);
+}
+
+/* The body of each thread that serves. */
+void pfi_threads_work(void *threads, unsigned number);
+
+/* The lock is held in these. */
+
+/* Have the first thread look after things at `at_ms`, or before; 0: no need. */
+void pfi_threads_wake_first(struct pfi_threads *threads, uint64_t at_ms);
+
+/* A guest for a new connection, in the hands of the caller; NULL when memory ran out. */
+struct pfi_guest *pfi_threads_new_guest(struct pfi_threads *threads);
+
+/* Something is to be done with a guest that is in nobody's hands but the caller's. */
+void pfi_threads_push(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task);
+
+/* The first thread has pushed: see to it that somebody looks. */
+void pfi_threads_announce(struct pfi_threads *threads);
+
+/* Whoever serves alone has come back since the last look, or had nothing to do, or is
+ * stuck: then others go on. */
+void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms);
+
+/* The lock is not held in these. */
+
+/* Wake one that waits at the set. */
+void pfi_threads_kick(struct pfi_threads *threads);
+
+/* Accept one client, when there still is one: as prefork_worker_accept(). *ret_more tells
+ * whether there are others. */
+int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret,
+                       bool *ret_more);
+
+/* See whether listeners that were taken out of the set can come back; answers when to
+ * ask again, 0: no need. Called after each close, and after what takes them out, so that
+ * of two threads that meet here one sees what the other did. */
+uint64_t pfi_threads_mind_doors(struct pfi_threads *threads);
+
+#endif

@@ -1,0 +1,358 @@
+/* What the strategy threads promises beyond what all promise. */
+#include "harness.h"
+
+#include "model/message.h"
+#include "os/clock.h"
+
+#include <prefork/settings.h>
+
+#include <check.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct prefork_worker worker_t;
+typedef struct prefork_connection connection_t;
+
+/* What worker and test share. */
+struct stage {
+	struct harness harness;
+	_Atomic int entered;  /* callbacks that have begun to wait           */
+	_Atomic bool overlap; /* of two callbacks of one connection          */
+	int release[2];       /* a pipe: a byte lets one callback that waits go on */
+};
+
+static struct stage *stage;
+
+static void open_stage(const struct prefork_service *service)
+{
+	stage = mmap(NULL, sizeof *stage, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(stage, MAP_FAILED);
+	ck_assert_int_eq(pipe2(stage->release, O_CLOEXEC), 0);
+	harness_open(&stage->harness, service);
+}
+
+static void close_stage(void)
+{
+	(void)close(stage->release[0]);
+	(void)close(stage->release[1]);
+	stage->harness.fds_before -= 2;
+	harness_close(&stage->harness);
+	(void)munmap(stage, sizeof *stage);
+}
+
+/* A word of the worker comes to be `wanted`, or more. */
+static void wait_until(_Atomic int *word, int wanted)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (atomic_load(word) < wanted && pfi_now_ms() < until_ms)
+		(void)poll(NULL, 0, 1);
+	ck_assert_int_ge(atomic_load(word), wanted);
+}
+
+/* "w" waits until it is released; everything is echoed. */
+static enum prefork_next echo_or_wait(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[4096], byte;
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	if (bytes[0] == 'w') {
+		atomic_fetch_add(&stage->entered, 1);
+		(void)!read(stage->release[0], &byte, 1);
+	}
+	prefork_worker_count_request(worker);
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+static const struct prefork_service wait_service = { .struct_size = sizeof wait_service, .ready = echo_or_wait };
+
+static void send_text(int fd, const char *text)
+{
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+}
+
+static void expect_text(int fd, const char *text)
+{
+	char bytes[256];
+	const size_t size = strlen(text);
+
+	ck_assert_int_eq(recv(fd, bytes, size, MSG_WAITALL), (ssize_t)size);
+	ck_assert_mem_eq(bytes, text, size);
+}
+
+/* All but one are held for as long as the test likes, and that one does the rest. */
+START_TEST(callbacks_that_wait_hold_nobody_else)
+{
+	enum { HELD = TEST_THREADS - 1 };
+	int held[HELD];
+
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < HELD; i++) {
+		held[i] = harness_connect(&stage->harness);
+		send_text(held[i], "wait");
+		wait_until(&stage->entered, i + 1);
+	}
+	for (int i = 0; i < 200; i++) {
+		const int fd = harness_connect(&stage->harness);
+
+		harness_expect_echo(fd, "hello");
+		harness_expect_echo(fd, "again");
+		(void)close(fd);
+	}
+	for (int i = 0; i < HELD; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < HELD; i++) {
+		expect_text(held[i], "wait");
+		(void)close(held[i]);
+	}
+	close_stage();
+}
+END_TEST
+
+/* Many at once, first quick ones so that a single thread has them all, then slow ones. */
+START_TEST(slow_callbacks_are_shared_out_after_quick_ones)
+{
+	enum { CLIENTS = 64, ROUNDS = 50 };
+	int fds[CLIENTS];
+
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < CLIENTS; i++)
+		fds[i] = harness_connect(&stage->harness);
+	for (int round = 0; round < ROUNDS; round++) {
+		for (int i = 0; i < CLIENTS; i++)
+			send_text(fds[i], "quick");
+		for (int i = 0; i < CLIENTS; i++)
+			expect_text(fds[i], "quick");
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		send_text(fds[i], "wait");
+	wait_until(&stage->entered, TEST_THREADS);
+	ck_assert_int_eq(atomic_load(&stage->entered), TEST_THREADS);
+	for (int i = 0; i < CLIENTS; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < CLIENTS; i++) {
+		expect_text(fds[i], "wait");
+		(void)close(fds[i]);
+	}
+	ck_assert_uint_eq(harness_requests(&stage->harness), CLIENTS * (ROUNDS + 1));
+	close_stage();
+}
+END_TEST
+
+/* With every thread held, a client stays in the kernel's queue, for a sibling to take. */
+START_TEST(with_no_free_thread_nobody_is_accepted)
+{
+	int held[TEST_THREADS];
+
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		held[i] = harness_connect(&stage->harness);
+		send_text(held[i], "wait");
+		wait_until(&stage->entered, i + 1);
+	}
+	const int first = harness_connect(&stage->harness);
+	const int second = harness_connect(&stage->harness);
+	send_text(first, "hello");
+	send_text(second, "there");
+	(void)poll(NULL, 0, 100); /* not to let a thing happen, but to see that nothing does */
+	ck_assert_uint_eq(stage->harness.birth.page->connections, TEST_THREADS);
+	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	expect_text(first, "hello");
+	expect_text(second, "there");
+	for (int i = 1; i < TEST_THREADS; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		expect_text(held[i], "wait");
+		(void)close(held[i]);
+	}
+	(void)close(first);
+	(void)close(second);
+	close_stage();
+}
+END_TEST
+
+/* One byte per callback, so that what is left must be heard of again, and again. */
+static enum prefork_next by_bytes(worker_t *worker, connection_t *connection, void *user)
+{
+	_Atomic bool *const busy = prefork_connection_user(connection);
+	char byte;
+
+	(void)worker;
+	(void)user;
+	if (atomic_exchange(busy, true))
+		atomic_store(&stage->overlap, true);
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+	enum prefork_next next = n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	if (n > 0)
+		next = prefork_connection_write(connection, &byte, 1);
+	atomic_store(busy, false);
+	return next;
+}
+
+static enum prefork_next give_flag(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	prefork_connection_set_user(connection, calloc(1, sizeof(_Atomic bool)));
+	return PREFORK_AGAIN;
+}
+
+static void take_flag(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	free(prefork_connection_user(connection));
+}
+
+START_TEST(what_one_client_sends_is_answered_in_order_and_one_by_one)
+{
+	enum { CLIENTS = 16, SIZE = 200 };
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .accepted = give_flag, .ready = by_bytes, .closed = take_flag,
+	};
+	char text[SIZE + 1];
+	int fds[CLIENTS];
+
+	for (int i = 0; i < SIZE; i++)
+		text[i] = (char)('a' + i * 7 % 26);
+	text[SIZE] = '\0';
+	open_stage(&service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < CLIENTS; i++)
+		fds[i] = harness_connect(&stage->harness);
+	for (int round = 0; round < 10; round++) {
+		for (int i = 0; i < CLIENTS; i++) {
+			ck_assert_int_eq(send(fds[i], text, SIZE / 2, MSG_NOSIGNAL), SIZE / 2);
+			ck_assert_int_eq(send(fds[i], text + SIZE / 2, SIZE / 2, MSG_NOSIGNAL), SIZE / 2);
+		}
+		for (int i = 0; i < CLIENTS; i++)
+			expect_text(fds[i], text);
+	}
+	for (int i = 0; i < CLIENTS; i++) { /* the end is heard of, though bytes come before it */
+		send_text(fds[i], "end");
+		ck_assert_int_eq(shutdown(fds[i], SHUT_WR), 0);
+		expect_text(fds[i], "end");
+		harness_expect_end(fds[i]);
+		(void)close(fds[i]);
+	}
+	ck_assert(!atomic_load(&stage->overlap));
+	close_stage();
+}
+END_TEST
+
+START_TEST(a_callback_under_way_is_finished_before_a_worker_leaves)
+{
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	const int held = harness_connect(&stage->harness);
+	const int idle = harness_connect(&stage->harness);
+	harness_expect_echo(idle, "hello");
+	send_text(held, "wait");
+	wait_until(&stage->entered, 1);
+	harness_send(&stage->harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(idle); /* so the worker has heard it */
+	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	expect_text(held, "wait");
+	harness_expect_end(held);
+	const struct pfi_death death = harness_reap(&stage->harness);
+	ck_assert_int_eq(death.signo, 0);
+	ck_assert_int_eq(death.code, PREFORK_EXIT_RECYCLE);
+	(void)close(held);
+	(void)close(idle);
+	close_stage();
+}
+END_TEST
+
+/* Connections come and go, by the limit of how many there may be. */
+START_TEST(over_the_limit_clients_wait_and_then_are_served)
+{
+	enum { LIMIT = 5 };
+	int fds[LIMIT], late[LIMIT];
+
+	open_stage(&wait_service);
+	ck_assert_int_eq(prefork_settings_set_default(stage->harness.settings, "worker_connections", "5"), 0);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < LIMIT; i++) {
+		fds[i] = harness_connect(&stage->harness);
+		harness_expect_echo(fds[i], "hello");
+	}
+	for (int i = 0; i < LIMIT; i++) {
+		late[i] = harness_connect(&stage->harness);
+		send_text(late[i], "late");
+	}
+	harness_expect_echo(fds[0], "still here");
+	ck_assert_uint_eq(stage->harness.birth.page->connections, LIMIT);
+	for (int i = 0; i < LIMIT; i++)
+		(void)close(fds[i]);
+	for (int i = 0; i < LIMIT; i++) {
+		expect_text(late[i], "late");
+		(void)close(late[i]);
+	}
+	close_stage();
+}
+END_TEST
+
+static atomic_int threads_left;
+int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
+
+/* In the worker, where nothing may be asserted. */
+int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
+{
+	if (atomic_fetch_sub(&threads_left, 1) <= 0)
+		return EAGAIN;
+	return __real_pthread_create(thread, attributes, body, argument);
+}
+
+START_TEST(without_threads_a_worker_does_not_boot_and_says_why)
+{
+	open_stage(&wait_service);
+	atomic_store(&threads_left, _i);
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &stage->harness.birth, &stage->harness.child), 0);
+	atomic_store(&threads_left, 1000);
+	const struct pfi_message message = harness_receive(&stage->harness);
+	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);
+	ck_assert_int_eq((int)message.value, PREFORK_EXIT_BOOT);
+	ck_assert_ptr_nonnull(strstr(message.text, "threads of a worker"));
+	ck_assert_int_eq(harness_reap(&stage->harness).code, PREFORK_EXIT_BOOT);
+	close_stage();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("threads");
+	TCase *tc = tcase_create("threads");
+
+	atomic_store(&threads_left, 1000);
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, callbacks_that_wait_hold_nobody_else);
+	tcase_add_test(tc, slow_callbacks_are_shared_out_after_quick_ones);
+	tcase_add_test(tc, with_no_free_thread_nobody_is_accepted);
+	tcase_add_test(tc, what_one_client_sends_is_answered_in_order_and_one_by_one);
+	tcase_add_test(tc, a_callback_under_way_is_finished_before_a_worker_leaves);
+	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
+	tcase_add_loop_test(tc, without_threads_a_worker_does_not_boot_and_says_why, 0, TEST_THREADS);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
