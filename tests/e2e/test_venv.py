@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+"""Virtual environments: packages that lie in one and nowhere else."""
+import json
+import os
+import subprocess
+import sys
+
+import harness
+
+APP = """
+import json, sys
+import only_in_the_venv
+
+def app(environ, start_response):
+    try:
+        import flask
+        system = True
+    except ImportError:
+        system = False
+    body = json.dumps({"said": only_in_the_venv.WORD, "prefix": sys.prefix, "system": system,
+                       "executable": sys.executable, "path": sys.path}).encode()
+    start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
+    return [body]
+"""
+
+
+class VirtualEnvironment(harness.Case):
+    def setUp(self):
+        context = self.folder(site_app_py=APP)
+        self.work = context.__enter__()
+        self.addCleanup(context.__exit__, None, None, None)
+        self.venv = self.make("venv")
+
+    def make(self, name, *words):
+        venv = self.work / name
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", *words, venv], check=True)
+        packages, = venv.glob("lib/python3.*/site-packages")
+        (packages / "only_in_the_venv.py").write_text(f"WORD = 'hello from {name}'\n")
+        return venv
+
+    def ask(self, *words, program=None, env=None):
+        """What the application says of itself."""
+        env = {"VIRTUAL_ENV": "", **(env or {})}
+        with harness.Server([program or harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
+                            env=env) as server:
+            return json.loads(server.get().body)
+
+    def refused(self, sentence, *words, env=None):
+        with harness.Server([harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
+                            env={"VIRTUAL_ENV": "", **(env or {})}, wait=False) as server:
+            self.assertNotEqual(server.wait(), 0)
+            self.assertRegex(server.log(), sentence)
+
+    def test_its_packages_are_found_and_those_of_the_system_are_not(self):
+        for words, env in ((("--venv", self.venv), {}), ((), {"VIRTUAL_ENV": str(self.venv)}),
+                           (("--venv", "venv"), {}), (("--preload", "--venv", self.venv), {}),
+                           (("--venv", self.venv), {"VIRTUAL_ENV": "/nowhere"})):
+            with self.subTest(words=words, env=env):
+                told = self.ask(*words, env=env)
+                self.assertEqual((told["said"], told["system"]), ("hello from venv", False), told)
+                self.assertEqual(os.path.realpath(told["prefix"]), os.path.realpath(self.venv))
+                self.assertTrue(told["executable"].startswith(str(self.venv)), told)
+
+    def test_one_with_system_packages_shows_both(self):
+        harness.need_module("flask")
+        told = self.ask("--venv", self.make("both", "--system-site-packages"))
+        self.assertEqual((told["said"], told["system"]), ("hello from both", True))
+
+    def test_the_one_that_the_program_lies_in_is_taken(self):
+        inside = self.venv / "bin" / "prefork-wsgi"
+        os.symlink(harness.program("prefork-wsgi"), inside)
+        self.assertEqual(self.ask(program=inside)["said"], "hello from venv")
+
+    def test_without_one_its_packages_are_not_there(self):
+        self.refused("No module named 'only_in_the_venv'")
+
+    def test_what_is_none_is_refused_in_words(self):
+        (self.work / "empty").mkdir()
+        self.refused("--venv: .*/nowhere", "--venv", "/nowhere")
+        self.refused("--venv: .*empty is no virtualenv", "--venv", "empty")
+        self.refused("VIRTUAL_ENV: .*/nowhere", env={"VIRTUAL_ENV": "/nowhere"})
+        config = self.venv / "pyvenv.cfg"
+        config.write_text("version = 2.7.18\n")
+        self.refused(r"is for Python 2\.7", "--venv", self.venv)
+
+
+if __name__ == "__main__":
+    harness.main()
