@@ -121,6 +121,16 @@ static void await_queued(int fd, char count)
 	}
 }
 
+/* Until every thread has one in hand: who sleeps yet counts as about to take one. */
+static void await_begun(const struct harness *harness)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	for (unsigned i = 1; i <= TEST_THREADS; i++)
+		while (strcmp(harness->birth.page->cells[i].note, "waits") != 0)
+			ck_assert_uint_lt(pfi_now_ms(), until_ms);
+}
+
 START_TEST(the_loop_goes_on_while_every_thread_is_busy)
 {
 	enum { THREADS = TEST_THREADS, WORKS = THREADS + 3 };
@@ -135,12 +145,7 @@ START_TEST(the_loop_goes_on_while_every_thread_is_busy)
 	}
 	await_queued(other, '3');
 	harness_expect_echo(other, "x");
-	for (unsigned i = 1; i <= THREADS; i++) {
-		const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-
-		while (strcmp(harness.birth.page->cells[i].note, "waits") != 0)
-			ck_assert_uint_lt(pfi_now_ms(), until_ms);
-	}
+	await_begun(&harness);
 	let_through(WORKS);
 	for (int i = 0; i < WORKS; i++) {
 		expect(fds[i], "done");
@@ -282,6 +287,7 @@ START_TEST(a_worker_that_must_end_drops_works_that_nobody_has_begun)
 		fds[i] = harness_connect(&harness);
 		ask(fds[i], "w");
 	}
+	await_begun(&harness);
 	await_queued(idle, '2');
 	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
 	await_joining(harness.child.pid); /* whose works were begun: the rest is dropped by now */
