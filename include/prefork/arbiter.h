@@ -27,6 +27,7 @@
 extern "C" {
 #endif
 
+struct ev_loop;
 struct prefork_arbiter;
 struct prefork_listener;
 struct prefork_log;
@@ -188,6 +189,18 @@ PREFORK_API int prefork_arbiter_fd(const struct prefork_arbiter *arbiter);
  *  supervise, 0 when all is over after a stop, or the negative result that
  *  run() would return. Since 0.1. */
 PREFORK_API int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter);
+
+/** Have a libev loop of the host's poll the descriptor and dispatch, by one watcher, once
+ *  the arbiter is started. When all is over `done` (may be NULL) is called with what
+ *  the last prefork_arbiter_dispatch() returned; the watcher is gone then, and
+ *  `done` may destroy the arbiter. `loop` NULL takes the arbiter out again. The loop is
+ *  borrowed until one or the other, or destroy. A default loop reaps all
+ *  children of its process, ours too: deaths are seen all the same, only how they
+ *  died is not (PREFORK_REASON_UNKNOWN). Returns 0, -EINVAL before the start, -EBUSY when it is attached
+ *  already, -ENOMEM, -ENOTSUP in a library built without libev. Since 0.1. */
+PREFORK_API int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
+                                       void (*done)(struct prefork_arbiter *arbiter, int result, void *user),
+                                       void *user);
 
 /** Ask for a stop: graceful (TERM) or quick (QUIT). Any thread, signal
  *  handlers. Since 0.1. */

@@ -114,6 +114,7 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 {
 	if (arbiter == NULL)
 		return;
+	pfi_attachment_end(arbiter);
 	finish_run(arbiter);
 	for (unsigned i = arbiter->hook_count; i-- > 0;) {
 		if (arbiter->hooks[i].hooks->destroyed != NULL)

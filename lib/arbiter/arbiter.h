@@ -96,10 +96,13 @@ struct prefork_pool {
 	struct pfi_slot *slots;
 };
 
+struct pfi_attachment;
+
 struct prefork_arbiter {
 	struct prefork_settings *initial;  /* what create was given */
 	struct prefork_settings *settings; /* in force */
 	struct prefork_log *log;
+	struct pfi_attachment *attachment; /* to a loop of the host's, or NULL */
 	const char *program;
 	int epoll, timer, asked_fd, heir;
 	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
@@ -141,6 +144,9 @@ struct prefork_arbiter {
 				pfi_set->hooks->name(arbiter, __VA_ARGS__, pfi_set->user);     \
 		}                                                                             \
 	} while (0)
+
+/* attach_ev.c, attach_none.c: out of the host's loop, if it is in one. */
+void pfi_attachment_end(struct prefork_arbiter *arbiter);
 
 /* loop.c */
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);

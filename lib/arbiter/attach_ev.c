@@ -1,0 +1,66 @@
+/* The arbiter in a host's libev loop: one watcher on its one descriptor. */
+#include "arbiter/arbiter.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <ev.h>
+#include <stdlib.h>
+
+struct pfi_attachment {
+	struct prefork_arbiter *arbiter;
+	struct ev_loop *loop;
+	ev_io io;
+	void (*done)(struct prefork_arbiter *arbiter, int result, void *user);
+	void *user;
+};
+
+void pfi_attachment_end(struct prefork_arbiter *arbiter)
+{
+	struct pfi_attachment *const attachment = arbiter->attachment;
+
+	if (attachment == NULL)
+		return;
+	arbiter->attachment = NULL;
+	ev_io_stop(attachment->loop, &attachment->io);
+	free(attachment);
+}
+
+static void on_due(struct ev_loop *loop, ev_io *io, int events)
+{
+	const struct pfi_attachment attachment = *(struct pfi_attachment *)io->data;
+	const int r = prefork_arbiter_dispatch(attachment.arbiter);
+
+	(void)loop;
+	(void)events;
+	if (r == 1)
+		return;
+	pfi_attachment_end(attachment.arbiter);
+	if (attachment.done != NULL)
+		attachment.done(attachment.arbiter, r, attachment.user); /* which may destroy the arbiter */
+}
+
+int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
+			   void (*done)(struct prefork_arbiter *arbiter, int result, void *user), void *user)
+{
+	if (loop == NULL) {
+		pfi_attachment_end(arbiter);
+		return 0;
+	}
+	if (!arbiter->started)
+		return prefork_fail(-EINVAL, "an arbiter is attached to a loop after its start");
+	if (arbiter->attachment != NULL)
+		return prefork_fail(-EBUSY, "this arbiter is attached to a loop already");
+
+	struct pfi_attachment *const attachment = calloc(1, sizeof *attachment);
+
+	if (attachment == NULL)
+		return prefork_fail(-ENOMEM, "no memory to attach to a loop");
+	*attachment = (struct pfi_attachment){ .arbiter = arbiter, .loop = loop, .done = done, .user = user };
+	ev_io_init(&attachment->io, on_due, prefork_arbiter_fd(arbiter), EV_READ);
+	attachment->io.data = attachment;
+	ev_io_start(loop, &attachment->io);
+	ev_feed_event(loop, &attachment->io, EV_READ); /* what start left to do does not wait for news */
+	arbiter->attachment = attachment;
+	return 0;
+}

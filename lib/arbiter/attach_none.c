@@ -1,0 +1,21 @@
+/* A library that was built without libev. */
+#include "arbiter/arbiter.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+
+void pfi_attachment_end(struct prefork_arbiter *arbiter)
+{
+	(void)arbiter;
+}
+
+int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
+			   void (*done)(struct prefork_arbiter *arbiter, int result, void *user), void *user)
+{
+	(void)arbiter;
+	(void)loop;
+	(void)done;
+	(void)user;
+	return prefork_fail(-ENOTSUP, "this build of the library is without libev: poll prefork_arbiter_fd()");
+}
