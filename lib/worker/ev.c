@@ -6,7 +6,7 @@
  * the next, so that a request costs no change of the kernel's set, and all
  * connections share one timer, which is set anew only when an earlier deadline
  * turns up. At rest, and as long as no deadline comes up, nothing wakes this
- * worker but libev's own look at the clock, once a minute.
+ * worker.
  *
  * The request deadline of the thread spans one turn of the loop, from the end
  * of its wait to the beginning of the next, with whatever the host has its own
@@ -79,6 +79,24 @@ static void on_wait_ends(struct ev_loop *loop) EV_NOEXCEPT
 	prefork_worker_busy(post_of(loop)->worker);
 }
 
+static void on_never(struct ev_loop *loop, ev_periodic *periodic, int events)
+{
+	(void)loop;
+	(void)periodic;
+	(void)events;
+}
+
+/* libev looks at the wall clock once a minute, lest somebody has set it, unless the kernel
+ * would tell: which it asks the kernel for when the first periodic watcher is started. */
+static void rest_undisturbed(struct ev_loop *loop)
+{
+	ev_periodic periodic;
+
+	ev_periodic_init(&periodic, on_never, ev_now(loop) + 1e6, 0., NULL);
+	ev_periodic_start(loop, &periodic);
+	ev_periodic_stop(loop, &periodic);
+}
+
 struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
 {
 	/* Not its io_uring and aio: see ev_doors. No signals, no environment: a worker
@@ -95,6 +113,7 @@ struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
 	post->worker = worker;
 	ev_set_userdata(loop, post);
 	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
+	rest_undisturbed(loop);
 	return loop;
 }
 

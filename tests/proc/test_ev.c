@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -385,6 +386,43 @@ START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
 }
 END_TEST
 
+/* In how many milliseconds a process wants to be woken from epoll_wait(2), -1 for never, -2 when it is
+ * not in there, -3 when the kernel does not tell. */
+static long wakes_in_ms(pid_t pid)
+{
+	char path[64];
+	long number = -3, timeout = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
+	FILE *const file = fopen(path, "re");
+	if (!file)
+		return -3;
+	const int found = fscanf(file, "%ld %*x %*x %*x %lx", &number, (unsigned long *)&timeout);
+	(void)fclose(file);
+#ifdef SYS_epoll_wait
+	if (found == 2 && number == SYS_epoll_wait)
+		return (int)timeout;
+#endif
+	return found == 2 && number == SYS_epoll_pwait ? (int)timeout : -2;
+}
+
+/* libev would look at the wall clock once a minute, and a hundred workers with it. */
+START_TEST(at_rest_it_means_to_sleep_for_a_day)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
+	struct harness harness;
+	long ms;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	while ((ms = wakes_in_ms(harness.child.pid)) == -2 && pfi_now_ms() < until_ms)
+		(void)poll(NULL, 0, 1);
+	ck_assert_msg(ms == -1 || ms == -3 || ms > 24 * 3600 * 1000, "%ld ms", ms);
+	harness_close(&harness);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("ev");
@@ -393,6 +431,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_host_runs_watchers_of_its_own);
 	tcase_add_test(tc, a_watcher_of_the_hosts_has_a_deadline);
+	tcase_add_test(tc, at_rest_it_means_to_sleep_for_a_day);
 	tcase_add_test(tc, other_strategies_have_no_loop);
 	tcase_add_test(tc, listeners_stay_exclusive_when_libev_replaces_its_set);
 	tcase_add_test(tc, what_a_service_does_not_read_does_not_spin);
