@@ -240,6 +240,7 @@ START_TEST(a_worker_that_leaves_finishes_its_works)
 		fds[i] = harness_connect(&harness);
 		ask(fds[i], "w");
 	}
+	await_begun(&harness);
 	await_queued(idle, '2');
 	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
 	harness_expect_end(idle);
