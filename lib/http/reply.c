@@ -167,7 +167,10 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 		r = note_field(request, id, value, value_size);
 	if (r < 0)
 		return r;
-	r = pfi_response_field(&request->reply.out, name, name_size, value, value_size);
+	if (id != PFI_FIELD_OTHER)
+		r = pfi_response_known_field(&request->reply.out, name, name_size, value, value_size);
+	else
+		r = pfi_response_field(&request->reply.out, name, name_size, value, value_size);
 	return r < 0 ? prefork_fail(r, "a field whose name is no token, or whose value has control characters") : 0;
 }
 

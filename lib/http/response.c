@@ -62,21 +62,27 @@ static int custom_line(struct pfi_out *out, int status, const char *reason)
 
 int pfi_response_line(struct pfi_out *out, int status, const char *reason)
 {
+	size_t length = 0;
+	const char *const line = pfi_status_line(status, &length);
+
 	if (status < 100 || status > 999)
 		return -EINVAL;
-	if (reason == NULL) {
-		size_t length = 0;
-		const char *const line = pfi_status_line(status, &length);
-		if (line != NULL)
-			return pfi_out_add(out, line, length);
-	}
+	if (line != NULL && (reason == NULL || strcmp(reason, pfi_status_reason(status)) == 0))
+		return pfi_out_add(out, line, length);
 	return custom_line(out, status, reason != NULL ? reason : "Unknown");
 }
 
 int pfi_response_field(struct pfi_out *out, const char *name, size_t name_length,
                        const char *value, size_t value_length)
 {
-	if (!pfi_token_valid(name, name_length) || !pfi_value_valid(value, value_length))
+	return pfi_token_valid(name, name_length) ? pfi_response_known_field(out, name, name_length, value, value_length)
+	                                          : -EINVAL;
+}
+
+int pfi_response_known_field(struct pfi_out *out, const char *name, size_t name_length,
+                             const char *value, size_t value_length)
+{
+	if (!pfi_value_valid(value, value_length))
 		return -EINVAL;
 	/* Neither length is near SIZE_MAX: both were read through. */
 	if (!pfi_out_fits(out, name_length + value_length + 4))

@@ -37,6 +37,10 @@ int pfi_response_line(struct pfi_out *out, int status, const char *reason);
 int pfi_response_field(struct pfi_out *out, const char *name, size_t name_length,
                        const char *value, size_t value_length);
 
+/** The same for a name that pfi_field_find() knows, so that it is a token. */
+int pfi_response_known_field(struct pfi_out *out, const char *name, size_t name_length,
+                             const char *value, size_t value_length);
+
 /** "Content-Length: <length>" as a field. */
 int pfi_response_length(struct pfi_out *out, uint64_t length);
 

@@ -40,7 +40,8 @@ START_TEST(a_reason_may_be_the_applications_own)
 	ck_assert_int_eq(pfi_response_line(&out, 299, "Caf\xe9"), 0);
 	ck_assert_int_eq(pfi_response_line(&out, 799, NULL), 0);
 	ck_assert_int_eq(pfi_response_line(&out, 204, ""), 0);
-	expect("HTTP/1.1 299 Caf\xe9\r\nHTTP/1.1 799 Unknown\r\nHTTP/1.1 204 \r\n");
+	ck_assert_int_eq(pfi_response_line(&out, 404, "Not Found"), 0);
+	expect("HTTP/1.1 299 Caf\xe9\r\nHTTP/1.1 799 Unknown\r\nHTTP/1.1 204 \r\nHTTP/1.1 404 Not Found\r\n");
 }
 END_TEST
 
