@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """prefork-wsgi from outside: applications that answer, that fail, and that do not load."""
 import json
+import socket
 
 import harness
 
@@ -24,6 +25,14 @@ class Hello(harness.Case):
         body = bytes(range(256)) * 1024
         with serve("hello:app", folder=HELLO) as server:
             self.assertEqual(server.request("POST", body=body).body, b"You sent: " + body)
+
+    def test_the_client_is_told_by_its_address(self):
+        with serve("kitchen:app") as server:
+            for address in ("127.0.0.1", "127.255.255.254", "127.1.22.203", "127.10.100.9", "127.99.101.200"):
+                with socket.create_connection((server.host, server.port), source_address=(address, 0)) as client:
+                    client.sendall(b"GET /environment HTTP/1.0\r\n\r\n")
+                    answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+                    self.assertIn(f"REMOTE_ADDR='{address}'\nREMOTE_PORT='{client.getsockname()[1]}'\n", answer)
 
     def test_a_preloaded_application_is_served_by_every_worker(self):
         with serve("--preload", "-w", "2", "kitchen:app") as server:
