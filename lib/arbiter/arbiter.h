@@ -70,6 +70,7 @@ struct prefork_process {
 	uint64_t fires_at_ms;
 	uint64_t deaf_until_ms; /* to its watch, 0: we hear it */
 	bool said_wild;
+	uint64_t excused_ms; /* the deadline that we once came too late for */
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];

@@ -370,6 +370,21 @@ static uint64_t listen_to_watch(struct prefork_arbiter *arbiter, struct prefork_
 	return process->deaf_until_ms;
 }
 
+/* A deadline that is long past when we first hear of it: we stood still (SIGSTOP, a
+ * suspended machine), perhaps the worker did, too. It has one more period, once for
+ * each deadline; what it writes there to get more of them is its own time. */
+static void excuse(struct prefork_process *process, struct pfi_slot *slot, uint64_t late_ms, uint64_t now_ms)
+{
+	const struct pfi_policy *const policy = &process->arbiter->models[process->pool].policy;
+	const uint64_t until_ms = pfi_deadline_grace_until_ms(late_ms, now_ms, policy->request_timeout_ms);
+
+	if (late_ms == 0 || late_ms == process->excused_ms)
+		return;
+	process->excused_ms = late_ms;
+	if (until_ms > slot->spare_until_ms)
+		slot->spare_until_ms = until_ms;
+}
+
 /* Copy the numbers out of the page, and the note of the thread that is most in question. */
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
@@ -402,6 +417,7 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 
 	slot->busy = look.busy;
 	slot->late = look.late;
+	excuse(process, slot, look.late_ms, now_ms);
 	/* A deadline that is ever so close, again and again, may not keep us busy. */
 	slot->next_ms = look.next_ms == 0 || look.next_ms >= now_ms + LOOKS_APART_MS ? look.next_ms :
 											now_ms + LOOKS_APART_MS;

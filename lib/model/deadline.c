@@ -13,10 +13,12 @@ struct pfi_look pfi_deadline_look(const uint64_t *words_ms, size_t count, uint64
 		if (words_ms[i] == 0)
 			continue;
 		look.busy++;
-		if (pfi_deadline_is_past(words_ms[i], now_ms))
+		if (pfi_deadline_is_past(words_ms[i], now_ms)) {
 			look.late++;
-		else
+			look.late_ms = pfi_earlier_ms(look.late_ms, words_ms[i]);
+		} else {
 			look.next_ms = pfi_earlier_ms(look.next_ms, words_ms[i]);
+		}
 	}
 	return look;
 }

@@ -16,6 +16,7 @@
 struct pfi_look {
 	uint32_t busy;    /* words that are set                          */
 	uint32_t late;    /* of these, the ones that have passed         */
+	uint64_t late_ms; /* the first of those, 0 for none              */
 	uint64_t next_ms; /* the nearest that has not passed, 0 for none */
 };
 

@@ -71,6 +71,10 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING &&
 	    slot->state != PFI_STATE_DRAINING)
 		return false;
+	if (slot->late != 0 && plan->now_ms < slot->spare_until_ms) {
+		wake_at(plan, slot->spare_until_ms);
+		return false;
+	}
 	if (slot->late != 0 && slot->busy <= slot->late) {
 		order(plan, PFI_EVENT_STUCK, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;

@@ -24,6 +24,7 @@ struct pfi_slot {
 	uint64_t ready_ms; /* 0: not yet                                          */
 	uint64_t since_ms; /* when it came into its state                         */
 	uint64_t next_ms;  /* its nearest deadline that has not passed, 0: none   */
+	uint64_t spare_until_ms; /* its requests are not judged before            */
 };
 
 struct pfi_roster {
