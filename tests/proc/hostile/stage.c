@@ -1,5 +1,6 @@
 #include "stage.h"
 
+#include "arbiter/arbiter.h"
 #include "faults.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -22,6 +23,7 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 struct stage stage;
@@ -41,8 +43,10 @@ static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *pr
 {
 	(void)arbiter;
 	(void)user;
-	stage.ready++;
 	stage.last_ready = prefork_process_pid(process);
+	if (stage.ready < 2)
+		stage.pids[stage.ready] = stage.last_ready;
+	stage.ready++;
 }
 
 static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
@@ -161,6 +165,8 @@ int stage_create(const struct stage_parts *parts)
 					     is_echo ? &echo_service : NULL, NULL, NULL);
 	if (r == 0)
 		r = prefork_arbiter_add_hooks(stage.arbiter, &hooks, (void *)(uintptr_t)parts);
+	if (r == 0 && parts != NULL && parts->hooks != NULL)
+		r = prefork_arbiter_add_hooks(stage.arbiter, parts->hooks, NULL);
 	return r;
 }
 
@@ -223,6 +229,22 @@ int stage_stop(bool graceful)
 	prefork_arbiter_request_stop(stage.arbiter, graceful);
 	(void)stage_until(&never, 1);
 	return result;
+}
+
+void stage_hurry(void)
+{
+	for (unsigned p = 0; p < stage.arbiter->pool_count; p++) {
+		stage.arbiter->models[p].policy.boot.first_ms = 20;
+		stage.arbiter->models[p].policy.boot.cap_ms = 20;
+	}
+}
+
+uint64_t stage_cpu_ms(void)
+{
+	struct timespec time;
+
+	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
 static char *read_log(void)

@@ -24,6 +24,7 @@ struct stage {
 	int log;               /* a file in memory */
 	int fds_before;
 	int forked, ready, exited, verdicts, stopping, rounds; /* how often */
+	pid_t pids[2]; /* of the first two that were ready */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	int status;
@@ -39,7 +40,7 @@ struct orders {
 	_Atomic int started;         /* workers that looked it up, ever           */
 	_Atomic int pid;             /* of the one that it is about               */
 	_Atomic int number;          /* for whatever the test has to tell or hear */
-	_Atomic uint64_t at_ms;
+	_Atomic uintptr_t at;        /* an address that is the same after a fork  */
 };
 extern struct orders *orders;
 
@@ -48,6 +49,7 @@ extern struct orders *orders;
 struct stage_parts {
 	const struct prefork_strategy *strategy;
 	bool with_echo; /* the strategy serves, too */
+	const struct prefork_hooks *hooks; /* called behind the stage's own */
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 };
 
@@ -78,6 +80,10 @@ int stage_log_count(const char *text);
 int stage_connect(void);
 bool stage_echo(int fd);
 
+/* The wait after a failed boot is half a second: too long for a table. Holds until a reload. */
+void stage_hurry(void);
+
+uint64_t stage_cpu_ms(void); /* of this process, so far */
 uint64_t stage_patience_ms(void);
 
 /* End the test with a sentence, if this does not hold; unlike ck_assert() it allocates

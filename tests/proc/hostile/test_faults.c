@@ -37,15 +37,6 @@ enum { FAULTS = sizeof faults / sizeof faults[0], NEVER_MORE_THAN = 10000 };
 
 #define WHERE "%s, errno %d, call %d: %s", fault_name(faults[i].call), faults[i].error, nth, prefork_error()
 
-/* A wait after a failure is half a second: too long for a table. */
-static void hurry(void)
-{
-	for (unsigned p = 0; p < stage.arbiter->pool_count; p++) {
-		stage.arbiter->models[p].policy.boot.first_ms = 20;
-		stage.arbiter->models[p].policy.boot.cap_ms = 20;
-	}
-}
-
 /* Errors that the library makes of its own have no errno. */
 static bool is_said(int r)
 {
@@ -173,7 +164,7 @@ static void settle(void)
 
 	while (serving() != (int)stage.arbiter->models[0].target || supervisor->rollout.state != PFI_ROLLOUT_IDLE) {
 		PROMISE(pfi_now_ms() < end_ms, "it does not settle");
-		hurry();
+		stage_hurry();
 		stage_run_for(5);
 	}
 }
@@ -258,7 +249,7 @@ START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
 		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
 		const int ready = stage.ready, exited = stage.exited;
 
-		hurry();
+		stage_hurry();
 		faults_arm(faults[i], FAULT_IN_WORKERS, nth, 1);
 		kill_one();
 		PROMISE(stage_until(&stage.ready, ready + 1), WHERE);
@@ -271,14 +262,6 @@ START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
 	PROMISE(stage_stop(true) == 0, WHERE);
 }
 END_TEST
-
-static uint64_t cpu_ms(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
 
 static const struct fault for_long[] = {
 	{ FAULT_FORK, EAGAIN }, { FAULT_MEMORY, ENOMEM }, { FAULT_SOCKETPAIR, EMFILE }, { FAULT_TIMERFD, EMFILE },
@@ -293,7 +276,7 @@ START_TEST(a_shortage_that_lasts_is_waited_out)
 
 	stage_start(NULL, NULL);
 	const int rounds = stage.rounds, ready = stage.ready;
-	const uint64_t before_ms = cpu_ms();
+	const uint64_t before_ms = stage_cpu_ms();
 
 	faults_arm(for_long[_i], FAULT_IN_ARBITER, 1, 1000000);
 	kill_one();
@@ -304,7 +287,7 @@ START_TEST(a_shortage_that_lasts_is_waited_out)
 	faults_disarm();
 	PROMISE(hits >= 2 && hits <= 8, "%d tries", hits);
 	PROMISE(stage.rounds - rounds <= 40, "%d rounds", stage.rounds - rounds);
-	PROMISE(cpu_ms() - before_ms < 500, "a spin");
+	PROMISE(stage_cpu_ms() - before_ms < 500, "a spin");
 	PROMISE(stage_until(&stage.ready, ready + 1), "it is replaced in the end");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }

@@ -237,14 +237,6 @@ static const struct stage_parts parts = { .strategy = &strategy, .worker_start =
 
 /* ---- the tests ---- */
 
-static uint64_t cpu_ms(void)
-{
-	struct timespec time;
-
-	(void)clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
-}
-
 static void expect_echo(const char *name)
 {
 	const int client = stage_connect();
@@ -267,13 +259,13 @@ START_TEST(a_rogue_harms_itself_alone)
 	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
 	PROMISE(stage_until(&stage.ready, ready), "%s", name);
 	const pid_t rogue = (pid_t)atomic_load(&orders->pid);
-	const uint64_t before_ms = cpu_ms();
+	const uint64_t before_ms = stage_cpu_ms();
 	const int rounds = stage.rounds;
 
 	if (moment == LEAVING)
 		PROMISE(kill(rogue, SIGTERM) == 0, "%s", name);
 	stage_run_for(300);
-	PROMISE(cpu_ms() - before_ms < stage_patience_ms() / 50, "%s: a spin", name);
+	PROMISE(stage_cpu_ms() - before_ms < stage_patience_ms() / 50, "%s: a spin", name);
 	PROMISE(stage.rounds - rounds < 750, "%s: %d rounds", name, stage.rounds - rounds);
 	expect_echo(name);
 	/* Who has died was the rogue, or a replacement never. */

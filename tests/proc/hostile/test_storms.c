@@ -1,0 +1,291 @@
+/*
+ * What comes at an arbiter from the host's side: bursts of signals, children that
+ * the host has reaped, and time that went by without it.
+ */
+#include "config.h"
+#include "faults.h"
+#include "stage.h"
+
+#include "arbiter/arbiter.h"
+#include "os/clock.h"
+
+#include <prefork/error.h>
+#include <prefork/worker.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+#if HAVE_LIBEV
+#include <ev.h>
+#endif
+
+/* ---- signals ---- */
+
+static const struct {
+	int signo;
+	const char *handled;
+} kinds[] = {
+	{ SIGHUP, "Handling signal: hup" },   { SIGTTIN, "Handling signal: ttin" }, { SIGTTOU, "Handling signal: ttou" },
+	{ SIGUSR1, "Handling signal: usr1" }, { SIGUSR2, "Handling signal: usr2" },
+};
+
+enum { KINDS = sizeof kinds / sizeof kinds[0], BURST = 400 };
+
+/* Another process sends them, as fast as it can, and leaves. */
+static pid_t storm(void)
+{
+	const pid_t arbiter = getpid();
+	const pid_t pid = fork();
+
+	if (pid != 0)
+		return pid;
+	for (unsigned i = 0, x = 12345; i < BURST; i++) {
+		x = x * 1103515245 + 12345;
+		(void)kill(arbiter, kinds[(x >> 16) % KINDS].signo);
+	}
+	_exit(0);
+}
+
+static unsigned serving(void)
+{
+	unsigned count = 0;
+
+	for (uint32_t s = 0; s < stage.arbiter->models[0].roster.count; s++)
+		count += stage.arbiter->models[0].roster.slots[s].state == PFI_STATE_SERVING;
+	return count;
+}
+
+static unsigned living(void)
+{
+	unsigned count = 0;
+
+	for (unsigned i = 0; i < stage.arbiter->seat_count; i++)
+		count += stage.arbiter->processes[i].pid != 0;
+	return count;
+}
+
+/* Until nothing is under way and as many serve as are wanted. */
+static void settle(void)
+{
+	const uint64_t end_ms = pfi_now_ms() + stage_patience_ms();
+	const struct pfi_supervisor *const supervisor = &stage.arbiter->supervisor;
+
+	while (supervisor->rollout.state != PFI_ROLLOUT_IDLE || serving() != stage.arbiter->models[0].target ||
+	       living() != serving()) {
+		PROMISE(pfi_now_ms() < end_ms, "it does not settle");
+		stage_run_for(5);
+	}
+}
+
+START_TEST(a_burst_of_signals_loses_no_kind_of_them)
+{
+	ck_assert_int_eq(stage_load(NULL), 0);
+	ck_assert_int_eq(stage_create(NULL), 0);
+	prefork_arbiter_take_signals(stage.arbiter, true);
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, 2), "%s", prefork_error());
+	const pid_t sender = storm();
+
+	PROMISE(sender > 0, "%d", errno);
+	for (int status = -1; waitpid(sender, &status, WNOHANG) == 0;)
+		stage_run_for(5);
+	stage_run_for(20); /* what came last */
+	settle();
+	for (int i = 0; i < KINDS; i++) {
+		const int handled = stage_log_count(kinds[i].handled);
+
+		PROMISE(handled >= 1 && handled <= BURST, "%s: %d times", kinds[i].handled, handled);
+	}
+	/* Each reload that began has come to its one verdict, and the last one prevailed. */
+	PROMISE(stage.verdicts == stage_log_count(kinds[0].handled), "%d verdicts", stage.verdicts);
+	PROMISE(stage.verdict == PREFORK_RELOAD_DONE, "%d: %s", (int)stage.verdict, stage.why);
+	PROMISE(stage.arbiter->generation_count == 1, "%zu generations", stage.arbiter->generation_count);
+	/* The count is what the log says that it is. */
+	PROMISE(serving() >= 1 && serving() <= stage.arbiter->models[0].policy.workers_max, "%u", serving());
+	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0 && prefork_arbiter_dispatch(stage.arbiter) == 1, " ");
+	settle();
+	PROMISE(serving() == 3, "%u", serving());
+	PROMISE(kill(getpid(), SIGTERM) == 0, " ");
+	static const int never = 0;
+	(void)stage_until(&never, 1);
+	PROMISE(stage_result() == 0, "%s", prefork_error());
+}
+END_TEST
+
+/* Bursts of all kinds at once, those that end the server among them: it ends. */
+START_TEST(a_stop_is_heard_in_a_burst)
+{
+	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
+	static const int never = 0;
+
+	ck_assert_int_eq(stage_load(NULL), 0);
+	ck_assert_int_eq(stage_create(NULL), 0);
+	prefork_arbiter_take_signals(stage.arbiter, true);
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, 2), "%s", prefork_error());
+	for (int i = 0; i < 50; i++)
+		PROMISE(kill(getpid(), i == 25 ? stops[_i] : kinds[i % KINDS].signo) == 0, "%d", errno);
+	(void)stage_until(&never, 1);
+	PROMISE(stage_result() == 0, "%s", prefork_error());
+	PROMISE(stage.verdicts == stage_log_count(kinds[0].handled), "%d verdicts", stage.verdicts);
+}
+END_TEST
+
+/* WINCH asks for no workers, but only where there is no terminal whose size may have changed. */
+START_TEST(winch_asks_for_nobody_and_ttin_for_somebody_again)
+{
+	ck_assert_int_eq(stage_load(NULL), 0);
+	ck_assert_int_eq(stage_create(NULL), 0);
+	prefork_arbiter_take_signals(stage.arbiter, true);
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, 2), "%s", prefork_error());
+	for (int i = 0; i < 20; i++)
+		PROMISE(kill(getpid(), SIGWINCH) == 0, "%d", errno);
+	stage_run_for(5);
+	settle();
+	const bool is_terminal = tcgetpgrp(STDIN_FILENO) >= 0 || tcgetpgrp(STDERR_FILENO) >= 0;
+
+	PROMISE(serving() == (is_terminal ? 2 : 0), "%u", serving());
+	PROMISE(kill(getpid(), SIGTTIN) == 0, "%d", errno);
+	stage_run_for(5);
+	settle();
+	PROMISE(serving() == (is_terminal ? 3 : 1), "%u", serving());
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
+/* ---- a host that reaps everybody's children ---- */
+
+static void wait_for_death(pid_t pid)
+{
+	siginfo_t info;
+
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		continue;
+}
+
+static void host_ignores(void)
+{
+	PROMISE(signal(SIGCHLD, SIG_IGN) != SIG_ERR, "%d", errno);
+	stage_start(NULL, NULL);
+	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
+}
+
+static void host_waits_for_all(void)
+{
+	stage_start(NULL, NULL);
+	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
+	PROMISE(waitpid(-1, NULL, 0) == stage.last_ready, "%d", errno); /* the host was faster */
+}
+
+#if HAVE_LIBEV
+static void on_arbiter(struct ev_loop *loop, ev_io *io, int events)
+{
+	(void)io;
+	(void)events;
+	if (prefork_arbiter_dispatch(stage.arbiter) != 1)
+		ev_break(loop, EVBREAK_ALL);
+}
+
+/* libev's default loop waits for every child as soon as it hears SIGCHLD. */
+static void host_runs_libev(void)
+{
+	struct ev_loop *const loop = ev_default_loop(EVFLAG_AUTO);
+	ev_io io;
+
+	PROMISE(loop != NULL, "no default loop");
+	stage_start(NULL, NULL);
+	ev_io_init(&io, on_arbiter, prefork_arbiter_fd(stage.arbiter), EV_READ);
+	ev_io_start(loop, &io);
+	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
+	wait_for_death(stage.last_ready);
+	while (stage.ready < 3)
+		(void)ev_run(loop, EVRUN_ONCE);
+	ev_io_stop(loop, &io);
+	ev_loop_destroy(loop);
+}
+#else
+#define host_runs_libev host_waits_for_all
+#endif
+
+static void (*const hosts[])(void) = { host_ignores, host_waits_for_all, host_runs_libev };
+
+START_TEST(a_death_that_the_host_reaped_is_told)
+{
+	hosts[_i]();
+	PROMISE(stage_until(&stage.ready, 3), "it is replaced");
+	PROMISE(stage.exited == 1 && stage.reason == PREFORK_REASON_UNKNOWN, "%s", stage.sentence);
+	PROMISE(stage_log_count("status unknown: reaped by the host") == 1, "%s", stage.sentence);
+	PROMISE(living() == 2, "%u", living());
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+	(void)signal(SIGCHLD, SIG_DFL);
+}
+END_TEST
+
+/* ---- time ---- */
+
+enum { TIMEOUT_MS = 1000, AWAY_MS = 2300, WORK_MS = 2600 };
+
+/* Runs in the worker: one request that outlasts its timeout. */
+static int work_long(struct prefork_worker *worker, void *user)
+{
+	struct pollfd told = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+
+	(void)user;
+	if (atomic_fetch_add(&orders->number, 1) == 0) {
+		prefork_worker_busy(worker);
+		(void)poll(NULL, 0, WORK_MS);
+		prefork_worker_idle(worker);
+	}
+	while (prefork_worker_check(worker) == PREFORK_STAY)
+		(void)poll(&told, 1, -1);
+	return 0;
+}
+
+static const struct prefork_strategy strategy = {
+	.struct_size = sizeof strategy, .name = "work", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = work_long
+};
+
+static const struct stage_parts parts = { .strategy = &strategy };
+
+/* The arbiter's process stood still, as in a suspend: when it looks again the deadline
+ * is long past, but it is not the worker's fault. Were it awake, it would have ended it. */
+START_TEST(nobody_is_judged_at_the_first_look_after_a_standstill)
+{
+	static const char *const arguments[] = { "--timeout", "1s", NULL };
+
+	stage_start(&parts, arguments);
+	if (_i == 0)
+		(void)poll(NULL, 0, AWAY_MS);
+	stage_run_for((_i == 0 ? WORK_MS - AWAY_MS : TIMEOUT_MS) + 500);
+	PROMISE(stage.exited == _i, "%s", stage.sentence);
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("storms");
+	TCase *const tc = tcase_create("storms");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
+	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
+	tcase_add_loop_test(tc, a_stop_is_heard_in_a_burst, 0, 3);
+	tcase_add_test(tc, winch_asks_for_nobody_and_ttin_for_somebody_again);
+	tcase_add_loop_test(tc, a_death_that_the_host_reaped_is_told, 0, sizeof hosts / sizeof hosts[0]);
+	tcase_add_loop_test(tc, nobody_is_judged_at_the_first_look_after_a_standstill, 0, 2);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
