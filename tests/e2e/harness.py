@@ -45,7 +45,7 @@ WORKER_CLASSES = (
 
 def program(name):
     """The path of a built program, by its name; the test is skipped where this build has none."""
-    for place in ("examples/wsgi", f"examples/{name}", "examples", "tools", "tests/e2e"):
+    for place in ("examples/wsgi", f"examples/{name}", "examples/embed", "examples/jobs", "examples", "tools", "tests/e2e"):
         path = BUILD_ROOT / place / name
         if path.is_file() and os.access(path, os.X_OK):
             return str(path)

@@ -1,0 +1,191 @@
+#!/usr/bin/python3
+"""The examples that are no plain servers: jobs, an accept loop of one's own, hosts with a loop of their own."""
+import contextlib
+import os
+import pathlib
+import queue
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import threading
+
+import harness
+
+
+class Jobs(harness.Case):
+    def setUp(self):
+        self.spool = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
+
+    def serve(self, *words):
+        return harness.Server([harness.program("jobs"), "--spool", self.spool, *words], bind=None)
+
+    def put(self, name, script):
+        """As a client should: a job is whole when it gets its name."""
+        (self.spool / f"{name}.tmp").write_text(script)
+        (self.spool / f"{name}.tmp").rename(self.spool / f"{name}.job")
+
+    def wait_for(self, name):
+        harness.wait_until((self.spool / name).exists, f"{name} in {sorted(os.listdir(self.spool))}")
+
+    def test_every_job_is_done_once_those_that_waited_too(self):
+        for n in range(10):
+            self.put(f"early{n}", f"echo {n} >> {self.spool}/out\n")
+        with self.serve("--workers", "3") as server:
+            server.wait_for_serving(3)
+            for n in range(10, 20):
+                self.put(f"late{n}", f"echo {n} >> {self.spool}/out\n")
+            self.put("bad", "exit 7\n")
+            self.wait_for("bad.failed")
+            harness.wait_until(lambda: len(list(self.spool.glob("*.done"))) == 20, "20 jobs")
+            self.assertEqual(sorted(map(int, (self.spool / "out").read_text().split())), list(range(20)))
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_stop_waits_for_the_job_in_hand_and_begins_no_other(self):
+        os.mkfifo(self.spool / "gate")
+        with self.serve() as server:
+            server.wait_for_serving(1)
+            self.put("slow", f"touch {self.spool}/begun; read line < {self.spool}/gate\n")
+            self.wait_for("begun")
+            self.put("next", "true\n")
+            server.send_signal(signal.SIGTERM)
+            server.wait_for_log("Handling signal: term")
+            (self.spool / "gate").write_text("on\n")
+            self.assertEqual(server.wait(), 0)
+        self.assertTrue((self.spool / "slow.done").exists())
+        self.assertTrue((self.spool / "next.job").exists())
+
+    def test_a_job_that_takes_too_long_is_named_and_its_worker_replaced(self):
+        with self.serve("--timeout", "300ms", "--abort-timeout", "100ms") as server:
+            first, = server.wait_for_serving(1)
+            self.put("stuck", f"echo $$ > {self.spool}/pid; exec sleep 600\n")
+            server.wait_for_log("stuck")
+            harness.wait_until(lambda: server.workers() and first not in server.workers(), "another worker")
+            self.put("after", "true\n")
+            self.wait_for("after.done")
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int((self.spool / "pid").read_text()), signal.SIGKILL)
+        self.assertTrue((self.spool / "stuck.run").exists())
+
+    def test_a_spool_that_is_not_there_ends_the_start_with_a_sentence(self):
+        with harness.Server([harness.program("jobs"), "--spool", self.spool / "none"], bind=None) as server:
+            self.assertEqual(server.wait(), 3)
+            self.assertIn("cannot watch", server.log())
+
+
+class Echo:
+    """One line to an echo server and back."""
+
+    @staticmethod
+    def ask(port, text=b"hello\n"):
+        with socket.create_connection(("127.0.0.1", port), timeout=10 * harness.PATIENCE) as client:
+            client.sendall(text)
+            return client.recv(100)
+
+
+class Turnstile(harness.Case):
+    def serve(self, *words):
+        return harness.Server([harness.program("turnstile"), *words])
+
+    def test_the_next_client_waits_until_the_first_has_left(self):
+        with self.serve() as server, server.dial(10 * harness.PATIENCE) as first:
+            first.sendall(b"first")
+            self.assertEqual(first.recv(100), b"first")
+            with server.dial(10 * harness.PATIENCE) as second:
+                second.sendall(b"second")
+                first.sendall(b"still")
+                self.assertEqual(first.recv(100), b"still")
+                second.setblocking(False)
+                self.assertRaises(BlockingIOError, second.recv, 100)
+                second.settimeout(10 * harness.PATIENCE)
+                first.close()
+                self.assertEqual(second.recv(100), b"second")
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_stop_ends_who_is_idle(self):
+        with self.serve() as server, server.dial(10 * harness.PATIENCE) as first:
+            first.sendall(b"first")
+            self.assertEqual(first.recv(100), b"first")
+            server.send_signal(signal.SIGTERM)
+            self.assertEqual(first.recv(100), b"")
+            self.assertEqual(server.wait(), 0)
+
+
+class Console:
+    """embed_poll with its standard input and output."""
+
+    def __init__(self, *words):
+        self.port = harness.free_port()
+        self.process = subprocess.Popen([harness.program("embed_poll"), "--bind", f"127.0.0.1:{self.port}",
+                                         "--canary-time", "50ms", *words], stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, bufsize=1)
+        self.lines = queue.Queue()
+        self.reader = threading.Thread(target=lambda: [self.lines.put(line.strip()) for line in self.process.stdout])
+        self.reader.start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.reader.join()
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def say(self, line):
+        print(line, file=self.process.stdin)
+
+    def hear(self, pattern):
+        """The next line that matches."""
+        while True:
+            found = re.fullmatch(pattern, self.lines.get(timeout=20 * harness.PATIENCE))
+            if found:
+                return found
+
+
+class EmbedPoll(harness.Case):
+    def test_the_hosts_loop_runs_the_server_and_its_own_console(self):
+        with Console("--workers", "2") as host:
+            first = host.hear(r"ready (\d+)")[1], host.hear(r"ready (\d+)")[1]
+            self.assertEqual(Echo.ask(host.port), b"hello\n")
+            host.say("status")
+            host.hear("workers 2")
+            host.say("scale 3")
+            host.hear(r"ready \d+")
+            os.kill(int(first[0]), signal.SIGKILL)
+            host.hear(f"gone {first[0]}")
+            host.hear(r"ready \d+")
+            host.say("reload")
+            host.hear(r"reloaded 0 *")
+            self.assertEqual(Echo.ask(host.port), b"hello\n")
+            host.say("stop")
+            self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
+
+    def test_the_end_of_its_input_stops_it(self):
+        with Console() as host:
+            host.hear(r"ready \d+")
+            host.process.stdin.close()
+            self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
+
+
+class EmbedLibev(harness.Case):
+    def test_the_hosts_watchers_and_the_server_share_a_loop(self):
+        for words in (), ("-k", "libev"):
+            with self.subTest(words), harness.Server([harness.program("embed_libev"), *words]) as server:
+                server.wait_for_log("tick 2")
+                self.assertEqual(Echo.ask(server.port), b"hello\n")
+                ticks = server.log().count("tick")
+                first, = server.wait_for_workers(1)
+                os.kill(first, signal.SIGKILL)  # which the default loop reaps, as a rule before the arbiter can
+                server.wait_for_log(str(first))
+                harness.wait_until(lambda: server.workers() and first not in server.workers(), "another worker")
+                self.assertEqual(Echo.ask(server.port), b"hello\n")
+                harness.wait_until(lambda: server.log().count("tick") > ticks, "more ticks")
+                self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    harness.main()
