@@ -167,6 +167,8 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 		r = note_field(request, id, value, value_size);
 	if (r < 0)
 		return r;
+	if (id == PFI_FIELD_CONTENT_LENGTH && (request->reply.status < 200 || request->reply.status == 204))
+		return 0; /* must not be sent there (RFC 9110 8.6) */
 	if (id != PFI_FIELD_OTHER)
 		r = pfi_response_known_field(&request->reply.out, name, name_size, value, value_size);
 	else
@@ -200,8 +202,7 @@ static int seal(struct prefork_request *request, bool has_body)
 {
 	struct pfi_reply *const reply = &request->reply;
 	struct pfi_out *const out = &reply->out;
-	const bool to_head = request->head.method.length == 4 &&
-	                     memcmp(request->in + request->in_from + request->head.method.at, "HEAD", 4) == 0;
+	const bool to_head = pfi_request_is_head(request);
 	int r = make_room(request, 256);
 
 	if (r < 0)

@@ -113,13 +113,20 @@ struct prefork_request {
 	struct pfi_spool spool;
 	struct pfi_trailers trailers;
 	size_t unsent;      /* what the client had yet to take when the deadline was set */
-	size_t skipped;     /* bytes thrown away in SKIP or LINGER */
+	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;
 	char in_room[PFI_IN_SIZE];
 	char out_room[PFI_OUT_SIZE];
 	struct pfi_field fields[]; /* limits.fields_max */
 };
+
+/* Once its head is complete. */
+static inline bool pfi_request_is_head(const struct prefork_request *request)
+{
+	return request->head.method.length == 4 &&
+	       memcmp(request->in + request->in_from + request->head.method.at, "HEAD", 4) == 0;
+}
 
 /* The date of now, from this thread's cache. */
 const char *pfi_http_date(void);

@@ -140,6 +140,7 @@ static int nothing(struct prefork_request *request)
 static int no_content(struct prefork_request *request)
 {
 	(void)prefork_response_start(request, 204, NULL);
+	(void)prefork_response_field(request, "Content-Length", "7"); /* which a 204 must not have */
 	return prefork_response_bytes(request, "dropped", 7);
 }
 
@@ -309,6 +310,8 @@ START_TEST(each_source_has_its_head_and_its_body)
 	(void)get_all(&web, "GET", sources[_i].path);
 	const char *const body = strstr(answer, "\r\n\r\n");
 	ck_assert_msg(body != NULL && strstr(answer, sources[_i].head) != NULL, "%s", answer);
+	ck_assert_int_eq(strstr(answer, "Content-Length: ") == NULL && strstr(answer, "chunked") == NULL,
+	                 web_status(answer) == 204);
 	ck_assert_str_eq(body + 4, sources[_i].body);
 	web_close(&web);
 }
@@ -587,6 +590,35 @@ static size_t talk(int fd, const char *request, size_t length)
 }
 
 /* In memory, and beyond what may stay there; its file is gone with the request. */
+/* A client that is told in the middle of its body must be able to read it: a close with bytes unread would
+ * reset the connection under the answer. */
+START_TEST(a_refusal_in_the_middle_of_a_large_body_is_read_whole)
+{
+	static const char *const settings[] = { "--limit-request-body", "1000", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int head = snprintf(big, 200, "POST /reads HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", BIG - 200);
+	memset(big + head, 'x', sizeof big - (size_t)head);
+	(void)talk(harness_connect(&web.harness), big, sizeof big);
+	ck_assert_msg(web_status(answer) == 413 && strstr(answer, "</html>") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_refusal_of_head_has_no_body)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	(void)get_all(&web, "HEAD", "/nowhere");
+	ck_assert_int_eq(web_status(answer), 500);
+	ck_assert(strstr(answer, "Content-Length: ") != NULL);
+	ck_assert_str_eq(strstr(answer, "\r\n\r\n") + 4, "");
+	web_close(&web);
+}
+END_TEST
+
 START_TEST(a_large_body_comes_back_byte_for_byte)
 {
 	enum { SIZE = 300000 };
@@ -721,6 +753,8 @@ int main(void)
 	tcase_add_loop_test(tc, half_a_body_never_looks_like_a_whole_one, 0, (int)(sizeof halves / sizeof halves[0]));
 	tcase_add_test(tc, a_body_that_stops_coming_is_answered_with_408);
 	tcase_add_loop_test(tc, a_large_body_comes_back_byte_for_byte, 0, 2);
+	tcase_add_test(tc, a_refusal_in_the_middle_of_a_large_body_is_read_whole);
+	tcase_add_test(tc, a_refusal_of_head_has_no_body);
 	tcase_add_test(tc, trailer_fields_are_there_behind_the_body_and_apart);
 	tcase_add_test(tc, a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on);
 	if (harness_threads() > 0 && !harness_may_block())

@@ -1,0 +1,253 @@
+/* The second half of the walk: the host is called, its answer goes out, and the connection goes on
+ * or ends. */
+#include "http/walk.h"
+
+#include "http/access.h"
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+
+enum {
+	LINGER_MS = 2000,
+	LINGER_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
+};
+
+const char *pfi_http_date(void)
+{
+	static _Thread_local struct pfi_date_cache cache;
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
+	return pfi_date_cached(&cache, (uint64_t)now.tv_sec);
+}
+
+enum prefork_next pfi_answer_linger(struct prefork_request *request)
+{
+	char room[16 * 1024];
+	size_t turn = 0;
+
+	for (;;) {
+		const ptrdiff_t n = prefork_connection_read(request->connection, room, sizeof room);
+		if (n == -EAGAIN)
+			return PREFORK_WAIT_READABLE;
+		if (n <= 0)
+			return PREFORK_CLOSE;
+		turn += (size_t)n;
+		if (turn >= LINGER_TURN)
+			return PREFORK_AGAIN;
+	}
+}
+
+/* A close with bytes unread resets the connection, and the client may never see
+ * its answer: end our side, and listen to the rest for a while. */
+static enum prefork_next begin_linger(struct prefork_request *request)
+{
+	request->phase = PFI_PHASE_LINGER;
+	prefork_connection_end_output(request->connection);
+	prefork_connection_set_deadline(request->connection, LINGER_MS);
+	return pfi_answer_linger(request);
+}
+
+/* A line of the access log for the response that the host has begun. */
+static void note_access(struct prefork_request *request)
+{
+	const struct pfi_reply *const reply = &request->reply;
+	const struct pfi_answer answer = {
+		.status = reply->status,
+		.sent = reply->body == PFI_REPLY_NONE ? 0 : reply->sent,
+		.head = reply->out.bytes,
+		.head_length = reply->head_length,
+	};
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
+/* And one for an answer of our own. */
+static void note_refusal(struct prefork_request *request, int status, const struct pfi_out *out)
+{
+	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
+	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
+	const struct pfi_answer answer = { status, out->length - head, out->bytes, head };
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
+enum prefork_next pfi_answer_refuse(struct prefork_request *request, struct pfi_refusal refusal)
+{
+	char room[1024];
+	struct pfi_out out = { room, 0, sizeof room };
+	const bool to_head = request->has_head && pfi_request_is_head(request);
+	const int r = pfi_error_reply(&out, refusal.status, refusal.problem, pfi_http_date(), to_head);
+
+	note_refusal(request, refusal.status, &out);
+	if (r < 0 ||
+	    prefork_connection_write(request->connection, out.bytes, out.length) == PREFORK_CLOSE)
+		return PREFORK_CLOSE;
+	return begin_linger(request);
+}
+
+void pfi_request_finish(struct prefork_request *request)
+{
+	if (!request->in_handle)
+		return;
+	request->in_handle = false;
+	if (prefork_response_begun(request))
+		note_access(request);
+	if (request->http->service.finished != NULL)
+		request->http->service.finished(request, request->http->user);
+}
+
+/* A body that ends with its connection must not end as if it were whole. */
+static enum prefork_next break_off(struct prefork_request *request)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (request->reply.body == PFI_REPLY_CLOSE)
+		(void)setsockopt(prefork_connection_fd(request->connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+	return PREFORK_CLOSE;
+}
+
+/* The response has been handed over: the next request, or the end. */
+enum prefork_next pfi_answer_over(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	pfi_request_finish(request);
+	if (!request->body.done) {
+		const enum pfi_verdict verdict = request->keep_alive ? pfi_upload_skip(request) : PFI_BAD;
+		if (verdict == PFI_BAD)
+			return begin_linger(request);
+		if (verdict == PFI_MORE) {
+			if (request->phase != PFI_PHASE_SKIP)
+				prefork_connection_set_deadline(request->connection, LINGER_MS);
+			request->phase = PFI_PHASE_SKIP;
+			return PREFORK_WAIT_READABLE;
+		}
+	}
+	if (!request->keep_alive)
+		return request->in_at < request->in_end ? begin_linger(request) : PREFORK_CLOSE;
+	pfi_request_begin(request);
+	prefork_connection_set_deadline(request->connection, config->keepalive_ms);
+	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
+}
+
+/* The request failed: tell the client why, as long as nothing was told yet. */
+enum prefork_next pfi_answer_failed(struct prefork_request *request)
+{
+	static const struct pfi_refusal failed = { 500, NULL };
+	const bool begun = prefork_response_begun(request);
+	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
+
+	pfi_request_finish(request);
+	if (request->error == -EINTR || begun)
+		return break_off(request);
+	return pfi_answer_refuse(request, refusal);
+}
+
+/* Until the client has taken some of it. */
+static enum prefork_next wait_to_send(struct prefork_request *request)
+{
+	request->phase = PFI_PHASE_SEND;
+	request->unsent = prefork_connection_pending(request->connection);
+	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
+	return PREFORK_WAIT_WRITABLE;
+}
+
+static enum prefork_next go_on_sending(struct prefork_request *request)
+{
+	switch (pfi_reply_proceed(request)) {
+	case PFI_DONE: /* as far as the host is concerned */
+		if (prefork_connection_pending(request->connection) > 0)
+			return wait_to_send(request);
+		return pfi_answer_over(request);
+	case PFI_BAD:
+		if (request->error == 0)
+			(void)pfi_request_blame(request, prefork_fail(-EPROTO, "it was handled, and never answered"));
+		return pfi_answer_failed(request);
+	case PFI_MORE:
+		break;
+	}
+	return wait_to_send(request);
+}
+
+/* The loop has noted what it read in its own place; a thread of its pool has another. */
+static void note_again(struct prefork_request *request)
+{
+	char text[96];
+	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
+	                          prefork_request_target(request, NULL));
+
+	prefork_worker_note(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
+}
+
+/* May block. */
+static enum prefork_next call_handle(struct prefork_worker *worker, struct prefork_connection *connection,
+                                     void *user)
+{
+	struct prefork_request *const request = user;
+	struct pfi_http *const http = request->http;
+
+	(void)worker;
+	if (prefork_connection_is_offloaded(connection))
+		note_again(request);
+	request->in_handle = true;
+	prefork_error_clear(); /* what is there is of another request */
+	const int r = http->service.handle(request, http->user);
+	prefork_worker_count_request(request->worker);
+	if (r < 0)
+		(void)pfi_request_blame(request, r);
+	return request->error != 0 ? pfi_answer_failed(request) : go_on_sending(request);
+}
+
+const struct pfi_refusal pfi_answer_overload = { 503, "too many requests are waiting already" };
+
+/* A client that is told at once can go elsewhere; one that waits in vain asks again, and there is
+ * twice the work. */
+bool pfi_answer_is_overloaded(const struct prefork_request *request)
+{
+	const uint64_t queue_max = request->http->config.queue_max;
+
+	return queue_max > 0 && prefork_worker_queued(request->worker) >= queue_max;
+}
+
+enum prefork_next pfi_answer_handle(struct prefork_request *request)
+{
+	if (pfi_answer_is_overloaded(request))
+		return pfi_answer_refuse(request, pfi_answer_overload);
+	prefork_connection_set_deadline(request->connection, 0);
+	return prefork_connection_offload(request->connection, call_handle, request);
+}
+
+/* May block: it calls the host. */
+static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	return go_on_sending(user);
+}
+
+/* The client has taken something. A file needs nobody but the kernel until its end. */
+enum prefork_next pfi_answer_send(struct prefork_request *request)
+{
+	if (pfi_reply_is_file(request) && pfi_reply_proceed(request) == PFI_MORE)
+		return wait_to_send(request);
+	return prefork_connection_offload(request->connection, call_go_on, request);
+}
+
+enum prefork_next pfi_answer_late(struct prefork_request *request)
+{
+	if (prefork_connection_pending(request->connection) < request->unsent)
+		return wait_to_send(request); /* slow, but it takes it */
+	(void)pfi_request_fail(request, -ETIMEDOUT);
+	return prefork_connection_offload(request->connection, call_go_on, request);
+}

@@ -1,0 +1,95 @@
+/* The objects: made when a connection needs one and none is left over, used again for every
+ * request of it, and kept for the next connection. */
+#include "http/walk.h"
+
+#include "http/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct prefork_request *pfi_request_take(struct pfi_http *http)
+{
+	pthread_mutex_lock(&http->lock);
+	struct prefork_request *request = http->free;
+	if (request != NULL)
+		http->free = request->next;
+	pthread_mutex_unlock(&http->lock);
+	if (request == NULL) {
+		request = malloc(sizeof *request + http->config.limits.fields_max * sizeof request->fields[0]);
+		if (request == NULL)
+			return NULL;
+		request->in = request->in_room;
+		request->in_size = sizeof request->in_room;
+		request->is_collected = false;
+		request->spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		request->trailers = (struct pfi_trailers){ 0 };
+		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
+		request->http = http;
+	}
+	return request;
+}
+
+/* Long heads and bodies are rare; what they needed is not kept for the next one. */
+static void give_back_memory(struct prefork_request *request)
+{
+	if (request->reply.out.bytes != request->out_room) {
+		free(request->reply.out.bytes);
+		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
+	}
+	if (request->is_collected)
+		pfi_spool_clear(&request->spool);
+	request->is_collected = false;
+	if (request->trailers.bytes != NULL)
+		pfi_trailers_clear(&request->trailers);
+}
+
+void pfi_request_put(struct prefork_request *request)
+{
+	struct pfi_http *const http = request->http;
+
+	give_back_memory(request);
+	if (request->in != request->in_room)
+		free(request->in);
+	request->in = request->in_room;
+	request->in_size = sizeof request->in_room;
+	pthread_mutex_lock(&http->lock);
+	request->next = http->free;
+	http->free = request;
+	pthread_mutex_unlock(&http->lock);
+}
+
+/* The next request begins where the last one ended. */
+void pfi_request_begin(struct prefork_request *request)
+{
+	const size_t rest = request->in_end - request->in_at;
+
+	if (rest > 0 && request->in_at > 0)
+		memmove(request->in, request->in + request->in_at, rest);
+	if (rest == 0 && request->in != request->in_room) {
+		free(request->in);
+		request->in = request->in_room;
+		request->in_size = sizeof request->in_room;
+	}
+	request->in_from = request->in_at = 0;
+	request->in_end = rest;
+	request->phase = PFI_PHASE_IDLE;
+	request->error = 0;
+	request->refusal = (struct pfi_refusal){ 0, NULL };
+	request->user = NULL;
+	request->in_handle = false;
+	request->has_head = false;
+	request->skipped = 0;
+	give_back_memory(request);
+	pfi_reply_start(request);
+	pfi_head_start(&request->head, request->fields, &request->http->config.limits);
+}
+
+void pfi_request_free_all(struct pfi_http *http)
+{
+	while (http->free != NULL) {
+		struct prefork_request *const request = http->free;
+
+		http->free = request->next;
+		free(request);
+	}
+}

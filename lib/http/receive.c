@@ -1,0 +1,117 @@
+/* The first half of the walk: a head is read, and where nobody may wait for it, its body. */
+#include "http/walk.h"
+
+#include "http/access.h"
+#include "http/request.h"
+
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { BODY_ROOM = 1024 }; /* behind a head, for the framing of its body */
+
+enum prefork_next pfi_receive_body(struct prefork_request *request)
+{
+	switch (pfi_upload_collect(request)) {
+	case PFI_DONE:
+		return pfi_answer_handle(request);
+	case PFI_BAD:
+		return pfi_answer_failed(request);
+	case PFI_MORE:
+		break;
+	}
+	request->phase = PFI_PHASE_COLLECT;
+	prefork_connection_set_deadline(request->connection, request->http->config.body_timeout_ms);
+	return PREFORK_WAIT_READABLE;
+}
+
+/* A NUL behind each text, over the delimiter that ended it. */
+static void end_texts(struct prefork_request *request)
+{
+	char *const base = request->in + request->in_from;
+	const struct pfi_head *const head = &request->head;
+
+	base[head->method.at + head->method.length] = '\0';
+	base[head->target.at + head->target.length] = '\0';
+	for (uint32_t i = 0; i < head->fields_count; i++) {
+		const struct pfi_field *const field = &request->fields[i];
+		base[field->name.at + field->name.length] = '\0';
+		if (field->value.at > field->name.at) /* not the host of the target, which must stay whole */
+			base[field->value.at + field->value.length] = '\0';
+	}
+}
+
+static int grow_in(struct prefork_request *request)
+{
+	const size_t size = request->in_size * 2;
+	char *const bytes = malloc(size);
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	memcpy(bytes, request->in, request->in_end);
+	if (request->in != request->in_room)
+		free(request->in);
+	request->in = bytes;
+	request->in_size = size;
+	return 0;
+}
+
+/* The head is complete: what does it mean? */
+static enum prefork_next proceed_head(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+	const struct pfi_head *const head = &request->head;
+
+	if (config->limits.underscores == PFI_UNDERSCORES_DROP && head->underscores_count > 0)
+		pfi_head_drop_underscores(&request->head);
+	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
+		return pfi_answer_refuse(request, request->framing.refusal);
+	request->in_at = request->in_from + head->at;
+	request->has_head = true;
+	if (request->http->access != NULL)
+		request->began_us = pfi_access_now_us();
+	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_ROOM)
+		if (grow_in(request) < 0)
+			return PREFORK_CLOSE;
+	prefork_worker_note(request->worker, request->in + request->in_from + head->method.at,
+	                    head->target.at + head->target.length - head->method.at);
+	end_texts(request);
+	request->keep_alive = request->framing.keep_alive && config->keepalive_ms > 0 &&
+	                      head->form != PFI_TARGET_AUTHORITY;
+	pfi_upload_start(request);
+	if (!request->body.done && !prefork_connection_may_block(request->connection))
+		return pfi_answer_is_overloaded(request) ? pfi_answer_refuse(request, pfi_answer_overload) : pfi_receive_body(request);
+	return pfi_answer_handle(request);
+}
+
+/* Read once. What is there is looked at; the rest is waited for. */
+enum prefork_next pfi_receive_head(struct prefork_request *request)
+{
+	if (request->in_end == 0 || request->head.at + request->in_from >= request->in_end) {
+		if (request->in_end == request->in_size && grow_in(request) < 0)
+			return PREFORK_CLOSE;
+		const ptrdiff_t n = prefork_connection_read(request->connection, request->in + request->in_end,
+		                                            request->in_size - request->in_end);
+		if (n == -EAGAIN && request->phase == PFI_PHASE_HEAD)
+			return PREFORK_WAIT_READABLE;
+		if (n <= 0 && n != -EAGAIN)
+			return PREFORK_CLOSE;
+		request->in_end += n > 0 ? (size_t)n : 0;
+	}
+	switch (pfi_head_feed(&request->head, request->in + request->in_from, request->in_end - request->in_from)) {
+	case PFI_DONE:
+		return proceed_head(request);
+	case PFI_BAD:
+		return pfi_answer_refuse(request, request->head.refusal);
+	case PFI_MORE:
+		break;
+	}
+	if (request->phase == PFI_PHASE_IDLE && request->in_end > 0) {
+		request->phase = PFI_PHASE_HEAD;
+		prefork_connection_set_deadline(request->connection, request->http->config.header_timeout_ms);
+	}
+	return PREFORK_WAIT_READABLE;
+}

@@ -1,0 +1,68 @@
+/*
+ * walk -- what the files of this room that meet the worker call of each other.
+ *
+ *     serve     the callbacks: which step is next, by the phase of the connection
+ *     receive   a head, and its body where nobody may block to wait for it
+ *     answer    the host is called, its answer goes out, the connection goes on
+ *     objects   struct prefork_request, before and after all that
+ *
+ * Every step answers what the connection waits for next. A step may block where its
+ * connection may.
+ */
+#ifndef HTTP_WALK_H
+#define HTTP_WALK_H
+
+#include "http/verdict.h"
+
+#include <prefork/service.h>
+
+#include <stdbool.h>
+
+struct pfi_http;
+struct prefork_request;
+
+/* objects.c */
+
+/** An object for a new connection, or NULL when memory ran out. Any thread. */
+struct prefork_request *pfi_request_take(struct pfi_http *http);
+void pfi_request_put(struct prefork_request *request);
+
+/** What is there of the next request begins where the last one ended. */
+void pfi_request_begin(struct prefork_request *request);
+void pfi_request_free_all(struct pfi_http *http);
+
+/* receive.c */
+
+/** Something has come, or may have. */
+enum prefork_next pfi_receive_head(struct prefork_request *request);
+enum prefork_next pfi_receive_body(struct prefork_request *request);
+
+/* answer.c */
+
+/** Whether so many requests wait that one more had better be refused. */
+bool pfi_answer_is_overloaded(const struct prefork_request *request);
+extern const struct pfi_refusal pfi_answer_overload;
+
+/** Call the host: the request is as complete as it must be. */
+enum prefork_next pfi_answer_handle(struct prefork_request *request);
+
+/** The client has taken something, or has taken nothing for too long. */
+enum prefork_next pfi_answer_send(struct prefork_request *request);
+enum prefork_next pfi_answer_late(struct prefork_request *request);
+
+/** All was handed over: the next request, or the end. */
+enum prefork_next pfi_answer_over(struct prefork_request *request);
+
+/** The request has an error: tell the client, as long as nothing was told yet. */
+enum prefork_next pfi_answer_failed(struct prefork_request *request);
+
+/** An answer of our own, and the end. */
+enum prefork_next pfi_answer_refuse(struct prefork_request *request, struct pfi_refusal refusal);
+
+/** Our side has ended: listen to the client's for a while, and throw it away. */
+enum prefork_next pfi_answer_linger(struct prefork_request *request);
+
+/** The host's last call for this request, if there was a first. */
+void pfi_request_finish(struct prefork_request *request);
+
+#endif
