@@ -82,7 +82,7 @@ static enum next fail(struct call *call)
 	report(call);
 	if (!prefork_response_begun(call->request))
 		(void)prefork_response_reset(call->request);
-	call->error = lost < 0 ? lost : -EIO;
+	call->error = lost < 0 ? lost : PREFORK_EAPP; /* it is in the log already */
 	return FAILED;
 }
 

@@ -71,6 +71,7 @@ class Failures(harness.Case):
             self.assertEqual(answer.status, 500)
             self.assertNotIn(b"before the head", answer.body)
             server.wait_for_log("KeyError: 'before the head'")
+            self.assertEqual(server.log().count("Error handling request GET /fails"), 1)
             self.assertEqual(server.get("/pid").body, before)
 
     def test_an_application_that_does_not_load_ends_the_server_with_status_4(self):

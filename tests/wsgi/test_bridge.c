@@ -1,16 +1,10 @@
 /* The bridge under real applications (tests/e2e/apps/kitchen.py), over a wire of memory. */
 #include "python.h"
 
-#include "call.h"
-#include "template.h"
-#include "errors.h"
 #include "failure.h"
-#include "fake_http.h"
 #include "interpreter.h"
+#include "kitchen.h"
 #include "load.h"
-#include "names.h"
-
-#include <prefork/log.h>
 
 #include <check.h>
 #include <dirent.h>
@@ -18,19 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct wsgi_host host;
-static struct wsgi_template *template;
-static char logged[1 << 16];
 static int fds_before;
-
-static void remember(void *user, enum prefork_log_level level, const char *room, const char *sentence,
-                     const struct prefork_log_pair *pairs, size_t count)
-{
-	(void)user, (void)level, (void)room;
-	strncat(logged, sentence, sizeof logged - strlen(logged) - 1);
-	for (size_t i = 0; i < count; i++)
-		strncat(logged, pairs[i].text ? pairs[i].text : "", sizeof logged - strlen(logged) - 1);
-}
 
 static int open_fds(void)
 {
@@ -43,35 +25,9 @@ static int open_fds(void)
 	return n;
 }
 
-static void start_python(void)
-{
-	const struct wsgi_place place = { .address = "127.0.0.1:8000", .script_name = "", .errors = Py_None };
-
-	FILE *file = fopen(KITCHEN_FILE, "wb");
-
-	for (int i = 0; i < 2560; i++)
-		ck_assert_int_ne(fputc(i & 255, file), EOF);
-	ck_assert_int_eq(fclose(file), 0);
-	(void)setenv("KITCHEN_FILE", KITCHEN_FILE, 1);
-	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
-	ck_assert_int_eq(wsgi_names_create(), 0);
-	ck_assert_int_eq(wsgi_call_prepare(), 0);
-	ck_assert_int_eq(wsgi_errors_prepare(), 0);
-	ck_assert_int_eq(wsgi_load_path(APPS), 0);
-	host.application = wsgi_load("kitchen:app");
-	ck_assert_ptr_nonnull(host.application);
-	ck_assert_int_eq(prefork_log_create("-", 2, &host.log), 0);
-	prefork_log_set_sink(host.log, remember, NULL);
-	template = wsgi_template_create(&(struct wsgi_place){ place.address, place.script_name, false, false,
-	                                                       wsgi_errors_create(host.log) });
-	ck_assert_ptr_nonnull(template);
-	host.templates = &template;
-	wsgi_gil_release();
-}
-
 static void before(void)
 {
-	logged[0] = '\0';
+	kitchen_log[0] = '\0';
 	fds_before = open_fds();
 }
 
@@ -80,36 +36,12 @@ static void after(void)
 	ck_assert_int_eq(open_fds(), fds_before);
 }
 
-static struct prefork_request request_for(const char *target)
-{
-	struct prefork_request request = { .method = "GET", .target = target, .path_size = strcspn(target, "?") };
-
-	if (target[request.path_size] == '?')
-		request.query = target + request.path_size + 1;
-	return request;
-}
-
-/* As the library does it: 500 where nothing was begun, and `finished` in any case. */
-static void serve(struct prefork_request *request)
-{
-	const int r = wsgi_call_handle(request, &host);
-
-	if (r < 0 && !request->begun)
-		request->status = 500;
-	if (r < 0 && request->error == 0)
-		request->error = r;
-	if (r == 0)
-		fake_drive(request);
-	wsgi_call_finished(request);
-	ck_assert_ptr_null(request->user);
-}
-
 static void assert_answer(const char *target, int status, const char *body)
 {
-	struct prefork_request request = request_for(target);
+	struct prefork_request request = kitchen_request(target);
 
-	serve(&request);
-	ck_assert_msg(request.status == status, "%s: %d, %s", target, request.status, logged);
+	kitchen_serve(&request);
+	ck_assert_msg(request.status == status, "%s: %d, %s", target, request.status, kitchen_log);
 	ck_assert_str_eq(request.sent ? request.sent : "", body);
 	free(request.sent);
 }
@@ -137,7 +69,7 @@ static const struct answer {
 START_TEST(an_application_is_answered_as_it_said)
 {
 	assert_answer(answers[_i].target, answers[_i].status, answers[_i].body);
-	ck_assert_str_eq(logged, "");
+	ck_assert_str_eq(kitchen_log, "");
 }
 END_TEST
 
@@ -172,43 +104,43 @@ static const char *const errors[][2] = {
 START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
 {
 	assert_answer(errors[_i][0], 500, "");
-	ck_assert_msg(strstr(logged, "Error handling request GET ") && strstr(logged, errors[_i][0]), "%s", logged);
-	ck_assert_msg(strstr(logged, errors[_i][1]) != NULL, "%s", logged);
+	ck_assert_msg(strstr(kitchen_log, "Error handling request GET ") && strstr(kitchen_log, errors[_i][0]), "%s", kitchen_log);
+	ck_assert_msg(strstr(kitchen_log, errors[_i][1]) != NULL, "%s", kitchen_log);
 }
 END_TEST
 
 START_TEST(an_error_after_the_head_breaks_the_response_off)
 {
-	struct prefork_request request = request_for("/recovers-too-late");
+	struct prefork_request request = kitchen_request("/recovers-too-late");
 
-	serve(&request);
+	kitchen_serve(&request);
 	ck_assert_int_lt(request.error, 0);
 	ck_assert_str_eq(request.sent, "half");
-	ck_assert_ptr_nonnull(strstr(logged, "too late to say sorry"));
+	ck_assert_ptr_nonnull(strstr(kitchen_log, "too late to say sorry"));
 	free(request.sent);
 }
 END_TEST
 
 START_TEST(what_was_returned_is_closed_once_however_it_ends)
 {
-	struct prefork_request request = request_for("/endless");
+	struct prefork_request request = kitchen_request("/endless");
 
 	request.sent_max = 200000;
-	serve(&request);
+	kitchen_serve(&request);
 	ck_assert_int_eq(request.error, -ECONNRESET);
 	free(request.sent);
-	ck_assert_str_eq(logged, ""); /* a client that leaves is no error */
-	request = request_for("/close-after-error");
-	serve(&request);
+	ck_assert_str_eq(kitchen_log, ""); /* a client that leaves is no error */
+	request = kitchen_request("/close-after-error");
+	kitchen_serve(&request);
 	ck_assert_int_lt(request.error, 0);
 	free(request.sent);
 	assert_answer("/close-once", 200, "ab");
-	request = request_for("/wrapped-source");
-	serve(&request);
+	request = kitchen_request("/wrapped-source");
+	kitchen_serve(&request);
 	ck_assert_uint_eq(request.sent_size, 1000);
 	free(request.sent);
-	request = request_for("/show-closed");
-	serve(&request);
+	request = kitchen_request("/show-closed");
+	kitchen_serve(&request);
 	for (const char *const *name = (const char *const[]){ "endless", "close_after_error", "close_once",
 	                                                      "wrapped_source", NULL };
 	     *name; name++) {
@@ -222,13 +154,13 @@ END_TEST
 
 START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 {
-	struct prefork_request request = request_for("/environment/a%20b%2541%zz%4?x=%41");
+	struct prefork_request request = kitchen_request("/environment/a%20b%2541%zz%4?x=%41");
 
 	request.fields = 6;
 	memcpy(request.names, ((const char *[]){ "Content-Type", "X-Two", "x-two", "Cookie", "cookie", "X_Forged" }),
 	       6 * sizeof *request.names);
 	memcpy(request.values, ((const char *[]){ "text/x", "1", "2", "a=1", "b=2", "bad" }), 6 * sizeof *request.values);
-	serve(&request);
+	kitchen_serve(&request);
 	for (const char *const *line =
 	         (const char *const[]){ "PATH_INFO='/environment/a b%41%zz%4'\n", "QUERY_STRING='x=%41'\n",
 	                                "CONTENT_TYPE='text/x'\n", "HTTP_X_TWO='1, 2'\n", "HTTP_COOKIE='a=1; b=2'\n",
@@ -240,8 +172,8 @@ START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 	ck_assert_ptr_null(strstr(request.sent, "FORGED"));
 	free(request.sent);
 	assert_answer("/", 200, "Hello, world!\n"); /* and nothing of it stays in the template */
-	request = request_for("/environment");
-	serve(&request);
+	request = kitchen_request("/environment");
+	kitchen_serve(&request);
 	ck_assert_ptr_null(strstr(request.sent, "X_TWO"));
 	free(request.sent);
 }
@@ -253,19 +185,19 @@ START_TEST(a_body_is_read_whole_by_every_method)
 	static const char seen[] = "[b'', b'first line\\n', b'sec', b'ond line\\n', b'th', [b'ird\\n'], "
 	                           "[b'\\n', b'last without end'], b'', b'', []]";
 	char *large = malloc(200000);
-	struct prefork_request request = request_for("/input-methods");
+	struct prefork_request request = kitchen_request("/input-methods");
 
 	request.body = text;
 	request.body_size = sizeof text - 1;
-	serve(&request);
+	kitchen_serve(&request);
 	ck_assert_str_eq(request.sent, seen);
 	free(request.sent);
 	memset(large, 'x', 200000);
 	for (size_t size = 65535; size < 200000; size += size < 65537 ? 1 : 67231) {
-		request = request_for("/echo");
+		request = kitchen_request("/echo");
 		request.body = large;
 		request.body_size = size;
-		serve(&request);
+		kitchen_serve(&request);
 		ck_assert_uint_eq(request.sent_size, size);
 		free(request.sent);
 	}
@@ -275,16 +207,16 @@ END_TEST
 
 START_TEST(a_short_body_is_never_passed_off_as_complete)
 {
-	struct prefork_request request = request_for("/echo");
+	struct prefork_request request = kitchen_request("/echo");
 
 	request.body = "fifty";
 	request.body_size = 5;
 	request.body_error = -ECONNRESET;
-	serve(&request);
+	kitchen_serve(&request);
 	ck_assert_int_eq(request.status, 500);
 	ck_assert_ptr_null(request.sent);
-	ck_assert_ptr_nonnull(strstr(logged, "Client lost during request GET /echo"));
-	ck_assert_ptr_null(strstr(logged, "Traceback"));
+	ck_assert_ptr_nonnull(strstr(kitchen_log, "Client lost during request GET /echo"));
+	ck_assert_ptr_null(strstr(kitchen_log, "Traceback"));
 }
 END_TEST
 
@@ -299,20 +231,20 @@ END_TEST
 
 START_TEST(a_path_outside_of_the_mount_is_refused_with_a_reason)
 {
-	struct wsgi_template *const whole = template;
-	struct prefork_request request = request_for("/shopping");
+	struct wsgi_template *const whole = kitchen_template;
+	struct prefork_request request = kitchen_request("/shopping");
 
 	(void)wsgi_gil_take();
-	template = wsgi_template_create(&(struct wsgi_place){ "127.0.0.1:80", "/shop", false, false, Py_None });
+	kitchen_template = wsgi_template_create(&(struct wsgi_place){ "127.0.0.1:80", "/shop", false, false, Py_None });
 	wsgi_gil_release();
-	serve(&request);
+	kitchen_serve(&request);
 	ck_assert_int_eq(request.status, 500);
 	ck_assert_ptr_nonnull(strstr(request.sent, "not below SCRIPT_NAME"));
-	ck_assert_str_eq(logged, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\"");
+	ck_assert_str_eq(kitchen_log, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\"");
 	free(request.sent);
-	logged[0] = '\0';
+	kitchen_log[0] = '\0';
 	assert_answer("/shop/hello", 200, "Hello, world!\n");
-	template = whole;
+	kitchen_template = whole;
 }
 END_TEST
 
@@ -336,7 +268,7 @@ START_TEST(no_reference_is_left_after_many_requests)
 			assert_answer("/fails", 500, "");
 			assert_answer("/bad-head?hop", 500, "");
 			assert_answer("/writer", 200, "written twice and returned");
-			logged[0] = '\0';
+			kitchen_log[0] = '\0';
 		}
 		(void)wsgi_gil_take();
 		(void)PyGC_Collect();
@@ -388,7 +320,7 @@ int main(void)
 	SRunner *runner = srunner_create(suite);
 	int failed;
 
-	tcase_add_unchecked_fixture(tcase, start_python, NULL);
+	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
 	tcase_add_checked_fixture(tcase, before, after);
 	tcase_add_loop_test(tcase, an_application_is_answered_as_it_said, 0, sizeof answers / sizeof *answers);
 	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,

@@ -367,6 +367,11 @@ def hang(environ, start):
     time.sleep(3600)
 
 
+def read_fd(environ, start):
+    """Wait for a byte on the descriptor that the query names."""
+    return text(start, os.read(int(environ["QUERY_STRING"]), 1))
+
+
 def spin(environ, start):
     while True:
         pass

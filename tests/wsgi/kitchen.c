@@ -1,0 +1,86 @@
+#include "kitchen.h"
+
+#include "errors.h"
+#include "interpreter.h"
+#include "load.h"
+#include "names.h"
+
+#include <prefork/log.h>
+
+#include <check.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct wsgi_host kitchen;
+struct wsgi_template *kitchen_template;
+char kitchen_log[1 << 16];
+
+static pthread_mutex_t log_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void add(const char *text)
+{
+	strncat(kitchen_log, text, sizeof kitchen_log - strlen(kitchen_log) - 1);
+}
+
+static void remember(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+                     const struct prefork_log_pair *pairs, size_t count)
+{
+	(void)user, (void)level, (void)room;
+	pthread_mutex_lock(&log_lock);
+	add(sentence);
+	for (size_t i = 0; i < count; i++)
+		add(pairs[i].text ? pairs[i].text : "");
+	pthread_mutex_unlock(&log_lock);
+}
+
+static void make_file(void)
+{
+	FILE *file = fopen(KITCHEN_FILE, "wb");
+
+	for (int i = 0; i < 2560; i++)
+		ck_assert_int_ne(fputc(i & 255, file), EOF);
+	ck_assert_int_eq(fclose(file), 0);
+	(void)setenv("KITCHEN_FILE", KITCHEN_FILE, 1);
+}
+
+void kitchen_open(void)
+{
+	make_file();
+	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
+	ck_assert_int_eq(wsgi_names_create(), 0);
+	ck_assert_int_eq(wsgi_call_prepare(), 0);
+	ck_assert_int_eq(wsgi_errors_prepare(), 0);
+	ck_assert_int_eq(wsgi_load_path(APPS), 0);
+	kitchen.application = wsgi_load("kitchen:app");
+	ck_assert_ptr_nonnull(kitchen.application);
+	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);
+	prefork_log_set_sink(kitchen.log, remember, NULL);
+	kitchen_template = wsgi_template_create(&(struct wsgi_place){
+		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(kitchen.log) });
+	ck_assert_ptr_nonnull(kitchen_template);
+	kitchen.templates = &kitchen_template;
+	wsgi_gil_release();
+}
+
+struct prefork_request kitchen_request(const char *target)
+{
+	struct prefork_request request = { .method = "GET", .target = target, .path_size = strcspn(target, "?") };
+
+	if (target[request.path_size] == '?')
+		request.query = target + request.path_size + 1;
+	return request;
+}
+
+void kitchen_serve(struct prefork_request *request)
+{
+	const int r = wsgi_call_handle(request, &kitchen);
+
+	if (r < 0 && !request->begun)
+		request->status = 500;
+	if (r < 0 && request->error == 0)
+		request->error = r;
+	if (r == 0)
+		fake_drive(request);
+	wsgi_call_finished(request);
+}

@@ -1,0 +1,173 @@
+/* The bridge under several threads at once, as the strategies threads and libev use it. */
+#include "python.h"
+
+#include "interpreter.h"
+#include "kitchen.h"
+
+#include <check.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { THREADS = 8, ROUNDS = 150 };
+
+static unsigned thread_states(void)
+{
+	unsigned count = 0;
+
+	(void)wsgi_gil_take();
+	for (PyThreadState *state = PyInterpreterState_ThreadHead(PyInterpreterState_Get()); state;
+	     state = PyThreadState_Next(state))
+		count++;
+	wsgi_gil_release();
+	return count;
+}
+
+static bool is_answered(const char *target, int status, const char *part)
+{
+	struct prefork_request request = kitchen_request(target);
+	bool ok;
+
+	kitchen_serve(&request);
+	ok = request.status == status && (part == NULL || (request.sent && strstr(request.sent, part)));
+	free(request.sent);
+	return ok;
+}
+
+static atomic_int wrong;
+
+static void *serve_many(void *number)
+{
+	char target[64], line[80];
+
+	for (int i = 0; i < ROUNDS; i++) {
+		(void)snprintf(target, sizeof target, "/environment/%d-%d?q=%d", *(int *)number, i, i);
+		(void)snprintf(line, sizeof line, "PATH_INFO='/environment/%d-%d'\n", *(int *)number, i);
+		wrong += !is_answered(target, 200, line);
+		(void)snprintf(line, sizeof line, "QUERY_STRING='q=%d'\n", i);
+		wrong += !is_answered(target, 200, line);
+		wrong += !is_answered("/generator", 200, "alpha beta");
+		wrong += !is_answered("/writer", 200, "written twice and returned");
+		wrong += !is_answered("/exits", 500, NULL);
+	}
+	return NULL;
+}
+
+/* Each request has its own environ, start_response and input, and no thread leaves a state behind. */
+START_TEST(threads_serve_at_once_and_leave_nothing)
+{
+	const unsigned before = thread_states();
+	pthread_t threads[THREADS];
+	int numbers[THREADS];
+
+	for (int i = 0; i < THREADS; i++) {
+		numbers[i] = i;
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, serve_many, &numbers[i]), 0);
+	}
+	for (int i = 0; i < THREADS; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	ck_assert_int_eq(wrong, 0);
+	ck_assert_uint_eq(thread_states(), before);
+}
+END_TEST
+
+static void *do_handle(void *request)
+{
+	wrong += wsgi_call_handle(request, &kitchen) != 0;
+	return NULL;
+}
+
+static void *do_drive(void *request)
+{
+	fake_drive(request);
+	return NULL;
+}
+
+static void *do_finish(void *request)
+{
+	wsgi_call_finished(request);
+	return NULL;
+}
+
+static void in_a_thread_of_its_own(void *(*function)(void *), void *argument)
+{
+	pthread_t thread;
+
+	ck_assert_int_eq(pthread_create(&thread, NULL, function, argument), 0);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+}
+
+START_TEST(a_request_may_go_on_in_another_thread)
+{
+	static const char *const targets[] = { "/generator", "/hello", "/close-once", "/a-file" };
+
+	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
+		struct prefork_request request = kitchen_request(targets[i]);
+
+		in_a_thread_of_its_own(do_handle, &request);
+		in_a_thread_of_its_own(do_drive, &request);
+		in_a_thread_of_its_own(do_finish, &request);
+		ck_assert_int_eq(request.status, 200);
+		ck_assert_uint_gt(request.sent_size, 1);
+		free(request.sent);
+	}
+	ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
+static void *serve_one(void *target)
+{
+	wrong += !is_answered(target, 200, "x");
+	return NULL;
+}
+
+/* Dumped by a thread that has no GIL, as a signal handler has none. */
+START_TEST(a_dump_shows_what_every_thread_is_at)
+{
+	char text[16384] = "", target[32];
+	int gate[2], out[2];
+	pthread_t thread;
+	ssize_t n;
+
+	ck_assert_int_eq(pipe(gate), 0);
+	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
+	(void)snprintf(target, sizeof target, "/read-fd?%d", gate[0]);
+	ck_assert_int_eq(pthread_create(&thread, NULL, serve_one, target), 0);
+	while (strstr(text, "in read_fd") == NULL) { /* until the thread is there: the test's timeout ends it */
+		wsgi_python_dump(out[1]);
+		n = read(out[0], text, sizeof text - 1);
+		text[n > 0 ? n : 0] = '\0';
+	}
+	ck_assert_ptr_nonnull(strstr(text, "kitchen.py"));
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_int_eq(wrong, 0);
+	for (int i = 0; i < 2; i++) {
+		(void)close(gate[i]);
+		(void)close(out[i]);
+	}
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("threads");
+	TCase *tcase = tcase_create("threads");
+	SRunner *runner = srunner_create(suite);
+	int failed;
+
+	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
+	tcase_add_test(tcase, threads_serve_at_once_and_leave_nothing);
+	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
+	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
+	tcase_set_timeout(tcase, 60);
+	suite_add_tcase(suite, tcase);
+	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
+	srunner_run_all(runner, CK_ENV);
+	failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed != 0;
+}
