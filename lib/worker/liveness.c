@@ -89,12 +89,21 @@ static void store_deadline(struct pfi_liveness *liveness, unsigned thread, uint6
 		set_watch(liveness, deadline_ms);
 }
 
+/* A thread that is busy and begins the next piece of work moves a deadline that lies ahead
+ * further ahead. The watch is set for the old one, or has fired and whoever looked has noted
+ * the old one: at that time it is found to be another, and noted again. Nothing to do. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 {
+	struct pfi_cell *const cell = &liveness->page->cells[thread];
 	const uint64_t now_ms = pfi_now_ms();
+	const uint64_t deadline_ms = liveness->timeout_ms > 0 ? now_ms + liveness->timeout_ms : 0;
+	const uint64_t before_ms = atomic_load_explicit(&cell->deadline_ms, memory_order_relaxed);
 
-	atomic_store_explicit(&liveness->page->cells[thread].since_ms, now_ms, memory_order_relaxed);
-	store_deadline(liveness, thread, liveness->timeout_ms > 0 ? now_ms + liveness->timeout_ms : 0);
+	atomic_store_explicit(&cell->since_ms, now_ms, memory_order_relaxed);
+	if (before_ms > now_ms && before_ms <= deadline_ms)
+		atomic_store_explicit(&cell->deadline_ms, deadline_ms, memory_order_relaxed);
+	else
+		store_deadline(liveness, thread, deadline_ms);
 }
 
 void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)

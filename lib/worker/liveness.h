@@ -7,7 +7,8 @@
  * timer that only the worker sets, and looks then. What must stay true, after
  * every function here has returned:
  *
- *     the watch fires at or before the earliest deadline that lies ahead.
+ *     the watch fires at or before the earliest deadline that lies ahead, or has
+ *     fired since that thread became busy, and who looked then looks again in time.
  *
  * So a thread that turns busy stores its deadline first and reads the clock
  * after a full fence. Either the watch has not fired by that clock, and

@@ -80,6 +80,24 @@ START_TEST(the_watch_is_set_once_per_timeout_and_not_per_request)
 }
 END_TEST
 
+START_TEST(busy_again_moves_the_deadline_and_leaves_the_watch_alone)
+{
+	pfi_liveness_begin(&liveness, 0);
+	const uint64_t deadline_ms = page->cells[0].deadline_ms, at_ms = liveness.watch_at_ms;
+	ck_assert_int_eq(pfi_watch_set(watch, 0), 0);
+	liveness.watch_at_ms = 1; /* as after it has fired */
+	while (pfi_now_ms() + TIMEOUT_MS <= deadline_ms)
+		continue;
+	pfi_liveness_begin(&liveness, 0);
+	ck_assert_uint_gt(page->cells[0].deadline_ms, deadline_ms);
+	ck_assert_uint_eq(left_ms(), 0);
+	page->cells[0].deadline_ms = pfi_now_ms(); /* late: that may have been seen, and forgiven */
+	pfi_liveness_begin(&liveness, 0);
+	ck_assert_uint_ge(liveness.watch_at_ms, at_ms);
+	ck_assert_uint_gt(left_ms(), 0);
+}
+END_TEST
+
 START_TEST(no_timeout_means_no_deadline_and_no_watch)
 {
 	liveness.timeout_ms = 0;
@@ -148,6 +166,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, open_all, close_all);
 	tcase_add_test(tc, busy_writes_a_deadline_and_sets_the_watch_for_it);
 	tcase_add_test(tc, the_watch_is_set_once_per_timeout_and_not_per_request);
+	tcase_add_test(tc, busy_again_moves_the_deadline_and_leaves_the_watch_alone);
 	tcase_add_test(tc, no_timeout_means_no_deadline_and_no_watch);
 	tcase_add_test(tc, a_shorter_extension_brings_the_watch_forward);
 	tcase_add_test(tc, a_longer_extension_leaves_the_watch_alone);
