@@ -9,7 +9,7 @@
 
 #include "arbiter/arbiter.h"
 #include "os/clock.h"
-#include "worker/strategies.h"
+#include "worker/birth.h"
 
 #include <prefork/error.h>
 
