@@ -5,46 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
+static struct pfi_client *client_at(struct pfi_ring *link)
+{
+	return PFI_RING_OWNER(link, struct pfi_client, link);
+}
+
 static void unlink_client(struct pfi_client *client)
 {
-	client->next->previous = client->previous;
-	client->previous->next = client->next;
-	client->next = client->previous = client;
+	pfi_ring_remove(&client->link);
 	client->waits = false;
-}
-
-static void link_client(struct pfi_client *ring, struct pfi_client *client)
-{
-	unlink_client(client);
-	client->next = ring;
-	client->previous = ring->previous;
-	ring->previous->next = client;
-	ring->previous = client;
-}
-
-static void init_ring(struct pfi_client *ring)
-{
-	ring->next = ring->previous = ring;
-}
-
-/* Take over all of `from`, and leave it empty. */
-static void move_ring(struct pfi_client *to, struct pfi_client *from)
-{
-	init_ring(to);
-	if (from->next == from)
-		return;
-	*to = *from;
-	to->next->previous = to;
-	to->previous->next = to;
-	init_ring(from);
 }
 
 void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
                       pfi_watch_client *watch)
 {
 	*clients = (struct pfi_clients){ .worker = worker, .client_size = client_size, .watch = watch };
-	init_ring(&clients->waiting);
-	init_ring(&clients->again);
+	pfi_ring_init(&clients->waiting);
+	pfi_ring_init(&clients->again);
+	pfi_ring_init(&clients->spare);
 }
 
 static struct pfi_client *client_of(struct pfi_clients *clients, struct prefork_connection *connection)
@@ -53,15 +31,15 @@ static struct pfi_client *client_of(struct pfi_clients *clients, struct prefork_
 
 	if (client)
 		return client;
-	client = clients->spare;
-	if (client)
-		clients->spare = client->next;
-	else if (!(client = malloc(clients->client_size)))
+	struct pfi_ring *const spare = pfi_ring_take(&clients->spare);
+
+	client = spare ? client_at(spare) : malloc(clients->client_size);
+	if (!client)
 		return NULL;
 	memset(client, 0, clients->client_size);
 	client->connection = connection;
 	client->watched = PREFORK_CLOSE;
-	init_ring(client);
+	pfi_ring_init(&client->link);
 	prefork_connection_set_driver(connection, client);
 	return client;
 }
@@ -83,9 +61,7 @@ static void close_connection(struct pfi_clients *clients, struct prefork_connect
 	if (client) {
 		(void)watch(clients, client, PREFORK_CLOSE);
 		pfi_deadlines_remove(&clients->deadlines, &client->deadline);
-		unlink_client(client);
-		client->next = clients->spare;
-		clients->spare = client;
+		pfi_ring_add(&clients->spare, &client->link);
 	}
 	prefork_connection_close(connection);
 }
@@ -109,9 +85,9 @@ static bool wait_for(struct pfi_clients *clients, struct prefork_connection *con
 	if (!client)
 		return false;
 	if (next == PREFORK_AGAIN)
-		link_client(&clients->again, client);
+		pfi_ring_add(&clients->again, &client->link);
 	else if (!client->waits)
-		link_client(&clients->waiting, client);
+		pfi_ring_add(&clients->waiting, &client->link);
 	client->waits = next != PREFORK_AGAIN;
 	client->deadline.at_ms = prefork_connection_deadline_ms(connection);
 	if (pfi_deadlines_file(&clients->deadlines, &client->deadline) < 0)
@@ -160,17 +136,13 @@ void pfi_clients_ready(struct pfi_clients *clients, struct pfi_client *client)
 
 void pfi_clients_call_again(struct pfi_clients *clients)
 {
-	struct pfi_client ring;
+	struct pfi_ring ring, *link;
 
 	if (!pfi_clients_hurry(clients))
 		return;
-	move_ring(&ring, &clients->again); /* whoever asks anew waits for the next turn */
-	while (ring.next != &ring) {
-		struct pfi_client *const client = ring.next;
-
-		unlink_client(client);
-		pfi_clients_proceed(clients, client->connection);
-	}
+	pfi_ring_move(&ring, &clients->again); /* whoever asks anew waits for the next turn */
+	while ((link = pfi_ring_take(&ring)) != NULL)
+		pfi_clients_proceed(clients, client_at(link)->connection);
 }
 
 void pfi_clients_take_back(struct pfi_clients *clients)
@@ -195,8 +167,7 @@ void pfi_clients_expire(struct pfi_clients *clients)
 		return;
 	const uint64_t now_ms = pfi_now_ms();
 	while ((late = pfi_deadlines_take(&clients->deadlines, now_ms)) != NULL) {
-		struct pfi_client *const client =
-			(struct pfi_client *)(void *)((char *)late - offsetof(struct pfi_client, deadline));
+		struct pfi_client *const client = PFI_RING_OWNER(late, struct pfi_client, deadline);
 
 		follow(clients, client->connection, client, prefork_connection_expire(client->connection));
 	}
@@ -215,21 +186,21 @@ void pfi_clients_empty_queues(struct pfi_clients *clients)
 
 void pfi_clients_leave(struct pfi_clients *clients)
 {
-	struct pfi_client ring;
+	struct pfi_ring ring;
 
-	move_ring(&ring, &clients->waiting);
-	while (ring.next != &ring) {
-		struct pfi_client *const client = ring.next;
+	pfi_ring_move(&ring, &clients->waiting);
+	while (!pfi_ring_is_empty(&ring)) {
+		struct pfi_client *const client = client_at(ring.next);
 
 		unlink_client(client);
 		obey(clients, client->connection, client, prefork_connection_leave(client->connection));
 	}
 }
 
-static void close_ring(struct pfi_clients *clients, struct pfi_client *ring)
+static void close_ring(struct pfi_clients *clients, struct pfi_ring *ring)
 {
-	while (ring->next != ring)
-		close_connection(clients, ring->next->connection);
+	while (!pfi_ring_is_empty(ring))
+		close_connection(clients, client_at(ring->next)->connection);
 }
 
 void pfi_clients_finish(struct pfi_clients *clients)
@@ -241,11 +212,8 @@ void pfi_clients_finish(struct pfi_clients *clients)
 		close_connection(clients, connection);
 	close_ring(clients, &clients->waiting);
 	close_ring(clients, &clients->again);
-	while (clients->spare) {
-		struct pfi_client *const client = clients->spare;
-
-		clients->spare = client->next;
-		free(client);
-	}
+	struct pfi_ring *link;
+	while ((link = pfi_ring_take(&clients->spare)) != NULL)
+		free(client_at(link));
 	pfi_deadlines_finish(&clients->deadlines);
 }

@@ -11,6 +11,7 @@
 #define WORKER_CLIENTS_H
 
 #include "worker/deadlines.h"
+#include "worker/ring.h"
 
 #include <prefork/strategy.h>
 
@@ -22,10 +23,10 @@ struct pfi_clients;
 struct pfi_client {
 	struct prefork_connection *connection;
 	struct pfi_deadline deadline;
-	struct pfi_client *next, *previous; /* in `waiting` or `again`, else in itself         */
-	bool waits;                         /* in the ring `waiting`                           */
-	bool taken;                         /* in somebody else's hands                        */
-	enum prefork_next watched;          /* READABLE, WRITABLE, or PREFORK_CLOSE: it is not */
+	struct pfi_ring link;      /* in `waiting`, `again` or `spare`                */
+	bool waits;                /* in the ring `waiting`                           */
+	bool taken;                /* in somebody else's hands                        */
+	enum prefork_next watched; /* READABLE, WRITABLE, or PREFORK_CLOSE: it is not */
 };
 
 /* Have `client`, whose `watched` still says what was before, watched for `event` from
@@ -37,9 +38,9 @@ struct pfi_clients {
 	size_t client_size;            /* of the loop's object */
 	pfi_watch_client *watch;
 	struct pfi_deadlines deadlines;
-	struct pfi_client waiting; /* the rings' heads */
-	struct pfi_client again;
-	struct pfi_client *spare; /* a list, by `next` */
+	struct pfi_ring waiting;
+	struct pfi_ring again;
+	struct pfi_ring spare;
 };
 
 void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
@@ -66,7 +67,7 @@ void pfi_clients_expire(struct pfi_clients *clients);
 /* Whether the next turn must not wait. */
 static inline bool pfi_clients_hurry(const struct pfi_clients *clients)
 {
-	return clients->again.next != &clients->again;
+	return !pfi_ring_is_empty(&clients->again);
 }
 
 /* The worker has just been asked to leave: accept who must be, and ask those that wait. */

@@ -128,7 +128,7 @@ void pfi_ev_loop_close(struct ev_loop *loop)
 static void on_client(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct ev *const ev = io->data;
-	struct client *const client = (struct client *)(void *)((char *)io - offsetof(struct client, io));
+	struct client *const client = PFI_RING_OWNER(io, struct client, io);
 
 	(void)loop;
 	(void)events;
@@ -138,7 +138,7 @@ static void on_client(struct ev_loop *loop, ev_io *io, int events)
 
 static int watch(struct pfi_clients *clients, struct pfi_client *is, enum prefork_next event)
 {
-	struct ev *const ev = (struct ev *)(void *)((char *)clients - offsetof(struct ev, clients));
+	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
 	struct client *const client = (struct client *)(void *)is;
 
 	if (is->watched != PREFORK_CLOSE)

@@ -55,4 +55,16 @@ static inline struct pfi_ring *pfi_ring_take(struct pfi_ring *ring)
 	return first;
 }
 
+/* All of `from`, which is empty afterwards, into `to`, which is made by this. */
+static inline void pfi_ring_move(struct pfi_ring *to, struct pfi_ring *from)
+{
+	pfi_ring_init(to);
+	if (pfi_ring_is_empty(from))
+		return;
+	*to = *from;
+	to->next->previous = to;
+	to->previous->next = to;
+	pfi_ring_init(from);
+}
+
 #endif

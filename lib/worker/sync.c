@@ -9,8 +9,9 @@
  */
 #include "os/clock.h"
 #include "os/fd.h"
-#include "worker/deadlines.h"
+#include "worker/clients.h"
 #include "worker/doors.h"
+#include "worker/ring.h"
 #include "worker/strategies.h"
 
 #include <prefork/error.h>
@@ -20,7 +21,6 @@
 #include <limits.h>
 #include <stdbool.h>
 #include <stddef.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -29,231 +29,48 @@ enum {
 	CONNECTIONS_MAX = 1000,
 };
 
-/* A connection that has had to wait, in one of two rings unless it is taken. */
-struct client {
-	struct prefork_connection *connection;
-	struct pfi_deadline deadline;
-	uint32_t events; /* what the epoll set watches for; 0: it is not in the set */
-	struct client *next, *previous;
-};
-
 struct sync {
 	struct prefork_worker *worker;
 	int epoll;
 	size_t connections_max;
 	struct pfi_doors doors;
-	struct pfi_deadlines deadlines;
-	struct client waiting; /* the rings' heads */
-	struct client again;
-	struct client *spare; /* a list, by `next` */
+	struct pfi_clients clients;
 };
 
 /* What the data of an event stands for: a listener's number, this, or a pointer,
  * which may well lie below 4 GiB. */
 static const uint64_t worker_key = PFI_DOORS_MAX;
 
-static void unlink_client(struct client *client)
+/* Closed ones leave the set by hand: a process that the application has forked may
+ * hold a copy of the descriptor, and would keep it there. */
+static int watch(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event)
 {
-	client->next->previous = client->previous;
-	client->previous->next = client->next;
-	client->next = client->previous = client;
-}
+	const struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
+	const int operation = event == PREFORK_CLOSE           ? EPOLL_CTL_DEL
+	                      : client->watched == PREFORK_CLOSE ? EPOLL_CTL_ADD
+	                                                         : EPOLL_CTL_MOD;
+	struct epoll_event events = { .events = event == PREFORK_WAIT_WRITABLE ? EPOLLOUT : EPOLLIN,
+		                      .data.ptr = client };
 
-static void link_client(struct client *ring, struct client *client)
-{
-	unlink_client(client);
-	client->next = ring;
-	client->previous = ring->previous;
-	ring->previous->next = client;
-	ring->previous = client;
-}
-
-static void init_ring(struct client *ring)
-{
-	ring->next = ring->previous = ring;
-}
-
-static struct client *client_of(struct sync *sync, struct prefork_connection *connection)
-{
-	struct client *client = prefork_connection_driver(connection);
-
-	if (client)
-		return client;
-	client = sync->spare;
-	if (client)
-		sync->spare = client->next;
-	else if (!(client = malloc(sizeof *client)))
-		return NULL;
-	*client = (struct client){ .connection = connection };
-	init_ring(client);
-	prefork_connection_set_driver(connection, client);
-	return client;
-}
-
-static int watch(struct sync *sync, struct client *client, uint32_t events)
-{
-	const int operation = events == 0           ? EPOLL_CTL_DEL
-	                      : client->events == 0 ? EPOLL_CTL_ADD
-	                                            : EPOLL_CTL_MOD;
-	struct epoll_event event = { .events = events, .data.ptr = client };
-
-	if (client->events == events)
-		return 0;
-	client->events = events;
-	if (epoll_ctl(sync->epoll, operation, prefork_connection_fd(client->connection), &event) < 0)
+	if (epoll_ctl(sync->epoll, operation, prefork_connection_fd(client->connection), &events) < 0)
 		return -errno;
 	return 0;
 }
 
-static void close_connection(struct sync *sync, struct prefork_connection *connection)
-{
-	struct client *const client = prefork_connection_driver(connection);
-
-	if (client) {
-		/* Out of the set by hand: a process that the application has forked may
-		 * hold a copy of the descriptor, and would keep it there. */
-		(void)watch(sync, client, 0);
-		pfi_deadlines_remove(&sync->deadlines, &client->deadline);
-		unlink_client(client);
-		client->next = sync->spare;
-		sync->spare = client;
-	}
-	prefork_connection_close(connection);
-}
-
-/* Nothing of the connection itself may be touched: another thread has it. */
-static bool let_go(struct sync *sync, struct client *client)
-{
-	if (!client)
-		return true;
-	client->deadline.at_ms = 0;
-	unlink_client(client);
-	return watch(sync, client, 0) == 0;
-}
-
-/* Have `connection` wait for `next`. False: it cannot, for want of memory. */
-static bool wait_for(struct sync *sync, struct prefork_connection *connection, enum prefork_next next)
-{
-	const uint32_t events = next == PREFORK_WAIT_READABLE ? EPOLLIN : EPOLLOUT;
-	struct client *const client = client_of(sync, connection);
-
-	if (!client)
-		return false;
-	link_client(next == PREFORK_AGAIN ? &sync->again : &sync->waiting, client);
-	client->deadline.at_ms = prefork_connection_deadline_ms(connection);
-	if (pfi_deadlines_file(&sync->deadlines, &client->deadline) < 0)
-		return false;
-	/* One that is called again soon keeps what it has in the set. */
-	return next == PREFORK_AGAIN || watch(sync, client, events) == 0;
-}
-
-/* Do what the service has said. */
-static void obey(struct sync *sync, struct prefork_connection *connection, enum prefork_next next)
-{
-	bool kept = false;
-
-	if (next == PREFORK_TAKEN)
-		kept = let_go(sync, prefork_connection_driver(connection));
-	else if (next != PREFORK_CLOSE)
-		kept = wait_for(sync, connection, next);
-	if (!kept)
-		close_connection(sync, connection);
-}
-
-/* The same, unless it would wait and the worker leaves. */
-static void follow(struct sync *sync, struct prefork_connection *connection, enum prefork_next next)
-{
-	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
-
-	if (waits && prefork_worker_stay(sync->worker) != PREFORK_STAY)
-		next = prefork_connection_leave(connection);
-	obey(sync, connection, next);
-}
-
-static void proceed(struct sync *sync, struct prefork_connection *connection)
-{
-	follow(sync, connection, prefork_connection_proceed(connection));
-}
-
-/* Take over all of `from`, and leave it empty. */
-static void move_ring(struct client *to, struct client *from)
-{
-	init_ring(to);
-	if (from->next == from)
-		return;
-	*to = *from;
-	to->next->previous = to;
-	to->previous->next = to;
-	init_ring(from);
-}
-
-/* Those that asked to be called again have let the others go first. */
-static void call_again(struct sync *sync)
-{
-	struct client ring;
-
-	move_ring(&ring, &sync->again);
-	while (ring.next != &ring) {
-		struct client *const client = ring.next;
-
-		unlink_client(client);
-		proceed(sync, client->connection);
-	}
-}
-
-static void expire(struct sync *sync)
-{
-	struct pfi_deadline *late;
-
-	if (pfi_deadlines_next_ms(&sync->deadlines) == 0)
-		return;
-	const uint64_t now_ms = pfi_now_ms();
-	while ((late = pfi_deadlines_take(&sync->deadlines, now_ms)) != NULL) {
-		struct client *const client =
-			(struct client *)(void *)((char *)late - offsetof(struct client, deadline));
-
-		follow(sync, client->connection, prefork_connection_expire(client->connection));
-	}
-}
-
-static void take_back(struct sync *sync)
-{
-	struct prefork_connection *connection;
-	enum prefork_next next;
-
-	while ((connection = prefork_worker_given_back(sync->worker, &next)) != NULL)
-		follow(sync, connection, next);
-}
-
-/* The worker has just been asked to leave. */
 static void begin_to_leave(struct sync *sync)
 {
-	struct prefork_connection *connection;
-	struct client ring;
-
-	if (prefork_worker_empties_queues(sync->worker)) {
-		for (size_t i = 0; i < prefork_worker_listeners(sync->worker); i++) {
-			while (prefork_worker_stay(sync->worker) != PREFORK_QUIT &&
-			       prefork_worker_accept(sync->worker, i, &connection) == 0)
-				proceed(sync, connection);
-		}
-	}
+	if (prefork_worker_empties_queues(sync->worker))
+		pfi_clients_empty_queues(&sync->clients);
 	pfi_doors_close(&sync->doors);
-	move_ring(&ring, &sync->waiting);
-	while (ring.next != &ring) {
-		struct client *const client = ring.next;
-
-		unlink_client(client);
-		obey(sync, client->connection, prefork_connection_leave(client->connection));
-	}
+	pfi_clients_leave(&sync->clients);
 }
 
 static int timeout_ms(struct sync *sync)
 {
-	uint64_t next_ms = pfi_deadlines_next_ms(&sync->deadlines);
+	uint64_t next_ms = pfi_deadlines_next_ms(&sync->clients.deadlines);
 	const uint64_t doors_ms = pfi_doors_refresh(&sync->doors);
 
-	if (sync->again.next != &sync->again)
+	if (pfi_clients_hurry(&sync->clients))
 		return 0;
 	if (doors_ms > 0 && (next_ms == 0 || doors_ms < next_ms))
 		next_ms = doors_ms;
@@ -271,7 +88,7 @@ static void welcome(struct sync *sync, size_t index)
 	struct prefork_connection *connection;
 
 	if (pfi_doors_accept(&sync->doors, index, &connection) == 0)
-		proceed(sync, connection);
+		pfi_clients_proceed(&sync->clients, connection);
 }
 
 /* Listeners before connections, since nobody else was woken for their clients;
@@ -293,14 +110,14 @@ static int turn(struct sync *sync)
 	}
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 > worker_key)
-			proceed(sync, ((struct client *)events[i].data.ptr)->connection);
+			pfi_clients_ready(&sync->clients, events[i].data.ptr);
 	}
 	if (count < EVENTS_MAX)
-		call_again(sync);
+		pfi_clients_call_again(&sync->clients);
 	if (is_told)
 		(void)prefork_worker_check(sync->worker);
-	take_back(sync);
-	expire(sync);
+	pfi_clients_take_back(&sync->clients);
+	pfi_clients_expire(&sync->clients);
 	pfi_doors_hold(&sync->doors, prefork_worker_connections(sync->worker) >= sync->connections_max);
 	return 0;
 }
@@ -313,8 +130,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 
 	*sync = (struct sync){ .worker = worker, .epoll = epoll_create1(EPOLL_CLOEXEC) };
 	sync->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
-	init_ring(&sync->waiting);
-	init_ring(&sync->again);
+	pfi_clients_init(&sync->clients, worker, sizeof(struct pfi_client), watch);
 	if (sync->epoll < 0)
 		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
@@ -322,24 +138,10 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	return pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
 }
 
-static void close_ring(struct sync *sync, struct client *ring)
-{
-	while (ring->next != ring)
-		close_connection(sync, ring->next->connection);
-}
-
 static void close_all(struct sync *sync)
 {
-	close_ring(sync, &sync->waiting);
-	close_ring(sync, &sync->again);
-	while (sync->spare) {
-		struct client *const client = sync->spare;
-
-		sync->spare = client->next;
-		free(client);
-	}
+	pfi_clients_finish(&sync->clients);
 	pfi_doors_finish(&sync->doors);
-	pfi_deadlines_finish(&sync->deadlines);
 	pfi_close(&sync->epoll);
 }
 
