@@ -125,7 +125,7 @@ uint64_t pfi_access_now_us(void)
 }
 
 /* The moment as the log writes it. This thread keeps it for a second. */
-static const char *log_time(const struct pfi_access *access)
+static const char *log_time(const struct pfi_access *access, bool is_json)
 {
 	static _Thread_local struct {
 		uint64_t seconds;
@@ -136,7 +136,7 @@ static const char *log_time(const struct pfi_access *access)
 	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
 	if (last.seconds != (uint64_t)now.tv_sec) {
 		last.seconds = (uint64_t)now.tv_sec;
-		pfi_date_format_log(last.seconds, access->zone_s, last.text);
+		(is_json ? pfi_date_format_iso : pfi_date_format_log)(last.seconds, access->zone_s, last.text);
 	}
 	return last.text;
 }
@@ -161,7 +161,7 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_answer *answer)
 {
 	const char *const bytes = request->in + request->in_from;
-	const bool complete = request->has_head;
+	const bool complete = request->has_head, is_json = pfi_access_is_json(access->format);
 	char room[LINE_MAX_BYTES];
 	struct pfi_text line;
 	const struct pfi_access_facts facts = {
@@ -173,7 +173,8 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.sent = answer->sent,
 		.reply = answer->head,
 		.reply_length = answer->head_length,
-		.time = log_time(access),
+		.time = log_time(access, is_json),
+		.time_length = is_json ? PFI_DATE_ISO_LENGTH : PFI_DATE_LOG_LENGTH,
 		.took_us = complete ? pfi_access_now_us() - request->began_us : 0,
 		.pid = access->pid,
 	};

@@ -1,8 +1,7 @@
 #include "http/access_format.h"
 
-#include "http/basic.h"
-#include "http/date.h"
-#include "http/response.h"
+#include "http/access_steps.h"
+#include "http/access_text.h"
 
 #include <prefork/error.h>
 
@@ -10,70 +9,46 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { USER_MAX = 256 };
-
-/* What a step adds. The letters are gunicorn's. */
-#define ATOMS(X)                                                                                    \
-	X('h', PEER) X('l', NOBODY) X('u', USER) X('t', TIME) X('r', LINE) X('s', STATUS)           \
-	X('m', METHOD) X('U', PATH) X('q', QUERY) X('H', PROTOCOL) X('B', BYTES) X('b', BYTES_CLF)  \
-	X('f', REFERER) X('a', AGENT) X('T', SECONDS) X('D', MICROS) X('M', MILLIS) X('L', DECIMAL) \
-	X('p', PID)
-
-#define ATOM_ENUM(letter, name) ATOM_##name,
-enum atom { ATOM_LITERAL, ATOM_REQUEST_FIELD, ATOM_REPLY_FIELD, ATOM_TARGET, ATOMS(ATOM_ENUM) };
-#undef ATOM_ENUM
-
-struct step {
-	enum atom atom;
-	char *text; /* of a literal; of a field its name, in lower case */
-	size_t length;
-};
-
-struct pfi_access_format {
-	size_t count;
-	struct step steps[];
-};
-
 /* Variables of a request, as CGI calls them, that an atom has too. */
 static const struct {
 	const char *name;
-	enum atom atom;
+	enum pfi_atom atom;
 } variables[] = {
-	{ "REMOTE_ADDR", ATOM_PEER },    { "REMOTE_USER", ATOM_USER },         { "REQUEST_METHOD", ATOM_METHOD },
-	{ "PATH_INFO", ATOM_PATH },      { "QUERY_STRING", ATOM_QUERY },       { "RAW_URI", ATOM_TARGET },
-	{ "REQUEST_URI", ATOM_TARGET },  { "SERVER_PROTOCOL", ATOM_PROTOCOL }, { "HTTP_REFERER", ATOM_REFERER },
-	{ "HTTP_USER_AGENT", ATOM_AGENT },
+	{ "REMOTE_ADDR", PFI_ATOM_PEER },    { "REMOTE_USER", PFI_ATOM_USER },         { "REQUEST_METHOD", PFI_ATOM_METHOD },
+	{ "PATH_INFO", PFI_ATOM_PATH },      { "QUERY_STRING", PFI_ATOM_QUERY },       { "RAW_URI", PFI_ATOM_TARGET },
+	{ "REQUEST_URI", PFI_ATOM_TARGET },  { "SERVER_PROTOCOL", PFI_ATOM_PROTOCOL }, { "HTTP_REFERER", PFI_ATOM_REFERER },
+	{ "HTTP_USER_AGENT", PFI_ATOM_AGENT },
 };
 
-static int add_step(struct pfi_access_format *format, enum atom atom, const char *text, size_t length)
+static int add_step(struct pfi_access_format *format, enum pfi_atom atom, const char *text, size_t length)
 {
 	char *const copy = strndup(text, length);
 
 	if (copy == NULL)
 		return prefork_fail(-ENOMEM, "no memory for access_log_format");
-	format->steps[format->count++] = (struct step){ atom, copy, length };
+	format->steps[format->count++] = (struct pfi_step){ atom, copy, length };
 	return 0;
 }
 
 static int add_literal(struct pfi_access_format *format, const char *text, size_t length)
 {
-	return length > 0 ? add_step(format, ATOM_LITERAL, text, length) : 0;
+	return length > 0 ? add_step(format, PFI_ATOM_LITERAL, text, length) : 0;
 }
 
 static int add_letter(struct pfi_access_format *format, char letter)
 {
 	switch (letter) {
-#define ATOM_CASE(a_letter, name) \
+#define PFI_ATOM_CASE(a_letter, name) \
 	case a_letter:            \
-		return add_step(format, ATOM_##name, "", 0);
-		ATOMS(ATOM_CASE)
-#undef ATOM_CASE
+		return add_step(format, PFI_ATOM_##name, "", 0);
+		PFI_ATOMS(PFI_ATOM_CASE)
+#undef PFI_ATOM_CASE
 	default:
 		return -ENOENT;
 	}
 }
 
-static int add_field(struct pfi_access_format *format, enum atom atom, const char *name, size_t length)
+static int add_field(struct pfi_access_format *format, enum pfi_atom atom, const char *name, size_t length)
 {
 	const int r = add_step(format, atom, name, length);
 
@@ -89,7 +64,7 @@ static int add_field(struct pfi_access_format *format, enum atom atom, const cha
 /* The name of the field that CGI calls so: "X_ID" behind "HTTP_". */
 static int add_field_of_variable(struct pfi_access_format *format, const char *name, size_t length)
 {
-	const int r = add_field(format, ATOM_REQUEST_FIELD, name, length);
+	const int r = add_field(format, PFI_ATOM_REQUEST_FIELD, name, length);
 
 	if (r < 0)
 		return r;
@@ -99,8 +74,6 @@ static int add_field_of_variable(struct pfi_access_format *format, const char *n
 	}
 	return 0;
 }
-
-static void add_safely(struct pfi_text *line, const char *bytes, size_t length);
 
 /* A variable of the process is what it was when the worker was born. */
 static int add_variable(struct pfi_access_format *format, const char *name, size_t length,
@@ -123,7 +96,7 @@ static int add_variable(struct pfi_access_format *format, const char *name, size
 	pfi_text_add_bytes(&value, name, length);
 	const char *const set = value.cut ? NULL : variable(room);
 	pfi_text_init(&value, room, sizeof room);
-	add_safely(&value, set != NULL ? set : "-", set != NULL ? strlen(set) : 1);
+	pfi_access_add_plain(&value, set != NULL ? set : "-", set != NULL ? strlen(set) : 1);
 	return add_literal(format, room, value.length);
 }
 
@@ -139,9 +112,9 @@ static int add_named(struct pfi_access_format *format, const char *atom, size_t 
 		                    "letters, digits and hyphens", (int)length, atom, column);
 	switch (atom[length - 1]) {
 	case 'i':
-		return add_field(format, ATOM_REQUEST_FIELD, name, name_length);
+		return add_field(format, PFI_ATOM_REQUEST_FIELD, name, name_length);
 	case 'o':
-		return add_field(format, ATOM_REPLY_FIELD, name, name_length);
+		return add_field(format, PFI_ATOM_REPLY_FIELD, name, name_length);
 	case 'e':
 		return add_variable(format, name, name_length, variable);
 	default:
@@ -202,6 +175,7 @@ int pfi_access_compile(const char *text, char *(*variable)(const char *name), st
 	if (format == NULL)
 		return prefork_fail(-ENOMEM, "no memory for access_log_format");
 
+	format->is_json = strcmp(text, "json") == 0;
 	for (const char *c = text; r == 0 && *c != '\0';) {
 		const size_t plain = strcspn(c, "%");
 
@@ -225,235 +199,4 @@ void pfi_access_format_destroy(struct pfi_access_format *format)
 	for (size_t i = 0; i < format->count; i++)
 		free(format->steps[i].text);
 	free(format);
-}
-
-static bool is_plain(char c)
-{
-	return c >= ' ' && c < 0x7f && c != '"' && c != '\\';
-}
-
-/* Bytes from outside. Nearly all of them stay as they are. */
-static void add_safely(struct pfi_text *line, const char *bytes, size_t length)
-{
-	size_t at = 0;
-
-	while (at < length) {
-		size_t end = at;
-
-		while (end < length && is_plain(bytes[end]))
-			end++;
-		pfi_text_add_bytes(line, bytes + at, end - at);
-		for (at = end; end < length && !is_plain(bytes[end]) && bytes[end] != '"'; end++)
-			;
-		pfi_text_add_escaped(line, bytes + at, end - at);
-		for (at = end; at < length && bytes[at] == '"'; at++)
-			pfi_text_add_bytes(line, "\\\"", 2);
-	}
-}
-
-static void add_or_dash(struct pfi_text *line, const char *bytes, size_t length)
-{
-	if (bytes == NULL || length == 0)
-		pfi_text_add_char(line, '-');
-	else
-		add_safely(line, bytes, length);
-}
-
-static void add_number(struct pfi_text *line, uint64_t number)
-{
-	char digits[20];
-
-	pfi_text_add_bytes(line, digits, pfi_decimal(digits, number));
-}
-
-static void add_span(struct pfi_text *line, const struct pfi_access_facts *facts, const struct pfi_span *span)
-{
-	add_or_dash(line, facts->bytes + span->at, span->length);
-}
-
-static void add_known_field(struct pfi_text *line, const struct pfi_access_facts *facts, enum pfi_field_id id)
-{
-	const struct pfi_field *const field = facts->head != NULL ? pfi_head_field(facts->head, id) : NULL;
-
-	if (field == NULL)
-		pfi_text_add_char(line, '-');
-	else
-		add_span(line, facts, &field->value);
-}
-
-static void add_request_field(struct pfi_text *line, const struct pfi_access_facts *facts, const struct step *step)
-{
-	for (uint32_t i = 0; facts->head != NULL && i < facts->head->fields_count; i++) {
-		const struct pfi_field *const field = &facts->head->fields[i];
-
-		if (pfi_text_is(facts->bytes + field->name.at, field->name.length, step->text, step->length)) {
-			add_span(line, facts, &field->value);
-			return;
-		}
-	}
-	pfi_text_add_char(line, '-');
-}
-
-/* The response's head is ours, so every line in it is "Name: value\r\n". */
-static void add_reply_field(struct pfi_text *line, const struct pfi_access_facts *facts, const struct step *step)
-{
-	const char *at = facts->reply, *const end = at != NULL ? at + facts->reply_length : NULL;
-
-	while (at != NULL && at < end) {
-		const char *const stop = memchr(at, '\n', (size_t)(end - at));
-		const size_t length = stop != NULL ? (size_t)(stop - at) : (size_t)(end - at);
-
-		if (length > step->length + 2 && at[step->length] == ':' &&
-		    pfi_text_is(at, step->length, step->text, step->length)) {
-			add_or_dash(line, at + step->length + 2, length - step->length - 3);
-			return;
-		}
-		at = stop != NULL ? stop + 1 : NULL;
-	}
-	pfi_text_add_char(line, '-');
-}
-
-static void add_protocol(struct pfi_text *line, const struct pfi_access_facts *facts)
-{
-	const char minor = (char)('0' + facts->head->minor);
-
-	pfi_text_add_bytes(line, "HTTP/1.", 7);
-	pfi_text_add_char(line, minor);
-}
-
-/* Of a head that was never complete, its first line, as far as it came. */
-static void add_request_line(struct pfi_text *line, const struct pfi_access_facts *facts)
-{
-	const char *const bytes = facts->bytes;
-	size_t at = 0, end;
-
-	if (facts->head != NULL) {
-		add_span(line, facts, &facts->head->method);
-		pfi_text_add_char(line, ' ');
-		add_span(line, facts, &facts->head->target);
-		pfi_text_add_char(line, ' ');
-		add_protocol(line, facts);
-		return;
-	}
-	while (at < facts->length && at < 2 && (bytes[at] == '\r' || bytes[at] == '\n'))
-		at++; /* the one empty line that is forgiven */
-	for (end = at; end < facts->length && bytes[end] != '\r' && bytes[end] != '\n';)
-		end++;
-	add_or_dash(line, bytes + at, end - at);
-}
-
-static void add_user(struct pfi_text *line, const struct pfi_access_facts *facts)
-{
-	const struct pfi_field *const field =
-		facts->head != NULL ? pfi_head_field(facts->head, PFI_FIELD_AUTHORIZATION) : NULL;
-	char user[USER_MAX];
-
-	add_or_dash(line, user, field == NULL ? 0 : pfi_basic_user(facts->bytes + field->value.at,
-	                                                           field->value.length, user, sizeof user));
-}
-
-static void add_decimal(struct pfi_text *line, uint64_t took_us)
-{
-	char digits[6];
-	uint64_t rest = took_us % 1000000;
-
-	for (size_t i = sizeof digits; i-- > 0; rest /= 10)
-		digits[i] = (char)('0' + rest % 10);
-	add_number(line, took_us / 1000000);
-	pfi_text_add_char(line, '.');
-	pfi_text_add_bytes(line, digits, sizeof digits);
-}
-
-/* Steps about the request line, which there may be none of. */
-static void add_of_line(struct pfi_text *line, const struct pfi_access_facts *facts, enum atom atom)
-{
-	const struct pfi_head *const head = facts->head;
-
-	if (head == NULL)
-		pfi_text_add_char(line, '-');
-	else if (atom == ATOM_PROTOCOL)
-		add_protocol(line, facts);
-	else if (atom == ATOM_QUERY) /* empty is an answer here, as it is with gunicorn */
-		add_safely(line, facts->bytes + head->query.at, head->has_query ? head->query.length : 0);
-	else
-		add_span(line, facts, atom == ATOM_METHOD ? &head->method : atom == ATOM_PATH ? &head->path : &head->target);
-}
-
-static void add_one(struct pfi_text *line, const struct pfi_access_facts *facts, const struct step *step)
-{
-	switch (step->atom) {
-	case ATOM_LITERAL:
-		pfi_text_add_bytes(line, step->text, step->length);
-		break;
-	case ATOM_REQUEST_FIELD:
-		add_request_field(line, facts, step);
-		break;
-	case ATOM_REPLY_FIELD:
-		add_reply_field(line, facts, step);
-		break;
-	case ATOM_METHOD:
-	case ATOM_TARGET:
-	case ATOM_PATH:
-	case ATOM_QUERY:
-	case ATOM_PROTOCOL:
-		add_of_line(line, facts, step->atom);
-		break;
-	case ATOM_PEER:
-		add_or_dash(line, facts->peer, strlen(facts->peer));
-		break;
-	case ATOM_NOBODY:
-		pfi_text_add_char(line, '-');
-		break;
-	case ATOM_USER:
-		add_user(line, facts);
-		break;
-	case ATOM_TIME:
-		pfi_text_add_bytes(line, facts->time, PFI_DATE_LOG_LENGTH);
-		break;
-	case ATOM_LINE:
-		add_request_line(line, facts);
-		break;
-	case ATOM_STATUS:
-		add_number(line, (uint64_t)facts->status);
-		break;
-	case ATOM_BYTES_CLF:
-		if (facts->sent == 0) {
-			pfi_text_add_char(line, '-');
-			break;
-		}
-		/* fall through */
-	case ATOM_BYTES:
-		add_number(line, facts->sent);
-		break;
-	case ATOM_REFERER:
-		add_known_field(line, facts, PFI_FIELD_REFERER);
-		break;
-	case ATOM_AGENT:
-		add_known_field(line, facts, PFI_FIELD_USER_AGENT);
-		break;
-	case ATOM_SECONDS:
-		add_number(line, facts->took_us / 1000000);
-		break;
-	case ATOM_MILLIS:
-		add_number(line, facts->took_us / 1000);
-		break;
-	case ATOM_MICROS:
-		add_number(line, facts->took_us);
-		break;
-	case ATOM_DECIMAL:
-		add_decimal(line, facts->took_us);
-		break;
-	case ATOM_PID:
-		pfi_text_add_char(line, '<');
-		add_number(line, (uint64_t)facts->pid);
-		pfi_text_add_char(line, '>');
-		break;
-	}
-}
-
-void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
-                       struct pfi_text *line)
-{
-	for (size_t i = 0; i < format->count; i++)
-		add_one(line, facts, &format->steps[i]);
 }

@@ -24,16 +24,21 @@ struct pfi_access_facts {
 	uint64_t sent;               /* bytes of the body                                         */
 	const char *reply;           /* the head of the response, NULL when it never had one      */
 	size_t reply_length;
-	const char *time;            /* PFI_DATE_LOG_LENGTH bytes                                 */
+	const char *time;            /* as pfi_access_is_json() demands                           */
+	size_t time_length;
 	uint64_t took_us;
 	int pid;
 };
 
-/** Compile. `variable` looks up what %({NAME}e)s is when no fact of the request has
+/** Compile, or take "json". `variable` looks up what %({NAME}e)s is when no fact of the request has
  *  that name: getenv(3). Returns *new* in `*ret`; or -EINVAL, with a sentence that
  *  names the column; or -ENOMEM. */
 int pfi_access_compile(const char *format, char *(*variable)(const char *name), struct pfi_access_format **ret);
 void pfi_access_format_destroy(struct pfi_access_format *format);
+
+/** Whether a line is an object of JSON: the format "json". Its time is an RFC 3339 one, that of the
+ *  others pfi_date_format_log()'s. */
+bool pfi_access_is_json(const struct pfi_access_format *format);
 
 /** One line, without its end; cut where `line` is too small. */
 void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,

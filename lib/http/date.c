@@ -71,6 +71,23 @@ void pfi_date_format_log(uint64_t seconds, int offset_s, char *text)
 	put_two(text + 25, minutes % 60);
 }
 
+void pfi_date_format_iso(uint64_t seconds, int offset_s, char *text)
+{
+	const uint64_t local = seconds + (uint64_t)(int64_t)offset_s;
+	const struct civil civil = civil_of(local / 86400);
+	const unsigned minutes = (unsigned)(offset_s < 0 ? -offset_s : offset_s) / 60;
+
+	memcpy(text, "1970-01-01T00:00:00+00:00", PFI_DATE_ISO_LENGTH);
+	put_two(text, civil.year / 100);
+	put_two(text + 2, civil.year % 100);
+	put_two(text + 5, (civil.month + 2) % 12 + 1);
+	put_two(text + 8, civil.day);
+	put_clock(text + 11, (unsigned)(local % 86400));
+	text[19] = offset_s < 0 ? '-' : '+';
+	put_two(text + 20, minutes / 60);
+	put_two(text + 23, minutes % 60);
+}
+
 const char *pfi_date_cached(struct pfi_date_cache *cache, uint64_t seconds)
 {
 	if (cache->seconds != seconds || cache->text[0] == '\0') {

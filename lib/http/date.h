@@ -11,6 +11,7 @@
 enum {
 	PFI_DATE_LENGTH = 29,     /* Sun, 06 Nov 1994 08:49:37 GMT */
 	PFI_DATE_LOG_LENGTH = 28, /* [06/Nov/1994:08:49:37 +0000]  */
+	PFI_DATE_ISO_LENGTH = 25, /* 1994-11-06T08:49:37+00:00     */
 };
 
 /** Writes PFI_DATE_LENGTH bytes and no NUL. Seconds since 1970, up to the year 9999. */
@@ -19,6 +20,9 @@ void pfi_date_format(uint64_t seconds, char *text);
 /** The same moment as access logs write it, in a zone that is `offset_s` east of
  *  Greenwich: PFI_DATE_LOG_LENGTH bytes and no NUL. */
 void pfi_date_format_log(uint64_t seconds, int offset_s, char *text);
+
+/** The same as RFC 3339 writes it: PFI_DATE_ISO_LENGTH bytes and no NUL. */
+void pfi_date_format_iso(uint64_t seconds, int offset_s, char *text);
 
 /* The last date that was written: a busy server asks for the same one many
  * times a second. One per thread. */

@@ -55,7 +55,7 @@ static const struct prefork_option rows[] = {
 	{ ROW("access_log_format", STRING), .flags = "--access-logformat, --access-log-format", .unit = "FORMAT",
 	  .default_text = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"",
 	  .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "What such a line says: h client, u user, t time, r request line, m method, U path, q query, H protocol, "
+	  .doc = "What such a line says: json for an object of JSON; or a text with %(x)s in it, where x is h client, u user, t time, r request line, m method, U path, q query, H protocol, "
 	         "s status, B body bytes, b the same with - for none, f referer, a user agent, T seconds, M "
 	         "milliseconds, D microseconds, L seconds with decimals, p process, {Name}i header of the request, "
 	         "{Name}o of the response, {NAME}e variable." },

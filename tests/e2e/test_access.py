@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """The access log of a running server: what it says, its rotation, and files that take nothing."""
 import contextlib
+import json
 import os
 import pathlib
 import re
@@ -63,6 +64,24 @@ class AccessLog(harness.Case):
         with self.server("--access-logfile", "-", "--access-logformat", "said %(U)s") as server:
             server.get("/here")
             server.wait_for_log("said /here\n")
+
+    def test_json_is_built_in(self):
+        with self.server("--access-logfile", self.path, "--access-logformat", "json") as server:
+            server.get("/a?b=c", {"User-Agent": 'x"\\\t\xe9', "Authorization": "Basic Ym9iOng="})
+            with server.connect() as client:
+                client.send(b"G\x1b\xff /\r\n\r\n")
+                client.read_all()
+            good, bad = (json.loads(line) for line in self.wait_for_lines(2))
+        self.assertEqual(list(good), ["time", "client", "user", "host", "method", "target", "protocol", "status",
+                                      "bytes", "duration_us", "referer", "user_agent", "pid"])
+        self.assertRegex(good.pop("time"), r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d$")
+        self.assertGreaterEqual(good.pop("duration_us"), 0)
+        self.assertGreater(good.pop("pid"), 1)
+        self.assertEqual(good, {
+            "client": "127.0.0.1", "user": "bob", "host": f"127.0.0.1:{server.port}", "method": "GET",
+            "target": "/a?b=c", "protocol": "HTTP/1.1", "status": 200, "bytes": 14, "referer": None,
+            "user_agent": 'x"\\\t\\xe9'})
+        self.assertEqual((bad["status"], bad["method"], bad["line"]), (400, None, "G\x1b\\xff /"))
 
     def test_a_bad_format_is_told_before_anything_starts(self):
         for words in (["--check-config"], []):

@@ -1,5 +1,6 @@
 /* The access log: its format as a table of what is asked for and what comes, and what is refused. */
 #include "http/access_format.h"
+#include "http/access_text.h"
 #include "http/basic.h"
 #include "http/date.h"
 
@@ -7,6 +8,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -79,7 +81,7 @@ START_TEST(a_line_says_what_the_format_asks_for)
 	const struct pfi_access_facts facts = {
 		.bytes = request, .length = strlen(request), .head = complete ? &head : NULL,
 		.peer = "10.0.0.9", .status = 200, .sent = 12345, .reply = reply, .reply_length = sizeof reply - 1,
-		.time = "[21/Nov/2026:12:00:00 +0000]", .took_us = 1002003, .pid = 4711,
+		.time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .took_us = 1002003, .pid = 4711,
 	};
 
 	ck_assert_msg(pfi_access_compile(lines[_i].format, variable, &format) == 0, "%s", prefork_error());
@@ -90,13 +92,103 @@ START_TEST(a_line_says_what_the_format_asks_for)
 }
 END_TEST
 
+/* Everything at once, as it must stand; and what is not known. */
+START_TEST(a_line_of_json_has_every_member)
+{
+	static const char whole[] =
+		"{\"time\":\"2026-11-21T12:00:00+00:00\",\"client\":\"10.0.0.9\",\"user\":\"bob\",\"host\":\"h\","
+		"\"method\":\"GET\",\"target\":\"/a%20b?c=\\\"d\\\"\",\"protocol\":\"HTTP/1.1\",\"status\":200,"
+		"\"bytes\":12345,\"duration_us\":1002003,\"referer\":\"http://r/\\\"x\",\"user_agent\":\"two words\","
+		"\"pid\":4711}";
+	static const char incomplete[] =
+		"{\"time\":\"2026-11-21T12:00:00+00:00\",\"client\":null,\"user\":null,\"host\":null,\"method\":null,"
+		"\"target\":null,\"protocol\":null,\"status\":400,\"bytes\":0,\"duration_us\":0,\"referer\":null,"
+		"\"user_agent\":null,\"pid\":1,\"line\":\"GET /\\u001b[2J \\\"x\\\" HTTP/1.1\"}";
+	struct pfi_field fields[100];
+	struct pfi_head head;
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[1024];
+	struct pfi_access_facts facts = {
+		.bytes = get, .length = sizeof get - 1, .head = &head, .peer = "10.0.0.9", .status = 200, .sent = 12345,
+		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = 1002003, .pid = 4711,
+	};
+
+	pfi_head_start(&head, fields, &limits);
+	ck_assert_int_eq(pfi_head_feed(&head, get, sizeof get - 1), PFI_DONE);
+	ck_assert_int_eq(pfi_access_compile("json", variable, &format), 0);
+	ck_assert(pfi_access_is_json(format));
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, whole);
+
+	facts = (struct pfi_access_facts){ .bytes = broken, .length = sizeof broken - 1, .peer = "", .status = 400,
+		                           .time = facts.time, .time_length = facts.time_length, .pid = 1 };
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, incomplete);
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+static const struct {
+	const char *bytes;
+	size_t length;
+	const char *text;
+} strings[] = {
+	{ NULL, 0, "null" },
+	{ "", 0, "\"\"" },
+	{ "plain", 5, "\"plain\"" },
+	{ "a\"b\\c", 5, "\"a\\\"b\\\\c\"" },
+	{ "\n\r\t\x1b\x7f", 5, "\"\\u000a\\u000d\\u0009\\u001b\\u007f\"" },
+	{ "\0", 1, "\"\\u0000\"" },
+	{ "\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80", 9, "\"\xc3\xa9\xe2\x82\xac\xf0\x9f\x98\x80\"" },
+	{ "\xff\xc3", 2, "\"\\\\xff\\\\xc3\"" },
+	{ "\xc2\x9b\xe2\x80\xa8\xe2\x80\xae\xe2\x81\xa6", 11, "\"\\u009b\\u2028\\u202e\\u2066\"" },
+};
+
+START_TEST(a_string_of_json_is_one_whatever_is_in_it)
+{
+	struct pfi_text line;
+	char room[128];
+
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_add_json(&line, strings[_i].bytes, strings[_i].length);
+	ck_assert_str_eq(room, strings[_i].text);
+}
+END_TEST
+
+/* A line that is too long loses values, not its end. */
+START_TEST(a_long_line_of_json_is_still_json)
+{
+	static char request[8000];
+	struct pfi_field fields[100];
+	struct pfi_head head;
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[4096];
+	const int length = snprintf(request, sizeof request, "GET /%04000d HTTP/1.1\r\nHost: h\r\nUser-Agent: %03000d\r\n\r\n", _i, _i);
+
+	pfi_head_start(&head, fields, &limits);
+	ck_assert_int_eq(pfi_head_feed(&head, request, (size_t)length), PFI_DONE);
+	const struct pfi_access_facts facts = { .bytes = request, .length = (size_t)length, .head = &head, .peer = "::1",
+		                                .status = 200, .time = "", .pid = 1 };
+	ck_assert_int_eq(pfi_access_compile("json", variable, &format), 0);
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert(strstr(room, "\"target\":null") != NULL && strstr(room, "\"status\":200") != NULL);
+	ck_assert_str_eq(room + line.length - 8, "\"pid\":1}");
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
 START_TEST(what_is_not_known_is_a_dash)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
 	char room[256];
 	const struct pfi_access_facts facts = {
-		.bytes = "", .peer = "", .status = 408, .time = "[21/Nov/2026:12:00:00 +0000]", .pid = 1,
+		.bytes = "", .peer = "", .status = 408, .time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .pid = 1,
 	};
 
 	ck_assert_int_eq(pfi_access_compile("%(h)s %(r)s %(s)s %(b)s %(B)s %({A}o)s %(L)s", variable, &format), 0);
@@ -200,7 +292,7 @@ END_TEST
 START_TEST(log_dates_are_right_in_every_zone)
 {
 	static const int zones[] = { 0, 3600, -3600, 5 * 3600 + 2700, -(9 * 3600 + 1800), 14 * 3600, -12 * 3600 };
-	char text[PFI_DATE_LOG_LENGTH + 1] = "", wanted[64];
+	char text[PFI_DATE_LOG_LENGTH + 1] = "", iso[PFI_DATE_ISO_LENGTH + 1] = "", wanted[64];
 
 	for (size_t i = 0; i < sizeof zones / sizeof zones[0]; i++) {
 		for (time_t now = 951782400 - 86400; now < 4102444800; now += 86400 * 11 + 3671) {
@@ -212,6 +304,11 @@ START_TEST(log_dates_are_right_in_every_zone)
 			ck_assert_uint_eq(strftime(wanted, sizeof wanted, "[%d/%b/%Y:%H:%M:%S %z]", &tm), PFI_DATE_LOG_LENGTH);
 			pfi_date_format_log((uint64_t)now, zones[i], text);
 			ck_assert_str_eq(text, wanted);
+			ck_assert_uint_eq(strftime(wanted, sizeof wanted, "%Y-%m-%dT%H:%M:%S%z", &tm), PFI_DATE_ISO_LENGTH - 1);
+			pfi_date_format_iso((uint64_t)now, zones[i], iso);
+			ck_assert_int_eq(memcmp(iso, wanted, 22), 0);
+			ck_assert_str_eq(wanted + 22, iso + 23);
+			ck_assert_int_eq(iso[22], ':');
 		}
 	}
 }
@@ -222,6 +319,10 @@ int main(void)
 	Suite *suite = suite_create("access");
 	TCase *tc = tcase_create("access");
 	tcase_add_loop_test(tc, a_line_says_what_the_format_asks_for, 0, (int)(sizeof lines / sizeof lines[0]));
+	tcase_add_test(tc, a_line_of_json_has_every_member);
+	tcase_add_loop_test(tc, a_string_of_json_is_one_whatever_is_in_it, 0,
+	                    (int)(sizeof strings / sizeof strings[0]));
+	tcase_add_test(tc, a_long_line_of_json_is_still_json);
 	tcase_add_test(tc, what_is_not_known_is_a_dash);
 	tcase_add_loop_test(tc, no_byte_from_outside_ends_the_line_or_its_quotes, 0, 256);
 	tcase_add_test(tc, a_line_too_long_for_its_buffer_is_cut_and_says_so);

@@ -1,0 +1,36 @@
+/*
+ * access_steps -- a compiled format from the inside, for access_format, which makes it, and
+ * access_render, which walks it.
+ */
+#ifndef HTTP_ACCESS_STEPS_H
+#define HTTP_ACCESS_STEPS_H
+
+#include "http/access_format.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+
+/* What a step adds. The letters are gunicorn's. */
+#define PFI_ATOMS(X)                                                                                    \
+	X('h', PEER) X('l', NOBODY) X('u', USER) X('t', TIME) X('r', LINE) X('s', STATUS)           \
+	X('m', METHOD) X('U', PATH) X('q', QUERY) X('H', PROTOCOL) X('B', BYTES) X('b', BYTES_CLF)  \
+	X('f', REFERER) X('a', AGENT) X('T', SECONDS) X('D', MICROS) X('M', MILLIS) X('L', DECIMAL) \
+	X('p', PID)
+
+#define PFI_ATOM_ENUM(letter, name) PFI_ATOM_##name,
+enum pfi_atom { PFI_ATOM_LITERAL, PFI_ATOM_REQUEST_FIELD, PFI_ATOM_REPLY_FIELD, PFI_ATOM_TARGET, PFI_ATOMS(PFI_ATOM_ENUM) };
+#undef PFI_ATOM_ENUM
+
+struct pfi_step {
+	enum pfi_atom atom;
+	char *text; /* of a literal; of a field its name, in lower case */
+	size_t length;
+};
+
+struct pfi_access_format {
+	bool is_json;
+	size_t count;
+	struct pfi_step steps[];
+};
+
+#endif
