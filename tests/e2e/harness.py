@@ -213,7 +213,8 @@ class Server:
             self.arguments[1:1] = ["--bind", bind]
         self.path = bind[5:] if bind and bind.startswith("unix:") else None  # "@name" is abstract
         self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
-        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", **(env or {})}
+        # A stop waits for handshakes that the kernel holds back; what is not about that need not wait with it.
+        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PREFORK_STOP_LINGER": "100ms", **(env or {})}
         self.process, self.seen, self.fds = None, {}, fds
         self.output = tempfile.TemporaryFile()
 
@@ -574,14 +575,23 @@ class Case(unittest.TestCase):
             yield pathlib.Path(name)
 
     def run(self, result=None):
-        before = fd_count("self")
+        before, began = fd_count("self"), time.monotonic()
         super().run(result)
+        durations.append((time.monotonic() - began, self.id()))
         after = fd_count("self")
         if result is not None and after > before and result.wasSuccessful():
             result.addFailure(self, (AssertionError, AssertionError(
                 f"descriptors of the test itself: {before} before, {after} after"), None))
 
 
+durations = []
+
+
 def main():
-    """Run the tests of the file that calls this, with a line for each, in the order of the file's names."""
-    unittest.main(verbosity=2)
+    """Run the tests of the file that calls this, with a line for each, in the order of the file's names; say
+    at last which took longest."""
+    program = unittest.main(verbosity=2, exit=False)
+    for seconds, name in sorted(durations, reverse=True)[:8]:
+        if seconds > 2:
+            print(f"{seconds:6.1f} s {name.removeprefix('__main__.')}")
+    sys.exit(not program.result.wasSuccessful())

@@ -170,7 +170,7 @@ class Listen(harness.Case):
                 "-c", folder / "prefork.ini") as server:
             server.wait_for_serving(1)
             for text, count, verdict in (("workers = 3", 3, "Reload done"), ("workers = x", 3, "workers.*x"),
-                                         ("workers = 2", 2, "Reload done"), ("errorlog = /tmp/other", 2, "errorlog")):
+                                         ("workers = 2", 2, "Reload done"), ("proc_name = other", 2, "proc_name")):
                 with self.subTest(text=text):
                     size = len(server.log())
                     (folder / "prefork.ini").write_text(f"[prefork]\ncanary_time = 0\n{text}\n")

@@ -5,6 +5,9 @@
 
 #include <prefork/error.h>
 
+#include <netdb.h>
+#include <stdio.h>
+
 static struct pfi_address address;
 static char text[PFI_ADDRESS_TEXT_MAX];
 
@@ -132,11 +135,26 @@ START_TEST(a_host_is_as_long_as_a_name_may_be)
 }
 END_TEST
 
+static bool system_knows_localhost(void)
+{
+	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
+	struct addrinfo *found = NULL;
+
+	if (getaddrinfo("localhost", NULL, &hints, &found) != 0)
+		return false;
+	freeaddrinfo(found);
+	return true;
+}
+
 /* The only case here that reads a file of the system: /etc/hosts. */
 START_TEST(localhost_is_the_ipv4_one)
 {
 	ck_assert_int_eq(pfi_address_parse("localhost:81", &address), 0);
 	ck_assert_uint_eq(address.socket_size, 0);
+	if (!system_knows_localhost()) {
+		puts("SKIP: this system does not know the name localhost");
+		return;
+	}
 	ck_assert_int_eq(pfi_address_resolve(&address), 0);
 	format();
 	ck_assert_str_eq(text, "127.0.0.1:81");

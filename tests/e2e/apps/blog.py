@@ -12,7 +12,8 @@ torn_down = []
 
 @app.teardown_request
 def count(error):
-    torn_down.append(error)
+    if flask.request.args.get("lines") == "100000000":
+        torn_down.append(error)
 
 
 @app.get("/")
