@@ -143,13 +143,14 @@ PREFORK_API void *prefork_request_service_user(const struct prefork_request *req
 PREFORK_API int64_t prefork_request_content_length(const struct prefork_request *request);
 
 /** Read at most `size` bytes of the body. Under strategies that may block it waits
- *  for the client, at most the setting body_timeout from one byte to the next;
+ *  for the client, at most the setting body_timeout from one byte to the next, and on average
+ *  as long as the setting body_rate allows;
  *  otherwise the body has been collected before. The first call sends "100
  *  Continue" to a client that waits for it. Returns how many bytes were
  *  read; 0 at the end of a body that came whole; or
  *   -EPROTO      it is not framed as it should be,
  *   -EFBIG       it is larger than the setting limit_request_body,
- *   -ETIMEDOUT   nothing came for too long,
+ *   -ETIMEDOUT   nothing, or too little, came for too long,
  *   -ECONNRESET  the client is gone, or ended before the end of the body,
  *   -EINTR       the worker must end at once.
  *  It then stays at this error. Unless the response was begun already, the

@@ -1,6 +1,7 @@
 #include "http/access.h"
 
 #include "http/access_format.h"
+#include "http/clock.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -116,14 +117,6 @@ void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
 		                "cannot open the access log again, the old file stays in use: %s", prefork_error());
 }
 
-uint64_t pfi_access_now_us(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (uint64_t)now.tv_sec * 1000000 + (uint64_t)now.tv_nsec / 1000;
-}
-
 /* The moment as the log writes it. This thread keeps it for a second. */
 static const char *log_time(const struct pfi_access *access, bool is_json)
 {
@@ -175,7 +168,7 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.reply_length = answer->head_length,
 		.time = log_time(access, is_json),
 		.time_length = is_json ? PFI_DATE_ISO_LENGTH : PFI_DATE_LOG_LENGTH,
-		.took_us = complete ? pfi_access_now_us() - request->began_us : 0,
+		.took_us = complete ? pfi_http_now_us() - request->began_us : 0,
 		.pid = access->pid,
 	};
 

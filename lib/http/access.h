@@ -39,9 +39,6 @@ void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker);
 /** As after a rotation. NULL is fine. */
 void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker);
 
-/** Now, in microseconds of CLOCK_MONOTONIC. */
-uint64_t pfi_access_now_us(void);
-
 /** One line. Any thread. */
 void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_answer *answer);
 

@@ -3,6 +3,7 @@
 #include "http/walk.h"
 
 #include "http/access.h"
+#include "http/clock.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -13,21 +14,11 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <time.h>
 
 enum {
 	LINGER_MS = 2000,
 	LINGER_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
 };
-
-const char *pfi_http_date(void)
-{
-	static _Thread_local struct pfi_date_cache cache;
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_REALTIME_COARSE, &now);
-	return pfi_date_cached(&cache, (uint64_t)now.tv_sec);
-}
 
 enum prefork_next pfi_answer_linger(struct prefork_request *request)
 {

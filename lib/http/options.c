@@ -24,7 +24,10 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long the header of a request may take, from its first byte to its last; also how "
 	         "long a new client may say nothing, after the time of defer_accept." },
 	{ ROW("body_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a request body may be silent." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a request body may be silent. Who takes longer is answered with 408." },
+	{ ROW("body_rate", SIZE), .min = 0, .max = 1 << 30, .default_text = "500", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How many bytes a second a request body must come with, on average, once body_timeout has passed: "
+	         "clients that send a byte now and then would hold a worker for hours. 0: any." },
 	{ ROW("write_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a client may take nothing of its response." },
 	{ ROW("limit_request_line", INT), .min = 0, .max = 8190, .default_text = "4094",
@@ -165,6 +168,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),
 		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
 		.keepalive_ms = keepalive_ms(settings),
+		.body_rate = (uint64_t)prefork_settings_int(settings, "body_rate"),
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
 		.place = {
 			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),

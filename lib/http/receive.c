@@ -1,7 +1,7 @@
 /* The first half of the walk: a head is read, and where nobody may wait for it, its body. */
 #include "http/walk.h"
 
-#include "http/access.h"
+#include "http/clock.h"
 #include "http/request.h"
 
 #include <prefork/service.h>
@@ -12,6 +12,13 @@
 #include <string.h>
 
 enum { BODY_ROOM = 1024 }; /* behind a head, for the framing of its body */
+
+enum prefork_next pfi_receive_late_body(struct prefork_request *request)
+{
+	request->refusal = (struct pfi_refusal){ 408, "the body took too long" };
+	(void)pfi_request_fail(request, -ETIMEDOUT);
+	return pfi_answer_failed(request);
+}
 
 enum prefork_next pfi_receive_body(struct prefork_request *request)
 {
@@ -24,7 +31,10 @@ enum prefork_next pfi_receive_body(struct prefork_request *request)
 		break;
 	}
 	request->phase = PFI_PHASE_COLLECT;
-	prefork_connection_set_deadline(request->connection, request->http->config.body_timeout_ms);
+	const uint64_t patience_ms = pfi_upload_patience_ms(request);
+	if (patience_ms == 0)
+		return pfi_receive_late_body(request);
+	prefork_connection_set_deadline(request->connection, patience_ms);
 	return PREFORK_WAIT_READABLE;
 }
 
@@ -72,7 +82,7 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
 	if (request->http->access != NULL)
-		request->began_us = pfi_access_now_us();
+		request->began_us = pfi_http_now_us();
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_ROOM)
 		if (grow_in(request) < 0)
 			return PREFORK_CLOSE;

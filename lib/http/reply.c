@@ -1,6 +1,7 @@
 /* The response: built in a room of the request's, sent as soon as it is whole. */
 #include "http/request.h"
 
+#include "http/clock.h"
 #include "http/status.h"
 
 #include <prefork/error.h>

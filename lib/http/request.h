@@ -31,6 +31,7 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
+	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
 	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
 };
@@ -110,6 +111,8 @@ struct prefork_request {
 	struct pfi_framing framing;
 	struct pfi_body body;
 	bool is_collected;  /* the body is in `spool`: nobody may block to wait for it */
+	uint64_t uploaded;      /* bytes of the body, and of what frames it, that were waited for */
+	uint64_t upload_us;     /* how long that has taken; where it is collected, when it began  */
 	struct pfi_spool spool;
 	struct pfi_trailers trailers;
 	size_t unsent;      /* what the client had yet to take when the deadline was set */
@@ -128,9 +131,6 @@ static inline bool pfi_request_is_head(const struct prefork_request *request)
 	       memcmp(request->in + request->in_from + request->head.method.at, "HEAD", 4) == 0;
 }
 
-/* The date of now, from this thread's cache. */
-const char *pfi_http_date(void);
-
 /* 0, or the first error of the request, which `error` becomes when it is the first. */
 int pfi_request_fail(struct prefork_request *request, int error);
 
@@ -144,6 +144,9 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 
 /* Begin a body; the head must be DONE. Nothing is read yet. */
 void pfi_upload_start(struct prefork_request *request);
+
+/* How long the client may be silent now: 0 when it has been too slow altogether. */
+uint64_t pfi_upload_patience_ms(const struct prefork_request *request);
 
 /* Non-blocking: read on and keep the data. DONE, MORE, or BAD with request->error set. */
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request);

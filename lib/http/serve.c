@@ -68,9 +68,7 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	case PFI_PHASE_HEAD:
 		return pfi_answer_refuse(request, late_head);
 	case PFI_PHASE_COLLECT:
-		request->refusal = (struct pfi_refusal){ 408, "the body took too long" };
-		(void)pfi_request_fail(request, -ETIMEDOUT);
-		return pfi_answer_failed(request);
+		return pfi_receive_late_body(request);
 	case PFI_PHASE_SEND:
 		return pfi_answer_late(request);
 	case PFI_PHASE_IDLE:

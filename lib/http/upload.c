@@ -1,4 +1,5 @@
 /* The request body: read when the host asks for it, or collected before it is asked. */
+#include "http/clock.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -22,6 +23,43 @@ void pfi_upload_start(struct prefork_request *request)
 	request->continue_due = verdict == PFI_MORE && request->framing.expects_continue &&
 	                        request->in_at == request->in_end;
 	request->skipped = 0;
+	request->uploaded = 0;
+	request->upload_us = 0;
+}
+
+uint64_t pfi_upload_patience_ms(const struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+	uint64_t took_ms = request->upload_us / 1000, allowed_ms;
+
+	if (config->body_rate == 0)
+		return config->body_timeout_ms;
+	if (request->is_collected)
+		took_ms = (pfi_http_now_us() - request->upload_us) / 1000;
+	allowed_ms = config->body_timeout_ms + request->uploaded * 1000 / config->body_rate;
+	if (took_ms >= allowed_ms)
+		return 0;
+	return allowed_ms - took_ms < config->body_timeout_ms ? allowed_ms - took_ms : config->body_timeout_ms;
+}
+
+/* Only what is waited for counts: between two reads the host may take its time. */
+static int wait_for_client(struct prefork_request *request)
+{
+	const uint64_t patience_ms = pfi_upload_patience_ms(request), before_us = pfi_http_now_us();
+	int r = -ETIMEDOUT;
+
+	if (patience_ms > 0)
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE, patience_ms);
+	request->upload_us += pfi_http_now_us() - before_us;
+	return r;
+}
+
+static ptrdiff_t receive(struct prefork_request *request, char *to, size_t size)
+{
+	const ptrdiff_t n = prefork_connection_read(request->connection, to, size);
+
+	request->uploaded += n > 0 ? (size_t)n : 0;
+	return n;
 }
 
 static int refuse(struct prefork_request *request, int error, uint16_t status, const char *problem)
@@ -110,11 +148,10 @@ static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
 		request->in_at = request->in_end = base;
 	to = request->in + request->in_end;
 	for (;;) {
-		n = prefork_connection_read(request->connection, to, request->in_size - request->in_end);
+		n = receive(request, to, request->in_size - request->in_end);
 		if (n != -EAGAIN || !may_wait)
 			break;
-		const int r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE,
-		                                      request->http->config.body_timeout_ms);
+		const int r = wait_for_client(request);
 		if (r < 0)
 			return r;
 	}
@@ -129,13 +166,12 @@ static ptrdiff_t read_straight(struct prefork_request *request, char *to, size_t
 	const uint64_t ahead = pfi_body_ahead(&request->body);
 
 	for (;;) {
-		const ptrdiff_t n = prefork_connection_read(request->connection, to, ahead < size ? (size_t)ahead : size);
+		const ptrdiff_t n = receive(request, to, ahead < size ? (size_t)ahead : size);
 		if (n > 0)
 			(void)pfi_body_skip(&request->body, (uint64_t)n);
 		if (n != -EAGAIN)
 			return n == 0 ? -ECONNRESET : n;
-		const int r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE,
-		                                      request->http->config.body_timeout_ms);
+		const int r = wait_for_client(request);
 		if (r < 0)
 			return r;
 	}
@@ -196,7 +232,7 @@ static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t 
 		return n;
 	if (ahead == 0)
 		return (n = refill(request, false)) > 0 ? 0 : n;
-	n = prefork_connection_read(request->connection, to, ahead < size ? (size_t)ahead : size);
+	n = receive(request, to, ahead < size ? (size_t)ahead : size);
 	if (n > 0)
 		(void)pfi_body_skip(&request->body, (uint64_t)n);
 	return n == 0 ? -ECONNRESET : n;
@@ -208,6 +244,8 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 	struct pfi_spool *const spool = &request->spool;
 	size_t turn = 0;
 
+	if (!request->is_collected)
+		request->upload_us = pfi_http_now_us();
 	request->is_collected = true;
 	if (request->continue_due && say_continue(request) < 0)
 		return PFI_BAD;

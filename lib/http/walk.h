@@ -37,6 +37,9 @@ void pfi_request_free_all(struct pfi_http *http);
 enum prefork_next pfi_receive_head(struct prefork_request *request);
 enum prefork_next pfi_receive_body(struct prefork_request *request);
 
+/** Nothing has come for too long, or too little. */
+enum prefork_next pfi_receive_late_body(struct prefork_request *request);
+
 /* answer.c */
 
 /** Whether so many requests wait that one more had better be refused. */

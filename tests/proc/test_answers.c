@@ -561,6 +561,27 @@ START_TEST(a_body_that_stops_coming_is_answered_with_408)
 }
 END_TEST
 
+/* Never silent for long, and never done: on average it must come with a rate. */
+START_TEST(a_body_that_only_drips_is_cut_off)
+{
+	static const char *const settings[] = { "--body-timeout", "300ms", "--body-rate", "1000", NULL };
+	static const char *const bodies[] = { "Content-Length: 100000\r\n\r\n", "Transfer-Encoding: chunked\r\n\r\nfff\r\n" };
+	struct web web;
+	struct pollfd wait = { .events = POLLIN };
+	int sent = 0;
+
+	web_open(&web, handle, settings);
+	wait.fd = ask(&web, "POST", "/reads", bodies[_i]);
+	for (; poll(&wait, 1, 50) == 0; sent++) {
+		ck_assert_int_eq(send(wait.fd, "x", 1, MSG_NOSIGNAL), 1);
+		ck_assert_int_lt(sent, 1000);
+	}
+	(void)web_read_rest(wait.fd, answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 408, "%d bytes, then %s", sent, answer);
+	web_close(&web);
+}
+END_TEST
+
 /* Writes what the socket takes and reads what comes, so that neither side waits for the other. */
 static size_t talk(int fd, const char *request, size_t length)
 {
@@ -752,6 +773,7 @@ int main(void)
 	tcase_add_test(tc, a_client_that_is_gone_in_the_middle_of_an_answer_ends_it);
 	tcase_add_loop_test(tc, half_a_body_never_looks_like_a_whole_one, 0, (int)(sizeof halves / sizeof halves[0]));
 	tcase_add_test(tc, a_body_that_stops_coming_is_answered_with_408);
+	tcase_add_loop_test(tc, a_body_that_only_drips_is_cut_off, 0, 2);
 	tcase_add_loop_test(tc, a_large_body_comes_back_byte_for_byte, 0, 2);
 	tcase_add_test(tc, a_refusal_in_the_middle_of_a_large_body_is_read_whole);
 	tcase_add_test(tc, a_refusal_of_head_has_no_body);
