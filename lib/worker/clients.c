@@ -1,6 +1,8 @@
 #include "worker/clients.h"
 
 #include "os/clock.h"
+#include "worker/connection.h"
+#include "worker/worker.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -46,11 +48,12 @@ static struct pfi_client *client_of(struct pfi_clients *clients, struct prefork_
 
 static int watch(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event)
 {
-	int r = 0;
-
-	if (client->watched != event)
-		r = clients->watch(clients, client, event);
+	if (client->watched == event)
+		return 0;
+	const int r = clients->watch(clients, client, event);
 	client->watched = event;
+	if (!client->taken)
+		client->connection->watched = event == PREFORK_WAIT_READABLE;
 	return r;
 }
 
@@ -61,6 +64,7 @@ static void close_connection(struct pfi_clients *clients, struct prefork_connect
 	if (client) {
 		(void)watch(clients, client, PREFORK_CLOSE);
 		pfi_deadlines_remove(&clients->deadlines, &client->deadline);
+		unlink_client(client);
 		pfi_ring_add(&clients->spare, &client->link);
 	}
 	prefork_connection_close(connection);
@@ -125,13 +129,42 @@ void pfi_clients_proceed(struct pfi_clients *clients, struct prefork_connection 
 	follow(clients, connection, client, prefork_connection_proceed(connection));
 }
 
+static void proceed(struct pfi_clients *clients, struct pfi_client *client)
+{
+	follow(clients, client->connection, client, prefork_connection_proceed(client->connection));
+}
+
+/* Something for a client that somebody else has: most of the time it was given back just
+ * now. If not, it must not be told again and again, and whoever gives it back must be heard.
+ * The order matters: first say so, then look whether that came too late. */
+static void miss(struct pfi_clients *clients, struct pfi_client *client)
+{
+	pfi_clients_take_back(clients);
+	if (!client->taken) {
+		if (client->waits) /* else it was closed, or called */
+			proceed(clients, client);
+		return;
+	}
+	client->missed = true;
+	clients->missed++;
+	atomic_store(&clients->worker->hears_all, true);
+	(void)watch(clients, client, PREFORK_CLOSE);
+	pfi_clients_take_back(clients);
+}
+
+static void find(struct pfi_clients *clients, struct pfi_client *client)
+{
+	client->missed = false;
+	if (--clients->missed == 0)
+		atomic_store(&clients->worker->hears_all, false);
+}
+
 void pfi_clients_ready(struct pfi_clients *clients, struct pfi_client *client)
 {
-	/* Not ours to serve, and not to be told again and again: who gives it back will see. */
 	if (client->taken)
-		(void)watch(clients, client, PREFORK_CLOSE);
+		miss(clients, client);
 	else
-		follow(clients, client->connection, client, prefork_connection_proceed(client->connection));
+		proceed(clients, client);
 }
 
 void pfi_clients_call_again(struct pfi_clients *clients)
@@ -155,6 +188,10 @@ void pfi_clients_take_back(struct pfi_clients *clients)
 
 		if (client)
 			client->taken = false;
+		if (client && client->missed) {
+			find(clients, client);
+			connection->watched = false;
+		}
 		follow(clients, connection, client, next);
 	}
 }
@@ -188,6 +225,9 @@ void pfi_clients_leave(struct pfi_clients *clients)
 {
 	struct pfi_ring ring;
 
+	clients->missed++; /* all are, from now on: the worker ends with the last one */
+	atomic_store(&clients->worker->hears_all, true);
+	pfi_clients_take_back(clients);
 	pfi_ring_move(&ring, &clients->waiting);
 	while (!pfi_ring_is_empty(&ring)) {
 		struct pfi_client *const client = client_at(ring.next);

@@ -26,6 +26,7 @@ struct pfi_client {
 	struct pfi_ring link;      /* in `waiting`, `again` or `spare`                */
 	bool waits;                /* in the ring `waiting`                           */
 	bool taken;                /* in somebody else's hands                        */
+	bool missed;               /* and not watched any more, though something came */
 	enum prefork_next watched; /* READABLE, WRITABLE, or PREFORK_CLOSE: it is not */
 };
 
@@ -38,6 +39,7 @@ struct pfi_clients {
 	size_t client_size;            /* of the loop's object */
 	pfi_watch_client *watch;
 	struct pfi_deadlines deadlines;
+	size_t missed; /* clients that are */
 	struct pfi_ring waiting;
 	struct pfi_ring again;
 	struct pfi_ring spare;

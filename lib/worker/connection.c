@@ -22,7 +22,7 @@ static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_conn
 
 	do
 		connection->next = first;
-	while (!atomic_compare_exchange_weak_explicit(list, &first, connection, memory_order_acq_rel,
+	while (!atomic_compare_exchange_weak_explicit(list, &first, connection, memory_order_seq_cst,
 	                                              memory_order_relaxed));
 	return first == NULL;
 }
@@ -94,20 +94,40 @@ void pfi_connection_pool_finish(struct prefork_worker *worker)
 	worker->free = NULL;
 }
 
-void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next)
+/* A loop with a nudge of its own sorts out by itself whether it sleeps. A quiet one is not
+ * worth waking it, unless it said so: before it looked for the last time. */
+static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
+{
+	if (!worker->nudge) {
+		if (was_empty)
+			pfi_check_wake(worker);
+	} else if (!quiet || atomic_load(&worker->hears_all)) {
+		worker->nudge(worker->nudge_user);
+	}
+}
+
+static void give_back(struct prefork_connection *connection, enum prefork_next next, bool quiet)
 {
 	struct prefork_worker *const worker = connection->worker;
 
 	connection->asked = (uint8_t)next;
 	/* With the connection gone the worker may end before this function does. */
 	(void)atomic_fetch_add_explicit(&worker->givers, 1, memory_order_relaxed);
-	if (push(&worker->given_back, connection)) {
-		if (worker->nudge)
-			worker->nudge(worker->nudge_user);
-		else
-			pfi_check_wake(worker);
-	}
+	wake(worker, push(&worker->given_back, connection), quiet);
 	(void)atomic_fetch_sub_explicit(&worker->givers, 1, memory_order_release);
+}
+
+void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next)
+{
+	give_back(connection, next, false);
+}
+
+void pfi_connection_return(struct prefork_connection *connection, enum prefork_next next)
+{
+	const bool quiet = next == PREFORK_WAIT_READABLE && connection->watched &&
+	                   !pfi_connection_has_output(connection);
+
+	give_back(connection, next, quiet);
 }
 
 void pfi_connection_await_givers(struct prefork_worker *worker)
@@ -134,6 +154,10 @@ struct prefork_connection *prefork_worker_given_back(struct prefork_worker *work
 	if (!connection)
 		return NULL;
 	worker->given = connection->next;
+	if (connection->work) {
+		connection->work = NULL;
+		worker->offloaded--;
+	}
 	*ret_next = pfi_connection_settle(connection, (enum prefork_next)connection->asked);
 	return connection;
 }

@@ -57,7 +57,8 @@ struct prefork_connection {
 	uint64_t deadline_ms;
 	void *user;
 	void *driver;
-	prefork_work_function *work; /* for the crew */
+	bool watched;                /* for reading, and stays so while it is taken      */
+	prefork_work_function *work; /* NULL unless offloaded                            */
 	void *work_user;
 	struct pfi_output output;
 	struct prefork_connection *next; /* in one of the worker's lists          */
@@ -72,6 +73,11 @@ static inline bool pfi_connection_has_output(const struct prefork_connection *co
 
 /* Take over `fd`; NULL when memory ran out, and `fd` stays the caller's. First thread. */
 struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener);
+
+/* Give back what was offloaded, from a thread of the crew. A connection that only waits for
+ * its client, and is watched for that, need not wake the loop: the client will, and the loop
+ * looks by itself before long as long as anything is offloaded. */
+void pfi_connection_return(struct prefork_connection *connection, enum prefork_next next);
 
 /* Until no other thread is inside prefork_connection_give_back(). */
 void pfi_connection_await_givers(struct prefork_worker *worker);

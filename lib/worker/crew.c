@@ -46,7 +46,7 @@ static void work(void *user, unsigned number)
 			connection->work(crew->worker, connection, connection->work_user);
 		prefork_worker_idle(crew->worker);
 		if (next != PREFORK_TAKEN) /* then somebody else has it, and will give it back */
-			prefork_connection_give_back(connection, next);
+			pfi_connection_return(connection, next);
 	}
 }
 

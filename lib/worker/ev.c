@@ -34,6 +34,7 @@ enum {
 	 * to do; one that is busy takes one more for so many connections it has served
 	 * since, lest they wait for their first turn behind everybody's every turn. */
 	SERVED_PER_CLIENT = 16,
+	SOON_MS = 100,
 };
 
 struct ev {
@@ -46,6 +47,7 @@ struct ev {
 	ev_timer alarm;
 	uint64_t alarm_ms; /* what it is set for; 0: it is not        */
 	bool rang;         /* deadlines are to be looked at           */
+	bool looks_soon;   /* whatever happens, the alarm comes soon  */
 	unsigned served;   /* connections, in this turn               */
 	unsigned before;   /* and in the one before                   */
 };
@@ -199,6 +201,7 @@ static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)events;
 	ev->alarm_ms = 0;
 	ev->rang = true;
+	ev->looks_soon = false;
 }
 
 /* Wake by `at_ms`, 0: no need. An earlier alarm stays: it comes up in vain at most once. */
@@ -218,10 +221,16 @@ static void turn(struct ev *ev)
 {
 	set_alarm(ev, pfi_deadlines_next_ms(&ev->clients.deadlines));
 	set_alarm(ev, pfi_ev_doors_refresh(&ev->doors));
+	if (ev->worker->offloaded > 0 && !ev->looks_soon) {
+		ev->looks_soon = true; /* some may come back quietly */
+		set_alarm(ev, pfi_now_ms() + SOON_MS);
+	}
 	ev->before = ev->served;
 	ev->served = 0;
 	(void)ev_run(ev->loop, pfi_clients_hurry(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
 	pfi_clients_call_again(&ev->clients);
+	if (pfi_worker_has_given_back(ev->worker))
+		pfi_clients_take_back(&ev->clients);
 	if (ev->rang)
 		pfi_clients_expire(&ev->clients);
 	ev->rang = false;

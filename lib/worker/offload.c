@@ -11,6 +11,7 @@ enum prefork_next prefork_connection_offload(struct prefork_connection *connecti
 		return work(worker, connection, user);
 	connection->work = work;
 	connection->work_user = user;
+	worker->offloaded++;
 	pfi_crew_submit(worker->crew, connection);
 	return PREFORK_TAKEN;
 }

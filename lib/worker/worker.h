@@ -49,6 +49,8 @@ struct prefork_worker {
 	struct pfi_crew *crew; /* where an event loop offloads to, or NULL            */
 	void (*nudge)(void *user); /* one was given back, after none; any thread; NULL: pfi_check_wake() */
 	void *nudge_user;
+	_Atomic bool hears_all; /* nudge for every one, see pfi_connection_return()                        */
+	size_t offloaded;       /* connections, those that wait for a thread too; first thread             */
 
 	struct pfi_liveness liveness;
 	unsigned threads; /* numbers that may be given: 0 to threads */
@@ -70,6 +72,12 @@ struct prefork_worker {
 /* A number of the settings, or `fallback` where there are no settings (in tests)
  * or no such row. */
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback);
+
+/* Whether prefork_worker_given_back() has one. First thread. */
+static inline bool pfi_worker_has_given_back(struct prefork_worker *worker)
+{
+	return worker->given || atomic_load(&worker->given_back);
+}
 
 /* check.c: open worker->fd and take the signals; 0 or a negative errno. */
 int pfi_check_open(struct prefork_worker *worker);

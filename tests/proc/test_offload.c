@@ -48,6 +48,23 @@ static enum prefork_next answer_large(struct prefork_worker *worker, struct pref
 	return PREFORK_CLOSE;
 }
 
+static enum prefork_next answer_and_be_late(struct prefork_worker *worker, struct prefork_connection *connection,
+                                            void *user)
+{
+	(void)worker;
+	(void)user;
+	prefork_connection_set_deadline(connection, 50);
+	return prefork_connection_write(connection, "done", 4);
+}
+
+static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	(void)prefork_connection_write(connection, "late", 4);
+	return PREFORK_CLOSE;
+}
+
 /* One letter is one request. */
 static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
@@ -61,6 +78,8 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 	switch (letter) {
 	case 'w':
 		return prefork_connection_offload(connection, wait_and_answer, large);
+	case 'd':
+		return prefork_connection_offload(connection, answer_and_be_late, NULL);
 	case 'l':
 		return prefork_connection_offload(connection, answer_large, NULL);
 	case 'q':
@@ -72,7 +91,9 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 	return prefork_connection_write(connection, &letter, 1);
 }
 
-static const struct prefork_service service = { .struct_size = sizeof service, .ready = serve };
+static const struct prefork_service service = {
+	.struct_size = sizeof service, .ready = serve, .timed_out = say_late,
+};
 
 static void open_all(struct harness *harness)
 {
@@ -196,6 +217,29 @@ START_TEST(a_client_that_leaves_meanwhile_is_found_out_afterwards)
 }
 END_TEST
 
+/* The loop sleeps when the work is done, and the client has nothing to say: that is no reason to
+ * wake it, but the deadline is one, even while another work goes on and on. */
+START_TEST(a_deadline_that_a_work_has_set_passes_in_time)
+{
+	struct harness harness;
+
+	open_all(&harness);
+	const int fd = harness_connect(&harness), other = harness_connect(&harness);
+	harness_expect_echo(fd, "x");
+	harness_expect_echo(other, "x");
+	ask(other, "w");
+	await_queued(fd, '0');
+	ask(fd, "d");
+	expect(fd, "donelate");
+	harness_expect_end(fd);
+	let_through(1);
+	expect(other, "done");
+	(void)close(fd);
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
 /* As many slow readers as threads, and one more request. */
 START_TEST(slow_readers_hold_no_thread)
 {
@@ -314,6 +358,7 @@ int main(void)
 	tcase_add_test(tc, the_loop_goes_on_while_every_thread_is_busy);
 	tcase_add_test(tc, what_comes_meanwhile_is_kept_and_does_not_spin);
 	tcase_add_test(tc, a_client_that_leaves_meanwhile_is_found_out_afterwards);
+	tcase_add_test(tc, a_deadline_that_a_work_has_set_passes_in_time);
 	tcase_add_test(tc, slow_readers_hold_no_thread);
 	tcase_add_test(tc, a_worker_that_leaves_finishes_its_works);
 	tcase_add_test(tc, a_worker_that_must_end_drops_works_that_nobody_has_begun);
