@@ -298,12 +298,20 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 		pfi_entrances_close(arbiter);
 }
 
-static void carry_out(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+/* When one start fails the others of this plan would, too: what the model makes of the
+ * first is waited for. */
+static void carry_out(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_orders *orders, uint64_t now_ms)
 {
-	if (order->event == PFI_EVENT_FORKED)
-		pfi_child_start(arbiter, pool, order, now_ms);
-	else
-		pfi_child_tell(arbiter, pool, order, now_ms);
+	bool can_start = true;
+
+	for (uint32_t i = 0; i < orders->count; i++) {
+		const struct pfi_order *const order = &orders->list[i];
+
+		if (order->event != PFI_EVENT_FORKED)
+			pfi_child_tell(arbiter, pool, order, now_ms);
+		else if (can_start)
+			can_start = pfi_child_start(arbiter, pool, order, now_ms);
+	}
 }
 
 /* Plan and act until nothing more follows; a bound, lest a mistake of ours spin. */
@@ -330,8 +338,7 @@ static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_m
 			pfi_supervisor_plan(&arbiter->supervisor, p, now_ms, &orders);
 			*wake_ms = pfi_earlier_ms(*wake_ms, orders.wake_ms);
 			more |= orders.more || orders.count > 0;
-			for (uint32_t i = 0; i < orders.count; i++)
-				carry_out(arbiter, p, &orders.list[i], now_ms);
+			carry_out(arbiter, p, &orders, now_ms);
 		}
 	}
 	if (more)

@@ -159,7 +159,7 @@ size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EV
 void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* children.c */
-void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
 void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
 uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);

@@ -175,7 +175,8 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 	return r;
 }
 
-void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+/* False: it could not be, and the model knows. */
+bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
 {
 	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
 	struct prefork_process *const process = &arbiter->processes[seat];
@@ -192,11 +193,12 @@ void pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot start a worker in pool %s: %s; trying again later",
 				arbiter->pools[pool].name, strerror(r < -4095 ? EINVAL : -r));
 		pfi_supervisor_fork_failed(&arbiter->supervisor, pool, order->generation, now_ms);
-		return;
+		return false;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
 	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d", (int)process->pid);
 	PFI_HOOKS(arbiter, after_fork, process);
+	return true;
 }
 
 static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *process, enum pfi_step_action action)

@@ -293,6 +293,22 @@ START_TEST(a_shortage_that_lasts_is_waited_out)
 }
 END_TEST
 
+/* Many were to be started: the first failure speaks for all, or the wait would be as
+ * long as after many tries. */
+START_TEST(one_failed_fork_of_many_counts_once)
+{
+	stage_start(NULL, NULL);
+	faults_arm((struct fault){ FAULT_FORK, EAGAIN }, FAULT_IN_ARBITER, 1, 4);
+	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 6) == 0, "%s", prefork_error());
+	PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
+	faults_disarm();
+	PROMISE(faults_hits() == 1, "%d tries", faults_hits());
+	PROMISE(stage_log_count("Cannot start a worker") == 1, "it is said once");
+	PROMISE(stage_until(&stage.ready, 6), "it is tried again");
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
 static const char *const classes[] = { "sync", "threads", "libev" };
 
 static const struct {
@@ -341,6 +357,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_stop_ends_though_calls_fail, 0, FAULTS);
 	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, FAULTS);
 	tcase_add_loop_test(tc, a_shortage_that_lasts_is_waited_out, 0, sizeof for_long / sizeof for_long[0]);
+	tcase_add_test(tc, one_failed_fork_of_many_counts_once);
 	tcase_add_loop_test(tc, a_client_that_cannot_be_accepted_is_accepted_later, 0, CLASSES * REFUSALS);
 	suite_add_tcase(suite, tc);
 
