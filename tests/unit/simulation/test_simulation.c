@@ -1,0 +1,66 @@
+/*
+ * SIM_STEPS and SIM_SEED choose how long and which; the seed is printed, so a
+ * failure can be lived through again.
+ */
+#include "world.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static uint64_t from_environment(const char *name, uint64_t otherwise)
+{
+	const char *const text = getenv(name);
+
+	return text != NULL && *text != '\0' ? strtoull(text, NULL, 0) : otherwise;
+}
+
+START_TEST(the_promises_hold_whatever_happens)
+{
+	const uint64_t steps = from_environment("SIM_STEPS", 1000000);
+	const uint64_t first_seed = from_environment("SIM_SEED", 20240229);
+	uint64_t seed = first_seed;
+	uint64_t worlds = 1, spawns = 0, reloads = 0;
+
+	printf("simulation: SIM_SEED=%" PRIu64 " SIM_STEPS=%" PRIu64 "\n", first_seed, steps);
+	fflush(stdout);
+	create_world(seed);
+	for (uint64_t i = 0; i < steps; i++) {
+		something_happens();
+		w.supervisor.queued = pick(3) == 0;
+		advance_clock();
+		processes_act();
+		const bool over = turn();
+		check_numbers();
+		check_spawn_rate();
+		check_stop();
+		if (!over && w.supervisor.phase == PFI_PHASE_RUNNING && pick(5000) == 0)
+			check_convergence();
+		if (over || w.generation + 1 == GENERATIONS) {
+			promise(!over || w.reloads == w.verdicts);
+			spawns += w.spawns;
+			reloads += w.reloads;
+			worlds++;
+			create_world(pfi_chance(&seed));
+		}
+	}
+	printf("simulation: %" PRIu64 " worlds, %" PRIu64 " spawns, %" PRIu64 " reloads\n", worlds, spawns, reloads);
+	promise(steps < 100000 || (worlds > 10 && spawns > 1000 && reloads > 100)); /* it did happen */
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("simulation");
+	TCase *const tc = tcase_create("simulation");
+
+	tcase_set_timeout(tc, 0); /* meson has one */
+	tcase_add_test(tc, the_promises_hold_whatever_happens);
+	suite_add_tcase(suite, tc);
+
+	SRunner *const runner = srunner_create(suite);
+
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}

@@ -1,0 +1,174 @@
+#include "world.h"
+
+/* The shortest wait after a failure: 500 ms, less a fifth. */
+enum { WAIT_LEAST_MS = 400 };
+
+static bool is_canary(uint32_t p, uint32_t slot)
+{
+	const struct pfi_canary *const canary = &w.pools[p].canary;
+
+	return canary->slot == slot && canary->incarnation == w.slots[p][slot].incarnation;
+}
+
+static void note_boot_failure(uint32_t p)
+{
+	w.ledgers[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
+}
+
+/* One more than a period may have is borne: one death proves nothing. */
+static void note_death(uint32_t p)
+{
+	struct ledger *const ledger = &w.ledgers[p];
+	const struct pfi_intensity *const limits = &w.pools[p].policy.run;
+
+	if (ledger->deaths == 0 || w.now_ms - ledger->period_at_ms >= limits->period_ms) {
+		ledger->period_at_ms = w.now_ms;
+		ledger->deaths = 0;
+	}
+	if (++ledger->deaths <= limits->failures_max + 1)
+		return;
+	/* The next period is a new beginning, if somebody serves. */
+	ledger->run_ms = w.now_ms + WAIT_LEAST_MS;
+	if (ledger->run_ms > ledger->period_at_ms + limits->period_ms)
+		ledger->run_ms = ledger->period_at_ms + limits->period_ms;
+}
+
+enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
+{
+	const struct pfi_slot before = w.slots[p][slot];
+	const bool canary = is_canary(p, slot);
+	const enum pfi_step_action action = pfi_supervisor_tell(&w.supervisor, p, slot, event, w.now_ms);
+
+	if (action == PFI_ACTION_REFUSE)
+		return action;
+	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY)
+		w.ledgers[p].boot_ms = 0;
+	else if (!canary && before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE)
+		note_boot_failure(p);
+	else if (!canary && before.state == PFI_STATE_SERVING &&
+		 (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK || (event == PFI_EVENT_RETIRE && before.wants_leave)))
+		note_death(p);
+	return action;
+}
+
+void died(uint32_t p, uint32_t slot)
+{
+	const struct process *const process = &w.processes[p][slot];
+	const enum pfi_state state = w.slots[p][slot].state;
+	const bool canary = is_canary(p, slot);
+
+	pfi_supervisor_died(&w.supervisor, p, slot, process->reason, process->requests, w.now_ms);
+	if (!canary && state == PFI_STATE_BOOTING)
+		note_boot_failure(p);
+	if (!canary && state == PFI_STATE_SERVING)
+		note_death(p);
+}
+
+static void fork_failed(uint32_t p, uint32_t generation)
+{
+	const bool canary = pfi_supervisor_is_probation(&w.supervisor, p, generation);
+
+	pfi_supervisor_fork_failed(&w.supervisor, p, generation, w.now_ms);
+	if (!canary)
+		note_boot_failure(p);
+}
+
+/* False: it was to start somebody, and could not. */
+static bool carry_out(uint32_t p, const struct pfi_order *order)
+{
+	struct process *const process = &w.processes[p][order->slot];
+	uint64_t soon_ms = w.now_ms + 1 + pick(20);
+
+	check_order(p, order);
+	if (order->event == PFI_EVENT_FORKED) {
+		w.spawns++;
+		if (one_in(100)) {
+			fork_failed(p, order->generation);
+			return false;
+		}
+		pfi_supervisor_forked(&w.supervisor, p, order->slot, order->generation, w.now_ms);
+		birth(p, order->slot, order->generation);
+		return true;
+	}
+	switch (told(p, order->slot, order->event)) {
+	case PFI_ACTION_ASK_LEAVE:
+	case PFI_ACTION_DUMP:
+		soon_ms += pick(w.pools[p].policy.graceful_timeout_ms * 3 / 2);
+		if (!process->deaf && process->hung_since_ms == 0)
+			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
+		break;
+	case PFI_ACTION_ASK_QUIT:
+	case PFI_ACTION_ABORT:
+		if (!process->deaf)
+			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
+		break;
+	case PFI_ACTION_KILL:
+		process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms,
+						     process->in_kernel ? w.now_ms + pick(NEVER_DIES_MS) : soon_ms);
+		break;
+	default:
+		ck_abort_msg("an order without an action");
+	}
+	return true;
+}
+
+static void look_at_pages(void)
+{
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		for (uint32_t s = 0; s < w.seats; s++) {
+			struct pfi_slot *const slot = &w.slots[p][s];
+
+			if (slot->state == PFI_STATE_EMPTY)
+				continue;
+			const struct pfi_look look = pfi_deadline_look(w.processes[p][s].words, WORDS, w.now_ms);
+
+			slot->busy = look.busy;
+			slot->late = look.late;
+			slot->next_ms = look.next_ms;
+		}
+	}
+}
+
+/* One turn, as the arbiter does it. True when all is over. */
+bool turn(void)
+{
+	struct pfi_orders orders;
+	struct pfi_turn result;
+	uint64_t wake_ms;
+	uint64_t spare_ms = w.supervisor.spare_until_ms;
+	bool more;
+	int rounds = 0;
+
+	w.overslept = w.supervisor.due_ms != 0 && w.now_ms >= w.supervisor.due_ms + 1000;
+	look_at_pages();
+	do {
+		promise(rounds++ < 50); /* a turn comes to rest */
+		const struct pfi_supervisor before = w.supervisor;
+
+		result = pfi_supervisor_turn(&w.supervisor, w.now_ms);
+		check_proof(&before);
+		note_ruling(result.ruling);
+		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.wanted != w.supervisor.rollout.wanted; p++)
+			w.ledgers[p] = (struct ledger){ 0 }; /* others have their chance */
+		wake_ms = result.wake_ms;
+		more = false;
+		for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+			pfi_supervisor_plan(&w.supervisor, p, w.now_ms, &orders);
+			wake_ms = pfi_earlier_ms(wake_ms, orders.wake_ms);
+			more |= orders.more || orders.count > 0;
+			bool can_start = true;
+
+			w.planned[p] = w.ledgers[p];
+			for (uint32_t i = 0; i < orders.count; i++) {
+				if (can_start || orders.list[i].event != PFI_EVENT_FORKED)
+					can_start &= carry_out(p, &orders.list[i]);
+			}
+		}
+	} while (more);
+	if (w.supervisor.spare_until_ms != spare_ms)
+		w.excused_ms += w.supervisor.spare_until_ms - w.now_ms;
+	if (!result.finished && pick(8) == 0)
+		check_wake(wake_ms);
+	pfi_supervisor_rest(&w.supervisor, wake_ms);
+	return result.finished;
+}

@@ -1,0 +1,176 @@
+#include "world.h"
+
+#include <prefork/worker.h>
+
+#include <string.h>
+
+struct world w;
+
+uint64_t pick(uint64_t below)
+{
+	return pfi_chance(&w.seed) % below;
+}
+
+bool one_in(uint64_t n)
+{
+	return !w.calm && pick(n) == 0;
+}
+
+static void random_policy(struct pfi_policy *policy)
+{
+	*policy = (struct pfi_policy){
+		.workers_max = 1 + (uint32_t)pick(WORKERS_MAX),
+		.surge = (uint32_t)pick(SURGE_MAX + 1),
+		.max_unavailable = (uint32_t)pick(2),
+		.boot_timeout_ms = 1000 + pick(4000),
+		.request_timeout_ms = 1000 + pick(9000),
+		.graceful_timeout_ms = 1000 + pick(9000),
+		.abort_timeout_ms = pick(3) ? 500 + pick(1000) : 0,
+		.canary_ms = pick(2) ? pick(2000) : 0,
+		.healthy_ms = 1000,
+		.on_failing = pick(8) ? PFI_ON_FAILING_KEEP : PFI_ON_FAILING_STOP,
+		.boot = { 5, 60000, 500, 30000 },
+		.run = { pick(2) ? 100 : 3, 10000, 500, 30000 },
+	};
+}
+
+void create_world(uint64_t seed)
+{
+	const uint64_t now_ms = 1000000;
+
+	memset(&w, 0, sizeof w);
+	w.seed = seed;
+	w.now_ms = w.began_ms = now_ms;
+	w.generation = 1;
+	w.seats = SEATS_MAX;
+	const uint32_t pools = 1 + (uint32_t)pick(POOLS_MAX);
+	for (uint32_t p = 0; p < pools; p++) {
+		random_policy(&w.pools[p].policy);
+		w.pools[p].roster = (struct pfi_roster){ w.slots[p], SEATS_MAX };
+		w.pools[p].target = 1 + (uint32_t)pick(w.pools[p].policy.workers_max);
+	}
+	pfi_supervisor_init(&w.supervisor, w.pools, pools, w.seed | 1);
+	w.supervisor.linger_ms = pick(2) ? 100 : 0;
+	w.supervisor.linger_max_ms = 5000;
+	w.unrest = pick(2) ? 1 : 50;
+}
+
+static void give_work(struct process *process, const struct pfi_policy *policy)
+{
+	const uint32_t word = (uint32_t)pick(WORDS);
+
+	if (process->words[word] != 0)
+		return;
+	process->words[word] = w.now_ms + policy->request_timeout_ms;
+	if (one_in(40)) {
+		process->done_at_ms[word] = 0;
+		if (process->hung_since_ms == 0)
+			process->hung_excused_ms = w.excused_ms;
+		if (process->hung_since_ms == 0 || process->words[word] < process->hung_since_ms)
+			process->hung_since_ms = process->words[word];
+	} else {
+		process->done_at_ms[word] = w.now_ms + 1 + pick(policy->request_timeout_ms);
+	}
+}
+
+static void do_work(struct process *process)
+{
+	for (uint32_t i = 0; i < WORDS; i++) {
+		if (process->words[i] != 0 && process->done_at_ms[i] != 0 && process->done_at_ms[i] <= w.now_ms) {
+			process->words[i] = 0;
+			process->requests++;
+		}
+	}
+	if (process->garbage)
+		process->words[pick(WORDS)] = pick(2) ? pfi_chance(&w.seed) : w.now_ms - pick(1000);
+}
+
+void birth(uint32_t p, uint32_t slot, uint32_t generation)
+{
+	struct process *const process = &w.processes[p][slot];
+	const uint8_t quality = w.calm ? 0 : w.outage ? 3 : w.quality[generation];
+	static const enum prefork_reason boot_reasons[] = {
+		PREFORK_REASON_BOOT, PREFORK_REASON_APP, PREFORK_REASON_SICK, PREFORK_REASON_CRASHED,
+		PREFORK_REASON_KILLED, PREFORK_REASON_UNKNOWN,
+	};
+
+	*process = (struct process){ .reason = PREFORK_REASON_CRASHED };
+	process->deaf = one_in(10);
+	process->in_kernel = one_in(50);
+	if (quality == 3 || one_in(quality == 2 ? 2 : 20)) {
+		process->dies_at_ms = w.now_ms + pick(quality == 3 ? 20 : 1000);
+		process->reason = boot_reasons[pick(sizeof boot_reasons / sizeof boot_reasons[0])];
+		if (one_in(5))
+			process->dies_at_ms = 0; /* hangs before it is ready */
+		if (one_in(200))
+			process->reason = PREFORK_REASON_FATAL;
+		return;
+	}
+	process->ready_at_ms = w.now_ms + pick(500);
+	process->garbage = one_in(100);
+	if (quality == 1 || one_in(20)) {
+		process->dies_at_ms = process->ready_at_ms + pick(quality == 1 ? 300 : 60000);
+		process->reason = pick(3) ? PREFORK_REASON_CRASHED : PREFORK_REASON_RECYCLED;
+	}
+	if (one_in(10))
+		process->says_leave_at_ms = process->ready_at_ms + 1 + pick(30000);
+}
+
+static uint64_t next_of_world(void)
+{
+	uint64_t at_ms = 0;
+
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		for (uint32_t s = 0; s < w.seats; s++) {
+			const struct process *const process = &w.processes[p][s];
+
+			if (w.slots[p][s].state == PFI_STATE_EMPTY)
+				continue;
+			if (w.slots[p][s].state == PFI_STATE_BOOTING)
+				at_ms = pfi_earlier_ms(at_ms, process->ready_at_ms);
+			at_ms = pfi_earlier_ms(at_ms, process->dies_at_ms);
+		}
+	}
+	return at_ms;
+}
+
+void processes_act(void)
+{
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		for (uint32_t s = 0; s < w.seats; s++) {
+			struct pfi_slot *const slot = &w.slots[p][s];
+			struct process *const process = &w.processes[p][s];
+
+			if (slot->state == PFI_STATE_EMPTY)
+				continue;
+			do_work(process);
+			if (process->dies_at_ms != 0 && process->dies_at_ms <= w.now_ms) {
+				died(p, s);
+				continue;
+			}
+			if (process->ready_at_ms != 0 && process->ready_at_ms <= w.now_ms) {
+				(void)told(p, s, PFI_EVENT_READY);
+				w.has_been_ready[p][slot->generation] = true;
+				process->ready_at_ms = 0;
+			}
+			if (process->says_leave_at_ms != 0 && process->says_leave_at_ms <= w.now_ms &&
+			    slot->state == PFI_STATE_SERVING)
+				slot->wants_leave = true;
+			if (slot->state == PFI_STATE_SERVING && pick(4) == 0)
+				give_work(process, &w.pools[p].policy);
+		}
+	}
+}
+
+void advance_clock(void)
+{
+	const uint64_t next_ms = pfi_earlier_ms(next_of_world(), w.supervisor.due_ms);
+	uint64_t step_ms = pick(4) ? 1 + pick(20) : 1 + pick(2000);
+
+	/* No sleep is longer than what it is set for, or what there is to see. */
+	if (next_ms != 0 && next_ms <= w.now_ms)
+		step_ms = 1;
+	else if (next_ms != 0 && (next_ms - w.now_ms < step_ms || pick(3) == 0) && next_ms - w.now_ms < 100000)
+		step_ms = next_ms - w.now_ms;
+	w.now_ms += step_ms;
+}
