@@ -9,10 +9,14 @@
 #include <prefork/strategy.h>
 
 #include <errno.h>
+#include <sys/socket.h>
 
 /* How long a connection that the service is done with may take to read the
  * rest, when the service has set no deadline of its own. */
 enum { LAST_OUTPUT_MS = 10 * 1000 };
+
+/* How often one that talks without a pause is still heard when its worker leaves. */
+enum { LAST_INPUTS_MAX = 16 };
 
 typedef enum prefork_next (*callback)(struct prefork_worker *worker, struct prefork_connection *connection,
                                       void *user);
@@ -93,11 +97,28 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 	return PREFORK_CLOSE;
 }
 
+/* What came before the worker was asked to leave, and that nobody has told the service of yet. */
+static bool has_input(const struct prefork_connection *connection)
+{
+	char byte;
+
+	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
 enum prefork_next prefork_connection_leave(struct prefork_connection *connection)
 {
 	const callback leaving = connection->worker->service.leaving;
 
 	if (connection->asked != PREFORK_CLOSE && leaving)
 		return call(leaving, connection);
+	for (int i = 0; i < LAST_INPUTS_MAX; i++) {
+		if (connection->asked != PREFORK_WAIT_READABLE || !has_input(connection))
+			break;
+
+		const enum prefork_next next = prefork_connection_proceed(connection);
+
+		if (next != PREFORK_WAIT_READABLE)
+			return next;
+	}
 	return pfi_connection_settle(connection, PREFORK_CLOSE);
 }

@@ -9,12 +9,14 @@
 #include <check.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -278,6 +280,53 @@ START_TEST(a_callback_under_way_is_finished_before_a_worker_leaves)
 }
 END_TEST
 
+/* The worker has read what its arbiter said; what it does about it follows at once. */
+static void wait_until_heard(void)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	int unread = 1;
+
+	while (unread > 0 && pfi_now_ms() < until_ms) {
+		ck_assert_int_eq(ioctl(stage->harness.lifeline[0], SIOCOUTQ, &unread), 0);
+		(void)poll(NULL, 0, 1);
+	}
+	ck_assert_int_eq(unread, 0);
+}
+
+/* With every thread in a callback nobody has told the service that there is something to read. */
+START_TEST(what_a_client_had_sent_before_a_stop_is_answered)
+{
+	int held[TEST_THREADS];
+
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	const int talks = harness_connect(&stage->harness), silent = harness_connect(&stage->harness);
+	harness_expect_echo(talks, "hello");
+	harness_expect_echo(silent, "hello");
+	for (int i = 0; i < TEST_THREADS; i++) {
+		held[i] = harness_connect(&stage->harness);
+		send_text(held[i], "wait");
+		wait_until(&stage->entered, i + 1);
+	}
+	send_text(talks, "again");
+	harness_send(&stage->harness, PFI_MESSAGE_LEAVE, 0);
+	wait_until_heard();
+	for (int i = 0; i < TEST_THREADS; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	expect_text(talks, "again");
+	harness_expect_end(talks);
+	harness_expect_end(silent);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		expect_text(held[i], "wait");
+		(void)close(held[i]);
+	}
+	ck_assert_int_eq(harness_reap(&stage->harness).code, PREFORK_EXIT_RECYCLE);
+	(void)close(talks);
+	(void)close(silent);
+	close_stage();
+}
+END_TEST
+
 /* Connections come and go, by the limit of how many there may be. */
 START_TEST(over_the_limit_clients_wait_and_then_are_served)
 {
@@ -346,6 +395,7 @@ int main(void)
 	tcase_add_test(tc, with_no_free_thread_nobody_is_accepted);
 	tcase_add_test(tc, what_one_client_sends_is_answered_in_order_and_one_by_one);
 	tcase_add_test(tc, a_callback_under_way_is_finished_before_a_worker_leaves);
+	tcase_add_test(tc, what_a_client_had_sent_before_a_stop_is_answered);
 	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
 	tcase_add_loop_test(tc, without_threads_a_worker_does_not_boot_and_says_why, 0, TEST_THREADS);
 	suite_add_tcase(suite, tc);
