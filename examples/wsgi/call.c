@@ -2,6 +2,7 @@
 #include "environ.h"
 #include "failure.h"
 #include "file.h"
+#include "hints.h"
 #include "input.h"
 #include "interpreter.h"
 #include "names.h"
@@ -22,7 +23,7 @@ static PyObject *no_bytes; /* b"" */
 int wsgi_call_prepare(void)
 {
 	no_bytes = PyBytes_FromStringAndSize(NULL, 0);
-	return wsgi_input_prepare() < 0 || wsgi_file_prepare() < 0 || wsgi_start_prepare() < 0 ? -1 : 0;
+	return wsgi_hints_prepare() < 0 || wsgi_input_prepare() < 0 || wsgi_file_prepare() < 0 || wsgi_start_prepare() < 0 ? -1 : 0;
 }
 
 /* One request in the hands of the application. */
@@ -219,6 +220,7 @@ static enum next run(struct call *call)
 	arguments[2] = call->start;
 	if (arguments[1] == NULL)
 		return PyErr_Occurred() ? fail(call) : refuse_path(call, template->mount);
+	wsgi_hints_for(call->request);
 	call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);
@@ -330,6 +332,7 @@ int wsgi_call_handle(struct prefork_request *request, const struct wsgi_host *ho
 	if (!wsgi_gil_take())
 		return -ENOMEM;
 	next = run(&call);
+	wsgi_hints_for(NULL); /* the response was started, or will not be */
 	if (next == FILE_RANGE || next == PULLED)
 		kept = keep(&call, &next);
 	else

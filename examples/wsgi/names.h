@@ -38,6 +38,7 @@
 	X(multiprocess, "wsgi.multiprocess")                                                       \
 	X(run_once, "wsgi.run_once")                                                               \
 	X(file_wrapper, "wsgi.file_wrapper")                                                       \
+	X(early_hints, "wsgi.early_hints")                                                         \
 	X(close, "close")                                                                          \
 	X(fileno, "fileno")                                                                        \
 	X(read, "read")                                                                            \

@@ -1,12 +1,11 @@
 #include "start.h"
+#include "fields.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
 
-#include <errno.h>
 #include <stddef.h>
 #include <string.h>
-#include <strings.h>
 
 struct start {
 	PyObject_HEAD
@@ -28,40 +27,11 @@ static struct start *spare;       /* nobody but us has it, nor its writer   */
 static PyObject *last_status;     /* the object that an application uses for */
 static int last_code;             /* each of its answers, and what it says   */
 
-/* What libprefork-http refuses is the application's mistake, but for a client that is gone. */
-static int refuse(int error)
-{
-	if (error == -EINVAL || error == -EPERM || error == -E2BIG) {
-		PyErr_SetString(PyExc_ValueError, prefork_error());
-	} else {
-		errno = -error;
-		(void)PyErr_SetFromErrno(PyExc_OSError);
-	}
-	return -1;
-}
-
-/* PEP 3333: str, of characters that fit a byte. NULL with an exception set. */
-static const char *latin1(PyObject *text, const char *what, size_t *ret_size)
-{
-	if (!PyUnicode_Check(text)) {
-		PyErr_Format(PyExc_TypeError, "%s must be str, not %.100s", what, Py_TYPE(text)->tp_name);
-		return NULL;
-	}
-	if (PyUnicode_READY(text) < 0)
-		return NULL;
-	if (PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND) {
-		PyErr_Format(PyExc_ValueError, "%s has characters beyond latin-1: %R", what, text);
-		return NULL;
-	}
-	*ret_size = (size_t)PyUnicode_GET_LENGTH(text);
-	return (const char *)PyUnicode_1BYTE_DATA(text);
-}
-
 /* "200 OK" -> 200. 0 with an exception set. */
 static int code_of(PyObject *status)
 {
 	size_t size;
-	const char *text = latin1(status, "the status", &size);
+	const char *text = wsgi_latin1(status, "the status", &size);
 
 	if (text == NULL)
 		return 0;
@@ -87,52 +57,13 @@ static int set_status(struct start *start, PyObject *status)
 	}
 	text = (const char *)PyUnicode_1BYTE_DATA(status);
 	r = prefork_response_start(start->request, last_code, PyUnicode_GET_LENGTH(status) > 4 ? text + 4 : "");
-	return r < 0 ? refuse(r) : 0;
-}
-
-static int64_t number_of(const char *digits, size_t size)
-{
-	int64_t number = 0;
-
-	for (size_t i = 0; i < size; i++)
-		number = number * 10 + (digits[i] - '0');
-	return number;
-}
-
-static int add_field(struct start *start, PyObject *field)
-{
-	const char *name, *value;
-	size_t name_size, value_size;
-	int r;
-
-	if (!PyTuple_Check(field) || PyTuple_GET_SIZE(field) != 2) {
-		PyErr_Format(PyExc_TypeError, "a header must be a tuple of name and value, not %R", field);
-		return -1;
-	}
-	name = latin1(PyTuple_GET_ITEM(field, 0), "a header's name", &name_size);
-	value = name ? latin1(PyTuple_GET_ITEM(field, 1), "a header's value", &value_size) : NULL;
-	if (value == NULL)
-		return -1;
-	r = prefork_response_header(start->request, name, name_size, value, value_size);
-	if (r < 0)
-		return refuse(r);
-	if (name_size == 14 && strncasecmp(name, "Content-Length", 14) == 0)
-		start->length = number_of(value, value_size); /* it is one that fits: the library took it */
-	return 0;
+	return r < 0 ? wsgi_refuse(r) : 0;
 }
 
 static int set_head(struct start *start, PyObject *status, PyObject *headers)
 {
-	int r;
+	const int r = set_status(start, status) < 0 ? -1 : wsgi_fields_add(start->request, headers, &start->length);
 
-	start->length = -1;
-	if (!PyList_Check(headers) && !PyTuple_Check(headers)) {
-		PyErr_Format(PyExc_TypeError, "the headers must be a list, not %.100s", Py_TYPE(headers)->tp_name);
-		return -1;
-	}
-	r = set_status(start, status);
-	for (Py_ssize_t i = 0; r == 0 && i < PySequence_Fast_GET_SIZE(headers); i++)
-		r = add_field(start, PySequence_Fast_GET_ITEM(headers, i));
 	if (r == 0)
 		start->called = true;
 	else
@@ -151,7 +82,7 @@ static int begin_again(struct start *start, PyObject *exc_info)
 	}
 	if (!prefork_response_begun(start->request)) {
 		start->called = false;
-		return prefork_response_reset(start->request) < 0 ? refuse(-EINVAL) : 0;
+		return prefork_response_reset(start->request) < 0 ? wsgi_refuse(-EINVAL) : 0;
 	}
 	if (!PyArg_ParseTuple(exc_info, "OOO:exc_info", &type, &value, &traceback))
 		return -1;
@@ -213,7 +144,7 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	Py_BEGIN_ALLOW_THREADS
 	r = prefork_response_write(start->request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
 	Py_END_ALLOW_THREADS
-	return r < 0 ? refuse(r) : 0;
+	return r < 0 ? wsgi_refuse(r) : 0;
 }
 
 static void start_free(PyObject *self)

@@ -1,5 +1,6 @@
 #include "template.h"
 #include "file.h"
+#include "hints.h"
 #include "names.h"
 
 #include <prefork/http.h>
@@ -64,7 +65,8 @@ static int set_constants(const struct wsgi_template *self, const struct wsgi_pla
 	    set(dict, wsgi_keys.multithread, PyBool_FromLong(place->multithread)) < 0 ||
 	    set(dict, wsgi_keys.multiprocess, PyBool_FromLong(place->multiprocess)) < 0 ||
 	    set(dict, wsgi_keys.run_once, PyBool_FromLong(0)) < 0 ||
-	    set(dict, wsgi_keys.input_terminated, PyBool_FromLong(1)) < 0)
+	    set(dict, wsgi_keys.input_terminated, PyBool_FromLong(1)) < 0 ||
+	    set(dict, wsgi_keys.early_hints, Py_NewRef(wsgi_hints_callable())) < 0)
 		return -1;
 	return set(dict, wsgi_keys.file_wrapper, Py_NewRef(wsgi_file_type()));
 }

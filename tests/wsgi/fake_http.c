@@ -188,8 +188,20 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 	return put(request, bytes, size);
 }
 
+int prefork_response_status(const struct prefork_request *request)
+{
+	return request->status;
+}
+
 int prefork_response_end(struct prefork_request *request)
 {
+	const size_t used = strlen(request->interim);
+
+	if (request->status < 200) {
+		memcpy(request->interim + used, request->head, sizeof request->interim - used - 1);
+		request->status = 0;
+		return 0;
+	}
 	request->begun = request->ended = true;
 	return 0;
 }

@@ -25,6 +25,7 @@ struct prefork_request {
 
 	int status;
 	char head[HEAD_MAX]; /* the fields as they were given, a line each */
+	char interim[HEAD_MAX]; /* the fields of 1xx responses before it */
 	int64_t length;
 	bool begun, whole, ended;
 	char *sent;

@@ -61,6 +61,8 @@ static const struct answer {
 	{ "/writer", 200, "written twice and returned" },
 	{ "/good-head", 299, "ok" },
 	{ "/recovers", 503, "sorry" },
+	{ "/early-hints", 200, "hinted" },
+	{ "/streamed-hint", 200, "hint refused" },
 	{ "/iterate-wrapper", 200, "[b'abcd', b'ef']" },
 	{ "/gzip-file", 200, "unpacked" },
 	{ "/a-file-part", 200, "\n\v\f\r\016" },
@@ -86,6 +88,7 @@ static const char *const errors[][2] = {
 	{ "/returns-none", "NoneType" },
 	{ "/bad-head?hop", "ValueError" },
 	{ "/bad-head?lf", "ValueError" },
+	{ "/bad-hint", "ValueError" },
 	{ "/bad-head?name", "ValueError" },
 	{ "/bad-head?name-empty", "ValueError" },
 	{ "/bad-head?wide", "latin-1" },
@@ -106,6 +109,17 @@ START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
 	assert_answer(errors[_i][0], 500, "");
 	ck_assert_msg(strstr(kitchen_log, "Error handling request GET ") && strstr(kitchen_log, errors[_i][0]), "%s", kitchen_log);
 	ck_assert_msg(strstr(kitchen_log, errors[_i][1]) != NULL, "%s", kitchen_log);
+}
+END_TEST
+
+START_TEST(hints_come_before_the_response)
+{
+	struct prefork_request request = kitchen_request("/early-hints");
+
+	kitchen_serve(&request);
+	ck_assert_str_eq(request.interim, "Link:</a.css>; rel=preload\nLink:</b.js>; rel=preload\n");
+	ck_assert_ptr_null(strstr(request.head, "Link"));
+	free(request.sent);
 }
 END_TEST
 
@@ -325,6 +339,7 @@ int main(void)
 	tcase_add_loop_test(tcase, an_application_is_answered_as_it_said, 0, sizeof answers / sizeof *answers);
 	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,
 	                    sizeof errors / sizeof *errors);
+	tcase_add_test(tcase, hints_come_before_the_response);
 	tcase_add_test(tcase, an_error_after_the_head_breaks_the_response_off);
 	tcase_add_test(tcase, what_was_returned_is_closed_once_however_it_ends);
 	tcase_add_test(tcase, the_path_is_decoded_once_and_fields_become_keys);

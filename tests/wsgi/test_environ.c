@@ -4,6 +4,7 @@
 #include "environ.h"
 #include "fake_http.h"
 #include "file.h"
+#include "hints.h"
 #include "interpreter.h"
 #include "names.h"
 #include "template.h"
@@ -16,6 +17,7 @@ static void start_python(void)
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
 	ck_assert_int_eq(wsgi_names_create(), 0);
 	ck_assert_int_eq(wsgi_file_prepare(), 0);
+	ck_assert_int_eq(wsgi_hints_prepare(), 0);
 }
 
 static struct wsgi_template *template_for(const char *address, const char *script_name)

@@ -148,6 +148,32 @@ def fails_first(environ, start):
     raise ValueError("after start_response, before the body")
 
 
+def early_hints(environ, start):
+    hints = environ["wsgi.early_hints"]
+    hints([("Link", "</a.css>; rel=preload")])
+    hints([("Link", "</b.js>; rel=preload")])
+    answer = text(start, "hinted")
+    try:
+        hints([("Link", "</late>")])
+    except RuntimeError:
+        return answer
+    raise AssertionError("a hint after start_response")
+
+
+def bad_hint(environ, start):
+    environ["wsgi.early_hints"]([("Link", "a\r\nX-Forged: b")])
+
+
+def streamed_hint(environ, start):
+    """Too late as well: the body is on its way."""
+    start("200 OK", [("Content-Type", "text/plain")])
+    yield b"hint "
+    try:
+        environ["wsgi.early_hints"]([("Link", "</late>")])
+    except RuntimeError:
+        yield b"refused"
+
+
 def exits(environ, start):
     sys.exit(7)
 

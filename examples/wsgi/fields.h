@@ -1,0 +1,28 @@
+/*
+ * fields -- texts and header fields on their way from Python to the library.
+ *
+ * The caller has the GIL.
+ */
+#ifndef WSGI_FIELDS_H
+#define WSGI_FIELDS_H
+
+#include "python.h"
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct prefork_request;
+
+/** PEP 3333's str: one whose characters fit a byte each. Borrowed from `text`, or
+ *  NULL with an exception set, which calls it `what`. */
+const char *wsgi_latin1(PyObject *text, const char *what, size_t *ret_size);
+
+/** Add a list of tuples of name and value to the response; `*length` becomes what
+ *  a Content-Length among them says. 0, or -1 with an exception set. */
+int wsgi_fields_add(struct prefork_request *request, PyObject *fields, int64_t *length);
+
+/** What the library has refused, as an exception: ValueError where the application is
+ *  wrong, OSError where its client is gone. Returns -1. */
+int wsgi_refuse(int error);
+
+#endif
