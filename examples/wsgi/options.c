@@ -48,7 +48,7 @@ static const char *const not_yet[] = {
 	"--logger-class", "--max-requests", "--max-requests-jitter", "--no-control-socket", "--no-sendfile",
 	"--paste", "--paste-global", "--paster", "--permit-obsolete-folding", "--pid", "-p", "--protocol",
 	"--proxy-allow-from", "--proxy-protocol", "--reload", "--reload-engine", "--reload-extra-file",
-	"--reuse-port", "--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
+	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
 	"--strip-header-spaces", "--suppress-ragged-eofs", "--umask", "-m", "--user", "-u", "--uwsgi-allow-from",
 	"--worker-tmp-dir", "--casefold-http-method", "--permit-unconventional-http-method",
 	"--permit-unconventional-http-version",

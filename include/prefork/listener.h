@@ -28,7 +28,9 @@ PREFORK_API const char *prefork_listener_address(const struct prefork_listener *
  *  with an inherited socket (LISTEN_FDNAMES). Since 0.1. */
 PREFORK_API const char *prefork_listener_name(const struct prefork_listener *listener);
 
-/** Its descriptor, to poll and to accept from. Never close it. Since 0.1. */
+/** Its descriptor, to poll and to accept from. Never close it. With the setting
+ *  reuse_port a worker's is a set of sockets, to poll alone: accept by
+ *  prefork_worker_accept(). Since 0.1. */
 PREFORK_API int prefork_listener_fd(const struct prefork_listener *listener);
 
 /** Whether somebody else bound it and may hold it still: systemd, the arbiter

@@ -196,7 +196,15 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 static int reserve_fds(const struct prefork_arbiter *arbiter)
 {
 	uint64_t limit = 0;
-	const uint64_t wanted = 64 + 4 * (uint64_t)arbiter->seat_count;
+	uint64_t wanted = 64 + 4 * (uint64_t)arbiter->seat_count;
+
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
+
+		if (listener->lanes != NULL) /* a set of them for everybody, and themselves */
+			wanted += arbiter->seat_count + listener->lane_count;
+	}
+
 	const int r = pfi_fd_reserve(wanted, &limit);
 
 	if (r < 0)
@@ -362,6 +370,8 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	const struct pfi_turn turn = take_turn(arbiter, now_ms, &wake_ms);
 
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
+	if (!turn.finished)
+		wake_ms = pfi_earlier_ms(wake_ms, pfi_lanes_turn(arbiter, now_ms));
 	if (!turn.finished) {
 		pfi_generations_sweep(arbiter);
 		pfi_supervisor_rest(&arbiter->supervisor, wake_ms);

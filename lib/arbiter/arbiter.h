@@ -9,6 +9,7 @@
 
 #include "listener/inherit.h"
 #include "model/death.h"
+#include "model/lanes.h"
 #include "model/supervisor.h"
 #include "model/page.h"
 #include "os/page.h"
@@ -39,6 +40,13 @@ struct pfi_entrance {
 	struct prefork_listener *listener;
 	unsigned users;
 	bool came_along; /* with the environment */
+
+	/* With reuse_port, see lanes.c. */
+	struct pfi_lanes lanes;
+	bool *served;           /* by seat, when last settled                         */
+	bool unsettled;         /* something could not be carried out                 */
+	unsigned steered_to;    /* new clients go to so many lanes alone; 0: to all   */
+	uint64_t shrink_at_ms;  /* when the others may have nobody on the way any more */
 };
 
 /* The entrances are borrowed, the list is not. */
@@ -75,6 +83,9 @@ struct prefork_process {
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];
 	uint64_t born_ms, died_ms;
+	int *sets;            /* its set of lanes, by entrance; -1: that has none. NULL: none has */
+	size_t set_count;
+	bool empties;         /* it was told to empty the queues and leave */
 	uint64_t leave_at_ms; /* it is to leave, and told so only then; 0: nothing is held back */
 	uint64_t requests;
 	int status;
@@ -190,6 +201,12 @@ uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
 bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process, uint64_t *ret_linger_ms);
 uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter);
 void pfi_entrances_close(struct prefork_arbiter *arbiter);
+
+/* lanes.c */
+int pfi_sets_open(struct prefork_process *process, const struct pfi_entrances *entrances);
+void pfi_sets_close(struct prefork_process *process);
+uint64_t pfi_lanes_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_entrance_forget_lanes(struct pfi_entrance *entrance);
 
 /* listening.c */
 int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,

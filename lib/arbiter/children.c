@@ -1,5 +1,6 @@
 #include "arbiter/arbiter.h"
 
+#include "listener/listener.h"
 #include "model/deadline.h"
 #include "model/message.h"
 #include "os/fd.h"
@@ -42,7 +43,12 @@ static int child_main(void *birth)
 static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine, int own_lifeline,
 			 size_t *ret_count)
 {
-	const size_t room = 4 + 3 * (size_t)arbiter->seat_count + arbiter->entrances.count;
+	size_t room = 4;
+
+	for (unsigned i = 0; i < arbiter->seat_count; i++)
+		room += 3 + arbiter->processes[i].set_count;
+	for (size_t i = 0; i < arbiter->entrances.count; i++)
+		room += 1 + arbiter->entrances.list[i]->listener->lane_count;
 	int *const fds = calloc(room, sizeof *fds);
 	size_t n = 0;
 
@@ -60,14 +66,20 @@ static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi
 		fds[n++] = other->pidfd;
 		fds[n++] = other->lifeline;
 		fds[n++] = other->watch;
+		for (size_t k = 0; k < other->set_count; k++)
+			fds[n++] = other->sets[k];
 	}
 	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
 		bool is_mine = false;
 
 		for (size_t m = 0; m < mine->count; m++)
 			is_mine |= mine->list[m] == arbiter->entrances.list[i];
-		if (!is_mine)
-			fds[n++] = prefork_listener_fd(arbiter->entrances.list[i]->listener);
+		if (is_mine)
+			continue;
+		fds[n++] = listener->fd;
+		for (unsigned k = 1; k < listener->lane_count; k++)
+			fds[n++] = listener->lanes[k];
 	}
 	*ret_count = n;
 	return fds;
@@ -107,6 +119,8 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		r = pfi_lifeline_open(ends);
 	if (r == 0 && (process->watch = pfi_watch_open()) < 0)
 		r = process->watch;
+	if (r == 0)
+		r = pfi_sets_open(process, entrances);
 	if (r == 0 && (unwanted = unwanted_fds(arbiter, entrances, ends[0], &unwanted_count)) == NULL)
 		r = -ENOMEM;
 	if (r < 0)
@@ -127,6 +141,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		.user = pool->user,
 		.listeners = list,
 		.listener_count = entrances->count,
+		.sets = process->sets,
 		.hooks = arbiter->hooks,
 		.hook_count = arbiter->hook_count,
 		.pages = &arbiter->pages,
@@ -148,6 +163,7 @@ out:
 	if (r < 0) {
 		pfi_close(&ends[0]);
 		pfi_watch_close(&process->watch);
+		pfi_sets_close(process);
 		return r;
 	}
 	process->pid = child.pid;
@@ -221,6 +237,7 @@ static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *pro
 static void send_leave(struct prefork_process *process, uint32_t value)
 {
 	process->leave_at_ms = 0;
+	process->empties = value == 1;
 	/* One that does not read is asked by signal, which cannot fill up. */
 	if (pfi_lifeline_send(process->lifeline, PFI_MESSAGE_LEAVE, value, NULL) < 0)
 		(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);

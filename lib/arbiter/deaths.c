@@ -51,6 +51,7 @@ void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *
 	pfi_close(&process->pidfd);
 	pfi_close(&process->lifeline);
 	pfi_watch_close(&process->watch);
+	pfi_sets_close(process);
 	process->pid = 0;
 }
 

@@ -136,6 +136,7 @@ static void let_go(struct prefork_arbiter *arbiter, struct pfi_entrance *entranc
 		return;
 	take_out(&arbiter->entrances, entrance);
 	pfi_listener_close(entrance->listener);
+	pfi_entrance_forget_lanes(entrance);
 	free(entrance);
 }
 

@@ -2,6 +2,7 @@
 #include "arbiter/arbiter.h"
 
 #include "listener/listener.h"
+#include "model/options.h"
 
 #include <prefork/error.h>
 
@@ -64,6 +65,27 @@ static bool clients_speak_first(const struct prefork_arbiter *arbiter, const str
 	return some;
 }
 
+static uint32_t workers_max(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
+{
+	const uint32_t seats_for = arbiter->models[pool].policy.workers_max; /* once there are seats */
+
+	return seats_for > 0 ? seats_for : (uint32_t)pfi_settings_workers_max(generation->of_pool[pool]);
+}
+
+/* A lane for each worker there may ever be here; those that are wanted now listen. */
+static void count_lanes(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, const char *text,
+			struct pfi_listener_options *options)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const struct prefork_settings *const settings = generation->of_pool[i];
+
+		if (!pfi_pool_has_entrances(&arbiter->pools[i]) || !names(settings, text))
+			continue;
+		options->lanes += workers_max(arbiter, generation, i);
+		options->lanes_open += (unsigned)prefork_settings_int(settings, "workers");
+	}
+}
+
 int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 			  unsigned pool, const char *text, struct pfi_listener_options *ret)
 {
@@ -76,5 +98,8 @@ int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pf
 	ret->ipv6_only = prefork_settings_int(settings, "ipv6_only") > 0;
 	ret->mode = (mode_t)prefork_settings_int(settings, "socket_mode");
 	ret->defer_accept_s = automatic ? clients_speak_first(arbiter, generation, text) : strcmp(defer, "on") == 0;
+	ret->reuse_port = prefork_settings_int(settings, "reuse_port") > 0;
+	if (ret->reuse_port)
+		count_lanes(arbiter, generation, text, ret);
 	return read_owner(settings, ret);
 }

@@ -1,5 +1,6 @@
 #include "listener/listener.h"
 
+#include "listener/lanes.h"
 #include "listener/unix_path.h"
 #include "os/fd.h"
 
@@ -45,7 +46,7 @@ static struct prefork_listener *new_listener(const char *name)
 	return NULL;
 }
 
-static int set_tcp_options(int fd, int family, const struct pfi_listener_options *options)
+int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_options *options)
 {
 	int r = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
 
@@ -88,7 +89,7 @@ static int explain(int error, const char *text, int family, unsigned port)
 static int bind_tcp(struct prefork_listener *listener, const struct pfi_address *address,
                     const struct pfi_listener_options *options)
 {
-	int r = set_tcp_options(listener->fd, listener->family, options);
+	int r = pfi_listener_set_tcp_options(listener->fd, listener->family, options);
 
 	if (r == 0 && bind(listener->fd, (const struct sockaddr *)&address->socket, address->socket_size) < 0)
 		r = -errno;
@@ -178,7 +179,9 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	if (listen(listener->fd, options->backlog) < 0)
 		return explain(-errno, listener->address, family, address->port);
 	const int r = note_address(listener);
-	return r == 0 ? 0 : explain(r, listener->address, family, 0);
+	if (r < 0)
+		return explain(r, listener->address, family, 0);
+	return options->lanes > 0 && family != AF_UNIX ? pfi_lanes_open(listener, options) : 0;
 }
 
 int pfi_listener_open_at(const struct pfi_address *address, const char *name,
@@ -265,6 +268,7 @@ void pfi_listener_close(struct prefork_listener *listener)
 	if (listener->path && listener->maker == getpid())
 		pfi_unix_path_remove(listener->path, listener->path_fd);
 	pfi_close(&listener->path_fd);
+	pfi_lanes_finish(listener);
 	pfi_close(&listener->fd);
 	free(listener->path);
 	free(listener->name);

@@ -19,7 +19,9 @@
 struct pfi_listener_options {
 	int backlog;
 	bool ipv6_only;           /* [::] without IPv4                             */
-	bool reuse_port;          /* several sockets on one address                */
+	bool reuse_port;          /* several sockets on one address (listener/lanes.h) */
+	unsigned lanes;           /* TCP with reuse_port: how many, and how many of them  */
+	unsigned lanes_open;      /* listen from the beginning; 0: one, without lanes     */
 	unsigned defer_accept_s;  /* TCP: wake us when the client has spoken; 0: off */
 	mode_t mode;              /* of a unix path                                */
 	uid_t uid;                /* its owner; (uid_t)-1: who we are              */
@@ -38,6 +40,11 @@ struct prefork_listener {
 	pid_t maker;            /* the process that made the path below    */
 	char *path;             /* of the unix socket that we made, absolute, or NULL */
 	int path_fd;            /* of it, so that nobody else's is removed */
+	int *lanes;             /* one socket per slot, the first is fd; NULL: fd alone.
+	                         * In a worker fd is its set of them instead.        */
+	unsigned lane_count;
+	unsigned lanes_open;    /* so many listen, the first ones          */
+	int backlog;            /* of a lane                               */
 	char *name;
 	char address[PFI_ADDRESS_TEXT_MAX];
 };
@@ -51,6 +58,9 @@ int pfi_listener_open(const char *text, const struct pfi_listener_options *optio
 /* The same for an address that is parsed, and resolved if it is TCP. */
 int pfi_listener_open_at(const struct pfi_address *address, const char *name,
                          const struct pfi_listener_options *options, struct prefork_listener **ret);
+
+/* What every TCP socket here gets before it is bound. 0 or a negative errno. */
+int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_options *options);
 
 /* Make `fd`, which listens already, a listener called `name`. Takes `fd` when it
  * works, leaves it alone when not. 0, -EINVAL (not a listening stream socket),

@@ -9,7 +9,7 @@
  * Unix: after shutdown(SHUT_RD) connect() is refused, and those who wait in the
  * queue can still be accepted.
  */
-#include "listener/listener.h"
+#include "listener/lanes.h"
 
 #include <prefork/error.h>
 
@@ -46,13 +46,24 @@ static int drop_new_handshakes(int fd)
 	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
 }
 
+static int drop_in_lanes(const struct prefork_listener *listener)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < listener->lanes_open; i++)
+		r = drop_new_handshakes(listener->lanes[i]);
+	return r;
+}
+
 int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_ms)
 {
 	int r = 0;
 
 	if (listener->is_inherited)
 		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it", listener->address);
-	if (listener->family != AF_UNIX)
+	if (listener->lanes)
+		r = drop_in_lanes(listener);
+	else if (listener->family != AF_UNIX)
 		r = drop_new_handshakes(listener->fd);
 	else if (shutdown(listener->fd, SHUT_RD) < 0)
 		r = -errno;
@@ -86,6 +97,8 @@ int pfi_listener_has_clients(const struct prefork_listener *listener)
 	/* A unix socket that refuses is readable for ever, and says nothing by it. */
 	if (listener->family == AF_UNIX && listener->is_refusing)
 		return -EOPNOTSUPP;
+	if (listener->lanes)
+		return pfi_lanes_have_clients(listener, 0);
 	if (poll(&pfd, 1, 0) < 0)
 		return -errno;
 	return (pfd.revents & POLLIN) != 0;

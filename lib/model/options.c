@@ -25,6 +25,9 @@ const struct prefork_option pfi_options[] = {
 		 "for HTTP, on addresses bound here." },
 	{ ROW("ipv6_only", BOOL), .section = "Server socket",
 	  .doc = "Let [::] take IPv6 alone; otherwise it takes IPv4, too." },
+	{ ROW("reuse_port", BOOL), .section = "Server socket",
+	  .doc = "Give each worker a TCP socket of its own, between which the kernel deals out the connections, "
+		 "instead of one for all." },
 	{ ROW("socket_mode", MODE), .min = 0, .max = 0777, .default_text = "0666", .section = "Server socket",
 	  .doc = "The mode of a unix:PATH socket." },
 	{ ROW("socket_user", STRING), .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,

@@ -1,5 +1,5 @@
 #include "listener/accept.h"
-#include "listener/listener.h"
+#include "listener/lanes.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/connection.h"
@@ -30,8 +30,13 @@ int pfi_gates_open(struct prefork_worker *worker)
 	worker->gates = calloc(birth->listener_count + 1, sizeof *worker->gates);
 	if (!worker->gates)
 		return prefork_fail(-ENOMEM, "no memory for %zu listeners", birth->listener_count);
-	for (size_t i = 0; i < birth->listener_count; i++)
-		worker->gates[i].listener = birth->listeners[i];
+	for (size_t i = 0; i < birth->listener_count; i++) {
+		struct prefork_listener *const listener = birth->listeners[i];
+
+		if (birth->sets && birth->sets[i] >= 0)
+			listener->fd = birth->sets[i]; /* this process's copy; lanes[0] stays open */
+		worker->gates[i].listener = listener;
+	}
 	worker->gate_count = birth->listener_count;
 	return 0;
 }
@@ -116,8 +121,7 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 		return -EBUSY;
 	for (int i = 0; i < SKIPS_MAX; i++) {
 		socklen_t length = sizeof address;
-		const int fd = accept4(worker->gates[index].listener->fd, &address.any, &length,
-		                       SOCK_NONBLOCK | SOCK_CLOEXEC);
+		const int fd = pfi_listener_accept(worker->gates[index].listener, &address.any, &length);
 
 		if (fd >= 0)
 			return welcome(worker, index, fd, &address, ret);
@@ -141,8 +145,10 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
 	 * and still say which address a connection came by. */
 	for (size_t i = 0; i < worker->gate_count; i++) {
-		if (worker->gates[i].listener)
+		if (worker->gates[i].listener) {
+			pfi_lanes_finish(worker->gates[i].listener);
 			pfi_close(&worker->gates[i].listener->fd);
+		}
 		worker->gates[i].listener = NULL;
 	}
 	worker->rest_until_ms = 0;

@@ -37,6 +37,7 @@ struct pfi_birth {
 	void *user;                            /* of the pool: for service or strategy        */
 	struct prefork_listener *const *listeners;
 	size_t listener_count;
+	const int *sets; /* by listener: this worker's set of its lanes, -1: it has none; or NULL */
 	const struct pfi_hook_set *hooks;
 	size_t hook_count;
 

@@ -1,5 +1,6 @@
 #include "worker/doors.h"
 
+#include "listener/listener.h"
 #include "os/clock.h"
 
 #include <prefork/error.h>
@@ -20,8 +21,10 @@ static int door_fd(const struct pfi_doors *doors, size_t index)
 
 static int show(struct pfi_doors *doors, size_t index)
 {
+	/* A set of lanes is this worker's alone, and the kernel would not take the flag for it. */
+	const bool is_shared = !prefork_worker_listener(doors->worker, index)->lanes;
 	struct epoll_event event = {
-		.events = EPOLLIN | EPOLLEXCLUSIVE | doors->traits,
+		.events = (is_shared ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN) | doors->traits,
 		.data.u64 = doors->keys ? doors->keys[index] : index,
 	};
 

@@ -3,6 +3,7 @@
  */
 #include "worker/worker.h"
 
+#include "listener/listener.h"
 #include "model/message.h"
 #include "model/page.h"
 #include "os/fd.h"
@@ -60,16 +61,26 @@ static int close_what_is_not_ours(const struct prefork_worker *worker)
 	}
 	if (pfi_worker_number(worker, "close_fds", 0) == 0)
 		return 0;
-	int *const keep = calloc(birth->listener_count + 4, sizeof *keep);
-	size_t count = 0;
+	size_t room = 2 * birth->listener_count + 4, count = 0;
+
+	for (size_t i = 0; i < birth->listener_count; i++)
+		room += birth->listeners[i]->lane_count;
+	int *const keep = calloc(room, sizeof *keep);
 	if (!keep)
 		return prefork_fail(-ENOMEM, "no memory to close the host's descriptors");
 	keep[count++] = birth->lifeline;
 	keep[count++] = birth->heir;
 	keep[count++] = birth->watch;
 	keep[count++] = pfi_log_fd(birth->log);
-	for (size_t i = 0; i < birth->listener_count; i++)
-		keep[count++] = prefork_listener_fd(birth->listeners[i]);
+	for (size_t i = 0; i < birth->listener_count; i++) {
+		const struct prefork_listener *const listener = birth->listeners[i];
+
+		keep[count++] = listener->fd;
+		if (birth->sets)
+			keep[count++] = birth->sets[i];
+		for (unsigned n = 0; n < listener->lane_count; n++)
+			keep[count++] = listener->lanes[n];
+	}
 	const int r = pfi_fd_close_except(keep, count);
 	free(keep);
 	return r;

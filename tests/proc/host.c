@@ -21,6 +21,16 @@ bool host_is_loud;
 static struct prefork_settings *settings;
 static bool has_pool;
 
+static char answered; /* its address marks a connection that has had an answer */
+
+/* Runs in the worker, as the next one. Who has come in and not yet asked may ask. */
+static enum prefork_next leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	return prefork_connection_user(connection) ? PREFORK_CLOSE : PREFORK_WAIT_READABLE;
+}
+
 static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char line[64], text[64];
@@ -31,6 +41,7 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	line[n] = 0;
 	prefork_worker_count_request(worker);
+	prefork_connection_set_user(connection, &answered);
 	if (strncmp(line, "die", 3) == 0)
 		_exit(9);
 	if (strncmp(line, "leave", 5) == 0) {
@@ -42,7 +53,7 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 }
 
 const struct prefork_service host_service = {
-	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer
+	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer, .leaving = leaving,
 };
 
 static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
@@ -217,22 +228,63 @@ int host_connect(const char *address)
 	return -1;
 }
 
-pid_t host_who(const char *address, unsigned *ret_generation)
+/* The answer to "who" on `fd`, which is closed: a pid, or -1. */
+static pid_t hear_who(int fd, unsigned *ret_generation)
 {
-	const int fd = host_connect(address);
 	char text[64] = "";
 	unsigned generation = 0;
 	int pid = -1;
 
-	if (fd < 0)
-		return 0;
-	if (send(fd, "who\n", 4, MSG_NOSIGNAL) != 4 || recv(fd, text, sizeof text - 1, 0) <= 0 ||
-	    sscanf(text, "%d %u", &pid, &generation) != 2)
+	if (recv(fd, text, sizeof text - 1, 0) <= 0 || sscanf(text, "%d %u", &pid, &generation) != 2)
 		pid = -1;
 	(void)close(fd);
 	if (ret_generation)
 		*ret_generation = generation;
 	return pid;
+}
+
+int host_ask(const char *address)
+{
+	const int fd = host_connect(address);
+
+	if (fd >= 0)
+		(void)!send(fd, "who\n", 4, MSG_NOSIGNAL);
+	return fd;
+}
+
+pid_t host_hear(int fd)
+{
+	return hear_who(fd, NULL);
+}
+
+pid_t host_who(const char *address, unsigned *ret_generation)
+{
+	const int fd = host_ask(address);
+
+	return fd < 0 ? 0 : hear_who(fd, ret_generation);
+}
+
+enum { AT_ONCE = 10 };
+
+/* Ask `address` so often at the same time. False: it refuses. */
+static bool ask_together(const char *address, struct host_report *seen)
+{
+	int fds[AT_ONCE];
+	bool refused = false;
+
+	for (int i = 0; i < AT_ONCE; i++) {
+		fds[i] = refused ? -1 : host_ask(address);
+		refused |= fds[i] < 0;
+	}
+	for (int i = 0; i < AT_ONCE; i++) {
+		if (fds[i] < 0)
+			continue;
+		if (hear_who(fds[i], NULL) > 0)
+			seen->answered++;
+		else
+			seen->broken++;
+	}
+	return !refused;
 }
 
 /* Runs in a child of its own. */
@@ -241,19 +293,20 @@ static void keep_asking(const char *address, const char *next, int stop, int rep
 	struct pollfd told = { .fd = stop, .events = POLLIN };
 	struct host_report seen = { 0 };
 	const int keep[] = { stop, report };
+	bool is_under_way = false;
 
 	(void)pfi_fd_close_except(keep, 2); /* above all the listeners */
-	while (poll(&told, 1, 0) == 0) {
-		pid_t pid = host_who(address, NULL);
+	while (poll(&told, 1, address ? 0 : -1) == 0) {
+		const bool welcome = ask_together(address, &seen);
 
-		if (pid == 0 && next) {
-			seen.refused++;
-			address = next;
-			next = NULL;
-			pid = host_who(address, NULL);
-		}
-		seen.answered += pid > 0;
-		seen.broken += pid <= 0;
+		if (!is_under_way)
+			(void)!write(report, "", 1);
+		is_under_way = true;
+		if (welcome)
+			continue;
+		seen.refused++;
+		address = next;
+		next = NULL;
 	}
 	(void)!write(report, &seen, sizeof seen);
 	_exit(0);
@@ -262,6 +315,7 @@ static void keep_asking(const char *address, const char *next, int stop, int rep
 void host_load_start(struct host_load *load, const char *address, const char *next)
 {
 	int stop[2], report[2];
+	char byte;
 
 	ck_assert_int_eq(pipe2(stop, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
@@ -275,6 +329,9 @@ void host_load_start(struct host_load *load, const char *address, const char *ne
 	(void)close(report[1]);
 	load->stop = stop[1];
 	load->report = report[0];
+	/* Until it is at work. */
+	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not begin");
+	ck_assert_int_eq(read(load->report, &byte, 1), 1);
 }
 
 struct host_report host_load_stop(struct host_load *load)

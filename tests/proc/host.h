@@ -57,8 +57,13 @@ int host_connect(const char *address);
  * refused, -1 when the connection broke. Calls nothing of Check: also for children. */
 pid_t host_who(const char *address, unsigned *ret_generation);
 
-/* A child that keeps asking `address`, and where that is refused `next`, a connection
- * each, `clients` at a time; ends when told to. */
+/* The same in two steps: the question is asked, the answer is waited for and the
+ * descriptor closed. */
+int host_ask(const char *address);
+pid_t host_hear(int fd);
+
+/* A child that keeps asking `address`, and from when that refuses `next` (NULL: then
+ * nobody), ten at a time, a connection each; until it is told to end. */
 struct host_load {
 	pid_t pid;
 	int stop, report;

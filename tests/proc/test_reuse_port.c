@@ -1,0 +1,306 @@
+/*
+ * A socket per slot (reuse_port): no client is lost, or waits for a worker that is not
+ * there, whatever happens to the workers. Each client is counted.
+ */
+#include "../support.h"
+#include "host.h"
+
+#include "listener/listener.h"
+#include "worker/birth.h"
+
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum { QUEUED = 100, LOADERS = 3 };
+
+/* Every promise holds under each class that this build has. */
+static const char *classes[3];
+
+static int list_classes(void)
+{
+	static const char *const all[] = { "sync", "threads", "libev" };
+	int count = 0;
+
+	for (int i = 0; i < 3; i++) {
+		if (pfi_strategy_by_name(all[i]))
+			classes[count++] = all[i];
+	}
+	return count;
+}
+
+static void open_with(const char *workers, int number)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--reuse-port", "--workers", workers, "--workers-max", "6",
+	                              "--backlog", "512", "-k", classes[number], "--defer-accept", "off", NULL };
+
+	host_create(words);
+	host_start();
+	host_turn();
+}
+
+static unsigned lanes_open(void)
+{
+	return prefork_arbiter_listener(host, 0)->lanes_open;
+}
+
+/* Many clients at once, of which every one must be answered; how many workers did. */
+static unsigned expect_all_answered(unsigned count)
+{
+	int fds[QUEUED];
+	pid_t pids[QUEUED], seen[QUEUED];
+	unsigned different = 0;
+
+	for (unsigned i = 0; i < count; i++) {
+		fds[i] = host_ask(host_address(0));
+		ck_assert_int_ge(fds[i], 0);
+	}
+	for (unsigned i = 0; i < count; i++) {
+		unsigned k = 0;
+
+		pids[i] = host_hear(fds[i]);
+		ck_assert_msg(pids[i] > 0, "client %u of %u was lost", i, count);
+		while (k < different && seen[k] != pids[i])
+			k++;
+		if (k == different)
+			seen[different++] = pids[i];
+	}
+	return different;
+}
+
+static struct host_load loads[LOADERS];
+
+static void start_load(void)
+{
+	for (int i = 0; i < LOADERS; i++)
+		host_load_start(&loads[i], host_address(0), NULL);
+}
+
+/* All were answered; `refused` when the server has stopped meanwhile. */
+static void end_load(unsigned refused)
+{
+	for (int i = 0; i < LOADERS; i++) {
+		const struct host_report seen = host_load_stop(&loads[i]);
+
+		ck_assert_uint_eq(seen.broken, 0);
+		ck_assert_uint_gt(seen.answered, 0);
+		ck_assert_uint_eq(seen.refused, refused);
+	}
+}
+
+/* Let the world go on for a while, which a count of answers measures: not a clock. */
+static void go_on(void)
+{
+	for (int i = 0; i < 30; i++) {
+		ck_assert_int_gt(host_who(host_address(0), NULL), 0);
+		host_turn();
+	}
+}
+
+START_TEST(every_worker_has_a_socket_and_gets_its_clients)
+{
+	open_with("4", _i);
+	ck_assert_uint_eq(lanes_open(), 4);
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* The queues of workers that die before they could look are their successors'. */
+START_TEST(who_waits_for_a_worker_that_dies_is_answered_by_another)
+{
+	int fds[QUEUED];
+	siginfo_t stopped;
+
+	open_with("1", _i);
+	const pid_t pid = host_who(host_address(0), NULL);
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &stopped, WSTOPPED), 0); /* with all its threads */
+	for (int i = 0; i < QUEUED; i++)
+		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 2), 1);
+	for (int i = 0; i < QUEUED; i++)
+		ck_assert_int_eq(host_hear(fds[i]), host_seen.last_ready);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* And while nobody succeeds it, its siblings'. */
+START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
+{
+	open_with("3", _i);
+	atomic_store(&host_orders->boots_fail, 1);
+	for (int dead = 1; dead <= 2; dead++) {
+		const pid_t pid = host_who(host_address(0), NULL);
+
+		ck_assert_int_eq(kill(pid, SIGKILL), 0);
+		while (host_seen.last_exited != pid) /* those that cannot start end, too */
+			ck_assert_int_eq(host_until(&host_seen.exited, host_seen.exited + 1), 1);
+		ck_assert_uint_eq(expect_all_answered(QUEUED), (unsigned)(3 - dead));
+		ck_assert_uint_eq(lanes_open(), 3);
+	}
+	atomic_store(&host_orders->boots_fail, 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 5), 1);
+	host_turn();
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 3);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* A socket for a new worker takes clients when the worker does. */
+START_TEST(scaling_up_keeps_nobody_waiting)
+{
+	open_with("1", _i);
+	atomic_store(&host_orders->boots_wait, 1);
+	host_scale(4);
+	host_turn();
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 1);
+	ck_assert_uint_eq(lanes_open(), 1);
+	start_load();
+	atomic_store(&host_orders->boots_wait, 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
+	host_turn();
+	ck_assert_uint_eq(lanes_open(), 4);
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(scaling_down_and_up_again_loses_nobody)
+{
+	open_with("5", _i);
+	start_load();
+	for (int times = 0; times < 3; times++) {
+		const int exited = host_seen.exited, ready = host_seen.ready;
+
+		host_scale(1);
+		ck_assert_int_eq(host_until(&host_seen.exited, exited + 4), 1);
+		while (lanes_open() > 1) {
+			(void)wait_for(prefork_arbiter_fd(host), POLLIN, 1000);
+			host_turn();
+		}
+		ck_assert_uint_eq(expect_all_answered(QUEUED), 1);
+		go_on();
+		host_scale(5);
+		ck_assert_int_eq(host_until(&host_seen.ready, ready + 4), 1);
+		host_turn();
+		ck_assert_uint_eq(lanes_open(), 5);
+		ck_assert_uint_eq(expect_all_answered(QUEUED), 5);
+	}
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* Half-way down it is wanted again. */
+START_TEST(scaling_back_up_while_it_steers_loses_nobody)
+{
+	open_with("4", _i);
+	start_load();
+	for (int times = 0; times < 5; times++) {
+		const int ready = host_seen.ready;
+
+		host_scale(2);
+		host_scale(4);
+		ck_assert_int_eq(host_until(&host_seen.ready, ready + 2), 1);
+		go_on();
+		ck_assert_uint_eq(lanes_open(), 4);
+	}
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(a_reload_loses_nobody)
+{
+	open_with("3", _i);
+	start_load();
+	for (int times = 1; times <= 3; times++) {
+		prefork_arbiter_request_reload(host);
+		ck_assert_int_eq(host_until(&host_seen.verdicts, times), 1);
+		ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+		ck_assert_int_eq(host_until(&host_seen.exited, 3 * times), 1);
+		ck_assert_uint_eq(lanes_open(), 3);
+		ck_assert_uint_eq(expect_all_answered(QUEUED), 3);
+	}
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* The canary shares a socket; when it fails, nothing has changed. */
+START_TEST(a_failed_reload_loses_nobody)
+{
+	open_with("2", _i);
+	start_load();
+	atomic_store(&host_orders->boots_fail, 1);
+	prefork_arbiter_request_reload(host);
+	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	atomic_store(&host_orders->boots_fail, 0);
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 2);
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(recycling_loses_nobody)
+{
+	open_with("2", _i);
+	start_load();
+	for (int i = 1; i <= 10; i++) {
+		const int fd = host_connect(host_address(0));
+		char bye[4];
+
+		ck_assert_int_eq(send(fd, "leave\n", 6, MSG_NOSIGNAL), 6);
+		ck_assert_int_eq(recv(fd, bye, sizeof bye, MSG_WAITALL), 4);
+		(void)close(fd);
+		ck_assert_int_eq(host_until(&host_seen.exited, i), 1);
+	}
+	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* With four queues to empty, too. */
+START_TEST(a_stop_answers_or_refuses)
+{
+	open_with("4", _i);
+	start_load();
+	go_on();
+	host_stop();
+	end_load(1);
+	host_close();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("reuse_port");
+	TCase *const tc = new_case(suite, "reuse_port");
+
+	const int count = list_classes();
+
+	tcase_set_timeout(tc, patience_ms(60000) / 1000);
+	tcase_add_loop_test(tc, every_worker_has_a_socket_and_gets_its_clients, 0, count);
+	tcase_add_loop_test(tc, who_waits_for_a_worker_that_dies_is_answered_by_another, 0, count);
+	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, 0, count);
+	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, 0, count);
+	tcase_add_loop_test(tc, scaling_down_and_up_again_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, scaling_back_up_while_it_steers_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, a_reload_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, a_failed_reload_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, recycling_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, a_stop_answers_or_refuses, 0, count);
+	return run_suite(suite);
+}
