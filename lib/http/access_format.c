@@ -166,7 +166,7 @@ int pfi_access_compile(const char *text, char *(*variable)(const char *name), st
 	int r = 0;
 
 	for (const char *c = text; *c != '\0'; c++) {
-		if ((unsigned char)*c < ' ' && *c != '\t')
+		if (((unsigned char)*c < ' ' && *c != '\t') || *c == 0x7f)
 			return prefork_fail(-EINVAL, "access_log_format: a control character at column %zu",
 			                    (size_t)(c - text) + 1);
 		percents += *c == '%';

@@ -246,6 +246,7 @@ static const struct {
 	{ "%()s", "there is no %()s" }, { "%(z)s", "there is no %(z)s (column 1)" },
 	{ "ok %(hh)s", "column 4" },   { "%({}i)s", "between { and }" },{ "%({a b}i)s", "column 1" },
 	{ "%({a}x)s", "there is no" }, { "%({a)s", "there is no" },    { "a\nb", "control character at column 2" },
+	{ "\x7f", "control character at column 1" },
 	{ "%({a\"b}i)s", "between { and }" },
 };
 

@@ -1,0 +1,113 @@
+/*
+ * A format for the access log, up to the first NUL, and a request behind it: whatever
+ * both are, a line is one line, and JSON is JSON.
+ */
+#include "http/access_format.h"
+#include "http/date.h"
+
+#include <stdbool.h>
+#include <stdlib.h>
+#include <string.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static const struct pfi_limits limits = { .line_max = 2000, .field_max = 2000, .fields_max = 8, .head_max = 4000,
+	                                  .body_max = 1000 };
+static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: a\r\nX: \"\r\n\r\n";
+
+static void demand(bool promise)
+{
+	if (!promise)
+		abort();
+}
+
+static char *variable(const char *name)
+{
+	static char value[] = "\"\n\xff";
+
+	return name[0] == 'A' ? value : NULL;
+}
+
+static void check_line(const struct pfi_text *line)
+{
+	for (size_t i = 0; i < line->length; i++)
+		demand(((unsigned char)line->bytes[i] >= ' ' || line->bytes[i] == '\t') && line->bytes[i] != 0x7f);
+	demand(line->bytes[line->length] == '\0');
+}
+
+/* Where one value ends that begins at `at`. */
+static const char *skip_value(const char *at)
+{
+	if (*at != '"')
+		return at + strcspn(at, ",}");
+	for (at++; *at != '"'; at++) {
+		demand(*at != '\0');
+		if (*at != '\\')
+			continue;
+		at++;
+		demand(strchr("\"\\u", *at) != NULL && *at != '\0');
+		if (*at == 'u') {
+			demand(strspn(at + 1, "0123456789abcdef") >= 4);
+			at += 4;
+		}
+	}
+	return at + 1;
+}
+
+static void check_json(const char *at)
+{
+	demand(*at == '{');
+	do {
+		at++;
+		demand(*at == '"');
+		at = skip_value(at);
+		demand(*at == ':');
+		at = skip_value(at + 1);
+	} while (*at == ',');
+	demand(strcmp(at, "}") == 0);
+}
+
+static void render(const struct pfi_access_format *format, const char *request, size_t length, size_t room_size)
+{
+	struct pfi_field fields[8];
+	struct pfi_head head;
+	struct pfi_text line;
+	char room[4096];
+
+	pfi_head_start(&head, fields, &limits);
+	const bool complete = pfi_head_feed(&head, request, length) == PFI_DONE;
+	const struct pfi_access_facts facts = {
+		.bytes = request, .length = length, .head = complete ? &head : NULL, .peer = complete ? "::1" : "",
+		.status = 200, .sent = length, .reply = complete ? reply : NULL, .reply_length = sizeof reply - 1,
+		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = length * 977, .pid = 1,
+	};
+
+	pfi_text_init(&line, room, room_size);
+	pfi_access_render(format, &facts, &line);
+	check_line(&line);
+	if (pfi_access_is_json(format))
+		check_json(room);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pfi_access_format *format = NULL;
+	const uint8_t *const end = memchr(data, 0, size);
+
+	if (end == NULL || size > 4096)
+		return 0;
+	const size_t length = size - (size_t)(end + 1 - data);
+	char *const request = malloc(length + (length == 0)); /* of exactly its size */
+	demand(request != NULL);
+	memcpy(request, end + 1, length);
+	if (pfi_access_compile((const char *)data, variable, &format) == 0) {
+		render(format, request, length, 4096);
+		if (!pfi_access_is_json(format))
+			render(format, request, length, 16);
+	} else {
+		demand(format == NULL);
+	}
+	pfi_access_format_destroy(format);
+	free(request);
+	return 0;
+}
