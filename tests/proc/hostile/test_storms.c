@@ -161,14 +161,6 @@ END_TEST
 
 /* ---- a host that reaps everybody's children ---- */
 
-static void wait_for_death(pid_t pid)
-{
-	siginfo_t info;
-
-	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-		continue;
-}
-
 static void host_ignores(void)
 {
 	PROMISE(signal(SIGCHLD, SIG_IGN) != SIG_ERR, "%d", errno);
@@ -184,6 +176,14 @@ static void host_waits_for_all(void)
 }
 
 #if HAVE_LIBEV
+static void wait_for_death(pid_t pid)
+{
+	siginfo_t info;
+
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		continue;
+}
+
 static void on_arbiter(struct ev_loop *loop, ev_io *io, int events)
 {
 	(void)io;
