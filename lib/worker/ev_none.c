@@ -4,12 +4,10 @@
 
 #include <prefork/error.h>
 
-#include <errno.h>
-
 static int check(const struct prefork_settings *settings)
 {
 	(void)settings;
-	return prefork_fail(-ENOTSUP, "worker class libev: this build of the library is without libev");
+	return prefork_fail(PREFORK_ECONFIG, "worker class libev: this build of the library is without libev");
 }
 
 static int run(struct prefork_worker *worker, void *user)
