@@ -65,7 +65,7 @@ struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool gr
 
 	if (supervisor->phase == PFI_PHASE_RUNNING)
 		supervisor->result = result;
-	if (phase > supervisor->phase && !(graceful && supervisor->phase != PFI_PHASE_RUNNING)) {
+	if (phase > supervisor->phase) { /* it never goes back */
 		supervisor->phase = phase;
 		supervisor->phase_since_ms = now_ms;
 	}

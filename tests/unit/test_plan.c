@@ -171,6 +171,13 @@ static bool check_ladder(void)
 		if (!is_spared && !overdue && patience_ms(slot) != UINT64_MAX)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + patience_ms(slot));
 	}
+	for (uint32_t i = 0; i < SEATS && !missed; i++) {
+		const bool finishes = slots[i].state == PFI_STATE_DUMPING || slots[i].state == PFI_STATE_DRAINING;
+
+		/* Nothing tells when the other threads of a stuck one are done. */
+		if (finishes && slots[i].late > 0 && NOW_MS >= wish.spare_until_ms && NOW_MS >= slots[i].spare_until_ms)
+			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
+	}
 	promise(!missed || orders.more); /* the rest is planned from what it leads to */
 	return missed;
 }
@@ -210,6 +217,26 @@ static void check_starts(uint32_t *ret_starts)
 	*ret_starts = starts;
 }
 
+/* The oldest generation goes first, and then the oldest process. */
+static void check_turn_of(uint32_t told)
+{
+	const struct pfi_slot *const slot = &slots[told];
+
+	for (uint32_t i = 0; i < SEATS; i++) {
+		const struct pfi_slot *const other = &slots[i];
+
+		if (other->state != slot->state || i == wish.canary || is_current(i) != is_current(told) || order_for(i) != NULL)
+			continue;
+		promise(other->generation > slot->generation ||
+			(other->generation == slot->generation && other->born_ms >= slot->born_ms));
+	}
+}
+
+static bool is_outdated_ready(uint32_t i)
+{
+	return is_ready(i) && !is_current(i);
+}
+
 static bool has_room(void)
 {
 	uint32_t empty = 0;
@@ -235,12 +262,16 @@ static void check_replacing(void)
 			continue;
 		promise(order->event == PFI_EVENT_RETIRE && is_staying(order->slot));
 		promise(order->slot != wish.canary); /* it has the time that it was given */
+		check_turn_of(order->slot);
 		ready_told += is_ready(order->slot);
 		told++;
 		/* Nobody content and current leaves while there are no more than wanted. */
 		if (is_current(order->slot))
 			promise(count(is_current_staying) > wish.target);
 	}
+	/* While a reload is proved nobody is replaced. */
+	if (wish.hold && starts > 0)
+		promise(count(is_current_staying) + count(is_outdated_ready) + starts <= wish.target);
 	/* Nobody who serves is missed. */
 	promise(ready_told == 0 || ready - ready_told >= (ready < floor ? ready : floor));
 	/* No more than wanted, and what replacing needs. */

@@ -83,6 +83,47 @@ START_TEST(a_graceful_stop_replaces_who_dies_while_somebody_waits)
 }
 END_TEST
 
+/* While clients wait in the queue somebody looks again soon, but not for ever. */
+START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
+{
+	create();
+	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS);
+	ck_assert_uint_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 1).wake_ms, NOW_MS + 1200);
+
+	const struct pfi_turn turn = pfi_supervisor_turn(&supervisor, NOW_MS + 1200);
+	ck_assert_int_eq(turn.phase, PFI_PHASE_REFUSING);
+	ck_assert_uint_gt(turn.wake_ms, NOW_MS + 1200);
+	ck_assert_uint_le(turn.wake_ms, NOW_MS + 1200 + 50);
+	if (_i == 0)
+		supervisor.queued = 0;
+	const uint64_t end_ms = NOW_MS + (_i == 0 ? 1300 : 30000);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms - 1).phase, _i == 0 ? PFI_PHASE_LEAVING : PFI_PHASE_REFUSING);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms).phase, PFI_PHASE_LEAVING);
+}
+END_TEST
+
+START_TEST(a_late_turn_is_forgiven_once)
+{
+	create();
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS);
+	pfi_supervisor_rest(&supervisor, NOW_MS + 10);
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 5000);
+	const uint64_t until_ms = supervisor.spare_until_ms;
+	ck_assert_uint_gt(until_ms, NOW_MS + 5000);
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 6000);
+	ck_assert_uint_eq(supervisor.spare_until_ms, until_ms);
+}
+END_TEST
+
+START_TEST(asking_again_puts_no_deadline_off)
+{
+	create();
+	(void)pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 10);
+	(void)pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20000);
+	ck_assert_uint_eq(slots[0].since_ms, NOW_MS + 10);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("supervisor");
@@ -91,5 +132,8 @@ int main(void)
 	tcase_add_test(tc, a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue);
 	tcase_add_test(tc, a_server_that_gave_up_lets_who_is_ready_serve_the_queue);
 	tcase_add_test(tc, a_graceful_stop_replaces_who_dies_while_somebody_waits);
+	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
+	tcase_add_test(tc, a_late_turn_is_forgiven_once);
+	tcase_add_test(tc, asking_again_puts_no_deadline_off);
 	return run_suite(suite);
 }

@@ -10,8 +10,11 @@ void note_ruling(struct pfi_ruling ruling)
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			promise(w.scaled[p] || w.pools[p].target == w.targets[p]);
 	}
-	if (ruling.verdict == PREFORK_RELOAD_DONE)
+	if (ruling.verdict == PREFORK_RELOAD_DONE) {
 		promise(w.supervisor.rollout.wanted == ruling.generation);
+		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
+			check_done(p);
+	}
 }
 
 static void reload(void)

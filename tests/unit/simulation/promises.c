@@ -61,6 +61,32 @@ void check_order(uint32_t p, const struct pfi_order *order)
 		promise(w.has_been_ready[p][w.supervisor.rollout.wanted] || ready > wanted);
 }
 
+/* A reload that is done has everybody replaced, and as many as are wanted. */
+void check_done(uint32_t p)
+{
+	promise(count_ready(p) >= pfi_pool_wanted(&w.pools[p]));
+	for (uint32_t s = 0; s < w.seats; s++) {
+		const struct pfi_slot *const slot = &w.slots[p][s];
+
+		promise(!pfi_slot_is_staying(slot) || slot->generation == w.supervisor.rollout.wanted);
+	}
+}
+
+/* Once it is proved, only a row of failed boots takes a generation back, and that for sure. */
+void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ruling)
+{
+	enum { ROW = 3 };
+	uint64_t longest = 0;
+
+	if (before->rollout.state != PFI_ROLLOUT_ROLLING || w.supervisor.phase != PFI_PHASE_RUNNING)
+		return;
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		if (w.ledgers[p].row > longest)
+			longest = w.ledgers[p].row;
+	}
+	promise((longest >= ROW) == (ruling.given && ruling.verdict == PREFORK_RELOAD_FAILED));
+}
+
 void check_numbers(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {

@@ -13,6 +13,17 @@ static bool is_canary(uint32_t p, uint32_t slot)
 static void note_boot_failure(uint32_t p)
 {
 	w.ledgers[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
+	w.ledgers[p].row++;
+}
+
+/* A canary that fails leaves the record of its pool as it was. */
+static void check_record(uint32_t p, const struct pfi_pool *before)
+{
+	const struct pfi_pool *const now = &w.pools[p];
+
+	promise(now->boot.streak == before->boot.streak && now->boot.not_before_ms == before->boot.not_before_ms);
+	promise(now->run.streak == before->run.streak && now->run.not_before_ms == before->run.not_before_ms);
+	promise(now->lost == before->lost);
 }
 
 /* One more than a period may have is borne: one death proves nothing. */
@@ -36,13 +47,16 @@ static void note_death(uint32_t p)
 enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
 {
 	const struct pfi_slot before = w.slots[p][slot];
+	const struct pfi_pool pool = w.pools[p];
 	const bool canary = is_canary(p, slot);
 	const enum pfi_step_action action = pfi_supervisor_tell(&w.supervisor, p, slot, event, w.now_ms);
 
 	if (action == PFI_ACTION_REFUSE)
 		return action;
+	if (canary && event != PFI_EVENT_READY)
+		check_record(p, &pool);
 	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY)
-		w.ledgers[p].boot_ms = 0;
+		w.ledgers[p].boot_ms = w.ledgers[p].row = 0;
 	else if (!canary && before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE)
 		note_boot_failure(p);
 	else if (!canary && before.state == PFI_STATE_SERVING &&
@@ -56,8 +70,11 @@ void died(uint32_t p, uint32_t slot)
 	const struct process *const process = &w.processes[p][slot];
 	const enum pfi_state state = w.slots[p][slot].state;
 	const bool canary = is_canary(p, slot);
+	const struct pfi_pool pool = w.pools[p];
 
 	pfi_supervisor_died(&w.supervisor, p, slot, process->reason, process->requests, w.now_ms);
+	if (canary)
+		check_record(p, &pool);
 	if (!canary && state == PFI_STATE_BOOTING)
 		note_boot_failure(p);
 	if (!canary && state == PFI_STATE_SERVING)
@@ -147,6 +164,7 @@ bool turn(void)
 
 		result = pfi_supervisor_turn(&w.supervisor, w.now_ms);
 		check_proof(&before);
+		check_taking_back(&before, result.ruling);
 		note_ruling(result.ruling);
 		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.wanted != w.supervisor.rollout.wanted; p++)
 			w.ledgers[p] = (struct ledger){ 0 }; /* others have their chance */

@@ -43,6 +43,7 @@ struct ledger {
 	uint64_t run_ms;  /* after too many deaths in one period             */
 	uint64_t period_at_ms;
 	uint32_t deaths; /* in this period                                   */
+	uint64_t row;    /* boots that failed since one succeeded            */
 };
 
 struct world {
@@ -103,6 +104,8 @@ void died(uint32_t p, uint32_t slot);
 void check_order(uint32_t p, const struct pfi_order *order);
 void check_wake(uint64_t wake_ms);
 void check_proof(const struct pfi_supervisor *before);
+void check_done(uint32_t p);
+void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ruling);
 void check_numbers(void);
 void check_spawn_rate(void);
 void check_stop(void);
