@@ -1,4 +1,5 @@
 /* The supervisor's phases, step by step; test_simulation.c walks all of it at random. */
+#include "model/deadline.h"
 #include "model/supervisor.h"
 
 #include <prefork/error.h>
@@ -124,6 +125,59 @@ START_TEST(asking_again_puts_no_deadline_off)
 }
 END_TEST
 
+START_TEST(a_later_process_in_the_seat_of_a_canary_is_none)
+{
+	create();
+	pool.canary = (struct pfi_canary){ .slot = 0, .incarnation = slots[0].incarnation - 1 };
+	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 10);
+	ck_assert_uint_eq(pool.boot.streak, 1);
+	ck_assert(!pool.canary.failed);
+}
+END_TEST
+
+/* What the arbiter does when a watch went off. */
+static void look(const uint64_t *word_ms, uint64_t now_ms)
+{
+	const struct pfi_look look = pfi_deadline_look(word_ms, 1, now_ms);
+
+	slots[1].busy = look.busy;
+	slots[1].late = look.late;
+	slots[1].next_ms = look.next_ms;
+}
+
+static uint64_t rest(uint64_t now_ms, struct pfi_orders *orders)
+{
+	const uint64_t turn_ms = pfi_supervisor_turn(&supervisor, now_ms).wake_ms;
+
+	pfi_supervisor_plan(&supervisor, 0, now_ms, orders);
+	pfi_supervisor_rest(&supervisor, pfi_earlier_ms(turn_ms, orders->wake_ms));
+	return pfi_earlier_ms(turn_ms, orders->wake_ms);
+}
+
+START_TEST(an_hour_of_idling_needs_no_turn_and_excuses_nobody)
+{
+	const uint64_t later_ms = NOW_MS + 3600000, deadline_ms = later_ms + 1000;
+	struct pfi_orders orders;
+
+	create();
+	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 10);
+	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 10);
+	ck_assert_uint_eq(rest(NOW_MS + 20, &orders), 0);
+	ck_assert_uint_eq(orders.count, 0);
+
+	/* A request begins, and its worker's watch makes us look when it should be over. */
+	look(&deadline_ms, later_ms);
+	ck_assert_uint_eq(rest(later_ms, &orders), deadline_ms);
+	ck_assert_uint_eq(orders.count, 0);
+	look(&deadline_ms, deadline_ms);
+	(void)rest(deadline_ms, &orders);
+	ck_assert_uint_eq(orders.count, 1);
+	ck_assert_int_eq(orders.list[0].event, PFI_EVENT_STUCK);
+	ck_assert_uint_eq(orders.list[0].slot, 1);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("supervisor");
@@ -135,5 +189,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
 	tcase_add_test(tc, a_late_turn_is_forgiven_once);
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);
+	tcase_add_test(tc, a_later_process_in_the_seat_of_a_canary_is_none);
+	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
 	return run_suite(suite);
 }

@@ -16,7 +16,7 @@ static uint64_t from_environment(const char *name, uint64_t otherwise)
 
 START_TEST(the_promises_hold_whatever_happens)
 {
-	const uint64_t steps = from_environment("SIM_STEPS", 1000000);
+	const uint64_t steps = from_environment("SIM_STEPS", 2000000);
 	const uint64_t first_seed = from_environment("SIM_SEED", 20240229);
 	uint64_t seed = first_seed;
 	uint64_t worlds = 1, spawns = 0, reloads = 0;
