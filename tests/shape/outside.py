@@ -62,3 +62,8 @@ with tempfile.TemporaryDirectory(prefix="outside-") as folder:
     for name in ("libprefork.so", "libprefork.so.0", "libprefork-http.so.0", "libprefork.a", "libprefork-http.a"):
         if not (library / name).exists():
             sys.exit(f"not installed: {name}")
+
+    # Installed under a prefix of its own it must find its libraries without help.
+    for program in top.rglob("bin/prefork-wsgi"):
+        if f"prefork-wsgi {version}" not in run(str(program), "--version"):
+            sys.exit("the installed prefork-wsgi does not know its version")
