@@ -115,7 +115,7 @@ void check_numbers(void)
 		if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING)
 			promise(w.scaled[p] || pool->target == w.targets[p]);
 		promise(pool->target <= pool->policy.workers_max);
-		if (w.supervisor.rollout.state == PFI_ROLLOUT_IDLE)
+		if (w.supervisor.rollout.state == PFI_ROLLOUT_IDLE && w.supervisor.phase == PFI_PHASE_RUNNING)
 			promise(pool->canary.slot == UINT32_MAX);
 	}
 	promise(w.reloads == w.verdicts + (w.supervisor.rollout.state != PFI_ROLLOUT_IDLE) + w.supervisor.owed.given);
