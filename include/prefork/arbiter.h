@@ -120,9 +120,13 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * worker_reopen      log files have been rotated (USR1): open those of your own
  *                    again; on the worker's first thread, while others may write
  * worker_stop        after the strategy returned, before _exit(2)
- * dump               the thread that runs this is stuck or aborted: write what
- *                    it is doing to `fd`. Called in a signal handler: only
- *                    async-signal-safe functions (signal-safety(7)).
+ * dump               a thread has missed its deadline, or the worker is aborted:
+ *                    write what all threads are doing to `fd`, such as the
+ *                    stacks of an interpreter; the native stack of the thread
+ *                    is there already. Called in a signal handler, in that
+ *                    thread: only async-signal-safe functions
+ *                    (signal-safety(7)). At most once a second; after a missed
+ *                    deadline the worker lives on, and other threads serve
  * destroyed          the last call of all, by prefork_arbiter_destroy() in the
  *                    arbiter's process: free what `user` points to. Since 0.1.
  */

@@ -23,7 +23,7 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16, PFI_EVENTS_MAX = 64 };
+enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16, PFI_EVENTS_MAX = 64, PFI_CELLS_MAX = 1025 };
 
 /* What an event on the epoll descriptor is about. Never a pointer: an event
  * may be read after its slot has got another process. */
@@ -79,6 +79,10 @@ struct prefork_process {
 	uint64_t deaf_until_ms; /* to its watch, 0: we hear it */
 	bool said_wild;
 	uint64_t excused_ms; /* the deadline that we once came too late for */
+	uint64_t slow_ms;   /* the setting soft_timeout of its generation */
+	uint64_t looked_ms; /* when its page was looked at last           */
+	uint64_t unseen[(PFI_CELLS_MAX + 63) / 64]; /* by thread: late, and not asked for its stack */
+	unsigned dumps;                             /* asked for, so far                            */
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];
@@ -175,6 +179,11 @@ void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct
 uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+
+/* looks.c: have the threads that are late show their stacks. */
+void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *process);
+void pfi_child_say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what);
+struct pfi_page *pfi_process_page(const struct prefork_process *process);
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
 

@@ -19,15 +19,7 @@
 enum {
 	MESSAGES_A_TURN = 16,
 	MESSAGES_MAX = 500, /* in the life of a process, whose own needs are a handful */
-	FIRES_A_SECOND = 100,
-	LOOKS_APART_MS = 10, /* of deadlines that keep coming up                       */
-	CELLS_MAX = 1025,
 };
-
-static struct pfi_page *page_of(const struct prefork_process *process)
-{
-	return pfi_page(&process->arbiter->pages, process->seat);
-}
 
 struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
 {
@@ -103,7 +95,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 	struct prefork_pool *const pool = &arbiter->pools[process->pool];
 	const struct pfi_entrances *const entrances = &generation->entrances[process->pool];
 	struct prefork_listener **const list = calloc(entrances->count + 1, sizeof *list);
-	struct pfi_page *const page = page_of(process);
+	struct pfi_page *const page = pfi_process_page(process);
 	struct pfi_child child = { 0, -1 };
 	int ends[2] = { -1, -1 };
 	int r;
@@ -112,6 +104,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 	int *unwanted = NULL;
 
 	process->pidfd = process->lifeline = process->watch = -1;
+	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
 	r = ask_before_fork(arbiter, process);
 	if (r == 0 && list == NULL)
 		r = -ENOMEM;
@@ -222,7 +215,10 @@ static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	const bool timed_out = process->cause == PFI_CAUSE_REQUEST_TIMEOUT || process->cause == PFI_CAUSE_BOOT_TIMEOUT ||
 			       process->cause == PFI_CAUSE_DRAIN_TIMEOUT;
 
-	if ((action == PFI_ACTION_ABORT || action == PFI_ACTION_DUMP) && timed_out) {
+	if (action == PFI_ACTION_ABORT && process->dumps > 0) { /* the rest was said when it was late */
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Worker (pid:%d) is still stuck: sending SIGABRT",
+				(int)process->pid);
+	} else if (action == PFI_ACTION_ABORT && timed_out) {
 		pfi_child_look(arbiter, process, 0);
 		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter", "WORKER TIMEOUT (pid:%d): %s%s%s",
 				(int)process->pid, pfi_cause_text(process->cause), process->note[0] ? "; it is at: " : "",
@@ -244,12 +240,12 @@ static void send_leave(struct prefork_process *process, uint32_t value)
 }
 
 /* The last one at an entrance that is given up serves on until nobody can come any more. */
-static void ask_leave(struct prefork_arbiter *arbiter, struct prefork_process *process, bool dumps, uint64_t now_ms)
+static void ask_leave(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	const bool stops = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
 	uint64_t linger_ms = 0;
 
-	if (stops || dumps || !pfi_entrances_abandon(arbiter, process, &linger_ms))
+	if (stops || !pfi_entrances_abandon(arbiter, process, &linger_ms))
 		send_leave(process, stops);
 	else if (linger_ms == 0)
 		send_leave(process, 1);
@@ -286,8 +282,10 @@ void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct
 	say_why(arbiter, process, action);
 	switch (action) {
 	case PFI_ACTION_ASK_LEAVE:
+		ask_leave(arbiter, process, now_ms);
+		break;
 	case PFI_ACTION_DUMP:
-		ask_leave(arbiter, process, action == PFI_ACTION_DUMP, now_ms);
+		pfi_child_dump(arbiter, process);
 		break;
 	case PFI_ACTION_ASK_QUIT:
 		(void)pfi_lifeline_send(process->lifeline, PFI_MESSAGE_QUIT, 0, NULL);
@@ -320,12 +318,13 @@ static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process
 {
 	struct pfi_slot *const slot = pfi_process_slot(process);
 
-	if (slot->state != PFI_STATE_SERVING)
+	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING)
 		return;
 	slot->wants_leave = true;
 	if (serves)
 		return;
-	process->cause = PFI_CAUSE_RECYCLE;
+	if (slot->state == PFI_STATE_SERVING)
+		process->cause = PFI_CAUSE_RECYCLE;
 	(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
 }
 
@@ -348,14 +347,6 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 	}
 }
 
-static void say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what)
-{
-	if (!process->said_wild)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "Worker (pid:%d) has gone wild: %s",
-				(int)process->pid, what);
-	process->said_wild = true;
-}
-
 /* Bounded per turn, and for the life of a process: a flood is not our business. */
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
@@ -368,95 +359,13 @@ void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *pro
 			return;
 		if (r == -EPIPE || ++process->messages > MESSAGES_MAX) {
 			if (r != -EPIPE)
-				say_wild(arbiter, process, "it sends messages without end, which are not read any more");
+				pfi_child_say_wild(arbiter, process, "it sends messages without end, which are not read any more");
 			pfi_loop_remove(arbiter, process->lifeline);
 			return;
 		}
 		if (r == 0)
 			heard(arbiter, process, &message, now_ms);
 	}
-}
-
-/* A watch that went off too often is heard again after a while, lest its worker hang
- * unseen. When that is to be tried, 0: it is heard. */
-static uint64_t listen_to_watch(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
-{
-	const struct pfi_tag tag = { PFI_SOURCE_WATCH, process->seat, pfi_process_slot(process)->incarnation };
-
-	if (!pfi_deadline_is_past(process->deaf_until_ms, now_ms))
-		return process->deaf_until_ms;
-	process->deaf_until_ms = pfi_loop_add(arbiter, process->watch, tag) < 0 ? now_ms + 1000 : 0;
-	return process->deaf_until_ms;
-}
-
-/* A deadline that is long past when we first hear of it: we stood still (SIGSTOP, a
- * suspended machine), perhaps the worker did, too. It has one more period, once for
- * each deadline; what it writes there to get more of them is its own time. */
-static void excuse(struct prefork_process *process, struct pfi_slot *slot, uint64_t late_ms, uint64_t now_ms)
-{
-	const struct pfi_policy *const policy = &process->arbiter->models[process->pool].policy;
-	const uint64_t until_ms = pfi_deadline_grace_until_ms(late_ms, now_ms, policy->request_timeout_ms);
-
-	if (late_ms == 0 || late_ms == process->excused_ms)
-		return;
-	process->excused_ms = late_ms;
-	if (until_ms > slot->spare_until_ms)
-		slot->spare_until_ms = until_ms;
-}
-
-/* Copy the numbers out of the page, and the note of the thread that is most in question. */
-void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
-{
-	const struct pfi_page *const page = page_of(process);
-	const unsigned cells = arbiter->pools[process->pool].cells;
-	uint64_t words[CELLS_MAX];
-	uint64_t requests = 0, best_ms = UINT64_MAX;
-	unsigned best = 0;
-
-	for (unsigned i = 0; i < cells && i < CELLS_MAX; i++) {
-		words[i] = atomic_load_explicit(&page->cells[i].deadline_ms, memory_order_relaxed);
-		requests += atomic_load_explicit(&page->cells[i].requests, memory_order_relaxed);
-		if (words[i] != 0 && words[i] < best_ms) {
-			best_ms = words[i];
-			best = i;
-		}
-	}
-	process->requests = requests;
-	for (unsigned i = 0; i < PFI_NOTE_SIZE; i++) {
-		const char byte = ((const volatile char *)page->cells[best].note)[i];
-
-		process->note[i] = byte != '\0' && ((unsigned char)byte < 0x20 || byte == 0x7f) ? '?' : byte;
-	}
-	process->note[PFI_NOTE_SIZE] = '\0';
-	if (now_ms == 0)
-		return;
-
-	const struct pfi_look look = pfi_deadline_look(words, cells < CELLS_MAX ? cells : CELLS_MAX, now_ms);
-	struct pfi_slot *const slot = pfi_process_slot(process);
-
-	slot->busy = look.busy;
-	slot->late = look.late;
-	excuse(process, slot, look.late_ms, now_ms);
-	/* A deadline that is ever so close, again and again, may not keep us busy. */
-	slot->next_ms = look.next_ms == 0 || look.next_ms >= now_ms + LOOKS_APART_MS ? look.next_ms :
-											now_ms + LOOKS_APART_MS;
-	slot->next_ms = pfi_earlier_ms(slot->next_ms, listen_to_watch(arbiter, process, now_ms));
-}
-
-void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
-{
-	(void)pfi_watch_clear(process->watch);
-	if (now_ms - process->fires_at_ms >= 1000) {
-		process->fires_at_ms = now_ms;
-		process->fires = 0;
-	}
-	if (++process->fires > FIRES_A_SECOND) { /* hostile: it may not keep us busy */
-		say_wild(arbiter, process, "its watch goes off without end, and is heard only now and then");
-		pfi_loop_remove(arbiter, process->watch);
-		(void)pfi_watch_set(process->watch, 0);
-		process->deaf_until_ms = process->fires_at_ms + 1000;
-	}
-	pfi_child_look(arbiter, process, now_ms);
 }
 
 void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message)

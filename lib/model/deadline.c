@@ -5,21 +5,36 @@
  * worker, so it is bounded too. */
 enum { MUCH_TOO_LATE_MS = 1000, GRACE_MAX_MS = 10000 };
 
-struct pfi_look pfi_deadline_look(const uint64_t *words_ms, size_t count, uint64_t now_ms)
+uint64_t pfi_deadline_slow_at_ms(const struct pfi_word *word, uint64_t slow_ms)
+{
+	if (word->deadline_ms == 0 || word->since_ms == 0)
+		return 0;
+	return pfi_deadline_after_ms(word->since_ms, slow_ms);
+}
+
+struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, uint64_t slow_ms,
+				  uint64_t now_ms)
 {
 	struct pfi_look look = { 0 };
 
 	for (size_t i = 0; i < count; i++) {
-		if (words_ms[i] == 0)
-			continue;
-		look.busy++;
-		if (pfi_deadline_is_past(words_ms[i], now_ms)) {
-			look.late++;
-			look.late_ms = pfi_earlier_ms(look.late_ms, words_ms[i]);
-		} else {
-			look.next_ms = pfi_earlier_ms(look.next_ms, words_ms[i]);
-		}
+		const uint64_t deadline_ms = words[i].deadline_ms;
+		const uint64_t slow_at_ms = pfi_deadline_slow_at_ms(&words[i], slow_ms);
+		const bool is_late = pfi_deadline_is_past(deadline_ms, now_ms);
+
+		look.busy += deadline_ms != 0;
+		look.late += is_late;
+		if (is_late)
+			look.late_ms = pfi_earlier_ms(look.late_ms, deadline_ms);
+		/* The first thread serves only under some strategies: then it has had work. */
+		look.able += words[i].exists && !is_late && (i > 0 || words[i].since_ms != 0);
+		if (deadline_ms != 0 && !is_late && deadline_ms != PFI_NO_DEADLINE)
+			look.next_ms = pfi_earlier_ms(look.next_ms, deadline_ms);
+		if (slow_at_ms > now_ms)
+			look.next_ms = pfi_earlier_ms(look.next_ms, slow_at_ms);
 	}
+	if (count > 0 && pfi_deadline_is_past(words[0].deadline_ms, now_ms))
+		look.able = 0;
 	return look;
 }
 

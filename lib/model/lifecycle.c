@@ -23,18 +23,17 @@ static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
 		ON(EXITED, EMPTY, RELEASE),
 	},
 	[PFI_STATE_DUMPING] = {
-		ON(RETIRE, DUMPING, NONE), /* it was asked to leave with the dump */
+		ON(RETIRE, DRAINING, ASK_LEAVE), /* somebody serves in its place, or need not */
 		ON(HURRY, QUITTING, ASK_QUIT),
-		ON(LATE, DUMPING, NONE),
+		ON(LATE, DUMPING, DUMP), /* another thread */
 		ON(STUCK, ABORTING, ABORT),
-		ON(OVERDUE, ABORTING, ABORT),
 		ON(EXITED, EMPTY, RELEASE),
 	},
 	[PFI_STATE_DRAINING] = {
 		ON(READY, DRAINING, NONE),  /* it was booting when we asked */
 		ON(RETIRE, DRAINING, NONE), /* asking twice is harmless     */
 		ON(HURRY, QUITTING, ASK_QUIT),
-		ON(LATE, DRAINING, NONE), /* its other threads still finish */
+		ON(LATE, DRAINING, DUMP), /* its other threads still finish */
 		ON(STUCK, ABORTING, ABORT),
 		ON(OVERDUE, ABORTING, ABORT),
 		ON(EXITED, EMPTY, RELEASE),

@@ -18,8 +18,9 @@
 	X(EMPTY, "empty")       /* no process                                */ \
 	X(BOOTING, "booting")   /* forked, has not yet said that it is ready */ \
 	X(SERVING, "serving")   /* said ready; takes work                    */ \
-	X(DUMPING, "dumping")   /* one thread is stuck: its stack was asked  */ \
-	                        /* for, the other threads finish and leave   */ \
+	X(DUMPING, "dumping")   /* one thread is stuck, its stack was asked  */ \
+	                        /* for; the others serve until a replacement */ \
+	                        /* is ready                                  */ \
 	X(DRAINING, "draining") /* asked to finish what it has and leave     */ \
 	X(QUITTING, "quitting") /* asked to leave at once                    */ \
 	X(ABORTING, "aborting") /* sent SIGABRT: show your stacks and die    */ \
@@ -30,8 +31,8 @@
 	X(READY)   /* it said that it is ready                       */ \
 	X(RETIRE)  /* a reload, a recycling, a scale-down or a stop  */ \
 	X(HURRY)   /* a quick stop                                   */ \
-	X(LATE)    /* a deadline passed, other threads are at work   */ \
-	X(STUCK)   /* a deadline passed, nobody else is at work      */ \
+	X(LATE)    /* a deadline passed, other threads can go on     */ \
+	X(STUCK)   /* a deadline passed, and nobody can              */ \
 	X(OVERDUE) /* the patience with its present state ran out    */ \
 	X(EXITED)  /* its pidfd became readable                      */
 
@@ -51,7 +52,7 @@ enum pfi_step_action {
 	PFI_ACTION_NONE,
 	PFI_ACTION_ASK_LEAVE,
 	PFI_ACTION_ASK_QUIT,
-	PFI_ACTION_DUMP, /* and ask to leave */
+	PFI_ACTION_DUMP, /* have the threads that are late show their stacks */
 	PFI_ACTION_ABORT,
 	PFI_ACTION_KILL,
 	PFI_ACTION_RELEASE,

@@ -20,9 +20,11 @@ enum { PFI_NOTE_SIZE = 96 };
 
 /* One per executing thread: two cache lines that no other thread writes. */
 struct pfi_cell {
-	alignas(128) _Atomic uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0: waits for work, never late */
+	alignas(128) _Atomic uint64_t deadline_ms; /* CLOCK_MONOTONIC; 0: waits for work, never late; */
+	                                           /* UINT64_MAX: at work, without a limit           */
 	_Atomic uint64_t since_ms;                 /* when the work in hand began                    */
 	_Atomic uint64_t requests;                 /* served by this thread                          */
+	_Atomic uint32_t tid;                      /* of the kernel; 0: nobody has this number       */
 	char note[PFI_NOTE_SIZE];                  /* what it is, or was last, at; may lack its NUL  */
 };
 

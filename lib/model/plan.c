@@ -30,20 +30,23 @@ static void wake_at(struct plan *plan, uint64_t at_ms)
 	plan->orders->wake_ms = pfi_earlier_ms(plan->orders->wake_ms, at_ms);
 }
 
+/* From one rung of the ladder to the next. */
+static uint64_t step_ms(const struct pfi_policy *policy)
+{
+	return policy->abort_timeout_ms ? policy->abort_timeout_ms : LADDER_MS;
+}
+
 /* How far a slot's present state may last, 0 for as long as it likes. */
 static uint64_t patience_ms(const struct pfi_policy *policy, const struct pfi_slot *slot)
 {
-	const uint64_t step_ms = policy->abort_timeout_ms ? policy->abort_timeout_ms : LADDER_MS;
-
 	switch (slot->state) {
 	case PFI_STATE_BOOTING:
 		return policy->boot_timeout_ms;
-	case PFI_STATE_DUMPING:
 	case PFI_STATE_DRAINING:
 		return policy->graceful_timeout_ms;
 	case PFI_STATE_QUITTING:
 	case PFI_STATE_ABORTING:
-		return step_ms;
+		return step_ms(policy);
 	case PFI_STATE_KILLING:
 		return KILL_AGAIN_MS;
 	default:
@@ -56,7 +59,6 @@ static enum pfi_cause overdue_cause(enum pfi_state state)
 	switch (state) {
 	case PFI_STATE_BOOTING:
 		return PFI_CAUSE_BOOT_TIMEOUT;
-	case PFI_STATE_DUMPING:
 	case PFI_STATE_DRAINING:
 		return PFI_CAUSE_DRAIN_TIMEOUT;
 	default:
@@ -75,17 +77,23 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 		wake_at(plan, slot->spare_until_ms);
 		return false;
 	}
-	if (slot->late != 0 && slot->busy <= slot->late) {
+	/* One that is to leave, has had time to hear it, and has nothing left but what is stuck,
+	 * is not waited for. */
+	const uint64_t heard_ms = slot->since_ms + step_ms(plan->policy);
+	const bool is_done = slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0 &&
+			     plan->now_ms >= heard_ms;
+
+	if (slot->late != 0 && (slot->able == 0 || is_done)) {
 		order(plan, PFI_EVENT_STUCK, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;
 	}
-	if (slot->late != 0 && slot->state == PFI_STATE_SERVING) {
+	if (slot->unseen != 0) {
 		order(plan, PFI_EVENT_LATE, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;
 	}
 	wake_at(plan, slot->next_ms);
-	if (slot->late != 0) /* nothing tells us that its other threads are done */
-		wake_at(plan, plan->now_ms + DUMP_LOOK_MS);
+	if (slot->late != 0 && slot->state == PFI_STATE_DRAINING) /* nothing tells us that the others are done */
+		wake_at(plan, plan->now_ms < heard_ms ? heard_ms : plan->now_ms + DUMP_LOOK_MS);
 	return false;
 }
 
@@ -123,6 +131,8 @@ static void everybody_out(struct plan *plan)
 			order(plan, PFI_EVENT_HURRY, PFI_CAUSE_STOP, i, slot->generation);
 		else if (pfi_slot_is_staying(slot))
 			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_STOP, i, slot->generation);
+		else if (slot->state == PFI_STATE_DUMPING) /* what became of it is said already */
+			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, slot->generation);
 	}
 }
 
@@ -189,6 +199,15 @@ static bool start(struct plan *plan, uint32_t generation)
 	return false;
 }
 
+/* Those with a stuck thread have served until now, when nobody misses them any more. */
+static void release_stuck(struct plan *plan)
+{
+	for (uint32_t i = 0; i < plan->roster->count; i++) {
+		if (plan->roster->slots[i].state == PFI_STATE_DUMPING)
+			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, plan->roster->slots[i].generation);
+	}
+}
+
 /* Who is too many: those not ready before those that are, and never a ready
  * one that would be missed. Counts in `census` those that stay. */
 static void thin_out(struct plan *plan, struct pfi_census *census)
@@ -209,6 +228,8 @@ static void thin_out(struct plan *plan, struct pfi_census *census)
 		retire(plan, PFI_STATE_SERVING, true, PFI_CAUSE_RELOAD);
 	for (; census->current_ready > wish->target; census->current_ready--)
 		retire(plan, PFI_STATE_SERVING, false, PFI_CAUSE_SCALE);
+	if (census->current_ready + census->outdated_ready >= wish->target)
+		release_stuck(plan);
 }
 
 static void fill_up(struct plan *plan, const struct pfi_census *census)

@@ -63,6 +63,8 @@ struct pfi_census pfi_roster_census(const struct pfi_roster *roster, uint32_t ge
 			*(outdated ? &census.outdated_booting : &census.current_booting) += 1;
 		else if (slot->state == PFI_STATE_SERVING)
 			*(outdated ? &census.outdated_ready : &census.current_ready) += 1;
+		else if (slot->state == PFI_STATE_DUMPING)
+			census.dumping++;
 		else
 			census.leaving++;
 	}

@@ -19,6 +19,9 @@ struct pfi_slot {
 	uint32_t incarnation; /* how many processes this seat has had             */
 	uint32_t busy;        /* deadline words that are set, when last looked at */
 	uint32_t late;        /* those of them that have passed                   */
+	uint32_t unseen;      /* those of them whose stack was not asked for yet  */
+	uint32_t able;        /* threads that can still take work                 */
+	uint32_t others;      /* connections it has beside those of late threads  */
 	bool wants_leave;     /* it asked to be replaced: requests, age, memory   */
 	uint64_t born_ms;
 	uint64_t ready_ms; /* 0: not yet                                          */
@@ -38,7 +41,8 @@ struct pfi_census {
 	uint32_t current_booting;
 	uint32_t outdated_ready; /* serving, but another generation, or wants to leave */
 	uint32_t outdated_booting;
-	uint32_t leaving; /* anything below serving */
+	uint32_t dumping; /* serving until it can be spared */
+	uint32_t leaving; /* anything below that            */
 	uint32_t empty;
 };
 

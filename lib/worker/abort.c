@@ -1,7 +1,10 @@
 /*
- * The last words of a worker that is stuck, or whose application gave up:
- * what each busy thread was at, the stack of the one that was hit, and then
- * the death that SIGABRT means, with a core where the system makes one.
+ * What the threads of a worker are at, written by themselves in a signal handler.
+ *
+ * Asked by PFI_DUMP_SIGNAL, a thread writes its own stack and goes on: the arbiter
+ * asks each thread whose deadline has passed. SIGABRT is the last word of the whole
+ * worker: every busy thread is described and shows its stack, and then comes the
+ * death that the signal means, with a core where the system makes one.
  */
 #include "model/page.h"
 #include "os/clock.h"
@@ -13,11 +16,21 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
+
+enum {
+	TURN_MS = 200,    /* how long one thread waits for another to have written */
+	ANSWERS_MS = 500, /* how long an abort waits for the stacks of all others  */
+	HOST_APART_MS = 1000,
+};
 
 /* A signal handler has no other way to find it; one process, one worker. */
 static _Atomic(struct prefork_worker *) the_worker;
 static _Atomic bool dying;
+static _Atomic bool writing;          /* a thread has its turn to write           */
+static _Atomic unsigned answers;      /* threads that were asked and have written */
+static _Atomic uint64_t host_said_ms; /* when the host's own dumps were written   */
 
 /* A line, put together without stdio. What does not fit is left out. */
 struct line {
@@ -69,10 +82,15 @@ static void write_line(int fd, struct line *line)
 	(void)!write(fd, line->bytes, line->size < sizeof line->bytes ? line->size + 1 : sizeof line->bytes);
 }
 
-static void describe(const struct prefork_worker *worker, int fd, unsigned thread)
+static bool is_busy(const struct prefork_worker *worker, unsigned thread)
+{
+	return atomic_load(&worker->birth->page->cells[thread].deadline_ms) > 0;
+}
+
+static void describe(const struct prefork_worker *worker, int fd, unsigned thread, const char *why)
 {
 	const struct pfi_cell *const cell = &worker->birth->page->cells[thread];
-	const bool busy = atomic_load(&cell->deadline_ms) > 0;
+	const bool busy = is_busy(worker, thread);
 	const uint64_t now_ms = pfi_now_ms();
 	const uint64_t since_ms = atomic_load(&cell->since_ms);
 	struct line line = { .size = 0 };
@@ -81,7 +99,7 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 	add_number(&line, worker->birth->slot);
 	add_text(&line, " (pid ");
 	add_number(&line, (uint64_t)getpid());
-	add_text(&line, ") aborts: thread ");
+	add_text(&line, why);
 	add_number(&line, thread);
 	add_text(&line, busy ? " is busy" : " is idle");
 	if (busy && since_ms > 0 && since_ms <= now_ms) {
@@ -97,20 +115,97 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 	write_line(fd, &line);
 }
 
-static void dump(struct prefork_worker *worker, int fd)
+static void nap(void)
+{
+	const struct timespec one_ms = { .tv_nsec = 1000 * 1000 };
+
+	(void)nanosleep(&one_ms, NULL);
+}
+
+/* One after the other, but nobody waits for ever: a thread may be stuck in here too. */
+static void take_turn(void)
+{
+	for (int i = 0; i < TURN_MS && atomic_exchange(&writing, true); i++)
+		nap();
+}
+
+/* The host speaks of all its threads at once, and once is enough. */
+static void let_host_speak(struct prefork_worker *worker, int fd)
 {
 	const struct pfi_birth *const birth = worker->birth;
-	const unsigned thread = prefork_worker_thread(worker);
+	const uint64_t now_ms = pfi_now_ms();
+	uint64_t said_ms = atomic_load(&host_said_ms);
 
-	for (unsigned i = 0; i <= worker->threads; i++) {
-		if (i == thread || atomic_load(&birth->page->cells[i].deadline_ms) > 0)
-			describe(worker, fd, i);
-	}
-	(void)pfi_dump_stack(fd);
+	if ((said_ms > 0 && now_ms - said_ms < HOST_APART_MS) ||
+	    !atomic_compare_exchange_strong(&host_said_ms, &said_ms, now_ms))
+		return;
 	for (size_t i = 0; i < birth->hook_count; i++) {
 		if (birth->hooks[i].hooks->dump)
 			birth->hooks[i].hooks->dump(worker, fd, birth->hooks[i].user);
 	}
+}
+
+static void show_stack(struct prefork_worker *worker, int fd)
+{
+	static const char none[] = "(this build cannot show a stack: its C library has no backtrace)\n";
+
+	if (!pfi_dump_stack(fd))
+		(void)!write(fd, none, sizeof none - 1);
+	let_host_speak(worker, fd);
+}
+
+/* Only who has a number is asked; and it may be done with what it was asked about. */
+static void on_ask(int signo, siginfo_t *info, void *context)
+{
+	struct prefork_worker *const worker = atomic_load(&the_worker);
+	const int saved_errno = errno;
+
+	(void)signo;
+	(void)context;
+	if (!worker || info->si_code != SI_TKILL)
+		return;
+	const unsigned thread = prefork_worker_thread(worker);
+	if (thread <= worker->threads && is_busy(worker, thread)) {
+		const int fd = pfi_log_fd(worker->birth->log);
+
+		take_turn();
+		describe(worker, fd, thread, "): thread ");
+		show_stack(worker, fd);
+		atomic_store(&writing, false);
+	}
+	atomic_fetch_add(&answers, 1);
+	errno = saved_errno;
+}
+
+/* Have all others that are busy show what they are at, one after the other. */
+static void ask_others(struct prefork_worker *worker)
+{
+	const unsigned self = prefork_worker_thread(worker);
+	const uint64_t until_ms = pfi_now_ms() + ANSWERS_MS;
+
+	for (unsigned i = 0; i <= worker->threads; i++) {
+		const unsigned before = atomic_load(&answers);
+
+		if (i == self || !is_busy(worker, i) ||
+		    pfi_dump_ask(getpid(), atomic_load(&worker->tids[i])) < 0)
+			continue;
+		while (atomic_load(&answers) == before && pfi_now_ms() < until_ms)
+			nap();
+	}
+}
+
+static void dump(struct prefork_worker *worker, int fd)
+{
+	const unsigned self = prefork_worker_thread(worker);
+
+	take_turn();
+	for (unsigned i = 0; i <= worker->threads; i++) {
+		if (i == self || is_busy(worker, i))
+			describe(worker, fd, i, ") aborts: thread ");
+	}
+	show_stack(worker, fd);
+	atomic_store(&writing, false);
+	ask_others(worker);
 }
 
 static void on_abort(int signo)
@@ -130,18 +225,22 @@ static void on_abort(int signo)
 
 void pfi_abort_arm(struct prefork_worker *worker)
 {
-	struct sigaction action = { .sa_handler = on_abort, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
+	struct sigaction abort = { .sa_handler = on_abort, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
+	struct sigaction ask = { .sa_sigaction = on_ask, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
 
 	pfi_dump_prepare();
 	atomic_store(&the_worker, worker);
-	(void)sigemptyset(&action.sa_mask);
-	(void)sigaction(SIGABRT, &action, NULL);
+	(void)sigemptyset(&abort.sa_mask);
+	(void)sigaction(SIGABRT, &abort, NULL);
+	(void)sigfillset(&ask.sa_mask);
+	(void)sigaction(PFI_DUMP_SIGNAL, &ask, NULL);
 }
 
 void pfi_abort_disarm(void)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 
+	(void)sigaction(PFI_DUMP_SIGNAL, &plain, NULL);
 	(void)sigaction(SIGABRT, &plain, NULL);
 	atomic_store(&the_worker, NULL);
 }

@@ -1,5 +1,6 @@
 #include "worker/hands.h"
 
+#include "os/dump.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -19,7 +20,7 @@ struct pfi_hand {
 };
 
 /* A thread that cannot be told of its own fault dies of it all the same. */
-static const int never_blocked[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT };
+static const int never_blocked[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, PFI_DUMP_SIGNAL };
 
 static bool may_begin(struct pfi_hands *hands)
 {

@@ -1,5 +1,6 @@
 #include "worker/liveness.h"
 
+#include "model/deadline.h"
 #include "model/page.h"
 #include "os/clock.h"
 #include "os/watch.h"
@@ -9,13 +10,14 @@
 enum { REPEAT_FIRST_MS = 10, REPEAT_LAST_MS = 10 * 1000 };
 
 void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, unsigned cells, int watch,
-                       uint64_t timeout_ms)
+                       uint64_t timeout_ms, uint64_t slow_ms)
 {
 	*liveness = (struct pfi_liveness){
 		.page = page,
 		.cells = cells,
 		.watch = watch,
 		.timeout_ms = timeout_ms,
+		.slow_ms = slow_ms,
 		.repeat_ms = REPEAT_FIRST_MS,
 	};
 	(void)pthread_mutex_init(&liveness->lock, NULL);
@@ -24,6 +26,15 @@ void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, uns
 void pfi_liveness_finish(struct pfi_liveness *liveness)
 {
 	(void)pthread_mutex_destroy(&liveness->lock);
+}
+
+/* When the arbiter should look at a thread that has this deadline, after `now_ms`. */
+static uint64_t look_at_ms(const struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms, uint64_t now_ms)
+{
+	const uint64_t since_ms = atomic_load_explicit(&liveness->page->cells[thread].since_ms, memory_order_relaxed);
+	const uint64_t slow_at_ms = since_ms + liveness->slow_ms;
+
+	return liveness->slow_ms > 0 && slow_at_ms > now_ms && slow_at_ms < deadline_ms ? slow_at_ms : deadline_ms;
 }
 
 /* The earliest deadline ahead of `now_ms`, UINT64_MAX for none; *ret_late tells
@@ -41,8 +52,8 @@ static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, b
 			continue;
 		if (deadline_ms <= now_ms)
 			*ret_late = true;
-		else if (deadline_ms < first_ms)
-			first_ms = deadline_ms;
+		else if (look_at_ms(liveness, i, deadline_ms, now_ms) < first_ms)
+			first_ms = look_at_ms(liveness, i, deadline_ms, now_ms);
 	}
 	return first_ms;
 }
@@ -71,6 +82,8 @@ static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
 			if (liveness->repeat_ms < REPEAT_LAST_MS)
 				liveness->repeat_ms *= 2;
 		}
+		if (at_ms == UINT64_MAX) /* what had to be looked at came up meanwhile */
+			at_ms = now_ms;
 		/* It fails only when the application has closed the descriptor: then
 		 * nobody watches over this worker but the arbiter's drain and stop. */
 		(void)pfi_watch_set(liveness->watch, at_ms);
@@ -82,25 +95,36 @@ static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
 static void store_deadline(struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms)
 {
 	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, deadline_ms, memory_order_relaxed);
-	if (deadline_ms == 0)
+	if (deadline_ms == PFI_NO_DEADLINE && liveness->slow_ms == 0)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
-	if (!is_covered(liveness, deadline_ms, pfi_now_ms()))
-		set_watch(liveness, deadline_ms);
+	const uint64_t now_ms = pfi_now_ms();
+	const uint64_t at_ms = look_at_ms(liveness, thread, deadline_ms, now_ms);
+	if (at_ms != PFI_NO_DEADLINE && !is_covered(liveness, at_ms, now_ms))
+		set_watch(liveness, at_ms);
+}
+
+static uint64_t deadline_after(uint64_t now_ms, uint64_t timeout_ms)
+{
+	return timeout_ms == 0 || timeout_ms > PFI_NO_DEADLINE - now_ms ? PFI_NO_DEADLINE : now_ms + timeout_ms;
 }
 
 /* A thread that is busy and begins the next piece of work moves a deadline that lies ahead
  * further ahead. The watch is set for the old one, or has fired and whoever looked has noted
- * the old one: at that time it is found to be another, and noted again. Nothing to do. */
+ * the old one: at that time it is found to be another, and noted again. Nothing to do. So it
+ * is with the moment at which work becomes slow, while the old one lies ahead. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 {
 	struct pfi_cell *const cell = &liveness->page->cells[thread];
 	const uint64_t now_ms = pfi_now_ms();
-	const uint64_t deadline_ms = liveness->timeout_ms > 0 ? now_ms + liveness->timeout_ms : 0;
+	const uint64_t deadline_ms = deadline_after(now_ms, liveness->timeout_ms);
 	const uint64_t before_ms = atomic_load_explicit(&cell->deadline_ms, memory_order_relaxed);
+	const uint64_t since_ms = atomic_load_explicit(&cell->since_ms, memory_order_relaxed);
+	const bool is_noted = before_ms > now_ms && before_ms <= deadline_ms &&
+	                      (liveness->slow_ms == 0 || since_ms + liveness->slow_ms > now_ms);
 
 	atomic_store_explicit(&cell->since_ms, now_ms, memory_order_relaxed);
-	if (before_ms > now_ms && before_ms <= deadline_ms)
+	if (is_noted)
 		atomic_store_explicit(&cell->deadline_ms, deadline_ms, memory_order_relaxed);
 	else
 		store_deadline(liveness, thread, deadline_ms);
@@ -113,11 +137,7 @@ void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
 
 void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms)
 {
-	const uint64_t now_ms = pfi_now_ms();
-
-	if (more_ms > UINT64_MAX - now_ms)
-		more_ms = 0;
-	store_deadline(liveness, thread, more_ms > 0 ? now_ms + more_ms : 0);
+	store_deadline(liveness, thread, deadline_after(pfi_now_ms(), more_ms));
 }
 
 struct pfi_pause pfi_liveness_pause(struct pfi_liveness *liveness, unsigned thread)
@@ -134,6 +154,9 @@ struct pfi_pause pfi_liveness_pause(struct pfi_liveness *liveness, unsigned thre
 
 void pfi_liveness_resume(struct pfi_liveness *liveness, unsigned thread, struct pfi_pause pause)
 {
-	if (pause.deadline_ms > 0)
-		store_deadline(liveness, thread, pause.deadline_ms + (pfi_now_ms() - pause.since_ms));
+	if (pause.deadline_ms == 0)
+		return;
+	const uint64_t waited_ms = pfi_now_ms() - pause.since_ms;
+	store_deadline(liveness, thread, pause.deadline_ms == PFI_NO_DEADLINE ? PFI_NO_DEADLINE :
+	                                                                        pause.deadline_ms + waited_ms);
 }

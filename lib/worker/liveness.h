@@ -7,8 +7,9 @@
  * timer that only the worker sets, and looks then. What must stay true, after
  * every function here has returned:
  *
- *     the watch fires at or before the earliest deadline that lies ahead, or has
- *     fired since that thread became busy, and who looked then looks again in time.
+ *     the watch fires at or before the earliest deadline that lies ahead, and before
+ *     that when work in hand becomes slow; or it has fired since that thread became
+ *     busy, and who looked then looks again in time.
  *
  * So a thread that turns busy stores its deadline first and reads the clock
  * after a full fence. Either the watch has not fired by that clock, and
@@ -36,13 +37,14 @@ struct pfi_liveness {
 	unsigned cells;        /* threads with a number: 0 to cells - 1                            */
 	int watch;             /* borrowed timer                                                   */
 	uint64_t timeout_ms;   /* of a request; 0: no limit                                        */
+	uint64_t slow_ms;      /* after which the arbiter notes it in the log; 0: never            */
 	_Atomic uint64_t watch_at_ms; /* what the watch was last set for; 0: never                 */
 	uint64_t repeat_ms;           /* under `lock`                                              */
 	pthread_mutex_t lock;         /* held while the watch is set                               */
 };
 
 void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, unsigned cells, int watch,
-                       uint64_t timeout_ms);
+                       uint64_t timeout_ms, uint64_t slow_ms);
 void pfi_liveness_finish(struct pfi_liveness *liveness);
 
 /* Thread `thread` has work in hand, or waits for some. */

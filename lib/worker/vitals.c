@@ -16,8 +16,9 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* One more than the number, so that a thread nobody has told has none. */
-static _Thread_local unsigned number_plus_one;
+/* One more than the number, so that a thread nobody has told has none. Read in signal
+ * handlers, where nothing may be allocated for it. */
+static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
 
 int pfi_vitals_open(struct prefork_worker *worker)
 {
@@ -32,7 +33,7 @@ int pfi_vitals_open(struct prefork_worker *worker)
 	if (!worker->tids)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", worker->threads);
 	pfi_liveness_init(&worker->liveness, birth->page, worker->threads + 1, birth->watch,
-	                  pfi_worker_number(worker, "timeout", 0));
+	                  pfi_worker_number(worker, "timeout", 0), pfi_worker_number(worker, "soft_timeout", 0));
 	return prefork_worker_set_thread(worker, 0);
 }
 
@@ -56,7 +57,10 @@ int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
 		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads,
 		                    thread);
 	number_plus_one = thread + 1;
-	atomic_store(&worker->tids[thread], (pid_t)syscall(SYS_gettid));
+	const pid_t tid = (pid_t)syscall(SYS_gettid);
+
+	atomic_store(&worker->tids[thread], tid);
+	atomic_store_explicit(&worker->birth->page->cells[thread].tid, (uint32_t)tid, memory_order_relaxed);
 	return 0;
 }
 

@@ -82,12 +82,23 @@ END_TEST
 
 START_TEST(words_are_read_as_numbers)
 {
-	const uint64_t words[] = { 0, 900, 1000, 1001, UINT64_MAX, 1500 };
-	const struct pfi_look look = pfi_deadline_look(words, 6, 1000);
+	struct pfi_word words[] = {
+		{ 0, 0, true },     { 900, 100, true }, { 1000, 100, true },            { 1002, 998, true },
+		{ 1500, 999, true }, { 0, 500, true },   { PFI_NO_DEADLINE, 100, true }, { 0, 0, false },
+	};
+	struct pfi_look look = pfi_deadline_look(words, 8, 0, 1000);
 
 	ck_assert_uint_eq(look.busy, 5);
 	ck_assert_uint_eq(look.late, 2);
-	ck_assert_uint_eq(look.next_ms, 1001);
+	ck_assert_uint_eq(look.late_ms, 900);
+	ck_assert_uint_eq(look.able, 4); /* the first never had work: it does not serve */
+	ck_assert_uint_eq(look.next_ms, 1002);
+	look = pfi_deadline_look(words, 8, 3, 1000);
+	ck_assert_uint_eq(look.next_ms, 1001); /* then the fourth becomes slow */
+	words[0] = (struct pfi_word){ 0, 1, true };
+	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 5);
+	words[0] = (struct pfi_word){ 999, 1, true };
+	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 2000, 5000), 7000);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(0, 99999, 5000), 0);

@@ -25,7 +25,7 @@ static void open_all(void)
 		page->cells[i] = (struct pfi_cell){ 0 };
 	watch = pfi_watch_open();
 	ck_assert_int_ge(watch, 0);
-	pfi_liveness_init(&liveness, page, CELLS, watch, TIMEOUT_MS);
+	pfi_liveness_init(&liveness, page, CELLS, watch, TIMEOUT_MS, 0);
 }
 
 static void close_all(void)
@@ -98,11 +98,11 @@ START_TEST(busy_again_moves_the_deadline_and_leaves_the_watch_alone)
 }
 END_TEST
 
-START_TEST(no_timeout_means_no_deadline_and_no_watch)
+START_TEST(no_timeout_means_busy_without_a_limit_and_no_watch)
 {
 	liveness.timeout_ms = 0;
 	pfi_liveness_begin(&liveness, 0);
-	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
 	ck_assert_uint_gt(page->cells[0].since_ms, 0);
 	ck_assert_uint_eq(left_ms(), 0);
 }
@@ -124,7 +124,32 @@ START_TEST(a_longer_extension_leaves_the_watch_alone)
 	pfi_liveness_extend(&liveness, 0, TIMEOUT_MS * 10);
 	ck_assert_uint_eq(liveness.watch_at_ms, at_ms);
 	pfi_liveness_extend(&liveness, 0, UINT64_MAX);
-	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
+	const struct pfi_pause pause = pfi_liveness_pause(&liveness, 0);
+	pfi_liveness_resume(&liveness, 0, pause);
+	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
+}
+END_TEST
+
+/* Without a limit, too; and a deadline that comes before it has the watch first. */
+START_TEST(the_watch_fires_when_work_becomes_slow)
+{
+	liveness.slow_ms = 1000;
+	pfi_liveness_begin(&liveness, 0);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].since_ms + 1000);
+	pfi_liveness_extend(&liveness, 0, 500);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].deadline_ms);
+	pfi_liveness_end(&liveness, 0);
+	liveness.watch_at_ms = 0;
+	liveness.timeout_ms = 0;
+	pfi_liveness_begin(&liveness, 1);
+	ck_assert_uint_eq(page->cells[1].deadline_ms, UINT64_MAX);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].since_ms + 1000);
+	page->cells[1].since_ms -= 1000; /* it is slow now: the next look is for its deadline */
+	pfi_liveness_extend(&liveness, 1, 5000);
+	liveness.watch_at_ms = 0;
+	pfi_liveness_extend(&liveness, 1, 5000);
+	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].deadline_ms);
 }
 END_TEST
 
@@ -167,7 +192,8 @@ int main(void)
 	tcase_add_test(tc, busy_writes_a_deadline_and_sets_the_watch_for_it);
 	tcase_add_test(tc, the_watch_is_set_once_per_timeout_and_not_per_request);
 	tcase_add_test(tc, busy_again_moves_the_deadline_and_leaves_the_watch_alone);
-	tcase_add_test(tc, no_timeout_means_no_deadline_and_no_watch);
+	tcase_add_test(tc, no_timeout_means_busy_without_a_limit_and_no_watch);
+	tcase_add_test(tc, the_watch_fires_when_work_becomes_slow);
 	tcase_add_test(tc, a_shorter_extension_brings_the_watch_forward);
 	tcase_add_test(tc, a_longer_extension_leaves_the_watch_alone);
 	tcase_add_test(tc, a_wait_for_the_client_moves_the_deadline_by_as_long);

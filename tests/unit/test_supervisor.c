@@ -139,10 +139,12 @@ END_TEST
 /* What the arbiter does when a watch went off. */
 static void look(const uint64_t *word_ms, uint64_t now_ms)
 {
-	const struct pfi_look look = pfi_deadline_look(word_ms, 1, now_ms);
+	const struct pfi_word word = { .deadline_ms = *word_ms, .since_ms = 1, .exists = true };
+	const struct pfi_look look = pfi_deadline_look(&word, 1, 0, now_ms);
 
 	slots[1].busy = look.busy;
 	slots[1].late = look.late;
+	slots[1].able = look.able;
 	slots[1].next_ms = look.next_ms;
 }
 

@@ -158,11 +158,13 @@ int stage_load(const char *const *arguments)
 int stage_create(const struct stage_parts *parts)
 {
 	const bool is_echo = parts == NULL || parts->strategy == NULL || parts->with_echo;
+	const struct prefork_service *const service =
+		parts != NULL && parts->service != NULL ? parts->service : &echo_service;
 	int r = prefork_arbiter_create(stage.settings, &stage.arbiter);
 
 	if (r == 0)
 		r = prefork_arbiter_add_pool(stage.arbiter, "web", parts != NULL ? parts->strategy : NULL,
-					     is_echo ? &echo_service : NULL, NULL, NULL);
+					     is_echo ? service : NULL, NULL, NULL);
 	if (r == 0)
 		r = prefork_arbiter_add_hooks(stage.arbiter, &hooks, (void *)(uintptr_t)parts);
 	if (r == 0 && parts != NULL && parts->hooks != NULL)
@@ -247,7 +249,7 @@ uint64_t stage_cpu_ms(void)
 	return (uint64_t)time.tv_sec * 1000 + (uint64_t)time.tv_nsec / 1000000;
 }
 
-static char *read_log(void)
+char *stage_log(void)
 {
 	const off_t size = lseek(stage.log, 0, SEEK_END);
 	char *const text = calloc((size_t)size + 1, 1);
@@ -259,7 +261,7 @@ static char *read_log(void)
 
 int stage_log_count(const char *text)
 {
-	char *const log = read_log();
+	char *const log = stage_log();
 	int count = 0;
 
 	for (const char *at = log; at != NULL && (at = strstr(at, text)) != NULL; at++)
@@ -278,7 +280,7 @@ void stage_fail(const char *promise, const char *format, ...)
 	(void)vsnprintf(why, sizeof why, format, arguments);
 	va_end(arguments);
 
-	char *const log = read_log();
+	char *const log = stage_log();
 
 	(void)fprintf(stderr, "%s", log != NULL ? log : "");
 	free(log);

@@ -49,6 +49,7 @@ extern struct orders *orders;
 struct stage_parts {
 	const struct prefork_strategy *strategy;
 	bool with_echo; /* the strategy serves, too */
+	const struct prefork_service *service; /* instead of the echo service */
 	const struct prefork_hooks *hooks; /* called behind the stage's own */
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 };
@@ -75,6 +76,7 @@ int stage_stop(bool graceful);
 
 /* How often `text` stands in the log. */
 int stage_log_count(const char *text);
+char *stage_log(void); /* all of it, new, or NULL */
 
 /* A client of the first listener with a time limit, -1 if it is refused; and a word said and heard. */
 int stage_connect(void);

@@ -30,8 +30,9 @@ void check_order(uint32_t p, const struct pfi_order *order)
 			promise(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms);
 	}
 	if (order->event == PFI_EVENT_LATE || order->event == PFI_EVENT_STUCK) {
-		const struct pfi_look look = pfi_deadline_look(process->words, WORDS, w.now_ms);
+		const struct pfi_look look = look_at(process);
 
+		promise(order->event == PFI_EVENT_LATE || look.able == 0 || slot->state == PFI_STATE_DRAINING);
 		promise(look.late > 0); /* an idle worker is never killed for silence */
 	}
 	if (slot->state == PFI_STATE_SERVING)
@@ -87,6 +88,16 @@ void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ru
 	promise((longest >= ROW) == (ruling.given && ruling.verdict == PREFORK_RELOAD_FAILED));
 }
 
+/* Those that serve and were not told to stop it, without the canary. */
+static uint32_t count_serving(uint32_t p)
+{
+	uint32_t serving = 0;
+
+	for (uint32_t s = 0; s < w.seats; s++)
+		serving += w.slots[p][s].state == PFI_STATE_SERVING && s != w.pools[p].canary.slot;
+	return serving;
+}
+
 void check_numbers(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
@@ -100,12 +111,17 @@ void check_numbers(void)
 
 			staying += pfi_slot_is_staying(slot);
 			if (slot->state >= PFI_STATE_SERVING && slot->state <= PFI_STATE_DRAINING &&
-			    w.now_ms >= w.supervisor.spare_until_ms) /* nobody else is at work: at once */
-				promise(slot->late == 0 || slot->busy > slot->late);
-			if (slot->state == PFI_STATE_EMPTY || process->hung_since_ms == 0)
+			    w.now_ms >= w.supervisor.spare_until_ms) /* nobody else can go on: at once */
+				promise(slot->late == 0 || (slot->able > 0 && slot->unseen == 0));
+			if (slot->state == PFI_STATE_DUMPING && w.now_ms >= w.supervisor.spare_until_ms)
+				promise(count_serving(p) < pfi_pool_wanted(pool)); /* it is still missed */
+			if (slot->state == PFI_STATE_EMPTY || slot->state == PFI_STATE_DUMPING || process->hung_since_ms == 0)
 				continue;
-			/* A stuck one is gone within timeout and ladder. */
-			promise(w.now_ms <= process->hung_since_ms + step_ms + pool->policy.graceful_timeout_ms +
+			/* A stuck one that nobody misses is gone within timeout and ladder. */
+			const uint64_t from_ms = process->told_ms > process->hung_since_ms ? process->told_ms :
+											     process->hung_since_ms;
+
+			promise(w.now_ms <= from_ms + step_ms + pool->policy.graceful_timeout_ms +
 							    (process->in_kernel ? NEVER_DIES_MS : 0) + 100 + w.excused_ms -
 								    process->hung_excused_ms);
 		}

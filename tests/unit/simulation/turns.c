@@ -108,14 +108,21 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 		return true;
 	}
 	switch (told(p, order->slot, order->event)) {
-	case PFI_ACTION_ASK_LEAVE:
 	case PFI_ACTION_DUMP:
+		for (uint32_t i = 0; i < WORDS; i++)
+			process->dumped[i] = process->words[i];
+		w.slots[p][order->slot].unseen = 0;
+		break;
+	case PFI_ACTION_ASK_LEAVE:
+		process->told_ms = w.now_ms;
 		soon_ms += pick(w.pools[p].policy.graceful_timeout_ms * 3 / 2);
 		if (!process->deaf && process->hung_since_ms == 0)
 			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
 		break;
 	case PFI_ACTION_ASK_QUIT:
 	case PFI_ACTION_ABORT:
+		if (process->told_ms == 0)
+			process->told_ms = w.now_ms;
 		if (!process->deaf)
 			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
 		break;
@@ -137,10 +144,17 @@ static void look_at_pages(void)
 
 			if (slot->state == PFI_STATE_EMPTY)
 				continue;
-			const struct pfi_look look = pfi_deadline_look(w.processes[p][s].words, WORDS, w.now_ms);
+			const struct process *const process = &w.processes[p][s];
+			const struct pfi_look look = look_at(process);
 
 			slot->busy = look.busy;
 			slot->late = look.late;
+			slot->able = look.able;
+			slot->others = look.busy - look.late;
+			slot->unseen = 0;
+			for (uint32_t i = 0; i < WORDS; i++)
+				slot->unseen += pfi_deadline_is_past(process->words[i], w.now_ms) &&
+						process->dumped[i] != process->words[i];
 			slot->next_ms = look.next_ms;
 		}
 	}

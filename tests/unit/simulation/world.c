@@ -85,6 +85,15 @@ static void do_work(struct process *process)
 		process->words[pick(WORDS)] = pick(2) ? pfi_chance(&w.seed) : w.now_ms - pick(1000);
 }
 
+struct pfi_look look_at(const struct process *process)
+{
+	struct pfi_word words[WORDS];
+
+	for (uint32_t i = 0; i < WORDS; i++)
+		words[i] = (struct pfi_word){ .deadline_ms = process->words[i], .since_ms = 1, .exists = true };
+	return pfi_deadline_look(words, WORDS, 0, w.now_ms);
+}
+
 void birth(uint32_t p, uint32_t slot, uint32_t generation)
 {
 	struct process *const process = &w.processes[p][slot];

@@ -28,6 +28,8 @@ struct process {
 	uint64_t says_leave_at_ms;
 	uint64_t words[WORDS];
 	uint64_t done_at_ms[WORDS]; /* when the work ends; 0: it hangs */
+	uint64_t dumped[WORDS];     /* the deadline for which a stack was asked for    */
+	uint64_t told_ms;           /* to leave, or worse; 0: not yet                  */
 	uint64_t hung_since_ms;     /* first deadline of a request that hangs, 0: none */
 	uint64_t hung_excused_ms;   /* what was excused before                         */
 	enum prefork_reason reason;
@@ -89,6 +91,7 @@ bool one_in(uint64_t n);
 void create_world(uint64_t seed);
 void birth(uint32_t p, uint32_t slot, uint32_t generation);
 void processes_act(void);
+struct pfi_look look_at(const struct process *process);
 void advance_clock(void);
 
 /* operators.c */

@@ -1,0 +1,350 @@
+/*
+ * Requests that take too long, under an arbiter: who is stuck shows its stack and is
+ * replaced, and nobody else notices.
+ */
+#include "faults.h"
+#include "stage.h"
+
+#include "os/clock.h"
+
+#include <prefork/error.h>
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <check.h>
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum { TIMEOUT_MS = 500, BOOT_MS = 300 };
+
+/* ---- in the workers ---- */
+
+static void never_return(void)
+{
+	for (;;)
+		(void)pause();
+}
+
+/* The first letter says what becomes of the request. */
+static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char bytes[4096];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+	sigset_t all;
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	prefork_connection_set_user(connection, connection); /* it was heard */
+	prefork_worker_note(worker, bytes, (size_t)n);
+	switch (bytes[0]) {
+	case 'b': /* blocks whatever can be blocked */
+		(void)sigfillset(&all);
+		(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
+		never_return();
+		break;
+	case 'e': /* extends its time, and needs some of it */
+		prefork_request_extend(worker, 60 * 1000);
+		(void)poll(NULL, 0, 2 * TIMEOUT_MS);
+		break;
+	case 's':
+		never_return();
+		break;
+	case 'w': /* only slow */
+		(void)poll(NULL, 0, TIMEOUT_MS / 2);
+		break;
+	default:
+		break;
+	}
+	return prefork_connection_write(connection, bytes, (size_t)n);
+}
+
+/* Who has not said anything yet may still do so. */
+static enum prefork_next leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	return prefork_connection_user(connection) ? PREFORK_CLOSE : PREFORK_WAIT_READABLE;
+}
+
+static const struct prefork_service service = {
+	.struct_size = sizeof service, .ready = serve, .leaving = leaving,
+};
+
+/* All but the first take their time to start. */
+static int start_slowly(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	(void)user;
+	if (atomic_load(&orders->started) > 1)
+		(void)poll(NULL, 0, BOOT_MS);
+	return 0;
+}
+
+static void say_dump(struct prefork_worker *worker, int fd, void *user)
+{
+	static const char text[] = "the host speaks\n";
+
+	(void)worker;
+	(void)user;
+	(void)!write(fd, text, sizeof text - 1);
+	if (atomic_load(&orders->mood) == SIGKILL)
+		(void)raise(SIGKILL); /* in the middle of it */
+}
+
+static const struct prefork_hooks dump_hooks = { .struct_size = sizeof dump_hooks, .dump = say_dump };
+static const struct stage_parts parts = {
+	.service = &service, .worker_start = start_slowly, .hooks = &dump_hooks,
+};
+
+/* ---- in the test ---- */
+
+/* One worker, which is ready. */
+static void start(const char *strategy, const char *threads, const char *soft)
+{
+	const char *const arguments[] = {
+		"--workers", "1", "--worker-class", strategy, "--threads", threads, "--timeout", "500ms",
+		"--soft-timeout", soft, "--graceful-timeout", "20s", NULL,
+	};
+
+	PROMISE(stage_load(arguments) == 0, "%s", prefork_error());
+	PROMISE(stage_create(&parts) == 0, "%s", prefork_error());
+	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
+	PROMISE(stage_until(&stage.ready, 1), "%s", prefork_error());
+}
+
+static int ask(const char *text)
+{
+	const int fd = stage_connect();
+
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(send(fd, text, strlen(text), MSG_NOSIGNAL), (ssize_t)strlen(text));
+	return fd;
+}
+
+/* A process that asks and asks until `pipe` has something: its exit code is 1 if one
+ * answer was wrong or missing, 2 if there was none at all. */
+static pid_t start_client(int pipe)
+{
+	const pid_t pid = fork();
+
+	ck_assert_int_ge(pid, 0);
+	if (pid > 0)
+		return pid;
+	struct pollfd end = { .fd = pipe, .events = POLLIN };
+	unsigned long answered = 0;
+
+	while (poll(&end, 1, 1) == 0) {
+		const int fd = stage_connect();
+
+		if (fd < 0 || !stage_echo(fd))
+			_exit(1);
+		(void)close(fd);
+		answered++;
+	}
+	_exit(answered > 0 ? 0 : 2);
+}
+
+static unsigned long busy_for_ms(void)
+{
+	char *const log = stage_log();
+	const char *const at = log != NULL ? strstr(log, " is busy for ") : NULL;
+	const unsigned long time_ms = at != NULL ? strtoul(at + strlen(" is busy for "), NULL, 10) : 0;
+
+	free(log);
+	return time_ms;
+}
+
+static int patience(void)
+{
+	return (int)(stage_patience_ms() / 20000);
+}
+
+START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error)
+{
+	int ends[2];
+
+	ck_assert_int_eq(pipe(ends), 0);
+	start("threads", "8", "0");
+	const pid_t client = start_client(ends[0]);
+	const int stuck = ask("stuck here");
+
+	ck_assert(stage_until(&stage.ready, 2)); /* which takes its time */
+	PROMISE(stage.exited == 0, "it was gone before somebody else was ready");
+	ck_assert_int_eq(stage_log_count("WORKER TIMEOUT"), 1);
+	ck_assert_int_eq(stage_log_count("it is at: stuck here"), 1);
+	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	ck_assert_int_eq(stage_log_count(" with \"stuck here\""), 1);
+	PROMISE(busy_for_ms() >= TIMEOUT_MS, "after %lu ms", busy_for_ms());
+	PROMISE(busy_for_ms() <= (unsigned long)(TIMEOUT_MS + 100 + 500 * patience()), "after %lu ms", busy_for_ms());
+#ifdef HAVE_EXECINFO
+	ck_assert_int_ge(stage_log_count("hostile_stuck("), 1);
+#endif
+	ck_assert(stage_until(&stage.exited, 1));
+	ck_assert_int_eq(stage.last_exited, stage.pids[0]);
+	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
+	PROMISE(strstr(stage.sentence, "ABRT") != NULL, "%s", stage.sentence);
+	stage_run_for(50);
+	ck_assert_int_eq(write(ends[1], "x", 1), 1);
+	int status;
+	ck_assert_int_eq(waitpid(client, &status, 0), client);
+	PROMISE(status == 0, "the client saw %d", status);
+	(void)close(stuck);
+	(void)close(ends[0]);
+	(void)close(ends[1]);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+START_TEST(when_all_threads_are_stuck_each_shows_its_stack)
+{
+	enum { THREADS = 3 };
+	int fds[THREADS];
+
+	start("threads", "3", "0");
+	for (int i = 0; i < THREADS; i++)
+		fds[i] = ask("stuck");
+	ck_assert(stage_until(&stage.exited, 1));
+	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
+	ck_assert(stage_until(&stage.ready, 2));
+#ifdef HAVE_EXECINFO
+	PROMISE(stage_log_count("never_return") >= THREADS || stage_log_count("hostile_stuck(") >= THREADS, "too few stacks");
+#endif
+	const int last = ask("hello");
+	char bytes[5];
+	ck_assert_int_eq(recv(last, bytes, sizeof bytes, MSG_WAITALL), 5);
+	for (int i = 0; i < THREADS; i++)
+		(void)close(fds[i]);
+	(void)close(last);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+START_TEST(under_sync_the_stuck_request_is_shown_before_the_end)
+{
+	start("sync", "1", "0");
+	const int fd = ask("stuck in sync");
+
+	ck_assert(stage_until(&stage.exited, 1));
+	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
+	ck_assert_int_eq(stage_log_count(" with \"stuck in sync\""), 1);
+	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	ck_assert(stage_until(&stage.ready, 2));
+	(void)close(fd);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+static const char *const strategies[] = { "sync", "threads" };
+
+START_TEST(a_slow_request_is_noted_once_and_nothing_else_happens)
+{
+	char bytes[8];
+
+	start(strategies[_i], "2", "100ms");
+	const int fd = ask("w is slow");
+	ck_assert_int_eq(recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT), -1);
+	while (stage_log_count("SLOW (pid:") == 0)
+		stage_run_for(5);
+	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+	stage_run_for(50);
+	ck_assert_int_eq(stage_log_count("SLOW (pid:"), 1);
+	ck_assert_int_eq(stage_log_count("ms: w is slow"), 1);
+	ck_assert_int_eq(stage_log_count("WORKER TIMEOUT"), 0);
+	ck_assert_int_eq(stage.forked, 1);
+	(void)close(fd);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+START_TEST(a_request_that_extends_its_time_is_not_late)
+{
+	char bytes[6];
+
+	start(strategies[_i], "2", "0");
+	const int fd = ask("extend");
+	while (recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) < 0)
+		stage_run_for(20);
+	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+	ck_assert_int_eq(stage_log_count("WORKER TIMEOUT"), 0);
+	ck_assert_int_eq(stage.forked, 1);
+	(void)close(fd);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+START_TEST(a_thread_that_blocks_all_signals_is_replaced_all_the_same)
+{
+	start("threads", "4", "0");
+	const int fd = ask("blocks");
+
+	ck_assert(stage_until(&stage.exited, 1));
+	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
+	ck_assert_int_eq(stage_log_count("it is at: blocks"), 1);
+	ck_assert(stage_until(&stage.ready, 2));
+	(void)close(fd);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+START_TEST(a_worker_that_is_killed_while_it_shows_its_stack_is_replaced)
+{
+	start(strategies[_i], "4", "0");
+	atomic_store(&orders->mood, SIGKILL);
+	const int fd = ask("stuck");
+
+	ck_assert(stage_until(&stage.exited, 1));
+	ck_assert(stage_until(&stage.ready, 2));
+	atomic_store(&orders->mood, 0);
+	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	(void)close(fd);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+/* A stop does not wait for what will never end, nor longer for the rest. */
+START_TEST(a_stop_gets_past_a_stuck_thread)
+{
+	start("threads", "4", "0");
+	const int fd = ask("stuck");
+	const uint64_t began_ms = pfi_now_ms();
+
+	while (stage_log_count("WORKER TIMEOUT") == 0)
+		stage_run_for(5);
+	ck_assert_int_eq(stage_stop(true), 0);
+	PROMISE(pfi_now_ms() - began_ms < 15000 * (uint64_t)patience(), "it waited for graceful_timeout");
+	(void)close(fd);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("stuck");
+	TCase *tc = tcase_create("stuck");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
+	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
+	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
+	tcase_add_test(tc, under_sync_the_stuck_request_is_shown_before_the_end);
+	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, 2);
+	tcase_add_loop_test(tc, a_request_that_extends_its_time_is_not_late, 0, 2);
+	tcase_add_test(tc, a_thread_that_blocks_all_signals_is_replaced_all_the_same);
+	tcase_add_loop_test(tc, a_worker_that_is_killed_while_it_shows_its_stack_is_replaced, 0, 2);
+	tcase_add_test(tc, a_stop_gets_past_a_stuck_thread);
+	suite_add_tcase(suite, tc);
+
+	SRunner *runner = srunner_create(suite);
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
