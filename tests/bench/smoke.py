@@ -18,6 +18,7 @@ JOBS = [
     ("slow --idle 5 --slow 2 --seconds 1", [C]),
     ("growth --requests 300 --rest 0.1", [C]),
     ("orphans --times 1 --workers 1", [C]),
+    ("balance --connections 100 --workers 2", [C]),
     ("idle --seconds 1 --timeout 1 --workers 1", [C]),
     ("sleep --rounds 1 --seconds 1 --workers 1", [WSGI]),
     ("reload --broken --reloads 1 --pause 0.5 --rate 50", [WSGI]),
