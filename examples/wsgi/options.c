@@ -40,7 +40,7 @@ static const char *const not_yet[] = {
 	"--cert-reqs", "--certfile", "--ciphers", "--control-socket", "--control-socket-mode", "--daemon", "-D",
 	"--dirty-app", "--dirty-graceful-timeout", "--dirty-threads", "--dirty-timeout", "--dirty-workers",
 	"--disable-redirect-access-to-syslog", "--do-handshake-on-connect", "--dogstatsd-tags",
-	"--enable-backlog-metric", "--enable-stdio-inheritance", "-R", "--forwarded-allow-ips",
+	"--enable-backlog-metric", "--enable-stdio-inheritance", "-R",
 	"--forwarder-headers", "--group", "-g", "--http-parser", "--http-protocols",
 	"--http2-cleartext", "--http2-initial-window-size", "--http2-max-concurrent-streams",
 	"--http2-max-frame-size", "--http2-max-header-list-size", "--initgroups", "--keyfile", "--log-config",
@@ -50,7 +50,7 @@ static const char *const not_yet[] = {
 	"--proxy-allow-from", "--proxy-protocol", "--reload", "--reload-engine", "--reload-extra-file",
 	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
 	"--strip-header-spaces", "--suppress-ragged-eofs", "--umask", "-m", "--user", "-u", "--uwsgi-allow-from",
-	"--worker-tmp-dir", "--casefold-http-method", "--permit-unconventional-http-method",
+	"--casefold-http-method", "--permit-unconventional-http-method",
 	"--permit-unconventional-http-version",
 };
 
@@ -128,11 +128,14 @@ static int set_defaults(struct prefork_settings *settings)
 {
 	const char *workers = getenv("WEB_CONCURRENCY");
 	const char *port = getenv("PORT");
+	const char *proxies = getenv("FORWARDED_ALLOW_IPS");
 	char bind[64];
 	int r = 0;
 
 	if (workers && *workers != '\0' && (r = prefork_settings_set_default(settings, "workers", workers)) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
+	if (proxies && (r = prefork_settings_set_default(settings, "forwarded_allow_ips", proxies)) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "FORWARDED_ALLOW_IPS: %s", prefork_error());
 	if (port && *port != '\0') {
 		if (port[strspn(port, "0123456789")] != '\0')
 			return prefork_fail(PREFORK_ECONFIG, "PORT: \"%s\" is not a number", port);

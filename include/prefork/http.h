@@ -115,7 +115,8 @@ PREFORK_API const char *prefork_request_header(const struct prefork_request *req
 
 /* Where it came from. */
 
-/** "http". Since 0.1. */
+/** "http"; or "https" when a proxy among forwarded_allow_ips says so (setting
+ *  secure_scheme_headers). Since 0.1. */
 PREFORK_API const char *prefork_request_scheme(const struct prefork_request *request);
 
 /** As prefork_connection_peer(). Since 0.1. */

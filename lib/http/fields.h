@@ -52,7 +52,9 @@ enum {
 	X(USER_AGENT, "user-agent", 'u', 't', 0)                                                   \
 	X(FORWARDED, "forwarded", 'f', 'd', PFI_FIELD_NO_TRAILER)                                  \
 	X(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'r', PFI_FIELD_NO_TRAILER)                      \
-	X(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o', PFI_FIELD_NO_TRAILER)
+	X(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o', PFI_FIELD_NO_TRAILER)                  \
+	X(X_FORWARDED_PROTOCOL, "x-forwarded-protocol", 'x', 'l', PFI_FIELD_NO_TRAILER)            \
+	X(X_FORWARDED_SSL, "x-forwarded-ssl", 'x', 'l', PFI_FIELD_NO_TRAILER)
 
 #define PFI_ENUM_FIELD(id, name, first, last, rules) PFI_FIELD_##id,
 enum pfi_field_id { PFI_FIELD_OTHER, PFI_FIELDS(PFI_ENUM_FIELD) PFI_FIELD_COUNT };

@@ -52,6 +52,15 @@ static const struct prefork_option rows[] = {
 	  .doc = "Where such files are, which have no name there. Empty: $TMPDIR, or /tmp." },
 	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
+	{ ROW("forwarded_allow_ips", LIST), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "The proxies whose word is taken about their clients: addresses, networks such as 10.0.0.0/8, or * for "
+	         "everybody. Peers on unix sockets are always trusted." },
+	{ ROW("secure_scheme_headers", LIST), .max = PFI_TRUST_FIELDS_MAX, .unit = "NAME=VALUE",
+	  .default_text = "X-Forwarded-Protocol=ssl,X-Forwarded-Proto=https,X-Forwarded-Ssl=on",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "By which header, and which value of it, such a proxy says that its client spoke TLS. One that says so "
+	         "beside one that does not is answered with 400." },
 	{ ROW("accesslog", STRING), .flags = "--access-logfile", .unit = "FILE",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Where a line goes for each request; - is standard output. Empty: nowhere. Opened again on USR1." },
@@ -134,12 +143,33 @@ static int check_folder(const struct prefork_settings *settings)
 	return 0;
 }
 
+/* Into `trust`, which is empty, and stays so on failure. */
+static int read_trust(const struct prefork_settings *settings, struct pfi_trust *trust)
+{
+	const char *text;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (text = prefork_settings_item(settings, "forwarded_allow_ips", i)) != NULL; i++)
+		r = pfi_trust_add_peer(trust, text);
+	for (size_t i = 0; r == 0 && (text = prefork_settings_item(settings, "secure_scheme_headers", i)) != NULL; i++)
+		r = pfi_trust_add_field(trust, text);
+	if (r < 0)
+		pfi_trust_clear(trust);
+	return r;
+}
+
 static int check(const struct prefork_settings *settings, void *user)
 {
-	const int r = pfi_access_check(settings);
+	struct pfi_trust trust = { 0 };
+	int r = pfi_access_check(settings);
 
 	(void)user;
-	return r == 0 ? check_folder(settings) : r;
+	if (r == 0)
+		r = check_folder(settings);
+	if (r == 0)
+		r = read_trust(settings, &trust);
+	pfi_trust_clear(&trust);
+	return r;
 }
 
 int prefork_http_add_options(struct prefork_settings *settings)
@@ -155,7 +185,13 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 
 	if (body < 0)
 		return prefork_fail(-EINVAL, "the settings lack those of prefork_http_add_options()");
+	struct pfi_trust trust = { 0 };
+	const int r = read_trust(settings, &trust);
+	if (r < 0)
+		return r;
+	pfi_trust_clear(&config->trust);
 	*config = (struct pfi_http_config){
+		.trust = trust,
 		.limits = {
 			.line_max = limit(settings, "limit_request_line"),
 			.field_max = limit(settings, "limit_request_field_size"),

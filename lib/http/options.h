@@ -9,7 +9,8 @@
 struct prefork_service;
 struct prefork_settings;
 
-/** Read the settings. -EINVAL when they have no rows of HTTP's. */
+/** Read the settings into what is zero, or was read before. -EINVAL when they have no rows of HTTP's,
+ *  or wrong ones. */
 int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings);
 
 /** The table of callbacks, whose user pointer is a struct pfi_http. */

@@ -69,9 +69,24 @@ static int grow_in(struct prefork_request *request)
 	return 0;
 }
 
+/* What a proxy says of its client, if it is one of ours. False: it says two things at once. */
+static bool learn_scheme(struct prefork_request *request)
+{
+	const struct pfi_trust *const trust = &request->http->config.trust;
+
+	request->is_secure = false;
+	if (!pfi_trust_concerns(trust, &request->head) ||
+	    !pfi_trust_peer(trust, prefork_connection_peer(request->connection, NULL)))
+		return true;
+	const enum pfi_scheme scheme = pfi_trust_scheme(trust, &request->head, request->in + request->in_from);
+	request->is_secure = scheme == PFI_SCHEME_SECURE;
+	return scheme != PFI_SCHEME_CONTRADICTORY;
+}
+
 /* The head is complete: what does it mean? */
 static enum prefork_next proceed_head(struct prefork_request *request)
 {
+	static const struct pfi_refusal contradiction = { 400, "the forwarded schemes contradict each other" };
 	const struct pfi_http_config *const config = &request->http->config;
 	const struct pfi_head *const head = &request->head;
 
@@ -79,6 +94,8 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 		pfi_head_drop_underscores(&request->head);
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
 		return pfi_answer_refuse(request, request->framing.refusal);
+	if (!learn_scheme(request))
+		return pfi_answer_refuse(request, contradiction);
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
 	if (request->http->access != NULL)

@@ -109,8 +109,7 @@ const char *prefork_request_trailer(const struct prefork_request *request, const
 
 const char *prefork_request_scheme(const struct prefork_request *request)
 {
-	(void)request; /* until there is TLS */
-	return "http";
+	return request->is_secure ? "https" : "http";
 }
 
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)

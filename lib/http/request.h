@@ -16,6 +16,7 @@
 #include "http/response.h"
 #include "http/spool.h"
 #include "http/trailers.h"
+#include "http/trust.h"
 
 #include <prefork/http.h>
 
@@ -33,6 +34,7 @@ struct pfi_http_config {
 	uint64_t keepalive_ms; /* 0: every response closes */
 	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
+	struct pfi_trust trust;
 	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
 };
 
@@ -98,6 +100,7 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool keep_alive;
 	bool in_handle;     /* `handle` was called, `finished` was not */
+	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
 	bool has_head;      /* complete, and right: `head` is to be looked at    */
 	bool continue_due;  /* the client waits for 100 before it sends its body */
 	int error;          /* the first one of this request */

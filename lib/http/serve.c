@@ -127,6 +127,7 @@ static void on_stop(struct prefork_worker *worker, void *user)
 	if (http->service.worker_stop != NULL)
 		http->service.worker_stop(worker, http->user);
 	pfi_request_free_all(http);
+	pfi_trust_clear(&http->config.trust);
 	pfi_access_close(http->access, worker);
 	http->access = NULL;
 }
@@ -164,6 +165,7 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 
 void pfi_http_destroy(struct pfi_http *http)
 {
+	pfi_trust_clear(&http->config.trust);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
 }
