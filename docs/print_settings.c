@@ -1,12 +1,15 @@
 /*
- * print-settings md|scdoc -- the settings of both libraries as docs/settings.md, or as
- * the manual page prefork-settings(7). print-settings check FILE: is it what md prints?
+ * print-settings md|scdoc -- the settings of both libraries and of prefork-wsgi as docs/settings.md,
+ * or as the manual page prefork-settings(7). print-settings check FILE: is it what md prints?
+ * print-settings page FILE: that manual page, with the line @OPTIONS@ replaced by all settings.
  */
 #include <prefork/error.h>
 #include <prefork/http.h>
 #include <prefork/settings.h>
 
 #include "cli/cli.h"
+
+#include "../examples/wsgi/rows.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -42,9 +45,27 @@ static void print_page(const struct prefork_settings *settings)
 	             "prefork-settings - what can be said to a libprefork server\n\n# DESCRIPTION\n\n"
 	             "Each setting is a flag, an environment variable (PREFORK\\_WORKERS=4) and a key of the file that "
 	             "*--config* names. The command line wins over the environment, and the environment over the file. "
-	             "What stands under HTTP is there in programs that serve it.\n\n# SETTINGS\n");
+	             "What stands under HTTP is there in programs that serve it, what stands under Application in "
+	             "*prefork-wsgi*(1).\n\n# SETTINGS\n");
 	pfi_print_scdoc(settings, stdout);
-	(void)printf("\n# SEE ALSO\n\n*prefork*(7), *prefork\\_settings*(3)\n");
+	(void)printf("\n# SEE ALSO\n\n*prefork*(7), *prefork-wsgi*(1), *prefork\\_settings*(3)\n");
+}
+
+static int fill_page(struct prefork_settings *settings, const char *path)
+{
+	FILE *const file = fopen(path, "r");
+	char line[1024];
+
+	if (file == NULL || wsgi_rows_add_names(settings) < 0)
+		return 1;
+	while (fgets(line, sizeof line, file) != NULL) {
+		if (strcmp(line, "@OPTIONS@\n") == 0)
+			pfi_print_scdoc(settings, stdout);
+		else
+			(void)fputs(line, stdout);
+	}
+	(void)fclose(file);
+	return 0;
 }
 
 int main(int argc, char **argv)
@@ -52,12 +73,15 @@ int main(int argc, char **argv)
 	struct prefork_settings *settings = NULL;
 	int status = 0;
 
-	if (argc < 2 || prefork_settings_create(&settings) < 0 || prefork_http_add_options(settings) < 0)
+	if (argc < 2 || prefork_settings_create(&settings) < 0 || prefork_http_add_options(settings) < 0 ||
+	    wsgi_rows_add(settings) < 0)
 		return 2;
 	if (strcmp(argv[1], "md") == 0)
 		pfi_print_markdown(settings, stdout);
 	else if (strcmp(argv[1], "scdoc") == 0)
 		print_page(settings);
+	else if (strcmp(argv[1], "page") == 0 && argc == 3)
+		status = fill_page(settings, argv[2]);
 	else if (strcmp(argv[1], "check") == 0 && argc == 3)
 		status = check(settings, argv[2]);
 	else

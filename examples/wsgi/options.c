@@ -1,5 +1,6 @@
 #include "options.h"
 #include "application.h"
+#include "rows.h"
 #include "virtualenv.h"
 
 #include <prefork/error.h>
@@ -15,24 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-
-#define ROW(row_name, row_type)                                                                    \
-	.struct_size = sizeof(struct prefork_option), .name = row_name,                            \
-	.type = PREFORK_OPTION_##row_type, .section = "Application"
-
-static const struct prefork_option rows[] = {
-	{ ROW("wsgi_app", STRING), .unit = "MODULE:APP", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "The application, for use in a file: MODULE, MODULE:NAME or MODULE:FACTORY()." },
-	{ ROW("chdir", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Go there before the application is loaded; it is also the first place to import from." },
-	{ ROW("raw_env", LIST), .flags = "-e, --env", .max = 1024, .unit = "NAME=VALUE", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Set an environment variable for the application." },
-	{ ROW("pythonpath", LIST), .max = 256, .unit = "FOLDER",
-	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS,
-	  .doc = "More folders to import from." },
-	{ ROW("venv", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "The virtualenv to run in; else that of VIRTUAL_ENV, or the one this program lies in." },
-};
 
 /* gunicorn has these; this version does not. Told apart from typing mistakes. */
 static const char *const not_yet[] = {
@@ -212,9 +195,9 @@ static int add_rows(struct prefork_settings *settings)
 	if (r == 0)
 		r = prefork_http_add_options(settings);
 	if (r == 0)
-		r = prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+		r = wsgi_rows_add(settings);
 	if (r == 0)
-		r = prefork_settings_add_choice(settings, "worker_class", "gthread", "threads");
+		r = wsgi_rows_add_names(settings);
 	if (r == 0)
 		r = prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP");
 	if (r == 0)
@@ -247,6 +230,17 @@ static int read_settings(int argc, char *const argv[], const char *worker_class,
 	return r;
 }
 
+static bool answers_at_once(const char *word)
+{
+	static const char *const words[] = { "--print-config", "--check-config", "--help", "-h", "--version", "-v" };
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
 /* As with gunicorn, whoever asks for threads gets them. Found out by reading everything once, without the
  * flags that already answer; what is wrong is told by the reading that counts. */
 static const char *default_class(int argc, char *const argv[])
@@ -259,8 +253,7 @@ static const char *default_class(int argc, char *const argv[])
 	if (words == NULL)
 		return found;
 	for (int i = 0; i < argc; i++) {
-		if (i == 0 || (strcmp(argv[i], "--print-config") != 0 && strcmp(argv[i], "--check-config") != 0 &&
-		               strcmp(argv[i], "--help") != 0 && strcmp(argv[i], "--version") != 0))
+		if (i == 0 || !answers_at_once(argv[i]))
 			words[count++] = argv[i];
 	}
 	if (read_settings(count, words, found, &settings) == 0) {

@@ -67,11 +67,12 @@ static void print_markdown_row(const struct prefork_settings *settings, size_t i
 
 void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)
 {
-	(void)fputs("<!-- Made from the tables in lib/model/options.c and lib/http/options.c by docs/print-settings. -->\n# Settings\n\n"
+	(void)fputs("<!-- Made from the tables in lib/model/options.c, lib/http/options.c and examples/wsgi/rows.c by docs/print-settings. -->\n# Settings\n\n"
 		    "Each setting is a flag, an environment variable and a key in the section `[prefork]` of the INI\n"
 		    "file that `--config` names. A value comes from the highest of these, lowest first: the default,\n"
 		    "the program's default, the file, the environment, the command line. A flag without a value is\n"
-		    "switched off by `--no-` before its name. What stands under HTTP is there in programs that serve it.\n\n"
+		    "switched off by `--no-` before its name. What stands under HTTP is there in programs that serve it,\n"
+		    "what stands under Application in `prefork-wsgi`, which calls the strategy threads `gthread`, too.\n\n"
 		    "Times: `30` and `30s` are seconds; `500ms`, `1.5`, `2m`, `1h` and `7d` are understood, too.\n\n"
 		    "In a file, a value in double quotes may hold `\\n`, `\\t`, `\\\"`, `\\\\` and `\\xHH`; a `;` behind a\n"
 		    "blank begins a comment. A line has at most 196 bytes: a list goes on in indented lines; a text in\n"

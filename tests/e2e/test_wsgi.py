@@ -1,6 +1,7 @@
 #!/usr/bin/python3
 """prefork-wsgi from outside: applications that answer, that fail, and that do not load."""
 import json
+import re
 import socket
 
 import harness
@@ -44,6 +45,15 @@ class Hello(harness.Case):
     def test_chdir_and_env_are_in_force_before_the_import(self):
         with serve("--chdir", HELLO, "--env", "SCRIPT_NAME=/shop", "hello:app", folder="/") as server:
             self.assertEqual(server.get("/shop/").body, b"Hello, world!\n")
+
+
+class Answers(harness.Case):
+    def test_help_and_version_are_printed_once(self):
+        for words, once in ((("--help",), "Usage: prefork-wsgi"), (("-h",), "Usage: prefork-wsgi"),
+                            (("--version",), "prefork-wsgi "), (("-v",), "prefork-wsgi ")):
+            with self.subTest(words=words), serve(*words, wait=False) as server:
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual(len(re.findall(f"(?m)^{once}", server.log())), 1)
 
 
 class Frameworks(harness.Case):

@@ -80,6 +80,30 @@ def check_sh(text, folder):
     return None
 
 
+def manual_pages():
+    """In the manual a block has no language: of [prefork] on it is a settings file, and of every line that
+    begins with prefork-wsgi the flags are looked for in its --help."""
+    program = PROGRAMS["prefork-wsgi"]
+    if not program.exists():
+        return
+    known = set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", subprocess.run([program, "--help"], capture_output=True,
+                                                                     text=True).stdout))
+    for page in sorted((source / "docs/man").glob("*.scd")):
+        for example in re.findall(r"^```\n(.*?)^```$", page.read_text(), re.M | re.S):
+            counts["in manuals"] = counts.get("in manuals", 0) + 1
+            if example.startswith("[prefork]"):
+                with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
+                    file.write(example)
+                    file.flush()
+                    said = run([program, "--config", file.name, "--print-config"])
+                    if said:
+                        complaints.append(f"{page.name}: {said}")
+            for line in re.findall(r"^(?:.*/)?prefork-wsgi (.*)$", example, re.M):
+                for flag in re.findall(r"(?<!\S)--?[a-z][a-z-]*", line.split("&&")[0]):
+                    if flag not in known:
+                        complaints.append(f"{page.name}: prefork-wsgi has no {flag}: {line}")
+
+
 CHECKS = {"c": check_c, "python": check_python, "ini": check_ini, "sh": check_sh}
 
 
@@ -95,6 +119,7 @@ def readme():
 
 
 readme()
+manual_pages()
 with tempfile.TemporaryDirectory(prefix="examples-") as folder:
     for document in documents():
         text = document.read_text()

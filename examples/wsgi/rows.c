@@ -1,0 +1,31 @@
+#include "rows.h"
+
+#include <prefork/settings.h>
+
+#define ROW(row_name, row_type)                                                                    \
+	.struct_size = sizeof(struct prefork_option), .name = row_name,                            \
+	.type = PREFORK_OPTION_##row_type, .section = "Application"
+
+static const struct prefork_option rows[] = {
+	{ ROW("wsgi_app", STRING), .unit = "MODULE:APP", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "The application, for use in a file: MODULE, MODULE:NAME or MODULE:FACTORY()." },
+	{ ROW("chdir", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Go there before the application is loaded; it is also the first place to import from." },
+	{ ROW("raw_env", LIST), .flags = "-e, --env", .max = 1024, .unit = "NAME=VALUE", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Set an environment variable for the application." },
+	{ ROW("pythonpath", LIST), .max = 256, .unit = "FOLDER",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS,
+	  .doc = "More folders to import from." },
+	{ ROW("venv", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "The virtualenv to run in; else that of VIRTUAL_ENV, or the one this program lies in." },
+};
+
+int wsgi_rows_add(struct prefork_settings *settings)
+{
+	return prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
+}
+
+int wsgi_rows_add_names(struct prefork_settings *settings)
+{
+	return prefork_settings_add_choice(settings, "worker_class", "gthread", "threads");
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/python3
+"""installed.py PREFIX: what `meson install` of a release has put there is whole, runs where it lies, and an
+outside program is built against it, shared and static, and serves."""
+import glob
+import os
+import pathlib
+import shlex
+import subprocess
+import sys
+import tempfile
+
+import harness
+
+prefix = pathlib.Path(sys.argv[1])
+WANTED = ("bin/prefork-wsgi", "lib/**/libprefork.so.0", "lib/**/libprefork-http.so.0", "lib/**/libprefork.a",
+          "lib/**/libprefork-http.a", "lib/**/pkgconfig/prefork.pc", "lib/**/pkgconfig/prefork-http.pc",
+          "include/prefork/prefork.h", "include/prefork/http.h", "share/man/man1/prefork-wsgi.1",
+          "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
+
+
+def demand(is_so, sentence):
+    if not is_so:
+        sys.exit(sentence)
+
+
+def run(*command, **more):
+    done = subprocess.run(command, capture_output=True, text=True, **more)
+    demand(done.returncode == 0, f"{shlex.join(map(str, command))}: {done.returncode}\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def serve(program, body, *words):
+    """It answers, and stops with status 0."""
+    with harness.Server([program, *words], cwd=harness.SOURCE_ROOT / "examples/wsgi/hello") as server:
+        answer = server.get()
+        demand(answer.body == body, f"{program}: {answer}")
+        status = server.stop()
+        demand(status == 0, f"{program}: status {status}")
+
+
+for pattern in WANTED:
+    demand(glob.glob(str(prefix / pattern), recursive=True), f"not installed: {pattern}")
+os.environ.pop("LD_LIBRARY_PATH", None)
+serve(prefix / "bin/prefork-wsgi", b"Hello, world!\n", "hello:app")
+
+config, = prefix.glob("lib/**/pkgconfig")
+environment = {**os.environ, "PKG_CONFIG_PATH": str(config)}
+source = harness.SOURCE_ROOT / "examples/http_hello/http_hello.c"
+with tempfile.TemporaryDirectory(prefix="prefork-installed-") as folder:
+    for kind, words in (("shared", []), ("static", ["--static"])):
+        flags = shlex.split(run("pkg-config", "--cflags", "--libs", *words, "prefork-http", env=environment))
+        more = ["-static", "-Wl,--no-warnings"] if words else [f"-Wl,-rpath,{config.parent}"]
+        run("cc", "-std=c11", "-Wall", "-Werror", source, "-o", f"{folder}/{kind}", *more, *flags)
+        serve(f"{folder}/{kind}", b"Hello, world!\n")
+    needed = run("readelf", "-d", f"{folder}/static")
+    demand("NEEDED" not in needed, f"the static program needs shared libraries: {needed}")
