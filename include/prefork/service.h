@@ -123,6 +123,12 @@ PREFORK_API ptrdiff_t prefork_connection_send_file(struct prefork_connection *co
 /** Bytes of prefork_connection_write() that the client has not taken yet. Since 0.1. */
 PREFORK_API size_t prefork_connection_pending(const struct prefork_connection *connection);
 
+/** 0, or the negative errno that has ended the sending of what was pending: the
+ *  client is gone. If the connection waited to be writable, `ready` is called once
+ *  more, so that what was under way can be ended where it may block
+ *  (prefork_connection_offload()); whatever it answers, the connection is closed. Since 0.1. */
+PREFORK_API int prefork_connection_error(const struct prefork_connection *connection);
+
 /** Whether a callback for this connection may block: true under sync and
  *  threads and in a thread that has taken the connection, false in an event
  *  loop. Since 0.1. */

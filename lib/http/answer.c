@@ -156,6 +156,10 @@ static enum prefork_next wait_to_send(struct prefork_request *request)
 
 static enum prefork_next go_on_sending(struct prefork_request *request)
 {
+	const int error = prefork_connection_error(request->connection);
+
+	if (error < 0)
+		(void)pfi_request_fail(request, error);
 	switch (pfi_reply_proceed(request)) {
 	case PFI_DONE: /* as far as the host is concerned */
 		if (prefork_connection_pending(request->connection) > 0)

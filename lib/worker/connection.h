@@ -57,6 +57,7 @@ struct prefork_connection {
 	uint64_t deadline_ms;
 	void *user;
 	void *driver;
+	int error;                   /* of sending what was pending: it cannot be sent any more */
 	bool watched;                /* for reading, and stays so while it is taken      */
 	prefork_work_function *work; /* NULL unless offloaded                            */
 	void *work_user;

@@ -29,6 +29,10 @@ static void drop_output(struct prefork_connection *connection)
 enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next)
 {
 	connection->asked = (uint8_t)next;
+	if (connection->error < 0) {
+		drop_output(connection);
+		return PREFORK_CLOSE;
+	}
 	if (!pfi_connection_has_output(connection))
 		return next;
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
@@ -58,10 +62,11 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 
 		if (r == -EAGAIN)
 			return PREFORK_WAIT_WRITABLE;
-		if (r < 0) {
-			drop_output(connection);
-			return PREFORK_CLOSE;
-		}
+		/* Who is in the middle of an answer finds that it has nobody to hear it. */
+		if (r < 0 && connection->asked == PREFORK_WAIT_WRITABLE)
+			return call(service->ready, connection);
+		if (r < 0)
+			return pfi_connection_settle(connection, PREFORK_CLOSE);
 		if (connection->asked == PREFORK_WAIT_READABLE)
 			return PREFORK_WAIT_READABLE; /* it may well have nothing to read yet */
 	}

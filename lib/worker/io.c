@@ -55,12 +55,18 @@ int pfi_connection_flush(struct prefork_connection *connection)
 {
 	struct pfi_output *const output = &connection->output;
 
+	if (connection->error < 0)
+		return connection->error;
 	while (output->end > output->start) {
 		const struct iovec piece = { output->bytes + output->start, output->end - output->start };
 		const ptrdiff_t n = connection->transport->send(connection, &piece, 1);
 
-		if (n < 0)
+		if (n == -EAGAIN)
+			return -EAGAIN;
+		if (n < 0) {
+			connection->error = (int)n;
 			return (int)n;
+		}
 		output->start += (size_t)n;
 	}
 	clear(output);
@@ -75,6 +81,10 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 {
 	ptrdiff_t taken = 0;
 
+	if (connection->error < 0) {
+		(void)prefork_fail(connection->error, "the client is gone: %s", strerror(-connection->error));
+		return PREFORK_CLOSE;
+	}
 	if (!pfi_connection_has_output(connection) && size > 0) {
 		const struct iovec piece = { (void *)(uintptr_t)bytes, size };
 
@@ -118,6 +128,11 @@ ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, in
 			return r;
 	}
 	return connection->transport->send_file(connection, fd, offset, size);
+}
+
+int prefork_connection_error(const struct prefork_connection *connection)
+{
+	return connection->error;
 }
 
 size_t prefork_connection_pending(const struct prefork_connection *connection)

@@ -65,10 +65,32 @@ static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_
 	return PREFORK_CLOSE;
 }
 
+static enum prefork_next begin_large(struct prefork_worker *worker, struct prefork_connection *connection,
+                                     void *user)
+{
+	(void)worker;
+	(void)user;
+	prefork_connection_set_user(connection, large);
+	(void)prefork_connection_write(connection, large, sizeof large);
+	return PREFORK_WAIT_WRITABLE;
+}
+
+static enum prefork_next end_large(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)user;
+	check(prefork_connection_error(connection) < 0 && prefork_connection_may_block(connection));
+	check(prefork_connection_write(connection, "more", 4) == PREFORK_CLOSE);
+	prefork_worker_count_request(worker);
+	return PREFORK_WAIT_WRITABLE;
+}
+
 /* One letter is one request. */
 static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char letter;
+
+	if (prefork_connection_user(connection))
+		return prefork_connection_offload(connection, end_large, NULL);
 	const ptrdiff_t n = prefork_connection_read(connection, &letter, 1);
 
 	(void)user;
@@ -78,6 +100,8 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 	switch (letter) {
 	case 'w':
 		return prefork_connection_offload(connection, wait_and_answer, large);
+	case 'b':
+		return prefork_connection_offload(connection, begin_large, NULL);
 	case 'd':
 		return prefork_connection_offload(connection, answer_and_be_late, NULL);
 	case 'l':
@@ -272,6 +296,32 @@ START_TEST(slow_readers_hold_no_thread)
 }
 END_TEST
 
+/* What is to be done at the end of a broken answer may block, too. */
+START_TEST(an_answer_that_loses_its_client_is_ended_in_a_thread)
+{
+	const struct linger at_once = { .l_onoff = 1 };
+	struct harness harness;
+	uint64_t ended = 0;
+	char bytes[16];
+
+	open_all(&harness);
+	const int fd = harness_connect(&harness), other = harness_connect(&harness);
+	ask(fd, "b");
+	ck_assert_int_gt(recv(fd, bytes, sizeof bytes, 0), 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
+	(void)close(fd);
+	harness_expect_echo(other, "x");
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	while (harness.birth.page->connections != 1)
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	for (unsigned i = 1; i <= TEST_THREADS; i++)
+		ended += harness.birth.page->cells[i].requests;
+	ck_assert_uint_eq(ended, 1);
+	(void)close(other);
+	close_all(&harness);
+}
+END_TEST
+
 START_TEST(a_worker_that_leaves_finishes_its_works)
 {
 	enum { WORKS = TEST_THREADS + 2 };
@@ -360,6 +410,7 @@ int main(void)
 	tcase_add_test(tc, a_client_that_leaves_meanwhile_is_found_out_afterwards);
 	tcase_add_test(tc, a_deadline_that_a_work_has_set_passes_in_time);
 	tcase_add_test(tc, slow_readers_hold_no_thread);
+	tcase_add_test(tc, an_answer_that_loses_its_client_is_ended_in_a_thread);
 	tcase_add_test(tc, a_worker_that_leaves_finishes_its_works);
 	tcase_add_test(tc, a_worker_that_must_end_drops_works_that_nobody_has_begun);
 	suite_add_tcase(suite, tc);
