@@ -74,7 +74,7 @@ def check_sh(text, folder):
             return f"{words[0]} cannot be run"
         program = PROGRAMS.get(words[0])
         if program and program.exists() and "--help" not in words:
-            said = run([str(program), "--check-config", *words[1:]], cwd=folder)
+            said = run([str(program), "--check-config", *words[1:]], cwd=source)
             if said:
                 return f"{line}: {said}"
     return None
