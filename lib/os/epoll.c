@@ -47,22 +47,22 @@ int pfi_epoll_find(int fd, int *ret_set, uint64_t *ret_data)
 {
 	DIR *const directory = opendir("/proc/self/fd");
 	const struct dirent *entry;
-	int r = -ENOENT;
-	uint64_t data;
+	int r = -ENOENT, set = -1;
+	uint64_t data, its_data = 0;
 
 	if (!directory)
 		return -errno;
 	while (r != -EEXIST && (entry = readdir(directory)) != NULL) {
 		if (!is_set(dirfd(directory), entry->d_name) || look_up(entry->d_name, fd, &data) < 0)
 			continue;
-		if (r == 0) {
-			r = -EEXIST;
-		} else {
-			r = 0;
-			*ret_set = atoi(entry->d_name);
-			*ret_data = data;
-		}
+		r = r == 0 ? -EEXIST : 0;
+		set = atoi(entry->d_name);
+		its_data = data;
 	}
 	(void)closedir(directory);
-	return r;
+	if (r < 0)
+		return r;
+	*ret_set = set;
+	*ret_data = its_data;
+	return 0;
 }
