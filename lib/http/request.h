@@ -166,6 +166,22 @@ static inline bool pfi_reply_is_file(const struct prefork_request *request)
 	return request->reply.stage == PFI_STAGE_SOURCE && request->reply.pull == NULL;
 }
 
+/* One that is being built, and will not be the last of its request. */
+static inline bool pfi_reply_is_interim(const struct prefork_request *request)
+{
+	return request->reply.stage == PFI_STAGE_HEAD && request->reply.status < 200;
+}
+
+/* Send a head and what follows it; the head is the first of the pieces, and in its room. As
+ * pfi_request_send(). */
+int pfi_reply_joined(struct prefork_request *request, struct iovec *pieces, int count);
+
+/* Send a piece of the body, chunked if need be, with the head before it if that has not left. */
+int pfi_reply_piece(struct prefork_request *request, const void *bytes, size_t size);
+
+/* The end of a body of pieces. */
+int pfi_reply_end_pieces(struct prefork_request *request);
+
 /* After `handle`: end what it began, as far as that goes now. PREFORK_WAIT_WRITABLE
  * as MORE when the client must take something first. BAD: break off. */
 enum pfi_verdict pfi_reply_proceed(struct prefork_request *request);

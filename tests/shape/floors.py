@@ -17,7 +17,7 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
 PURE = {"base", "model"}  # rooms
 # All the rest of http is pure.
 IMPURE_HTTP = {"http/" + name for name in ("access", "answer", "clock", "join", "objects", "options", "receive", "reply", "request",
-                                       "serve", "spool", "upload", "walk")}
+                                       "send", "serve", "spool", "upload", "walk")}
 NUMBERS_ONLY = {"model/death"}  # may see <signal.h>, for the names of signals
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
 WORKER_SIDE = re.compile(r"#\s*include\s*<prefork/(worker|service|strategy|arbiter)\.h>")

@@ -1,0 +1,193 @@
+/* The response on its way: pieces that are there, a file, or what a callback gives. */
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/service.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum {
+	FILE_PIECE = 256 * 1024,
+	KEPT_MAX = 1024 * 1024,  /* of a response that a thread beside an event loop leaves to the loop */
+	AHEAD_MAX = 128 * 1024,  /* more is not asked of a callback while so much waits for the client  */
+};
+
+static void forget_sent(struct iovec *pieces, int count, size_t sent)
+{
+	for (int i = 0; i < count; i++) {
+		const size_t part = sent < pieces[i].iov_len ? sent : pieces[i].iov_len;
+		pieces[i].iov_base = (char *)pieces[i].iov_base + part;
+		pieces[i].iov_len -= part;
+		sent -= part;
+	}
+}
+
+static int keep_rest(struct prefork_request *request, const struct iovec *pieces, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (pieces[i].iov_len > 0 &&
+		    prefork_connection_write(request->connection, pieces[i].iov_base, pieces[i].iov_len) ==
+			    PREFORK_CLOSE)
+			return pfi_request_fail(request, -ECONNRESET);
+	return 0;
+}
+
+/* Whether `left` bytes more need not be waited for here. */
+static bool may_keep(const struct prefork_connection *connection, size_t left)
+{
+	if (!prefork_connection_may_block(connection))
+		return true;
+	return prefork_connection_is_offloaded(connection) &&
+	       left + prefork_connection_pending(connection) <= KEPT_MAX;
+}
+
+int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count)
+{
+	struct prefork_connection *const connection = request->connection;
+	size_t left = 0;
+
+	for (int i = 0; i < count; i++)
+		left += pieces[i].iov_len;
+	for (;;) {
+		const ptrdiff_t n = prefork_connection_send(connection, pieces, count);
+		if (n < 0 && n != -EAGAIN)
+			return pfi_request_fail(request, (int)n);
+		if (n > 0) {
+			left -= (size_t)n;
+			if (left == 0)
+				return 0;
+			forget_sent(pieces, count, (size_t)n);
+		}
+		if (may_keep(connection, left))
+			return keep_rest(request, pieces, count);
+		const int r = prefork_connection_wait(connection, PREFORK_WAIT_WRITABLE,
+		                                      request->http->config.write_timeout_ms);
+		if (r < 0)
+			return pfi_request_fail(request, r);
+	}
+}
+
+/* Send a response's pieces, the first of which is its head. One buffer costs the kernel
+ * less than two: a small body is copied behind the head. */
+int pfi_reply_joined(struct prefork_request *request, struct iovec *pieces, int count)
+{
+	const size_t size = request->reply.out.size;
+	size_t end = pieces[0].iov_len;
+	size_t whole = end;
+
+	for (int i = 1; i < count; i++)
+		whole = pieces[i].iov_len <= size - whole ? whole + pieces[i].iov_len : size;
+	if (whole >= size)
+		return pfi_request_send(request, pieces, count);
+	for (int i = 1; i < count; i++) {
+		memcpy((char *)pieces[0].iov_base + end, pieces[i].iov_base, pieces[i].iov_len);
+		end += pieces[i].iov_len;
+	}
+	pieces[0].iov_len = end;
+	return pfi_request_send(request, pieces, 1);
+}
+
+/* One piece, with the head before it if it has not left and its chunk around it. */
+int pfi_reply_piece(struct prefork_request *request, const void *bytes, size_t size)
+{
+	struct pfi_reply *const reply = &request->reply;
+	const bool chunked = reply->body == PFI_REPLY_CHUNKED && size > 0;
+	char prefix[PFI_CHUNK_PREFIX_MAX];
+	struct iovec pieces[4];
+	const bool has_head = reply->out.length > 0;
+	int count = 0;
+
+	if (has_head)
+		pieces[count++] = (struct iovec){ reply->out.bytes, reply->out.length };
+	if (chunked)
+		pieces[count++] = (struct iovec){ prefix, pfi_chunk_prefix(prefix, size) };
+	if (size > 0 && reply->body != PFI_REPLY_NONE)
+		pieces[count++] = (struct iovec){ (void *)(uintptr_t)bytes, size };
+	if (chunked)
+		pieces[count++] = (struct iovec){ (void *)(uintptr_t)"\r\n", 2 };
+	reply->out.length = 0;
+	reply->sent += size;
+	if (has_head)
+		return pfi_reply_joined(request, pieces, count);
+	return count > 0 ? pfi_request_send(request, pieces, count) : 0;
+}
+
+/* What was promised and is not there can only be told by breaking off. */
+int pfi_reply_end_pieces(struct prefork_request *request)
+{
+	struct pfi_reply *const reply = &request->reply;
+	struct iovec piece = { (void *)(uintptr_t)"0\r\n\r\n", 5 };
+
+	if (reply->body == PFI_REPLY_LENGTH && reply->sent < reply->length)
+		return pfi_request_blame(request, prefork_fail(-EINVAL, "the body is shorter than its Content-Length"));
+	reply->stage = PFI_STAGE_DONE;
+	return reply->body == PFI_REPLY_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
+}
+
+/* As much of the file as the client takes. MORE: it must take some first. */
+static enum pfi_verdict send_file(struct prefork_request *request)
+{
+	struct pfi_reply *const reply = &request->reply;
+
+	while (reply->body != PFI_REPLY_NONE && reply->sent < reply->length) {
+		const uint64_t left = reply->length - reply->sent;
+		const ptrdiff_t n = prefork_connection_send_file(request->connection, reply->file, &reply->file_offset,
+		                                                 left < FILE_PIECE ? (size_t)left : FILE_PIECE);
+		if (n == -EAGAIN)
+			return PFI_MORE;
+		if (n <= 0) {
+			(void)(n == 0 ? pfi_request_blame(request, prefork_fail(-EIO, "the file of the body ends too early"))
+			              : pfi_request_fail(request, (int)n));
+			return PFI_BAD;
+		}
+		reply->sent += (uint64_t)n;
+	}
+	reply->stage = PFI_STAGE_DONE;
+	return PFI_DONE;
+}
+
+static enum pfi_verdict send_pulled(struct prefork_request *request)
+{
+	struct pfi_reply *const reply = &request->reply;
+	const size_t ahead = prefork_connection_is_offloaded(request->connection) ? AHEAD_MAX : 0;
+
+	for (;;) {
+		const void *bytes = NULL;
+		if (prefork_connection_pending(request->connection) > ahead)
+			return PFI_MORE;
+		const ptrdiff_t n = reply->body == PFI_REPLY_NONE ? 0 : reply->pull(request, &bytes, reply->pull_user);
+		const bool over = n > 0 && reply->body == PFI_REPLY_LENGTH &&
+		                  (uint64_t)n > reply->length - reply->sent;
+		if (n < 0 || over) {
+			(void)pfi_request_blame(request, over ? prefork_fail(-EINVAL, "the body is longer than its "
+			                                                     "Content-Length") : (int)n);
+			return PFI_BAD;
+		}
+		if (pfi_reply_piece(request, bytes, (size_t)n) < 0)
+			return PFI_BAD;
+		if (n == 0)
+			return pfi_reply_end_pieces(request) < 0 ? PFI_BAD : PFI_DONE;
+	}
+}
+
+enum pfi_verdict pfi_reply_proceed(struct prefork_request *request)
+{
+	if (request->error != 0)
+		return PFI_BAD;
+	switch ((enum pfi_stage)request->reply.stage) {
+	case PFI_STAGE_SOURCE:
+		return request->reply.pull != NULL ? send_pulled(request) : send_file(request);
+	case PFI_STAGE_HEAD:
+	case PFI_STAGE_PIECES:
+		if (pfi_reply_is_interim(request))
+			return PFI_BAD;
+		return prefork_response_end(request) < 0 ? PFI_BAD : PFI_DONE;
+	case PFI_STAGE_DONE:
+		return PFI_DONE;
+	case PFI_STAGE_NONE:
+		break;
+	}
+	return PFI_BAD;
+}
