@@ -193,6 +193,24 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->seat_count, strerror(-r)) : 0;
 }
 
+/* Workers inherit the limit. One that falls short of it accepts nobody for a while, so
+ * this is no error, but nothing to find out at night either. */
+static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t base)
+{
+	uint64_t limit = 0, most = 0;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const int64_t clients = prefork_settings_int(arbiter->generations[0].of_pool[i], "worker_connections");
+
+		if (pfi_pool_has_entrances(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
+			most = (uint64_t)clients;
+	}
+	if (most > 0 && pfi_fd_reserve(base + most, &limit) < 0)
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+				"RLIMIT_NOFILE is %llu: a worker cannot hold the %llu connections of worker_connections",
+				(unsigned long long)limit, (unsigned long long)most);
+}
+
 static int reserve_fds(const struct prefork_arbiter *arbiter)
 {
 	uint64_t limit = 0;
@@ -210,6 +228,7 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 	if (r < 0)
 		return prefork_fail(r, "RLIMIT_NOFILE is %llu, but so many workers (workers_max) need %llu: raise the limit or "
 				       "lower workers_max", (unsigned long long)limit, (unsigned long long)wanted);
+	reserve_for_clients(arbiter, wanted);
 	return 0;
 }
 

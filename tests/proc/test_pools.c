@@ -160,6 +160,33 @@ START_TEST(a_start_that_cannot_be_leaves_nothing_behind)
 }
 END_TEST
 
+/* Room for many clients is made where it can be, and missed aloud where not. */
+START_TEST(descriptors_for_clients_are_reserved_or_missed_aloud)
+{
+	static const struct rlimit limits[] = { { 256, 256 }, { 256, 2000 } };
+	char log_file[64], log_bytes[4096] = "";
+	const char *const words[] = { "-b", "127.0.0.1:0", "--worker-connections", "1000", "--error-logfile", log_file, NULL };
+	struct rlimit now;
+
+	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-pools-%d.log", (int)getpid());
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limits[_i]), 0);
+	host_is_loud = true;
+	host_create(words);
+	host_start();
+	ck_assert_int_eq(getrlimit(RLIMIT_NOFILE, &now), 0);
+	ck_assert(_i == 0 ? now.rlim_cur == 256 : now.rlim_cur > 1000);
+	FILE *const in = fopen(log_file, "r");
+	ck_assert_ptr_nonnull(in);
+	(void)fread(log_bytes, 1, sizeof log_bytes - 1, in);
+	(void)fclose(in);
+	(void)unlink(log_file);
+	ck_assert_int_eq(strstr(log_bytes, "RLIMIT_NOFILE is 256") != NULL, _i == 0);
+	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
 /* A class that is not there is found before anything is bound: the log is silent. */
 START_TEST(a_pool_without_a_class_is_refused_before_it_listens)
 {
@@ -308,6 +335,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
 	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
 	tcase_add_loop_test(tc, a_start_that_cannot_be_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
+	tcase_add_loop_test(tc, descriptors_for_clients_are_reserved_or_missed_aloud, 0, 2);
 	tcase_add_test(tc, a_pool_without_a_class_is_refused_before_it_listens);
 	tcase_add_loop_test(tc, a_bad_address_is_found_by_check_config, 0, sizeof bad_binds / sizeof bad_binds[0]);
 	tcase_add_test(tc, any_ipv6_address_takes_ipv4_too);
