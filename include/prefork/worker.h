@@ -105,7 +105,7 @@ PREFORK_API void prefork_worker_leave(struct prefork_worker *worker);
 
 /** Say that this worker serves. The library says it before the strategy's
  *  `run`, unless the strategy says it itself (PREFORK_STRATEGY_SAYS_READY).
- *  Saying it again does nothing. Since 0.1. */
+ *  Saying it again does nothing. Any thread. Since 0.1. */
 PREFORK_API void prefork_worker_ready(struct prefork_worker *worker);
 
 /** This thread has work in hand: unless prefork_worker_idle() or a new busy

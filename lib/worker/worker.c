@@ -229,9 +229,8 @@ void prefork_worker_ready(struct prefork_worker *worker)
 {
 	const struct pfi_birth *const birth = worker->birth;
 
-	if (worker->is_ready)
+	if (atomic_exchange(&worker->is_ready, true))
 		return;
-	worker->is_ready = true;
 	pfi_title_set("%s: worker %u [%s] serving", birth->program, birth->slot, birth->pool);
 	/* It fails when the arbiter is gone, which the next check will find. */
 	(void)pfi_lifeline_send(birth->lifeline, PFI_MESSAGE_READY, 0, NULL);

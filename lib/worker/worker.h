@@ -41,7 +41,7 @@ struct prefork_worker {
 	bool has_announced;       /* that it wants to: the arbiter knows            */
 	bool was_asked;           /* to leave, by the arbiter or a signal           */
 	bool left_hooks_called;
-	bool is_ready;
+	_Atomic bool is_ready;
 	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
 	bool empties_queues;
 
