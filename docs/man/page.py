@@ -5,10 +5,12 @@ The header is the only source: its first comment is NAME and DESCRIPTION, each "
 declarations up to the next empty line. Lists in comments (a word, two spaces, text) stay as they are.
 """
 import datetime
+import itertools
 import os
 import pathlib
 import re
 import sys
+import textwrap
 
 COMMENT = re.compile(r"/\*\*?(.*?)\*/[ \t]*$", re.S | re.M)
 
@@ -32,15 +34,17 @@ def literal(text):
 
 
 def prose(text):
-    """Paragraphs; one that is a list or a table keeps its lines."""
+    """Paragraphs; what is a list or a table in them keeps its lines: a word, two spaces, text; and what
+    follows further to the right."""
     parts = []
     for paragraph in re.split(r"\n\s*\n", text.strip()):
-        lines = paragraph.splitlines()
-        if any(re.match(r"\S+( or \S+)?  +\S", line) for line in lines) or any(
-                line.startswith("   ") for line in lines[1:]):
-            parts.append(literal("\n".join(lines)))
-        else:
-            parts.append(quoted(" ".join(line.strip() for line in lines)) + "\n")
+        for is_list, lines in itertools.groupby(
+                paragraph.splitlines(), lambda line: bool(re.match(r"\s|\S+(,? (or )?\S+)?  +\S", line))):
+            lines = list(lines)
+            if is_list:
+                parts.append(literal(textwrap.dedent("\n".join(lines))))
+            else:
+                parts.append(quoted(" ".join(line.strip() for line in lines)) + "\n")
     return "\n".join(parts)
 
 
@@ -54,12 +58,18 @@ def entries(text):
     """(comment, code) for each documented group, in the order of the header."""
     marks = list(COMMENT.finditer(text))
     blocks = [mark for mark in marks if mark.start() == 0 or text[mark.start() - 1] == "\n"]
+    before = ""
     for mark in blocks:
         code = text[mark.end():].lstrip("\n")
+        comment = before + plain(mark.group(1))
+        before = ""
+        if code.startswith("/*"):  # about the next and those after it, each with a comment of its own
+            before = comment + "\n\n"
+            continue
         # A declaration in braces goes to its "};", anything else to the next empty line.
         braces = re.match(r"(?:\w[^;{]*)\{.*?^\};\n", code, re.S | re.M)
         code = braces.group(0) if braces else re.split(r"\n\s*\n|\n/\*", code)[0]
-        yield plain(mark.group(1)), code.rstrip()
+        yield comment, code.rstrip()
 
 
 def names(code):
