@@ -246,14 +246,16 @@ static int refresh_host(struct wsgi_template *self, const char *host, size_t siz
 
 static int fill_host(struct wsgi_template *self, struct prefork_request *request)
 {
+	const bool is_secure = strcmp(prefork_request_scheme(request), "https") == 0;
 	size_t size = 0;
 	const char *host = prefork_request_header(request, "Host", &size);
 	const int changed = refresh_host(self, host, size);
-	bool is_secure;
 
-	if (changed < 1 || !self->is_unix)
-		return changed < 0 ? -1 : 0;
-	is_secure = strcmp(prefork_request_scheme(request), "https") == 0;
+	if (changed < 0)
+		return -1;
+	if (!self->is_unix || (changed == 0 && is_secure == self->is_secure))
+		return 0;
+	self->is_secure = is_secure;
 	if (size == 0)
 		host = "localhost";
 	return set_server(self->environ, host, strlen(host), is_secure ? "443" : "80");

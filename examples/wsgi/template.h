@@ -47,7 +47,8 @@ struct wsgi_template {
 	unsigned minor;              /* that parts[WSGI_PROTOCOL] says             */
 	char *mount;                 /* SCRIPT_NAME, without a slash at its end    */
 	size_t mount_size;
-	bool is_unix; /* no name and port of its own: those that the client asks for */
+	bool is_unix;   /* no name and port of its own: those that the client asks for */
+	bool is_secure; /* the last request came by https                            */
 };
 
 /** A *new* template, or NULL with an exception set. */

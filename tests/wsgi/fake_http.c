@@ -65,8 +65,7 @@ const char *prefork_request_header(const struct prefork_request *request, const 
 
 const char *prefork_request_scheme(const struct prefork_request *request)
 {
-	(void)request;
-	return "http";
+	return request->scheme ? request->scheme : "http";
 }
 
 const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)

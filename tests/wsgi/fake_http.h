@@ -16,7 +16,8 @@ struct prefork_request {
 	size_t path_size;
 	const char *names[FIELDS_MAX], *values[FIELDS_MAX];
 	size_t fields;
-	const char *peer; /* NULL: 192.0.2.7, port 50123 */
+	const char *peer;   /* NULL: 192.0.2.7, port 50123 */
+	const char *scheme; /* NULL: http */
 	const char *body;
 	size_t body_size, body_at;
 	int body_error; /* instead of the end of the body */

@@ -167,6 +167,29 @@ START_TEST(one_request_shows_nothing_of_another)
 }
 END_TEST
 
+/* A proxy may speak for clients of both kinds. */
+START_TEST(the_port_of_a_unix_socket_goes_with_the_scheme)
+{
+	static const struct {
+		const char *scheme, *host, *port;
+	} rows[] = { { "http", "one", "80" }, { "https", "one", "443" }, { "https", NULL, "443" }, { "http", NULL, "80" },
+		     { "https", "one:81", "81" } };
+	struct wsgi_template *template = template_for("unix:/run/x", "");
+
+	for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+		struct prefork_request request = request_for("/", rows[i].host);
+		PyObject *dict;
+
+		request.scheme = rows[i].scheme;
+		dict = environ_of(template, &request);
+		assert_item(dict, "wsgi.url_scheme", rows[i].scheme);
+		assert_item(dict, "SERVER_PORT", rows[i].port);
+		Py_DECREF(dict);
+	}
+	wsgi_template_destroy(template);
+}
+END_TEST
+
 START_TEST(fields_of_one_name_are_joined_even_if_they_are_the_same)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
@@ -222,6 +245,7 @@ int main(void)
 	tcase_add_loop_test(tcase, the_server_has_a_name_and_a_port, 0, sizeof servers / sizeof *servers);
 	tcase_add_loop_test(tcase, the_path_is_split_at_the_mount_or_refused, 0, sizeof mounted / sizeof *mounted);
 	tcase_add_test(tcase, one_request_shows_nothing_of_another);
+	tcase_add_test(tcase, the_port_of_a_unix_socket_goes_with_the_scheme);
 	tcase_add_test(tcase, fields_of_one_name_are_joined_even_if_they_are_the_same);
 	tcase_add_test(tcase, a_client_that_invents_names_costs_no_memory);
 	suite_add_tcase(suite, tcase);
