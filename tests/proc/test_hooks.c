@@ -1,0 +1,302 @@
+/*
+ * What hooks hear, in which order and on which side of the fork; and several arbiters
+ * in one process.
+ */
+#include "../support.h"
+
+#include <prefork/prefork.h>
+
+#include <stdatomic.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+
+enum { LIMIT_MS = 20000, TAPE = 512 };
+
+/* Events as letters: in this process, and in the worker. */
+static char here[TAPE];
+static struct tape {
+	_Atomic unsigned used;
+	char letters[TAPE];
+} *there;
+
+static int verdicts, readies, exits;
+static int slot_user; /* its address is a worker's user pointer */
+static bool had_user;
+static char sentence[1024];
+static long peak_kib;
+static uint64_t requests;
+static enum prefork_reason reason;
+
+static void note_here(const char *letters)
+{
+	const size_t used = strlen(here);
+
+	ck_assert_uint_lt(used + strlen(letters), sizeof here);
+	(void)strcpy(here + used, letters);
+}
+
+static void note_there(char letter)
+{
+	const unsigned at = atomic_fetch_add(&there->used, 1);
+
+	if (at < TAPE - 1)
+		there->letters[at] = letter;
+}
+
+static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process;
+	note_here(user ? "B" : "b");
+	return 0;
+}
+
+static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	note_here(user ? "A" : "a");
+	ck_assert_int_gt(prefork_process_pid(process), 0);
+	prefork_process_set_user(process, &slot_user);
+}
+
+static void worker_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process;
+	note_here(user ? "R" : "r");
+	readies++;
+}
+
+static void worker_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	note_here(user ? "X" : "x");
+	exits++;
+	had_user = prefork_process_user(process) == &slot_user;
+	(void)snprintf(sentence, sizeof sentence, "%s", prefork_process_sentence(process));
+	peak_kib = prefork_process_rusage(process)->ru_maxrss;
+	requests = prefork_process_requests(process);
+	reason = prefork_process_reason(process);
+}
+
+static int reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings, void *user)
+{
+	(void)arbiter;
+	note_here(user ? "L" : "l");
+	return prefork_settings_int(settings, "workers") == 1 ? 0 : -EINVAL;
+}
+
+static void reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter, (void)why;
+	note_here(verdict == PREFORK_RELOAD_DONE ? user ? "E" : "e" : "?");
+	verdicts++;
+}
+
+static void stopping(struct prefork_arbiter *arbiter, void *user)
+{
+	(void)arbiter;
+	note_here(user ? "S" : "s");
+}
+
+static void destroyed(void *user)
+{
+	note_here(user ? "D" : "d");
+}
+
+/* These run in the worker. */
+
+static void child_after_fork(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	note_there(user ? 'F' : 'f');
+}
+
+static int worker_start(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	note_there(user ? 'G' : 'g');
+	return 0;
+}
+
+static void worker_leaving(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	note_there(user ? 'H' : 'h');
+}
+
+static void worker_stop(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	note_there(user ? 'I' : 'i');
+}
+
+static int service_start(struct prefork_worker *worker, void *user)
+{
+	(void)user;
+	prefork_worker_note(worker, "GET /last", 9);
+	prefork_worker_count_request(worker);
+	note_there('(');
+	return 0;
+}
+
+static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker, (void)connection, (void)user;
+	return PREFORK_CLOSE;
+}
+
+static void service_stop(struct prefork_worker *worker, void *user)
+{
+	(void)worker, (void)user;
+	note_there(')');
+}
+
+static const struct prefork_service service = {
+	.struct_size = sizeof service, .worker_start = service_start, .ready = answer, .worker_stop = service_stop
+};
+
+static const struct prefork_hooks hooks = {
+	.struct_size = sizeof hooks,
+	.before_fork = before_fork,
+	.after_fork = after_fork,
+	.worker_ready = worker_ready,
+	.worker_exited = worker_exited,
+	.reload_begin = reload_begin,
+	.reload_end = reload_end,
+	.stopping = stopping,
+	.child_after_fork = child_after_fork,
+	.worker_start = worker_start,
+	.worker_leaving = worker_leaving,
+	.worker_stop = worker_stop,
+	.destroyed = destroyed,
+};
+
+static struct prefork_arbiter *new_arbiter(void)
+{
+	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "--canary-time", "0", "--log-level", "critical" };
+	struct prefork_settings *settings = NULL;
+	struct prefork_arbiter *arbiter = NULL;
+
+	ck_assert_int_eq(prefork_settings_load(7, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &service, NULL), 0);
+	prefork_settings_destroy(settings);
+	return arbiter;
+}
+
+/* The last answer of dispatch. */
+static int until(struct prefork_arbiter *arbiter, const int *counter, int least)
+{
+	int r = 1;
+
+	while (r == 1 && *counter < least) {
+		ck_assert_msg(wait_for(prefork_arbiter_fd(arbiter), POLLIN, LIMIT_MS), "waited too long");
+		r = prefork_arbiter_dispatch(arbiter);
+	}
+	return r;
+}
+
+static const int never;
+
+START_TEST(hooks_hear_all_of_a_life_in_order)
+{
+	static int second;
+	struct prefork_arbiter *const arbiter = new_arbiter();
+
+	there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(there, MAP_FAILED);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, &second), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), -EBUSY);
+	ck_assert_int_eq(until(arbiter, &readies, 2), 1);
+	ck_assert_str_eq(here, "bBaArR");
+	ck_assert_str_eq(there->letters, "fFgG(");
+
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(until(arbiter, &exits, 2), 1);
+	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX");
+	ck_assert_int_eq(verdicts, 2);
+	ck_assert(had_user);
+	ck_assert_int_eq(reason, PREFORK_REASON_ASKED);
+	ck_assert_int_gt(peak_kib, 0);
+	ck_assert_uint_eq(requests, 1);
+	ck_assert_ptr_nonnull(strstr(sentence, "GET /last"));
+	/* The new one was ready before the old one heard of it. */
+	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii");
+
+	prefork_arbiter_request_stop(arbiter, true);
+	ck_assert_int_eq(until(arbiter, &never, 1), 0);
+	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX" "sSxX");
+	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii" "hH)Ii");
+	prefork_arbiter_destroy(arbiter);
+	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX" "sSxX" "Dd");
+	(void)munmap(there, sizeof *there);
+}
+END_TEST
+
+/* ---- several in one process ---- */
+
+static int stopped_readies, other_readies;
+
+static void count_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process;
+	++*(int *)user;
+}
+
+static const struct prefork_hooks counting = { .struct_size = sizeof counting, .worker_ready = count_ready };
+
+static const struct prefork_service quiet = { .struct_size = sizeof quiet, .ready = answer };
+
+static struct prefork_arbiter *new_quiet(int *readies_of_it)
+{
+	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "-w", "2", "--log-level", "critical" };
+	struct prefork_settings *settings = NULL;
+	struct prefork_arbiter *arbiter = NULL;
+
+	ck_assert_int_eq(prefork_settings_load(7, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &quiet, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &counting, readies_of_it), 0);
+	prefork_settings_destroy(settings);
+	return arbiter;
+}
+
+START_TEST(two_arbiters_live_side_by_side)
+{
+	struct prefork_arbiter *const first = new_quiet(&stopped_readies), *const second = new_quiet(&other_readies);
+
+	prefork_arbiter_take_signals(first, true);
+	prefork_arbiter_take_signals(second, true);
+	ck_assert_int_eq(prefork_arbiter_start(first), 0);
+	/* Signals are one per process. */
+	ck_assert_int_eq(prefork_arbiter_start(second), -EBUSY);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "signals"));
+	prefork_arbiter_take_signals(second, false);
+	ck_assert_int_eq(prefork_arbiter_start(second), 0);
+	ck_assert_int_eq(until(first, &stopped_readies, 2), 1);
+	ck_assert_int_eq(until(second, &other_readies, 2), 1);
+
+	/* A signal ends the one that has them; the other one does not notice. */
+	ck_assert_int_eq(kill(getpid(), SIGTERM), 0);
+	ck_assert_int_eq(until(first, &never, 1), 0);
+	ck_assert_int_eq(prefork_arbiter_dispatch(second), 1);
+	prefork_arbiter_destroy(first);
+	ck_assert_int_eq(prefork_arbiter_request_scale(second, 0, 3), 0);
+	ck_assert_int_eq(until(second, &other_readies, 3), 1);
+	prefork_arbiter_request_stop(second, false);
+	ck_assert_int_eq(until(second, &never, 1), 0);
+	prefork_arbiter_destroy(second);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("hooks");
+	TCase *const tc = new_case(suite, "hooks");
+
+	tcase_add_test(tc, hooks_hear_all_of_a_life_in_order);
+	tcase_add_test(tc, two_arbiters_live_side_by_side);
+	return run_suite(suite);
+}
