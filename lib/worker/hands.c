@@ -35,7 +35,7 @@ static bool may_begin(struct pfi_hands *hands)
 static void decide(struct pfi_hands *hands, enum verdict verdict)
 {
 	(void)pthread_mutex_lock(&hands->lock);
-	hands->verdict = verdict;
+	hands->verdict = (int)verdict;
 	(void)pthread_cond_broadcast(&hands->decided);
 	(void)pthread_mutex_unlock(&hands->lock);
 }
