@@ -84,6 +84,9 @@ static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
 		}
 		if (at_ms == UINT64_MAX) /* what had to be looked at came up meanwhile */
 			at_ms = now_ms;
+		/* Until it is set nobody may count on what it was set for: an earlier time
+		 * may come up and be over before the line below says so. */
+		atomic_store_explicit(&liveness->watch_at_ms, 0, memory_order_seq_cst);
 		/* It fails only when the application has closed the descriptor: then
 		 * nobody watches over this worker but the arbiter's drain and stop. */
 		(void)pfi_watch_set(liveness->watch, at_ms);
