@@ -85,8 +85,10 @@ PREFORK_API int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const 
                                          const struct prefork_service *service, void *user,
                                          struct prefork_pool **ret);
 
-/** Let worker_class name a strategy of the host's. Borrows it until destroy.
- *  Returns 0, -EEXIST, -EINVAL, -ENOMEM. Since 0.1. */
+/** Let worker_class name a strategy of the host's; the setting takes that name by
+ *  prefork_settings_add_choice(). Borrows it until destroy.
+ *  Before start. Returns 0, -EEXIST for a name that is taken, -EINVAL (also for
+ *  more than 16), -EBUSY once started. Since 0.1. */
 PREFORK_API int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter,
                                              const struct prefork_strategy *strategy);
 

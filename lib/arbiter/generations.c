@@ -1,11 +1,13 @@
 #include "arbiter/arbiter.h"
 
 #include "listener/binds.h"
+#include "model/options.h"
 #include "model/settings.h"
 
 #include <prefork/error.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number)
@@ -38,6 +40,18 @@ static int override(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 	return 0;
 }
 
+/* Each value was right by itself; with what a pool has of its own they may not go together. */
+static int check_together(const struct prefork_pool *pool, const struct prefork_settings *settings)
+{
+	char why[512];
+	const int r = pfi_options_check(settings);
+
+	if (r >= 0)
+		return 0;
+	(void)snprintf(why, sizeof why, "%s", prefork_error());
+	return prefork_fail(r, "pool %s: %s", pool->name, why);
+}
+
 /* What can be known to be wrong before anything is opened. */
 static int check(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
@@ -50,7 +64,8 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 		if (strategy == NULL)
 			return prefork_fail(PREFORK_ECONFIG, "pool %s: there is no worker class %s in this build",
 					    arbiter->pools[i].name, prefork_settings_text(settings, "worker_class"));
-		if (pfi_pool_has_entrances(&arbiter->pools[i]))
+		r = check_together(&arbiter->pools[i], settings);
+		if (r == 0 && pfi_pool_has_entrances(&arbiter->pools[i]))
 			r = pfi_binds_check(settings);
 		if (r == 0 && strategy->check != NULL)
 			r = strategy->check(settings);

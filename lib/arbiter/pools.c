@@ -50,11 +50,17 @@ int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *nam
 
 int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct prefork_strategy *strategy)
 {
+	if (arbiter->started)
+		return prefork_fail(-EBUSY, "strategies are added before the arbiter starts");
 	if (strategy == NULL || strategy->struct_size == 0 || strategy->name == NULL || strategy->run == NULL)
 		return prefork_fail(-EINVAL, "a strategy needs struct_size, name and run");
 	if (arbiter->strategy_count == PFI_STRATEGIES_MAX)
 		return prefork_fail(-EINVAL, "an arbiter has at most %d strategies", PFI_STRATEGIES_MAX);
-	if (pfi_strategy_by_name(strategy->name) != NULL)
+	bool is_taken = pfi_strategy_by_name(strategy->name) != NULL;
+
+	for (unsigned i = 0; i < arbiter->strategy_count; i++)
+		is_taken |= strcmp(arbiter->strategies[i]->name, strategy->name) == 0;
+	if (is_taken)
 		return prefork_fail(-EEXIST, "there is a strategy %s already", strategy->name);
 	arbiter->strategies[arbiter->strategy_count++] = strategy;
 	return 0;

@@ -103,6 +103,7 @@ static const struct {
 	{ "workers", "many", PREFORK_ECONFIG, "many" },
 	{ "workers", "0", PREFORK_ECONFIG, "1" },
 	{ "timeout", "30 parsecs", PREFORK_ECONFIG, "parsecs" },
+	{ "bind", "", PREFORK_ECONFIG, "" },
 	{ "bind", "localhost:port", PREFORK_ECONFIG, "port" },
 	{ "bind", "127.0.0.1:80,tcp://127.0.0.1:80", PREFORK_ECONFIG, "name it once" },
 	{ NULL, "3", -EINVAL, "name" },
@@ -122,6 +123,52 @@ START_TEST(a_pools_setting_is_judged_at_once)
 	if (r < 0)
 		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].sentence), "it says: %s", prefork_error());
 	host_close();
+}
+END_TEST
+
+/* Each is right by itself. */
+START_TEST(a_pools_settings_must_go_together)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--workers-max", "5", NULL };
+	struct prefork_pool *pool = NULL;
+
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "many", NULL, &host_service, NULL, &pool), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "workers", "9"), 0);
+	host_expect_refused(PREFORK_ECONFIG, "pool many: workers_max");
+	ck_assert_int_eq(prefork_pool_set(pool, "workers_max", "10"), 0);
+	ck_assert_int_eq(prefork_arbiter_start(host), 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 10), 1); /* nine and the one of web */
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* A class of the host's own, by a word of the command line. */
+START_TEST(worker_class_may_name_a_strategy_of_the_hosts)
+{
+	static const char *const argv[] = { "test", "-k", "teller", "-b", "127.0.0.1:0", "--log-level", "critical" };
+	struct prefork_settings *settings = NULL;
+	struct prefork_arbiter *arbiter = NULL;
+	char told[16] = "";
+
+	ck_assert_int_eq(prefork_settings_create(&settings), 0);
+	ck_assert_int_eq(prefork_settings_add_choice(settings, "worker_class", "teller", NULL), 0);
+	ck_assert_int_eq(prefork_settings_parse(settings, 7, (char *const *)(uintptr_t)argv), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &host_service, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), PREFORK_ECONFIG); /* nobody has brought it yet */
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "no worker class teller"));
+	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &teller), 0);
+	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &teller), -EEXIST);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &jobs), -EBUSY);
+	const int fd = host_connect(prefork_listener_address(prefork_arbiter_listener(arbiter, 0)));
+	ck_assert_int_eq(recv(fd, told, sizeof told - 1, MSG_WAITALL), 3);
+	ck_assert_str_eq(told, "web");
+	(void)close(fd);
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
 }
 END_TEST
 
@@ -334,6 +381,8 @@ int main(void)
 	tcase_add_test(tc, each_pool_may_have_addresses_of_its_own);
 	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
 	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
+	tcase_add_test(tc, a_pools_settings_must_go_together);
+	tcase_add_test(tc, worker_class_may_name_a_strategy_of_the_hosts);
 	tcase_add_loop_test(tc, a_start_that_cannot_be_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
 	tcase_add_loop_test(tc, descriptors_for_clients_are_reserved_or_missed_aloud, 0, 2);
 	tcase_add_test(tc, a_pool_without_a_class_is_refused_before_it_listens);
