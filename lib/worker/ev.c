@@ -41,6 +41,7 @@ struct ev {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
 	size_t connections_max;
+	bool serves; /* it has said so: what goes wrong before that is a failure to start */
 	struct pfi_ev_doors doors;
 	struct pfi_clients clients;
 	ev_io control;
@@ -159,6 +160,8 @@ static void on_door(void *user, size_t index)
 	struct ev *const ev = user;
 	struct prefork_connection *connection;
 
+	if (!ev->serves)
+		return; /* a client that waits is told of again */
 	for (unsigned left = 1 + ev->before / SERVED_PER_CLIENT; left > 0; left--) {
 		if (prefork_worker_connections(ev->worker) >= ev->connections_max ||
 		    pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
@@ -263,9 +266,11 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 	int r = threads > 0 ? pfi_crew_open(worker, (unsigned)threads, &worker->crew) : 0;
 	if (r == 0)
 		r = pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
-	if (r == 0)
-		prefork_worker_ready(worker);
-	return r;
+	if (r < 0)
+		return r;
+	ev->serves = true;
+	prefork_worker_ready(worker);
+	return 0;
 }
 
 static void close_all(struct ev *ev)

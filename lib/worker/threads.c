@@ -241,12 +241,15 @@ static int run(struct prefork_worker *worker, void *user)
 	pfi_ring_init(&threads.all);
 	pfi_ring_init(&threads.spare);
 	int r = open_all(&threads, worker);
+	/* Nobody serves before that was said: a worker that dies earlier has failed to start. */
+	pfi_threads_lock(&threads);
 	if (r == 0)
 		r = pfi_hands_start(&threads.hands, worker, threads.count, pfi_threads_work, &threads);
-	if (r == 0) {
+	if (r == 0)
 		prefork_worker_ready(worker);
+	pfi_threads_unlock(&threads);
+	if (r == 0)
 		r = mind(&threads);
-	}
 	stop(&threads);
 	close_all(&threads);
 	(void)pthread_cond_destroy(&threads.called);

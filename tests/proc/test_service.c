@@ -205,6 +205,33 @@ START_TEST(an_aborted_worker_says_what_it_was_at)
 }
 END_TEST
 
+static enum prefork_next die(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	(void)user;
+	_exit(9);
+}
+
+/* Else its death would be taken for a failure to start, and stop the server. */
+START_TEST(who_dies_of_its_first_client_has_said_ready_before)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = die };
+
+	for (int i = 0; i < 20; i++) {
+		struct harness harness;
+
+		harness_open(&harness, &service);
+		const int fd = harness_connect(&harness);
+		ck_assert_int_eq(send(fd, "x", 1, MSG_NOSIGNAL), 1);
+		harness_spawn(&harness);
+		ck_assert_int_eq(harness_reap(&harness).code, 9);
+		(void)close(fd);
+		harness_close(&harness);
+	}
+}
+END_TEST
+
 static enum prefork_next offload_echo(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)worker;
@@ -281,6 +308,7 @@ int main(void)
 	}
 	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
 	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
+	tcase_add_test(tc, who_dies_of_its_first_client_has_said_ready_before);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
 	tcase_add_test(tc, clients_are_shared_evenly);
 	suite_add_tcase(suite, tc);
