@@ -49,6 +49,9 @@ static void make_slot(struct pfi_slot *slot)
 	};
 	slot->busy = pick(3);
 	slot->late = slot->busy > 0 && pick(4) == 0 ? 1 + pick(slot->busy) : 0;
+	slot->unseen = slot->late > 0 ? pick(slot->late + 1) : 0;
+	slot->able = pick(3);
+	slot->others = pick(2);
 	slot->next_ms = slot->busy > slot->late ? NOW_MS + 1 + pick(1000) : 0;
 }
 
@@ -131,7 +134,6 @@ static uint64_t patience_ms(const struct pfi_slot *slot)
 	switch (slot->state) {
 	case PFI_STATE_BOOTING:
 		return policy.boot_timeout_ms;
-	case PFI_STATE_DUMPING:
 	case PFI_STATE_DRAINING:
 		return policy.graceful_timeout_ms;
 	case PFI_STATE_QUITTING:
@@ -140,6 +142,13 @@ static uint64_t patience_ms(const struct pfi_slot *slot)
 	default:
 		return slot->state == PFI_STATE_KILLING ? 10000 : UINT64_MAX;
 	}
+}
+
+/* It was asked to leave, has had time to hear it, and has nothing left but what is stuck. */
+static bool is_done(const struct pfi_slot *slot)
+{
+	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0 &&
+	       NOW_MS >= slot->since_ms + policy.abort_timeout_ms;
 }
 
 static bool is_judged(const struct pfi_slot *slot)
@@ -158,8 +167,8 @@ static bool check_ladder(void)
 		const struct pfi_order *const order = order_for(i);
 		const bool is_spared = NOW_MS < wish.spare_until_ms || slot->state == PFI_STATE_EMPTY;
 		const bool overdue = !is_spared && NOW_MS - slot->since_ms >= patience_ms(slot);
-		const bool stuck = !is_spared && !overdue && is_judged(slot) && slot->busy <= slot->late;
-		const bool late = !is_spared && !overdue && is_judged(slot) && !stuck && slot->state == PFI_STATE_SERVING;
+		const bool stuck = !is_spared && !overdue && is_judged(slot) && (slot->able == 0 || is_done(slot));
+		const bool late = !is_spared && !overdue && is_judged(slot) && !stuck && slot->unseen > 0;
 
 		promise((order != NULL && order->event == PFI_EVENT_OVERDUE) == overdue);
 		promise((order != NULL && order->event == PFI_EVENT_STUCK) == stuck);
@@ -172,11 +181,13 @@ static bool check_ladder(void)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + patience_ms(slot));
 	}
 	for (uint32_t i = 0; i < SEATS && !missed; i++) {
-		const bool finishes = slots[i].state == PFI_STATE_DUMPING || slots[i].state == PFI_STATE_DRAINING;
+		const uint64_t heard_ms = slots[i].since_ms + policy.abort_timeout_ms;
 
 		/* Nothing tells when the other threads of a stuck one are done. */
-		if (finishes && slots[i].late > 0 && NOW_MS >= wish.spare_until_ms && NOW_MS >= slots[i].spare_until_ms)
-			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
+		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= wish.spare_until_ms &&
+		    NOW_MS >= slots[i].spare_until_ms)
+			promise(orders.wake_ms != 0 &&
+				orders.wake_ms <= (heard_ms > NOW_MS ? heard_ms : NOW_MS + 100));
 	}
 	promise(!missed || orders.more); /* the rest is planned from what it leads to */
 	return missed;
@@ -186,9 +197,9 @@ static void check_everybody_leaves(void)
 {
 	for (uint32_t i = 0; i < SEATS; i++) {
 		const struct pfi_order *const order = order_for(i);
-		const bool may_hurry = slots[i].state == PFI_STATE_DUMPING || slots[i].state == PFI_STATE_DRAINING;
+		const bool goes = is_staying(i) || slots[i].state == PFI_STATE_DUMPING;
 
-		promise((order != NULL) == (is_staying(i) || (wish.quit && may_hurry)));
+		promise((order != NULL) == (goes || (wish.quit && slots[i].state == PFI_STATE_DRAINING)));
 		promise(order == NULL || order->event == (wish.quit ? PFI_EVENT_HURRY : PFI_EVENT_RETIRE));
 	}
 }
@@ -258,7 +269,7 @@ static void check_replacing(void)
 	for (uint32_t i = 0; i < orders.count; i++) {
 		const struct pfi_order *const order = &orders.list[i];
 
-		if (order->event == PFI_EVENT_FORKED)
+		if (order->event == PFI_EVENT_FORKED || slots[order->slot].state == PFI_STATE_DUMPING)
 			continue;
 		promise(order->event == PFI_EVENT_RETIRE && is_staying(order->slot));
 		promise(order->slot != wish.canary); /* it has the time that it was given */
@@ -268,6 +279,13 @@ static void check_replacing(void)
 		/* Nobody content and current leaves while there are no more than wanted. */
 		if (is_current(order->slot))
 			promise(count(is_current_staying) > wish.target);
+	}
+	/* Who has a stuck thread serves until there are enough others. */
+	for (uint32_t i = 0; i < SEATS; i++) {
+		const struct pfi_order *const order = order_for(i);
+
+		if (slots[i].state == PFI_STATE_DUMPING)
+			promise((order != NULL && order->event == PFI_EVENT_RETIRE) == (ready - ready_told >= wish.target));
 	}
 	/* While a reload is proved nobody is replaced. */
 	if (wish.hold && starts > 0)
