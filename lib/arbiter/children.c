@@ -89,39 +89,49 @@ static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_proce
 	return 0;
 }
 
-static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *process,
-		     const struct pfi_generation *generation)
+/* What a worker is given on its way. */
+struct luggage {
+	struct prefork_listener **listeners;
+	int *unwanted;
+	size_t unwanted_count;
+	int ends[2]; /* of its lifeline: ours and its */
+};
+
+static int pack(const struct prefork_arbiter *arbiter, struct prefork_process *process,
+		const struct pfi_entrances *entrances, struct luggage *luggage)
+{
+	int r = pfi_lifeline_open(luggage->ends);
+
+	if (r < 0)
+		return r;
+	process->watch = pfi_watch_open();
+	if (process->watch < 0)
+		return process->watch;
+	r = pfi_sets_open(process, entrances);
+	if (r < 0)
+		return r;
+	luggage->unwanted = unwanted_fds(arbiter, entrances, luggage->ends[0], &luggage->unwanted_count);
+	luggage->listeners = calloc(entrances->count + 1, sizeof *luggage->listeners);
+	if (luggage->unwanted == NULL || luggage->listeners == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < entrances->count; i++)
+		luggage->listeners[i] = entrances->list[i]->listener;
+	return 0;
+}
+
+/* The child has its copy, or there is no child. */
+static void unpack(struct luggage *luggage)
+{
+	pfi_close(&luggage->ends[1]);
+	free(luggage->listeners);
+	free(luggage->unwanted);
+}
+
+static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *process,
+		 const struct pfi_generation *generation, const struct luggage *luggage)
 {
 	struct prefork_pool *const pool = &arbiter->pools[process->pool];
-	const struct pfi_entrances *const entrances = &generation->entrances[process->pool];
-	struct prefork_listener **const list = calloc(entrances->count + 1, sizeof *list);
-	struct pfi_page *const page = pfi_process_page(process);
 	struct pfi_child child = { 0, -1 };
-	int ends[2] = { -1, -1 };
-	int r;
-
-	size_t unwanted_count = 0;
-	int *unwanted = NULL;
-
-	process->pidfd = process->lifeline = process->watch = -1;
-	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
-	r = ask_before_fork(arbiter, process);
-	if (r == 0 && list == NULL)
-		r = -ENOMEM;
-	if (r == 0)
-		r = pfi_lifeline_open(ends);
-	if (r == 0 && (process->watch = pfi_watch_open()) < 0)
-		r = process->watch;
-	if (r == 0)
-		r = pfi_sets_open(process, entrances);
-	if (r == 0 && (unwanted = unwanted_fds(arbiter, entrances, ends[0], &unwanted_count)) == NULL)
-		r = -ENOMEM;
-	if (r < 0)
-		goto out;
-	for (size_t i = 0; i < entrances->count; i++)
-		list[i] = entrances->list[i]->listener;
-	memset(page, 0, pfi_page_bytes(pool->cells));
-
 	struct pfi_birth birth = {
 		.program = arbiter->program,
 		.pool = pool->name,
@@ -132,36 +142,52 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 		.strategy = pfi_pool_strategy(arbiter, process->pool, generation->of_pool[process->pool]),
 		.service = pool->service,
 		.user = pool->user,
-		.listeners = list,
-		.listener_count = entrances->count,
+		.listeners = luggage->listeners,
+		.listener_count = generation->entrances[process->pool].count,
 		.sets = process->sets,
 		.hooks = arbiter->hooks,
 		.hook_count = arbiter->hook_count,
 		.pages = &arbiter->pages,
-		.page = page,
+		.page = pfi_process_page(process),
 		.cells = pool->cells,
-		.lifeline = ends[1],
+		.lifeline = luggage->ends[1],
 		.heir = arbiter->heir,
 		.watch = process->watch,
 		.arbiter = getpid(),
-		.unwanted = unwanted,
-		.unwanted_count = unwanted_count,
+		.unwanted = luggage->unwanted,
+		.unwanted_count = luggage->unwanted_count,
 	};
 
-	r = pfi_spawn(child_main, &birth, &child);
-out:
-	pfi_close(&ends[1]);
-	free(list);
-	free(unwanted);
+	memset(birth.page, 0, pfi_page_bytes(pool->cells));
+
+	const int r = pfi_spawn(child_main, &birth, &child);
+
+	process->pid = child.pid;
+	process->pidfd = child.pidfd;
+	return r;
+}
+
+static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *process,
+		     const struct pfi_generation *generation)
+{
+	struct luggage luggage = { .ends = { -1, -1 } };
+	int r;
+
+	process->pidfd = process->lifeline = process->watch = -1;
+	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
+	r = ask_before_fork(arbiter, process);
+	if (r == 0)
+		r = pack(arbiter, process, &generation->entrances[process->pool], &luggage);
+	if (r == 0)
+		r = spawn(arbiter, process, generation, &luggage);
+	unpack(&luggage);
 	if (r < 0) {
-		pfi_close(&ends[0]);
+		pfi_close(&luggage.ends[0]);
 		pfi_watch_close(&process->watch);
 		pfi_sets_close(process);
 		return r;
 	}
-	process->pid = child.pid;
-	process->pidfd = child.pidfd;
-	process->lifeline = ends[0];
+	process->lifeline = luggage.ends[0];
 	return 0;
 }
 

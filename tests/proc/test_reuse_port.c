@@ -106,6 +106,21 @@ START_TEST(every_worker_has_a_socket_and_gets_its_clients)
 }
 END_TEST
 
+/* A worker that closes what is not its own keeps its sockets. */
+START_TEST(closing_the_hosts_descriptors_leaves_it_its_sockets)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--reuse-port", "--workers", "2", "-k", classes[_i],
+	                              "--close-fds", "--defer-accept", "off", NULL };
+
+	host_create(words);
+	host_start();
+	host_turn();
+	ck_assert_uint_eq(expect_all_answered(QUEUED), 2);
+	host_stop();
+	host_close();
+}
+END_TEST
+
 /* The queues of workers that die before they could look are their successors'. */
 START_TEST(who_waits_for_a_worker_that_dies_is_answered_by_another)
 {
@@ -293,6 +308,7 @@ int main(void)
 
 	tcase_set_timeout(tc, patience_ms(60000) / 1000);
 	tcase_add_loop_test(tc, every_worker_has_a_socket_and_gets_its_clients, 0, count);
+	tcase_add_loop_test(tc, closing_the_hosts_descriptors_leaves_it_its_sockets, 0, count);
 	tcase_add_loop_test(tc, who_waits_for_a_worker_that_dies_is_answered_by_another, 0, count);
 	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, 0, count);
 	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, 0, count);
