@@ -187,8 +187,9 @@ PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connecti
  *  cannot send at once need not be waited for here, the loop sends it later. Since 0.1. */
 PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection *connection);
 
-/** How many offloaded connections of this worker wait for a thread, because all of them are
- *  at work: 0 without a pool. Any thread. Since 0.1. */
+/** How many connections of this worker have something to be done and wait for a thread, because
+ *  all of them are at work: offloaded ones in an event loop, and under threads those
+ *  that the last free thread has found waiting. 0 without threads. Whoever would be one too many can be refused early. Any thread. Since 0.1. */
 PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 
 /** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for.

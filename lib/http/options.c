@@ -42,7 +42,7 @@ static const struct prefork_option rows[] = {
 	{ ROW("limit_request_body", SIZE), .min = 0, .max = INT64_MAX, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
 	{ ROW("queue_limit", INT), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How many requests of a worker may wait for one of its threads (libev with --threads). What comes beyond "
+	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). What comes beyond "
 	         "is told so at once, with 503 and Retry-After. 0: any number." },
 	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory by workers that collect "

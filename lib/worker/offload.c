@@ -22,10 +22,15 @@ bool prefork_connection_is_offloaded(const struct prefork_connection *connection
 	       prefork_connection_may_block(connection);
 }
 
+void prefork_worker_set_queued(struct prefork_worker *worker, size_t queued)
+{
+	atomic_store_explicit(&worker->queued, queued, memory_order_relaxed);
+}
+
 size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
 	if (!worker->crew)
-		return 0;
+		return atomic_load_explicit(&worker->queued, memory_order_relaxed);
 	/* Each sleeper will take one: those are on their way, and wait for nobody. */
 	const size_t queued = atomic_load_explicit(&worker->crew->queued, memory_order_relaxed);
 	const size_t asleep = atomic_load_explicit(&worker->crew->asleep, memory_order_relaxed);

@@ -90,6 +90,8 @@ struct pfi_threads {
 	bool leaves;
 	bool ends;
 	struct pfi_pace pace;
+	unsigned calling;        /* in callbacks, written off or not                        */
+	size_t queued;           /* jobs in `queue`                                         */
 	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
 	struct pfi_ring untried; /* doors that may have clients, for who has nothing to do */
 	struct pfi_ring all;

@@ -16,7 +16,7 @@
 #include <unistd.h>
 
 enum {
-	EVENTS_MAX = 16, /* taken at once by a thread that is alone; else one, for the others */
+	EVENTS_MAX = 16, /* taken at once by a thread that is alone, or the only one free */
 	RETRY_MS = 500,  /* when memory ran out */
 };
 
@@ -57,11 +57,17 @@ void pfi_threads_announce(struct pfi_threads *threads)
 		call_one(threads);
 }
 
+static void enqueue(struct pfi_threads *threads, struct pfi_job *job)
+{
+	pfi_ring_add(&threads->queue, &job->link);
+	threads->queued++;
+}
+
 void pfi_threads_push(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task)
 {
 	guest->job.task = task;
 	guest->place = PFI_PLACE_QUEUED;
-	pfi_ring_add(&threads->queue, &guest->job.link);
+	enqueue(threads, &guest->job);
 }
 
 /* The memory of a client is never given back while threads run: an event that is on its
@@ -107,7 +113,7 @@ static void hear(struct pfi_threads *threads, const struct epoll_event *event)
 		struct pfi_door_job *const door = &threads->jobs[event->data.u64];
 
 		if (!door->queued)
-			pfi_ring_add(&threads->queue, &door->job.link);
+			enqueue(threads, &door->job);
 		door->queued = true;
 		return;
 	}
@@ -334,7 +340,9 @@ static struct pfi_job *next_job(struct pfi_threads *threads)
 {
 	struct pfi_ring *link = pfi_ring_take(&threads->queue);
 
-	if (!link)
+	if (link)
+		threads->queued--;
+	else
 		link = pfi_ring_take(&threads->untried);
 	return link ? PFI_RING_OWNER(link, struct pfi_job, link) : NULL;
 }
@@ -388,8 +396,10 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 			write_off(threads);
 	}
 	server->calls = true;
+	threads->calling++;
 	threads->running++;
 	threads->calls++;
+	prefork_worker_set_queued(threads->worker, threads->calling == threads->count ? threads->queued : 0);
 	if (threads->pace.alone)
 		guard(threads, now_ms);
 	else if (threads->at_set == 0 || !pfi_ring_is_empty(&threads->queue))
@@ -399,6 +409,7 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 static void end_call(struct pfi_threads *threads, struct pfi_server *server)
 {
 	threads->calls++;
+	threads->calling--;
 	server->calls = false;
 	if (server->written_off) {
 		server->written_off = false;
@@ -412,18 +423,26 @@ static void end_call(struct pfi_threads *threads, struct pfi_server *server)
 	}
 }
 
+/* One event, and the next wakes another thread; but where there is none, or one is enough,
+ * as many as have come. The only thread that is free takes all, so that it is known how
+ * many wait. */
 static void wait_at_set(struct pfi_threads *threads)
 {
 	struct epoll_event events[EVENTS_MAX];
-	const int room = threads->pace.alone || threads->count == 1 ? EVENTS_MAX : 1;
+	const bool is_last = threads->calling + 1 == threads->count;
+	const int room = threads->pace.alone || is_last ? EVENTS_MAX : 1;
+	int timeout_ms = -1, count;
 
-	threads->at_set++;
-	pfi_threads_unlock(threads);
-	const int count = epoll_wait(threads->epoll, events, room, -1);
-	pfi_threads_lock(threads);
-	threads->at_set--;
-	for (int i = 0; i < count; i++)
-		hear(threads, &events[i]);
+	do {
+		threads->at_set++;
+		pfi_threads_unlock(threads);
+		count = epoll_wait(threads->epoll, events, room, timeout_ms);
+		pfi_threads_lock(threads);
+		threads->at_set--;
+		for (int i = 0; i < count; i++)
+			hear(threads, &events[i]);
+		timeout_ms = 0;
+	} while (is_last && count == room);
 }
 
 static void carry_out(struct pfi_threads *threads, struct pfi_job *job)

@@ -329,6 +329,55 @@ START_TEST(what_a_client_had_sent_before_a_stop_is_answered)
 }
 END_TEST
 
+/* Refuses whom it cannot serve soon. */
+static enum prefork_next choosy(worker_t *worker, connection_t *connection, void *user)
+{
+	char byte;
+
+	if (prefork_worker_queued(worker) < 3)
+		return echo_or_wait(worker, connection, user);
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+	return n < 0 ? PREFORK_WAIT_READABLE : n == 0 ? PREFORK_CLOSE : prefork_connection_write(connection, "-", 1);
+}
+
+START_TEST(a_service_sees_how_many_wait_for_a_thread)
+{
+	enum { CLIENTS = 40 };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = choosy };
+	int held[TEST_THREADS], fds[CLIENTS], served = 0;
+
+	open_stage(&service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < CLIENTS; i++) {
+		fds[i] = harness_connect(&stage->harness);
+		harness_expect_echo(fds[i], "x");
+	}
+	for (int i = 0; i < TEST_THREADS; i++) {
+		held[i] = harness_connect(&stage->harness);
+		send_text(held[i], "w");
+		wait_until(&stage->entered, i + 1);
+	}
+	for (int i = 0; i < CLIENTS; i++)
+		send_text(fds[i], "x");
+	ck_assert_int_eq(write(stage->release[1], "x", 1), 1); /* and this one finds them all */
+	for (int i = 0; i < CLIENTS; i++) {
+		char byte;
+
+		ck_assert_int_eq(recv(fds[i], &byte, 1, 0), 1);
+		served += byte == 'x';
+		(void)close(fds[i]);
+	}
+	ck_assert_int_eq(served, 3);
+	for (int i = 1; i < TEST_THREADS; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		expect_text(held[i], "w");
+		(void)close(held[i]);
+	}
+	close_stage();
+}
+END_TEST
+
 /* Connections come and go, by the limit of how many there may be. */
 START_TEST(over_the_limit_clients_wait_and_then_are_served)
 {
@@ -516,6 +565,7 @@ int main(void)
 	tcase_add_test(tc, what_one_client_sends_is_answered_in_order_and_one_by_one);
 	tcase_add_test(tc, a_callback_under_way_is_finished_before_a_worker_leaves);
 	tcase_add_test(tc, what_a_client_had_sent_before_a_stop_is_answered);
+	tcase_add_test(tc, a_service_sees_how_many_wait_for_a_thread);
 	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
 	tcase_add_test(tc, a_storm_is_served_and_left_in_good_order);
 	tcase_add_loop_test(tc, without_threads_a_worker_does_not_boot_and_says_why, 0, TEST_THREADS);
