@@ -7,11 +7,6 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Exported by every CPython so far, but announced in no public header. */
-#if WSGI_HAVE_DUMP
-const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interpreter, PyThreadState *current);
-#endif
-
 static PyInterpreterState *interpreter; /* NULL: not started */
 static _Thread_local PyThreadState *own;
 static _Thread_local PyObject *leftover; /* what wsgi_drop_later() was given */
@@ -99,6 +94,16 @@ static bool make_own(void)
 		PyThreadState_Delete(own);
 	own = NULL;
 	return false;
+}
+
+PyInterpreterState *wsgi_python_interpreter(void)
+{
+	return interpreter;
+}
+
+PyThreadState *wsgi_python_own_state(void)
+{
+	return own;
 }
 
 bool wsgi_gil_take(void)
@@ -194,14 +199,4 @@ void wsgi_python_stop(void)
 	/* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
 	 * daemon threads are known to crash in it. */
 	wsgi_gil_release();
-}
-
-void wsgi_python_dump(int fd)
-{
-#if WSGI_HAVE_DUMP
-	if (interpreter)
-		(void)_Py_DumpTracebackThreads(fd, interpreter, NULL);
-#else
-	(void)fd; /* faulthandler has SIGABRT, and writes before us */
-#endif
 }

@@ -23,6 +23,11 @@ int wsgi_python_start(const char *program, const char *venv);
 
 bool wsgi_python_runs(void);
 
+/** The interpreter, and the calling thread's state in it; NULL: there is none.
+ *  Async-signal-safe. */
+PyInterpreterState *wsgi_python_interpreter(void);
+PyThreadState *wsgi_python_own_state(void);
+
 /** Around every use of Python, by any thread. False when memory ran out, and
  *  then the GIL was not taken. */
 bool wsgi_gil_take(void);
@@ -45,8 +50,5 @@ void wsgi_python_freeze(void);
 /** What an exit of python3 would do for the application: join its threads, run
  *  atexit, flush. Takes the GIL. */
 void wsgi_python_stop(void);
-
-/** Write the Python stacks of all threads to `fd`. Async-signal-safe. */
-void wsgi_python_dump(int fd);
 
 #endif

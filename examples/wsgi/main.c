@@ -2,6 +2,7 @@
  * prefork-wsgi -- serve a Python WSGI application with supervised workers.
  */
 #include "application.h"
+#include "dump.h"
 #include "interpreter.h"
 #include "options.h"
 

@@ -1,6 +1,7 @@
 /* The bridge under several threads at once, as the strategies threads and libev use it. */
 #include "python.h"
 
+#include "dump.h"
 #include "interpreter.h"
 #include "kitchen.h"
 
@@ -152,6 +153,30 @@ START_TEST(a_dump_shows_what_every_thread_is_at)
 }
 END_TEST
 
+/* The stacks of threads that are not stuck come and go while they are shown. */
+START_TEST(a_dump_does_no_harm_to_threads_that_run)
+{
+	const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
+	char target[32];
+	pthread_t threads[4];
+	int gate[2];
+
+	ck_assert_int_eq(pipe(gate), 0);
+	(void)snprintf(target, sizeof target, "/recurse?%d", gate[0]);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, serve_one, target), 0);
+	for (int i = 0; i < 3000; i++)
+		wsgi_python_dump(nowhere);
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+	ck_assert_int_eq(wrong, 0);
+	for (int i = 0; i < 2; i++)
+		(void)close(gate[i]);
+	(void)close(nowhere);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("threads");
@@ -163,6 +188,7 @@ int main(void)
 	tcase_add_test(tcase, threads_serve_at_once_and_leave_nothing);
 	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
 	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
+	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */

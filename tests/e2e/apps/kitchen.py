@@ -398,6 +398,20 @@ def read_fd(environ, start):
     return text(start, os.read(int(environ["QUERY_STRING"]), 1))
 
 
+def _deep(depth):
+    return depth and _deep(depth - 1)
+
+
+def recurse(environ, start):
+    """Go down and up again all the time, until there is a byte on the descriptor that the query names."""
+    import select
+    fd = int(environ["QUERY_STRING"])
+    while not select.select([fd], [], [], 0)[0]:
+        for depth in range(150, 400, 10):
+            _deep(depth)
+    return text(start, "x")
+
+
 def spin(environ, start):
     while True:
         pass
