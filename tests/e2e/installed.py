@@ -12,8 +12,8 @@ import tempfile
 import harness
 
 prefix = pathlib.Path(sys.argv[1])
-WANTED = ("bin/prefork-wsgi", "lib/**/libprefork.so.0", "lib/**/libprefork-http.so.0", "lib/**/libprefork.a",
-          "lib/**/libprefork-http.a", "lib/**/pkgconfig/prefork.pc", "lib/**/pkgconfig/prefork-http.pc",
+WANTED = ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-http.so.0", "lib*/**/libprefork.a",
+          "lib*/**/libprefork-http.a", "lib*/**/pkgconfig/prefork.pc", "lib*/**/pkgconfig/prefork-http.pc",
           "include/prefork/prefork.h", "include/prefork/http.h", "share/man/man1/prefork-wsgi.1",
           "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
 
@@ -43,7 +43,7 @@ for pattern in WANTED:
 os.environ.pop("LD_LIBRARY_PATH", None)
 serve(prefix / "bin/prefork-wsgi", b"Hello, world!\n", "hello:app")
 
-config, = prefix.glob("lib/**/pkgconfig")
+config, = prefix.glob("lib*/**/pkgconfig")
 environment = {**os.environ, "PKG_CONFIG_PATH": str(config)}
 source = harness.SOURCE_ROOT / "examples/http_hello/http_hello.c"
 with tempfile.TemporaryDirectory(prefix="prefork-installed-") as folder:
