@@ -16,6 +16,7 @@ COMBINED = re.compile(r'^127\.0\.0\.1 - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d
                       r'"([^"\\]|\\.)*" \d{3} (\d+|-) "([^"\\]|\\.)*" "([^"\\]|\\.)*"$')
 
 
+@harness.every_worker_class
 class AccessLog(harness.Case):
     def setUp(self):
         folder = tempfile.TemporaryDirectory()
@@ -23,7 +24,7 @@ class AccessLog(harness.Case):
         self.path = pathlib.Path(folder.name, "access.log")
 
     def server(self, *words):
-        return harness.Server([harness.program("http_hello"), "--workers", "1", *words])
+        return harness.Server([harness.program("http_hello"), "--workers", "1", *self.flags, *words])
 
     def lines(self, path=None):
         with contextlib.suppress(FileNotFoundError):
