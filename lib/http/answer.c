@@ -11,6 +11,8 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -185,16 +187,32 @@ static void note_again(struct prefork_request *request)
 	prefork_worker_note(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
 }
 
+/* Whether the request has waited for too long, in the kernel or for a thread: the kernel knows when its
+ * last bytes came. Where it does not (unix sockets), nobody does. */
+static bool is_late(const struct prefork_request *request)
+{
+	const uint64_t queue_ms = request->http->config.queue_ms;
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	return queue_ms > 0 && !request->is_pipelined &&
+	       getsockopt(prefork_connection_fd(request->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_last_data_recv >= queue_ms;
+}
+
 /* May block. */
 static enum prefork_next call_handle(struct prefork_worker *worker, struct prefork_connection *connection,
                                      void *user)
 {
 	struct prefork_request *const request = user;
 	struct pfi_http *const http = request->http;
+	static const struct pfi_refusal lateness = { 503, "it had to wait for too long" };
 
 	(void)worker;
 	if (prefork_connection_is_offloaded(connection))
 		note_again(request);
+	if (is_late(request))
+		return pfi_answer_refuse(request, lateness);
 	request->in_handle = true;
 	prefork_error_clear(); /* what is there is of another request */
 	const int r = http->service.handle(request, http->user);

@@ -72,6 +72,7 @@ void pfi_request_begin(struct prefork_request *request)
 	}
 	request->in_from = request->in_at = 0;
 	request->in_end = rest;
+	request->is_pipelined = rest > 0;
 	request->phase = PFI_PHASE_IDLE;
 	request->error = 0;
 	request->refusal = (struct pfi_refusal){ 0, NULL };

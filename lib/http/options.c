@@ -44,6 +44,10 @@ static const struct prefork_option rows[] = {
 	{ ROW("queue_limit", INT), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). What comes beyond "
 	         "is told so at once, with 503 and Retry-After. 0: any number." },
+	{ ROW("queue_timeout", DURATION), .min = 0, .max = 3600 * 1000, .default_text = "0",
+	  .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How long a request may have waited, with all workers at work, and still be handled. One that waited longer "
+	         "is answered with 503 and Retry-After: its client has likely given up. TCP only. 0: for ever." },
 	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory by workers that collect "
 	         "it before they handle it (libev); a larger one goes to a file in worker_tmp_dir." },
@@ -205,6 +209,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
 		.keepalive_ms = keepalive_ms(settings),
 		.body_rate = (uint64_t)prefork_settings_int(settings, "body_rate"),
+		.queue_ms = (uint64_t)prefork_settings_int(settings, "queue_timeout"),
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
 		.place = {
 			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),

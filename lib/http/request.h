@@ -33,6 +33,7 @@ struct pfi_http_config {
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
 	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
+	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
 	struct pfi_trust trust;
 	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
@@ -100,6 +101,7 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool keep_alive;
 	bool in_handle;     /* `handle` was called, `finished` was not */
+	bool is_pipelined;  /* it came with the one before it, and waited for that one's answer */
 	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
 	bool has_head;      /* complete, and right: `head` is to be looked at    */
 	bool continue_due;  /* the client waits for 100 before it sends its body */

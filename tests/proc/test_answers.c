@@ -701,6 +701,55 @@ START_TEST(a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on)
 }
 END_TEST
 
+/* Everybody is busy for longer than a client has patience: it is told, and the next one is served. */
+START_TEST(a_request_that_waited_for_too_long_is_not_begun)
+{
+	static const char *const settings[] = { "--queue-timeout", "100ms", "--keep-alive", "20", NULL };
+	const int hands = harness_threads() > 0 ? harness_threads() : 1;
+	struct web web;
+	int busy[8];
+
+	web_open(&web, handle, settings);
+	ck_assert_int_le(hands, 8);
+	for (int i = 0; i < hands; i++)
+		busy[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+	web_wait(&web.counts->handled, hands);
+	const int late = ask(&web, "GET", "/bytes", "\r\n");
+	(void)poll(NULL, 0, 300); /* the waiting itself */
+	web.counts->noted[0] = 1;
+	(void)web_read_all(late, answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 503 && strstr(answer, "\r\nRetry-After: 1\r\n") != NULL, "%s", answer);
+	for (int i = 0; i < hands; i++) {
+		(void)web_read_all(busy[i], answer, sizeof answer);
+		ck_assert_int_eq(web_status(answer), 200);
+	}
+	ck_assert_int_eq(web.counts->handled, hands);
+	(void)get_all(&web, "GET", "/bytes");
+	ck_assert_int_eq(web_status(answer), 200);
+	web_close(&web);
+}
+END_TEST
+
+/* What waited only for the answer before it was sent too early, and is nobody's overload. */
+START_TEST(a_pipelined_request_may_wait_for_the_one_before_it)
+{
+	static const char *const settings[] = { "--queue-timeout", "50ms", "--keep-alive", "20", NULL };
+	struct web web;
+	int answers = 0;
+
+	web_open(&web, handle, settings);
+	const int fd = ask(&web, "GET", "/held", "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	web_wait(&web.counts->handled, 1);
+	(void)poll(NULL, 0, 150);
+	web.counts->noted[0] = 1;
+	(void)web_read_all(fd, answer, sizeof answer);
+	for (const char *at = answer; (at = strstr(at, "HTTP/1.1 200")) != NULL; at++)
+		answers++;
+	ck_assert_msg(answers == 2, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
 /* Four threads are held, two requests wait: the seventh is one too many. */
 START_TEST(an_overloaded_worker_says_so_at_once)
 {
@@ -779,6 +828,8 @@ int main(void)
 	tcase_add_test(tc, a_refusal_of_head_has_no_body);
 	tcase_add_test(tc, trailer_fields_are_there_behind_the_body_and_apart);
 	tcase_add_test(tc, a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on);
+	tcase_add_test(tc, a_request_that_waited_for_too_long_is_not_begun);
+	tcase_add_test(tc, a_pipelined_request_may_wait_for_the_one_before_it);
 	if (harness_threads() > 0 && !harness_may_block())
 		tcase_add_test(tc, an_overloaded_worker_says_so_at_once);
 	suite_add_tcase(suite, tc);
