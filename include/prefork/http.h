@@ -11,8 +11,10 @@
  * otherwise texts end with a NUL that is not counted in their size.
  *
  * Threads: a request may be used by one thread at a time: the one that is in a
- * callback for it. Under the threads strategy two requests may be handled at
- * the same time. Fork: as in <prefork/service.h>.
+ * callback for it. Under the threads strategy, and under libev with the setting
+ * threads, two requests may be handled at the same time, and one request's callbacks
+ * by a different thread each time. Under libev without threads nothing may block.
+ * Fork: as in <prefork/service.h>.
  */
 #ifndef PREFORK_HTTP_H
 #define PREFORK_HTTP_H
@@ -233,7 +235,8 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
 /** The next piece of the body, in chunks unless there is a Content-Length. It
  *  leaves at once: under strategies that may block this waits until the
  *  client has taken it, at most the setting write_timeout from one byte to the
- *  next (-ETIMEDOUT); otherwise what the client cannot take is kept in memory.
+ *  next (-ETIMEDOUT); otherwise what the client cannot take is kept in memory. In
+ *  a thread beside an event loop up to 1 MiB is kept, and only what is more is waited for.
  *  `size` 0 sends the head, if it was not. -EINVAL: more than Content-Length
  *  says (what fits is sent); -ECONNRESET and the like: the client is gone. Since 0.1. */
 PREFORK_API int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size);
