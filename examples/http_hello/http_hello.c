@@ -12,7 +12,7 @@ static int hello(struct prefork_request *request, void *user)
 	if (r == 0)
 		r = prefork_response_field(request, "Content-Type", "text/plain");
 	if (r == 0)
-		r = prefork_response_bytes(request, body, sizeof body - 1);
+		r = prefork_response_last(request, body, sizeof body - 1);
 	return r; /* negative: the client gets a 500 */
 }
 

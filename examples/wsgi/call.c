@@ -296,11 +296,15 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 static int send_whole(struct prefork_request *request, PyObject *piece)
 {
 	const size_t size = (size_t)PyBytes_GET_SIZE(piece);
-	const int r = prefork_response_bytes(request, PyBytes_AS_STRING(piece), size);
+	int r;
 
 	if (size <= LATER_MAX) {
+		r = prefork_response_last(request, PyBytes_AS_STRING(piece), size);
 		wsgi_drop_later(piece);
-	} else if (wsgi_gil_take()) {
+		return r;
+	}
+	r = prefork_response_bytes(request, PyBytes_AS_STRING(piece), size); /* the GIL may keep us waiting */
+	if (wsgi_gil_take()) {
 		Py_DECREF(piece);
 		wsgi_gil_release();
 	}

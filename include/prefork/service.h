@@ -147,6 +147,11 @@ PREFORK_API int prefork_connection_wait(struct prefork_connection *connection, e
  *  a callback runs or the connection is taken. Since 0.1. */
 PREFORK_API void prefork_connection_set_deadline(struct prefork_connection *connection, uint64_t after_ms);
 
+/** What is sent from now on may wait for the end of the connection, which follows at once,
+ *  and leave together with it: one packet less on either side. If the end does not
+ *  follow, the kernel waits 200 ms at most. Since 0.1. */
+PREFORK_API void prefork_connection_end_follows(struct prefork_connection *connection);
+
 /** End our side (shutdown(2) with SHUT_WR) after what is pending, so that the
  *  client can read a last answer to its end. Reading goes on. Since 0.1. */
 PREFORK_API void prefork_connection_end_output(struct prefork_connection *connection);

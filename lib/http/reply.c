@@ -215,6 +215,21 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
+/* Bytes that come after ours would make our close a reset, and an answer that waits for the
+ * close would be lost: only a client that has said its last word is made to wait. */
+static bool end_follows(const struct prefork_request *request)
+{
+	return !request->framing.keep_alive && request->framing.body == PFI_BODY_NONE &&
+	       request->in_at == request->in_end;
+}
+
+int prefork_response_last(struct prefork_request *request, const void *bytes, size_t size)
+{
+	if (end_follows(request))
+		prefork_connection_end_follows(request->connection);
+	return prefork_response_bytes(request, bytes, size);
+}
+
 int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_reply *const reply = &request->reply;

@@ -49,6 +49,7 @@ struct prefork_connection {
 	int fd;
 	bool accepted;     /* `accepted` was called                               */
 	bool ends_output;  /* shut our side once the output is written            */
+	bool end_follows;  /* what is sent may leave with the end                 */
 	bool drained;      /* the last read took all that was there               */
 	bool peer_known;   /* peer and port are filled in                         */
 	uint8_t asked;     /* enum prefork_next: what the service asked for last  */

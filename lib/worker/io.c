@@ -140,6 +140,11 @@ size_t prefork_connection_pending(const struct prefork_connection *connection)
 	return connection->output.end - connection->output.start;
 }
 
+void prefork_connection_end_follows(struct prefork_connection *connection)
+{
+	connection->end_follows = true;
+}
+
 void prefork_connection_end_output(struct prefork_connection *connection)
 {
 	connection->ends_output = true;

@@ -18,27 +18,29 @@ static ptrdiff_t plain_receive(struct prefork_connection *connection, void *byte
 }
 
 /* One piece is the usual case, and sendmsg(2) would read its description first. */
-static ptrdiff_t send_one(int fd, const struct iovec *piece)
+static ptrdiff_t send_one(int fd, const struct iovec *piece, int flags)
 {
 	ssize_t n;
 
 	do
-		n = send(fd, piece->iov_base, piece->iov_len, MSG_NOSIGNAL);
+		n = send(fd, piece->iov_base, piece->iov_len, flags);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }
 
 static ptrdiff_t plain_send(struct prefork_connection *connection, const struct iovec *pieces, int count)
 {
+	const int flags = MSG_NOSIGNAL | (connection->end_follows ? MSG_MORE : 0);
+
 	if (count == 1)
-		return send_one(connection->fd, pieces);
+		return send_one(connection->fd, pieces, flags);
 	/* The cast takes away a const that sendmsg(2) keeps, and its type does not say. */
 	const struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
 		                        .msg_iovlen = (size_t)count };
 	ssize_t n;
 
 	do
-		n = sendmsg(connection->fd, &message, MSG_NOSIGNAL);
+		n = sendmsg(connection->fd, &message, flags);
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : n;
 }

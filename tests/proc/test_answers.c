@@ -14,6 +14,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <time.h>
 #include <unistd.h>
 
 enum { BIG = 6 * 1024 * 1024, FILE_SIZE = 100000, ANSWER_MAX = BIG + 65536 };
@@ -313,6 +314,61 @@ START_TEST(each_source_has_its_head_and_its_body)
 	ck_assert_int_eq(strstr(answer, "Content-Length: ") == NULL && strstr(answer, "chunked") == NULL,
 	                 web_status(answer) == 204);
 	ck_assert_str_eq(body + 4, sources[_i].body);
+	web_close(&web);
+}
+END_TEST
+
+static int last_and_linger(struct prefork_request *request, void *user)
+{
+	struct web_counts *const counts = web_counts(request);
+	int r = start_200(request);
+
+	(void)user;
+	if (r == 0)
+		r = prefork_response_last(request, "last", 4);
+	counts->noted[0] = 1;
+	while (counts->noted[1] == 0)
+		(void)poll(NULL, 0, 1);
+	return r;
+}
+
+static const struct {
+	const char *request;
+	bool waits; /* for the end of the connection */
+} last_words[] = {
+	{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", true },
+	{ "GET / HTTP/1.0\r\n\r\n", true },
+	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", false },
+	{ "GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", false },
+	{ "GET / HTTP/1.0\r\n\r\nGET /more HTTP/1.0\r\n\r\n", false },
+	{ "POST / HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody", false },
+};
+
+/* A packet of its own for the end is saved, but never at the price of an answer: the kernel
+ * throws away what waits when it must reset the connection. */
+START_TEST(only_the_last_word_to_who_listens_waits_for_the_end)
+{
+	const char *const request = last_words[_i].request;
+	struct timespec sent, seen;
+	struct web web;
+
+	web_open(&web, last_and_linger, NULL);
+	const int fd = web_ask(&web, request, strlen(request));
+	struct pollfd readable = { .fd = fd, .events = POLLIN };
+	web_wait(&web.counts->noted[0], 1);
+	(void)clock_gettime(CLOCK_MONOTONIC, &sent);
+	const int found = poll(&readable, 1, last_words[_i].waits ? 50 : harness_patience_ms());
+	(void)clock_gettime(CLOCK_MONOTONIC, &seen);
+	/* Where this machine has slept, the kernel may have stopped waiting. */
+	if (!last_words[_i].waits)
+		ck_assert_int_eq(found, 1);
+	else if ((seen.tv_sec - sent.tv_sec) * 1000 + (seen.tv_nsec - sent.tv_nsec) / 1000000 < 100)
+		ck_assert_int_eq(found, 0);
+	web.counts->noted[1] = 1;
+	(void)shutdown(fd, SHUT_WR); /* so that a kept connection ends, too */
+	(void)web_read_all(fd, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 200);
+	ck_assert_str_eq(strstr(answer, "\r\n\r\n") + 4, "last");
 	web_close(&web);
 }
 END_TEST
@@ -810,6 +866,8 @@ int main(void)
 	tcase_add_loop_test(tc, each_source_has_its_head_and_its_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, head_gets_the_same_fields_and_no_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, a_kept_connection_goes_on_behind_each_source, 0, PLAIN_SOURCES);
+	tcase_add_loop_test(tc, only_the_last_word_to_who_listens_waits_for_the_end, 0,
+	                    sizeof last_words / sizeof last_words[0]);
 	tcase_add_test(tc, misuse_is_refused_and_changes_nothing);
 	tcase_add_test(tc, a_file_comes_whole_byte_for_byte);
 	tcase_add_test(tc, a_file_that_is_too_short_breaks_off);

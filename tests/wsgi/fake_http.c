@@ -164,6 +164,11 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	return put(request, bytes, size);
 }
 
+int prefork_response_last(struct prefork_request *request, const void *bytes, size_t size)
+{
+	return prefork_response_bytes(request, bytes, size);
+}
+
 int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size)
 {
 	char bytes[4096];
