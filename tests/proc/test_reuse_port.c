@@ -75,7 +75,7 @@ static void start_load(void)
 		host_load_start(&loads[i], host_address(0), NULL);
 }
 
-/* All were answered; `refused` when the server has stopped meanwhile. */
+/* All were answered, or refused at the most so often: once, when the server has stopped. */
 static void end_load(unsigned refused)
 {
 	for (int i = 0; i < LOADERS; i++) {
@@ -83,7 +83,7 @@ static void end_load(unsigned refused)
 
 		ck_assert_uint_eq(seen.broken, 0);
 		ck_assert_uint_gt(seen.answered, 0);
-		ck_assert_uint_eq(seen.refused, refused);
+		ck_assert_uint_le(seen.refused, refused);
 	}
 }
 
