@@ -39,6 +39,8 @@ static enum prefork_next echo(struct prefork_worker *worker, struct prefork_conn
 	(void)user;
 	if (n <= 0)
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	while (bytes[0] == 'H')
+		(void)poll(NULL, 0, -1);
 	if (work_ms > 0)
 		(void)poll(NULL, 0, work_ms);
 	return prefork_connection_write(connection, bytes, (size_t)n);
@@ -136,6 +138,7 @@ bool server_wait_ready(struct server *server, unsigned count)
 		if (!is_readable(server->news, patient_ms(20000)) || read(server->news, &news, sizeof news) != sizeof news)
 			return false;
 		server->port = news.port;
+		server->pids[server->ready % 8] = news.pid;
 		server->workers[server->ready % 8] = (int)syscall(SYS_pidfd_open, news.pid, 0U);
 		server->ready++;
 	}

@@ -14,12 +14,13 @@ struct server {
 	int pidfd;
 	int news;          /* a pipe: its hooks tell of each ready worker          */
 	int workers[8];    /* pidfds of those that were ready, in that order       */
+	pid_t pids[8];
 	unsigned ready;
 	uint16_t port;     /* of its first listener, 0: not TCP                     */
 };
 
 /* Fork it, and wait for two workers. `work_ms` is how long each message that the service
- * echoes takes it. `arguments` end with NULL. False: it did not start. */
+ * echoes takes it; one that begins with an H takes for ever. `arguments` end with NULL. False: it did not start. */
 bool server_start(struct server *server, const char *const *arguments, int work_ms);
 
 bool server_wait_ready(struct server *server, unsigned count);
