@@ -10,6 +10,7 @@ import harness
 # A parent with one child; both answer TERM, the child does not outlive the parent unless told to.
 FAMILY = """
 import os, signal, socket, sys, time
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it is known what to do then
 port, stray = int(sys.argv[2].split(":")[1]), "stray" in sys.argv
 listener = socket.create_server(("127.0.0.1", port))
 child = os.fork()
@@ -25,6 +26,7 @@ def leave(*_):
         os.waitpid(child, 0)
     os._exit(7)
 signal.signal(signal.SIGTERM, leave)
+signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 print("here", flush=True)
 while True:
     signal.pause()
