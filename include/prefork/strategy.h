@@ -10,7 +10,8 @@
  *
  * Threads: a connection is driven by one thread at a time; handing it from one
  * thread to another is the strategy's business (with a lock or a queue, which
- * also orders memory). The worker functions are for the first thread.
+ * also orders memory). The worker functions are for the first thread, unless they
+ * say otherwise.
  */
 #ifndef PREFORK_STRATEGY_H
 #define PREFORK_STRATEGY_H

@@ -7,14 +7,17 @@
 #include <prefork/settings.h>
 
 #include <check.h>
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -378,6 +381,72 @@ START_TEST(a_service_sees_how_many_wait_for_a_thread)
 }
 END_TEST
 
+static enum prefork_next answer_and_close(worker_t *worker, connection_t *connection, void *user)
+{
+	char byte;
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+
+	(void)worker;
+	(void)user;
+	if (n == -EAGAIN)
+		return PREFORK_WAIT_READABLE;
+	if (n > 0)
+		(void)prefork_connection_write(connection, &byte, 1);
+	return PREFORK_CLOSE;
+}
+
+/* How often the worker's threads have gone to sleep, all together. */
+static unsigned long sleeps(void)
+{
+	char path[300], line[128];
+	unsigned long total = 0, one;
+	struct dirent *entry;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)stage->harness.child.pid);
+	DIR *const folder = opendir(path);
+	ck_assert_ptr_nonnull(folder);
+	while ((entry = readdir(folder)) != NULL) {
+		(void)snprintf(path, sizeof path, "/proc/%d/task/%.20s/status", (int)stage->harness.child.pid, entry->d_name);
+		FILE *const file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
+		while (file && fgets(line, sizeof line, file))
+			total += sscanf(line, "voluntary_ctxt_switches: %lu", &one) == 1 ? one : 0;
+		if (file)
+			(void)fclose(file);
+	}
+	(void)closedir(folder);
+	return total;
+}
+
+/* A level at the door would wake a second one, and a hand-over a third. */
+START_TEST(one_client_wakes_one_thread)
+{
+	enum { CLIENTS = 1000 };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = answer_and_close };
+	const int one_second = 1;
+	unsigned long before = 0;
+
+	open_stage(&service);
+	/* So that the client's word is there when it is accepted. */
+	ck_assert_int_eq(setsockopt(stage->harness.listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one_second,
+	                            sizeof one_second), 0);
+	harness_spawn(&stage->harness);
+	for (int i = -10; i < CLIENTS; i++) {
+		char byte;
+
+		if (i == 0)
+			before = sleeps();
+		const int fd = harness_connect(&stage->harness);
+		send_text(fd, "x");
+		ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
+		harness_expect_end(fd);
+		(void)close(fd);
+	}
+	const unsigned long after = sleeps();
+	ck_assert_msg(after - before <= CLIENTS * 13 / 10, "%d clients, %lu wake-ups", CLIENTS, after - before);
+	close_stage();
+}
+END_TEST
+
 /* Connections come and go, by the limit of how many there may be. */
 START_TEST(over_the_limit_clients_wait_and_then_are_served)
 {
@@ -565,6 +634,7 @@ int main(void)
 	tcase_add_test(tc, what_one_client_sends_is_answered_in_order_and_one_by_one);
 	tcase_add_test(tc, a_callback_under_way_is_finished_before_a_worker_leaves);
 	tcase_add_test(tc, what_a_client_had_sent_before_a_stop_is_answered);
+	tcase_add_test(tc, one_client_wakes_one_thread);
 	tcase_add_test(tc, a_service_sees_how_many_wait_for_a_thread);
 	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
 	tcase_add_test(tc, a_storm_is_served_and_left_in_good_order);
