@@ -226,8 +226,8 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 	const int r = pfi_fd_reserve(wanted, &limit);
 
 	if (r < 0)
-		return prefork_fail(r, "RLIMIT_NOFILE is %llu, but so many workers (workers_max) need %llu: raise the limit or "
-				       "lower workers_max", (unsigned long long)limit, (unsigned long long)wanted);
+		return prefork_fail(r, "RLIMIT_NOFILE is %llu, but %llu descriptors are needed for as many workers as there "
+				       "may be: raise the limit or lower workers_max", (unsigned long long)limit, (unsigned long long)wanted);
 	reserve_for_clients(arbiter, wanted);
 	return 0;
 }

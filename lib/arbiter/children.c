@@ -231,7 +231,8 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 		return false;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d", (int)process->pid);
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d (pool %s, slot %u, generation %u)",
+			(int)process->pid, arbiter->pools[pool].name, (unsigned)order->slot, (unsigned)order->generation);
 	PFI_HOOKS(arbiter, after_fork, process);
 	return true;
 }

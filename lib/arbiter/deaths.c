@@ -36,10 +36,19 @@ static const char *what_next(const struct prefork_arbiter *arbiter, unsigned poo
 	const struct pfi_census census =
 		pfi_roster_census(&model->roster, arbiter->supervisor.rollout.wanted, UINT32_MAX);
 	if (census.current_ready + census.current_booting + census.outdated_ready >= pfi_pool_wanted(model))
-		return "not replaced: there are enough";
+		return "enough others are there";
 	if (model->boot.not_before_ms > now_ms || model->run.not_before_ms > now_ms)
 		return "replaced after a pause";
 	return "replaced now";
+}
+
+/* To how it ended, and by whose hand: what else there is to say is in the log already. */
+static void shorten(char *why)
+{
+	char *const rest = strstr(why, "; pool ");
+
+	if (rest != NULL)
+		*rest = '\0';
 }
 
 /* Close what this process had. Its slot must be empty, or about to be. */
@@ -87,9 +96,8 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 
 	const bool failed = pfi_death_is_failure(process->reason);
 
-	if (!failed)
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Worker exiting (pid: %d)", (int)process->pid);
 	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "%s", why);
+	shorten(why);
 	if (failed)
 		memcpy(arbiter->last_failure, why, sizeof why);
 	if (failed && process->generation == arbiter->supervisor.rollout.candidate)

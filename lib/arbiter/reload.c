@@ -14,8 +14,8 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
-	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "Reload %s%s%s",
-			pfi_verdict_name(verdict), *why ? ": " : "", why);
+	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "Reload %s%s%s%s",
+			pfi_verdict_name(verdict), *why ? ": " : "", why, failed ? "; the old workers serve on" : "");
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 

@@ -38,7 +38,7 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "Pool %s stays at %u workers: %u are more than workers_max, %u",
 				arbiter->pools[pool].name, before, workers, arbiter->models[pool].policy.workers_max);
 	else
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s: %u workers wanted, before %u",
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s: workers wanted: %u, before: %u",
 				arbiter->pools[pool].name, workers, before);
 }
 
@@ -55,6 +55,8 @@ static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		if (arbiter->models[i].target > 1)
 			scale(arbiter, i, arbiter->models[i].target - 1);
+		else
+			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s keeps its last worker", arbiter->pools[i].name);
 	}
 }
 

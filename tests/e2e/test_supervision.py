@@ -225,7 +225,7 @@ class Signals(Served):
                 server.send_signal(number)
                 server.wait_for_serving(count)
             server.send_signal(signal.SIGTTOU)
-            server.wait_for_log("1 worker")
+            server.wait_for_log("keeps its last worker")
             self.assertEqual(server.get("/hello").status, 200)
             self.assertEqual(len(server.workers()), 1)
 
