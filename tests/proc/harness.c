@@ -1,6 +1,7 @@
 #include "harness.h"
 
 #include "model/message.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/heir.h"
 #include "os/watch.h"
@@ -168,13 +169,21 @@ uint64_t harness_requests(const struct harness *harness)
 	return requests;
 }
 
-bool harness_is_at_rest(const struct harness *harness)
+static bool is_at_rest(const struct harness *harness)
 {
 	for (unsigned i = 0; i < CELLS; i++) {
 		if (harness->birth.page->cells[i].deadline_ms != 0)
 			return false;
 	}
 	return true;
+}
+
+void harness_await_rest(const struct harness *harness)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (!is_at_rest(harness))
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 }
 
 bool harness_has_note(const struct harness *harness, const char *note)

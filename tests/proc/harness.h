@@ -50,10 +50,10 @@ struct pfi_death harness_reap(struct harness *harness);
 /* End what is left, and count the descriptors. */
 void harness_close(struct harness *harness);
 
-/* What the page says of all threads together: requests served; whether nobody is in a
- * callback; whether somebody left this note. */
+/* What the page says of all threads together: requests served; whether somebody left this
+ * note. And wait until it says that nobody is in a callback, or in a turn of a loop. */
 uint64_t harness_requests(const struct harness *harness);
-bool harness_is_at_rest(const struct harness *harness);
+void harness_await_rest(const struct harness *harness);
 bool harness_has_note(const struct harness *harness, const char *note);
 
 /* A blocking client with a time limit. */

@@ -54,7 +54,7 @@ START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
 		(void)close(fd);
 	}
 	ck_assert_uint_eq(harness_requests(&harness), 200);
-	ck_assert(harness_is_at_rest(&harness));
+	harness_await_rest(&harness);
 	ck_assert(harness_has_note(&harness, "again"));
 	ck_assert_uint_eq(harness.birth.page->connections, 0);
 	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
