@@ -58,7 +58,8 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
 	arbiter->epoll = arbiter->timer = arbiter->asked_fd = arbiter->heir = -1;
 	/* Frozen settings never change again: holding them is a copy. */
-	arbiter->initial = arbiter->settings = pfi_settings_hold((struct prefork_settings *)(uintptr_t)settings);
+	arbiter->initial = arbiter->settings =
+		pfi_settings_hold((struct prefork_settings *)(uintptr_t)settings);
 	pfi_settings_freeze(arbiter->settings);
 	arbiter->program = prefork_settings_text(settings, "proc_name");
 	if (arbiter->program == NULL || *arbiter->program == '\0')
@@ -190,7 +191,9 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 
 	const int r = pfi_pages_open(arbiter->seat_count, pfi_page_bytes(cells_max), &arbiter->pages);
 
-	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->seat_count, strerror(-r)) : 0;
+	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->seat_count,
+				    strerror(-r))
+		     : 0;
 }
 
 /* Workers inherit the limit. One that falls short of it accepts nobody for a while, so
@@ -200,7 +203,8 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 	uint64_t limit = 0, most = 0;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const int64_t clients = prefork_settings_int(arbiter->generations[0].of_pool[i], "worker_connections");
+		const int64_t clients = prefork_settings_int(arbiter->generations[0].of_pool[i],
+							     "worker_connections");
 
 		if (pfi_pool_has_entrances(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
 			most = (uint64_t)clients;
@@ -226,8 +230,10 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 	const int r = pfi_fd_reserve(wanted, &limit);
 
 	if (r < 0)
-		return prefork_fail(r, "RLIMIT_NOFILE is %llu, but %llu descriptors are needed for as many workers as there "
-				       "may be: raise the limit or lower workers_max", (unsigned long long)limit, (unsigned long long)wanted);
+		return prefork_fail(r,
+				    "RLIMIT_NOFILE is %llu, but %llu descriptors are needed for as "
+				    "many workers as there may be: raise the limit or lower workers_max",
+				    (unsigned long long)limit, (unsigned long long)wanted);
 	reserve_for_clients(arbiter, wanted);
 	return 0;
 }
@@ -247,11 +253,14 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 		return r;
 	arbiter->heir = pfi_heir_open();
 	if (arbiter->heir < 0)
-		return prefork_fail(arbiter->heir, "no descriptor of this process: %s", strerror(-arbiter->heir));
+		return prefork_fail(arbiter->heir, "no descriptor of this process: %s",
+				    strerror(-arbiter->heir));
 	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
 	pfi_policies_follow(arbiter);
 	if (signals && (r = pfi_signals_take(arbiter)) < 0)
-		return prefork_fail(r, r == -EBUSY ? "another arbiter of this process has the signals" : "no signals: %s",
+		return prefork_fail(r,
+				    r == -EBUSY ? "another arbiter of this process has the signals"
+						: "no signals: %s",
 				    strerror(-r));
 	return 0;
 }
@@ -265,7 +274,8 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 	if (arbiter->pool_count == 0)
 		return prefork_fail(-EINVAL, "an arbiter without pools has nothing to do");
 	arbiter->started = true;
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Starting %s (prefork %s)", arbiter->program, prefork_version());
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Starting %s (prefork %s)",
+			arbiter->program, prefork_version());
 	r = begin(arbiter, signals);
 	if (r < 0) {
 		finish_run(arbiter);
@@ -327,7 +337,8 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 
 /* When one start fails the others of this plan would, too: what the model makes of the
  * first is waited for. */
-static void carry_out(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_orders *orders, uint64_t now_ms)
+static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
+		      const struct pfi_orders *orders, uint64_t now_ms)
 {
 	bool can_start = true;
 
@@ -409,7 +420,8 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	case 0:
 		return 0;
 	default:
-		return prefork_fail(arbiter->supervisor.result, "the workers gave up: %s", arbiter->last_failure);
+		return prefork_fail(arbiter->supervisor.result, "the workers gave up: %s",
+				    arbiter->last_failure);
 	}
 }
 

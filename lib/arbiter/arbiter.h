@@ -23,11 +23,24 @@
 #include <stdatomic.h>
 #include <sys/resource.h>
 
-enum { PFI_POOLS_MAX = 32, PFI_HOOKS_MAX = 32, PFI_STRATEGIES_MAX = 16, PFI_EVENTS_MAX = 64, PFI_CELLS_MAX = 1025 };
+enum {
+	PFI_POOLS_MAX = 32,
+	PFI_HOOKS_MAX = 32,
+	PFI_STRATEGIES_MAX = 16,
+	PFI_EVENTS_MAX = 64,
+	PFI_CELLS_MAX = 1025
+};
 
 /* What an event on the epoll descriptor is about. Never a pointer: an event
  * may be read after its slot has got another process. */
-enum pfi_source { PFI_SOURCE_TIMER, PFI_SOURCE_ASKED, PFI_SOURCE_SIGNALS, PFI_SOURCE_PIDFD, PFI_SOURCE_LIFELINE, PFI_SOURCE_WATCH };
+enum pfi_source {
+	PFI_SOURCE_TIMER,
+	PFI_SOURCE_ASKED,
+	PFI_SOURCE_SIGNALS,
+	PFI_SOURCE_PIDFD,
+	PFI_SOURCE_LIFELINE,
+	PFI_SOURCE_WATCH
+};
 
 struct pfi_tag {
 	enum pfi_source source;
@@ -174,8 +187,10 @@ size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EV
 void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* children.c */
-bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
-void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+		     uint64_t now_ms);
+void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+		    uint64_t now_ms);
 uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
@@ -207,7 +222,8 @@ void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation 
 int pfi_entrances_take_along(struct prefork_arbiter *arbiter);
 void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter);
 uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
-bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process, uint64_t *ret_linger_ms);
+bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process,
+			   uint64_t *ret_linger_ms);
 uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter);
 void pfi_entrances_close(struct prefork_arbiter *arbiter);
 

@@ -32,8 +32,8 @@ static int child_main(void *birth)
 }
 
 /* What belongs to the library and is no business of this worker. */
-static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine, int own_lifeline,
-			 size_t *ret_count)
+static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine,
+			 int own_lifeline, size_t *ret_count)
 {
 	size_t room = 4;
 
@@ -81,7 +81,9 @@ static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_proce
 {
 	for (unsigned h = 0; h < arbiter->hook_count; h++) {
 		const struct pfi_hook_set *const set = &arbiter->hooks[h];
-		const int r = set->hooks->before_fork ? set->hooks->before_fork(arbiter, process, set->user) : 0;
+		const int r = set->hooks->before_fork
+				      ? set->hooks->before_fork(arbiter, process, set->user)
+				      : 0;
 
 		if (r < 0)
 			return r;
@@ -200,9 +202,11 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 	int r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, seat, incarnation });
 
 	if (r == 0)
-		r = pfi_loop_add(arbiter, process->lifeline, (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
+		r = pfi_loop_add(arbiter, process->lifeline,
+				 (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
 	if (r == 0)
-		r = pfi_loop_add(arbiter, process->watch, (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
+		r = pfi_loop_add(arbiter, process->watch,
+				 (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
 	if (r < 0) {
 		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
 		pfi_child_bury(arbiter, process);
@@ -211,7 +215,8 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 }
 
 /* False: it could not be, and the model knows. */
-bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+		     uint64_t now_ms)
 {
 	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
 	struct prefork_process *const process = &arbiter->processes[seat];
@@ -225,33 +230,41 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 	if (r == 0)
 		r = watch_over(arbiter, process);
 	if (r < 0) {
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot start a worker in pool %s: %s; trying again later",
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+				"Cannot start a worker in pool %s: %s; trying again later",
 				arbiter->pools[pool].name, strerror(r < -4095 ? EINVAL : -r));
 		pfi_supervisor_fork_failed(&arbiter->supervisor, pool, order->generation, now_ms);
 		return false;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Booting worker with pid: %d (pool %s, slot %u, generation %u)",
-			(int)process->pid, arbiter->pools[pool].name, (unsigned)order->slot, (unsigned)order->generation);
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+			"Booting worker with pid: %d (pool %s, slot %u, generation %u)",
+			(int)process->pid, arbiter->pools[pool].name, (unsigned)order->slot,
+			(unsigned)order->generation);
 	PFI_HOOKS(arbiter, after_fork, process);
 	return true;
 }
 
-static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *process, enum pfi_step_action action)
+static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *process,
+		    enum pfi_step_action action)
 {
-	const bool timed_out = process->cause == PFI_CAUSE_REQUEST_TIMEOUT || process->cause == PFI_CAUSE_BOOT_TIMEOUT ||
+	const bool timed_out = process->cause == PFI_CAUSE_REQUEST_TIMEOUT ||
+			       process->cause == PFI_CAUSE_BOOT_TIMEOUT ||
 			       process->cause == PFI_CAUSE_DRAIN_TIMEOUT;
 
 	if (action == PFI_ACTION_ABORT && process->dumps > 0) { /* the rest was said when it was late */
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Worker (pid:%d) is still stuck: sending SIGABRT",
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+				"Worker (pid:%d) is still stuck: sending SIGABRT",
 				(int)process->pid);
 	} else if (action == PFI_ACTION_ABORT && timed_out) {
 		pfi_child_look(arbiter, process, 0);
-		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter", "WORKER TIMEOUT (pid:%d): %s%s%s",
-				(int)process->pid, pfi_cause_text(process->cause), process->note[0] ? "; it is at: " : "",
-				process->note);
+		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter",
+				"WORKER TIMEOUT (pid:%d): %s%s%s", (int)process->pid,
+				pfi_cause_text(process->cause),
+				process->note[0] ? "; it is at: " : "", process->note);
 	} else if (action == PFI_ACTION_KILL) {
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Worker (pid:%d) does not leave: sending SIGKILL",
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+				"Worker (pid:%d) does not leave: sending SIGKILL",
 				(int)process->pid);
 	}
 }
@@ -298,9 +311,11 @@ uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	return wake_ms;
 }
 
-void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms)
+void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+		    uint64_t now_ms)
 {
-	struct prefork_process *const process = &arbiter->processes[arbiter->pools[pool].first_seat + order->slot];
+	struct prefork_process *const process =
+		&arbiter->processes[arbiter->pools[pool].first_seat + order->slot];
 	const enum pfi_step_action action =
 		pfi_supervisor_tell(&arbiter->supervisor, pool, order->slot, order->event, now_ms);
 
@@ -341,7 +356,8 @@ static void became_ready(struct prefork_arbiter *arbiter, struct prefork_process
 
 /* One that serves until it is asked stays with those that serve: the plan replaces
  * it, then asks it. One that takes nothing new from here on does not. */
-static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process *process, bool serves, uint64_t now_ms)
+static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process *process,
+			 bool serves, uint64_t now_ms)
 {
 	struct pfi_slot *const slot = pfi_process_slot(process);
 
@@ -355,8 +371,8 @@ static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process
 	(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
 }
 
-static void heard(struct prefork_arbiter *arbiter, struct prefork_process *process, const struct pfi_message *message,
-		  uint64_t now_ms)
+static void heard(struct prefork_arbiter *arbiter, struct prefork_process *process,
+		  const struct pfi_message *message, uint64_t now_ms)
 {
 	switch (message->type) {
 	case PFI_MESSAGE_READY:
@@ -386,7 +402,9 @@ void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *pro
 			return;
 		if (r == -EPIPE || ++process->messages > MESSAGES_MAX) {
 			if (r != -EPIPE)
-				pfi_child_say_wild(arbiter, process, "it sends messages without end, which are not read any more");
+				pfi_child_say_wild(arbiter, process,
+						   "it sends messages without end, which are not "
+						   "read any more");
 			pfi_loop_remove(arbiter, process->lifeline);
 			return;
 		}

@@ -90,7 +90,8 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	record(process, &death, &dead);
 	process->died_ms = now_ms;
 	process->reason = pfi_death_reason(&dead);
-	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason, process->requests, now_ms);
+	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason,
+			    process->requests, now_ms);
 	pfi_death_explain(&dead, what_next(arbiter, process->pool, now_ms), why, sizeof why);
 	memcpy(process->sentence, why, sizeof why);
 

@@ -78,7 +78,8 @@ static bool is_at(const struct pfi_entrance *entrance, const struct pfi_address 
 
 /* Port 0 is a new port for each that asks: for each pool with addresses of its own, and
  * for all others together. Is this one of them? */
-static bool is_shareable(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, unsigned pool)
+static bool is_shareable(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance,
+			 unsigned pool)
 {
 	for (size_t i = 0; i < arbiter->generation_count; i++) {
 		for (unsigned p = 0; p < arbiter->pool_count; p++) {
@@ -231,9 +232,11 @@ static int adopt_rest(struct prefork_arbiter *arbiter)
 	return r < 0 ? r : 0;
 }
 
-static bool is_said(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
+static bool is_said(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+		    unsigned pool)
 {
-	return arbiter->pools[pool].has_bind || prefork_settings_was_set(generation->of_pool[pool], "bind") == 1;
+	return arbiter->pools[pool].has_bind ||
+	       prefork_settings_was_set(generation->of_pool[pool], "bind") == 1;
 }
 
 int pfi_entrances_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
@@ -319,7 +322,8 @@ uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter)
 	for (size_t i = 0; i < arbiter->entrances.count; i++) {
 		uint64_t one_ms = 0;
 
-		if (pfi_listener_refuse(arbiter->entrances.list[i]->listener, &one_ms) == 0 && one_ms > linger_ms)
+		if (pfi_listener_refuse(arbiter->entrances.list[i]->listener, &one_ms) == 0 &&
+		    one_ms > linger_ms)
 			linger_ms = one_ms;
 	}
 	return said_ms > 0 && linger_ms > 0 ? (uint64_t)said_ms : linger_ms;
@@ -341,7 +345,9 @@ static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_en
 	for (unsigned s = 0; s < arbiter->seat_count; s++) {
 		const struct prefork_process *const other = &arbiter->processes[s];
 		const struct pfi_generation *const generation =
-			other->pid != 0 && other != leaver ? pfi_generation_find(arbiter, other->generation) : NULL;
+			other->pid != 0 && other != leaver
+				? pfi_generation_find(arbiter, other->generation)
+				: NULL;
 
 		if (generation != NULL && pfi_process_slot(other)->state == PFI_STATE_SERVING &&
 		    has(&generation->entrances[other->pool], entrance))
@@ -353,7 +359,8 @@ static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_en
 /* After a reload that names other addresses: close the entrances that nobody serves
  * when `process` has left to new clients. True when there are any; those on their
  * way come out of the kernel within *ret_linger_ms. */
-bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process, uint64_t *ret_linger_ms)
+bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process,
+			   uint64_t *ret_linger_ms)
 {
 	const struct pfi_generation *const generation = pfi_generation_find(arbiter, process->generation);
 	bool any = false;

@@ -31,8 +31,8 @@ static int override(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 		}
 		r = pfi_settings_copy(generation->settings, &generation->of_pool[i]);
 		for (size_t n = 0; r == 0 && n + 1 < pool->override_count; n += 2)
-			r = pfi_settings_override(generation->of_pool[i], pool->overrides[n], pool->overrides[n + 1],
-						  pool->name);
+			r = pfi_settings_override(generation->of_pool[i], pool->overrides[n],
+						  pool->overrides[n + 1], pool->name);
 		if (r < 0)
 			return r;
 		pfi_settings_freeze(generation->of_pool[i]);
@@ -62,8 +62,10 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
 
 		if (strategy == NULL)
-			return prefork_fail(PREFORK_ECONFIG, "pool %s: there is no worker class %s in this build",
-					    arbiter->pools[i].name, prefork_settings_text(settings, "worker_class"));
+			return prefork_fail(PREFORK_ECONFIG,
+					    "pool %s: there is no worker class %s in this build",
+					    arbiter->pools[i].name,
+					    prefork_settings_text(settings, "worker_class"));
 		r = check_together(&arbiter->pools[i], settings);
 		if (r == 0 && pfi_pool_has_entrances(&arbiter->pools[i]))
 			r = pfi_binds_check(settings);
@@ -116,7 +118,8 @@ void pfi_generations_sweep(struct prefork_arbiter *arbiter)
 		bool is_used = pfi_rollout_needs(&arbiter->supervisor.rollout, generation->number);
 
 		for (unsigned s = 0; s < arbiter->seat_count; s++)
-			is_used |= arbiter->processes[s].pid != 0 && arbiter->processes[s].generation == generation->number;
+			is_used |= arbiter->processes[s].pid != 0 &&
+				   arbiter->processes[s].generation == generation->number;
 		if (!is_used)
 			pfi_generation_drop(arbiter, generation);
 	}

@@ -74,8 +74,8 @@ static bool make_tables(const struct prefork_arbiter *arbiter, struct pfi_entran
 	tables->residents = malloc(lanes * sizeof *tables->residents);
 	tables->burden = malloc(seats * sizeof *tables->burden);
 	entrance->served = calloc(seats, sizeof *entrance->served);
-	if (tables->home == NULL || tables->keeper == NULL || tables->residents == NULL || tables->burden == NULL ||
-	    entrance->served == NULL) {
+	if (tables->home == NULL || tables->keeper == NULL || tables->residents == NULL ||
+	    tables->burden == NULL || entrance->served == NULL) {
 		pfi_entrance_forget_lanes(entrance);
 		return false;
 	}
@@ -100,16 +100,19 @@ static int set_of(const struct prefork_arbiter *arbiter, unsigned seat, const st
 }
 
 /* Who was told to empty the queues goes on until it is gone. */
-static bool is_serving(const struct prefork_arbiter *arbiter, unsigned seat, const struct pfi_entrance *entrance)
+static bool is_serving(const struct prefork_arbiter *arbiter, unsigned seat,
+		       const struct pfi_entrance *entrance)
 {
 	const struct prefork_process *const process = &arbiter->processes[seat];
 
 	if (set_of(arbiter, seat, entrance) < 0)
 		return false;
-	return pfi_process_slot(process)->state == PFI_STATE_SERVING || process->leave_at_ms != 0 || process->empties;
+	return pfi_process_slot(process)->state == PFI_STATE_SERVING || process->leave_at_ms != 0 ||
+	       process->empties;
 }
 
-static void give(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, uint32_t seat, uint32_t lane)
+static void give(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance,
+		 uint32_t seat, uint32_t lane)
 {
 	const int set = seat != PFI_NOBODY ? set_of(arbiter, seat, entrance) : -1;
 
@@ -118,7 +121,8 @@ static void give(const struct prefork_arbiter *arbiter, struct pfi_entrance *ent
 }
 
 /* Unless it is to have it after all, for another reason. */
-static void take(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, uint32_t seat, uint32_t lane)
+static void take(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance,
+		 uint32_t seat, uint32_t lane)
 {
 	const int set = seat != PFI_NOBODY ? set_of(arbiter, seat, entrance) : -1;
 
@@ -127,8 +131,8 @@ static void take(const struct prefork_arbiter *arbiter, const struct pfi_entranc
 }
 
 /* From how things were to how they are: first give, then take. */
-static void carry_over(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, const uint32_t *old_home,
-		       const uint32_t *old_keeper)
+static void carry_over(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance,
+		       const uint32_t *old_home, const uint32_t *old_keeper)
 {
 	const struct pfi_lanes *const now = &entrance->lanes;
 	const bool all = entrance->unsettled;
@@ -185,7 +189,8 @@ static bool settle(const struct prefork_arbiter *arbiter, struct pfi_entrance *e
 }
 
 /* What the pools that come in here want together, and how many serve. */
-static uint32_t wanted(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, uint32_t *ret_serving)
+static uint32_t wanted(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance,
+		       uint32_t *ret_serving)
 {
 	const struct pfi_generation *const generation =
 		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
@@ -206,7 +211,8 @@ static uint32_t wanted(const struct prefork_arbiter *arbiter, const struct pfi_e
 	return workers < entrance->listener->lane_count ? workers : entrance->listener->lane_count;
 }
 
-static void steer(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, unsigned count, uint64_t now_ms)
+static void steer(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, unsigned count,
+		  uint64_t now_ms)
 {
 	const int r = count != entrance->steered_to ? pfi_lanes_steer(entrance->listener, count) : 0;
 
@@ -216,7 +222,8 @@ static void steer(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance
 		return; /* then no lane is closed, and somebody keeps it */
 	}
 	if (count != 0 && (entrance->steered_to == 0 || count != entrance->steered_to))
-		entrance->shrink_at_ms = now_ms + LINGER_MS + entrance->listener->defer_accept_s * UINT64_C(1100);
+		entrance->shrink_at_ms =
+			now_ms + LINGER_MS + entrance->listener->defer_accept_s * UINT64_C(1100);
 	entrance->steered_to = count;
 }
 

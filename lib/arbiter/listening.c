@@ -65,7 +65,8 @@ static bool clients_speak_first(const struct prefork_arbiter *arbiter, const str
 	return some;
 }
 
-static uint32_t workers_max(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
+static uint32_t workers_max(const struct prefork_arbiter *arbiter,
+			    const struct pfi_generation *generation, unsigned pool)
 {
 	const uint32_t seats_for = arbiter->models[pool].policy.workers_max; /* once there are seats */
 
@@ -73,7 +74,8 @@ static uint32_t workers_max(const struct prefork_arbiter *arbiter, const struct 
 }
 
 /* A lane for each worker there may ever be here; those that are wanted now listen. */
-static void count_lanes(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation, const char *text,
+static void count_lanes(const struct prefork_arbiter *arbiter,
+			const struct pfi_generation *generation, const char *text,
 			struct pfi_listener_options *options)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
@@ -97,7 +99,8 @@ int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pf
 	ret->backlog = (int)prefork_settings_int(settings, "backlog");
 	ret->ipv6_only = prefork_settings_int(settings, "ipv6_only") > 0;
 	ret->mode = (mode_t)prefork_settings_int(settings, "socket_mode");
-	ret->defer_accept_s = automatic ? clients_speak_first(arbiter, generation, text) : strcmp(defer, "on") == 0;
+	ret->defer_accept_s = automatic ? clients_speak_first(arbiter, generation, text)
+					: strcmp(defer, "on") == 0;
 	ret->reuse_port = prefork_settings_int(settings, "reuse_port") > 0;
 	if (ret->reuse_port)
 		count_lanes(arbiter, generation, text, ret);

@@ -34,7 +34,8 @@ void pfi_child_say_wild(struct prefork_arbiter *arbiter, struct prefork_process 
 
 /* A watch that went off too often is heard again after a while, lest its worker hang
  * unseen. When that is to be tried, 0: it is heard. */
-static uint64_t listen_to_watch(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+static uint64_t listen_to_watch(struct prefork_arbiter *arbiter, struct prefork_process *process,
+				uint64_t now_ms)
 {
 	const struct pfi_tag tag = { PFI_SOURCE_WATCH, process->seat, pfi_process_slot(process)->incarnation };
 
@@ -184,8 +185,9 @@ void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		*bits &= ~bit;
 		process->dumps++;
 		read_note(process, i, note);
-		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter", "WORKER TIMEOUT (pid:%d, thread %u): %s%s%s",
-				(int)process->pid, i, pfi_cause_text(PFI_CAUSE_REQUEST_TIMEOUT),
+		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter",
+				"WORKER TIMEOUT (pid:%d, thread %u): %s%s%s", (int)process->pid, i,
+				pfi_cause_text(PFI_CAUSE_REQUEST_TIMEOUT),
 				note[0] ? "; it is at: " : "", note);
 		/* A number that is none of its threads is refused by the kernel: nothing to show. */
 		(void)pfi_dump_ask(process->pid,
@@ -202,7 +204,9 @@ void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_proce
 		process->fires = 0;
 	}
 	if (++process->fires > FIRES_A_SECOND) { /* hostile: it may not keep us busy */
-		pfi_child_say_wild(arbiter, process, "its watch goes off without end, and is heard only now and then");
+		pfi_child_say_wild(
+			arbiter, process,
+			"its watch goes off without end, and is heard only now and then");
 		pfi_loop_remove(arbiter, process->watch);
 		(void)pfi_watch_set(process->watch, 0);
 		process->deaf_until_ms = process->fires_at_ms + 1000;

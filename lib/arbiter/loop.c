@@ -15,7 +15,8 @@ static uint64_t pack(struct pfi_tag tag)
 
 static struct pfi_tag unpack(uint64_t bits)
 {
-	return (struct pfi_tag){ (enum pfi_source)(bits >> 56), (unsigned)(bits >> 32 & 0xffffff), (uint32_t)bits };
+	return (struct pfi_tag){ (enum pfi_source)(bits >> 56), (unsigned)(bits >> 32 & 0xffffff),
+				 (uint32_t)bits };
 }
 
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name, const struct prefork_strategy *strategy,
-			     const struct prefork_service *service, void *user, struct prefork_pool **ret)
+int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name,
+			     const struct prefork_strategy *strategy,
+			     const struct prefork_service *service, void *user,
+			     struct prefork_pool **ret)
 {
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "pools are added before the arbiter starts");
@@ -40,8 +42,8 @@ int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name, 
 	return 0;
 }
 
-int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *name, const struct prefork_service *service,
-				void *user)
+int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *name,
+				const struct prefork_service *service, void *user)
 {
 	if (service == NULL)
 		return prefork_fail(-EINVAL, "no service for pool %s", name ? name : "");

@@ -14,8 +14,9 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
-	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "Reload %s%s%s%s",
-			pfi_verdict_name(verdict), *why ? ": " : "", why, failed ? "; the old workers serve on" : "");
+	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter",
+			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
+			failed ? "; the old workers serve on" : "");
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
@@ -60,7 +61,8 @@ static void fall_back(struct prefork_arbiter *arbiter)
 	if (now == NULL || now->settings == arbiter->settings)
 		return;
 	if (follow_log(arbiter, arbiter->settings, now->settings) < 0)
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "Cannot go back to the old log: %s", prefork_error());
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+				"Cannot go back to the old log: %s", prefork_error());
 	follow(arbiter, now);
 }
 
@@ -82,7 +84,9 @@ static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_setti
 {
 	for (unsigned h = 0; h < arbiter->hook_count; h++) {
 		const struct pfi_hook_set *const set = &arbiter->hooks[h];
-		const int r = set->hooks->reload_begin ? set->hooks->reload_begin(arbiter, settings, set->user) : 0;
+		const int r = set->hooks->reload_begin
+				      ? set->hooks->reload_begin(arbiter, settings, set->user)
+				      : 0;
 
 		if (r < 0)
 			return r;
@@ -97,8 +101,9 @@ static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_ge
 		const int64_t workers = prefork_settings_int(generation->of_pool[i], "workers");
 
 		if (workers > (int64_t)arbiter->models[i].policy.workers_max)
-			return prefork_fail(PREFORK_ECONFIG, "workers is %d, more than workers_max, %u", (int)workers,
-					    arbiter->models[i].policy.workers_max);
+			return prefork_fail(PREFORK_ECONFIG,
+					    "workers is %d, more than workers_max, %u",
+					    (int)workers, arbiter->models[i].policy.workers_max);
 	}
 	return 0;
 }
@@ -157,7 +162,8 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 	(void)prefork_fail(0, "%s", "");
 	r = prepare(arbiter, number);
 	if (r < 0) {
-		(void)snprintf(why, sizeof why, "%s", prefork_error()[0] ? prefork_error() : "a hook refused it");
+		(void)snprintf(why, sizeof why, "%s",
+			       prefork_error()[0] ? prefork_error() : "a hook refused it");
 		announce(arbiter, PREFORK_RELOAD_FAILED, why);
 		return;
 	}

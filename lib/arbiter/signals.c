@@ -20,7 +20,8 @@ static void process_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
 static void process_upgrade(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "The binary upgrade (USR2) is not available in this version");
+	prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+			"The binary upgrade (USR2) is not available in this version");
 }
 
 static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
@@ -35,10 +36,13 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 	const uint32_t before = arbiter->models[pool].target;
 
 	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter", "Pool %s stays at %u workers: %u are more than workers_max, %u",
-				arbiter->pools[pool].name, before, workers, arbiter->models[pool].policy.workers_max);
+		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+				"Pool %s stays at %u workers: %u are more than workers_max, %u",
+				arbiter->pools[pool].name, before, workers,
+				arbiter->models[pool].policy.workers_max);
 	else
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s: workers wanted: %u, before: %u",
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+				"Pool %s: workers wanted: %u, before: %u",
 				arbiter->pools[pool].name, workers, before);
 }
 
@@ -56,7 +60,8 @@ static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		if (arbiter->models[i].target > 1)
 			scale(arbiter, i, arbiter->models[i].target - 1);
 		else
-			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s keeps its last worker", arbiter->pools[i].name);
+			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+					"Pool %s keeps its last worker", arbiter->pools[i].name);
 	}
 }
 
@@ -76,7 +81,8 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
 	if (prefork_log_reopen(arbiter->log) < 0)
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "The log cannot be opened again; the old file stays in use");
+		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+				"The log cannot be opened again; the old file stays in use");
 	pfi_children_tell_all(arbiter, PFI_MESSAGE_REOPEN);
 }
 

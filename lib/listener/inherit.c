@@ -55,7 +55,8 @@ static char *next_name(const char **names)
 	return name;
 }
 
-static int parse_systemd(const struct pfi_inherit_variables *variables, pid_t self, struct pfi_inherited *inherited)
+static int parse_systemd(const struct pfi_inherit_variables *variables, pid_t self,
+			 struct pfi_inherited *inherited)
 {
 	const char *const fds = variables->listen_fds;
 	const char *names = variables->listen_fdnames ? variables->listen_fdnames : "";

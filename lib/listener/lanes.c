@@ -11,8 +11,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-static int open_lane(const struct prefork_listener *listener, const struct sockaddr_storage *address, socklen_t size,
-                     const struct pfi_listener_options *options)
+static int open_lane(const struct prefork_listener *listener,
+		     const struct sockaddr_storage *address, socklen_t size,
+		     const struct pfi_listener_options *options)
 {
 	int fd = socket(listener->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	int r = fd < 0 ? -errno : pfi_listener_set_tcp_options(fd, listener->family, options);
@@ -43,11 +44,12 @@ int pfi_lanes_open(struct prefork_listener *listener, const struct pfi_listener_
 		if (r >= 0)
 			listener->lanes[listener->lane_count++] = r;
 	}
-	while (r >= 0 && listener->lanes_open < options->lanes_open && listener->lanes_open < listener->lane_count)
+	while (r >= 0 && listener->lanes_open < options->lanes_open &&
+	       listener->lanes_open < listener->lane_count)
 		r = pfi_lanes_grow(listener);
 	if (r < 0)
-		return prefork_fail(r, "cannot listen on %s with %u sockets: %s", listener->address, options->lanes,
-		                    strerror(-r));
+		return prefork_fail(r, "cannot listen on %s with %u sockets: %s", listener->address,
+				    options->lanes, strerror(-r));
 	return 0;
 }
 
@@ -82,10 +84,10 @@ int pfi_lanes_steer(const struct prefork_listener *listener, unsigned count)
 		.filter = instructions,
 	};
 	const int none = 0;
-	const int r = count == 0
-	                      ? setsockopt(listener->lanes[0], SOL_SOCKET, SO_DETACH_REUSEPORT_BPF, &none, sizeof none)
-	                      : setsockopt(listener->lanes[0], SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &program,
-	                                   sizeof program);
+	const int r = count == 0 ? setsockopt(listener->lanes[0], SOL_SOCKET,
+					      SO_DETACH_REUSEPORT_BPF, &none, sizeof none)
+				 : setsockopt(listener->lanes[0], SOL_SOCKET,
+					      SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 
 	if (r < 0 && count == 0 && errno == ENOENT)
 		return 0; /* nobody is steered */
@@ -142,7 +144,8 @@ int pfi_listener_accept(const struct prefork_listener *listener, struct sockaddr
 		if (epoll_wait(listener->fd, &event, 1, 0) <= 0 || event.data.u32 >= listener->lane_count)
 			break;
 		*size = room;
-		const int fd = accept4(listener->lanes[event.data.u32], address, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		const int fd = accept4(listener->lanes[event.data.u32], address, size,
+				       SOCK_NONBLOCK | SOCK_CLOEXEC);
 		/* EINVAL: the arbiter has just closed this lane. */
 		if (fd >= 0 || (errno != EAGAIN && errno != EINVAL))
 			return fd;

@@ -68,7 +68,9 @@ static int explain(int error, const char *text, int family, unsigned port)
 {
 	switch (error) {
 	case -EADDRINUSE:
-		return prefork_fail(error, "cannot listen on %s: another socket has this address already", text);
+		return prefork_fail(error,
+				    "cannot listen on %s: another socket has this address already",
+				    text);
 	case -EACCES:
 		if (port > 0 && port < 1024)
 			return prefork_fail(error,
@@ -77,7 +79,9 @@ static int explain(int error, const char *text, int family, unsigned port)
 			                    text);
 		return prefork_fail(error, "cannot listen on %s: not permitted", text);
 	case -EADDRNOTAVAIL:
-		return prefork_fail(error, "cannot listen on %s: no interface of this machine has this address", text);
+		return prefork_fail(
+			error, "cannot listen on %s: no interface of this machine has this address",
+			text);
 	case -EAFNOSUPPORT:
 		return prefork_fail(error, "cannot listen on %s: this machine has no %s", text,
 		                    family == AF_INET6 ? "IPv6" : "such sockets");
@@ -227,8 +231,10 @@ static int check_adoptable(int fd, const char *name)
 		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a socket", fd, name);
 	(void)get_option(fd, SOL_SOCKET, SO_DOMAIN, &domain);
 	if (type != SOCK_STREAM || (domain != AF_INET && domain != AF_INET6 && domain != AF_UNIX))
-		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a TCP or unix stream socket",
-		                    fd, name);
+		return prefork_fail(
+			-EINVAL,
+			"cannot adopt descriptor %d (%s): it is not a TCP or unix stream socket",
+			fd, name);
 	if (get_option(fd, SOL_SOCKET, SO_ACCEPTCONN, &is_listening) < 0 || !is_listening)
 		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it does not listen", fd, name);
 	return 0;

@@ -60,7 +60,8 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	int r = 0;
 
 	if (listener->is_inherited)
-		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it", listener->address);
+		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it",
+				    listener->address);
 	if (listener->lanes)
 		r = drop_in_lanes(listener);
 	else if (listener->family != AF_UNIX)

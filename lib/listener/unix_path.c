@@ -40,17 +40,24 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 	struct stat before;
 
 	if (lstat(path, &before) < 0)
-		return errno == ENOENT ? 0 : prefork_fail(-errno, "cannot look at %s: %s", path, strerror(errno));
+		return errno == ENOENT ? 0
+				       : prefork_fail(-errno, "cannot look at %s: %s", path,
+						      strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
-		return prefork_fail(-EEXIST, "cannot listen on unix:%s: there is something else that is not a socket", path);
+		return prefork_fail(
+			-EEXIST,
+			"cannot listen on unix:%s: there is something else that is not a socket",
+			path);
 	const int r = probe(socket_address, size);
 	if (r == 0)
 		return prefork_fail(-EADDRINUSE, "cannot listen on unix:%s: in use by a live server", path);
 	if (r == -ENOENT)
 		return 0;
 	if (r != -ECONNREFUSED)
-		return prefork_fail(r, "cannot listen on unix:%s: it exists, and whether it is in use cannot be told: %s",
-		                    path, strerror(-r));
+		return prefork_fail(r,
+				    "cannot listen on unix:%s: it exists, and whether it is in use "
+				    "cannot be told: %s",
+				    path, strerror(-r));
 	if (is_same_file(path, &before) && unlink(path) < 0 && errno != ENOENT)
 		return prefork_fail(-errno, "cannot remove the stale socket %s: %s", path, strerror(errno));
 	return 0;
