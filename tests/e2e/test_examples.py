@@ -75,13 +75,15 @@ class Jobs(harness.Case):
 
 
 class Echo:
-    """One line to an echo server and back."""
+    """One line to an echo server and back; nothing when it was closed instead."""
 
     @staticmethod
     def ask(port, text=b"hello\n"):
         with socket.create_connection(("127.0.0.1", port), timeout=10 * harness.PATIENCE) as client:
-            client.sendall(text)
-            return client.recv(100)
+            with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+                client.sendall(text)
+                return client.recv(100)
+        return b""
 
 
 class Turnstile(harness.Case):
