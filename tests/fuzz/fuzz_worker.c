@@ -1,0 +1,101 @@
+/*
+ * What a worker can say: messages on its lifeline, in datagrams of any length, and words
+ * on its page. The arbiter reads both; whatever it makes of them is fit for a log line.
+ */
+#include "model/deadline.h"
+#include "model/death.h"
+#include "os/fd.h"
+#include "os/lifeline.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+static void demand(bool promise)
+{
+	if (!promise)
+		abort();
+}
+
+static void demand_clean(const char *text, size_t size)
+{
+	demand(strlen(text) < size);
+	for (; *text != '\0'; text++)
+		demand((unsigned char)*text >= 0x20 && *text != 0x7f);
+}
+
+static void explain(const struct pfi_message *message, const uint8_t *data, size_t size)
+{
+	char note[97] = "", words[256], sentence[512];
+	const struct pfi_obituary dead = {
+		.known = size % 2, .code = (int)(message->value % 256), .signal = (int)(message->type % 70), .core = size % 3 == 0,
+		.pid = 1, .pool = "web", .state = (enum pfi_state)(message->type % PFI_STATE_COUNT),
+		.cause = (enum pfi_cause)(message->value % PFI_CAUSE_COUNT), .was_ready = size % 5 == 0, .requests = message->value,
+		.note = note, .last_words = words,
+	};
+
+	memcpy(note, data, size < sizeof note - 1 ? size : sizeof note - 1);
+	pfi_death_clean(message->text, words, sizeof words);
+	demand_clean(words, sizeof words);
+	pfi_death_explain(&dead, "replaced now", sentence, sizeof sentence);
+	demand_clean(sentence, sizeof sentence);
+}
+
+static void look(const uint8_t *data, size_t size)
+{
+	struct pfi_word words[16] = { 0 };
+	uint64_t now_ms = 0;
+	size_t count = 0;
+
+	if (size < sizeof now_ms)
+		return;
+	memcpy(&now_ms, data, sizeof now_ms);
+	for (size_t at = sizeof now_ms; at + 17 <= size && count < 16; at += 17, count++) {
+		memcpy(&words[count].deadline_ms, data + at, 8);
+		memcpy(&words[count].since_ms, data + at + 8, 8);
+		words[count].exists = data[at + 16] % 2;
+	}
+
+	const struct pfi_look seen = pfi_deadline_look(words, count, size % 7, now_ms);
+
+	demand(seen.late <= seen.busy && seen.busy <= count && seen.able <= count);
+	demand((seen.late > 0) == (seen.late_ms != 0));
+	demand(seen.late_ms <= now_ms);
+	demand(seen.next_ms == 0 || seen.next_ms > now_ms);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct pfi_message message;
+	int ends[2];
+
+	look(data, size);
+	if (pfi_lifeline_open(ends) < 0)
+		return 0;
+	/* Each datagram: two bytes that say how long it is, and so many bytes. */
+	while (size >= 2) {
+		const size_t wanted = (size_t)data[0] | (size_t)data[1] << 8;
+		const size_t length = wanted < size - 2 ? wanted : size - 2;
+
+		memset(&message, 0x55, sizeof message);
+		if (send(ends[1], data + 2, length, MSG_NOSIGNAL) == (ssize_t)length) {
+			const int r = pfi_lifeline_receive(ends[0], &message);
+
+			demand(r == 0 || r == -EBADMSG || r == -EPIPE);
+			demand(r != -EPIPE || length == 0);
+			if (r == 0) {
+				demand(strlen(message.text) <= PFI_MESSAGE_TEXT_MAX);
+				explain(&message, data + 2, length);
+			}
+			demand(pfi_lifeline_receive(ends[0], &message) == -EAGAIN);
+		}
+		data += 2 + length;
+		size -= 2 + length;
+	}
+	pfi_close(&ends[0]);
+	pfi_close(&ends[1]);
+	return 0;
+}
