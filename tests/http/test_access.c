@@ -1,4 +1,6 @@
 /* The access log: its format as a table of what is asked for and what comes, and what is refused. */
+#include "../support.h"
+
 #include "http/access_format.h"
 #include "http/access_text.h"
 #include "http/basic.h"
@@ -6,7 +8,6 @@
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -318,7 +319,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("access");
-	TCase *tc = tcase_create("access");
+	TCase *tc = new_case(suite, "access");
 	tcase_add_loop_test(tc, a_line_says_what_the_format_asks_for, 0, (int)(sizeof lines / sizeof lines[0]));
 	tcase_add_test(tc, a_line_of_json_has_every_member);
 	tcase_add_loop_test(tc, a_string_of_json_is_one_whatever_is_in_it, 0,
@@ -332,11 +333,6 @@ int main(void)
 	tcase_add_loop_test(tc, the_user_of_basic_credentials_is_found, 0,
 	                    (int)(sizeof credentials / sizeof credentials[0]));
 	tcase_add_test(tc, log_dates_are_right_in_every_zone);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

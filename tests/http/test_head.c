@@ -1,7 +1,8 @@
+#include "../support.h"
+
 #include "http/framing.h"
 #include "http/head.h"
 
-#include <check.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -177,7 +178,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("head");
-	TCase *tc = tcase_create("head");
+	TCase *tc = new_case(suite, "head");
 
 	tcase_add_loop_test(tc, a_request_line_is_taken_apart, 0, (int)(sizeof lines / sizeof lines[0]));
 	tcase_add_test(tc, fields_are_found_in_their_order_and_by_name);
@@ -186,11 +187,6 @@ int main(void)
 	tcase_add_test(tc, a_violation_is_told_at_its_first_byte);
 	tcase_add_loop_test(tc, a_head_means_one_framing, 0, (int)(sizeof framings / sizeof framings[0]));
 	tcase_add_test(tc, the_host_of_an_absolute_target_replaces_Host);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

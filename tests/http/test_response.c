@@ -1,8 +1,9 @@
+#include "../support.h"
+
 #include "http/date.h"
 #include "http/response.h"
 #include "http/status.h"
 
-#include <check.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
@@ -199,9 +200,5 @@ int main(void)
 	tcase_add_test(tc, a_cached_date_changes_with_its_second);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

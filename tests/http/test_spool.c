@@ -1,11 +1,12 @@
 /* Bodies that are kept, in memory and in files; and the fields behind them. */
+#include "../support.h"
+
 #include "http/chunk.h"
 #include "http/spool.h"
 #include "http/trailers.h"
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -188,16 +189,11 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("spool");
-	TCase *tc = tcase_create("spool");
+	TCase *tc = new_case(suite, "spool");
 	tcase_add_loop_test(tc, what_was_kept_comes_back_wherever_it_lay, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
 	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_folder);
 	tcase_add_test(tc, a_folder_that_is_not_there_is_told);
 	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

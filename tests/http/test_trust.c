@@ -1,9 +1,10 @@
 /* Whose word is taken about a client, and what it says. */
+#include "../support.h"
+
 #include "http/trust.h"
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -128,17 +129,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("trust");
-	TCase *tc = tcase_create("trust");
+	TCase *tc = new_case(suite, "trust");
 	tcase_add_loop_test(tc, only_who_was_named_is_trusted, 0, (int)(sizeof peers / sizeof peers[0]));
 	tcase_add_test(tc, nobody_is_trusted_by_default_but_unix_sockets);
 	tcase_add_loop_test(tc, what_is_no_peer_is_refused, 0, (int)(sizeof not_peers / sizeof not_peers[0]));
 	tcase_add_loop_test(tc, the_fields_say_which_scheme_it_was, 0, (int)(sizeof schemes / sizeof schemes[0]));
 	tcase_add_test(tc, what_is_no_field_is_refused);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

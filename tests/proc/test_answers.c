@@ -1,11 +1,12 @@
 /* Answers over real sockets: every source of a body, and clients that are slow, silent or gone. */
+#include "../support.h"
+
 #include "web.h"
 
 #include "os/fd.h"
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -892,9 +893,5 @@ int main(void)
 		tcase_add_test(tc, an_overloaded_worker_says_so_at_once);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

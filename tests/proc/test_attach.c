@@ -1,10 +1,11 @@
 /* The arbiter in a host's libev loop: a default one, which reaps every child of its process. */
+#include "../support.h"
+
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
 #include <prefork/settings.h>
 #include <prefork/worker.h>
 
-#include <check.h>
 #include <errno.h>
 #include <ev.h>
 #include <poll.h>
@@ -177,17 +178,12 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("attach");
-	TCase *tc = tcase_create("attach");
+	TCase *tc = new_case(suite, "attach");
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, a_death_that_the_host_reaped_is_told_and_made_good);
 	tcase_add_test(tc, taken_out_of_the_loop_it_goes_on_by_hand);
 	tcase_add_test(tc, destroy_takes_it_out_of_the_loop);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,4 +1,6 @@
 /* What only the strategy libev promises: the loop, how its listeners are shared, and that nothing spins. */
+#include "../support.h"
+
 #include "harness.h"
 
 #include "model/message.h"
@@ -7,7 +9,6 @@
 
 #include <prefork/settings.h>
 
-#include <check.h>
 #include <errno.h>
 #include <ev.h>
 #include <poll.h>
@@ -426,7 +427,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("ev");
-	TCase *tc = tcase_create("ev");
+	TCase *tc = new_case(suite, "ev");
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_host_runs_watchers_of_its_own);
@@ -437,11 +438,6 @@ int main(void)
 	tcase_add_test(tc, what_a_service_does_not_read_does_not_spin);
 	tcase_add_test(tc, who_is_called_again_and_again_starves_nobody);
 	tcase_add_test(tc, clients_are_shared_evenly_and_wake_one_worker_each);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

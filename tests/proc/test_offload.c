@@ -1,10 +1,11 @@
 /* What an event loop hands to its threads, seen from a client: the harness runs libev with a few. */
+#include "../support.h"
+
 #include "harness.h"
 
 #include "model/message.h"
 #include "os/clock.h"
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -402,7 +403,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("offload");
-	TCase *tc = tcase_create("offload");
+	TCase *tc = new_case(suite, "offload");
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, the_loop_goes_on_while_every_thread_is_busy);
@@ -413,11 +414,6 @@ int main(void)
 	tcase_add_test(tc, an_answer_that_loses_its_client_is_ended_in_a_thread);
 	tcase_add_test(tc, a_worker_that_leaves_finishes_its_works);
 	tcase_add_test(tc, a_worker_that_must_end_drops_works_that_nobody_has_begun);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,4 +1,6 @@
 /* What the contract of <prefork/service.h> promises, seen from a client. */
+#include "../support.h"
+
 #include "harness.h"
 
 #include "model/message.h"
@@ -7,7 +9,6 @@
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -298,7 +299,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("service");
-	TCase *tc = tcase_create("service");
+	TCase *tc = new_case(suite, "service");
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, a_taken_connection_comes_back_from_another_thread);
@@ -311,11 +312,6 @@ int main(void)
 	tcase_add_test(tc, who_dies_of_its_first_client_has_said_ready_before);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
 	tcase_add_test(tc, clients_are_shared_evenly);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,10 +1,11 @@
+#include "../support.h"
+
 #include "harness.h"
 
 #include "model/message.h"
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -291,7 +292,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("sync");
-	TCase *tc = tcase_create("sync");
+	TCase *tc = new_case(suite, "sync");
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, it_echoes_over_many_connections_and_leaves_when_asked);
@@ -303,11 +304,6 @@ int main(void)
 	tcase_add_loop_test(tc, a_worker_that_cannot_start_says_why, 0, 3);
 	tcase_add_test(tc, at_rest_nothing_wakes_it);
 	tcase_add_test(tc, an_orphan_leaves_by_itself);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

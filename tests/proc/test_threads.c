@@ -1,4 +1,6 @@
 /* What the strategy threads promises beyond what all promise. */
+#include "../support.h"
+
 #include "harness.h"
 
 #include "model/message.h"
@@ -6,7 +8,6 @@
 
 #include <prefork/settings.h>
 
-#include <check.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -624,7 +625,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("threads");
-	TCase *tc = tcase_create("threads");
+	TCase *tc = new_case(suite, "threads");
 
 	atomic_store(&threads_left, 1000);
 	tcase_set_timeout(tc, 60);
@@ -639,11 +640,6 @@ int main(void)
 	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
 	tcase_add_test(tc, a_storm_is_served_and_left_in_good_order);
 	tcase_add_loop_test(tc, without_threads_a_worker_does_not_boot_and_says_why, 0, TEST_THREADS);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
+#include "../support.h"
+
 #include "worker/deadlines.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 START_TEST(they_come_up_in_time_order_and_once)
@@ -117,18 +118,13 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("deadlines");
-	TCase *tc = tcase_create("deadlines");
+	TCase *tc = new_case(suite, "deadlines");
 
 	tcase_add_test(tc, they_come_up_in_time_order_and_once);
 	tcase_add_test(tc, one_that_moved_back_does_not_come_up_early);
 	tcase_add_test(tc, one_that_moved_forward_does_not_come_up_late);
 	tcase_add_test(tc, one_that_was_taken_away_never_comes_up);
 	tcase_add_loop_test(tc, whatever_happens_nothing_is_missed, 0, 8);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

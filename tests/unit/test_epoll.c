@@ -1,7 +1,8 @@
 /* What /proc tells of an epoll set that somebody else has made. */
+#include "../support.h"
+
 #include "os/epoll.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -75,9 +76,5 @@ int main(void)
 	tcase_add_test(tc, who_is_in_no_set_or_in_several_is_not_found);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,10 +1,11 @@
 /* The tables below the plan: what may follow what, how long to wait, why it died. */
+#include "../support.h"
+
 #include "model/backoff.h"
 #include "model/deadline.h"
 #include "model/death.h"
 #include "model/lifecycle.h"
 
-#include <check.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -162,7 +163,7 @@ END_TEST
 int main(void)
 {
 	Suite *const suite = suite_create("lifecycle");
-	TCase *const tc = tcase_create("lifecycle");
+	TCase *const tc = new_case(suite, "lifecycle");
 
 	tcase_add_loop_test(tc, exit_frees_the_slot_from_every_live_state, PFI_STATE_BOOTING, PFI_STATE_COUNT);
 	tcase_add_loop_test(tc, nobody_walks_back, PFI_STATE_EMPTY, PFI_STATE_COUNT);
@@ -172,12 +173,6 @@ int main(void)
 	tcase_add_test(tc, words_are_read_as_numbers);
 	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
 	tcase_add_test(tc, a_death_is_one_clean_line);
-	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

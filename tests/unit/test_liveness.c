@@ -1,10 +1,11 @@
+#include "../support.h"
+
 #include "model/page.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/watch.h"
 #include "worker/liveness.h"
 
-#include <check.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/timerfd.h>
@@ -200,9 +201,5 @@ int main(void)
 	tcase_add_test(tc, a_late_sister_is_told_again_although_the_watch_was_set_anew);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,6 +1,7 @@
+#include "../support.h"
+
 #include "worker/pace.h"
 
-#include <check.h>
 #include <stdlib.h>
 
 enum { QUICK_US = 10 };
@@ -91,18 +92,13 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("pace");
-	TCase *tc = tcase_create("pace");
+	TCase *tc = new_case(suite, "pace");
 
 	tcase_add_test(tc, quick_calls_are_left_to_one_thread);
 	tcase_add_test(tc, a_slow_call_now_and_then_changes_nothing);
 	tcase_add_test(tc, slow_calls_are_shared);
 	tcase_add_test(tc, one_that_does_not_come_back_is_left_at_once);
 	tcase_add_test(tc, tries_that_fail_become_rare_and_never_end);
-	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -2,13 +2,14 @@
  * How workers end: every exit code and signal, before and after they are ready;
  * hooks that hang or fail; workers that stand still; and all of it again and again.
  */
+#include "../../support.h"
+
 #include "faults.h"
 #include "stage.h"
 
 #include <prefork/error.h>
 #include <prefork/worker.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -303,10 +304,5 @@ int main(void)
 	tcase_add_test(tc, an_idle_worker_that_stands_still_is_left_alone_until_it_must_go);
 	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

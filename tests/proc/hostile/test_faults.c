@@ -4,6 +4,8 @@
  * It may fail with a sentence, or try again; it may not crash, leak, spin, stay
  * half done, or give up what serves already.
  */
+#include "../../support.h"
+
 #include "faults.h"
 #include "stage.h"
 
@@ -13,7 +15,6 @@
 
 #include <prefork/error.h>
 
-#include <check.h>
 #include <errno.h>
 #include <signal.h>
 #include <stdio.h>
@@ -361,10 +362,5 @@ int main(void)
 	tcase_add_loop_test(tc, a_client_that_cannot_be_accepted_is_accepted_later, 0, CLASSES * REFUSALS);
 	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -4,6 +4,8 @@
  * it harms itself alone. The other one lives on and serves, the arbiter does what
  * it is told and does not spin, and nobody is left in the end.
  */
+#include "../../support.h"
+
 #include "faults.h"
 #include "stage.h"
 
@@ -19,7 +21,6 @@
 #include <prefork/error.h>
 #include <prefork/worker.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -306,10 +307,5 @@ int main(void)
 	tcase_add_test(tc, a_rogue_that_hangs_is_ended_all_the_same);
 	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -2,6 +2,8 @@
  * What comes at an arbiter from the host's side: bursts of signals, children that
  * the host has reaped, and time that went by without it.
  */
+#include "../../support.h"
+
 #include "config.h"
 #include "faults.h"
 #include "stage.h"
@@ -12,7 +14,6 @@
 #include <prefork/error.h>
 #include <prefork/worker.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -282,10 +283,5 @@ int main(void)
 	tcase_add_loop_test(tc, nobody_is_judged_at_the_first_look_after_a_standstill, 0, 2);
 	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

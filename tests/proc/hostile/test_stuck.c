@@ -2,6 +2,8 @@
  * Requests that take too long, under an arbiter: who is stuck shows its stack and is
  * replaced, and nobody else notices.
  */
+#include "../../support.h"
+
 #include "faults.h"
 #include "stage.h"
 
@@ -11,7 +13,6 @@
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <pthread.h>
@@ -342,9 +343,5 @@ int main(void)
 	tcase_add_test(tc, a_stop_gets_past_a_stuck_thread);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -2,6 +2,8 @@
  * SIM_STEPS and SIM_SEED choose how long and which; the seed is printed, so a
  * failure can be lived through again.
  */
+#include "../../support.h"
+
 #include "world.h"
 
 #include <stdio.h>
@@ -51,16 +53,10 @@ END_TEST
 int main(void)
 {
 	Suite *const suite = suite_create("simulation");
-	TCase *const tc = tcase_create("simulation");
+	TCase *const tc = new_case(suite, "simulation");
 
 	tcase_set_timeout(tc, 0); /* meson has one */
 	tcase_add_test(tc, the_promises_hold_whatever_happens);
-	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }
