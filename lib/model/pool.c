@@ -109,10 +109,10 @@ static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reas
 	return pfi_backoff_is_exhausted(&pool->boot, &pool->policy.boot, now_ms) ? PREFORK_EBOOT : 0;
 }
 
-static pfi_complaint run_failed(struct pfi_pool *pool, bool served, uint64_t now_ms, uint64_t chance)
+static pfi_complaint run_failed(struct pfi_pool *pool, bool served, bool sick, uint64_t now_ms, uint64_t chance)
 {
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
-	if (pool->run.streak == 1)
+	if (pool->run.streak == 1 && !sick)
 		pool->run.not_before_ms = 0; /* one death proves nothing: only a row of them waits */
 	if (pool->policy.on_failing == PFI_ON_FAILING_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
@@ -155,9 +155,9 @@ enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pf
 	} else if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE) {
 		*ret = boot_failed(pool, PREFORK_REASON_TIMEOUT, now_ms, chance);
 	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK)) {
-		*ret = run_failed(pool, true, now_ms, chance);
+		*ret = run_failed(pool, true, false, now_ms, chance);
 	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_leave) {
-		*ret = run_failed(pool, true, now_ms, chance); /* it failed at nothing: only too many wait */
+		*ret = run_failed(pool, true, false, now_ms, chance); /* it failed at nothing: only too many wait */
 	}
 	return action;
 }
@@ -182,9 +182,11 @@ pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_r
 		pool->lost++;
 	if (dead.state == PFI_STATE_BOOTING)
 		return boot_failed(pool, reason, now_ms, chance);
+
+	const bool sick = reason == PREFORK_REASON_SICK;
+
 	/* Who was killed from outside has done nothing wrong; too many in a period still wait. */
-	return run_failed(pool, reason == PREFORK_REASON_KILLED || (served && reason != PREFORK_REASON_SICK), now_ms,
-			  chance);
+	return run_failed(pool, reason == PREFORK_REASON_KILLED || (served && !sick), sick, now_ms, chance);
 }
 
 uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
@@ -193,6 +195,8 @@ uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
 
 	if (pool->run.streak == 0)
 		return 0;
+	if (now_ms < pool->run.not_before_ms)
+		return pool->run.not_before_ms; /* the pause that was announced is kept */
 	for (uint32_t i = 0; i < pool->roster.count; i++) {
 		const struct pfi_slot *const slot = &pool->roster.slots[i];
 		const uint64_t at_ms = slot->ready_ms + pool->policy.healthy_ms;

@@ -125,6 +125,21 @@ START_TEST(asking_again_puts_no_deadline_off)
 }
 END_TEST
 
+/* One death proves nothing, unless the dead says that it was short of something. */
+START_TEST(a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause)
+{
+	create();
+	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_died(&supervisor, 0, 0, _i == 0 ? PREFORK_REASON_CRASHED : PREFORK_REASON_SICK, (uint64_t)_i / 2,
+			    NOW_MS + 10);
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10); /* the other one's health is no comfort */
+	ck_assert_int_eq(forks(NOW_MS + 10), _i == 0);
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10 + 1000);
+	ck_assert(forks(NOW_MS + 10 + 1000));
+}
+END_TEST
+
 START_TEST(a_later_process_in_the_seat_of_a_canary_is_none)
 {
 	create();
@@ -191,6 +206,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
 	tcase_add_test(tc, a_late_turn_is_forgiven_once);
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);
+	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
 	tcase_add_test(tc, a_later_process_in_the_seat_of_a_canary_is_none);
 	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
 	return run_suite(suite);
