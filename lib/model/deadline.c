@@ -16,7 +16,10 @@ struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, ui
 				  uint64_t now_ms)
 {
 	struct pfi_look look = { 0 };
+	bool has_more = false;
 
+	for (size_t i = 1; i < count; i++)
+		has_more = has_more || words[i].exists;
 	for (size_t i = 0; i < count; i++) {
 		const uint64_t deadline_ms = words[i].deadline_ms;
 		const uint64_t slow_at_ms = pfi_deadline_slow_at_ms(&words[i], slow_ms);
@@ -26,8 +29,9 @@ struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, ui
 		look.late += is_late;
 		if (is_late)
 			look.late_ms = pfi_earlier_ms(look.late_ms, deadline_ms);
-		/* The first thread serves only under some strategies: then it has had work. */
-		look.able += words[i].exists && !is_late && (i > 0 || words[i].since_ms != 0);
+		/* Where there are more threads the first only minds them, and their clients: it has
+		 * turns of its own, and yet nobody is answered while all others are stuck. */
+		look.able += words[i].exists && !is_late && (i > 0 || !has_more);
 		if (deadline_ms != 0 && !is_late && deadline_ms != PFI_NO_DEADLINE)
 			look.next_ms = pfi_earlier_ms(look.next_ms, deadline_ms);
 		if (slow_at_ms > now_ms)

@@ -81,6 +81,16 @@ START_TEST(service_counts_for_nothing_in_a_bad_period)
 }
 END_TEST
 
+/* An event loop that goes on turning must not hide that nobody handles what it has read. */
+START_TEST(a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck)
+{
+	const struct pfi_word words[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
+
+	ck_assert_uint_eq(pfi_deadline_look(words, 4, 0, 1000).able, 0);
+	ck_assert_uint_eq(pfi_deadline_look(words, 4, 0, 900).able, 1);
+}
+END_TEST
+
 START_TEST(words_are_read_as_numbers)
 {
 	struct pfi_word words[] = {
@@ -92,12 +102,13 @@ START_TEST(words_are_read_as_numbers)
 	ck_assert_uint_eq(look.busy, 5);
 	ck_assert_uint_eq(look.late, 2);
 	ck_assert_uint_eq(look.late_ms, 900);
-	ck_assert_uint_eq(look.able, 4); /* the first never had work: it does not serve */
+	ck_assert_uint_eq(look.able, 4); /* the first only minds the others */
 	ck_assert_uint_eq(look.next_ms, 1002);
 	look = pfi_deadline_look(words, 8, 3, 1000);
 	ck_assert_uint_eq(look.next_ms, 1001); /* then the fourth becomes slow */
 	words[0] = (struct pfi_word){ 0, 1, true };
-	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 5);
+	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 4);
+	ck_assert_uint_eq(pfi_deadline_look(words, 1, 0, 1000).able, 1); /* alone it serves */
 	words[0] = (struct pfi_word){ 999, 1, true };
 	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
@@ -170,6 +181,7 @@ int main(void)
 	tcase_add_test(tc, an_empty_slot_only_accepts_a_fork);
 	tcase_add_test(tc, the_wait_grows_to_its_cap_and_no_further);
 	tcase_add_test(tc, service_counts_for_nothing_in_a_bad_period);
+	tcase_add_test(tc, a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck);
 	tcase_add_test(tc, words_are_read_as_numbers);
 	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
 	tcase_add_test(tc, a_death_is_one_clean_line);

@@ -7,6 +7,7 @@
 #include "faults.h"
 #include "stage.h"
 
+#include "config.h"
 #include "os/clock.h"
 
 #include <prefork/error.h>
@@ -34,14 +35,16 @@ static void never_return(void)
 		(void)pause();
 }
 
-/* The first letter says what becomes of the request. */
+/* The first letter says what becomes of the request. Beside an event loop, a thread sees to it. */
 static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
+	if (!prefork_connection_may_block(connection))
+		return prefork_connection_offload(connection, serve, user);
+
 	char bytes[4096];
 	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
 	sigset_t all;
 
-	(void)user;
 	if (n <= 0)
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	prefork_connection_set_user(connection, connection); /* it was heard */
@@ -229,6 +232,29 @@ START_TEST(when_all_threads_are_stuck_each_shows_its_stack)
 }
 END_TEST
 
+/* The loop goes on taking clients, for whom there is nobody: it may not be taken for a server. */
+START_TEST(a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain)
+{
+	enum { THREADS = 3 };
+	int fds[THREADS + 1];
+	const uint64_t began_ms = pfi_now_ms();
+
+	start("libev", "3", "0"); /* with 20 s to drain */
+	for (int i = 0; i < THREADS; i++)
+		fds[i] = ask("stuck");
+	while (pfi_now_ms() < began_ms + TIMEOUT_MS / 2)
+		stage_run_for(5);
+	fds[THREADS] = ask("hello"); /* it is heard, and waits for a thread */
+	ck_assert(stage_until(&stage.exited, 1));
+	PROMISE(pfi_now_ms() - began_ms < 10000 * (uint64_t)patience(), "it was waited for");
+	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
+	ck_assert(stage_until(&stage.ready, 2));
+	for (int i = 0; i <= THREADS; i++)
+		(void)close(fds[i]);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
 START_TEST(under_sync_the_stuck_request_is_shown_before_the_end)
 {
 	start("sync", "1", "0");
@@ -335,6 +361,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
 	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
+	if (HAVE_LIBEV)
+		tcase_add_test(tc, a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain);
 	tcase_add_test(tc, under_sync_the_stuck_request_is_shown_before_the_end);
 	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, 2);
 	tcase_add_loop_test(tc, a_request_that_extends_its_time_is_not_late, 0, 2);
