@@ -63,7 +63,7 @@ static void assert_item(PyObject *dict, const char *key, const char *expected)
 	const char *value = item(dict, key);
 
 	if (expected == NULL || value == NULL)
-		ck_assert_msg(expected == value, "%s is %s", key, value);
+		ck_assert_msg(expected == value, "%s is %s", key, value ? value : "missing");
 	else
 		ck_assert_msg(strcmp(value, expected) == 0, "%s is %s, not %s", key, value, expected);
 }
