@@ -27,12 +27,15 @@ static void record(struct prefork_process *process, const struct pfi_death *deat
 	process->rusage.ru_maxrss = (long)death->rss_max_kib;
 }
 
-static const char *what_next(const struct prefork_arbiter *arbiter, unsigned pool, uint64_t now_ms)
+static const char *what_next(const struct prefork_arbiter *arbiter, const struct prefork_process *process,
+			     uint64_t now_ms)
 {
-	const struct pfi_pool *const model = &arbiter->models[pool];
+	const struct pfi_pool *const model = &arbiter->models[process->pool];
 
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return "the server stops";
+	if (process->reason == PREFORK_REASON_FATAL && process->cause == PFI_CAUSE_NONE)
+		return "not replaced: it asked for that";
 	const struct pfi_census census =
 		pfi_roster_census(&model->roster, arbiter->supervisor.rollout.wanted, UINT32_MAX);
 	if (census.current_ready + census.current_booting + census.outdated_ready >= pfi_pool_wanted(model))
@@ -92,7 +95,7 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	process->reason = pfi_death_reason(&dead);
 	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason,
 			    process->requests, now_ms);
-	pfi_death_explain(&dead, what_next(arbiter, process->pool, now_ms), why, sizeof why);
+	pfi_death_explain(&dead, what_next(arbiter, process, now_ms), why, sizeof why);
 	memcpy(process->sentence, why, sizeof why);
 
 	const bool failed = pfi_death_is_failure(process->reason);

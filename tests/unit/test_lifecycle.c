@@ -155,6 +155,27 @@ START_TEST(exit_codes_are_a_protocol)
 }
 END_TEST
 
+static const struct {
+	int code;
+	const char *part;
+} asked_to_leave[] = {
+	{ 1, ", by us: a reload, but it crashed;" },
+	{ 75, ", by us: a reload, but it said that it is sick;" },
+	{ 78, ", by us: a reload, but it said that it will never work;" },
+};
+
+START_TEST(who_was_asked_and_left_otherwise_is_told_of_in_english)
+{
+	const struct pfi_obituary dead = { .known = true, .was_ready = true, .code = asked_to_leave[_i].code, .pool = "web",
+					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .note = "",
+					   .last_words = "" };
+	char text[512];
+
+	pfi_death_explain(&dead, "", text, sizeof text);
+	ck_assert_ptr_nonnull(strstr(text, asked_to_leave[_i].part));
+}
+END_TEST
+
 /* What a worker wrote into its page cannot forge a line of the log, nor overrun one. */
 START_TEST(a_death_is_one_clean_line)
 {
@@ -184,6 +205,7 @@ int main(void)
 	tcase_add_test(tc, a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck);
 	tcase_add_test(tc, words_are_read_as_numbers);
 	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
+	tcase_add_loop_test(tc, who_was_asked_and_left_otherwise_is_told_of_in_english, 0, 3);
 	tcase_add_test(tc, a_death_is_one_clean_line);
 
 	return run_suite(suite);
