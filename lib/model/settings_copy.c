@@ -172,6 +172,14 @@ static void add_whole_value(struct pfi_text *text, const struct prefork_settings
 	}
 }
 
+/* The place of a value in a file ends with its name already: "app.ini:3: backlog". */
+static bool ends_with(const char *place, const char *name)
+{
+	const size_t length = strlen(place), tail = strlen(name);
+
+	return length >= tail && strcmp(place + length - tail, name) == 0;
+}
+
 int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const struct prefork_settings *new)
 {
 	char bytes[800];
@@ -181,9 +189,13 @@ int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const str
 		if ((old->rows[i].traits & PREFORK_OPTION_RELOADABLE) != 0 ||
 		    same_value(&old->values[i], &new->values[i]))
 			continue;
+		const char *const place = new->values[i].place != NULL ? new->values[i].place : "default";
+
 		pfi_text_init(&text, bytes, sizeof bytes);
-		pfi_text_format(&text, "%s: %s cannot change by a reload (it is ",
-				new->values[i].place != NULL ? new->values[i].place : "default", old->rows[i].name);
+		pfi_text_add(&text, place);
+		if (!ends_with(place, old->rows[i].name))
+			pfi_text_format(&text, ": %s", old->rows[i].name);
+		pfi_text_add(&text, " cannot change by a reload (it is ");
 		add_whole_value(&text, old, i);
 		pfi_text_add(&text, " and would become ");
 		add_whole_value(&text, new, i);

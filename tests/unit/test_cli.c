@@ -375,7 +375,7 @@ START_TEST(a_second_reading_sees_the_new_file_under_the_old_command_line)
 	overwrite(path, "[prefork]\nbacklog = 65\n");
 	ck_assert_int_eq(pfi_settings_reread(settings, &again), 0);
 	ck_assert_int_eq(pfi_settings_diff_unreloadable(settings, again), PREFORK_ECONFIG);
-	ck_assert_ptr_nonnull(strstr(prefork_error(), ":2: backlog: backlog cannot change by a reload"));
+	ck_assert_ptr_nonnull(strstr(prefork_error(), ":2: backlog cannot change by a reload"));
 	prefork_settings_destroy(again);
 
 	again = NULL;
