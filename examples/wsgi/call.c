@@ -16,7 +16,11 @@
 #include <errno.h>
 #include <stdbool.h>
 
-enum { LATER_MAX = 64 * 1024 }; /* a larger body is not kept until the next request */
+enum {
+	LATER_MAX = 64 * 1024,   /* a larger body is not kept until the next request               */
+	WHOLE_MAX = 1024 * 1024, /* a larger one is not sent at once: a thread would wait for its client */
+	SLICE_MAX = 256 * 1024,  /* of a piece is given out at a time                              */
+};
 
 static PyObject *no_bytes; /* b"" */
 
@@ -35,7 +39,8 @@ struct call {
 	PyObject *iterable; /* what the application returned */
 	PyObject *iterator;
 	PyObject *piece; /* of the body: the one that is being sent */
-	bool pending;    /* it was not given out yet   */
+	bool pending;    /* it was not given out whole */
+	Py_ssize_t given; /* what of it was             */
 	int error;       /* of FAILED, or of sending what is ANSWERED */
 	int fd;          /* of FILE_RANGE */
 	int64_t offset, size;
@@ -180,6 +185,23 @@ static enum next answer_file(struct call *call)
 	return FILE_RANGE;
 }
 
+/* Have a large body asked for in slices, so that nobody waits while a slow client takes it. */
+static enum next answer_large(struct call *call)
+{
+	const int status = prefork_response_status(call->request);
+	char length[24];
+
+	if (status < 200 || status == 204 || status == 304)
+		return WHOLE; /* of which only the head is sent */
+	(void)snprintf(length, sizeof length, "%zd", PyBytes_GET_SIZE(call->piece));
+	if (wsgi_start_length(call->start) < 0 && prefork_response_field(call->request, "Content-Length", length) < 0) {
+		(void)PyErr_NoMemory();
+		return fail(call);
+	}
+	call->pending = true;
+	return PULLED;
+}
+
 static enum next answer(struct call *call)
 {
 	call->piece = whole_body(call);
@@ -188,7 +210,7 @@ static enum next answer(struct call *call)
 		return fail(call);
 	}
 	if (call->piece)
-		return WHOLE;
+		return PyBytes_GET_SIZE(call->piece) > WHOLE_MAX ? answer_large(call) : WHOLE;
 	if (!wsgi_start_has_written(call->start) &&
 	    wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size))
 		return answer_file(call);
@@ -271,13 +293,14 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 {
 	struct call *call = user;
 	int more = 1;
-	ptrdiff_t size = 0;
+	Py_ssize_t size = 0;
 
 	(void)request;
 	if (!call->pending) {
 		if (!wsgi_gil_take())
 			return -ENOMEM;
-		more = next_piece(call);
+		more = call->iterator ? next_piece(call) : 0; /* a large body is one piece */
+		call->given = 0;
 		if (more < 0)
 			(void)fail(call);
 		size = call->error;
@@ -287,9 +310,12 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 	}
 	if (more <= 0)
 		return size;
-	call->pending = false;
-	*ret_bytes = PyBytes_AS_STRING(call->piece);
-	return PyBytes_GET_SIZE(call->piece);
+	*ret_bytes = PyBytes_AS_STRING(call->piece) + call->given;
+	size = PyBytes_GET_SIZE(call->piece) - call->given;
+	size = size < SLICE_MAX ? size : SLICE_MAX;
+	call->given += size;
+	call->pending = call->given < PyBytes_GET_SIZE(call->piece);
+	return size;
 }
 
 /* The GIL is not held. Takes `piece`. */

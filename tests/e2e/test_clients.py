@@ -110,6 +110,22 @@ class Raw(Served):
             for client in quiet:
                 client.__exit__()
 
+    def test_slow_readers_of_large_bodies_hold_no_thread_beside_a_loop(self):
+        if "libev" not in self.flags:
+            self.skipTest("only beside a loop")
+        slow = [self.server.connect() for _ in range(40)]
+        try:
+            for client in slow:
+                client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+                client.read_until(b"\r\n\r\n")
+            for _ in range(20):
+                self.assertEqual(self.server.get("/hello").status, 200)
+        finally:
+            for client in slow:
+                client.__exit__()
+        self.assertEqual(len(self.server.get("/large").body), 16 << 20)
+        self.assertEqual(self.server.request("HEAD", "/large").headers["Content-Length"], str(16 << 20))
+
     def test_an_iterable_is_closed_once_when_its_client_is_gone(self):
         """Each worker has a list of its own: ask until every one has told."""
         with self.server.connect() as client:

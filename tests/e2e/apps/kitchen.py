@@ -57,6 +57,11 @@ def no_length(environ, start):
     return [b"one", b"two", b"", b"three"]
 
 
+def large(environ, start):
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return [b"0123456789abcdef" * (1 << 20)]
+
+
 def a_tuple(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])
     return (b"in a tuple",)
