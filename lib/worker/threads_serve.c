@@ -38,12 +38,18 @@ void pfi_threads_kick(struct pfi_threads *threads)
 	(void)!write(threads->kick_fd, &one, sizeof one);
 }
 
+/* Doors that were left with clients before them count: no edge will tell of those. */
+static bool has_job(const struct pfi_threads *threads)
+{
+	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->untried);
+}
+
 /* Somebody is to look at the queue, or at the set. */
 static void call_one(struct pfi_threads *threads)
 {
 	if (threads->asleep > 0)
 		(void)pthread_cond_signal(&threads->called);
-	else if (threads->at_set > 0 && !pfi_ring_is_empty(&threads->queue))
+	else if (threads->at_set > 0 && has_job(threads))
 		pfi_threads_kick(threads);
 }
 

@@ -761,7 +761,7 @@ END_TEST
 /* Everybody is busy for longer than a client has patience: it is told, and the next one is served. */
 START_TEST(a_request_that_waited_for_too_long_is_not_begun)
 {
-	static const char *const settings[] = { "--queue-timeout", "100ms", "--keep-alive", "20", NULL };
+	static const char *const settings[] = { "--queue-timeout", "1s", "--keep-alive", "20", NULL };
 	const int hands = harness_threads() > 0 ? harness_threads() : 1;
 	struct web web;
 	int busy[8];
@@ -772,7 +772,7 @@ START_TEST(a_request_that_waited_for_too_long_is_not_begun)
 		busy[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
 	web_wait(&web.counts->handled, hands);
 	const int late = ask(&web, "GET", "/bytes", "\r\n");
-	(void)poll(NULL, 0, 300); /* the waiting itself */
+	(void)poll(NULL, 0, 1200); /* the waiting itself */
 	web.counts->noted[0] = 1;
 	(void)web_read_all(late, answer, sizeof answer);
 	ck_assert_msg(web_status(answer) == 503 && strstr(answer, "\r\nRetry-After: 1\r\n") != NULL, "%s", answer);

@@ -16,6 +16,7 @@
 #include <linux/sockios.h>
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -125,6 +126,58 @@ START_TEST(callbacks_that_wait_hold_nobody_else)
 	for (int i = 0; i < HELD; i++) {
 		expect_text(held[i], "wait");
 		(void)close(held[i]);
+	}
+	close_stage();
+}
+END_TEST
+
+/* From now on the worker, which must be there, runs only while the test waits. */
+static void come_before_the_worker(void)
+{
+	const struct sched_param none = { 0 };
+	char path[64];
+	cpu_set_t here;
+
+	CPU_ZERO(&here);
+	CPU_SET((size_t)sched_getcpu(), &here);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof here, &here), 0);
+	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)stage->harness.child.pid);
+	DIR *const tasks = opendir(path);
+	ck_assert_ptr_nonnull(tasks);
+	for (struct dirent *task; (task = readdir(tasks)) != NULL;) {
+		const pid_t tid = (pid_t)atoi(task->d_name);
+
+		if (tid == 0)
+			continue;
+		ck_assert_int_eq(sched_setaffinity(tid, sizeof here, &here), 0);
+		ck_assert_int_eq(sched_setscheduler(tid, SCHED_IDLE, &none), 0);
+	}
+	(void)closedir(tasks);
+}
+
+/* One is in a callback, and the next are at the door before anybody looks: whoever takes the first
+ * of them, and does not come back, has the others, who wait at the set, hear of the rest. */
+START_TEST(who_stands_behind_a_callback_that_waits_is_let_in)
+{
+	int fds[TEST_THREADS];
+
+	open_stage(&wait_service);
+	harness_spawn(&stage->harness);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		fds[i] = harness_connect(&stage->harness);
+		send_text(fds[i], "wait");
+		if (i > 0)
+			continue;
+		wait_until(&stage->entered, 1);
+		(void)poll(NULL, 0, 100); /* so that it may be tried again whether one thread is enough */
+		come_before_the_worker();
+	}
+	wait_until(&stage->entered, TEST_THREADS);
+	for (int i = 0; i < TEST_THREADS; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		expect_text(fds[i], "wait");
+		(void)close(fds[i]);
 	}
 	close_stage();
 }
@@ -630,6 +683,7 @@ int main(void)
 	atomic_store(&threads_left, 1000);
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, callbacks_that_wait_hold_nobody_else);
+	tcase_add_test(tc, who_stands_behind_a_callback_that_waits_is_let_in);
 	tcase_add_test(tc, slow_callbacks_are_shared_out_after_quick_ones);
 	tcase_add_test(tc, with_no_free_thread_nobody_is_accepted);
 	tcase_add_test(tc, what_one_client_sends_is_answered_in_order_and_one_by_one);
