@@ -34,7 +34,8 @@ enum prefork_exit {
 	PREFORK_EXIT_BOOT = 3,    /* could not start; before ready only                    */
 	PREFORK_EXIT_APP = 4,     /* the application did not load; before ready only       */
 	PREFORK_EXIT_SICK = 75,   /* short of something: replace me, but slowly            */
-	PREFORK_EXIT_FATAL = 78,  /* will never work: do not replace me, stop the server   */
+	PREFORK_EXIT_FATAL = 78,  /* will never work: do not replace me; with the last of  */
+	                          /* all workers gone so, the server stops               */
 };
 
 /* What the arbiter, or a signal, wants of this worker. */
