@@ -91,7 +91,7 @@ PREFORK_API int prefork_settings_create(struct prefork_settings **ret);
 PREFORK_API void prefork_settings_destroy(struct prefork_settings *settings);
 
 /** What --help and --version say. `name` NULL: the last part of argv[0];
- *  `version` NULL: there is no --version; `summary`: one or two sentences.
+ *  `version` NULL: --version tells that of this library; `summary`: one or two sentences.
  *  Copies its arguments. -ENOMEM; -EBUSY after an arbiter took the settings.
  *  Since 0.1. */
 PREFORK_API int prefork_settings_set_program(struct prefork_settings *settings, const char *name,

@@ -184,7 +184,7 @@ static int read_flag(struct reader *reader, const char *word, enum pfi_question 
 		*ret_question = PFI_ASKED_HELP;
 		return 0;
 	}
-	if (settings->version != NULL && (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0)) {
+	if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0) {
 		*ret_question = PFI_ASKED_VERSION;
 		return 0;
 	}

@@ -119,8 +119,7 @@ void pfi_print_help(const struct prefork_settings *settings, FILE *out)
 		if (is_first_of_section(settings, i))
 			print_section(settings, i, out);
 	(void)fprintf(out, "  -h, --help%*sPrint this.\n", DOC_COLUMN - 12, "");
-	if (settings->version != NULL)
-		(void)fprintf(out, "  -v, --version%*sPrint the version.\n", DOC_COLUMN - 15, "");
+	(void)fprintf(out, "  -v, --version%*sPrint the version.\n", DOC_COLUMN - 15, "");
 	(void)fprintf(out, "\n");
 	column = 0;
 	wrap(out, "TIME: 30 and 30s are seconds; 500ms, 1.5, 2m, 1h and 7d are understood, too. What --flag "

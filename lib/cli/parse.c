@@ -1,4 +1,5 @@
 #include <prefork/error.h>
+#include <prefork/version.h>
 #include <prefork/settings.h>
 
 #include <errno.h>
@@ -157,7 +158,10 @@ static int answer(const struct prefork_settings *settings, enum pfi_question que
 	if (question == PFI_ASKED_HELP)
 		pfi_print_help(settings, stdout);
 	else if (question == PFI_ASKED_VERSION)
-		(void)printf("%s %s\n", settings->program, settings->version);
+		if (settings->version != NULL)
+			(void)printf("%s %s\n", settings->program, settings->version);
+		else
+			(void)printf("%s (prefork %s)\n", settings->program, prefork_version());
 	else if (prefork_settings_int(settings, "print_config") == 1)
 		pfi_print_config(settings, stdout);
 	else if (prefork_settings_int(settings, "check_config") != 1)

@@ -1,10 +1,15 @@
 #!/usr/bin/python3
-"""smoke.py ECHO: start an echo server, send it a line through twenty clients, stop it with TERM."""
+"""smoke.py ECHO: ask an echo server its version, start it, send it a line through twenty clients, stop it with TERM."""
+import subprocess
 import sys
 
 import harness
 
 LINE = b"is anybody there?\n"
+
+said = subprocess.run([sys.argv[1], "--version"], capture_output=True, text=True).stdout
+if not said.startswith("echo (prefork "):  # it has no version of its own
+    sys.exit(f"--version said {said!r}")
 
 with harness.Server([sys.argv[1], "--workers", "2"]) as server:
     for _ in range(20):
