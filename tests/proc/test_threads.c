@@ -159,11 +159,12 @@ static void come_before_the_worker(void)
  * of them, and does not come back, has the others, who wait at the set, hear of the rest. */
 START_TEST(who_stands_behind_a_callback_that_waits_is_let_in)
 {
-	int fds[TEST_THREADS];
+	enum { CLIENTS = 3 }; /* no fourth one, whose coming would tell of those before it */
+	int fds[CLIENTS];
 
 	open_stage(&wait_service);
 	harness_spawn(&stage->harness);
-	for (int i = 0; i < TEST_THREADS; i++) {
+	for (int i = 0; i < CLIENTS; i++) {
 		fds[i] = harness_connect(&stage->harness);
 		send_text(fds[i], "wait");
 		if (i > 0)
@@ -172,10 +173,10 @@ START_TEST(who_stands_behind_a_callback_that_waits_is_let_in)
 		(void)poll(NULL, 0, 100); /* so that it may be tried again whether one thread is enough */
 		come_before_the_worker();
 	}
-	wait_until(&stage->entered, TEST_THREADS);
-	for (int i = 0; i < TEST_THREADS; i++)
+	wait_until(&stage->entered, CLIENTS);
+	for (int i = 0; i < CLIENTS; i++)
 		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
-	for (int i = 0; i < TEST_THREADS; i++) {
+	for (int i = 0; i < CLIENTS; i++) {
 		expect_text(fds[i], "wait");
 		(void)close(fds[i]);
 	}
