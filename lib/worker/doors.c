@@ -2,6 +2,7 @@
 
 #include "listener/listener.h"
 #include "os/clock.h"
+#include "worker/worker.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -12,7 +13,10 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { RETRY_MS = 500 }; /* when the kernel had no memory for another watch */
+enum {
+	RETRY_MS = 500, /* when the kernel had no memory for another watch */
+	CONNECTIONS_MAX = 1000, /* without settings */
+};
 
 static int door_fd(const struct pfi_doors *doors, size_t index)
 {
@@ -54,6 +58,7 @@ int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int e
 {
 	*doors = (struct pfi_doors){
 		.worker = worker, .epoll = epoll, .traits = traits, .count = prefork_worker_listeners(worker),
+		.connections_max = (size_t)pfi_worker_number(worker, "worker_connections", CONNECTIONS_MAX),
 	};
 	if (doors->count > PFI_DOORS_MAX)
 		return prefork_fail(-E2BIG, "%zu listeners, more than %d", doors->count, (int)PFI_DOORS_MAX);
@@ -128,6 +133,11 @@ int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_conne
 		break;
 	}
 	return r;
+}
+
+bool pfi_doors_full(const struct pfi_doors *doors)
+{
+	return prefork_worker_connections(doors->worker) >= doors->connections_max;
 }
 
 void pfi_doors_hold(struct pfi_doors *doors, bool held)

@@ -33,6 +33,7 @@ struct pfi_doors {
 	bool incomplete;    /* some listeners are not in the set and should be */
 	bool held;          /* the worker wants no clients for now             */
 	bool closed;
+	size_t connections_max; /* the setting worker_connections */
 };
 
 /* Events of listener `index` carry data.u64 == index, less than PFI_DOORS_MAX. The set is
@@ -50,6 +51,9 @@ void pfi_doors_finish(struct pfi_doors *doors);
 
 /* Accept one client from listener `index`: answers as prefork_worker_accept(). */
 int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_connection **ret);
+
+/* Whether this worker has as many connections as it may have. */
+bool pfi_doors_full(const struct pfi_doors *doors);
 
 /* Keep clients away for a while: out of the set now, back in at the next refresh. */
 void pfi_doors_hold(struct pfi_doors *doors, bool held);

@@ -20,7 +20,6 @@
 #include "worker/worker.h"
 
 #include <prefork/error.h>
-#include <prefork/settings.h>
 
 #include <errno.h>
 #include <ev.h>
@@ -29,7 +28,6 @@
 #include <stdlib.h>
 
 enum {
-	CONNECTIONS_MAX = 1000,
 	/* An idle worker takes one client and leaves the next to a sibling that has nothing
 	 * to do; one that is busy takes one more for so many connections it has served
 	 * since, lest they wait for their first turn behind everybody's every turn. */
@@ -40,7 +38,6 @@ enum {
 struct ev {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
-	size_t connections_max;
 	bool serves; /* it has said so: what goes wrong before that is a failure to start */
 	struct pfi_ev_doors doors;
 	struct pfi_clients clients;
@@ -163,7 +160,7 @@ static void on_door(void *user, size_t index)
 	if (!ev->serves)
 		return; /* a client that waits is told of again */
 	for (unsigned left = 1 + ev->before / SERVED_PER_CLIENT; left > 0; left--) {
-		if (prefork_worker_connections(ev->worker) >= ev->connections_max ||
+		if (pfi_doors_full(&ev->doors.doors) ||
 		    pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
 			break;
 		pfi_clients_proceed(&ev->clients, connection);
@@ -237,17 +234,14 @@ static void turn(struct ev *ev)
 	if (ev->rang)
 		pfi_clients_expire(&ev->clients);
 	ev->rang = false;
-	pfi_doors_hold(&ev->doors.doors, prefork_worker_connections(ev->worker) >= ev->connections_max);
+	pfi_doors_hold(&ev->doors.doors, pfi_doors_full(&ev->doors.doors));
 }
 
 static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
-	const struct prefork_settings *const settings = prefork_worker_settings(worker);
-	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
-	const int64_t threads = settings ? prefork_settings_int(settings, "threads") : 0;
+	const unsigned threads = (unsigned)pfi_worker_number(worker, "threads", 0);
 
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .doors.inner = -1 };
-	ev->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
 	pfi_clients_init(&ev->clients, worker, sizeof(struct client), watch);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
@@ -263,7 +257,7 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 	ev_async_start(ev->loop, given_back);
 	worker->nudge_user = ev->loop;
 	worker->nudge = nudge;
-	int r = threads > 0 ? pfi_crew_open(worker, (unsigned)threads, &worker->crew) : 0;
+	int r = threads > 0 ? pfi_crew_open(worker, threads, &worker->crew) : 0;
 	if (r == 0)
 		r = pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
 	if (r < 0)

@@ -15,7 +15,6 @@
 #include "worker/strategies.h"
 
 #include <prefork/error.h>
-#include <prefork/settings.h>
 
 #include <errno.h>
 #include <limits.h>
@@ -26,14 +25,12 @@
 
 enum {
 	EVENTS_MAX = 16, /* few: whoever stands behind a slow request waits for it */
-	CONNECTIONS_MAX = 1000,
 	CLIENTS_MAX = 4, /* of a crowd, from one wait to the next */
 };
 
 struct sync {
 	struct prefork_worker *worker;
 	int epoll;
-	size_t connections_max;
 	struct pfi_doors doors;
 	struct pfi_clients clients;
 	bool crowded; /* when last looked for, a second client was waiting */
@@ -94,7 +91,7 @@ static void welcome(struct sync *sync, size_t index)
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
-	while (count < most && prefork_worker_connections(sync->worker) < sync->connections_max &&
+	while (count < most && !pfi_doors_full(&sync->doors) &&
 	       pfi_doors_accept(&sync->doors, index, &connection) == 0) {
 		pfi_clients_proceed(&sync->clients, connection);
 		count++;
@@ -129,18 +126,15 @@ static int turn(struct sync *sync)
 		(void)prefork_worker_check(sync->worker);
 	pfi_clients_take_back(&sync->clients);
 	pfi_clients_expire(&sync->clients);
-	pfi_doors_hold(&sync->doors, prefork_worker_connections(sync->worker) >= sync->connections_max);
+	pfi_doors_hold(&sync->doors, pfi_doors_full(&sync->doors));
 	return 0;
 }
 
 static int open_all(struct sync *sync, struct prefork_worker *worker)
 {
-	const struct prefork_settings *const settings = prefork_worker_settings(worker);
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
-	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
 
 	*sync = (struct sync){ .worker = worker, .epoll = epoll_create1(EPOLL_CLOEXEC) };
-	sync->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
 	pfi_clients_init(&sync->clients, worker, sizeof(struct pfi_client), watch);
 	if (sync->epoll < 0)
 		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));

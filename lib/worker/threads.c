@@ -17,9 +17,9 @@
 #include "os/fd.h"
 #include "os/watch.h"
 #include "worker/strategies.h"
+#include "worker/worker.h"
 
 #include <prefork/error.h>
-#include <prefork/settings.h>
 
 #include <errno.h>
 #include <poll.h>
@@ -27,8 +27,6 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-
-enum { CONNECTIONS_MAX = 1000 };
 
 static void expire(struct pfi_threads *threads, uint64_t now_ms)
 {
@@ -162,13 +160,10 @@ static int watch_event(struct pfi_threads *threads, uint32_t events, int operati
 
 static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 {
-	const struct prefork_settings *const settings = prefork_worker_settings(worker);
-	const int64_t count = settings ? prefork_settings_int(settings, "threads") : 1;
-	const int64_t limit = settings ? prefork_settings_int(settings, "worker_connections") : 0;
+	const unsigned count = (unsigned)pfi_worker_number(worker, "threads", 1);
 
 	threads->worker = worker;
-	threads->count = count > 0 ? (unsigned)count : 1;
-	threads->connections_max = limit > 0 ? (size_t)limit : CONNECTIONS_MAX;
+	threads->count = count > 0 ? count : 1;
 	threads->servers = calloc(threads->count + (size_t)1, sizeof *threads->servers);
 	threads->jobs = calloc(prefork_worker_listeners(worker) + 1, sizeof *threads->jobs);
 	if (!threads->servers || !threads->jobs)

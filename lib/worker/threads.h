@@ -68,7 +68,6 @@ struct pfi_server {
 struct pfi_threads {
 	struct prefork_worker *worker;
 	unsigned count;
-	size_t connections_max;
 	int epoll;
 	int kick_fd; /* wakes one thread that waits at the set */
 	int watch;   /* wakes the first thread                 */

@@ -173,7 +173,7 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 	(void)pthread_mutex_lock(&threads->door_lock);
 	const bool is_open = !threads->doors.held && !threads->doors.closed;
 	const int r = is_open ? pfi_doors_accept(&threads->doors, index, ret) : -EAGAIN;
-	const bool full = prefork_worker_connections(threads->worker) >= threads->connections_max;
+	const bool full = pfi_doors_full(&threads->doors);
 
 	if (full)
 		pfi_doors_hold(&threads->doors, true);
@@ -201,7 +201,7 @@ uint64_t pfi_threads_mind_doors(struct pfi_threads *threads)
 	if (!atomic_load(&threads->doors_wait))
 		return 0;
 	(void)pthread_mutex_lock(&threads->door_lock);
-	const bool full = prefork_worker_connections(threads->worker) >= threads->connections_max;
+	const bool full = pfi_doors_full(&threads->doors);
 
 	pfi_doors_hold(&threads->doors, full);
 	const uint64_t again_ms = pfi_doors_refresh(&threads->doors);
