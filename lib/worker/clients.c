@@ -18,10 +18,10 @@ static void unlink_client(struct pfi_client *client)
 	client->waits = false;
 }
 
-void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
-                      pfi_watch_client *watch)
+void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker,
+                      const struct pfi_clients_loop *loop)
 {
-	*clients = (struct pfi_clients){ .worker = worker, .client_size = client_size, .watch = watch };
+	*clients = (struct pfi_clients){ .worker = worker, .loop = loop };
 	pfi_ring_init(&clients->waiting);
 	pfi_ring_init(&clients->again);
 	pfi_ring_init(&clients->spare);
@@ -35,10 +35,10 @@ static struct pfi_client *client_of(struct pfi_clients *clients, struct prefork_
 		return client;
 	struct pfi_ring *const spare = pfi_ring_take(&clients->spare);
 
-	client = spare ? client_at(spare) : malloc(clients->client_size);
+	client = spare ? client_at(spare) : malloc(clients->loop->client_size);
 	if (!client)
 		return NULL;
-	memset(client, 0, clients->client_size);
+	memset(client, 0, clients->loop->client_size);
 	client->connection = connection;
 	client->watched = PREFORK_CLOSE;
 	pfi_ring_init(&client->link);
@@ -50,7 +50,7 @@ static int watch(struct pfi_clients *clients, struct pfi_client *client, enum pr
 {
 	if (client->watched == event)
 		return 0;
-	const int r = clients->watch(clients, client, event);
+	const int r = clients->loop->watch(clients, client, event);
 	client->watched = event;
 	if (!client->taken)
 		client->connection->watched = event == PREFORK_WAIT_READABLE;
@@ -210,7 +210,7 @@ void pfi_clients_expire(struct pfi_clients *clients)
 	}
 }
 
-void pfi_clients_empty_queues(struct pfi_clients *clients)
+static void empty_queues(struct pfi_clients *clients)
 {
 	struct prefork_connection *connection;
 
@@ -221,7 +221,7 @@ void pfi_clients_empty_queues(struct pfi_clients *clients)
 	}
 }
 
-void pfi_clients_leave(struct pfi_clients *clients)
+static void ask_to_leave(struct pfi_clients *clients)
 {
 	struct pfi_ring ring;
 
@@ -235,6 +235,21 @@ void pfi_clients_leave(struct pfi_clients *clients)
 		unlink_client(client);
 		obey(clients, client->connection, client, prefork_connection_leave(client->connection));
 	}
+}
+
+bool pfi_clients_go_on(struct pfi_clients *clients)
+{
+	struct prefork_worker *const worker = clients->worker;
+	const enum prefork_stay stay = prefork_worker_stay(worker);
+
+	if (stay == PREFORK_LEAVE && !clients->leaves) {
+		clients->leaves = true;
+		if (prefork_worker_empties_queues(worker))
+			empty_queues(clients);
+		clients->loop->close_doors(clients);
+		ask_to_leave(clients);
+	}
+	return stay != PREFORK_QUIT && (!clients->leaves || prefork_worker_connections(worker) > 0);
 }
 
 static void close_ring(struct pfi_clients *clients, struct pfi_ring *ring)

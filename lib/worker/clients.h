@@ -34,10 +34,17 @@ struct pfi_client {
  * now on. 0, or a negative errno, upon which its connection is closed. */
 typedef int pfi_watch_client(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event);
 
-struct pfi_clients {
-	struct prefork_worker *worker; /* borrowed */
-	size_t client_size;            /* of the loop's object */
+/* What a loop does in its own way. */
+struct pfi_clients_loop {
+	size_t client_size; /* of its object */
 	pfi_watch_client *watch;
+	void (*close_doors)(struct pfi_clients *clients); /* the worker leaves */
+};
+
+struct pfi_clients {
+	struct prefork_worker *worker;       /* borrowed */
+	const struct pfi_clients_loop *loop; /* borrowed */
+	bool leaves;
 	struct pfi_deadlines deadlines;
 	size_t missed; /* clients that are */
 	struct pfi_ring waiting;
@@ -45,8 +52,8 @@ struct pfi_clients {
 	struct pfi_ring spare;
 };
 
-void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker, size_t client_size,
-                      pfi_watch_client *watch);
+void pfi_clients_init(struct pfi_clients *clients, struct prefork_worker *worker,
+                      const struct pfi_clients_loop *loop);
 
 /* Close all that are not taken, and free what is held. */
 void pfi_clients_finish(struct pfi_clients *clients);
@@ -72,8 +79,8 @@ static inline bool pfi_clients_hurry(const struct pfi_clients *clients)
 	return !pfi_ring_is_empty(&clients->again);
 }
 
-/* The worker has just been asked to leave: accept who must be, and ask those that wait. */
-void pfi_clients_empty_queues(struct pfi_clients *clients);
-void pfi_clients_leave(struct pfi_clients *clients);
+/* Whether there is to be one more turn. The first time that the worker is asked to leave it
+ * accepts who must be, closes the doors, and asks those that wait. */
+bool pfi_clients_go_on(struct pfi_clients *clients);
 
 #endif

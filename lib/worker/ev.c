@@ -237,12 +237,25 @@ static void turn(struct ev *ev)
 	pfi_doors_hold(&ev->doors.doors, pfi_doors_full(&ev->doors.doors));
 }
 
+static void close_doors(struct pfi_clients *clients)
+{
+	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
+
+	pfi_ev_doors_close(&ev->doors);
+}
+
+static const struct pfi_clients_loop loop_of_clients = {
+	.client_size = sizeof(struct client),
+	.watch = watch,
+	.close_doors = close_doors,
+};
+
 static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
 	const unsigned threads = (unsigned)pfi_worker_number(worker, "threads", 0);
 
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .doors.inner = -1 };
-	pfi_clients_init(&ev->clients, worker, sizeof(struct client), watch);
+	pfi_clients_init(&ev->clients, worker, &loop_of_clients);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
 	ev_async *const given_back = &post_of(ev->loop)->given_back;
@@ -281,34 +294,14 @@ static void close_all(struct ev *ev)
 	prefork_worker_idle(ev->worker);
 }
 
-static void begin_to_leave(struct ev *ev)
-{
-	if (prefork_worker_empties_queues(ev->worker))
-		pfi_clients_empty_queues(&ev->clients);
-	pfi_ev_doors_close(&ev->doors);
-	pfi_clients_leave(&ev->clients);
-}
-
 static int run(struct prefork_worker *worker, void *user)
 {
 	struct ev ev;
-	bool leaves = false;
 	const int r = open_all(&ev, worker);
 
 	(void)user;
-	while (r == 0) {
-		const enum prefork_stay stay = prefork_worker_stay(worker);
-
-		if (stay == PREFORK_QUIT)
-			break;
-		if (stay == PREFORK_LEAVE && !leaves) {
-			leaves = true;
-			begin_to_leave(&ev);
-		}
-		if (leaves && prefork_worker_connections(worker) == 0)
-			break;
+	while (r == 0 && pfi_clients_go_on(&ev.clients))
 		turn(&ev);
-	}
 	close_all(&ev);
 	return r;
 }

@@ -56,14 +56,6 @@ static int watch(struct pfi_clients *clients, struct pfi_client *client, enum pr
 	return 0;
 }
 
-static void begin_to_leave(struct sync *sync)
-{
-	if (prefork_worker_empties_queues(sync->worker))
-		pfi_clients_empty_queues(&sync->clients);
-	pfi_doors_close(&sync->doors);
-	pfi_clients_leave(&sync->clients);
-}
-
 static int timeout_ms(struct sync *sync)
 {
 	uint64_t next_ms = pfi_deadlines_next_ms(&sync->clients.deadlines);
@@ -130,12 +122,25 @@ static int turn(struct sync *sync)
 	return 0;
 }
 
+static void close_doors(struct pfi_clients *clients)
+{
+	struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
+
+	pfi_doors_close(&sync->doors);
+}
+
+static const struct pfi_clients_loop loop_of_clients = {
+	.client_size = sizeof(struct pfi_client),
+	.watch = watch,
+	.close_doors = close_doors,
+};
+
 static int open_all(struct sync *sync, struct prefork_worker *worker)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
 
 	*sync = (struct sync){ .worker = worker, .epoll = epoll_create1(EPOLL_CLOEXEC) };
-	pfi_clients_init(&sync->clients, worker, sizeof(struct pfi_client), watch);
+	pfi_clients_init(&sync->clients, worker, &loop_of_clients);
 	if (sync->epoll < 0)
 		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
@@ -153,23 +158,11 @@ static void close_all(struct sync *sync)
 static int run(struct prefork_worker *worker, void *user)
 {
 	struct sync sync;
-	bool leaves = false;
 	int r = open_all(&sync, worker);
 
 	(void)user;
-	while (r == 0) {
-		const enum prefork_stay stay = prefork_worker_stay(worker);
-
-		if (stay == PREFORK_QUIT)
-			break;
-		if (stay == PREFORK_LEAVE && !leaves) {
-			leaves = true;
-			begin_to_leave(&sync);
-		}
-		if (leaves && prefork_worker_connections(worker) == 0)
-			break;
+	while (r == 0 && pfi_clients_go_on(&sync.clients))
 		r = turn(&sync);
-	}
 	close_all(&sync);
 	return r;
 }
