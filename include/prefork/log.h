@@ -59,6 +59,11 @@ typedef void prefork_log_sink(void *user, enum prefork_log_level level, const ch
  *  what open(2) says. Since 0.1. */
 PREFORK_API int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret);
 
+/** Whether prefork_log_create() would work, for a check of settings: makes no file, and
+ *  writes nothing. 0, or its errors with a sentence. That nobody reads from a pipe it does
+ *  not find out, since looking would disturb who does. Since 0.1. */
+PREFORK_API int prefork_log_check(const char *path, int standard_fd);
+
 /** Close and free. NULL is fine. Since 0.1. */
 PREFORK_API void prefork_log_destroy(struct prefork_log *log);
 

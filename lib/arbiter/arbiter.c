@@ -43,7 +43,7 @@ static int open_log(struct prefork_arbiter *arbiter)
 	const int r = prefork_log_create(path != NULL ? path : "-", STDERR_FILENO, &arbiter->log);
 
 	if (r < 0)
-		return prefork_fail(r, "errorlog: cannot open %s: %s", path != NULL ? path : "-", strerror(-r));
+		return prefork_fail(r, "errorlog: %s", prefork_error());
 	if (level != NULL && prefork_log_level_of(level) >= 0)
 		prefork_log_set_level(arbiter->log, (enum prefork_log_level)prefork_log_level_of(level));
 	return 0;

@@ -2,39 +2,10 @@
 #include "arbiter/arbiter.h"
 
 #include "listener/listener.h"
+#include "listener/owner.h"
 #include "model/options.h"
 
-#include <prefork/error.h>
-
-#include <grp.h>
-#include <pwd.h>
-#include <stdlib.h>
 #include <string.h>
-
-static int read_owner(const struct prefork_settings *settings, struct pfi_listener_options *options)
-{
-	const char *const user = prefork_settings_text(settings, "socket_user");
-	const char *const group = prefork_settings_text(settings, "socket_group");
-	char *end;
-
-	if (user != NULL && *user != '\0') {
-		const struct passwd *const entry = getpwnam(user);
-		const unsigned long number = strtoul(user, &end, 10);
-
-		if (entry == NULL && *end != '\0')
-			return prefork_fail(PREFORK_ECONFIG, "socket_user: there is no user \"%s\"", user);
-		options->uid = entry != NULL ? entry->pw_uid : (uid_t)number;
-	}
-	if (group != NULL && *group != '\0') {
-		const struct group *const entry = getgrnam(group);
-		const unsigned long number = strtoul(group, &end, 10);
-
-		if (entry == NULL && *end != '\0')
-			return prefork_fail(PREFORK_ECONFIG, "socket_group: there is no group \"%s\"", group);
-		options->gid = entry != NULL ? entry->gr_gid : (gid_t)number;
-	}
-	return 0;
-}
 
 static bool names(const struct prefork_settings *settings, const char *text)
 {
@@ -104,5 +75,5 @@ int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pf
 	ret->reuse_port = prefork_settings_int(settings, "reuse_port") > 0;
 	if (ret->reuse_port)
 		count_lanes(arbiter, generation, text, ret);
-	return read_owner(settings, ret);
+	return pfi_owner_read(settings, &ret->uid, &ret->gid);
 }

@@ -1,4 +1,5 @@
 #include <prefork/error.h>
+#include <prefork/log.h>
 #include <prefork/version.h>
 #include <prefork/settings.h>
 
@@ -11,6 +12,7 @@
 #include "base/words.h"
 #include "cli/cli.h"
 #include "listener/binds.h"
+#include "listener/owner.h"
 #include "model/options.h"
 #include "model/settings.h"
 #include "worker/birth.h"
@@ -61,9 +63,22 @@ static int read_config_file(struct prefork_settings *settings)
 	return pfi_read_file(settings, bytes);
 }
 
+static int check_log(const struct prefork_settings *settings)
+{
+	const char *const path = prefork_settings_text(settings, "errorlog");
+	const char *place = "";
+
+	if (path == NULL || prefork_log_check(path, STDERR_FILENO) >= 0)
+		return 0;
+	(void)prefork_settings_origin(settings, "errorlog", NULL, &place);
+	return prefork_fail(PREFORK_ECONFIG, "errorlog (%s): %s", place, prefork_error());
+}
+
 static int check(const struct prefork_settings *settings)
 {
 	const size_t arguments = settings->arguments.count;
+	uid_t uid;
+	gid_t gid;
 	int r;
 
 	if (arguments < settings->arguments_min)
@@ -72,6 +87,10 @@ static int check(const struct prefork_settings *settings)
 	r = pfi_options_check(settings);
 	if (r >= 0)
 		r = pfi_binds_check(settings);
+	if (r >= 0)
+		r = pfi_owner_read(settings, &uid, &gid);
+	if (r >= 0)
+		r = check_log(settings);
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
 		r = settings->checks[i].check(settings, settings->checks[i].user);
 	return r < 0 ? r : 0;
@@ -166,7 +185,7 @@ static int answer(const struct prefork_settings *settings, enum pfi_question que
 		pfi_print_config(settings, stdout);
 	else if (prefork_settings_int(settings, "check_config") != 1)
 		return 0;
-	else if (check_worker_class(settings) < 0)
+	else if (check_worker_class(settings) < 0 || pfi_binds_try(settings) < 0)
 		return PREFORK_ECONFIG;
 	else
 		(void)printf("%s: the settings are right\n", settings->program);

@@ -45,9 +45,15 @@ static int compile(const struct prefork_settings *settings, struct pfi_access_fo
 int pfi_access_check(const struct prefork_settings *settings)
 {
 	struct pfi_access_format *format = NULL;
-	const int r = compile(settings, &format);
+	const char *const path = path_of(settings);
+	const char *place = "";
+	int r = compile(settings, &format);
 
 	pfi_access_format_destroy(format);
+	if (r == 0 && path != NULL && prefork_log_check(path, STDOUT_FILENO) < 0) {
+		(void)prefork_settings_origin(settings, "accesslog", NULL, &place);
+		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", place, prefork_error());
+	}
 	return r;
 }
 
@@ -77,7 +83,7 @@ int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct 
 	if (r == 0) {
 		r = prefork_log_create(path, STDOUT_FILENO, &access->log);
 		if (r < 0)
-			r = prefork_fail(r, "accesslog: cannot open %s: %s", path, strerror(-r));
+			r = prefork_fail(r, "accesslog: %s", prefork_error());
 	}
 	if (r == 0) {
 		*ret = access;

@@ -193,6 +193,23 @@ int pfi_address_parse(const char *text, struct pfi_address *ret)
 	return r;
 }
 
+static int unresolved(const struct pfi_address *address, int error)
+{
+	const char *const zone = strchr(address->host, '%');
+
+	if (zone != NULL && if_nametoindex(zone + 1) == 0)
+		return prefork_fail(-EINVAL, "cannot listen on [%s]:%u: there is no interface %s; ip address shows what "
+		                             "there is",
+		                    address->host, address->port, zone + 1);
+	if (error == EAI_AGAIN)
+		return prefork_fail(-EAGAIN, "cannot listen on %s:%u: no name server could be asked for the host (%s); an "
+		                             "address in numbers needs none",
+		                    address->host, address->port, gai_strerror(error));
+	return prefork_fail(-EINVAL, "cannot listen on %s:%u: there is no such host (%s); an address is HOST:PORT, as in "
+	                             "127.0.0.1:8000, or unix:PATH",
+	                    address->host, address->port, gai_strerror(error));
+}
+
 int pfi_address_resolve(struct pfi_address *address)
 {
 	const struct addrinfo hints = {
@@ -208,8 +225,7 @@ int pfi_address_resolve(struct pfi_address *address)
 	(void)snprintf(port, sizeof port, "%u", address->port);
 	const int error = getaddrinfo(address->host, port, &hints, &found);
 	if (error)
-		return prefork_fail(error == EAI_AGAIN ? -EAGAIN : -EINVAL, "cannot listen on %s: %s",
-		                    address->host, gai_strerror(error));
+		return unresolved(address, error);
 
 	const struct addrinfo *best = found;
 	for (const struct addrinfo *each = found; each; each = each->ai_next) {

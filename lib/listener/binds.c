@@ -1,6 +1,7 @@
 #include "listener/binds.h"
 
 #include "listener/address.h"
+#include "listener/listener.h"
 
 #include <prefork/error.h>
 #include <prefork/settings.h>
@@ -56,5 +57,21 @@ int pfi_binds_check(const struct prefork_settings *settings)
 
 	for (size_t i = 0; r == 0 && i < count; i++)
 		r = check_item(settings, i);
+	return r;
+}
+
+int pfi_binds_try(const struct prefork_settings *settings)
+{
+	const size_t count = prefork_settings_count(settings, "bind");
+	struct pfi_address address;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		r = pfi_address_parse(prefork_settings_item(settings, "bind", i), &address);
+		if (r == 0)
+			r = pfi_address_resolve(&address);
+		if (r == 0 && address.kind != PFI_ADDRESS_FD)
+			r = pfi_listener_try(&address);
+	}
 	return r;
 }

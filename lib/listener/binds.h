@@ -12,4 +12,9 @@ struct prefork_settings;
  * PREFORK_ECONFIG with a sentence that says which item of which place is wrong. */
 int pfi_binds_check(const struct prefork_settings *settings);
 
+/* Whether one could listen there, for --check-config: asks name servers, and opens nothing that
+ * anybody could notice. Descriptors (fd://3) are those of the start, and left to it.
+ * As pfi_listener_try(). */
+int pfi_binds_try(const struct prefork_settings *settings);
+
 #endif

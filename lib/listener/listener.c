@@ -1,5 +1,6 @@
 #include "listener/listener.h"
 
+#include "listener/explain.h"
 #include "listener/lanes.h"
 #include "listener/unix_path.h"
 #include "os/fd.h"
@@ -63,33 +64,6 @@ int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_o
 	return r;
 }
 
-/* What to say, and what the reader can do about it. */
-static int explain(int error, const char *text, int family, unsigned port)
-{
-	switch (error) {
-	case -EADDRINUSE:
-		return prefork_fail(error,
-				    "cannot listen on %s: another socket has this address already",
-				    text);
-	case -EACCES:
-		if (port > 0 && port < 1024)
-			return prefork_fail(error,
-			                    "cannot listen on %s: ports below 1024 need root, the capability "
-			                    "CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start",
-			                    text);
-		return prefork_fail(error, "cannot listen on %s: not permitted", text);
-	case -EADDRNOTAVAIL:
-		return prefork_fail(
-			error, "cannot listen on %s: no interface of this machine has this address",
-			text);
-	case -EAFNOSUPPORT:
-		return prefork_fail(error, "cannot listen on %s: this machine has no %s", text,
-		                    family == AF_INET6 ? "IPv6" : "such sockets");
-	default:
-		return prefork_fail(error, "cannot listen on %s: %s", text, strerror(-error));
-	}
-}
-
 static int bind_tcp(struct prefork_listener *listener, const struct pfi_address *address,
                     const struct pfi_listener_options *options)
 {
@@ -127,7 +101,7 @@ static int bind_unix(struct prefork_listener *listener, const struct pfi_address
 
 	if (!socket_address->sun_path[0]) {
 		if (bind(listener->fd, (const struct sockaddr *)socket_address, address->socket_size) < 0)
-			return explain(-errno, listener->address, AF_UNIX, 0);
+			return pfi_explain_unix(-errno, listener->address);
 		return 0;
 	}
 	char *path = absolute_path(socket_address->sun_path);
@@ -157,6 +131,12 @@ static int note_address(struct prefork_listener *listener)
 	return 0;
 }
 
+static int explain(int error, const struct prefork_listener *listener, const struct pfi_address *address)
+{
+	return listener->family == AF_UNIX ? pfi_explain_unix(error, listener->address)
+					   : pfi_explain_tcp(error, listener->address, address);
+}
+
 static int bind_and_listen(struct prefork_listener *listener, const struct pfi_address *address,
                            const struct pfi_listener_options *options)
 {
@@ -167,7 +147,7 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	pfi_address_format(&address->socket, address->socket_size, listener->address, sizeof listener->address);
 	listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (listener->fd < 0)
-		return explain(-errno, listener->address, family, 0);
+		return explain(-errno, listener, address);
 
 	if (family == AF_UNIX) {
 		const int r = bind_unix(listener, address, options);
@@ -178,13 +158,13 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 		const int r = bind_tcp(listener, address, options);
 
 		if (r < 0)
-			return explain(r, listener->address, family, address->port);
+			return explain(r, listener, address);
 	}
 	if (listen(listener->fd, options->backlog) < 0)
-		return explain(-errno, listener->address, family, address->port);
+		return explain(-errno, listener, address);
 	const int r = note_address(listener);
 	if (r < 0)
-		return explain(r, listener->address, family, 0);
+		return explain(r, listener, address);
 	return options->lanes > 0 && family != AF_UNIX ? pfi_lanes_open(listener, options) : 0;
 }
 
@@ -206,6 +186,30 @@ int pfi_listener_open_at(const struct pfi_address *address, const char *name,
 	}
 	*ret = listener;
 	return 0;
+}
+
+static int try_tcp(struct prefork_listener *listener, const struct pfi_address *address)
+{
+	listener->fd = socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	const int r = listener->fd < 0 ? -errno : bind_tcp(listener, address, &pfi_listener_defaults);
+
+	return r < 0 && r != -EADDRINUSE ? explain(r, listener, address) : 0;
+}
+
+int pfi_listener_try(const struct pfi_address *address)
+{
+	struct prefork_listener listener = { .fd = -1, .family = address->socket.ss_family };
+	const struct sockaddr_un *const path = (const struct sockaddr_un *)&address->socket;
+	int r = 0;
+
+	pfi_address_format(&address->socket, address->socket_size, listener.address, sizeof listener.address);
+	if (listener.family != AF_UNIX)
+		r = try_tcp(&listener, address);
+	else if (path->sun_path[0])
+		r = pfi_unix_path_try(path->sun_path);
+	pfi_close(&listener.fd);
+	return r;
 }
 
 int pfi_listener_open(const char *text, const struct pfi_listener_options *options,

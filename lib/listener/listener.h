@@ -59,6 +59,11 @@ int pfi_listener_open(const char *text, const struct pfi_listener_options *optio
 int pfi_listener_open_at(const struct pfi_address *address, const char *name,
                          const struct pfi_listener_options *options, struct prefork_listener **ret);
 
+/* Whether that could work: an address that is parsed, and resolved if it is TCP, is bound for a
+ * moment, and of a path it is looked whether there could be a socket. Who is there already may
+ * be the server that is asked about, so that is no error. As open, without -EADDRINUSE. */
+int pfi_listener_try(const struct pfi_address *address);
+
 /* What every TCP socket here gets before it is bound. 0 or a negative errno. */
 int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_options *options);
 

@@ -1,6 +1,8 @@
 #include "listener/unix_path.h"
 
+#include "listener/explain.h"
 #include "os/fd.h"
+#include "os/path.h"
 
 #include <prefork/error.h>
 
@@ -12,9 +14,11 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* 0: a server answers there; -ECONNREFUSED: nobody does. */
-static int probe(const struct sockaddr_un *socket_address, socklen_t size)
+/* 0: a server answers there, and 0 or its process id in *ret_holder; -ECONNREFUSED: nobody does. */
+static int probe(const struct sockaddr_un *socket_address, socklen_t size, pid_t *ret_holder)
 {
+	struct ucred server = { 0 };
+	socklen_t server_size = sizeof server;
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 
 	if (fd < 0)
@@ -22,6 +26,9 @@ static int probe(const struct sockaddr_un *socket_address, socklen_t size)
 	int r = connect(fd, (const struct sockaddr *)socket_address, size) < 0 ? -errno : 0;
 	if (r == -EAGAIN)
 		r = 0; /* alive: its queue is full */
+	else if (r == 0)
+		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &server_size);
+	*ret_holder = server.pid;
 	pfi_close(&fd);
 	return r;
 }
@@ -33,24 +40,39 @@ static bool is_same_file(const char *path, const struct stat *expected)
 	return lstat(path, &now) == 0 && now.st_dev == expected->st_dev && now.st_ino == expected->st_ino;
 }
 
+static int not_a_socket(const char *path)
+{
+	return prefork_fail(-EEXIST, "cannot listen on unix:%s: there is something else that is not a socket; remove it, "
+				     "or choose another path", path);
+}
+
+static int cannot_bind(int error, const char *path)
+{
+	char why[PFI_PATH_WHY_MAX];
+
+	return prefork_fail(error, "cannot listen on unix:%s: %s", path, pfi_path_why(error, why));
+}
+
 /* Remove a socket that nobody listens on. 0: the way is free, try again. */
 static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 {
 	const char *const path = socket_address->sun_path;
 	struct stat before;
+	pid_t holder = 0;
 
 	if (lstat(path, &before) < 0)
 		return errno == ENOENT ? 0
 				       : prefork_fail(-errno, "cannot look at %s: %s", path,
 						      strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
-		return prefork_fail(
-			-EEXIST,
-			"cannot listen on unix:%s: there is something else that is not a socket",
-			path);
-	const int r = probe(socket_address, size);
-	if (r == 0)
-		return prefork_fail(-EADDRINUSE, "cannot listen on unix:%s: in use by a live server", path);
+		return not_a_socket(path);
+	const int r = probe(socket_address, size, &holder);
+	if (r == 0) {
+		char text[sizeof socket_address->sun_path + 8];
+
+		(void)snprintf(text, sizeof text, "unix:%s", path);
+		return pfi_explain_taken(text, holder);
+	}
 	if (r == -ENOENT)
 		return 0;
 	if (r != -ECONNREFUSED)
@@ -101,7 +123,7 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 	for (int tries = 0; bind(fd, (const struct sockaddr *)socket_address, size) < 0; tries++) {
 		r = -errno;
 		if (r != -EADDRINUSE || tries == 3)
-			return prefork_fail(r, "cannot listen on unix:%s: %s", path, strerror(-r));
+			return cannot_bind(r, path);
 		r = clear_stale(socket_address, size);
 		if (r < 0)
 			return r;
@@ -112,6 +134,17 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 	if (r != -EEXIST && r != -ENOENT) /* those say that it is not ours any more */
 		(void)unlink(path);
 	return prefork_fail(r, "cannot set owner and mode of %s: %s", path, strerror(-r));
+}
+
+int pfi_unix_path_try(const char *path)
+{
+	struct stat there;
+	int r;
+
+	if (lstat(path, &there) == 0)
+		return S_ISSOCK(there.st_mode) ? 0 : not_a_socket(path);
+	r = errno == ENOENT ? pfi_path_may_make(path) : -errno;
+	return r < 0 ? cannot_bind(r, path) : 0;
 }
 
 void pfi_unix_path_remove(const char *path, int file)

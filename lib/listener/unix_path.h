@@ -18,6 +18,10 @@
 int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket, socklen_t size, mode_t mode,
                        uid_t uid, gid_t gid, int *ret_file);
 
+/* Whether there could be a socket at `path`, as far as can be seen: 0, or as bind but for
+ * -EADDRINUSE. Makes nothing, and connects nowhere. */
+int pfi_unix_path_try(const char *path);
+
 /* Remove `path` if it is still the file behind `file`. As long as that is open
  * nobody else's file can have its inode number, which is soon reused otherwise. */
 void pfi_unix_path_remove(const char *path, int file);

@@ -14,6 +14,7 @@
 #include "base/text.h"
 #include "os/log.h"
 #include "os/logfile.h"
+#include "os/path.h"
 
 struct prefork_log {
 	struct pfi_logfile file;
@@ -41,6 +42,27 @@ int prefork_log_level_of(const char *name)
 	return prefork_fail(-EINVAL, "there is no log level '%s'", name != NULL ? name : "");
 }
 
+static int cannot_open(int error, const char *path, int standard_fd)
+{
+	char why[PFI_PATH_WHY_MAX];
+
+	if (strcmp(path, "-") == 0)
+		return prefork_fail(error, "descriptor %d (%s) is not open", standard_fd,
+				    standard_fd == STDOUT_FILENO ? "standard output" :
+				    standard_fd == STDERR_FILENO ? "standard error" : "the log");
+	return prefork_fail(error, "cannot open %s: %s", path, pfi_path_why(error, why));
+}
+
+int prefork_log_check(const char *path, int standard_fd)
+{
+	int r;
+
+	if (path == NULL || *path == '\0')
+		return prefork_fail(-EINVAL, "a log needs the path of a file");
+	r = pfi_logfile_check(path, standard_fd);
+	return r < 0 ? cannot_open(r, path, standard_fd) : 0;
+}
+
 int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret)
 {
 	struct prefork_log *log;
@@ -54,7 +76,7 @@ int prefork_log_create(const char *path, int standard_fd, struct prefork_log **r
 	r = pfi_logfile_open(&log->file, path, standard_fd);
 	if (r < 0) {
 		free(log);
-		return prefork_fail(r, "log %s: %s", path, strerror(-r));
+		return cannot_open(r, path, standard_fd);
 	}
 	atomic_init(&log->level, PREFORK_INFO);
 	atomic_init(&log->quarter, -1);
@@ -96,14 +118,14 @@ int prefork_log_reopen(struct prefork_log *log)
 {
 	const int r = pfi_logfile_reopen(&log->file);
 
-	return r < 0 ? prefork_fail(r, "log %s: %s", log->file.path, strerror(-r)) : 0;
+	return r < 0 ? cannot_open(r, log->file.path, -1) : 0;
 }
 
 int pfi_log_move(struct prefork_log *log, const char *path, int standard_fd)
 {
 	const int r = pfi_logfile_move(&log->file, path, standard_fd);
 
-	return r < 0 ? prefork_fail(r, "log %s: %s", path, strerror(-r)) : 0;
+	return r < 0 ? cannot_open(r, path, standard_fd) : 0;
 }
 
 static int zone_offset_s(struct prefork_log *log, time_t now)

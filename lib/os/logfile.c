@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "os/fd.h"
+#include "os/path.h"
 
 enum { FLAGS = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
 
@@ -94,6 +95,24 @@ int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd
 		return r;
 	}
 	file->kind = kind_of(file->fd);
+	return 0;
+}
+
+int pfi_logfile_check(const char *path, int standard_fd)
+{
+	struct stat status;
+	int fd;
+
+	if (strcmp(path, "-") == 0)
+		return fstat(standard_fd, &status) < 0 ? -errno : 0;
+	if (stat(path, &status) < 0)
+		return errno == ENOENT ? pfi_path_may_make(path) : -errno;
+	if (S_ISFIFO(status.st_mode))
+		return faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) < 0 ? -errno : 0;
+	fd = open(path, FLAGS);
+	if (fd < 0)
+		return -errno;
+	pfi_close(&fd);
 	return 0;
 }
 

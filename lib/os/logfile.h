@@ -40,6 +40,10 @@ enum { PFI_LOGFILE_LINE_MAX = 4096 };
 int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd);
 void pfi_logfile_close(struct pfi_logfile *file);
 
+/* Whether that would work, without making or writing anything: 0 or a negative errno. Of a
+ * pipe it does not find out whether anybody reads it: that would end who does. */
+int pfi_logfile_check(const char *path, int standard_fd);
+
 /* See prefork_log_reopen(). */
 int pfi_logfile_reopen(struct pfi_logfile *file);
 

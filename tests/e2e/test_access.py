@@ -96,8 +96,8 @@ class AccessLog(harness.Case):
         server = harness.Server([harness.program("http_hello"), "--access-logfile", self.path / "nowhere"], wait=False)
         self.path.write_text("")
         with server:
-            self.assertEqual(server.wait(), 3)
-            self.assertIn(f"accesslog: cannot open {self.path}/nowhere: ", server.log())
+            self.assertEqual(server.wait(), 1)
+            self.assertIn(f"accesslog (--access-logfile): cannot open {self.path}/nowhere: ", server.log())
 
     def test_after_a_rotation_usr1_opens_the_new_file(self):
         rotated = self.path.with_suffix(".1")

@@ -40,7 +40,8 @@ class Listen(harness.Case):
         with self.folder() as folder:
             path = folder / "socket"
             with self.serve(bind=f"unix:{path}") as server:
-                self.refused("in use|listens there|is used", "--bind", f"unix:{path}")
+                self.refused(rf"another socket has this address already, that of process {server.pid} \(prefork-wsgi\)",
+                             "--bind", f"unix:{path}")
                 self.assertEqual(server.get("/hello").body, HELLO)
                 server.wait_for_workers(1)
                 os.kill(server.pid, signal.SIGKILL)
@@ -107,7 +108,10 @@ class Listen(harness.Case):
     def test_what_cannot_be_listened_at_is_said_in_words(self):
         with socket.create_server(("127.0.0.1", 0)) as busy:
             port = busy.getsockname()[1]
-            self.refused(rf"127\.0\.0\.1:{port}.*(in use|another)", "--bind", f"127.0.0.1:{port}")
+            for busy_too in "127.0.0.1", "0.0.0.0":
+                self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}")
+        self.refused("another socket .* one of this program itself: an address .* covers another",
+                     "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}")
         for address, sentence in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
                                   ("unix:/nowhere/socket", "/nowhere"), ("no such host:1", "no such host"),
                                   ("fd://99", "99"), (f"unix:/tmp/{'x' * 200}", "107 bytes at most")):

@@ -1,0 +1,60 @@
+#include "listener/owner.h"
+
+#include "base/number.h"
+#include "base/text.h"
+
+#include <prefork/error.h>
+#include <prefork/settings.h>
+
+#include <grp.h>
+#include <pwd.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+/* The last number means "nobody in particular" to chown(2). */
+static bool is_id(const char *text, int64_t *ret)
+{
+	return pfi_parse_whole(text, ret) == 0 && *ret >= 0 && *ret < (int64_t)UINT32_MAX;
+}
+
+static int unknown(const struct prefork_settings *settings, const char *setting, const char *kind, const char *text)
+{
+	const char *place = "";
+	char bytes[128];
+	struct pfi_text quoted;
+
+	(void)prefork_settings_origin(settings, setting, NULL, &place);
+	pfi_text_init(&quoted, bytes, sizeof bytes);
+	pfi_text_add_quoted(&quoted, text);
+	return prefork_fail(PREFORK_ECONFIG, "%s (%s): there is no %s %s on this machine", setting, place, kind,
+			    bytes);
+}
+
+int pfi_owner_read(const struct prefork_settings *settings, uid_t *ret_uid, gid_t *ret_gid)
+{
+	const char *const user = prefork_settings_text(settings, "socket_user");
+	const char *const group = prefork_settings_text(settings, "socket_group");
+	const struct passwd *account;
+	const struct group *members;
+	int64_t number;
+
+	*ret_uid = (uid_t)-1;
+	*ret_gid = (gid_t)-1;
+	if (user != NULL && *user != '\0') {
+		if ((account = getpwnam(user)) != NULL)
+			*ret_uid = account->pw_uid;
+		else if (is_id(user, &number))
+			*ret_uid = (uid_t)number;
+		else
+			return unknown(settings, "socket_user", "user", user);
+	}
+	if (group != NULL && *group != '\0') {
+		if ((members = getgrnam(group)) != NULL)
+			*ret_gid = members->gr_gid;
+		else if (is_id(group, &number))
+			*ret_gid = (gid_t)number;
+		else
+			return unknown(settings, "socket_group", "group", group);
+	}
+	return 0;
+}

@@ -1,0 +1,51 @@
+#include "os/path.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct {
+	int error;
+	const char *why;
+} whys[] = {
+	{ ENOENT, "its folder does not exist" },
+	{ ENOTDIR, "a part of its path is no folder" },
+	{ EISDIR, "it is a folder" },
+	{ ENXIO, "nobody reads from this pipe" },
+	{ EROFS, "the file system can only be read" },
+	{ ENOSPC, "the disk is full" },
+	{ EDQUOT, "the quota of the disk is used up" },
+};
+
+const char *pfi_path_why(int error, char why[PFI_PATH_WHY_MAX])
+{
+	const char *text = strerror(-error);
+
+	for (size_t i = 0; i < sizeof whys / sizeof whys[0]; i++) {
+		if (whys[i].error == -error)
+			text = whys[i].why;
+	}
+	if (error == -EACCES || error == -EPERM)
+		(void)snprintf(why, PFI_PATH_WHY_MAX, "not permitted to the user with id %u, who runs this",
+			       (unsigned)geteuid());
+	else
+		(void)snprintf(why, PFI_PATH_WHY_MAX, "%s", text);
+	return why;
+}
+
+int pfi_path_may_make(const char *path)
+{
+	const char *const slash = strrchr(path, '/');
+	const size_t length = slash == path ? 1 : slash != NULL ? (size_t)(slash - path) : 0;
+	char *const folder = slash != NULL ? strndup(path, length) : strdup(".");
+	int r;
+
+	if (folder == NULL)
+		return -ENOMEM;
+	r = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+	free(folder);
+	return r;
+}

@@ -1,0 +1,102 @@
+#!/usr/bin/python3
+"""--check-config says what the start would say, and leaves nothing behind."""
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import unittest
+
+import harness
+
+PORT_START = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+
+# What cannot be: flags, with the folder of the test in {0}, and what is said of them.
+IMPOSSIBLE = (
+    ("--error-logfile {0}/none/x.log", r"errorlog \(--error-logfile\): cannot open {0}/none/x\.log: .*folder"),
+    ("--error-logfile {0}", r"errorlog .*: cannot open {0}: .*folder"),
+    ("--access-logfile {0}/none/x.log", r"accesslog \(--access-logfile\): cannot open {0}/none/x\.log: .*folder"),
+    ("--access-logfile {0}/file/x", r"accesslog .*file/x: a part of its path is no folder"),
+    ("--socket-user nobody-here", r"socket_user \(--socket-user\): there is no user 'nobody-here'"),
+    ("--socket-user -1", r"socket_user .*there is no user '-1'"),
+    ("--socket-user 4294967295", r"socket_user .*there is no user '4294967295'"),
+    ("--socket-group nobody-here", r"socket_group \(--socket-group\): there is no group 'nobody-here'"),
+    ("--bind unix:{0}/none/x.sock", r"cannot listen on unix:{0}/none/x\.sock: .*folder"),
+    ("--bind unix:{0}/file", r"cannot listen on unix:{0}/file: .*not a socket"),
+    ("--bind no..host", r"cannot listen on no\.\.host:8000: there is no such host .*HOST:PORT"),  # asks no server
+    ("--bind [fe80::1%none]:1", r"cannot listen on \[fe80::1%none\]:1: there is no interface none"),
+    ("--bind 192.0.2.1:8000", r"cannot listen on 192\.0\.2\.1:8000: no interface"),
+    ("--worker-tmp-dir {0}/none", r"worker_tmp_dir: {0}/none: "),
+)
+
+
+class Check(harness.Case):
+    def run_it(self, *words):
+        done = subprocess.run([harness.program("http_hello"), *map(str, words)], capture_output=True, text=True,
+                              stdin=subprocess.DEVNULL, timeout=20 * harness.PATIENCE)
+        return done.returncode, done.stdout, done.stderr
+
+    def test_it_says_what_the_start_would_say(self):
+        with self.folder(file_="") as folder:
+            (folder / "file.").rename(folder / "file")
+            for flags, sentence in IMPOSSIBLE:
+                words = flags.format(folder).split()
+                if "--bind" not in words:
+                    words += ["--bind", f"unix:{folder}/socket"]
+                with self.subTest(flags=flags):
+                    before = sorted(folder.iterdir())
+                    checked, said, why = self.run_it(*words, "--check-config")
+                    self.assertEqual(said, "")
+                    self.assertRegex(why, sentence.format(re.escape(str(folder))))
+                    self.assertEqual(sorted(folder.iterdir()), before)
+                    started, _, what = self.run_it(*words)
+                    self.assertEqual(checked, started)
+                    self.assertEqual(why.splitlines()[-1], what.splitlines()[-1])
+                    self.assertEqual(sorted(folder.iterdir()), before)
+
+    def test_what_is_right_leaves_nothing_behind(self):
+        with self.folder() as folder, socket.create_server(("127.0.0.1", 0)) as busy:
+            for words in (["--error-logfile", folder / "e", "--access-logfile", folder / "a"],
+                          ["--error-logfile", "/dev/null", "--access-logfile", "-"],
+                          ["--bind", f"unix:{folder}/socket", "--socket-user", os.getuid(), "--socket-group", "0"],
+                          ["--bind", "127.0.0.1:0", "--bind", "unix:@prefork-check"], ["--bind", "fd://77"]):
+                with self.subTest(words=words):
+                    status, said, why = self.run_it(*words, "--check-config")
+                    self.assertEqual((status, why), (0, ""))
+                    self.assertIn("the settings are right", said)
+                    self.assertEqual(list(folder.iterdir()), [])
+            # The server that is to be checked may be running there.
+            address = "127.0.0.1:%d" % busy.getsockname()[1]
+            self.assertEqual(self.run_it("--bind", address, "--check-config")[0], 0)
+
+    def test_a_running_server_is_not_disturbed(self):
+        with self.folder() as folder:
+            words = ["--error-logfile", folder / "log", "--access-logfile", folder / "access"]
+            with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{folder}/socket") as server:
+                server.wait_for_serving(1)
+                before = (folder / "log").read_bytes()
+                self.assertEqual(self.run_it(*words, "--bind", f"unix:{folder}/socket", "--check-config")[0], 0)
+                self.assertEqual((folder / "log").read_bytes(), before)
+                self.assertEqual(server.get().status, 200)
+
+    @unittest.skipUnless(os.getuid() == 0, "only root may become somebody else")
+    def test_what_its_user_may_not_do_is_said(self):
+        with self.folder() as folder:
+            os.chmod(folder, 0o755)
+            for words, sentence in ((["--error-logfile", folder / "x"], f"{folder}/x: not permitted"),
+                                    (["--access-logfile", folder / "x"], f"{folder}/x: not permitted"),
+                                    (["--bind", f"unix:{folder}/s"], f"unix:{folder}/s: not permitted"),
+                                    (["--bind", "127.0.0.1:1"], "127.0.0.1:1: ports below 1024 need root")):
+                if words[1] == "127.0.0.1:1" and int(PORT_START.read_text()) <= 1:
+                    continue
+                for more in ["--check-config"], []:
+                    with self.subTest(words=words, more=more):
+                        free = [] if "--bind" in words else ["--bind", "127.0.0.1:0"]
+                        done = subprocess.run([harness.program("http_hello"), *map(str, words + free + more)], user=65534,
+                                              group=65534, capture_output=True, text=True, timeout=20 * harness.PATIENCE)
+                        self.assertEqual(done.returncode, 1, done.stderr)
+                        self.assertIn(sentence, done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
