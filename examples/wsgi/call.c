@@ -34,6 +34,7 @@ int wsgi_call_prepare(void)
 struct call {
 	const struct wsgi_host *host;
 	struct prefork_request *request;
+	PyObject *context; /* of its own: others run in this thread meanwhile, and it goes on in other threads */
 	PyObject *input;
 	PyObject *start;    /* start_response */
 	PyObject *iterable; /* what the application returned */
@@ -236,6 +237,9 @@ static enum next run(struct call *call)
 	struct wsgi_template *template = call->host->templates[prefork_request_listener(call->request)];
 	PyObject *arguments[3] = { NULL };
 
+	call->context = PyContext_CopyCurrent();
+	if (call->context == NULL || PyContext_Enter(call->context) < 0)
+		return fail(call);
 	call->input = wsgi_input_create(call->request);
 	call->start = call->input ? wsgi_start_create(call->request) : NULL;
 	arguments[1] = call->start ? wsgi_environ_create(template, call->request, call->input) : NULL;
@@ -268,10 +272,19 @@ static void close_iterable(struct call *call)
 	Py_XDECREF(method);
 }
 
+/* Not before its context is entered again may more of the application be run. */
+static void leave(const struct call *call)
+{
+	if (call->context && PyContext_Exit(call->context) < 0)
+		PyErr_WriteUnraisable(call->context);
+}
+
 /* All but `piece`, which may still have to be sent. */
 static void end(struct call *call)
 {
 	close_iterable(call);
+	leave(call);
+	Py_XDECREF(call->context);
 	if (call->start)
 		wsgi_start_end(call->start);
 	if (call->input)
@@ -299,6 +312,7 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 	if (!call->pending) {
 		if (!wsgi_gil_take())
 			return -ENOMEM;
+		(void)PyContext_Enter(call->context);
 		more = call->iterator ? next_piece(call) : 0; /* a large body is one piece */
 		call->given = 0;
 		if (more < 0)
@@ -306,6 +320,8 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 		size = call->error;
 		if (more <= 0)
 			end_kept(call);
+		else
+			leave(call);
 		wsgi_gil_release();
 	}
 	if (more <= 0)
@@ -343,6 +359,7 @@ static struct call *keep(struct call *call, enum next *next)
 	struct call *kept = PyMem_Malloc(sizeof *kept);
 
 	if (kept) {
+		leave(call);
 		*kept = *call;
 		prefork_request_set_user(call->request, kept);
 		return kept;
@@ -385,6 +402,7 @@ void wsgi_call_finished(struct prefork_request *request)
 
 	if (call == NULL || !wsgi_gil_take())
 		return;
+	(void)PyContext_Enter(call->context);
 	end_kept(call);
 	wsgi_gil_release();
 }

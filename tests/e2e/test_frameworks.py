@@ -141,6 +141,17 @@ class Flask(Site):
             client.read_until(b"2\n")
             self.assertGreater(time.monotonic() - first, 0.4)
 
+    def test_streams_side_by_side_know_whose_they_are(self):
+        """More than the sockets hold, so both are under way when the first is taken."""
+        paths = "/stream/one", "/stream/two"
+        with self.server.connect() as first, self.server.connect() as second:
+            for client, path in zip((first, second), paths):
+                client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                if "sync" not in self.flags:
+                    client.more()
+            for client, path in zip((first, second), paths):
+                self.assertEqual(set(client.answer().body.decode().split()), {path})
+
     def test_every_request_is_torn_down_once_whatever_its_client_does(self):
         with self.server.connect() as client:  # goes away in the middle of a stream without end
             client.send(b"GET /stream?lines=100000000 HTTP/1.1\r\nHost: x\r\n\r\n")

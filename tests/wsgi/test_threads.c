@@ -119,6 +119,57 @@ START_TEST(a_request_may_go_on_in_another_thread)
 }
 END_TEST
 
+static void *do_pull(void *argument)
+{
+	struct prefork_request *request = argument;
+	const void *bytes;
+	const ptrdiff_t n = request->pull(request, &bytes, request->pull_user);
+
+	if (n > 0) {
+		request->sent = realloc(request->sent, request->sent_size + (size_t)n + 1);
+		memcpy(request->sent + request->sent_size, bytes, (size_t)n);
+		request->sent_size += (size_t)n;
+		request->sent[request->sent_size] = '\0';
+	}
+	wrong += n < 0;
+	return NULL;
+}
+
+/* Event loops take turns between responses, pools of threads hand them on: a response stays in the context of
+ * its request, as every framework believes. */
+START_TEST(a_response_keeps_its_context_among_others_and_in_any_thread)
+{
+	struct prefork_request requests[2];
+
+	kitchen_log[0] = '\0';
+	for (int i = 0; i < 2; i++) {
+		requests[i] = kitchen_request(i ? "/in-context?two" : "/in-context?one");
+		_i ? in_a_thread_of_its_own(do_handle, &requests[i]) : (void)do_handle(&requests[i]);
+	}
+	for (int piece = 0; piece < 3; piece++) {
+		for (int i = 0; i < 2; i++)
+			_i ? in_a_thread_of_its_own(do_pull, &requests[i]) : (void)do_pull(&requests[i]);
+	}
+	for (int i = 0; i < 2; i++) {
+		if (_i)
+			(void)do_pull(&requests[i]); /* the end of the body; else the client leaves */
+		_i ? in_a_thread_of_its_own(do_finish, &requests[i]) : (void)do_finish(&requests[i]);
+		ck_assert_str_eq(requests[i].sent, i ? "two two two " : "one one one ");
+		free(requests[i].sent);
+	}
+	ck_assert_str_eq(kitchen_log, "");
+	ck_assert(is_answered("/show-closed", 200, "in_context_one_nobody,in_context_two_nobody"));
+	ck_assert_int_eq(wrong, 0);
+}
+END_TEST
+
+START_TEST(no_request_finds_the_context_of_another)
+{
+	for (int i = 0; i < 3; i++)
+		ck_assert(is_answered("/spoil-context", 200, "no"));
+}
+END_TEST
+
 static void *serve_one(void *target)
 {
 	wrong += !is_answered(target, 200, "x");
@@ -187,6 +238,8 @@ int main(void)
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
 	tcase_add_test(tcase, threads_serve_at_once_and_leave_nothing);
 	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
+	tcase_add_loop_test(tcase, a_response_keeps_its_context_among_others_and_in_any_thread, 0, 2);
+	tcase_add_test(tcase, no_request_finds_the_context_of_another);
 	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
 	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);
 	tcase_set_timeout(tcase, 60);

@@ -35,6 +35,14 @@ def stream():
     return flask.Response(flask.stream_with_context(lines()), mimetype="text/plain")
 
 
+@app.get("/stream/<who>")
+def stream_of(who):
+    def lines():
+        for _ in range(600):
+            yield f"{flask.request.path:9999}\n"
+    return flask.Response(flask.stream_with_context(lines()), mimetype="text/plain")
+
+
 @app.get("/ticks")
 def ticks():
     def lines():

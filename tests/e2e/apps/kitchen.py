@@ -1,4 +1,5 @@
 """Small WSGI applications, one per path: everything a test wants to see."""
+import contextvars
 import os
 import sys
 import time
@@ -415,6 +416,41 @@ def recurse(environ, start):
         for depth in range(150, 400, 10):
             _deep(depth)
     return text(start, "x")
+
+
+asked = contextvars.ContextVar("asked", default="nobody")
+spoiled = contextvars.ContextVar("spoiled", default="no")
+
+
+class InContext:
+    """A body that is in the context of its request from the first piece to close(), as Flask's streams are."""
+
+    def __init__(self, name):
+        self.token, self.name, self.left = asked.set(name), name, 3
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        if not self.left:
+            raise StopIteration
+        self.left -= 1
+        return f"{asked.get()} ".encode()
+
+    def close(self):
+        asked.reset(self.token)  # a ValueError in any other context
+        closed.append(f"in_context_{self.name}_{asked.get()}")
+
+
+def in_context(environ, start):
+    start("200 OK", [("Content-Type", "text/plain")])
+    return InContext(environ["QUERY_STRING"])
+
+
+def spoil_context(environ, start):
+    before = spoiled.get()
+    spoiled.set("yes")
+    return text(start, before)
 
 
 def spin(environ, start):
