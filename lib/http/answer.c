@@ -110,6 +110,17 @@ static enum prefork_next break_off(struct prefork_request *request)
 	return PREFORK_CLOSE;
 }
 
+/* Something that we have not read, or the kernel has not given us yet. Who has asked for the end has
+ * said its last word; who has not may have gone on. */
+static bool has_more_to_say(const struct prefork_request *request)
+{
+	char byte;
+
+	return request->in_at < request->in_end ||
+	       (request->framing.keep_alive &&
+	        recv(prefork_connection_fd(request->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+}
+
 /* The response has been handed over: the next request, or the end. */
 enum prefork_next pfi_answer_over(struct prefork_request *request)
 {
@@ -128,7 +139,7 @@ enum prefork_next pfi_answer_over(struct prefork_request *request)
 		}
 	}
 	if (!request->keep_alive)
-		return request->in_at < request->in_end ? begin_linger(request) : PREFORK_CLOSE;
+		return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
 	pfi_request_begin(request);
 	prefork_connection_set_deadline(request->connection, config->keepalive_ms);
 	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;

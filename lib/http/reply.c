@@ -148,7 +148,7 @@ static int seal(struct prefork_request *request, bool has_body)
 
 	if (r < 0)
 		return pfi_request_blame(request, r);
-	if (prefork_worker_stay(request->worker) != PREFORK_STAY)
+	if (prefork_worker_stay(request->worker) != PREFORK_STAY || !pfi_upload_can_be_skipped(request))
 		request->keep_alive = false;
 	if (!has_body && !reply->has_length && !to_head && !pfi_status_bodiless(reply->status)) {
 		reply->has_length = true;
@@ -189,6 +189,17 @@ static int interim(struct prefork_request *request)
 	return r;
 }
 
+/* Where no body follows on the wire, none need be given for a length that was. */
+static bool goes_with_head(const struct prefork_request *request, size_t size)
+{
+	const struct pfi_reply *const reply = &request->reply;
+
+	if (pfi_reply_is_interim(request))
+		return false;
+	return !reply->has_length || reply->length == size ||
+	       (size == 0 && (pfi_request_is_head(request) || pfi_status_bodiless(reply->status)));
+}
+
 int prefork_response_bytes(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_reply *const reply = &request->reply;
@@ -196,7 +207,7 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 
 	if (r < 0)
 		return r;
-	if (pfi_reply_is_interim(request) || (reply->has_length && reply->length != size && size > 0))
+	if (!goes_with_head(request, size))
 		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head", size);
 	if (!reply->has_length && !pfi_status_bodiless(reply->status)) {
 		if ((r = make_room(request, 64)) < 0)

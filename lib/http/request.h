@@ -156,6 +156,9 @@ uint64_t pfi_upload_patience_ms(const struct prefork_request *request);
 /* Non-blocking: read on and keep the data. DONE, MORE, or BAD with request->error set. */
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request);
 
+/* Whether the connection can go on behind what nobody may read of the body. */
+bool pfi_upload_can_be_skipped(const struct prefork_request *request);
+
 /* Throw away what has come of the body. DONE, MORE (wait for more), or BAD. */
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
 

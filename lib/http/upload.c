@@ -275,12 +275,18 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 	return r < 0 ? fail_to_keep(request, r) : PFI_DONE;
 }
 
+bool pfi_upload_can_be_skipped(const struct prefork_request *request)
+{
+	/* To who waits for permission: it may come, or may not, and nobody can tell what the next byte is. */
+	return !request->continue_due && pfi_body_ahead(&request->body) <= SKIP_MAX;
+}
+
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request)
 {
 	char room[4096];
 
-	if (request->continue_due)
-		return PFI_BAD; /* it may come, or may not: nobody can tell what the next byte is */
+	if (!pfi_upload_can_be_skipped(request))
+		return PFI_BAD;
 	while (!request->body.done) {
 		ptrdiff_t n = take(request, room, sizeof room);
 		if (n < 0)

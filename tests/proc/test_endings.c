@@ -1,0 +1,156 @@
+/* How answers and connections end over real sockets: nobody is told one thing and shown another,
+ * and nothing of an answer is lost with its connection. */
+#include "../support.h"
+
+#include "web.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LARGE = 3 * 1024 * 1024 };
+
+static char large[LARGE];
+static char answer[LARGE + 4096];
+
+/* How many answers there are. */
+static int count_answers(void)
+{
+	int count = 0;
+
+	for (const char *at = answer; (at = strstr(at, "HTTP/1.1 ")) != NULL; at++)
+		count++;
+	return count;
+}
+
+static int answer_nothing(struct prefork_request *request)
+{
+	(void)prefork_response_field(request, "Content-Length", "10");
+	web_counts(request)->noted[0] = prefork_response_bytes(request, "", 0);
+	return 0;
+}
+
+/* As soon as the test says that it may. */
+static int answer_large(struct prefork_request *request)
+{
+	while (web_counts(request)->noted[0] == 0)
+		(void)poll(NULL, 0, 1);
+	return prefork_response_bytes(request, large, sizeof large);
+}
+
+static int answer_unread(struct prefork_request *request)
+{
+	return prefork_response_bytes(request, "unread", 6);
+}
+
+static const struct {
+	const char *path;
+	int (*answer)(struct prefork_request *request);
+} answers[] = {
+	{ "/nothing", answer_nothing },
+	{ "/large", answer_large },
+	{ "/unread", answer_unread },
+};
+
+static int handle(struct prefork_request *request, void *user)
+{
+	size_t size;
+	const char *const path = prefork_request_path(request, &size);
+
+	(void)user;
+	(void)prefork_response_start(request, 200, NULL);
+	for (size_t i = 0; i < sizeof answers / sizeof answers[0]; i++) {
+		if (strlen(answers[i].path) == size && memcmp(answers[i].path, path, size) == 0)
+			return answers[i].answer(request);
+	}
+	return -ENOENT;
+}
+
+static const char *const kept[] = { "--keep-alive", "20", NULL };
+
+/* An empty body where ten bytes were promised would make the client take the next answer for them. */
+START_TEST(no_answer_is_shorter_than_it_says)
+{
+	static const char get[] = "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\nGET /unread HTTP/1.1\r\nHost: h\r\n\r\n";
+	static const char head[] = "HEAD /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+	struct web web;
+
+	web_open(&web, handle, kept);
+	(void)web_read_rest(web_ask(&web, get, sizeof get - 1), answer, sizeof answer);
+	ck_assert_int_eq(web.counts->noted[0], -EINVAL);
+	ck_assert_msg(count_answers() == 1, "%s", answer);
+	(void)web_read_all(web_ask(&web, head, sizeof head - 1), answer, sizeof answer);
+	ck_assert_int_eq(web.counts->noted[0], 0);
+	ck_assert_msg(strstr(answer, "\r\nContent-Length: 10\r\n") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+/* What a client says that has not asked for the end is not heard any more when we end; but a close with bytes
+ * unread is a reset, which throws away all that the client has not taken yet. */
+START_TEST(the_end_does_not_take_the_answer_with_it)
+{
+	static const char *const settings[] = { "--keep-alive", "0", NULL };
+	static const char get[] = "GET /large HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = web_ask(&web, get, sizeof get - 1);
+	web_wait(&web.counts->handled, 1);
+	ck_assert_int_eq(send(fd, get, sizeof get - 1, MSG_NOSIGNAL), (ssize_t)sizeof get - 1);
+	web.counts->noted[0] = 1;
+	for (int i = 0; i < 100 && web.counts->finished == 0; i++) /* unless it is waited for */
+		(void)poll(NULL, 0, 2);
+	const size_t got = web_read_all(fd, answer, sizeof answer);
+	ck_assert_uint_eq(got - (size_t)(strstr(answer, "\r\n\r\n") + 4 - answer), LARGE);
+	web_close(&web);
+}
+END_TEST
+
+static const struct {
+	const char *head;
+	size_t body;
+	bool is_kept;
+} unread[] = {
+	{ "Content-Length: 10\r\n", 10, true },
+	{ "Content-Length: 10\r\nExpect: 100-continue\r\n", 0, false },
+	{ "Transfer-Encoding: chunked\r\nExpect: 100-continue\r\n", 0, false },
+	{ "Content-Length: 1000000\r\n", 1000000, false },
+};
+
+/* Who is to send its next request elsewhere hears of it in the answer (RFC 9110 10.1.1). Where bodies are
+ * collected first, all have been read. */
+START_TEST(a_connection_that_ends_behind_an_unread_body_says_so)
+{
+	static char request[1000000 + 200];
+	struct web web;
+
+	web_open(&web, handle, kept);
+	const int head = snprintf(request, 200, "POST /unread HTTP/1.1\r\nHost: h\r\n%s\r\n", unread[_i].head);
+	memset(request + head, 'x', unread[_i].body);
+	const int fd = web_ask(&web, request, (size_t)head + unread[_i].body);
+	if (unread[_i].is_kept || !harness_may_block())
+		ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+	(void)web_read_all(fd, answer, sizeof answer);
+	const bool says_so = strstr(answer, "\r\nConnection: close\r\n") != NULL;
+	if (harness_may_block() || unread[_i].body > 0)
+		ck_assert_msg(says_so == (harness_may_block() && !unread[_i].is_kept), "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("endings");
+	TCase *tc = new_case(suite, "endings");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, no_answer_is_shorter_than_it_says);
+	tcase_add_test(tc, the_end_does_not_take_the_answer_with_it);
+	tcase_add_loop_test(tc, a_connection_that_ends_behind_an_unread_body_says_so, 0,
+	                    (int)(sizeof unread / sizeof unread[0]));
+	return run_suite(suite);
+}
