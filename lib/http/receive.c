@@ -49,8 +49,7 @@ static void end_texts(struct prefork_request *request)
 	for (uint32_t i = 0; i < head->fields_count; i++) {
 		const struct pfi_field *const field = &request->fields[i];
 		base[field->name.at + field->name.length] = '\0';
-		if (field->value.at > field->name.at) /* not the host of the target, which must stay whole */
-			base[field->value.at + field->value.length] = '\0';
+		base[field->value.at + field->value.length] = '\0';
 	}
 }
 
@@ -66,6 +65,26 @@ static int grow_in(struct prefork_request *request)
 		free(request->in);
 	request->in = bytes;
 	request->in_size = size;
+	return 0;
+}
+
+/* Behind the host of an absolute target stands its path, and no NUL can: a copy of it stands behind
+ * the head. */
+static int copy_host(struct prefork_request *request)
+{
+	struct pfi_head *const head = &request->head;
+	const size_t length = head->authority.length, end = request->in_from + head->at;
+
+	if (pfi_head_field(head, PFI_FIELD_HOST) == NULL)
+		return 0;
+	while (request->in_size - request->in_end < length + 1)
+		if (grow_in(request) < 0)
+			return -ENOMEM;
+	memmove(request->in + end + length + 1, request->in + end, request->in_end - end);
+	memcpy(request->in + end, request->in + request->in_from + head->authority.at, length);
+	request->fields[head->first[PFI_FIELD_HOST]].value = (struct pfi_span){ head->at, (uint32_t)length };
+	request->in_end += length + 1;
+	head->at += (uint32_t)length + 1;
 	return 0;
 }
 
@@ -96,6 +115,8 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 		return pfi_answer_refuse(request, request->framing.refusal);
 	if (!learn_scheme(request))
 		return pfi_answer_refuse(request, contradiction);
+	if (head->form == PFI_TARGET_ABSOLUTE && copy_host(request) < 0)
+		return PREFORK_CLOSE;
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
 	if (request->http->access != NULL)

@@ -33,6 +33,16 @@ static int answer_nothing(struct prefork_request *request)
 	return 0;
 }
 
+static int answer_host(struct prefork_request *request)
+{
+	size_t size;
+	const char *const host = prefork_request_header(request, "Host", &size);
+
+	if (size != strlen(host))
+		return prefork_response_bytes(request, "not a text", 10);
+	return prefork_response_bytes(request, host, size);
+}
+
 /* As soon as the test says that it may. */
 static int answer_large(struct prefork_request *request)
 {
@@ -51,6 +61,7 @@ static const struct {
 	int (*answer)(struct prefork_request *request);
 } answers[] = {
 	{ "/nothing", answer_nothing },
+	{ "/host", answer_host },
 	{ "/large", answer_large },
 	{ "/unread", answer_unread },
 };
@@ -85,6 +96,37 @@ START_TEST(no_answer_is_shorter_than_it_says)
 	(void)web_read_all(web_ask(&web, head, sizeof head - 1), answer, sizeof answer);
 	ck_assert_int_eq(web.counts->noted[0], 0);
 	ck_assert_msg(strstr(answer, "\r\nContent-Length: 10\r\n") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
+static const struct {
+	const char *request;
+	const char *host;
+} hosts[] = {
+	{ "GET /host HTTP/1.1\r\nHost: here\r\n", "here" },
+	{ "GET http://there/host HTTP/1.1\r\nHost: there\r\n", "there" },
+	{ "GET http://farther.away:8080/host HTTP/1.1\r\nHost: h\r\n", "farther.away:8080" },
+	{ "GET http://there/host HTTP/1.1\r\nX-One: 1\r\nHost:\r\nX-Two: 2\r\n", "there" },
+	{ "POST http://there/host HTTP/1.1\r\nContent-Length: 4\r\nHost: h\r\n", "there" },
+};
+
+/* RFC 9112 3.2.2: the target's host is the host; and it is a text as others are, not one that goes on
+ * with the path. */
+START_TEST(the_host_of_a_target_is_a_text)
+{
+	char request[512];
+	struct web web;
+
+	web_open(&web, handle, kept);
+	/* What follows the head stays what it is, wherever the text was put. */
+	const int length = snprintf(request, sizeof request, "%s\r\n%sGET /unread HTTP/1.1\r\nHost: h\r\n"
+	                            "Connection: close\r\n\r\n", hosts[_i].request,
+	                            strstr(hosts[_i].request, "POST") != NULL ? "body" : "");
+	(void)web_read_all(web_ask(&web, request, (size_t)length), answer, sizeof answer);
+	const char *const body = strstr(answer, "\r\n\r\n") + 4;
+	ck_assert_msg(strncmp(body, hosts[_i].host, strlen(hosts[_i].host)) == 0 &&
+	              strncmp(body + strlen(hosts[_i].host), "HTTP/1.1 200", 12) == 0, "%s", answer);
 	web_close(&web);
 }
 END_TEST
@@ -149,6 +191,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, no_answer_is_shorter_than_it_says);
+	tcase_add_loop_test(tc, the_host_of_a_target_is_a_text, 0, (int)(sizeof hosts / sizeof hosts[0]));
 	tcase_add_test(tc, the_end_does_not_take_the_answer_with_it);
 	tcase_add_loop_test(tc, a_connection_that_ends_behind_an_unread_body_says_so, 0,
 	                    (int)(sizeof unread / sizeof unread[0]));
