@@ -77,15 +77,23 @@ static void on_time(struct pfi_threads *threads)
 	pfi_threads_unlock(threads);
 }
 
-/* At a stop of the server nobody else will answer those who wait at the doors. */
+static int accept_last(struct pfi_threads *threads, size_t index, struct prefork_connection **ret)
+{
+	(void)pthread_mutex_lock(&threads->door_lock);
+	const int r = prefork_worker_accept(threads->worker, index, ret);
+	(void)pthread_mutex_unlock(&threads->door_lock);
+	return r;
+}
+
+/* At a stop of the server nobody else will answer those who wait at the doors, even if they are
+ * more than a worker takes on at other times. */
 static void empty_queues(struct pfi_threads *threads)
 {
 	struct prefork_connection *connection;
-	bool more;
 
 	for (size_t i = 0; i < threads->doors.count; i++) {
 		while (prefork_worker_stay(threads->worker) != PREFORK_QUIT &&
-		       pfi_threads_accept(threads, i, &connection, &more) == 0) {
+		       accept_last(threads, i, &connection) == 0) {
 			pfi_threads_lock(threads);
 			struct pfi_guest *const guest = pfi_threads_new_guest(threads);
 

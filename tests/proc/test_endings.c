@@ -4,6 +4,8 @@
 
 #include "web.h"
 
+#include "model/message.h"
+
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -184,6 +186,30 @@ START_TEST(a_connection_that_ends_behind_an_unread_body_says_so)
 }
 END_TEST
 
+/* One that holds as many clients as it may does not hold the server's last ones off. */
+START_TEST(a_stop_empties_the_queue_of_a_full_worker_too)
+{
+	static const char *const settings[] = { "--keep-alive", "20", "--worker-connections", "1", NULL };
+	static const char get[] = "GET /unread HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct web web;
+	char first[4096];
+
+	web_open(&web, handle, settings);
+	const int kept_one = web_ask(&web, get, sizeof get - 1);
+	ck_assert_int_gt(recv(kept_one, first, sizeof first, 0), 0);
+	int queued[3];
+	for (int i = 0; i < 3; i++)
+		queued[i] = web_ask(&web, get, sizeof get - 1);
+	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 1);
+	for (int i = 0; i < 3; i++) {
+		(void)web_read_all(queued[i], answer, sizeof answer);
+		ck_assert_int_eq(web_status(answer), 200);
+	}
+	(void)close(kept_one);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("endings");
@@ -195,5 +221,6 @@ int main(void)
 	tcase_add_test(tc, the_end_does_not_take_the_answer_with_it);
 	tcase_add_loop_test(tc, a_connection_that_ends_behind_an_unread_body_says_so, 0,
 	                    (int)(sizeof unread / sizeof unread[0]));
+	tcase_add_test(tc, a_stop_empties_the_queue_of_a_full_worker_too);
 	return run_suite(suite);
 }
