@@ -178,7 +178,7 @@ PREFORK_API int prefork_arbiter_run(struct prefork_arbiter *arbiter);
 
 /** Bind the listeners and begin to fork. Returns 0, or a negative errno with a
  *  sentence, and then nothing is left bound or forked. Takes sockets that were
- *  handed over (LISTEN_FDS with LISTEN_PID, PREFORK_FDS, fd://N) and removes these
+ *  handed over (LISTEN_FDS with LISTEN_PID, PREFORK_FDS, SERVER_STARTER_PORT, fd://N) and removes these
  *  variables from the environment, so they serve the first start only, and closes
  *  those that no bind names; where nobody has said where to listen, all of them
  *  are served instead of the default. -EADDRINUSE,

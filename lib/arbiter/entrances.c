@@ -125,8 +125,9 @@ static int keep(struct prefork_arbiter *arbiter, struct prefork_listener *listen
 		free(entrance);
 		return r;
 	}
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Listening at: %s (%d)",
-			prefork_listener_address(listener), (int)getpid());
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Listening at: %s (%d)%s%s",
+			prefork_listener_address(listener), (int)getpid(), came_along ? ", handed over as " : "",
+			came_along ? prefork_listener_name(listener) : "");
 	*ret = entrance;
 	return 0;
 }

@@ -119,38 +119,51 @@ static char *decode(const char *text, size_t length, int *error)
 	return name;
 }
 
-/* One NAME=FD of `length` bytes. */
-static int parse_entry(const char *entry, size_t length, const char *value, struct pfi_inherited *inherited)
+/* A list of NAME=FD in one variable. */
+struct list {
+	const char *variable, *value;
+	char separator;
+	bool has_codes; /* %XX in a name stands for a byte */
+};
+
+static char *name_of(const struct list *list, const char *text, size_t length, int *error)
 {
-	const char *const equals = memchr(entry, '=', length);
+	*error = -ENOMEM;
+	return list->has_codes ? decode(text, length, error) : strndup(text, length);
+}
+
+/* One NAME=FD of `length` bytes. A name may have a = in it where it has no codes. */
+static int parse_entry(const struct list *list, const char *entry, size_t length, struct pfi_inherited *inherited)
+{
+	const char *const equals = list->has_codes ? memchr(entry, '=', length) : memrchr(entry, '=', length);
 	char number[16];
 	int64_t fd;
 	int error;
 
 	if (!equals || equals == entry)
-		return bad("PREFORK_FDS", value, "each entry wants NAME=FD");
+		return bad(list->variable, list->value, "each entry wants NAME=FD");
 	const size_t digits = length - (size_t)(equals - entry) - 1;
 	if (digits >= sizeof number)
-		return bad("PREFORK_FDS", value, "that is not a descriptor");
+		return bad(list->variable, list->value, "that is not a descriptor");
 	memcpy(number, equals + 1, digits);
 	number[digits] = 0;
 	if (pfi_parse_whole(number, &fd) < 0 || fd < FIRST_FD || fd > FD_MAX)
-		return bad("PREFORK_FDS", value, "that is not a descriptor");
-	char *name = decode(entry, (size_t)(equals - entry), &error);
+		return bad(list->variable, list->value, "that is not a descriptor");
+	char *name = name_of(list, entry, (size_t)(equals - entry), &error);
 	if (!name && error == -EINVAL)
-		return bad("PREFORK_FDS", value, "a % wants two hexadecimal digits after it");
-	return add(inherited, (int)fd, name, "PREFORK_FDS", value);
+		return bad(list->variable, list->value, "a % wants two hexadecimal digits after it");
+	return add(inherited, (int)fd, name, list->variable, list->value);
 }
 
-static int parse_prefork(const char *value, struct pfi_inherited *inherited)
+static int parse_list(const struct list *list, struct pfi_inherited *inherited)
 {
-	const char *entry = value;
+	const char *entry = list->value;
 
-	if (!value || !*value)
+	if (!entry || !*entry)
 		return 0;
 	for (;;) {
-		const size_t length = strcspn(entry, ",");
-		const int r = parse_entry(entry, length, value, inherited);
+		const size_t length = (size_t)(strchrnul(entry, list->separator) - entry);
+		const int r = parse_entry(list, entry, length, inherited);
 
 		if (r < 0)
 			return r;
@@ -170,13 +183,17 @@ static void forget(struct pfi_inherited *inherited)
 
 int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self, struct pfi_inherited *ret)
 {
+	const struct list lists[] = {
+		{ "PREFORK_FDS", variables->prefork_fds, ',', true },
+		{ "SERVER_STARTER_PORT", variables->server_starter_port, ';', false },
+	};
 	struct pfi_inherited inherited = { .sockets = calloc(PFI_INHERITED_MAX, sizeof *inherited.sockets) };
 
 	if (!inherited.sockets)
 		return prefork_fail(-ENOMEM, "out of memory");
 	int r = parse_systemd(variables, self, &inherited);
-	if (r == 0)
-		r = parse_prefork(variables->prefork_fds, &inherited);
+	for (size_t i = 0; r == 0 && i < sizeof lists / sizeof lists[0]; i++)
+		r = parse_list(&lists[i], &inherited);
 	if (r < 0)
 		forget(&inherited); /* closes nothing: these numbers may be anybody's */
 	else
@@ -186,12 +203,14 @@ int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self,
 
 int pfi_inherit_take(struct pfi_inherited *ret)
 {
-	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "PREFORK_FDS" };
+	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "PREFORK_FDS",
+		                            "SERVER_STARTER_PORT" };
 	const struct pfi_inherit_variables variables = {
 		.listen_pid = getenv("LISTEN_PID"),
 		.listen_fds = getenv("LISTEN_FDS"),
 		.listen_fdnames = getenv("LISTEN_FDNAMES"),
 		.prefork_fds = getenv("PREFORK_FDS"),
+		.server_starter_port = getenv("SERVER_STARTER_PORT"),
 	};
 	const int r = pfi_inherit_parse(&variables, getpid(), ret);
 

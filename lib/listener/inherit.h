@@ -4,6 +4,8 @@
  *   LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES   systemd: descriptors from 3 on
  *   PREFORK_FDS                              NAME=FD,NAME=FD: by another arbiter,
  *       NAME being its bind text, in which %XX stands for a byte (% , = and others)
+ *   SERVER_STARTER_PORT                      NAME=FD;NAME=FD: by Server::Starter, NAME
+ *       being a port, HOST:PORT or a path
  *
  * Whoever sets the environment may be anybody: each value is checked, and one
  * that is wrong is an error, not a guess. Variables for another process
@@ -20,7 +22,7 @@
 enum { PFI_INHERITED_MAX = 1024 };
 
 struct pfi_inherit_variables {
-	const char *listen_pid, *listen_fds, *listen_fdnames, *prefork_fds; /* NULL: not set */
+	const char *listen_pid, *listen_fds, *listen_fdnames, *prefork_fds, *server_starter_port; /* NULL: not set */
 };
 
 struct pfi_inherited_socket {

@@ -1,5 +1,5 @@
-/* Four lines as LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES and PREFORK_FDS. What is understood is a list of
- * different descriptors from 3 on, each with a name. */
+/* Five lines as LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PREFORK_FDS and SERVER_STARTER_PORT. What is
+ * understood is a list of different descriptors from 3 on, each with a name. */
 #include "listener/inherit.h"
 
 #include <stdint.h>
@@ -31,7 +31,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct pfi_inherit_variables variables = { 0 };
 	const char **const each[] = { &variables.listen_pid, &variables.listen_fds,
-		                      &variables.listen_fdnames, &variables.prefork_fds };
+		                      &variables.listen_fdnames, &variables.prefork_fds,
+		                      &variables.server_starter_port };
 	struct pfi_inherited inherited = { 0 };
 	char *text = malloc(size + 1);
 	char *rest = text;

@@ -72,7 +72,8 @@ static int serve(int argc, char **argv)
 		r = prefork_arbiter_run(arbiter);
 	if (r < 0)
 		printf("failed %s\n", prefork_error());
-	if (getenv("LISTEN_FDS") || getenv("LISTEN_PID") || getenv("LISTEN_FDNAMES") || getenv("PREFORK_FDS"))
+	if (getenv("LISTEN_FDS") || getenv("LISTEN_PID") || getenv("LISTEN_FDNAMES") || getenv("PREFORK_FDS") ||
+	    getenv("SERVER_STARTER_PORT"))
 		printf("the environment still has them\n");
 	prefork_arbiter_destroy(arbiter);
 	prefork_settings_destroy(settings);
@@ -238,6 +239,8 @@ static const struct {
 	{ { { 0 }, { "-b", "fd://3" } }, { true, false }, "fd://3=127." },
 	{ { { "PREFORK_FDS=%a=3,x=4" }, { 0 } }, { true, true }, "x=unix:" },
 	{ { { "PREFORK_FDS=one=3,two=4" }, { "-b", "two" } }, { false, true }, "two=unix:" },
+	{ { { "SERVER_STARTER_PORT=%a=3;/x=4" }, { 0 } }, { true, true }, "/x=unix:" },
+	{ { { "SERVER_STARTER_PORT=80=3;/x=4" }, { "-b", "%a" } }, { true, false }, "80=127." },
 };
 
 START_TEST(a_socket_that_was_handed_over_is_served)

@@ -28,6 +28,10 @@ static const struct {
 	{ { .prefork_fds = "127.0.0.1:80=900" }, "127.0.0.1:80 900 " },
 	{ { .prefork_fds = "a=900,unix:/x%2Cy%3d%25=901" }, "a 900 unix:/x,y=% 901 " },
 	{ { "1234", "1", "web", "a=900" }, "web 3 a 900 " },
+	{ { .server_starter_port = "" }, "" },
+	{ { .server_starter_port = "8080=900" }, "8080 900 " },
+	{ { .server_starter_port = "127.0.0.1:80=900;/x,y=z=901;[::1]:80=902" }, "127.0.0.1:80 900 /x,y=z 901 [::1]:80 902 " },
+	{ { "1234", "1", "web", "a=900", "80=901" }, "web 3 a 900 80 901 " },
 };
 
 START_TEST(what_was_handed_over_is_known_by_name)
@@ -69,6 +73,12 @@ static const struct {
 	{ { .prefork_fds = "a=99999999999999999999999" }, "descriptor" },
 	{ { .prefork_fds = "a=900,b=900" }, "twice" },
 	{ { "1234", "1", NULL, "a=3" }, "twice" },
+	{ { .server_starter_port = "80" }, "NAME=FD" },
+	{ { .server_starter_port = "=900" }, "NAME=FD" },
+	{ { .server_starter_port = "80=900;" }, "NAME=FD" },
+	{ { .server_starter_port = "80=2" }, "descriptor" },
+	{ { .server_starter_port = "80=x" }, "descriptor" },
+	{ { .prefork_fds = "a=900", .server_starter_port = "80=900" }, "twice" },
 	{ { .prefork_fds = "a%=900" }, "hexadecimal" },
 	{ { .prefork_fds = "a%2=900" }, "hexadecimal" },
 	{ { .prefork_fds = "a%zz=900" }, "hexadecimal" },
@@ -96,8 +106,9 @@ static void hand_over(const char *name)
 	setenv("PREFORK_FDS", value, 1);
 	setenv("LISTEN_FDS", "3", 1);
 	setenv("LISTEN_PID", "1", 1);
+	setenv("SERVER_STARTER_PORT", "", 1);
 	ck_assert_int_eq(pfi_inherit_take(&inherited), 0);
-	ck_assert(!getenv("PREFORK_FDS") && !getenv("LISTEN_FDS") && !getenv("LISTEN_PID"));
+	ck_assert(!getenv("PREFORK_FDS") && !getenv("LISTEN_FDS") && !getenv("LISTEN_PID") && !getenv("SERVER_STARTER_PORT"));
 	ck_assert_uint_eq(inherited.count, 1);
 }
 
