@@ -134,17 +134,11 @@ static void proceed(struct pfi_clients *clients, struct pfi_client *client)
 	follow(clients, client->connection, client, prefork_connection_proceed(client->connection));
 }
 
-/* Something for a client that somebody else has: most of the time it was given back just
- * now. If not, it must not be told again and again, and whoever gives it back must be heard.
- * The order matters: first say so, then look whether that came too late. */
+/* Something for a client that somebody else has. It must not be told again and again, and
+ * whoever gives it back must be heard. The order matters: first say so, then look whether that
+ * came too late. */
 static void miss(struct pfi_clients *clients, struct pfi_client *client)
 {
-	pfi_clients_take_back(clients);
-	if (!client->taken) {
-		if (client->waits) /* else it was closed, or called */
-			proceed(clients, client);
-		return;
-	}
 	client->missed = true;
 	clients->missed++;
 	atomic_store(&clients->worker->hears_all, true);
@@ -162,8 +156,10 @@ static void find(struct pfi_clients *clients, struct pfi_client *client)
 void pfi_clients_ready(struct pfi_clients *clients, struct pfi_client *client)
 {
 	if (client->taken)
+		pfi_clients_take_back(clients); /* most of the time it was given back just now */
+	if (client->taken)
 		miss(clients, client);
-	else
+	else if (client->waits) /* else it is called anyhow, or was closed since the loop heard of it */
 		proceed(clients, client);
 }
 

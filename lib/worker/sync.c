@@ -112,8 +112,7 @@ static int turn(struct sync *sync)
 		if (events[i].data.u64 > worker_key)
 			pfi_clients_ready(&sync->clients, events[i].data.ptr);
 	}
-	if (count < EVENTS_MAX)
-		pfi_clients_call_again(&sync->clients);
+	pfi_clients_call_again(&sync->clients);
 	if (is_told)
 		(void)prefork_worker_check(sync->worker);
 	pfi_clients_take_back(&sync->clients);

@@ -1,0 +1,167 @@
+/* What several connections that can go on at the same moment are promised of each other. */
+#include "../support.h"
+
+#include "harness.h"
+
+#include "model/message.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+typedef struct prefork_worker worker_t;
+typedef struct prefork_connection connection_t;
+
+enum { TALKERS = 40, WORDS = 1024, TURNS = 3 };
+
+static atomic_uint words; /* heard since the patient one first asked, in the worker */
+
+/* One byte at a time: a word of a talker's, or the beginning of a patient one's turns, of which the last
+ * answers how much the others have been heard meanwhile. */
+static enum prefork_next take_turns(worker_t *worker, connection_t *connection, void *user)
+{
+	const uintptr_t turn = (uintptr_t)prefork_connection_user(connection);
+	char byte, text[16];
+
+	(void)worker;
+	(void)user;
+	if (turn == 0) {
+		const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+
+		if (n <= 0)
+			return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+		if (byte == 'h')
+			return prefork_connection_write(connection, "h", 1);
+		if (byte == 't')
+			atomic_fetch_add(&words, 1);
+		if (byte != 'p')
+			return PREFORK_WAIT_READABLE;
+		atomic_store(&words, 0);
+	}
+	prefork_connection_set_user(connection, (void *)(turn + 1));
+	if (turn < TURNS)
+		return PREFORK_AGAIN;
+	(void)snprintf(text, sizeof text, "%u\n", atomic_load(&words));
+	(void)prefork_connection_write(connection, text, strlen(text));
+	return PREFORK_CLOSE;
+}
+
+START_TEST(who_asks_to_be_called_again_is_whatever_the_others_do)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = take_turns };
+	struct harness harness;
+	char speech[WORDS], text[16] = "";
+	int talkers[TALKERS];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int patient = harness_connect(&harness);
+	harness_expect_echo(patient, "h");
+	memset(speech, 't', sizeof speech);
+	for (int i = 0; i < TALKERS; i++) {
+		talkers[i] = harness_connect(&harness);
+		harness_expect_echo(talkers[i], "h");
+	}
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	ck_assert_int_eq(send(patient, "p", 1, MSG_NOSIGNAL), 1);
+	for (int i = 0; i < TALKERS; i++)
+		ck_assert_int_eq(send(talkers[i], speech, sizeof speech, MSG_NOSIGNAL), WORDS);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+	ck_assert_int_gt(recv(patient, text, sizeof text - 1, MSG_WAITALL), 0);
+	ck_assert_msg(atoi(text) < TALKERS * WORDS / 4, "after %d words of others", atoi(text));
+	for (int i = 0; i < TALKERS; i++)
+		(void)close(talkers[i]);
+	(void)close(patient);
+	harness_close(&harness);
+}
+END_TEST
+
+static _Atomic(connection_t *) taken[2]; /* in the worker */
+static atomic_int closed_count;
+
+/* Two are taken, and both are given back by a callback for the third: the loop may have seen already
+ * that they can be read. */
+static enum prefork_next give_back_others(worker_t *worker, connection_t *connection, void *user)
+{
+	char byte;
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+
+	(void)worker;
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	if (byte == 'g') {
+		for (int i = 0; i < 2; i++)
+			prefork_connection_give_back(atomic_load(&taken[i]), PREFORK_CLOSE);
+	}
+	if (byte != '0' && byte != '1')
+		return prefork_connection_write(connection, &byte, 1);
+	atomic_store(&taken[byte - '0'], connection);
+	(void)send(prefork_connection_fd(connection), &byte, 1, MSG_NOSIGNAL);
+	return PREFORK_TAKEN;
+}
+
+static void count_closed(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	(void)user;
+	atomic_fetch_add(&closed_count, 1);
+}
+
+static void report_closed(worker_t *worker, void *user)
+{
+	(void)user;
+	for (int i = 0; i < atomic_load(&closed_count); i++)
+		prefork_worker_count_request(worker);
+}
+
+START_TEST(one_that_is_closed_is_not_called_for_what_was_heard_before)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = give_back_others, .closed = count_closed,
+		.worker_stop = report_closed,
+	};
+	struct harness harness;
+	char byte;
+	int fds[3];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	for (int i = 0; i < 3; i++) {
+		fds[i] = harness_connect(&harness);
+		harness_expect_echo(fds[i], i == 0 ? "0" : i == 1 ? "1" : "x");
+	}
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	for (int i = 2; i >= 0; i--)
+		ck_assert_int_eq(send(fds[i], "g", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+	for (int i = 0; i < 2; i++) {
+		ck_assert_msg(recv(fds[i], &byte, 1, 0) <= 0 && errno != EAGAIN, "%d was not closed", i);
+		(void)close(fds[i]);
+	}
+	ck_assert_int_eq(recv(fds[2], &byte, 1, 0), 1);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(fds[2]);
+	(void)close(fds[2]);
+	const struct pfi_death death = harness_reap(&harness);
+	ck_assert_msg(death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
+	ck_assert_uint_eq(harness_requests(&harness), 3); /* `closed`, once for each */
+	harness_close(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("turns");
+	TCase *tc = new_case(suite, "turns");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, who_asks_to_be_called_again_is_whatever_the_others_do);
+	tcase_add_test(tc, one_that_is_closed_is_not_called_for_what_was_heard_before);
+	return run_suite(suite);
+}
