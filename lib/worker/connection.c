@@ -139,8 +139,8 @@ void pfi_connection_await_givers(struct prefork_worker *worker)
 struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
 {
 	if (!worker->given) {
-		struct prefork_connection *list = atomic_exchange_explicit(&worker->given_back, NULL,
-		                                                           memory_order_acquire);
+		/* Not only to acquire: see wake(), which looks at hears_all after it has pushed. */
+		struct prefork_connection *list = atomic_exchange(&worker->given_back, NULL);
 
 		while (list) { /* turn it round: first come, first served */
 			struct prefork_connection *const next = list->next;
