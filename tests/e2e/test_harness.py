@@ -10,26 +10,21 @@ import harness
 # A parent with one child; both answer TERM, the child does not outlive the parent unless told to.
 FAMILY = """
 import os, signal, socket, sys, time
-signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # until it is known what to do then
+signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it is waited for below
 port, stray = int(sys.argv[2].split(":")[1]), "stray" in sys.argv
 listener = socket.create_server(("127.0.0.1", port))
 child = os.fork()
 if child == 0:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         with listener.accept()[0] as client:
             if client.recv(4096):
                 client.sendall(b"HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n3\\r\\nyes\\r\\n0\\r\\n\\r\\n")
-def leave(*_):
-    if not stray:
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-    os._exit(7)
-signal.signal(signal.SIGTERM, leave)
-signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGTERM])
 print("here", flush=True)
-while True:
-    signal.pause()
+signal.sigwait([signal.SIGTERM])
+if not stray:
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+os._exit(7)
 """
 
 
