@@ -20,6 +20,7 @@ bool host_is_loud;
 
 static struct prefork_settings *settings;
 static bool has_pool;
+static pid_t awaited;
 
 static char answered; /* its address marks a connection that has had an answer */
 
@@ -70,6 +71,7 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	(void)user;
 	host_seen.exited++;
 	host_seen.last_exited = prefork_process_pid(process);
+	host_seen.gone += host_seen.last_exited == awaited;
 	host_seen.reason = prefork_process_reason(process);
 }
 
@@ -154,6 +156,12 @@ int host_until(const int *counter, int least)
 		r = prefork_arbiter_dispatch(host);
 	}
 	return r;
+}
+
+void host_until_gone(pid_t pid)
+{
+	awaited = pid;
+	ck_assert_int_eq(host_until(&host_seen.gone, host_seen.gone + 1), 1);
 }
 
 void host_scale(unsigned workers)

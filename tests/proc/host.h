@@ -16,6 +16,7 @@
 
 struct host_seen {
 	int ready, exited, verdicts;
+	int gone; /* how often the one has exited that host_until_gone() waits for */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	enum prefork_verdict verdict;
@@ -42,6 +43,7 @@ void host_expect_refused(int error, const char *sentence); /* start fails */
 
 /* Dispatch until *counter is `least`, or all is over; the last answer of dispatch. */
 int host_until(const int *counter, int least);
+void host_until_gone(pid_t pid); /* the same, until this worker has exited: others may, in the same turn */
 void host_scale(unsigned workers);
 void host_turn(void);  /* one dispatch, without waiting */
 void host_stop(void);  /* gracefully, to its end, which must be 0 */

@@ -151,8 +151,7 @@ START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
 		const pid_t pid = host_who(host_address(0), NULL);
 
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);
-		while (host_seen.last_exited != pid) /* those that cannot start end, too */
-			ck_assert_int_eq(host_until(&host_seen.exited, host_seen.exited + 1), 1);
+		host_until_gone(pid); /* those that cannot start end, too */
 		ck_assert_uint_eq(expect_all_answered(QUEUED), (unsigned)(3 - dead));
 		ck_assert_uint_eq(lanes_open(), 3);
 	}
