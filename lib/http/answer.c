@@ -141,6 +141,7 @@ enum prefork_next pfi_answer_over(struct prefork_request *request)
 	if (!request->keep_alive)
 		return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
 	pfi_request_begin(request);
+	request->is_first = false;
 	prefork_connection_set_deadline(request->connection, config->keepalive_ms);
 	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
 }

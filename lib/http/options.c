@@ -97,6 +97,15 @@ int prefork_http_load(int argc, char *const argv[], struct prefork_settings **re
 	return r;
 }
 
+/* The time that any first request has, but well within what the worker has. */
+static uint64_t farewell_ms(const struct prefork_settings *settings)
+{
+	const int64_t header_ms = prefork_settings_int(settings, "header_timeout");
+	const int64_t worker_ms = prefork_settings_int(settings, "graceful_timeout") / 2;
+
+	return (uint64_t)(worker_ms > 0 && worker_ms < header_ms ? worker_ms : header_ms);
+}
+
 static uint64_t keepalive_ms(const struct prefork_settings *settings)
 {
 	const int64_t given = prefork_settings_int(settings, "keepalive");
@@ -209,6 +218,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),
 		.write_timeout_ms = (uint64_t)prefork_settings_int(settings, "write_timeout"),
 		.keepalive_ms = keepalive_ms(settings),
+		.farewell_ms = farewell_ms(settings),
 		.body_rate = (uint64_t)prefork_settings_int(settings, "body_rate"),
 		.queue_ms = (uint64_t)prefork_settings_int(settings, "queue_timeout"),
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),

@@ -32,6 +32,7 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
+	uint64_t farewell_ms;  /* that a client which has not asked yet has left when the worker leaves */
 	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
 	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
@@ -99,6 +100,7 @@ struct prefork_request {
 	struct prefork_request *next;
 	void *user;
 	uint8_t phase; /* enum pfi_phase */
+	bool is_first;      /* of its connection */
 	bool keep_alive;
 	bool in_handle;     /* `handle` was called, `finished` was not */
 	bool is_pipelined;  /* it came with the one before it, and waited for that one's answer */

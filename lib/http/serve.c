@@ -7,6 +7,7 @@
 #include "http/request.h"
 
 #include <prefork/service.h>
+#include <prefork/strategy.h>
 #include <prefork/worker.h>
 
 #include <errno.h>
@@ -50,6 +51,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 	request->in_at = request->in_end = 0;
 	request->body.done = true;
 	pfi_request_begin(request);
+	request->is_first = true;
 	prefork_connection_set_user(connection, request);
 	/* Who says nothing was held back by the kernel already, for as long as defer_accept says. */
 	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
@@ -79,18 +81,29 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	return PREFORK_CLOSE;
 }
 
-/* A client between two requests may have sent the next one just now: it gets an
- * answer, and is told that it is the last. */
+/* How long a client that has nothing under way may still ask. One that has just come in was not
+ * answered at all, and would not ask again by itself: it has the time that others have, unless
+ * the whole server stops. */
+static uint64_t farewell_ms(const struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	if (request->is_first)
+		return prefork_worker_empties_queues(request->worker) ? LAST_REQUEST_MS : config->farewell_ms;
+	return config->keepalive_ms > 0 && config->keepalive_ms < LAST_REQUEST_MS ? config->keepalive_ms :
+	                                                                            LAST_REQUEST_MS;
+}
+
+/* A client between two requests may have sent the next one just now: it gets an answer, and is
+ * told that it is the last. */
 static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
-	const struct pfi_http_config *const config = &((struct pfi_http *)user)->config;
-	const uint64_t wait_ms = config->keepalive_ms > 0 && config->keepalive_ms < LAST_REQUEST_MS ?
-	                         config->keepalive_ms : LAST_REQUEST_MS;
 
 	(void)worker;
+	(void)user;
 	if (request->phase == PFI_PHASE_IDLE)
-		prefork_connection_set_deadline(connection, wait_ms);
+		prefork_connection_set_deadline(connection, farewell_ms(request));
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 

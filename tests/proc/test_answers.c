@@ -3,6 +3,7 @@
 
 #include "web.h"
 
+#include "model/message.h"
 #include "os/fd.h"
 
 #include <prefork/error.h>
@@ -303,6 +304,28 @@ static size_t get_all(const struct web *web, const char *method, const char *pat
 {
 	return web_read_all(ask(web, method, path, "Connection: close\r\n\r\n"), answer, sizeof answer);
 }
+
+/* Who has just come in has nothing that could be kept short: a first request may well be on its
+ * way, and no client sends that again by itself. */
+START_TEST(a_first_request_may_come_when_its_worker_leaves)
+{
+	static const char *const settings[] = { "--keep-alive", "100ms", NULL };
+	static const char request[] = "GET /bytes HTTP/1.1\r\nHost: x\r\n\r\n";
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int new = harness_connect(&web.harness), kept_one = web_ask(&web, request, sizeof request - 1);
+	ck_assert_int_eq(recv(kept_one, answer, 1, MSG_PEEK), 1);
+	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	(void)web_read_all(kept_one, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 200);
+	ck_assert_int_eq(send(new, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+	(void)web_read_all(new, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 200);
+	ck_assert_ptr_nonnull(strstr(answer, "Connection: close"));
+	web_close(&web);
+}
+END_TEST
 
 START_TEST(each_source_has_its_head_and_its_body)
 {
@@ -864,6 +887,7 @@ int main(void)
 	TCase *tc = tcase_create("answers");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, make_file, remove_file);
+	tcase_add_test(tc, a_first_request_may_come_when_its_worker_leaves);
 	tcase_add_loop_test(tc, each_source_has_its_head_and_its_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, head_gets_the_same_fields_and_no_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, a_kept_connection_goes_on_behind_each_source, 0, PLAIN_SOURCES);
