@@ -70,7 +70,9 @@ typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
  * leaving       the worker was asked to leave and the connection is waiting.
  *               Answer PREFORK_CLOSE where nothing is under way, else what it
  *               waits for. NULL means PREFORK_CLOSE once what the client
- *               has sent is read and what it was sent is written.
+ *               has sent is read and what it was sent is written; but a client
+ *               that was not heard yet, or not answered since, may go on for
+ *               two seconds, since the rest may be on its way.
  * closed        the last call for this connection, whoever ended it; its
  *               socket is still open, its user pointer still set.
  * worker_stop   once, after the last connection was closed, unless the worker

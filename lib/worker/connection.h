@@ -51,11 +51,14 @@ struct prefork_connection {
 	bool ends_output;  /* shut our side once the output is written            */
 	bool end_follows;  /* what is sent may leave with the end                 */
 	bool drained;      /* the last read took all that was there               */
+	bool heard;        /* the client has said something                       */
+	bool answered;     /* and nothing more since it was last spoken to        */
 	bool peer_known;   /* peer and port are filled in                         */
 	uint8_t asked;     /* enum prefork_next: what the service asked for last  */
 	unsigned port;
 	size_t listener;
 	uint64_t deadline_ms;
+	uint64_t notice_ms; /* the worker leaves, and waits for it until then; 0: not so far */
 	void *user;
 	void *driver;
 	int error;                   /* of sending what was pending: it cannot be sent any more */

@@ -15,6 +15,9 @@
  * rest, when the service has set no deadline of its own. */
 enum { LAST_OUTPUT_MS = 10 * 1000 };
 
+/* How long a client whose worker leaves may take to ask, or to end its question. */
+enum { LAST_QUESTION_MS = 2 * 1000 };
+
 /* How often one that talks without a pause is still heard when its worker leaves. */
 enum { LAST_INPUTS_MAX = 16 };
 
@@ -88,9 +91,10 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 {
 	const callback timed_out = connection->worker->service.timed_out;
 	const bool was_stuck = pfi_connection_has_output(connection);
+	const bool is_over = connection->notice_ms > 0 && connection->deadline_ms == connection->notice_ms;
 
 	connection->deadline_ms = 0;
-	if (connection->asked != PREFORK_CLOSE && timed_out) {
+	if (connection->asked != PREFORK_CLOSE && timed_out && !is_over) {
 		const enum prefork_next next = call(timed_out, connection);
 
 		if (next == PREFORK_TAKEN || connection->asked != PREFORK_CLOSE)
@@ -110,6 +114,19 @@ static bool has_input(const struct prefork_connection *connection)
 	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* A client that was not heard yet, or not answered, may have a question on the way: it is
+ * waited for, but once, not beyond the service's own deadline, and not by an orphan. */
+static bool may_go_on(struct prefork_connection *connection)
+{
+	if (connection->answered || connection->asked != PREFORK_WAIT_READABLE || connection->worker->orphan)
+		return false;
+	if (connection->notice_ms == 0)
+		connection->notice_ms = pfi_now_ms() + LAST_QUESTION_MS;
+	if (connection->deadline_ms == 0 || connection->deadline_ms > connection->notice_ms)
+		connection->deadline_ms = connection->notice_ms;
+	return true;
+}
+
 enum prefork_next prefork_connection_leave(struct prefork_connection *connection)
 {
 	const callback leaving = connection->worker->service.leaving;
@@ -125,5 +142,5 @@ enum prefork_next prefork_connection_leave(struct prefork_connection *connection
 		if (next != PREFORK_WAIT_READABLE)
 			return next;
 	}
-	return pfi_connection_settle(connection, PREFORK_CLOSE);
+	return may_go_on(connection) ? PREFORK_WAIT_READABLE : pfi_connection_settle(connection, PREFORK_CLOSE);
 }

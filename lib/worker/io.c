@@ -17,7 +17,19 @@ enum {
 
 ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *bytes, size_t size)
 {
-	return connection->transport->receive(connection, bytes, size);
+	const ptrdiff_t n = connection->transport->receive(connection, bytes, size);
+
+	if (n > 0) {
+		connection->heard = true;
+		connection->answered = false;
+	}
+	return n;
+}
+
+/* Some of an answer, unless the client was spoken to first. */
+static void note_answer(struct prefork_connection *connection)
+{
+	connection->answered = connection->heard;
 }
 
 /* Make room for `size` more bytes. */
@@ -96,6 +108,7 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 		if (taken < 0)
 			taken = 0;
 	}
+	note_answer(connection);
 	const size_t rest = size - (size_t)taken;
 	if (rest == 0)
 		return PREFORK_WAIT_READABLE;
@@ -116,6 +129,7 @@ ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const s
 		if (r < 0)
 			return r;
 	}
+	note_answer(connection);
 	return connection->transport->send(connection, pieces, count);
 }
 
@@ -127,6 +141,7 @@ ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, in
 		if (r < 0)
 			return r;
 	}
+	note_answer(connection);
 	return connection->transport->send_file(connection, fd, offset, size);
 }
 

@@ -22,16 +22,7 @@ static struct prefork_settings *settings;
 static bool has_pool;
 static pid_t awaited;
 
-static char answered; /* its address marks a connection that has had an answer */
-
-/* Runs in the worker, as the next one. Who has come in and not yet asked may ask. */
-static enum prefork_next leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
-{
-	(void)worker;
-	(void)user;
-	return prefork_connection_user(connection) ? PREFORK_CLOSE : PREFORK_WAIT_READABLE;
-}
-
+/* Runs in the worker. */
 static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char line[64], text[64];
@@ -42,7 +33,6 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	line[n] = 0;
 	prefork_worker_count_request(worker);
-	prefork_connection_set_user(connection, &answered);
 	if (strncmp(line, "die", 3) == 0)
 		_exit(9);
 	if (strncmp(line, "leave", 5) == 0) {
@@ -54,7 +44,7 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 }
 
 const struct prefork_service host_service = {
-	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer, .leaving = leaving,
+	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer,
 };
 
 static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)

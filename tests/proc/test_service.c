@@ -234,6 +234,79 @@ START_TEST(who_dies_of_its_first_client_has_said_ready_before)
 }
 END_TEST
 
+/* Answers whole lines. */
+static enum prefork_next answer_lines(worker_t *worker, connection_t *connection, void *user)
+{
+	char bytes[64];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)worker;
+	(void)user;
+	if (n == 0 || (n < 0 && n != -EAGAIN))
+		return PREFORK_CLOSE;
+	return n > 0 && bytes[n - 1] == '\n' ? prefork_connection_write(connection, "hello\n", 6) : PREFORK_WAIT_READABLE;
+}
+
+/* Until the worker has so many connections. */
+static void await_connections(const struct harness *harness, unsigned count)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (harness->birth.page->connections != count) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+/* The question of who was accepted and not heard yet may be on its way, and so may the rest of
+ * a question. Who was answered is let go at once. */
+START_TEST(who_was_not_answered_yet_may_go_on_when_its_worker_leaves)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = answer_lines };
+	struct harness harness;
+	char bytes[6];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int new = harness_connect(&harness), half = harness_connect(&harness), kept = harness_connect(&harness);
+	ck_assert_int_eq(send(half, "hel", 3, MSG_NOSIGNAL), 3);
+	harness_expect_echo(kept, "hello\n");
+	await_connections(&harness, 3);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(kept);
+	harness_expect_echo(new, "hello\n");
+	harness_expect_end(new);
+	ck_assert_int_eq(send(half, "lo\n", 3, MSG_NOSIGNAL), 3);
+	ck_assert_int_eq(recv(half, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
+	harness_expect_end(half);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(new);
+	(void)close(half);
+	(void)close(kept);
+	harness_close(&harness);
+}
+END_TEST
+
+/* And whoever says nothing at all is not waited for long. The deadline is not the service's. */
+START_TEST(a_silent_client_does_not_hold_a_worker_that_leaves)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = answer_lines, .timed_out = die,
+	};
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	await_connections(&harness, 1);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_expect_end(fd);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
 static enum prefork_next offload_echo(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)worker;
@@ -337,6 +410,8 @@ int main(void)
 	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
 	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
 	tcase_add_test(tc, who_dies_of_its_first_client_has_said_ready_before);
+	tcase_add_test(tc, who_was_not_answered_yet_may_go_on_when_its_worker_leaves);
+	tcase_add_test(tc, a_silent_client_does_not_hold_a_worker_that_leaves);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
 	tcase_add_test(tc, clients_are_shared_evenly);
 

@@ -47,7 +47,6 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 
 	if (n <= 0)
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	prefork_connection_set_user(connection, connection); /* it was heard */
 	prefork_worker_note(worker, bytes, (size_t)n);
 	switch (bytes[0]) {
 	case 'b': /* blocks whatever can be blocked */
@@ -71,16 +70,8 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 	return prefork_connection_write(connection, bytes, (size_t)n);
 }
 
-/* Who has not said anything yet may still do so. */
-static enum prefork_next leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
-{
-	(void)worker;
-	(void)user;
-	return prefork_connection_user(connection) ? PREFORK_CLOSE : PREFORK_WAIT_READABLE;
-}
-
 static const struct prefork_service service = {
-	.struct_size = sizeof service, .ready = serve, .leaving = leaving,
+	.struct_size = sizeof service, .ready = serve,
 };
 
 /* All but the first take their time to start. */
