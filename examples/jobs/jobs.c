@@ -48,7 +48,7 @@ static bool claim(const char *spool, const char *name, char stem[STEM_MAX])
 }
 
 /* Workers must not fork without exec; posix_spawn(3) does both at once. What a worker ignores
- * (SIGPIPE, SIGHUP) a script does not. */
+ * (SIGPIPE) a script does not. */
 static bool run_script(char *path)
 {
 	char shell[] = "/bin/sh";

@@ -4,6 +4,7 @@
 #include "interpreter.h"
 #include "load.h"
 #include "names.h"
+#include "offspring.h"
 #include "options.h"
 #include "template.h"
 #include "virtualenv.h"
@@ -160,6 +161,7 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	int r = 0;
 
 	host.log = prefork_worker_log(worker);
+	wsgi_offspring_prepare(worker);
 	if (!wsgi_python_runs())
 		r = import(settings, program, host.log);
 	else /* preloaded, and the GIL is held since the fork */

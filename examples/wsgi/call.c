@@ -6,6 +6,7 @@
 #include "input.h"
 #include "interpreter.h"
 #include "names.h"
+#include "offspring.h"
 #include "start.h"
 #include "template.h"
 
@@ -93,11 +94,19 @@ static enum next fail(struct call *call)
 	return FAILED;
 }
 
+/* The application was run, and may have forked: its child has no business here. */
+static void stay_parent(void)
+{
+	if (wsgi_is_offspring)
+		wsgi_offspring_end();
+}
+
 /* The next piece that is not empty, in `call->piece`. 1, 0 at the end, -1 with an exception set. */
 static int next_piece(struct call *call)
 {
 	do {
 		Py_XSETREF(call->piece, PyIter_Next(call->iterator));
+		stay_parent();
 		if (call->piece == NULL)
 			return PyErr_Occurred() ? -1 : 0;
 		if (!PyBytes_Check(call->piece)) {
@@ -250,6 +259,7 @@ static enum next run(struct call *call)
 	call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);
+	stay_parent();
 	return call->iterable ? answer(call) : fail(call);
 }
 
@@ -266,6 +276,7 @@ static void close_iterable(struct call *call)
 		return;
 	}
 	result = method ? PyObject_CallNoArgs(method) : NULL;
+	stay_parent();
 	if (result == NULL)
 		report(call);
 	Py_XDECREF(result);

@@ -85,11 +85,23 @@ bool wsgi_python_runs(void)
 	return interpreter != NULL;
 }
 
+/* The library's threads hear no signals, and what is started in them, as by subprocess, would hear none either. The
+ * process's own still go to the first thread, and every call that one could interrupt is Python's, which goes on. */
+static void hear_signals(void)
+{
+	sigset_t none;
+
+	(void)sigemptyset(&none);
+	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
+}
+
 static bool make_own(void)
 {
 	own = PyThreadState_New(interpreter);
-	if (own && pthread_setspecific(end_of_thread, own) == 0)
+	if (own && pthread_setspecific(end_of_thread, own) == 0) {
+		hear_signals();
 		return true;
+	}
 	if (own)
 		PyThreadState_Delete(own);
 	own = NULL;
@@ -188,15 +200,20 @@ void wsgi_python_freeze(void)
 	call("gc", "freeze");
 }
 
-void wsgi_python_stop(void)
+/* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
+ * daemon threads are known to crash in it. */
+void wsgi_python_finish(void)
 {
-	if (!wsgi_python_runs() || !wsgi_gil_take())
-		return;
 	call("threading", "_shutdown");
 	call("atexit", "_run_exitfuncs");
 	flush("stdout");
 	flush("stderr");
-	/* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
-	 * daemon threads are known to crash in it. */
+}
+
+void wsgi_python_stop(void)
+{
+	if (!wsgi_python_runs() || !wsgi_gil_take())
+		return;
+	wsgi_python_finish();
 	wsgi_gil_release();
 }

@@ -48,7 +48,8 @@ void wsgi_python_in_child(void);
 void wsgi_python_freeze(void);
 
 /** What an exit of python3 would do for the application: join its threads, run
- *  atexit, flush. Takes the GIL. */
+ *  atexit, flush. The caller has the GIL; or, stop, it is taken if Python runs. */
+void wsgi_python_finish(void);
 void wsgi_python_stop(void);
 
 #endif

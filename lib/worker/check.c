@@ -27,7 +27,10 @@ enum source { SOURCE_SIGNALS, SOURCE_LIFELINE, SOURCE_HEIR, SOURCE_WAKE, SOURCE_
 enum { MESSAGES_MAX = 16 };
 
 static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
-static const int ignored[] = { SIGHUP, SIGPIPE, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2, SIGXFSZ };
+static const int ignored[] = { SIGPIPE, SIGXFSZ };
+/* Meant for the arbiter, when they go to a whole group. Heard and not ignored, since a program that the host
+ * starts would go on ignoring them. */
+static const int heard_in_vain[] = { SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
 
 static int watch(struct prefork_worker *worker, int fd, enum source source)
 {
@@ -38,16 +41,28 @@ static int watch(struct prefork_worker *worker, int fd, enum source source)
 	return 0;
 }
 
+static void on_nothing(int signo)
+{
+	(void)signo;
+}
+
+static void set_all(const int *numbers, size_t count, void (*handler)(int signo))
+{
+	const struct sigaction action = { .sa_handler = handler, .sa_flags = SA_RESTART | SA_ONSTACK };
+
+	for (size_t i = 0; i < count; i++)
+		(void)sigaction(numbers[i], &action, NULL);
+}
+
 static int take_signals(void)
 {
-	const struct sigaction ignore = { .sa_handler = SIG_IGN };
 	const int r = pfi_mailbox_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
 
 	if (r < 0)
 		return r;
 	pfi_mailbox_set_hook(SIGTERM, pfi_heir_on_term);
-	for (size_t i = 0; i < sizeof ignored / sizeof ignored[0]; i++)
-		(void)sigaction(ignored[i], &ignore, NULL);
+	set_all(ignored, sizeof ignored / sizeof ignored[0], SIG_IGN);
+	set_all(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0], on_nothing);
 	return 0;
 }
 

@@ -120,5 +120,37 @@ class Failures(harness.Case):
                 self.assertIn(f"worker_class = {name}\n", server.log())
 
 
+@harness.every_worker_class
+class Family(harness.Shared, harness.Case):
+    """Applications start programs, and fork."""
+
+    @classmethod
+    def make(cls):
+        return serve(*cls.flags, "family:app")
+
+    def ask(self, path):
+        return self.server.get(path).body.decode()
+
+    def test_a_program_finds_its_signals_as_from_a_shell(self):
+        self.assertEqual(self.ask("/signals"), repr(["SigBlk:\t" + "0" * 16, "SigIgn:\t" + "0" * 16]))
+
+    def test_the_application_learns_how_its_children_ended(self):
+        self.assertEqual(self.ask("/statuses"), "[7, -15, 3]")
+        self.assertEqual(self.ask("/loop"), "[5, 6]")
+
+    def test_children_of_multiprocessing_live_and_end_as_anywhere(self):
+        self.assertEqual(self.ask("/terminated"), "-15")
+        self.assertEqual(self.ask("/spawned"), "'b'")
+
+    def test_a_fork_that_comes_back_neither_answers_nor_serves(self):
+        for path, status in ("/exits", 3), ("/complains", 1), ("/fails", 1), ("/returns", 0):
+            with self.subTest(path=path), self.server.connect() as client:
+                client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
+                self.assertEqual(client.answer().body.decode(), repr(f"its status was {status}"))
+        self.assertIn("a sentence of the child's\n", self.server.log())
+        self.assertIn("ZeroDivisionError", self.server.log())
+        self.assertEqual(len(self.server.workers()), 1)
+
+
 if __name__ == "__main__":
     harness.main()
