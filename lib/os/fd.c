@@ -119,3 +119,21 @@ int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit)
 	                    "LimitNOFILE=) or ask for fewer workers",
 	                    (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
 }
+
+int pfi_fd_make_room(int fd, uint64_t count)
+{
+	struct rlimit limit;
+
+	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
+		return -errno;
+	if (count > limit.rlim_cur)
+		count = limit.rlim_cur;
+	if (count == 0 || count > INT_MAX)
+		return -EINVAL;
+	/* A table grows to hold the largest, and never shrinks. */
+	int last = fcntl(fd, F_DUPFD_CLOEXEC, (int)(count - 1));
+	if (last < 0)
+		return -errno;
+	pfi_close(&last);
+	return 0;
+}

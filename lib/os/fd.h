@@ -30,4 +30,10 @@ int pfi_fd_count(void);
  * limit then in force is stored in *ret_limit either way. */
 int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit);
 
+/* Have the kernel's table of this process's descriptors grow to `count` now, or to the soft
+ * limit. `fd` is any open one, and borrowed. When threads share the table, whoever opens the
+ * one that does not fit waits until every processor has passed through the scheduler: five
+ * milliseconds, or fifty. 0 or a negative errno. */
+int pfi_fd_make_room(int fd, uint64_t count);
+
 #endif

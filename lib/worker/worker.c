@@ -28,7 +28,12 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { ORPHAN_TIMEOUT_MS = 1000, EXIT_CRASHED = 1, EXIT_LEAKED = 23 };
+enum {
+	ORPHAN_TIMEOUT_MS = 1000,
+	FDS_BESIDE = 64, /* open in a worker besides those of its clients */
+	EXIT_CRASHED = 1,
+	EXIT_LEAKED = 23,
+};
 
 /* There in builds with the leak sanitizer, which a process that leaves by
  * _exit() would otherwise get past. */
@@ -86,6 +91,16 @@ static int close_what_is_not_ours(const struct prefork_worker *worker)
 	return r;
 }
 
+/* Before there are threads, the host's included, for their sake. Without it all goes as well,
+ * but for a pause here and there. */
+static void make_room_for_clients(const struct prefork_worker *worker)
+{
+	const uint64_t clients = pfi_worker_number(worker, "worker_connections", 0);
+
+	if (clients > 0 && worker->birth->listener_count > 0)
+		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + clients);
+}
+
 /* Signals are blocked until the end of this. */
 static int set_up(struct prefork_worker *worker)
 {
@@ -100,6 +115,7 @@ static int set_up(struct prefork_worker *worker)
 	if ((r = pfi_vitals_open(worker)) < 0 || (r = pfi_gates_open(worker)) < 0 ||
 	    (r = pfi_check_open(worker)) < 0)
 		return r;
+	make_room_for_clients(worker);
 	pfi_abort_arm(worker);
 	r = pfi_heir_arm(birth->arbiter, pfi_worker_number(worker, "orphan_timeout", ORPHAN_TIMEOUT_MS));
 	if (r < 0)

@@ -502,6 +502,27 @@ START_TEST(one_client_wakes_one_thread)
 }
 END_TEST
 
+/* Where threads share a table of descriptors that must grow for a client, the kernel has
+ * all of them wait for many milliseconds. */
+START_TEST(there_is_room_for_all_clients_before_there_are_threads)
+{
+	char path[64], line[128];
+	int size = 0;
+
+	open_stage(&wait_service);
+	ck_assert_int_eq(prefork_settings_set_default(stage->harness.settings, "worker_connections", "700"), 0);
+	harness_spawn(&stage->harness);
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)stage->harness.child.pid);
+	FILE *const file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof line, file))
+		(void)sscanf(line, "FDSize: %d", &size);
+	(void)fclose(file);
+	ck_assert_int_gt(size, 700);
+	close_stage();
+}
+END_TEST
+
 /* Connections come and go, by the limit of how many there may be. */
 START_TEST(over_the_limit_clients_wait_and_then_are_served)
 {
@@ -692,6 +713,7 @@ int main(void)
 	tcase_add_test(tc, what_a_client_had_sent_before_a_stop_is_answered);
 	tcase_add_test(tc, one_client_wakes_one_thread);
 	tcase_add_test(tc, a_service_sees_how_many_wait_for_a_thread);
+	tcase_add_test(tc, there_is_room_for_all_clients_before_there_are_threads);
 	tcase_add_test(tc, over_the_limit_clients_wait_and_then_are_served);
 	tcase_add_test(tc, a_storm_is_served_and_left_in_good_order);
 	tcase_add_loop_test(tc, without_threads_a_worker_does_not_boot_and_says_why, 0, TEST_THREADS);

@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/resource.h>
 
 START_TEST(a_closed_descriptor_is_forgotten_and_errno_survives)
@@ -109,6 +110,36 @@ START_TEST(the_limit_is_raised_as_far_as_it_goes_and_then_named)
 }
 END_TEST
 
+/* How many descriptors the kernel's table has room for. */
+static int table_size(void)
+{
+	FILE *const file = fopen("/proc/self/status", "re");
+	char line[128];
+	int size = -1;
+
+	ck_assert_ptr_nonnull(file);
+	while (fgets(line, sizeof line, file))
+		(void)sscanf(line, "FDSize: %d", &size);
+	(void)fclose(file);
+	return size;
+}
+
+START_TEST(room_for_descriptors_is_made_at_once_up_to_the_limit)
+{
+	const struct rlimit limit = { 600, 600 };
+	const int before = pfi_fd_count();
+
+	ck_assert_int_lt(table_size(), 500);
+	ck_assert_int_eq(pfi_fd_make_room(STDIN_FILENO, 500), 0);
+	ck_assert_int_ge(table_size(), 500);
+	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
+	ck_assert_int_eq(pfi_fd_make_room(STDIN_FILENO, 1000 * 1000), 0);
+	ck_assert_int_ge(table_size(), 600);
+	ck_assert_int_lt(pfi_fd_make_room(-1, 10), 0);
+	ck_assert_int_eq(pfi_fd_count(), before);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("fd");
@@ -118,6 +149,7 @@ int main(void)
 	tcase_add_test(tc, flags_go_on_and_off);
 	tcase_add_test(tc, all_but_the_listed_are_closed);
 	tcase_add_test(tc, descriptors_are_counted);
+	tcase_add_test(tc, room_for_descriptors_is_made_at_once_up_to_the_limit);
 	tcase_add_test(tc, the_limit_is_raised_as_far_as_it_goes_and_then_named);
 	return run_suite(suite);
 }
