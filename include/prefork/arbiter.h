@@ -58,10 +58,12 @@ enum prefork_reason {
 	PREFORK_REASON_UNKNOWN,  /* the host reaped it first                          */
 };
 
-/** Create an arbiter from settings, which it copies and freezes: the caller
- *  keeps its own. Opens the descriptor and reserves the shared pages; nothing
- *  is bound or forked yet. Returns 0 and a new arbiter in `*ret`, -ENOMEM,
- *  -EMFILE, or PREFORK_ECONFIG when the settings contradict each other. Since 0.1. */
+/** Create an arbiter from settings, which it holds and freezes: the caller
+ *  destroys its own. Opens the descriptor and the log; nothing is bound or forked yet.
+ *  Descriptors 0 to 2, where they are closed, become /dev/null and stay so, lest what the
+ *  program prints end up in a descriptor of the library. Returns 0 and a *new* arbiter in
+ *  `*ret`; -ENOMEM, -EMFILE, or what prefork_log_create() says to the setting errorlog.
+ *  Since 0.1. */
 PREFORK_API int prefork_arbiter_create(const struct prefork_settings *settings, struct prefork_arbiter **ret);
 
 /** Free an arbiter. Workers that are still there are killed and waited for;

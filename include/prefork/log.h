@@ -102,7 +102,8 @@ PREFORK_API void prefork_log_block(struct prefork_log *log, enum prefork_log_lev
 
 /** Write `size` bytes as they are, as one line: no time, no level, the caller has
  *  escaped what must be; a newline is added, and it is cut at 4096 bytes. For access
- *  logs. No sink. 0, or -EAGAIN when the line was lost and counted. errno is kept. Since 0.1. */
+ *  logs. No sink. 0; or, when the line was lost and counted, -EAGAIN: who reads is too slow, or
+ *  what write(2) says (-ENOSPC, -EPIPE). errno is kept. Since 0.1. */
 PREFORK_API int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size);
 
 /** How many lines this process has lost since it was asked last. The lines of

@@ -40,8 +40,12 @@ static int open_log(struct prefork_arbiter *arbiter)
 {
 	const char *const path = prefork_settings_text(arbiter->settings, "errorlog");
 	const char *const level = prefork_settings_text(arbiter->settings, "loglevel");
-	const int r = prefork_log_create(path != NULL ? path : "-", STDERR_FILENO, &arbiter->log);
+	int r = prefork_log_check(path != NULL ? path : "-", STDERR_FILENO); /* while it can still be seen to be closed */
 
+	if (r == 0 && (r = pfi_fd_fill_standard()) < 0)
+		return prefork_fail(r, "cannot open /dev/null for a standard descriptor that is closed: %s", strerror(-r));
+	if (r == 0)
+		r = prefork_log_create(path != NULL ? path : "-", STDERR_FILENO, &arbiter->log);
 	if (r < 0)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
 	if (level != NULL && prefork_log_level_of(level) >= 0)
@@ -211,7 +215,8 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 	}
 	if (most > 0 && pfi_fd_reserve(base + most, &limit) < 0)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
-				"RLIMIT_NOFILE is %llu: a worker cannot hold the %llu connections of worker_connections",
+				"RLIMIT_NOFILE is %llu: a worker cannot hold the %llu connections of worker_connections; raise "
+				"the limit (ulimit -n, LimitNOFILE= of systemd) or lower that",
 				(unsigned long long)limit, (unsigned long long)most);
 }
 
@@ -232,7 +237,8 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 	if (r < 0)
 		return prefork_fail(r,
 				    "RLIMIT_NOFILE is %llu, but %llu descriptors are needed for as "
-				    "many workers as there may be: raise the limit or lower workers_max",
+				    "many workers as there may be: raise the limit (ulimit -n, LimitNOFILE= of "
+				    "systemd) or lower workers_max",
 				    (unsigned long long)limit, (unsigned long long)wanted);
 	reserve_for_clients(arbiter, wanted);
 	return 0;

@@ -121,7 +121,8 @@ struct prefork_pool {
 	size_t override_count;
 	bool has_bind; /* among them */
 	unsigned first_seat;
-	unsigned cells; /* deadline words per page */
+	unsigned cells;         /* deadline words per page                                   */
+	uint32_t complete_with; /* the log says that so many serve, and all that are wanted; 0: not so */
 	struct pfi_slot *slots;
 };
 
@@ -192,6 +193,7 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		    uint64_t now_ms);
 uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
+uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 

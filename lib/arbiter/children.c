@@ -214,6 +214,18 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 	return r;
 }
 
+static const char *why_not(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+		return "no more processes are allowed (ulimit -u, TasksMax= of systemd)";
+	case -EMFILE:
+		return "no more descriptors are allowed (ulimit -n, LimitNOFILE= of systemd)";
+	default:
+		return strerror(error < -4095 ? EINVAL : -error);
+	}
+}
+
 /* False: it could not be, and the model knows. */
 bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		     uint64_t now_ms)
@@ -232,7 +244,7 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 	if (r < 0) {
 		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
 				"Cannot start a worker in pool %s: %s; trying again later",
-				arbiter->pools[pool].name, strerror(r < -4095 ? EINVAL : -r));
+				arbiter->pools[pool].name, why_not(r));
 		pfi_supervisor_fork_failed(&arbiter->supervisor, pool, order->generation, now_ms);
 		return false;
 	}
@@ -344,14 +356,36 @@ void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct
 	}
 }
 
+uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool)
+{
+	const struct pfi_census census = pfi_roster_census(&arbiter->models[pool].roster,
+							   arbiter->supervisor.rollout.wanted, UINT32_MAX);
+
+	return census.current_ready + census.outdated_ready;
+}
+
+/* After the start, and whenever somebody was missing. */
+static void say_complete(struct prefork_arbiter *arbiter, unsigned pool)
+{
+	const uint32_t wanted = pfi_pool_wanted(&arbiter->models[pool]);
+
+	if (arbiter->pools[pool].complete_with >= wanted || pfi_pool_serving(arbiter, pool) < wanted)
+		return;
+	arbiter->pools[pool].complete_with = wanted;
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s is complete: %u worker%s serve%s",
+			arbiter->pools[pool].name, wanted, wanted == 1 ? "" : "s", wanted == 1 ? "s" : "");
+}
+
 static void became_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	const struct pfi_order order = { .event = PFI_EVENT_READY, .slot = process->slot };
 	const enum pfi_state before = pfi_process_slot(process)->state;
 
 	pfi_child_tell(arbiter, process->pool, &order, now_ms);
-	if (before == PFI_STATE_BOOTING && pfi_process_slot(process)->state == PFI_STATE_SERVING)
-		PFI_HOOKS(arbiter, worker_ready, process);
+	if (before != PFI_STATE_BOOTING || pfi_process_slot(process)->state != PFI_STATE_SERVING)
+		return;
+	say_complete(arbiter, process->pool);
+	PFI_HOOKS(arbiter, worker_ready, process);
 }
 
 /* One that serves until it is asked stays with those that serve: the plan replaces

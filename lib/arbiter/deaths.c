@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 
 static void record(struct prefork_process *process, const struct pfi_death *death, struct pfi_obituary *dead)
@@ -28,9 +29,11 @@ static void record(struct prefork_process *process, const struct pfi_death *deat
 }
 
 static const char *what_next(const struct prefork_arbiter *arbiter, const struct prefork_process *process,
-			     uint64_t now_ms)
+			     uint64_t now_ms, char room[48])
 {
 	const struct pfi_pool *const model = &arbiter->models[process->pool];
+	const uint64_t at_ms = model->boot.not_before_ms > model->run.not_before_ms ? model->boot.not_before_ms :
+										      model->run.not_before_ms;
 
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return "the server stops";
@@ -40,9 +43,10 @@ static const char *what_next(const struct prefork_arbiter *arbiter, const struct
 		pfi_roster_census(&model->roster, arbiter->supervisor.rollout.wanted, UINT32_MAX);
 	if (census.current_ready + census.current_booting + census.outdated_ready >= pfi_pool_wanted(model))
 		return "enough others are there";
-	if (model->boot.not_before_ms > now_ms || model->run.not_before_ms > now_ms)
-		return "replaced after a pause";
-	return "replaced now";
+	if (at_ms <= now_ms)
+		return "replaced now";
+	(void)snprintf(room, 48, "replaced in %.1f s: too many fail", (double)(at_ms - now_ms) / 1000);
+	return room;
 }
 
 /* To how it ended, and by whose hand: what else there is to say is in the log already. */
@@ -88,14 +92,16 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		.note = process->note,
 		.last_words = process->last_words,
 	};
-	char why[sizeof process->sentence];
+	char why[sizeof process->sentence], room[48];
 
 	record(process, &death, &dead);
 	process->died_ms = now_ms;
 	process->reason = pfi_death_reason(&dead);
 	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason,
 			    process->requests, now_ms);
-	pfi_death_explain(&dead, what_next(arbiter, process, now_ms), why, sizeof why);
+	if (pfi_pool_serving(arbiter, process->pool) < pfi_pool_wanted(&arbiter->models[process->pool]))
+		arbiter->pools[process->pool].complete_with = 0;
+	pfi_death_explain(&dead, what_next(arbiter, process, now_ms, room), why, sizeof why);
 	memcpy(process->sentence, why, sizeof why);
 
 	const bool failed = pfi_death_is_failure(process->reason);

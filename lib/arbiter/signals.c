@@ -3,6 +3,8 @@
 #include "model/message.h"
 #include "os/mailbox.h"
 
+#include <prefork/error.h>
+
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
@@ -82,7 +84,7 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	(void)now_ms;
 	if (prefork_log_reopen(arbiter->log) < 0)
 		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
-				"The log cannot be opened again; the old file stays in use");
+				"The log cannot be opened again, the old file stays in use: %s", prefork_error());
 	pfi_children_tell_all(arbiter, PFI_MESSAGE_REOPEN);
 }
 

@@ -152,7 +152,7 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 		return;
 	if (r < 0)
 		prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http",
-		                "the access log takes no more lines: they are lost, and counted");
+		                "the access log takes no more lines (%s): they are lost, and counted", strerror(-r));
 	else
 		tell_lost(access, worker);
 }

@@ -187,8 +187,8 @@ void pfi_death_explain(const struct pfi_obituary *dead, const char *next, char *
 	pfi_death_clean(dead->last_words, clean, sizeof clean);
 	if (clean[0] != '\0')
 		add(&line, " (%s)", clean);
-	add(&line, "; pool %s, age %" PRIu64 ".%03us, %" PRIu64 " requests", dead->pool, dead->age_ms / 1000,
-	    (unsigned)(dead->age_ms % 1000), dead->requests);
+	add(&line, "; pool %s, age %" PRIu64 ".%03us, %" PRIu64 " request%s", dead->pool, dead->age_ms / 1000,
+	    (unsigned)(dead->age_ms % 1000), dead->requests, dead->requests == 1 ? "" : "s");
 	if (dead->known)
 		add(&line, ", peak memory %" PRIu64 " KiB, CPU %" PRIu64 ".%03us", dead->rss_max_kib,
 		    dead->cpu_ms / 1000, (unsigned)(dead->cpu_ms % 1000));

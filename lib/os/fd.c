@@ -96,6 +96,19 @@ int pfi_fd_count(void)
 	return count;
 }
 
+int pfi_fd_fill_standard(void)
+{
+	int fd;
+
+	do {
+		fd = open("/dev/null", O_RDWR | O_NOCTTY); /* the lowest that is free */
+		if (fd < 0)
+			return -errno;
+	} while (fd <= STDERR_FILENO);
+	(void)close(fd);
+	return 0;
+}
+
 int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit)
 {
 	struct rlimit limit;

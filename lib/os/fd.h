@@ -22,6 +22,10 @@ int pfi_fd_set_nonblock(int fd, bool on);
  * nothing with its parent's other threads. 0 or a negative errno. */
 int pfi_fd_close_except(const int *keep, size_t count);
 
+/* Open /dev/null where descriptors 0 to 2 are closed, lest something of ours gets such a
+ * number, and what the program prints. 0 or a negative errno. */
+int pfi_fd_fill_standard(void);
+
 /* How many descriptors this process has open, or a negative errno. */
 int pfi_fd_count(void);
 

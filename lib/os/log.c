@@ -360,7 +360,7 @@ int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
 	end_line(&text);
 	written = pfi_logfile_write(&log->file, line, text.length, 1);
 	errno = error;
-	return written ? 0 : -EAGAIN;
+	return written ? 0 : atomic_load(&log->file.why);
 }
 
 int pfi_log_fd(const struct prefork_log *log)

@@ -235,6 +235,7 @@ bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size,
 			atomic_store(&file->torn, false);
 		return true;
 	}
+	atomic_store(&file->why, n < 0 ? -errno : -ENOSPC);
 	if (n > 0) /* the disk was full in the middle: the next line starts on a new one */
 		atomic_store(&file->torn, bytes[(size_t)n - torn - (n > torn)] != '\n');
 	pfi_logfile_count_lost(file, lines);

@@ -28,6 +28,7 @@ struct pfi_logfile {
 	atomic_int kind;  /* enum pfi_logfile_kind               */
 	char *path;       /* absolute, own; NULL: a standard stream */
 	atomic_uint lost; /* lines, in process `pid`                */
+	atomic_int why;   /* a negative errno: the last one was     */
 	atomic_int pid;
 	atomic_bool torn; /* the last write ended inside a line     */
 };

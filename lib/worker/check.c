@@ -15,6 +15,7 @@
 #include <prefork/log.h>
 
 #include <errno.h>
+#include <inttypes.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -114,7 +115,7 @@ static void reopen_logs(struct prefork_worker *worker)
 
 	if (r < 0)
 		prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
-		                "cannot open the log again, the old file stays in use: %s", strerror(-r));
+		                "The log cannot be opened again, the old file stays in use: %s", prefork_error());
 	for (size_t i = 0; i < birth->hook_count; i++) {
 		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
 
@@ -179,9 +180,9 @@ static void on_signals(struct prefork_worker *worker)
 	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
 		reopen_logs(worker);
 	if (taken & PFI_SIGNAL_BIT(SIGTERM))
-		leave_because(worker, PREFORK_LEAVE, "SIGTERM");
+		leave_because(worker, PREFORK_LEAVE, "somebody sent it SIGTERM");
 	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
-		leave_because(worker, PREFORK_QUIT, "SIGINT or SIGQUIT");
+		leave_because(worker, PREFORK_QUIT, "somebody sent it SIGINT or SIGQUIT");
 }
 
 /* The arbiter is gone: an orphan gives its requests a little time and takes no
@@ -192,6 +193,9 @@ static void on_orphaned(struct prefork_worker *worker)
 		return;
 	worker->orphan = true;
 	worker->empties_queues = false;
+	prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
+	                "The arbiter (pid:%d) is gone: this worker ends its requests, within %" PRIu64 " ms, and leaves",
+	                (int)worker->birth->arbiter, pfi_worker_number(worker, "orphan_timeout", 0));
 	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->lifeline, NULL);
 	if (worker->birth->heir >= 0)
 		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->heir, NULL);

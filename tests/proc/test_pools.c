@@ -181,7 +181,6 @@ static const struct {
 	int result;
 	const char *sentence;
 } refusals[] = {
-	{ { "-b", "127.0.0.1:0", "--socket-user", "nobody-by-this-name" }, PREFORK_ECONFIG, "nobody-by-this-name" },
 	{ { "-b", "[::1%nowhere]:0" }, -EINVAL, "nowhere" },
 	{ { "-b", "192.0.2.1:0" }, -EADDRNOTAVAIL, "no interface" },
 	{ { "-b", "127.0.0.1:0,unix:/proc/x" }, -ENOENT, "/proc/x" },

@@ -203,7 +203,7 @@ START_TEST(a_full_disk_costs_counted_lines)
 	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
 	for (int i = 0; i < 17; i++)
 		prefork_log_say(log, PREFORK_INFO, "x", "line");
-	ck_assert_int_eq(prefork_log_put(log, "raw", 3), -EAGAIN);
+	ck_assert_int_eq(prefork_log_put(log, "raw", 3), -ENOSPC);
 	ck_assert_uint_eq(prefork_log_take_lost(log), 18);
 	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
 	prefork_log_destroy(log);

@@ -1,0 +1,112 @@
+#!/usr/bin/python3
+"""What an operator meets at night: closed descriptors, full disks, killed arbiters. What happened is in the log."""
+import os
+import re
+import signal
+import subprocess
+
+import harness
+
+APP = """
+import os, sys
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/print":
+        print("x" * 64, flush=True)
+        print("y" * 64, file=sys.stderr, flush=True)
+    if environ["PATH_INFO"] == "/die":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    start_response("200 OK", [])
+    return [b"ok"]
+"""
+
+
+def standard(pid):
+    return [os.readlink(f"/proc/{pid}/fd/{number}") for number in range(3)]
+
+
+class Night(harness.Case):
+    def test_closed_standard_descriptors_are_nobodys(self):
+        """A program that prints must not write to a descriptor of the library's that got the number."""
+        for program, words in (("http_hello", []), ("prefork-wsgi", ["app:app"])):
+            with self.subTest(program=program), self.folder(app_py=APP) as folder:
+                shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", harness.program(program)]
+                port = harness.free_port()
+                with harness.Server([*shell, "--bind", f"127.0.0.1:{port}", "--error-logfile", "log", *words], cwd=folder,
+                                    bind=None) as server:
+                    server.port = port
+                    worker, = server.wait_for_serving(1)
+                    self.assertEqual(standard(server.pid), ["/dev/null"] * 3)
+                    self.assertEqual(standard(worker), ["/dev/null"] * 3)
+                    for path in "/print", "/":
+                        self.assertEqual(server.get(path).status, 200)
+                    self.assertEqual(server.stop(), 0)
+                    self.assertNotIn("ERROR", (folder / "log").read_text())
+                # Nothing can be said where the log is closed: it does not start.
+                done = subprocess.run([*shell, *words], cwd=folder, timeout=20 * harness.PATIENCE)
+                self.assertEqual(done.returncode, 1)
+
+    def test_a_full_disk_is_told_with_its_reason_and_served_past(self):
+        with harness.Server([harness.program("http_hello"), "--access-logfile", "/dev/full"]) as server:
+            for _ in range(3):
+                self.assertEqual(server.get().status, 200)
+            server.wait_for_log("the access log takes no more lines (No space left on device): they are lost, and counted")
+            self.assertEqual(server.stop(), 0)
+            self.assertRegex(server.log(), r"\d+ lines of the access log were lost")
+        with harness.Server([harness.program("http_hello"), "--error-logfile", "/dev/full"]) as server:
+            self.assertEqual(server.get().status, 200)
+            server.send_signal(signal.SIGHUP)
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def test_the_log_says_that_the_arbiter_was_killed(self):
+        with harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGKILL)
+            server.wait()
+            harness.wait_until(lambda: server.log().count(f"The arbiter (pid:{server.pid}) is gone") == 2, "both say so")
+
+    def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
+        with self.folder(app_py=APP.replace("os, sys", "os, sys, signal")) as folder, harness.Server(
+                [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=folder) as server:
+            server.wait_for_log("Pool web is complete: 2 workers serve")
+            dead = 0
+            while "replaced in" not in server.log():
+                server.wait_for_workers(2)
+                with self.assertRaises(Exception):
+                    server.get("/die")
+                dead += 1
+                harness.wait_until(lambda: server.log().count("SIGSEGV") == dead, "the death is told")
+            self.assertRegex(server.log(), r"SIGSEGV.*; replaced in \d+\.\d s: too many fail")
+            size = len(server.log())
+            harness.wait_until(lambda: "Pool web is complete: 2 workers serve" in server.log()[size:], "they are back")
+            server.send_signal(signal.SIGTTIN)
+            server.wait_for_log("Pool web is complete: 3 workers serve")
+
+    def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
+        shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
+        for words, sentence in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
+                                (["--workers", "300"], r"1024.*needed.*LimitNOFILE")):
+            with self.subTest(words=words), harness.Server([*shell, "--bind", "127.0.0.1:0", *words], bind=None) as server:
+                harness.wait_until(lambda: re.search(sentence, server.log()), sentence)
+
+    def test_a_rotation_under_load_loses_no_line(self):
+        with self.folder() as folder:
+            log = folder / "access"
+            with harness.Server([harness.program("http_hello"), "--workers", "2", "--access-logfile", log,
+                                 "--access-logformat", "%(U)s"]) as server:
+                server.wait_for_serving(2)
+                sent = 0
+                for turn in range(4):
+                    for _ in range(25):
+                        self.assertEqual(server.get(f"/{sent}").status, 200)
+                        sent += 1
+                    os.rename(log, folder / f"access.{turn}")
+                    server.send_signal(signal.SIGUSR1)
+                harness.wait_until(log.exists, "the log is opened anew")
+                self.assertEqual(server.stop(), 0)
+                lines = sum((path.read_text().split() for path in folder.iterdir()), [])
+                self.assertEqual(sorted(lines), sorted(f"/{number}" for number in range(sent)))
+
+
+if __name__ == "__main__":
+    harness.main()
