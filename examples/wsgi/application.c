@@ -56,15 +56,15 @@ static int set_path(const struct prefork_settings *settings)
 {
 	char folder[PATH_MAX];
 
-	for (size_t i = prefork_settings_count(settings, "pythonpath"); i > 0; i--) {
-		if (wsgi_load_path(prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
-			return -1;
-	}
 	if (getcwd(folder, sizeof folder) == NULL) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return -1;
 	}
-	return wsgi_load_path(folder);
+	for (size_t i = prefork_settings_count(settings, "pythonpath"); i > 0; i--) {
+		if (wsgi_load_path(folder, prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
+			return -1;
+	}
+	return wsgi_load_path(NULL, folder);
 }
 
 /* Takes the exception that is set: the whole of it into the log, one line of it as the sentence. */
@@ -119,12 +119,12 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 	return r;
 }
 
-/* Can two requests be in the application at the same time, in this process? */
-static bool is_multithreaded(const struct prefork_settings *settings)
+/* Is the application run by threads of the library's? */
+static bool has_threads(const struct prefork_settings *settings)
 {
 	const char *strategy = prefork_settings_text(settings, "worker_class");
 
-	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 1;
+	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 0;
 }
 
 /* One environ to copy per listener: -1 with an exception set. */
@@ -143,7 +143,8 @@ static int make_templates(const struct prefork_worker *worker)
 		const struct wsgi_place place = {
 			.address = prefork_listener_address(prefork_worker_listener(worker, i)),
 			.script_name = script_name ? script_name : "",
-			.multithread = is_multithreaded(settings),
+			.multithread = has_threads(settings) && prefork_settings_int(settings, "threads") > 1,
+			.multiprocess = prefork_settings_int(settings, "workers") > 1,
 			.errors = errors,
 		};
 
@@ -153,6 +154,15 @@ static int make_templates(const struct prefork_worker *worker)
 	}
 	Py_DECREF(errors); /* the templates have it */
 	return 0;
+}
+
+/* Python takes the thread that first imports `threading` for the main one. */
+static int mark_main_thread(const struct prefork_settings *settings)
+{
+	PyObject *module = has_threads(settings) ? PyImport_ImportModule("threading") : Py_NewRef(Py_None);
+
+	Py_XDECREF(module);
+	return module ? 0 : -1;
 }
 
 int wsgi_application_start(struct prefork_worker *worker, const char *program)
@@ -166,7 +176,7 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 		r = import(settings, program, host.log);
 	else /* preloaded, and the GIL is held since the fork */
 		r = set_surroundings(settings);
-	if (r == 0 && make_templates(worker) < 0)
+	if (r == 0 && (mark_main_thread(settings) < 0 || make_templates(worker) < 0))
 		r = refuse(wsgi_options_application(settings), host.log);
 	if (wsgi_python_runs())
 		wsgi_gil_release();

@@ -1,5 +1,6 @@
 #include "call.h"
 #include "environ.h"
+#include "errors.h"
 #include "failure.h"
 #include "file.h"
 #include "hints.h"
@@ -295,6 +296,7 @@ static void end(struct call *call)
 {
 	close_iterable(call);
 	leave(call);
+	wsgi_errors_finish_line();
 	Py_XDECREF(call->context);
 	if (call->start)
 		wsgi_start_end(call->start);

@@ -11,6 +11,8 @@ struct errors {
 	PyObject *partial; /* bytes, or NULL */
 };
 
+static struct errors *unfinished; /* that has a partial line; borrowed */
+
 /* One line, or several that belong together: the first is the title of the rest. */
 static void log_lines(struct errors *errors, const char *text, size_t size)
 {
@@ -42,6 +44,7 @@ static int put(struct errors *errors, PyObject *text)
 	start = PyBytes_AS_STRING(errors->partial);
 	size = PyBytes_GET_SIZE(errors->partial);
 	last = memrchr(start, '\n', (size_t)size);
+	unfinished = errors;
 	if (last == NULL)
 		return 0;
 	bytes = errors->partial;
@@ -81,22 +84,37 @@ static PyObject *errors_writelines(PyObject *self, PyObject *lines)
 	Py_RETURN_NONE;
 }
 
-static PyObject *errors_flush(PyObject *self, PyObject *nothing)
+static void finish_line(struct errors *errors)
 {
-	struct errors *errors = (struct errors *)self;
 	PyObject *partial = errors->partial;
 
-	(void)nothing;
 	errors->partial = NULL;
 	if (partial)
 		log_lines(errors, PyBytes_AS_STRING(partial), (size_t)PyBytes_GET_SIZE(partial));
 	Py_XDECREF(partial);
+}
+
+static PyObject *errors_flush(PyObject *self, PyObject *nothing)
+{
+	(void)nothing;
+	finish_line((struct errors *)self);
 	Py_RETURN_NONE;
+}
+
+void wsgi_errors_finish_line(void)
+{
+	if (unfinished)
+		finish_line(unfinished);
+	unfinished = NULL;
 }
 
 static void errors_free(PyObject *self)
 {
-	Py_XDECREF(((struct errors *)self)->partial);
+	struct errors *errors = (struct errors *)self;
+
+	if (unfinished == errors)
+		unfinished = NULL;
+	Py_XDECREF(errors->partial);
 	PyObject_Free(self);
 }
 

@@ -14,4 +14,7 @@ int wsgi_errors_prepare(void);
 /** A *new* stream for `log`, which is borrowed for the life of the process. */
 PyObject *wsgi_errors_create(struct prefork_log *log);
 
+/** A request is over: log what it wrote last, if that had no newline. */
+void wsgi_errors_finish_line(void);
+
 #endif

@@ -12,7 +12,7 @@ struct file {
 };
 
 /* Types whose descriptor is the file they read. A GzipFile, say, has a descriptor of something else. */
-static PyObject *raw_type, *buffered_types[2], *temporary_type;
+static PyObject *raw_type, *buffered_types[2];
 
 static PyObject *file_new(PyTypeObject *self_type, PyObject *arguments, PyObject *keywords)
 {
@@ -112,7 +112,6 @@ static PyTypeObject type = {
 int wsgi_file_prepare(void)
 {
 	PyObject *io = PyImport_ImportModule("io");
-	PyObject *tempfile;
 
 	if (io == NULL)
 		return -1;
@@ -122,16 +121,24 @@ int wsgi_file_prepare(void)
 	Py_DECREF(io);
 	if (raw_type == NULL || buffered_types[0] == NULL || buffered_types[1] == NULL)
 		return -1;
-	/* Only if the application has it already: importing it costs milliseconds. */
-	tempfile = PyDict_GetItemString(PyImport_GetModuleDict(), "tempfile"); /* borrowed */
-	if (tempfile && (temporary_type = PyObject_GetAttrString(tempfile, "_TemporaryFileWrapper")) == NULL)
-		PyErr_Clear();
 	return PyType_Ready(&type);
 }
 
 PyObject *wsgi_file_type(void)
 {
 	return (PyObject *)&type;
+}
+
+/* Of tempfile.NamedTemporaryFile(). Who has one has imported the module. */
+static bool is_temporary(PyObject *filelike)
+{
+	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "tempfile"); /* borrowed */
+	PyObject *wrapper = module ? PyObject_GetAttrString(module, "_TemporaryFileWrapper") : NULL;
+	const bool is_one = (PyObject *)Py_TYPE(filelike) == wrapper;
+
+	PyErr_Clear();
+	Py_XDECREF(wrapper);
+	return is_one;
 }
 
 /* The plain file behind `filelike`, as a *new* reference, or NULL. */
@@ -141,7 +148,7 @@ static PyObject *plain_file(PyObject *filelike)
 	PyObject *raw;
 	bool plain;
 
-	if ((PyObject *)Py_TYPE(file) == temporary_type)
+	if (is_temporary(filelike))
 		Py_XSETREF(file, PyObject_GetAttrString(filelike, "file"));
 	if (file == NULL || (PyObject *)Py_TYPE(file) == raw_type)
 		return file;

@@ -204,7 +204,8 @@ void wsgi_python_freeze(void)
  * daemon threads are known to crash in it. */
 void wsgi_python_finish(void)
 {
-	call("threading", "_shutdown");
+	if (PyDict_GetItemString(PyImport_GetModuleDict(), "threading")) /* else it has no threads */
+		call("threading", "_shutdown");
 	call("atexit", "_run_exitfuncs");
 	flush("stdout");
 	flush("stderr");

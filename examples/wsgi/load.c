@@ -2,10 +2,21 @@
 
 #include <string.h>
 
-int wsgi_load_path(const char *folder)
+static PyObject *absolute(const char *base, const char *folder)
+{
+	PyObject *name = PyUnicode_DecodeFSDefault(folder);
+	PyObject *start = base && *folder != '/' ? PyUnicode_DecodeFSDefault(base) : NULL;
+
+	if (name && start)
+		Py_SETREF(name, PyUnicode_FromFormat("%U/%U", start, name));
+	Py_XDECREF(start);
+	return name;
+}
+
+int wsgi_load_path(const char *base, const char *folder)
 {
 	PyObject *path = PySys_GetObject("path"); /* borrowed */
-	PyObject *text = PyUnicode_DecodeFSDefault(folder);
+	PyObject *text = absolute(base, folder);
 	int r = -1;
 
 	if (path == NULL)

@@ -209,7 +209,8 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 		return r;
 	if (!goes_with_head(request, size))
 		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head", size);
-	if (!reply->has_length && !pfi_status_bodiless(reply->status)) {
+	/* Nothing in answer to a HEAD does not mean that a GET would have nothing. */
+	if (!reply->has_length && !pfi_status_bodiless(reply->status) && (size > 0 || !pfi_request_is_head(request))) {
 		if ((r = make_room(request, 64)) < 0)
 			return r;
 		reply->has_length = true;

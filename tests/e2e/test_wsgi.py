@@ -47,6 +47,41 @@ class Hello(harness.Case):
             self.assertEqual(server.get("/shop/").body, b"Hello, world!\n")
 
 
+    def test_a_head_that_is_answered_by_nothing_claims_no_length(self):
+        """Bottle returns an empty list, whatever a GET would have."""
+        with serve("kitchen:app") as server:
+            answer = server.request("HEAD", "/empty")
+            self.assertEqual((answer.status, answer.headers["Content-Length"]), (200, None))
+            self.assertEqual(server.get("/empty").headers["Content-Length"], "0")
+            self.assertEqual(server.request("HEAD", "/no-length").headers["Content-Length"], "11")
+
+    def test_pythonpath_is_found_wherever_the_application_goes(self):
+        with self.folder(app_py="import os\nos.chdir('/')\ndef app(e, s):\n import late\n return late.app(e, s)\n"
+                         ) as folder:
+            (folder / "lib").mkdir()
+            (folder / "lib/late.py").write_text("from wsgiref.simple_server import demo_app as app\n")
+            with serve("--pythonpath", "lib", "app:app", folder=folder) as server:
+                self.assertEqual(server.get("/").status, 200)
+
+
+class Surroundings(harness.Case):
+    """What an application is told about who else runs it."""
+
+    def test_it_is_told_truly_of_threads_and_processes(self):
+        for words, threads, processes in (((), False, False), (("-w", "2"), False, True),
+                                          (("-k", "threads", "--threads", "2"), True, False),
+                                          (("-k", "libev", "-w", "3"), False, True)):
+            with self.subTest(words=words), serve(*words, "kitchen:app") as server:
+                lines = server.get("/environment").body.decode().splitlines()
+                self.assertIn(f"wsgi.multithread={threads}", lines)
+                self.assertIn(f"wsgi.multiprocess={processes}", lines)
+
+    def test_the_main_thread_is_the_first_whoever_imports_threading(self):
+        for words in ("-k", "sync"), ("-k", "threads", "--threads", "2"), ("-k", "libev", "--threads", "2"):
+            with self.subTest(words=words), serve(*words, "kitchen:app") as server:
+                self.assertEqual(int(server.get("/main-thread").body), server.workers()[0])
+
+
 class Answers(harness.Case):
     def test_help_and_version_are_printed_once(self):
         for words, once in ((("--help",), "Usage: prefork-wsgi"), (("-h",), "Usage: prefork-wsgi"),

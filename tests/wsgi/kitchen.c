@@ -51,7 +51,7 @@ void kitchen_open(void)
 	ck_assert_int_eq(wsgi_names_create(), 0);
 	ck_assert_int_eq(wsgi_call_prepare(), 0);
 	ck_assert_int_eq(wsgi_errors_prepare(), 0);
-	ck_assert_int_eq(wsgi_load_path(APPS), 0);
+	ck_assert_int_eq(wsgi_load_path(NULL, APPS), 0);
 	kitchen.application = wsgi_load("kitchen:app");
 	ck_assert_ptr_nonnull(kitchen.application);
 	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);

@@ -166,6 +166,24 @@ START_TEST(what_was_returned_is_closed_once_however_it_ends)
 }
 END_TEST
 
+START_TEST(a_file_is_left_to_the_kernel_whatever_it_is_wrapped_in)
+{
+	struct prefork_request request = kitchen_request(_i ? "/a-temporary-file" : "/a-file-part");
+
+	kitchen_serve(&request);
+	ck_assert(request.whole);
+	ck_assert_str_eq(request.sent, _i ? "a temporary file" : "\n\v\f\r\016");
+	free(request.sent);
+}
+END_TEST
+
+START_TEST(a_line_without_an_end_is_in_the_log_when_its_request_is_over)
+{
+	assert_answer("/half-a-line", 200, "ok");
+	ck_assert_str_eq(kitchen_log, "no newline");
+}
+END_TEST
+
 START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 {
 	struct prefork_request request = kitchen_request("/environment/a%20b%2541%zz%4?x=%41");
@@ -342,6 +360,8 @@ int main(void)
 	tcase_add_test(tcase, hints_come_before_the_response);
 	tcase_add_test(tcase, an_error_after_the_head_breaks_the_response_off);
 	tcase_add_test(tcase, what_was_returned_is_closed_once_however_it_ends);
+	tcase_add_loop_test(tcase, a_file_is_left_to_the_kernel_whatever_it_is_wrapped_in, 0, 2);
+	tcase_add_test(tcase, a_line_without_an_end_is_in_the_log_when_its_request_is_over);
 	tcase_add_test(tcase, the_path_is_decoded_once_and_fields_become_keys);
 	tcase_add_test(tcase, a_body_is_read_whole_by_every_method);
 	tcase_add_test(tcase, a_short_body_is_never_passed_off_as_complete);

@@ -463,6 +463,25 @@ def import_threads(environ, start):
     return text(start, str(threading.active_count()))
 
 
+def main_thread(environ, start):
+    import threading
+    return text(start, str(threading.main_thread().native_id))
+
+
+def a_temporary_file(environ, start):
+    import tempfile
+    stream = tempfile.NamedTemporaryFile()
+    stream.write(b"from a temporary file")
+    stream.seek(5)
+    start("200 OK", [("Content-Type", "text/plain")])
+    return environ["wsgi.file_wrapper"](stream)
+
+
+def half_a_line(environ, start):
+    environ["wsgi.errors"].write("no newline")
+    return text(start, "ok")
+
+
 ROUTES = {
     name.replace("_", "-"): value for name, value in list(globals().items())
     if callable(value) and not isinstance(value, type) and not name.startswith("_")
