@@ -32,7 +32,8 @@ struct iovec;
 struct prefork_connection;
 struct prefork_worker;
 
-/* What a connection waits for after a callback. */
+/* What a connection waits for after a callback. One that is to be closed has until the deadline that was
+ * set for it to take the rest, or without one as long as it takes some of it every ten seconds. */
 enum prefork_next {
 	PREFORK_CLOSE,         /* nothing: write out what is buffered, then close it   */
 	PREFORK_WAIT_READABLE, /* bytes from the client, or its end                    */

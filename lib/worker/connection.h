@@ -66,6 +66,7 @@ struct prefork_connection {
 	prefork_work_function *work; /* NULL unless offloaded                            */
 	void *work_user;
 	struct pfi_output output;
+	size_t unsaid;               /* of the last words, when their deadline was set; 0: it is the service's */
 	struct prefork_connection *next; /* in one of the worker's lists          */
 	union pfi_client_address address;       /* as accept4(2) told it                 */
 	char peer[INET6_ADDRSTRLEN];

@@ -11,7 +11,7 @@
 #include <errno.h>
 #include <sys/socket.h>
 
-/* How long a connection that the service is done with may take to read the
+/* How long a connection that the service is done with may take nothing of the
  * rest, when the service has set no deadline of its own. */
 enum { LAST_OUTPUT_MS = 10 * 1000 };
 
@@ -29,6 +29,12 @@ static void drop_output(struct prefork_connection *connection)
 	connection->output.start = connection->output.end = 0;
 }
 
+static void give_time(struct prefork_connection *connection)
+{
+	connection->deadline_ms = pfi_now_ms() + LAST_OUTPUT_MS;
+	connection->unsaid = prefork_connection_pending(connection);
+}
+
 enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next)
 {
 	connection->asked = (uint8_t)next;
@@ -39,7 +45,7 @@ enum prefork_next pfi_connection_settle(struct prefork_connection *connection, e
 	if (!pfi_connection_has_output(connection))
 		return next;
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
-		connection->deadline_ms = pfi_now_ms() + LAST_OUTPUT_MS;
+		give_time(connection);
 	return PREFORK_WAIT_WRITABLE;
 }
 
@@ -101,6 +107,10 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 			return next;
 		if (!was_stuck)
 			return next; /* a last word, perhaps, that the client can take */
+	}
+	if (prefork_connection_pending(connection) < connection->unsaid) {
+		give_time(connection); /* slow, but it takes it */
+		return PREFORK_WAIT_WRITABLE;
 	}
 	drop_output(connection);
 	return PREFORK_CLOSE;

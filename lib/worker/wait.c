@@ -71,7 +71,8 @@ int prefork_connection_wait(struct prefork_connection *connection, enum prefork_
 	struct prefork_worker *const worker = connection->worker;
 	const unsigned thread = prefork_worker_thread(worker);
 	const bool counts = thread <= worker->threads;
-	const uint64_t until_ms = timeout_ms > 0 ? pfi_now_ms() + timeout_ms : 0;
+	const uint64_t now_ms = pfi_now_ms();
+	const uint64_t until_ms = timeout_ms > 0 && timeout_ms <= UINT64_MAX - now_ms ? now_ms + timeout_ms : 0;
 	struct pfi_pause pause;
 
 	if (event != PREFORK_WAIT_READABLE && event != PREFORK_WAIT_WRITABLE)

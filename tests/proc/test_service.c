@@ -80,7 +80,7 @@ START_TEST(a_taken_connection_comes_back_from_another_thread)
 }
 END_TEST
 
-/* Reads two pieces in one callback, and waits for the client in between. */
+/* Reads two pieces in one callback, and asks for the second, however long the client may take. */
 static enum prefork_next read_twice(worker_t *worker, connection_t *connection, void *user)
 {
 	char bytes[2];
@@ -88,8 +88,10 @@ static enum prefork_next read_twice(worker_t *worker, connection_t *connection, 
 	(void)worker;
 	(void)user;
 	for (size_t i = 0; i < sizeof bytes; i++) {
+		if (i > 0)
+			(void)prefork_connection_write(connection, "?", 1);
 		while (prefork_connection_read(connection, &bytes[i], 1) == -EAGAIN) {
-			if (prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 60 * 1000) < 0)
+			if (prefork_connection_wait(connection, PREFORK_WAIT_READABLE, UINT64_MAX) < 0)
 				return PREFORK_CLOSE;
 		}
 	}
@@ -107,6 +109,8 @@ START_TEST(a_callback_may_wait_for_its_client)
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	ck_assert_int_eq(send(fd, "o", 1, MSG_NOSIGNAL), 1);
+	ck_assert_int_eq(recv(fd, bytes, 1, MSG_WAITALL), 1);
+	harness_await_rest(&harness); /* the time is the client's now */
 	ck_assert_int_eq(send(fd, "k", 1, MSG_NOSIGNAL), 1);
 	ck_assert_int_eq(recv(fd, bytes, 2, MSG_WAITALL), 2);
 	ck_assert_mem_eq(bytes, "ok", 2);

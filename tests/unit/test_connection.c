@@ -1,0 +1,87 @@
+/* What becomes of the bytes that a connection still has for a client that takes its time. */
+#include "../support.h"
+
+#include "os/clock.h"
+#include "worker/connection.h"
+#include "worker/worker.h"
+
+#include <prefork/strategy.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum { LAST_WORDS = 8 * 1024 * 1024 };
+
+static char bytes[LAST_WORDS];
+static struct prefork_worker worker;
+static struct prefork_connection connection;
+static int client;
+
+/* One whose service has said much, and has nothing more to do with it. */
+static void open_connection(void)
+{
+	int fds[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	client = fds[1];
+	connection = (struct prefork_connection){
+		.worker = &worker, .transport = &pfi_transport_plain, .fd = fds[0], .accepted = true,
+	};
+	(void)prefork_connection_write(&connection, bytes, sizeof bytes);
+	ck_assert_uint_gt(prefork_connection_pending(&connection), 0);
+}
+
+static void close_connection(void)
+{
+	free(connection.output.bytes);
+	ck_assert_int_eq(close(connection.fd), 0);
+	ck_assert_int_eq(close(client), 0);
+}
+
+static void take_some(void)
+{
+	static char sink[256 * 1024];
+
+	ck_assert_int_gt(recv(client, sink, sizeof sink, 0), 0);
+	ck_assert_int_eq(prefork_connection_proceed(&connection), PREFORK_WAIT_WRITABLE);
+}
+
+START_TEST(the_last_words_reach_who_takes_them_slowly)
+{
+	open_connection();
+	ck_assert_int_eq(pfi_connection_settle(&connection, PREFORK_CLOSE), PREFORK_WAIT_WRITABLE);
+	ck_assert_uint_gt(prefork_connection_deadline_ms(&connection), pfi_now_ms());
+	for (int i = 0; i < 3; i++) {
+		take_some();
+		ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_WAIT_WRITABLE);
+		ck_assert_uint_gt(prefork_connection_deadline_ms(&connection), pfi_now_ms());
+	}
+	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE); /* nothing was taken this time */
+	close_connection();
+}
+END_TEST
+
+START_TEST(the_deadline_of_the_service_stays_the_last)
+{
+	open_connection();
+	prefork_connection_set_deadline(&connection, 60 * 1000);
+	const uint64_t deadline_ms = prefork_connection_deadline_ms(&connection);
+	ck_assert_int_eq(pfi_connection_settle(&connection, PREFORK_CLOSE), PREFORK_WAIT_WRITABLE);
+	take_some();
+	ck_assert_uint_eq(prefork_connection_deadline_ms(&connection), deadline_ms);
+	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE);
+	close_connection();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("connection");
+	TCase *tc = new_case(suite, "connection");
+
+	tcase_add_test(tc, the_last_words_reach_who_takes_them_slowly);
+	tcase_add_test(tc, the_deadline_of_the_service_stays_the_last);
+	return run_suite(suite);
+}
