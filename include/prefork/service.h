@@ -66,8 +66,9 @@ typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
  *               can still say -EAGAIN. Under strategies that may block
  *               (prefork_connection_may_block()) it may take its time, up to
  *               the request timeout.
- * timed_out     the deadline that the service set has passed; it is cleared.
- *               NULL means PREFORK_CLOSE.
+ * timed_out     the deadline that the service set has passed, and what the
+ *               connection waited for has not come; it is cleared. NULL means
+ *               PREFORK_CLOSE.
  * leaving       the worker was asked to leave and the connection is waiting.
  *               Answer PREFORK_CLOSE where nothing is under way, else what it
  *               waits for. NULL means PREFORK_CLOSE once what the client

@@ -82,7 +82,7 @@ PREFORK_API bool prefork_worker_empties_queues(const struct prefork_worker *work
  *  for next; after PREFORK_CLOSE call prefork_connection_close(). Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_proceed(struct prefork_connection *connection);
 
-/** The deadline has passed: calls `timed_out`. Since 0.1. */
+/** The deadline has passed: goes on if the connection can, and otherwise calls `timed_out`. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_expire(struct prefork_connection *connection);
 
 /** The worker leaves and this connection is waiting: calls `leaving`. Since 0.1. */

@@ -9,6 +9,7 @@
 #include <prefork/strategy.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <sys/socket.h>
 
 /* How long a connection that the service is done with may take nothing of the
@@ -93,12 +94,34 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 	return call(service->ready, connection);
 }
 
+/* What it waits for may have come while nobody had time to look, and then it was not the client
+ * that was late. */
+static bool can_go_on(const struct prefork_connection *connection)
+{
+	const bool writes = connection->asked == PREFORK_WAIT_WRITABLE || pfi_connection_has_output(connection);
+	struct pollfd pollfd = { .fd = connection->fd, .events = writes ? POLLOUT : POLLIN };
+
+	return (writes || connection->asked == PREFORK_WAIT_READABLE) && poll(&pollfd, 1, 0) > 0;
+}
+
+static bool still_waits(const struct prefork_connection *connection, enum prefork_next next)
+{
+	return (next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE) && connection->deadline_ms > 0 &&
+	       connection->deadline_ms <= pfi_now_ms();
+}
+
 enum prefork_next prefork_connection_expire(struct prefork_connection *connection)
 {
 	const callback timed_out = connection->worker->service.timed_out;
+
+	if (can_go_on(connection)) {
+		const enum prefork_next next = prefork_connection_proceed(connection);
+
+		if (!still_waits(connection, next)) /* taken ones are not even looked at */
+			return next;
+	}
 	const bool was_stuck = pfi_connection_has_output(connection);
 	const bool is_over = connection->notice_ms > 0 && connection->deadline_ms == connection->notice_ms;
-
 	connection->deadline_ms = 0;
 	if (connection->asked != PREFORK_CLOSE && timed_out && !is_over) {
 		const enum prefork_next next = call(timed_out, connection);

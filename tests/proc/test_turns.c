@@ -6,6 +6,7 @@
 #include "model/message.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -155,6 +156,73 @@ START_TEST(one_that_is_closed_is_not_called_for_what_was_heard_before)
 }
 END_TEST
 
+/* A byte comes back with a deadline for the next; a 'b' holds its thread until the one behind it comes. */
+static enum prefork_next hold_or_echo(worker_t *worker, connection_t *connection, void *user)
+{
+	struct pollfd next = { .fd = prefork_connection_fd(connection), .events = POLLIN };
+	char byte;
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+
+	(void)worker;
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	prefork_connection_set_deadline(connection, byte == 'd' ? 100 : 0);
+	(void)prefork_connection_write(connection, &byte, 1);
+	if (byte == 'b')
+		(void)poll(&next, 1, -1);
+	return PREFORK_WAIT_READABLE;
+}
+
+static enum prefork_next say_late(worker_t *worker, connection_t *connection, void *user)
+{
+	(void)worker;
+	(void)user;
+	(void)prefork_connection_write(connection, "l", 1);
+	return PREFORK_CLOSE;
+}
+
+/* The worker is the one that was late. */
+START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
+{
+	const struct prefork_service service = {
+		.struct_size = sizeof service, .ready = hold_or_echo, .timed_out = say_late,
+	};
+	const int hands = harness_threads() > 0 && harness_may_block() ? harness_threads() : 1;
+	struct harness harness;
+	int busy[64] = { 0 };
+
+	ck_assert_int_le(hands, 64);
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int quick = harness_connect(&harness), silent = harness_connect(&harness);
+	for (int i = 0; i < hands; i++) {
+		busy[i] = harness_connect(&harness);
+		harness_expect_echo(busy[i], "h");
+	}
+	for (int i = 1; i < hands; i++)
+		harness_expect_echo(busy[i], "b");
+	harness_expect_echo(quick, "d");
+	harness_expect_echo(silent, "d");
+	harness_expect_echo(busy[0], "b");
+	ck_assert_int_eq(send(quick, "q", 1, MSG_NOSIGNAL), 1);
+	(void)poll(NULL, 0, 200); /* the lateness itself */
+	for (int i = 0; i < hands; i++)
+		ck_assert_int_eq(send(busy[i], "x", 1, MSG_NOSIGNAL), 1);
+	const struct { int fd; char answer; } expected[] = { { quick, 'q' }, { silent, 'l' } };
+	for (int i = 0; i < 2; i++) {
+		char byte = 0;
+
+		ck_assert_int_eq(recv(expected[i].fd, &byte, 1, 0), 1);
+		ck_assert_int_eq(byte, expected[i].answer);
+		(void)close(expected[i].fd);
+	}
+	for (int i = 0; i < hands; i++)
+		(void)close(busy[i]);
+	harness_close(&harness);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("turns");
@@ -163,5 +231,6 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, who_asks_to_be_called_again_is_whatever_the_others_do);
 	tcase_add_test(tc, one_that_is_closed_is_not_called_for_what_was_heard_before);
+	tcase_add_test(tc, who_spoke_in_time_is_heard_though_nobody_had_time_to_listen);
 	return run_suite(suite);
 }
