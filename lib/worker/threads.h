@@ -81,6 +81,7 @@ struct pfi_threads {
 	pthread_cond_t called; /* where threads sleep that nobody needs   */
 	unsigned asleep;
 	unsigned at_set;  /* threads that wait at the set             */
+	bool one_comes;   /* one was called, and none has come since  */
 	unsigned running; /* in callbacks, not written off            */
 	uint64_t calls;   /* begun and ended, to see that some do     */
 	uint64_t calls_seen;

@@ -44,13 +44,19 @@ static bool has_job(const struct pfi_threads *threads)
 	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->untried);
 }
 
-/* Somebody is to look at the queue, or at the set. */
+/* Somebody is to look at the queue, or at the set. One who is on the way is enough: it calls
+ * the next when there is more than it can take. */
 static void call_one(struct pfi_threads *threads)
 {
+	if (threads->one_comes)
+		return;
 	if (threads->asleep > 0)
 		(void)pthread_cond_signal(&threads->called);
 	else if (threads->at_set > 0 && has_job(threads))
 		pfi_threads_kick(threads);
+	else
+		return;
+	threads->one_comes = true;
 }
 
 void pfi_threads_announce(struct pfi_threads *threads)
@@ -445,6 +451,7 @@ static void wait_at_set(struct pfi_threads *threads)
 		count = epoll_wait(threads->epoll, events, room, timeout_ms);
 		pfi_threads_lock(threads);
 		threads->at_set--;
+		threads->one_comes = false;
 		for (int i = 0; i < count; i++)
 			hear(threads, &events[i]);
 		timeout_ms = 0;
@@ -474,6 +481,7 @@ void pfi_threads_work(void *user, unsigned number)
 			threads->asleep++;
 			(void)pthread_cond_wait(&threads->called, &threads->lock);
 			threads->asleep--;
+			threads->one_comes = false;
 			continue;
 		}
 		struct pfi_job *const job = next_job(threads);
