@@ -53,6 +53,7 @@ struct prefork_connection {
 	bool drained;      /* the last read took all that was there               */
 	bool heard;        /* the client has said something                       */
 	bool answered;     /* and nothing more since it was last spoken to        */
+	bool is_stuck;     /* its deadline has passed while output was pending    */
 	bool peer_known;   /* peer and port are filled in                         */
 	uint8_t asked;     /* enum prefork_next: what the service asked for last  */
 	unsigned port;

@@ -38,8 +38,11 @@ static void give_time(struct prefork_connection *connection)
 
 enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next)
 {
+	const bool is_stuck = connection->is_stuck;
+
 	connection->asked = (uint8_t)next;
-	if (connection->error < 0) {
+	connection->is_stuck = false;
+	if (connection->error < 0 || (is_stuck && next == PREFORK_CLOSE)) {
 		drop_output(connection);
 		return PREFORK_CLOSE;
 	}
@@ -120,16 +123,12 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 		if (!still_waits(connection, next)) /* taken ones are not even looked at */
 			return next;
 	}
-	const bool was_stuck = pfi_connection_has_output(connection);
 	const bool is_over = connection->notice_ms > 0 && connection->deadline_ms == connection->notice_ms;
 	connection->deadline_ms = 0;
 	if (connection->asked != PREFORK_CLOSE && timed_out && !is_over) {
-		const enum prefork_next next = call(timed_out, connection);
-
-		if (next == PREFORK_TAKEN || connection->asked != PREFORK_CLOSE)
-			return next;
-		if (!was_stuck)
-			return next; /* a last word, perhaps, that the client can take */
+		/* A last word of `timed_out` is waited for, as long as nothing stands before it. */
+		connection->is_stuck = pfi_connection_has_output(connection);
+		return call(timed_out, connection);
 	}
 	if (prefork_connection_pending(connection) < connection->unsaid) {
 		give_time(connection); /* slow, but it takes it */
