@@ -17,6 +17,8 @@ if os.environ.get("FUZZ") != "true":
     sys.exit(subprocess.run([fuzzer, *seeds]).returncode)
 
 with tempfile.TemporaryDirectory(prefix="fuzz-") as found:
-    limits = ["-max_total_time=" + os.environ.get("FUZZ_SECONDS", "10"), "-timeout=10",
+    words = corpus.parent.parent / (corpus.name + ".dict")
+    limits = [f"-dict={words}"] if words.exists() else []
+    limits += ["-max_total_time=" + os.environ.get("FUZZ_SECONDS", "10"), "-timeout=10",
               "-rss_limit_mb=2048", "-max_len=65536", "-print_final_stats=1", "-verbosity=0"]
     sys.exit(subprocess.run([fuzzer, *limits, found, str(corpus)]).returncode)
