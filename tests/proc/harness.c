@@ -8,6 +8,7 @@
 #include "worker/strategies.h"
 
 #include <prefork/settings.h>
+#include <prefork/worker.h>
 
 #ifdef TEST_EV_DRIVER
 #include "ev_driver.h"
@@ -53,6 +54,19 @@ int harness_threads(void)
 bool harness_may_block(void)
 {
 	return STRATEGY.traits & PREFORK_STRATEGY_MAY_BLOCK;
+}
+
+enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char bytes[65536];
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	prefork_worker_count_request(worker);
+	prefork_worker_note(worker, bytes, (size_t)n);
+	return prefork_connection_write(connection, bytes, (size_t)n);
 }
 
 static void wait_readable(int fd)

@@ -35,6 +35,10 @@ int harness_threads(void);
 /* Whether the strategy under test lets callbacks block. */
 bool harness_may_block(void);
 
+/* What most services here do when a connection is ready: what has come goes back, is counted as a
+ * request, and is the thread's note. */
+enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
+
 /* A listener on a free port, a page, a watch: ready to spawn. Asserts. */
 void harness_open(struct harness *harness, const struct prefork_service *service);
 int harness_be_worker(void *birth); /* for pfi_spawn() */

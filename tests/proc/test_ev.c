@@ -24,18 +24,6 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-static enum prefork_next echo(worker_t *worker, connection_t *connection, void *user)
-{
-	char bytes[4096];
-	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
-
-	(void)worker;
-	(void)user;
-	if (n <= 0)
-		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	return prefork_connection_write(connection, bytes, (size_t)n);
-}
-
 static uint64_t limit_ms(void)
 {
 	return pfi_now_ms() + (uint64_t)harness_patience_ms();
@@ -83,7 +71,7 @@ static void stop_timer(worker_t *worker, void *user)
 START_TEST(a_host_runs_watchers_of_its_own)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = echo, .worker_start = start_timer, .worker_stop = stop_timer,
+		.struct_size = sizeof service, .ready = harness_echo, .worker_start = start_timer, .worker_stop = stop_timer,
 	};
 	struct harness harness;
 
@@ -122,7 +110,7 @@ static int start_hanging_timer(worker_t *worker, void *user)
 START_TEST(a_watcher_of_the_hosts_has_a_deadline)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = echo, .worker_start = start_hanging_timer,
+		.struct_size = sizeof service, .ready = harness_echo, .worker_start = start_hanging_timer,
 	};
 	struct prefork_settings *settings = NULL;
 	struct harness harness;
@@ -154,7 +142,7 @@ static int refuse_a_loop(worker_t *worker, void *user)
 START_TEST(other_strategies_have_no_loop)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = echo, .worker_start = refuse_a_loop,
+		.struct_size = sizeof service, .ready = harness_echo, .worker_start = refuse_a_loop,
 	};
 	struct harness harness;
 
@@ -289,7 +277,7 @@ static enum prefork_next echo_or_insist(worker_t *worker, connection_t *connecti
 		prefork_connection_set_user(connection, connection);
 		return PREFORK_AGAIN;
 	}
-	return echo(worker, connection, user);
+	return harness_echo(worker, connection, user);
 }
 
 START_TEST(who_is_called_again_and_again_starves_nobody)
@@ -410,7 +398,7 @@ static long wakes_in_ms(pid_t pid)
 /* libev would look at the wall clock once a minute, and a hundred workers with it. */
 START_TEST(at_rest_it_means_to_sleep_for_a_day)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
 	long ms;
 

@@ -24,25 +24,13 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-static enum prefork_next echo(worker_t *worker, connection_t *connection, void *user)
-{
-	char bytes[4096];
-	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
-
-	(void)worker;
-	(void)user;
-	if (n <= 0)
-		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	return prefork_connection_write(connection, bytes, (size_t)n);
-}
-
 static void *answer_elsewhere(void *argument)
 {
 	connection_t *const connection = argument;
 
 	if (!prefork_connection_may_block(connection))
 		abort();
-	prefork_connection_give_back(connection, echo(NULL, connection, NULL));
+	prefork_connection_give_back(connection, harness_echo(prefork_connection_worker(connection), connection, NULL));
 	return NULL;
 }
 
@@ -149,7 +137,7 @@ START_TEST(without_descriptors_it_rests_and_goes_on_later)
 {
 	enum { CLIENTS = 40 };
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = echo, .worker_start = leave_few_descriptors,
+		.struct_size = sizeof service, .ready = harness_echo, .worker_start = leave_few_descriptors,
 	};
 	struct harness harness;
 	int fds[CLIENTS];
@@ -314,7 +302,7 @@ END_TEST
 static enum prefork_next offload_echo(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)worker;
-	return prefork_connection_offload(connection, echo, user);
+	return prefork_connection_offload(connection, harness_echo, user);
 }
 
 START_TEST(without_a_pool_an_offloaded_callback_is_called_at_once)
@@ -365,7 +353,7 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_pag
 START_TEST(clients_are_shared_evenly)
 {
 	const unsigned fair = CLIENTS / WORKERS * 11 / 10 + PFI_DOORS_TURN;
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
 	struct pfi_child children[WORKERS];
 	struct pfi_pages pages;

@@ -15,20 +15,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
-{
-	char bytes[65536];
-	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
-
-	(void)user;
-	if (n <= 0)
-		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	prefork_worker_count_request(worker);
-	prefork_worker_note(worker, bytes, (size_t)n);
-	return prefork_connection_write(connection, bytes, (size_t)n);
-}
-
-static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = echo };
+static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = harness_echo };
 
 static void expect_left(struct harness *harness, int code)
 {
@@ -131,7 +118,7 @@ END_TEST
 static enum prefork_next patient(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	prefork_connection_set_deadline(connection, 50);
-	return echo(worker, connection, user);
+	return harness_echo(worker, connection, user);
 }
 
 static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
@@ -232,7 +219,7 @@ static const struct {
 START_TEST(a_worker_that_cannot_start_says_why)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = echo, .worker_start = cannot_start,
+		.struct_size = sizeof service, .ready = harness_echo, .worker_start = cannot_start,
 	};
 	struct harness harness;
 	int error = boots[_i].error;
