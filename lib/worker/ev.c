@@ -97,7 +97,7 @@ static void rest_undisturbed(struct ev_loop *loop)
 	ev_periodic_stop(loop, &periodic);
 }
 
-struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
+static struct ev_loop *open_loop(struct prefork_worker *worker)
 {
 	/* Not its io_uring and aio: see ev_doors. No signals, no environment: a worker
 	 * has its own signals, and hosts have theirs. */
@@ -123,6 +123,13 @@ void pfi_ev_loop_close(struct ev_loop *loop)
 		return;
 	free(post_of(loop));
 	ev_loop_destroy(loop);
+}
+
+struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
+{
+	if (!worker->loop && worker->strategy.run == pfi_strategy_libev.run)
+		worker->loop = open_loop(worker);
+	return worker->loop;
 }
 
 static void on_client(struct ev_loop *loop, ev_io *io, int events)

@@ -17,7 +17,7 @@ static int run(struct prefork_worker *worker, void *user)
 	return check(NULL);
 }
 
-struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker)
+struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
 {
 	(void)worker;
 	return NULL;

@@ -1,43 +1,11 @@
-/*
- * A worker's life, from just after the fork to just before _exit(2).
- */
+/* What a worker knows of itself, and that it serves. */
 #include "worker/worker.h"
 
-#include "listener/listener.h"
 #include "model/message.h"
-#include "model/page.h"
-#include "os/fd.h"
-#include "os/heir.h"
 #include "os/lifeline.h"
-#include "os/log.h"
-#include "os/mailbox.h"
-#include "os/page.h"
-#include "os/spawn.h"
 #include "os/title.h"
-#include "worker/connection.h"
-#include "worker/strategies.h"
 
-#include <prefork/error.h>
-#include <prefork/listener.h>
-#include <prefork/log.h>
 #include <prefork/settings.h>
-
-#include <errno.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-enum {
-	ORPHAN_TIMEOUT_MS = 1000,
-	FDS_BESIDE = 64, /* open in a worker besides those of its clients */
-	EXIT_CRASHED = 1,
-	EXIT_LEAKED = 23,
-};
-
-/* There in builds with the leak sanitizer, which a process that leaves by
- * _exit() would otherwise get past. */
-extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback)
 {
@@ -45,200 +13,6 @@ uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *sett
 		return fallback;
 	const int64_t number = prefork_settings_int(worker->birth->settings, setting);
 	return number < 0 ? fallback : (uint64_t)number;
-}
-
-/* Hosts may have been built against an older, shorter table. */
-static void copy_table(void *to, size_t room, const void *from, size_t size)
-{
-	memset(to, 0, room);
-	if (from)
-		memcpy(to, from, size < room ? size : room);
-}
-
-static int close_what_is_not_ours(const struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-
-	for (size_t i = 0; i < birth->unwanted_count; i++) {
-		int fd = birth->unwanted[i];
-
-		pfi_close(&fd);
-	}
-	if (pfi_worker_number(worker, "close_fds", 0) == 0)
-		return 0;
-	size_t room = 2 * birth->listener_count + 4, count = 0;
-
-	for (size_t i = 0; i < birth->listener_count; i++)
-		room += birth->listeners[i]->lane_count;
-	int *const keep = calloc(room, sizeof *keep);
-	if (!keep)
-		return prefork_fail(-ENOMEM, "no memory to close the host's descriptors");
-	keep[count++] = birth->lifeline;
-	keep[count++] = birth->heir;
-	keep[count++] = birth->watch;
-	keep[count++] = pfi_log_fd(birth->log);
-	for (size_t i = 0; i < birth->listener_count; i++) {
-		const struct prefork_listener *const listener = birth->listeners[i];
-
-		keep[count++] = listener->fd;
-		if (birth->sets)
-			keep[count++] = birth->sets[i];
-		for (unsigned n = 0; n < listener->lane_count; n++)
-			keep[count++] = listener->lanes[n];
-	}
-	const int r = pfi_fd_close_except(keep, count);
-	free(keep);
-	return r;
-}
-
-/* Before there are threads, the host's included, for their sake. Without it all goes as well,
- * but for a pause here and there. */
-static void make_room_for_clients(const struct prefork_worker *worker)
-{
-	const uint64_t clients = pfi_worker_number(worker, "worker_connections", 0);
-
-	if (clients > 0 && worker->birth->listener_count > 0)
-		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + clients);
-}
-
-/* Signals are blocked until the end of this. */
-static int set_up(struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-	int r;
-
-	if (birth->pages) {
-		struct pfi_pages own = *birth->pages; /* the arbiter's record stays true for hooks */
-
-		(void)pfi_pages_keep(&own, birth->slot);
-	}
-	if ((r = pfi_vitals_open(worker)) < 0 || (r = pfi_gates_open(worker)) < 0 ||
-	    (r = pfi_check_open(worker)) < 0)
-		return r;
-	make_room_for_clients(worker);
-	pfi_abort_arm(worker);
-	r = pfi_heir_arm(birth->arbiter, pfi_worker_number(worker, "orphan_timeout", ORPHAN_TIMEOUT_MS));
-	if (r < 0)
-		return r;
-	pfi_spawn_unblock();
-	return 0;
-}
-
-static void finish(struct prefork_worker *worker)
-{
-	pfi_connection_await_givers(worker);
-	pfi_ev_loop_close(worker->loop);
-	pfi_heir_disarm();
-	pfi_abort_disarm();
-	pfi_check_close(worker);
-	pfi_gates_close(worker);
-	pfi_vitals_close(worker);
-	pfi_connection_pool_finish(worker);
-}
-
-static int start(struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-	int r = 0;
-
-	for (size_t i = 0; i < birth->hook_count && r >= 0; i++) {
-		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
-
-		if (hooks->worker_start)
-			r = hooks->worker_start(worker, birth->hooks[i].user);
-	}
-	if (r >= 0 && worker->service.worker_start)
-		r = worker->service.worker_start(worker, birth->user);
-	return r;
-}
-
-static void stop(struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-
-	if (worker->service.worker_stop)
-		worker->service.worker_stop(worker, birth->user);
-	for (size_t i = birth->hook_count; i-- > 0;) {
-		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
-
-		if (hooks->worker_stop)
-			hooks->worker_stop(worker, birth->hooks[i].user);
-	}
-}
-
-/* Tell the arbiter why this worker never got ready. Returns its exit status. */
-static int fail_to_boot(struct prefork_worker *worker, int error)
-{
-	const char *sentence = prefork_error();
-	const int status = error == PREFORK_EAPP     ? PREFORK_EXIT_APP
-	                   : error == PREFORK_EFATAL ? PREFORK_EXIT_FATAL
-	                                             : PREFORK_EXIT_BOOT;
-
-	if (!sentence[0])
-		sentence = error > PREFORK_ECONFIG ? strerror(-error) : "it did not say why";
-	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_FAILED, (uint32_t)status, sentence);
-	return status;
-}
-
-static int serve(struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-
-	if (!(worker->strategy.traits & PREFORK_STRATEGY_SAYS_READY))
-		prefork_worker_ready(worker);
-	const int r = worker->strategy.run(worker, birth->user);
-	if (r >= 0)
-		return r;
-	if (!worker->is_ready)
-		return fail_to_boot(worker, r);
-	prefork_log_say(birth->log, PREFORK_ERROR, "worker", "its loop failed: %s",
-	               prefork_error()[0] ? prefork_error() : strerror(-r));
-	return EXIT_CRASHED;
-}
-
-static int live(struct prefork_worker *worker)
-{
-	const struct pfi_birth *const birth = worker->birth;
-	int r;
-
-	pfi_title_set("%s: worker %u [%s] booting", birth->program, birth->slot, birth->pool);
-	r = start(worker);
-	if (r < 0)
-		return fail_to_boot(worker, r);
-	r = serve(worker);
-	stop(worker);
-	return r;
-}
-
-int pfi_worker_main(const struct pfi_birth *birth)
-{
-	struct prefork_worker *const worker = calloc(1, sizeof *worker);
-	int r;
-
-	prefork_error_clear(); /* the arbiter's last failure is not this worker's */
-	pfi_mailbox_forget_in_child();
-	if (!worker)
-		return PREFORK_EXIT_SICK;
-	worker->birth = birth;
-	worker->fd = worker->wake_fd = worker->quit_fd = -1;
-	copy_table(&worker->strategy, sizeof worker->strategy, birth->strategy, birth->strategy->struct_size);
-	copy_table(&worker->service, sizeof worker->service, birth->service,
-	           birth->service ? birth->service->struct_size : 0);
-
-	for (size_t i = 0; i < birth->hook_count; i++) {
-		if (birth->hooks[i].hooks->child_after_fork)
-			birth->hooks[i].hooks->child_after_fork(worker, birth->hooks[i].user);
-	}
-	r = close_what_is_not_ours(worker);
-	if (r == 0)
-		r = set_up(worker);
-	r = r < 0 ? fail_to_boot(worker, r) : live(worker);
-	finish(worker);
-	free(worker);
-	(void)fflush(NULL);
-	if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() != 0 && r == 0)
-		r = EXIT_LEAKED;
-	return r;
 }
 
 void prefork_worker_ready(struct prefork_worker *worker)
@@ -250,13 +24,6 @@ void prefork_worker_ready(struct prefork_worker *worker)
 	pfi_title_set("%s: worker %u [%s] serving", birth->program, birth->slot, birth->pool);
 	/* It fails when the arbiter is gone, which the next check will find. */
 	(void)pfi_lifeline_send(birth->lifeline, PFI_MESSAGE_READY, 0, NULL);
-}
-
-struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
-{
-	if (!worker->loop && worker->strategy.run == pfi_strategy_libev.run)
-		worker->loop = pfi_ev_loop_open(worker);
-	return worker->loop;
 }
 
 const struct prefork_settings *prefork_worker_settings(const struct prefork_worker *worker)

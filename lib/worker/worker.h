@@ -94,8 +94,7 @@ void pfi_check_wake(struct prefork_worker *worker);
 int pfi_gates_open(struct prefork_worker *worker);
 void pfi_gates_close(struct prefork_worker *worker);
 
-/* ev.c: NULL when memory ran out, or without libev. */
-struct ev_loop *pfi_ev_loop_open(struct prefork_worker *worker);
+/* ev.c: the event loop, NULL when nobody asked for it. */
 void pfi_ev_loop_close(struct ev_loop *loop);
 
 /* vitals.c: number the first thread, and size the table of the others. 0 or -ENOMEM. */
