@@ -61,7 +61,8 @@ enum next {
 /* Takes the exception that is set. A client that left is no error of the application. */
 static void report(struct call *call)
 {
-	const bool expected = prefork_request_error(call->request) < 0 && PyErr_ExceptionMatches(PyExc_OSError);
+	const int error = prefork_request_error(call->request);
+	const bool expected = error < 0 && error != -ENOBUFS && PyErr_ExceptionMatches(PyExc_OSError);
 	const char *method = prefork_request_method(call->request, NULL);
 	const char *target = prefork_request_target(call->request, NULL);
 	char title[1024], line[512];

@@ -241,7 +241,10 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
 /** The next piece of the body, in chunks unless there is a Content-Length. It
  *  leaves at once: under strategies that may block this waits until the
  *  client has taken it, at most the setting write_timeout from one byte to the
- *  next (-ETIMEDOUT); otherwise what the client cannot take is kept in memory. In
+ *  next (-ETIMEDOUT). In an event loop without threads nobody may wait, and nothing leaves
+ *  while the handler runs: what the client cannot take is kept in memory, and once that is
+ *  more than 1 MiB the next piece is refused with -ENOBUFS, which breaks the response
+ *  off: responses without a bound are for prefork_response_pull(). In
  *  a thread beside an event loop up to 1 MiB is kept, and only what is more is waited for.
  *  `size` 0 sends the head, if it was not. -EINVAL: more than Content-Length
  *  says (what fits is sent); -ECONNRESET and the like: the client is gone. Since 0.1. */

@@ -178,6 +178,19 @@ static int second_thoughts(struct prefork_request *request)
 	return 0;
 }
 
+/* How it ended is noted, and how many pieces had been taken then. */
+static int writes_for_long(struct prefork_request *request)
+{
+	enum { PIECE = 64 * 1024, PIECES = 64 * 1024 * 1024 / PIECE };
+	int r = start_200(request), n = 0;
+
+	while (r == 0 && n < PIECES && (r = prefork_response_write(request, big, PIECE)) == 0)
+		n++;
+	web_counts(request)->noted[0] = n;
+	web_counts(request)->noted[1] = r;
+	return r;
+}
+
 static int last_one(struct prefork_request *request)
 {
 	(void)start_200(request);
@@ -268,6 +281,7 @@ static const struct {
 	{ "/beyond-file", beyond_file, NULL, NULL },
 	{ "/big", big_bytes, NULL, NULL },
 	{ "/endless", endless, NULL, NULL },
+	{ "/writes-for-long", writes_for_long, NULL, NULL },
 	{ "/early-hints", early_hints, NULL, NULL },
 	{ "/echo", echo, NULL, NULL },
 	{ "/echo-and-count", echo_and_count, NULL, NULL },
@@ -557,6 +571,29 @@ START_TEST(a_client_that_takes_nothing_is_cut_off)
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
 	ck_assert_uint_lt(web_read_rest(fd, answer, sizeof answer), BIG);
+	(void)get_all(&web, "GET", "/bytes"); /* the worker is fine */
+	ck_assert_int_eq(web_status(answer), 200);
+	web_close(&web);
+}
+END_TEST
+
+/* Where nobody may wait for the client, a handler that goes on writing is told before memory runs out;
+ * elsewhere it waits. Either way the answer never looks like a whole one. */
+START_TEST(what_is_written_to_a_client_that_takes_nothing_has_a_bound)
+{
+	static const char *const settings[] = { "--write-timeout", "300ms", NULL };
+	const bool waits = harness_may_block() || harness_threads() > 0;
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask(&web, "GET", "/writes-for-long", "\r\n");
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->noted[1], waits ? -ETIMEDOUT : -ENOBUFS);
+	ck_assert_int_lt(web.counts->noted[0], 32 * 1024 / 64); /* the kernel's buffers, and ours */
+	ck_assert_int_lt(web.counts->error, 0);
+	const size_t got = web_read_rest(fd, answer, sizeof answer - 1);
+	ck_assert_uint_gt(got, 65536);
+	ck_assert_ptr_null(strstr(answer + got - 5, "0\r\n\r\n"));
 	(void)get_all(&web, "GET", "/bytes"); /* the worker is fine */
 	ck_assert_int_eq(web_status(answer), 200);
 	web_close(&web);
@@ -901,6 +938,7 @@ int main(void)
 	tcase_add_test(tc, a_client_that_asks_first_is_told_to_go_on);
 	tcase_add_test(tc, a_silent_client_between_two_requests_is_let_go);
 	tcase_add_loop_test(tc, a_client_that_takes_nothing_is_cut_off, 0, 2);
+	tcase_add_test(tc, what_is_written_to_a_client_that_takes_nothing_has_a_bound);
 	tcase_add_test(tc, a_slow_reader_gets_all_of_a_large_answer);
 	tcase_add_test(tc, a_client_that_is_gone_in_the_middle_of_an_answer_ends_it);
 	tcase_add_loop_test(tc, half_a_body_never_looks_like_a_whole_one, 0, (int)(sizeof halves / sizeof halves[0]));
