@@ -16,6 +16,7 @@
 enum {
 	RETRY_MS = 500, /* when the kernel had no memory for another watch */
 	CONNECTIONS_MAX = 1000, /* without settings */
+	SHARE_MAX = 8, /* of a crowd: those that were let in before want their turn, too */
 };
 
 static int door_fd(const struct pfi_doors *doors, size_t index)
@@ -133,6 +134,18 @@ int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_conne
 		break;
 	}
 	return r;
+}
+
+unsigned pfi_doors_share(const struct pfi_doors *doors)
+{
+	const bool looks = doors->turn == 0;
+
+	return doors->crowded ? SHARE_MAX : looks ? 2 : 1;
+}
+
+void pfi_doors_took(struct pfi_doors *doors, unsigned count)
+{
+	doors->crowded = count > 1;
 }
 
 bool pfi_doors_full(const struct pfi_doors *doors)

@@ -29,6 +29,7 @@ struct pfi_doors {
 	const uint64_t *keys; /* by index: the data of its events; NULL: the index */
 	size_t count;
 	unsigned turn;      /* clients since the last visit                    */
+	bool crowded;       /* when last looked for, a second client was waiting */
 	bool *watched;      /* by index: in the set now                        */
 	bool incomplete;    /* some listeners are not in the set and should be */
 	bool held;          /* the worker wants no clients for now             */
@@ -51,6 +52,13 @@ void pfi_doors_finish(struct pfi_doors *doors);
 
 /* Accept one client from listener `index`: answers as prefork_worker_accept(). */
 int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_connection **ret);
+
+/* How many clients a worker takes from a listener that has some, before it waits again: one,
+ * since the next wakes a sibling that has nothing to do. But where they stand in line all
+ * siblings are busy, and a wait between two of them is in vain: whether they do is looked at
+ * from time to time. Say how many there were. */
+unsigned pfi_doors_share(const struct pfi_doors *doors);
+void pfi_doors_took(struct pfi_doors *doors, unsigned count);
 
 /* Whether this worker has as many connections as it may have. */
 bool pfi_doors_full(const struct pfi_doors *doors);

@@ -162,16 +162,19 @@ static int watch(struct pfi_clients *clients, struct pfi_client *is, enum prefor
 static void on_door(void *user, size_t index)
 {
 	struct ev *const ev = user;
+	const unsigned share = pfi_doors_share(&ev->doors.doors), earned = 1 + ev->before / SERVED_PER_CLIENT;
+	const unsigned most = share > earned ? share : earned;
 	struct prefork_connection *connection;
+	unsigned count = 0;
 
 	if (!ev->serves)
 		return; /* a client that waits is told of again */
-	for (unsigned left = 1 + ev->before / SERVED_PER_CLIENT; left > 0; left--) {
-		if (pfi_doors_full(&ev->doors.doors) ||
-		    pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
+	for (; count < most && !pfi_doors_full(&ev->doors.doors); count++) {
+		if (pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
 			break;
 		pfi_clients_proceed(&ev->clients, connection);
 	}
+	pfi_doors_took(&ev->doors.doors, count);
 }
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events)

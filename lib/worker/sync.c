@@ -23,17 +23,13 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum {
-	EVENTS_MAX = 16, /* few: whoever stands behind a slow request waits for it */
-	CLIENTS_MAX = 4, /* of a crowd, from one wait to the next */
-};
+enum { EVENTS_MAX = 16 }; /* few: whoever stands behind a slow request waits for it */
 
 struct sync {
 	struct prefork_worker *worker;
 	int epoll;
 	struct pfi_doors doors;
 	struct pfi_clients clients;
-	bool crowded; /* when last looked for, a second client was waiting */
 };
 
 /* What the data of an event stands for: a listener's number, this, or a pointer,
@@ -73,22 +69,18 @@ static int timeout_ms(struct sync *sync)
 	return next_ms - now_ms > INT_MAX ? INT_MAX : (int)(next_ms - now_ms);
 }
 
-/* One client of the queue, since the next one wakes a sibling that has nothing to do. But
- * where clients stand in line all siblings are busy, and a wait between two of them is in
- * vain: whether they do is looked at from time to time. */
 static void welcome(struct sync *sync, size_t index)
 {
-	const bool looks = sync->doors.turn == 0;
-	const unsigned most = sync->crowded ? CLIENTS_MAX : looks ? 2 : 1;
+	const unsigned most = pfi_doors_share(&sync->doors);
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
-	while (count < most && !pfi_doors_full(&sync->doors) &&
-	       pfi_doors_accept(&sync->doors, index, &connection) == 0) {
+	for (; count < most && !pfi_doors_full(&sync->doors); count++) {
+		if (pfi_doors_accept(&sync->doors, index, &connection) < 0)
+			break;
 		pfi_clients_proceed(&sync->clients, connection);
-		count++;
 	}
-	sync->crowded = count > 1;
+	pfi_doors_took(&sync->doors, count);
 }
 
 /* Listeners before connections, since nobody else was woken for their clients;
