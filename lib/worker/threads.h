@@ -75,6 +75,7 @@ struct pfi_threads {
 
 	pthread_mutex_t door_lock;
 	struct pfi_doors doors;
+	unsigned beliefs;        /* how often it is not looked whether another client waits */
 	_Atomic bool doors_wait; /* some listener is to come back into the set */
 
 	pthread_mutex_t lock;

@@ -18,6 +18,7 @@
 enum {
 	EVENTS_MAX = 16, /* taken at once by a thread that is alone, or the only one free */
 	RETRY_MS = 500,  /* when memory ran out */
+	BELIEFS = 8,     /* clients of a crowd, from one look at the door to the next */
 };
 
 /* The lock is held from here on, unless it says otherwise. */
@@ -166,12 +167,20 @@ static bool wait_for(struct pfi_threads *threads, struct pfi_guest *guest, enum 
 
 /* The doors have a lock of their own; here the other one is not held. */
 
-static bool has_more(const struct pfi_threads *threads, size_t index)
+/* Whether another client waits. Where one did it is believed for a while that others do: if not,
+ * the next accept will tell. */
+static bool has_more(struct pfi_threads *threads, size_t index, bool accepted)
 {
 	const struct prefork_listener *const listener = prefork_worker_listener(threads->worker, index);
 	struct pollfd door = { .fd = prefork_listener_fd(listener), .events = POLLIN };
 
-	return poll(&door, 1, 0) > 0;
+	if (accepted && threads->beliefs > 0) {
+		threads->beliefs--;
+		return true;
+	}
+	const bool more = poll(&door, 1, 0) > 0;
+	threads->beliefs = more ? BELIEFS : 0;
+	return more;
 }
 
 int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret, bool *ret_more)
@@ -186,7 +195,7 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 	if (full || (r < 0 && r != -EAGAIN))
 		atomic_store(&threads->doors_wait, true);
 	/* -EAGAIN does not say that nobody is there: it may have been this client's fault. */
-	*ret_more = (r == 0 || r == -EAGAIN) && !full && is_open && has_more(threads, index);
+	*ret_more = (r == 0 || r == -EAGAIN) && !full && is_open && has_more(threads, index, r == 0);
 	(void)pthread_mutex_unlock(&threads->door_lock);
 	return r;
 }
