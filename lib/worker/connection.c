@@ -27,13 +27,18 @@ static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_conn
 	return first == NULL;
 }
 
-static void count(struct prefork_worker *worker, bool up)
+/* Ours, and what we show of it: each is counted, since of two threads that store what they have
+ * counted the last may have the older number. */
+static void count_one(struct prefork_worker *worker)
 {
-	const size_t before = up ? atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed)
-	                         : atomic_fetch_sub_explicit(&worker->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->liveness.page->connections, 1, memory_order_relaxed);
+}
 
-	atomic_store_explicit(&worker->liveness.page->connections, (uint32_t)(up ? before + 1 : before - 1),
-	                      memory_order_relaxed);
+static void count_off(struct prefork_worker *worker)
+{
+	atomic_fetch_sub_explicit(&worker->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&worker->liveness.page->connections, 1, memory_order_relaxed);
 }
 
 static struct prefork_connection *from_pool(struct prefork_worker *worker)
@@ -61,7 +66,7 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
 	connection->fd = fd;
 	connection->listener = listener;
 	connection->asked = PREFORK_AGAIN;
-	count(worker, true);
+	count_one(worker);
 	return connection;
 }
 
@@ -71,7 +76,7 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	if (worker->service.closed)
 		worker->service.closed(worker, connection, worker->birth->user);
-	count(worker, false); /* first: whoever reads the end of it finds it counted */
+	count_off(worker); /* first: whoever reads the end of it finds it counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
 	(void)push(&worker->freed, connection);

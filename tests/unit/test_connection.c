@@ -1,18 +1,22 @@
 /* What becomes of the bytes that a connection still has for a client that takes its time. */
 #include "../support.h"
 
+#include "model/page.h"
 #include "os/clock.h"
+#include "os/page.h"
 #include "worker/connection.h"
 #include "worker/worker.h"
 
 #include <prefork/strategy.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LAST_WORDS = 8 * 1024 * 1024 };
+enum { LAST_WORDS = 8 * 1024 * 1024, ROUNDS = 20000 };
 
 static char bytes[LAST_WORDS];
 static struct prefork_worker worker;
@@ -76,6 +80,57 @@ START_TEST(the_deadline_of_the_service_stays_the_last)
 }
 END_TEST
 
+static pthread_barrier_t barrier;
+static struct prefork_connection *leaving;
+
+static void *close_each_time(void *argument)
+{
+	(void)argument;
+	for (int i = 0; i < ROUNDS; i++) {
+		(void)pthread_barrier_wait(&barrier);
+		prefork_connection_close(leaving);
+		(void)pthread_barrier_wait(&barrier);
+	}
+	return NULL;
+}
+
+static struct prefork_connection *new_connection(void)
+{
+	struct prefork_connection *const new_one = pfi_connection_create(&worker, dup(STDERR_FILENO), 0);
+
+	ck_assert_ptr_nonnull(new_one);
+	return new_one;
+}
+
+/* The arbiter counts on it when it decides for how many others a stuck worker is waited for. */
+START_TEST(the_page_tells_how_many_there_are_while_others_come_and_go)
+{
+	static const struct pfi_birth birth = { .program = "test" };
+	pthread_t thread;
+
+	worker.birth = &birth;
+	worker.liveness.page = aligned_alloc(128, pfi_page_bytes(1));
+	ck_assert_ptr_nonnull(worker.liveness.page);
+	atomic_store(&worker.liveness.page->connections, 0);
+	ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
+	struct prefork_connection *next = new_connection();
+	ck_assert_int_eq(pthread_create(&thread, NULL, close_each_time, NULL), 0);
+	for (int i = 0; i < ROUNDS; i++) {
+		leaving = next;
+		(void)pthread_barrier_wait(&barrier);
+		next = new_connection();
+		(void)pthread_barrier_wait(&barrier);
+		ck_assert_uint_eq(atomic_load(&worker.liveness.page->connections), 1);
+	}
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	prefork_connection_close(next);
+	ck_assert_uint_eq(prefork_worker_connections(&worker), 0);
+	(void)pthread_barrier_destroy(&barrier);
+	pfi_connection_pool_finish(&worker);
+	free(worker.liveness.page);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("connection");
@@ -83,5 +138,6 @@ int main(void)
 
 	tcase_add_test(tc, the_last_words_reach_who_takes_them_slowly);
 	tcase_add_test(tc, the_deadline_of_the_service_stays_the_last);
+	tcase_add_test(tc, the_page_tells_how_many_there_are_while_others_come_and_go);
 	return run_suite(suite);
 }
