@@ -192,6 +192,10 @@ PREFORK_API const char *prefork_connection_peer(struct prefork_connection *conne
 PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connection *connection,
                                                          prefork_work_function *work, void *user);
 
+/** Whether some callback, or what it offloads, may block: false in an event loop without a pool.
+ *  Where it is true a client can be waited for in a thread. Any thread. Since 0.1. */
+PREFORK_API bool prefork_worker_may_block(const struct prefork_worker *worker);
+
 /** Whether this is a thread beside an event loop: what prefork_connection_write()
  *  cannot send at once need not be waited for here, the loop sends it later. Since 0.1. */
 PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection *connection);

@@ -119,8 +119,9 @@ PREFORK_API void prefork_worker_busy(struct prefork_worker *worker);
  *  number. Since 0.1. */
 PREFORK_API void prefork_worker_idle(struct prefork_worker *worker);
 
-/** A sign of life for loops of the host's own: the same as busy again if the
- *  thread is busy, nothing otherwise. Since 0.1. */
+/** A sign of life, for loops of the host's own and for work of many steps: the same as busy again
+ *  if the thread is busy, nothing otherwise. A deadline that lies further ahead
+ *  (prefork_request_extend()) stays. Since 0.1. */
 PREFORK_API void prefork_worker_beat(struct prefork_worker *worker);
 
 /** Move the deadline of the request in this thread's hands to `more_ms` from

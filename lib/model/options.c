@@ -57,8 +57,8 @@ const struct prefork_option pfi_options[] = {
 	/* Time limits */
 	{ ROW("timeout", DURATION), .flags = "-t, --timeout", .min = 0, .max = 30 * (int64_t)DAY,
 	  .default_text = "30s", .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "How long a request may keep a thread before its stack is logged and its worker replaced. The "
-		 "worker's other threads serve until the new one is ready. 0: for ever." },
+	  .doc = "How long a request may keep a thread, from one piece of its answer to the next, before its stack is "
+		 "logged and its worker replaced. The worker's other threads serve until the new one is ready. 0: for ever." },
 	{ ROW("soft_timeout", DURATION), .min = 0, .max = 30 * (int64_t)DAY, .default_text = "0",
 	  .traits = RELOADABLE, .section = "Time limits",
 	  .doc = "After this long a request is noted in the log, and goes on. 0: never." },

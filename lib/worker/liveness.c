@@ -133,6 +133,15 @@ void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 		store_deadline(liveness, thread, deadline_ms);
 }
 
+void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
+{
+	const uint64_t deadline_ms = atomic_load_explicit(&liveness->page->cells[thread].deadline_ms,
+	                                                  memory_order_relaxed);
+
+	if (deadline_ms > 0 && deadline_ms < deadline_after(pfi_now_ms(), liveness->timeout_ms))
+		pfi_liveness_begin(liveness, thread);
+}
+
 void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
 {
 	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, 0, memory_order_release);

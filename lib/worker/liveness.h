@@ -51,6 +51,9 @@ void pfi_liveness_finish(struct pfi_liveness *liveness);
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread);
 void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread);
 
+/* The work in hand goes on: as begun anew, unless its deadline lies further ahead. */
+void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread);
+
 /* The deadline of the work in hand is `more_ms` from now; 0: it has none. */
 void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms);
 

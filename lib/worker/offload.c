@@ -16,6 +16,11 @@ enum prefork_next prefork_connection_offload(struct prefork_connection *connecti
 	return PREFORK_TAKEN;
 }
 
+bool prefork_worker_may_block(const struct prefork_worker *worker)
+{
+	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || worker->crew;
+}
+
 bool prefork_connection_is_offloaded(const struct prefork_connection *connection)
 {
 	return !(connection->worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) &&

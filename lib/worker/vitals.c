@@ -90,10 +90,10 @@ void prefork_worker_idle(struct prefork_worker *worker)
 
 void prefork_worker_beat(struct prefork_worker *worker)
 {
-	const struct pfi_cell *const cell = own_cell(worker);
+	const unsigned thread = prefork_worker_thread(worker);
 
-	if (cell && atomic_load_explicit(&cell->deadline_ms, memory_order_relaxed) > 0)
-		pfi_liveness_begin(&worker->liveness, prefork_worker_thread(worker));
+	if (thread <= worker->threads)
+		pfi_liveness_beat(&worker->liveness, thread);
 }
 
 void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)

@@ -67,6 +67,23 @@ START_TEST(busy_writes_a_deadline_and_sets_the_watch_for_it)
 }
 END_TEST
 
+START_TEST(a_beat_begins_the_deadline_anew_and_never_shortens_it)
+{
+	pfi_liveness_beat(&liveness, 1);
+	ck_assert_uint_eq(page->cells[1].deadline_ms, 0); /* who is idle stays so */
+	pfi_liveness_begin(&liveness, 1);
+	page->cells[1].deadline_ms -= TIMEOUT_MS / 2; /* as if it had begun so long ago */
+	const uint64_t before_ms = pfi_now_ms();
+	pfi_liveness_beat(&liveness, 1);
+	ck_assert_uint_ge(page->cells[1].deadline_ms, before_ms + TIMEOUT_MS);
+	pfi_liveness_extend(&liveness, 1, 10 * TIMEOUT_MS);
+	const uint64_t far_ms = page->cells[1].deadline_ms;
+	pfi_liveness_beat(&liveness, 1);
+	ck_assert_uint_eq(page->cells[1].deadline_ms, far_ms);
+	pfi_liveness_end(&liveness, 1);
+}
+END_TEST
+
 START_TEST(the_watch_is_set_once_per_timeout_and_not_per_request)
 {
 	pfi_liveness_begin(&liveness, 0);
@@ -191,6 +208,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, open_all, close_all);
 	tcase_add_test(tc, busy_writes_a_deadline_and_sets_the_watch_for_it);
+	tcase_add_test(tc, a_beat_begins_the_deadline_anew_and_never_shortens_it);
 	tcase_add_test(tc, the_watch_is_set_once_per_timeout_and_not_per_request);
 	tcase_add_test(tc, busy_again_moves_the_deadline_and_leaves_the_watch_alone);
 	tcase_add_test(tc, no_timeout_means_busy_without_a_limit_and_no_watch);
