@@ -145,11 +145,11 @@ PREFORK_API void *prefork_request_service_user(const struct prefork_request *req
  *  Since 0.1. */
 PREFORK_API int64_t prefork_request_content_length(const struct prefork_request *request);
 
-/** Read at most `size` bytes of the body. Under strategies that may block it waits
- *  for the client, at most the setting body_timeout from one byte to the next, and on average
- *  as long as the setting body_rate allows;
- *  otherwise the body has been collected before. The first call sends "100
- *  Continue" to a client that waits for it. Returns how many bytes were
+/** Read at most `size` bytes of the body. It was collected before `handle` was called, as far as
+ *  the setting spool_limit allows. What is beyond that, or all of it with the setting stream_uploads,
+ *  is read while it comes: then this waits for the client, at most the setting body_timeout from one byte to
+ *  the next, and on average as long as the setting body_rate allows, and the first call sends "100
+ *  Continue" to a client that waits for it. In an event loop without threads all is collected. Returns how many bytes were
  *  read; 0 at the end of a body that came whole; or
  *   -EPROTO      it is not framed as it should be,
  *   -EFBIG       it is larger than the setting limit_request_body,
@@ -239,13 +239,13 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
                                       void *user);
 
 /** The next piece of the body, in chunks unless there is a Content-Length. It
- *  leaves at once: under strategies that may block this waits until the
- *  client has taken it, at most the setting write_timeout from one byte to the
+ *  leaves at once. What the client cannot take is kept for it, in memory (setting response_memory)
+ *  and then in a file (spool_limit). Beyond that a thread that may block waits here until the client
+ *  has taken some, at most the setting write_timeout from one byte to the
  *  next (-ETIMEDOUT). In an event loop without threads nobody may wait, and nothing leaves
- *  while the handler runs: what the client cannot take is kept in memory, and once that is
- *  more than 1 MiB the next piece is refused with -ENOBUFS, which breaks the response
- *  off: responses without a bound are for prefork_response_pull(). In
- *  a thread beside an event loop up to 1 MiB is kept, and only what is more is waited for.
+ *  while the handler runs: there the next piece is refused with -ENOBUFS, which breaks the response
+ *  off, and responses without a bound are for prefork_response_pull(). A thread
+ *  that gives out its pieces is not stuck: each begins the request timeout anew.
  *  `size` 0 sends the head, if it was not. -EINVAL: more than Content-Length
  *  says (what fits is sent); -ECONNRESET and the like: the client is gone. Since 0.1. */
 PREFORK_API int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size);

@@ -4,6 +4,7 @@
 
 #include "http/access.h"
 #include "http/clock.h"
+#include "http/late.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -163,7 +164,7 @@ enum prefork_next pfi_answer_failed(struct prefork_request *request)
 static enum prefork_next wait_to_send(struct prefork_request *request)
 {
 	request->phase = PFI_PHASE_SEND;
-	request->unsent = prefork_connection_pending(request->connection);
+	request->unsent = pfi_late_left(request);
 	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
 	return PREFORK_WAIT_WRITABLE;
 }
@@ -173,10 +174,10 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 	const int error = prefork_connection_error(request->connection);
 
 	if (error < 0)
-		(void)pfi_request_fail(request, error);
+		(void)pfi_late_give_up(request, error);
 	switch (pfi_reply_proceed(request)) {
 	case PFI_DONE: /* as far as the host is concerned */
-		if (prefork_connection_pending(request->connection) > 0)
+		if (prefork_connection_pending(request->connection) > 0 || pfi_spool_has_more(&request->late))
 			return wait_to_send(request);
 		return pfi_answer_over(request);
 	case PFI_BAD:
@@ -189,7 +190,8 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 	return wait_to_send(request);
 }
 
-/* The loop has noted what it read in its own place; a thread of its pool has another. */
+/* What was noted when the head was read may be in another thread's place, or have made room for another
+ * request since. */
 static void note_again(struct prefork_request *request)
 {
 	char text[96];
@@ -221,7 +223,7 @@ static enum prefork_next call_handle(struct prefork_worker *worker, struct prefo
 	static const struct pfi_refusal lateness = { 503, "it had to wait for too long" };
 
 	(void)worker;
-	if (prefork_connection_is_offloaded(connection))
+	if (prefork_connection_is_offloaded(connection) || request->phase == PFI_PHASE_COLLECT)
 		note_again(request);
 	if (is_late(request))
 		return pfi_answer_refuse(request, lateness);
@@ -231,7 +233,7 @@ static enum prefork_next call_handle(struct prefork_worker *worker, struct prefo
 	prefork_worker_count_request(request->worker);
 	if (r < 0)
 		(void)pfi_request_blame(request, r);
-	return request->error != 0 ? pfi_answer_failed(request) : go_on_sending(request);
+	return go_on_sending(request); /* or end it: what was said before it failed is still sent */
 }
 
 const struct pfi_refusal pfi_answer_overload = { 503, "too many requests are waiting already" };
@@ -261,9 +263,11 @@ static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefor
 	return go_on_sending(user);
 }
 
-/* The client has taken something. A file needs nobody but the kernel until its end. */
+/* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
 enum prefork_next pfi_answer_send(struct prefork_request *request)
 {
+	if (pfi_late_send(request) == -EAGAIN)
+		return wait_to_send(request);
 	if (pfi_reply_is_file(request) && pfi_reply_proceed(request) == PFI_MORE)
 		return wait_to_send(request);
 	return prefork_connection_offload(request->connection, call_go_on, request);
@@ -271,8 +275,8 @@ enum prefork_next pfi_answer_send(struct prefork_request *request)
 
 enum prefork_next pfi_answer_late(struct prefork_request *request)
 {
-	if (prefork_connection_pending(request->connection) < request->unsent)
+	if (pfi_late_left(request) < request->unsent)
 		return wait_to_send(request); /* slow, but it takes it */
-	(void)pfi_request_fail(request, -ETIMEDOUT);
+	(void)pfi_late_give_up(request, -ETIMEDOUT);
 	return prefork_connection_offload(request->connection, call_go_on, request);
 }

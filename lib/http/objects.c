@@ -21,7 +21,7 @@ struct prefork_request *pfi_request_take(struct pfi_http *http)
 		request->in = request->in_room;
 		request->in_size = sizeof request->in_room;
 		request->is_collected = false;
-		request->spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		request->spool = request->late = (struct pfi_spool)PFI_SPOOL_EMPTY;
 		request->trailers = (struct pfi_trailers){ 0 };
 		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
 		request->http = http;
@@ -37,7 +37,9 @@ static void give_back_memory(struct prefork_request *request)
 		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
 	}
 	if (request->is_collected)
-		pfi_spool_clear(&request->spool);
+		pfi_spool_clear(&request->spool, &request->http->config.place);
+	if (request->late.fd >= 0)
+		pfi_spool_clear(&request->late, &request->http->config.place);
 	request->is_collected = false;
 	if (request->trailers.bytes != NULL)
 		pfi_trailers_clear(&request->trailers);

@@ -11,6 +11,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+enum { SPOOL_SHARE = 8 }; /* one file may have so small a part of what all may have */
+
 #define ROW(row_name, row_type)                                                                    \
 	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type, \
 	.section = "HTTP"
@@ -49,9 +51,20 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How long a request may have waited, with all workers at work, and still be handled. One that waited longer "
 	         "is answered with 503 and Retry-After: its client has likely given up. TCP only. 0: for ever." },
+	{ ROW("stream_uploads", BOOL), .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Handle a request as soon as its header is there, and have its body read while it comes: a thread then "
+	         "waits for the client. Otherwise bodies are collected first, in memory and in files, as far as "
+	         "spool_limit allows. An event loop without threads always collects." },
 	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory by workers that collect "
-	         "it before they handle it (libev); a larger one goes to a file in worker_tmp_dir." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory until all of it has come; a "
+	         "larger one goes to a file in worker_tmp_dir." },
+	{ ROW("response_memory", SIZE), .min = 0, .max = 1 << 30, .default_text = "256k",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a response is kept in memory until its client has taken it; "
+	         "what is more goes to a file in worker_tmp_dir." },
+	{ ROW("spool_limit", SIZE), .min = 0, .max = INT64_MAX, .default_text = "1g", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How much a worker keeps in such files, of all requests and responses together; of each at most an eighth "
+	         "of it. Beyond it a thread waits for its client. In an event loop without threads, where nobody can wait, uploads know "
+	         "no bound but limit_request_body, and a response that is written goes no further. 0: no files." },
 	{ ROW("worker_tmp_dir", STRING), .unit = "FOLDER",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Where such files are, which have no name there. Empty: $TMPDIR, or /tmp." },
@@ -196,6 +209,7 @@ int prefork_http_add_options(struct prefork_settings *settings)
 int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings)
 {
 	const int64_t body = prefork_settings_int(settings, "limit_request_body");
+	const uint64_t spool = (uint64_t)prefork_settings_int(settings, "spool_limit");
 
 	if (body < 0)
 		return prefork_fail(-EINVAL, "the settings lack those of prefork_http_add_options()");
@@ -222,7 +236,11 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_rate = (uint64_t)prefork_settings_int(settings, "body_rate"),
 		.queue_ms = (uint64_t)prefork_settings_int(settings, "queue_timeout"),
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
+		.response_memory = (size_t)prefork_settings_int(settings, "response_memory"),
+		.streams_uploads = prefork_settings_int(settings, "stream_uploads") > 0,
 		.place = {
+			.file_max = spool / SPOOL_SHARE,
+			.files_max = spool,
 			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),
 			.folder = folder(settings),
 		},

@@ -1,4 +1,4 @@
-/* The first half of the walk: a head is read, and where nobody may wait for it, its body. */
+/* The first half of the walk: a head is read, and its body, unless the host is to read that by itself. */
 #include "http/walk.h"
 
 #include "http/clock.h"
@@ -102,6 +102,13 @@ static bool learn_scheme(struct prefork_request *request)
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
 
+/* Whether the host can have it now: nothing of its body is missing, or the host is to wait for that. */
+static bool is_ready(const struct prefork_request *request)
+{
+	return request->body.done || pfi_upload_is_here(request) ||
+	       (request->http->config.streams_uploads && prefork_worker_may_block(request->worker));
+}
+
 /* The head is complete: what does it mean? */
 static enum prefork_next proceed_head(struct prefork_request *request)
 {
@@ -130,9 +137,11 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	request->keep_alive = request->framing.keep_alive && config->keepalive_ms > 0 &&
 	                      head->form != PFI_TARGET_AUTHORITY;
 	pfi_upload_start(request);
-	if (!request->body.done && !prefork_connection_may_block(request->connection))
-		return pfi_answer_is_overloaded(request) ? pfi_answer_refuse(request, pfi_answer_overload) : pfi_receive_body(request);
-	return pfi_answer_handle(request);
+	if (is_ready(request))
+		return pfi_answer_handle(request);
+	if (pfi_answer_is_overloaded(request))
+		return pfi_answer_refuse(request, pfi_answer_overload);
+	return pfi_receive_body(request);
 }
 
 /* Read once. What is there is looked at; the rest is waited for. */

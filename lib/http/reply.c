@@ -14,8 +14,6 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { UNTAKEN_MAX = 1024 * 1024 }; /* of a response that an event loop is given by pieces */
-
 void pfi_reply_start(struct prefork_request *request)
 {
 	const struct pfi_out out = request->reply.out;
@@ -244,18 +242,6 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	return prefork_response_bytes(request, bytes, size);
 }
 
-/* In an event loop nobody can wait for the client, and nothing leaves while the handler runs. What is
- * left out here is missed by the client, so that this is the end of the response. */
-static int check_room(struct prefork_request *request)
-{
-	if (prefork_connection_may_block(request->connection) ||
-	    prefork_connection_pending(request->connection) <= UNTAKEN_MAX)
-		return 0;
-	return pfi_request_blame(request,
-	                         prefork_fail(-ENOBUFS, "1 MiB of the response waits for its client, and in an event loop no more is "
-	                                                "kept: give it by prefork_response_pull() (in WSGI, yield it), or set threads"));
-}
-
 int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_reply *const reply = &request->reply;
@@ -267,9 +253,10 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 		return r;
 	if (pfi_reply_is_interim(request))
 		return prefork_fail(-EINVAL, "an interim response has no body");
-	if ((reply->stage == PFI_STAGE_HEAD && (r = seal(request, true)) < 0) ||
-	    (size > 0 && (r = check_room(request)) < 0))
+	if (reply->stage == PFI_STAGE_HEAD && (r = seal(request, true)) < 0)
 		return r;
+	if (reply->sent > 0)
+		prefork_worker_beat(request->worker);
 	const bool over = reply->body == PFI_REPLY_LENGTH && size > reply->length - reply->sent;
 	r = pfi_reply_piece(request, bytes, over ? (size_t)(reply->length - reply->sent) : size);
 	if (r == 0 && over)

@@ -168,6 +168,13 @@ int pfi_request_blame(struct prefork_request *request, int error)
 	return pfi_request_fail(request, error);
 }
 
+void pfi_request_cannot_keep(struct prefork_request *request)
+{
+	if (!atomic_flag_test_and_set(&request->http->has_told))
+		prefork_log_say(prefork_worker_log(request->worker), PREFORK_WARNING, "http",
+		                "Slow clients have to be waited for: %s", prefork_error());
+}
+
 int prefork_response_status(const struct prefork_request *request)
 {
 	return request->reply.status;

@@ -37,7 +37,9 @@ struct pfi_http_config {
 	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
 	struct pfi_trust trust;
-	struct pfi_spool_place place; /* of bodies that are collected; the settings' */
+	size_t response_memory; /* of a response that its client has not taken yet */
+	bool streams_uploads;   /* bodies are not collected where a thread can wait for them */
+	struct pfi_spool_place place; /* of what is kept in files; the settings' */
 };
 
 /* A pool of workers that serve HTTP: made in the arbiter, each worker has its copy. */
@@ -48,6 +50,7 @@ struct pfi_http {
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* objects without a connection */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
+	atomic_flag has_told;         /* that bodies cannot be kept: see pfi_request_cannot_keep() */
 	int zone_s;                   /* how far local time is east of Greenwich, for it */
 };
 
@@ -55,8 +58,8 @@ struct pfi_http {
 enum pfi_phase {
 	PFI_PHASE_IDLE,    /* nothing of a request has come                               */
 	PFI_PHASE_HEAD,    /* a part of its head has                                      */
-	PFI_PHASE_COLLECT, /* its body is collected, since nobody may block to wait for it */
-	PFI_PHASE_SEND,    /* handled; a file or a callback still has something to send   */
+	PFI_PHASE_COLLECT, /* its body is collected, so that nobody has to wait for it    */
+	PFI_PHASE_SEND,    /* handled; the client has yet to take all of the answer       */
 	PFI_PHASE_SKIP,    /* answered; the rest of its body is thrown away               */
 	PFI_PHASE_LINGER,  /* our side has ended; what the client still says is ignored   */
 };
@@ -117,12 +120,14 @@ struct prefork_request {
 	struct pfi_head head;
 	struct pfi_framing framing;
 	struct pfi_body body;
-	bool is_collected;  /* the body is in `spool`: nobody may block to wait for it */
+	bool is_collected;  /* the body is in `spool`, all of it or as much as there was room for */
 	uint64_t uploaded;      /* bytes of the body, and of what frames it, that were waited for */
-	uint64_t upload_us;     /* how long that has taken; where it is collected, when it began  */
+	uint64_t upload_us;     /* how long that has taken                                        */
+	uint64_t collect_us;    /* since when it is being collected; 0: it is not                 */
 	struct pfi_spool spool;
+	struct pfi_spool late;  /* what the client has yet to take: see late.h */
 	struct pfi_trailers trailers;
-	size_t unsent;      /* what the client had yet to take when the deadline was set */
+	uint64_t unsent;    /* what the client had yet to take when the deadline was set */
 	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;
@@ -145,17 +150,25 @@ int pfi_request_fail(struct prefork_request *request, int error);
  * prefork_fail(), unless it is PREFORK_EAPP: then it has told by itself. */
 int pfi_request_blame(struct prefork_request *request, int error);
 
-/* Send all pieces, waiting for the client where that is allowed, keeping what it cannot take
- * now where it is not. Changes the pieces. 0, or a negative errno, which is then the request's. */
+/* What its client sends or takes too slowly cannot be kept, for a reason that somebody could mend: tell, once
+ * per worker, by the sentence of prefork_fail(). */
+void pfi_request_cannot_keep(struct prefork_request *request);
+
+/* Send all pieces. What the client cannot take now is kept; a thread that may waits where there is no room
+ * for it. Changes the pieces. 0, or a negative errno, which is then the request's. */
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
 
 /* Begin a body; the head must be DONE. Nothing is read yet. */
 void pfi_upload_start(struct prefork_request *request);
 
+/* Whether all of it has come already, and need only be looked at. */
+bool pfi_upload_is_here(const struct prefork_request *request);
+
 /* How long the client may be silent now: 0 when it has been too slow altogether. */
 uint64_t pfi_upload_patience_ms(const struct prefork_request *request);
 
-/* Non-blocking: read on and keep the data. DONE, MORE, or BAD with request->error set. */
+/* Non-blocking: read on and keep the data. DONE: all of it, or there is no room for more and the handler can
+ * wait for the rest; MORE; or BAD with request->error set. */
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request);
 
 /* Whether the connection can go on behind what nobody may read of the body. */

@@ -1,8 +1,10 @@
 /* The response on its way: pieces that are there, a file, or what a callback gives. */
+#include "http/late.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
 #include <prefork/service.h>
+#include <prefork/worker.h>
 
 #include <errno.h>
 #include <string.h>
@@ -10,8 +12,8 @@
 
 enum {
 	FILE_PIECE = 256 * 1024,
-	KEPT_MAX = 1024 * 1024,  /* of a response that a thread beside an event loop leaves to the loop */
-	AHEAD_MAX = 128 * 1024,  /* more is not asked of a callback while so much waits for the client  */
+	AHEAD_MAX = 128 * 1024, /* more is not asked of a callback while so much waits for the client */
+	TURN_MAX = 1024 * 1024, /* is sent before other connections have a turn                       */
 };
 
 static void forget_sent(struct iovec *pieces, int count, size_t sent)
@@ -24,48 +26,35 @@ static void forget_sent(struct iovec *pieces, int count, size_t sent)
 	}
 }
 
-static int keep_rest(struct prefork_request *request, const struct iovec *pieces, int count)
+/* What the client takes now: how much, or a negative errno. What came before goes first. */
+static ptrdiff_t send_now(struct prefork_request *request, const struct iovec *pieces, int count)
 {
-	for (int i = 0; i < count; i++)
-		if (pieces[i].iov_len > 0 &&
-		    prefork_connection_write(request->connection, pieces[i].iov_base, pieces[i].iov_len) ==
-			    PREFORK_CLOSE)
-			return pfi_request_fail(request, -ECONNRESET);
-	return 0;
-}
+	const int r = pfi_late_send(request);
 
-/* Whether `left` bytes more need not be waited for here. */
-static bool may_keep(const struct prefork_connection *connection, size_t left)
-{
-	if (!prefork_connection_may_block(connection))
-		return true;
-	return prefork_connection_is_offloaded(connection) &&
-	       left + prefork_connection_pending(connection) <= KEPT_MAX;
+	return r < 0 ? r : prefork_connection_send(request->connection, pieces, count);
 }
 
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count)
 {
-	struct prefork_connection *const connection = request->connection;
 	size_t left = 0;
 
 	for (int i = 0; i < count; i++)
 		left += pieces[i].iov_len;
 	for (;;) {
-		const ptrdiff_t n = prefork_connection_send(connection, pieces, count);
+		const ptrdiff_t n = send_now(request, pieces, count);
 		if (n < 0 && n != -EAGAIN)
-			return pfi_request_fail(request, (int)n);
+			return pfi_late_give_up(request, (int)n);
 		if (n > 0) {
 			left -= (size_t)n;
 			if (left == 0)
 				return 0;
 			forget_sent(pieces, count, (size_t)n);
 		}
-		if (may_keep(connection, left))
-			return keep_rest(request, pieces, count);
-		const int r = prefork_connection_wait(connection, PREFORK_WAIT_WRITABLE,
-		                                      request->http->config.write_timeout_ms);
+		if (pfi_late_keep(request, pieces, count, left) == 0)
+			return 0;
+		const int r = pfi_late_wait(request);
 		if (r < 0)
-			return pfi_request_fail(request, r);
+			return r;
 	}
 }
 
@@ -130,8 +119,11 @@ int pfi_reply_end_pieces(struct prefork_request *request)
 static enum pfi_verdict send_file(struct prefork_request *request)
 {
 	struct pfi_reply *const reply = &request->reply;
+	const uint64_t turn_end = reply->sent + TURN_MAX;
 
 	while (reply->body != PFI_REPLY_NONE && reply->sent < reply->length) {
+		if (reply->sent >= turn_end)
+			return PFI_MORE;
 		const uint64_t left = reply->length - reply->sent;
 		const ptrdiff_t n = prefork_connection_send_file(request->connection, reply->file, &reply->file_offset,
 		                                                 left < FILE_PIECE ? (size_t)left : FILE_PIECE);
@@ -152,11 +144,14 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 {
 	struct pfi_reply *const reply = &request->reply;
 	const size_t ahead = prefork_connection_is_offloaded(request->connection) ? AHEAD_MAX : 0;
+	const uint64_t turn_end = reply->sent + TURN_MAX;
 
 	for (;;) {
 		const void *bytes = NULL;
-		if (prefork_connection_pending(request->connection) > ahead)
+		if (prefork_connection_pending(request->connection) > ahead || reply->sent >= turn_end)
 			return PFI_MORE;
+		if (reply->sent > 0)
+			prefork_worker_beat(request->worker);
 		const ptrdiff_t n = reply->body == PFI_REPLY_NONE ? 0 : reply->pull(request, &bytes, reply->pull_user);
 		const bool over = n > 0 && reply->body == PFI_REPLY_LENGTH &&
 		                  (uint64_t)n > reply->length - reply->sent;
@@ -174,6 +169,10 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 
 enum pfi_verdict pfi_reply_proceed(struct prefork_request *request)
 {
+	const int r = pfi_late_send(request);
+
+	if (r == -EAGAIN)
+		return PFI_MORE;
 	if (request->error != 0)
 		return PFI_BAD;
 	switch ((enum pfi_stage)request->reply.stage) {

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { FIRST_SIZE = 16 * 1024 };
@@ -35,11 +36,13 @@ static int open_file(const char *folder)
 	return fd;
 }
 
-/* What is in memory goes behind what is in the file. */
-static int spill(struct pfi_spool *spool, const struct pfi_spool_place *place)
+/* Have a file that may grow to `length` bytes. */
+static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t length)
 {
-	size_t written = 0;
+	const uint64_t more = length > spool->booked ? length - spool->booked : 0;
 
+	if (length > place->file_max && !spool->unbounded)
+		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", place->folder);
 	if (spool->fd < 0) {
 		const int fd = open_file(place->folder);
 
@@ -47,6 +50,23 @@ static int spill(struct pfi_spool *spool, const struct pfi_spool_place *place)
 			return fail(fd, place);
 		spool->fd = fd;
 	}
+	if (atomic_fetch_add_explicit(&place->booked, more, memory_order_relaxed) + more > place->files_max &&
+	    !spool->unbounded) {
+		(void)atomic_fetch_sub_explicit(&place->booked, more, memory_order_relaxed);
+		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", place->folder);
+	}
+	spool->booked += more;
+	return 0;
+}
+
+/* What is in memory goes behind what is in the file. */
+static int spill(struct pfi_spool *spool, struct pfi_spool_place *place)
+{
+	size_t written = 0;
+	const int r = book(spool, place, spool->length);
+
+	if (r < 0)
+		return r;
 	while (written < spool->end) {
 		const ssize_t n = pwrite(spool->fd, spool->bytes + written, spool->end - written,
 		                         (off_t)(spool->length - spool->end + written));
@@ -75,7 +95,7 @@ static int grow(struct pfi_spool *spool, const struct pfi_spool_place *place, ui
 	return 0;
 }
 
-int pfi_spool_room(struct pfi_spool *spool, const struct pfi_spool_place *place, uint64_t expected, char **ret,
+int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t expected, char **ret,
                    size_t *ret_size)
 {
 	int r = 0;
@@ -95,29 +115,27 @@ void pfi_spool_add(struct pfi_spool *spool, size_t count)
 	spool->length += count;
 }
 
-int pfi_spool_end(struct pfi_spool *spool, const struct pfi_spool_place *place)
+void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_place *place)
 {
-	const int r = spool->fd >= 0 ? spill(spool, place) : 0;
-
-	if (spool->fd >= 0) {
-		free(spool->bytes);
-		spool->bytes = NULL;
-		spool->size = 0;
-	}
-	return r;
+	if (spool->fd < 0 || spill(spool, place) < 0)
+		return;
+	free(spool->bytes);
+	spool->bytes = NULL;
+	spool->size = 0;
 }
 
 ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size)
 {
-	const uint64_t left = spool->length - spool->at;
+	const uint64_t filed = spool->length - spool->end;
+	const uint64_t left = (spool->at < filed ? filed : spool->length) - spool->at;
 	ssize_t n;
 
 	if (size > left)
 		size = (size_t)left;
 	if (size == 0)
 		return 0;
-	if (spool->fd < 0) {
-		memcpy(bytes, spool->bytes + spool->at, size);
+	if (spool->at >= filed) {
+		memcpy(bytes, spool->bytes + (spool->at - filed), size);
 		spool->at += size;
 		return (ptrdiff_t)size;
 	}
@@ -131,8 +149,42 @@ ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size)
 	return n;
 }
 
-void pfi_spool_clear(struct pfi_spool *spool)
+/* All was taken, and more comes: the file begins anew. The kernel may still be sending what was
+ * taken, from the very pages of the file. These must not be written to: they are given up. */
+static int rewind_file(struct pfi_spool *spool, const struct pfi_spool_place *place)
 {
+	if (spool->length == 0 || pfi_spool_has_more(spool))
+		return 0;
+	if (ftruncate(spool->fd, 0) < 0)
+		return fail(-errno, place);
+	spool->at = spool->length = 0;
+	return 0;
+}
+
+int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_place *place, const struct iovec *pieces, int count)
+{
+	size_t size = 0;
+	ssize_t n;
+	int r = rewind_file(spool, place);
+
+	for (int i = 0; i < count; i++)
+		size += pieces[i].iov_len;
+	if (r == 0)
+		r = book(spool, place, spool->length + size);
+	if (r < 0)
+		return r;
+	do
+		n = pwritev(spool->fd, pieces, count, (off_t)spool->length);
+	while (n < 0 && errno == EINTR);
+	if (n < 0 || (size_t)n < size)
+		return fail(n < 0 ? -errno : -ENOSPC, place);
+	spool->length += size;
+	return 0;
+}
+
+void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_place *place)
+{
+	(void)atomic_fetch_sub_explicit(&place->booked, spool->booked, memory_order_relaxed);
 	free(spool->bytes);
 	if (spool->fd >= 0)
 		(void)close(spool->fd);

@@ -25,6 +25,12 @@ void pfi_upload_start(struct prefork_request *request)
 	request->skipped = 0;
 	request->uploaded = 0;
 	request->upload_us = 0;
+	request->collect_us = 0;
+}
+
+bool pfi_upload_is_here(const struct prefork_request *request)
+{
+	return request->body.kind == PFI_BODY_LENGTH && request->body.left <= request->in_end - request->in_at;
 }
 
 uint64_t pfi_upload_patience_ms(const struct prefork_request *request)
@@ -34,8 +40,8 @@ uint64_t pfi_upload_patience_ms(const struct prefork_request *request)
 
 	if (config->body_rate == 0)
 		return config->body_timeout_ms;
-	if (request->is_collected)
-		took_ms = (pfi_http_now_us() - request->upload_us) / 1000;
+	if (request->collect_us > 0)
+		took_ms = (pfi_http_now_us() - request->collect_us) / 1000;
 	allowed_ms = config->body_timeout_ms + request->uploaded * 1000 / config->body_rate;
 	if (took_ms >= allowed_ms)
 		return 0;
@@ -206,15 +212,21 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 		return request->error;
 	if (size == 0)
 		return 0;
-	if (!request->is_collected)
-		return read_blocking(request, bytes, size);
-	const ptrdiff_t n = pfi_spool_read(&request->spool, bytes, size);
-	return n < 0 ? pfi_request_blame(request, (int)n) : n;
+	const ptrdiff_t n = request->is_collected ? pfi_spool_read(&request->spool, bytes, size) : 0;
+	if (n < 0)
+		return pfi_request_blame(request, (int)n);
+	return n > 0 || request->body.done ? n : read_blocking(request, bytes, size);
 }
 
-/* A full disk is nobody's request, but it is this client who must try again. */
-static enum pfi_verdict fail_to_keep(struct prefork_request *request, int error)
+/* There is no room for more. Where nobody can wait for the rest this client must try again, though
+ * a full disk is nobody's request. */
+static enum pfi_verdict stop_keeping(struct prefork_request *request, int error)
 {
+	if (prefork_worker_may_block(request->worker)) {
+		if (error != -ENOBUFS)
+			pfi_request_cannot_keep(request);
+		return PFI_DONE;
+	}
 	const bool is_full = error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 
 	request->refusal = (struct pfi_refusal){ is_full ? 507 : 500, "the body cannot be kept" };
@@ -238,15 +250,12 @@ static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t 
 	return n == 0 ? -ECONNRESET : n;
 }
 
-enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
+static enum pfi_verdict collect(struct prefork_request *request)
 {
-	const struct pfi_spool_place *const place = &request->http->config.place;
+	struct pfi_spool_place *const place = &request->http->config.place;
 	struct pfi_spool *const spool = &request->spool;
 	size_t turn = 0;
 
-	if (!request->is_collected)
-		request->upload_us = pfi_http_now_us();
-	request->is_collected = true;
 	if (request->continue_due && say_continue(request) < 0)
 		return PFI_BAD;
 	while (!request->body.done) {
@@ -260,7 +269,7 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 			return PFI_MORE;
 		r = pfi_spool_room(spool, place, is_measured ? request->body.left : 0, &to, &size);
 		if (r < 0)
-			return fail_to_keep(request, r);
+			return stop_keeping(request, r);
 		const ptrdiff_t n = collect_some(request, to, size);
 		if (n == -EAGAIN)
 			return PFI_MORE;
@@ -271,8 +280,23 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 		pfi_spool_add(spool, (size_t)n);
 		turn += (size_t)n;
 	}
-	const int r = pfi_spool_end(spool, place);
-	return r < 0 ? fail_to_keep(request, r) : PFI_DONE;
+	pfi_spool_end(spool, place);
+	return PFI_DONE;
+}
+
+enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
+{
+	if (request->collect_us == 0) {
+		request->collect_us = pfi_http_now_us();
+		request->is_collected = true;
+		request->spool.unbounded = !prefork_worker_may_block(request->worker);
+	}
+	const enum pfi_verdict verdict = collect(request);
+	if (verdict == PFI_DONE) {
+		request->upload_us = pfi_http_now_us() - request->collect_us;
+		request->collect_us = 0;
+	}
+	return verdict;
 }
 
 bool pfi_upload_can_be_skipped(const struct prefork_request *request)

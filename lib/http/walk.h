@@ -2,7 +2,7 @@
  * walk -- what the files of this room that meet the worker call of each other.
  *
  *     serve     the callbacks: which step is next, by the phase of the connection
- *     receive   a head, and its body where nobody may block to wait for it
+ *     receive   a head, and its body, so that no thread has to wait for it
  *     answer    the host is called, its answer goes out, the connection goes on
  *     objects   struct prefork_request, before and after all that
  *

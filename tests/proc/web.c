@@ -69,6 +69,11 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 void web_close(struct web *web)
 {
 	harness_send(&web->harness, PFI_MESSAGE_LEAVE, 0);
+	web_reap(web);
+}
+
+void web_reap(struct web *web)
+{
 	const struct pfi_death death = harness_reap(&web->harness);
 
 	ck_assert_msg(death.known && death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
@@ -116,7 +121,7 @@ size_t web_read_all(int fd, char *answer, size_t size)
 	size_t got;
 	const ssize_t n = read_on(fd, answer, size, &got);
 
-	ck_assert_msg(n == 0, "the connection ended with %s behind %s", n < 0 ? strerror(errno) : "too much", answer);
+	ck_assert_msg(n == 0, "the connection ended with %s behind %zu bytes: %.1000s", n < 0 ? strerror(errno) : "too much", got, answer);
 	(void)close(fd);
 	return got;
 }

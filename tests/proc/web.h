@@ -34,6 +34,9 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 /* Stops it, which must go well; every request that was handled must have been finished, once. */
 void web_close(struct web *web);
 
+/* The same for one that was told already. */
+void web_reap(struct web *web);
+
 /* The test's own counts, in the worker. */
 struct web_counts *web_counts(const struct prefork_request *request);
 

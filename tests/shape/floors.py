@@ -16,7 +16,7 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
 }
 PURE = {"base", "model"}  # rooms
 # All the rest of http is pure.
-IMPURE_HTTP = {"http/" + name for name in ("access", "answer", "clock", "join", "objects", "options", "receive", "reply", "request",
+IMPURE_HTTP = {"http/" + name for name in ("access", "answer", "clock", "join", "late", "objects", "options", "receive", "reply", "request",
                                        "send", "serve", "spool", "upload", "walk")}
 NUMBERS_ONLY = {"model/death"}  # may see <signal.h>, for the names of signals
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")

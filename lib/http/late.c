@@ -1,0 +1,104 @@
+#include "http/late.h"
+
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/log.h>
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
+#include <sys/uio.h>
+
+enum {
+	FILE_PIECE = 256 * 1024,
+	TURN_PIECES = 4, /* are sent before other connections have a turn */
+};
+
+static const char no_room[] =
+	"as much of the response waits for its client as may be kept, and in an event loop nobody can wait for it: "
+	"give it by prefork_response_pull() (in WSGI, yield it), or set threads";
+
+static int keep_in_memory(struct prefork_request *request, const struct iovec *pieces, int count)
+{
+	for (int i = 0; i < count; i++)
+		if (pieces[i].iov_len > 0 &&
+		    prefork_connection_write(request->connection, pieces[i].iov_base, pieces[i].iov_len) ==
+			    PREFORK_CLOSE)
+			return -ECONNRESET;
+	return 0;
+}
+
+/* What was pulled is no more than the host has at once, and more is not asked for before it was taken. */
+static bool is_for_memory(const struct prefork_request *request, size_t size)
+{
+	if (pfi_spool_has_more(&request->late))
+		return false;
+	return request->reply.pull != NULL ||
+	       size + prefork_connection_pending(request->connection) <= request->http->config.response_memory;
+}
+
+int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size)
+{
+	if (is_for_memory(request, size))
+		return keep_in_memory(request, pieces, count);
+	const int r = pfi_spool_append(&request->late, &request->http->config.place, pieces, count);
+	if (r < 0 && r != -ENOBUFS)
+		pfi_request_cannot_keep(request);
+	/* Where nobody can wait, what the host had at once we can have, too; what it goes on to make has a bound. */
+	if (r < 0 && request->reply.sent == 0 && !prefork_connection_may_block(request->connection))
+		return keep_in_memory(request, pieces, count);
+	return r;
+}
+
+int pfi_late_send(struct prefork_request *request)
+{
+	struct pfi_spool *const late = &request->late;
+
+	for (int i = 0; pfi_spool_has_more(late); i++) {
+		const uint64_t left = late->length - late->at;
+		int64_t offset = (int64_t)late->at;
+		const ptrdiff_t n = i == TURN_PIECES ? -EAGAIN :
+			prefork_connection_send_file(request->connection, late->fd, &offset,
+			                             left < FILE_PIECE ? (size_t)left : FILE_PIECE);
+		if (n == -EAGAIN)
+			return -EAGAIN;
+		if (n <= 0)
+			return pfi_late_give_up(request, n < 0 ? (int)n : -EIO);
+		late->at += (uint64_t)n;
+	}
+	return 0;
+}
+
+uint64_t pfi_late_left(const struct prefork_request *request)
+{
+	int in_kernel = 0; /* stays so where the kernel does not tell */
+
+	(void)ioctl(prefork_connection_fd(request->connection), SIOCOUTQ, &in_kernel);
+	return prefork_connection_pending(request->connection) + (request->late.length - request->late.at) +
+	       (uint64_t)in_kernel;
+}
+
+int pfi_late_wait(struct prefork_request *request)
+{
+	uint64_t before, now = pfi_late_left(request);
+	int r;
+
+	if (!prefork_connection_may_block(request->connection))
+		return pfi_request_blame(request, prefork_fail(-ENOBUFS, no_room));
+	do {
+		before = now;
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE,
+		                            request->http->config.write_timeout_ms);
+		now = pfi_late_left(request);
+	} while (r == -ETIMEDOUT && now < before); /* slow, but it takes it */
+	return r < 0 ? pfi_late_give_up(request, r) : 0;
+}
+
+int pfi_late_give_up(struct prefork_request *request, int error)
+{
+	request->late.at = request->late.length;
+	return pfi_request_fail(request, error);
+}

@@ -1,0 +1,36 @@
+/*
+ * late -- what a client has not taken yet of a response, so that no thread has to
+ * wait until it does: in memory, with the connection, and from there on in a file.
+ *
+ * First comes what is with the connection, then what is in the file. Whoever waits for
+ * the connection to be writable has both sent.
+ */
+#ifndef HTTP_LATE_H
+#define HTTP_LATE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+struct iovec;
+struct prefork_request;
+
+/** Take `pieces` over, `size` bytes in all. 0; or a negative errno: there is no room for them, and
+ *  whoever may wait for the client must do so. */
+int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size);
+
+/** Send what is in the file. 0: nothing is left there; -EAGAIN: some is; or why it cannot be sent,
+ *  which is then the request's error. */
+int pfi_late_send(struct prefork_request *request);
+
+/** Wait here until the client has taken something. 0, or a negative errno, which is then the request's: it
+ *  has taken nothing at all for too long, the worker must end, or nobody may wait here. */
+int pfi_late_wait(struct prefork_request *request);
+
+/** How much the client has yet to take, of what the kernel has to send as well: it says that a connection is
+ *  writable only when there is room for a lot. */
+uint64_t pfi_late_left(const struct prefork_request *request);
+
+/** Nobody will take it any more: the request has this error. Answers the request's first error. */
+int pfi_late_give_up(struct prefork_request *request, int error);
+
+#endif

@@ -1,0 +1,550 @@
+/* Clients that send their bodies slowly, and take their answers slowly: nobody else may notice. */
+#include "../support.h"
+
+#include "web.h"
+
+#include "model/message.h"
+#include "os/clock.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	BIG = 6 * 1024 * 1024, /* more than the kernel keeps for a connection */
+	PIECE = 10000,
+	CROWD = 16,  /* more than threads */
+	MANY = 64,
+	BODY = 200000,
+	ANSWER_MAX = BIG + BIG / 100 + 65536,
+};
+
+static char file_path[] = "/tmp/test_slow.XXXXXX";
+static int file = -1;
+static char big[BIG];
+static char answer[ANSWER_MAX];
+
+static int hello(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_bytes(request, "hello", 5);
+}
+
+static int bytes(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_bytes(request, big, BIG);
+}
+
+static int write_pieces(struct prefork_request *request)
+{
+	int r = 0;
+
+	for (size_t at = 0; r == 0 && at < BIG; at += PIECE)
+		r = prefork_response_write(request, big + at, BIG - at < PIECE ? BIG - at : PIECE);
+	return r;
+}
+
+static int pieces(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	return write_pieces(request);
+}
+
+static int fails_late(struct prefork_request *request)
+{
+	char length[16];
+
+	(void)snprintf(length, sizeof length, "%d", BIG + 1);
+	(void)prefork_response_start(request, 200, NULL);
+	(void)prefork_response_field(request, "Content-Length", length);
+	const int r = write_pieces(request);
+	return r < 0 ? r : prefork_fail(-EIO, "the last byte is lost");
+}
+
+/* The user pointer of the request is how much was given out. */
+static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
+{
+	const size_t at = (size_t)(uintptr_t)prefork_request_user(request), left = BIG - at;
+	const size_t size = left < 65536 ? left : 65536;
+
+	(void)user;
+	*ret_bytes = big + at;
+	prefork_request_set_user(request, (void *)(uintptr_t)(at + size));
+	return (ptrdiff_t)size;
+}
+
+static int pulled(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_pull(request, pull, NULL);
+}
+
+static int from_file(struct prefork_request *request)
+{
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_file(request, file, 0, BIG);
+}
+
+/* All of the body at once, and what came of it. */
+static int echo(struct prefork_request *request)
+{
+	char *const body = malloc(BODY + 1);
+	size_t size = 0;
+	ptrdiff_t n = -ENOMEM;
+
+	while (body && (n = prefork_request_read(request, body + size, BODY + 1 - size)) > 0)
+		size += (size_t)n;
+	(void)prefork_response_start(request, 200, NULL);
+	const int r = n < 0 ? (int)n : prefork_response_bytes(request, body, size);
+	free(body);
+	return r;
+}
+
+static const struct {
+	const char *path;
+	int (*answer)(struct prefork_request *request);
+} paths[] = {
+	{ "/bytes", bytes }, { "/pieces", pieces }, { "/pulled", pulled }, { "/file", from_file },
+	/* Those below are not large. */
+	{ "/hello", hello }, { "/echo", echo }, { "/fails-late", fails_late },
+};
+enum { PATHS = sizeof paths / sizeof paths[0], SOURCES = 4 };
+
+static int handle(struct prefork_request *request, void *user)
+{
+	const char *const target = prefork_request_target(request, NULL);
+
+	(void)user;
+	for (size_t i = 0; i < PATHS; i++) {
+		if (strcmp(paths[i].path, target) == 0)
+			return paths[i].answer(request);
+	}
+	return prefork_fail(-ENOENT, "no such path");
+}
+
+static void say(int fd, const char *text, size_t size)
+{
+	while (size > 0) {
+		const ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
+
+		ck_assert_msg(n > 0, "%s", strerror(errno));
+		text += n;
+		size -= (size_t)n;
+	}
+}
+
+/* A client whose kernel keeps little of what it does not read: a few segments, of 64 KiB here. */
+static int slow_reader(const struct web *web, const char *path)
+{
+	const int fd = harness_connect(&web->harness), room = 200000;
+	char request[128];
+	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path);
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+	say(fd, request, (size_t)length);
+	return fd;
+}
+
+/* Out of its chunks, if it came so: how much is there. */
+static size_t unframe(char *body, size_t size)
+{
+	char *from = body, *to = body;
+
+	if (strstr(answer, "Transfer-Encoding: chunked\r\n") == NULL)
+		return size;
+	for (;;) {
+		char *end;
+		const size_t length = strtoul(from, &end, 16);
+
+		if (length == 0 || end + 2 + length > body + size)
+			return (size_t)(to - body);
+		memmove(to, end + 2, length);
+		to += length;
+		from = end + 2 + length + 2;
+	}
+}
+
+/* Which must be `big`, or begin like it: how much of it came. */
+static size_t check_answer(size_t got)
+{
+	char *const body = strstr(answer, "\r\n\r\n");
+
+	ck_assert_msg(body != NULL && web_status(answer) == 200, "%.500s", answer);
+	*body = '\0'; /* so that the head can be looked through */
+	body[1] = '\0';
+	(void)memcpy(body, "\r\n", 3);
+	const size_t size = unframe(body + 4, got - (size_t)(body + 4 - answer));
+	ck_assert_uint_le(size, BIG);
+	ck_assert_int_eq(memcmp(body + 4, big, size), 0);
+	return size;
+}
+
+static void expect_big(int fd)
+{
+	ck_assert_uint_eq(check_answer(web_read_all(fd, answer, sizeof answer)), BIG);
+}
+
+static void expect_hello(const struct web *web)
+{
+	static const char request[] = "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+	(void)web_read_all(web_ask(web, request, sizeof request - 1), answer, sizeof answer);
+	ck_assert_msg(web_status(answer) == 200 && strstr(answer, "\r\n\r\nhello") != NULL, "%s", answer);
+}
+
+/* Whether the thread of one client can wait for it while others are served. */
+static bool has_threads(void)
+{
+	return harness_threads() > 0;
+}
+
+/* Whether a callback, or what it offloads, may wait for its client. */
+static bool some_may_wait(void)
+{
+#ifdef TEST_EV_DRIVER
+	return false;
+#else
+	return harness_may_block() || has_threads();
+#endif
+}
+
+START_TEST(slow_readers_hold_nobody_up)
+{
+	struct web web;
+	int fds[CROWD];
+
+	web_open(&web, handle, NULL);
+	for (int i = 0; i < CROWD; i++)
+		fds[i] = slow_reader(&web, paths[_i].path);
+	web_wait(&web.counts->handled, CROWD);
+	expect_hello(&web);
+	for (int i = 0; i < CROWD; i++)
+		expect_big(fds[i]);
+	web_close(&web);
+}
+END_TEST
+
+/* The kernel finds no room worth telling of while a client takes a little now and then. */
+START_TEST(who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not)
+{
+	static const char *const settings[] = { "--write-timeout", "1", NULL };
+	enum { TURNS = 48, LITTLE = 32768 };
+	static char parts[SOURCES][TURNS * LITTLE];
+	int idle[SOURCES], slow[SOURCES];
+	struct web web;
+
+	web_open(&web, handle, settings);
+	for (int i = 0; i < SOURCES; i++) {
+		idle[i] = slow_reader(&web, paths[i].path);
+		slow[i] = slow_reader(&web, paths[i].path);
+	}
+	for (int turn = 0; turn < TURNS; turn++) {
+		for (int i = 0; i < SOURCES; i++)
+			ck_assert_int_eq(recv(slow[i], parts[i] + turn * LITTLE, LITTLE, MSG_WAITALL), LITTLE);
+		(void)poll(NULL, 0, 50); /* the slowness itself */
+	}
+	web_wait(&web.counts->finished, SOURCES);
+	ck_assert_int_eq(web.counts->finished, SOURCES);
+	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
+	for (int i = 0; i < SOURCES; i++) {
+		memcpy(answer, parts[i], sizeof parts[i]);
+		const size_t rest = web_read_all(slow[i], answer + sizeof parts[i], sizeof answer - sizeof parts[i]);
+		ck_assert_uint_eq(check_answer(sizeof parts[i] + rest), BIG);
+		ck_assert_uint_lt(check_answer(web_read_rest(idle[i], answer, sizeof answer)), BIG);
+	}
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_reader_that_goes_away_ends_its_answer)
+{
+	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	const int fd = slow_reader(&web, paths[_i].path);
+	web_wait(&web.counts->handled, 1);
+	ck_assert_int_gt(recv(fd, answer, 100, 0), 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_lt(web.counts->error, 0);
+	expect_hello(&web);
+	web_close(&web);
+}
+END_TEST
+
+/* Where nobody can wait, what is written piece by piece goes no further than there is room. */
+static void expect_big_or_refusal(const struct web *web, int fd, const char *path)
+{
+	if (some_may_wait() || strcmp(path, "/pieces") != 0) {
+		expect_big(fd);
+		return;
+	}
+	ck_assert_uint_lt(check_answer(web_read_rest(fd, answer, sizeof answer)), BIG);
+	web_wait(&web->counts->finished, 1);
+	ck_assert_int_eq(web->counts->error, -ENOBUFS);
+}
+
+/* Only those threads wait, and only because nothing may be kept. */
+START_TEST(without_room_for_an_answer_its_thread_waits_and_nothing_is_lost)
+{
+	static const char *const settings[] = { "--spool-limit", "0", "--response-memory", "0", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = slow_reader(&web, paths[_i].path);
+	web_wait(&web.counts->handled, 1);
+	if (has_threads())
+		expect_hello(&web);
+	expect_big_or_refusal(&web, fd, paths[_i].path);
+	expect_hello(&web);
+	web_close(&web);
+}
+END_TEST
+
+/* One file has an eighth of what all may have: it is filled, and used again from its beginning. */
+START_TEST(a_file_that_was_filled_is_used_again)
+{
+	static const char *const settings[] = { "--spool-limit", "800k", "--response-memory", "0", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = slow_reader(&web, "/pieces");
+	web_wait(&web.counts->handled, 1);
+	expect_big_or_refusal(&web, fd, "/pieces");
+	web_close(&web);
+}
+END_TEST
+
+static long resident_kb(pid_t pid)
+{
+	char path[64], line[128];
+	long kb = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	FILE *const status = fopen(path, "re");
+	ck_assert_ptr_nonnull(status);
+	while (kb == 0 && fgets(line, sizeof line, status) != NULL)
+		(void)sscanf(line, "RssAnon: %ld kB", &kb);
+	(void)fclose(status);
+	return kb;
+}
+
+START_TEST(many_slow_readers_need_little_memory)
+{
+	static const char *const settings[] = { "--response-memory", "16k", NULL };
+	struct web web;
+	int fds[MANY];
+
+	web_open(&web, handle, settings);
+	expect_hello(&web);
+	const long before_kb = resident_kb(web.harness.child.pid);
+	for (int i = 0; i < MANY; i++)
+		fds[i] = slow_reader(&web, paths[_i].path);
+	web_wait(&web.counts->handled, 1 + MANY);
+	expect_hello(&web);
+	/* A piece that was pulled is kept whole, and memory comes in powers of two. */
+	ck_assert_int_lt(resident_kb(web.harness.child.pid) - before_kb, MANY * 200);
+	for (int i = 0; i < MANY; i++)
+		(void)close(fds[i]);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_worker_that_leaves_has_its_slow_readers_served_to_the_end)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	const int fd = slow_reader(&web, paths[_i].path);
+	web_wait(&web.counts->handled, 1);
+	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	(void)poll(NULL, 0, 50); /* a worker that would cut it off has done so by then */
+	expect_big(fd);
+	web_reap(&web);
+}
+END_TEST
+
+START_TEST(what_was_said_before_a_failure_is_heard)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	const int fd = slow_reader(&web, "/fails-late");
+	web_wait(&web.counts->handled, 1);
+	(void)poll(NULL, 0, 50);
+	ck_assert_uint_eq(check_answer(web_read_rest(fd, answer, sizeof answer)), BIG);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->error, -EIO);
+	web_close(&web);
+}
+END_TEST
+
+/* A POST of `big`'s first BODY bytes to /echo, framed one way or the other. */
+static size_t make_upload(char *request, size_t size, bool chunked, const char *field)
+{
+	int at = snprintf(request, size, "POST /echo HTTP/1.1\r\nHost: h\r\n%s", field);
+
+	if (!chunked) {
+		at += snprintf(request + at, size - (size_t)at, "Content-Length: %d\r\n\r\n", BODY);
+		memcpy(request + at, big, BODY);
+		return (size_t)at + BODY;
+	}
+	at += snprintf(request + at, size - (size_t)at, "Transfer-Encoding: chunked\r\n\r\n");
+	for (size_t done = 0; done < BODY; done += 5000) {
+		at += snprintf(request + at, size - (size_t)at, "1388\r\n");
+		memcpy(request + at, big + done, 5000);
+		at += 5000;
+		at += snprintf(request + at, size - (size_t)at, "\r\n");
+	}
+	return (size_t)at + (size_t)snprintf(request + at, size - (size_t)at, "0\r\nX-Trailer: 1\r\n\r\n");
+}
+
+static char upload[BODY + 4096];
+
+static void expect_upload(int fd)
+{
+	const size_t got = web_read_all(fd, answer, sizeof answer);
+
+	ck_assert_uint_eq(check_answer(got), BODY);
+}
+
+/* Of known length and chunked, in memory and in files. */
+START_TEST(half_sent_bodies_hold_nobody_up_and_arrive_whole)
+{
+	static const char *const settings[] = { "--body-memory", "4k", NULL };
+	struct web web;
+	int fds[CROWD];
+
+	web_open(&web, handle, _i & 2 ? settings : NULL);
+	const size_t size = make_upload(upload, sizeof upload, _i & 1, "Connection: close\r\n");
+	for (int i = 0; i < CROWD; i++) {
+		fds[i] = harness_connect(&web.harness);
+		say(fds[i], upload, size / 2);
+	}
+	for (int i = 0; i < 5; i++)
+		expect_hello(&web);
+	ck_assert_int_eq(web.counts->handled, 5);
+	for (int i = 0; i < CROWD; i++)
+		say(fds[i], upload + size / 2, size - size / 2);
+	for (int i = 0; i < CROWD; i++)
+		expect_upload(fds[i]);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_request_behind_a_slow_upload_has_its_turn)
+{
+	static const char next[] = "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+	static const char *const settings[] = { "--keep-alive", "20", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	size_t size = make_upload(upload, sizeof upload, _i & 1, "");
+	memcpy(upload + size, next, sizeof next - 1);
+	size += sizeof next - 1;
+	const int fd = harness_connect(&web.harness);
+	for (size_t at = 0; at < size; at += BODY / 4) {
+		say(fd, upload + at, size - at < BODY / 4 ? size - at : BODY / 4);
+		(void)poll(NULL, 0, 5);
+	}
+	const size_t got = web_read_all(fd, answer, sizeof answer);
+	const char *const second = answer + got - 5;
+	ck_assert_int_eq(memcmp(second, "hello", 5), 0);
+	ck_assert_int_eq(memcmp(strstr(answer, "\r\n\r\n") + 4, big, BODY), 0);
+	ck_assert_int_eq(web.counts->handled, 2);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(who_goes_away_in_the_middle_of_a_body_is_forgotten)
+{
+	struct web web;
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	web_open(&web, handle, NULL);
+	const size_t size = make_upload(upload, sizeof upload, _i & 1, "");
+	const int fd = harness_connect(&web.harness);
+	say(fd, upload, size / 2);
+	expect_hello(&web);
+	ck_assert_int_eq(close(fd), 0);
+	while (web.harness.birth.page->connections > 0)
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	ck_assert_int_eq(web.counts->handled, 1);
+	web_close(&web);
+}
+END_TEST
+
+/* Where a thread can wait for the rest: as soon as the head is there, or no more can be kept. */
+START_TEST(a_body_can_be_read_while_it_comes)
+{
+	static const char *const settings[][5] = {
+		{ "--stream-uploads", NULL },
+		{ "--spool-limit", "80k", "--body-memory", "4k", NULL },
+		{ "--spool-limit", "0", NULL },
+		{ "--worker-tmp-dir", "/proc", NULL }, /* a folder that takes no file */
+	};
+	struct web web;
+
+	web_open(&web, handle, settings[_i / 2]);
+	const size_t size = make_upload(upload, sizeof upload, _i & 1, "Connection: close\r\n");
+	const int fd = harness_connect(&web.harness);
+	say(fd, upload, size / 2);
+	if (some_may_wait())
+		web_wait(&web.counts->handled, 1);
+	say(fd, upload + size / 2, size - size / 2);
+	if (some_may_wait() || _i / 2 < 2)
+		expect_upload(fd);
+	else
+		(void)web_read_rest(fd, answer, sizeof answer);
+	expect_hello(&web);
+	web_close(&web);
+}
+END_TEST
+
+static void make_file(void)
+{
+	(void)strcpy(file_path + strlen(file_path) - 6, "XXXXXX");
+	file = mkstemp(file_path);
+	ck_assert_int_ge(file, 0);
+	for (size_t i = 0; i < BIG; i++)
+		big[i] = (char)('a' + i % 23 + i / 1000 % 3);
+	ck_assert_int_eq(write(file, big, BIG), BIG);
+	ck_assert_int_eq(unlink(file_path), 0);
+}
+
+static void close_file(void)
+{
+	ck_assert_int_eq(close(file), 0);
+}
+
+int main(void)
+{
+	Suite *suite = suite_create("slow");
+	TCase *tc = tcase_create("slow");
+	tcase_set_timeout(tc, 60);
+	tcase_add_checked_fixture(tc, make_file, close_file);
+	tcase_add_loop_test(tc, slow_readers_hold_nobody_up, 0, SOURCES);
+	tcase_add_test(tc, who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not);
+	tcase_add_loop_test(tc, a_reader_that_goes_away_ends_its_answer, 0, SOURCES);
+	tcase_add_loop_test(tc, without_room_for_an_answer_its_thread_waits_and_nothing_is_lost, 0, SOURCES);
+	tcase_add_test(tc, a_file_that_was_filled_is_used_again);
+	tcase_add_loop_test(tc, many_slow_readers_need_little_memory, 0, SOURCES);
+	tcase_add_loop_test(tc, a_worker_that_leaves_has_its_slow_readers_served_to_the_end, 0, SOURCES);
+	tcase_add_test(tc, what_was_said_before_a_failure_is_heard);
+	tcase_add_loop_test(tc, half_sent_bodies_hold_nobody_up_and_arrive_whole, 0, 4);
+	tcase_add_loop_test(tc, a_request_behind_a_slow_upload_has_its_turn, 0, 2);
+	tcase_add_loop_test(tc, who_goes_away_in_the_middle_of_a_body_is_forgotten, 0, 2);
+	tcase_add_loop_test(tc, a_body_can_be_read_while_it_comes, 0, 8);
+	suite_add_tcase(suite, tc);
+
+	return run_suite(suite);
+}
