@@ -14,6 +14,7 @@
 #include <prefork/error.h>
 #include <prefork/http.h>
 #include <prefork/log.h>
+#include <prefork/service.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -156,15 +157,29 @@ static enum next end_response(struct call *call)
 	return ANSWERED; /* a client that is gone is nothing to log */
 }
 
-/* After write() the rest of the body can only be written, too. */
-static enum next answer_written(struct call *call, int more)
+/* Piece by piece, in this thread: what the client does not take yet the library keeps. */
+static enum next write_pieces(struct call *call, int more)
 {
 	while (more > 0) {
-		if (wsgi_start_write(call->start, call->piece) < 0)
-			return fail(call);
+		if (wsgi_start_write(call->start, call->piece) < 0) {
+			call->error = prefork_request_error(call->request);
+			if (call->error == 0)
+				return fail(call);
+			PyErr_Clear(); /* a client that is gone is nothing to log */
+			return FAILED;
+		}
 		more = next_piece(call);
 	}
 	return more < 0 ? fail(call) : end_response(call);
+}
+
+/* An iterable may belong to its thread: cursors of databases do, and what is thread-local. Where a thread may
+ * wait, one that has begun it ends it. In a loop without threads pieces are asked for as the
+ * client takes them; but after write() they, too, can only be written. */
+static bool is_written(const struct call *call)
+{
+	return wsgi_start_has_written(call->start) ||
+	       prefork_connection_may_block(prefork_request_connection(call->request));
 }
 
 /* The head may not leave before the first piece is there: the application may change its mind. */
@@ -178,10 +193,10 @@ static enum next answer_pieces(struct call *call)
 	more = next_piece(call);
 	if (more < 0 || must_be_started(call) < 0)
 		return fail(call);
-	if (wsgi_start_has_written(call->start))
-		return answer_written(call, more);
 	if (more == 0)
 		return end_response(call);
+	if (is_written(call))
+		return write_pieces(call, more);
 	call->pending = true;
 	return PULLED;
 }

@@ -23,10 +23,11 @@ class Served(harness.Shared, harness.Case):
 
 @harness.every_worker_class
 class Curl(Served):
-    def curl(self, path, *words, data=None, status=0):
+    def curl(self, path, *words, data=None, status=0, server=None):
         """Run curl on a path; its standard output, and with -v what it saw."""
         program = harness.need_program("curl")
-        done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), *words, self.server.url + path],
+        done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), *words,
+                               (server or self.server).url + path],
                               input=data, capture_output=True)
         self.assertEqual(done.returncode, status, done.stderr)
         return done.stdout, done.stderr.decode(errors="replace")
@@ -38,12 +39,15 @@ class Curl(Served):
         self.assertNotIn("Done waiting for 100-continue", seen)  # it did not give up on us
 
     def test_an_upload_that_is_not_read_is_not_asked_for(self):
-        """Only libev has to ask: there the body is collected before the application runs."""
-        for path, status in (("/ignore-body", 200), ("/nowhere", 404)):
-            with self.subTest(path=path):
-                seen = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG)[1]
-                self.assertEqual("100 Continue" in seen, "libev" in self.flags)
-                self.assertIn(f"HTTP/1.1 {status}", seen)
+        """Where it is read while it comes; otherwise it is collected before the application runs."""
+        with harness.Server([harness.program("prefork-wsgi"), *self.flags, "--stream-uploads", "kitchen:app"],
+                            cwd=APPS) as server:
+            for path, status in (("/ignore-body", 200), ("/nowhere", 404)):
+                with self.subTest(path=path):
+                    seen = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG,
+                                     server=server)[1]
+                    self.assertEqual("100 Continue" in seen, "libev" in self.flags and "--threads" not in self.flags)
+                    self.assertIn(f"HTTP/1.1 {status}", seen)
 
     def test_uploads_of_known_and_of_unknown_length(self):
         for words in ("--data-binary", "@-"), ("-T", "-", "-X", "POST"), ("-0", "--data-binary", "@-"):
@@ -110,21 +114,28 @@ class Raw(Served):
             for client in quiet:
                 client.__exit__()
 
-    def test_slow_readers_of_large_bodies_hold_no_thread_beside_a_loop(self):
-        if "libev" not in self.flags:
-            self.skipTest("only beside a loop")
-        slow = [self.server.connect() for _ in range(40)]
+    def test_a_large_body_has_the_same_head_for_head(self):
+        self.assertEqual(len(self.server.get("/large").body), 16 << 20)
+        self.assertEqual(self.server.request("HEAD", "/large").headers["Content-Length"], str(16 << 20))
+
+    def test_half_sent_bodies_hold_up_nobody(self):
+        """More of them than both workers have threads."""
+        halves = [BIG[:500000], BIG[500000:1000000]]
+        heads = [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n7a120\r\n"]
+        between, ends = [b"", b"\r\n7a120\r\n"], [b"", b"\r\n0\r\n\r\n"]
+        slow = [self.server.connect() for _ in range(32)]
         try:
-            for client in slow:
-                client.send(b"GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
-                client.read_until(b"\r\n\r\n")
+            for i, client in enumerate(slow):
+                client.send(b"POST /echo HTTP/1.1\r\nHost: x\r\nConnection: close\r\n" + heads[i % 2] + halves[0])
             for _ in range(20):
                 self.assertEqual(self.server.get("/hello").status, 200)
+            for i, client in enumerate(slow):
+                client.send(between[i % 2] + halves[1] + ends[i % 2])
+                self.assertEqual(hashlib.sha256(client.answer().body).digest(),
+                                 hashlib.sha256(halves[0] + halves[1]).digest())
         finally:
             for client in slow:
                 client.__exit__()
-        self.assertEqual(len(self.server.get("/large").body), 16 << 20)
-        self.assertEqual(self.server.request("HEAD", "/large").headers["Content-Length"], str(16 << 20))
 
     def test_an_iterable_is_closed_once_when_its_client_is_gone(self):
         """Each worker has a list of its own: ask until every one has told."""
@@ -150,6 +161,62 @@ class Raw(Served):
                 except ConnectionResetError:
                     pass
         self.assertEqual(self.server.get("/hello").status, 200)
+
+
+@harness.every_worker_class
+class SlowReaders(harness.Case):
+    """Of 20 MB, more than there are threads."""
+
+    WHOLE = hashlib.sha256(b"".join(b"%09d\n" % i * 1000 for i in range(2000))).digest()
+
+    def serve(self, *flags):
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "kitchen:app"], cwd=APPS)
+
+    @staticmethod
+    def begin(server, path):
+        client = server.connect()
+        client.send(b"GET %s HTTP/1.0\r\nHost: x\r\n\r\n" % path.encode())
+        client.read_until(b"\r\n\r\n")
+        return client
+
+    @staticmethod
+    def rest(client):
+        """How much comes until the end, or a reset, and its digest."""
+        size, digest, data = len(client.buffer), hashlib.sha256(client.buffer), b"x"
+        while data:
+            try:
+                data = client.socket.recv(1 << 20)
+            except ConnectionResetError:
+                break
+            size += len(data)
+            digest.update(data)
+        return size, digest.digest()
+
+    def test_they_hold_up_nobody_and_get_all_of_it(self):
+        paths = ["/big-stream", "/big-writer", "/big-list", "/big-file", "/cursor"]
+        with self.serve() as server:
+            slow = [(path, self.begin(server, path)) for path in paths * 4]
+            for _ in range(20):
+                self.assertEqual(server.get("/hello").status, 200)
+            for path, client in slow[:len(paths)]:
+                with self.subTest(path=path):
+                    self.assertEqual(self.rest(client), (20000000, self.WHOLE))
+            for _, client in slow:
+                client.__exit__()
+            harness.wait_until(lambda: server.get("/show-closed").body.count(b"big_stream") == 4, "close() is called")
+            self.assertEqual(server.get("/hello").status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def test_who_takes_nothing_is_cut_off_and_its_iterable_closed_once(self):
+        with self.serve("--write-timeout", "0.5") as server:
+            with self.begin(server, "/endless") as client:
+                harness.wait_until(lambda: b"endless" in server.get("/show-closed").body, "close() is called")
+                self.assertEqual(server.get("/show-closed").body, b"endless")
+                self.assertLess(self.rest(client)[0], 1 << 24)
+
+    def test_a_stream_may_last_longer_than_a_request(self):
+        with self.serve("--timeout", "1") as server:
+            self.assertEqual(server.get("/steady-stream").body, b"0\n1\n2\n3\n4\n")
 
 
 @harness.every_worker_class

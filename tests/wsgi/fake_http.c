@@ -1,6 +1,7 @@
 #include "fake_http.h"
 
 #include <prefork/error.h>
+#include <prefork/service.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -78,6 +79,18 @@ size_t prefork_request_listener(const struct prefork_request *request)
 {
 	(void)request;
 	return 0;
+}
+
+/* Nobody looks into it. */
+struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
+{
+	return (struct prefork_connection *)(uintptr_t)request;
+}
+
+bool prefork_connection_may_block(const struct prefork_connection *connection)
+{
+	(void)connection;
+	return getenv("FAKE_MAY_BLOCK") != NULL;
 }
 
 void prefork_request_set_user(struct prefork_request *request, void *user)

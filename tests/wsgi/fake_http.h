@@ -1,5 +1,6 @@
 /*
- * fake_http -- <prefork/http.h> over memory, to test the bridge without a wire.
+ * fake_http -- <prefork/http.h> over memory, to test the bridge without a wire; as in a thread
+ * that may block if there is FAKE_MAY_BLOCK in the environment.
  */
 #ifndef TESTS_FAKE_HTTP_H
 #define TESTS_FAKE_HTTP_H

@@ -123,6 +123,9 @@ static void *do_pull(void *argument)
 {
 	struct prefork_request *request = argument;
 	const void *bytes;
+
+	if (request->pull == NULL) /* all of it was written */
+		return NULL;
 	const ptrdiff_t n = request->pull(request, &bytes, request->pull_user);
 
 	if (n > 0) {

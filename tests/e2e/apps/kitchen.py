@@ -97,6 +97,57 @@ def slow_stream(environ, start):
     return Body([b"first\n", b"second\n"], "slow_stream", delay=0.3)
 
 
+def steady_stream(environ, start):
+    """Longer than the smallest timeout as a whole, never silent for so long."""
+    start("200 OK", [("Content-Type", "text/plain")])
+    return Body([b"%d\n" % i for i in range(5)], "steady_stream", delay=0.4)
+
+
+def big_parts():
+    """20 MB in parts of which no two are alike; the thread that makes them must be the same."""
+    import threading
+    first = threading.get_ident()
+    for i in range(2000):
+        if threading.get_ident() != first:
+            raise RuntimeError("in another thread")
+        yield b"%09d\n" % i * 1000
+
+
+def big_stream(environ, start):
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return Body(big_parts(), "big_stream")
+
+
+def big_writer(environ, start):
+    write = start("200 OK", [("Content-Type", "application/octet-stream")])
+    for part in big_parts():
+        write(part)
+    return []
+
+
+def big_list(environ, start):
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return [b"".join(big_parts())]
+
+
+def big_file(environ, start):
+    import tempfile
+    stream = tempfile.TemporaryFile()
+    stream.write(b"".join(big_parts()))
+    stream.seek(0)
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return environ["wsgi.file_wrapper"](stream)
+
+
+def cursor(environ, start):
+    """Rows of a database whose connection may be used by one thread only: sqlite3 looks."""
+    import sqlite3
+    rows = sqlite3.connect(":memory:").execute(
+        "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i FROM n")
+    start("200 OK", [("Content-Type", "application/octet-stream")])
+    return (b"%09d\n" % i * 1000 for i, in rows)
+
+
 def writer(environ, start):
     write = start("200 OK", [("Content-Type", "text/plain")])
     write(b"written ")
@@ -485,7 +536,7 @@ def half_a_line(environ, start):
 ROUTES = {
     name.replace("_", "-"): value for name, value in list(globals().items())
     if callable(value) and not isinstance(value, type) and not name.startswith("_")
-    and name not in ("text",)
+    and name not in ("text", "big_parts")
 }
 
 
