@@ -144,6 +144,19 @@ static uint32_t mark_unseen(struct prefork_process *process, const struct pfi_wo
 	return count;
 }
 
+/* Clients beside those of the threads that are late; as long as its doors are open, one more may
+ * be on its way in. The doors first: who came before they closed is counted when they are. */
+static uint32_t count_others(const struct prefork_process *process, uint32_t late)
+{
+	const struct pfi_page *const page = pfi_process_page(process);
+	const struct pfi_generation *const generation = pfi_generation_find(process->arbiter, process->generation);
+	const bool has_doors = generation != NULL && generation->entrances[process->pool].count > 0;
+	const bool is_open = has_doors && atomic_load_explicit(&page->closed, memory_order_acquire) == 0;
+	const uint32_t connections = atomic_load_explicit(&page->connections, memory_order_relaxed);
+
+	return (connections > late ? connections - late : 0) + is_open;
+}
+
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	struct pfi_word words[PFI_CELLS_MAX];
@@ -153,15 +166,13 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		return;
 
 	const struct pfi_look look = pfi_deadline_look(words, cells_of(process), process->slow_ms, now_ms);
-	const uint32_t connections =
-		atomic_load_explicit(&pfi_process_page(process)->connections, memory_order_relaxed);
 	struct pfi_slot *const slot = pfi_process_slot(process);
 
 	slot->busy = look.busy;
 	slot->late = look.late;
 	slot->able = look.able;
 	excuse(process, slot, look.late_ms, now_ms);
-	slot->others = connections > look.late ? connections - look.late : 0;
+	slot->others = count_others(process, look.late);
 	slot->unseen = mark_unseen(process, words, now_ms);
 	say_slow(process, words, now_ms);
 	process->looked_ms = now_ms;

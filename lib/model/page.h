@@ -31,7 +31,7 @@ struct pfi_cell {
 /* The head of the page; cells[threads] follow. */
 struct pfi_page {
 	alignas(128) _Atomic uint32_t connections;
-	_Atomic uint32_t stay; /* enum prefork_stay, as the worker sees it */
+	_Atomic uint32_t closed; /* 1: it accepts nobody any more, all it will ever have are in `connections` */
 	struct pfi_cell cells[];
 };
 

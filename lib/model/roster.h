@@ -21,7 +21,7 @@ struct pfi_slot {
 	uint32_t late;        /* those of them that have passed                   */
 	uint32_t unseen;      /* those of them whose stack was not asked for yet  */
 	uint32_t able;        /* threads that can still take work                 */
-	uint32_t others;      /* connections it has beside those of late threads  */
+	uint32_t others;      /* connections beside those of late threads, that it has or may yet get */
 	bool wants_leave;     /* it asked to be replaced: requests, age, memory   */
 	uint64_t born_ms;
 	uint64_t ready_ms; /* 0: not yet                                          */

@@ -1,5 +1,6 @@
 #include "listener/accept.h"
 #include "listener/lanes.h"
+#include "model/page.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/connection.h"
@@ -152,6 +153,8 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 		worker->gates[i].listener = NULL;
 	}
 	worker->rest_until_ms = 0;
+	/* Whoever was accepted is counted: the arbiter may go by what it reads from here on. */
+	atomic_store_explicit(&worker->birth->page->closed, 1, memory_order_release);
 }
 
 uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)

@@ -146,7 +146,6 @@ static void set_stay(struct prefork_worker *worker, enum prefork_stay stay)
 	if ((int)stay <= before)
 		return;
 	atomic_store(&worker->stay, (int)stay);
-	atomic_store_explicit(&worker->birth->page->stay, (uint32_t)stay, memory_order_relaxed);
 	if (stay == PREFORK_QUIT)
 		(void)!write(worker->quit_fd, &one, sizeof one);
 	if (before == PREFORK_STAY)
