@@ -108,6 +108,7 @@ struct prefork_process {
 	int status;
 	enum prefork_reason reason;
 	struct rusage rusage;
+	struct pfi_obituary dead; /* once it is, until that is told */
 	void *user;
 };
 
@@ -206,6 +207,7 @@ void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
 
 /* deaths.c */
 void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_deaths_tell(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_child_bury(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_children_kill_all(struct prefork_arbiter *arbiter);

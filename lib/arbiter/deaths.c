@@ -10,8 +10,10 @@
 #include <stdio.h>
 #include <string.h>
 
-static void record(struct prefork_process *process, const struct pfi_death *death, struct pfi_obituary *dead)
+static void record(struct prefork_process *process, const struct pfi_death *death)
 {
+	struct pfi_obituary *const dead = &process->dead;
+
 	dead->known = death->known;
 	dead->code = death->code;
 	dead->signal = death->signo;
@@ -28,8 +30,9 @@ static void record(struct prefork_process *process, const struct pfi_death *deat
 	process->rusage.ru_maxrss = (long)death->rss_max_kib;
 }
 
+/* `*replaced` of this pool are, or will be, as was said of them in this turn. */
 static const char *what_next(const struct prefork_arbiter *arbiter, const struct prefork_process *process,
-			     uint64_t now_ms, char room[48])
+			     uint64_t now_ms, uint32_t *replaced, char room[48])
 {
 	const struct pfi_pool *const model = &arbiter->models[process->pool];
 	const uint64_t at_ms = model->boot.not_before_ms > model->run.not_before_ms ? model->boot.not_before_ms :
@@ -41,8 +44,12 @@ static const char *what_next(const struct prefork_arbiter *arbiter, const struct
 		return "not replaced: it asked for that";
 	const struct pfi_census census =
 		pfi_roster_census(&model->roster, arbiter->supervisor.rollout.wanted, UINT32_MAX);
-	if (census.current_ready + census.current_booting + census.outdated_ready >= pfi_pool_wanted(model))
+	const uint32_t coming = census.current_booting + *replaced;
+	if (census.current_ready + census.outdated_ready + coming >= pfi_pool_wanted(model))
 		return "enough others are there";
+	if (coming > 0 && (model->boot.streak > 0 || model->run.streak > 0))
+		return "replaced when another has started";
+	++*replaced;
 	if (at_ms <= now_ms)
 		return "replaced now";
 	(void)snprintf(room, 48, "replaced in %.1f s: too many fail", (double)(at_ms - now_ms) / 1000);
@@ -71,6 +78,7 @@ void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *
 	process->pid = 0;
 }
 
+/* The model hears of it at once; it is told to everybody else at the end of the turn's events. */
 void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	struct pfi_death death = { 0 };
@@ -81,7 +89,8 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	pfi_child_look(arbiter, process, 0);
 
 	const struct pfi_slot slot = *pfi_process_slot(process);
-	struct pfi_obituary dead = {
+
+	process->dead = (struct pfi_obituary){
 		.pid = (int)process->pid,
 		.pool = arbiter->pools[process->pool].name,
 		.state = slot.state,
@@ -92,20 +101,22 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		.note = process->note,
 		.last_words = process->last_words,
 	};
-	char why[sizeof process->sentence], room[48];
-
-	record(process, &death, &dead);
+	record(process, &death);
 	process->died_ms = now_ms;
-	process->reason = pfi_death_reason(&dead);
+	process->reason = pfi_death_reason(&process->dead);
 	pfi_supervisor_died(&arbiter->supervisor, process->pool, process->slot, process->reason,
 			    process->requests, now_ms);
 	if (pfi_pool_serving(arbiter, process->pool) < pfi_pool_wanted(&arbiter->models[process->pool]))
 		arbiter->pools[process->pool].complete_with = 0;
-	pfi_death_explain(&dead, what_next(arbiter, process, now_ms, room), why, sizeof why);
-	memcpy(process->sentence, why, sizeof why);
+}
 
+static void tell(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *next)
+{
 	const bool failed = pfi_death_is_failure(process->reason);
+	char why[sizeof process->sentence];
 
+	pfi_death_explain(&process->dead, next, why, sizeof why);
+	memcpy(process->sentence, why, sizeof why);
 	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter", "%s", why);
 	shorten(why);
 	if (failed)
@@ -114,6 +125,21 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		memcpy(arbiter->reload_why, why, sizeof why);
 	PFI_HOOKS(arbiter, worker_exited, process);
 	pfi_child_release(arbiter, process);
+}
+
+/* What happens next is only known when all deaths of a turn are. */
+void pfi_deaths_tell(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	uint32_t replaced[PFI_POOLS_MAX] = { 0 };
+	char room[48];
+
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid != 0 && process->died_ms != 0)
+			tell(arbiter, process,
+			     what_next(arbiter, process, now_ms, &replaced[process->pool], room));
+	}
 }
 
 /* It was sent SIGKILL: wait for the end, which the kernel does not put off, and forget it. */

@@ -12,7 +12,8 @@ static void child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uin
 
 	struct prefork_process *const process = &arbiter->processes[tag.seat];
 
-	if (process->pid == 0 || pfi_process_slot(process)->incarnation != tag.incarnation)
+	if (process->pid == 0 || process->died_ms != 0 ||
+	    pfi_process_slot(process)->incarnation != tag.incarnation)
 		return; /* of a process that is gone */
 	if (tag.source == PFI_SOURCE_PIDFD)
 		pfi_child_died(arbiter, process, now_ms);
@@ -49,4 +50,5 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 	for (size_t i = 0; i < count; i++)
 		take_event(arbiter, tags[i], now_ms);
+	pfi_deaths_tell(arbiter, now_ms);
 }

@@ -160,6 +160,35 @@ START_TEST(winch_asks_for_nobody_and_ttin_for_somebody_again)
 }
 END_TEST
 
+static void wait_for_death(pid_t pid)
+{
+	siginfo_t info;
+
+	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
+		continue;
+}
+
+/* What the line of one says of the future, the other's death has a word in. */
+START_TEST(of_those_that_die_at_once_as_many_are_said_to_be_replaced_as_are)
+{
+	static const char *const workers[] = { "--workers", "3", NULL };
+	const int signals[] = { SIGSEGV, SIGKILL };
+
+	stage_start(NULL, workers);
+	PROMISE(stage_until(&stage.ready, 3), "%s", prefork_error());
+	for (int i = 0; i < 2; i++)
+		PROMISE(kill(stage.pids[i], signals[_i]) == 0, "%d", errno);
+	for (int i = 0; i < 2; i++)
+		wait_for_death(stage.pids[i]);
+	PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
+	ck_assert_int_eq(stage.exited, 2);
+	ck_assert_int_eq(stage_log_count("; replaced "), 2);
+	ck_assert_int_eq(stage_log_count("; replaced now"), stage.forked - 3);
+	PROMISE(stage_until(&stage.ready, 5), "%s", prefork_error());
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
 /* ---- a host that reaps everybody's children ---- */
 
 static void host_ignores(void)
@@ -177,14 +206,6 @@ static void host_waits_for_all(void)
 }
 
 #if HAVE_LIBEV
-static void wait_for_death(pid_t pid)
-{
-	siginfo_t info;
-
-	while (waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT) < 0 && errno == EINTR)
-		continue;
-}
-
 static void on_arbiter(struct ev_loop *loop, ev_io *io, int events)
 {
 	(void)io;
@@ -275,6 +296,7 @@ int main(void)
 	TCase *const tc = tcase_create("storms");
 
 	tcase_set_timeout(tc, 120);
+	tcase_add_loop_test(tc, of_those_that_die_at_once_as_many_are_said_to_be_replaced_as_are, 0, 2);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
 	tcase_add_loop_test(tc, a_stop_is_heard_in_a_burst, 0, 3);
