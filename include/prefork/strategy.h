@@ -73,7 +73,9 @@ PREFORK_API uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
 PREFORK_API void prefork_worker_close_listeners(struct prefork_worker *worker);
 
 /** Whether a leaving worker must empty the listeners' queues before it closes
- *  them: at a stop of the server nobody else will answer those clients. Since 0.1. */
+ *  them: at a stop of the server nobody else will answer those clients. From then on
+ *  prefork_worker_accept() answers -EAGAIN when it has given out as many as waited,
+ *  whoever may come meanwhile. Any thread. Since 0.1. */
 PREFORK_API bool prefork_worker_empties_queues(const struct prefork_worker *worker);
 
 /** Go on with a connection, new or whose wait is over: sends what is pending,

@@ -76,18 +76,38 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	return 0;
 }
 
-int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_length, uint32_t *ret_max)
+static int queue_of(int fd, uint32_t *ret_length, uint32_t *ret_max)
 {
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof info;
 
-	if (listener->family == AF_UNIX)
-		return -EOPNOTSUPP;
-	if (getsockopt(listener->fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
 		return -errno;
 	/* For a listening socket these two mean something else than their names. */
-	*ret_length = info.tcpi_unacked;
-	*ret_max = info.tcpi_sacked;
+	*ret_length = info.tcpi_state == TCP_LISTEN ? info.tcpi_unacked : 0;
+	*ret_max = info.tcpi_state == TCP_LISTEN ? info.tcpi_sacked : 0;
+	return 0;
+}
+
+int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_length, uint32_t *ret_max)
+{
+	uint32_t length = 0, max = 0;
+
+	if (listener->family == AF_UNIX)
+		return -EOPNOTSUPP;
+	if (!listener->lanes)
+		return queue_of(listener->fd, ret_length, ret_max);
+	for (unsigned i = 0; i < listener->lane_count; i++) {
+		uint32_t one, one_max;
+		const int r = queue_of(listener->lanes[i], &one, &one_max);
+
+		if (r < 0)
+			return r;
+		length += one;
+		max += one_max;
+	}
+	*ret_length = length;
+	*ret_max = max;
 	return 0;
 }
 

@@ -20,6 +20,8 @@
 enum {
 	REST_MS = 500,  /* until somebody may have freed something                  */
 	SKIPS_MAX = 16, /* clients that hung up in the queue, passed over in one go */
+	LATECOMERS_MAX = 64,    /* clients that were on their way when a queue was counted */
+	QUEUE_UNKNOWN = 1 << 12, /* as long as any queue that nobody has made longer      */
 };
 
 static const char room[] = "worker";
@@ -110,6 +112,22 @@ static int nobody(struct prefork_worker *worker, size_t index)
 	return prefork_fail(-EBADF, "listener %zu is shut, and its queue is empty", index);
 }
 
+/* The queue of a server that stops is emptied of who was there, and no further: where new clients
+ * are not refused they may come faster than they are served. */
+static bool is_emptied(const struct prefork_worker *worker, struct pfi_gate *gate)
+{
+	uint32_t length = 0, max = 0;
+
+	if (!worker->empties_queues)
+		return false;
+	if (!gate->is_counted) {
+		gate->is_counted = true;
+		gate->left = pfi_listener_queue(gate->listener, &length, &max) == 0 ? length + LATECOMERS_MAX :
+		                                                                      QUEUE_UNKNOWN;
+	}
+	return gate->left == 0;
+}
+
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
 {
 	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
@@ -120,12 +138,16 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 		return -EBADF;
 	if (worker->rest_until_ms > 0 && worker->rest_until_ms > pfi_now_ms())
 		return -EBUSY;
+	if (is_emptied(worker, &worker->gates[index]))
+		return -EAGAIN;
 	for (int i = 0; i < SKIPS_MAX; i++) {
 		socklen_t length = sizeof address;
 		const int fd = pfi_listener_accept(worker->gates[index].listener, &address.any, &length);
 
-		if (fd >= 0)
+		if (fd >= 0) {
+			worker->gates[index].left -= worker->gates[index].is_counted;
 			return welcome(worker, index, fd, &address, ret);
+		}
 		const int error = errno;
 		switch (pfi_accept_verdict(error)) {
 		case PFI_ACCEPT_DROP:

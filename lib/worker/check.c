@@ -206,7 +206,8 @@ static void obey(struct prefork_worker *worker, const struct pfi_message *messag
 {
 	switch ((enum pfi_message_type)message->type) {
 	case PFI_MESSAGE_LEAVE:
-		worker->empties_queues = worker->empties_queues || message->value == 1;
+		if (message->value == 1)
+			worker->empties_queues = true;
 		set_stay(worker, PREFORK_LEAVE);
 		break;
 	case PFI_MESSAGE_QUIT:

@@ -22,6 +22,8 @@
 struct pfi_gate {
 	struct prefork_listener *listener; /* borrowed; NULL: closed                  */
 	bool broken; /* accept(2) said something that no waiting will mend           */
+	bool is_counted;   /* the worker empties the queue: so many are left to come */
+	uint32_t left;
 };
 
 struct ev_loop;
@@ -43,7 +45,7 @@ struct prefork_worker {
 	bool left_hooks_called;
 	_Atomic bool is_ready;
 	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
-	bool empties_queues;
+	_Atomic bool empties_queues;
 
 	struct ev_loop *loop; /* of the strategy libev, once somebody asked for it */
 	struct pfi_crew *crew; /* where an event loop offloads to, or NULL            */

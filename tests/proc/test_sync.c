@@ -201,6 +201,51 @@ START_TEST(a_stop_empties_the_queue_first)
 }
 END_TEST
 
+/* Once it is to leave, each client that is served sends the next two to its queue. */
+static enum prefork_next multiply(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	struct sockaddr_storage address;
+	socklen_t size = sizeof address;
+
+	if (prefork_worker_stay(worker) == PREFORK_STAY)
+		return harness_echo(worker, connection, user);
+	(void)getsockname(*(const int *)user, (struct sockaddr *)&address, &size);
+	for (int i = 0; i < 2; i++) {
+		const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+
+		(void)connect(fd, (struct sockaddr *)&address, size);
+		(void)close(fd);
+	}
+	return PREFORK_CLOSE;
+}
+
+/* Where nobody refuses them, clients come for ever: who was there when the stop began is served. */
+START_TEST(clients_that_never_cease_do_not_hold_a_stop)
+{
+	enum { QUEUED = 20 };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = multiply };
+	struct harness harness;
+	int fds[QUEUED];
+
+	harness_open(&harness, &service);
+	const int listener = dup(harness.listener->fd); /* the worker closes its own */
+	harness.birth.user = (void *)(uintptr_t)&listener;
+	harness_spawn(&harness);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	for (int i = 0; i < QUEUED; i++)
+		fds[i] = harness_connect(&harness);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 1);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+	for (int i = 0; i < QUEUED; i++) {
+		harness_expect_end(fds[i]);
+		(void)close(fds[i]);
+	}
+	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	(void)close(listener);
+	harness_close(&harness);
+}
+END_TEST
+
 static int cannot_start(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
@@ -288,6 +333,7 @@ int main(void)
 	tcase_add_test(tc, a_deadline_that_passes_is_told_once_and_ends_the_connection);
 	tcase_add_loop_test(tc, signals_ask_it_to_leave_and_the_arbiter_is_told, 0, 3);
 	tcase_add_test(tc, a_stop_empties_the_queue_first);
+	tcase_add_test(tc, clients_that_never_cease_do_not_hold_a_stop);
 	tcase_add_loop_test(tc, a_worker_that_cannot_start_says_why, 0, 3);
 	tcase_add_test(tc, at_rest_nothing_wakes_it);
 	tcase_add_test(tc, an_orphan_leaves_by_itself);
