@@ -141,7 +141,7 @@ void pfi_connection_await_givers(struct prefork_worker *worker)
 		(void)sched_yield();
 }
 
-struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
+struct prefork_connection *pfi_connection_take_back(struct prefork_worker *worker)
 {
 	if (!worker->given) {
 		/* Not only to acquire: see wake(), which looks at hears_all after it has pushed. */
@@ -163,7 +163,6 @@ struct prefork_connection *prefork_worker_given_back(struct prefork_worker *work
 		connection->work = NULL;
 		worker->offloaded--;
 	}
-	*ret_next = pfi_connection_settle(connection, (enum prefork_next)connection->asked);
 	return connection;
 }
 

@@ -86,6 +86,9 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
  * looks by itself before long as long as anything is offloaded. */
 void pfi_connection_return(struct prefork_connection *connection, enum prefork_next next);
 
+/* The next one that was given back, NULL: none. First thread. */
+struct prefork_connection *pfi_connection_take_back(struct prefork_worker *worker);
+
 /* Until no other thread is inside prefork_connection_give_back(). */
 void pfi_connection_await_givers(struct prefork_worker *worker);
 
@@ -94,8 +97,5 @@ void pfi_connection_pool_finish(struct prefork_worker *worker);
 
 /* Send what waits. 0: nothing is left; -EAGAIN: some is; or what send says. */
 int pfi_connection_flush(struct prefork_connection *connection);
-
-/* What the strategy has to wait for when the service asked for `next`. */
-enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next);
 
 #endif

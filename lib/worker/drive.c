@@ -36,7 +36,8 @@ static void give_time(struct prefork_connection *connection)
 	connection->unsaid = prefork_connection_pending(connection);
 }
 
-enum prefork_next pfi_connection_settle(struct prefork_connection *connection, enum prefork_next next)
+/* What the strategy has to wait for when the service asked for `next`. */
+static enum prefork_next settle(struct prefork_connection *connection, enum prefork_next next)
 {
 	const bool is_stuck = connection->is_stuck;
 
@@ -53,6 +54,15 @@ enum prefork_next pfi_connection_settle(struct prefork_connection *connection, e
 	return PREFORK_WAIT_WRITABLE;
 }
 
+struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
+{
+	struct prefork_connection *const connection = pfi_connection_take_back(worker);
+
+	if (connection)
+		*ret_next = settle(connection, (enum prefork_next)connection->asked);
+	return connection;
+}
+
 /* After PREFORK_TAKEN another thread may have the connection already. */
 static enum prefork_next call(callback function, struct prefork_connection *connection)
 {
@@ -62,7 +72,7 @@ static enum prefork_next call(callback function, struct prefork_connection *conn
 	const enum prefork_next next = function(worker, connection, worker->birth->user);
 	if (!(worker->strategy.traits & PREFORK_STRATEGY_TURNS))
 		prefork_worker_idle(worker);
-	return next == PREFORK_TAKEN ? next : pfi_connection_settle(connection, next);
+	return next == PREFORK_TAKEN ? next : settle(connection, next);
 }
 
 enum prefork_next prefork_connection_proceed(struct prefork_connection *connection)
@@ -79,7 +89,7 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 		if (r < 0 && connection->asked == PREFORK_WAIT_WRITABLE)
 			return call(service->ready, connection);
 		if (r < 0)
-			return pfi_connection_settle(connection, PREFORK_CLOSE);
+			return settle(connection, PREFORK_CLOSE);
 		if (connection->asked == PREFORK_WAIT_READABLE)
 			return PREFORK_WAIT_READABLE; /* it may well have nothing to read yet */
 	}
@@ -174,5 +184,5 @@ enum prefork_next prefork_connection_leave(struct prefork_connection *connection
 		if (next != PREFORK_WAIT_READABLE)
 			return next;
 	}
-	return may_go_on(connection) ? PREFORK_WAIT_READABLE : pfi_connection_settle(connection, PREFORK_CLOSE);
+	return may_go_on(connection) ? PREFORK_WAIT_READABLE : settle(connection, PREFORK_CLOSE);
 }

@@ -44,6 +44,16 @@ static void close_connection(void)
 	ck_assert_int_eq(close(client), 0);
 }
 
+static enum prefork_next end_connection(void)
+{
+	enum prefork_next next = PREFORK_TAKEN;
+
+	worker.wake_fd = -1;
+	prefork_connection_give_back(&connection, PREFORK_CLOSE);
+	ck_assert_ptr_eq(prefork_worker_given_back(&worker, &next), &connection);
+	return next;
+}
+
 static void take_some(void)
 {
 	static char sink[256 * 1024];
@@ -55,7 +65,7 @@ static void take_some(void)
 START_TEST(the_last_words_reach_who_takes_them_slowly)
 {
 	open_connection();
-	ck_assert_int_eq(pfi_connection_settle(&connection, PREFORK_CLOSE), PREFORK_WAIT_WRITABLE);
+	ck_assert_int_eq(end_connection(), PREFORK_WAIT_WRITABLE);
 	ck_assert_uint_gt(prefork_connection_deadline_ms(&connection), pfi_now_ms());
 	for (int i = 0; i < 3; i++) {
 		take_some();
@@ -72,7 +82,7 @@ START_TEST(the_deadline_of_the_service_stays_the_last)
 	open_connection();
 	prefork_connection_set_deadline(&connection, 60 * 1000);
 	const uint64_t deadline_ms = prefork_connection_deadline_ms(&connection);
-	ck_assert_int_eq(pfi_connection_settle(&connection, PREFORK_CLOSE), PREFORK_WAIT_WRITABLE);
+	ck_assert_int_eq(end_connection(), PREFORK_WAIT_WRITABLE);
 	take_some();
 	ck_assert_uint_eq(prefork_connection_deadline_ms(&connection), deadline_ms);
 	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE);
