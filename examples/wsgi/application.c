@@ -83,6 +83,23 @@ static int refuse(const char *name, struct prefork_log *log)
 	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
 }
 
+/* Is the application run by threads of the library's? */
+static bool has_threads(const struct prefork_settings *settings)
+{
+	const char *strategy = prefork_settings_text(settings, "worker_class");
+
+	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 0;
+}
+
+/* Python takes the thread that first imports `threading` for the main one. */
+static int mark_main_thread(const struct prefork_settings *settings)
+{
+	PyObject *module = has_threads(settings) ? PyImport_ImportModule("threading") : Py_NewRef(Py_None);
+
+	Py_XDECREF(module);
+	return module ? 0 : -1;
+}
+
 /* Start Python and import the application. Python runs, and the GIL is held, unless Python did not start. */
 static int import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
 {
@@ -97,7 +114,7 @@ static int import(const struct prefork_settings *settings, const char *program, 
 	if (r < 0)
 		return r;
 	if (wsgi_names_create() == 0 && wsgi_errors_prepare() == 0 && wsgi_call_prepare() == 0 &&
-	    set_path(settings) == 0)
+	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
 		host.application = wsgi_load(name);
 	return host.application ? 0 : refuse(name, log);
 }
@@ -117,14 +134,6 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 		(void)close(before);
 	}
 	return r;
-}
-
-/* Is the application run by threads of the library's? */
-static bool has_threads(const struct prefork_settings *settings)
-{
-	const char *strategy = prefork_settings_text(settings, "worker_class");
-
-	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 0;
 }
 
 /* One environ to copy per listener: -1 with an exception set. */
@@ -154,15 +163,6 @@ static int make_templates(const struct prefork_worker *worker)
 	}
 	Py_DECREF(errors); /* the templates have it */
 	return 0;
-}
-
-/* Python takes the thread that first imports `threading` for the main one. */
-static int mark_main_thread(const struct prefork_settings *settings)
-{
-	PyObject *module = has_threads(settings) ? PyImport_ImportModule("threading") : Py_NewRef(Py_None);
-
-	Py_XDECREF(module);
-	return module ? 0 : -1;
 }
 
 int wsgi_application_start(struct prefork_worker *worker, const char *program)
