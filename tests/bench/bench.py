@@ -9,25 +9,38 @@ import json
 import os
 import pathlib
 import re
+import shlex
 import shutil
 import signal
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(HERE.parent / "e2e"))
 import harness  # noqa: E402
 
+OURS = ("http_hello", "prefork-wsgi")
 OUT = ROOT / "build-bench"
 PREFIX = None  # where ours is installed, or
 BUILD = None   # a folder it is built in; neither: build it
 PIN = True     # keep servers and load apart
+BUSY = 0.1     # of the machine, and whoever measures is told
 
-# Terminated from outside we must still end our servers.
+
+
+def interrupted(*_):
+    """Once: nobody shall be left behind because somebody hits the keys twice."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+# However it ends, our servers must end with it.
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+signal.signal(signal.SIGINT, interrupted)
 
 
 def say(*words):
@@ -71,7 +84,7 @@ def ours(name):
 # --- servers
 
 def pick(peers, wanted):
-    """The peers of these names, or all that are installed; says which are not."""
+    """The peers of these names, or all that are installed; says which are not. tools/need bench installs them."""
     for name in wanted or ():
         if name not in peers:
             sys.exit(f"bench: no server {name!r}; there are: {', '.join(peers)}")
@@ -100,14 +113,19 @@ class Running(harness.Server):
         self.arguments = words
 
     def start(self):
-        with pinned("server"):
-            super().start()
         try:
+            with pinned("server"):
+                super().start()
             harness.wait_until(self.answers, f"{self.peer.name} answers", 20)
+        except OSError as error:
+            raise RuntimeError(f"{self.peer.name}: {error}") from None
         except AssertionError as error:
             self.end()
             lines = self.log().strip().splitlines()
             raise RuntimeError(f"{error}: {lines[-1] if lines else 'it said nothing'}") from None
+        except BaseException:
+            self.end()  # nobody else will: it was never entered
+            raise
 
     def answers(self):
         if self.process.poll() is not None:
@@ -155,6 +173,17 @@ def cpu_ns(pid):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
         total += (int(fields[13]) + int(fields[14])) * 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     return total
+
+
+def busy(seconds=0.3):
+    """The share of the machine's processors that is in use now, before we use any."""
+    def ticks():
+        fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
+        return sum(map(int, fields)), int(fields[3]) + int(fields[4])
+    all_before, idle_before = ticks()
+    time.sleep(seconds)
+    all_after, idle_after = ticks()
+    return 1 - (idle_after - idle_before) / max(all_after - all_before, 1)
 
 
 def pss_kib(pid):
@@ -235,6 +264,9 @@ def paced(process):
 
 # --- figures
 
+VERDICTS = {True: "met", False: "NOT MET", None: "not measured"}
+
+
 def median(values):
     return statistics.median(values) if values else float("nan")
 
@@ -254,11 +286,63 @@ def table(head, rows):
         print(row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:])), sep="  ")
 
 
-def verdict(sentence, value, limit, form="{:.2f}"):
-    """One line that says whether a promise is met; returns that. A value that is no number meets nothing."""
-    holds = value <= limit
-    print(f"{'met    ' if holds else 'NOT MET'}  {sentence}: {form.format(value)}, at most {form.format(limit)}")
-    return holds
+PROMISES = []
+
+
+def promise(what, measured, limit, form="{:.2f}", spread=None):
+    """What is promised of ours: at most `limit`. `spread` is how what was measured reads, if not as a number. A value
+    that is no number meets nothing."""
+    PROMISES.append({"what": what, "measured": measured, "limit": limit, "met": measured <= limit,
+                     "text": [spread or form.format(measured), "at most " + form.format(limit)]})
+
+
+def left_out(peer, error):
+    """A server that does not run cannot be measured; ours is promised to."""
+    sentence = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
+    say(f"left out: {sentence}")
+    if peer.name.startswith(OURS):
+        PROMISES.append({"what": sentence, "measured": None, "limit": None, "met": False, "text": ["-", ""]})
+
+
+def not_measured(what):
+    PROMISES.append({"what": what, "measured": None, "limit": None, "met": None, "text": ["-", ""]})
+
+
+def show_promises(promises):
+    table(["promise", "measured", "limit", ""],
+          [[one["what"], *one["text"], VERDICTS[one["met"]]] for one in promises])
+
+
+def finish(args, figures):
+    """The end of a benchmark: what is promised and whether it holds, and all raw figures to a file if they are
+    wanted. Returns the exit status."""
+    if args.json:
+        args.json.write_text(json.dumps({"figures": figures, "promises": PROMISES}, indent=1))
+    if PROMISES:
+        print()
+        show_promises(PROMISES)
+    return 0 if all(one["met"] is not False for one in PROMISES) else 1
+
+
+def go(main):
+    """Run a benchmark to its end, whoever sets that."""
+    try:
+        status = main()
+    except KeyboardInterrupt:
+        say("bench: interrupted")
+        status = 130
+    except (RuntimeError, AssertionError) as error:
+        say(f"bench: {error}")
+        status = 2
+    sys.exit(status)
+
+
+def template(text):
+    """What --peer takes: (name, words of its command)."""
+    name, _, command = text.partition("=")
+    if not name or not command.strip():
+        raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND")
+    return name, shlex.split(command)
 
 
 def parser(description):
@@ -269,8 +353,9 @@ def parser(description):
     p.add_argument("--only", action="append", metavar="NAME", help="measure this server; may be repeated")
     p.add_argument("--json", type=pathlib.Path, help="write all raw figures there")
     p.add_argument("--no-pin", action="store_true", help="let servers and load run on any processor")
-    p.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND",
-                   help="one more server; {port} in its command is replaced")
+    p.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", type=template,
+                   help="one more server; {port}, {workers} and {folder}, a directory of its own, are replaced in "
+                        "its command")
     return p
 
 
@@ -278,13 +363,10 @@ def options(p):
     global PREFIX, BUILD, OUT, PIN
     args = p.parse_args()
     PREFIX, PIN = args.prefix, not args.no_pin
+    others = busy()
+    if others > BUSY:
+        say(f"others have {others:.0%} of this machine: figures will be too high, spreads wide, latencies theirs")
     if args.build:
         BUILD = args.build.resolve()
         OUT = BUILD / "bench"
     return args
-
-
-def keep(args, figures):
-    """The raw figures, if they are wanted."""
-    if args.json:
-        args.json.write_text(json.dumps(figures, indent=1))

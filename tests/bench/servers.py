@@ -1,13 +1,12 @@
 """Who is measured: how each server is started. A row is there whether or not its server is installed."""
 import collections
 import pathlib
-import shlex
 import shutil
 
 import bench
 
 APPS = bench.HERE / "apps"
-OURS = ("http_hello", "prefork-wsgi")
+OURS = bench.OURS
 STRATEGIES = ("sync", "threads", "libev")
 
 # command: None when it is not installed. modes: "keep" (kept connections), "close" (one per request).
@@ -103,7 +102,7 @@ def chosen(args, default=None, **task):
     if task.get("workers", 1) > 1:
         bench.PIN = False  # they shall have all processors
     more = {}
-    for text in args.peer:
-        name, _, command = text.partition("=")
-        more[name] = Peer(name, "other", ("keep", "close"), shlex.split(command), {})
+    for name, words in args.peer:
+        words = [word.replace("{workers}", str(task.get("workers", 1))) for word in words]
+        more[name] = Peer(name, "other", ("keep", "close"), words, {})
     return bench.pick(peers, args.only or default) + list(more.values())
