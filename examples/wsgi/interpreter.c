@@ -108,6 +108,19 @@ static bool make_own(void)
 	return false;
 }
 
+/* To `threading` this thread is a stranger, and so a daemon, and whatever the application starts in it would be one, too:
+ * not waited for at the end, as it is when python3 has started them all. */
+static void make_known(void)
+{
+	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+	PyObject *thread = module ? PyObject_CallMethod(module, "current_thread", NULL) : NULL;
+
+	if (thread)
+		(void)PyObject_SetAttrString(thread, "_daemonic", Py_False);
+	PyErr_Clear();
+	Py_XDECREF(thread);
+}
+
 PyInterpreterState *wsgi_python_interpreter(void)
 {
 	return interpreter;
@@ -120,9 +133,13 @@ PyThreadState *wsgi_python_own_state(void)
 
 bool wsgi_gil_take(void)
 {
-	if (own == NULL && !make_own())
+	const bool is_new = own == NULL;
+
+	if (is_new && !make_own())
 		return false;
 	PyEval_RestoreThread(own);
+	if (is_new)
+		make_known();
 	if (leftover)
 		Py_CLEAR(leftover);
 	return true;

@@ -177,6 +177,12 @@ class Family(harness.Shared, harness.Case):
         self.assertEqual(self.ask("/terminated"), "-15")
         self.assertEqual(self.ask("/spawned"), "'b'")
 
+    def test_threads_of_the_application_are_waited_for_at_the_end(self):
+        with serve(*self.flags, "family:app") as server:
+            server.get("/goes_on")
+            self.assertEqual(server.stop(), 0)
+            self.assertIn("the thread of the application is done\n", server.log())
+
     def test_a_fork_that_comes_back_neither_answers_nor_serves(self):
         for path, status in ("/exits", 3), ("/complains", 1), ("/fails", 1), ("/returns", 0):
             with self.subTest(path=path), self.server.connect() as client:

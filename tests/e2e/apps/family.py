@@ -2,8 +2,10 @@
 import asyncio
 import multiprocessing
 import os
+import pathlib
 import subprocess
 import sys
+import threading
 import time
 
 ROUTES = {}
@@ -72,6 +74,17 @@ def fails(environ):
 @route
 def returns(environ):
     return fork_and(lambda: "the child's answer")
+
+
+@route
+def goes_on(environ):
+    """python3 would wait for such a thread at its end."""
+    def work():
+        while "leaving" not in pathlib.Path("/proc/self/cmdline").read_text():
+            time.sleep(0.01)
+        time.sleep(0.1)
+        print("the thread of the application is done", flush=True)
+    threading.Thread(target=work).start()
 
 
 @route
