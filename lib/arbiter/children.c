@@ -161,6 +161,10 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 	};
 
 	memset(birth.page, 0, pfi_page_bytes(pool->cells));
+	for (size_t i = 0; i < birth.listener_count; i++) {
+		if (birth.listeners[i]->is_refusing)
+			atomic_store(&birth.page->shut, 1);
+	}
 
 	const int r = pfi_spawn(child_main, &birth, &child);
 

@@ -311,6 +311,20 @@ void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter)
 	pfi_inherit_finish(&arbiter->inherited);
 }
 
+/* Whoever serves it is told before. */
+static int refuse(struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, uint64_t *ret_linger_ms)
+{
+	for (unsigned s = 0; s < arbiter->seat_count; s++) {
+		const struct prefork_process *const process = &arbiter->processes[s];
+		const struct pfi_generation *const generation =
+			process->pid != 0 ? pfi_generation_find(arbiter, process->generation) : NULL;
+
+		if (generation != NULL && has(&generation->entrances[process->pool], entrance))
+			atomic_store(&pfi_process_page(process)->shut, 1);
+	}
+	return pfi_listener_refuse(entrance->listener, ret_linger_ms);
+}
+
 /* Let nobody new in. How long clients may still come out of the kernel, 0 when
  * there is nothing to wait for. */
 uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter)
@@ -323,8 +337,7 @@ uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter)
 	for (size_t i = 0; i < arbiter->entrances.count; i++) {
 		uint64_t one_ms = 0;
 
-		if (pfi_listener_refuse(arbiter->entrances.list[i]->listener, &one_ms) == 0 &&
-		    one_ms > linger_ms)
+		if (refuse(arbiter, arbiter->entrances.list[i], &one_ms) == 0 && one_ms > linger_ms)
 			linger_ms = one_ms;
 	}
 	return said_ms > 0 && linger_ms > 0 ? (uint64_t)said_ms : linger_ms;
@@ -374,7 +387,7 @@ bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork
 		if (is_served(arbiter, entrance, process))
 			continue;
 		any = true;
-		if (pfi_listener_refuse(entrance->listener, &one_ms) == 0 && one_ms > *ret_linger_ms)
+		if (refuse(arbiter, entrance, &one_ms) == 0 && one_ms > *ret_linger_ms)
 			*ret_linger_ms = one_ms;
 	}
 	return any;

@@ -80,9 +80,13 @@ void pfi_listener_close(struct prefork_listener *listener);
  * program holds it; there is no way back. *ret_linger_ms is how long clients
  * may still come out of the kernel, so how long the workers go on accepting
  * before the queue counts as empty; 0 for unix sockets, whose descriptor stays
- * readable from here on, so accept until -EAGAIN and poll it no more.
+ * readable from here on, so accept until -EAGAIN and poll it no more. Tell the
+ * workers before, who must call pfi_accepted_free().
  * 0, -EPERM (inherited), or what setsockopt(2) says. */
 int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_ms);
+
+/* Runs in the worker, for what was accepted from a listener that refuses, or may: see refuse.c. */
+void pfi_accepted_free(const struct prefork_listener *listener, int fd);
 
 /* Whether a client waits in the queue: 1 or 0, or a negative errno: -EOPNOTSUPP
  * for a unix socket that refuses, where only accept(2) can tell. */

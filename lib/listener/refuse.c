@@ -5,6 +5,10 @@
  * way complete. The kernel shows the filter of a listening socket the packet
  * from its TCP header on, for IPv4 and IPv6 alike. A client whose SYN was
  * dropped sends it again a second later and is refused by the closed port.
+ * Kernels that keep such filters for CAP_NET_ADMIN (seen: 6.18) let anybody ask
+ * for packets that have made no hop, which a SYN is not looked at for after the
+ * handshake is under way; those who come in so inherit the wish, and must be
+ * freed of it: pfi_accepted_free().
  *
  * Unix: after shutdown(SHUT_RD) connect() is refused, and those who wait in the
  * queue can still be accepted.
@@ -27,9 +31,30 @@ enum {
 	ACK = 0x10,
 	PASS_WHOLE = 0x7fffffff,
 	LINGER_MS = 100, /* an ACK that is already on its way */
+	HOPS_MAX = 255,  /* what nobody's packets begin with but those of routers */
 };
 
-static int drop_new_handshakes(int fd)
+#ifndef IPV6_MINHOPCOUNT
+#define IPV6_MINHOPCOUNT 73
+#endif
+
+static int set_hops(int fd, int family, int hops)
+{
+	/* One of IPv6 may take IPv4, too. */
+	int r = setsockopt(fd, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops);
+
+	if (r == 0 && family == AF_INET6)
+		r = setsockopt(fd, IPPROTO_IPV6, IPV6_MINHOPCOUNT, &hops, sizeof hops);
+	return r < 0 ? -errno : 0;
+}
+
+void pfi_accepted_free(const struct prefork_listener *listener, int fd)
+{
+	if (listener->family != AF_UNIX)
+		(void)set_hops(fd, listener->family, 0);
+}
+
+static int drop_new_handshakes(int fd, int family)
 {
 	struct sock_filter instructions[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, FLAGS_OFFSET),
@@ -43,7 +68,9 @@ static int drop_new_handshakes(int fd)
 		.filter = instructions,
 	};
 
-	return setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) < 0 ? -errno : 0;
+	if (setsockopt(fd, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) == 0)
+		return 0;
+	return errno == EPERM ? set_hops(fd, family, HOPS_MAX) : -errno;
 }
 
 static int drop_in_lanes(const struct prefork_listener *listener)
@@ -51,7 +78,7 @@ static int drop_in_lanes(const struct prefork_listener *listener)
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < listener->lanes_open; i++)
-		r = drop_new_handshakes(listener->lanes[i]);
+		r = drop_new_handshakes(listener->lanes[i], listener->family);
 	return r;
 }
 
@@ -65,7 +92,7 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	if (listener->lanes)
 		r = drop_in_lanes(listener);
 	else if (listener->family != AF_UNIX)
-		r = drop_new_handshakes(listener->fd);
+		r = drop_new_handshakes(listener->fd, listener->family);
 	else if (shutdown(listener->fd, SHUT_RD) < 0)
 		r = -errno;
 	if (r < 0)

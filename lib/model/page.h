@@ -1,7 +1,7 @@
 /*
  * page -- what a worker shows the arbiter: one page (or a few) per slot.
  *
- * Rule of the page: every field has exactly one writer, the worker, and
+ * Rule of the page: every field has exactly one writer, the worker but for `shut`, and
  * nothing in it is a pointer, a lock, an index or a length the arbiter trusts.
  * A worker that scribbles here can make itself look stuck, or garble its own
  * note in the log, and nothing worse. The arbiter zeroes the page before each
@@ -32,6 +32,7 @@ struct pfi_cell {
 struct pfi_page {
 	alignas(128) _Atomic uint32_t connections;
 	_Atomic uint32_t closed; /* 1: it accepts nobody any more, all it will ever have are in `connections` */
+	_Atomic uint32_t shut;   /* the arbiter's word: a listener of this worker refuses, or soon will */
 	struct pfi_cell cells[];
 };
 

@@ -93,6 +93,8 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 		(void)close(fd);
 		return rest(worker, ENOMEM);
 	}
+	if (atomic_load_explicit(&worker->birth->page->shut, memory_order_relaxed) != 0)
+		pfi_accepted_free(worker->gates[index].listener, fd);
 	connection->address = *address;
 	*ret = connection;
 	if (worker->rest_until_ms > 0)

@@ -131,10 +131,20 @@ START_TEST(an_address_in_use_is_named)
 }
 END_TEST
 
+enum { KINDS = sizeof kinds / sizeof kinds[0] };
+
+/* The second half of the cases: to this process filters are not allowed. */
+static const char *address_with_filter_or_without(int index)
+{
+	if (index >= KINDS)
+		setenv("TEST_NO_FILTER", "1", 1);
+	return address_of(index % KINDS);
+}
+
 /* Those in the queue are answered, a later one is refused, and none is reset. */
 START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
 {
-	const char *const address = address_of(_i);
+	const char *const address = address_with_filter_or_without(_i);
 	char where[PFI_ADDRESS_TEXT_MAX];
 	uint64_t linger_ms = 99;
 	int queued[5], error;
@@ -163,6 +173,41 @@ START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
 	if (error == EINPROGRESS)
 		ck_assert_int_eq(outcome(late), ECONNREFUSED);
 	close(late);
+}
+END_TEST
+
+/* Who speaks only after the listener has begun to refuse is no worse off than the others. */
+START_TEST(a_handshake_under_way_ends_in_a_connection_that_works)
+{
+	const char *const address = address_with_filter_or_without(_i);
+	char where[PFI_ADDRESS_TEXT_MAX], bytes[8];
+	uint64_t linger_ms;
+	int error;
+
+	if (!address || strncmp(address, "unix:", 5) == 0)
+		return;
+	options.defer_accept_s = 1;
+	ck_assert_int_eq(pfi_listener_open(address, &options, &listener), 0);
+	(void)snprintf(where, sizeof where, "%s", listener->address);
+	const int client = dial(where, &error);
+	ck_assert_int_eq(outcome(client), 0);
+	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), 0);
+	ck_assert_uint_gt(linger_ms, 1000);
+	ck_assert_int_eq(write(client, "one", 3), 3);
+	ck_assert(wait_for(listener->fd, POLLIN, 5000));
+	const int fd = accept4(listener->fd, NULL, NULL, SOCK_CLOEXEC);
+	ck_assert_int_ge(fd, 0);
+	pfi_accepted_free(listener, fd);
+	for (int i = 0; i < 3; i++) {
+		ck_assert(wait_for(fd, POLLIN, 5000));
+		ck_assert_int_eq(read(fd, bytes, sizeof bytes), 3);
+		ck_assert_int_eq(write(fd, "two", 3), 3);
+		ck_assert(wait_for(client, POLLIN, 5000));
+		ck_assert_int_eq(read(client, bytes, sizeof bytes), 3);
+		ck_assert_int_eq(write(client, "one", 3), 3);
+	}
+	close(fd);
+	close(client);
 }
 END_TEST
 
@@ -351,7 +396,8 @@ int main(void)
 	tcase_add_checked_fixture(tc, make_folder, remove_folder);
 	ADD_TABLE(tc, what_is_opened_can_be_reached_at_its_address, kinds);
 	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
-	ADD_TABLE(tc, a_refusing_listener_serves_its_queue_and_nobody_else, kinds);
+	tcase_add_loop_test(tc, a_refusing_listener_serves_its_queue_and_nobody_else, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, a_handshake_under_way_ends_in_a_connection_that_works, 0, 2 * KINDS);
 	tcase_add_test(tc, the_queue_of_a_tcp_listener_is_counted);
 	tcase_add_loop_test(tc, the_ipv6_wildcard_takes_ipv4_too_unless_told_not_to, 0, 2);
 	ADD_TABLE(tc, a_path_has_the_mode_asked_for_whatever_the_umask, modes);

@@ -11,6 +11,7 @@
 #include <netinet/in.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdlib.h>
 #include <stdio.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -125,6 +126,8 @@ START_TEST(a_client_is_answered_or_refused_when_the_server_stops)
 	const char *arguments[16];
 	bool runs[CLASSES];
 
+	if (_i % 3 == 2) /* to a process without privileges filters are not allowed, on some kernels */
+		ck_assert_int_eq(setenv("TEST_NO_FILTER", "1", 1), 0);
 	for (int c = 0; c < CLASSES; c++) {
 		runs[c] = class_arguments(c, arguments) != NULL;
 		if (runs[c])
