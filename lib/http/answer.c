@@ -101,16 +101,6 @@ void pfi_request_finish(struct prefork_request *request)
 		request->http->service.finished(request, request->http->user);
 }
 
-/* A body that ends with its connection must not end as if it were whole. */
-static enum prefork_next break_off(struct prefork_request *request)
-{
-	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-
-	if (request->reply.body == PFI_REPLY_CLOSE)
-		(void)setsockopt(prefork_connection_fd(request->connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
-	return PREFORK_CLOSE;
-}
-
 /* Something that we have not read, or the kernel has not given us yet. Who has asked for the end has
  * said its last word; who has not may have gone on. */
 static bool has_more_to_say(const struct prefork_request *request)
@@ -156,7 +146,7 @@ enum prefork_next pfi_answer_failed(struct prefork_request *request)
 
 	pfi_request_finish(request);
 	if (request->error == -EINTR || begun)
-		return break_off(request);
+		return PREFORK_CLOSE;
 	return pfi_answer_refuse(request, refusal);
 }
 

@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { LAST_REQUEST_MS = 2000 }; /* what an idle client is given when the worker leaves */
 
@@ -107,6 +108,15 @@ static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefor
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 
+/* A body that ends with its connection must not end as if it were whole. */
+static void break_off(struct prefork_request *request, struct prefork_connection *connection)
+{
+	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+
+	if (request->error != 0 && request->reply.body == PFI_REPLY_CLOSE)
+		(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
+}
+
 static void on_closed(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
@@ -117,6 +127,7 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 		return;
 	(void)(request->in_handle ? pfi_request_fail(request, -ECONNRESET) : 0);
 	pfi_request_finish(request);
+	break_off(request, connection);
 	pfi_request_put(request);
 	prefork_connection_set_user(connection, NULL);
 }
