@@ -73,7 +73,7 @@ class Check(harness.Case):
         with self.folder() as folder:
             words = ["--error-logfile", folder / "log", "--access-logfile", folder / "access"]
             with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{folder}/socket") as server:
-                server.wait_for_serving(1)
+                harness.wait_until(lambda: b"is complete" in (folder / "log").read_bytes(), "its last line")
                 before = (folder / "log").read_bytes()
                 self.assertEqual(self.run_it(*words, "--bind", f"unix:{folder}/socket", "--check-config")[0], 0)
                 self.assertEqual((folder / "log").read_bytes(), before)
