@@ -13,7 +13,7 @@ const struct prefork_strategy *pfi_strategy_by_name(const char *name)
 {
 	for (size_t i = 0; i < sizeof strategies / sizeof strategies[0]; i++) {
 		if (strcmp(strategies[i]->name, name) == 0)
-			return strategies[i];
+			return strategies[i]->run ? strategies[i] : NULL; /* not in this build */
 	}
 	return NULL;
 }
