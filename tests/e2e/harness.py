@@ -92,6 +92,14 @@ def has_worker_class(flags):
         return "no worker class" not in probe.log()
 
 
+def need_files():
+    """Skip the test where this build reads no configuration file: it says so itself."""
+    asked = subprocess.run([program("http_hello"), "--config", "/dev/null", "--check-config"], capture_output=True,
+                           check=False, text=True)
+    if asked.returncode != 0:
+        raise unittest.SkipTest(asked.stderr.strip())
+
+
 def every_worker_class(case):
     """Decorates a Case: it runs once for each row of WORKER_CLASSES, as NAME_sync and so on. The flags of the
     row are its `flags`; where a class is not built, its tests are skipped."""

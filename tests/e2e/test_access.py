@@ -114,6 +114,7 @@ class AccessLog(harness.Case):
         self.assertEqual(self.lines(rotated), ["/one", "/two"])
 
     def test_a_reload_changes_the_format_of_new_workers(self):
+        harness.need_files()
         config = self.path.with_suffix(".ini")
         config.write_text(f"[prefork]\naccesslog = {self.path}\naccess_log_format = old %(U)s\ncanary_time = 0\n")
         with self.server("--config", config) as server:

@@ -2,10 +2,10 @@
  * Eight workers and 4000 clients, one at a time: everybody gets a share, and nobody is
  * woken for a client that another one serves.
  */
+#include "../features.h"
 #include "../support.h"
 #include "host.h"
 
-#include "worker/birth.h"
 
 #include <dirent.h>
 #include <stdio.h>
@@ -126,8 +126,8 @@ START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
 	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", "8", "-k", kinds[_i].name, kinds[_i].sockets,
 	                              "--threads", "2", NULL };
 
-	if (!pfi_strategy_by_name(kinds[_i].name))
-		return; /* not in this build */
+	if (!has_worker_class(kinds[_i].name))
+		return;
 	host_create(words);
 	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &service, NULL), 0);
 	host_start();

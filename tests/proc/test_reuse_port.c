@@ -2,11 +2,11 @@
  * A socket per slot (reuse_port): no client is lost, or waits for a worker that is not
  * there, whatever happens to the workers. Each client is counted.
  */
+#include "../features.h"
 #include "../support.h"
 #include "host.h"
 
 #include "listener/listener.h"
-#include "worker/birth.h"
 
 #include <stdio.h>
 #include <sys/socket.h>
@@ -22,7 +22,7 @@ static int list_classes(void)
 	int count = 0;
 
 	for (int i = 0; i < 3; i++) {
-		if (pfi_strategy_by_name(all[i]))
+		if (has_worker_class(all[i]))
 			classes[count++] = all[i];
 	}
 	return count;

@@ -5,7 +5,7 @@
 #include "server.h"
 
 #include "os/clock.h"
-#include "worker/birth.h"
+#include "../../features.h"
 #include "../../support.h"
 
 #include <netinet/in.h>
@@ -28,7 +28,7 @@ static const char *class_arguments(int class, const char *arguments[16])
 				      "--threads", class == 1 ? "2" : "1", NULL };
 
 	memcpy(arguments, these, sizeof these);
-	return pfi_strategy_by_name(classes[class]) != NULL ? classes[class] : NULL; /* not in this build */
+	return has_worker_class(classes[class]) ? classes[class] : NULL;
 }
 
 /* ---- clients ---- */

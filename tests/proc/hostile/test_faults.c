@@ -4,6 +4,7 @@
  * It may fail with a sentence, or try again; it may not crash, leak, spin, stay
  * half done, or give up what serves already.
  */
+#include "../../features.h"
 #include "../../support.h"
 
 #include "faults.h"
@@ -11,7 +12,6 @@
 
 #include "arbiter/arbiter.h"
 #include "os/clock.h"
-#include "worker/birth.h"
 
 #include <prefork/error.h>
 
@@ -329,8 +329,8 @@ START_TEST(a_client_that_cannot_be_accepted_is_accepted_later)
 	const char *const arguments[] = { "--worker-class", name, NULL };
 	const int error = refusals[_i % REFUSALS].error;
 
-	if (pfi_strategy_by_name(name) == NULL)
-		return; /* not in this build */
+	if (!has_worker_class(name))
+		return;
 	stage_start(NULL, arguments);
 	faults_arm((struct fault){ FAULT_ACCEPT, error }, FAULT_IN_WORKERS, 1, 2);
 	const int client = stage_connect();

@@ -5,7 +5,7 @@
 #include "server.h"
 
 #include "os/clock.h"
-#include "worker/birth.h"
+#include "../../features.h"
 #include "../../support.h"
 
 #include <dirent.h>
@@ -76,8 +76,8 @@ START_TEST(a_server_at_rest_rests_and_watches_all_the_same)
 	struct server server;
 	char bytes[5];
 
-	if (pfi_strategy_by_name(classes[_i]) == NULL)
-		return; /* not in this build */
+	if (!has_worker_class(classes[_i]))
+		return;
 	ck_assert(server_start(&server, arguments, 0));
 	ck_assert(server_wait_ready(&server, 4));
 	for (int i = 0; i < CLIENTS; i++) {

@@ -2,12 +2,12 @@
  * Requests that take too long, under an arbiter: who is stuck shows its stack and is
  * replaced, and nobody else notices.
  */
+#include "../../features.h"
 #include "../../support.h"
 
 #include "faults.h"
 #include "stage.h"
 
-#include "config.h"
 #include "os/clock.h"
 
 #include <prefork/error.h>
@@ -298,12 +298,12 @@ START_TEST(under_sync_the_stuck_request_is_shown_before_the_end)
 }
 END_TEST
 
-/* Without libev those that need it come last and are not run. */
+/* Those that need libev come last. */
 static const struct {
 	const char *strategy, *threads;
 } places[] = { { "sync", "2" }, { "threads", "4" }, { "libev", "0" }, { "libev", "4" } };
 
-enum { PLACES = HAVE_LIBEV ? 4 : 2 };
+enum { PLACES = sizeof places / sizeof places[0], PLACES_WITHOUT_LIBEV = 2 };
 
 START_TEST(a_slow_request_is_noted_once_and_nothing_else_happens)
 {
@@ -389,19 +389,21 @@ int main(void)
 {
 	Suite *suite = suite_create("stuck");
 	TCase *tc = tcase_create("stuck");
+	const bool has_libev = has_worker_class("libev");
+	const int count = has_libev ? PLACES : PLACES_WITHOUT_LIBEV;
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
 	tcase_add_test(tc, who_is_stuck_is_not_ended_before_its_worker_has_closed_its_doors);
 	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
-	if (HAVE_LIBEV)
+	if (has_libev)
 		tcase_add_test(tc, a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain);
 	tcase_add_test(tc, under_sync_the_stuck_request_is_shown_before_the_end);
-	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, PLACES);
-	tcase_add_loop_test(tc, a_request_that_extends_its_time_is_not_late, 0, PLACES);
+	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, count);
+	tcase_add_loop_test(tc, a_request_that_extends_its_time_is_not_late, 0, count);
 	tcase_add_test(tc, a_thread_that_blocks_all_signals_is_replaced_all_the_same);
-	tcase_add_loop_test(tc, a_worker_that_is_killed_while_it_shows_its_stack_is_replaced, 0, PLACES);
+	tcase_add_loop_test(tc, a_worker_that_is_killed_while_it_shows_its_stack_is_replaced, 0, count);
 	tcase_add_test(tc, a_stop_gets_past_a_stuck_thread);
 	suite_add_tcase(suite, tc);
 
