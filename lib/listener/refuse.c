@@ -125,7 +125,7 @@ int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_le
 	if (!listener->lanes)
 		return queue_of(listener->fd, ret_length, ret_max);
 	for (unsigned i = 0; i < listener->lane_count; i++) {
-		uint32_t one, one_max;
+		uint32_t one = 0, one_max = 0;
 		const int r = queue_of(listener->lanes[i], &one, &one_max);
 
 		if (r < 0)
