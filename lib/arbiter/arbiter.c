@@ -259,8 +259,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 		return r;
 	arbiter->heir = pfi_heir_open();
 	if (arbiter->heir < 0)
-		return prefork_fail(arbiter->heir, "no descriptor of this process: %s",
-				    strerror(-arbiter->heir));
+		return arbiter->heir;
 	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
 	pfi_policies_follow(arbiter);
 	if (signals && (r = pfi_signals_take(arbiter)) < 0)

@@ -102,7 +102,7 @@ static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_ge
 
 		if (workers > (int64_t)arbiter->models[i].policy.workers_max)
 			return prefork_fail(PREFORK_ECONFIG,
-					    "workers is %d, more than workers_max, %u",
+					    "workers is %d, more than workers_max, %u, which only a new start can raise",
 					    (int)workers, arbiter->models[i].policy.workers_max);
 	}
 	return 0;

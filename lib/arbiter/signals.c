@@ -39,7 +39,7 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 
 	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
-				"Pool %s stays at %u workers: %u are more than workers_max, %u",
+				"Pool %s stays at %u workers: %u are more than workers_max, %u, which only a new start can raise",
 				arbiter->pools[pool].name, before, workers,
 				arbiter->models[pool].policy.workers_max);
 	else

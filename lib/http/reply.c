@@ -208,7 +208,9 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	if (r < 0)
 		return r;
 	if (!goes_with_head(request, size))
-		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head", size);
+		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head, which has a Content-Length of %llu "
+		                             "or is an interim one",
+		                    size, (unsigned long long)reply->length);
 	/* Nothing in answer to a HEAD does not mean that a GET would have nothing. */
 	if (!reply->has_length && !pfi_status_bodiless(reply->status) && (size > 0 || !pfi_request_is_head(request))) {
 		if ((r = make_room(request, 64)) < 0)
@@ -292,7 +294,7 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 		return r;
 	if (fd < 0 || offset < 0 || size < 0 || pfi_reply_is_interim(request) ||
 	    (reply->has_length && reply->length != (uint64_t)size))
-		return prefork_fail(-EINVAL, "a file range that does not go with its head");
+		return prefork_fail(-EINVAL, "a file range with a negative number, or one that Content-Length contradicts");
 	if (!reply->has_length && !pfi_status_bodiless(reply->status)) {
 		if ((r = make_room(request, 64)) < 0)
 			return r;

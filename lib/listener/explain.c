@@ -76,7 +76,8 @@ int pfi_explain_tcp(int error, const char *text, const struct pfi_address *addre
 					    "cannot listen on %s: ports below 1024 need root, the capability "
 					    "CAP_NET_BIND_SERVICE or a lower net.ipv4.ip_unprivileged_port_start",
 					    text);
-		return prefork_fail(error, "cannot listen on %s: not permitted", text);
+		return prefork_fail(error, "cannot listen on %s: not permitted by a security module (SELinux, AppArmor) or "
+					   "the sandbox", text);
 	default:
 		return explain_address(error, text, &address->socket);
 	}

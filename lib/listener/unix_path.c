@@ -133,7 +133,9 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 		return 0;
 	if (r != -EEXIST && r != -ENOENT) /* those say that it is not ours any more */
 		(void)unlink(path);
-	return prefork_fail(r, "cannot set owner and mode of %s: %s", path, strerror(-r));
+	return prefork_fail(r, r == -EPERM ? "cannot set owner and mode of %s: only root may give a socket to another user, or "
+					     "to a group it is not in (socket_user, socket_group)"
+					   : "cannot set owner and mode of %s: %s", path, strerror(-r));
 }
 
 int pfi_unix_path_try(const char *path)

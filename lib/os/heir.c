@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <stdatomic.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
@@ -20,7 +21,8 @@ int pfi_heir_open(void)
 {
 	const int fd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* always close-on-exec */
 
-	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a pidfd: Linux 5.4 or newer is needed");
+	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a pidfd: %s; Linux 5.4 or newer is needed, and a "
+					     "sandbox that allows pidfd_open(2)", strerror(errno));
 }
 
 int pfi_heir_arm(pid_t arbiter, uint64_t orphan_timeout_ms)
