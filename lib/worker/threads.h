@@ -1,6 +1,10 @@
 /*
- * threads -- the inside of the strategy threads: what its two halves share, the
- * first thread (threads.c) and those that serve (threads_serve.c).
+ * threads -- the inside of the strategy threads: what its files share.
+ *
+ *     threads_first.c  the first thread, and the beginning and end of all
+ *     threads_serve.c  the threads that serve
+ *     threads_queue.c  what is to be done, and who is called to do it
+ *     threads_doors.c  how clients are let in
  *
  * The set is edge-triggered: a connection stays in it from one request to the
  * next, without a system call, though several threads wait there. What comes
@@ -27,6 +31,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+
+struct epoll_event;
 
 /* What is to be done next with a client, or by a door. */
 enum pfi_task { PFI_TASK_PROCEED, PFI_TASK_EXPIRE, PFI_TASK_LEAVE, PFI_TASK_FOLLOW, PFI_TASK_CLOSE, PFI_TASK_WELCOME };
@@ -123,18 +129,31 @@ void pfi_threads_work(void *threads, unsigned number);
 /* Have the first thread look after things at `at_ms`, or before; 0: no need. */
 void pfi_threads_wake_first(struct pfi_threads *threads, uint64_t at_ms);
 
+/* Whoever serves alone has come back since the last look, or had nothing to do, or is
+ * stuck: then others go on. */
+void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms);
+
 /* A guest for a new connection, in the hands of the caller; NULL when memory ran out. */
 struct pfi_guest *pfi_threads_new_guest(struct pfi_threads *threads);
+
+/* Its connection is closed. */
+void pfi_threads_drop_guest(struct pfi_threads *threads, struct pfi_guest *guest);
 
 /* Something is to be done with a guest that is in nobody's hands but the caller's. */
 void pfi_threads_push(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task);
 
+/* One of the set's events: something may be to be done. */
+void pfi_threads_hear(struct pfi_threads *threads, const struct epoll_event *event);
+
+/* What is to be done next, NULL: nothing. */
+struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads);
+
+/* Somebody is to look at the queue, or at the set. One who is on the way is enough: it calls
+ * the next when there is more than it can take. */
+void pfi_threads_call_one(struct pfi_threads *threads);
+
 /* The first thread has pushed: see to it that somebody looks. */
 void pfi_threads_announce(struct pfi_threads *threads);
-
-/* Whoever serves alone has come back since the last look, or had nothing to do, or is
- * stuck: then others go on. */
-void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms);
 
 /* The lock is not held in these. */
 
@@ -145,6 +164,9 @@ void pfi_threads_kick(struct pfi_threads *threads);
  * whether there are others. */
 int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret,
                        bool *ret_more);
+
+/* Accept nobody for a while: there is no memory for a client. Answers as the next. */
+uint64_t pfi_threads_rest_doors(struct pfi_threads *threads);
 
 /* See whether listeners that were taken out of the set can come back; answers when to
  * ask again, 0: no need. Called after each close, and after what takes them out, so that

@@ -3,143 +3,17 @@
  * sleep. The locks are those of worker/threads.h.
  */
 #include "os/clock.h"
-#include "os/watch.h"
 #include "worker/threads.h"
 
-#include <prefork/listener.h>
 #include <prefork/strategy.h>
 
 #include <errno.h>
-#include <poll.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
-#include <unistd.h>
 
-enum {
-	EVENTS_MAX = 16, /* taken at once by a thread that is alone, or the only one free */
-	RETRY_MS = 500,  /* when memory ran out */
-	BELIEFS = 8,     /* clients of a crowd, from one look at the door to the next */
-};
+enum { EVENTS_MAX = 16 }; /* taken at once by a thread that is alone, or the only one free */
 
-/* The lock is held from here on, unless it says otherwise. */
+/* The lock is not held in these: the client is in the hands of this thread. */
 
-void pfi_threads_wake_first(struct pfi_threads *threads, uint64_t at_ms)
-{
-	if (at_ms == 0 || (threads->watch_at_ms > 0 && threads->watch_at_ms <= at_ms))
-		return;
-	threads->watch_at_ms = at_ms;
-	(void)pfi_watch_set(threads->watch, at_ms); /* cannot fail for a time and a timer of ours */
-}
-
-void pfi_threads_kick(struct pfi_threads *threads)
-{
-	const uint64_t one = 1;
-
-	/* It can only fail for a full counter, and nobody ever reads it. */
-	(void)!write(threads->kick_fd, &one, sizeof one);
-}
-
-/* Doors that were left with clients before them count: no edge will tell of those. */
-static bool has_job(const struct pfi_threads *threads)
-{
-	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->untried);
-}
-
-/* Somebody is to look at the queue, or at the set. One who is on the way is enough: it calls
- * the next when there is more than it can take. */
-static void call_one(struct pfi_threads *threads)
-{
-	if (threads->one_comes)
-		return;
-	if (threads->asleep > 0)
-		(void)pthread_cond_signal(&threads->called);
-	else if (threads->at_set > 0 && has_job(threads))
-		pfi_threads_kick(threads);
-	else
-		return;
-	threads->one_comes = true;
-}
-
-void pfi_threads_announce(struct pfi_threads *threads)
-{
-	if (pfi_ring_is_empty(&threads->queue) || (threads->pace.alone && threads->running > 0))
-		return; /* whoever runs looks before it waits */
-	if (threads->at_set > 0)
-		pfi_threads_kick(threads);
-	else
-		call_one(threads);
-}
-
-static void enqueue(struct pfi_threads *threads, struct pfi_job *job)
-{
-	pfi_ring_add(&threads->queue, &job->link);
-	threads->queued++;
-}
-
-void pfi_threads_push(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task)
-{
-	guest->job.task = task;
-	guest->place = PFI_PLACE_QUEUED;
-	enqueue(threads, &guest->job);
-}
-
-/* The memory of a client is never given back while threads run: an event that is on its
- * way may still name it. */
-struct pfi_guest *pfi_threads_new_guest(struct pfi_threads *threads)
-{
-	struct pfi_ring *const link = pfi_ring_take(&threads->spare);
-	struct pfi_guest *guest;
-
-	if (link) {
-		guest = PFI_RING_OWNER(link, struct pfi_guest, all);
-	} else {
-		guest = calloc(1, sizeof *guest);
-		if (!guest)
-			return NULL;
-		pfi_ring_init(&guest->job.link);
-		pfi_ring_init(&guest->all);
-	}
-	guest->place = PFI_PLACE_RUNNING;
-	guest->fresh = guest->ended = guest->returned = false;
-	guest->events = 0;
-	guest->connection = NULL;
-	guest->deadline.at_ms = 0;
-	pfi_ring_add(&threads->all, &guest->all);
-	return guest;
-}
-
-static void drop_guest(struct pfi_threads *threads, struct pfi_guest *guest)
-{
-	pfi_deadlines_remove(&threads->deadlines, &guest->deadline);
-	guest->place = PFI_PLACE_NOWHERE;
-	pfi_ring_add(&threads->spare, &guest->all);
-	if (threads->leaves && prefork_worker_connections(threads->worker) == 0)
-		pfi_threads_wake_first(threads, 1);
-}
-
-/* One of the set's events. */
-static void hear(struct pfi_threads *threads, const struct epoll_event *event)
-{
-	if (event->data.u64 == PFI_THREADS_KICK)
-		return;
-	if (event->data.u64 < threads->doors.count) {
-		struct pfi_door_job *const door = &threads->jobs[event->data.u64];
-
-		if (!door->queued)
-			enqueue(threads, &door->job);
-		door->queued = true;
-		return;
-	}
-	struct pfi_guest *const guest = event->data.ptr;
-	if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		guest->ended = true;
-	if (guest->place == PFI_PLACE_WAITING)
-		pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
-	else
-		guest->fresh = true;
-}
-
-/* Not under the lock: the client is in the hands of this thread. */
 static bool watch(struct pfi_threads *threads, struct pfi_guest *guest, uint32_t events)
 {
 	const int operation = events == 0           ? EPOLL_CTL_DEL
@@ -153,7 +27,7 @@ static bool watch(struct pfi_threads *threads, struct pfi_guest *guest, uint32_t
 	return epoll_ctl(threads->epoll, operation, prefork_connection_fd(guest->connection), &event) == 0;
 }
 
-/* Nor this. One that has not read all there was, its end included, hears of it at once. */
+/* One that has not read all there was, its end included, hears of it at once. */
 static bool wait_for(struct pfi_threads *threads, struct pfi_guest *guest, enum prefork_next next, bool ended)
 {
 	const uint32_t reads = EPOLLIN | EPOLLRDHUP | EPOLLET, writes = EPOLLOUT | EPOLLET;
@@ -163,66 +37,6 @@ static bool wait_for(struct pfi_threads *threads, struct pfi_guest *guest, enum 
 	if (guest->events == reads && prefork_connection_was_drained(guest->connection) && !ended)
 		return true;
 	return watch(threads, guest, reads);
-}
-
-/* The doors have a lock of their own; here the other one is not held. */
-
-/* Whether another client waits. Where one did it is believed for a while that others do: if not,
- * the next accept will tell. */
-static bool has_more(struct pfi_threads *threads, size_t index, bool accepted)
-{
-	const struct prefork_listener *const listener = prefork_worker_listener(threads->worker, index);
-	struct pollfd door = { .fd = prefork_listener_fd(listener), .events = POLLIN };
-
-	if (accepted && threads->beliefs > 0) {
-		threads->beliefs--;
-		return true;
-	}
-	const bool more = poll(&door, 1, 0) > 0;
-	threads->beliefs = more ? BELIEFS : 0;
-	return more;
-}
-
-int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret, bool *ret_more)
-{
-	(void)pthread_mutex_lock(&threads->door_lock);
-	const bool is_open = !threads->doors.held && !threads->doors.closed;
-	const int r = is_open ? pfi_doors_accept(&threads->doors, index, ret) : -EAGAIN;
-	const bool full = pfi_doors_full(&threads->doors);
-
-	if (full)
-		pfi_doors_hold(&threads->doors, true);
-	if (full || (r < 0 && r != -EAGAIN))
-		atomic_store(&threads->doors_wait, true);
-	/* -EAGAIN does not say that nobody is there: it may have been this client's fault. */
-	*ret_more = (r == 0 || r == -EAGAIN) && !full && is_open && has_more(threads, index, r == 0);
-	(void)pthread_mutex_unlock(&threads->door_lock);
-	return r;
-}
-
-/* Accept nobody for a while: there is no memory for a client. */
-static uint64_t rest_doors(struct pfi_threads *threads)
-{
-	(void)pthread_mutex_lock(&threads->door_lock);
-	pfi_doors_hold(&threads->doors, true);
-	atomic_store(&threads->doors_wait, true);
-	(void)pthread_mutex_unlock(&threads->door_lock);
-	return pfi_now_ms() + RETRY_MS;
-}
-
-uint64_t pfi_threads_mind_doors(struct pfi_threads *threads)
-{
-	atomic_thread_fence(memory_order_seq_cst);
-	if (!atomic_load(&threads->doors_wait))
-		return 0;
-	(void)pthread_mutex_lock(&threads->door_lock);
-	const bool full = pfi_doors_full(&threads->doors);
-
-	pfi_doors_hold(&threads->doors, full);
-	const uint64_t again_ms = pfi_doors_refresh(&threads->doors);
-	atomic_store(&threads->doors_wait, full || again_ms > 0);
-	(void)pthread_mutex_unlock(&threads->door_lock);
-	return again_ms;
 }
 
 static enum prefork_next call_service(struct pfi_guest *guest, enum pfi_task task)
@@ -246,12 +60,14 @@ static bool waits(enum prefork_next next)
 	return next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 }
 
+/* The lock is held from here on. */
+
 /* What has become of a client goes on record. */
 static void settle(struct pfi_threads *threads, struct pfi_guest *guest, enum prefork_next next, bool was_told)
 {
 	switch (next) {
 	case PREFORK_CLOSE:
-		drop_guest(threads, guest);
+		pfi_threads_drop_guest(threads, guest);
 		break;
 	case PREFORK_TAKEN:
 		guest->deadline.at_ms = 0;
@@ -319,7 +135,7 @@ static struct pfi_guest *admit(struct pfi_threads *threads, size_t index, bool *
 	pfi_threads_unlock(threads);
 	if (guest)
 		r = pfi_threads_accept(threads, index, &connection, ret_more);
-	const uint64_t again_ms = guest ? pfi_threads_mind_doors(threads) : rest_doors(threads);
+	const uint64_t again_ms = guest ? pfi_threads_mind_doors(threads) : pfi_threads_rest_doors(threads);
 	pfi_threads_lock(threads);
 	pfi_threads_wake_first(threads, again_ms);
 	if (r == 0) {
@@ -328,7 +144,7 @@ static struct pfi_guest *admit(struct pfi_threads *threads, size_t index, bool *
 		return guest;
 	}
 	if (guest)
-		drop_guest(threads, guest);
+		pfi_threads_drop_guest(threads, guest);
 	return NULL;
 }
 
@@ -347,7 +163,7 @@ static void welcome(struct pfi_threads *threads, struct pfi_door_job *door)
 
 		if (another) {
 			pfi_threads_push(threads, another, PFI_TASK_PROCEED);
-			call_one(threads);
+			pfi_threads_call_one(threads);
 		}
 	}
 	if (more && !door->queued)
@@ -355,20 +171,6 @@ static void welcome(struct pfi_threads *threads, struct pfi_door_job *door)
 	if (first)
 		serve(threads, first, PFI_TASK_PROCEED);
 }
-
-/* What is to be done next, NULL: nothing. */
-static struct pfi_job *next_job(struct pfi_threads *threads)
-{
-	struct pfi_ring *link = pfi_ring_take(&threads->queue);
-
-	if (link)
-		threads->queued--;
-	else
-		link = pfi_ring_take(&threads->untried);
-	return link ? PFI_RING_OWNER(link, struct pfi_job, link) : NULL;
-}
-
-/* The threads that serve. The lock is held again, but for what says otherwise. */
 
 /* They are not waited for any more; when they come back, they see what is left to do. */
 static void write_off(struct pfi_threads *threads)
@@ -402,7 +204,7 @@ void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms)
 	} else {
 		pfi_pace_stalled(&threads->pace, now_ms);
 		write_off(threads);
-		call_one(threads);
+		pfi_threads_call_one(threads);
 	}
 }
 
@@ -424,7 +226,7 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 	if (threads->pace.alone)
 		guard(threads, now_ms);
 	else if (threads->at_set == 0 || !pfi_ring_is_empty(&threads->queue))
-		call_one(threads);
+		pfi_threads_call_one(threads);
 }
 
 static void end_call(struct pfi_threads *threads, struct pfi_server *server)
@@ -462,7 +264,7 @@ static void wait_at_set(struct pfi_threads *threads)
 		threads->at_set--;
 		threads->one_comes = false;
 		for (int i = 0; i < count; i++)
-			hear(threads, &events[i]);
+			pfi_threads_hear(threads, &events[i]);
 		timeout_ms = 0;
 	} while (is_last && count == room);
 }
@@ -493,7 +295,7 @@ void pfi_threads_work(void *user, unsigned number)
 			threads->one_comes = false;
 			continue;
 		}
-		struct pfi_job *const job = next_job(threads);
+		struct pfi_job *const job = pfi_threads_next_job(threads);
 		if (!job) {
 			wait_at_set(threads);
 			continue;
