@@ -48,6 +48,12 @@ static enum pfi_verdict wait_at(struct pfi_head *head, uint32_t at)
 	return PFI_MORE;
 }
 
+/* How far to look: to the end of what is there, or one byte past the limit. */
+static uint32_t stop_at(uint32_t length, uint32_t limit)
+{
+	return length <= limit ? length : limit + 1;
+}
+
 static enum pfi_verdict step_lf(struct pfi_head *head, const char *bytes, enum state next)
 {
 	if (bytes[head->at] != '\n')
@@ -75,9 +81,10 @@ static enum pfi_verdict step_method(struct pfi_head *head, const char *bytes, ui
 static enum pfi_verdict step_target(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	const uint32_t limit = head->line_at + head->limits->line_max;
+	const uint32_t stop = stop_at(length, limit);
 	uint32_t i = head->at;
 
-	while (i < length && i <= limit && pfi_char_is(bytes[i], PFI_CHAR_TARGET))
+	while (i < stop && pfi_char_is(bytes[i], PFI_CHAR_TARGET))
 		i++;
 	if (i > limit)
 		return refuse(head, 414, "the request line is too long");
@@ -133,7 +140,6 @@ static enum pfi_verdict step_field(struct pfi_head *head, const char *bytes)
 	}
 	if (head->fields_count >= head->limits->fields_max)
 		return refuse(head, 431, "too many header fields");
-	head->part_underscore = false;
 	return go(head, head->at, STATE_NAME);
 }
 
@@ -146,12 +152,11 @@ static uint32_t field_limit(const struct pfi_head *head)
 static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	const uint32_t limit = field_limit(head);
-	bool underscore = head->part_underscore;
+	const uint32_t stop = stop_at(length, limit);
 	uint32_t i = head->at;
 
-	while (i < length && i <= limit && pfi_char_is(bytes[i], PFI_CHAR_TOKEN))
-		underscore |= bytes[i++] == '_';
-	head->part_underscore = underscore;
+	while (i < stop && pfi_char_is(bytes[i], PFI_CHAR_TOKEN))
+		i++;
 	if (i > limit)
 		return refuse(head, 431, "a header field is too long");
 	if (i == length)
@@ -160,6 +165,8 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 		return refuse(head, 400, "a blank in a header name or before its colon");
 	if (bytes[i] != ':' || i == head->part_at)
 		return refuse(head, 400, "a header line without a name and a colon");
+
+	const bool underscore = memchr(bytes + head->part_at, '_', i - head->part_at) != NULL;
 	if (underscore && head->limits->underscores == PFI_UNDERSCORES_REFUSE)
 		return refuse(head, 400, "a header name with an underscore");
 
@@ -167,15 +174,18 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 	field->name = (struct pfi_span){ head->part_at, i - head->part_at };
 	field->id = (uint8_t)pfi_field_find(bytes + head->part_at, field->name.length);
 	field->underscore = underscore;
+	if (i + 2 < length && bytes[i + 1] == ' ' && bytes[i + 2] != ' ' && bytes[i + 2] != '\t')
+		return go(head, i + 2, STATE_VALUE); /* as almost all write it */
 	return go(head, i + 1, STATE_BLANKS);
 }
 
 static enum pfi_verdict step_blanks(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	const uint32_t limit = field_limit(head);
+	const uint32_t stop = stop_at(length, limit);
 	uint32_t i = head->at;
 
-	while (i < length && i <= limit && (bytes[i] == ' ' || bytes[i] == '\t'))
+	while (i < stop && (bytes[i] == ' ' || bytes[i] == '\t'))
 		i++;
 	if (i > limit)
 		return refuse(head, 431, "a header field is too long");
@@ -187,7 +197,7 @@ static enum pfi_verdict step_blanks(struct pfi_head *head, const char *bytes, ui
 static enum pfi_verdict step_value(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	const uint32_t limit = field_limit(head);
-	const uint32_t stop = length <= limit ? length : limit + 1;
+	const uint32_t stop = stop_at(length, limit);
 	const uint32_t i = head->at >= stop ? head->at :
 	                   (uint32_t)(pfi_value_end(bytes + head->at, bytes + stop) - bytes);
 

@@ -37,7 +37,6 @@ struct pfi_head {
 	uint32_t line_at;
 	uint32_t part_at;
 	uint8_t state;
-	bool part_underscore;
 	uint8_t minor; /* of HTTP/1.minor */
 	uint8_t form;  /* enum pfi_target_form */
 	struct pfi_span method;
