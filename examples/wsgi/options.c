@@ -30,7 +30,7 @@ static const char *const not_yet[] = {
 	"--log-config-json", "--log-syslog", "--log-syslog-facility", "--log-syslog-prefix", "--log-syslog-to",
 	"--logger-class", "--max-requests", "--max-requests-jitter", "--no-control-socket", "--no-sendfile",
 	"--paste", "--paste-global", "--paster", "--permit-obsolete-folding", "--pid", "-p", "--protocol",
-	"--proxy-allow-from", "--proxy-protocol", "--reload", "--reload-engine", "--reload-extra-file",
+	"--proxy-allow-from", "--proxy-protocol", "--reload-engine",
 	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
 	"--strip-header-spaces", "--suppress-ragged-eofs", "--umask", "-m", "--user", "-u", "--uwsgi-allow-from",
 	"--casefold-http-method", "--permit-unconventional-http-method",
@@ -92,6 +92,9 @@ static int check(const struct prefork_settings *settings, void *user)
 		return prefork_fail(PREFORK_ECONFIG, "--threads %d: the worker class sync handles one request at a time; "
 		                                     "say --worker-class threads, or leave --threads out",
 		                    (int)prefork_settings_int(settings, "threads"));
+	if (prefork_settings_int(settings, "reload") == 1 && prefork_settings_int(settings, "preload_app") == 1)
+		return prefork_fail(PREFORK_ECONFIG, "--reload: code does not change by a reload when --preload loads it "
+		                                     "once: leave one of them out");
 	if (wsgi_options_application(settings) == NULL)
 		return prefork_fail(PREFORK_EUSAGE, "which application? Name it: prefork-wsgi MODULE:APP");
 	if (chdir && stat(chdir, &about) < 0)

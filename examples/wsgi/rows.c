@@ -16,6 +16,10 @@ static const struct prefork_option rows[] = {
 	{ ROW("pythonpath", LIST), .max = 256, .unit = "FOLDER",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS,
 	  .doc = "More folders to import from." },
+	{ ROW("reload", BOOL),
+	  .doc = "Reload when code below the working folder or --pythonpath is edited. For development." },
+	{ ROW("reload_extra_files", LIST), .flags = "--reload-extra-file", .max = 256, .unit = "FILE", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "More files to watch, such as templates and configurations." },
 	{ ROW("venv", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "The virtualenv to run in; else that of VIRTUAL_ENV, or the one this program lies in." },
 };

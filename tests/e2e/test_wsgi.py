@@ -82,6 +82,40 @@ class Surroundings(harness.Case):
                 self.assertEqual(int(server.get("/main-thread").body), server.workers()[0])
 
 
+class Reloader(harness.Case):
+    APP = ("def app(environ, start):\n"
+           "    start('200 OK', [('Content-Length', str(len(TEXT)))])\n    return [TEXT]\n")
+
+    def test_an_edit_is_served_and_a_broken_one_changes_nothing(self):
+        with self.folder(app_py="TEXT = b'one'\n" + self.APP, page_html="") as folder:
+            with serve("--reload", "--reload-extra-file", "page.html", "--canary-time", "50ms", "app:app",
+                       folder=folder) as server:
+                def edit(text, name="app.py"):
+                    (folder / name).write_text(text + self.APP)
+
+                def see(text):
+                    harness.wait_until(lambda: server.get("/").body == text, f"{text} is served")
+
+                see(b"one")
+                edit("TEXT = b'two'\n")
+                see(b"two")
+                edit("TEXT = (\n")
+                server.wait_for_log("SyntaxError")
+                server.wait_for_log("the old workers serve on")
+                see(b"two")
+                (folder / "new").mkdir()
+                edit("TEXT = b'three'\n", "new/page.py")
+                edit("from new.page import TEXT\n")
+                see(b"three")
+                edit("TEXT = b'four'\n", "new/page.py")
+                see(b"four")
+                before = server.log().count("Worker reloading")
+                (folder / "notes.txt").write_text("of no interest")
+                (folder / "page.html").write_text("of interest")
+                server.wait_for_log("page.html modified")
+                self.assertEqual(server.log().count("Worker reloading"), before + 1)
+
+
 class Answers(harness.Case):
     def test_help_and_version_are_printed_once(self):
         for words, once in ((("--help",), "Usage: prefork-wsgi"), (("-h",), "Usage: prefork-wsgi"),
@@ -137,6 +171,7 @@ class Failures(harness.Case):
         for words, status, sentence in (((), 2, "which application?"),
                                         (("-c", "conf.py", "hello:app"), 2, "write it as an INI file"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
+                                        (("--reload", "--preload", "hello:app"), 1, "leave one of them out"),
                                         (("--env", "NAME", "hello:app"), 1, "is not NAME=VALUE"),
                                         (("--threads", "4", "-k", "sync", "hello:app"), 1,
                                          "the worker class sync handles one request at a time"),
