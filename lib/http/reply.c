@@ -3,6 +3,7 @@
 #include "http/request.h"
 
 #include "http/clock.h"
+#include "http/late.h"
 #include "http/status.h"
 
 #include <prefork/error.h>
@@ -328,3 +329,26 @@ int prefork_response_pull(struct prefork_request *request,
 	return 0;
 }
 
+enum pfi_verdict pfi_reply_proceed(struct prefork_request *request)
+{
+	const int r = pfi_spool_has_more(&request->late) ? pfi_late_send(request) : 0;
+
+	if (r == -EAGAIN)
+		return PFI_MORE;
+	if (request->error != 0)
+		return PFI_BAD;
+	switch ((enum pfi_stage)request->reply.stage) {
+	case PFI_STAGE_SOURCE:
+		return pfi_reply_send_source(request);
+	case PFI_STAGE_HEAD:
+	case PFI_STAGE_PIECES:
+		if (pfi_reply_is_interim(request))
+			return PFI_BAD;
+		return prefork_response_end(request) < 0 ? PFI_BAD : PFI_DONE;
+	case PFI_STAGE_DONE:
+		return PFI_DONE;
+	case PFI_STAGE_NONE:
+		break;
+	}
+	return PFI_BAD;
+}

@@ -199,6 +199,9 @@ int pfi_reply_joined(struct prefork_request *request, struct iovec *pieces, int 
 /* Send a piece of the body, chunked if need be, with the head before it if that has not left. */
 int pfi_reply_piece(struct prefork_request *request, const void *bytes, size_t size);
 
+/* What a file or a callback has, as much as the client takes. MORE: it must take some first. */
+enum pfi_verdict pfi_reply_send_source(struct prefork_request *request);
+
 /* The end of a body of pieces. */
 int pfi_reply_end_pieces(struct prefork_request *request);
 

@@ -167,26 +167,7 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 	}
 }
 
-enum pfi_verdict pfi_reply_proceed(struct prefork_request *request)
+enum pfi_verdict pfi_reply_send_source(struct prefork_request *request)
 {
-	const int r = pfi_late_send(request);
-
-	if (r == -EAGAIN)
-		return PFI_MORE;
-	if (request->error != 0)
-		return PFI_BAD;
-	switch ((enum pfi_stage)request->reply.stage) {
-	case PFI_STAGE_SOURCE:
-		return request->reply.pull != NULL ? send_pulled(request) : send_file(request);
-	case PFI_STAGE_HEAD:
-	case PFI_STAGE_PIECES:
-		if (pfi_reply_is_interim(request))
-			return PFI_BAD;
-		return prefork_response_end(request) < 0 ? PFI_BAD : PFI_DONE;
-	case PFI_STAGE_DONE:
-		return PFI_DONE;
-	case PFI_STAGE_NONE:
-		break;
-	}
-	return PFI_BAD;
+	return request->reply.pull != NULL ? send_pulled(request) : send_file(request);
 }
