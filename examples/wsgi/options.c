@@ -1,5 +1,6 @@
 #include "options.h"
 #include "application.h"
+#include "convert.h"
 #include "rows.h"
 #include "virtualenv.h"
 
@@ -58,6 +59,13 @@ static int check_environment(const struct prefork_settings *settings)
 	return 0;
 }
 
+static const char *file_to_convert(const struct prefork_settings *settings)
+{
+	const char *path = prefork_settings_text(settings, "convert_config");
+
+	return path && *path != '\0' ? path : NULL;
+}
+
 /* --check-config: this process ends afterwards, so Python may start in it. */
 static int try_application(const struct prefork_settings *settings)
 {
@@ -86,6 +94,8 @@ static int check(const struct prefork_settings *settings, void *user)
 	int r;
 
 	(void)user;
+	if (file_to_convert(settings))
+		return 0; /* nothing will be served */
 	if (has_idle_threads(settings) && !is_decided && !prefork_settings_was_set(settings, "worker_class"))
 		return 0; /* read once more, with threads */
 	if (has_idle_threads(settings))
@@ -183,9 +193,9 @@ static int refuse_python_file(int argc, char *const argv[])
 			name = argv[i] + 2;
 		if (name && is_python_file(name))
 			return prefork_fail(PREFORK_EUSAGE,
-			                    "%s: a configuration in Python is not available in this version of "
-			                    "prefork-wsgi (%s): write it as an INI file, section [prefork]",
-			                    name, prefork_version());
+			                    "%s: a configuration in Python is not read here, since it would run inside the "
+			                    "arbiter; make a file of it once, by prefork-wsgi --convert-config %s >prefork.ini",
+			                    name, strncmp(name, "python:", 7) == 0 ? "FILE" : name);
 	}
 	return 0;
 }
@@ -278,5 +288,9 @@ int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **re
 	const char *worker_class = default_class(argc, argv);
 
 	is_decided = true;
-	return read_settings(argc, argv, worker_class, ret);
+	r = read_settings(argc, argv, worker_class, ret);
+	if (r != 0 || file_to_convert(*ret) == NULL)
+		return r;
+	r = wsgi_convert(file_to_convert(*ret), argv[0], prefork_settings_text(*ret, "venv"));
+	return r < 0 ? r : 1;
 }

@@ -22,6 +22,10 @@ static const struct prefork_option rows[] = {
 	  .doc = "More files to watch, such as templates and configurations." },
 	{ ROW("venv", STRING), .unit = "FOLDER", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "The virtualenv to run in; else that of VIRTUAL_ENV, or the one this program lies in." },
+	{ ROW("convert_config", STRING), .unit = "FILE",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Run this gunicorn.conf.py, print what it says as a file for --config, and end. Status 1 if it says what "
+	         "cannot be said there: it is named, and left as a comment." },
 };
 
 int wsgi_rows_add(struct prefork_settings *settings)

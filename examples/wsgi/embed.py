@@ -1,0 +1,5 @@
+"""embed.py FILE: a text file as a string of C."""
+import sys
+
+for line in open(sys.argv[1], encoding="utf-8"):
+    print('"' + line.rstrip("\n").replace("\\", r"\\").replace('"', r"\"") + r'\n"')

@@ -1,0 +1,124 @@
+#!/usr/bin/python3
+"""prefork-wsgi --convert-config: what a gunicorn.conf.py says, as a file of our own."""
+import re
+import runpy
+import subprocess
+
+import harness
+
+CONFIG = r'''
+import multiprocessing, os
+
+cores = 2  # a helper, no setting
+_private = 1
+bind = ["127.0.0.1:8000", "unix:/tmp/a socket"]
+workers = cores * 2 + 1
+worker_class = "gthread"
+threads = 4
+timeout = 45
+keepalive = 5
+preload_app = True
+raw_env = ["A=1 ; 2", 'QUOTED="x"']
+pythonpath = "/one,/two"
+accesslog = "-"
+access_log_format = '%(h)s "%(r)s" ; %(s)s ' + "\\" * 3 + "x" * 150 + " tail\t"
+errorlog = None
+secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
+proc_name = os.path.basename("/srv/shop")
+wsgi_app = "shop.wsgi:application"
+daemon = False
+tmp_upload_dir = None
+'''
+
+LEFT_OUT = '''
+max_requests = 1000
+user = "www-data"
+worker_class = "gevent"
+worker_tmp_dir = "/dev/shm"
+def post_fork(server, worker):
+    pass
+def helper(x):
+    pass
+on_exit = lambda server: None
+'''
+
+MEANT = {
+    "bind": ["127.0.0.1:8000", "unix:/tmp/a socket"], "workers": ["5"], "worker_class": ["threads"], "threads": ["4"],
+    "timeout": ["45s"], "keepalive": ["5s"], "preload_app": ["yes"], "pythonpath": ["/one", "/two"], "accesslog": ["-"],
+    "secure_scheme_headers": ["X-FORWARDED-PROTO=https"], "proc_name": ["shop"], "wsgi_app": ["shop.wsgi:application"],
+}
+
+
+class Convert(harness.Case):
+    def convert(self, path, *more):
+        return subprocess.run([harness.program("prefork-wsgi"), "--convert-config", str(path), *more], text=True,
+                              capture_output=True, timeout=30 * harness.PATIENCE)
+
+    def in_force(self, path, *more):
+        """What our reader makes of a file: each setting and its values, and the very text of --print-config."""
+        done = subprocess.run([harness.program("prefork-wsgi"), "-c", str(path), "--print-config", *more], text=True,
+                              capture_output=True)
+        self.assertEqual((done.returncode, done.stderr), (0, ""))
+        found = {}
+        for name, value in re.findall(r"(?m)^([a-z_]+) = (.*)$", done.stdout):
+            found.setdefault(name, []).append(value.strip('"'))
+        return found, done.stdout
+
+    def test_what_it_prints_is_read_back_and_means_the_same(self):
+        with self.folder(gunicorn_conf_py="", conf_py=CONFIG) as folder:
+            done = self.convert(folder / "conf.py")
+            self.assertEqual((done.returncode, done.stderr), (0, ""))
+            (folder / "prefork.ini").write_text(done.stdout)
+            found, text = self.in_force(folder / "prefork.ini")
+            for name, values in MEANT.items():
+                self.assertEqual(found[name], values, name)
+            joined = text.replace('" \\\n\t"', "")
+            self.assertIn(r'raw_env = "A=1 \x3b 2"', joined)
+            self.assertIn(r'raw_env = QUOTED="x"', joined)
+            self.assertRegex(joined, r'access_log_format = "%\(h\)s \\"%\(r\)s\\" \\x3b %\(s\)s \\\\\\\\\\\\x{150} tail\\x09"')
+            self.assertNotIn("cores", done.stdout)
+
+    def test_what_has_no_counterpart_is_named_with_what_to_do(self):
+        with self.folder(conf_py=LEFT_OUT) as folder:
+            done = self.convert(folder / "conf.py")
+            self.assertEqual(done.returncode, 1)
+            for sentence in ("max_requests", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
+                             "on_exit: .*Python"):
+                self.assertRegex(done.stdout, rf"(?m)^# {sentence}")
+                self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(folder))}/conf\.py: {sentence}")
+            self.assertNotIn("helper", done.stdout)
+            self.assertNotIn("worker_tmp_dir", done.stderr)
+            (folder / "prefork.ini").write_text(done.stdout)
+            self.in_force(folder / "prefork.ini", "app:app")
+
+    def test_every_name_is_known(self):
+        """What is said to mean the same is a setting of ours, and no name is in two tables."""
+        converter = runpy.run_path(str(harness.SOURCE_ROOT / "examples/wsgi/convert.py"))
+        with self.folder(conf_ini="[prefork]\n") as folder:
+            text = self.in_force(folder / "conf.ini", "app:app")[1]
+        ours = set(re.findall(r"(?m)^(?:# )?([a-z_]+) =", text))
+        self.assertLessEqual(set(converter["SAME"]), ours)
+        self.assertEqual(set(converter["MISSING"]) & ours, set())
+        tables = [*converter["SAME"], *converter["NEEDLESS"], *converter["MISSING"], *converter["HOOKS"]]
+        self.assertEqual(len(tables), len(set(tables)))
+
+    def test_a_file_that_fails_is_told_with_its_line(self):
+        with self.folder(conf_py="workers = 2\nbind = undefined_name\n") as folder:
+            done = self.convert(folder / "conf.py")
+            self.assertEqual((done.returncode, done.stdout), (1, ""))
+            self.assertIn("conf.py", done.stderr)
+            self.assertIn("line 2", done.stderr)
+            self.assertIn("undefined_name", done.stderr)
+        done = self.convert("/nowhere/conf.py")
+        self.assertEqual(done.returncode, 1)
+        self.assertIn("/nowhere/conf.py", done.stderr)
+
+    def test_a_start_with_such_a_file_says_how_to_go_on(self):
+        for words in ["-c", "gunicorn.conf.py"], ["--config=gunicorn.conf.py"], ["-cpython:mine.conf"]:
+            done = subprocess.run([harness.program("prefork-wsgi"), *words, "app:app"], text=True, capture_output=True)
+            self.assertEqual(done.returncode, 2)
+            self.assertIn("--convert-config", done.stderr)
+
+
+if __name__ == "__main__":
+    harness.main()
