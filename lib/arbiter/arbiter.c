@@ -213,7 +213,11 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 		if (pfi_pool_has_entrances(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
 			most = (uint64_t)clients;
 	}
-	if (most > 0 && pfi_fd_reserve(base + most, &limit) < 0)
+	if (most == 0)
+		return;
+	/* A client that is slow may have a file, too: where it cannot, a thread waits for it. */
+	(void)pfi_fd_reserve(base + 2 * most, &limit);
+	if (limit < base + most)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
 				"RLIMIT_NOFILE is %llu: a worker cannot hold the %llu connections of worker_connections; raise "
 				"the limit (ulimit -n, LimitNOFILE= of systemd) or lower that",

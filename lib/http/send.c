@@ -29,7 +29,7 @@ static void forget_sent(struct iovec *pieces, int count, size_t sent)
 /* What the client takes now: how much, or a negative errno. What came before goes first. */
 static ptrdiff_t send_now(struct prefork_request *request, const struct iovec *pieces, int count)
 {
-	const int r = pfi_late_send(request);
+	const int r = pfi_spool_has_more(&request->late) ? pfi_late_send(request) : 0;
 
 	return r < 0 ? r : prefork_connection_send(request->connection, pieces, count);
 }

@@ -351,8 +351,9 @@ START_TEST(many_slow_readers_need_little_memory)
 		fds[i] = slow_reader(&web, paths[_i].path);
 	web_wait(&web.counts->handled, 1 + MANY);
 	expect_hello(&web);
-	/* A piece that was pulled is kept whole, and memory comes in powers of two. */
-	ck_assert_int_lt(resident_kb(web.harness.child.pid) - before_kb, MANY * 200);
+	/* A piece that was pulled is kept whole, memory comes in powers of two, and sanitizers add to it: but what
+	 * was not taken of each answer is megabytes. */
+	ck_assert_int_lt(resident_kb(web.harness.child.pid) - before_kb, MANY * 500);
 	for (int i = 0; i < MANY; i++)
 		(void)close(fds[i]);
 	web_close(&web);
