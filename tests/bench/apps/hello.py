@@ -18,6 +18,17 @@ def large(environ, start_response):
     return [LARGE]
 
 
+HUGE = b"x" * 20000000
+
+
+def huge(environ, start_response):
+    """/huge is 20 MB, piece by piece."""
+    if environ["PATH_INFO"] != "/huge":
+        return app(environ, start_response)
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(HUGE)))])
+    return (HUGE[at:at + 100000] for at in range(0, len(HUGE), 100000))
+
+
 def sleepy(environ, start_response):
     """As if it waited 5 ms for a database."""
     time.sleep(0.005)
