@@ -24,9 +24,9 @@
 	X(RECYCLE, "it asked to be replaced")                           \
 	X(SCALE, "there are fewer workers now")                         \
 	X(STOP, "the server stops")                                     \
-	X(BOOT_TIMEOUT, "it was not ready in time")                     \
-	X(REQUEST_TIMEOUT, "its request took too long")                 \
-	X(DRAIN_TIMEOUT, "it took too long to leave")                   \
+	X(BOOT_TIMEOUT, "it was not ready within boot_timeout")         \
+	X(REQUEST_TIMEOUT, "its request took longer than timeout")      \
+	X(DRAIN_TIMEOUT, "it took longer than graceful_timeout to leave") \
 	X(ROLLBACK, "its generation was taken back")
 
 #define PFI_ENUM_CAUSE(name, text) PFI_CAUSE_##name,
