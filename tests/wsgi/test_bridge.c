@@ -280,6 +280,91 @@ START_TEST(a_path_outside_of_the_mount_is_refused_with_a_reason)
 }
 END_TEST
 
+/* Python's memory, of which one piece is refused. */
+static PyMemAllocatorEx plain[2];
+static long refuse_at; /* counted down to 0 */
+
+static bool is_refused(void)
+{
+	return refuse_at > 0 && --refuse_at == 0;
+}
+
+static void *scarce_malloc(void *context, size_t size)
+{
+	PyMemAllocatorEx *before = context;
+
+	return is_refused() ? NULL : before->malloc(before->ctx, size);
+}
+
+static void *scarce_calloc(void *context, size_t count, size_t size)
+{
+	PyMemAllocatorEx *before = context;
+
+	return is_refused() ? NULL : before->calloc(before->ctx, count, size);
+}
+
+static void *scarce_realloc(void *context, void *old, size_t size)
+{
+	PyMemAllocatorEx *before = context;
+
+	return is_refused() ? NULL : before->realloc(before->ctx, old, size);
+}
+
+static void plain_free(void *context, void *old)
+{
+	PyMemAllocatorEx *before = context;
+
+	before->free(before->ctx, old);
+}
+
+static void make_memory_scarce(bool scarce)
+{
+	static const PyMemAllocatorDomain domains[] = { PYMEM_DOMAIN_MEM, PYMEM_DOMAIN_OBJ };
+
+	(void)wsgi_gil_take();
+	for (int i = 0; i < 2; i++) {
+		PyMemAllocatorEx hook = { &plain[i], scarce_malloc, scarce_calloc, scarce_realloc, plain_free };
+
+		if (scarce)
+			PyMem_GetAllocator(domains[i], &plain[i]);
+		PyMem_SetAllocator(domains[i], scarce ? &hook : &plain[i]);
+	}
+	wsgi_gil_release();
+}
+
+static const char *const scarce[] = {
+	"/", "/no-length", "/generator", "/writer", "/good-head", "/early-hints", "/environment/%41?b", "/wrapped-source",
+	"/iterate-wrapper", "/input-methods", "/errors", "/half-a-line", "/fails", "/bad-head?hop", "/exits", "/in-context?x",
+	"/close-after-error", "/large",
+};
+
+/* Whatever piece of memory is refused: there is an answer or an error, and the next request finds all as it was. */
+START_TEST(memory_that_runs_out_fails_one_request_and_harms_no_other)
+{
+	long n = 0;
+
+	make_memory_scarce(true);
+	do {
+		struct prefork_request request = kitchen_request(scarce[_i]);
+
+		request.body = "a\nbody\n";
+		request.body_size = 7;
+		request.names[request.fields] = "X-New";
+		request.values[request.fields++] = "a value";
+		refuse_at = ++n;
+		kitchen_serve(&request);
+		ck_assert_msg(request.status >= 200 || request.error < 0, "%s %ld", scarce[_i], n);
+		free(request.sent);
+		kitchen_log[0] = '\0';
+	} while (refuse_at == 0);
+	refuse_at = 0;
+	make_memory_scarce(false);
+	ck_assert_int_gt(n, 3);
+	assert_answer("/", 200, "Hello, world!\n");
+	assert_answer("/generator", 200, "alpha beta");
+}
+END_TEST
+
 static Py_ssize_t allocated_blocks(void)
 {
 	PyObject *number = PyObject_CallNoArgs(PySys_GetObject("getallocatedblocks"));
@@ -367,6 +452,8 @@ int main(void)
 	tcase_add_test(tcase, a_short_body_is_never_passed_off_as_complete);
 	tcase_add_test(tcase, what_the_application_keeps_is_refused_after_the_request);
 	tcase_add_test(tcase, a_path_outside_of_the_mount_is_refused_with_a_reason);
+	tcase_add_loop_test(tcase, memory_that_runs_out_fails_one_request_and_harms_no_other, 0,
+	                    sizeof scarce / sizeof *scarce);
 	tcase_add_test(tcase, no_reference_is_left_after_many_requests);
 	tcase_add_loop_test(tcase, an_application_loads_or_says_precisely_why_not, 0, sizeof loads / sizeof *loads);
 	tcase_set_timeout(tcase, 60);
