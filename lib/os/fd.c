@@ -98,14 +98,10 @@ int pfi_fd_count(void)
 
 int pfi_fd_fill_standard(void)
 {
-	int fd;
-
-	do {
-		fd = open("/dev/null", O_RDWR | O_NOCTTY); /* the lowest that is free */
-		if (fd < 0)
+	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
+		if (fcntl(i, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0) /* it gets the lowest: i */
 			return -errno;
-	} while (fd <= STDERR_FILENO);
-	(void)close(fd);
+	}
 	return 0;
 }
 

@@ -14,7 +14,7 @@ static const struct {
 	{ ENOENT, "its folder does not exist" },
 	{ ENOTDIR, "a part of its path is no folder" },
 	{ EISDIR, "it is a folder" },
-	{ ENXIO, "nobody reads from this pipe" },
+	{ ENXIO, "nobody reads from this pipe; or it is a socket, such as /dev/stdout may be, which is called -" },
 	{ EROFS, "the file system can only be read" },
 	{ ENOSPC, "the disk is full" },
 	{ EDQUOT, "the quota of the disk is used up" },

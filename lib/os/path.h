@@ -6,7 +6,7 @@
 
 #include <stddef.h>
 
-enum { PFI_PATH_WHY_MAX = 128 };
+enum { PFI_PATH_WHY_MAX = 160 };
 
 /* Says in `why` what `error`, a negative errno of open(2) or bind(2), means for the path.
  * Answers `why`. Any thread. */

@@ -8,6 +8,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 START_TEST(a_closed_descriptor_is_forgotten_and_errno_survives)
 {
@@ -75,6 +76,41 @@ START_TEST(all_but_the_listed_are_closed)
 
 	if (child == 0)
 		_exit(close_all_but_some());
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_int_eq(status, 0);
+}
+END_TEST
+
+/* Runs in a child; `closed` has a bit for each of 0 to 2. */
+static int fill_standard(int closed)
+{
+	const struct rlimit none = { 0, 0 };
+	struct stat null, now;
+
+	if (stat("/dev/null", &null) < 0)
+		return 10;
+	for (int i = 0; i < 3; i++) {
+		if (closed & 1 << i)
+			(void)close(i);
+	}
+	if (closed == 0 && setrlimit(RLIMIT_NOFILE, &none) < 0) /* nothing is missing: nothing may be opened */
+		return 11;
+	if (pfi_fd_fill_standard() < 0)
+		return 12;
+	for (int i = 0; i < 3; i++) {
+		if (fstat(i, &now) < 0 || ((closed & 1 << i) && now.st_rdev != null.st_rdev))
+			return 20 + i;
+	}
+	return 0;
+}
+
+START_TEST(standard_descriptors_that_are_closed_become_dev_null)
+{
+	int status = 0;
+	const pid_t child = fork();
+
+	if (child == 0)
+		_exit(fill_standard(_i));
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);
 }
@@ -148,6 +184,7 @@ int main(void)
 	tcase_add_test(tc, a_closed_descriptor_is_forgotten_and_errno_survives);
 	tcase_add_test(tc, flags_go_on_and_off);
 	tcase_add_test(tc, all_but_the_listed_are_closed);
+	tcase_add_loop_test(tc, standard_descriptors_that_are_closed_become_dev_null, 0, 8);
 	tcase_add_test(tc, descriptors_are_counted);
 	tcase_add_test(tc, room_for_descriptors_is_made_at_once_up_to_the_limit);
 	tcase_add_test(tc, the_limit_is_raised_as_far_as_it_goes_and_then_named);
