@@ -66,6 +66,10 @@ static const char *const variants[][8][2] = {
 	  { "queue_limit", "1" }, { "header_map", "dangerous" } },
 	{ { "keepalive", "1" }, { "body_memory", "4096" }, { "body_timeout", "1" }, { "header_timeout", "0.5" },
 	  { "body_rate", "1000" }, { "write_timeout", "1" }, { "forwarded_allow_ips", "*" }, { "queue_timeout", "1" } },
+	{ { "keepalive", "5" }, { "body_memory", "4096" }, { "response_memory", "1000" }, { "spool_limit", "40000" } },
+	{ { "keepalive", "5" }, { "stream_uploads", "on" }, { "response_memory", "0" }, { "spool_limit", "400000" } },
+	{ { "keepalive", "5" }, { "response_memory", "1000" }, { "spool_limit", "0" } },
+	{ { "keepalive", "2" }, { "body_memory", "4096" }, { "response_memory", "1000" }, { "worker_tmp_dir", "/nowhere" } },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
