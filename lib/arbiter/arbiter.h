@@ -138,6 +138,8 @@ struct prefork_arbiter {
 	int epoll, timer, asked_fd, heir;
 	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
 	uint64_t timer_at_ms;
+	unsigned empty_turns; /* for which nothing had come, in the second that began at */
+	uint64_t empty_at_ms;
 
 	struct prefork_pool pools[PFI_POOLS_MAX];
 	struct pfi_pool models[PFI_POOLS_MAX];
@@ -202,6 +204,7 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_child_say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what);
 struct pfi_page *pfi_process_page(const struct prefork_process *process);
+void pfi_turn_was_empty(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
 

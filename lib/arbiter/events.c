@@ -48,6 +48,8 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	struct pfi_tag tags[PFI_EVENTS_MAX];
 	const size_t count = pfi_loop_take(arbiter, tags);
 
+	if (count == 0)
+		pfi_turn_was_empty(arbiter, now_ms);
 	for (size_t i = 0; i < count; i++)
 		take_event(arbiter, tags[i], now_ms);
 	pfi_deaths_tell(arbiter, now_ms);

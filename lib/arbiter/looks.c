@@ -14,6 +14,8 @@
 
 enum {
 	FIRES_A_SECOND = 100,
+	EMPTY_A_SECOND = 100,
+	EMPTY_PAUSE_MS = 10,
 	LOOKS_APART_MS = 10, /* of deadlines that keep coming up                          */
 	DUMPS_MAX = 2000,    /* of one process, in its life: each thread has one, or two  */
 	SLOW_A_LOOK = 8,     /* lines: whoever has more slow requests has another problem */
@@ -223,4 +225,26 @@ void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_proce
 		process->deaf_until_ms = process->fires_at_ms + 1000;
 	}
 	pfi_child_look(arbiter, process, now_ms);
+}
+
+/* We were woken for nothing. A worker that sets its watch anew just when it has gone off can have
+ * that, and does not show who it is: when it goes on, nobody's watch is heard for a moment. */
+void pfi_turn_was_empty(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	if (now_ms - arbiter->empty_at_ms >= 1000) {
+		arbiter->empty_at_ms = now_ms;
+		arbiter->empty_turns = 0;
+	}
+	if (++arbiter->empty_turns <= EMPTY_A_SECOND)
+		return;
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid == 0 || process->deaf_until_ms != 0)
+			continue;
+		pfi_loop_remove(arbiter, process->watch);
+		process->deaf_until_ms = now_ms + EMPTY_PAUSE_MS;
+		pfi_process_slot(process)->next_ms =
+			pfi_earlier_ms(pfi_process_slot(process)->next_ms, process->deaf_until_ms);
+	}
 }

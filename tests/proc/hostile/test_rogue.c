@@ -285,18 +285,21 @@ START_TEST(a_rogue_harms_itself_alone)
 }
 END_TEST
 
-/* Its watch was not heard any more when the request began. */
+/* Its watch was not heard any more when the request began; in the second case nobody's was, since
+ * the arbiter was called for nothing all the time. */
 START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
 {
 	static const char *const arguments[] = { "--timeout", "300ms", NULL };
 
 	atomic_store(&orders->mood, HANGS * MOMENTS + IDLE);
 	stage_start(&parts, arguments);
+	for (int i = 0; i < 1000 * _i; i++)
+		PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
 	PROMISE(stage_until(&stage.exited, 1), "it is ended");
 	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.sentence);
 	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.sentence);
 	PROMISE(strstr(stage.sentence, "a request that hangs") != NULL, "%s", stage.sentence);
-	PROMISE(stage_log_count("has gone wild: its watch") == 1, "it is said once");
+	PROMISE(_i > 0 || stage_log_count("has gone wild: its watch") == 1, "it is said once");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
@@ -309,7 +312,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_loop_test(tc, a_rogue_harms_itself_alone, 0, ACTS * MOMENTS);
-	tcase_add_test(tc, a_rogue_that_hangs_is_ended_all_the_same);
+	tcase_add_loop_test(tc, a_rogue_that_hangs_is_ended_all_the_same, 0, 2);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);
