@@ -17,7 +17,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { LINGER_MS = 100, LOOK_MS = 10, RETRY_MS = 500 };
+enum {
+	/* From when new clients go elsewhere: who was told to come here answers in a round trip, or in
+	 * one more second if that was lost on the way. Nobody waits for the end of it. */
+	LINGER_MS = 3000,
+	LOOK_MS = 10,
+	RETRY_MS = 500,
+};
 
 int pfi_sets_open(struct prefork_process *process, const struct pfi_entrances *entrances)
 {

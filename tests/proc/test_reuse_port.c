@@ -8,6 +8,7 @@
 
 #include "listener/listener.h"
 
+#include <linux/filter.h>
 #include <stdio.h>
 #include <sys/socket.h>
 
@@ -189,7 +190,7 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 {
 	open_with("5", _i);
 	start_load();
-	for (int times = 0; times < 3; times++) {
+	for (int times = 0; times < 2; times++) {
 		const int exited = host_seen.exited, ready = host_seen.ready;
 
 		host_scale(1);
@@ -207,6 +208,50 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 		ck_assert_uint_eq(expect_all_answered(QUEUED), 5);
 	}
 	end_load(0);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+/* Nothing but the first packet of each client gets through to the lanes: as with a long way between. */
+static void hold_back(bool held)
+{
+	struct sock_filter instructions[] = {
+		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of TCP */
+		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 2), /* SYN */
+		BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x10000), /* bytes of it to let in: all, or none */
+		BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	const struct sock_fprog program = { .len = 4, .filter = instructions };
+	const struct prefork_listener *const listener = prefork_arbiter_listener(host, 0);
+	const int none = 0;
+
+	for (unsigned i = 0; i < listener->lane_count; i++) {
+		if (held)
+			ck_assert_int_eq(setsockopt(listener->lanes[i], SOL_SOCKET, SO_ATTACH_FILTER, &program,
+			                            sizeof program), 0);
+		else
+			ck_assert_int_eq(setsockopt(listener->lanes[i], SOL_SOCKET, SO_DETACH_FILTER, &none,
+			                            sizeof none), 0);
+	}
+}
+
+/* The kernel has told a client that it is welcome, and the client's answer is on the way, for as
+ * long as that takes: its socket may not be closed meanwhile. */
+START_TEST(who_is_still_shaking_hands_when_it_scales_down_is_not_lost)
+{
+	int fds[QUEUED];
+
+	open_with("4", _i);
+	hold_back(true);
+	for (int i = 0; i < QUEUED; i++)
+		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+	host_scale(1);
+	for (const uint64_t end_ms = pfi_now_ms() + 500; pfi_now_ms() < end_ms; host_turn())
+		(void)wait_for(prefork_arbiter_fd(host), POLLIN, 10);
+	hold_back(false);
+	for (int i = 0; i < QUEUED; i++)
+		ck_assert_msg(host_hear(fds[i]) > 0, "client %d was lost", i);
 	host_stop();
 	host_close();
 }
@@ -312,6 +357,7 @@ int main(void)
 	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, 0, count);
 	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, 0, count);
 	tcase_add_loop_test(tc, scaling_down_and_up_again_loses_nobody, 0, count);
+	tcase_add_loop_test(tc, who_is_still_shaking_hands_when_it_scales_down_is_not_lost, 0, count);
 	tcase_add_loop_test(tc, scaling_back_up_while_it_steers_loses_nobody, 0, count);
 	tcase_add_loop_test(tc, a_reload_loses_nobody, 0, count);
 	tcase_add_loop_test(tc, a_failed_reload_loses_nobody, 0, count);
