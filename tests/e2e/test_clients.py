@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import threading
+import time
 
 import harness
 
@@ -213,6 +214,27 @@ class SlowReaders(harness.Case):
                 harness.wait_until(lambda: b"endless" in server.get("/show-closed").body, "close() is called")
                 self.assertEqual(server.get("/show-closed").body, b"endless")
                 self.assertLess(self.rest(client)[0], 1 << 24)
+
+    def test_a_reload_lets_them_read_to_the_end(self):
+        with self.serve("--canary-time", "0.1") as server:
+            old = server.wait_for_serving(1)[0]
+            slow = [(path, self.begin(server, path)) for path in ("/big-stream", "/big-list", "/big-file")]
+            server.send_signal(signal.SIGHUP)
+            harness.wait_until(lambda: server.get("/pid").body != b"%d" % old, "the new worker serves")
+            self.assertIn(old, server.workers())
+            for path, client in slow:
+                with self.subTest(path=path), client:
+                    self.assertEqual(self.rest(client), (20000000, self.WHOLE))
+            harness.wait_until(lambda: old not in server.workers(), "the old one leaves")
+
+    def test_a_stop_waits_for_them_no_longer_than_it_may(self):
+        with self.serve("--graceful-timeout", "1") as server:
+            with self.begin(server, "/big-stream") as patient, self.begin(server, "/big-list"):
+                server.send_signal(signal.SIGTERM)
+                self.assertEqual(self.rest(patient), (20000000, self.WHOLE))
+                began = time.monotonic()
+                self.assertEqual(server.wait(), 0)
+                self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
 
     def test_a_stream_may_last_longer_than_a_request(self):
         with self.serve("--timeout", "1") as server:
