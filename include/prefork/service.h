@@ -205,6 +205,10 @@ PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection
  *  that the last free thread has found waiting. 0 without threads. Whoever would be one too many can be refused early. Any thread. Since 0.1. */
 PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 
+/** Whether all threads that serve are in callbacks, the caller's included, so that nobody lets new clients in:
+ *  they wait in the kernel. False in an event loop. Any thread. Since 0.1. */
+PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
+
 /** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for.
  *  May be called from any thread, once per taking; the connection must not be
  *  touched afterwards. Since 0.1. */

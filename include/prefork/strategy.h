@@ -113,9 +113,10 @@ PREFORK_API void *prefork_connection_driver(const struct prefork_connection *con
 PREFORK_API struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker,
                                                                  enum prefork_next *ret_next);
 
-/** What prefork_worker_queued() is to answer, for strategies that have threads of their
- *  own. Any thread. Since 0.1. */
-PREFORK_API void prefork_worker_set_queued(struct prefork_worker *worker, size_t queued);
+/** What prefork_worker_is_full() and prefork_worker_queued() are to answer, for strategies whose
+ *  callbacks may block: whether all their threads are in one, and how many connections that have
+ *  something to be done wait for that. Any thread. Since 0.1. */
+PREFORK_API void prefork_worker_set_queued(struct prefork_worker *worker, bool is_full, size_t queued);
 
 /** How many connections this worker has, taken ones too. Any thread. Since 0.1. */
 PREFORK_API size_t prefork_worker_connections(const struct prefork_worker *worker);

@@ -8,6 +8,7 @@
 #include "http/request.h"
 
 #include <prefork/error.h>
+#include <prefork/listener.h>
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
@@ -228,13 +229,29 @@ static enum prefork_next call_handle(struct prefork_worker *worker, struct prefo
 
 const struct pfi_refusal pfi_answer_overload = { 503, "too many requests are waiting already" };
 
+/* How many new clients stand at the door that this one came by, since nobody is free to let them in. The kernel
+ * knows; it does not tell of unix sockets, nor of sets of sockets. */
+static uint64_t waiting_outside(const struct prefork_request *request)
+{
+	const size_t index = prefork_connection_listener(request->connection);
+	struct prefork_listener *const listener = prefork_worker_listener(request->worker, index);
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	if (!request->is_first || !prefork_worker_is_full(request->worker) ||
+	    getsockopt(prefork_listener_fd(listener), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return 0;
+	return info.tcpi_unacked; /* of a socket that listens: who has not been accepted */
+}
+
 /* A client that is told at once can go elsewhere; one that waits in vain asks again, and there is
  * twice the work. */
 bool pfi_answer_is_overloaded(const struct prefork_request *request)
 {
 	const uint64_t queue_max = request->http->config.queue_max;
 
-	return queue_max > 0 && prefork_worker_queued(request->worker) >= queue_max;
+	return queue_max > 0 && (prefork_worker_queued(request->worker) >= queue_max ||
+	                         waiting_outside(request) >= queue_max);
 }
 
 enum prefork_next pfi_answer_handle(struct prefork_request *request)

@@ -46,8 +46,9 @@ static const struct prefork_option rows[] = {
 	{ ROW("queue_limit", INT), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). What "
 	         "comes beyond is answered with 503 and Retry-After: at once by the loop of libev; under threads by the first "
-	         "thread that is free again, the longest wait first. There new clients wait in the kernel, for whichever worker "
-	         "is free first, and only kept connections are counted. 0: any number." },
+	         "thread that is free again, the longest wait first. Under sync and threads new clients wait in the kernel, for "
+	         "whichever worker is free first: while so many stand at an address (TCP, without reuse_port), who is let "
+	         "in is answered so, too. 0: any number." },
 	{ ROW("queue_timeout", DURATION), .min = 0, .max = 3600 * 1000, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How long a request may have waited, with all workers at work, and still be handled. One that waited longer "

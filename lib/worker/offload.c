@@ -27,9 +27,15 @@ bool prefork_connection_is_offloaded(const struct prefork_connection *connection
 	       prefork_connection_may_block(connection);
 }
 
-void prefork_worker_set_queued(struct prefork_worker *worker, size_t queued)
+void prefork_worker_set_queued(struct prefork_worker *worker, bool is_full, size_t queued)
 {
+	atomic_store_explicit(&worker->is_full, is_full, memory_order_relaxed);
 	atomic_store_explicit(&worker->queued, queued, memory_order_relaxed);
+}
+
+bool prefork_worker_is_full(const struct prefork_worker *worker)
+{
+	return atomic_load_explicit(&worker->is_full, memory_order_relaxed);
 }
 
 size_t prefork_worker_queued(const struct prefork_worker *worker)

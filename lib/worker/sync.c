@@ -134,6 +134,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	pfi_clients_init(&sync->clients, worker, &loop_of_clients);
 	if (sync->epoll < 0)
 		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
+	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
 	return pfi_doors_open(&sync->doors, worker, sync->epoll, 0);

@@ -222,7 +222,8 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 	threads->calling++;
 	threads->running++;
 	threads->calls++;
-	prefork_worker_set_queued(threads->worker, threads->calling == threads->count ? threads->queued : 0);
+	const bool is_full = threads->calling == threads->count;
+	prefork_worker_set_queued(threads->worker, is_full, is_full ? threads->queued : 0);
 	if (threads->pace.alone)
 		guard(threads, now_ms);
 	else if (threads->at_set == 0 || !pfi_ring_is_empty(&threads->queue))

@@ -65,6 +65,7 @@ struct prefork_worker {
 
 	_Atomic size_t connections;
 	_Atomic size_t queued; /* as the strategy says, where there is no crew */
+	_Atomic bool is_full;  /* so does this                                 */
 	struct prefork_connection *free; /* pool: taken from and refilled by the first thread */
 	_Atomic(struct prefork_connection *) freed;      /* pool: put back by any thread      */
 	struct prefork_connection *given;                /* in the order of giving back       */

@@ -900,6 +900,39 @@ START_TEST(an_overloaded_worker_says_so_at_once)
 }
 END_TEST
 
+/* All hands are busy, and five new clients stand at the door, where two may. Those in front are told so until there
+ * are no more than two behind them; several may be let in at a time. */
+START_TEST(a_crowd_at_the_door_is_thinned_out)
+{
+	static const char *const settings[] = { "--queue-limit", "2", NULL };
+	const int hands = harness_threads() > 0 ? harness_threads() : 1;
+	int busy[4], crowd[5], told = 0, served = 0;
+	struct web web;
+
+	web_open(&web, handle, settings);
+	ck_assert_int_le(hands, 4);
+	for (int i = 0; i < hands; i++)
+		busy[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+	web_wait(&web.counts->handled, hands);
+	for (int i = 0; i < 5; i++)
+		crowd[i] = ask(&web, "GET", "/bytes", "Connection: close\r\n\r\n");
+	web.counts->noted[0] = 1; /* let go */
+	for (int i = 0; i < 5; i++) {
+		(void)web_read_all(crowd[i], answer, sizeof answer);
+		told += web_status(answer) == 503 && strstr(answer, "\r\nRetry-After: 1\r\n") != NULL;
+		served += web_status(answer) == 200;
+	}
+	ck_assert_msg(told >= 1 && told <= 3 && told + served == 5, "%d were told, %d served", told, served);
+	for (int i = 0; i < hands; i++) {
+		(void)web_read_all(busy[i], answer, sizeof answer);
+		ck_assert_int_eq(web_status(answer), 200);
+	}
+	(void)get_all(&web, "GET", "/bytes");
+	ck_assert_int_eq(web_status(answer), 200);
+	web_close(&web);
+}
+END_TEST
+
 /* Checked fixtures run in the process of each test. */
 static void make_file(void)
 {
@@ -951,6 +984,8 @@ int main(void)
 	tcase_add_test(tc, a_body_that_cannot_be_kept_is_told_and_the_worker_goes_on);
 	tcase_add_test(tc, a_request_that_waited_for_too_long_is_not_begun);
 	tcase_add_test(tc, a_pipelined_request_may_wait_for_the_one_before_it);
+	if (harness_may_block())
+		tcase_add_test(tc, a_crowd_at_the_door_is_thinned_out);
 	if (harness_threads() > 0 && !harness_may_block())
 		tcase_add_test(tc, an_overloaded_worker_says_so_at_once);
 	suite_add_tcase(suite, tc);
