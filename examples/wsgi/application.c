@@ -116,6 +116,8 @@ static int import(const struct prefork_settings *settings, const char *program, 
 	if (wsgi_names_create() == 0 && wsgi_errors_prepare() == 0 && wsgi_call_prepare() == 0 &&
 	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
 		host.application = wsgi_load(name);
+	if (wsgi_is_offspring)
+		wsgi_offspring_end();
 	return host.application ? 0 : refuse(name, log);
 }
 

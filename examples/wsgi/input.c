@@ -1,4 +1,5 @@
 #include "input.h"
+#include "interpreter.h"
 
 #include <prefork/http.h>
 
@@ -251,6 +252,8 @@ void wsgi_input_end(PyObject *self)
 	struct input *input = (struct input *)self;
 
 	input->request = NULL;
+	while (input->reading) /* a thread that the application has left behind still uses the request */
+		wsgi_gil_yield();
 	if (spare == NULL && Py_REFCNT(input) == 1) {
 		PyMem_Free(input->buffer);
 		spare = input;

@@ -5,6 +5,7 @@
 #include <pthread.h>
 #include <signal.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 
 static PyInterpreterState *interpreter; /* NULL: not started */
@@ -143,6 +144,15 @@ bool wsgi_gil_take(void)
 	if (leftover)
 		Py_CLEAR(leftover);
 	return true;
+}
+
+void wsgi_gil_yield(void)
+{
+	const struct timespec moment = { .tv_nsec = 1000 * 1000 };
+
+	Py_BEGIN_ALLOW_THREADS
+	(void)nanosleep(&moment, NULL);
+	Py_END_ALLOW_THREADS
 }
 
 void wsgi_drop_later(PyObject *object)

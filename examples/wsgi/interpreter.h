@@ -33,6 +33,9 @@ PyThreadState *wsgi_python_own_state(void);
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
 
+/** Let other threads have the GIL for a moment. */
+void wsgi_gil_yield(void);
+
 /** Give up a reference without having the GIL: it is dropped when this thread takes
  *  the GIL next. One at a time, and none of great size. */
 void wsgi_drop_later(PyObject *object);

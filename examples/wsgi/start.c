@@ -1,5 +1,6 @@
 #include "start.h"
 #include "fields.h"
+#include "interpreter.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -13,6 +14,7 @@ struct start {
 	struct prefork_request *request; /* NULL: it is over */
 	struct writer *writer;           /* what it returns  */
 	int64_t length;
+	unsigned writing; /* how many threads are in the library */
 	bool called;
 	bool written;
 };
@@ -141,9 +143,11 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	if (PyBytes_GET_SIZE(piece) == 0)
 		return 0;
 	start->written = true;
+	start->writing++;
 	Py_BEGIN_ALLOW_THREADS
 	r = prefork_response_write(start->request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
 	Py_END_ALLOW_THREADS
+	start->writing--;
 	return r < 0 ? wsgi_refuse(r) : 0;
 }
 
@@ -208,6 +212,7 @@ PyObject *wsgi_start_create(struct prefork_request *request)
 	spare = NULL;
 	start->request = request;
 	start->length = -1;
+	start->writing = 0;
 	start->called = start->written = false;
 	return (PyObject *)start;
 }
@@ -217,6 +222,8 @@ void wsgi_start_end(PyObject *self)
 	struct start *start = (struct start *)self;
 
 	start->request = NULL;
+	while (start->writing > 0) /* a thread that the application has left behind */
+		wsgi_gil_yield();
 	if (spare == NULL && Py_REFCNT(start) == 1 && Py_REFCNT(start->writer) == 1)
 		spare = start;
 	else

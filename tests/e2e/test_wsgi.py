@@ -82,6 +82,15 @@ class Surroundings(harness.Case):
                 self.assertEqual(int(server.get("/main-thread").body), server.workers()[0])
 
 
+    def test_a_fork_during_the_import_is_no_worker(self):
+        text = ("import os, sys\nif os.fork() == 0:\n    sys.exit(5)\nCODE = os.wait()[1] >> 8\n"
+                "def app(environ, start):\n    start('200 OK', [])\n    return [b'%d' % CODE]\n")
+        with self.folder(app_py=text) as folder, serve("app:app", folder=folder) as server:
+            self.assertEqual(server.get("/").body, b"5")
+            self.assertNotIn("does not load", server.log())
+            self.assertEqual(server.log().count("Booting worker"), 1)
+
+
 class Reloader(harness.Case):
     APP = ("def app(environ, start):\n"
            "    start('200 OK', [('Content-Length', str(len(TEXT)))])\n    return [TEXT]\n")
@@ -169,7 +178,7 @@ class Failures(harness.Case):
 
     def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
         for words, status, sentence in (((), 2, "which application?"),
-                                        (("-c", "conf.py", "hello:app"), 2, "write it as an INI file"),
+                                        (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--reload", "--preload", "hello:app"), 1, "leave one of them out"),
                                         (("--env", "NAME", "hello:app"), 1, "is not NAME=VALUE"),

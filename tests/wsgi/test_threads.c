@@ -119,6 +119,43 @@ START_TEST(a_request_may_go_on_in_another_thread)
 }
 END_TEST
 
+static atomic_bool handled;
+
+static void *handle_and_tell(void *request)
+{
+	(void)do_handle(request);
+	handled = true;
+	return NULL;
+}
+
+/* The library forgets a request when it is over: not before the last of the application's threads is out of it. */
+START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
+{
+	struct prefork_request request = kitchen_request("/");
+	char target[32];
+	int reader[2], gate[2];
+	pthread_t thread;
+
+	ck_assert(pipe(reader) == 0 && pipe(gate) == 0);
+	(void)snprintf(target, sizeof target, "/leave-a-reader?%d", reader[0]);
+	request = kitchen_request(target);
+	request.reader = reader[1];
+	request.gate = gate[0];
+	ck_assert_int_eq(pthread_create(&thread, NULL, handle_and_tell, &request), 0);
+	for (int i = 0; i < 100 && !handled; i++)
+		(void)usleep(1000);
+	ck_assert(!handled);
+	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	ck_assert_str_eq(request.sent, "left");
+	free(request.sent);
+	for (int i = 0; i < 2; i++) {
+		(void)close(reader[i]);
+		(void)close(gate[i]);
+	}
+}
+END_TEST
+
 static void *do_pull(void *argument)
 {
 	struct prefork_request *request = argument;
@@ -242,6 +279,7 @@ int main(void)
 	tcase_add_test(tcase, threads_serve_at_once_and_leave_nothing);
 	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
 	tcase_add_loop_test(tcase, a_response_keeps_its_context_among_others_and_in_any_thread, 0, 2);
+	tcase_add_test(tcase, a_request_is_not_over_while_a_thread_reads_its_body);
 	tcase_add_test(tcase, no_request_finds_the_context_of_another);
 	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
 	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);

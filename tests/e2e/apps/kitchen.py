@@ -360,6 +360,14 @@ def keep_input(environ, start):
     return text(start, "kept")
 
 
+def leave_a_reader(environ, start):
+    """Returns while a thread of its own reads; the query names a descriptor that tells when it does."""
+    import threading
+    threading.Thread(target=environ["wsgi.input"].read).start()
+    os.read(int(environ["QUERY_STRING"]), 1)
+    return text(start, "left")
+
+
 def read_kept_input(environ, start):
     try:
         body = kept_inputs[-1].read()
