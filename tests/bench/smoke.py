@@ -13,6 +13,7 @@ BUILD = os.environ.get("BUILD_ROOT") or "."
 C, WSGI = "http_hello sync", "prefork-wsgi sync"
 JOBS = [
     ("run --rounds 1 --seconds 1 --mode close", [C, "bare loop"]),
+    ("calls --seconds 1 --mode close", [C]),
     ("respawn --kills 1", [C]),
     ("reload --reloads 1 --pause 0.5 --rate 100", [C]),
     ("slow --idle 5 --slow 2 --bodies 2 --readers 2 --seconds 1", [C]),
@@ -26,9 +27,16 @@ JOBS = [
 ]
 
 
+def can_count_calls():
+    counting = ["perf", "stat", "-e", "syscalls:sys_enter_close", "true"]
+    return shutil.which("perf") and subprocess.run(counting, capture_output=True).returncode == 0
+
+
 def problem(command, names):
     words = command.split()
-    if not shutil.which("wrk") and words[0] in ("run", "sleep"):
+    if not shutil.which("wrk") and words[0] in ("run", "sleep", "calls"):
+        return None
+    if words[0] == "calls" and not can_count_calls():
         return None
     for name in names:
         words += ["--only", name]
