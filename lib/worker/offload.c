@@ -42,8 +42,9 @@ size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
 	if (!worker->crew)
 		return atomic_load_explicit(&worker->queued, memory_order_relaxed);
-	/* Each sleeper will take one: those are on their way, and wait for nobody. */
+	/* Each sleeper will take one: those are on their way, and wait for nobody. Sleepers first, since those who
+	 * wake in between take theirs with them. */
+	const size_t asleep = atomic_load_explicit(&worker->crew->asleep, memory_order_acquire);
 	const size_t queued = atomic_load_explicit(&worker->crew->queued, memory_order_relaxed);
-	const size_t asleep = atomic_load_explicit(&worker->crew->asleep, memory_order_relaxed);
 	return queued > asleep ? queued - asleep : 0;
 }
