@@ -57,7 +57,7 @@ static const struct prefork_option rows[] = {
 	  .doc = "Handle a request as soon as its header is there, and have its body read while it comes: a thread then "
 	         "waits for the client. Otherwise bodies are collected first, in memory and in files, as far as "
 	         "spool_limit allows. An event loop without threads always collects." },
-	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "64k",
+	{ ROW("body_memory", SIZE), .min = 4096, .max = 1 << 30, .default_text = "256k",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory until all of it has come; a "
 	         "larger one goes to a file in worker_tmp_dir." },
 	{ ROW("response_memory", SIZE), .min = 0, .max = 1 << 30, .default_text = "256k",

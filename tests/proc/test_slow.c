@@ -490,8 +490,8 @@ START_TEST(a_body_can_be_read_while_it_comes)
 	static const char *const settings[][5] = {
 		{ "--stream-uploads", NULL },
 		{ "--spool-limit", "80k", "--body-memory", "4k", NULL },
-		{ "--spool-limit", "0", NULL },
-		{ "--worker-tmp-dir", "/proc", NULL }, /* a folder that takes no file */
+		{ "--spool-limit", "0", "--body-memory", "64k", NULL },
+		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a folder that takes no file */
 	};
 	struct web web;
 
