@@ -95,7 +95,7 @@ static void read_field(const char *line, size_t size, struct head *head)
 /* How long the head is; 0: it is not whole. */
 static size_t read_head(const char *text, size_t size, struct head *head)
 {
-	const char *const end = size > 0 ? memmem(text, size, "\r\n\r\n", 4) : NULL;
+	const char *const end = text ? memmem(text, size, "\r\n\r\n", 4) : NULL;
 	const char *line = text;
 
 	*head = (struct head){ 0 };
