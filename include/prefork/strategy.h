@@ -69,7 +69,9 @@ PREFORK_API uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
 /** Close this worker's copies of its listeners: accept answers -EAGAIN from now
  *  on. Take them out of every poller first, since the descriptions live on in
  *  the siblings. Where prefork_worker_empties_queues() says so, a leaving
- *  strategy accepts until -EAGAIN before this. Not while another thread accepts. Since 0.1. */
+ *  strategy accepts until -EAGAIN before this. Not while another thread accepts. The
+ *  arbiter takes it as a sign: from here on a worker in which nothing is left but stuck
+ *  requests is ended at once, and before it is not. Since 0.1. */
 PREFORK_API void prefork_worker_close_listeners(struct prefork_worker *worker);
 
 /** Whether a leaving worker must empty the listeners' queues before it closes

@@ -151,9 +151,7 @@ static uint32_t mark_unseen(struct prefork_process *process, const struct pfi_wo
 static uint32_t count_others(const struct prefork_process *process, uint32_t late)
 {
 	const struct pfi_page *const page = pfi_process_page(process);
-	const struct pfi_generation *const generation = pfi_generation_find(process->arbiter, process->generation);
-	const bool has_doors = generation != NULL && generation->entrances[process->pool].count > 0;
-	const bool is_open = has_doors && atomic_load_explicit(&page->closed, memory_order_acquire) == 0;
+	const bool is_open = atomic_load_explicit(&page->closed, memory_order_acquire) == 0;
 	const uint32_t connections = atomic_load_explicit(&page->connections, memory_order_relaxed);
 
 	return (connections > late ? connections - late : 0) + is_open;

@@ -31,7 +31,7 @@ struct pfi_cell {
 /* The head of the page; cells[threads] follow. */
 struct pfi_page {
 	alignas(128) _Atomic uint32_t connections;
-	_Atomic uint32_t closed; /* 1: it accepts nobody any more, all it will ever have are in `connections` */
+	_Atomic uint32_t closed; /* 1: it leaves and accepts nobody, all it will ever have are in `connections` */
 	_Atomic uint32_t shut;   /* the arbiter's word: a listener of this worker refuses, or soon will */
 	struct pfi_cell cells[];
 };

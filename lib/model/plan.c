@@ -77,11 +77,8 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 		wake_at(plan, slot->spare_until_ms);
 		return false;
 	}
-	/* One that is to leave, has had time to hear it, and has nothing left but what is stuck,
-	 * is not waited for. */
-	const uint64_t heard_ms = slot->since_ms + step_ms(plan->policy);
-	const bool is_done = slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0 &&
-			     plan->now_ms >= heard_ms;
+	/* One that leaves, gets nobody new, and has nothing left but what is stuck, is not waited for. */
+	const bool is_done = slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
 
 	if (slot->late != 0 && (slot->able == 0 || is_done)) {
 		order(plan, PFI_EVENT_STUCK, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
@@ -93,7 +90,7 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 	}
 	wake_at(plan, slot->next_ms);
 	if (slot->late != 0 && slot->state == PFI_STATE_DRAINING) /* nothing tells us that the others are done */
-		wake_at(plan, plan->now_ms < heard_ms ? heard_ms : plan->now_ms + DUMP_LOOK_MS);
+		wake_at(plan, plan->now_ms + DUMP_LOOK_MS);
 	return false;
 }
 

@@ -150,6 +150,8 @@ static void set_stay(struct prefork_worker *worker, enum prefork_stay stay)
 		(void)!write(worker->quit_fd, &one, sizeof one);
 	if (before == PREFORK_STAY)
 		call_leaving_hooks(worker);
+	if (worker->gate_count == 0) /* else when they are closed */
+		atomic_store_explicit(&worker->birth->page->closed, 1, memory_order_release);
 }
 
 /* Leave without having been asked by the arbiter, which should know why. */

@@ -144,11 +144,10 @@ static uint64_t patience_ms(const struct pfi_slot *slot)
 	}
 }
 
-/* It was asked to leave, has had time to hear it, and has nothing left but what is stuck. */
+/* It was asked to leave, has closed its doors, and has nothing left but what is stuck. */
 static bool is_done(const struct pfi_slot *slot)
 {
-	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0 &&
-	       NOW_MS >= slot->since_ms + policy.abort_timeout_ms;
+	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
 }
 
 static bool is_judged(const struct pfi_slot *slot)
@@ -181,13 +180,10 @@ static bool check_ladder(void)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + patience_ms(slot));
 	}
 	for (uint32_t i = 0; i < SEATS && !missed; i++) {
-		const uint64_t heard_ms = slots[i].since_ms + policy.abort_timeout_ms;
-
 		/* Nothing tells when the other threads of a stuck one are done. */
 		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= wish.spare_until_ms &&
 		    NOW_MS >= slots[i].spare_until_ms)
-			promise(orders.wake_ms != 0 &&
-				orders.wake_ms <= (heard_ms > NOW_MS ? heard_ms : NOW_MS + 100));
+			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
 	}
 	promise(!missed || orders.more); /* the rest is planned from what it leads to */
 	return missed;
