@@ -227,11 +227,26 @@ void wsgi_python_freeze(void)
 	call("gc", "freeze");
 }
 
+/* Has the module threading been imported, and does it know the thread that it calls the main one? After a fork in a
+ * thread of the library's that one is a stranger to it, which some versions choke on. */
+static bool has_main_thread(void)
+{
+	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
+	PyObject *thread = module ? PyObject_GetAttrString(module, "_main_thread") : NULL;
+	PyObject *lock = thread ? PyObject_GetAttrString(thread, "_tstate_lock") : NULL;
+	const bool is_stranger = lock == Py_None;
+
+	PyErr_Clear();
+	Py_XDECREF(lock);
+	Py_XDECREF(thread);
+	return module && !is_stranger;
+}
+
 /* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
  * daemon threads are known to crash in it. */
 void wsgi_python_finish(void)
 {
-	if (PyDict_GetItemString(PyImport_GetModuleDict(), "threading")) /* else it has no threads */
+	if (has_main_thread())
 		call("threading", "_shutdown");
 	call("atexit", "_run_exitfuncs");
 	flush("stdout");

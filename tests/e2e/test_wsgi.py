@@ -234,6 +234,7 @@ class Family(harness.Shared, harness.Case):
                 self.assertEqual(client.answer().body.decode(), repr(f"its status was {status}"))
         self.assertIn("a sentence of the child's\n", self.server.log())
         self.assertIn("ZeroDivisionError", self.server.log())
+        self.assertNotIn("Exception ignored", self.server.log())
         self.assertEqual(len(self.server.workers()), 1)
 
 
