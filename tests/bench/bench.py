@@ -331,6 +331,9 @@ def go(main):
     except KeyboardInterrupt:
         say("bench: interrupted")
         status = 130
+    except BrokenPipeError:  # whoever read the tables has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 141
     except (RuntimeError, AssertionError) as error:
         say(f"bench: {error}")
         status = 2
