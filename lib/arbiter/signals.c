@@ -39,7 +39,7 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 
 	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
-				"Pool %s stays at %u workers: %u are more than workers_max, %u, which only a new start can raise",
+				"Pool %s keeps the number of its workers, %u: %u are more than workers_max, %u, which only a new start can raise",
 				arbiter->pools[pool].name, before, workers,
 				arbiter->models[pool].policy.workers_max);
 	else
@@ -48,11 +48,25 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 				arbiter->pools[pool].name, workers, before);
 }
 
+/* The host wants one worker there, and no operator's signal is about it. */
+static bool is_single(const struct prefork_arbiter *arbiter, unsigned pool)
+{
+	const struct pfi_generation *const generation =
+		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+	enum prefork_origin origin = PREFORK_FROM_ROW;
+
+	return arbiter->models[pool].policy.workers_max == 1 && generation != NULL &&
+	       prefork_settings_origin(generation->of_pool[pool], "workers_max", &origin, NULL) == 0 &&
+	       origin == PREFORK_FROM_POOL;
+}
+
 static void process_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	for (unsigned i = 0; i < arbiter->pool_count; i++)
-		scale(arbiter, i, arbiter->models[i].target + 1);
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		if (!is_single(arbiter, i))
+			scale(arbiter, i, arbiter->models[i].target + 1);
+	}
 }
 
 static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
@@ -61,7 +75,7 @@ static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		if (arbiter->models[i].target > 1)
 			scale(arbiter, i, arbiter->models[i].target - 1);
-		else
+		else if (!is_single(arbiter, i))
 			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
 					"Pool %s keeps its last worker", arbiter->pools[i].name);
 	}

@@ -87,6 +87,19 @@ class Night(harness.Case):
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("Pool web is complete: 3 workers serve")
 
+    def test_signals_leave_alone_what_the_program_has_of_its_own(self):
+        """--reload has a pool of one worker, which no TTIN is meant for."""
+        with self.folder(app_py=APP) as folder, harness.Server(
+                [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=folder) as server:
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGTTIN)
+            server.wait_for_log("Pool web is complete: 2 workers serve")
+            server.send_signal(signal.SIGTTOU)
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGTTOU)
+            server.wait_for_log("Pool web keeps its last worker")
+            self.assertNotRegex(server.log(), "Pool reload (?!is complete)")
+
     def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
         for words, sentence in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
