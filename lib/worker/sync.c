@@ -137,7 +137,10 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
-	return pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
+	const int r = pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
+	if (r == 0)
+		prefork_worker_ready(worker);
+	return r;
 }
 
 static void close_all(struct sync *sync)
@@ -162,6 +165,6 @@ static int run(struct prefork_worker *worker, void *user)
 const struct prefork_strategy pfi_strategy_sync = {
 	.struct_size = sizeof pfi_strategy_sync,
 	.name = "sync",
-	.traits = PREFORK_STRATEGY_MAY_BLOCK,
+	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_SAYS_READY,
 	.run = run,
 };

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -68,6 +69,9 @@ REAL(int, eventfd, unsigned value, int flags) FAILS_AS(EVENTFD, -1, __real_event
 REAL(int, timerfd_create, int clock, int flags) FAILS_AS(TIMERFD, -1, __real_timerfd_create(clock, flags))
 REAL(int, timer_create, clockid_t clock, struct sigevent *event, timer_t *timer)
 FAILS_AS(TIMER, -1, __real_timer_create(clock, event, timer))
+
+REAL(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
+FAILS_AS(THREAD, errno, __real_pthread_create(thread, attributes, body, argument))
 
 /* Taking something away does not fail for want of memory. */
 REAL(int, epoll_ctl, int set, int operation, int fd, struct epoll_event *event)

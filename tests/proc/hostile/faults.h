@@ -13,7 +13,7 @@
 /* MEMORY is every call that allocates, so that "the n-th allocation" means what it says. */
 #define FAULT_CALLS(X)                                                                                        \
 	X(MEMORY) X(FORK) X(MMAP) X(SOCKET) X(BIND) X(LISTEN) X(ACCEPT) X(SOCKETPAIR) X(EPOLL_CREATE) X(EPOLL_CTL) \
-	X(EVENTFD) X(TIMERFD) X(TIMER) X(SIGACTION) X(OPEN) X(PIDFD)
+	X(EVENTFD) X(TIMERFD) X(TIMER) X(SIGACTION) X(OPEN) X(PIDFD) X(THREAD)
 
 #define FAULT_ENUM(name) FAULT_##name,
 enum fault_call { FAULT_NONE, FAULT_CALLS(FAULT_ENUM) FAULT_COUNT };

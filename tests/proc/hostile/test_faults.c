@@ -239,31 +239,6 @@ START_TEST(a_stop_ends_though_calls_fail)
 }
 END_TEST
 
-/* The n-th of something fails in the next worker: it says so and is replaced. */
-START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
-{
-	const int i = _i;
-	int nth = 0, hits;
-
-	stage_start(NULL, NULL);
-	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
-		const int ready = stage.ready, exited = stage.exited;
-
-		stage_hurry();
-		faults_arm(faults[i], FAULT_IN_WORKERS, nth, 1);
-		kill_one();
-		PROMISE(stage_until(&stage.ready, ready + 1), WHERE);
-		faults_disarm();
-		hits = faults_hits();
-		if (stage.exited > exited + 1) /* besides the one that was killed */
-			PROMISE(stage.status > 0 && strlen(stage.sentence) > 60, WHERE);
-		settle();
-	} while (hits > 0);
-	PROMISE(stage_stop(true) == 0, WHERE);
-}
-END_TEST
-
 static const struct fault for_long[] = {
 	{ FAULT_FORK, EAGAIN }, { FAULT_MEMORY, ENOMEM }, { FAULT_SOCKETPAIR, EMFILE }, { FAULT_TIMERFD, EMFILE },
 	{ FAULT_PIDFD, EMFILE }, { FAULT_EPOLL_CTL, ENOMEM },
@@ -356,7 +331,6 @@ int main(void)
 	tcase_add_loop_test(tc, a_start_succeeds_or_can_be_repeated, 0, FAULTS);
 	tcase_add_loop_test(tc, a_change_comes_about_though_calls_fail, 0, FAULTS * CHANGES);
 	tcase_add_loop_test(tc, a_stop_ends_though_calls_fail, 0, FAULTS);
-	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, FAULTS);
 	tcase_add_loop_test(tc, a_shortage_that_lasts_is_waited_out, 0, sizeof for_long / sizeof for_long[0]);
 	tcase_add_test(tc, one_failed_fork_of_many_counts_once);
 	tcase_add_loop_test(tc, a_client_that_cannot_be_accepted_is_accepted_later, 0, CLASSES * REFUSALS);

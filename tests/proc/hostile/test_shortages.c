@@ -1,0 +1,139 @@
+/*
+ * What workers ask of the system is refused, one call after the other, under every worker
+ * class: while they boot, and while they serve. One worker, or one client, pays for it.
+ */
+#include "../../features.h"
+#include "../../support.h"
+
+#include "faults.h"
+#include "stage.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const struct fault at_boot[] = {
+	{ FAULT_MEMORY, ENOMEM },  { FAULT_EPOLL_CREATE, EMFILE }, { FAULT_EPOLL_CTL, ENOSPC },  { FAULT_EVENTFD, EMFILE },
+	{ FAULT_TIMERFD, EMFILE }, { FAULT_TIMER, EAGAIN },        { FAULT_SIGACTION, EINVAL }, { FAULT_THREAD, EAGAIN },
+};
+
+static const struct fault at_work[] = { { FAULT_MEMORY, ENOMEM }, { FAULT_EPOLL_CTL, ENOSPC }, { FAULT_EVENTFD, EMFILE } };
+
+static const struct {
+	const char *class, *threads;
+} places[] = { { "sync", "1" }, { "threads", "4" }, { "libev", "1" }, { "libev", "4" } };
+
+enum {
+	AT_BOOT = sizeof at_boot / sizeof at_boot[0],
+	AT_WORK = sizeof at_work / sizeof at_work[0],
+	PLACES = sizeof places / sizeof places[0],
+	NEVER_MORE_THAN = 1000,
+	RAIN = 300,
+};
+
+#define WHERE "%s %s: %s, errno %d, call %d: %s", places[place].class, places[place].threads, fault_name(fault.call), \
+	fault.error, nth, stage.sentence
+
+static void start(int place)
+{
+	const char *const arguments[] = { "--worker-class", places[place].class, "--threads", places[place].threads, NULL };
+
+	stage_start(NULL, arguments);
+}
+
+/* The n-th of something fails in the next worker: it says so and is replaced. */
+START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
+{
+	const int place = _i / AT_BOOT;
+	const struct fault fault = at_boot[_i % AT_BOOT];
+	int nth = 0, hits;
+
+	if (!has_worker_class(places[place].class))
+		return;
+	start(place);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		const int ready = stage.ready, exited = stage.exited;
+
+		stage_hurry();
+		faults_arm(fault, FAULT_IN_WORKERS, nth, 1);
+		PROMISE(kill(stage.last_ready, SIGKILL) == 0, WHERE);
+		PROMISE(stage_until(&stage.ready, ready + 1), WHERE);
+		faults_disarm();
+		hits = faults_hits();
+		PROMISE(stage_until(&stage.exited, exited + 1), WHERE);
+		if (stage.exited > exited + 1) /* besides the one that was killed */
+			PROMISE(stage.status > 0 && strlen(stage.sentence) > 60, WHERE);
+	} while (hits > 0);
+	PROMISE(stage_stop(true) == 0, WHERE);
+}
+END_TEST
+
+/* The client for whom it is may be sent away; the next one is served, by the same workers. */
+START_TEST(a_client_for_whom_a_call_fails_costs_nobody_else)
+{
+	const int place = _i / AT_WORK;
+	const struct fault fault = at_work[_i % AT_WORK];
+	int nth = 0, hits;
+
+	if (!has_worker_class(places[place].class))
+		return;
+	start(place);
+	do {
+		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		faults_arm(fault, FAULT_IN_WORKERS, nth, 1);
+		const int unlucky = stage_connect();
+		PROMISE(unlucky >= 0, WHERE);
+		for (int i = 0; i < 3 && stage_echo(unlucky); i++) /* which must wait for each but the first */
+			continue;
+		faults_disarm();
+		hits = faults_hits();
+		const int next = stage_connect();
+		PROMISE(next >= 0 && stage_echo(next) && stage_echo(next), WHERE);
+		(void)close(unlucky);
+		(void)close(next);
+		stage_run_for(1);
+		PROMISE(stage.exited == 0, WHERE);
+	} while (hits > 0);
+	PROMISE(stage_stop(true) == 0, WHERE);
+}
+END_TEST
+
+/* Every wait is interrupted, and begins again. */
+START_TEST(signals_disturb_no_client)
+{
+	if (!has_worker_class(places[_i].class))
+		return;
+	start(_i);
+	const int client = stage_connect();
+	ck_assert_int_ge(client, 0);
+	for (int i = 0; i < RAIN; i++) {
+		ck_assert_int_eq(kill(stage.pids[i % 2], i % 3 ? SIGUSR1 : SIGSTOP), 0);
+		ck_assert_int_eq(kill(stage.pids[i % 2], SIGCONT), 0);
+		ck_assert(stage_echo(client));
+	}
+	(void)close(client);
+	stage_run_for(1);
+	ck_assert_int_eq(stage.exited, 0);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("shortages");
+	TCase *const tc = tcase_create("shortages");
+
+	tcase_set_timeout(tc, 120);
+	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
+	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, PLACES * AT_BOOT);
+	tcase_add_loop_test(tc, a_client_for_whom_a_call_fails_costs_nobody_else, 0, PLACES * AT_WORK);
+	tcase_add_loop_test(tc, signals_disturb_no_client, 0, PLACES);
+	suite_add_tcase(suite, tc);
+
+	return run_suite(suite);
+}
