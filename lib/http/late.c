@@ -21,13 +21,14 @@ static const char no_room[] =
 	"as much of the response waits for its client as may be kept, and in an event loop nobody can wait for it: "
 	"give it by prefork_response_pull() (in WSGI, yield it), or set threads";
 
+/* A part may be kept already when there is no memory for the next: they must not be sent anew. */
 static int keep_in_memory(struct prefork_request *request, const struct iovec *pieces, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (pieces[i].iov_len > 0 &&
 		    prefork_connection_write(request->connection, pieces[i].iov_base, pieces[i].iov_len) ==
 			    PREFORK_CLOSE)
-			return -ECONNRESET;
+			return pfi_late_give_up(request, -ECONNRESET);
 	return 0;
 }
 

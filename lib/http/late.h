@@ -15,7 +15,7 @@ struct iovec;
 struct prefork_request;
 
 /** Take `pieces` over, `size` bytes in all. 0; or a negative errno: there is no room for them, and
- *  whoever may wait for the client must do so. */
+ *  whoever may wait for the client must do so, unless that is the request's error now. */
 int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size);
 
 /** Send what is in the file. 0: nothing is left there; -EAGAIN: some is; or why it cannot be sent,

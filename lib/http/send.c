@@ -50,9 +50,10 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 				return 0;
 			forget_sent(pieces, count, (size_t)n);
 		}
-		if (pfi_late_keep(request, pieces, count, left) == 0)
-			return 0;
-		const int r = pfi_late_wait(request);
+		int r = pfi_late_keep(request, pieces, count, left);
+		if (r == 0 || request->error != 0)
+			return r;
+		r = pfi_late_wait(request);
 		if (r < 0)
 			return r;
 	}
