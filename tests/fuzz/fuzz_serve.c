@@ -17,6 +17,7 @@
  *     h n      from now on what is offloaded waits (n odd), or not
  *     l, q     the worker is to leave; to quit
  *     n n      the n-th allocation from now fails
+ *     d n      from now on the disk is full (n odd), or not
  *     0xff     the client says 0xff
  *
  * See serve_host.c for what the host answers.
@@ -86,10 +87,7 @@ static struct {
 	struct client clients[CLIENTS];
 	struct client *current;
 	struct prefork_service service;
-	uint64_t now_ns;
-	unsigned fails_in; /* allocations from now; 0: none does */
-	bool is_inside;    /* the server's code is at work       */
-	bool holds;        /* what is offloaded waits            */
+	bool holds; /* what is offloaded waits */
 	unsigned steps;
 } script;
 
@@ -99,49 +97,9 @@ void demand(bool promise)
 		abort();
 }
 
-/* The clock is the script's, and so is the memory. CLOCK_REALTIME is libFuzzer's as well. */
-
-int __real_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret);
-int __wrap_clock_gettime(clockid_t clock, struct timespec *ret)
-{
-	if (!script.worker || clock == CLOCK_REALTIME)
-		return __real_clock_gettime(clock, ret);
-	ret->tv_sec = (time_t)(script.now_ns / 1000000000);
-	ret->tv_nsec = (long)(script.now_ns % 1000000000);
-	return 0;
-}
-
-static bool memory_fails(void)
-{
-	return script.is_inside && script.fails_in > 0 && --script.fails_in == 0;
-}
-
-void *__real_malloc(size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_malloc(size_t size)
-{
-	return memory_fails() ? NULL : __real_malloc(size);
-}
-
-void *__real_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size);
-void *__wrap_realloc(void *old, size_t size)
-{
-	return memory_fails() ? NULL : __real_realloc(old, size);
-}
-
-void *script_grow(void *old, size_t size)
-{
-	void *const grown = __real_realloc(old, size);
-
-	demand(grown != NULL);
-	return grown;
-}
-
 void script_pass_ms(uint64_t ms)
 {
-	script.now_ns += ms * 1000000;
+	serve_system.now_ns += ms * 1000000;
 }
 
 void script_leave(void)
@@ -152,7 +110,7 @@ void script_leave(void)
 
 static uint64_t now_ms(void)
 {
-	return script.now_ns / 1000000;
+	return serve_system.now_ns / 1000000;
 }
 
 static void play_control(uint8_t letter, uint8_t n)
@@ -173,7 +131,8 @@ static void play_control(uint8_t letter, uint8_t n)
 	case 'h': script.holds = n % 2; break;
 	case 'l': script_leave(); break;
 	case 'q': atomic_store(&script.worker->stay, PREFORK_QUIT); break;
-	case 'n': script.fails_in = n; break;
+	case 'n': serve_system.fails_in = n; break;
+	case 'd': serve_system.is_full = n % 2; break;
 	case 'w':
 		if (client->connection && client->next != PREFORK_TAKEN && client->next != PREFORK_CLOSE)
 			client->next = PREFORK_AGAIN;
@@ -191,11 +150,11 @@ static void play_control(uint8_t letter, uint8_t n)
  * code may be at work, and wait for this. */
 static bool play_one(void)
 {
-	const bool was_inside = script.is_inside;
+	const bool was_inside = serve_system.is_inside;
 
 	if (script.at == script.end)
 		return false;
-	script.is_inside = false;
+	serve_system.is_inside = false;
 	if (*script.at == CONTROL && script.end - script.at >= 3 && script.at[1] != CONTROL) {
 		const uint8_t letter = script.at[1], n = script.at[2];
 
@@ -210,7 +169,7 @@ static bool play_one(void)
 		if (script.end - script.at >= 2 && script.at[1] == CONTROL)
 			script.at++;
 	}
-	script.is_inside = was_inside;
+	serve_system.is_inside = was_inside;
 	return true;
 }
 
@@ -231,7 +190,7 @@ int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum p
 		if (now_ms() >= until_ms)
 			return prefork_fail(-ETIMEDOUT, "the client took too long");
 		if (!play_one())
-			script.now_ns = until_ms * 1000000;
+			serve_system.now_ns = until_ms * 1000000;
 	}
 }
 
@@ -394,7 +353,7 @@ static void serve(void)
 {
 	bool is_busy;
 
-	script.is_inside = true;
+	serve_system.is_inside = true;
 	do {
 		is_busy = false;
 		for (size_t i = 0; i < CLIENTS && atomic_load(&script.worker->stay) != PREFORK_QUIT; i++)
@@ -405,7 +364,7 @@ static void serve(void)
 		}
 		is_busy |= take_back();
 	} while (is_busy);
-	script.is_inside = false;
+	serve_system.is_inside = false;
 	demand(page->cells[0].deadline_ms == 0);
 }
 
@@ -435,14 +394,14 @@ static bool sleep_on(void)
 	if (first_ms == UINT64_MAX)
 		return false;
 	demand(first_ms > now_ms());
-	script.now_ns = first_ms * 1000000;
+	serve_system.now_ns = first_ms * 1000000;
 	return true;
 }
 
 /* A worker that quits closes what is there, once its threads are done. */
 static void quit(void)
 {
-	script.is_inside = true;
+	serve_system.is_inside = true;
 	while (script.crew.first)
 		work(&script.crew);
 	while (take_back())
@@ -450,7 +409,7 @@ static void quit(void)
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (script.clients[i].connection)
 			close_client(&script.clients[i]);
-	script.is_inside = false;
+	serve_system.is_inside = false;
 }
 
 static void play(void)
@@ -493,6 +452,7 @@ static void be_worker(unsigned face, const struct prefork_settings *its)
 
 	worker.service.closed = count_closing;
 	script.worker = &worker;
+	serve_system.is_ours = true;
 	demand(http != NULL && pfi_vitals_open(&worker) == 0);
 	if (face == 2) {
 		worker.crew = &script.crew;
@@ -503,7 +463,7 @@ static void be_worker(unsigned face, const struct prefork_settings *its)
 	worker.service.worker_stop(&worker, http);
 	pfi_vitals_close(&worker);
 	pfi_connection_pool_finish(&worker);
-	script.worker = NULL;
+	serve_system.is_ours = false;
 	pfi_http_destroy(http);
 }
 
@@ -544,9 +504,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (size < 2)
 		return 0;
 	memset(&script, 0, sizeof script);
+	memset(&serve_system, 0, sizeof serve_system);
 	script.at = data + 2;
 	script.end = data + size;
-	script.now_ns = UINT64_C(1000000) * 1000000000;
+	serve_system.now_ns = UINT64_C(1000000) * 1000000000;
 	script.current = &script.clients[0];
 	host_reset();
 	client_open(script.current, size);

@@ -5,6 +5,7 @@
  *     serve_client   a client: the transport that stands where its socket would
  *     serve_host     the host, which does what the path of a request says
  *     serve_reader   reads back what came out, knowing what the host meant
+ *     serve_system   the clock, memory and the disk
  */
 #ifndef FUZZ_SERVE_H
 #define FUZZ_SERVE_H
@@ -101,6 +102,16 @@ void reader_check(const struct client *client);
 /* Let time pass inside a callback of the host's. */
 void script_pass_ms(uint64_t ms);
 void script_leave(void);
+
+/* serve_system.c */
+
+extern struct serve_system {
+	bool is_ours;      /* not the fuzzer's: there is a worker */
+	bool is_inside;    /* the server's code is at work        */
+	bool is_full;      /* the disk                            */
+	unsigned fails_in; /* allocations from now; 0: none does  */
+	uint64_t now_ns;
+} serve_system;
 
 /* Memory for what is no server's, which never fails. */
 void *script_grow(void *old, size_t size);
