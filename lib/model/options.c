@@ -118,7 +118,8 @@ const struct prefork_option pfi_options[] = {
 	  .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "This start", .doc = "Read settings from this INI file, section [prefork]." },
 	{ ROW("check_config", BOOL), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
-	  .doc = "Check all settings, start nothing; status 0 if they are right." },
+	  .doc = "Check all settings, and whether the files and addresses in them can be used; start and make "
+		 "nothing; status 0 if they are right." },
 	{ ROW("print_config", BOOL), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
 	  .doc = "Print all settings in the form of a file, with where each came from; start nothing." },
 };
