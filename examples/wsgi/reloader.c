@@ -67,7 +67,7 @@ static int add_tree(struct reloader *self, const char *path, int depth)
 	char below[PATH_MAX];
 	int r = directory ? add_folder(self, path) : 0;
 
-	while (r == 0 && (entry = readdir(directory)) != NULL) {
+	while (directory && r == 0 && (entry = readdir(directory)) != NULL) {
 		if (entry->d_type == DT_DIR && !is_skipped(path, entry->d_name) &&
 		    snprintf(below, sizeof below, "%s/%s", path, entry->d_name) < (int)sizeof below)
 			r = add_tree(self, below, depth + 1);

@@ -97,6 +97,7 @@ class Reloader(harness.Case):
 
     def test_an_edit_is_served_and_a_broken_one_changes_nothing(self):
         with self.folder(app_py="TEXT = b'one'\n" + self.APP, page_html="") as folder:
+            (folder / ("deep/" * 40)).mkdir(parents=True)
             with serve("--reload", "--reload-extra-file", "page.html", "--canary-time", "50ms", "app:app",
                        folder=folder) as server:
                 def edit(text, name="app.py"):
