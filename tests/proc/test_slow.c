@@ -54,7 +54,9 @@ static int write_pieces(struct prefork_request *request)
 static int pieces(struct prefork_request *request)
 {
 	(void)prefork_response_start(request, 200, NULL);
-	return write_pieces(request);
+	const int r = write_pieces(request);
+	web_counts(request)->noted[0] = 1; /* all was said */
+	return r;
 }
 
 static int fails_late(struct prefork_request *request)
@@ -288,6 +290,7 @@ static void expect_big_or_refusal(const struct web *web, int fd, const char *pat
 		expect_big(fd);
 		return;
 	}
+	web_wait(&web->counts->noted[0], 1); /* before anything is read */
 	ck_assert_uint_lt(check_answer(web_read_rest(fd, answer, sizeof answer)), BIG);
 	web_wait(&web->counts->finished, 1);
 	ck_assert_int_eq(web->counts->error, -ENOBUFS);
