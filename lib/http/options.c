@@ -69,7 +69,8 @@ static const struct prefork_option rows[] = {
 	         "no bound but limit_request_body, and a response that is written goes no further. 0: no files." },
 	{ ROW("worker_tmp_dir", STRING), .unit = "FOLDER",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .doc = "Where such files are, which have no name there. Empty: $TMPDIR, or /tmp." },
+	  .doc = "Where such files are, which have no name there. In a tmpfs they are quick, and take memory. Empty: "
+	         "$TMPDIR, or /tmp." },
 	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
 	{ ROW("forwarded_allow_ips", LIST), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",

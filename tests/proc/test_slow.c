@@ -469,6 +469,23 @@ START_TEST(a_request_behind_a_slow_upload_has_its_turn)
 }
 END_TEST
 
+START_TEST(a_worker_that_leaves_lets_slow_bodies_come_to_their_end)
+{
+	struct web web;
+
+	web_open(&web, handle, NULL);
+	const size_t size = make_upload(upload, sizeof upload, _i & 1, "");
+	const int fd = harness_connect(&web.harness);
+	say(fd, upload, size / 2);
+	expect_hello(&web);
+	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	(void)poll(NULL, 0, 50); /* a worker that would forget it has done so by then */
+	say(fd, upload + size / 2, size - size / 2);
+	expect_upload(fd); /* and the end, which it had not asked for */
+	web_reap(&web);
+}
+END_TEST
+
 START_TEST(who_goes_away_in_the_middle_of_a_body_is_forgotten)
 {
 	struct web web;
@@ -546,6 +563,7 @@ int main(void)
 	tcase_add_test(tc, what_was_said_before_a_failure_is_heard);
 	tcase_add_loop_test(tc, half_sent_bodies_hold_nobody_up_and_arrive_whole, 0, 4);
 	tcase_add_loop_test(tc, a_request_behind_a_slow_upload_has_its_turn, 0, 2);
+	tcase_add_loop_test(tc, a_worker_that_leaves_lets_slow_bodies_come_to_their_end, 0, 2);
 	tcase_add_loop_test(tc, who_goes_away_in_the_middle_of_a_body_is_forgotten, 0, 2);
 	tcase_add_loop_test(tc, a_body_can_be_read_while_it_comes, 0, 8);
 	suite_add_tcase(suite, tc);
