@@ -213,8 +213,9 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 }
 END_TEST
 
-/* Nothing but the first packet of each client gets through to the lanes: as with a long way between. */
-static void hold_back(bool held)
+/* Nothing but the first packet of each client gets through to the lanes: as with a long way between. False where
+ * filters are for root alone. */
+static bool hold_back(bool held)
 {
 	struct sock_filter instructions[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of TCP */
@@ -227,13 +228,14 @@ static void hold_back(bool held)
 	const int none = 0;
 
 	for (unsigned i = 0; i < listener->lane_count; i++) {
-		if (held)
-			ck_assert_int_eq(setsockopt(listener->lanes[i], SOL_SOCKET, SO_ATTACH_FILTER, &program,
-			                            sizeof program), 0);
-		else
-			ck_assert_int_eq(setsockopt(listener->lanes[i], SOL_SOCKET, SO_DETACH_FILTER, &none,
-			                            sizeof none), 0);
+		const int r = held ? setsockopt(listener->lanes[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
+		                   : setsockopt(listener->lanes[i], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+
+		if (r < 0 && held && i == 0 && errno == EPERM)
+			return false;
+		ck_assert_int_eq(r, 0);
 	}
+	return true;
 }
 
 /* The kernel has told a client that it is welcome, and the client's answer is on the way, for as
@@ -243,13 +245,18 @@ START_TEST(who_is_still_shaking_hands_when_it_scales_down_is_not_lost)
 	int fds[QUEUED];
 
 	open_with("4", _i);
-	hold_back(true);
+	if (!hold_back(true)) {
+		puts("SKIP: only root may attach a filter to a TCP socket on this kernel");
+		host_stop();
+		host_close();
+		return;
+	}
 	for (int i = 0; i < QUEUED; i++)
 		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
 	host_scale(1);
 	for (const uint64_t end_ms = pfi_now_ms() + 500; pfi_now_ms() < end_ms; host_turn())
 		(void)wait_for(prefork_arbiter_fd(host), POLLIN, 10);
-	hold_back(false);
+	(void)hold_back(false);
 	for (int i = 0; i < QUEUED; i++)
 		ck_assert_msg(host_hear(fds[i]) > 0, "client %d was lost", i);
 	host_stop();
