@@ -200,6 +200,8 @@ uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
+unsigned pfi_child_look_back(struct prefork_process *process);
+
 /* looks.c: have the threads that are late show their stacks. */
 void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_child_say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what);

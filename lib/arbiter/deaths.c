@@ -86,8 +86,8 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	if (pfi_reap(process->pidfd, &death) == -EAGAIN)
 		return;
 	pfi_child_hear(arbiter, process, now_ms); /* its last words may still lie there */
-	pfi_child_look(arbiter, process, 0);
 
+	const unsigned busy = pfi_child_look_back(process);
 	const struct pfi_slot slot = *pfi_process_slot(process);
 
 	process->dead = (struct pfi_obituary){
@@ -99,6 +99,7 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		.age_ms = now_ms - process->born_ms,
 		.requests = process->requests,
 		.note = process->note,
+		.busy = busy,
 		.last_words = process->last_words,
 	};
 	record(process, &death);

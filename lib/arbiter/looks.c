@@ -182,6 +182,27 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	slot->next_ms = pfi_earlier_ms(slot->next_ms, listen_to_watch(arbiter, process, now_ms));
 }
 
+/* It is dead. Who was late has been looked at before; else what began last among what it was at
+ * is most likely to blame, and if it was at nothing, what began last of all is told. How many
+ * threads were at work. */
+unsigned pfi_child_look_back(struct prefork_process *process)
+{
+	struct pfi_word words[PFI_CELLS_MAX];
+	unsigned best = read_words(process, words), busy = 0;
+	const bool was_late = process->cause == PFI_CAUSE_REQUEST_TIMEOUT;
+
+	for (unsigned i = 0; i < cells_of(process); i++) {
+		const bool is_busy = words[i].deadline_ms != 0, beats = is_busy && words[best].deadline_ms == 0;
+
+		busy += is_busy;
+		if (!was_late && (beats || (is_busy == (words[best].deadline_ms != 0) &&
+		                            words[i].since_ms > words[best].since_ms)))
+			best = i;
+	}
+	read_note(process, best, process->note);
+	return busy;
+}
+
 void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
 	const struct pfi_page *const page = pfi_process_page(process);

@@ -195,6 +195,8 @@ void pfi_death_explain(const struct pfi_obituary *dead, const char *next, char *
 	pfi_death_clean(dead->note, clean, sizeof clean);
 	if (clean[0] != '\0')
 		add(&line, ", last at \"%s\"", clean);
+	if (clean[0] != '\0' && dead->busy > 1)
+		add(&line, " (one of %u at work)", dead->busy);
 	if (next[0] != '\0')
 		add(&line, "; %s", next);
 }

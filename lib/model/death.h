@@ -55,6 +55,7 @@ struct pfi_obituary {
 	/* what the worker said */
 	uint64_t requests;
 	const char *note; /* what it was last at, or "" */
+	unsigned busy;    /* threads that were at work  */
 	const char *last_words; /* why it failed or left, or "" */
 };
 

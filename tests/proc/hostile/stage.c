@@ -224,6 +224,17 @@ void stage_run_for(unsigned time_ms)
 	}
 }
 
+bool stage_is_at(const char *note)
+{
+	const struct pfi_page *const page = pfi_page(&stage.arbiter->pages, 0);
+
+	for (unsigned i = 0; i < stage.arbiter->pools[0].cells; i++) {
+		if (page->cells[i].deadline_ms != 0 && strcmp(page->cells[i].note, note) == 0)
+			return true;
+	}
+	return false;
+}
+
 int stage_stop(bool graceful)
 {
 	static const int never = 0;

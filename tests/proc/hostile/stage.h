@@ -71,6 +71,9 @@ bool stage_until(const int *counter, int least);
 int stage_result(void);
 void stage_run_for(unsigned time_ms);
 
+/* Whether a thread of the first worker is at this, by its note. */
+bool stage_is_at(const char *note);
+
 /* Stop, and wait for the end: its result. */
 int stage_stop(bool graceful);
 

@@ -59,6 +59,8 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 	case 's':
 		never_return();
 		break;
+	case 'x':
+		_exit(9);
 	case 'w': /* only slow */
 		(void)poll(NULL, 0, TIMEOUT_MS / 2);
 		break;
@@ -236,6 +238,25 @@ START_TEST(who_is_stuck_is_not_ended_before_its_worker_has_closed_its_doors)
 }
 END_TEST
 
+/* Of several requests at work the one that began last is the most likely culprit, and it is said
+ * that there were others. */
+START_TEST(who_ends_its_worker_is_named_and_not_who_was_there_before)
+{
+	start("threads", "4", "0");
+	const int slow = ask("stuck before it");
+	while (!stage_is_at("stuck before it"))
+		stage_run_for(1);
+	const int last = ask("x is the end");
+
+	ck_assert(stage_until(&stage.exited, 1));
+	PROMISE(strstr(stage.sentence, "exited with code 9") && strstr(stage.sentence, "last at \"x is the end\" (one of 2 at work)"),
+	        "%s", stage.sentence);
+	(void)close(slow);
+	(void)close(last);
+	ck_assert_int_eq(stage_stop(true), 0);
+}
+END_TEST
+
 START_TEST(when_all_threads_are_stuck_each_shows_its_stack)
 {
 	enum { THREADS = 3 };
@@ -396,6 +417,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
 	tcase_add_test(tc, who_is_stuck_is_not_ended_before_its_worker_has_closed_its_doors);
+	tcase_add_test(tc, who_ends_its_worker_is_named_and_not_who_was_there_before);
 	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
 	if (has_libev)
 		tcase_add_test(tc, a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain);
