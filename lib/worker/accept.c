@@ -11,6 +11,7 @@
 #include <prefork/strategy.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
@@ -165,6 +166,14 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 	return -EAGAIN; /* as good as: whoever waits for the listener finds it readable */
 }
 
+/* The number stays as it is, and taken by something else of ours, until the worker ends: a thread that is in
+ * a callback may ask about its listener at this moment, and must not find another's socket there. */
+static void leave(const struct prefork_worker *worker, int *fd)
+{
+	if (*fd >= 0 && dup3(worker->quit_fd, *fd, O_CLOEXEC) < 0)
+		pfi_close(fd);
+}
+
 void prefork_worker_close_listeners(struct prefork_worker *worker)
 {
 	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
@@ -172,7 +181,7 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 	for (size_t i = 0; i < worker->gate_count; i++) {
 		if (worker->gates[i].listener) {
 			pfi_lanes_finish(worker->gates[i].listener);
-			pfi_close(&worker->gates[i].listener->fd);
+			leave(worker, &worker->gates[i].listener->fd);
 		}
 		worker->gates[i].listener = NULL;
 	}

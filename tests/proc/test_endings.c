@@ -6,7 +6,11 @@
 
 #include "model/message.h"
 
+#include <prefork/listener.h>
+#include <prefork/worker.h>
+
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <string.h>
@@ -58,10 +62,27 @@ static int answer_unread(struct prefork_request *request)
 	return prefork_response_bytes(request, "unread", 6);
 }
 
+/* Until the worker has left its listener. */
+static int answer_late(struct prefork_request *request)
+{
+	struct prefork_listener *const listener = prefork_worker_listener(prefork_request_worker(request), 0);
+	struct web_counts *const counts = web_counts(request);
+	int listens = 1;
+	socklen_t size = sizeof listens;
+
+	counts->noted[0] = prefork_listener_fd(listener);
+	while (getsockopt(counts->noted[0], SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) == 0 && listens)
+		(void)poll(NULL, 0, 1);
+	counts->noted[1] = prefork_listener_fd(listener);
+	counts->noted[2] = fcntl(counts->noted[1], F_GETFD) >= 0;
+	return prefork_response_bytes(request, "late", 4);
+}
+
 static const struct {
 	const char *path;
 	int (*answer)(struct prefork_request *request);
 } answers[] = {
+	{ "/late", answer_late },
 	{ "/nothing", answer_nothing },
 	{ "/host", answer_host },
 	{ "/large", answer_large },
@@ -212,6 +233,24 @@ START_TEST(a_stop_empties_the_queue_of_a_full_worker_too)
 }
 END_TEST
 
+/* A thread that is in a callback may ask about the listener: it must not find another's socket there. */
+START_TEST(the_number_of_a_listener_that_was_left_is_nobodys)
+{
+	static const char get[] = "GET /late HTTP/1.1\r\nHost: h\r\n\r\n";
+	struct web web;
+
+	web_open(&web, handle, kept);
+	const int fd = web_ask(&web, get, sizeof get - 1);
+	web_wait(&web.counts->handled, 1);
+	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	(void)web_read_all(fd, answer, sizeof answer);
+	ck_assert_int_eq(web_status(answer), 200);
+	ck_assert_int_eq(web.counts->noted[1], web.counts->noted[0]);
+	ck_assert_int_eq(web.counts->noted[2], 1);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("endings");
@@ -224,5 +263,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_connection_that_ends_behind_an_unread_body_says_so, 0,
 	                    (int)(sizeof unread / sizeof unread[0]));
 	tcase_add_test(tc, a_stop_empties_the_queue_of_a_full_worker_too);
+	if (harness_threads() > 0)
+		tcase_add_test(tc, the_number_of_a_listener_that_was_left_is_nobodys);
 	return run_suite(suite);
 }
