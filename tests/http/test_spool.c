@@ -16,6 +16,7 @@
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 static bool has_tmpfile = true;
@@ -144,6 +145,89 @@ START_TEST(a_folder_that_is_not_there_is_told)
 }
 END_TEST
 
+/* As long as there is room: how much that is. */
+static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_place *limited)
+{
+	size_t size = 0, done = 0;
+	char *to = NULL;
+	int r;
+
+	while ((r = pfi_spool_room(spool, limited, 0, &to, &size)) == 0) {
+		for (size_t i = 0; i < size; i++)
+			to[i] = byte_at(done + i);
+		pfi_spool_add(spool, size);
+		done += size;
+		ck_assert_uint_le(done, 100000);
+	}
+	ck_assert_int_eq(r, -ENOBUFS);
+	return done;
+}
+
+/* One file has a bound, and so have all; what lies in the file and what lies in memory come back in order. */
+START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
+{
+	struct pfi_spool_place limited = { .memory_max = 4096, .folder = "/tmp", .file_max = 20000, .files_max = 30000 };
+	struct pfi_spool spools[3] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
+	static const size_t kept[] = { 16384 + 4096, 12288 + 4096, 4096 };
+	char bytes[100000];
+
+	for (int i = 0; i < 3; i++)
+		ck_assert_uint_eq(fill_up(&spools[i], &limited), kept[i]);
+	for (int i = 0; i < 3; i++) {
+		size_t got = 0;
+		ptrdiff_t n;
+		while ((n = pfi_spool_read(&spools[i], bytes + got, 1000)) > 0)
+			got += (size_t)n;
+		ck_assert_uint_eq(got, kept[i]);
+		for (size_t at = 0; at < got; at++)
+			ck_assert_msg(bytes[at] == byte_at(at), "byte %zu of %d", at, i);
+	}
+	pfi_spool_clear(&spools[0], &limited);
+	ck_assert_uint_gt(fill_up(&spools[2], &limited), 4096); /* there is room again */
+	pfi_spool_clear(&spools[1], &limited);
+	pfi_spool_clear(&spools[2], &limited);
+	ck_assert_uint_eq(limited.booked, 0);
+	spools[0].unbounded = true;
+	ck_assert_int_eq(pfi_spool_append(&spools[0], &limited, &(struct iovec){ bytes, sizeof bytes }, 1), 0);
+	pfi_spool_clear(&spools[0], &limited);
+	ck_assert_uint_eq(limited.booked, 0);
+}
+END_TEST
+
+/* What the kernel was given of the file it may still be sending, page by page: it must not be written over. */
+START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
+{
+	static char first[8192], second[8192], seen[8192];
+	struct pfi_spool spool = PFI_SPOOL_EMPTY;
+	struct iovec piece = { first, sizeof first };
+	struct stat status;
+	int line[2];
+
+	memset(first, '1', sizeof first);
+	memset(second, '2', sizeof second);
+	ck_assert_int_eq(pfi_spool_append(&spool, &place, &piece, 1), 0);
+	ck_assert_int_eq(pipe(line), 0);
+	off_t offset = 0; /* the pages themselves go into the pipe */
+	ck_assert_int_eq(splice(spool.fd, &offset, line[1], NULL, sizeof first, 0), sizeof first);
+	ck_assert(pfi_spool_has_more(&spool));
+	spool.at = spool.length;
+	ck_assert(!pfi_spool_has_more(&spool));
+	piece = (struct iovec){ second, sizeof second };
+	ck_assert_int_eq(pfi_spool_append(&spool, &place, &piece, 1), 0);
+	ck_assert(pfi_spool_has_more(&spool));
+	ck_assert_uint_eq(spool.at, 0);
+	ck_assert_int_eq(fstat(spool.fd, &status), 0);
+	ck_assert_int_eq(status.st_size, sizeof second);
+	ck_assert_int_eq(read(line[0], seen, sizeof seen), sizeof seen);
+	ck_assert_int_eq(memcmp(seen, first, sizeof seen), 0);
+	ck_assert_int_eq(pread(spool.fd, seen, sizeof seen, 0), sizeof seen);
+	ck_assert_int_eq(memcmp(seen, second, sizeof seen), 0);
+	pfi_spool_clear(&spool, &place);
+	(void)close(line[0]);
+	(void)close(line[1]);
+}
+END_TEST
+
 static const struct {
 	const char *rest; /* of a chunked body behind its last size */
 	const char *fields; /* "name=value|" for each */
@@ -196,6 +280,8 @@ int main(void)
 	tcase_add_loop_test(tc, what_was_kept_comes_back_wherever_it_lay, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
 	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_folder);
 	tcase_add_test(tc, a_folder_that_is_not_there_is_told);
+	tcase_add_test(tc, at_its_bounds_nothing_is_lost_and_room_is_given_back);
+	tcase_add_test(tc, a_file_that_was_taken_begins_anew_on_other_pages);
 	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
 
 	return run_suite(suite);
