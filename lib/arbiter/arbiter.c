@@ -274,6 +274,20 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 	return 0;
 }
 
+/* What really runs: a pool may have a strategy of the host's. */
+static void say_strategies(const struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const struct prefork_strategy *const strategy =
+			pfi_pool_strategy(arbiter, i, arbiter->generations[0].of_pool[i]);
+		const bool several = arbiter->pool_count > 1;
+
+		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Using worker: %s%s%s",
+				strategy != NULL && strategy->name != NULL ? strategy->name : "the program's own",
+				several ? ", in pool " : "", several ? arbiter->pools[i].name : "");
+	}
+}
+
 static int start(struct prefork_arbiter *arbiter, bool signals)
 {
 	int r;
@@ -292,8 +306,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 		arbiter->started = false;
 		return r;
 	}
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Using worker: %s",
-			prefork_settings_text(arbiter->settings, "worker_class"));
+	say_strategies(arbiter);
 	if (pfi_thread_count() > 1)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
 				"This process has %d threads: workers may inherit locks that nobody will open", pfi_thread_count());
