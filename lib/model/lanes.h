@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { PFI_NOBODY = UINT32_MAX }; /* also: nowhere */
+#define PFI_NOBODY UINT32_MAX /* also: nowhere */
 
 struct pfi_lanes {
 	uint32_t lanes;  /* that listen                               */
