@@ -31,16 +31,17 @@ PIN = True     # keep servers and load apart
 BUSY = 0.1     # of the machine, and whoever measures is told
 
 
-
-def interrupted(*_):
-    """Once: nobody shall be left behind because somebody hits the keys twice."""
+def interrupted(number, _):
+    """However it ends, our servers must end with it; and once, for whoever hits the keys twice must not leave them."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    raise KeyboardInterrupt
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
+    sys.exit(143)
 
 
-# However it ends, our servers must end with it.
-signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
 signal.signal(signal.SIGINT, interrupted)
+signal.signal(signal.SIGTERM, interrupted)
 
 
 def say(*words):
@@ -124,7 +125,8 @@ class Running(harness.Server):
             lines = self.log().strip().splitlines()
             raise RuntimeError(f"{error}: {lines[-1] if lines else 'it said nothing'}") from None
         except BaseException:
-            self.end()  # nobody else will: it was never entered
+            self.kill_all()  # nobody else will: it was never entered
+            self.end()
             raise
 
     def answers(self):
@@ -136,11 +138,13 @@ class Running(harness.Server):
 
     def kill_all(self):
         """At once, and by surprise."""
-        for pid in reversed(harness.tree(self.pid)):
+        for pid in reversed(harness.tree(self.pid)) if self.process else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
-    def __exit__(self, *rest):
+    def __exit__(self, kind, *rest):
+        if kind in (KeyboardInterrupt, SystemExit):
+            self.kill_all()  # whoever interrupts does not wait for its clients
         with contextlib.suppress(AssertionError):
             self.end()
         self.output.close()
