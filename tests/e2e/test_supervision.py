@@ -155,7 +155,10 @@ class Reload(Served):
                             server.wait_for_serving(2)
                             del load.answered[:]
                             load.wait_for(20)
-                            self.assertEqual(list(versions(load.answered)), [f"version {number}"])
+                            # What a client heard before, it may put down only now: once.
+                            found = versions(load.answered)
+                            self.assertGreater(found.pop(f"version {number}"), 0)
+                            self.assertLessEqual(sum(found.values()), len(load.clients))
                 self.assertEqual(load.lost, [])
                 self.assertLessEqual(set(versions(load.answered)), {f"version {n}" for n in (1, 2, 3)})
                 self.assertEqual(server.get().body, b"version 3")
@@ -192,7 +195,8 @@ class Reload(Served):
                 if number == signal.SIGHUP:
                     server.wait_for_log("Reload done")
                     self.assertEqual(server.get("/hello").status, 200)
-                self.assertEqual(server.stop(), 0)
+                    self.assertEqual(server.stop(), 0)
+                self.assertEqual(server.wait(20), 0)  # a second SIGTERM may meet one that is all but gone
 
     def test_a_preloaded_application_says_that_its_code_stays(self):
         with self.folder(pages_py=VERSION % 1) as folder, self.serve(
