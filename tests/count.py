@@ -5,6 +5,7 @@ A program that says how many tests it ran counts as that many: Check's and
 unittest's last lines are understood. "SKIP: reason" on a line of its own is a
 skipped test. The last line printed is "N passed, N failed, N skipped".
 """
+import collections
 import json
 import pathlib
 import re
@@ -68,8 +69,8 @@ def main():
             if bad:
                 failed.append((bad, f"{name} ({row['result']})"))
             skipped += [f"{name}: {reason}" for reason in reasons]
-    for sentence in skipped:
-        print("skipped:", sentence)
+    for sentence, times in collections.Counter(skipped).items():
+        print("skipped:", sentence, f"({times} times)" if times > 1 else "")
     for _, sentence in failed:
         print("FAILED:", sentence)
     bad = sum(count for count, _ in failed)
