@@ -29,7 +29,7 @@ static const char *const not_yet[] = {
 	"--http2-cleartext", "--http2-initial-window-size", "--http2-max-concurrent-streams",
 	"--http2-max-frame-size", "--http2-max-header-list-size", "--initgroups", "--keyfile", "--log-config",
 	"--log-config-json", "--log-syslog", "--log-syslog-facility", "--log-syslog-prefix", "--log-syslog-to",
-	"--logger-class", "--max-requests", "--max-requests-jitter", "--no-control-socket", "--no-sendfile",
+	"--logger-class", "--no-control-socket", "--no-sendfile",
 	"--paste", "--paste-global", "--paster", "--permit-obsolete-folding", "--pid", "-p", "--protocol",
 	"--proxy-allow-from", "--proxy-protocol", "--reload-engine",
 	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",

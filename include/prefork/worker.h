@@ -133,7 +133,8 @@ PREFORK_API void prefork_request_extend(struct prefork_worker *worker, uint64_t 
  *  number. Since 0.1. */
 PREFORK_API void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size);
 
-/** Count one more request served. Any thread that has a number. Since 0.1. */
+/** Count one more request served: the last that the setting max_requests allows asks for
+ *  a replacement, as prefork_worker_leave() does. Any thread that has a number. Since 0.1. */
 PREFORK_API void prefork_worker_count_request(struct prefork_worker *worker);
 
 /** The number of the calling thread: 0 for the first, then up to `threads`;

@@ -166,12 +166,15 @@ static void leave_because(struct prefork_worker *worker, enum prefork_stay stay,
  * told, leave now. */
 static void ask_to_leave(struct prefork_worker *worker)
 {
+	const bool is_worn = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
+	const char *const why = is_worn ? "it has served its max_requests" : "by its own decision";
+
 	if (worker->has_announced || atomic_load(&worker->stay) != PREFORK_STAY)
 		return;
 	worker->has_announced = true;
 	if (!worker->is_ready || worker->orphan ||
-	    pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 1, "by its own decision") < 0)
-		leave_because(worker, PREFORK_LEAVE, "by its own decision");
+	    pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 1, why) < 0)
+		leave_because(worker, PREFORK_LEAVE, why);
 }
 
 static void on_signals(struct prefork_worker *worker)

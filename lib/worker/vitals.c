@@ -13,12 +13,25 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
 /* One more than the number, so that a thread nobody has told has none. Read in signal
  * handlers, where nothing may be allocated for it. */
 static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
+
+/* Workers that began together are not to end together. */
+static void set_limit(struct prefork_worker *worker)
+{
+	const uint64_t most = pfi_worker_number(worker, "max_requests", 0);
+	const uint64_t jitter = pfi_worker_number(worker, "max_requests_jitter", 0);
+	uint64_t random = 0;
+
+	(void)getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
+	worker->is_limited = most > 0;
+	atomic_init(&worker->requests_left, (int64_t)(most + random % (jitter + 1)));
+}
 
 int pfi_vitals_open(struct prefork_worker *worker)
 {
@@ -34,6 +47,7 @@ int pfi_vitals_open(struct prefork_worker *worker)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", worker->threads);
 	pfi_liveness_init(&worker->liveness, birth->page, worker->threads + 1, birth->watch,
 	                  pfi_worker_number(worker, "timeout", 0), pfi_worker_number(worker, "soft_timeout", 0));
+	set_limit(worker);
 	return prefork_worker_set_thread(worker, 0);
 }
 
@@ -126,4 +140,6 @@ void prefork_worker_count_request(struct prefork_worker *worker)
 
 		atomic_store_explicit(&cell->requests, served + 1, memory_order_relaxed);
 	}
+	if (worker->is_limited && atomic_fetch_sub_explicit(&worker->requests_left, 1, memory_order_relaxed) == 1)
+		prefork_worker_leave(worker);
 }

@@ -40,6 +40,8 @@ struct prefork_worker {
 	int quit_fd;      /* eventfd: readable for ever once `stay` is PREFORK_QUIT      */
 	_Atomic int stay; /* enum prefork_stay; only ever grows                          */
 	_Atomic bool wants_leave; /* prefork_worker_leave() was called              */
+	bool is_limited;          /* to so many requests, after which it wants to   */
+	_Atomic int64_t requests_left;
 	bool has_announced;       /* that it wants to: the arbiter knows            */
 	bool was_asked;           /* to leave, by the arbiter or a signal           */
 	bool left_hooks_called;

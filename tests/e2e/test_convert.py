@@ -27,11 +27,12 @@ secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 proc_name = os.path.basename("/srv/shop")
 wsgi_app = "shop.wsgi:application"
 daemon = False
+max_requests = 1000
 tmp_upload_dir = None
 '''
 
 LEFT_OUT = '''
-max_requests = 1000
+statsd_host = "localhost:8125"
 user = "www-data"
 worker_class = "gevent"
 worker_tmp_dir = "/dev/shm"
@@ -44,8 +45,8 @@ on_exit = lambda server: None
 
 MEANT = {
     "bind": ["127.0.0.1:8000", "unix:/tmp/a socket"], "workers": ["5"], "worker_class": ["threads"], "threads": ["4"],
-    "timeout": ["45s"], "keepalive": ["5s"], "preload_app": ["yes"], "pythonpath": ["/one", "/two"], "accesslog": ["-"],
-    "secure_scheme_headers": ["X-FORWARDED-PROTO=https"], "proc_name": ["shop"], "wsgi_app": ["shop.wsgi:application"],
+    "max_requests": ["1000"], "timeout": ["45s"], "keepalive": ["5s"], "preload_app": ["yes"], "pythonpath": ["/one", "/two"],
+    "accesslog": ["-"], "secure_scheme_headers": ["X-FORWARDED-PROTO=https"], "proc_name": ["shop"], "wsgi_app": ["shop.wsgi:application"],
 }
 
 
@@ -82,7 +83,7 @@ class Convert(harness.Case):
         with self.folder(conf_py=LEFT_OUT) as folder:
             done = self.convert(folder / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for sentence in ("max_requests", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
+            for sentence in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
                              "on_exit: .*Python"):
                 self.assertRegex(done.stdout, rf"(?m)^# {sentence}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(folder))}/conf\.py: {sentence}")

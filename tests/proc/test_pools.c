@@ -372,6 +372,59 @@ START_TEST(recycling_under_load_drops_nobody)
 }
 END_TEST
 
+START_TEST(after_so_many_requests_a_worker_is_replaced)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "5", NULL };
+
+	host_create(words);
+	host_start();
+	const pid_t old = host_seen.last_ready;
+	for (int i = 0; i < 4; i++)
+		ck_assert_int_eq(host_who(host_address(0), NULL), old);
+	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 0)); /* it has asked for nothing */
+	ck_assert_int_eq(host_who(host_address(0), NULL), old);
+	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
+	ck_assert_int_eq(host_seen.last_exited, old);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(host_seen.ready, 2);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(jitter_lets_workers_last_differently)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "1", "--max-requests-jitter", "1000000", NULL };
+
+	host_create(words);
+	host_start();
+	const pid_t old = host_seen.last_ready;
+	for (int i = 0; i < 10; i++) /* once in a hundred thousand the number is so small */
+		ck_assert_int_eq(host_who(host_address(0), NULL), old);
+	host_stop();
+	host_close();
+}
+END_TEST
+
+START_TEST(replacing_workers_all_the_time_drops_nobody)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", "2", "--max-requests", "20",
+		                      "--max-requests-jitter", "10", NULL };
+	struct host_load load;
+
+	host_create(words);
+	host_start();
+	host_load_start(&load, host_address(0), NULL);
+	ck_assert_int_eq(host_until(&host_seen.exited, 10), 1);
+	const struct host_report seen = host_load_stop(&load);
+	ck_assert_int_ge(host_seen.ready, 2 + 10); /* never fewer than wanted */
+	ck_assert_uint_eq(seen.broken, 0);
+	ck_assert_uint_ge(seen.answered, 10 * 20);
+	host_stop();
+	host_close();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("pools");
@@ -389,5 +442,8 @@ int main(void)
 	tcase_add_test(tc, any_ipv6_address_takes_ipv4_too);
 	tcase_add_test(tc, who_asks_to_leave_serves_until_its_replacement_does);
 	tcase_add_test(tc, recycling_under_load_drops_nobody);
+	tcase_add_test(tc, after_so_many_requests_a_worker_is_replaced);
+	tcase_add_test(tc, jitter_lets_workers_last_differently);
+	tcase_add_test(tc, replacing_workers_all_the_time_drops_nobody);
 	return run_suite(suite);
 }
