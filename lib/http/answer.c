@@ -85,8 +85,8 @@ enum prefork_next pfi_answer_refuse(struct prefork_request *request, struct pfi_
 	const int r = pfi_error_reply(&out, refusal.status, refusal.problem, pfi_http_date(), to_head);
 
 	note_refusal(request, refusal.status, &out);
-	/* An interim response that has to wait in a file would be overtaken. */
-	if (r < 0 || pfi_spool_has_more(&request->late) ||
+	/* An interim response was cut, or waits in a file and would be overtaken. */
+	if (r < 0 || request->is_cut || pfi_spool_has_more(&request->late) ||
 	    prefork_connection_write(request->connection, out.bytes, out.length) == PREFORK_CLOSE)
 		return PREFORK_CLOSE;
 	return begin_linger(request);

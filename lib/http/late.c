@@ -101,5 +101,6 @@ int pfi_late_wait(struct prefork_request *request)
 int pfi_late_give_up(struct prefork_request *request, int error)
 {
 	request->late.at = request->late.length;
+	request->is_cut = true;
 	return pfi_request_fail(request, error);
 }

@@ -80,6 +80,7 @@ void pfi_request_begin(struct prefork_request *request)
 	request->refusal = (struct pfi_refusal){ 0, NULL };
 	request->user = NULL;
 	request->in_handle = false;
+	request->is_cut = false;
 	request->has_head = false;
 	request->skipped = 0;
 	give_back_memory(request);

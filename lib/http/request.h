@@ -105,6 +105,7 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool is_first;      /* of its connection */
 	bool keep_alive;
+	bool is_cut;        /* what was being sent, somewhere: nothing can be said behind it */
 	bool in_handle;     /* `handle` was called, `finished` was not */
 	bool is_pipelined;  /* it came with the one before it, and waited for that one's answer */
 	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
