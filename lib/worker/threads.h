@@ -98,6 +98,7 @@ struct pfi_threads {
 	bool ends;
 	struct pfi_pace pace;
 	unsigned calling;        /* in callbacks, written off or not                        */
+	unsigned admitting;      /* at a door                                               */
 	size_t queued;           /* jobs in `queue`                                         */
 	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
 	struct pfi_ring untried; /* doors that may have clients, for who has nothing to do */

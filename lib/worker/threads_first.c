@@ -28,6 +28,10 @@
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
+/* Who stand at each door when it closes, with others there to serve them: more than threads are woken
+ * for at a time, fewer than would keep a worker from leaving. */
+enum { LAST_CLIENTS_MAX = 64 };
+
 static void expire(struct pfi_threads *threads, uint64_t now_ms)
 {
 	struct pfi_deadline *late;
@@ -77,44 +81,58 @@ static void on_time(struct pfi_threads *threads)
 	pfi_threads_unlock(threads);
 }
 
-static int accept_last(struct pfi_threads *threads, size_t index, struct prefork_connection **ret)
+/* A client that was let in without having been heard of. */
+static void take_in(struct pfi_threads *threads, struct prefork_connection *connection)
 {
-	(void)pthread_mutex_lock(&threads->door_lock);
-	const int r = prefork_worker_accept(threads->worker, index, ret);
-	(void)pthread_mutex_unlock(&threads->door_lock);
-	return r;
+	pfi_threads_lock(threads);
+	struct pfi_guest *const guest = pfi_threads_new_guest(threads);
+
+	if (guest) {
+		guest->connection = connection;
+		prefork_connection_set_driver(connection, guest);
+		pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
+		pfi_threads_announce(threads);
+	}
+	pfi_threads_unlock(threads);
+	if (!guest)
+		prefork_connection_close(connection);
+}
+
+/* Whether a thread may have been woken for a client that it comes too late to let in now. The
+ * kernel has told nobody else. */
+static bool may_owe(struct pfi_threads *threads)
+{
+	pfi_threads_lock(threads);
+	bool owes = threads->calling < threads->count || threads->admitting > 0;
+	for (size_t i = 0; i < threads->doors.count; i++)
+		owes |= threads->jobs[i].queued;
+	pfi_threads_unlock(threads);
+	return owes;
 }
 
 /* At a stop of the server nobody else will answer those who wait at the doors, even if they are
- * more than a worker takes on at other times. */
-static void empty_queues(struct pfi_threads *threads)
+ * more than a worker takes on at other times; otherwise others will answer whom they hear of. */
+static void let_in_last(struct pfi_threads *threads)
 {
+	const size_t most = prefork_worker_empties_queues(threads->worker) ? SIZE_MAX :
+	                    may_owe(threads)                                ? LAST_CLIENTS_MAX :
+	                                                                      0;
 	struct prefork_connection *connection;
 
 	for (size_t i = 0; i < threads->doors.count; i++) {
-		while (prefork_worker_stay(threads->worker) != PREFORK_QUIT &&
-		       accept_last(threads, i, &connection) == 0) {
-			pfi_threads_lock(threads);
-			struct pfi_guest *const guest = pfi_threads_new_guest(threads);
-
-			if (guest) {
-				guest->connection = connection;
-				prefork_connection_set_driver(connection, guest);
-				pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
-				pfi_threads_announce(threads);
-			}
-			pfi_threads_unlock(threads);
-			if (!guest)
-				prefork_connection_close(connection);
+		for (size_t n = 0; n < most && prefork_worker_stay(threads->worker) != PREFORK_QUIT; n++) {
+			if (prefork_worker_accept(threads->worker, i, &connection) < 0)
+				break;
+			take_in(threads, connection);
 		}
 	}
 }
 
 static void begin_to_leave(struct pfi_threads *threads)
 {
-	if (prefork_worker_empties_queues(threads->worker))
-		empty_queues(threads);
 	(void)pthread_mutex_lock(&threads->door_lock);
+	pfi_doors_hold(&threads->doors, true); /* from here on siblings are woken */
+	let_in_last(threads);
 	pfi_doors_close(&threads->doors);
 	(void)pthread_mutex_unlock(&threads->door_lock);
 

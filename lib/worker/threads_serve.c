@@ -132,11 +132,13 @@ static struct pfi_guest *admit(struct pfi_threads *threads, size_t index, bool *
 	struct prefork_connection *connection = NULL;
 	int r = -ENOMEM;
 
+	threads->admitting++;
 	pfi_threads_unlock(threads);
 	if (guest)
 		r = pfi_threads_accept(threads, index, &connection, ret_more);
 	const uint64_t again_ms = guest ? pfi_threads_mind_doors(threads) : pfi_threads_rest_doors(threads);
 	pfi_threads_lock(threads);
+	threads->admitting--;
 	pfi_threads_wake_first(threads, again_ms);
 	if (r == 0) {
 		guest->connection = connection;

@@ -279,6 +279,31 @@ START_TEST(who_was_not_answered_yet_may_go_on_when_its_worker_leaves)
 }
 END_TEST
 
+/* The kernel told nobody else of it. */
+START_TEST(whom_a_worker_was_woken_for_it_lets_in_before_it_leaves)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
+	struct harness harness;
+
+	for (int i = 0; i < 20; i++) {
+		harness_open(&harness, &service);
+		harness_spawn(&harness);
+		harness_await_rest(&harness);
+		/* So that it hears of both in whatever order its threads come to run. */
+		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+		const int fd = harness_connect(&harness);
+		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+		harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+		char bytes[5];
+		ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 5);
+		(void)close(fd);
+		(void)harness_reap(&harness);
+		harness_close(&harness);
+	}
+}
+END_TEST
+
 /* And whoever says nothing at all is not waited for long. The deadline is not the service's. */
 START_TEST(a_silent_client_does_not_hold_a_worker_that_leaves)
 {
@@ -413,6 +438,7 @@ int main(void)
 	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
 	tcase_add_test(tc, who_dies_of_its_first_client_has_said_ready_before);
 	tcase_add_test(tc, who_was_not_answered_yet_may_go_on_when_its_worker_leaves);
+	tcase_add_test(tc, whom_a_worker_was_woken_for_it_lets_in_before_it_leaves);
 	tcase_add_test(tc, a_silent_client_does_not_hold_a_worker_that_leaves);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
 	tcase_add_test(tc, clients_are_shared_evenly);
