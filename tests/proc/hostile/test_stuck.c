@@ -125,10 +125,10 @@ static const struct stage_parts parts = {
 /* ---- in the test ---- */
 
 /* One worker, which is ready. */
-static void start(const char *strategy, const char *threads, const char *soft)
+static void start_with(const char *strategy, const char *threads, const char *soft, const char *hard)
 {
 	const char *const arguments[] = {
-		"--workers", "1", "--worker-class", strategy, "--threads", threads, "--timeout", "500ms",
+		"--workers", "1", "--worker-class", strategy, "--threads", threads, "--timeout", hard,
 		"--soft-timeout", soft, "--graceful-timeout", "20s", NULL,
 	};
 
@@ -136,6 +136,11 @@ static void start(const char *strategy, const char *threads, const char *soft)
 	PROMISE(stage_create(&parts) == 0, "%s", prefork_error());
 	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
 	PROMISE(stage_until(&stage.ready, 1), "%s", prefork_error());
+}
+
+static void start(const char *strategy, const char *threads, const char *soft)
+{
+	start_with(strategy, threads, soft, "500ms");
 }
 
 static int ask(const char *text)
@@ -242,7 +247,7 @@ END_TEST
  * that there were others. */
 START_TEST(who_ends_its_worker_is_named_and_not_who_was_there_before)
 {
-	start("threads", "4", "0");
+	start_with("threads", "4", "0", "60s"); /* the end, and nothing else, however slow it is */
 	const int slow = ask("stuck before it");
 	while (!stage_is_at("stuck before it"))
 		stage_run_for(1);
