@@ -29,6 +29,7 @@ static struct prefork_connection *wait_for_work(struct pfi_crew *crew)
 		if (!crew->first)
 			crew->last = &crew->first;
 		(void)atomic_fetch_sub_explicit(&crew->queued, 1, memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(&crew->working, 1, memory_order_release);
 	}
 	(void)pthread_mutex_unlock(&crew->lock);
 	return connection;
@@ -45,6 +46,7 @@ static void work(void *user, unsigned number)
 		const enum prefork_next next =
 			connection->work(crew->worker, connection, connection->work_user);
 		prefork_worker_idle(crew->worker);
+		(void)atomic_fetch_sub_explicit(&crew->working, 1, memory_order_relaxed);
 		if (next != PREFORK_TAKEN) /* then somebody else has it, and will give it back */
 			pfi_connection_return(connection, next);
 	}

@@ -30,7 +30,8 @@ struct pfi_crew {
 	pthread_mutex_t lock;
 	pthread_cond_t come; /* a work, or the end */
 	struct prefork_connection *first, **last;
-	_Atomic unsigned asleep; /* changed under the lock; who is woken counts until it has begun */
+	unsigned asleep;
+	_Atomic unsigned working; /* threads that have something in hand: the others are on their way to take some */
 	bool ends;
 	_Atomic size_t queued;
 };

@@ -42,9 +42,10 @@ size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
 	if (!worker->crew)
 		return atomic_load_explicit(&worker->queued, memory_order_relaxed);
-	/* Each sleeper will take one: those are on their way, and wait for nobody. Sleepers first, since those who
-	 * wake in between take theirs with them. */
-	const size_t asleep = atomic_load_explicit(&worker->crew->asleep, memory_order_acquire);
+	/* Each thread that has nothing in hand will take one: those wait for nobody. Threads first, since who takes
+	 * one in between takes it out of the queue before that is to be seen here. */
+	const size_t working = atomic_load_explicit(&worker->crew->working, memory_order_acquire);
 	const size_t queued = atomic_load_explicit(&worker->crew->queued, memory_order_relaxed);
-	return queued > asleep ? queued - asleep : 0;
+	const size_t free = worker->crew->hands.count - working;
+	return queued > free ? queued - free : 0;
 }
