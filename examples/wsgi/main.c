@@ -10,6 +10,7 @@
 #include <prefork/http.h>
 #include <prefork/prefork.h>
 
+#include <signal.h>
 #include <stdio.h>
 
 static int start(struct prefork_worker *worker, void *user)
@@ -95,11 +96,20 @@ static int serve(const struct prefork_settings *settings, char **argv, struct pr
 	return r == 0 ? prefork_arbiter_run(*ret) : r;
 }
 
+/* As python3 does when it starts, and workers do anyway: a preloaded application, and whoever holds the other end of a
+ * pipe, would otherwise end the arbiter. Python, when it starts, takes over what it finds. */
+static void ignore_deadly_signals(void)
+{
+	(void)signal(SIGPIPE, SIG_IGN);
+	(void)signal(SIGXFSZ, SIG_IGN);
+}
+
 int main(int argc, char **argv)
 {
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
 
+	ignore_deadly_signals();
 	prefork_title_take(argc, argv);
 	int r = wsgi_options_read(argc, argv, &settings); /* 1: --help and the like were answered */
 

@@ -5,7 +5,8 @@
  * together on the stack and leaves with one write(2): no lock, no allocation, so
  * that neither a fork nor a stuck thread can hold it up. A full disk, a closed
  * pipe or a reader that stopped reading costs lines, never time: they are counted,
- * and the count is the first thing written when it works again.
+ * and the count is the first thing written when it works again. Neither SIGPIPE nor
+ * SIGXFSZ is raised, whatever their dispositions.
  *
  * Owner: who created a log destroys it, after all its users. Threads: everything
  * but create and destroy may be called from any thread; nothing from a signal

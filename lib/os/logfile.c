@@ -161,28 +161,48 @@ int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd
 	return 0;
 }
 
-/* write(2) without the signal that a closed pipe raises in hosts that have not
- * ignored it. A SIGPIPE that was pending before stays. */
+static atomic_bool ignores_file_size; /* this process ignores SIGXFSZ */
+
+void pfi_logfile_expect_ignored_signals(void)
+{
+	atomic_store(&ignores_file_size, true);
+}
+
+/* writev(2) without the signals that it raises in hosts that have not ignored them: SIGPIPE
+ * where nobody reads a pipe, SIGXFSZ at RLIMIT_FSIZE. One that was pending before stays. */
 static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 {
 	static const struct timespec at_once;
-	sigset_t pipe_set, pending, before;
+	sigset_t both, raised, pending, before;
 	ssize_t n;
 	int error;
 
-	(void)sigemptyset(&pipe_set);
-	(void)sigaddset(&pipe_set, SIGPIPE);
+	(void)sigemptyset(&both);
+	(void)sigaddset(&both, SIGPIPE);
+	(void)sigaddset(&both, SIGXFSZ);
+	(void)sigemptyset(&raised);
 	(void)sigemptyset(&pending);
 	(void)sigpending(&pending);
-	(void)pthread_sigmask(SIG_BLOCK, &pipe_set, &before);
+	(void)pthread_sigmask(SIG_BLOCK, &both, &before);
 	n = writev(fd, parts, count);
 	error = errno;
 	if (n < 0 && error == EPIPE && !sigismember(&pending, SIGPIPE))
-		while (sigtimedwait(&pipe_set, NULL, &at_once) < 0 && errno == EINTR)
+		(void)sigaddset(&raised, SIGPIPE);
+	if (n < 0 && error == EFBIG && !sigismember(&pending, SIGXFSZ))
+		(void)sigaddset(&raised, SIGXFSZ);
+	if (sigismember(&raised, SIGPIPE) || sigismember(&raised, SIGXFSZ))
+		while (sigtimedwait(&raised, NULL, &at_once) < 0 && errno == EINTR)
 			;
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	errno = error;
 	return n;
+}
+
+/* Workers, who write a line for each request, ignore SIGXFSZ: they need not block it. */
+static ssize_t write_plain(int fd, const struct iovec *parts, int count)
+{
+	return atomic_load_explicit(&ignores_file_size, memory_order_relaxed) ? writev(fd, parts, count)
+									      : write_quietly(fd, parts, count);
 }
 
 static ssize_t write_parts(const struct pfi_logfile *file, struct iovec *parts, int count)
@@ -205,7 +225,7 @@ static ssize_t write_parts(const struct pfi_logfile *file, struct iovec *parts, 
 	case PFI_LOGFILE_PLAIN:
 		break;
 	}
-	return writev(file->fd, parts, count);
+	return write_plain(file->fd, parts, count);
 }
 
 /* What was lost before a fork is the parent's to tell. */

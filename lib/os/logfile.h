@@ -53,8 +53,11 @@ int pfi_logfile_reopen(struct pfi_logfile *file);
 int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd);
 
 /* Writes whole lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call;
- * false, and `lines` counted, if they were lost. SIGPIPE is not raised. */
+ * false, and `lines` counted, if they were lost. Neither SIGPIPE nor SIGXFSZ is raised. */
 bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines);
+
+/* This process ignores SIGXFSZ from now on: writes to a regular file need not block it. */
+void pfi_logfile_expect_ignored_signals(void);
 
 /* The lines this process has lost, and starts counting anew. */
 unsigned pfi_logfile_take_lost(struct pfi_logfile *file);

@@ -7,6 +7,7 @@
 #include "os/fd.h"
 #include "os/heir.h"
 #include "os/lifeline.h"
+#include "os/logfile.h"
 #include "os/mailbox.h"
 #include "os/title.h"
 #include "worker/worker.h"
@@ -63,6 +64,7 @@ static int take_signals(void)
 		return r;
 	pfi_mailbox_set_hook(SIGTERM, pfi_heir_on_term);
 	set_all(ignored, sizeof ignored / sizeof ignored[0], SIG_IGN);
+	pfi_logfile_expect_ignored_signals();
 	set_all(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0], on_nothing);
 	return 0;
 }

@@ -210,15 +210,18 @@ class Server:
     log()      all that it wrote to stderr and stdout so far
     workers()  the pids of its children
     get()      one request, one answer; connect() for bytes by hand
+
+    `prefix` stands before the command: a program that execs what follows.
     """
 
-    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True, fds=()):
+    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True, fds=(), prefix=()):
         self.host, self.port = "127.0.0.1", free_port()
         self.arguments = [str(word) for word in arguments]
         if bind == "tcp":
             self.arguments[1:1] = ["--bind", f"{self.host}:{self.port}"]
         elif bind:
             self.arguments[1:1] = ["--bind", bind]
+        self.arguments[:0] = prefix
         self.path = bind[5:] if bind and bind.startswith("unix:") else None  # "@name" is abstract
         self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
         # A stop waits for handshakes that the kernel holds back; what is not about that need not wait with it.

@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 
@@ -210,6 +211,36 @@ START_TEST(a_full_disk_costs_counted_lines)
 }
 END_TEST
 
+/* SIGXFSZ, like SIGPIPE, ends a process by default. Check writes to a file, too: not under the limit. */
+START_TEST(a_limit_of_file_sizes_costs_counted_lines)
+{
+	char path[] = "/tmp/prefork-log-XXXXXX";
+	struct rlimit before, limit;
+	struct prefork_log *log;
+	sigset_t pending;
+	const int fd = mkstemp(path);
+	int last = 0;
+
+	ck_assert_int_ge(fd, 0);
+	close(fd);
+	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+	(void)signal(SIGXFSZ, SIG_DFL);
+	limit = (struct rlimit){ 100, before.rlim_max };
+	const int r = setrlimit(RLIMIT_FSIZE, &limit);
+	for (int i = 0; i < 5; i++)
+		last = prefork_log_put(log, "0123456789012345678901234567890123456789", 40);
+	(void)setrlimit(RLIMIT_FSIZE, &before);
+	ck_assert_int_eq(r, 0);
+	ck_assert_int_eq(last, -EFBIG);
+	ck_assert_uint_eq(prefork_log_take_lost(log), 3);
+	ck_assert_int_eq(sigpending(&pending), 0);
+	ck_assert_int_eq(sigismember(&pending, SIGXFSZ), 0);
+	prefork_log_destroy(log);
+}
+END_TEST
+
 START_TEST(what_the_parent_lost_is_not_the_childs_to_tell)
 {
 	struct prefork_log *log;
@@ -347,6 +378,7 @@ int main(void)
 	tcase_add_test(tc, a_dead_pipe_neither_kills_nor_blocks);
 	tcase_add_test(tc, a_pipe_that_was_dead_from_the_start_is_written_to_in_vain);
 	tcase_add_test(tc, a_full_disk_costs_counted_lines);
+	tcase_add_test(tc, a_limit_of_file_sizes_costs_counted_lines);
 	tcase_add_test(tc, what_the_parent_lost_is_not_the_childs_to_tell);
 	tcase_add_test(tc, a_rotated_file_is_opened_again);
 	tcase_add_test(tc, a_log_that_cannot_be_opened_says_why);
