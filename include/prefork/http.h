@@ -141,8 +141,10 @@ PREFORK_API void *prefork_request_service_user(const struct prefork_request *req
 
 /* The body. */
 
-/** How long the body is: 0 without one, -1 when only its end will tell (chunked).
- *  Since 0.1. */
+/** The length of the body in bytes: 0 without one. -1 when only its end will tell: it is chunked, and
+ *  was not collected whole before `handle` was called (setting stream_uploads, or beyond spool_limit). A
+ *  chunked body that was collected is decoded as RFC 9112 7.1.3 says: its length is known, and its header
+ *  fields have Content-Length in the place of Transfer-Encoding. Since 0.1. */
 PREFORK_API int64_t prefork_request_content_length(const struct prefork_request *request);
 
 /** Read at most `size` bytes of the body. It was collected before `handle` was called, as far as

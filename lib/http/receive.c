@@ -4,6 +4,7 @@
 #include "http/clock.h"
 #include "http/request.h"
 
+#include <prefork/error.h>
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
@@ -12,6 +13,87 @@
 #include <string.h>
 
 enum { BODY_ROOM = 1024 }; /* behind a head, for the framing of its body */
+
+static int grow_in(struct prefork_request *request)
+{
+	const size_t size = request->in_size * 2;
+	char *const bytes = malloc(size);
+
+	if (bytes == NULL)
+		return -ENOMEM;
+	memcpy(bytes, request->in, request->in_end);
+	if (request->in != request->in_room)
+		free(request->in);
+	request->in = bytes;
+	request->in_size = size;
+	return 0;
+}
+
+/* Open a gap of `size` bytes behind the head, which then counts as a part of it: for texts that spans of
+ * the head point at. Returns its offset, or -ENOMEM. */
+static int64_t open_gap(struct prefork_request *request, size_t size)
+{
+	struct pfi_head *const head = &request->head;
+	const size_t at = request->in_from + head->at;
+
+	while (request->in_size - request->in_end < size)
+		if (grow_in(request) < 0)
+			return -ENOMEM;
+	memmove(request->in + at + size, request->in + at, request->in_end - at);
+	request->in_at += size;
+	request->in_end += size;
+	head->at += (uint32_t)size;
+	return head->at - (int64_t)size;
+}
+
+/* Behind the host of an absolute target stands its path, and no NUL can: a copy of it stands behind
+ * the head. */
+static int copy_host(struct prefork_request *request)
+{
+	struct pfi_head *const head = &request->head;
+	const size_t length = head->authority.length;
+
+	if (pfi_head_field(head, PFI_FIELD_HOST) == NULL)
+		return 0;
+	const int64_t at = open_gap(request, length + 1);
+	if (at < 0)
+		return -ENOMEM;
+	char *const base = request->in + request->in_from;
+	memcpy(base + at, base + head->authority.at, length);
+	request->fields[head->first[PFI_FIELD_HOST]].value = (struct pfi_span){ (uint32_t)at, (uint32_t)length };
+	return 0;
+}
+
+/* A chunked body of which all was collected has a length now, and its head says so as RFC 9112 7.1.3
+ * decodes it: Content-Length in the place of Transfer-Encoding, of which there is exactly one, or
+ * pfi_framing_decide() had refused it. */
+static int decode_framing(struct prefork_request *request)
+{
+	static const char name[] = "Content-Length";
+	struct pfi_head *const head = &request->head;
+	const uint16_t index = head->first[PFI_FIELD_TRANSFER_ENCODING];
+	char text[sizeof name + 21];
+
+	if (request->framing.body != PFI_BODY_CHUNKED)
+		return 0;
+	memcpy(text, name, sizeof name);
+	const size_t digits = pfi_decimal(text + sizeof name, request->spool.length), size = sizeof name + digits + 1;
+	text[size - 1] = '\0';
+	const int64_t at = open_gap(request, size);
+	if (at < 0)
+		return pfi_request_blame(request, prefork_fail(-ENOMEM, "no memory for the length of its body"));
+	memcpy(request->in + request->in_from + at, text, size);
+	request->fields[index] = (struct pfi_field){
+		.name = { (uint32_t)at, sizeof name - 1 },
+		.value = { (uint32_t)(at + (int64_t)sizeof name), (uint32_t)digits },
+		.id = PFI_FIELD_CONTENT_LENGTH,
+	};
+	head->seen ^= PFI_FIELD_BIT(PFI_FIELD_TRANSFER_ENCODING) | PFI_FIELD_BIT(PFI_FIELD_CONTENT_LENGTH);
+	head->first[PFI_FIELD_CONTENT_LENGTH] = index;
+	request->framing.length = request->spool.length;
+	request->framing.body = request->spool.length > 0 ? PFI_BODY_LENGTH : PFI_BODY_NONE;
+	return 0;
+}
 
 enum prefork_next pfi_receive_late_body(struct prefork_request *request)
 {
@@ -24,6 +106,8 @@ enum prefork_next pfi_receive_body(struct prefork_request *request)
 {
 	switch (pfi_upload_collect(request)) {
 	case PFI_DONE:
+		if (request->body.done && decode_framing(request) < 0)
+			return pfi_answer_failed(request);
 		return pfi_answer_handle(request);
 	case PFI_BAD:
 		return pfi_answer_failed(request);
@@ -51,41 +135,6 @@ static void end_texts(struct prefork_request *request)
 		base[field->name.at + field->name.length] = '\0';
 		base[field->value.at + field->value.length] = '\0';
 	}
-}
-
-static int grow_in(struct prefork_request *request)
-{
-	const size_t size = request->in_size * 2;
-	char *const bytes = malloc(size);
-
-	if (bytes == NULL)
-		return -ENOMEM;
-	memcpy(bytes, request->in, request->in_end);
-	if (request->in != request->in_room)
-		free(request->in);
-	request->in = bytes;
-	request->in_size = size;
-	return 0;
-}
-
-/* Behind the host of an absolute target stands its path, and no NUL can: a copy of it stands behind
- * the head. */
-static int copy_host(struct prefork_request *request)
-{
-	struct pfi_head *const head = &request->head;
-	const size_t length = head->authority.length, end = request->in_from + head->at;
-
-	if (pfi_head_field(head, PFI_FIELD_HOST) == NULL)
-		return 0;
-	while (request->in_size - request->in_end < length + 1)
-		if (grow_in(request) < 0)
-			return -ENOMEM;
-	memmove(request->in + end + length + 1, request->in + end, request->in_end - end);
-	memcpy(request->in + end, request->in + request->in_from + head->authority.at, length);
-	request->fields[head->first[PFI_FIELD_HOST]].value = (struct pfi_span){ head->at, (uint32_t)length };
-	request->in_end += length + 1;
-	head->at += (uint32_t)length + 1;
-	return 0;
 }
 
 /* What a proxy says of its client, if it is one of ours. False: it says two things at once. */

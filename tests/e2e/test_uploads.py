@@ -1,0 +1,48 @@
+#!/usr/bin/python3
+"""Uploads whose length nobody has told, as frameworks read them: directly, and as nginx passes them on."""
+import http.client
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+BODIES = b"", b"a body", bytes(range(256)) * 300, bytes(range(256)) * 4096
+
+
+def post_chunked(place, path, body):
+    """The answer to a POST whose body is sent in chunks."""
+    connection = http.client.HTTPConnection(place.host, place.port, timeout=10 * harness.PATIENCE)
+    parts = (body[at:at + 30000] for at in range(0, len(body), 30000))
+    try:
+        connection.request("POST", path, parts, {"Connection": "close"}, encode_chunked=True)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+@harness.every_worker_class
+class Chunked(harness.Shared, harness.Case):
+
+    @classmethod
+    def make(cls):
+        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "readers:app"], cwd=APPS)
+
+    def test_frameworks_read_them_whole(self):
+        with self.folder() as folder, harness.Nginx(folder, f"{self.server.host}:{self.server.port}",
+                                                    "proxy_request_buffering off;") as nginx:
+            for framework in "django", "flask", "falcon", "bottle":
+                with self.subTest(framework=framework):
+                    harness.need_module(framework)
+                    for place in self.server, nginx:
+                        self.read_whole(place, framework)
+
+    def read_whole(self, place, framework):
+        for body in BODIES:
+            with self.subTest(place=type(place).__name__, size=len(body)):
+                status, answer = post_chunked(place, f"/{framework}/echo", body)
+                self.assertEqual((status, len(answer)), (200, len(body)))
+                self.assertEqual(answer, body)
+
+
+if __name__ == "__main__":
+    harness.main()
