@@ -163,7 +163,8 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
 
 /** Whether prefork_arbiter_start() takes the signals (TERM INT QUIT HUP TTIN TTOU
  *  USR1 USR2 WINCH), as docs/signals.md says. Default: run() does, start() does not.
- *  Before start. Since 0.1. */
+ *  Those that are blocked in the thread that starts the arbiter are unblocked there until the
+ *  arbiter ends. Before start. Since 0.1. */
 PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take);
 
 /** Let ps and top show what this process and its workers are: "echo: arbiter", "echo: worker 3

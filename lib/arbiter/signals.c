@@ -129,6 +129,7 @@ int pfi_signals_take(struct prefork_arbiter *arbiter)
 	if (r < 0)
 		return r;
 	arbiter->has_signals = true;
+	pfi_mailbox_unblock();
 	return pfi_loop_add(arbiter, pfi_mailbox_fd(), (struct pfi_tag){ PFI_SOURCE_SIGNALS, 0, 0 });
 }
 

@@ -6,6 +6,7 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -25,6 +26,7 @@ static _Atomic int event_fd = -1;
 static _Atomic(hook_function) hooks[SIGNALS_MAX];
 static struct sigaction before[SIGNALS_MAX]; /* what the host program had */
 static uint64_t installed;                   /* bit n set: before[n] is meaningful */
+static uint64_t unblocked;                   /* bit n set: was blocked, and will be again */
 
 static void on_signal(int signo)
 {
@@ -79,6 +81,32 @@ int pfi_mailbox_open(const int *signals, size_t count, unsigned sa_flags)
 	return 0;
 }
 
+/* Of the signals in `bits`. */
+static void set_mask(int how, uint64_t bits)
+{
+	sigset_t set;
+
+	(void)sigemptyset(&set);
+	for (int signo = 1; signo < SIGNALS_MAX; signo++) {
+		if (bits & PFI_SIGNAL_BIT(signo))
+			(void)sigaddset(&set, signo);
+	}
+	(void)pthread_sigmask(how, &set, NULL);
+}
+
+void pfi_mailbox_unblock(void)
+{
+	sigset_t now;
+
+	if (pthread_sigmask(SIG_BLOCK, NULL, &now) != 0)
+		return;
+	for (int signo = 1; signo < SIGNALS_MAX; signo++) {
+		if ((installed & PFI_SIGNAL_BIT(signo)) && sigismember(&now, signo))
+			unblocked |= PFI_SIGNAL_BIT(signo);
+	}
+	set_mask(SIG_UNBLOCK, unblocked);
+}
+
 void pfi_mailbox_set_hook(int signo, void (*hook)(int signo))
 {
 	assert(signo > 0 && signo < SIGNALS_MAX);
@@ -107,12 +135,14 @@ static void forget(void)
 	pfi_close(&fd);
 	for (int signo = 0; signo < SIGNALS_MAX; signo++)
 		atomic_store(&hooks[signo], NULL);
-	installed = 0;
+	installed = unblocked = 0;
 	atomic_store(&arrived, 0);
 }
 
 void pfi_mailbox_close(void)
 {
+	/* Before the dispositions: what arrives in between stays pending, as it would have. */
+	set_mask(SIG_BLOCK, unblocked);
 	/* Handlers go first, and those under way on other threads are waited for:
 	 * a late one would write into whatever the descriptor had become. */
 	for (int signo = 1; signo < SIGNALS_MAX; signo++) {

@@ -27,6 +27,10 @@
  * or what eventfd(2) says; then every disposition is as it was. */
 int pfi_mailbox_open(const int *signals, size_t count, unsigned sa_flags);
 
+/* Unblock what was taken, in the calling thread: a signal that the starter had blocked would
+ * never arrive. pfi_mailbox_close() blocks those again. While the mailbox is open. */
+void pfi_mailbox_unblock(void);
+
 /* Have `hook` run inside the handler, each time `signo` arrives and before its
  * bit is set: it must be async-signal-safe. NULL takes it away. While the
  * mailbox is open. */
@@ -38,7 +42,7 @@ int pfi_mailbox_fd(void);
 /* Bit n is set: signal n arrived since the last take. */
 uint64_t pfi_mailbox_take(void);
 
-/* Give the dispositions back. Harmless when closed. Not from within a hook. */
+/* Give the dispositions and the mask back. Harmless when closed. Not from within a hook. */
 void pfi_mailbox_close(void);
 
 /* Runs in a forked child, signals blocked: drop the parent's mailbox, touching

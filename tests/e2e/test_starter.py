@@ -40,5 +40,19 @@ class Deadly(harness.Case):
             self.assertEqual(server.stop(), 0)
 
 
+class Blocked(harness.Case):
+    """A signal mask survives exec: nginx and HAProxy unblock what they handle."""
+
+    def test_signals_that_the_starter_blocked_are_handled(self):
+        prefix = (harness.need_program("env"), "--block-signal=TERM,HUP,TTIN")
+        with harness.Server([WSGI, "pipes:app"], cwd=APPS, prefix=prefix) as server:
+            server.send_signal(signal.SIGTTIN)
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload done")
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+
 if __name__ == "__main__":
     harness.main()

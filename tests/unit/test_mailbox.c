@@ -36,6 +36,35 @@ START_TEST(close_gives_the_handlers_back)
 }
 END_TEST
 
+static bool is_blocked(int signo)
+{
+	sigset_t now;
+
+	ck_assert_int_eq(pthread_sigmask(SIG_BLOCK, NULL, &now), 0);
+	return sigismember(&now, signo) == 1;
+}
+
+/* As the starter of the process may have left them. The one that is not taken stays blocked. */
+START_TEST(blocked_signals_arrive_and_are_blocked_again_at_the_end)
+{
+	const int signals[] = { SIGTERM, SIGHUP };
+	sigset_t blocked;
+
+	(void)sigemptyset(&blocked);
+	(void)sigaddset(&blocked, SIGTERM);
+	(void)sigaddset(&blocked, SIGUSR1);
+	ck_assert_int_eq(pthread_sigmask(SIG_SETMASK, &blocked, NULL), 0);
+	raise(SIGTERM);
+	ck_assert_int_eq(pfi_mailbox_open(signals, 2, SA_RESTART), 0);
+	ck_assert_uint_eq(pfi_mailbox_take(), 0);
+	pfi_mailbox_unblock();
+	ck_assert_uint_eq(pfi_mailbox_take(), PFI_SIGNAL_BIT(SIGTERM));
+	ck_assert(!is_blocked(SIGTERM) && is_blocked(SIGUSR1));
+	pfi_mailbox_close();
+	ck_assert(is_blocked(SIGTERM) && !is_blocked(SIGHUP) && is_blocked(SIGUSR1));
+}
+END_TEST
+
 /* A second arbiter that asks for signals is told so. */
 START_TEST(there_is_one_mailbox_per_process)
 {
@@ -133,6 +162,7 @@ int main(void)
 
 	tcase_add_test(tc, two_signals_never_shadow_each_other);
 	tcase_add_test(tc, close_gives_the_handlers_back);
+	tcase_add_test(tc, blocked_signals_arrive_and_are_blocked_again_at_the_end);
 	tcase_add_test(tc, there_is_one_mailbox_per_process);
 	tcase_add_loop_test(tc, a_refused_signal_leaves_nothing_changed, 0,
 	                    (int)(sizeof impossible / sizeof impossible[0]));
