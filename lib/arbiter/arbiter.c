@@ -387,7 +387,7 @@ static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_m
 				arbiter->supervisor.linger_ms = pfi_entrances_refuse(arbiter);
 				arbiter->refused = true;
 			}
-			arbiter->supervisor.queued = pfi_entrances_queued(arbiter);
+			pfi_entrances_count_queued(arbiter);
 		}
 		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
 		pfi_reload_ruled(arbiter, turn.ruling);

@@ -233,7 +233,7 @@ void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter);
 uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
 bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process,
 			   uint64_t *ret_linger_ms);
-uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter);
+void pfi_entrances_count_queued(struct prefork_arbiter *arbiter);
 void pfi_entrances_close(struct prefork_arbiter *arbiter);
 
 /* lanes.c */

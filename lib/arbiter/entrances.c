@@ -393,16 +393,30 @@ bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork
 	return any;
 }
 
-uint32_t pfi_entrances_queued(const struct prefork_arbiter *arbiter)
+static bool pool_uses(const struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_entrance *entrance)
 {
-	uint32_t queued = 0;
-
-	for (size_t i = 0; i < arbiter->entrances.count; i++) {
-		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
-
-		queued += !prefork_listener_is_inherited(listener) && pfi_listener_has_clients(listener) > 0;
+	for (size_t i = 0; i < arbiter->generation_count; i++) {
+		if (has(&arbiter->generations[i].entrances[pool], entrance))
+			return true;
 	}
-	return queued;
+	return false;
+}
+
+/* For the model: which pools have listeners with pending connections. Those of inherited
+ * listeners stay with whoever handed the listener over. */
+void pfi_entrances_count_queued(struct prefork_arbiter *arbiter)
+{
+	for (unsigned p = 0; p < arbiter->pool_count; p++)
+		arbiter->models[p].queued = 0;
+	for (size_t i = 0; i < arbiter->entrances.count; i++) {
+		const struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+
+		if (prefork_listener_is_inherited(entrance->listener) ||
+		    pfi_listener_has_clients(entrance->listener) <= 0)
+			continue;
+		for (unsigned p = 0; p < arbiter->pool_count; p++)
+			arbiter->models[p].queued += pool_uses(arbiter, p, entrance);
+	}
 }
 
 /* Our copies; the workers close theirs when they have emptied the queues. */

@@ -50,6 +50,10 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 	if (count == 0)
 		pfi_turn_was_empty(arbiter, now_ms);
+	/* Before the events of the workers: a TERM to the whole process group reaches us and them, and
+	 * a worker that leaves for it must not be taken for one that is to be replaced. */
+	if (arbiter->has_signals)
+		pfi_signals_process(arbiter, now_ms);
 	for (size_t i = 0; i < count; i++)
 		take_event(arbiter, tags[i], now_ms);
 	pfi_deaths_tell(arbiter, now_ms);

@@ -242,6 +242,8 @@ static void fill_up(struct plan *plan, const struct pfi_census *census)
 
 	if (missing > room)
 		missing = room;
+	if (missing > wish->starts_max)
+		missing = wish->starts_max;
 	if (missing == 0)
 		return;
 	if (plan->now_ms < wish->not_before_ms) {

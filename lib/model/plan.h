@@ -48,6 +48,7 @@ struct pfi_wish {
 	uint32_t probation;     /* generation to start a canary of, 0 for none       */
 	uint64_t not_before_ms; /* nobody is started before (backoff)                */
 	uint64_t spare_until_ms; /* no deadline is enforced before (a late turn)     */
+	uint32_t starts_max;    /* start no more than so many now                    */
 	bool one_by_one;        /* start the next only when the last is ready        */
 	bool hold;              /* replace nobody: a reload is being proved          */
 	bool leave;             /* everybody out, gracefully                         */

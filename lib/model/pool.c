@@ -16,6 +16,43 @@ uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
 	return pool->target > pool->lost ? pool->target - pool->lost : 0;
 }
 
+struct presence {
+	bool accepts; /* a worker that is ready */
+	bool boots;
+};
+
+static struct presence presence_of(const struct pfi_pool *pool)
+{
+	struct presence found = { false, false };
+
+	for (uint32_t i = 0; i < pool->roster.count; i++) {
+		const enum pfi_state state = pool->roster.slots[i].state;
+
+		found.accepts |= state == PFI_STATE_SERVING || state == PFI_STATE_DUMPING;
+		found.boots |= state == PFI_STATE_BOOTING;
+	}
+	return found;
+}
+
+static bool can_boot(const struct pfi_pool *pool)
+{
+	return pool->ever_ready && pool->boot.streak == 0 && pfi_pool_wanted(pool) > 0;
+}
+
+uint32_t pfi_pool_rescue(const struct pfi_pool *pool)
+{
+	const struct presence found = presence_of(pool);
+
+	return pool->queued > 0 && !found.accepts && !found.boots && can_boot(pool);
+}
+
+bool pfi_pool_drains(const struct pfi_pool *pool, bool gave_up)
+{
+	const struct presence found = presence_of(pool);
+
+	return pool->queued > 0 && (found.accepts || (!gave_up && (found.boots || can_boot(pool))));
+}
+
 bool pfi_pool_needs_canary(const struct pfi_pool *pool)
 {
 	return pool->target > 0 || (pool->proposed != UINT32_MAX && pool->proposed > 0);

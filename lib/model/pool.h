@@ -27,6 +27,7 @@ struct pfi_pool {
 	int64_t gained;  /* and what it has added to it                                          */
 	uint32_t lost;   /* left with "never try again" since the last reload or scaling */
 	bool ever_ready; /* one of its workers, once                                     */
+	uint32_t queued; /* its listeners with pending connections; the caller keeps it during a stop */
 	struct pfi_backoff boot;
 	struct pfi_backoff run;
 	struct pfi_canary canary;
@@ -39,6 +40,14 @@ typedef int pfi_complaint;
 
 /** How many workers are wanted, without those that will never work. */
 uint32_t pfi_pool_wanted(const struct pfi_pool *pool);
+
+/** During a stop: the workers to start now. One, when connections are pending, no worker is there to
+ *  accept them, and the last boot succeeded, so that this one is likely to, too; else 0. */
+uint32_t pfi_pool_rescue(const struct pfi_pool *pool);
+
+/** During a stop: pending connections will be accepted, by a worker that is there or, unless
+ *  `gave_up`, by one that boots or may be started. */
+bool pfi_pool_drains(const struct pfi_pool *pool, bool gave_up);
 
 /** Whether a candidate has to prove itself here: not where nobody is wanted. */
 bool pfi_pool_needs_canary(const struct pfi_pool *pool);

@@ -195,6 +195,16 @@ static bool is_hopeless(const struct pfi_supervisor *supervisor)
 	return true;
 }
 
+/* Pending connections that no worker will accept are not waited for. */
+static bool drains(const struct pfi_supervisor *supervisor)
+{
+	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
+		if (pfi_pool_drains(&supervisor->pools[i], supervisor->result != 0))
+			return true;
+	}
+	return false;
+}
+
 static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, uint64_t *wake_ms)
 {
 	const uint64_t since_ms = supervisor->phase_since_ms;
@@ -205,7 +215,7 @@ static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, ui
 	const uint64_t end_ms = pfi_deadline_after_ms(since_ms, supervisor->linger_max_ms);
 	const bool lingered = now_ms - since_ms >= supervisor->linger_ms;
 
-	if ((lingered && supervisor->queued == 0) || supervisor->linger_ms == 0 ||
+	if ((lingered && !drains(supervisor)) || supervisor->linger_ms == 0 ||
 	    pfi_deadline_is_past(end_ms, now_ms) || is_hopeless(supervisor)) {
 		supervisor->phase = PFI_PHASE_LEAVING;
 		supervisor->phase_since_ms = now_ms;
@@ -253,6 +263,16 @@ struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t 
 	return turn;
 }
 
+uint32_t pfi_supervisor_starts_max(const struct pfi_supervisor *supervisor, uint32_t pool)
+{
+	if (supervisor->phase == PFI_PHASE_RUNNING)
+		return UINT32_MAX;
+	/* A server that gave up does not try again what has failed. */
+	if (supervisor->phase != PFI_PHASE_REFUSING || supervisor->result != 0)
+		return 0;
+	return pfi_pool_rescue(&supervisor->pools[pool]);
+}
+
 void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool, uint64_t now_ms,
 			 struct pfi_orders *ret)
 {
@@ -269,6 +289,7 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 		.not_before_ms = p->boot.not_before_ms > p->run.not_before_ms ? p->boot.not_before_ms :
 										p->run.not_before_ms,
 		.spare_until_ms = supervisor->spare_until_ms,
+		.starts_max = pfi_supervisor_starts_max(supervisor, pool),
 		.one_by_one = p->boot.streak > 0 || p->run.streak > 0,
 		.hold = proving || supervisor->phase == PFI_PHASE_REFUSING,
 		.leave = supervisor->phase >= PFI_PHASE_LEAVING,

@@ -27,7 +27,6 @@ struct pfi_supervisor {
 	uint64_t phase_since_ms;
 	uint64_t linger_ms;         /* how long to refuse before the listeners close; 0: not at all */
 	uint64_t linger_max_ms;     /* and how long at most, if the queues do not empty             */
-	uint32_t queued;            /* clients in the queues; the caller keeps it while refusing    */
 	int result;                 /* what the server ends with                                    */
 	struct pfi_rollout rollout;
 	struct pfi_ruling owed;     /* on a reload that a stop of our own has ended                 */
@@ -78,6 +77,9 @@ void pfi_supervisor_died(struct pfi_supervisor *supervisor, uint32_t pool, uint3
 
 /** Advance phases and rollout. Call once per turn, before the plans. */
 struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t now_ms);
+
+/** How many workers this pool may start now, as far as a stop is concerned; UINT32_MAX without one. */
+uint32_t pfi_supervisor_starts_max(const struct pfi_supervisor *supervisor, uint32_t pool);
 
 /** The orders for one pool. */
 void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool, uint64_t now_ms,

@@ -73,6 +73,7 @@ static void make_case(void)
 		.canary = pick(2) ? UINT32_MAX : pick(SEATS),
 		.not_before_ms = pick(3) ? 0 : around(500),
 		.spare_until_ms = pick(8) ? 0 : around(500),
+		.starts_max = pick(4) ? UINT32_MAX : pick(2),
 		.one_by_one = pick(4) == 0,
 		.hold = pick(3) == 0,
 		.leave = pick(20) == 0,
@@ -219,6 +220,7 @@ static void check_starts(uint32_t *ret_starts)
 	promise(probations == 0 || wish.canary == UINT32_MAX);
 	promise(probations <= 1);
 	promise(starts == 0 || NOW_MS >= wish.not_before_ms);
+	promise(starts <= wish.starts_max);
 	if (wish.one_by_one)
 		promise(starts + (starts > 0 ? count(is_current_booting) : 0) <= 1);
 	*ret_starts = starts;
@@ -291,7 +293,8 @@ static void check_replacing(void)
 	/* No more than wanted, and what replacing needs. */
 	promise(starts == 0 || count(is_staying) - told + starts <= wish.target + surge);
 	/* And where nobody stays, nothing is waited for and there is room: somebody is started. */
-	if (count(is_staying) == 0 && wish.target > 0 && NOW_MS >= wish.not_before_ms && has_room())
+	if (count(is_staying) == 0 && wish.target > 0 && NOW_MS >= wish.not_before_ms &&
+	    wish.starts_max > 0 && has_room())
 		promise(starts >= 1);
 }
 

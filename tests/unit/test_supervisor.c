@@ -28,7 +28,7 @@ static void create(void)
 	pfi_supervisor_init(&supervisor, &pool, 1, 1);
 	supervisor.linger_ms = 1200;
 	supervisor.linger_max_ms = 30000;
-	supervisor.queued = 1; /* somebody waits, and will go on waiting */
+	pool.queued = 1; /* a connection is pending, and stays so */
 	pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS);
 	pfi_supervisor_forked(&supervisor, 0, 1, 1, NOW_MS);
 }
@@ -66,7 +66,7 @@ START_TEST(a_server_that_gave_up_lets_who_is_ready_serve_the_queue)
 	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_REFUSING);
-	supervisor.queued = 0;
+	pool.queued = 0;
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 1300).phase, PFI_PHASE_LEAVING);
 }
 END_TEST
@@ -84,6 +84,74 @@ START_TEST(a_graceful_stop_replaces_who_dies_while_somebody_waits)
 }
 END_TEST
 
+/* Connections are pending, and no worker is there, nor can be: the stop takes the drain time. */
+static const struct {
+	const char *why;
+	bool was_ready, is_scaled, boots_fail;
+} hopeless[] = {
+	{ "scaled to 0", true, true, false },
+	{ "the last boots failed", true, false, true },
+	{ "no worker was ever ready", false, false, true },
+};
+
+START_TEST(a_stop_that_nobody_can_serve_takes_the_drain_time)
+{
+	create();
+	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	for (uint32_t slot = 0; slot < 2; slot++) {
+		if (hopeless[_i].was_ready)
+			pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
+		pfi_supervisor_died(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS + 10);
+	}
+	if (hopeless[_i].is_scaled)
+		ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
+	if (hopeless[_i].boots_fail && hopeless[_i].was_ready) {
+		pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS + 20);
+		pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 30);
+	}
+	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 40);
+	ck_assert_msg(!forks(NOW_MS + 5000), "%s", hopeless[_i].why);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 40 + 1199).phase, PFI_PHASE_REFUSING);
+
+	const struct pfi_turn turn = pfi_supervisor_turn(&supervisor, NOW_MS + 40 + 1200);
+
+	ck_assert_msg(turn.phase == PFI_PHASE_LEAVING && turn.finished, "%s", hopeless[_i].why);
+}
+END_TEST
+
+/* TERM to the whole process group: the workers leave by themselves, and are not replaced. */
+static const struct {
+	bool queued, stays, was_ready;
+	uint32_t forks;
+} rescues[] = {
+	{ true, false, true, 1 },   /* one, though two are wanted */
+	{ false, false, true, 0 },  /* nothing to do for it       */
+	{ true, true, true, 0 },    /* another worker is there    */
+	{ true, false, false, 0 },  /* it would not boot either   */
+};
+
+START_TEST(a_stop_starts_one_worker_and_only_for_pending_connections)
+{
+	struct pfi_orders orders;
+	uint32_t starts = 0;
+
+	create();
+	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	for (uint32_t slot = 0; slot < 2 && rescues[_i].was_ready; slot++)
+		pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
+	pool.queued = rescues[_i].queued;
+	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
+	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20);
+	if (!rescues[_i].stays)
+		pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_RETIRE, NOW_MS + 20);
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 20);
+	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 20, &orders);
+	for (uint32_t i = 0; i < orders.count; i++)
+		starts += orders.list[i].event == PFI_EVENT_FORKED;
+	ck_assert_uint_eq(starts, rescues[_i].forks);
+}
+END_TEST
+
 /* While clients wait in the queue somebody looks again soon, but not for ever. */
 START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
 {
@@ -96,7 +164,7 @@ START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
 	ck_assert_uint_gt(turn.wake_ms, NOW_MS + 1200);
 	ck_assert_uint_le(turn.wake_ms, NOW_MS + 1200 + 50);
 	if (_i == 0)
-		supervisor.queued = 0;
+		pool.queued = 0;
 	const uint64_t end_ms = NOW_MS + (_i == 0 ? 1300 : 30000);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms - 1).phase, _i == 0 ? PFI_PHASE_LEAVING : PFI_PHASE_REFUSING);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms).phase, PFI_PHASE_LEAVING);
@@ -203,6 +271,8 @@ int main(void)
 	tcase_add_test(tc, a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue);
 	tcase_add_test(tc, a_server_that_gave_up_lets_who_is_ready_serve_the_queue);
 	tcase_add_test(tc, a_graceful_stop_replaces_who_dies_while_somebody_waits);
+	tcase_add_loop_test(tc, a_stop_that_nobody_can_serve_takes_the_drain_time, 0, 3);
+	tcase_add_loop_test(tc, a_stop_starts_one_worker_and_only_for_pending_connections, 0, 4);
 	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
 	tcase_add_test(tc, a_late_turn_is_forgiven_once);
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);

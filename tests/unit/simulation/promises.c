@@ -14,6 +14,20 @@ static uint32_t is_ready(uint32_t p, uint32_t slot)
 	return slot < w.seats && w.slots[p][slot].state == PFI_STATE_SERVING;
 }
 
+static bool is_there(uint32_t p)
+{
+	for (uint32_t s = 0; s < w.seats; s++) {
+		if (w.slots[p][s].state >= PFI_STATE_BOOTING && w.slots[p][s].state <= PFI_STATE_DUMPING)
+			return true;
+	}
+	return false;
+}
+
+static bool is_likely_to_boot(uint32_t p)
+{
+	return w.was_ready[p] && w.ledgers[p].row == 0 && pfi_pool_wanted(&w.pools[p]) > 0;
+}
+
 void check_order(uint32_t p, const struct pfi_order *order)
 {
 	const struct pfi_slot *const slot = &w.slots[p][order->slot];
@@ -25,6 +39,9 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	promise(pfi_lifecycle_step(slot->state, order->event).action != PFI_ACTION_REFUSE);
 	if (order->event == PFI_EVENT_FORKED) {
 		promise(w.supervisor.phase < PFI_PHASE_LEAVING);
+		/* A stop starts one worker, when there is none, to accept pending connections. */
+		if (w.supervisor.phase == PFI_PHASE_REFUSING)
+			promise(pool->queued > 0 && !is_there(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
 		/* A failure is waited out, except by the one that is to prove itself. */
 		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
 			promise(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms);
@@ -153,8 +170,21 @@ void check_spawn_rate(void)
 	promise(w.spawns <= most);
 }
 
+/* After the drain time only connections are waited for that a worker accepts, or may. */
+static void check_drain(void)
+{
+	bool useful = false;
+
+	if (w.supervisor.phase != PFI_PHASE_REFUSING)
+		return;
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
+		useful |= w.pools[p].queued > 0 && (is_there(p) || is_likely_to_boot(p));
+	promise(useful || w.now_ms < w.supervisor.phase_since_ms + w.supervisor.linger_ms);
+}
+
 void check_stop(void)
 {
+	check_drain();
 	uint64_t most_ms = w.supervisor.linger_max_ms;
 
 	if (w.stop_at_ms == 0 && w.supervisor.phase != PFI_PHASE_RUNNING)

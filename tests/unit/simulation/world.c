@@ -125,6 +125,15 @@ void birth(uint32_t p, uint32_t slot, uint32_t generation)
 		process->says_leave_at_ms = process->ready_at_ms + 1 + pick(30000);
 }
 
+/* Who connects waits until a worker accepts, or long. */
+void let_connections_come(void)
+{
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		if (pick(3) == 0)
+			w.pools[p].queued = pick(3) == 0;
+	}
+}
+
 static uint64_t next_of_world(void)
 {
 	uint64_t at_ms = 0;
@@ -159,7 +168,7 @@ void processes_act(void)
 			}
 			if (process->ready_at_ms != 0 && process->ready_at_ms <= w.now_ms) {
 				(void)told(p, s, PFI_EVENT_READY);
-				w.has_been_ready[p][slot->generation] = true;
+				w.has_been_ready[p][slot->generation] = w.was_ready[p] = true;
 				process->ready_at_ms = 0;
 			}
 			if (process->says_leave_at_ms != 0 && process->says_leave_at_ms <= w.now_ms &&

@@ -59,6 +59,7 @@ struct world {
 	uint32_t generation;
 	uint8_t quality[GENERATIONS];                 /* of the code: 0 good .. 3 never boots */
 	bool has_been_ready[POOLS_MAX][GENERATIONS];
+	bool was_ready[POOLS_MAX]; /* a worker, ever */
 	uint64_t reloads, verdicts;
 	uint64_t stop_at_ms;  /* 0: runs */
 	uint64_t excused_ms;  /* time lost to suspends and graces since the world began */
@@ -90,6 +91,7 @@ uint64_t pick(uint64_t below);
 bool one_in(uint64_t n);
 void create_world(uint64_t seed);
 void birth(uint32_t p, uint32_t slot, uint32_t generation);
+void let_connections_come(void);
 void processes_act(void);
 struct pfi_look look_at(const struct process *process);
 void advance_clock(void);

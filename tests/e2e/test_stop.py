@@ -1,0 +1,84 @@
+#!/usr/bin/python3
+"""How a stop ends: without a worker, with the whole process group told, and what the log says of it."""
+import os
+import signal
+import time
+
+import harness
+
+APP = """
+import pathlib
+
+if pathlib.Path("ill").exists():
+    raise SystemExit(7)
+
+def app(environ, start_response):
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+class Stop(harness.Case):
+    def end(self, server, number=signal.SIGTERM, group=False):
+        """Stop the server; how long it took, and what the log said from then on."""
+        size = len(server.log())
+        server.workers()
+        began = time.monotonic()
+        (os.killpg if group else os.kill)(server.pid, number)
+        self.assertEqual(server.wait(), 0)
+        return time.monotonic() - began, server.log()[size:]
+
+    def test_without_workers_it_does_not_wait_for_connections_that_none_will_accept(self):
+        with harness.Server([harness.program("http_hello")]) as server:
+            server.wait_for_serving(1)
+            server.send_signal(signal.SIGWINCH)
+            server.wait_for_workers(0)
+            with server.connect() as client:
+                client.send(REQUEST)
+                took, log = self.end(server)
+                self.assertLess(took, 3 * harness.PATIENCE, log)
+                self.assertNotIn("Booting worker", log)
+
+    def test_an_application_that_does_not_load_any_more_is_not_tried_by_a_stop(self):
+        with self.folder(app_py=APP) as folder, harness.Server(
+                [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=folder) as server:
+            workers = server.wait_for_serving(2)
+            (folder / "ill").touch()
+            for pid in workers:
+                os.kill(pid, signal.SIGKILL)
+            server.wait_for_log("exited with code 4")
+            server.wait_for_workers(0)
+            with server.connect() as client:
+                client.send(REQUEST)
+                took, log = self.end(server)
+                self.assertLess(took, 3 * harness.PATIENCE, log)
+                self.assertNotIn("Booting worker", log)
+
+    def test_told_to_the_whole_process_group_it_starts_no_worker(self):
+        """As systemd does by default, and a shell."""
+        for _ in range(3):
+            with harness.Server([harness.program("http_hello"), "--workers", "4"]) as server:
+                server.wait_for_serving(4)
+                took, log = self.end(server, group=True)
+                self.assertLess(took, 2 * harness.PATIENCE, log)
+                self.assertNotIn("Booting worker", log)
+
+    def test_told_to_the_whole_process_group_it_answers_who_was_pending(self):
+        with harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
+            for pid in server.wait_for_serving(2):
+                os.kill(pid, signal.SIGSTOP)
+            with server.connect() as client:
+                client.send(REQUEST)
+                workers = server.workers()
+                os.killpg(server.pid, signal.SIGTERM)
+                server.wait_for_log("Handling signal: term")
+                for pid in workers:
+                    os.kill(pid, signal.SIGCONT)
+                self.assertIn(b"200 OK", client.read_all())
+                self.assertEqual(server.wait(), 0)
+            self.assertLessEqual(server.log().count("Booting worker"), 3)
+
+
+if __name__ == "__main__":
+    harness.main()
