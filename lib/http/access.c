@@ -5,6 +5,7 @@
 #include "http/request.h"
 
 #include <prefork/error.h>
+#include <prefork/listener.h>
 #include <prefork/log.h>
 #include <prefork/service.h>
 #include <prefork/settings.h>
@@ -17,7 +18,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { LINE_MAX_BYTES = 4096 }; /* what prefork_log_put() takes */
+enum { LINE_MAX_BYTES = 4096 - 1 }; /* what prefork_log_put() takes, with the end that it adds */
 
 struct pfi_access {
 	struct prefork_log *log;
@@ -163,11 +164,17 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 	const bool complete = request->has_head, is_json = pfi_access_is_json(access->format);
 	char room[LINE_MAX_BYTES];
 	struct pfi_text line;
+	unsigned port;
+	const char *const peer = prefork_connection_peer(request->connection, &port);
+	const size_t listener = prefork_connection_listener(request->connection);
 	const struct pfi_access_facts facts = {
 		.bytes = bytes,
 		.length = request->in_end - request->in_from,
 		.head = complete ? &request->head : NULL,
-		.peer = prefork_connection_peer(request->connection, NULL),
+		.peer = peer,
+		.peer_port = port,
+		.server = prefork_listener_address(prefork_worker_listener(request->worker, listener)),
+		.is_secure = complete && request->is_secure,
 		.status = answer->status,
 		.sent = answer->sent,
 		.reply = answer->head,

@@ -8,16 +8,28 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
-/* Variables of a request, as CGI calls them, that an atom has too. */
+/* Variables of a request, as CGI and WSGI call them. */
 static const struct {
 	const char *name;
 	enum pfi_atom atom;
 } variables[] = {
-	{ "REMOTE_ADDR", PFI_ATOM_PEER },    { "REMOTE_USER", PFI_ATOM_USER },         { "REQUEST_METHOD", PFI_ATOM_METHOD },
-	{ "PATH_INFO", PFI_ATOM_PATH },      { "QUERY_STRING", PFI_ATOM_QUERY },       { "RAW_URI", PFI_ATOM_TARGET },
-	{ "REQUEST_URI", PFI_ATOM_TARGET },  { "SERVER_PROTOCOL", PFI_ATOM_PROTOCOL }, { "HTTP_REFERER", PFI_ATOM_REFERER },
-	{ "HTTP_USER_AGENT", PFI_ATOM_AGENT },
+	{ "REMOTE_ADDR", PFI_ATOM_PEER },               { "REMOTE_USER", PFI_ATOM_USER },
+	{ "REQUEST_METHOD", PFI_ATOM_METHOD },          { "PATH_INFO", PFI_ATOM_PATH },
+	{ "QUERY_STRING", PFI_ATOM_QUERY },             { "RAW_URI", PFI_ATOM_TARGET },
+	{ "REQUEST_URI", PFI_ATOM_TARGET },             { "SERVER_PROTOCOL", PFI_ATOM_PROTOCOL },
+	{ "HTTP_REFERER", PFI_ATOM_REFERER },           { "HTTP_USER_AGENT", PFI_ATOM_AGENT },
+	{ "REMOTE_PORT", PFI_ATOM_PEER_PORT },          { "SERVER_NAME", PFI_ATOM_SERVER_NAME },
+	{ "SERVER_PORT", PFI_ATOM_SERVER_PORT },        { "REQUEST_SCHEME", PFI_ATOM_SCHEME },
+	{ "wsgi.url_scheme", PFI_ATOM_SCHEME },
+};
+
+/* What is the same for every request, as an application finds it in its environ. */
+static const struct {
+	const char *name, *value;
+} constants[] = {
+	{ "wsgi.version", "(1, 0)" }, { "wsgi.run_once", "False" }, { "wsgi.input_terminated", "True" },
 };
 
 static int add_step(struct pfi_access_format *format, enum pfi_atom atom, const char *text, size_t length)
@@ -75,6 +87,12 @@ static int add_field_of_variable(struct pfi_access_format *format, const char *n
 	return 0;
 }
 
+/* In any case, as gunicorn looks them up. */
+static bool is_name(const char *name, size_t length, const char *known)
+{
+	return strlen(known) == length && strncasecmp(name, known, length) == 0;
+}
+
 /* A variable of the process is what it was when the worker was born. */
 static int add_variable(struct pfi_access_format *format, const char *name, size_t length,
                         char *(*variable)(const char *name))
@@ -83,13 +101,16 @@ static int add_variable(struct pfi_access_format *format, const char *name, size
 	struct pfi_text value;
 
 	for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
-		if (strlen(variables[i].name) == length && memcmp(variables[i].name, name, length) == 0)
+		if (is_name(name, length, variables[i].name))
 			return add_step(format, variables[i].atom, "", 0);
 	}
-	if (length > 5 && memcmp(name, "HTTP_", 5) == 0)
+	for (size_t i = 0; i < sizeof constants / sizeof constants[0]; i++) {
+		if (is_name(name, length, constants[i].name))
+			return add_literal(format, constants[i].value, strlen(constants[i].value));
+	}
+	if (length > 5 && strncasecmp(name, "HTTP_", 5) == 0)
 		return add_field_of_variable(format, name + 5, length - 5);
-	if ((length == 12 && memcmp(name, "CONTENT_TYPE", 12) == 0) ||
-	    (length == 14 && memcmp(name, "CONTENT_LENGTH", 14) == 0))
+	if (is_name(name, length, "CONTENT_TYPE") || is_name(name, length, "CONTENT_LENGTH"))
 		return add_field_of_variable(format, name, length);
 
 	pfi_text_init(&value, room, sizeof room);

@@ -20,6 +20,9 @@ struct pfi_access_facts {
 	size_t length;               /* of what came of it, up to the end of its head            */
 	const struct pfi_head *head; /* NULL: it was never complete                                 */
 	const char *peer;            /* "" for a unix socket                                      */
+	unsigned peer_port;
+	const char *server;          /* the listener's address: "[::1]:8000", "unix:/path"          */
+	bool is_secure;              /* the scheme is https                                       */
 	int status;
 	uint64_t sent;               /* bytes of the body                                         */
 	const char *reply;           /* the head of the response, NULL when it never had one      */
@@ -40,7 +43,9 @@ void pfi_access_format_destroy(struct pfi_access_format *format);
  *  others pfi_date_format_log()'s. */
 bool pfi_access_is_json(const struct pfi_access_format *format);
 
-/** One line, without its end; cut where `line` is too small. */
+/** One line, without its end, over what `line` holds. Where that is too small for all of it, the texts that
+ *  came from outside are shortened, and end with three dots; the rest stays. Cut only if `line` is too small
+ *  for what the format itself says. */
 void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
                        struct pfi_text *line);
 

@@ -6,9 +6,16 @@
 
 #include <string.h>
 
-enum {
-	USER_MAX = 256,
-	JSON_REST = 512, /* room for all keys behind one, and their numbers */
+enum { USER_MAX = 256 };
+
+/* One rendering of a line. What is too long is rendered anew, with a bound for each text that came from
+ * outside: nobody can push what stands behind it out of the line. */
+struct rendering {
+	struct pfi_text *line;
+	size_t max;         /* bytes that such a text may take; SIZE_MAX: any number */
+	unsigned texts;     /* how many there were so far                            */
+	unsigned shortened; /* and of these were longer                              */
+	size_t spare;       /* bytes that those did not use of what they might take  */
 };
 
 /* A piece of text, or that there is none (NULL). */
@@ -85,6 +92,37 @@ static struct piece protocol(const struct pfi_access_facts *facts, char room[USE
 	return (struct piece){ room, 8 };
 }
 
+/* The host of "127.0.0.1:80", "[::1]:80", "h"; of its port NULL where there is none. */
+static struct piece of_address(const char *address, size_t length, enum pfi_atom atom)
+{
+	const char *const end = address + length, *const colon = memrchr(address, ':', length);
+	const char *const bracket = memrchr(address, ']', length);
+	const char *const stop = colon != NULL && (bracket == NULL || bracket < colon) ? colon : end;
+
+	if (atom == PFI_ATOM_SERVER_PORT)
+		return (struct piece){ stop < end ? stop + 1 : NULL, stop < end ? (size_t)(end - stop) - 1 : 0 };
+	if (*address == '[' && bracket != NULL)
+		return (struct piece){ address + 1, (size_t)(bracket - address) - 1 };
+	return (struct piece){ address, (size_t)(stop - address) };
+}
+
+/* As in the environ of an application: of a unix socket only the client knows a name. */
+static struct piece server(const struct pfi_access_facts *facts, enum pfi_atom atom)
+{
+	const bool is_unix = strncmp(facts->server, "unix:", 5) == 0;
+	const struct piece host = is_unix ? known_field(facts, PFI_FIELD_HOST) :
+	                                    (struct piece){ facts->server, strlen(facts->server) };
+	struct piece found = { NULL, 0 };
+
+	if (host.bytes != NULL && host.length > 0)
+		found = of_address(host.bytes, host.length, atom);
+	if (found.bytes != NULL || !is_unix)
+		return found;
+	if (atom == PFI_ATOM_SERVER_NAME)
+		return (struct piece){ "localhost", 9 };
+	return facts->is_secure ? (struct piece){ "443", 3 } : (struct piece){ "80", 2 };
+}
+
 /* What there is of the request line when its head is complete. */
 static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom atom, char room[USER_MAX])
 {
@@ -124,6 +162,13 @@ static struct piece text_of(const struct pfi_step *step, const struct pfi_access
 		return reply_field(facts, step);
 	case PFI_ATOM_NOBODY:
 		return (struct piece){ NULL, 0 };
+	case PFI_ATOM_SCHEME:
+		return (struct piece){ facts->is_secure ? "https" : "http", facts->is_secure ? 5 : 4 };
+	case PFI_ATOM_PEER_PORT:
+		return (struct piece){ room, pfi_decimal(room, facts->peer_port) };
+	case PFI_ATOM_SERVER_NAME:
+	case PFI_ATOM_SERVER_PORT:
+		return server(facts, step->atom);
 	default:
 		return of_line(facts, step->atom, room);
 	}
@@ -148,32 +193,49 @@ static void add_decimal(struct pfi_text *line, uint64_t took_us)
 	pfi_text_add_bytes(line, digits, sizeof digits);
 }
 
-static void add_piece(struct pfi_text *line, struct piece piece)
+/* A text was added behind the first `before` bytes of the line. */
+static void note_text(struct rendering *to, size_t before, bool whole)
 {
-	if (piece.bytes == NULL || piece.length == 0)
-		pfi_text_add_char(line, '-');
-	else
-		pfi_access_add_plain(line, piece.bytes, piece.length);
+	if (whole)
+		return;
+	to->shortened++;
+	to->spare += to->max - (to->line->length - before);
 }
 
-static void add_request_line(struct pfi_text *line, const struct pfi_access_facts *facts)
+static void add_piece(struct rendering *to, struct piece piece)
+{
+	if (piece.bytes == NULL || piece.length == 0) {
+		pfi_text_add_char(to->line, '-');
+		return;
+	}
+	to->texts++;
+	if (to->max == SIZE_MAX) {
+		pfi_access_add_plain(to->line, piece.bytes, piece.length);
+	} else {
+		const size_t before = to->line->length;
+		note_text(to, before, pfi_access_add_plain_most(to->line, piece.bytes, piece.length, to->max));
+	}
+}
+
+static void add_request_line(struct rendering *to, const struct pfi_access_facts *facts)
 {
 	static const enum pfi_atom parts[] = { PFI_ATOM_METHOD, PFI_ATOM_TARGET, PFI_ATOM_PROTOCOL };
 	char room[USER_MAX];
 
 	if (facts->head == NULL) {
-		add_piece(line, raw_line(facts));
+		add_piece(to, raw_line(facts));
 		return;
 	}
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (i > 0)
-			pfi_text_add_char(line, ' ');
-		add_piece(line, of_line(facts, parts[i], room));
+			pfi_text_add_char(to->line, ' ');
+		add_piece(to, of_line(facts, parts[i], room));
 	}
 }
 
-static void add_one(struct pfi_text *line, const struct pfi_access_facts *facts, const struct pfi_step *step)
+static void add_one(struct rendering *to, const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
+	struct pfi_text *const line = to->line;
 	char room[USER_MAX];
 	struct piece piece;
 
@@ -185,7 +247,7 @@ static void add_one(struct pfi_text *line, const struct pfi_access_facts *facts,
 		pfi_text_add_bytes(line, facts->time, facts->time_length);
 		break;
 	case PFI_ATOM_LINE:
-		add_request_line(line, facts);
+		add_request_line(to, facts);
 		break;
 	case PFI_ATOM_STATUS:
 		add_number(line, (uint64_t)facts->status);
@@ -220,10 +282,10 @@ static void add_one(struct pfi_text *line, const struct pfi_access_facts *facts,
 		piece = of_line(facts, PFI_ATOM_QUERY, room);
 		if (piece.bytes != NULL && piece.length == 0)
 			break;
-		add_piece(line, piece);
+		add_piece(to, piece);
 		break;
 	default:
-		add_piece(line, text_of(step, facts, room));
+		add_piece(to, text_of(step, facts, room));
 	}
 }
 
@@ -247,56 +309,50 @@ static const struct {
 	{ ",\"pid\":", { .atom = PFI_ATOM_PID } },
 };
 
-static void add_member(struct pfi_text *line, const struct pfi_access_facts *facts, const struct pfi_step *step)
+static void add_string(struct rendering *to, struct piece piece)
+{
+	if (piece.bytes == NULL || to->max == SIZE_MAX) {
+		to->texts += piece.bytes != NULL;
+		pfi_access_add_json(to->line, piece.bytes, piece.length);
+		return;
+	}
+	to->texts++;
+	const size_t quotes_end = to->line->length + 2;
+	note_text(to, quotes_end, pfi_access_add_json_most(to->line, piece.bytes, piece.length, to->max));
+}
+
+static void add_member(struct rendering *to, const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
 	char room[USER_MAX];
-	struct piece piece;
 
 	switch (step->atom) {
 	case PFI_ATOM_STATUS:
 	case PFI_ATOM_BYTES:
 	case PFI_ATOM_MICROS:
-		add_one(line, facts, step);
+		add_one(to, facts, step);
 		break;
 	case PFI_ATOM_PID:
-		add_number(line, (uint64_t)facts->pid);
+		add_number(to->line, (uint64_t)facts->pid);
 		break;
 	case PFI_ATOM_TIME:
-		pfi_access_add_json(line, facts->time, facts->time_length);
+		pfi_access_add_json(to->line, facts->time, facts->time_length);
 		break;
 	default:
-		piece = text_of(step, facts, room);
-		pfi_access_add_json(line, piece.bytes, piece.length);
+		add_string(to, text_of(step, facts, room));
 	}
 }
 
-/* A line that does not fit must not be cut, or it would be no JSON any more: what comes from the client
- * gives way, the longest last. */
-static void render_json(const struct pfi_access_facts *facts, struct pfi_text *line)
+static void render_json(struct rendering *to, const struct pfi_access_facts *facts)
 {
-	const struct piece raw = raw_line(facts);
-
 	for (size_t i = 0; i < sizeof members / sizeof members[0]; i++) {
-		pfi_text_add(line, members[i].key);
-		const size_t behind_key = line->length;
-		add_member(line, facts, &members[i].step);
-		if (line->cut || line->size - line->length < JSON_REST) {
-			line->cut = false;
-			line->length = behind_key;
-			pfi_text_add(line, "null");
-		}
+		pfi_text_add(to->line, members[i].key);
+		add_member(to, facts, &members[i].step);
 	}
 	if (facts->head == NULL) {
-		const size_t before = line->length;
-
-		pfi_text_add(line, ",\"line\":");
-		pfi_access_add_json(line, raw.bytes, raw.length);
-		if (line->cut || line->size - line->length < 2) {
-			line->cut = false;
-			line->length = before;
-		}
+		pfi_text_add(to->line, ",\"line\":");
+		add_string(to, raw_line(facts));
 	}
-	pfi_text_add_char(line, '}');
+	pfi_text_add_char(to->line, '}');
 }
 
 bool pfi_access_is_json(const struct pfi_access_format *format)
@@ -304,13 +360,35 @@ bool pfi_access_is_json(const struct pfi_access_format *format)
 	return format->is_json;
 }
 
+static struct rendering render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
+                               struct pfi_text *line, size_t max)
+{
+	struct rendering to = { .line = line, .max = max };
+
+	pfi_text_init(line, line->bytes, line->size);
+	if (format->is_json)
+		render_json(&to, facts);
+	for (size_t i = 0; !format->is_json && i < format->count; i++)
+		add_one(&to, facts, &format->steps[i]);
+	return to;
+}
+
+/* All texts have the same bound: what is left without any of them, by their number. What those that are
+ * shorter leave goes to the others, twice, which is nearly all of it. */
 void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
                        struct pfi_text *line)
 {
-	if (format->is_json) {
-		render_json(facts, line);
+	struct rendering was = render(format, facts, line, SIZE_MAX);
+
+	if (!line->cut || was.texts == 0)
 		return;
+	(void)render(format, facts, line, 0);
+	if (line->cut)
+		return; /* by its own words */
+	size_t max = (line->size - 1 - line->length) / was.texts;
+	was = render(format, facts, line, max);
+	for (int i = 0; i < 2 && was.shortened > 0; i++) {
+		max += (line->size - 1 - line->length - was.spare) / was.shortened;
+		was = render(format, facts, line, max);
 	}
-	for (size_t i = 0; i < format->count; i++)
-		add_one(line, facts, &format->steps[i]);
 }

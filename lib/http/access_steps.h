@@ -18,7 +18,17 @@
 	X('p', PID)
 
 #define PFI_ATOM_ENUM(letter, name) PFI_ATOM_##name,
-enum pfi_atom { PFI_ATOM_LITERAL, PFI_ATOM_REQUEST_FIELD, PFI_ATOM_REPLY_FIELD, PFI_ATOM_TARGET, PFI_ATOMS(PFI_ATOM_ENUM) };
+enum pfi_atom {
+	PFI_ATOM_LITERAL,
+	PFI_ATOM_REQUEST_FIELD,
+	PFI_ATOM_REPLY_FIELD,
+	PFI_ATOM_TARGET,
+	PFI_ATOM_SCHEME, /* these have no letter: variables of the environ */
+	PFI_ATOM_PEER_PORT,
+	PFI_ATOM_SERVER_NAME,
+	PFI_ATOM_SERVER_PORT,
+	PFI_ATOMS(PFI_ATOM_ENUM)
+};
 #undef PFI_ATOM_ENUM
 
 struct pfi_step {

@@ -48,15 +48,11 @@ static bool steers(uint32_t character)
 	       (character >= 0x2028 && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
 }
 
-void pfi_access_add_json(struct pfi_text *line, const char *bytes, size_t length)
+/* What stands between the quotes. */
+static void add_json_bytes(struct pfi_text *line, const char *bytes, size_t length)
 {
 	size_t at = 0;
 
-	if (bytes == NULL) {
-		pfi_text_add(line, "null");
-		return;
-	}
-	pfi_text_add_char(line, '"');
 	while (at < length && !line->cut) {
 		const size_t plain = plain_length(bytes + at, length - at);
 
@@ -77,5 +73,53 @@ void pfi_access_add_json(struct pfi_text *line, const char *bytes, size_t length
 			pfi_text_add_bytes(line, bytes + at, n);
 		at += n > 0 ? n : 1;
 	}
+}
+
+void pfi_access_add_json(struct pfi_text *line, const char *bytes, size_t length)
+{
+	if (bytes == NULL) {
+		pfi_text_add(line, "null");
+		return;
+	}
 	pfi_text_add_char(line, '"');
+	add_json_bytes(line, bytes, length);
+	pfi_text_add_char(line, '"');
+}
+
+/* Character by character, so that the text can end behind any of them. */
+static bool add_most(struct pfi_text *line, const char *bytes, size_t length, size_t max,
+                     void (*add)(struct pfi_text *line, const char *bytes, size_t length))
+{
+	static const char dots[] = "...";
+	const size_t begin = line->length;
+	size_t end = begin; /* as far as it may stay if dots follow */
+
+	for (size_t at = 0, n; at < length && !line->cut; at += n) {
+		n = pfi_utf8_length(bytes + at, length - at);
+		n += n == 0;
+		add(line, bytes + at, n);
+		const size_t now = line->length - begin;
+		if (line->cut || now > max) {
+			line->cut = false; /* it was not when this text began */
+			line->length = end;
+			pfi_text_add(line, max < sizeof dots - 1 ? "" : dots);
+			return false;
+		}
+		if (now + sizeof dots - 1 <= max)
+			end = line->length;
+	}
+	return true;
+}
+
+bool pfi_access_add_plain_most(struct pfi_text *line, const char *bytes, size_t length, size_t max)
+{
+	return add_most(line, bytes, length, max, pfi_access_add_plain);
+}
+
+bool pfi_access_add_json_most(struct pfi_text *line, const char *bytes, size_t length, size_t max)
+{
+	pfi_text_add_char(line, '"');
+	const bool whole = add_most(line, bytes, length, max, add_json_bytes);
+	pfi_text_add_char(line, '"');
+	return whole;
 }

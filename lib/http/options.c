@@ -91,7 +91,10 @@ static const struct prefork_option rows[] = {
 	  .doc = "What such a line says: json for an object of JSON; or a text with %(x)s in it, where x is h client, u user, t time, r request line, m method, U path, q query, H protocol, "
 	         "s status, B body bytes, b the same with - for none, f referer, a user agent, T seconds, M "
 	         "milliseconds, D microseconds, L seconds with decimals, p process, {Name}i header of the request, "
-	         "{Name}o of the response, {NAME}e variable." },
+	         "{Name}o of the response, {NAME}e variable: of the "
+	         "request (REMOTE_ADDR, REMOTE_PORT, SERVER_NAME, SERVER_PORT, REQUEST_METHOD, PATH_INFO, QUERY_STRING, "
+	         "wsgi.url_scheme, HTTP_NAME and so on), else of the process. A line has at most 4095 bytes: in a longer one "
+	         "the longest of what the client sent is shortened, and ends with three dots." },
 };
 
 int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret)

@@ -52,6 +52,17 @@ class AccessLog(harness.Case):
         self.assertIn('"GET /a?b=c HTTP/1.1" 200 14 "http://r/" "x\\" forged"', lines[0])
         self.assertIn('"HEAD /h HTTP/1.1" 200 - "-" "-"', lines[1])
 
+    def test_a_client_cannot_push_anything_out_of_its_line(self):
+        with self.server("--access-logfile", self.path, "--limit-request-line", "0") as server:
+            for path, agent in ("/" + "a" * 4070, "curl"), ("/", "\xff" * 1050), ("/" + '"' * 8000, '"' * 8000):
+                server.get(path, {"User-Agent": agent})
+            lines = self.wait_for_lines(3)
+        for line in lines:
+            self.assertRegex(line, COMBINED)
+            self.assertGreater(len(line), 4000)
+            self.assertIn(' HTTP/1.1" 200 14 "-" "', line)
+        self.assertRegex(lines[0], r'/a{3900,4060}\.\.\. .* "curl"$')
+
     def test_refused_requests_have_lines_too(self):
         with self.server("--access-logfile", self.path, "--access-logformat", "%(s)s %(r)s",
                          "--header-timeout", "200ms") as server:

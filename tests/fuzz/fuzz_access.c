@@ -78,6 +78,7 @@ static void render(const struct pfi_access_format *format, const char *request, 
 	const bool complete = pfi_head_feed(&head, request, length) == PFI_DONE;
 	const struct pfi_access_facts facts = {
 		.bytes = request, .length = length, .head = complete ? &head : NULL, .peer = complete ? "::1" : "",
+		.server = complete ? "[::1]:80" : "unix:x", .is_secure = complete,
 		.status = 200, .sent = length, .reply = complete ? reply : NULL, .reply_length = sizeof reply - 1,
 		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = length * 977, .pid = 1,
 	};

@@ -59,6 +59,8 @@ static const struct {
 	{ NULL, "%({Empty}o)s %({Missing}o)s %({Content}o)s", "- - -" },
 	{ NULL, "%({REMOTE_ADDR}e)s %({REQUEST_METHOD}e)s %({RAW_URI}e)s", "10.0.0.9 GET /a%20b?c=\\\"d\\\"" },
 	{ NULL, "%({QUERY_STRING}e)s %({HTTP_X_ID}e)s %({CONTENT_TYPE}e)s", "c=\\\"d\\\" 7 text/x" },
+	{ NULL, "%({wsgi.url_scheme}e)s %({REMOTE_PORT}e)s %({SERVER_NAME}e)s %({SERVER_PORT}e)s", "https 4321 ::1 8000" },
+	{ NULL, "%({remote_addr}e)s %({http_x_id}e)s %({WSGI.Url_Scheme}e)s %({wsgi.version}e)s", "10.0.0.9 7 https (1, 0)" },
 	{ NULL, "%({DEPLOY}e)s %({NOT_SET}e)s", "v\\\"1\\n -" },
 	{ NULL, "{\"status\": %(s)s}", "{\"status\": 200}" },
 	{ bare, "%(r)s|%(u)s|%(q)s|%(f)s|%(a)s|%({X-Id}i)s", "OPTIONS * HTTP/1.0|-||-|-|-" },
@@ -81,7 +83,8 @@ START_TEST(a_line_says_what_the_format_asks_for)
 	const bool complete = pfi_head_feed(&head, request, strlen(request)) == PFI_DONE;
 	const struct pfi_access_facts facts = {
 		.bytes = request, .length = strlen(request), .head = complete ? &head : NULL,
-		.peer = "10.0.0.9", .status = 200, .sent = 12345, .reply = reply, .reply_length = sizeof reply - 1,
+		.peer = "10.0.0.9", .peer_port = 4321, .server = "[::1]:8000", .is_secure = true,
+		.status = 200, .sent = 12345, .reply = reply, .reply_length = sizeof reply - 1,
 		.time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .took_us = 1002003, .pid = 4711,
 	};
 
@@ -159,26 +162,96 @@ START_TEST(a_string_of_json_is_one_whatever_is_in_it)
 }
 END_TEST
 
-/* A line that is too long loses values, not its end. */
-START_TEST(a_long_line_of_json_is_still_json)
+static const struct {
+	const char *format;
+	unsigned target, agent;  /* how long they are                */
+	const char *repeated;    /* what they are made of            */
+	const char *begin, *end; /* of the line                      */
+	size_t least;            /* how much of the line must be used */
+} long_lines[] = {
+	{ "%(r)s %(s)s %(a)s.", 4070, 10, "0", "GET /000", "... HTTP/1.1 200 0000000000.", 4090 },
+	{ "%(r)s %(s)s %(a)s.", 10, 1050, "\xff", "GET /0000000000 HTTP/1.1 200 \\xff\\xff", "\\xff....", 4086 },
+	{ "%(r)s %(s)s \"%(a)s\"", 8000, 8000, "\"", "GET /\\\"\\\"", "\\\"...\"", 4080 },
+	{ "%(a)s|%({User-Agent}i)s|%(a)s|%(B)s", 10, 3000, "\xf0\x9f\x98\x80", "\xf0\x9f\x98\x80",
+	  "\xf0\x9f\x98\x80...|12345", 4080 },
+	{ "json", 8000, 10, "0", "{\"time\":\"\"", "\"user_agent\":\"0000000000\",\"pid\":1}", 4088 },
+	{ "json", 10, 8000, "\xff", "{\"time\":\"\"", "\\\\xff...\",\"pid\":1}", 4080 },
+	{ "json", 8000, 8000, "\x01", "{\"time\":\"\"", "\\u0001...\",\"pid\":1}", 4080 },
+};
+
+static char *repeat(char *at, const char *what, size_t count)
 {
-	static char request[8000];
+	for (size_t i = 0; i < count; i++)
+		at = stpcpy(at, what);
+	return at;
+}
+
+/* Texts of the client's make way, nothing else. */
+START_TEST(a_line_that_is_too_long_loses_parts_of_values_and_nothing_else)
+{
+	static char request[100000], target[] = "GET /", rest[] = " HTTP/1.1\r\nHost: h\r\nUser-Agent: ";
+	const char *const made_of = long_lines[_i].repeated;
+	struct pfi_field fields[3];
+	struct pfi_head head = { .fields = fields, .fields_count = 2, .minor = 1 };
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char room[4095];
+	char *at = stpcpy(request, target);
+
+	at = repeat(at, long_lines[_i].target == 10 ? "0" : made_of, long_lines[_i].target);
+	head.method = (struct pfi_span){ 0, 3 };
+	head.target = (struct pfi_span){ 4, (uint32_t)(at - request - 4) };
+	at = stpcpy(at, rest);
+	const size_t agent = (size_t)(at - request);
+	at = repeat(at, long_lines[_i].agent == 10 ? "0" : made_of, long_lines[_i].agent);
+	fields[0] = (struct pfi_field){ .name = { (uint32_t)(agent - 12), 10 },
+		                        .value = { (uint32_t)agent, (uint32_t)(at - request) - (uint32_t)agent } };
+	head.seen = PFI_FIELD_BIT(PFI_FIELD_USER_AGENT);
+	head.fields_count = 1;
+	const struct pfi_access_facts facts = { .bytes = request, .length = (size_t)(at - request), .head = &head,
+		                                .peer = "::1", .status = 200, .sent = 12345, .time = "", .pid = 1 };
+	ck_assert_int_eq(pfi_access_compile(long_lines[_i].format, variable, &format), 0);
+	pfi_text_init(&line, room, sizeof room);
+	pfi_access_render(format, &facts, &line);
+	ck_assert(!line.cut);
+	ck_assert_uint_ge(line.length, long_lines[_i].least);
+	ck_assert_msg(strncmp(room, long_lines[_i].begin, strlen(long_lines[_i].begin)) == 0, "%s", room);
+	ck_assert_msg(strcmp(room + line.length - strlen(long_lines[_i].end), long_lines[_i].end) == 0, "%s", room);
+	ck_assert(strstr(room, long_lines[_i].format[0] == 'j' ? "\"status\":200," : "|12345") != NULL ||
+	          strstr(room, " HTTP/1.1 200 ") != NULL);
+	pfi_access_format_destroy(format);
+}
+END_TEST
+
+static const struct {
+	const char *server, *request, *line;
+} servers[] = {
+	{ "127.0.0.1:80", bare, "127.0.0.1 80 http" },
+	{ "[::]:443", bare, ":: 443 http" },
+	{ "unix:/run/x:1", bare, "localhost 80 http" },
+	{ "unix:@x", "GET / HTTP/1.1\r\nHost: example:81\r\n\r\n", "example 81 http" },
+	{ "unix:@x", "GET / HTTP/1.1\r\nHost: [::2]\r\n\r\n", "::2 80 http" },
+	{ "unix:@x", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "localhost 80 http" },
+};
+
+START_TEST(the_server_is_the_one_of_the_environ)
+{
+	const char *const request = servers[_i].request;
 	struct pfi_field fields[100];
 	struct pfi_head head;
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[4096];
-	const int length = snprintf(request, sizeof request, "GET /%04000d HTTP/1.1\r\nHost: h\r\nUser-Agent: %03000d\r\n\r\n", _i, _i);
+	char room[256];
 
 	pfi_head_start(&head, fields, &limits);
-	ck_assert_int_eq(pfi_head_feed(&head, request, (size_t)length), PFI_DONE);
-	const struct pfi_access_facts facts = { .bytes = request, .length = (size_t)length, .head = &head, .peer = "::1",
-		                                .status = 200, .time = "", .pid = 1 };
-	ck_assert_int_eq(pfi_access_compile("json", variable, &format), 0);
+	ck_assert_int_eq(pfi_head_feed(&head, request, strlen(request)), PFI_DONE);
+	const struct pfi_access_facts facts = { .bytes = request, .length = strlen(request), .head = &head,
+		                                .server = servers[_i].server, .peer = "", .time = "" };
+	ck_assert_int_eq(pfi_access_compile("%({SERVER_NAME}e)s %({SERVER_PORT}e)s %({REQUEST_SCHEME}e)s", variable,
+	                                    &format), 0);
 	pfi_text_init(&line, room, sizeof room);
 	pfi_access_render(format, &facts, &line);
-	ck_assert(strstr(room, "\"target\":null") != NULL && strstr(room, "\"status\":200") != NULL);
-	ck_assert_str_eq(room + line.length - 8, "\"pid\":1}");
+	ck_assert_str_eq(room, servers[_i].line);
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -222,7 +295,7 @@ START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
 }
 END_TEST
 
-START_TEST(a_line_too_long_for_its_buffer_is_cut_and_says_so)
+START_TEST(a_format_too_long_for_its_buffer_is_cut_and_says_so)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
@@ -232,7 +305,12 @@ START_TEST(a_line_too_long_for_its_buffer_is_cut_and_says_so)
 	ck_assert_int_eq(pfi_access_compile("%(r)s", variable, &format), 0);
 	pfi_text_init(&line, room, sizeof room);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, "0123456");
+	ck_assert_str_eq(room, "0123...");
+	ck_assert(!line.cut);
+	pfi_access_format_destroy(format);
+	ck_assert_int_eq(pfi_access_compile("too long %(r)s", variable, &format), 0);
+	pfi_access_render(format, &facts, &line);
+	ck_assert_str_eq(room, "too lon");
 	ck_assert(line.cut);
 	pfi_access_format_destroy(format);
 }
@@ -324,10 +402,12 @@ int main(void)
 	tcase_add_test(tc, a_line_of_json_has_every_member);
 	tcase_add_loop_test(tc, a_string_of_json_is_one_whatever_is_in_it, 0,
 	                    (int)(sizeof strings / sizeof strings[0]));
-	tcase_add_test(tc, a_long_line_of_json_is_still_json);
+	tcase_add_loop_test(tc, a_line_that_is_too_long_loses_parts_of_values_and_nothing_else, 0,
+	                    (int)(sizeof long_lines / sizeof long_lines[0]));
+	tcase_add_loop_test(tc, the_server_is_the_one_of_the_environ, 0, (int)(sizeof servers / sizeof servers[0]));
 	tcase_add_test(tc, what_is_not_known_is_a_dash);
 	tcase_add_loop_test(tc, no_byte_from_outside_ends_the_line_or_its_quotes, 0, 256);
-	tcase_add_test(tc, a_line_too_long_for_its_buffer_is_cut_and_says_so);
+	tcase_add_test(tc, a_format_too_long_for_its_buffer_is_cut_and_says_so);
 	tcase_add_loop_test(tc, a_format_that_is_not_understood_is_refused_with_its_place, 0,
 	                    (int)(sizeof refused / sizeof refused[0]));
 	tcase_add_loop_test(tc, the_user_of_basic_credentials_is_found, 0,
