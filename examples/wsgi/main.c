@@ -91,6 +91,8 @@ static int serve(const struct prefork_settings *settings, char **argv, struct pr
 		r = prefork_http_add_service(*ret, "web", &service, argv);
 	if (r == 0)
 		r = wsgi_reloader_add(*ret, settings);
+	if (r == 0)
+		r = prefork_arbiter_take_environment(*ret); /* before the application sees it */
 	if (r == 0 && prefork_settings_int(settings, "preload_app") == 1)
 		r = wsgi_application_import(settings, argv[0], prefork_arbiter_log(*ret));
 	return r == 0 ? prefork_arbiter_run(*ret) : r;

@@ -167,6 +167,14 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
  *  arbiter ends. Before start. Since 0.1. */
 PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take);
 
+/** Take what the starter of this process has put into the environment for it alone out of there
+ *  now: LISTEN_*, PREFORK_FDS and SERVER_STARTER_PORT, whose sockets prefork_arbiter_start() then
+ *  serves, and NOTIFY_SOCKET and WATCHDOG_*, which this version does not use: read them before. For
+ *  applications that run code of others in the arbiter before the start. Workers see none of these
+ *  variables in any case. After the pools were added, once. 0; -EBUSY after the start; -EINVAL: a
+ *  variable makes no sense, or no arbiter. Not while other threads use the environment. Since 0.1. */
+PREFORK_API int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter);
+
 /** Let ps and top show what this process and its workers are: "echo: arbiter", "echo: worker 3
  *  [echo] serving". The name is the setting proc_name, else the program's. The first line of main()
  *  is the place: the strings of `argv` and of the environment move, `argv` and `environ` follow, and

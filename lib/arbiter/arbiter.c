@@ -22,6 +22,7 @@
 #include "os/heir.h"
 #include "os/mailbox.h"
 #include "os/spawn.h"
+#include "os/starter.h"
 #include "os/title.h"
 #include "os/watch.h"
 
@@ -160,6 +161,16 @@ void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take)
 {
 	arbiter->said_signals = true;
 	arbiter->wants_signals = take;
+}
+
+int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter)
+{
+	if (arbiter == NULL)
+		return prefork_fail(-EINVAL, "there is no arbiter");
+	if (arbiter->started)
+		return prefork_fail(-EBUSY, "the environment is taken before the arbiter starts");
+	pfi_starter_forget_notify();
+	return pfi_entrances_take_along(arbiter);
 }
 
 /* Seats, pages and the record of every pool, from the first generation. */

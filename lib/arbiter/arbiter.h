@@ -137,6 +137,7 @@ struct prefork_arbiter {
 	const char *program;
 	int epoll, timer, asked_fd, heir;
 	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
+	bool has_environment; /* its sockets are in `inherited` */
 	uint64_t timer_at_ms;
 	unsigned empty_turns; /* for which nothing had come, in the second that began at */
 	uint64_t empty_at_ms;

@@ -292,8 +292,10 @@ void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation 
 int pfi_entrances_take_along(struct prefork_arbiter *arbiter)
 {
 	for (unsigned p = 0; p < arbiter->pool_count; p++) {
-		if (pfi_pool_has_entrances(&arbiter->pools[p]))
-			return pfi_inherit_take(&arbiter->inherited);
+		if (!pfi_pool_has_entrances(&arbiter->pools[p]) || arbiter->has_environment)
+			continue;
+		arbiter->has_environment = true;
+		return pfi_inherit_take(&arbiter->inherited);
 	}
 	return 0; /* they are for somebody else in this process */
 }

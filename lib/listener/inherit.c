@@ -3,10 +3,12 @@
 #include "base/number.h"
 #include "base/text.h"
 #include "os/fd.h"
+#include "os/starter.h"
 
 #include <prefork/error.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
@@ -201,10 +203,17 @@ int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self,
 	return r;
 }
 
+/* Only what is a socket: a wrong number must not close a file of the host. */
+static bool is_socket(int fd)
+{
+	int type;
+	socklen_t size = sizeof type;
+
+	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
+}
+
 int pfi_inherit_take(struct pfi_inherited *ret)
 {
-	static const char *const names[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "PREFORK_FDS",
-		                            "SERVER_STARTER_PORT" };
 	const struct pfi_inherit_variables variables = {
 		.listen_pid = getenv("LISTEN_PID"),
 		.listen_fds = getenv("LISTEN_FDS"),
@@ -214,8 +223,12 @@ int pfi_inherit_take(struct pfi_inherited *ret)
 	};
 	const int r = pfi_inherit_parse(&variables, getpid(), ret);
 
-	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
-		(void)unsetenv(names[i]);
+	pfi_starter_forget_sockets();
+	/* As sd_listen_fds(3): nothing that is started meanwhile has them. */
+	for (size_t i = 0; r == 0 && i < ret->count; i++) {
+		if (is_socket(ret->sockets[i].fd))
+			(void)fcntl(ret->sockets[i].fd, F_SETFD, FD_CLOEXEC);
+	}
 	return r;
 }
 
@@ -258,15 +271,6 @@ int pfi_inherit_next(struct pfi_inherited *inherited, struct prefork_listener **
 			return adopt(&inherited->sockets[i], ret);
 	}
 	return 1;
-}
-
-/* Only what is a socket: a wrong number must not close a file of the host. */
-static bool is_socket(int fd)
-{
-	int type;
-	socklen_t size = sizeof type;
-
-	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
 void pfi_inherit_finish(struct pfi_inherited *inherited)

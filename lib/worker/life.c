@@ -13,6 +13,7 @@
 #include "os/mailbox.h"
 #include "os/page.h"
 #include "os/spawn.h"
+#include "os/starter.h"
 #include "os/title.h"
 #include "worker/connection.h"
 
@@ -207,6 +208,7 @@ int pfi_worker_main(const struct pfi_birth *birth)
 
 	prefork_error_clear(); /* the arbiter's last failure is not this worker's */
 	pfi_mailbox_forget_in_child();
+	pfi_starter_forget_in_child();
 	if (!worker)
 		return PREFORK_EXIT_SICK;
 	worker->birth = birth;

@@ -1,6 +1,7 @@
 """What the process gets from its starter, or from the application in the arbiter: signals, limits, environment."""
 import pathlib
 import signal
+import socket
 
 import harness
 
@@ -52,6 +53,29 @@ class Blocked(harness.Case):
             server.wait_for_log("Reload done")
             self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
+
+
+class Environment(harness.Case):
+    """What service managers say to one process, for that process alone."""
+
+    def serve(self, *flags):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = "127.0.0.1:%d" % listener.getsockname()[1]
+            told = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/nowhere",
+                    "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "SERVER_STARTER_PORT": "",
+                    "PREFORK_FDS": f"{address}={listener.fileno()}"}
+            with harness.Server([WSGI, "surroundings:app", *flags], bind=address, cwd=APPS, env=told,
+                                fds=[listener.fileno()]) as server:
+                server.port = int(address.rpartition(":")[2])
+                self.assertEqual(server.get().body, b"")
+                self.assertIn("handed over", server.log())
+                self.assertEqual(server.stop(), 0)
+
+    def test_a_preloaded_application_does_not_see_it(self):
+        self.serve("--preload")
+
+    def test_nor_does_one_that_the_workers_load(self):
+        self.serve()
 
 
 if __name__ == "__main__":

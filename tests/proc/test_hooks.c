@@ -109,6 +109,8 @@ static void child_after_fork(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	note_there(user ? 'F' : 'f');
+	if (getenv("NOTIFY_SOCKET") != NULL || getenv("LISTEN_FDS") != NULL)
+		note_there('!'); /* that is for the arbiter's process alone */
 }
 
 static int worker_start(struct prefork_worker *worker, void *user)
@@ -205,6 +207,7 @@ START_TEST(hooks_hear_all_of_a_life_in_order)
 
 	there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(there, MAP_FAILED);
+	ck_assert_int_eq(setenv("NOTIFY_SOCKET", "/nowhere", 1) | setenv("LISTEN_FDS", "1", 1), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, &second), 0);
 	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
@@ -212,6 +215,8 @@ START_TEST(hooks_hear_all_of_a_life_in_order)
 	ck_assert_int_eq(until(arbiter, &readies, 2), 1);
 	ck_assert_str_eq(here, "bBaArR");
 	ck_assert_str_eq(there->letters, "fFgG(");
+	ck_assert_str_eq(getenv("NOTIFY_SOCKET"), "/nowhere"); /* an application may use it */
+	ck_assert_int_eq(prefork_arbiter_take_environment(arbiter), -EBUSY);
 
 	prefork_arbiter_request_reload(arbiter);
 	ck_assert_int_eq(until(arbiter, &exits, 2), 1);

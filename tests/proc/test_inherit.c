@@ -1,4 +1,5 @@
 #include "listener/inherit.h"
+#include "os/starter.h"
 
 #include "../support.h"
 
@@ -137,6 +138,19 @@ START_TEST(a_socket_is_found_by_its_address_and_only_once)
 }
 END_TEST
 
+START_TEST(a_child_forgets_what_was_for_its_parent)
+{
+	char first[] = "A=1", pid[] = "LISTEN_PID=1", longer[] = "LISTEN_PIDS=2", watchdog[] = "WATCHDOG_USEC=", last[] = "B=";
+	char *variables[] = { first, pid, longer, watchdog, last, NULL };
+	char **const before = environ;
+
+	environ = variables;
+	pfi_starter_forget_in_child();
+	environ = before;
+	ck_assert(variables[0] == first && variables[1] == longer && variables[2] == last && !variables[3]);
+}
+END_TEST
+
 START_TEST(a_socket_is_found_by_its_name)
 {
 	struct pfi_address address;
@@ -184,6 +198,7 @@ int main(void)
 	ADD_TABLE(tc, what_was_handed_over_is_known_by_name, good);
 	ADD_TABLE(tc, what_makes_no_sense_is_refused_in_words, bad);
 	tcase_add_test(tc, a_socket_is_found_by_its_address_and_only_once);
+	tcase_add_test(tc, a_child_forgets_what_was_for_its_parent);
 	tcase_add_test(tc, a_socket_is_found_by_its_name);
 	tcase_add_loop_test(tc, a_socket_that_nobody_asks_for_is_offered_or_closed, 0, 2);
 	tcase_add_test(tc, a_descriptor_that_is_no_socket_is_left_alone);

@@ -1,0 +1,51 @@
+#include "os/starter.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static const char *const about_sockets[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
+					     "PREFORK_FDS", "SERVER_STARTER_PORT" };
+static const char *const about_notify[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC" };
+
+enum {
+	SOCKETS_COUNT = sizeof about_sockets / sizeof about_sockets[0],
+	NOTIFY_COUNT = sizeof about_notify / sizeof about_notify[0]
+};
+
+void pfi_starter_forget_sockets(void)
+{
+	for (size_t i = 0; i < SOCKETS_COUNT; i++)
+		(void)unsetenv(about_sockets[i]);
+}
+
+void pfi_starter_forget_notify(void)
+{
+	for (size_t i = 0; i < NOTIFY_COUNT; i++)
+		(void)unsetenv(about_notify[i]);
+}
+
+static bool is_one_of(const char *variable, const char *const *names, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		const size_t length = strlen(names[i]);
+
+		if (strncmp(variable, names[i], length) == 0 && variable[length] == '=')
+			return true;
+	}
+	return false;
+}
+
+void pfi_starter_forget_in_child(void)
+{
+	char **kept = environ;
+
+	for (char **each = environ; each && *each; each++) {
+		if (!is_one_of(*each, about_sockets, SOCKETS_COUNT) && !is_one_of(*each, about_notify, NOTIFY_COUNT))
+			*kept++ = *each;
+	}
+	if (kept)
+		*kept = NULL;
+}

@@ -1,0 +1,14 @@
+"""An application that tells what it found around it when it was imported."""
+import os
+import subprocess
+
+SEEN = dict(os.environ)
+CHILD = subprocess.run(["/usr/bin/env"], capture_output=True, check=True, text=True).stdout
+WORDS = ("LISTEN_", "NOTIFY_", "WATCHDOG_", "PREFORK_FDS", "SERVER_STARTER_")
+
+
+def app(environ, start_response):
+    later = subprocess.run(["/usr/bin/env"], capture_output=True, check=True, text=True).stdout
+    names = [*SEEN, *os.environ, *(line.partition("=")[0] for line in (CHILD + later).splitlines())]
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    return [" ".join(sorted({name for name in names if name.startswith(WORDS)})).encode()]
