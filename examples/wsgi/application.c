@@ -105,10 +105,10 @@ static int import(const struct prefork_settings *settings, const char *program, 
 {
 	const char *name = wsgi_options_application(settings);
 	char venv[PATH_MAX];
-	int r = set_surroundings(settings);
+	int r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv);
 
-	if (r == 0)
-		r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv);
+	if (r == 0) /* after the name of the virtualenv, which may be relative */
+		r = set_surroundings(settings);
 	if (r == 0)
 		r = wsgi_python_start(program, *venv ? venv : NULL);
 	if (r < 0)

@@ -1,5 +1,6 @@
 #include "python.h"
 
+#include "build.h"
 #include "virtualenv.h"
 
 #include <prefork/error.h>
@@ -10,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/auxv.h>
 #include <unistd.h>
 
 static FILE *open_config(const char *folder)
@@ -54,16 +56,35 @@ static int check(const char *folder, const char *said_by)
 	if (snprintf(name, sizeof name, "%s/bin/python3", folder) >= (int)sizeof name || access(name, X_OK) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "%s: the virtualenv %s has no bin/python3: %s", said_by, folder,
 		                    strerror(errno));
-	return 0;
+	return wsgi_build_check(name, folder, said_by);
 }
 
-/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. */
+/* The program as the kernel was asked to run it, made absolute. What the caller put into argv[0] may be its bare
+ * name, where it was found through PATH. "" when there is no telling. */
+static void find_program(const char *argv0, char *path, size_t size)
+{
+	const char *executed = (const char *)(uintptr_t)getauxval(AT_EXECFN);
+	const char *name = executed && strchr(executed, '/') ? executed : argv0;
+	char folder[PATH_MAX] = "";
+
+	*path = '\0';
+	if (strchr(name, '/') == NULL || (*name != '/' && getcwd(folder, sizeof folder) == NULL))
+		return;
+	if (snprintf(path, size, "%s%s%s", folder, *name == '/' ? "" : "/", name) >= (int)size)
+		*path = '\0';
+}
+
+/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. The program is looked for at the first call,
+ * before --chdir. */
 static bool around_program(const char *argv0, char *path, size_t size)
 {
+	static char program[PATH_MAX];
 	FILE *config;
 	char *slash;
 
-	if (strchr(argv0, '/') == NULL || snprintf(path, size, "%s", argv0) >= (int)size)
+	if (*program == '\0')
+		find_program(argv0, program, sizeof program);
+	if (*program == '\0' || snprintf(path, size, "%s", program) >= (int)size)
 		return false;
 	*strrchr(path, '/') = '\0';
 	slash = strrchr(path, '/');
@@ -84,8 +105,9 @@ int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size
 	char absolute[PATH_MAX];
 
 	if (found == NULL || *found == '\0') {
-		if (!around_program(argv0, path, size))
-			*path = '\0';
+		if (around_program(argv0, path, size))
+			return check(path, "the folder of prefork-wsgi");
+		*path = '\0';
 		return 0;
 	}
 	/* Absolute, as --chdir comes before Python; and not resolved further: its name is its own. */

@@ -38,6 +38,12 @@ class VirtualEnvironment(harness.Case):
         (packages / "only_in_the_venv.py").write_text(f"WORD = 'hello from {name}'\n")
         return venv
 
+    def script(self, name, body):
+        path = self.work / name
+        path.write_text(f"#!/bin/bash\n{body}\n")
+        path.chmod(0o755)
+        return (path,)
+
     def ask(self, *words, program=None, env=None):
         """What the application says of itself."""
         env = {"VIRTUAL_ENV": "", **(env or {})}
@@ -45,8 +51,8 @@ class VirtualEnvironment(harness.Case):
                             env=env) as server:
             return json.loads(server.get().body)
 
-    def refused(self, sentence, *words, env=None):
-        with harness.Server([harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
+    def refused(self, sentence, *words, program=None, env=None):
+        with harness.Server([program or harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
                             env={"VIRTUAL_ENV": "", **(env or {})}, wait=False) as server:
             self.assertNotEqual(server.wait(), 0)
             self.assertRegex(server.log(), sentence)
@@ -71,6 +77,23 @@ class VirtualEnvironment(harness.Case):
         os.symlink(harness.program("prefork-wsgi"), inside)
         self.assertEqual(self.ask(program=inside)["said"], "hello from venv")
 
+    def test_it_is_taken_however_the_program_was_started(self):
+        os.symlink(harness.program("prefork-wsgi"), self.venv / "bin" / "prefork-wsgi")
+        (self.work / "away").mkdir()
+        away = ("--chdir", self.work / "away", "--pythonpath", self.work)
+        path = f"{self.venv / 'bin'}:{os.environ['PATH']}"
+        bare = self.script("bare", 'exec prefork-wsgi "$@"')
+        for start, words, env in (
+                (bare, (), {"PATH": path}), (bare, away, {"PATH": path}), (bare, away, {"PATH": "venv/bin:" + path}),
+                (("venv/bin/prefork-wsgi",), away, {}), (("venv/bin/prefork-wsgi",), (*away, "--preload"), {}),
+                ((harness.program("prefork-wsgi"),), (*away, "--venv", "venv"), {}),
+                ((harness.program("prefork-wsgi"),), away, {"VIRTUAL_ENV": "venv"}),
+                (self.script("other", 'exec -a other venv/bin/prefork-wsgi "$@"'), away, {})):
+            with self.subTest(start=start, words=words):
+                with harness.Server([*start, *words, "site_app:app"], cwd=self.work,
+                                    env={"VIRTUAL_ENV": "", **env}) as server:
+                    self.assertEqual(json.loads(server.get().body)["said"], "hello from venv")
+
     def test_without_one_its_packages_are_not_there(self):
         self.refused("No module named 'only_in_the_venv'")
 
@@ -82,6 +105,28 @@ class VirtualEnvironment(harness.Case):
         config = self.venv / "pyvenv.cfg"
         config.write_text("version = 2.7.18\n")
         self.refused(r"is for Python 2\.7", "--venv", self.venv)
+        os.symlink(harness.program("prefork-wsgi"), self.venv / "bin" / "prefork-wsgi")
+        self.refused(r"the folder of prefork-wsgi: .*is for Python 2\.7", program=self.venv / "bin" / "prefork-wsgi")
+
+    def test_one_of_another_build_of_the_same_version_is_refused_in_words(self):
+        python = self.venv / "bin" / "python3"
+        for body, sentence in (("echo '3.11.99 (main, somewhere else) [GCC 1.2.3]'",
+                                r"--venv: the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "
+                                r"which is 3\.11\.99 \(main, somewhere else\) \[GCC 1\.2\.3\]; prefork-wsgi is built with "
+                                r".*python3\S* -m venv .*/venv"),
+                               ("exit 3", "--venv: .*/bin/python3 does not say its version: it fails"),
+                               (f"echo '{sys.version}'", None)):
+            with self.subTest(body=body):
+                python.unlink()
+                python.write_text(f"#!/bin/sh\n{body}\n")
+                python.chmod(0o755)
+                if sentence:
+                    self.refused(sentence, "--venv", self.venv)
+                else:
+                    self.assertEqual(self.ask("--venv", self.venv)["said"], "hello from venv")
+
+    def test_a_copy_of_the_interpreter_is_the_same_build(self):
+        self.assertEqual(self.ask("--venv", self.make("copied", "--copies"))["said"], "hello from copied")
 
 
 if __name__ == "__main__":

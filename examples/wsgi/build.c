@@ -1,0 +1,160 @@
+#include "python.h"
+
+#include "build.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <poll.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ASK_MS = 5000, VERSION_MAX = 512 };
+
+static struct stat accepted; /* the last interpreter that had to be asked; a reload asks again only for another */
+
+static bool is_same_file(const struct stat *a, const struct stat *b)
+{
+	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_mtime == b->st_mtime;
+}
+
+static int64_t now_ms(void)
+{
+	struct timespec now;
+
+	(void)clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+/* All that comes from `fd` until its end; -ETIMEDOUT, or a negative errno. */
+static int read_all(int fd, char *text, size_t size)
+{
+	const int64_t deadline = now_ms() + ASK_MS;
+	size_t length = 0;
+
+	for (;;) {
+		struct pollfd readable = { .fd = fd, .events = POLLIN };
+		const int64_t left = deadline - now_ms();
+		ssize_t n;
+
+		if (left <= 0)
+			return -ETIMEDOUT;
+		if (poll(&readable, 1, (int)left) <= 0)
+			continue;
+		n = read(fd, text + length, size - 1 - length);
+		if (n < 0 && errno != EINTR)
+			return -errno;
+		if (n == 0 || length == size - 1)
+			break;
+		length += n > 0 ? (size_t)n : 0;
+	}
+	text[length] = '\0';
+	return 0;
+}
+
+/* With the arbiter's signals blocked or ignored it could not be ended. */
+static int set_signals(posix_spawnattr_t *attributes)
+{
+	sigset_t none, all;
+
+	(void)sigemptyset(&none);
+	(void)sigfillset(&all);
+	(void)posix_spawnattr_setsigmask(attributes, &none);
+	(void)posix_spawnattr_setsigdefault(attributes, &all);
+	return posix_spawnattr_setflags(attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
+static int start(const char *python, int output, pid_t *ret)
+{
+	char *const words[] = { (char *)(uintptr_t)python, (char *)(uintptr_t)"-ISc",
+		                (char *)(uintptr_t)"import sys; print(sys.version)", NULL };
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attributes;
+	int r = posix_spawn_file_actions_init(&actions);
+
+	if (r != 0)
+		return -r;
+	r = posix_spawnattr_init(&attributes);
+	if (r == 0) {
+		r = posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0);
+		if (r == 0)
+			r = posix_spawn_file_actions_adddup2(&actions, output, 1);
+		if (r == 0)
+			r = posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", O_WRONLY, 0);
+		if (r == 0)
+			r = set_signals(&attributes);
+		if (r == 0)
+			r = posix_spawn(ret, python, &actions, &attributes, words, environ);
+		(void)posix_spawnattr_destroy(&attributes);
+	}
+	(void)posix_spawn_file_actions_destroy(&actions);
+	return -r;
+}
+
+/* What the interpreter says of itself: "3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]". */
+static int ask(const char *python, char *version, size_t size)
+{
+	int ends[2], status = 0;
+	pid_t pid;
+	int r;
+
+	if (pipe2(ends, O_CLOEXEC) < 0)
+		return -errno;
+	r = start(python, ends[1], &pid);
+	(void)close(ends[1]);
+	if (r == 0) {
+		r = read_all(ends[0], version, size);
+		if (r < 0)
+			(void)kill(pid, SIGKILL);
+		while (waitpid(pid, &status, 0) < 0 && errno == EINTR)
+			;
+		if (r == 0 && status != 0)
+			r = -ENOEXEC;
+	}
+	(void)close(ends[0]);
+	return r;
+}
+
+static void cut_line(char *text)
+{
+	text[strcspn(text, "\n")] = '\0';
+}
+
+int wsgi_build_check(const char *python, const char *venv, const char *said_by)
+{
+	char version[VERSION_MAX], own[VERSION_MAX], base[PATH_MAX];
+	struct stat theirs, ours;
+	int r;
+
+	if (stat(python, &theirs) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", said_by, python, strerror(errno));
+	if (is_same_file(&theirs, &accepted) || (stat(WSGI_PYTHON, &ours) == 0 && is_same_file(&theirs, &ours)))
+		return 0;
+	r = ask(python, version, sizeof version);
+	if (r < 0)
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s does not say its version: %s: make the virtualenv %s again",
+		                    said_by, python, r == -ENOEXEC ? "it fails" : strerror(-r), venv);
+	cut_line(version);
+	(void)snprintf(own, sizeof own, "%s", Py_GetVersion());
+	cut_line(own);
+	if (strcmp(version, own) == 0) {
+		accepted = theirs;
+		return 0;
+	}
+	return prefork_fail(PREFORK_ECONFIG,
+	                    "%s: the virtualenv %s belongs to another build of Python, %s, which is %s; prefork-wsgi is "
+	                    "built with %s, which is %s: make the virtualenv again with %s -m venv %s, or build "
+	                    "prefork-wsgi with the other Python",
+	                    said_by, venv, realpath(python, base) ? base : python, version, WSGI_PYTHON, own,
+	                    WSGI_PYTHON, venv);
+}
