@@ -80,8 +80,8 @@ PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log
  *  preparing it. A NULL log takes nothing. Since 0.1. */
 PREFORK_API int prefork_log_takes(const struct prefork_log *log, enum prefork_log_level level);
 
-/** The level called "debug", "info", "warning", "error" or "critical"; -EINVAL.
- *  Since 0.1. */
+/** The level called "debug", "info", "warning", "error" or "critical", in
+ *  capitals or not; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_log_level_of(const char *name);
 
 /** Write one line: time, pid, level, sentence, and `count` pairs. Control

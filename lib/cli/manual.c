@@ -73,6 +73,7 @@ void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)
 		    "the program's default, the file, the environment, the command line. A flag without a value is\n"
 		    "switched off by `--no-` before its name. What stands under HTTP is there in programs that serve it,\n"
 		    "what stands under Application in `prefork-wsgi`, which calls the strategy threads `gthread`, too.\n\n"
+		    "A word out of a choice may be written in capitals: `--log-level INFO`.\n\n"
 		    "Times: `30` and `30s` are seconds; `500ms`, `1.5`, `2m`, `1h` and `7d` are understood, too.\n\n"
 		    "In a file, a value in double quotes may hold `\\n`, `\\t`, `\\\"`, `\\\\` and `\\xHH`; a `;` behind a\n"
 		    "blank begins a comment. A line has at most 196 bytes: a list goes on in indented lines; a text in\n"

@@ -6,6 +6,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "base/nearest.h"
 #include "base/number.h"
@@ -171,6 +172,9 @@ static int parse_choice(const struct prefork_settings *settings, size_t index, c
 
 	for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++)
 		if (strcmp(word, text) == 0)
+			return pfi_texts_add(items, meaning);
+	for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++)
+		if (strcasecmp(word, text) == 0) /* "INFO", as many write the level; an exact word comes first */
 			return pfi_texts_add(items, meaning);
 	return refuse(settings, index, text, place);
 }

@@ -8,6 +8,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -37,7 +38,7 @@ int prefork_log_level_of(const char *name)
 	static const char *const words[LEVELS] = { "debug", "info", "warning", "error", "critical" };
 
 	for (int i = 0; name != NULL && i < LEVELS; i++)
-		if (strcmp(words[i], name) == 0)
+		if (strcasecmp(words[i], name) == 0)
 			return i;
 	return prefork_fail(-EINVAL, "there is no log level '%s'", name != NULL ? name : "");
 }

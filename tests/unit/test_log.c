@@ -105,6 +105,7 @@ START_TEST(levels_leave_out_what_is_less)
 
 	prefork_log_say(log, PREFORK_DEBUG, "x", "no");
 	ck_assert_int_eq(prefork_log_level_of("error"), PREFORK_ERROR);
+	ck_assert_int_eq(prefork_log_level_of("Warning"), PREFORK_WARNING);
 	ck_assert_int_eq(prefork_log_level_of("errors"), -EINVAL);
 	prefork_log_set_level(log, PREFORK_ERROR);
 	ck_assert_int_eq(prefork_log_takes(log, PREFORK_WARNING), 0);

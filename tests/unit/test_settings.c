@@ -77,7 +77,7 @@ START_TEST(every_number_takes_its_bounds_and_nothing_beyond)
 END_TEST
 
 static const char *const garbage[] = { "", " ", "x", "1x", " 1", "1 ", "0x1", "1,2", "\xff", "9999999999999999999999",
-				       "1\n", "Auto", "none", "-" };
+				       "1\n", "Autos", "none", "-" };
 
 START_TEST(no_number_flag_or_choice_takes_garbage)
 {
