@@ -5,6 +5,7 @@
 
 #include <prefork/error.h>
 
+#include <errno.h>
 #include <limits.h>
 
 static const char script[] =
@@ -36,7 +37,7 @@ static int tell_failure(const char *path)
 	char line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
 	const char *traceback = text ? PyUnicode_AsUTF8(text) : NULL;
-	const int r = prefork_fail(PREFORK_ECONFIG, "%s does not run:\n%s", path, traceback ? traceback : line);
+	const int r = prefork_fail(-EINVAL, "%s does not run:\n%s", path, traceback ? traceback : line);
 
 	PyErr_Clear();
 	Py_XDECREF(text);
@@ -57,7 +58,7 @@ int wsgi_convert(const char *path, const char *program, const char *venv)
 	if (left < 0)
 		r = tell_failure(path);
 	else if (left > 0)
-		r = prefork_fail(PREFORK_ECONFIG, "%s: %ld of its settings have no counterpart here; they are comments in "
+		r = prefork_fail(-EINVAL, "%s: %ld of its settings have no counterpart here; they are comments in "
 		                                  "what was printed",
 		                 path, left);
 	wsgi_gil_release();

@@ -38,7 +38,8 @@ PREFORK_API void prefork_error_clear(void);
 PREFORK_API int prefork_fail(int error, const char *format, ...) PREFORK_PRINTF(2, 3);
 
 /** The exit status of a program whose last answer was `result`: 0 for 0 and
- *  above, 2 for PREFORK_EUSAGE, 3 for PREFORK_EBOOT, 4 for PREFORK_EAPP, 78 for
+ *  above, 2 for PREFORK_EUSAGE and PREFORK_ECONFIG (whatever place a wrong setting
+ *  has: command line, environment or file), 3 for PREFORK_EBOOT, 4 for PREFORK_EAPP, 78 for
  *  PREFORK_EFATAL, 1 for anything else. Since 0.1. */
 PREFORK_API int prefork_exit_status(int result);
 

@@ -34,7 +34,7 @@ enum prefork_option_type {
 	PREFORK_OPTION_SIZE,     /* bytes; "64k" is 65536; k, m and g                             */
 	PREFORK_OPTION_STRING,   /* any text                                                      */
 	PREFORK_OPTION_LIST,     /* texts; the flag may be given again                            */
-	PREFORK_OPTION_CHOICE,   /* one word of `choices`                                         */
+	PREFORK_OPTION_CHOICE,   /* one word of `choices`; capitals are the same as small letters  */
 	PREFORK_OPTION_MODE      /* the mode of a file, octal: 0660                               */
 };
 
@@ -149,8 +149,9 @@ PREFORK_API int prefork_settings_add_check(struct prefork_settings *settings,
 /** Read the command line, the environment and the file, and check all of it.
  *  Borrows `argv` for the call. 0; 1 when a question was answered on stdout (see
  *  prefork_settings_load()); PREFORK_EUSAGE: the command line is wrong;
- *  PREFORK_ECONFIG: the environment or the file is; prefork_error() says where and
- *  what was expected. -EALREADY: parsed before; -EINVAL; -ENOMEM; -EIO: stdout
+ *  PREFORK_ECONFIG: the environment or the file is, or settings contradict each other (for
+ *  both prefork_exit_status() is 2); prefork_error() says where and what was expected.
+ *  What --check-config finds wrong with an address: what the start would fail with. -EALREADY: parsed before; -EINVAL; -ENOMEM; -EIO: stdout
  *  took no answer. Since 0.1. */
 PREFORK_API int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[]);
 

@@ -30,6 +30,7 @@ int prefork_fail(int error, const char *format, ...)
 int prefork_exit_status(int result)
 {
 	switch (result) {
+	case PREFORK_ECONFIG:
 	case PREFORK_EUSAGE:
 		return 2;
 	case PREFORK_EBOOT:

@@ -6,7 +6,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "base/nearest.h"
 #include "base/text.h"
 #include "model/assign.h"
 
@@ -90,28 +89,22 @@ static void find_row(const struct prefork_settings *settings, struct flag *flag)
 
 static int unknown(const struct reader *reader, const char *text)
 {
-	char flag[PFI_FLAG_MAX], near[PFI_FLAG_MAX] = "", bytes[512];
-	struct pfi_nearest nearest;
+	const struct prefork_settings *const settings = reader->settings;
+	const size_t near = strlen(text) > 2 ? pfi_hint(settings, text, 0) : settings->count;
+	char flag[PFI_FLAG_MAX], bytes[512];
 	struct pfi_text about;
 
-	pfi_nearest_init(&nearest, text);
-	for (size_t i = 0; i < reader->settings->count; i++)
-		for (size_t k = 0; pfi_option_flag(&reader->settings->rows[i], k, flag); k++) {
-			const size_t before = nearest.distance;
-
-			pfi_nearest_show(&nearest, flag);
-			if (nearest.distance < before)
-				memcpy(near, flag, sizeof near);
-		}
 	pfi_text_init(&about, bytes, sizeof bytes);
 	if (reader->variable != NULL)
 		pfi_text_format(&about, "%s: ", reader->variable);
 	pfi_text_add(&about, "there is no option ");
 	pfi_text_add_quoted(&about, text);
-	if (near[0] != '\0' && strlen(text) > 2)
-		pfi_text_format(&about, "; did you mean %s?", near);
-	else
+	if (near < settings->count) {
+		pfi_hint_flag(&settings->rows[near], text, flag);
+		pfi_text_format(&about, "; did you mean %s?", flag);
+	} else {
 		pfi_text_add(&about, "; --help lists all");
+	}
 	return prefork_fail(error_of(reader), "%s", bytes);
 }
 

@@ -25,8 +25,9 @@ int pfi_read_arguments(struct prefork_settings *settings, char *const words[], s
 /* Reads PREFORK_NAME for each row; `variables` is an environ. */
 int pfi_read_environment(struct prefork_settings *settings, char *const variables[]);
 
-/* Reads the INI file `path`. lib/cli/file_inih.c, or file_none.c without libinih. */
-int pfi_read_file(struct prefork_settings *settings, const char *path);
+/* Reads the INI file `path`, which `place` has named: "--config". lib/cli/file_inih.c, or file_none.c
+ * without libinih. */
+int pfi_read_file(struct prefork_settings *settings, const char *path, const char *place);
 
 /* As above from an open stream that is called `name` in sentences. */
 int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name);
@@ -36,6 +37,14 @@ void pfi_print_help(const struct prefork_settings *settings, FILE *out);
 void pfi_print_config(const struct prefork_settings *settings, FILE *out);
 void pfi_print_markdown(const struct prefork_settings *settings, FILE *out);
 void pfi_print_scdoc(const struct prefork_settings *settings, FILE *out);
+
+/* The row that was meant by a word that names none: the nearest of the names and the long
+ * flags of all rows that have no trait of `without`; dashes and capitals do not count.
+ * settings->count: none is near. */
+size_t pfi_hint(const struct prefork_settings *settings, const char *word, unsigned without);
+
+/* The row's flag that is nearest to `word`. */
+void pfi_hint_flag(const struct prefork_option *row, const char *word, char flag[PFI_FLAG_MAX]);
 
 /* "N", "TIME", "ADDRESS": what a value of the row is called. */
 const char *pfi_option_metavar(const struct prefork_option *row);

@@ -7,7 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/nearest.h"
 #include "base/text.h"
 #include "model/assign.h"
 
@@ -58,25 +57,17 @@ static bool is_expected(const struct prefork_settings *settings, const char *ent
 
 static int unknown(const struct prefork_settings *settings, const char *entry)
 {
-	char name[PFI_VARIABLE_MAX] = "", variable[PFI_VARIABLE_MAX], near[PFI_VARIABLE_MAX] = "", bytes[512];
+	char name[PFI_VARIABLE_MAX] = "", near[PFI_VARIABLE_MAX], bytes[512];
 	const size_t length = strcspn(entry, "=");
-	struct pfi_nearest nearest;
 	struct pfi_text text;
+	size_t index;
 
 	memcpy(name, entry, length < sizeof name ? length : sizeof name - 1);
-	pfi_nearest_init(&nearest, name + 8); /* PREFORK_ makes nobody near */
-	for (size_t i = 0; i < settings->count; i++) {
-		const size_t before = nearest.distance;
-
-		if (pfi_option_variable(&settings->rows[i], variable))
-			pfi_nearest_show(&nearest, variable + 8);
-		if (nearest.distance < before)
-			memcpy(near, variable, sizeof near);
-	}
 	pfi_text_init(&text, bytes, sizeof bytes);
 	pfi_text_add_escaped(&text, name, strlen(name));
 	pfi_text_add(&text, " in the environment is no setting");
-	if (near[0] != '\0')
+	index = pfi_hint(settings, name + 8, 0); /* PREFORK_ makes nothing near */
+	if (index < settings->count && pfi_option_variable(&settings->rows[index], near))
 		pfi_text_format(&text, "; did you mean %s?", near);
 	return prefork_fail(PREFORK_ECONFIG, "%s", bytes);
 }

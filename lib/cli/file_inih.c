@@ -15,7 +15,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/nearest.h"
 #include "base/text.h"
 #include "model/assign.h"
 
@@ -224,13 +223,11 @@ static int continue_value(struct reader *reader, size_t index, const char *key, 
 
 static int unknown_key(struct reader *reader, const char *key)
 {
-	struct pfi_nearest nearest;
+	const struct prefork_settings *const settings = reader->settings;
+	const size_t near = pfi_hint(settings, key, PREFORK_OPTION_COMMAND_LINE);
 
-	pfi_nearest_init(&nearest, key);
-	for (size_t i = 0; i < reader->settings->count; i++)
-		if (!(reader->settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE))
-			pfi_nearest_show(&nearest, reader->settings->rows[i].name);
-	return refuse_word(reader, "there is no setting ", key, nearest.best);
+	return refuse_word(reader, "there is no setting ", key,
+			   near < settings->count ? settings->rows[near].name : NULL);
 }
 
 static int given_twice(struct reader *reader, const char *key, int first)
@@ -293,22 +290,22 @@ int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name
 }
 
 /* Only a regular file can be read again on a reload, and never blocks. */
-static int open_regular(const char *path)
+static int open_regular(const char *path, const char *place)
 {
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	struct stat status;
 
 	if (fd < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s", path, strerror(errno));
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", place, path, strerror(errno));
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && status.st_size <= FILE_MAX)
 		return fd;
 	(void)close(fd);
-	return prefork_fail(PREFORK_ECONFIG, "%s: expected a regular file of at most 1 MiB", path);
+	return prefork_fail(PREFORK_ECONFIG, "%s: %s: expected a regular file of at most 1 MiB", place, path);
 }
 
-int pfi_read_file(struct prefork_settings *settings, const char *path)
+int pfi_read_file(struct prefork_settings *settings, const char *path, const char *place)
 {
-	const int fd = open_regular(path);
+	const int fd = open_regular(path, place);
 	FILE *file;
 	int r;
 

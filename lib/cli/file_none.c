@@ -10,7 +10,8 @@ int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name
 	return prefork_fail(PREFORK_ECONFIG, "%s: this library was built without libinih and reads no files", name);
 }
 
-int pfi_read_file(struct prefork_settings *settings, const char *path)
+int pfi_read_file(struct prefork_settings *settings, const char *path, const char *place)
 {
-	return pfi_read_ini(settings, NULL, path);
+	(void)path;
+	return pfi_read_ini(settings, NULL, place);
 }

@@ -39,6 +39,20 @@ static void wrap(FILE *out, const char *text, int indent, int *column)
 	}
 }
 
+/* The key in a file, where no flag of the row says it. */
+static void add_key(struct pfi_text *note, const struct prefork_option *row)
+{
+	char own[PFI_FLAG_MAX], flag[PFI_FLAG_MAX];
+	const struct prefork_option plain = { .name = row->name };
+
+	if ((row->traits & PREFORK_OPTION_COMMAND_LINE) || !pfi_option_flag(&plain, 0, own))
+		return;
+	for (size_t k = 0; pfi_option_flag(row, k, flag); k++)
+		if (strcmp(flag, own) == 0)
+			return;
+	pfi_text_format(note, " In a file: %s.", row->name);
+}
+
 /* "[30s]", or what the words may be and "[sync]". */
 static void add_note(struct pfi_text *note, const struct prefork_settings *settings, size_t index)
 {
@@ -52,6 +66,7 @@ static void add_note(struct pfi_text *note, const struct prefork_settings *setti
 		note->bytes[1] = 'O';
 		pfi_text_add_char(note, '.');
 	}
+	add_key(note, row);
 	pfi_text_init(&value, bytes, sizeof bytes);
 	pfi_text_add_value(&value, settings, index, 0);
 	if (row->type == PREFORK_OPTION_BOOL ? settings->values[index].number != 0 : value.length > 0)

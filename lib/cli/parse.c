@@ -49,6 +49,7 @@ static int read_variable(struct prefork_settings *settings)
 static int read_config_file(struct prefork_settings *settings)
 {
 	const char *const path = prefork_settings_text(settings, "config");
+	const char *place = "--config";
 	char bytes[4096];
 	struct pfi_text text;
 
@@ -58,9 +59,10 @@ static int read_config_file(struct prefork_settings *settings)
 	if (path[0] != '/' && settings->folder != NULL)
 		pfi_text_format(&text, "%s/", settings->folder);
 	pfi_text_add(&text, path);
+	(void)prefork_settings_origin(settings, "config", NULL, &place);
 	if (text.cut)
-		return prefork_fail(PREFORK_ECONFIG, "--config: the path is too long");
-	return pfi_read_file(settings, bytes);
+		return prefork_fail(PREFORK_ECONFIG, "%s: the path is too long", place);
+	return pfi_read_file(settings, bytes, place);
 }
 
 static int check_log(const struct prefork_settings *settings)
@@ -171,9 +173,11 @@ static int check_worker_class(const struct prefork_settings *settings)
 	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s", place, name);
 }
 
-/* Answers what was asked: 1, 0 when nothing was, -EIO or PREFORK_ECONFIG. */
+/* Answers what was asked: 1, 0 when nothing was, or what failed. */
 static int answer(const struct prefork_settings *settings, enum pfi_question question)
 {
+	int r;
+
 	if (question == PFI_ASKED_HELP)
 		pfi_print_help(settings, stdout);
 	else if (question == PFI_ASKED_VERSION)
@@ -185,8 +189,8 @@ static int answer(const struct prefork_settings *settings, enum pfi_question que
 		pfi_print_config(settings, stdout);
 	else if (prefork_settings_int(settings, "check_config") != 1)
 		return 0;
-	else if (check_worker_class(settings) < 0 || pfi_binds_try(settings) < 0)
-		return PREFORK_ECONFIG;
+	else if ((r = check_worker_class(settings)) < 0 || (r = pfi_binds_try(settings)) < 0)
+		return r; /* what the start would answer */
 	else
 		(void)printf("%s: the settings are right\n", settings->program);
 	if (fflush(stdout) != 0 || ferror(stdout))

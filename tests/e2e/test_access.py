@@ -107,7 +107,7 @@ class AccessLog(harness.Case):
         server = harness.Server([harness.program("http_hello"), "--access-logfile", self.path / "nowhere"], wait=False)
         self.path.write_text("")
         with server:
-            self.assertEqual(server.wait(), 1)
+            self.assertEqual(server.wait(), 2)
             self.assertIn(f"accesslog (--access-logfile): cannot open {self.path}/nowhere: ", server.log())
 
     def test_after_a_rotation_usr1_opens_the_new_file(self):

@@ -181,13 +181,13 @@ class Failures(harness.Case):
         for words, status, sentence in (((), 2, "which application?"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
-                                        (("--reload", "--preload", "hello:app"), 1, "leave one of them out"),
-                                        (("--env", "NAME", "hello:app"), 1, "is not NAME=VALUE"),
-                                        (("--threads", "4", "-k", "sync", "hello:app"), 1,
+                                        (("--reload", "--preload", "hello:app"), 2, "leave one of them out"),
+                                        (("--env", "NAME", "hello:app"), 2, "is not NAME=VALUE"),
+                                        (("--threads", "4", "-k", "sync", "hello:app"), 2,
                                          "the worker class sync handles one request at a time"),
                                         (("--workers=2", "--daemon", "hello:app"), 2, "--daemon is gunicorn's"),
                                         (("--wrokers=2", "hello:app"), 2, "--workers"),
-                                        (("--chdir", "/nowhere", "hello:app"), 1, "--chdir: /nowhere")):
+                                        (("--chdir", "/nowhere", "hello:app"), 2, "--chdir: /nowhere")):
             with self.subTest(words=words), serve(*words, wait=False) as server:
                 self.assertEqual(server.wait(), status)
                 self.assertIn(sentence, server.log())

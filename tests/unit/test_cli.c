@@ -15,7 +15,7 @@ enum { WORDS_MAX = 12 };
 
 static const char *const rows_variables[] = { "PREFORK_WORKERS", "PREFORK_WORKER", "PREFORK_BIND", "PREFORK_RAW_ENV",
 					      "PREFORK_TIMEOUT", "PREFORK_PORT",   "OUR_ARGS",     "PREFORK_CONFIG",
-					      "PREFORK_OURS" };
+					      "PREFORK_OURS",    "PREFORK_LOG_FILE", "PREFORK_LOGLEVEL" };
 static const struct prefork_option rows[] = {
 	{ .struct_size = sizeof(struct prefork_option), .name = "raw_env", .type = PREFORK_OPTION_LIST,
 	  .flags = "-e, --env", .section = "Ours", .doc = "A variable." },
@@ -56,6 +56,9 @@ static const struct {
 	{ "--wrokers 4", "there is no option '--wrokers'; did you mean --workers?" },
 	{ "--work 4", "there is no option '--work'; --help lists all" },
 	{ "-z", "there is no option '-z'; --help lists all" },
+	{ "--errorlog -", "there is no option '--errorlog'; did you mean --error-logfile?" },
+	{ "--log-flie -", "there is no option '--log-flie'; did you mean --log-file?" },
+	{ "--preload-app", "there is no option '--preload-app'; did you mean --preload?" },
 	{ "--workers", "--workers: a value is missing" },
 	{ "--workers --timeout 5",
 	  "--workers: a value is missing; if it is meant to be the next word, write --workers=--timeout" },
@@ -86,6 +89,15 @@ START_TEST(a_wrong_command_line_is_named_with_what_was_expected)
 		ck_assert_str_eq(prefork_error(), bad_lines[_i].sentence);
 	}
 	prefork_settings_destroy(settings);
+}
+END_TEST
+
+START_TEST(a_wrong_setting_has_one_exit_status)
+{
+	ck_assert_int_eq(prefork_exit_status(PREFORK_EUSAGE), 2);
+	ck_assert_int_eq(prefork_exit_status(PREFORK_ECONFIG), 2);
+	ck_assert_int_eq(prefork_exit_status(-EADDRINUSE), 1);
+	ck_assert_int_eq(prefork_exit_status(1), 0);
 }
 END_TEST
 
@@ -157,6 +169,7 @@ static const struct {
 	const char *name, *value, *sentence;
 } bad_variables[] = {
 	{ "PREFORK_WORKER", "3", "PREFORK_WORKER in the environment is no setting; did you mean PREFORK_WORKERS?" },
+	{ "PREFORK_LOG_FILE", "-", "PREFORK_LOG_FILE in the environment is no setting; did you mean PREFORK_ERRORLOG?" },
 	{ "PREFORK_OURS", "3", "PREFORK_OURS in the environment is no setting" },
 	{ "PREFORK_WORKERS", "x", "PREFORK_WORKERS: expected a whole number from 1 to 4096, not 'x'" },
 	{ "PREFORK_WORKERS", "", "PREFORK_WORKERS: a value is missing" },
@@ -238,6 +251,8 @@ static const struct {
 	{ "[prefork\n", 0, ":1: a ']' is missing" },
 	{ "[prefork] x\n", 0, ":1: nothing may follow the ']'" },
 	{ "[prefork]\n\nwrokers = 1\n", 0, ":3: there is no setting 'wrokers'; did you mean 'workers'?" },
+	{ "[prefork]\nlog-file = -\n", 0, ":2: there is no setting 'log-file'; did you mean 'errorlog'?" },
+	{ "[prefork]\nenv = A=1\n", 0, ":2: there is no setting 'env'; did you mean 'raw_env'?" },
 	{ "[prefork]\nworkers = x\n", 0, ":2: workers: expected a whole number from 1 to 4096, not 'x'" },
 	{ "[prefork]\nworkers =\n", 0, ":2: workers: a value is missing" },
 	{ "[prefork]\nworkers\n", 0, ":2: expected NAME = VALUE, or [prefork]" },
@@ -280,12 +295,38 @@ START_TEST(a_file_that_cannot_be_read_is_named)
 	struct prefork_settings *settings = made();
 
 	ck_assert_int_eq(parse(settings, "-c /nowhere/x.ini"), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), "/nowhere/x.ini: No such file or directory");
+	ck_assert_str_eq(prefork_error(), "-c: /nowhere/x.ini: No such file or directory");
 	prefork_settings_destroy(settings);
 	settings = made();
 	ck_assert_int_eq(parse(settings, "-c /tmp"), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), "/tmp: expected a regular file of at most 1 MiB");
+	ck_assert_str_eq(prefork_error(), "-c: /tmp: expected a regular file of at most 1 MiB");
 	prefork_settings_destroy(settings);
+	settings = made();
+	ck_assert_int_eq(setenv("PREFORK_CONFIG", "/nowhere/y.ini", 1), 0);
+	ck_assert_int_eq(parse(settings, ""), PREFORK_ECONFIG);
+	ck_assert_str_eq(prefork_error(), "PREFORK_CONFIG: /nowhere/y.ini: No such file or directory");
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
+START_TEST(the_words_of_a_choice_may_be_in_capitals)
+{
+	static const char text[] = "[prefork]\nloglevel = Warning\n";
+	char path[32];
+
+	write_file(path, text, strlen(text));
+	for (int place = 0; place < 3; place++) {
+		struct prefork_settings *const settings = made();
+
+		if (place == 1)
+			ck_assert_int_eq(setenv("PREFORK_LOGLEVEL", "WARNING", 1), 0);
+		ck_assert_msg((place == 0 ? parse_with_file(settings, path, "")
+		                          : parse(settings, place == 2 ? "--log-level WARNING -k Sync" : "")) == 0,
+		              "%s", prefork_error());
+		ck_assert_str_eq(prefork_settings_text(settings, "loglevel"), "warning");
+		prefork_settings_destroy(settings);
+	}
+	ck_assert_int_eq(unlink(path), 0);
 }
 END_TEST
 
@@ -422,6 +463,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, a_wrong_command_line_is_named_with_what_was_expected, 0,
 			    sizeof bad_lines / sizeof bad_lines[0]);
+	tcase_add_test(tc, a_wrong_setting_has_one_exit_status);
 	tcase_add_test(tc, flags_are_taken_in_every_form);
 	tcase_add_test(tc, switches_go_on_and_off);
 	tcase_add_test(tc, arguments_are_counted);
@@ -430,6 +472,7 @@ int main(void)
 #if HAVE_INIH
 	tcase_add_loop_test(tc, a_wrong_file_is_named_with_its_line, 0, sizeof bad_files / sizeof bad_files[0]);
 	tcase_add_test(tc, a_file_that_cannot_be_read_is_named);
+	tcase_add_test(tc, the_words_of_a_choice_may_be_in_capitals);
 	tcase_add_loop_test(tc, higher_places_win, 0, 32);
 	tcase_add_test(tc, a_printed_configuration_reads_back_the_same);
 	tcase_add_test(tc, a_second_reading_sees_the_new_file_under_the_old_command_line);
