@@ -35,8 +35,8 @@ static const char *what_next(const struct prefork_arbiter *arbiter, const struct
 			     uint64_t now_ms, uint32_t *replaced, char room[48])
 {
 	const struct pfi_pool *const model = &arbiter->models[process->pool];
-	const uint64_t at_ms = model->boot.not_before_ms > model->run.not_before_ms ? model->boot.not_before_ms :
-										      model->run.not_before_ms;
+	const struct pfi_next_start start = pfi_pool_next_start(model);
+	const uint64_t at_ms = start.not_before_ms;
 
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return "the server stops";
@@ -47,7 +47,7 @@ static const char *what_next(const struct prefork_arbiter *arbiter, const struct
 	const uint32_t coming = census.current_booting + *replaced;
 	if (census.current_ready + census.outdated_ready + coming >= pfi_pool_wanted(model))
 		return "enough others are there";
-	if (coming > 0 && (model->boot.streak > 0 || model->run.streak > 0))
+	if (coming > 0 && start.one_by_one)
 		return "replaced when another has started";
 	++*replaced;
 	if (at_ms <= now_ms)

@@ -16,8 +16,15 @@ uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
 	return pool->target > pool->lost ? pool->target - pool->lost : 0;
 }
 
+static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
+{
+	return pool->canary.slot == slot &&
+	       pool->canary.incarnation == pool->roster.slots[slot].incarnation;
+}
+
+/* Workers that are there to stay, as far as is known: without the canary. */
 struct presence {
-	bool accepts; /* a worker that is ready */
+	bool accepts; /* one that is ready */
 	bool boots;
 };
 
@@ -28,10 +35,25 @@ static struct presence presence_of(const struct pfi_pool *pool)
 	for (uint32_t i = 0; i < pool->roster.count; i++) {
 		const enum pfi_state state = pool->roster.slots[i].state;
 
+		if (is_canary(pool, i))
+			continue;
 		found.accepts |= state == PFI_STATE_SERVING || state == PFI_STATE_DUMPING;
 		found.boots |= state == PFI_STATE_BOOTING;
 	}
 	return found;
+}
+
+struct pfi_next_start pfi_pool_next_start(const struct pfi_pool *pool)
+{
+	const uint64_t boot_ms = pool->boot.not_before_ms, run_ms = pool->run.not_before_ms;
+	const uint64_t soon_ms = pool->forked_ms + pool->policy.run.first_ms;
+	const struct presence found = presence_of(pool);
+	struct pfi_next_start start = { boot_ms > run_ms ? boot_ms : run_ms,
+					pool->boot.streak > 0 || pool->run.streak > 0 };
+
+	if (pool->ever_ready && pool->blameless && !found.accepts && !found.boots && soon_ms < start.not_before_ms)
+		start = (struct pfi_next_start){ soon_ms, true };
+	return start;
 }
 
 static bool can_boot(const struct pfi_pool *pool)
@@ -63,6 +85,7 @@ void pfi_pool_fresh_start(struct pfi_pool *pool)
 	pool->boot = (struct pfi_backoff){ 0 };
 	pool->run = (struct pfi_backoff){ 0 };
 	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
+	pool->blameless = false;
 	pool->candidate_failures = 0;
 	pool->lost = 0;
 }
@@ -111,7 +134,9 @@ void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, 
 		     uint64_t now_ms)
 {
 	pfi_roster_seat(&pool->roster, slot, generation, now_ms);
-	if (canary)
+	if (!canary)
+		pool->forked_ms = now_ms;
+	else
 		pool->canary = (struct pfi_canary){ slot, pool->roster.slots[slot].incarnation, false };
 }
 
@@ -133,6 +158,7 @@ static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reas
 {
 	pool->candidate_failures++;
 	pfi_backoff_failed(&pool->boot, &pool->policy.boot, false, now_ms, chance);
+	pool->blameless = reason == PREFORK_REASON_KILLED;
 	if (!gives_up(pool))
 		return 0;
 	/* A worker that says what is wrong at the very first start is not asked
@@ -151,6 +177,7 @@ static pfi_complaint run_failed(struct pfi_pool *pool, bool served, bool sick, u
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
 	if (pool->run.streak == 1 && !sick)
 		pool->run.not_before_ms = 0; /* one death proves nothing: only a row of them waits */
+	pool->blameless = served;
 	if (pool->policy.on_failing == PFI_ON_FAILING_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
 		return -ECHILD;
@@ -164,12 +191,6 @@ pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t 
 		return 0;
 	}
 	return boot_failed(pool, PREFORK_REASON_UNKNOWN, now_ms, chance);
-}
-
-static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
-{
-	return pool->canary.slot == slot &&
-	       pool->canary.incarnation == pool->roster.slots[slot].incarnation;
 }
 
 enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,

@@ -30,8 +30,15 @@ struct pfi_pool {
 	uint32_t queued; /* its listeners with pending connections; the caller keeps it during a stop */
 	struct pfi_backoff boot;
 	struct pfi_backoff run;
+	uint64_t forked_ms;     /* the last start of one that is no canary                                                  */
+	bool blameless;         /* the last worker that failed was killed from outside, or had served */
 	struct pfi_canary canary;
 	uint32_t candidate_failures; /* boot failures in a row while a reload rolls */
+};
+
+struct pfi_next_start {
+	uint64_t not_before_ms;
+	bool one_by_one; /* the next only when this one is ready */
 };
 
 /* A pool's complaint to the supervisor: 0, or a result that the server should
@@ -40,6 +47,11 @@ typedef int pfi_complaint;
 
 /** How many workers are wanted, without those that will never work. */
 uint32_t pfi_pool_wanted(const struct pfi_pool *pool);
+
+/** When the next worker may be started. After failures that is the end of the back-off. A pool whose last
+ *  worker was killed from outside, or had served, does not wait that long when it has none left: one
+ *  is started at once, but not two within the shortest wait, so that the starts stay bounded. */
+struct pfi_next_start pfi_pool_next_start(const struct pfi_pool *pool);
 
 /** During a stop: the workers to start now. One, when connections are pending, no worker is there to
  *  accept them, and the last boot succeeded, so that this one is likely to, too; else 0. */

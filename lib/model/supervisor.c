@@ -281,16 +281,16 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 	const struct pfi_pool *const p = &supervisor->pools[pool];
 	const struct pfi_rollout *const rollout = &supervisor->rollout;
 	const bool proving = rollout->state == PFI_ROLLOUT_PROVING;
+	const struct pfi_next_start next = pfi_pool_next_start(p);
 	const struct pfi_wish wish = {
 		.target = pfi_pool_wanted(p),
 		.generation = rollout->wanted,
 		.canary = proving ? p->canary.slot : UINT32_MAX,
 		.probation = proving && pfi_pool_needs_canary(p) && !p->canary.failed ? rollout->candidate : 0,
-		.not_before_ms = p->boot.not_before_ms > p->run.not_before_ms ? p->boot.not_before_ms :
-										p->run.not_before_ms,
+		.not_before_ms = next.not_before_ms,
 		.spare_until_ms = supervisor->spare_until_ms,
 		.starts_max = pfi_supervisor_starts_max(supervisor, pool),
-		.one_by_one = p->boot.streak > 0 || p->run.streak > 0,
+		.one_by_one = next.one_by_one,
 		.hold = proving || supervisor->phase == PFI_PHASE_REFUSING,
 		.leave = supervisor->phase >= PFI_PHASE_LEAVING,
 		.quit = supervisor->phase == PFI_PHASE_QUITTING,

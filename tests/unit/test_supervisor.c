@@ -208,6 +208,60 @@ START_TEST(a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause)
 }
 END_TEST
 
+static void become_ready(uint32_t slot, uint64_t now_ms)
+{
+	pfi_supervisor_forked(&supervisor, 0, slot, 1, now_ms);
+	pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, now_ms);
+}
+
+/* kill -9 every 10 ms, until the next failure waits longest. */
+static uint64_t storm(uint64_t now_ms)
+{
+	pool.policy.run.failures_max = 3;
+	pool.policy.healthy_ms = 1000;
+	for (int i = 0; i < 20; i++, now_ms += 10) {
+		become_ready(0, now_ms);
+		pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, now_ms + 5);
+	}
+	return now_ms;
+}
+
+/* While another worker serves the back-off holds; a pool without any tries one within half a second. */
+static const struct {
+	enum prefork_reason reason;
+	bool boots, another;
+	uint64_t least_ms, most_ms; /* from the last start */
+} lasts[] = {
+	{ PREFORK_REASON_KILLED, false, false, 400, 600 },
+	{ PREFORK_REASON_KILLED, true, false, 400, 600 },
+	{ PREFORK_REASON_KILLED, false, true, 5000, 30000 },
+	{ PREFORK_REASON_CRASHED, false, false, 5000, 30000 },
+	{ PREFORK_REASON_SICK, false, false, 5000, 30000 },
+};
+
+START_TEST(a_pool_that_was_killed_off_tries_one_worker_at_once)
+{
+	uint64_t now_ms;
+
+	create();
+	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	become_ready(2, NOW_MS);
+	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
+	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
+	now_ms = storm(NOW_MS + 2);
+	if (lasts[_i].boots)
+		pfi_supervisor_forked(&supervisor, 0, 0, 1, now_ms);
+	else
+		become_ready(0, now_ms);
+	if (!lasts[_i].another)
+		pfi_supervisor_died(&supervisor, 0, 2, PREFORK_REASON_KILLED, 0, now_ms);
+	pfi_supervisor_died(&supervisor, 0, 0, lasts[_i].reason, 0, now_ms);
+	(void)pfi_supervisor_turn(&supervisor, now_ms);
+	ck_assert_msg(!forks(now_ms + lasts[_i].least_ms), "case %d", _i);
+	ck_assert_msg(forks(now_ms + lasts[_i].most_ms), "case %d", _i);
+}
+END_TEST
+
 START_TEST(a_later_process_in_the_seat_of_a_canary_is_none)
 {
 	create();
@@ -277,6 +331,7 @@ int main(void)
 	tcase_add_test(tc, a_late_turn_is_forgiven_once);
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);
 	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
+	tcase_add_loop_test(tc, a_pool_that_was_killed_off_tries_one_worker_at_once, 0, 5);
 	tcase_add_test(tc, a_later_process_in_the_seat_of_a_canary_is_none);
 	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
 	return run_suite(suite);

@@ -160,6 +160,24 @@ START_TEST(winch_asks_for_nobody_and_ttin_for_somebody_again)
 }
 END_TEST
 
+/* After a storm of SIGKILL the next start waits for up to 30 s, but not with nobody left. */
+START_TEST(a_pool_that_was_killed_off_serves_again_at_once)
+{
+	stage_start(NULL, NULL);
+	struct pfi_backoff *const backoff = &stage.arbiter->models[0].run;
+
+	*backoff = (struct pfi_backoff){ .streak = 20, .recent = 1000000, .period_at_ms = pfi_now_ms() };
+	for (int i = 0; i < 2; i++)
+		PROMISE(kill(stage.pids[i], SIGKILL) == 0, "%d", errno);
+	const uint64_t killed_ms = pfi_now_ms();
+
+	PROMISE(stage_until(&stage.ready, 3), "%s", prefork_error());
+	PROMISE(pfi_now_ms() < killed_ms + stage_patience_ms() / 4, "after %d ms", (int)(pfi_now_ms() - killed_ms));
+	PROMISE(backoff->not_before_ms > killed_ms + 10000, "the other one waits");
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
 static void wait_for_death(pid_t pid)
 {
 	siginfo_t info;
@@ -305,6 +323,7 @@ int main(void)
 	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
 	tcase_add_loop_test(tc, a_stop_is_heard_in_a_burst, 0, 3);
 	tcase_add_test(tc, winch_asks_for_nobody_and_ttin_for_somebody_again);
+	tcase_add_test(tc, a_pool_that_was_killed_off_serves_again_at_once);
 	tcase_add_loop_test(tc, a_death_that_the_host_reaped_is_told, 0, sizeof hosts / sizeof hosts[0]);
 	tcase_add_loop_test(tc, nobody_is_judged_at_the_first_look_after_a_standstill, 0, 2);
 	suite_add_tcase(suite, tc);

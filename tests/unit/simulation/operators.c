@@ -42,6 +42,18 @@ static void stop(bool graceful)
 	note_ruling(pfi_supervisor_stop(&w.supervisor, graceful, 0, w.now_ms));
 }
 
+static void kill_some(void)
+{
+	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
+		for (uint32_t s = 0; s < w.seats; s++) {
+			if (!pfi_slot_is_staying(&w.slots[p][s]) || pick(2))
+				continue;
+			w.processes[p][s].dies_at_ms = w.now_ms;
+			w.processes[p][s].reason = PREFORK_REASON_KILLED;
+		}
+	}
+}
+
 void something_happens(void)
 {
 	const uint32_t p = (uint32_t)pick(w.supervisor.pool_count);
@@ -49,6 +61,10 @@ void something_happens(void)
 
 	if (pick(500) == 0)
 		w.outage = !w.outage;
+	if (pick(w.storm ? 500 : 5000) == 0)
+		w.storm = !w.storm;
+	if (w.storm)
+		kill_some();
 	if (pick(w.unrest) != 0)
 		return;
 	switch (pick(2000)) {

@@ -17,7 +17,8 @@ static uint32_t is_ready(uint32_t p, uint32_t slot)
 static bool is_there(uint32_t p)
 {
 	for (uint32_t s = 0; s < w.seats; s++) {
-		if (w.slots[p][s].state >= PFI_STATE_BOOTING && w.slots[p][s].state <= PFI_STATE_DUMPING)
+		if (w.slots[p][s].state >= PFI_STATE_BOOTING && w.slots[p][s].state <= PFI_STATE_DUMPING &&
+		    !is_canary(p, s))
 			return true;
 	}
 	return false;
@@ -26,6 +27,30 @@ static bool is_there(uint32_t p)
 static bool is_likely_to_boot(uint32_t p)
 {
 	return w.was_ready[p] && w.ledgers[p].row == 0 && pfi_pool_wanted(&w.pools[p]) > 0;
+}
+
+/* A pool without a worker has the next one soon, unless the workers themselves fail. */
+static bool may_start_alone(uint32_t p)
+{
+	return w.was_ready[p] && w.planned[p].blameless && !is_there(p) &&
+	       w.now_ms >= w.forked_ms[p] + w.pools[p].policy.run.first_ms;
+}
+
+static bool has_empty_slot(uint32_t p)
+{
+	for (uint32_t s = 0; s < w.seats; s++) {
+		if (w.slots[p][s].state == PFI_STATE_EMPTY)
+			return true;
+	}
+	return false;
+}
+
+void check_presence(void)
+{
+	for (uint32_t p = 0; p < w.supervisor.pool_count && w.supervisor.phase == PFI_PHASE_RUNNING; p++) {
+		w.planned[p] = w.ledgers[p];
+		promise(!may_start_alone(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_empty_slot(p));
+	}
 }
 
 void check_order(uint32_t p, const struct pfi_order *order)
@@ -44,7 +69,8 @@ void check_order(uint32_t p, const struct pfi_order *order)
 			promise(pool->queued > 0 && !is_there(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
 		/* A failure is waited out, except by the one that is to prove itself. */
 		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
-			promise(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms);
+			promise(may_start_alone(p) ||
+				(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms));
 	}
 	if (order->event == PFI_EVENT_LATE || order->event == PFI_EVENT_STUCK) {
 		const struct pfi_look look = look_at(process);
@@ -166,6 +192,8 @@ void check_spawn_rate(void)
 		/* A failed boot is followed by a wait of 400 ms at least. */
 		most += (elapsed_ms / policy->run.period_ms + 2) * (policy->run.failures_max + 10);
 		most += elapsed_ms / 400 + policy->workers_max;
+		/* A pool that has no worker left tries one, but not two in the shortest wait. */
+		most += elapsed_ms / policy->run.first_ms + 1;
 	}
 	promise(w.spawns <= most);
 }

@@ -32,6 +32,7 @@ START_TEST(the_promises_hold_whatever_happens)
 		advance_clock();
 		processes_act();
 		const bool over = turn();
+		check_presence();
 		check_numbers();
 		check_spawn_rate();
 		check_stop();

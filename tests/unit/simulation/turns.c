@@ -3,15 +3,16 @@
 /* The shortest wait after a failure: 500 ms, less a fifth. */
 enum { WAIT_LEAST_MS = 400 };
 
-static bool is_canary(uint32_t p, uint32_t slot)
+bool is_canary(uint32_t p, uint32_t slot)
 {
 	const struct pfi_canary *const canary = &w.pools[p].canary;
 
 	return canary->slot == slot && canary->incarnation == w.slots[p][slot].incarnation;
 }
 
-static void note_boot_failure(uint32_t p)
+static void note_boot_failure(uint32_t p, bool killed)
 {
+	w.ledgers[p].blameless = killed;
 	w.ledgers[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
 	w.ledgers[p].row++;
 }
@@ -27,11 +28,12 @@ static void check_record(uint32_t p, const struct pfi_pool *before)
 }
 
 /* One more than a period may have is borne: one death proves nothing. */
-static void note_death(uint32_t p)
+static void note_death(uint32_t p, bool blameless)
 {
 	struct ledger *const ledger = &w.ledgers[p];
 	const struct pfi_intensity *const limits = &w.pools[p].policy.run;
 
+	ledger->blameless = blameless;
 	if (ledger->deaths == 0 || w.now_ms - ledger->period_at_ms >= limits->period_ms) {
 		ledger->period_at_ms = w.now_ms;
 		ledger->deaths = 0;
@@ -58,10 +60,10 @@ enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
 	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY)
 		w.ledgers[p].boot_ms = w.ledgers[p].row = 0;
 	else if (!canary && before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE)
-		note_boot_failure(p);
+		note_boot_failure(p, false);
 	else if (!canary && before.state == PFI_STATE_SERVING &&
 		 (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK || (event == PFI_EVENT_RETIRE && before.wants_leave)))
-		note_death(p);
+		note_death(p, true);
 	return action;
 }
 
@@ -71,14 +73,17 @@ void died(uint32_t p, uint32_t slot)
 	const enum pfi_state state = w.slots[p][slot].state;
 	const bool canary = is_canary(p, slot);
 	const struct pfi_pool pool = w.pools[p];
+	const uint64_t ready_ms = w.slots[p][slot].ready_ms;
+	const bool killed = process->reason == PREFORK_REASON_KILLED;
+	const bool served = process->requests > 0 || (ready_ms != 0 && w.now_ms - ready_ms >= pool.policy.healthy_ms);
 
 	pfi_supervisor_died(&w.supervisor, p, slot, process->reason, process->requests, w.now_ms);
 	if (canary)
 		check_record(p, &pool);
 	if (!canary && state == PFI_STATE_BOOTING)
-		note_boot_failure(p);
+		note_boot_failure(p, killed);
 	if (!canary && state == PFI_STATE_SERVING)
-		note_death(p);
+		note_death(p, killed || (served && process->reason != PREFORK_REASON_SICK));
 }
 
 static void fork_failed(uint32_t p, uint32_t generation)
@@ -87,7 +92,7 @@ static void fork_failed(uint32_t p, uint32_t generation)
 
 	pfi_supervisor_fork_failed(&w.supervisor, p, generation, w.now_ms);
 	if (!canary)
-		note_boot_failure(p);
+		note_boot_failure(p, false);
 }
 
 /* False: it was to start somebody, and could not. */
@@ -103,6 +108,8 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 			fork_failed(p, order->generation);
 			return false;
 		}
+		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
+			w.forked_ms[p] = w.now_ms;
 		pfi_supervisor_forked(&w.supervisor, p, order->slot, order->generation, w.now_ms);
 		birth(p, order->slot, order->generation);
 		return true;

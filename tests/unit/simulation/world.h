@@ -46,6 +46,7 @@ struct ledger {
 	uint64_t period_at_ms;
 	uint32_t deaths; /* in this period                                   */
 	uint64_t row;    /* boots that failed since one succeeded            */
+	bool blameless;  /* the last to fail was killed, or had served       */
 };
 
 struct world {
@@ -60,6 +61,7 @@ struct world {
 	uint8_t quality[GENERATIONS];                 /* of the code: 0 good .. 3 never boots */
 	bool has_been_ready[POOLS_MAX][GENERATIONS];
 	bool was_ready[POOLS_MAX]; /* a worker, ever */
+	uint64_t forked_ms[POOLS_MAX]; /* the last start */
 	uint64_t reloads, verdicts;
 	uint64_t stop_at_ms;  /* 0: runs */
 	uint64_t excused_ms;  /* time lost to suspends and graces since the world began */
@@ -72,6 +74,7 @@ struct world {
 	bool overslept;        /* this turn comes much too late                */
 	uint64_t unrest;       /* operators do something every so many steps   */
 	bool outage;           /* nothing can start: a database is down        */
+	bool storm;            /* workers are killed as they come              */
 	bool calm;             /* nothing fails any more                       */
 	struct ledger ledgers[POOLS_MAX];
 	struct ledger planned[POOLS_MAX]; /* the same, when the orders in hand were made */
@@ -104,6 +107,7 @@ void note_ruling(struct pfi_ruling ruling);
 bool turn(void); /* as the arbiter does it; true when all is over */
 enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event);
 void died(uint32_t p, uint32_t slot);
+bool is_canary(uint32_t p, uint32_t slot);
 
 /* promises.c */
 void check_order(uint32_t p, const struct pfi_order *order);
@@ -113,6 +117,7 @@ void check_done(uint32_t p);
 void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ruling);
 void check_numbers(void);
 void check_spawn_rate(void);
+void check_presence(void);
 void check_stop(void);
 void check_convergence(void);
 
