@@ -223,8 +223,9 @@ PREFORK_API int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct e
  *  handlers. Since 0.1. */
 PREFORK_API void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, bool graceful);
 
-/** Ask for a reload (HUP). The verdict comes to the hook reload_end. Any
- *  thread, signal handlers. Since 0.1. */
+/** Ask for a reload (HUP). The verdict comes to the hook reload_end. A pool that
+ *  was scaled to 0 has the workers of its setting again. Any thread, signal
+ *  handlers. Since 0.1. */
 PREFORK_API void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter);
 
 /** Ask for exactly `workers` workers in the pool `pool` (its number in the

@@ -10,13 +10,26 @@
 #include <stdio.h>
 #include <unistd.h>
 
+/* Behind the verdict on a reload that failed. */
+static const char *what_remains(const struct prefork_arbiter *arbiter)
+{
+	bool any_wanted = false;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		if (pfi_pool_serving(arbiter, i) > 0)
+			return "; the old workers serve on";
+		any_wanted |= pfi_pool_wanted(&arbiter->models[i]) > 0;
+	}
+	return any_wanted ? "; workers of the old generation start again" : "; there are no workers";
+}
+
 static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why)
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
 	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter",
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
-			failed ? "; the old workers serve on" : "");
+			failed ? what_remains(arbiter) : "");
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
@@ -137,14 +150,20 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 }
 
 /* A number that is new counts once the candidate is proved. What TTIN and TTOU said
- * holds otherwise. */
+ * holds otherwise; but a pool without workers (WINCH, scaled to 0) has those of the setting again,
+ * as with gunicorn: a reload of nothing would prove nothing. */
 static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_generation *old,
 			    const struct pfi_generation *new)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const int64_t workers = prefork_settings_int(new->of_pool[i], "workers");
 
-		if (workers != prefork_settings_int(old->of_pool[i], "workers"))
+		const bool is_empty = arbiter->models[i].target == 0;
+
+		if (is_empty)
+			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+					"Pool %s has no workers: the reload starts %d", arbiter->pools[i].name, (int)workers);
+		if (is_empty || workers != prefork_settings_int(old->of_pool[i], "workers"))
 			pfi_supervisor_propose(&arbiter->supervisor, i, (uint32_t)workers);
 	}
 }

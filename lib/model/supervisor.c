@@ -80,6 +80,8 @@ int pfi_supervisor_scale(struct pfi_supervisor *supervisor, uint32_t pool, uint3
 		return -ERANGE;
 	supervisor->pools[pool].target = target;
 	supervisor->pools[pool].lost = 0;
+	if (target == 0) /* whatever a reload under way would bring */
+		supervisor->pools[pool].proposed = UINT32_MAX;
 	return 0;
 }
 
@@ -243,10 +245,14 @@ static void excuse_late_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
 
 struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
 {
+	const enum pfi_rollout_state before = supervisor->rollout.state;
 	struct pfi_turn turn = { .finished = true };
 
 	excuse_late_turn(supervisor, now_ms);
 	turn.ruling = advance_rollout(supervisor, now_ms, &turn.wake_ms);
+	/* What is proved may be all: no worker is wanted, and so none is to be replaced. */
+	if (before == PFI_ROLLOUT_PROVING && supervisor->rollout.state == PFI_ROLLOUT_ROLLING)
+		turn.ruling = advance_rollout(supervisor, now_ms, &turn.wake_ms);
 	if (supervisor->phase == PFI_PHASE_RUNNING && is_all_lost(supervisor))
 		give_up(supervisor, PREFORK_EFATAL, now_ms);
 	if (supervisor->owed.given) {

@@ -262,6 +262,50 @@ START_TEST(a_pool_that_was_killed_off_tries_one_worker_at_once)
 }
 END_TEST
 
+static const struct {
+	enum prefork_reason fails; /* ASKED: it does not */
+	bool scaled_again;
+	enum prefork_verdict verdict;
+	uint32_t target;
+} returns[] = {
+	{ PREFORK_REASON_ASKED, false, PREFORK_RELOAD_DONE, 2 },
+	{ PREFORK_REASON_BOOT, false, PREFORK_RELOAD_FAILED, 0 },
+	{ PREFORK_REASON_ASKED, true, PREFORK_RELOAD_DONE, 0 },
+};
+
+/* A reload finds no worker at all: it brings those of the setting, or none after all. */
+START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
+{
+	struct pfi_orders orders;
+	struct pfi_turn turn;
+
+	create();
+	for (uint32_t slot = 0; slot < 2; slot++)
+		pfi_supervisor_died(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS);
+	pool.ever_ready = true;
+	ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
+	ck_assert(!pfi_supervisor_reload(&supervisor, 2).given);
+	pfi_supervisor_propose(&supervisor, 0, 2);
+	if (returns[_i].scaled_again)
+		ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
+	turn = pfi_supervisor_turn(&supervisor, NOW_MS + 10);
+	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 10, &orders);
+	ck_assert_uint_eq(orders.count, returns[_i].scaled_again ? 0 : 1); /* its canary */
+	ck_assert_int_eq(turn.ruling.given, returns[_i].scaled_again);
+	for (uint32_t slot = 0; slot < 2 && !turn.ruling.given; slot++) {
+		pfi_supervisor_forked(&supervisor, 0, slot, 2, NOW_MS + 10);
+		if (returns[_i].fails == PREFORK_REASON_ASKED)
+			pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 20);
+		else
+			pfi_supervisor_died(&supervisor, 0, slot, returns[_i].fails, 0, NOW_MS + 20);
+		turn = pfi_supervisor_turn(&supervisor, NOW_MS + 20);
+	}
+	ck_assert(turn.ruling.given);
+	ck_assert_int_eq(turn.ruling.verdict, returns[_i].verdict);
+	ck_assert_uint_eq(pool.target, returns[_i].target);
+}
+END_TEST
+
 START_TEST(a_later_process_in_the_seat_of_a_canary_is_none)
 {
 	create();
@@ -332,6 +376,7 @@ int main(void)
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);
 	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
 	tcase_add_loop_test(tc, a_pool_that_was_killed_off_tries_one_worker_at_once, 0, 5);
+	tcase_add_loop_test(tc, a_reload_of_an_empty_pool_has_a_verdict, 0, 3);
 	tcase_add_test(tc, a_later_process_in_the_seat_of_a_canary_is_none);
 	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
 	return run_suite(suite);

@@ -138,7 +138,7 @@ START_TEST(a_stop_is_heard_in_a_burst)
 END_TEST
 
 /* WINCH asks for no workers, but only where there is no terminal whose size may have changed. */
-START_TEST(winch_asks_for_nobody_and_ttin_for_somebody_again)
+START_TEST(winch_asks_for_nobody_and_ttin_or_hup_for_somebody_again)
 {
 	ck_assert_int_eq(stage_load(NULL), 0);
 	ck_assert_int_eq(stage_create(NULL), 0);
@@ -152,10 +152,11 @@ START_TEST(winch_asks_for_nobody_and_ttin_for_somebody_again)
 	const bool is_terminal = tcgetpgrp(STDIN_FILENO) >= 0 || tcgetpgrp(STDERR_FILENO) >= 0;
 
 	PROMISE(serving() == (is_terminal ? 2 : 0), "%u", serving());
-	PROMISE(kill(getpid(), SIGTTIN) == 0, "%d", errno);
+	PROMISE(kill(getpid(), _i == 0 ? SIGTTIN : SIGHUP) == 0, "%d", errno);
 	stage_run_for(5);
 	settle();
-	PROMISE(serving() == (is_terminal ? 3 : 1), "%u", serving());
+	PROMISE(serving() == (_i > 0 ? 2 : is_terminal ? 3 : 1), "%u", serving());
+	PROMISE(stage.verdicts == _i && stage.verdict == PREFORK_RELOAD_DONE, "%d: %s", stage.verdicts, stage.why);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
@@ -322,7 +323,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
 	tcase_add_loop_test(tc, a_stop_is_heard_in_a_burst, 0, 3);
-	tcase_add_test(tc, winch_asks_for_nobody_and_ttin_for_somebody_again);
+	tcase_add_loop_test(tc, winch_asks_for_nobody_and_ttin_or_hup_for_somebody_again, 0, 2);
 	tcase_add_test(tc, a_pool_that_was_killed_off_serves_again_at_once);
 	tcase_add_loop_test(tc, a_death_that_the_host_reaped_is_told, 0, sizeof hosts / sizeof hosts[0]);
 	tcase_add_loop_test(tc, nobody_is_judged_at_the_first_look_after_a_standstill, 0, 2);

@@ -30,7 +30,7 @@ static void reload(void)
 		w.asked_spawns += 2 * w.pools[p].policy.workers_max + 5;
 		w.targets[p] = w.pools[p].target;
 		w.scaled[p] = false;
-		if (pick(2))
+		if (pick(2) || w.pools[p].target == 0) /* as the arbiter does */
 			pfi_supervisor_propose(&w.supervisor, p, 1 + (uint32_t)pick(w.pools[p].policy.workers_max));
 	}
 }

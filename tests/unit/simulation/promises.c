@@ -109,6 +109,7 @@ void check_order(uint32_t p, const struct pfi_order *order)
 void check_done(uint32_t p)
 {
 	promise(count_ready(p) >= pfi_pool_wanted(&w.pools[p]));
+	promise(w.pools[p].target > 0 || w.scaled[p]); /* a reload brings workers back */
 	for (uint32_t s = 0; s < w.seats; s++) {
 		const struct pfi_slot *const slot = &w.slots[p][s];
 
@@ -241,7 +242,7 @@ void check_wake(uint64_t wake_ms)
 /* What was on probation is wanted only when each pool's canary had lived for the canary time. */
 void check_proof(const struct pfi_supervisor *before)
 {
-	if (before->rollout.state != PFI_ROLLOUT_PROVING || w.supervisor.rollout.state != PFI_ROLLOUT_ROLLING)
+	if (before->rollout.state != PFI_ROLLOUT_PROVING || w.supervisor.rollout.wanted == before->rollout.wanted)
 		return;
 	promise(w.supervisor.rollout.wanted == before->rollout.candidate);
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
