@@ -165,7 +165,8 @@ PREFORK_API ptrdiff_t prefork_request_read(struct prefork_request *request, void
 
 /* The trailer: fields that come behind a chunked body. They are there once the body was read to
  * its end, and are not among the header fields: a client must not change with them
- * what was decided already. Those about framing, routing and authorization are refused. */
+ * what was decided already. Those about framing, routing and authorization are refused (400), those about the
+ * content (Content-Type) and controls (Range) dropped: RFC 9110 6.5.1. */
 
 /** How many there are; 0 before the end of the body. Since 0.1. */
 PREFORK_API size_t prefork_request_trailer_count(const struct prefork_request *request);

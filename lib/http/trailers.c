@@ -1,5 +1,7 @@
 #include "http/trailers.h"
 
+#include "http/fields.h"
+
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
@@ -44,6 +46,13 @@ static char *settle(char *to, const char *from, const char *end)
 	return to;
 }
 
+/* What would change how the body is understood, or the request handled, comes too late (RFC 9110 6.5.1). */
+static bool is_kept(const char *name, size_t length, bool underscores)
+{
+	return (underscores || memchr(name, '_', length) == NULL) &&
+	       !(pfi_field_rules(pfi_field_find(name, length)) & PFI_FIELD_LATE);
+}
+
 void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores)
 {
 	if (trailers->length == 0)
@@ -56,7 +65,7 @@ void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores)
 		const char *const end = memchr(from, '\n', (size_t)(all - from));
 		const size_t name = strcspn(from, ":");
 
-		if (underscores || memchr(from, '_', name) == NULL) {
+		if (is_kept(from, name, underscores)) {
 			to = settle(to, from, end);
 			trailers->count++;
 		}

@@ -21,7 +21,8 @@ struct pfi_trailers {
 /** One more byte of a field line. 0 or -ENOMEM. */
 int pfi_trailers_add(struct pfi_trailers *trailers, char byte);
 
-/** The last line is there. Names with an underscore are dropped unless `underscores`. */
+/** The last line is there. Fields about the content (Content-Type) and controls (Range) are dropped, and names
+ *  with an underscore unless `underscores`. */
 void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores);
 
 /** Field `index` and its name, both ended by NUL; NULL behind the last. */

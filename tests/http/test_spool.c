@@ -239,6 +239,7 @@ static const struct {
 	{ "Empty:\r\nBlank:   \r\nA: :\r\n\r\n", "Empty=|Blank=|A=:|", "Empty=|Blank=|A=:|" },
 	{ "X_Sum: 1\r\nA: b\r\n\r\n", "A=b|", "X_Sum=1|A=b|" },
 	{ "X_Sum: 1\r\n\r\n", "", "X_Sum=1|" },
+	{ "Content-Type: a\r\nA: b\r\nRANGE: c\r\n\r\n", "A=b|", "A=b|" },
 };
 
 /* Fed a byte at a time, as the reader of bodies does between two pieces of data. */
