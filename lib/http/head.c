@@ -157,7 +157,7 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 
 	while (i < stop && pfi_char_is(bytes[i], PFI_CHAR_TOKEN))
 		i++;
-	if (i > limit)
+	if (i > limit || i - head->part_at > PFI_NAME_MAX)
 		return refuse(head, 431, "a header field is too long");
 	if (i == length)
 		return wait_at(head, i);

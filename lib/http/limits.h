@@ -14,6 +14,8 @@ enum pfi_underscores {
 	PFI_UNDERSCORES_KEEP,
 };
 
+enum { PFI_NAME_MAX = 8192 }; /* of a header field, whatever its line may have -> 431 */
+
 struct pfi_limits {
 	uint32_t line_max;   /* request line, without its CRLF          -> 414 */
 	uint32_t field_max;  /* one field line, with its CRLF           -> 431 */

@@ -38,7 +38,8 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How many header fields a request may have. More are answered with 431." },
 	{ ROW("limit_request_field_size", INT), .flags = "--limit-request-field-size, --limit-request-field_size",
 	  .min = 0, .max = 1048576, .default_text = "8190",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header field, in bytes; 0 is 8190. Longer ones are answered with 431." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header field, in bytes; 0 is 8190. Longer ones are answered with 431, and so are "
+	         "names of more than 8192 bytes." },
 	{ ROW("limit_request_head", SIZE), .min = 1024, .max = 16 * 1048576, .default_text = "64k",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header of a request. A longer one is answered with 431." },
 	{ ROW("limit_request_body", SIZE), .min = 0, .max = INT64_MAX, .default_text = "0",

@@ -110,6 +110,30 @@ START_TEST(a_body_that_is_streamed_has_none)
 }
 END_TEST
 
+/* Whatever the settings allow for the whole line. */
+START_TEST(a_header_name_of_any_length_is_read_or_refused)
+{
+	static const char *const settings[] = { "--limit-request-field-size", "100000", "--limit-request-head", "1m", NULL };
+	static const struct {
+		size_t length;
+		int status;
+	} names[] = { { 8192, 200 }, { 8193, 431 }, { 90000, 431 } };
+	struct web web;
+
+	web_open(&web, tell_length, settings);
+	for (size_t i = 0; i < sizeof names / sizeof names[0]; i++) {
+		char *at = request + sprintf(request, "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n");
+
+		memset(at, 'n', names[i].length);
+		at += names[i].length;
+		at += sprintf(at, ": v\r\n\r\n");
+		(void)web_read_all(web_ask(&web, request, (size_t)(at - request)), answer, sizeof answer);
+		ck_assert_int_eq(web_status(answer), names[i].status);
+	}
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("requests");
@@ -117,5 +141,6 @@ int main(void)
 
 	tcase_add_loop_test(tc, a_chunked_body_that_was_collected_has_a_length, 0, sizeof lengths / sizeof lengths[0]);
 	tcase_add_loop_test(tc, a_body_that_is_streamed_has_none, 0, 2);
+	tcase_add_test(tc, a_header_name_of_any_length_is_read_or_refused);
 	return run_suite(suite);
 }
