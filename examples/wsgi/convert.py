@@ -4,8 +4,8 @@ import sys
 
 # These mean the same to both.
 SAME = """
-accesslog access_log_format backlog bind chdir errorlog forwarded_allow_ips graceful_timeout header_map keepalive
-limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter preload_app
+accesslog access_log_format backlog bind casefold_http_method chdir errorlog forwarded_allow_ips graceful_timeout header_map keepalive
+limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
 proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout worker_class worker_connections workers wsgi_app
 """.split()
 
@@ -14,13 +14,13 @@ NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp
 
 # The others that it has, and what to do instead where that can be said in general.
 MISSING = {name: "not available in this version" for name in """
-asgi_disconnect_grace_period asgi_lifespan asgi_loop ca_certs capture_output casefold_http_method cert_reqs certfile ciphers
+asgi_disconnect_grace_period asgi_lifespan asgi_loop ca_certs capture_output cert_reqs certfile ciphers
 control_socket control_socket_disable control_socket_mode dirty_apps dirty_graceful_timeout dirty_threads dirty_timeout
 dirty_workers disable_redirect_access_to_syslog do_handshake_on_connect dogstatsd_tags enable_backlog_metric
 enable_stdio_inheritance forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams
 http2_max_frame_size http2_max_header_list_size http_parser http_protocols keyfile logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
-permit_unconventional_http_method permit_unconventional_http_version protocol proxy_allow_ips proxy_protocol
+permit_unconventional_http_version protocol proxy_allow_ips proxy_protocol
 raw_paste_global_conf root_path sendfile spew ssl_version statsd_host
 statsd_prefix strip_header_spaces suppress_ragged_eofs syslog syslog_addr syslog_facility syslog_prefix tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}

@@ -34,7 +34,6 @@ static const char *const not_yet[] = {
 	"--proxy-allow-from", "--proxy-protocol", "--reload-engine",
 	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
 	"--strip-header-spaces", "--suppress-ragged-eofs", "--umask", "-m", "--user", "-u", "--uwsgi-allow-from",
-	"--casefold-http-method", "--permit-unconventional-http-method",
 	"--permit-unconventional-http-version",
 };
 

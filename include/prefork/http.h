@@ -35,6 +35,10 @@ struct prefork_request;
 struct prefork_settings;
 struct prefork_worker;
 
+enum prefork_http_traits {
+	PREFORK_HTTP_CONNECT = 1u << 0, /* `handle` wants CONNECT, too; without it the library answers 501 */
+};
+
 /**
  * The callbacks, filled in by the host with designated initialisers. Only
  * `handle` must be there. The table is copied, `user` borrowed until the arbiter
@@ -52,7 +56,8 @@ struct prefork_worker;
  * finished      the last call for this request, once per `handle`: its
  *               response has been handed to the kernel, or the client is gone
  *               (prefork_request_error() tells which)
- * worker_stop   once, after the last request, unless the worker died. Since 0.1.
+ * worker_stop   once, after the last request, unless the worker died
+ * traits        of enum prefork_http_traits. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */
@@ -60,6 +65,7 @@ struct prefork_http_service {
 	int (*handle)(struct prefork_request *request, void *user);
 	void (*finished)(struct prefork_request *request, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
+	unsigned traits;
 };
 
 /** Add the settings of HTTP (limits, timeouts, access log), to be read with the
@@ -80,7 +86,8 @@ PREFORK_API int prefork_http_add_service(struct prefork_arbiter *arbiter, const 
 
 /* The request line. `ret_size` may be NULL. */
 
-/** "GET": a token, in upper case. Since 0.1. */
+/** "GET": a token in upper case; with the setting permit_unconventional_http_method any token. Methods are
+ *  case-sensitive: "get" is another one than "GET". Since 0.1. */
 PREFORK_API const char *prefork_request_method(const struct prefork_request *request, size_t *ret_size);
 
 /** What the client asked for, as it wrote it: "/a%20b?c", "http://host/a", "*".

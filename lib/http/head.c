@@ -62,19 +62,47 @@ static enum pfi_verdict step_lf(struct pfi_head *head, const char *bytes, enum s
 	return go(head, head->at + 1, next);
 }
 
+/* A method is a token (RFC 9110 9.1); by convention it has no small letters and no number sign, and 3 to 20
+ * bytes. From the first byte of another one on. */
+static uint32_t skip_unconventional(struct pfi_head *head, const char *bytes, uint32_t i, uint32_t length)
+{
+	for (; i < length && pfi_char_is(bytes[i], PFI_CHAR_TOKEN); i++) {
+		const bool is_small = bytes[i] >= 'a' && bytes[i] <= 'z';
+
+		head->method_is_small |= is_small;
+		head->method_is_odd |= !is_small && !pfi_char_is(bytes[i], PFI_CHAR_METHOD);
+	}
+	return i;
+}
+
+/* A server that does not know a method answers 501 (RFC 9110 9.1). */
+static bool is_implemented(const struct pfi_head *head)
+{
+	const struct pfi_limits *const limits = head->limits;
+
+	return limits->any_method ||
+	       (head->method.length >= METHOD_MIN && !head->method_is_odd &&
+	        (!head->method_is_small || limits->fold_method));
+}
+
 static enum pfi_verdict step_method(struct pfi_head *head, const char *bytes, uint32_t length)
 {
+	const uint32_t longest = head->limits->any_method ? head->limits->line_max : METHOD_MAX;
 	uint32_t i = head->at;
 
 	while (i < length && pfi_char_is(bytes[i], PFI_CHAR_METHOD))
 		i++;
+	if (i < length && bytes[i] != ' ')
+		i = skip_unconventional(head, bytes, i, length);
 	head->method = (struct pfi_span){ head->part_at, i - head->part_at };
-	if (head->method.length > METHOD_MAX)
-		return refuse(head, 400, "the method is too long");
+	if (head->method.length > longest)
+		return refuse(head, 501, "the method is too long");
 	if (i == length)
 		return wait_at(head, i);
-	if (bytes[i] != ' ' || head->method.length < METHOD_MIN)
+	if (bytes[i] != ' ' || head->method.length == 0)
 		return refuse(head, 400, "the request does not begin with a method");
+	if (!is_implemented(head))
+		return refuse(head, 501, "the method is not one of those that are served");
 	return go(head, i + 1, STATE_TARGET);
 }
 

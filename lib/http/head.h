@@ -39,6 +39,8 @@ struct pfi_head {
 	uint8_t state;
 	uint8_t minor; /* of HTTP/1.minor */
 	uint8_t form;  /* enum pfi_target_form */
+	bool method_is_small; /* it has small letters */
+	bool method_is_odd;   /* or a number sign     */
 	struct pfi_span method;
 	struct pfi_span target;
 	struct pfi_span authority; /* of an absolute or authority form */

@@ -4,6 +4,7 @@
 #ifndef HTTP_LIMITS_H
 #define HTTP_LIMITS_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 /* Field names with an underscore look like those with a hyphen once they are
@@ -23,6 +24,8 @@ struct pfi_limits {
 	uint32_t head_max;   /* a head, or all framing between chunks   -> 431 */
 	uint64_t body_max;   /* UINT64_MAX: no limit                    -> 413 */
 	enum pfi_underscores underscores;
+	bool any_method;     /* any token is one, not only 3 to 20 bytes without small letters and '#' -> 501 */
+	bool fold_method;    /* small letters in one are made capital                                         */
 };
 
 #define PFI_LIMITS_DEFAULT                                                                         \

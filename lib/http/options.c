@@ -72,6 +72,12 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Where such files are, which have no name there. In a tmpfs they are quick, and take memory. Empty: "
 	         "$TMPDIR, or /tmp." },
+	{ ROW("permit_unconventional_http_method", BOOL), .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Pass on methods with small letters or a number sign, of fewer than 3 or more than 20 bytes: to HTTP they "
+	         "are tokens, and \"get\" is another method than \"GET\". Otherwise they are answered with 501." },
+	{ ROW("casefold_http_method", BOOL), .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Make small letters in methods capital, for clients that send \"get\". A server in front that tells the two "
+	         "apart, to allow one of them, is bypassed." },
 	{ ROW("header_map", CHOICE), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
 	{ ROW("forwarded_allow_ips", LIST), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",
@@ -234,6 +240,8 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 			.head_max = (uint32_t)prefork_settings_int(settings, "limit_request_head"),
 			.body_max = body > 0 ? (uint64_t)body : UINT64_MAX,
 			.underscores = underscores(settings),
+			.any_method = prefork_settings_int(settings, "permit_unconventional_http_method") > 0,
+			.fold_method = prefork_settings_int(settings, "casefold_http_method") > 0,
 		},
 		.header_timeout_ms = (uint64_t)prefork_settings_int(settings, "header_timeout"),
 		.body_timeout_ms = (uint64_t)prefork_settings_int(settings, "body_timeout"),

@@ -158,17 +158,32 @@ static bool is_ready(const struct prefork_request *request)
 	       (request->http->config.streams_uploads && prefork_worker_may_block(request->worker));
 }
 
+/* Methods are case-sensitive, so this is only done where it is asked for. */
+static void fold_method(struct prefork_request *request)
+{
+	char *const method = request->in + request->in_from + request->head.method.at;
+
+	for (uint32_t i = 0; i < request->head.method.length; i++)
+		if (method[i] >= 'a' && method[i] <= 'z')
+			method[i] = (char)(method[i] - 'a' + 'A');
+}
+
 /* The head is complete: what does it mean? */
 static enum prefork_next proceed_head(struct prefork_request *request)
 {
 	static const struct pfi_refusal contradiction = { 400, "the forwarded schemes contradict each other" };
+	static const struct pfi_refusal tunnel = { 501, "CONNECT is not served here" };
 	const struct pfi_http_config *const config = &request->http->config;
 	const struct pfi_head *const head = &request->head;
 
 	if (config->limits.underscores == PFI_UNDERSCORES_DROP && head->underscores_count > 0)
 		pfi_head_drop_underscores(&request->head);
+	if (head->method_is_small && config->limits.fold_method)
+		fold_method(request);
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
 		return pfi_answer_refuse(request, request->framing.refusal);
+	if (head->form == PFI_TARGET_AUTHORITY && !(request->http->service.traits & PREFORK_HTTP_CONNECT))
+		return pfi_answer_refuse(request, tunnel);
 	if (!learn_scheme(request))
 		return pfi_answer_refuse(request, contradiction);
 	if (head->form == PFI_TARGET_ABSOLUTE && copy_host(request) < 0)

@@ -114,12 +114,20 @@ static bool split_authority(struct pfi_head *head, const char *bytes)
 	       (text[0] != '[' || memchr(text, ']', length - 1) != NULL);
 }
 
-bool pfi_target_split(struct pfi_head *head, const char *bytes)
+/* Of seven letters, which CONNECT and OPTIONS have. */
+static bool method_is(const struct pfi_head *head, const char *bytes, const char *upper, const char *lower)
 {
 	const char *const method = bytes + head->method.at;
+
+	return head->method.length == 7 &&
+	       (head->limits->fold_method ? pfi_text_is(method, 7, lower, 7) : memcmp(method, upper, 7) == 0);
+}
+
+bool pfi_target_split(struct pfi_head *head, const char *bytes)
+{
 	const char *const text = bytes + head->target.at;
 
-	if (head->method.length == 7 && memcmp(method, "CONNECT", 7) == 0)
+	if (method_is(head, bytes, "CONNECT", "connect"))
 		return split_authority(head, bytes);
 	if (text[0] == '/') {
 		head->form = PFI_TARGET_ORIGIN;
@@ -129,7 +137,7 @@ bool pfi_target_split(struct pfi_head *head, const char *bytes)
 	if (text[0] == '*' && head->target.length == 1) {
 		head->form = PFI_TARGET_ASTERISK;
 		head->path = head->target;
-		return head->method.length == 7 && memcmp(method, "OPTIONS", 7) == 0;
+		return method_is(head, bytes, "OPTIONS", "options");
 	}
 	return split_absolute(head, bytes);
 }

@@ -103,6 +103,49 @@ START_TEST(underscores_are_refused_when_told_so)
 }
 END_TEST
 
+static const struct {
+	const char *method;
+	int usual, fold, any, both; /* the status of the refusal; 0: taken */
+} methods[] = {
+	{ "GET", 0, 0, 0, 0 },
+	{ "M-SEARCH", 0, 0, 0, 0 },
+	{ "get", 501, 0, 0, 0 },
+	{ "GeT", 501, 0, 0, 0 },
+	{ "GE#T", 501, 501, 0, 0 },
+	{ "ge#t", 501, 501, 0, 0 },
+	{ "A", 501, 501, 0, 0 },
+	{ "a", 501, 501, 0, 0 },
+	{ "AAAAAAAAAAAAAAAAAAAAA", 501, 501, 0, 0 },
+	{ "G@T", 400, 400, 400, 400 },
+	{ "g@t", 400, 400, 400, 400 },
+	{ "", 400, 400, 400, 400 },
+};
+
+/* However it is cut. */
+START_TEST(methods_are_tokens_and_taken_as_the_settings_say)
+{
+	const int wanted[] = { methods[_i].usual, methods[_i].fold, methods[_i].any, methods[_i].both };
+	char text[64];
+	const size_t length = (size_t)snprintf(text, sizeof text, "%s / HTTP/1.1\r\nHost: h\r\n\r\n", methods[_i].method);
+
+	for (unsigned settings = 0; settings < 4; settings++) {
+		struct pfi_limits its = limits;
+
+		its.fold_method = settings & 1;
+		its.any_method = settings & 2;
+		for (size_t cut = 1; cut <= length; cut++) {
+			pfi_head_start(&head, fields, &its);
+			(void)pfi_head_feed(&head, text, cut);
+			const enum pfi_verdict verdict = pfi_head_feed(&head, text, length);
+			ck_assert_int_eq(verdict, wanted[settings] == 0 ? PFI_DONE : PFI_BAD);
+			ck_assert_int_eq(head.refusal.status, wanted[settings]);
+			if (wanted[settings] == 0)
+				expect_span(text, head.method, methods[_i].method);
+		}
+	}
+}
+END_TEST
+
 /* Rubbish is told as early as can be: nobody waits ten seconds for the rest of it. */
 START_TEST(a_violation_is_told_at_its_first_byte)
 {
@@ -184,6 +227,8 @@ int main(void)
 	tcase_add_test(tc, fields_are_found_in_their_order_and_by_name);
 	tcase_add_test(tc, dropping_underscores_keeps_the_rest_in_order);
 	tcase_add_test(tc, underscores_are_refused_when_told_so);
+	tcase_add_loop_test(tc, methods_are_tokens_and_taken_as_the_settings_say, 0,
+	                    (int)(sizeof methods / sizeof methods[0]));
 	tcase_add_test(tc, a_violation_is_told_at_its_first_byte);
 	tcase_add_loop_test(tc, a_head_means_one_framing, 0, (int)(sizeof framings / sizeof framings[0]));
 	tcase_add_test(tc, the_host_of_an_absolute_target_replaces_Host);

@@ -134,6 +134,63 @@ START_TEST(a_header_name_of_any_length_is_read_or_refused)
 }
 END_TEST
 
+static int tell_method(struct prefork_request *asked, void *user)
+{
+	char text[128];
+
+	(void)user;
+	(void)snprintf(text, sizeof text, "%s %s", prefork_request_method(asked, NULL), prefork_request_target(asked, NULL));
+	return reply(asked, text);
+}
+
+static const struct {
+	const char *settings[3];
+	const char *line;
+	const char *expected; /* in the answer */
+} lines[] = {
+	{ { NULL }, "get /", "HTTP/1.1 501 " },
+	{ { "--permit-unconventional-http-method", NULL }, "get /", "\r\n\r\nget /" },
+	{ { "--permit-unconventional-http-method", NULL }, "head /", "\r\n\r\nhead /" }, /* with a body: it is no HEAD */
+	{ { "--permit-unconventional-http-method", NULL }, "connect h:1", "HTTP/1.1 400 " },
+	{ { "--casefold-http-method", NULL }, "poSt /x", "\r\n\r\nPOST /x" },
+	{ { "--casefold-http-method", NULL }, "options *", "\r\n\r\nOPTIONS *" },
+	{ { "--casefold-http-method", NULL }, "head /", "Content-Length: 6\r\n" },
+	{ { "--casefold-http-method", NULL }, "connect h:1", "HTTP/1.1 501 " },
+	{ { "--casefold-http-method", NULL }, "g#t /", "HTTP/1.1 501 " },
+	{ { "--casefold-http-method", "--permit-unconventional-http-method", NULL }, "g#t /", "\r\n\r\nG#T /" },
+	{ { NULL }, "CONNECT h:1", "HTTP/1.1 501 " },
+	{ { NULL }, "CONNECT /", "HTTP/1.1 400 " },
+};
+
+START_TEST(a_method_reaches_the_handler_as_the_settings_say)
+{
+	struct web web;
+
+	web_open(&web, tell_method, lines[_i].settings);
+	const int size = sprintf(request, "%s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", lines[_i].line);
+	(void)web_read_all(web_ask(&web, request, (size_t)size), answer, sizeof answer);
+	ck_assert_msg(strstr(answer, lines[_i].expected) != NULL, "%s gets %s", lines[_i].line, answer);
+	if (strncmp(lines[_i].line, "head", 4) == 0 && lines[_i].settings[0][2] == 'c')
+		ck_assert_str_eq(strstr(answer, "\r\n\r\n"), "\r\n\r\n");
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(connect_is_for_hosts_that_ask_for_it)
+{
+	static const char bytes[] = "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n";
+	const struct prefork_http_service service = {
+		.struct_size = sizeof service, .handle = tell_method, .traits = PREFORK_HTTP_CONNECT,
+	};
+	struct web web;
+
+	web_open_service(&web, &service, NULL);
+	(void)web_read_all(web_ask(&web, bytes, sizeof bytes - 1), answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\n\r\nCONNECT h:1") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("requests");
@@ -142,5 +199,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_chunked_body_that_was_collected_has_a_length, 0, sizeof lengths / sizeof lengths[0]);
 	tcase_add_loop_test(tc, a_body_that_is_streamed_has_none, 0, 2);
 	tcase_add_test(tc, a_header_name_of_any_length_is_read_or_refused);
+	tcase_add_loop_test(tc, a_method_reaches_the_handler_as_the_settings_say, 0, sizeof lines / sizeof lines[0]);
+	tcase_add_test(tc, connect_is_for_hosts_that_ask_for_it);
 	return run_suite(suite);
 }

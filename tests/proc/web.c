@@ -43,6 +43,13 @@ struct web_counts *web_counts(const struct prefork_request *request)
 
 void web_open(struct web *web, int (*handle)(struct prefork_request *request, void *user), const char *const settings[])
 {
+	const struct prefork_http_service service = { .struct_size = sizeof service, .handle = handle };
+
+	web_open_service(web, &service, settings);
+}
+
+void web_open_service(struct web *web, const struct prefork_http_service *service, const char *const settings[])
+{
 	const char *argv[18] = { "web" };
 	char threads[32];
 	int argc = 1;
@@ -53,10 +60,9 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 	}
 	(void)snprintf(threads, sizeof threads, "--threads=%d", harness_threads());
 	argv[argc++] = threads;
-	*web = (struct web){ .handle = handle };
-	web->service = (struct prefork_http_service){
-		.struct_size = sizeof web->service, .handle = count_handle, .finished = count_finished,
-	};
+	*web = (struct web){ .handle = service->handle, .service = *service };
+	web->service.handle = count_handle;
+	web->service.finished = count_finished;
 	web->counts = mmap(NULL, sizeof *web->counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	ck_assert_ptr_ne(web->counts, MAP_FAILED);
 	ck_assert_int_eq(prefork_http_load(argc, (char *const *)(uintptr_t)argv, &web->settings), 0);
