@@ -27,9 +27,10 @@ static struct input *spare; /* nobody but us has it */
 /* -1 with an exception set, else how many bytes came: 0 at the end. */
 static Py_ssize_t receive(struct input *input, char *bytes, size_t size)
 {
+	struct prefork_request *const request = input->request;
 	ptrdiff_t n = input->error;
 
-	if (input->request == NULL) {
+	if (request == NULL) {
 		PyErr_SetString(PyExc_ValueError, "wsgi.input is used after its request");
 		return -1;
 	}
@@ -41,8 +42,8 @@ static Py_ssize_t receive(struct input *input, char *bytes, size_t size)
 		return 0;
 	if (n == 0) {
 		input->reading = true;
-		Py_BEGIN_ALLOW_THREADS
-		n = prefork_request_read(input->request, bytes, size);
+		Py_BEGIN_ALLOW_THREADS /* wsgi_input_end() clears input->request meanwhile, and then waits for `reading` */
+		n = prefork_request_read(request, bytes, size);
 		Py_END_ALLOW_THREADS
 		input->reading = false;
 	}

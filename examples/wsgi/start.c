@@ -129,23 +129,24 @@ static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t f
 int wsgi_start_write(PyObject *self, PyObject *piece)
 {
 	struct start *start = (struct start *)self;
+	struct prefork_request *const request = start->request;
 	int r;
 
 	if (!PyBytes_Check(piece)) {
 		PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s", Py_TYPE(piece)->tp_name);
 		return -1;
 	}
-	if (start->request == NULL || !start->called) {
-		PyErr_SetString(PyExc_RuntimeError, start->request ? "write() before start_response()"
-		                                                   : "write() is called after its request");
+	if (request == NULL || !start->called) {
+		PyErr_SetString(PyExc_RuntimeError, request ? "write() before start_response()"
+		                                            : "write() is called after its request");
 		return -1;
 	}
 	if (PyBytes_GET_SIZE(piece) == 0)
 		return 0;
 	start->written = true;
 	start->writing++;
-	Py_BEGIN_ALLOW_THREADS
-	r = prefork_response_write(start->request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
+	Py_BEGIN_ALLOW_THREADS /* wsgi_start_end() clears start->request meanwhile, and then waits for `writing` */
+	r = prefork_response_write(request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
 	Py_END_ALLOW_THREADS
 	start->writing--;
 	return r < 0 ? wsgi_refuse(r) : 0;

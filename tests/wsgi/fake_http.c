@@ -4,6 +4,7 @@
 #include <prefork/service.h>
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -158,7 +159,9 @@ int prefork_response_field(struct prefork_request *request, const char *name, co
 	return prefork_response_header(request, name, strlen(name), value, strlen(value));
 }
 
-static int put(struct prefork_request *request, const void *bytes, size_t size)
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what is sent: several threads may write */
+
+static int put_locked(struct prefork_request *request, const void *bytes, size_t size)
 {
 	if (request->error)
 		return request->error;
@@ -170,6 +173,14 @@ static int put(struct prefork_request *request, const void *bytes, size_t size)
 	request->sent_size += size;
 	request->sent[request->sent_size] = '\0';
 	return 0;
+}
+
+static int put(struct prefork_request *request, const void *bytes, size_t size)
+{
+	pthread_mutex_lock(&lock);
+	const int r = put_locked(request, bytes, size);
+	pthread_mutex_unlock(&lock);
+	return r;
 }
 
 int prefork_response_bytes(struct prefork_request *request, const void *bytes, size_t size)

@@ -156,6 +156,17 @@ START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
 }
 END_TEST
 
+/* The bridge takes the request away from them while they call into the library: it must have read which request
+ * it is before it gives up the GIL, or one in four requests crashes. */
+START_TEST(a_thread_left_behind_never_uses_a_request_that_is_over)
+{
+	static const char *const targets[] = { "/leave-a-writer", "/leave-a-busy-reader" };
+
+	for (int i = 0; i < 200; i++)
+		ck_assert(is_answered(targets[_i], 200, NULL));
+}
+END_TEST
+
 static void *do_pull(void *argument)
 {
 	struct prefork_request *request = argument;
@@ -280,6 +291,7 @@ int main(void)
 	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
 	tcase_add_loop_test(tcase, a_response_keeps_its_context_among_others_and_in_any_thread, 0, 2);
 	tcase_add_test(tcase, a_request_is_not_over_while_a_thread_reads_its_body);
+	tcase_add_loop_test(tcase, a_thread_left_behind_never_uses_a_request_that_is_over, 0, 2);
 	tcase_add_test(tcase, no_request_finds_the_context_of_another);
 	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
 	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);

@@ -368,6 +368,34 @@ def leave_a_reader(environ, start):
     return text(start, "left")
 
 
+def _until_refused(call):
+    """Call it again and again in a thread of its own, from before this returns until it raises."""
+    import threading
+    called = threading.Event()
+
+    def loop():
+        try:
+            while True:
+                call()
+                called.set()
+        except (RuntimeError, ValueError):
+            pass
+
+    threading.Thread(target=loop, daemon=True).start()
+    called.wait(10)
+
+
+def leave_a_writer(environ, start):
+    write = start("200 OK", [("Content-Type", "text/plain")])
+    _until_refused(lambda: write(b"x"))
+    return []
+
+
+def leave_a_busy_reader(environ, start):
+    _until_refused(lambda: environ["wsgi.input"].read(1))
+    return text(start, "left")
+
+
 def read_kept_input(environ, start):
     try:
         body = kept_inputs[-1].read()
