@@ -90,6 +90,8 @@ static enum next fail(struct call *call)
 {
 	const int lost = prefork_request_error(call->request);
 
+	if (call->start)
+		wsgi_start_close(call->start);
 	report(call);
 	if (!prefork_response_begun(call->request))
 		(void)prefork_response_reset(call->request);
@@ -151,6 +153,7 @@ static int must_be_started(struct call *call)
 
 static enum next end_response(struct call *call)
 {
+	wsgi_start_close(call->start); /* no piece may follow the end */
 	Py_BEGIN_ALLOW_THREADS
 	call->error = prefork_response_end(call->request);
 	Py_END_ALLOW_THREADS
@@ -197,6 +200,7 @@ static enum next answer_pieces(struct call *call)
 		return end_response(call);
 	if (is_written(call))
 		return write_pieces(call, more);
+	wsgi_start_close(call->start);
 	call->pending = true;
 	return PULLED;
 }
@@ -209,6 +213,7 @@ static enum next answer_file(struct call *call)
 		return fail(call);
 	if (length >= 0 && length < call->size)
 		call->size = length;
+	wsgi_start_close(call->start);
 	return FILE_RANGE;
 }
 
@@ -236,8 +241,10 @@ static enum next answer(struct call *call)
 		Py_CLEAR(call->piece);
 		return fail(call);
 	}
-	if (call->piece)
+	if (call->piece) {
+		wsgi_start_close(call->start);
 		return PyBytes_GET_SIZE(call->piece) > WHOLE_MAX ? answer_large(call) : WHOLE;
+	}
 	if (!wsgi_start_has_written(call->start) &&
 	    wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size))
 		return answer_file(call);
@@ -272,7 +279,7 @@ static enum next run(struct call *call)
 	arguments[2] = call->start;
 	if (arguments[1] == NULL)
 		return PyErr_Occurred() ? fail(call) : refuse_path(call, template->mount);
-	wsgi_hints_for(call->request);
+	wsgi_hints_for(call->start);
 	call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);

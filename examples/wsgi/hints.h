@@ -10,15 +10,13 @@
 
 #include "python.h"
 
-struct prefork_request;
-
 /** 0, or -1 with an exception set. Once. The caller has the GIL, here and below. */
 int wsgi_hints_prepare(void);
 
 /** What is in environ["wsgi.early_hints"]. Borrowed. */
 PyObject *wsgi_hints_callable(void);
 
-/** This thread handles `request` from now on; NULL: none. */
-void wsgi_hints_for(struct prefork_request *request);
+/** This thread handles the request of `start` (start_response) from now on; NULL: none. Borrowed until then. */
+void wsgi_hints_for(PyObject *start);
 
 #endif

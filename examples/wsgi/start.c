@@ -4,6 +4,7 @@
 
 #include <prefork/error.h>
 #include <prefork/http.h>
+#include <prefork/worker.h>
 
 #include <stddef.h>
 #include <string.h>
@@ -15,6 +16,7 @@ struct start {
 	struct writer *writer;           /* what it returns  */
 	int64_t length;
 	unsigned writing; /* how many threads are in the library */
+	bool closed;      /* nothing may be added to the response */
 	bool called;
 	bool written;
 };
@@ -73,6 +75,12 @@ static int set_head(struct start *start, PyObject *status, PyObject *headers)
 	return r;
 }
 
+/* Whether the head has left, or is about to: in another thread, or with a body that was decided on. */
+static bool is_begun(const struct start *start)
+{
+	return start->closed || start->writing > 0 || prefork_response_begun(start->request);
+}
+
 /* A second call is for errors only, and too late when the head has left. */
 static int begin_again(struct start *start, PyObject *exc_info)
 {
@@ -82,7 +90,7 @@ static int begin_again(struct start *start, PyObject *exc_info)
 		PyErr_SetString(PyExc_AssertionError, "start_response was called already, and there is no exc_info");
 		return -1;
 	}
-	if (!prefork_response_begun(start->request)) {
+	if (!is_begun(start)) {
 		start->called = false;
 		return prefork_response_reset(start->request) < 0 ? wsgi_refuse(-EINVAL) : 0;
 	}
@@ -121,6 +129,8 @@ static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t f
 		return PyErr_Format(PyExc_RuntimeError, "start_response is called after its request");
 	if (start->called && begin_again(start, exc_info) < 0)
 		return NULL;
+	if (start->closed || start->writing > 0) /* by early_hints() in the thread of the request */
+		return PyErr_Format(PyExc_RuntimeError, "start_response is called while another thread answers");
 	if (set_head(start, arguments[0], arguments[1]) < 0)
 		return NULL;
 	return Py_NewRef((PyObject *)start->writer);
@@ -136,9 +146,10 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 		PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s", Py_TYPE(piece)->tp_name);
 		return -1;
 	}
-	if (request == NULL || !start->called) {
-		PyErr_SetString(PyExc_RuntimeError, request ? "write() before start_response()"
-		                                            : "write() is called after its request");
+	if (request == NULL || start->closed || !start->called) {
+		PyErr_SetString(PyExc_RuntimeError, request == NULL  ? "write() is called after its request"
+		                                    : start->closed ? "write() is called after the end of the body"
+		                                                    : "write() before start_response()");
 		return -1;
 	}
 	if (PyBytes_GET_SIZE(piece) == 0)
@@ -214,17 +225,41 @@ PyObject *wsgi_start_create(struct prefork_request *request)
 	start->request = request;
 	start->length = -1;
 	start->writing = 0;
-	start->called = start->written = false;
+	start->called = start->written = start->closed = false;
 	return (PyObject *)start;
+}
+
+/* Threads that the application has left behind are waited for as long as their client may take: as if this one wrote. */
+void wsgi_start_close(PyObject *self)
+{
+	struct start *start = (struct start *)self;
+
+	start->closed = true;
+	while (start->writing > 0) {
+		prefork_worker_beat(prefork_request_worker(start->request));
+		wsgi_gil_yield();
+	}
+}
+
+struct prefork_request *wsgi_start_lend(PyObject *self)
+{
+	struct start *start = (struct start *)self;
+
+	start->writing++;
+	return start->request;
+}
+
+void wsgi_start_return(PyObject *self)
+{
+	((struct start *)self)->writing--;
 }
 
 void wsgi_start_end(PyObject *self)
 {
 	struct start *start = (struct start *)self;
 
+	wsgi_start_close(self);
 	start->request = NULL;
-	while (start->writing > 0) /* a thread that the application has left behind */
-		wsgi_gil_yield();
 	if (spare == NULL && Py_REFCNT(start) == 1 && Py_REFCNT(start->writer) == 1)
 		spare = start;
 	else

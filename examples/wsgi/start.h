@@ -21,6 +21,14 @@ int wsgi_start_prepare(void);
  *  an exception set. */
 PyObject *wsgi_start_create(struct prefork_request *request);
 
+/** The body is decided on, or has ended: a thread that is in write() is waited for, and what is written later is
+ *  refused. The GIL is released meanwhile. */
+void wsgi_start_close(PyObject *start);
+
+/** The request, for a call into the library without the GIL, and back: no other thread answers meanwhile. */
+struct prefork_request *wsgi_start_lend(PyObject *start);
+void wsgi_start_return(PyObject *start);
+
 /** The request is over. Takes `start`. */
 void wsgi_start_end(PyObject *start);
 

@@ -11,7 +11,10 @@
  * otherwise texts end with a NUL that is not counted in their size.
  *
  * Threads: a request may be used by one thread at a time: the one that is in a
- * callback for it. Under the threads strategy, and under libev with the setting
+ * callback for it. Threads of the host's own may help it until `finished` is called, which
+ * has to wait for them: several at a time may be in prefork_response_write() and
+ * prefork_response_end(), and beside them in prefork_request_read(), once the
+ * response was started; each of these calls is carried out as a whole. Under the threads strategy, and under libev with the setting
  * threads, two requests may be handled at the same time, and one request's callbacks
  * by a different thread each time. Under libev without threads nothing may block.
  * Fork: as in <prefork/service.h>.
@@ -257,11 +260,13 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
  *  off, and responses without a bound are for prefork_response_pull(). A thread
  *  that gives out its pieces is not stuck: each begins the request timeout anew.
  *  `size` 0 sends the head, if it was not. -EINVAL: more than Content-Length
- *  says (what fits is sent); -ECONNRESET and the like: the client is gone. Since 0.1. */
+ *  says (what fits is sent); -EALREADY: the response has ended, by prefork_response_end()
+ *  or because `handle` has returned; -ECONNRESET and the like: the client is gone. Since 0.1. */
 PREFORK_API int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size);
 
 /** The end of a body of pieces, or of a response without a body; `handle`
- *  returning 0 says the same. -EINVAL: less than Content-Length says, and the
+ *  returning 0 says the same. It waits for the threads that are in prefork_response_write(), and no
+ *  piece follows it. -EINVAL: less than Content-Length says, and the
  *  connection will break off. Since 0.1. */
 PREFORK_API int prefork_response_end(struct prefork_request *request);
 

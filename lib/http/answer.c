@@ -144,9 +144,9 @@ enum prefork_next pfi_answer_failed(struct prefork_request *request)
 {
 	static const struct pfi_refusal failed = { 500, NULL };
 	const bool begun = prefork_response_begun(request);
-	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
 
-	pfi_request_finish(request);
+	pfi_request_finish(request); /* until then a thread may read the body, and give the reason */
+	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
 	if (request->error == -EINTR || begun)
 		return PREFORK_CLOSE;
 	return pfi_answer_refuse(request, refusal);
@@ -222,6 +222,7 @@ static enum prefork_next call_handle(struct prefork_worker *worker, struct prefo
 	request->in_handle = true;
 	prefork_error_clear(); /* what is there is of another request */
 	const int r = http->service.handle(request, http->user);
+	pfi_reply_close(request);
 	prefork_worker_count_request(request->worker);
 	if (r < 0)
 		(void)pfi_request_blame(request, r);

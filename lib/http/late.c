@@ -41,6 +41,13 @@ static bool is_for_memory(const struct prefork_request *request, size_t size)
 	       size + prefork_connection_pending(request->connection) <= request->http->config.response_memory;
 }
 
+/* A thread of the program's own could wait in an event loop without threads, too; but then the loop would wait for
+ * that thread, when the request is to end. */
+static bool may_wait(const struct prefork_request *request)
+{
+	return prefork_worker_may_block(request->worker) && prefork_connection_may_block(request->connection);
+}
+
 int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size)
 {
 	if (is_for_memory(request, size))
@@ -49,7 +56,7 @@ int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, i
 	if (r < 0 && r != -ENOBUFS)
 		pfi_request_cannot_keep(request);
 	/* Where nobody can wait, what the host had at once we can have, too; what it goes on to make has a bound. */
-	if (r < 0 && request->reply.sent == 0 && !prefork_connection_may_block(request->connection))
+	if (r < 0 && request->reply.sent == 0 && !may_wait(request))
 		return keep_in_memory(request, pieces, count);
 	return r;
 }
@@ -87,7 +94,7 @@ int pfi_late_wait(struct prefork_request *request)
 	uint64_t before, now = pfi_late_left(request);
 	int r;
 
-	if (!prefork_connection_may_block(request->connection))
+	if (!may_wait(request))
 		return pfi_request_blame(request, prefork_fail(-ENOBUFS, no_room));
 	do {
 		before = now;

@@ -25,6 +25,8 @@ struct prefork_request *pfi_request_take(struct pfi_http *http)
 		request->trailers = (struct pfi_trailers){ 0 };
 		request->reply.out = (struct pfi_out){ request->out_room, 0, sizeof request->out_room };
 		request->http = http;
+		(void)pthread_mutex_init(&request->output, NULL); /* cannot fail without attributes */
+		(void)pthread_mutex_init(&request->input, NULL);
 	}
 	return request;
 }
@@ -76,7 +78,7 @@ void pfi_request_begin(struct prefork_request *request)
 	request->in_end = rest;
 	request->is_pipelined = rest > 0;
 	request->phase = PFI_PHASE_IDLE;
-	request->error = 0;
+	atomic_store_explicit(&request->error, 0, memory_order_relaxed);
 	request->refusal = (struct pfi_refusal){ 0, NULL };
 	request->user = NULL;
 	request->in_handle = false;
@@ -94,6 +96,8 @@ void pfi_request_free_all(struct pfi_http *http)
 		struct prefork_request *const request = http->free;
 
 		http->free = request->next;
+		(void)pthread_mutex_destroy(&request->output);
+		(void)pthread_mutex_destroy(&request->input);
 		free(request);
 	}
 }

@@ -69,7 +69,7 @@ int prefork_response_start(struct prefork_request *request, int status, const ch
 	if (r < 0)
 		return prefork_fail(r, "status %d is not 100 to 999, or its reason has control characters", status);
 	request->reply.status = status;
-	request->reply.stage = PFI_STAGE_HEAD;
+	pfi_reply_enter(&request->reply, PFI_STAGE_HEAD);
 	return 0;
 }
 
@@ -149,7 +149,7 @@ static int seal(struct prefork_request *request, bool has_body)
 
 	if (r < 0)
 		return pfi_request_blame(request, r);
-	if (prefork_worker_stay(request->worker) != PREFORK_STAY || !pfi_upload_can_be_skipped(request))
+	if (prefork_worker_stay(request->worker) != PREFORK_STAY || !pfi_upload_may_stay_unread(request))
 		request->keep_alive = false;
 	if (!has_body && !reply->has_length && !to_head && !pfi_status_bodiless(reply->status)) {
 		reply->has_length = true;
@@ -168,7 +168,7 @@ static int seal(struct prefork_request *request, bool has_body)
 		(void)PFI_OUT_LITERAL(out, "Connection: close\r\n");
 	else if (request->head.minor == 0)
 		(void)PFI_OUT_LITERAL(out, "Connection: keep-alive\r\n");
-	reply->stage = PFI_STAGE_PIECES;
+	pfi_reply_enter(reply, PFI_STAGE_PIECES);
 	r = PFI_OUT_LITERAL(out, "\r\n");
 	reply->head_length = out->length;
 	return r;
@@ -226,7 +226,7 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	reply->out.length = 0;
 	r = pfi_reply_joined(request, pieces, reply->body == PFI_REPLY_NONE || size == 0 ? 1 : 2);
 	reply->sent = size;
-	reply->stage = PFI_STAGE_DONE;
+	pfi_reply_enter(reply, PFI_STAGE_DONE);
 	return r;
 }
 
@@ -245,13 +245,16 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	return prefork_response_bytes(request, bytes, size);
 }
 
-int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size)
+/* Under `output`: pieces that several threads write do not mix, and none follows the end. */
+static int write_piece(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_reply *const reply = &request->reply;
 	int r = request->error;
 
 	if (r < 0)
 		return r;
+	if (reply->is_closed)
+		return prefork_fail(-EALREADY, "the response has ended");
 	if (reply->stage != PFI_STAGE_PIECES && (r = expect_stage(request, PFI_STAGE_HEAD)) < 0)
 		return r;
 	if (pfi_reply_is_interim(request))
@@ -267,7 +270,18 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
-int prefork_response_end(struct prefork_request *request)
+int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size)
+{
+	if (request->reply.is_closed && request->error == 0)
+		return prefork_fail(-EALREADY, "the response has ended");
+	(void)pthread_mutex_lock(&request->output);
+	const int r = write_piece(request, bytes, size);
+	(void)pthread_mutex_unlock(&request->output);
+	return r;
+}
+
+/* Under `output`, or when no more pieces are accepted. */
+static int end_response(struct prefork_request *request)
 {
 	struct pfi_reply *const reply = &request->reply;
 	int r = request->error;
@@ -284,6 +298,28 @@ int prefork_response_end(struct prefork_request *request)
 	if (r == 0)
 		r = pfi_reply_piece(request, NULL, 0);
 	return r == 0 ? pfi_reply_end_pieces(request) : r;
+}
+
+/* Closed first: the lock is not a fair one, and threads that write without a pause would keep it from the end. */
+int prefork_response_end(struct prefork_request *request)
+{
+	if (!pfi_reply_is_interim(request))
+		atomic_store_explicit(&request->reply.is_closed, true, memory_order_relaxed);
+	(void)pthread_mutex_lock(&request->output);
+	const int r = end_response(request);
+	(void)pthread_mutex_unlock(&request->output);
+	return r;
+}
+
+void pfi_reply_close(struct prefork_request *request)
+{
+	struct pfi_reply *const reply = &request->reply;
+
+	if (reply->stage != PFI_STAGE_HEAD && reply->stage != PFI_STAGE_PIECES)
+		return; /* no pieces are accepted as it is */
+	atomic_store_explicit(&reply->is_closed, true, memory_order_relaxed);
+	(void)pthread_mutex_lock(&request->output);
+	(void)pthread_mutex_unlock(&request->output);
 }
 
 int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size)
@@ -307,7 +343,7 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 		return r;
 	reply->file = fd;
 	reply->file_offset = offset;
-	reply->stage = PFI_STAGE_SOURCE;
+	pfi_reply_enter(reply, PFI_STAGE_SOURCE);
 	return 0;
 }
 
@@ -325,7 +361,7 @@ int prefork_response_pull(struct prefork_request *request,
 		return r;
 	request->reply.pull = pull;
 	request->reply.pull_user = user;
-	request->reply.stage = PFI_STAGE_SOURCE;
+	pfi_reply_enter(&request->reply, PFI_STAGE_SOURCE);
 	return 0;
 }
 
@@ -344,7 +380,7 @@ enum pfi_verdict pfi_reply_proceed(struct prefork_request *request)
 	case PFI_STAGE_PIECES:
 		if (pfi_reply_is_interim(request))
 			return PFI_BAD;
-		return prefork_response_end(request) < 0 ? PFI_BAD : PFI_DONE;
+		return end_response(request) < 0 ? PFI_BAD : PFI_DONE;
 	case PFI_STAGE_DONE:
 		return PFI_DONE;
 	case PFI_STAGE_NONE:

@@ -149,8 +149,9 @@ int prefork_request_error(const struct prefork_request *request)
 
 int pfi_request_fail(struct prefork_request *request, int error)
 {
-	if (request->error == 0)
-		request->error = error;
+	int none = 0;
+
+	(void)atomic_compare_exchange_strong(&request->error, &none, error);
 	return request->error;
 }
 

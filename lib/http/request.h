@@ -4,7 +4,15 @@
  *
  * One object per connection, used again for each of its requests and, through
  * the pool, for later connections: a request allocates nothing. It is touched
- * by one thread at a time, as its connection is.
+ * by one thread at a time, as its connection is, but for two things, during
+ * `handle` and, as far as a program leaves threads behind, until `finished`:
+ *
+ *     pieces are written, and the response is ended    under `output`
+ *     the body is read                                 under `input`
+ *
+ * A reader that sends 100 Continue takes `output`, too; a writer that wants to know
+ * how much of the body is left only tries `input`. The head of a response is
+ * built by one thread.
  */
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
@@ -21,6 +29,7 @@
 #include <prefork/http.h>
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 struct iovec;
 struct pfi_access;
@@ -80,8 +89,9 @@ enum {
 };
 
 struct pfi_reply {
-	uint8_t stage; /* enum pfi_stage */
-	uint8_t body;  /* enum pfi_reply_body, once the head has left */
+	_Atomic uint8_t stage; /* enum pfi_stage: see pfi_reply_enter() */
+	uint8_t body;    /* enum pfi_reply_body, once the head has left */
+	_Atomic bool is_closed; /* no more pieces are accepted */
 	bool has_length;
 	bool has_date;
 	bool has_server;
@@ -111,7 +121,7 @@ struct prefork_request {
 	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
 	bool has_head;      /* complete, and right: `head` is to be looked at    */
 	bool continue_due;  /* the client waits for 100 before it sends its body */
-	int error;          /* the first one of this request */
+	_Atomic int error;  /* the first one of this request */
 	struct pfi_refusal refusal; /* of its body: what the client is to be told */
 	char *in;           /* in_room, or memory of its own for a long head */
 	size_t in_size;
@@ -132,6 +142,8 @@ struct prefork_request {
 	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;
+	pthread_mutex_t output;
+	pthread_mutex_t input;
 	char in_room[PFI_IN_SIZE];
 	char out_room[PFI_OUT_SIZE];
 	struct pfi_field fields[]; /* limits.fields_max */
@@ -159,6 +171,12 @@ void pfi_request_cannot_keep(struct prefork_request *request);
  * for it. Changes the pieces. 0, or a negative errno, which is then the request's. */
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
 
+/* Who else looks at the stage meanwhile has a lock or only wants to know whether a head has left. */
+static inline void pfi_reply_enter(struct pfi_reply *reply, enum pfi_stage stage)
+{
+	atomic_store_explicit(&reply->stage, (uint8_t)stage, memory_order_relaxed);
+}
+
 /* Begin a body; the head must be DONE. Nothing is read yet. */
 void pfi_upload_start(struct prefork_request *request);
 
@@ -174,6 +192,9 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request);
 
 /* Whether the connection can go on behind what nobody may read of the body. */
 bool pfi_upload_can_be_skipped(const struct prefork_request *request);
+
+/* The same while `handle` runs. False in doubt: another thread reads it just now. */
+bool pfi_upload_may_stay_unread(struct prefork_request *request);
 
 /* Throw away what has come of the body. DONE, MORE (wait for more), or BAD. */
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
@@ -196,6 +217,9 @@ static inline bool pfi_reply_is_interim(const struct prefork_request *request)
 /* Send a head and what follows it; the head is the first of the pieces, and in its room. As
  * pfi_request_send(). */
 int pfi_reply_joined(struct prefork_request *request, struct iovec *pieces, int count);
+
+/* `handle` has returned: the threads that write a piece just now are waited for, those that come later refused. */
+void pfi_reply_close(struct prefork_request *request);
 
 /* Send a piece of the body, chunked if need be, with the head before it if that has not left. */
 int pfi_reply_piece(struct prefork_request *request, const void *bytes, size_t size);

@@ -112,7 +112,7 @@ int pfi_reply_end_pieces(struct prefork_request *request)
 
 	if (reply->body == PFI_REPLY_LENGTH && reply->sent < reply->length)
 		return pfi_request_blame(request, prefork_fail(-EINVAL, "the body is shorter than its Content-Length"));
-	reply->stage = PFI_STAGE_DONE;
+	pfi_reply_enter(reply, PFI_STAGE_DONE);
 	return reply->body == PFI_REPLY_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
 }
 
@@ -137,7 +137,7 @@ static enum pfi_verdict send_file(struct prefork_request *request)
 		}
 		reply->sent += (uint64_t)n;
 	}
-	reply->stage = PFI_STAGE_DONE;
+	pfi_reply_enter(reply, PFI_STAGE_DONE);
 	return PFI_DONE;
 }
 

@@ -97,9 +97,11 @@ static int say_continue(struct prefork_request *request)
 	struct iovec piece = { (void *)(uintptr_t)line, sizeof line - 1 };
 
 	request->continue_due = false;
-	if (request->reply.stage > PFI_STAGE_HEAD)
-		return 0; /* it has its answer */
-	return pfi_request_send(request, &piece, 1);
+	(void)pthread_mutex_lock(&request->output);
+	const bool is_answered = request->reply.stage > PFI_STAGE_HEAD;
+	const int r = is_answered ? 0 : pfi_request_send(request, &piece, 1);
+	(void)pthread_mutex_unlock(&request->output);
+	return r;
 }
 
 /* Of the bytes between two pieces of data, those of trailer fields are kept. */
@@ -206,7 +208,8 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 	return 0;
 }
 
-ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size)
+/* Under `input`. */
+static ptrdiff_t read_body(struct prefork_request *request, void *bytes, size_t size)
 {
 	if (request->error != 0)
 		return request->error;
@@ -216,6 +219,14 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 	if (n < 0)
 		return pfi_request_blame(request, (int)n);
 	return n > 0 || request->body.done ? n : read_blocking(request, bytes, size);
+}
+
+ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size)
+{
+	(void)pthread_mutex_lock(&request->input);
+	const ptrdiff_t n = read_body(request, bytes, size);
+	(void)pthread_mutex_unlock(&request->input);
+	return n;
 }
 
 /* There is no room for more. Where nobody can wait for the rest this client must try again, though
@@ -303,6 +314,17 @@ bool pfi_upload_can_be_skipped(const struct prefork_request *request)
 {
 	/* To who waits for permission: it may come, or may not, and nobody can tell what the next byte is. */
 	return !request->continue_due && pfi_body_ahead(&request->body) <= SKIP_MAX;
+}
+
+bool pfi_upload_may_stay_unread(struct prefork_request *request)
+{
+	if (request->framing.body == PFI_BODY_NONE)
+		return true;
+	if (pthread_mutex_trylock(&request->input) != 0)
+		return false;
+	const bool can_be = pfi_upload_can_be_skipped(request);
+	(void)pthread_mutex_unlock(&request->input);
+	return can_be;
 }
 
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request)

@@ -1,7 +1,8 @@
 /*
  * connection -- the inside of struct prefork_connection, for this room only.
  *
- * It is driven by one thread at a time. Who waits for it is the strategy's
+ * It is driven by one thread at a time, but while a service's callback runs one
+ * thread may read and another write. Who waits for it is the strategy's
  * business; what it waits for is kept here.
  */
 #ifndef WORKER_CONNECTION_H
@@ -10,6 +11,7 @@
 #include <prefork/service.h>
 
 #include <netinet/in.h>
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -51,8 +53,8 @@ struct prefork_connection {
 	bool ends_output;  /* shut our side once the output is written            */
 	bool end_follows;  /* what is sent may leave with the end                 */
 	bool drained;      /* the last read took all that was there               */
-	bool heard;        /* the client has said something                       */
-	bool answered;     /* and nothing more since it was last spoken to        */
+	_Atomic bool heard;    /* the client has said something                   */
+	_Atomic bool answered; /* and nothing more since it was last spoken to    */
 	bool is_stuck;     /* its deadline has passed while output was pending    */
 	bool peer_known;   /* peer and port are filled in                         */
 	uint8_t asked;     /* enum prefork_next: what the service asked for last  */

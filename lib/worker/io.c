@@ -20,8 +20,8 @@ ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *b
 	const ptrdiff_t n = connection->transport->receive(connection, bytes, size);
 
 	if (n > 0) {
-		connection->heard = true;
-		connection->answered = false;
+		atomic_store_explicit(&connection->heard, true, memory_order_relaxed);
+		atomic_store_explicit(&connection->answered, false, memory_order_relaxed);
 	}
 	return n;
 }
@@ -29,7 +29,9 @@ ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *b
 /* Some of an answer, unless the client was spoken to first. */
 static void note_answer(struct prefork_connection *connection)
 {
-	connection->answered = connection->heard;
+	const bool heard = atomic_load_explicit(&connection->heard, memory_order_relaxed);
+
+	atomic_store_explicit(&connection->answered, heard, memory_order_relaxed);
 }
 
 /* Make room for `size` more bytes. */

@@ -30,6 +30,8 @@ static void count_finished(struct prefork_request *request, void *user)
 {
 	struct web *const web = user;
 
+	if (web->finished)
+		web->finished(request, user);
 	atomic_store(&web->counts->error, prefork_request_error(request));
 	atomic_fetch_add(&web->counts->finished, 1);
 }
@@ -60,7 +62,7 @@ void web_open_service(struct web *web, const struct prefork_http_service *servic
 	}
 	(void)snprintf(threads, sizeof threads, "--threads=%d", harness_threads());
 	argv[argc++] = threads;
-	*web = (struct web){ .handle = service->handle, .service = *service };
+	*web = (struct web){ .handle = service->handle, .finished = service->finished, .service = *service };
 	web->service.handle = count_handle;
 	web->service.finished = count_finished;
 	web->counts = mmap(NULL, sizeof *web->counts, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);

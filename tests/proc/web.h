@@ -26,12 +26,13 @@ struct web {
 	struct prefork_http_service service; /* counts, and calls the test's */
 	struct web_counts *counts;
 	int (*handle)(struct prefork_request *request, void *user);
+	void (*finished)(struct prefork_request *request, void *user); /* NULL: the test wants none */
 };
 
 /* Starts a worker with these settings (NULL at the end), whose requests `handle` gets. */
 void web_open(struct web *web, int (*handle)(struct prefork_request *request, void *user), const char *const settings[]);
 
-/* The same with a service whose `handle` it gets, and that has other callbacks and traits, too. */
+/* The same with a service whose `handle` and `finished` it gets, and that has other callbacks and traits, too. */
 void web_open_service(struct web *web, const struct prefork_http_service *service, const char *const settings[]);
 
 /* Stops it, which must go well; every request that was handled must have been finished, once. */

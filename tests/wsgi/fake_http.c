@@ -2,6 +2,7 @@
 
 #include <prefork/error.h>
 #include <prefork/service.h>
+#include <prefork/worker.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -86,6 +87,16 @@ size_t prefork_request_listener(const struct prefork_request *request)
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
 {
 	return (struct prefork_connection *)(uintptr_t)request;
+}
+
+struct prefork_worker *prefork_request_worker(const struct prefork_request *request)
+{
+	return (struct prefork_worker *)(uintptr_t)request;
+}
+
+void prefork_worker_beat(struct prefork_worker *worker)
+{
+	(void)worker;
 }
 
 bool prefork_connection_may_block(const struct prefork_connection *connection)

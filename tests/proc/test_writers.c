@@ -1,0 +1,147 @@
+/* Two threads of a program that write the pieces of one response: they do not mix, and none follows the end. */
+#include "../support.h"
+
+#include "web.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+enum { WRITERS = 3, PIECE = 200000, LEAST = 20, ANSWER_MAX = 256 * 1024 * 1024 };
+
+static char *answer;
+
+struct writer {
+	struct prefork_request *request;
+	pthread_t thread;
+	char letter;
+	_Atomic int *written;
+	int refused; /* with what */
+};
+
+/* Runs in the worker. A pause now and then, or the answer would have no bound but that of the spool. */
+static void *write_on(void *user)
+{
+	struct writer *const writer = user;
+	static _Thread_local char piece[PIECE];
+
+	memset(piece, writer->letter, sizeof piece);
+	while ((writer->refused = prefork_response_write(writer->request, piece, sizeof piece)) == 0)
+		if (atomic_fetch_add(writer->written, 1) % 16 == 15)
+			(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	return NULL;
+}
+
+struct writers {
+	struct writer all[WRITERS];
+	_Atomic int written;
+};
+
+static void join(struct writers *writers, _Atomic int *noted)
+{
+	for (int i = 0; i < WRITERS; i++) {
+		(void)pthread_join(writers->all[i].thread, NULL);
+		if (writers->all[i].refused != -EALREADY)
+			atomic_store(noted, writers->all[i].refused);
+	}
+	free(writers);
+}
+
+/* Runs in the worker. /ended: by a call, among the writers; else by returning, and what they write later is refused
+ * until `finished` has come, which waits for them. */
+static int handle(struct prefork_request *request, void *user)
+{
+	const bool calls = strcmp(prefork_request_target(request, NULL), "/ended") == 0;
+	struct writers *const writers = calloc(1, sizeof *writers);
+	int r = writers ? 0 : -ENOMEM;
+
+	(void)user;
+	(void)prefork_response_start(request, 200, NULL);
+	for (int i = 0; r == 0 && i < WRITERS; i++) {
+		writers->all[i] = (struct writer){ request, .letter = (char)('a' + i), .written = &writers->written };
+		r = -pthread_create(&writers->all[i].thread, NULL, write_on, &writers->all[i]);
+	}
+	while (r == 0 && atomic_load(&writers->written) < LEAST)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 }, NULL);
+	if (calls) {
+		r = prefork_response_end(request);
+		join(writers, &web_counts(request)->noted[0]);
+		return r;
+	}
+	prefork_request_set_user(request, writers);
+	return r;
+}
+
+static void finished(struct prefork_request *request, void *user)
+{
+	struct writers *const writers = prefork_request_user(request);
+
+	(void)user;
+	if (writers)
+		join(writers, &web_counts(request)->noted[0]);
+}
+
+/* The size of the first chunk's data, which is of one letter and `*ret_next` follows; 0: the last one. */
+static size_t chunk(const char *at, const char **ret_next)
+{
+	char *data;
+	const size_t size = strtoul(at, &data, 16);
+
+	ck_assert_int_eq(memcmp(data, "\r\n", 2), 0);
+	data += 2;
+	ck_assert(size == 0 || memcmp(data, data + 1, size - 1) == 0); /* all bytes are the same */
+	ck_assert_int_eq(memcmp(data + size, "\r\n", 2), 0);
+	*ret_next = data + size + 2;
+	return size;
+}
+
+/* Two responses on one connection: whole chunks of one writer each, the end, and the next response at once. */
+START_TEST(pieces_of_several_threads_do_not_mix_and_none_follows_the_end)
+{
+	static const char *const targets[] = { "/returns", "/ended" };
+	static const char *const settings[] = { "--keep-alive", "20", NULL };
+	static const struct prefork_http_service service = {
+		.struct_size = sizeof service, .handle = handle, .finished = finished,
+	};
+	struct web web;
+	char request[256];
+
+	web_open_service(&web, &service, settings);
+	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
+	                            "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", targets[_i], targets[_i]);
+	const int fd = web_ask(&web, request, (size_t)length);
+	answer = malloc(ANSWER_MAX);
+	const size_t got = web_read_all(fd, answer, ANSWER_MAX);
+	const char *at = answer;
+	for (int i = 0; i < 2; i++) {
+		int chunks = 0;
+
+		ck_assert_int_eq(memcmp(at, "HTTP/1.1 200", 12), 0);
+		at = strstr(at, "\r\n\r\n") + 4;
+		while (chunk(at, &at) > 0)
+			chunks++;
+		ck_assert_int_ge(chunks, LEAST);
+	}
+	ck_assert_ptr_eq(at, answer + got);
+	free(answer);
+	ck_assert_int_eq(web.counts->noted[0], 0);
+	ck_assert_int_eq(web.counts->error, 0);
+	web_close(&web);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("writers");
+	TCase *tc = tcase_create("writers");
+	tcase_set_timeout(tc, 30);
+	tcase_add_loop_test(tc, pieces_of_several_threads_do_not_mix_and_none_follows_the_end, 0, 2);
+	suite_add_tcase(suite, tc);
+
+	return run_suite(suite);
+}
