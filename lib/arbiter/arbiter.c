@@ -369,10 +369,11 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 }
 
 /* When one start fails the others of this plan would, too: what the model makes of the
- * first is waited for. */
+ * first is waited for. And when what a worker is told ends the server, nobody else is started. */
 static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
 		      const struct pfi_orders *orders, uint64_t now_ms)
 {
+	const enum pfi_phase phase = arbiter->supervisor.phase;
 	bool can_start = true;
 
 	for (uint32_t i = 0; i < orders->count; i++) {
@@ -380,7 +381,7 @@ static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
 
 		if (order->event != PFI_EVENT_FORKED)
 			pfi_child_tell(arbiter, pool, order, now_ms);
-		else if (can_start)
+		else if (can_start && arbiter->supervisor.phase == phase)
 			can_start = pfi_child_start(arbiter, pool, order, now_ms);
 	}
 }

@@ -195,11 +195,12 @@ bool turn(void)
 			pfi_supervisor_plan(&w.supervisor, p, w.now_ms, &orders);
 			wake_ms = pfi_earlier_ms(wake_ms, orders.wake_ms);
 			more |= orders.more || orders.count > 0;
+			const enum pfi_phase phase = w.supervisor.phase;
 			bool can_start = true;
 
 			w.planned[p] = w.ledgers[p];
 			for (uint32_t i = 0; i < orders.count; i++) {
-				if (can_start || orders.list[i].event != PFI_EVENT_FORKED)
+				if ((can_start && w.supervisor.phase == phase) || orders.list[i].event != PFI_EVENT_FORKED)
 					can_start &= carry_out(p, &orders.list[i]);
 			}
 		}
