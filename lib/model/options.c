@@ -79,9 +79,11 @@ const struct prefork_option pfi_options[] = {
 		 "the kernel holds connections back (--defer-accept)." },
 
 	/* Replacing workers */
-	{ ROW("surge", INT), .min = 1, .max = 4096, .default_text = "1", .traits = RELOADABLE,
+	{ ROW("surge", INT), .min = 0, .max = 4096, .default_text = "1", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "How many workers more than --workers may run while old ones are replaced by new ones." },
+	  .doc = "How many workers more than --workers may run while old ones are replaced by new ones. 0, with "
+		 "--max-unavailable 1: a worker is started only when the process that it replaces is gone, so that "
+		 "two never overlap, with a gap in between." },
 	{ ROW("max_unavailable", INT), .min = 0, .max = 4096, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
 	  .doc = "How many workers fewer than --workers may be ready meanwhile." },
@@ -171,6 +173,11 @@ int pfi_options_check(const struct prefork_settings *settings)
 	if (prefork_settings_int(settings, "max_unavailable") > workers)
 		return prefork_fail(PREFORK_ECONFIG, "max_unavailable (%s) is more than workers (%s), which is %" PRId64,
 				    place_of(settings, "max_unavailable"), place_of(settings, "workers"), workers);
+	if (prefork_settings_int(settings, "surge") == 0 && prefork_settings_int(settings, "max_unavailable") == 0)
+		return prefork_fail(PREFORK_ECONFIG,
+				    "surge (%s) and max_unavailable (%s) are both 0, so that no worker could be replaced: "
+				    "with surge 0, max_unavailable must be 1 or more",
+				    place_of(settings, "surge"), place_of(settings, "max_unavailable"));
 	if (soft > 0 && hard > 0 && soft >= hard)
 		return prefork_fail(PREFORK_ECONFIG, "soft_timeout (%s) must be shorter than timeout (%s)",
 				    place_of(settings, "soft_timeout"), place_of(settings, "timeout"));

@@ -11,7 +11,27 @@ struct plan {
 	uint64_t now_ms;
 	struct pfi_orders *orders;
 	uint32_t next_empty; /* where to look for the next free seat */
+	uint32_t vacant;     /* so many processes may be added: with surge 0 none beside the one it replaces */
 };
+
+/* At least one of the two must be possible, or nothing could be replaced. */
+static uint32_t surge_of(const struct pfi_policy *policy)
+{
+	return policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
+}
+
+static uint32_t count_vacant(const struct pfi_policy *policy, const struct pfi_wish *wish,
+			     const struct pfi_roster *roster)
+{
+	const uint32_t most = wish->target > 0 ? wish->target : 1; /* the canary of an empty pool */
+	uint32_t alive = 0;
+
+	if (surge_of(policy) > 0)
+		return UINT32_MAX;
+	for (uint32_t i = 0; i < roster->count; i++)
+		alive += roster->slots[i].state != PFI_STATE_EMPTY;
+	return most > alive ? most - alive : 0;
+}
 
 static void order(struct plan *plan, enum pfi_event event, enum pfi_cause cause, uint32_t slot,
 		  uint32_t generation)
@@ -185,15 +205,45 @@ static void retire(struct plan *plan, enum pfi_state state, bool outdated, enum 
 
 static bool start(struct plan *plan, uint32_t generation)
 {
+	if (plan->vacant == 0)
+		return false;
 	for (uint32_t i = plan->next_empty; i < plan->roster->count; i++) {
 		if (plan->roster->slots[i].state == PFI_STATE_EMPTY) {
 			plan->next_empty = i + 1;
+			plan->vacant--;
 			order(plan, PFI_EVENT_FORKED, PFI_CAUSE_NONE, i, generation);
 			return true;
 		}
 	}
 	plan->next_empty = plan->roster->count;
 	return false;
+}
+
+/* With surge 0 a worker leaves before the next one starts: not while that one has to wait. */
+static bool must_stay(struct plan *plan)
+{
+	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->wish->not_before_ms)
+		return false;
+	wake_at(plan, plan->wish->not_before_ms);
+	return true;
+}
+
+/* With surge 0 a canary takes the place of a worker, first of one that does not serve yet. */
+static void make_way(struct plan *plan, struct pfi_census *census)
+{
+	const uint32_t ready = census->current_ready + census->outdated_ready;
+
+	if (plan->vacant > 0 || census->leaving > 0 || census->outdated_booting > 0)
+		return;
+	if (census->current_booting > 0) {
+		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_RELOAD);
+		census->current_booting--;
+	} else if (ready > 0 && ready + plan->policy->max_unavailable > plan->wish->target) {
+		const bool outdated = census->outdated_ready > 0;
+
+		retire(plan, PFI_STATE_SERVING, outdated, PFI_CAUSE_RELOAD);
+		*(outdated ? &census->outdated_ready : &census->current_ready) -= 1;
+	}
 }
 
 /* Those with a stuck thread have served until now, when nobody misses them any more. */
@@ -220,12 +270,14 @@ static void thin_out(struct plan *plan, struct pfi_census *census)
 		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_SCALE);
 		census->current_booting--;
 	}
-	for (; census->outdated_ready > 0 && census->current_ready + census->outdated_ready > floor;
+	for (; census->outdated_ready > 0 && census->current_ready + census->outdated_ready > floor &&
+	       !must_stay(plan);
 	     census->outdated_ready--)
 		retire(plan, PFI_STATE_SERVING, true, PFI_CAUSE_RELOAD);
 	for (; census->current_ready > wish->target; census->current_ready--)
 		retire(plan, PFI_STATE_SERVING, false, PFI_CAUSE_SCALE);
-	if (census->current_ready + census->outdated_ready >= wish->target)
+	/* With surge 0 its replacement waits for its end. */
+	if (census->current_ready + census->outdated_ready >= wish->target || surge_of(plan->policy) == 0)
 		release_stuck(plan);
 }
 
@@ -233,7 +285,7 @@ static void fill_up(struct plan *plan, const struct pfi_census *census)
 {
 	const struct pfi_wish *const wish = plan->wish;
 	const struct pfi_policy *const policy = plan->policy;
-	const uint32_t surge = policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
+	const uint32_t surge = surge_of(policy);
 	const uint32_t current = census->current_ready + census->current_booting;
 	const uint32_t staying = current + census->outdated_ready;
 	const uint32_t counted = wish->hold ? staying : current;
@@ -259,7 +311,7 @@ static void fill_up(struct plan *plan, const struct pfi_census *census)
 void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
 	      const struct pfi_roster *roster, uint64_t now_ms, struct pfi_orders *ret)
 {
-	struct plan plan = { policy, wish, roster, now_ms, ret, 0 };
+	struct plan plan = { policy, wish, roster, now_ms, ret, 0, count_vacant(policy, wish, roster) };
 
 	ret->count = 0;
 	ret->more = false;
@@ -275,8 +327,8 @@ void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
 
 	struct pfi_census census = pfi_roster_census(roster, wish->generation, wish->canary);
 
-	if (wish->probation != 0 && wish->canary == UINT32_MAX)
-		(void)start(&plan, wish->probation);
+	if (wish->probation != 0 && wish->canary == UINT32_MAX && !start(&plan, wish->probation))
+		make_way(&plan, &census);
 	thin_out(&plan, &census);
 	fill_up(&plan, &census);
 }

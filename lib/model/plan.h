@@ -27,7 +27,8 @@ enum pfi_on_failing {
  * 0 means no limit, except where noted. */
 struct pfi_policy {
 	uint32_t workers_max;
-	uint32_t surge;           /* workers above the target while replacing        */
+	uint32_t surge;           /* workers above the target while replacing; 0: no worker is started */
+				  /* before the process that it replaces is gone     */
 	uint32_t max_unavailable; /* workers below the target while replacing        */
 	uint64_t boot_timeout_ms;
 	uint64_t request_timeout_ms; /* only for the grace after a suspend: the words hold the rest */

@@ -123,8 +123,7 @@ START_TEST(a_reload_without_workers_has_a_verdict)
 	ck_assert_int_eq(host_until(&host_seen.exited, 2), 1);
 	reload_until_verdict(NULL);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
-	host_scale(1);
-	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	ck_assert_int_eq(host_seen.ready, 4); /* as many as the setting says */
 	unsigned generation = 0;
 	ck_assert_int_gt(host_who(host_address(0), &generation), 0);
 	ck_assert_uint_eq(generation, 2);
@@ -269,6 +268,66 @@ START_TEST(a_reload_to_an_address_in_use_changes_nothing)
 }
 END_TEST
 
+/* ---- without a surge ---- */
+
+static int alive, most_alive;
+
+static void count_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	alive++;
+	if (alive > most_alive)
+		most_alive = alive;
+}
+
+static void count_exit(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	alive--;
+}
+
+static const struct prefork_hooks counts = {
+	.struct_size = sizeof counts, .after_fork = count_fork, .worker_exited = count_exit,
+};
+
+static const struct {
+	int workers;
+	const char *text;
+} singles[] = {
+	{ 1, "bind = 127.0.0.1:0\nworkers = 1\nsurge = 0\nmax_unavailable = 1\n" },
+	{ 3, "bind = 127.0.0.1:0\nworkers = 3\nsurge = 0\nmax_unavailable = 1\n" },
+};
+
+static void let_one_leave(void)
+{
+	const int fd = host_connect(host_address(0)), before = host_seen.ready;
+
+	ck_assert_int_eq(send(fd, "leave\n", 6, MSG_NOSIGNAL), 6);
+	ck_assert_int_eq(host_until(&host_seen.ready, before + 1), 1);
+	(void)close(fd);
+}
+
+/* Reload, a reload that fails, recycling: never more processes than workers. */
+START_TEST(without_a_surge_no_worker_overlaps_the_one_that_it_replaces)
+{
+	alive = most_alive = 0;
+	open_with(singles[_i].text);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(host, &counts, NULL), 0);
+	host_start();
+	reload_until_verdict(NULL);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	atomic_store(&host_orders->boots_fail, 1);
+	reload_until_verdict(NULL);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	atomic_store(&host_orders->boots_fail, 0);
+	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
+	let_one_leave();
+	ck_assert_int_eq(most_alive, singles[_i].workers);
+	host_stop();
+	close_all();
+}
+END_TEST
+
 /* The last ones want classes that not every build has. */
 static int moves_here(void)
 {
@@ -289,5 +348,6 @@ int main(void)
 	tcase_add_test(tc, the_log_follows_a_good_reload_and_comes_back_from_a_bad_one);
 	tcase_add_loop_test(tc, a_reload_to_another_address_drops_nobody, 0, moves_here());
 	tcase_add_test(tc, a_reload_to_an_address_in_use_changes_nothing);
+	tcase_add_loop_test(tc, without_a_surge_no_worker_overlaps_the_one_that_it_replaces, 0, 2);
 	return run_suite(suite);
 }

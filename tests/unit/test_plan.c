@@ -201,6 +201,27 @@ static void check_everybody_leaves(void)
 	}
 }
 
+static uint32_t surge_of(void)
+{
+	return policy.surge + policy.max_unavailable == 0 ? 1 : policy.surge;
+}
+
+static uint32_t count_alive(void)
+{
+	uint32_t alive = 0;
+
+	for (uint32_t i = 0; i < SEATS; i++)
+		alive += slots[i].state != PFI_STATE_EMPTY;
+	return alive;
+}
+
+/* Without a surge one worker leaves for the canary. */
+static bool makes_way(void)
+{
+	return surge_of() == 0 && wish.probation != 0 && wish.canary == UINT32_MAX &&
+	       count_alive() >= (wish.target ? wish.target : 1);
+}
+
 static void check_starts(uint32_t *ret_starts)
 {
 	uint32_t starts = 0, probations = 0;
@@ -217,6 +238,8 @@ static void check_starts(uint32_t *ret_starts)
 		else
 			starts++;
 	}
+	/* Without a surge nobody is started beside the process that he replaces. */
+	promise(surge_of() > 0 || starts + probations == 0 || count_alive() + starts + probations <= (wish.target ? wish.target : 1));
 	promise(probations == 0 || wish.canary == UINT32_MAX);
 	promise(probations <= 1);
 	promise(starts == 0 || NOW_MS >= wish.not_before_ms);
@@ -258,9 +281,10 @@ static bool has_room(void)
 static void check_replacing(void)
 {
 	const uint32_t ready = count(is_ready);
-	const uint32_t short_max = wish.hold ? 0 : policy.max_unavailable;
+	const uint32_t short_max = wish.hold && !makes_way() ? 0 : policy.max_unavailable;
 	const uint32_t floor = wish.target > short_max ? wish.target - short_max : 0;
-	const uint32_t surge = policy.surge + policy.max_unavailable == 0 ? 1 : policy.surge;
+	const uint32_t surge = surge_of();
+	uint32_t content_told = 0;
 	uint32_t starts, ready_told = 0, told = 0;
 
 	check_starts(&starts);
@@ -275,15 +299,17 @@ static void check_replacing(void)
 		ready_told += is_ready(order->slot);
 		told++;
 		/* Nobody content and current leaves while there are no more than wanted. */
-		if (is_current(order->slot))
-			promise(count(is_current_staying) > wish.target);
+		if (is_current(order->slot) && count(is_current_staying) <= wish.target)
+			content_told++;
 	}
+	promise(content_told <= makes_way());
 	/* Who has a stuck thread serves until there are enough others. */
 	for (uint32_t i = 0; i < SEATS; i++) {
 		const struct pfi_order *const order = order_for(i);
 
 		if (slots[i].state == PFI_STATE_DUMPING)
-			promise((order != NULL && order->event == PFI_EVENT_RETIRE) == (ready - ready_told >= wish.target));
+			promise((order != NULL && order->event == PFI_EVENT_RETIRE) ==
+				(ready - ready_told >= wish.target || surge == 0));
 	}
 	/* While a reload is proved nobody is replaced. */
 	if (wish.hold && starts > 0)
@@ -294,7 +320,8 @@ static void check_replacing(void)
 	promise(starts == 0 || count(is_staying) - told + starts <= wish.target + surge);
 	/* And where nobody stays, nothing is waited for and there is room: somebody is started. */
 	if (count(is_staying) == 0 && wish.target > 0 && NOW_MS >= wish.not_before_ms &&
-	    wish.starts_max > 0 && has_room())
+	    wish.starts_max > 0 && has_room() &&
+	    (surge > 0 || count_alive() + (wish.probation != 0 && wish.canary == UINT32_MAX) < wish.target))
 		promise(starts >= 1);
 }
 

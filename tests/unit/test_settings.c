@@ -288,6 +288,9 @@ static const struct {
 } together[] = {
 	{ "workers", "8", "workers_max", "4", "workers_max (here) is 4, less than workers (here), which is 8" },
 	{ "workers", "2", "max_unavailable", "3", "max_unavailable (here) is more than workers (here), which is 2" },
+	{ "max_unavailable", "0", "surge", "0",
+	  "surge (here) and max_unavailable (here) are both 0, so that no worker could be replaced: with surge 0, "
+	  "max_unavailable must be 1 or more" },
 	{ "timeout", "5", "soft_timeout", "5", "soft_timeout (here) must be shorter than timeout (here)" },
 };
 

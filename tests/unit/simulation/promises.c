@@ -36,20 +36,32 @@ static bool may_start_alone(uint32_t p)
 	       w.now_ms >= w.forked_ms[p] + w.pools[p].policy.run.first_ms;
 }
 
-static bool has_empty_slot(uint32_t p)
+static uint32_t surge_of(uint32_t p)
 {
-	for (uint32_t s = 0; s < w.seats; s++) {
-		if (w.slots[p][s].state == PFI_STATE_EMPTY)
-			return true;
-	}
-	return false;
+	const struct pfi_policy *const policy = &w.pools[p].policy;
+
+	return policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
+}
+
+static uint32_t count_alive(uint32_t p)
+{
+	uint32_t alive = 0;
+
+	for (uint32_t s = 0; s < w.seats; s++)
+		alive += w.slots[p][s].state != PFI_STATE_EMPTY;
+	return alive;
+}
+
+static bool has_vacancy(uint32_t p)
+{
+	return count_alive(p) < (surge_of(p) > 0 ? w.seats : pfi_pool_wanted(&w.pools[p]));
 }
 
 void check_presence(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count && w.supervisor.phase == PFI_PHASE_RUNNING; p++) {
 		w.planned[p] = w.ledgers[p];
-		promise(!may_start_alone(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_empty_slot(p));
+		promise(!may_start_alone(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_vacancy(p));
 	}
 }
 
@@ -64,6 +76,9 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	promise(pfi_lifecycle_step(slot->state, order->event).action != PFI_ACTION_REFUSE);
 	if (order->event == PFI_EVENT_FORKED) {
 		promise(w.supervisor.phase < PFI_PHASE_LEAVING);
+		/* Without a surge no worker is started before the process that it replaces is gone. */
+		if (surge_of(p) == 0)
+			promise(count_alive(p) < (wanted > 0 ? wanted : 1));
 		/* A stop starts one worker, when there is none, to accept pending connections. */
 		if (w.supervisor.phase == PFI_PHASE_REFUSING)
 			promise(pool->queued > 0 && !is_there(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
@@ -87,7 +102,8 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	/* Nobody takes back what is being proved, nor touches what it may replace. */
 	if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING && order->event == PFI_EVENT_RETIRE) {
 		promise(order->slot != pool->canary.slot);
-		if (slot->state == PFI_STATE_SERVING)
+		/* Without a surge it takes the place of one. */
+		if (slot->state == PFI_STATE_SERVING && (surge_of(p) > 0 || pool->canary.slot != UINT32_MAX))
 			promise(count_ready(p) - is_ready(p, pool->canary.slot) > wanted);
 	}
 	if (order->event != PFI_EVENT_RETIRE || slot->state != PFI_STATE_SERVING ||
