@@ -1,5 +1,6 @@
 #include "application.h"
 #include "errors.h"
+#include "fields.h"
 #include "failure.h"
 #include "interpreter.h"
 #include "load.h"
@@ -173,6 +174,7 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	int r = 0;
 
 	host.log = prefork_worker_log(worker);
+	wsgi_fields_prepare(host.log);
 	wsgi_offspring_prepare(worker);
 	if (!wsgi_python_runs())
 		r = import(settings, program, host.log);

@@ -2,6 +2,7 @@
 #include "environ.h"
 #include "errors.h"
 #include "failure.h"
+#include "fields.h"
 #include "file.h"
 #include "hints.h"
 #include "input.h"
@@ -115,9 +116,9 @@ static int next_piece(struct call *call)
 		if (call->piece == NULL)
 			return PyErr_Occurred() ? -1 : 0;
 		if (!PyBytes_Check(call->piece)) {
-			PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s",
-			             Py_TYPE(call->piece)->tp_name);
-			return -1;
+			Py_SETREF(call->piece, wsgi_bytes(call->piece));
+			if (call->piece == NULL)
+				return -1;
 		}
 	} while (PyBytes_GET_SIZE(call->piece) == 0);
 	return 1;

@@ -42,7 +42,7 @@ static int add_field(PyObject *dict, struct prefork_request *request, size_t ind
 	field = wsgi_field_find(name, name_size, &spare);
 	if (field == NULL)
 		return -1;
-	if (field->key != NULL && field->key != wsgi_keys.http_host) /* the template has that one */
+	if (field->key != wsgi_keys.http_host) /* the template has that one */
 		r = add(dict, field->key, wsgi_text(&field->last, bytes, size));
 	if (field == &spare) {
 		Py_XDECREF(spare.key);

@@ -82,7 +82,8 @@ static uint32_t hash_of(const char *name, size_t size)
 	return (uint32_t)(first >> 32);
 }
 
-/* RFC 3875 4.1.18: upper case, hyphens as underscores, HTTP_ in front of all but two. */
+/* RFC 3875 4.1.18: upper case, hyphens as underscores, HTTP_ in front of all but two. Names with an underscore
+ * are here only with header_map dangerous, and even then none of them is Content-Length or Content-Type. */
 static PyObject *key_of(const char *name, size_t size)
 {
 	char text[5 + 8192] = "HTTP_";
@@ -95,10 +96,12 @@ static PyObject *key_of(const char *name, size_t size)
 
 		text[5 + i] = c == '-' ? '_' : c >= 'a' && c <= 'z' ? (char)(c - 'a' + 'A') : c;
 	}
+	const bool is_strange = memchr(name, '_', size) != NULL;
+
 	size += 5;
-	if (size == sizeof "HTTP_CONTENT_TYPE" - 1 && memcmp(text, "HTTP_CONTENT_TYPE", size) == 0)
+	if (!is_strange && size == sizeof "HTTP_CONTENT_TYPE" - 1 && memcmp(text, "HTTP_CONTENT_TYPE", size) == 0)
 		key = Py_NewRef(wsgi_keys.content_type);
-	else if (size == sizeof "HTTP_CONTENT_LENGTH" - 1 && memcmp(text, "HTTP_CONTENT_LENGTH", size) == 0)
+	else if (!is_strange && size == sizeof "HTTP_CONTENT_LENGTH" - 1 && memcmp(text, "HTTP_CONTENT_LENGTH", size) == 0)
 		key = Py_NewRef(wsgi_keys.content_length);
 	else if (size == sizeof "HTTP_HOST" - 1 && memcmp(text, "HTTP_HOST", size) == 0)
 		key = Py_NewRef(wsgi_keys.http_host);
@@ -120,8 +123,6 @@ struct wsgi_field *wsgi_field_find(const char *name, size_t size, struct wsgi_fi
 	}
 	spare->last = NULL;
 	spare->key = NULL;
-	if (memchr(name, '_', size))
-		return spare;
 	key = key_of(name, size);
 	if (key == NULL)
 		return NULL;

@@ -64,14 +64,14 @@ PyObject *wsgi_text(PyObject **last, const char *bytes, size_t size);
 
 /* A header name as it came over the wire, upper and lower case told apart. */
 struct wsgi_field {
-	PyObject *key;  /* in the environ; NULL: this one is dropped */
+	PyObject *key;  /* in the environ                             */
 	PyObject *last; /* for wsgi_text()                           */
 };
 
 /** The field of that name: remembered if there is room, which is bounded since
  *  names come from clients, else in `*spare`, whose key the caller releases
- *  after use. NULL with an exception set when memory ran out. A name with an
- *  underscore is dropped: it could pass for another one with a hyphen. */
+ *  after use. NULL with an exception set when memory ran out. Names with an
+ *  underscore, which could pass for others with a hyphen, come here only if header_map lets them. */
 struct wsgi_field *wsgi_field_find(const char *name, size_t size, struct wsgi_field *spare);
 
 #endif

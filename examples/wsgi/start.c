@@ -104,12 +104,17 @@ static PyObject *writer_call(PyObject *self, PyObject *const *arguments, size_t 
 {
 	struct writer *writer = (struct writer *)self;
 	const Py_ssize_t count = PyVectorcall_NARGS(flagged);
+	PyObject *piece;
+	int r;
 
 	if (count != 1 || (names && PyTuple_GET_SIZE(names) > 0))
 		return PyErr_Format(PyExc_TypeError, "write() takes one argument, bytes");
 	if (writer->start == NULL)
 		return PyErr_Format(PyExc_RuntimeError, "write() is called after its request");
-	if (wsgi_start_write((PyObject *)writer->start, arguments[0]) < 0)
+	piece = wsgi_bytes(arguments[0]);
+	r = piece ? wsgi_start_write((PyObject *)writer->start, piece) : -1;
+	Py_XDECREF(piece);
+	if (r < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
@@ -142,10 +147,6 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	struct prefork_request *const request = start->request;
 	int r;
 
-	if (!PyBytes_Check(piece)) {
-		PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s", Py_TYPE(piece)->tp_name);
-		return -1;
-	}
 	if (request == NULL || start->closed || !start->called) {
 		PyErr_SetString(PyExc_RuntimeError, request == NULL  ? "write() is called after its request"
 		                                    : start->closed ? "write() is called after the end of the body"

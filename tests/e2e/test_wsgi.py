@@ -64,6 +64,32 @@ class Hello(harness.Case):
                 self.assertEqual(server.get("/").status, 200)
 
 
+@harness.every_worker_class
+class Laxities(harness.Case):
+    """What gunicorn forgives an application, and the ways it lets an operator choose."""
+
+    def test_fields_about_the_connection_are_dropped_with_one_warning(self):
+        with serve(*self.flags, "kitchen:app") as server:
+            for _ in range(3):
+                answer = server.get("/lax-head?hop", {"Connection": "close"})
+                self.assertEqual((answer.status, answer.body, answer.headers["X-A"]), (200, b"lax", "b"))
+                self.assertEqual((answer.headers["Connection"], answer.headers["Keep-Alive"]), ("close", None))
+                self.assertIsNone(answer.headers["Transfer-Encoding"])
+            self.assertEqual(server.get("/lax-head?length").headers["Content-Length"], "3")
+            self.assertEqual(server.get("/buffers").body, b"bytearray memoryview written")
+            self.assertEqual(server.stop(), 0)
+            self.assertEqual(server.log().count("The application sets the header Connection"), 1)
+
+    def test_underscores_are_mapped_as_the_operator_says(self):
+        for choice, status, seen in ("drop", 200, False), ("refuse", 400, False), ("dangerous", 200, True):
+            with self.subTest(choice=choice), serve(*self.flags, "--header-map", choice, "kitchen:app") as server:
+                answer = server.get("/environment", {"X_Under": "1", "Content_Length": "7"})
+                self.assertEqual(answer.status, status)
+                self.assertEqual(b"HTTP_X_UNDER='1'" in answer.body, seen)
+                self.assertEqual(b"HTTP_CONTENT_LENGTH='7'" in answer.body, seen)
+                self.assertNotIn(b"\nCONTENT_LENGTH='7'", answer.body)
+
+
 class Surroundings(harness.Case):
     """What an application is told about who else runs it."""
 

@@ -152,8 +152,12 @@ int prefork_response_start(struct prefork_request *request, int status, const ch
 int prefork_response_header(struct prefork_request *request, const char *name, size_t name_size, const char *value,
                             size_t value_size)
 {
-	if (name_size == 10 && strncasecmp(name, "Connection", 10) == 0)
-		return prefork_fail(-EPERM, "Connection is the library's");
+	static const char *const hops[] = { "Connection", "Keep-Alive", "Upgrade", "Transfer-Encoding", "TE", "Trailer" };
+
+	for (size_t i = 0; i < sizeof hops / sizeof *hops; i++) {
+		if (strlen(hops[i]) == name_size && strncasecmp(name, hops[i], name_size) == 0)
+			return prefork_fail(-EPERM, "%s is the library's", hops[i]);
+	}
 	if (name_size == 0 || memchr(name, ' ', name_size) || memchr(value, '\n', value_size))
 		return prefork_fail(-EINVAL, "no header");
 	if (name_size == 14 && strncasecmp(name, "Content-Length", 14) == 0)

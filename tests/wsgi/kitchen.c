@@ -1,6 +1,7 @@
 #include "kitchen.h"
 
 #include "errors.h"
+#include "fields.h"
 #include "interpreter.h"
 #include "load.h"
 #include "names.h"
@@ -56,6 +57,7 @@ void kitchen_open(void)
 	ck_assert_ptr_nonnull(kitchen.application);
 	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);
 	prefork_log_set_sink(kitchen.log, remember, NULL);
+	wsgi_fields_prepare(kitchen.log);
 	kitchen_template = wsgi_template_create(&(struct wsgi_place){
 		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(kitchen.log) });
 	ck_assert_ptr_nonnull(kitchen_template);

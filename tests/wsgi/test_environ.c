@@ -207,6 +207,33 @@ START_TEST(fields_of_one_name_are_joined_even_if_they_are_the_same)
 }
 END_TEST
 
+/* They come here with header_map dangerous only. */
+START_TEST(names_with_underscores_are_as_those_with_hyphens_but_two)
+{
+	struct wsgi_template *template = template_for("127.0.0.1:80", "");
+
+	for (int i = 0; i < 2; i++) { /* remembered or not */
+		struct prefork_request request = request_for("/", "h");
+		static const char *const fields[][2] = { { "X_Tag", "1" }, { "X-Tag", "2" }, { "Content_Length", "3" },
+			                                 { "Content_Type", "4" }, { "Content-Length", "5" } };
+		PyObject *dict;
+
+		for (size_t k = 0; k < sizeof fields / sizeof *fields; k++) {
+			request.names[request.fields] = fields[k][0];
+			request.values[request.fields++] = fields[k][1];
+		}
+		dict = environ_of(template, &request);
+		assert_item(dict, "HTTP_X_TAG", "1, 2");
+		assert_item(dict, "HTTP_CONTENT_LENGTH", "3");
+		assert_item(dict, "HTTP_CONTENT_TYPE", "4");
+		assert_item(dict, "CONTENT_LENGTH", "5");
+		assert_item(dict, "CONTENT_TYPE", NULL);
+		Py_DECREF(dict);
+	}
+	wsgi_template_destroy(template);
+}
+END_TEST
+
 /* The table of names is bounded; what does not fit must work all the same. */
 START_TEST(a_client_that_invents_names_costs_no_memory)
 {
@@ -247,6 +274,7 @@ int main(void)
 	tcase_add_test(tcase, one_request_shows_nothing_of_another);
 	tcase_add_test(tcase, the_port_of_a_unix_socket_goes_with_the_scheme);
 	tcase_add_test(tcase, fields_of_one_name_are_joined_even_if_they_are_the_same);
+	tcase_add_test(tcase, names_with_underscores_are_as_those_with_hyphens_but_two);
 	tcase_add_test(tcase, a_client_that_invents_names_costs_no_memory);
 	suite_add_tcase(suite, tcase);
 	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */

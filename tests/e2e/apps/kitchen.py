@@ -282,9 +282,7 @@ def returns_none(environ, start):
 
 
 HEADS = {
-    "hop": ("200 OK", [("Connection", "close")]),
-    "upgrade": ("200 OK", [("Upgrade", "x")]),
-    "te": ("200 OK", [("Transfer-Encoding", "chunked")]),
+    "pair-of-letters": ("200 OK", ["ab"]),
     "newline": ("200 OK", [("X-A", "b\r\nX-C: d")]),
     "lf": ("200 OK", [("X-A", "b\nX-C: d")]),
     "nul": ("200 OK", [("X-A", "b\0")]),
@@ -310,6 +308,33 @@ HEADS = {
 def bad_head(environ, start):
     start(*HEADS[environ["QUERY_STRING"]])
     return [b"should not be seen"]
+
+
+LAX = {
+    "hop": lambda: [("Connection", "keep-alive"), ("Keep-Alive", "timeout=5"), ("X-A", "b"), ("Upgrade", "x"),
+                    ("Transfer-Encoding", "chunked"), ("TE", "trailers"), ("Trailer", "X-Sum")],
+    "list": lambda: [["X-A", "b"], ["Content-Length", "3"]],
+    "iterable": lambda: iter((("X-A", "b"), ("X-C", "d"))),
+    "length": lambda: [("Content-Length", " 3\t")],
+}
+
+
+def lax_head(environ, start):
+    start("200 OK", LAX[environ["QUERY_STRING"]]())
+    return [b"lax"]
+
+
+def buffers(environ, start):
+    write = start("200 OK", [])
+    write(bytearray(b"bytearray "))
+    write(memoryview(b"xmemoryview "[1:]))
+    yield bytearray(b"writ")
+    yield memoryview(bytearray(b"ten"))
+
+
+def buffers_at_once(environ, start):
+    start("200 OK", [])
+    return [bytearray(b"bytearray "), memoryview(b"memoryview")]
 
 
 def good_head(environ, start):
