@@ -146,6 +146,24 @@ PREFORK_API unsigned prefork_worker_thread(const struct prefork_worker *worker);
  *  Returns 0, or -ERANGE beyond the setting `threads`. Since 0.1. */
 PREFORK_API int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread);
 
+/** For a process that the program has forked by itself and that goes on without exec, from a
+ *  worker or from the arbiter's process: close every descriptor that the library has open there
+ *  (listeners, connections, control channels, timers, all but logs), so that no client waits for
+ *  the end of this process and no address stays taken by it, and put back the signals that the
+ *  library handles. Call it first in the child, for instance in a child handler of
+ *  pthread_atfork(3).
+ *
+ *  Afterwards the child may use its log (prefork_log_say()) and start an arbiter of its own.
+ *  Connections answer -EBADF; the worker, its connections and the arbiter must not be used
+ *  otherwise, and the child must not return into a callback of the library. Descriptors that the
+ *  library does not open itself stay open: the program's own, and those of a libev loop, which
+ *  reach no client. A fork waits until no thread is just opening or closing a descriptor of the
+ *  library; one that goes past pthread_atfork(3), such as a raw clone(2), may leave one open.
+ *
+ *  True; false in a child that the library forks, which becomes a worker and is left alone. Takes no
+ *  lock and is async-signal-safe. A second call does nothing. Since 0.1. */
+PREFORK_API bool prefork_forget_in_child(void);
+
 #ifdef __cplusplus
 }
 #endif

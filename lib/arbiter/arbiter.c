@@ -34,7 +34,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 static int open_log(struct prefork_arbiter *arbiter)
@@ -72,16 +71,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	r = open_log(arbiter);
 	if (r < 0)
 		goto fail;
-	arbiter->epoll = epoll_create1(EPOLL_CLOEXEC);
-	arbiter->asked_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	arbiter->timer = pfi_watch_open();
-	if (arbiter->epoll < 0 || arbiter->asked_fd < 0 || arbiter->timer < 0) {
-		r = prefork_fail(-EMFILE, "no file descriptors for an arbiter: %s", strerror(errno));
-		goto fail;
-	}
-	r = pfi_loop_add(arbiter, arbiter->timer, (struct pfi_tag){ PFI_SOURCE_TIMER, 0, 0 });
-	if (r == 0)
-		r = pfi_loop_add(arbiter, arbiter->asked_fd, (struct pfi_tag){ PFI_SOURCE_ASKED, 0, 0 });
+	r = pfi_loop_open(arbiter);
 	if (r < 0)
 		goto fail;
 	*ret = arbiter;

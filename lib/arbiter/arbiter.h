@@ -136,6 +136,7 @@ struct prefork_arbiter {
 	struct pfi_attachment *attachment; /* to a loop of the host's, or NULL */
 	const char *program;
 	int epoll, timer, asked_fd, heir;
+	uint32_t id; /* in the table of the library's descriptors: 1 and up */
 	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
 	bool has_environment; /* its sockets are in `inherited` */
 	uint64_t timer_at_ms;
@@ -183,6 +184,7 @@ struct prefork_arbiter {
 void pfi_attachment_end(struct prefork_arbiter *arbiter);
 
 /* loop.c */
+int pfi_loop_open(struct prefork_arbiter *arbiter);
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
 void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);

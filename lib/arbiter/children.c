@@ -4,6 +4,7 @@
 #include "model/deadline.h"
 #include "model/message.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/lifeline.h"
 #include "os/reap.h"
 #include "os/spawn.h"
@@ -31,52 +32,6 @@ static int child_main(void *birth)
 	return pfi_worker_main(birth);
 }
 
-/* What belongs to the library and is no business of this worker. */
-static int *unwanted_fds(const struct prefork_arbiter *arbiter, const struct pfi_entrances *mine,
-			 int own_lifeline, size_t *ret_count)
-{
-	size_t room = 4;
-
-	for (unsigned i = 0; i < arbiter->seat_count; i++)
-		room += 3 + arbiter->processes[i].set_count;
-	for (size_t i = 0; i < arbiter->entrances.count; i++)
-		room += 1 + arbiter->entrances.list[i]->listener->lane_count;
-	int *const fds = calloc(room, sizeof *fds);
-	size_t n = 0;
-
-	if (fds == NULL)
-		return NULL;
-	fds[n++] = arbiter->epoll;
-	fds[n++] = arbiter->timer;
-	fds[n++] = arbiter->asked_fd;
-	fds[n++] = own_lifeline;
-	for (unsigned i = 0; i < arbiter->seat_count; i++) {
-		const struct prefork_process *const other = &arbiter->processes[i];
-
-		if (other->pid == 0)
-			continue;
-		fds[n++] = other->pidfd;
-		fds[n++] = other->lifeline;
-		fds[n++] = other->watch;
-		for (size_t k = 0; k < other->set_count; k++)
-			fds[n++] = other->sets[k];
-	}
-	for (size_t i = 0; i < arbiter->entrances.count; i++) {
-		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
-		bool is_mine = false;
-
-		for (size_t m = 0; m < mine->count; m++)
-			is_mine |= mine->list[m] == arbiter->entrances.list[i];
-		if (is_mine)
-			continue;
-		fds[n++] = listener->fd;
-		for (unsigned k = 1; k < listener->lane_count; k++)
-			fds[n++] = listener->lanes[k];
-	}
-	*ret_count = n;
-	return fds;
-}
-
 static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
 	for (unsigned h = 0; h < arbiter->hook_count; h++) {
@@ -94,13 +49,17 @@ static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_proce
 /* What a worker is given on its way. */
 struct luggage {
 	struct prefork_listener **listeners;
-	int *unwanted;
-	size_t unwanted_count;
 	int ends[2]; /* of its lifeline: ours and its */
 };
 
-static int pack(const struct prefork_arbiter *arbiter, struct prefork_process *process,
-		const struct pfi_entrances *entrances, struct luggage *luggage)
+/* What this process is given is its own in the table of descriptors: see os/fdtable.h. */
+static void set_owner(const struct prefork_process *process, const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++)
+		pfi_fdtable_set_owner(fds[i], process->arbiter->id, process->seat);
+}
+
+static int pack(struct prefork_process *process, const struct pfi_entrances *entrances, struct luggage *luggage)
 {
 	int r = pfi_lifeline_open(luggage->ends);
 
@@ -112,10 +71,12 @@ static int pack(const struct prefork_arbiter *arbiter, struct prefork_process *p
 	r = pfi_sets_open(process, entrances);
 	if (r < 0)
 		return r;
-	luggage->unwanted = unwanted_fds(arbiter, entrances, luggage->ends[0], &luggage->unwanted_count);
 	luggage->listeners = calloc(entrances->count + 1, sizeof *luggage->listeners);
-	if (luggage->unwanted == NULL || luggage->listeners == NULL)
+	if (luggage->listeners == NULL)
 		return -ENOMEM;
+	set_owner(process, luggage->ends, 2);
+	set_owner(process, &process->watch, 1);
+	set_owner(process, process->sets, process->set_count);
 	for (size_t i = 0; i < entrances->count; i++)
 		luggage->listeners[i] = entrances->list[i]->listener;
 	return 0;
@@ -126,7 +87,6 @@ static void unpack(struct luggage *luggage)
 {
 	pfi_close(&luggage->ends[1]);
 	free(luggage->listeners);
-	free(luggage->unwanted);
 }
 
 static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *process,
@@ -156,8 +116,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 		.heir = arbiter->heir,
 		.watch = process->watch,
 		.arbiter = getpid(),
-		.unwanted = luggage->unwanted,
-		.unwanted_count = luggage->unwanted_count,
+		.arbiter_id = arbiter->id,
 	};
 
 	memset(birth.page, 0, pfi_page_bytes(pool->cells));
@@ -170,6 +129,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 
 	process->pid = child.pid;
 	process->pidfd = child.pidfd;
+	set_owner(process, &process->pidfd, 1);
 	return r;
 }
 
@@ -183,7 +143,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
 	r = ask_before_fork(arbiter, process);
 	if (r == 0)
-		r = pack(arbiter, process, &generation->entrances[process->pool], &luggage);
+		r = pack(process, &generation->entrances[process->pool], &luggage);
 	if (r == 0)
 		r = spawn(arbiter, process, generation, &luggage);
 	unpack(&luggage);

@@ -118,6 +118,7 @@ static int keep(struct prefork_arbiter *arbiter, struct prefork_listener *listen
 
 	if (r == 0) {
 		*entrance = (struct pfi_entrance){ .listener = listener, .came_along = came_along };
+		pfi_listener_set_owner(listener, arbiter->id);
 		r = append(&arbiter->entrances, entrance);
 	}
 	if (r < 0) {

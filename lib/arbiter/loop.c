@@ -1,5 +1,7 @@
 #include "arbiter/arbiter.h"
 
+#include "os/fdtable.h"
+#include "os/log.h"
 #include "os/watch.h"
 
 #include <prefork/error.h>
@@ -26,6 +28,23 @@ int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)
 	if (epoll_ctl(arbiter->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
 	return prefork_fail(-errno, "the arbiter cannot watch one more descriptor: %s", strerror(errno));
+}
+
+/* Each descriptor with the error of its own call: EMFILE, ENFILE, ENOMEM, or what a sandbox answers. */
+int pfi_loop_open(struct prefork_arbiter *arbiter)
+{
+	static atomic_uint last_id;
+	int r;
+
+	arbiter->id = (atomic_fetch_add(&last_id, 1) + 1) & 0xffffff; /* as many bits as the table has for it */
+	if ((r = arbiter->epoll = pfi_open_epoll()) < 0 || (r = arbiter->asked_fd = pfi_open_eventfd()) < 0 ||
+	    (r = arbiter->timer = pfi_watch_open()) < 0)
+		return prefork_fail(r, "an arbiter cannot open an epoll set, an eventfd or a timer: %s", strerror(-r));
+	const int fds[] = { arbiter->epoll, arbiter->asked_fd, arbiter->timer, pfi_log_fd(arbiter->log) };
+	for (size_t i = 0; i < sizeof fds / sizeof fds[0]; i++)
+		pfi_fdtable_set_owner(fds[i], arbiter->id, PFI_FD_NO_SLOT);
+	r = pfi_loop_add(arbiter, arbiter->timer, (struct pfi_tag){ PFI_SOURCE_TIMER, 0, 0 });
+	return r == 0 ? pfi_loop_add(arbiter, arbiter->asked_fd, (struct pfi_tag){ PFI_SOURCE_ASKED, 0, 0 }) : r;
 }
 
 /* Before close: a worker may hold a copy, and then close alone would leave the

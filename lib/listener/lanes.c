@@ -1,6 +1,7 @@
 #include "listener/lanes.h"
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 
@@ -15,8 +16,8 @@ static int open_lane(const struct prefork_listener *listener,
 		     const struct sockaddr_storage *address, socklen_t size,
 		     const struct pfi_listener_options *options)
 {
-	int fd = socket(listener->family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	int r = fd < 0 ? -errno : pfi_listener_set_tcp_options(fd, listener->family, options);
+	int fd = pfi_open_socket(listener->family, SOCK_NONBLOCK);
+	int r = fd < 0 ? fd : pfi_listener_set_tcp_options(fd, listener->family, options);
 
 	if (r == 0 && bind(fd, (const struct sockaddr *)address, size) < 0)
 		r = -errno;
@@ -113,9 +114,7 @@ bool pfi_lanes_have_clients(const struct prefork_listener *listener, unsigned fr
 
 int pfi_lane_set_open(void)
 {
-	const int set = epoll_create1(EPOLL_CLOEXEC);
-
-	return set < 0 ? -errno : set;
+	return pfi_open_epoll();
 }
 
 int pfi_lane_watch(int set, const struct prefork_listener *listener, unsigned lane)
@@ -138,14 +137,13 @@ int pfi_listener_accept(const struct prefork_listener *listener, struct sockaddr
 	struct epoll_event event;
 
 	if (!listener->lanes || listener->fd == listener->lanes[0])
-		return accept4(listener->fd, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+		return pfi_accept(listener->fd, address, size);
 	/* Another worker may watch the same lane, and be faster: then the next one. */
 	for (unsigned i = 0; i < listener->lane_count; i++) {
 		if (epoll_wait(listener->fd, &event, 1, 0) <= 0 || event.data.u32 >= listener->lane_count)
 			break;
 		*size = room;
-		const int fd = accept4(listener->lanes[event.data.u32], address, size,
-				       SOCK_NONBLOCK | SOCK_CLOEXEC);
+		const int fd = pfi_accept(listener->lanes[event.data.u32], address, size);
 		/* EINVAL: the arbiter has just closed this lane. */
 		if (fd >= 0 || (errno != EAGAIN && errno != EINVAL))
 			return fd;

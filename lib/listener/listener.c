@@ -4,6 +4,7 @@
 #include "listener/lanes.h"
 #include "listener/unix_path.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 
@@ -145,9 +146,9 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	listener->family = family;
 	/* For the sentences of errors, until it has one of its own. */
 	pfi_address_format(&address->socket, address->socket_size, listener->address, sizeof listener->address);
-	listener->fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	listener->fd = pfi_open_socket(family, SOCK_NONBLOCK);
 	if (listener->fd < 0)
-		return explain(-errno, listener, address);
+		return explain(listener->fd, listener, address);
 
 	if (family == AF_UNIX) {
 		const int r = bind_unix(listener, address, options);
@@ -190,9 +191,9 @@ int pfi_listener_open_at(const struct pfi_address *address, const char *name,
 
 static int try_tcp(struct prefork_listener *listener, const struct pfi_address *address)
 {
-	listener->fd = socket(listener->family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	listener->fd = pfi_open_socket(listener->family, 0);
 
-	const int r = listener->fd < 0 ? -errno : bind_tcp(listener, address, &pfi_listener_defaults);
+	const int r = listener->fd < 0 ? listener->fd : bind_tcp(listener, address, &pfi_listener_defaults);
 
 	return r < 0 && r != -EADDRINUSE ? explain(r, listener, address) : 0;
 }
@@ -261,6 +262,8 @@ int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
 		r = pfi_fd_set_nonblock(fd, true);
 	if (r == 0)
 		r = pfi_fd_set_cloexec(fd, true);
+	if (r == 0)
+		r = pfi_fdtable_adopt(fd, PFI_FD_LISTENER);
 	if (r < 0) {
 		listener->fd = -1; /* it stays the caller's */
 		pfi_listener_close(listener);
@@ -268,6 +271,21 @@ int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
 	}
 	*ret = listener;
 	return 0;
+}
+
+void pfi_listener_set_owner(const struct prefork_listener *listener, uint32_t arbiter)
+{
+	pfi_fdtable_set_owner(listener->fd, arbiter, PFI_FD_NO_SLOT);
+	pfi_fdtable_set_owner(listener->path_fd, arbiter, PFI_FD_NO_SLOT);
+	for (unsigned i = 0; i < listener->lane_count; i++)
+		pfi_fdtable_set_owner(listener->lanes[i], arbiter, PFI_FD_NO_SLOT);
+}
+
+void pfi_listener_keep(const struct prefork_listener *listener)
+{
+	pfi_fdtable_keep(listener->fd);
+	for (unsigned i = 0; i < listener->lane_count; i++)
+		pfi_fdtable_keep(listener->lanes[i]);
 }
 
 void pfi_listener_close(struct prefork_listener *listener)

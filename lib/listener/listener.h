@@ -72,6 +72,12 @@ int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_o
  * -EBADF, -ENOMEM. */
 int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret);
 
+/* Say in the table of descriptors which arbiter it belongs to. */
+void pfi_listener_set_owner(const struct prefork_listener *listener, uint32_t arbiter);
+
+/* Runs in the worker: its descriptors are not to be closed with those of others. */
+void pfi_listener_keep(const struct prefork_listener *listener);
+
 /* Close, and remove the path if it is still ours. NULL is fine. */
 void pfi_listener_close(struct prefork_listener *listener);
 

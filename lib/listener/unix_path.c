@@ -2,6 +2,7 @@
 
 #include "listener/explain.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/path.h"
 
 #include <prefork/error.h>
@@ -19,10 +20,10 @@ static int probe(const struct sockaddr_un *socket_address, socklen_t size, pid_t
 {
 	struct ucred server = { 0 };
 	socklen_t server_size = sizeof server;
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	int fd = pfi_open_socket(AF_UNIX, SOCK_NONBLOCK);
 
 	if (fd < 0)
-		return -errno;
+		return fd;
 	int r = connect(fd, (const struct sockaddr *)socket_address, size) < 0 ? -errno : 0;
 	if (r == -EAGAIN)
 		r = 0; /* alive: its queue is full */
@@ -90,10 +91,14 @@ static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gi
 {
 	char by_fd[64];
 	struct stat made;
-	int fd = open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC);
 	int r = 0;
 
-	if (fd < 0 || fstat(fd, &made) < 0)
+	pfi_fdtable_begin();
+	int fd = pfi_fdtable_enter(open(path, O_PATH | O_NOFOLLOW | O_CLOEXEC), PFI_FD_PATH);
+	pfi_fdtable_end();
+	if (fd < 0)
+		r = fd;
+	else if (fstat(fd, &made) < 0)
 		r = -errno;
 	else if (!S_ISSOCK(made.st_mode))
 		r = -EEXIST;

@@ -1,14 +1,14 @@
 #include "os/fd.h"
 
+#include "os/fdtable.h"
+
 #include <prefork/error.h>
 
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
-#include <stdlib.h>
 #include <sys/resource.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 void pfi_close(int *fd)
@@ -17,8 +17,14 @@ void pfi_close(int *fd)
 
 	/* Linux has let go of the number even when close() says EINTR: a second
 	 * try could close what another thread has opened since. */
-	if (*fd >= 0)
+	if (*fd >= 0 && pfi_fdtable_look_up(*fd).kind == PFI_FD_NONE) {
 		(void)close(*fd);
+	} else if (*fd >= 0) {
+		pfi_fdtable_begin();
+		pfi_fdtable_remove(*fd);
+		(void)close(*fd);
+		pfi_fdtable_end();
+	}
 	*fd = -1;
 	errno = saved_errno;
 }
@@ -43,44 +49,6 @@ int pfi_fd_set_cloexec(int fd, bool on)
 int pfi_fd_set_nonblock(int fd, bool on)
 {
 	return set_flag(fd, F_GETFL, F_SETFL, O_NONBLOCK, on);
-}
-
-static int close_range_from(unsigned first, unsigned last)
-{
-	if (first > last)
-		return 0;
-	/* By number, because not every libc has the wrapper; Linux 5.9. */
-	return syscall(SYS_close_range, first, last, 0U) < 0 ? -errno : 0;
-}
-
-static bool smallest_from(const int *keep, size_t count, unsigned from, unsigned *ret)
-{
-	bool found = false;
-
-	for (size_t i = 0; i < count; i++) {
-		if (keep[i] < 0 || (unsigned)keep[i] < from || (found && (unsigned)keep[i] >= *ret))
-			continue;
-		*ret = (unsigned)keep[i];
-		found = true;
-	}
-	return found;
-}
-
-int pfi_fd_close_except(const int *keep, size_t count)
-{
-	unsigned from = STDERR_FILENO + 1;
-	unsigned next = 0;
-
-	/* Quadratic, and allocates nothing: it runs in the child, where malloc's
-	 * locks may be held by threads that no longer exist. */
-	while (smallest_from(keep, count, from, &next)) {
-		const int r = close_range_from(from, next - 1);
-
-		if (r < 0)
-			return r;
-		from = next + 1;
-	}
-	return close_range_from(from, UINT_MAX);
 }
 
 int pfi_fd_count(void)

@@ -1,7 +1,7 @@
 /*
  * fd -- what can be done to any file descriptor, and to all of them at once.
  *
- * Threads: all but pfi_fd_close_except() may be called from any thread.
+ * Threads: any.
  */
 #ifndef OS_FD_H
 #define OS_FD_H
@@ -10,17 +10,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Close *fd when it is open, and forget it: -1 stays -1. errno is kept. */
+/* Close *fd when it is open, take it out of the table of the library's descriptors (os/fdtable.h),
+ * and forget it: -1 stays -1. errno is kept. */
 void pfi_close(int *fd);
 
 /* 0 or a negative errno. */
 int pfi_fd_set_cloexec(int fd, bool on);
 int pfi_fd_set_nonblock(int fd, bool on);
-
-/* Close every descriptor from 3 upwards that is not among `keep`, in any order
- * and with repetitions; negative ones are passed over. For a child that shares
- * nothing with its parent's other threads. 0 or a negative errno. */
-int pfi_fd_close_except(const int *keep, size_t count);
 
 /* Open /dev/null where descriptors 0 to 2 are closed, lest something of ours gets such a
  * number, and what the program prints. 0 or a negative errno. */

@@ -1,5 +1,7 @@
 #include "os/heir.h"
 
+#include "os/fdtable.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -7,7 +9,6 @@
 #include <stdatomic.h>
 #include <string.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,10 +20,10 @@ static struct itimerspec fuse_length;
 
 int pfi_heir_open(void)
 {
-	const int fd = (int)syscall(SYS_pidfd_open, getpid(), 0U); /* always close-on-exec */
+	const int fd = pfi_open_pidfd(getpid());
 
-	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a pidfd: %s; Linux 5.4 or newer is needed, and a "
-					     "sandbox that allows pidfd_open(2)", strerror(errno));
+	return fd >= 0 ? fd : prefork_fail(fd, "cannot open a pidfd: %s; Linux 5.4 or newer is needed, and a "
+					     "sandbox that allows pidfd_open(2)", strerror(-fd));
 }
 
 int pfi_heir_arm(pid_t arbiter, uint64_t orphan_timeout_ms)
@@ -65,6 +66,12 @@ void pfi_heir_on_term(int signo)
 	(void)signo;
 	if (atomic_load(&armed) && getppid() != arbiter_pid)
 		pfi_heir_light();
+}
+
+/* The kernel has given this process neither the timer nor the signal at the parent's death. */
+void pfi_heir_forget(void)
+{
+	atomic_store(&armed, 0);
 }
 
 void pfi_heir_disarm(void)

@@ -33,4 +33,7 @@ void pfi_heir_light(void);
 /* Take the fuse away, for a process that leaves the tree on purpose. */
 void pfi_heir_disarm(void);
 
+/* Runs in a child of this process that is no worker. Async-signal-safe. */
+void pfi_heir_forget(void);
+
 #endif

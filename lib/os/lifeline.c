@@ -1,5 +1,7 @@
 #include "os/lifeline.h"
 
+#include "os/fdtable.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -11,9 +13,9 @@ enum { HEAD_SIZE = offsetof(struct pfi_message, text) };
 
 int pfi_lifeline_open(int fds[2])
 {
-	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds) < 0)
-		return prefork_fail(-errno, "cannot open a socket pair");
-	return 0;
+	const int r = pfi_open_pair(SOCK_SEQPACKET | SOCK_NONBLOCK, fds);
+
+	return r < 0 ? prefork_fail(r, "cannot open a socket pair") : 0;
 }
 
 int pfi_lifeline_send(int fd, uint32_t type, uint32_t value, const char *text)

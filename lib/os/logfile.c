@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/path.h"
 
 enum { FLAGS = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
@@ -26,7 +27,10 @@ static int open_anew(int fd)
 	char path[32];
 
 	(void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
-	return open(path, FLAGS);
+	pfi_fdtable_begin();
+	fd = pfi_fdtable_enter(open(path, FLAGS), PFI_FD_LOG);
+	pfi_fdtable_end();
+	return fd;
 }
 
 /* What kind of thing a descriptor is that we opened ourselves. */
@@ -54,8 +58,10 @@ static int open_standard(struct pfi_logfile *file, int standard_fd)
 			return 0;
 		file->kind = PFI_LOGFILE_POLLED; /* no /proc, another user's pipe, or nobody reads it */
 	}
-	file->fd = fcntl(standard_fd, F_DUPFD_CLOEXEC, 3);
-	return file->fd < 0 ? -errno : 0;
+	pfi_fdtable_begin();
+	file->fd = pfi_fdtable_enter(fcntl(standard_fd, F_DUPFD_CLOEXEC, 3), PFI_FD_LOG);
+	pfi_fdtable_end();
+	return file->fd < 0 ? file->fd : 0;
 }
 
 /* The path as it will be found after a chdir: a *new* text, NULL: errno. */
@@ -73,9 +79,10 @@ static char *absolute(const char *path)
 
 static int open_path(const char *path)
 {
-	const int fd = open(path, FLAGS | O_CREAT, 0644);
-
-	return fd < 0 ? -errno : fd;
+	pfi_fdtable_begin();
+	const int fd = pfi_fdtable_enter(open(path, FLAGS | O_CREAT, 0644), PFI_FD_LOG);
+	pfi_fdtable_end();
+	return fd;
 }
 
 int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd)

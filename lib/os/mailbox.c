@@ -1,6 +1,7 @@
 #include "os/mailbox.h"
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 
@@ -10,7 +11,6 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdatomic.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum { SIGNALS_MAX = 64 }; /* one bit of `arrived` each */
@@ -64,9 +64,9 @@ int pfi_mailbox_open(const int *signals, size_t count, unsigned sa_flags)
 
 	if (atomic_load(&event_fd) >= 0)
 		return prefork_fail(-EBUSY, "the signals of this process are taken already");
-	const int fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	const int fd = pfi_open_eventfd();
 	if (fd < 0)
-		return prefork_fail(-errno, "cannot open an eventfd for signals");
+		return prefork_fail(fd, "cannot open an eventfd for signals");
 	atomic_store(&event_fd, fd);
 
 	(void)sigfillset(&action.sa_mask);
@@ -128,15 +128,20 @@ uint64_t pfi_mailbox_take(void)
 	return atomic_exchange(&arrived, 0);
 }
 
+static void reset(void)
+{
+	for (int signo = 0; signo < SIGNALS_MAX; signo++)
+		atomic_store(&hooks[signo], NULL);
+	installed = unblocked = 0;
+	atomic_store(&arrived, 0);
+}
+
 static void forget(void)
 {
 	int fd = atomic_exchange(&event_fd, -1);
 
 	pfi_close(&fd);
-	for (int signo = 0; signo < SIGNALS_MAX; signo++)
-		atomic_store(&hooks[signo], NULL);
-	installed = unblocked = 0;
-	atomic_store(&arrived, 0);
+	reset();
 }
 
 void pfi_mailbox_close(void)
@@ -159,4 +164,18 @@ void pfi_mailbox_forget_in_child(void)
 	/* Threads that were inside the handler do not exist here. */
 	atomic_store(&handlers_inside, 0);
 	forget();
+}
+
+void pfi_mailbox_give_back_in_child(void)
+{
+	struct sigaction now;
+
+	for (int signo = 1; signo < SIGNALS_MAX; signo++) {
+		if ((installed & PFI_SIGNAL_BIT(signo)) && sigaction(signo, NULL, &now) == 0 &&
+		    now.sa_handler == on_signal)
+			(void)sigaction(signo, &before[signo], NULL);
+	}
+	atomic_store(&handlers_inside, 0);
+	atomic_store(&event_fd, -1);
+	reset();
 }

@@ -49,4 +49,8 @@ void pfi_mailbox_close(void);
  * neither the parent's eventfd nor any disposition. */
 void pfi_mailbox_forget_in_child(void);
 
+/* In a child that is no worker: signals are again as before, where nobody has changed that since,
+ * and the descriptor is left to pfi_fdtable_forget(). Async-signal-safe. */
+void pfi_mailbox_give_back_in_child(void);
+
 #endif

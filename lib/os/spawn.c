@@ -1,6 +1,7 @@
 #include "os/spawn.h"
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 
@@ -11,7 +12,6 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -79,8 +79,8 @@ static _Noreturn void run_child(int go_fd, int (*child)(void *arg), void *arg)
 /* The parent's half. Closes its end of the pair in any case. */
 static int let_go(pid_t pid, int *go_fd, struct pfi_child *ret)
 {
-	int pidfd = (int)syscall(SYS_pidfd_open, pid, 0U);
-	int r = pidfd < 0 ? -errno : 0;
+	int pidfd = pfi_open_pidfd(pid);
+	int r = pidfd < 0 ? pidfd : 0;
 
 	/* It still waits for us, so the pid was its own when the pidfd was opened.
 	 * If nobody is there to read, it was killed, and the pid may be anybody's. */
@@ -104,18 +104,21 @@ int pfi_spawn(int (*child)(void *arg), void *arg, struct pfi_child *ret)
 	int go_fds[2]; /* child, parent */
 	sigset_t all, before;
 
-	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go_fds) < 0)
-		return prefork_fail(-errno, "cannot start a process: no socket pair: %s", strerror(errno));
+	int r = pfi_open_pair(SOCK_STREAM, go_fds);
+	if (r < 0)
+		return prefork_fail(r, "cannot start a process: no socket pair: %s", strerror(-r));
 	flush_stdio();
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
 
+	pfi_fdtable_set_spawning(true);
 	const pid_t pid = fork();
+	r = pid < 0 ? -errno : 0;
+	pfi_fdtable_set_spawning(false);
 	if (pid == 0) {
 		pfi_close(&go_fds[1]);
 		run_child(go_fds[0], child, arg);
 	}
-	int r = pid < 0 ? -errno : 0;
 	pfi_close(&go_fds[0]);
 	if (r == 0)
 		r = let_go(pid, &go_fds[1], ret);

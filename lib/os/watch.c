@@ -1,6 +1,7 @@
 #include "os/watch.h"
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 
@@ -11,9 +12,10 @@
 
 int pfi_watch_open(void)
 {
-	const int fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-
-	return fd >= 0 ? fd : prefork_fail(-errno, "cannot open a timer");
+	pfi_fdtable_begin();
+	const int fd = pfi_fdtable_enter(timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC), PFI_FD_TIMER);
+	pfi_fdtable_end();
+	return fd >= 0 ? fd : prefork_fail(fd, "cannot open a timer");
 }
 
 int pfi_watch_set(int fd, uint64_t at_ms)

@@ -239,6 +239,18 @@ void pfi_abort_arm(struct prefork_worker *worker)
 	(void)sigaction(PFI_DUMP_SIGNAL, &ask, NULL);
 }
 
+void pfi_abort_forget(void)
+{
+	const struct sigaction plain = { .sa_handler = SIG_DFL };
+	struct sigaction now;
+
+	if (sigaction(PFI_DUMP_SIGNAL, NULL, &now) == 0 && now.sa_sigaction == on_ask)
+		(void)sigaction(PFI_DUMP_SIGNAL, &plain, NULL);
+	if (sigaction(SIGABRT, NULL, &now) == 0 && now.sa_handler == on_abort)
+		(void)sigaction(SIGABRT, &plain, NULL);
+	atomic_store(&the_worker, NULL);
+}
+
 void pfi_abort_disarm(void)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };

@@ -48,8 +48,7 @@ struct pfi_birth {
 	int heir;                      /* a pidfd of the arbiter: readable when it is gone    */
 	int watch;                     /* the timerfd that tells the arbiter of deadlines     */
 	pid_t arbiter;
-	const int *unwanted; /* the library's descriptors this worker has no business with   */
-	size_t unwanted_count; /* closed first of all: above all the other workers' lifelines */
+	uint32_t arbiter_id;           /* in the table of descriptors, see os/fdtable.h       */
 };
 
 /** The child's whole life; the answer is for _exit(2). Runs in the child, with

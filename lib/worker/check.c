@@ -5,6 +5,7 @@
 #include "model/message.h"
 #include "model/page.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/heir.h"
 #include "os/lifeline.h"
 #include "os/logfile.h"
@@ -20,7 +21,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum source { SOURCE_SIGNALS, SOURCE_LIFELINE, SOURCE_HEIR, SOURCE_WAKE, SOURCE_COUNT };
@@ -56,6 +56,18 @@ static void set_all(const int *numbers, size_t count, void (*handler)(int signo)
 		(void)sigaction(numbers[i], &action, NULL);
 }
 
+/* What is ignored stays so, as after any fork. */
+void pfi_check_forget(void)
+{
+	const struct sigaction plain = { .sa_handler = SIG_DFL };
+	struct sigaction now;
+
+	for (size_t i = 0; i < sizeof heard_in_vain / sizeof heard_in_vain[0]; i++) {
+		if (sigaction(heard_in_vain[i], NULL, &now) == 0 && now.sa_handler == on_nothing)
+			(void)sigaction(heard_in_vain[i], &plain, NULL);
+	}
+}
+
 static int take_signals(void)
 {
 	const int r = pfi_mailbox_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
@@ -75,11 +87,9 @@ int pfi_check_open(struct prefork_worker *worker)
 
 	if (r < 0)
 		return r;
-	worker->fd = epoll_create1(EPOLL_CLOEXEC);
-	worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	worker->quit_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (worker->fd < 0 || worker->wake_fd < 0 || worker->quit_fd < 0) {
-		r = prefork_fail(-errno, "a worker needs more descriptors: %s", strerror(errno));
+	if ((r = worker->fd = pfi_open_epoll()) < 0 || (r = worker->wake_fd = pfi_open_eventfd()) < 0 ||
+	    (r = worker->quit_fd = pfi_open_eventfd()) < 0) {
+		(void)prefork_fail(r, "a worker cannot open an epoll set or an eventfd: %s", strerror(-r));
 		goto fail;
 	}
 	if ((r = watch(worker, pfi_mailbox_fd(), SOURCE_SIGNALS)) < 0 ||

@@ -2,6 +2,7 @@
 
 #include "os/epoll.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -113,11 +114,11 @@ int pfi_ev_doors_open(struct pfi_ev_doors *ev, struct prefork_worker *worker, st
 	*ev = (struct pfi_ev_doors){ .loop = loop, .on_door = on_door, .user = user };
 	ev->ios = calloc(count + 1, sizeof *ev->ios);
 	ev->keys = calloc(count + 1, sizeof *ev->keys);
-	ev->inner = epoll_create1(EPOLL_CLOEXEC);
+	ev->inner = pfi_open_epoll();
 	if (!ev->ios || !ev->keys)
 		r = prefork_fail(-ENOMEM, "no memory for %zu listeners", count);
 	else if (ev->inner < 0)
-		r = prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
+		r = prefork_fail(ev->inner, "cannot open an epoll set: %s", strerror(-ev->inner));
 	else
 		r = pfi_doors_open(&ev->doors, worker, ev->inner, 0);
 	if (r < 0) {

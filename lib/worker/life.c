@@ -7,6 +7,7 @@
 #include "model/message.h"
 #include "model/page.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/heir.h"
 #include "os/lifeline.h"
 #include "os/log.h"
@@ -46,40 +47,23 @@ static void copy_table(void *to, size_t room, const void *from, size_t size)
 		memcpy(to, from, size < room ? size : room);
 }
 
+/* What its arbiter has listed for this worker stays open; the rest of the library's descriptors does
+ * not, those of other workers and other arbiters above all. The program's own are its business,
+ * unless it asked for `close_fds`. */
 static int close_what_is_not_ours(const struct prefork_worker *worker)
 {
 	const struct pfi_birth *const birth = worker->birth;
+	const int own[] = { birth->lifeline, birth->heir, birth->watch };
 
-	for (size_t i = 0; i < birth->unwanted_count; i++) {
-		int fd = birth->unwanted[i];
-
-		pfi_close(&fd);
-	}
-	if (pfi_worker_number(worker, "close_fds", 0) == 0)
-		return 0;
-	size_t room = 2 * birth->listener_count + 4, count = 0;
-
-	for (size_t i = 0; i < birth->listener_count; i++)
-		room += birth->listeners[i]->lane_count;
-	int *const keep = calloc(room, sizeof *keep);
-	if (!keep)
-		return prefork_fail(-ENOMEM, "no memory to close the host's descriptors");
-	keep[count++] = birth->lifeline;
-	keep[count++] = birth->heir;
-	keep[count++] = birth->watch;
-	keep[count++] = pfi_log_fd(birth->log);
+	for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
+		pfi_fdtable_keep(own[i]);
 	for (size_t i = 0; i < birth->listener_count; i++) {
-		const struct prefork_listener *const listener = birth->listeners[i];
-
-		keep[count++] = listener->fd;
+		pfi_listener_keep(birth->listeners[i]);
 		if (birth->sets)
-			keep[count++] = birth->sets[i];
-		for (unsigned n = 0; n < listener->lane_count; n++)
-			keep[count++] = listener->lanes[n];
+			pfi_fdtable_keep(birth->sets[i]);
 	}
-	const int r = pfi_fd_close_except(keep, count);
-	free(keep);
-	return r;
+	pfi_fdtable_close_rest(birth->arbiter_id);
+	return pfi_worker_number(worker, "close_fds", 0) == 0 ? 0 : pfi_fdtable_close_strangers();
 }
 
 /* Before there are threads, the host's included, for their sake. Without it all goes as well,

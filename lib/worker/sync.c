@@ -9,6 +9,7 @@
  */
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "worker/clients.h"
 #include "worker/doors.h"
 #include "worker/ring.h"
@@ -130,10 +131,10 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
 
-	*sync = (struct sync){ .worker = worker, .epoll = epoll_create1(EPOLL_CLOEXEC) };
+	*sync = (struct sync){ .worker = worker, .epoll = pfi_open_epoll() };
 	pfi_clients_init(&sync->clients, worker, &loop_of_clients);
 	if (sync->epoll < 0)
-		return prefork_fail(-errno, "cannot open an epoll set: %s", strerror(errno));
+		return prefork_fail(sync->epoll, "cannot open an epoll set: %s", strerror(-sync->epoll));
 	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));

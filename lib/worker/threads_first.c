@@ -15,6 +15,7 @@
 #include "worker/threads.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/watch.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
@@ -26,7 +27,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/eventfd.h>
 
 /* Who stand at each door when it closes, with others there to serve them: more than threads are woken
  * for at a time, fewer than would keep a worker from leaving. */
@@ -198,12 +198,12 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 		threads->jobs[i] = (struct pfi_door_job){ .job.task = PFI_TASK_WELCOME, .index = i };
 		pfi_ring_init(&threads->jobs[i].job.link);
 	}
-	threads->epoll = epoll_create1(EPOLL_CLOEXEC);
-	threads->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	threads->watch = pfi_watch_open();
-	if (threads->epoll < 0 || threads->kick_fd < 0 || threads->watch < 0 ||
-	    watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
-		return prefork_fail(-errno, "threads need more descriptors: %s", strerror(errno));
+	int r;
+	if ((r = threads->epoll = pfi_open_epoll()) < 0 || (r = threads->kick_fd = pfi_open_eventfd()) < 0 ||
+	    (r = threads->watch = pfi_watch_open()) < 0)
+		return prefork_fail(r, "threads cannot open an epoll set, an eventfd or a timer: %s", strerror(-r));
+	if (watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
+		return prefork_fail(-errno, "threads cannot poll an eventfd: %s", strerror(errno));
 	return pfi_doors_open(&threads->doors, worker, threads->epoll, EPOLLET);
 }
 

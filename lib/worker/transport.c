@@ -1,15 +1,22 @@
 #include "worker/connection.h"
 
+#include "os/fdtable.h"
+
 #include <errno.h>
 #include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 
+/* In a process that the application has forked, and that called prefork_forget_in_child(), the number
+ * may be a file's of the application: nothing is read from it, or written to it. */
+
 static ptrdiff_t plain_receive(struct prefork_connection *connection, void *bytes, size_t size)
 {
 	ssize_t n;
 
+	if (pfi_fdtable_is_forgotten())
+		return -EBADF;
 	do
 		n = recv(connection->fd, bytes, size, 0);
 	while (n < 0 && errno == EINTR);
@@ -32,6 +39,8 @@ static ptrdiff_t plain_send(struct prefork_connection *connection, const struct 
 {
 	const int flags = MSG_NOSIGNAL | (connection->end_follows ? MSG_MORE : 0);
 
+	if (pfi_fdtable_is_forgotten())
+		return -EBADF;
 	if (count == 1)
 		return send_one(connection->fd, pieces, flags);
 	/* The cast takes away a const that sendmsg(2) keeps, and its type does not say. */
@@ -51,6 +60,8 @@ static ptrdiff_t plain_send_file(struct prefork_connection *connection, int fd, 
 	off_t at = (off_t)*offset;
 	ssize_t n;
 
+	if (pfi_fdtable_is_forgotten())
+		return -EBADF;
 	do
 		n = sendfile(connection->fd, fd, &at, size);
 	while (n < 0 && errno == EINTR);
@@ -62,6 +73,8 @@ static ptrdiff_t plain_send_file(struct prefork_connection *connection, int fd, 
 
 static int plain_end_output(struct prefork_connection *connection)
 {
+	if (pfi_fdtable_is_forgotten())
+		return -EBADF;
 	return shutdown(connection->fd, SHUT_WR) < 0 ? -errno : 0;
 }
 

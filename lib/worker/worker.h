@@ -110,4 +110,9 @@ void pfi_vitals_close(struct prefork_worker *worker);
 void pfi_abort_arm(struct prefork_worker *worker);
 void pfi_abort_disarm(void);
 
+/* A child of this process that is no worker gives the signals back, where nobody has changed them
+ * since. Async-signal-safe. */
+void pfi_abort_forget(void);
+void pfi_check_forget(void);
+
 #endif

@@ -106,8 +106,6 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 		.heir = pfi_heir_open(),
 		.watch = pfi_watch_open(),
 		.arbiter = getpid(),
-		.unwanted = &harness->lifeline[0],
-		.unwanted_count = 1,
 	};
 #if TEST_THREADS > 0
 	char threads[16];

@@ -290,10 +290,9 @@ static void keep_asking(const char *address, const char *next, int stop, int rep
 {
 	struct pollfd told = { .fd = stop, .events = POLLIN };
 	struct host_report seen = { 0 };
-	const int keep[] = { stop, report };
 	bool is_under_way = false;
 
-	(void)pfi_fd_close_except(keep, 2); /* above all the listeners */
+	(void)prefork_forget_in_child(); /* above all the listeners */
 	while (poll(&told, 1, address ? 0 : -1) == 0) {
 		const bool welcome = ask_together(address, &seen);
 

@@ -41,46 +41,6 @@ START_TEST(flags_go_on_and_off)
 }
 END_TEST
 
-/* Runs in a child: the answer is its exit status. */
-static int close_all_but_some(void)
-{
-	int fds[6];
-	const int base = 100;
-
-	for (int i = 0; i < 6; i++) {
-		fds[i] = fcntl(STDIN_FILENO, F_DUPFD, base + 2 * i);
-		if (fds[i] < 0)
-			return 10;
-	}
-	const int keep[] = { fds[4], -1, fds[1], fds[4], STDERR_FILENO, 100000 };
-
-	if (pfi_fd_close_except(keep, sizeof keep / sizeof keep[0]) < 0)
-		return 11;
-	for (int i = 0; i < 6; i++) {
-		const bool is_open = fcntl(fds[i], F_GETFD) >= 0;
-
-		if (is_open != (i == 1 || i == 4))
-			return 20 + i;
-	}
-	if (fcntl(STDIN_FILENO, F_GETFD) < 0 || fcntl(STDERR_FILENO, F_GETFD) < 0)
-		return 12;
-	if (pfi_fd_close_except(NULL, 0) < 0 || pfi_fd_count() != 3)
-		return 13;
-	return 0;
-}
-
-START_TEST(all_but_the_listed_are_closed)
-{
-	int status = 0;
-	const pid_t child = fork();
-
-	if (child == 0)
-		_exit(close_all_but_some());
-	ck_assert_int_eq(waitpid(child, &status, 0), child);
-	ck_assert_int_eq(status, 0);
-}
-END_TEST
-
 /* Runs in a child; `closed` has a bit for each of 0 to 2. */
 static int fill_standard(int closed)
 {
@@ -183,7 +143,6 @@ int main(void)
 
 	tcase_add_test(tc, a_closed_descriptor_is_forgotten_and_errno_survives);
 	tcase_add_test(tc, flags_go_on_and_off);
-	tcase_add_test(tc, all_but_the_listed_are_closed);
 	tcase_add_loop_test(tc, standard_descriptors_that_are_closed_become_dev_null, 0, 8);
 	tcase_add_test(tc, descriptors_are_counted);
 	tcase_add_test(tc, room_for_descriptors_is_made_at_once_up_to_the_limit);

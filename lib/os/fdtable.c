@@ -1,0 +1,363 @@
+#include "os/fdtable.h"
+
+#include "os/fd.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <pthread.h>
+#include <sched.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* A page of memory each, mapped when a number in it is first used, and never moved: a reader needs
+ * no lock, and neither does a child in which the thread that had it does not exist. */
+enum { CHUNK = 512, CHUNKS = 1 << 12 };
+
+/* An entry: kind, whether it is kept, slot, arbiter. 0: the descriptor is none of ours. */
+enum { KEPT_SHIFT = 8, SLOT_SHIFT = 16, ARBITER_SHIFT = 40 };
+#define KIND_MASK UINT64_C(0xff)
+#define KEPT_BIT (UINT64_C(1) << KEPT_SHIFT)
+
+typedef _Atomic uint64_t entry;
+
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2, "read in a forked child, without a lock");
+
+static _Atomic(entry *) chunks[CHUNKS];
+static atomic_int top; /* above every number that has ever been entered */
+
+static atomic_int inside; /* threads between begin and end */
+static atomic_int forking;
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER; /* of the thread that forks */
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+static atomic_bool forgotten;
+/* Read in a handler of pthread_atfork(3), where nothing may be allocated for it. */
+static _Thread_local bool is_spawning __attribute__((tls_model("initial-exec")));
+
+static void before_fork(void)
+{
+	(void)pthread_mutex_lock(&fork_lock);
+	atomic_store(&forking, 1);
+	while (atomic_load(&inside) > 0)
+		(void)sched_yield();
+}
+
+static void in_parent(void)
+{
+	atomic_store(&forking, 0);
+	(void)pthread_mutex_unlock(&fork_lock);
+}
+
+/* glibc and musl bind the handlers to the object that they lie in: dlclose(3) of the library takes
+ * them out. Without memory for them a fork may come at any moment, as it would without us. */
+static void register_handlers(void)
+{
+	(void)pthread_atfork(before_fork, in_parent, in_parent);
+}
+
+/* Either this thread sees that a fork is about to happen, or the fork sees that it is inside. */
+void pfi_fdtable_begin(void)
+{
+	(void)pthread_once(&once, register_handlers);
+	for (;;) {
+		(void)atomic_fetch_add(&inside, 1);
+		if (atomic_load(&forking) == 0)
+			return;
+		(void)atomic_fetch_sub(&inside, 1);
+		(void)pthread_mutex_lock(&fork_lock);
+		(void)pthread_mutex_unlock(&fork_lock);
+	}
+}
+
+void pfi_fdtable_end(void)
+{
+	(void)atomic_fetch_sub(&inside, 1);
+}
+
+static entry *find(int fd)
+{
+	if (fd < 0 || fd >= CHUNK * CHUNKS)
+		return NULL;
+	entry *const chunk = atomic_load_explicit(&chunks[fd / CHUNK], memory_order_acquire);
+	return chunk ? &chunk[fd % CHUNK] : NULL;
+}
+
+static int map_chunk(size_t index)
+{
+	entry *none = NULL;
+	void *const page = mmap(NULL, CHUNK * sizeof(entry), PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+	if (page == MAP_FAILED)
+		return -errno;
+	if (!atomic_compare_exchange_strong(&chunks[index], &none, (entry *)page))
+		(void)munmap(page, CHUNK * sizeof(entry)); /* another thread was faster */
+	return 0;
+}
+
+/* A program that loads and unloads the library again and again keeps no page. */
+__attribute__((destructor)) static void unmap_chunks(void)
+{
+	for (size_t i = 0; i < CHUNKS; i++) {
+		entry *const chunk = atomic_exchange(&chunks[i], NULL);
+
+		if (chunk)
+			(void)munmap((void *)chunk, CHUNK * sizeof(entry));
+	}
+}
+
+static int put(int fd, enum pfi_fd_kind kind)
+{
+	int now = atomic_load(&top);
+
+	if (fd >= CHUNK * CHUNKS)
+		return -EMFILE;
+	if (!find(fd)) {
+		const int r = map_chunk((size_t)fd / CHUNK);
+
+		if (r < 0)
+			return r;
+	}
+	atomic_store_explicit(find(fd), (uint64_t)kind | (uint64_t)PFI_FD_NO_SLOT << SLOT_SHIFT, memory_order_relaxed);
+	while (now <= fd && !atomic_compare_exchange_weak(&top, &now, fd + 1))
+		continue;
+	return 0;
+}
+
+/* Up, and out of the way of what the program prints. */
+static int move_up(int fd)
+{
+	const int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	const int r = higher < 0 ? -errno : higher;
+
+	(void)close(fd);
+	(void)pfi_fd_fill_standard();
+	return r;
+}
+
+int pfi_fdtable_enter(int fd, enum pfi_fd_kind kind)
+{
+	if (fd < 0)
+		return -errno;
+	if (fd <= STDERR_FILENO)
+		fd = move_up(fd);
+	if (fd < 0)
+		return fd;
+	const int r = put(fd, kind);
+	if (r < 0)
+		(void)close(fd);
+	return r < 0 ? r : fd;
+}
+
+int pfi_fdtable_adopt(int fd, enum pfi_fd_kind kind)
+{
+	pfi_fdtable_begin();
+	const int r = put(fd, kind);
+	pfi_fdtable_end();
+	return r;
+}
+
+void pfi_fdtable_remove(int fd)
+{
+	entry *const at = find(fd);
+
+	if (at)
+		atomic_store_explicit(at, 0, memory_order_relaxed);
+}
+
+void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot)
+{
+	entry *const at = find(fd);
+	const uint64_t now = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
+
+	if ((now & KIND_MASK) != PFI_FD_NONE)
+		atomic_store_explicit(at, (now & KIND_MASK) | (uint64_t)(slot & PFI_FD_NO_SLOT) << SLOT_SHIFT |
+						  (uint64_t)arbiter << ARBITER_SHIFT, memory_order_relaxed);
+}
+
+static struct pfi_fd_entry unpack(uint64_t bits)
+{
+	return (struct pfi_fd_entry){ (enum pfi_fd_kind)(bits & KIND_MASK), (uint32_t)(bits >> ARBITER_SHIFT),
+				      (unsigned)(bits >> SLOT_SHIFT) & PFI_FD_NO_SLOT };
+}
+
+struct pfi_fd_entry pfi_fdtable_look_up(int fd)
+{
+	entry *const at = find(fd);
+
+	return unpack(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
+}
+
+const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
+{
+	static const char *const names[PFI_FD_KINDS] = {
+		[PFI_FD_NONE] = "no descriptor of the library", [PFI_FD_EPOLL] = "an epoll set",
+		[PFI_FD_EVENT] = "an eventfd",                  [PFI_FD_TIMER] = "a timer",
+		[PFI_FD_PIDFD] = "a pidfd",                     [PFI_FD_CHANNEL] = "the control channel",
+		[PFI_FD_LISTENER] = "a listener",               [PFI_FD_PATH] = "the path of a unix socket",
+		[PFI_FD_CONNECTION] = "a connection",           [PFI_FD_LOG] = "a log",
+	};
+
+	return (unsigned)kind < PFI_FD_KINDS ? names[kind] : "";
+}
+
+/* --- the kernel's calls, each with its entry */
+
+static int enter_and_end(int fd, enum pfi_fd_kind kind)
+{
+	const int r = pfi_fdtable_enter(fd, kind);
+
+	pfi_fdtable_end();
+	return r;
+}
+
+int pfi_open_epoll(void)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(epoll_create1(EPOLL_CLOEXEC), PFI_FD_EPOLL);
+}
+
+int pfi_open_eventfd(void)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), PFI_FD_EVENT);
+}
+
+int pfi_open_pidfd(int pid)
+{
+	pfi_fdtable_begin();
+	return enter_and_end((int)syscall(SYS_pidfd_open, pid, 0U), PFI_FD_PIDFD); /* close-on-exec by itself */
+}
+
+int pfi_open_socket(int family, int flags)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), PFI_FD_LISTENER);
+}
+
+int pfi_open_pair(int type, int fds[2])
+{
+	int pair[2] = { -1, -1 }, r;
+
+	pfi_fdtable_begin();
+	r = socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
+	if (r == 0) {
+		pair[0] = pfi_fdtable_enter(pair[0], PFI_FD_CHANNEL);
+		pair[1] = pfi_fdtable_enter(pair[1], PFI_FD_CHANNEL);
+		r = pair[0] < 0 ? pair[0] : pair[1] < 0 ? pair[1] : 0;
+	}
+	pfi_fdtable_end();
+	for (int i = 0; i < 2; i++) {
+		if (r == 0)
+			fds[i] = pair[i];
+		else
+			pfi_close(&pair[i]);
+	}
+	return r;
+}
+
+int pfi_accept(int listener, struct sockaddr *address, socklen_t *size)
+{
+	pfi_fdtable_begin();
+	const int fd = enter_and_end(accept4(listener, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC), PFI_FD_CONNECTION);
+
+	if (fd >= 0)
+		return fd;
+	errno = -fd;
+	return -1;
+}
+
+/* --- children */
+
+void pfi_fdtable_keep(int fd)
+{
+	entry *const at = find(fd);
+
+	if (at && atomic_load_explicit(at, memory_order_relaxed) != 0)
+		(void)atomic_fetch_or_explicit(at, KEPT_BIT, memory_order_relaxed);
+}
+
+void pfi_fdtable_close_rest(uint32_t arbiter)
+{
+	const int end = atomic_load(&top);
+
+	atomic_store(&forgotten, false); /* of the process that has become an arbiter, not of its workers */
+	for (int fd = 0; fd < end; fd++) {
+		entry *const at = find(fd);
+		const uint64_t bits = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
+		const struct pfi_fd_entry it = unpack(bits);
+
+		if (it.kind == PFI_FD_NONE)
+			continue;
+		if (it.kind == PFI_FD_LOG && (it.arbiter == 0 || it.arbiter == arbiter))
+			continue;
+		if (bits & KEPT_BIT) {
+			atomic_store_explicit(at, bits & ~KEPT_BIT, memory_order_relaxed);
+			continue;
+		}
+		atomic_store_explicit(at, 0, memory_order_relaxed);
+		(void)close(fd);
+	}
+}
+
+static int close_range_from(int first, int last)
+{
+	if (first > last)
+		return 0;
+	/* By number, because not every libc has the wrapper; Linux 5.9. */
+	return syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0U) < 0 ? -errno : 0;
+}
+
+int pfi_fdtable_close_strangers(void)
+{
+	const int end = atomic_load(&top);
+	int from = STDERR_FILENO + 1;
+
+	for (int fd = from; fd < end; fd++) {
+		if (pfi_fdtable_look_up(fd).kind == PFI_FD_NONE)
+			continue;
+		const int r = close_range_from(from, fd - 1);
+		if (r < 0)
+			return r;
+		from = fd + 1;
+	}
+	return close_range_from(from, INT_MAX);
+}
+
+void pfi_fdtable_forget(void)
+{
+	const int saved_errno = errno, end = atomic_load(&top);
+
+	/* Made by a raw clone(2), it may have copied a thread's presence, but not the thread. */
+	atomic_store(&inside, 0);
+	for (int fd = 0; fd < end; fd++) {
+		const enum pfi_fd_kind kind = pfi_fdtable_look_up(fd).kind;
+
+		if (kind == PFI_FD_NONE || kind == PFI_FD_LOG)
+			continue;
+		pfi_fdtable_remove(fd);
+		(void)close(fd);
+	}
+	atomic_store(&forgotten, true);
+	errno = saved_errno;
+}
+
+bool pfi_fdtable_is_forgotten(void)
+{
+	return atomic_load_explicit(&forgotten, memory_order_relaxed);
+}
+
+void pfi_fdtable_set_spawning(bool spawning)
+{
+	is_spawning = spawning;
+}
+
+bool pfi_fdtable_is_spawning(void)
+{
+	return is_spawning;
+}
