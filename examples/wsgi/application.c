@@ -125,6 +125,8 @@ static int import(const struct prefork_settings *settings, const char *program, 
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
 {
 	const int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* may be unreadable: then we stay */
+
+	wsgi_offspring_prepare();
 	const int r = import(settings, program, log);
 
 	if (r == 0)
@@ -175,7 +177,7 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 
 	host.log = prefork_worker_log(worker);
 	wsgi_fields_prepare(host.log);
-	wsgi_offspring_prepare(worker);
+	wsgi_offspring_prepare();
 	if (!wsgi_python_runs())
 		r = import(settings, program, host.log);
 	else /* preloaded, and the GIL is held since the fork */

@@ -3,20 +3,17 @@
 #include "interpreter.h"
 #include "offspring.h"
 
-#include <prefork/listener.h>
 #include <prefork/worker.h>
 
 #include <pthread.h>
 #include <signal.h>
 #include <unistd.h>
 
-enum { SIGNALS_MAX = 65, LISTENERS_MAX = 64 };
+enum { SIGNALS_MAX = 65 };
 
 bool wsgi_is_offspring;
 
 static struct sigaction of_worker[SIGNALS_MAX]; /* as the library has set them */
-static int listeners[LISTENERS_MAX];
-static size_t listener_count;
 static _Thread_local sigset_t mask; /* of who forks */
 
 static bool is_of_worker(int signo, const struct sigaction *now)
@@ -52,24 +49,24 @@ static void become_own_process(void)
 		if (sigaction(signo, NULL, &now) == 0 && is_of_worker(signo, &now))
 			(void)sigaction(signo, &plain, NULL);
 	}
-	for (size_t i = 0; i < listener_count; i++)
-		(void)close(listeners[i]);
 }
 
 static void in_child(void)
 {
-	if (!wsgi_is_offspring)
+	if (!wsgi_is_offspring && prefork_forget_in_child()) /* else it is a worker */
 		become_own_process();
 	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
-void wsgi_offspring_prepare(const struct prefork_worker *worker)
+void wsgi_offspring_prepare(void)
 {
+	static bool is_registered; /* before the fork of this worker, where the application is preloaded */
+
 	for (int signo = 1; signo < SIGNALS_MAX; signo++)
 		(void)sigaction(signo, NULL, &of_worker[signo]);
-	for (size_t i = 0; i < prefork_worker_listeners(worker) && i < LISTENERS_MAX; i++)
-		listeners[listener_count++] = prefork_listener_fd(prefork_worker_listener(worker, i));
-	(void)pthread_atfork(before, in_parent, in_child); /* without memory for it forks are as they would be without us */
+	if (!is_registered)
+		(void)pthread_atfork(before, in_parent, in_child); /* without memory for it forks are as they would be without us */
+	is_registered = true;
 }
 
 /* sys.exit(): None is 0, a number is itself, and what is neither is said and 1. */

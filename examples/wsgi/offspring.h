@@ -2,19 +2,17 @@
  * offspring -- processes that the application forks (os.fork(), multiprocessing) are
  * no workers.
  *
- * They hear signals as a process of their own, hold no listening socket, and one that comes
- * back from the application ends there: it must neither answer its parent's
- * client nor serve others.
+ * They hear signals as a process of their own, hold no descriptor of the library (no listening
+ * socket, no connection), and one that comes back from the application ends there: it must neither
+ * answer its parent's client nor serve others.
  */
 #ifndef WSGI_OFFSPRING_H
 #define WSGI_OFFSPRING_H
 
 #include <stdbool.h>
 
-struct prefork_worker;
-
-/** In each worker, before the application is loaded. */
-void wsgi_offspring_prepare(const struct prefork_worker *worker);
+/** In each worker, before the application is loaded, and in the arbiter before it is preloaded there. */
+void wsgi_offspring_prepare(void);
 
 /** This process was forked by the application. */
 extern bool wsgi_is_offspring;

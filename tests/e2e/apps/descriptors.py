@@ -1,0 +1,62 @@
+"""An application that is careless with processes and descriptors."""
+import multiprocessing
+import os
+import subprocess
+import time
+
+if os.environ.get("CLOSE_AT_IMPORT"):
+    FIRST, END = map(int, os.environ["CLOSE_AT_IMPORT"].split("-"))
+    os.closerange(FIRST, END)
+    if FIRST <= 1:
+        print("this is for nobody", flush=True)
+
+
+def linger():
+    time.sleep(60)
+
+
+def fork():
+    pid = os.fork()
+    if pid == 0:
+        linger()
+        os._exit(0)
+    return pid
+
+
+def process():
+    child = multiprocessing.get_context("fork").Process(target=linger, daemon=True)
+    child.start()
+    return child.pid
+
+
+def program():
+    return subprocess.Popen(["sleep", "60"], close_fds=False).pid
+
+
+def close_those_like(name):
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if int(number) > 2 and name in os.readlink(f"/proc/self/fd/{number}"):
+                os.close(int(number))
+        except OSError:
+            pass
+
+
+ACTIONS = {
+    "/fork": fork,
+    "/process": process,
+    "/program": program,
+    "/close/all": lambda: os.closerange(3, 256),
+    "/close/epolls": lambda: close_those_like("eventpoll"),
+    "/close/eventfds": lambda: close_those_like("eventfd"),
+    "/close/timers": lambda: close_those_like("timerfd"),
+    "/close/output": lambda: os.closerange(0, 3),
+    "/print": lambda: print("this is for nobody", flush=True),
+    "/": os.getpid,
+}
+
+
+def app(environ, start_response):
+    body = str(ACTIONS[environ["PATH_INFO"]]()).encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
