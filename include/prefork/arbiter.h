@@ -247,6 +247,7 @@ PREFORK_API const struct prefork_settings *prefork_arbiter_settings(const struct
  *  the time of the hook, the user pointer lives as long as the process. `status` is as of
  *  waitpid(2), -1 when unknown; status, reason, rusage and sentence are for
  *  worker_exited only. `note` is what it was last at ("" unless it said).
+ *  `slot` is that of its pool, as prefork_worker_slot() says.
  *  Since 0.1. */
 PREFORK_API int prefork_process_pid(const struct prefork_process *process);
 PREFORK_API unsigned prefork_process_slot(const struct prefork_process *process);

@@ -55,8 +55,9 @@ PREFORK_API struct prefork_log *prefork_worker_log(const struct prefork_worker *
 /** The name of the pool. Borrowed. Any thread. Since 0.1. */
 PREFORK_API const char *prefork_worker_pool(const struct prefork_worker *worker);
 
-/** The slot: 0 to workers_max - 1 and a few more for replacements; stable
- *  for the life of a worker, reused afterwards. Any thread. Since 0.1. */
+/** The slot in the pool, as the log and ps name it: 0 to workers_max - 1 of that pool and a few
+ *  more for replacements; stable for the life of a worker, reused afterwards. Two pools both
+ *  have a slot 0. Any thread. Since 0.1. */
 PREFORK_API unsigned prefork_worker_slot(const struct prefork_worker *worker);
 
 /** Which reload this worker was born after, from 1. Any thread. Since 0.1. */

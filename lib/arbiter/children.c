@@ -97,7 +97,8 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 	struct pfi_birth birth = {
 		.program = arbiter->program,
 		.pool = pool->name,
-		.slot = process->seat,
+		.slot = process->slot,
+		.worker_index = process->seat,
 		.generation = generation->number,
 		.settings = generation->of_pool[process->pool],
 		.log = arbiter->log,

@@ -9,7 +9,7 @@ int prefork_process_pid(const struct prefork_process *process)
 
 unsigned prefork_process_slot(const struct prefork_process *process)
 {
-	return process->seat;
+	return process->slot;
 }
 
 unsigned prefork_process_generation(const struct prefork_process *process)

@@ -28,7 +28,8 @@ struct pfi_hook_set {
 struct pfi_birth {
 	const char *program; /* for the process title */
 	const char *pool;
-	unsigned slot;
+	unsigned slot;         /* of the pool                                                 */
+	unsigned worker_index; /* over all pools: which page is this worker's                 */
 	unsigned generation;
 	const struct prefork_settings *settings; /* the pool's: frozen                        */
 	struct prefork_log *log;
@@ -42,7 +43,7 @@ struct pfi_birth {
 	size_t hook_count;
 
 	const struct pfi_pages *pages; /* the child keeps its own page and unmaps the rest    */
-	struct pfi_page *page;         /* of this slot                                        */
+	struct pfi_page *page;         /* of this worker_index                                */
 	unsigned cells;                /* in it: one more than the pool's setting `threads`   */
 	int lifeline;                  /* this worker's end of its lifeline                   */
 	int heir;                      /* a pidfd of the arbiter: readable when it is gone    */

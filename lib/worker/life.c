@@ -85,7 +85,7 @@ static int set_up(struct prefork_worker *worker)
 	if (birth->pages) {
 		struct pfi_pages own = *birth->pages; /* the arbiter's record stays true for hooks */
 
-		(void)pfi_pages_keep(&own, birth->slot);
+		(void)pfi_pages_keep(&own, birth->worker_index);
 	}
 	if ((r = pfi_vitals_open(worker)) < 0 || (r = pfi_gates_open(worker)) < 0 ||
 	    (r = pfi_check_open(worker)) < 0)

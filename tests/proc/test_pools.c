@@ -92,6 +92,57 @@ START_TEST(each_pool_may_have_addresses_of_its_own)
 }
 END_TEST
 
+/* Writes its slot to the pipe, and idles. */
+static int tell_slot(struct prefork_worker *worker, void *user)
+{
+	const unsigned char slot = (unsigned char)prefork_worker_slot(worker);
+
+	(void)!write(((const int *)user)[1], &slot, 1);
+	return idle(worker, user);
+}
+
+static const struct prefork_strategy slot_teller = {
+	.struct_size = sizeof slot_teller, .name = "slot_teller", .traits = PREFORK_STRATEGY_NO_SERVICE,
+	.run = tell_slot
+};
+
+static unsigned process_slots; /* of the pool "second": one bit for each that became ready */
+
+static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)user;
+	if (strcmp(prefork_process_pool(process), "second") == 0)
+		process_slots |= 1u << prefork_process_slot(process);
+}
+
+START_TEST(slots_are_counted_in_each_pool)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--workers-max", "8", NULL };
+	static const struct prefork_hooks hooks = { .struct_size = sizeof hooks, .worker_ready = on_ready };
+	struct prefork_pool *pool = NULL;
+	unsigned char slots[2];
+	int told[2];
+
+	process_slots = 0;
+	ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(host, &hooks, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_service(host, "first", &host_service, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "second", &slot_teller, NULL, told, &pool), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "workers", "2"), 0);
+	ck_assert_int_eq(prefork_arbiter_start(host), 0);
+	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	for (int i = 0; i < 2; i++)
+		ck_assert(wait_for(told[0], POLLIN, 20000) && read(told[0], &slots[i], 1) == 1);
+	ck_assert_int_eq(slots[0] + slots[1], 0 + 1);
+	ck_assert_uint_eq(process_slots, 1u << 0 | 1u << 1);
+	host_stop();
+	host_close();
+	(void)close(told[0]);
+	(void)close(told[1]);
+}
+END_TEST
+
 static const struct {
 	const char *setting, *text;
 	int result;
@@ -431,6 +482,7 @@ int main(void)
 	TCase *const tc = new_case(suite, "pools");
 
 	tcase_add_test(tc, each_pool_may_have_addresses_of_its_own);
+	tcase_add_test(tc, slots_are_counted_in_each_pool);
 	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
 	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
 	tcase_add_test(tc, a_pools_settings_must_go_together);
