@@ -75,9 +75,9 @@ static inline int run_suite(Suite *suite)
 	SRunner *runner = srunner_create(suite);
 
 	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
+	const int failed = srunner_ntests_failed(runner), run = srunner_ntests_run(runner);
 	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return failed || run == 0 ? EXIT_FAILURE : EXIT_SUCCESS; /* none: CK_RUN_CASE names no case */
 }
 
 #endif

@@ -350,25 +350,32 @@ START_TEST(a_stop_answers_or_refuses)
 }
 END_TEST
 
+/* Each class is a program to meson: they mostly wait, and do so side by side. */
+static void add_case(Suite *suite, int number)
+{
+	TCase *const tc = new_case(suite, classes[number]);
+
+	tcase_set_timeout(tc, patience_ms(60000) / 1000);
+	tcase_add_loop_test(tc, every_worker_has_a_socket_and_gets_its_clients, number, number + 1);
+	tcase_add_loop_test(tc, closing_the_hosts_descriptors_leaves_it_its_sockets, number, number + 1);
+	tcase_add_loop_test(tc, who_waits_for_a_worker_that_dies_is_answered_by_another, number, number + 1);
+	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, number, number + 1);
+	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, number, number + 1);
+	tcase_add_loop_test(tc, scaling_down_and_up_again_loses_nobody, number, number + 1);
+	tcase_add_loop_test(tc, who_is_still_shaking_hands_when_it_scales_down_is_not_lost, number, number + 1);
+	tcase_add_loop_test(tc, scaling_back_up_while_it_steers_loses_nobody, number, number + 1);
+	tcase_add_loop_test(tc, a_reload_loses_nobody, number, number + 1);
+	tcase_add_loop_test(tc, a_failed_reload_loses_nobody, number, number + 1);
+	tcase_add_loop_test(tc, recycling_loses_nobody, number, number + 1);
+	tcase_add_loop_test(tc, a_stop_answers_or_refuses, number, number + 1);
+}
+
 int main(void)
 {
 	Suite *const suite = suite_create("reuse_port");
-	TCase *const tc = new_case(suite, "reuse_port");
-
 	const int count = list_classes();
 
-	tcase_set_timeout(tc, patience_ms(60000) / 1000);
-	tcase_add_loop_test(tc, every_worker_has_a_socket_and_gets_its_clients, 0, count);
-	tcase_add_loop_test(tc, closing_the_hosts_descriptors_leaves_it_its_sockets, 0, count);
-	tcase_add_loop_test(tc, who_waits_for_a_worker_that_dies_is_answered_by_another, 0, count);
-	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, 0, count);
-	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, 0, count);
-	tcase_add_loop_test(tc, scaling_down_and_up_again_loses_nobody, 0, count);
-	tcase_add_loop_test(tc, who_is_still_shaking_hands_when_it_scales_down_is_not_lost, 0, count);
-	tcase_add_loop_test(tc, scaling_back_up_while_it_steers_loses_nobody, 0, count);
-	tcase_add_loop_test(tc, a_reload_loses_nobody, 0, count);
-	tcase_add_loop_test(tc, a_failed_reload_loses_nobody, 0, count);
-	tcase_add_loop_test(tc, recycling_loses_nobody, 0, count);
-	tcase_add_loop_test(tc, a_stop_answers_or_refuses, 0, count);
+	for (int i = 0; i < count; i++)
+		add_case(suite, i);
 	return run_suite(suite);
 }
