@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Do the benchmarks still run? Each one for a moment, with this build; no figure is judged."""
+import concurrent.futures
 import os
 import pathlib
 import shutil
@@ -51,8 +52,9 @@ def problem(command, names):
 
 def main():
     has_wsgi = (pathlib.Path(BUILD) / "examples/wsgi/prefork-wsgi").exists()
-    failed = [text for command, names in JOBS if has_wsgi or WSGI not in names
-              for text in [problem(command, names)] if text]
+    jobs = [job for job in JOBS if has_wsgi or WSGI not in job[1]]
+    with concurrent.futures.ThreadPoolExecutor(4) as side_by_side:
+        failed = [text for text in side_by_side.map(lambda job: problem(*job), jobs) if text]
     print(*failed, sep="\n")
     return 1 if failed else 0
 
