@@ -251,8 +251,15 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 
 static int begin(struct prefork_arbiter *arbiter, bool signals)
 {
-	int r = pfi_entrances_take_along(arbiter);
+	int r = signals ? pfi_signals_take(arbiter) : 0;
 
+	/* Before there is anything to connect to: who can connect may send HUP at once, and must not kill us by it. */
+	if (r < 0)
+		return prefork_fail(r,
+				    r == -EBUSY ? "another arbiter of this process has the signals"
+						: "no signals: %s",
+				    strerror(-r));
+	r = pfi_entrances_take_along(arbiter);
 	if (r == 0)
 		r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
 	if (r < 0)
@@ -267,11 +274,6 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 		return arbiter->heir;
 	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
 	pfi_policies_follow(arbiter);
-	if (signals && (r = pfi_signals_take(arbiter)) < 0)
-		return prefork_fail(r,
-				    r == -EBUSY ? "another arbiter of this process has the signals"
-						: "no signals: %s",
-				    strerror(-r));
 	return 0;
 }
 

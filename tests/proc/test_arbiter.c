@@ -319,6 +319,34 @@ START_TEST(a_death_that_the_host_reaped_is_seen)
 }
 END_TEST
 
+/* At the start, once listeners are bound. */
+static int hang_up(const struct prefork_settings *read)
+{
+	static bool done;
+
+	(void)read;
+	if (!done)
+		(void)raise(SIGHUP);
+	done = true;
+	return 0;
+}
+
+START_TEST(a_signal_that_comes_during_the_start_is_handled)
+{
+	static const struct prefork_strategy strategy = {
+		.struct_size = sizeof strategy, .name = "hangs up", .traits = PREFORK_STRATEGY_NO_SERVICE,
+		.check = hang_up, .run = job,
+	};
+
+	ck_assert_int_eq(prefork_arbiter_add_pool(arbiter, "hangs up", &strategy, NULL, NULL, NULL), 0);
+	prefork_arbiter_take_signals(arbiter, true);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(&seen.verdicts, 1), 1);
+	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_DONE);
+	stop(true);
+}
+END_TEST
+
 START_TEST(destroy_ends_who_is_left)
 {
 	start_good();
@@ -342,6 +370,7 @@ int main(void)
 	tcase_add_test(tc, a_hung_worker_is_ended_with_its_note);
 	tcase_add_test(tc, scaling_is_exact);
 	tcase_add_test(tc, a_death_that_the_host_reaped_is_seen);
+	tcase_add_test(tc, a_signal_that_comes_during_the_start_is_handled);
 	tcase_add_test(tc, destroy_ends_who_is_left);
 	suite_add_tcase(suite, tc);
 
