@@ -55,7 +55,8 @@ struct prefork_strategy {
 /** Accept one client from listener `index`, non-blocking and close-on-exec.
  *  Returns 0 and a connection that the strategy drives until
  *  prefork_connection_close(); -EAGAIN when nobody waits; -EBUSY when this
- *  listener rests, because descriptors or memory ran out (logged once): no
+ *  listener rests, because descriptors or memory ran out, or accept(2) is not permitted
+ *  (the arbiter logs it, and has other workers look for what is pending): no
  *  listener is tried before prefork_worker_rest_ms(); -EBADF when this listener will
  *  never work again (logged): do not poll it any more. Errors of single clients (ECONNABORTED
  *  and the like, accept(2)) are skipped. One thread at a time. Since 0.1. */

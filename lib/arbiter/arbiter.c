@@ -423,8 +423,10 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	pfi_asked_process(arbiter, now_ms);
 	look_at_pages(arbiter, now_ms);
 
+	const uint64_t shortage_ms = pfi_shortages_turn(arbiter, now_ms);
 	const struct pfi_turn turn = take_turn(arbiter, now_ms, &wake_ms);
 
+	wake_ms = pfi_earlier_ms(wake_ms, shortage_ms);
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
 	if (!turn.finished)
 		wake_ms = pfi_earlier_ms(wake_ms, pfi_lanes_turn(arbiter, now_ms));

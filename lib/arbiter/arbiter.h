@@ -10,6 +10,7 @@
 #include "listener/inherit.h"
 #include "model/death.h"
 #include "model/lanes.h"
+#include "model/shortage.h"
 #include "model/supervisor.h"
 #include "model/page.h"
 #include "os/page.h"
@@ -96,6 +97,9 @@ struct prefork_process {
 	uint64_t looked_ms; /* when its page was looked at last           */
 	uint64_t unseen[(PFI_CELLS_MAX + 63) / 64]; /* by thread: late, and not asked for its stack */
 	unsigned dumps;                             /* asked for, so far                            */
+	int short_of;        /* errno: why it cannot accept connections; 0: it can */
+	uint64_t short_since_ms, able_ms; /* since when it is short, and when it was so no more */
+	bool logged_short;
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
 	char sentence[1024];
@@ -123,6 +127,7 @@ struct prefork_pool {
 	bool has_bind; /* among them */
 	unsigned first_seat;
 	unsigned cells;         /* deadline words per page                                   */
+	enum pfi_shortage shortage; /* as last judged                                        */
 	uint32_t complete_with; /* the log says that so many serve, and all that are wanted; 0: not so */
 	struct pfi_slot *slots;
 };
@@ -212,6 +217,12 @@ struct pfi_page *pfi_process_page(const struct prefork_process *process);
 void pfi_turn_was_empty(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
+
+/* shortages.c: workers that cannot accept connections. */
+void pfi_shortage_heard(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,
+			uint64_t now_ms);
+void pfi_shortage_over(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+uint64_t pfi_shortages_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* deaths.c */
 void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);

@@ -19,7 +19,8 @@
 
 enum {
 	MESSAGES_A_TURN = 16,
-	MESSAGES_MAX = 500, /* in the life of a process, whose own needs are a handful */
+	MESSAGES_MAX = 500, /* of a process, whose own needs are a handful, and        */
+	MESSAGE_MS = 100,   /* one more for so much life: a shortage comes and goes    */
 };
 
 struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
@@ -384,6 +385,12 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
 		said_leaving(arbiter, process, message->value == 1, now_ms);
 		break;
+	case PFI_MESSAGE_SHORT:
+		pfi_shortage_heard(arbiter, process, message->value, now_ms);
+		break;
+	case PFI_MESSAGE_ABLE:
+		pfi_shortage_over(arbiter, process, now_ms);
+		break;
 	default: /* newer than we are, or hostile */
 		break;
 	}
@@ -399,7 +406,8 @@ void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *pro
 
 		if (r == -EAGAIN)
 			return;
-		if (r == -EPIPE || ++process->messages > MESSAGES_MAX) {
+		if (r == -EPIPE ||
+		    ++process->messages > MESSAGES_MAX + (now_ms - process->born_ms) / MESSAGE_MS) {
 			if (r != -EPIPE)
 				pfi_child_say_wild(arbiter, process,
 						   "it sends messages without end, which are not "

@@ -163,15 +163,31 @@ static void carry_over(const struct prefork_arbiter *arbiter, struct pfi_entranc
 	}
 }
 
+/* One that cannot accept connections serves none of these sockets, as long as another can. */
+static bool is_able(const struct prefork_arbiter *arbiter, unsigned seat, const struct pfi_entrance *entrance)
+{
+	return is_serving(arbiter, seat, entrance) && pfi_process_slot(&arbiter->processes[seat])->short_ms == 0;
+}
+
+static bool any_is_able(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance)
+{
+	for (unsigned seat = 0; seat < arbiter->seat_count; seat++) {
+		if (is_able(arbiter, seat, entrance))
+			return true;
+	}
+	return false;
+}
+
 /* Settle, if anything has changed since the last time. False: no memory for that now. */
 static bool settle(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, uint32_t lanes)
 {
 	struct pfi_lanes *const now = &entrance->lanes;
 	const size_t keepers = entrance->listener->lane_count;
+	const bool any = any_is_able(arbiter, entrance);
 	bool changed = entrance->unsettled || lanes != now->lanes;
 
 	for (unsigned seat = 0; seat < now->seats; seat++) {
-		const bool serves = is_serving(arbiter, seat, entrance);
+		const bool serves = any ? is_able(arbiter, seat, entrance) : is_serving(arbiter, seat, entrance);
 
 		changed |= serves != entrance->served[seat];
 		entrance->served[seat] = serves;

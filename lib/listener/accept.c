@@ -2,6 +2,8 @@
 
 #include <errno.h>
 #include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 static const struct {
 	int error;
@@ -14,7 +16,7 @@ static const struct {
 	{ ECONNABORTED, PFI_ACCEPT_DROP },
 	{ ECONNRESET, PFI_ACCEPT_DROP },
 	{ EPROTO, PFI_ACCEPT_DROP },
-	{ EPERM, PFI_ACCEPT_DROP }, /* the firewall */
+	{ EPERM, PFI_ACCEPT_DROP }, /* a firewall; but again and again: a filter of system calls, which leaves the client */
 	{ ETIMEDOUT, PFI_ACCEPT_DROP },
 	{ ENETDOWN, PFI_ACCEPT_DROP },
 	{ ENETUNREACH, PFI_ACCEPT_DROP },
@@ -41,4 +43,16 @@ enum pfi_accept_verdict pfi_accept_verdict(int error)
 			return verdicts[i].verdict;
 	}
 	return PFI_ACCEPT_PAUSE;
+}
+
+int pfi_accept_probe(int fd)
+{
+	const int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	const int error = accepted < 0 ? errno : 0;
+
+	if (accepted >= 0) /* it listens after all */
+		(void)close(accepted);
+	if (error == EPERM || error == EACCES || error == ENOSYS)
+		return error;
+	return pfi_accept_verdict(error) == PFI_ACCEPT_PAUSE && error != 0 ? error : 0;
 }

@@ -11,6 +11,10 @@ enum pfi_accept_verdict {
 	PFI_ACCEPT_CLOSED, /* it no longer listens: never try again                   */
 };
 
+/* What accept4(2) lacks at the moment, without accepting anything: an errno, or 0. `fd` is a socket that does not
+ * listen: the kernel finds that out last, after the descriptor, the file, and the permission. */
+int pfi_accept_probe(int fd);
+
 /* `error` as in errno. What is not known pauses: it must not spin. */
 enum pfi_accept_verdict pfi_accept_verdict(int error);
 

@@ -13,12 +13,24 @@ enum pfi_message_type {
 	PFI_MESSAGE_FAILED = 2, /* it will leave before ready; value: exit status, text: why     */
 	PFI_MESSAGE_LEAVING = 3, /* it leaves by its own decision; text: why; value 1: not yet,   */
 	                         /* it serves until it is asked to leave                         */
+	PFI_MESSAGE_SHORT = 4,   /* it cannot accept connections and has left the accept set;     */
+	                         /* value: errno, with PFI_SHORT_ flags                          */
+	PFI_MESSAGE_ABLE = 5,    /* it accepts connections again                                 */
 
 	/* arbiter to worker */
 	PFI_MESSAGE_LEAVE = 16, /* finish what you have; value 1: empty the queues first, since  */
 	                        /* nobody else will answer those clients                         */
 	PFI_MESSAGE_QUIT = 17,  /* leave at once                                                 */
 	PFI_MESSAGE_REOPEN = 18, /* open the log files again                                     */
+	PFI_MESSAGE_LOOK = 19,   /* see whether connections are pending: the kernel may have woken */
+	                         /* another worker for them, which could not accept them         */
+};
+
+/* In the value of PFI_MESSAGE_SHORT. */
+enum {
+	PFI_SHORT_ERRNO = 0xffff,
+	PFI_SHORT_OWN = 1 << 16,  /* a limit of this process: its siblings have their own     */
+	PFI_SHORT_LOAD = 1 << 17, /* its connections explain that: another would fare no better */
 };
 
 #endif

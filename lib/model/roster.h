@@ -23,6 +23,9 @@ struct pfi_slot {
 	uint32_t able;        /* threads that can still take work                 */
 	uint32_t others;      /* connections beside those of late threads, that it has or may yet get */
 	bool wants_leave;     /* it asked to be replaced: requests, age, memory   */
+	bool short_own;       /* what it is short of is a limit of its own        */
+	bool short_by_load;   /* its connections explain that                     */
+	uint64_t short_ms;    /* since when it cannot accept connections, 0: it can */
 	uint64_t born_ms;
 	uint64_t ready_ms; /* 0: not yet                                          */
 	uint64_t since_ms; /* when it came into its state                         */

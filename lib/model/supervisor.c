@@ -1,6 +1,7 @@
 #include "model/supervisor.h"
 
 #include "model/deadline.h"
+#include "model/shortage.h"
 
 #include <prefork/error.h>
 
@@ -197,11 +198,14 @@ static bool is_hopeless(const struct pfi_supervisor *supervisor)
 	return true;
 }
 
-/* Pending connections that no worker will accept are not waited for. */
-static bool drains(const struct pfi_supervisor *supervisor)
+/* Pending connections that no worker will, or can, accept are not waited for. */
+static bool drains(const struct pfi_supervisor *supervisor, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
-		if (pfi_pool_drains(&supervisor->pools[i], supervisor->result != 0))
+		const struct pfi_pool *const pool = &supervisor->pools[i];
+
+		if (pfi_pool_drains(pool, supervisor->result != 0) &&
+		    !pfi_shortage_is_total(&pool->roster, now_ms))
 			return true;
 	}
 	return false;
@@ -217,7 +221,7 @@ static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, ui
 	const uint64_t end_ms = pfi_deadline_after_ms(since_ms, supervisor->linger_max_ms);
 	const bool lingered = now_ms - since_ms >= supervisor->linger_ms;
 
-	if ((lingered && !drains(supervisor)) || supervisor->linger_ms == 0 ||
+	if ((lingered && !drains(supervisor, now_ms)) || supervisor->linger_ms == 0 ||
 	    pfi_deadline_is_past(end_ms, now_ms) || is_hopeless(supervisor)) {
 		supervisor->phase = PFI_PHASE_LEAVING;
 		supervisor->phase_since_ms = now_ms;

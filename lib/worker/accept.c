@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/connection.h"
+#include "worker/shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -19,7 +20,6 @@
 #include <unistd.h>
 
 enum {
-	REST_MS = 500,  /* until somebody may have freed something                  */
 	SKIPS_MAX = 16, /* clients that hung up in the queue, passed over in one go */
 	LATECOMERS_MAX = 64,    /* clients that were on their way when a queue was counted */
 	QUEUE_UNKNOWN = 1 << 12, /* as long as any queue that nobody has made longer      */
@@ -52,24 +52,10 @@ void pfi_gates_close(struct prefork_worker *worker)
 	worker->gate_count = 0;
 }
 
-/* What is short is short for all listeners of this process. */
 static int rest(struct prefork_worker *worker, int error)
 {
-	worker->rest_until_ms = pfi_now_ms() + REST_MS;
-	if (!worker->complained) {
-		worker->complained = true;
-		prefork_log_say(worker->birth->log, PREFORK_ERROR, room, "cannot accept clients, will try again every %d ms: %s",
-		               REST_MS, strerror(error));
-	}
+	pfi_shortage_begin(worker, error);
 	return -EBUSY;
-}
-
-static void end_rest(struct prefork_worker *worker)
-{
-	worker->rest_until_ms = 0;
-	if (worker->complained)
-		prefork_log_say(worker->birth->log, PREFORK_INFO, room, "accepts clients again");
-	worker->complained = false;
 }
 
 static int give_up(struct prefork_worker *worker, size_t index, int error)
@@ -99,7 +85,7 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 	connection->address = *address;
 	*ret = connection;
 	if (worker->rest_until_ms > 0)
-		end_rest(worker);
+		pfi_shortage_end(worker);
 	return 0;
 }
 
@@ -134,6 +120,7 @@ static bool is_emptied(const struct prefork_worker *worker, struct pfi_gate *gat
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
 {
 	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
+	int error = 0;
 
 	if (index >= worker->gate_count || !worker->gates[index].listener)
 		return -EAGAIN;
@@ -151,7 +138,7 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 			worker->gates[index].left -= worker->gates[index].is_counted;
 			return welcome(worker, index, fd, &address, ret);
 		}
-		const int error = errno;
+		error = errno;
 		switch (pfi_accept_verdict(error)) {
 		case PFI_ACCEPT_DROP:
 			continue;
@@ -163,6 +150,8 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 			return give_up(worker, index, error);
 		}
 	}
+	if (error == EPERM) /* so often in a row: it is us who may not, and the client is still in the queue */
+		return rest(worker, error);
 	return -EAGAIN; /* as good as: whoever waits for the listener finds it readable */
 }
 

@@ -11,6 +11,7 @@
 #include "os/logfile.h"
 #include "os/mailbox.h"
 #include "os/title.h"
+#include "worker/shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -233,6 +234,9 @@ static void obey(struct prefork_worker *worker, const struct pfi_message *messag
 	case PFI_MESSAGE_REOPEN:
 		reopen_logs(worker);
 		break;
+	case PFI_MESSAGE_LOOK:
+		atomic_store(&worker->must_look, true);
+		break;
 	default:
 		break; /* a newer arbiter */
 	}
@@ -289,6 +293,7 @@ void pfi_check_look(struct prefork_worker *worker)
 enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
 {
 	look(worker, true);
+	pfi_shortage_report(worker);
 	if (atomic_load(&worker->wants_leave))
 		ask_to_leave(worker);
 	return prefork_worker_stay(worker);

@@ -2,6 +2,7 @@
 
 #include "listener/listener.h"
 #include "os/clock.h"
+#include "worker/shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -49,10 +50,16 @@ static void hide(struct pfi_doors *doors, size_t index)
 	doors->watched[index] = false;
 }
 
-static void hide_all(struct pfi_doors *doors)
+/* Whether any was in the set. */
+static bool hide_all(struct pfi_doors *doors)
 {
-	for (size_t i = 0; i < doors->count; i++)
+	bool any = false;
+
+	for (size_t i = 0; i < doors->count; i++) {
+		any |= doors->watched[i];
 		hide(doors, i);
+	}
+	return any;
 }
 
 int pfi_doors_open(struct pfi_doors *doors, struct prefork_worker *worker, int epoll, uint32_t traits)
@@ -86,7 +93,7 @@ void pfi_doors_forget(struct pfi_doors *doors)
 
 void pfi_doors_move(struct pfi_doors *doors, int epoll, const uint64_t *keys)
 {
-	hide_all(doors);
+	(void)hide_all(doors);
 	doors->epoll = epoll;
 	doors->keys = keys;
 	doors->incomplete = true;
@@ -95,7 +102,7 @@ void pfi_doors_move(struct pfi_doors *doors, int epoll, const uint64_t *keys)
 void pfi_doors_finish(struct pfi_doors *doors)
 {
 	if (doors->watched && !doors->closed)
-		hide_all(doors);
+		(void)hide_all(doors);
 	free(doors->watched);
 	doors->watched = NULL;
 	doors->count = 0;
@@ -126,7 +133,10 @@ int pfi_doors_accept(struct pfi_doors *doors, size_t index, struct prefork_conne
 	case -EAGAIN:
 		break;
 	case -EBUSY:
-		hide_all(doors);
+		/* The kernel has woken no sibling for what this one was woken for: the arbiter has them look,
+		 * once nothing more can wake this one. */
+		if (hide_all(doors))
+			pfi_shortage_publish(doors->worker);
 		doors->incomplete = true;
 		break;
 	default:
@@ -160,17 +170,25 @@ void pfi_doors_hold(struct pfi_doors *doors, bool held)
 	doors->held = held;
 	doors->incomplete = true;
 	if (held)
-		hide_all(doors);
+		(void)hide_all(doors);
+}
+
+void pfi_doors_look(struct pfi_doors *doors)
+{
+	/* What is put into the set is looked at by the kernel, whomever it has woken before. */
+	if (atomic_exchange(&doors->worker->must_look, false) && !doors->closed)
+		queue_again(doors);
 }
 
 uint64_t pfi_doors_refresh(struct pfi_doors *doors)
 {
+	if (atomic_load_explicit(&doors->worker->must_look, memory_order_relaxed))
+		pfi_doors_look(doors);
 	if (!doors->incomplete || doors->held || doors->closed)
 		return 0;
 	const uint64_t now_ms = pfi_now_ms();
-	const uint64_t rest_ms = prefork_worker_rest_ms(doors->worker);
-	if (rest_ms > now_ms)
-		return rest_ms;
+	if (pfi_shortage_lasts(doors->worker, now_ms))
+		return prefork_worker_rest_ms(doors->worker);
 	doors->incomplete = false;
 	for (size_t i = 0; i < doors->count; i++) {
 		if (show(doors, i) < 0)
@@ -183,7 +201,7 @@ void pfi_doors_close(struct pfi_doors *doors)
 {
 	if (doors->closed)
 		return;
-	hide_all(doors);
+	(void)hide_all(doors);
 	doors->closed = true;
 	prefork_worker_close_listeners(doors->worker);
 }

@@ -66,7 +66,10 @@ bool pfi_doors_full(const struct pfi_doors *doors);
 /* Keep clients away for a while: out of the set now, back in at the next refresh. */
 void pfi_doors_hold(struct pfi_doors *doors, bool held);
 
-/* Put back what should be in the set and is not. Call it before each wait;
+/* Have the kernel look at the listeners anew, if the arbiter has asked for that: one thread at a time. */
+void pfi_doors_look(struct pfi_doors *doors);
+
+/* Put back what should be in the set and is not, and do the above. Call it before each wait;
  * answers when to wake for the next try, 0: no need. */
 uint64_t pfi_doors_refresh(struct pfi_doors *doors);
 

@@ -169,6 +169,9 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 /* Accept nobody for a while: there is no memory for a client. Answers as the next. */
 uint64_t pfi_threads_rest_doors(struct pfi_threads *threads);
 
+/* Do what the arbiter has asked for, if it has: as pfi_doors_look(). */
+void pfi_threads_look_at_doors(struct pfi_threads *threads);
+
 /* See whether listeners that were taken out of the set can come back; answers when to
  * ask again, 0: no need. Called after each close, and after what takes them out, so that
  * of two threads that meet here one sees what the other did. */

@@ -55,6 +55,13 @@ uint64_t pfi_threads_rest_doors(struct pfi_threads *threads)
 	return pfi_now_ms() + RETRY_MS;
 }
 
+void pfi_threads_look_at_doors(struct pfi_threads *threads)
+{
+	(void)pthread_mutex_lock(&threads->door_lock);
+	pfi_doors_look(&threads->doors);
+	(void)pthread_mutex_unlock(&threads->door_lock);
+}
+
 uint64_t pfi_threads_mind_doors(struct pfi_threads *threads)
 {
 	atomic_thread_fence(memory_order_seq_cst);

@@ -148,6 +148,13 @@ static void begin_to_leave(struct pfi_threads *threads)
 	pfi_threads_unlock(threads);
 }
 
+static void hear_arbiter(struct pfi_threads *threads)
+{
+	(void)prefork_worker_check(threads->worker);
+	if (atomic_load_explicit(&threads->worker->must_look, memory_order_relaxed))
+		pfi_threads_look_at_doors(threads);
+}
+
 /* Until it is told to end, or has left. 0 or a negative errno. */
 static int mind(struct pfi_threads *threads)
 {
@@ -172,7 +179,7 @@ static int mind(struct pfi_threads *threads)
 		if (fds[1].revents)
 			on_time(threads);
 		if (fds[0].revents)
-			(void)prefork_worker_check(worker);
+			hear_arbiter(threads);
 		take_back(threads);
 	}
 }

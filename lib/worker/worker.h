@@ -62,8 +62,10 @@ struct prefork_worker {
 
 	struct pfi_gate *gates;
 	size_t gate_count;
-	uint64_t rest_until_ms; /* 0: descriptors and memory suffice, as far as we know */
-	bool complained;        /* in the log, since that was so                        */
+	uint64_t rest_until_ms; /* 0: descriptors and memory suffice, as far as we know; see shortage.h */
+	_Atomic int shortage;   /* value of PFI_MESSAGE_SHORT, 0: none                  */
+	_Atomic bool shortage_is_news; /* the arbiter is to be told of it               */
+	_Atomic bool must_look; /* the arbiter says: connections may be pending         */
 
 	_Atomic size_t connections;
 	_Atomic size_t queued; /* as the strategy says, where there is no crew */

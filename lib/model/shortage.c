@@ -1,0 +1,74 @@
+#include "model/shortage.h"
+
+#include "model/deadline.h"
+
+enum { SETTLE_MS = 100 }; /* until a second worker has tried */
+
+struct count {
+	uint32_t able, lacking;
+	uint64_t first_ms, last_ms; /* since when the first, and the last of them */
+};
+
+static bool serves(const struct pfi_slot *slot)
+{
+	return slot->state == PFI_STATE_SERVING || slot->state == PFI_STATE_DUMPING;
+}
+
+static struct count count(const struct pfi_roster *roster)
+{
+	struct count count = { 0 };
+
+	for (uint32_t i = 0; i < roster->count; i++) {
+		const struct pfi_slot *const slot = &roster->slots[i];
+
+		if (!serves(slot))
+			continue;
+		if (slot->short_ms == 0) {
+			count.able++;
+			continue;
+		}
+		count.lacking++;
+		count.first_ms = pfi_earlier_ms(count.first_ms, slot->short_ms);
+		if (slot->short_ms > count.last_ms)
+			count.last_ms = slot->short_ms;
+	}
+	return count;
+}
+
+enum pfi_shortage pfi_shortage_judge(const struct pfi_roster *roster, enum pfi_shortage before, uint64_t now_ms,
+				     uint64_t *ret_wake_ms)
+{
+	const struct count is = count(roster);
+
+	*ret_wake_ms = 0;
+	if (is.lacking == 0)
+		return PFI_SHORTAGE_NONE;
+	if (is.able == 0)
+		return PFI_SHORTAGE_ALL;
+	if (pfi_deadline_is_past(is.first_ms + SETTLE_MS, now_ms))
+		return PFI_SHORTAGE_SOME;
+	*ret_wake_ms = is.first_ms + SETTLE_MS;
+	return before;
+}
+
+bool pfi_shortage_replaces(const struct pfi_roster *roster, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms)
+{
+	const struct pfi_slot *const slot = &roster->slots[i];
+	const uint64_t at_ms = slot->short_ms + PFI_SHORTAGE_LASTS_MS;
+
+	*ret_wake_ms = 0;
+	if (!serves(slot) || slot->short_ms == 0 || slot->short_by_load || slot->wants_leave)
+		return false;
+	if (!pfi_deadline_is_past(at_ms, now_ms)) {
+		*ret_wake_ms = at_ms;
+		return false;
+	}
+	return slot->short_own || count(roster).able > 0;
+}
+
+bool pfi_shortage_is_total(const struct pfi_roster *roster, uint64_t now_ms)
+{
+	const struct count is = count(roster);
+
+	return is.able == 0 && is.lacking > 0 && pfi_deadline_is_past(is.last_ms + PFI_SHORTAGE_LASTS_MS, now_ms);
+}

@@ -1,0 +1,81 @@
+#include "worker/shortage.h"
+
+#include "listener/accept.h"
+#include "model/message.h"
+#include "os/clock.h"
+#include "os/lifeline.h"
+#include "worker/worker.h"
+
+#include <prefork/strategy.h>
+
+#include <errno.h>
+#include <sys/resource.h>
+
+enum {
+	RETRY_MS = 500,
+	FDS_PER_CONNECTION = 4, /* itself, two files of what waits, one of the application's */
+};
+
+/* At its limit because of its connections, the worker is full and not broken: nothing leaks. */
+static bool is_load(const struct prefork_worker *worker)
+{
+	struct rlimit limit;
+
+	return getrlimit(RLIMIT_NOFILE, &limit) == 0 &&
+	       prefork_worker_connections(worker) * FDS_PER_CONNECTION >= limit.rlim_cur;
+}
+
+static int describe(const struct prefork_worker *worker, int error)
+{
+	if (error != EMFILE)
+		return error;
+	return error | PFI_SHORT_OWN | (is_load(worker) ? PFI_SHORT_LOAD : 0);
+}
+
+void pfi_shortage_begin(struct prefork_worker *worker, int error)
+{
+	/* What is short is short for all listeners of this process. */
+	worker->rest_until_ms = pfi_now_ms() + RETRY_MS;
+	atomic_store(&worker->shortage, describe(worker, error));
+	pfi_shortage_publish(worker);
+}
+
+void pfi_shortage_publish(struct prefork_worker *worker)
+{
+	atomic_store(&worker->shortage_is_news, true);
+	pfi_check_wake(worker);
+}
+
+bool pfi_shortage_lasts(struct prefork_worker *worker, uint64_t now_ms)
+{
+	if (worker->rest_until_ms == 0)
+		return false;
+	if (now_ms < worker->rest_until_ms)
+		return true;
+	const int error = pfi_accept_probe(worker->birth->lifeline);
+	if (error == 0) {
+		pfi_shortage_end(worker);
+		return false;
+	}
+	worker->rest_until_ms = now_ms + RETRY_MS;
+	return true;
+}
+
+void pfi_shortage_end(struct prefork_worker *worker)
+{
+	worker->rest_until_ms = 0;
+	atomic_store(&worker->shortage, 0);
+	pfi_shortage_publish(worker);
+}
+
+void pfi_shortage_report(struct prefork_worker *worker)
+{
+	if (worker->orphan || !atomic_exchange(&worker->shortage_is_news, false))
+		return;
+	const int shortage = atomic_load(&worker->shortage);
+	const uint32_t type = shortage ? PFI_MESSAGE_SHORT : PFI_MESSAGE_ABLE;
+
+	/* One that cannot be sent now is sent with the next. */
+	if (pfi_lifeline_send(worker->birth->lifeline, type, (uint32_t)shortage, NULL) < 0)
+		atomic_store(&worker->shortage_is_news, true);
+}

@@ -1,0 +1,253 @@
+/*
+ * A worker that cannot accept connections beside one that can: no connection waits for it, and it is
+ * replaced when that lasts. Where no worker can, all retry, and nothing is replaced.
+ */
+#include "../features.h"
+#include "../support.h"
+#include "host.h"
+#include "seccomp.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+
+enum {
+	CONNECTIONS = 200,
+	BURST = 10,      /* connections at a time, in the second half of them */
+	LATE_MS = 100,   /* no connection waits longer, times TEST_PATIENCE   */
+	GIVE_UP_MS = 5000,
+	FEW = 256,
+};
+
+static const struct variant {
+	const char *worker_class, *threads;
+	bool reuse_port;
+} variants[] = {
+	{ "sync", "1", false },	    { "sync", "1", true },  { "threads", "4", false }, { "threads", "4", true },
+	{ "libev", "0", false },    { "libev", "0", true }, { "libev", "4", false },   { "libev", "4", true },
+};
+enum { VARIANTS = sizeof variants / sizeof variants[0] };
+
+static char log_file[64], log_bytes[65536];
+
+/* The application leaks: runs in the worker. */
+static void leak_all(void)
+{
+	const struct rlimit few = { FEW, FEW };
+
+	(void)setrlimit(RLIMIT_NOFILE, &few);
+	while (open("/dev/null", O_RDONLY | O_CLOEXEC) >= 0)
+		continue;
+}
+
+static enum prefork_next leak_or_tell(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char line[64], text[64];
+	const ptrdiff_t n = prefork_connection_read(connection, line, sizeof line - 1);
+
+	(void)user;
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	line[n] = 0;
+	if (strncmp(line, "leak", 4) == 0)
+		leak_all();
+	if (strncmp(line, "deny", 4) == 0 && !deny_syscall(SYS_accept4, EPERM))
+		return PREFORK_CLOSE;
+	const int length = snprintf(text, sizeof text, "%d %u\n", (int)getpid(), prefork_worker_generation(worker));
+	return prefork_connection_write(connection, text, (size_t)length);
+}
+
+static const struct prefork_service service = {
+	.struct_size = sizeof service, .ready = leak_or_tell,
+};
+
+static bool open_variant(const struct variant *variant, const char *workers)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", workers, "-k", variant->worker_class, "--threads",
+		                      variant->threads, "--defer-accept", "off", "--error-logfile", log_file,
+		                      variant->reuse_port ? "--reuse-port" : NULL, NULL };
+
+	if (!has_worker_class(variant->worker_class))
+		return false;
+	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-shortage-%d.log", (int)getpid());
+	host_is_loud = true;
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &service, NULL), 0);
+	host_start();
+	host_turn();
+	return true;
+}
+
+/* How often the log has `text`. */
+static int logged(const char *text)
+{
+	FILE *const in = fopen(log_file, "r");
+	int count = 0;
+
+	ck_assert_ptr_nonnull(in);
+	log_bytes[fread(log_bytes, 1, sizeof log_bytes - 1, in)] = 0;
+	(void)fclose(in);
+	for (const char *at = log_bytes; (at = strstr(at, text)) != NULL; at++)
+		count++;
+	return count;
+}
+
+static void close_variant(void)
+{
+	host_close();
+	(void)unlink(log_file);
+}
+
+/* Wait until `fd` is readable while the arbiter goes on. False: not within `limit_ms`. */
+static bool await_answer(int fd, uint64_t limit_ms)
+{
+	const uint64_t end_ms = pfi_now_ms() + limit_ms;
+	struct pollfd wait[] = { { .fd = fd, .events = POLLIN },
+		                 { .fd = prefork_arbiter_fd(host), .events = POLLIN } };
+
+	for (;;) {
+		const uint64_t now_ms = pfi_now_ms();
+
+		(void)poll(wait, 2, now_ms < end_ms ? (int)(end_ms - now_ms) : 0);
+		if (wait[0].revents)
+			return true;
+		if (wait[1].revents)
+			host_turn();
+		if (now_ms >= end_ms)
+			return false;
+	}
+}
+
+/* Dispatch for so long, whatever comes. */
+static void go_on_ms(uint64_t ms)
+{
+	(void)await_answer(-1, ms);
+}
+
+static void go_on_until_logged(const char *text)
+{
+	for (int i = 0; logged(text) == 0; i++) {
+		ck_assert_msg(i < patience_ms(GIVE_UP_MS) / 20, "not in the log: %s\n%s", text, log_bytes);
+		go_on_ms(20);
+	}
+}
+
+/* One worker gets `word`; its connection stays open, in *ret_fd. */
+static pid_t tell_one(const char *word, int *ret_fd)
+{
+	char text[64] = "";
+	int pid = -1;
+
+	*ret_fd = host_connect(host_address(0));
+	ck_assert_int_ge(*ret_fd, 0);
+	ck_assert_int_eq(send(*ret_fd, word, strlen(word), MSG_NOSIGNAL), (ssize_t)strlen(word));
+	ck_assert(await_answer(*ret_fd, (uint64_t)patience_ms(GIVE_UP_MS)));
+	ck_assert_int_gt(recv(*ret_fd, text, sizeof text - 1, 0), 0);
+	ck_assert_int_eq(sscanf(text, "%d", &pid), 1);
+	return pid;
+}
+
+/* `count` connections at once; how many waited for too long. */
+static unsigned ask_burst(unsigned count)
+{
+	const uint64_t limit_ms = (uint64_t)patience_ms(LATE_MS), begin_ms = pfi_now_ms();
+	unsigned late = 0;
+	int fds[BURST];
+
+	for (unsigned i = 0; i < count; i++)
+		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+	for (unsigned i = 0; i < count; i++) {
+		const uint64_t spent_ms = pfi_now_ms() - begin_ms;
+
+		late += !await_answer(fds[i], spent_ms < limit_ms ? limit_ms - spent_ms : 0);
+		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "a connection was never accepted");
+		ck_assert_int_gt(host_hear(fds[i]), 0);
+	}
+	return late;
+}
+
+static void expect_nobody_late(const struct variant *variant)
+{
+	unsigned late = 0;
+
+	for (unsigned i = 0; i < CONNECTIONS / 2; i++)
+		late += ask_burst(1);
+	for (unsigned i = 0; i < CONNECTIONS / 2; i += BURST)
+		late += ask_burst(BURST);
+	ck_assert_msg(late == 0, "%s, %s threads%s: %u of %d connections waited longer than %d ms",
+	              variant->worker_class, variant->threads, variant->reuse_port ? ", reuse_port" : "", late,
+	              CONNECTIONS, LATE_MS);
+}
+
+START_TEST(a_worker_at_its_descriptor_limit_keeps_no_connection_waiting)
+{
+	const struct variant *const variant = &variants[_i];
+	int fd;
+
+	if (!open_variant(variant, "2"))
+		return;
+	const pid_t short_one = tell_one("leak\n", &fd);
+	expect_nobody_late(variant);
+	host_until_gone(short_one); /* it is replaced before long */
+	(void)close(fd);
+	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	ck_assert_msg(logged("cannot accept connections: Too many open files") == 1, "%s", log_bytes);
+	host_stop();
+	close_variant();
+}
+END_TEST
+
+START_TEST(a_worker_that_may_not_accept_keeps_no_connection_waiting)
+{
+	const struct variant *const variant = &variants[2 * _i + _i % 2]; /* every other one has reuse_port */
+	int fd;
+
+	if (!open_variant(variant, "2"))
+		return;
+	const pid_t short_one = tell_one("deny\n", &fd);
+	expect_nobody_late(variant);
+	host_until_gone(short_one);
+	(void)close(fd);
+	host_stop();
+	close_variant();
+}
+END_TEST
+
+/* Its only worker may not accept, and a connection waits: one line, no CPU time, and a stop does not wait. */
+START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
+{
+	const struct variant *const variant = &variants[2 * _i + 1 - _i % 2];
+	struct rusage usage;
+	int fd;
+
+	if (!open_variant(variant, "1"))
+		return;
+	(void)tell_one("deny\n", &fd);
+	const int waits = host_ask(host_address(0));
+	go_on_until_logged("cannot accept connections: Operation not permitted");
+	go_on_ms(1200);
+	ck_assert_int_eq(logged("cannot accept connections"), 1);
+	ck_assert_int_eq(host_seen.exited, 0);
+	ck_assert_int_eq(host_seen.ready, 1); /* another would fare no better */
+	(void)close(fd);
+	const uint64_t begin_ms = pfi_now_ms();
+	host_stop();
+	ck_assert_uint_lt(pfi_now_ms() - begin_ms, (uint64_t)patience_ms(4000));
+	ck_assert_int_eq(getrusage(RUSAGE_CHILDREN, &usage), 0);
+	ck_assert_int_eq(usage.ru_utime.tv_sec + usage.ru_stime.tv_sec, 0);
+	(void)close(waits);
+	close_variant();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("accept_shortage");
+	TCase *const tc = new_case(suite, "accept_shortage");
+
+	tcase_add_loop_test(tc, a_worker_at_its_descriptor_limit_keeps_no_connection_waiting, 0, VARIANTS);
+	tcase_add_loop_test(tc, a_worker_that_may_not_accept_keeps_no_connection_waiting, 0, VARIANTS / 2);
+	tcase_add_loop_test(tc, where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
+	return run_suite(suite);
+}

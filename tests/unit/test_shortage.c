@@ -1,0 +1,86 @@
+#include "../support.h"
+
+#include "model/shortage.h"
+
+enum { WORKERS = 3, NOW_MS = 10000 };
+
+/* For how long each of three workers has been short, 0: it is not; -1: it does not serve. */
+static const struct {
+	int for_ms[WORKERS];
+	enum pfi_shortage before, expected;
+	uint64_t wake_ms;
+	bool total;
+} cases[] = {
+	{ { 0, 0, 0 }, PFI_SHORTAGE_ALL, PFI_SHORTAGE_NONE, 0, false },
+	{ { -1, -1, -1 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_NONE, 0, false },
+	{ { 99, 0, 0 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_NONE, NOW_MS + 1, false },
+	{ { 100, 0, 0 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_SOME, 0, false },
+	{ { 5, 300, 0 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_SOME, 0, false },
+	{ { 5, 1, 0 }, PFI_SHORTAGE_ALL, PFI_SHORTAGE_ALL, NOW_MS + 95, false },
+	{ { 1, 1, 1 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_ALL, 0, false },
+	{ { 1, -1, -1 }, PFI_SHORTAGE_NONE, PFI_SHORTAGE_ALL, 0, false },
+	{ { 3000, 2000, 999 }, PFI_SHORTAGE_ALL, PFI_SHORTAGE_ALL, 0, false },
+	{ { 3000, 2000, 1000 }, PFI_SHORTAGE_ALL, PFI_SHORTAGE_ALL, 0, true },
+};
+
+static struct pfi_slot slots[WORKERS];
+static const struct pfi_roster roster = { slots, WORKERS };
+
+static void set_slots(const int *for_ms)
+{
+	for (int i = 0; i < WORKERS; i++) {
+		slots[i] = (struct pfi_slot){
+			.state = for_ms[i] < 0 ? PFI_STATE_BOOTING : PFI_STATE_SERVING,
+			.short_ms = for_ms[i] > 0 ? NOW_MS - (uint64_t)for_ms[i] : 0,
+		};
+	}
+}
+
+START_TEST(a_shortage_is_private_until_all_have_it)
+{
+	uint64_t wake_ms = 1;
+
+	set_slots(cases[_i].for_ms);
+	ck_assert_int_eq(pfi_shortage_judge(&roster, cases[_i].before, NOW_MS, &wake_ms), cases[_i].expected);
+	ck_assert_uint_eq(wake_ms, cases[_i].wake_ms);
+	ck_assert_int_eq(pfi_shortage_is_total(&roster, NOW_MS), cases[_i].total);
+}
+END_TEST
+
+/* The first of three. */
+static const struct {
+	int for_ms;
+	bool others_short, own, by_load, wants_leave, replaced;
+} replacements[] = {
+	{ 999, false, true, false, false, false },   { 1000, false, true, false, false, true },
+	{ 1000, false, false, false, false, true },  { 1000, true, false, false, false, false },
+	{ 1000, true, true, false, false, true },    { 1000, false, true, true, false, false },
+	{ 1000, false, true, false, true, false },   { 0, false, false, false, false, false },
+	{ -1, false, false, false, false, false },
+};
+
+START_TEST(who_is_short_for_long_is_replaced_where_that_helps)
+{
+	const int others = replacements[_i].others_short ? 5000 : 0;
+	const int for_ms[WORKERS] = { replacements[_i].for_ms, others, others };
+	uint64_t wake_ms;
+
+	set_slots(for_ms);
+	slots[0].short_own = replacements[_i].own;
+	slots[0].short_by_load = replacements[_i].by_load;
+	slots[0].wants_leave = replacements[_i].wants_leave;
+	ck_assert_int_eq(pfi_shortage_replaces(&roster, 0, NOW_MS, &wake_ms), replacements[_i].replaced);
+	ck_assert_uint_eq(wake_ms, for_ms[0] == 999 ? NOW_MS + 1 : 0);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("shortage");
+	TCase *const tc = new_case(suite, "shortage");
+
+	tcase_add_loop_test(tc, a_shortage_is_private_until_all_have_it, 0, sizeof cases / sizeof cases[0]);
+	tcase_add_loop_test(tc, who_is_short_for_long_is_replaced_where_that_helps, 0,
+	                    sizeof replacements / sizeof replacements[0]);
+	return run_suite(suite);
+}
