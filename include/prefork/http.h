@@ -237,15 +237,16 @@ PREFORK_API int prefork_response_last(struct prefork_request *request, const voi
 
 /** The whole body is `size` bytes from `offset` of the file `fd`, which the kernel
  *  sends by itself where it can. Borrows `fd` until `finished` returns. A file that
- *  turns out shorter breaks the connection off. -EINVAL: a negative
- *  number, or Content-Length says otherwise. Since 0.1. */
+ *  turns out shorter breaks the connection off. -EINVAL: a negative number, Content-Length
+ *  says otherwise, or `fd` is a pipe or a socket; -EBADF: it is not open for reading;
+ *  -EISDIR: it is a directory. Nothing has left then. Since 0.1. */
 PREFORK_API int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size);
 
 /** The body is what `pull` returns, called after `handle` whenever the client can
  *  take more: it points `*ret_bytes` at the next piece, which must stay until
  *  the next pull or `finished`, and returns its size; 0 at the end; or a negative
  *  errno, as `handle` does: the head leaves with the first piece. Without a Content-Length it
- *  is sent in chunks. Since 0.1. */
+ *  is sent in chunks; of more than that says, what fits is sent, and the log tells. Since 0.1. */
 PREFORK_API int prefork_response_pull(struct prefork_request *request,
                                       ptrdiff_t (*pull)(struct prefork_request *request,
                                                         const void **ret_bytes, void *user),
@@ -259,7 +260,8 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
  *  while the handler runs: there the next piece is refused with -ENOBUFS, which breaks the response
  *  off, and responses without a bound are for prefork_response_pull(). A thread
  *  that gives out its pieces is not stuck: each begins the request timeout anew.
- *  `size` 0 sends the head, if it was not. -EINVAL: more than Content-Length
+ *  `size` 0 sends the head, if it was not. Where the body is dropped (HEAD, 204, 304), pieces after the first
+ *  are refused with -ECONNRESET once the client is gone. -EINVAL: more than Content-Length
  *  says (what fits is sent); -EALREADY: the response has ended, by prefork_response_end()
  *  or because `handle` has returned; -ECONNRESET and the like: the client is gone. Since 0.1. */
 PREFORK_API int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size);

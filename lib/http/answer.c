@@ -114,6 +114,11 @@ static bool has_more_to_say(const struct prefork_request *request)
 	        recv(prefork_connection_fd(request->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
 }
 
+static enum prefork_next end_connection(struct prefork_request *request)
+{
+	return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
+}
+
 /* The response has been handed over: the next request, or the end. */
 enum prefork_next pfi_answer_over(struct prefork_request *request)
 {
@@ -132,11 +137,21 @@ enum prefork_next pfi_answer_over(struct prefork_request *request)
 		}
 	}
 	if (!request->keep_alive)
-		return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
+		return end_connection(request);
 	pfi_request_begin(request);
 	request->is_first = false;
 	prefork_connection_set_deadline(request->connection, config->keepalive_ms);
 	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
+}
+
+/* Whether the client has, or will have, all that was promised to it: the error came behind that. */
+static bool is_whole(const struct prefork_request *request)
+{
+	const struct pfi_reply *const reply = &request->reply;
+
+	return reply->body == PFI_REPLY_LENGTH && reply->sent == reply->length && prefork_response_begun(request) &&
+	       !request->is_cut && request->error != -EINTR && prefork_connection_pending(request->connection) == 0 &&
+	       !pfi_spool_has_more(&request->late);
 }
 
 /* The request failed: tell the client why, as long as nothing was told yet. */
@@ -147,6 +162,8 @@ enum prefork_next pfi_answer_failed(struct prefork_request *request)
 
 	pfi_request_finish(request); /* until then a thread may read the body, and give the reason */
 	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
+	if (is_whole(request))
+		return end_connection(request);
 	if (request->error == -EINTR || begun)
 		return PREFORK_CLOSE;
 	return pfi_answer_refuse(request, refusal);

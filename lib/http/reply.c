@@ -11,8 +11,11 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/uio.h>
 
 void pfi_reply_start(struct prefork_request *request)
@@ -245,6 +248,15 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	return prefork_response_bytes(request, bytes, size);
 }
 
+/* Where no body is sent, no error of sending it tells. */
+static bool has_left(const struct prefork_request *request)
+{
+	char byte;
+	const ssize_t n = recv(prefork_connection_fd(request->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+
+	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 /* Under `output`: pieces that several threads write do not mix, and none follows the end. */
 static int write_piece(struct prefork_request *request, const void *bytes, size_t size)
 {
@@ -261,7 +273,9 @@ static int write_piece(struct prefork_request *request, const void *bytes, size_
 		return prefork_fail(-EINVAL, "an interim response has no body");
 	if (reply->stage == PFI_STAGE_HEAD && (r = seal(request, true)) < 0)
 		return r;
-	if (reply->sent > 0)
+	if (reply->body == PFI_REPLY_NONE && reply->sent > 0 && has_left(request))
+		return pfi_request_fail(request, prefork_fail(-ECONNRESET, "the client is gone"));
+	if (reply->body != PFI_REPLY_NONE && reply->sent > 0)
 		prefork_worker_beat(request->worker);
 	const bool over = reply->body == PFI_REPLY_LENGTH && size > reply->length - reply->sent;
 	r = pfi_reply_piece(request, bytes, over ? (size_t)(reply->length - reply->sent) : size);
@@ -322,6 +336,23 @@ void pfi_reply_close(struct prefork_request *request)
 	(void)pthread_mutex_unlock(&request->output);
 }
 
+/* Whether a body can be read from it: when its head has left, all that is left to do is to break off. */
+static int check_file(int fd)
+{
+	struct stat about;
+	const int flags = fcntl(fd, F_GETFL);
+
+	if (flags < 0 || fstat(fd, &about) < 0)
+		return prefork_fail(-errno, "the file of a body: %s", strerror(errno));
+	if ((flags & O_ACCMODE) == O_WRONLY || (flags & O_PATH) != 0)
+		return prefork_fail(-EBADF, "the file of a body is not open for reading");
+	if (S_ISDIR(about.st_mode))
+		return prefork_fail(-EISDIR, "the file of a body is a directory");
+	if (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode))
+		return prefork_fail(-EINVAL, "the file of a body is a pipe or a socket, which has no offsets");
+	return 0;
+}
+
 int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size)
 {
 	struct pfi_reply *const reply = &request->reply;
@@ -332,6 +363,8 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 	if (fd < 0 || offset < 0 || size < 0 || pfi_reply_is_interim(request) ||
 	    (reply->has_length && reply->length != (uint64_t)size))
 		return prefork_fail(-EINVAL, "a file range with a negative number, or one that Content-Length contradicts");
+	if ((r = check_file(fd)) < 0)
+		return r;
 	if (!reply->has_length && !pfi_status_bodiless(reply->status)) {
 		if ((r = make_room(request, 64)) < 0)
 			return r;

@@ -116,6 +116,16 @@ int pfi_reply_end_pieces(struct prefork_request *request)
 	return reply->body == PFI_REPLY_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
 }
 
+/* Sending it has failed: by the file, which the log says, or because the client is gone. */
+static int fail_file(struct prefork_request *request, int error)
+{
+	if (error == 0)
+		return pfi_request_blame(request, prefork_fail(-EIO, "the file of the body ends too early"));
+	if (error == -EIO || error == -EINVAL || error == -EBADF || error == -EISDIR || error == -EOVERFLOW)
+		return pfi_request_blame(request, prefork_fail(error, "the file of the body: %s", strerror(-error)));
+	return pfi_request_fail(request, error);
+}
+
 /* As much of the file as the client takes. MORE: it must take some first. */
 static enum pfi_verdict send_file(struct prefork_request *request)
 {
@@ -131,8 +141,7 @@ static enum pfi_verdict send_file(struct prefork_request *request)
 		if (n == -EAGAIN)
 			return PFI_MORE;
 		if (n <= 0) {
-			(void)(n == 0 ? pfi_request_blame(request, prefork_fail(-EIO, "the file of the body ends too early"))
-			              : pfi_request_fail(request, (int)n));
+			(void)fail_file(request, (int)n);
 			return PFI_BAD;
 		}
 		reply->sent += (uint64_t)n;
@@ -154,15 +163,17 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 		if (reply->sent > 0)
 			prefork_worker_beat(request->worker);
 		const ptrdiff_t n = reply->body == PFI_REPLY_NONE ? 0 : reply->pull(request, &bytes, reply->pull_user);
-		const bool over = n > 0 && reply->body == PFI_REPLY_LENGTH &&
-		                  (uint64_t)n > reply->length - reply->sent;
-		if (n < 0 || over) {
-			(void)pfi_request_blame(request, over ? prefork_fail(-EINVAL, "the body is longer than its "
-			                                                     "Content-Length") : (int)n);
+		if (n < 0) {
+			(void)pfi_request_blame(request, (int)n);
 			return PFI_BAD;
 		}
-		if (pfi_reply_piece(request, bytes, (size_t)n) < 0)
+		const bool over = reply->body == PFI_REPLY_LENGTH && (uint64_t)n > reply->length - reply->sent;
+		if (pfi_reply_piece(request, bytes, over ? (size_t)(reply->length - reply->sent) : (size_t)n) < 0)
 			return PFI_BAD;
+		if (over) {
+			(void)pfi_request_blame(request, prefork_fail(-EINVAL, "the body is longer than its Content-Length"));
+			return PFI_BAD;
+		}
 		if (n == 0)
 			return pfi_reply_end_pieces(request) < 0 ? PFI_BAD : PFI_DONE;
 	}

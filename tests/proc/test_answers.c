@@ -68,6 +68,15 @@ static int impossible_file(struct prefork_request *request)
 	web_counts(request)->noted[0] = prefork_response_file(request, -1, 0, 10);
 	web_counts(request)->noted[1] = prefork_response_file(request, 0, -1, 10);
 	web_counts(request)->noted[2] = prefork_response_file(request, 0, 0, -10);
+	const int fds[] = {
+		open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC), open(file_path, O_WRONLY | O_CLOEXEC),
+		open(file_path, O_PATH | O_CLOEXEC), socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0),
+	};
+	for (int i = 0; i < 4; i++) {
+		web_counts(request)->noted[3 + i] = prefork_response_file(request, fds[i], 0, 10);
+		(void)close(fds[i]);
+	}
+	web_counts(request)->noted[7] = prefork_response_file(request, fds[0], 0, 10); /* it was closed */
 	return prefork_response_bytes(request, "no file", 7);
 }
 
@@ -462,6 +471,11 @@ START_TEST(misuse_is_refused_and_changes_nothing)
 	(void)get_all(&web, "GET", "/impossible-file");
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(web.counts->noted[i], -EINVAL);
+	ck_assert_int_eq(web.counts->noted[3], -EISDIR);
+	ck_assert_int_eq(web.counts->noted[4], -EBADF);
+	ck_assert_int_eq(web.counts->noted[5], -EBADF);
+	ck_assert_int_eq(web.counts->noted[6], -EINVAL);
+	ck_assert_int_eq(web.counts->noted[7], -EBADF);
 	(void)get_all(&web, "GET", "/hints-with-a-body");
 	for (int i = 0; i < 3; i++)
 		ck_assert_int_eq(web.counts->noted[i], -EINVAL);

@@ -10,7 +10,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { WRITERS = 3, PIECE = 200000, LEAST = 20, ANSWER_MAX = 256 * 1024 * 1024 };
 
@@ -135,12 +137,42 @@ START_TEST(pieces_of_several_threads_do_not_mix_and_none_follows_the_end)
 }
 END_TEST
 
+/* Runs in the worker. */
+static int write_for_ever(struct prefork_request *request, void *user)
+{
+	int r = prefork_response_start(request, 200, NULL);
+
+	(void)user;
+	while (r == 0)
+		r = prefork_response_write(request, "piece", 5);
+	return r;
+}
+
+/* Nothing of it is sent, so nothing fails when the client leaves. */
+START_TEST(pieces_in_answer_to_head_end_when_the_client_leaves)
+{
+	static const char head[] = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
+	char text[512] = "";
+	struct web web;
+
+	web_open(&web, write_for_ever, NULL);
+	const int fd = web_ask(&web, head, sizeof head - 1);
+	ck_assert_int_gt(recv(fd, text, sizeof text - 1, 0), 0);
+	ck_assert_int_eq(web_status(text), 200);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->error, -ECONNRESET);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("writers");
 	TCase *tc = tcase_create("writers");
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, pieces_of_several_threads_do_not_mix_and_none_follows_the_end, 0, 2);
+	tcase_add_test(tc, pieces_in_answer_to_head_end_when_the_client_leaves);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);
