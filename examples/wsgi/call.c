@@ -19,6 +19,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 
 enum {
 	LATER_MAX = 64 * 1024,   /* a larger body is not kept until the next request               */
@@ -138,7 +139,7 @@ static PyObject *whole_body(struct call *call)
 			return NULL; /* where it is iterated it is an error */
 	}
 	whole = count == 1 ? Py_NewRef(PySequence_Fast_GET_ITEM(list, 0))
-	                   : PyObject_CallMethod(no_bytes, "join", "O", list);
+	                   : PyObject_CallMethod(no_bytes, "join", "(O)", list); /* a tuple alone would be the arguments */
 	if (whole && wsgi_start_length(call->start) >= 0 && wsgi_start_length(call->start) != PyBytes_GET_SIZE(whole))
 		Py_CLEAR(whole);
 	return whole;
@@ -186,6 +187,14 @@ static bool is_written(const struct call *call)
 	       prefork_connection_may_block(prefork_request_connection(call->request));
 }
 
+/* Whether what the body is made of is of no use to the client. One without an end would be iterated for ever. */
+static bool sends_head_only(const struct call *call)
+{
+	const int status = prefork_response_status(call->request);
+
+	return status == 204 || status == 304 || strcmp(prefork_request_method(call->request, NULL), "HEAD") == 0;
+}
+
 /* The head may not leave before the first piece is there: the application may change its mind. */
 static enum next answer_pieces(struct call *call)
 {
@@ -197,7 +206,7 @@ static enum next answer_pieces(struct call *call)
 	more = next_piece(call);
 	if (more < 0 || must_be_started(call) < 0)
 		return fail(call);
-	if (more == 0)
+	if (more == 0 || sends_head_only(call))
 		return end_response(call);
 	if (is_written(call))
 		return write_pieces(call, more);
@@ -212,6 +221,8 @@ static enum next answer_file(struct call *call)
 
 	if (must_be_started(call) < 0)
 		return fail(call);
+	if (length >= 0 && sends_head_only(call))
+		return end_response(call); /* the file may be of another length */
 	if (length >= 0 && length < call->size)
 		call->size = length;
 	wsgi_start_close(call->start);
