@@ -33,7 +33,11 @@ struct prefork_connection;
 struct prefork_worker;
 
 /* What a connection waits for after a callback. One that is to be closed has until the deadline that was
- * set for it to take the rest, or without one as long as it takes some of it every ten seconds. */
+ * set for it to take the rest, or without one as long as it takes some of it every ten seconds. If the client has
+ * sent something that was not read, a close would reset the connection, and the client might never see the last
+ * answer: our side is ended instead, and for up to two seconds what the client sends is read and dropped (RFC 9112
+ * 9.6, lingering close). While a connection is taken nothing of its pending output is sent. Any other number is an
+ * error of the service: the log says so, at level ERROR, and the connection is closed. */
 enum prefork_next {
 	PREFORK_CLOSE,         /* nothing: write out what is buffered, then close it   */
 	PREFORK_WAIT_READABLE, /* bytes from the client, or its end                    */
@@ -44,6 +48,7 @@ enum prefork_next {
 
 enum prefork_service_traits {
 	PREFORK_SERVICE_CLIENT_FIRST = 1u << 0, /* its clients speak before they are spoken to */
+	PREFORK_SERVICE_NO_LINGER = 1u << 1,    /* PREFORK_CLOSE closes at once, even if that resets the connection */
 };
 
 /* What prefork_connection_offload() has done elsewhere. */
@@ -148,7 +153,8 @@ PREFORK_API int prefork_connection_wait(struct prefork_connection *connection, e
 
 /** Have `timed_out` called `after_ms` from now unless another deadline is set
  *  first; 0 means never. A connection has one deadline. It does not pass while
- *  a callback runs or the connection is taken. Since 0.1. */
+ *  a callback runs or the connection is taken. The time in which pending output is sent counts: a service that
+ *  gives its client a time to answer sets the deadline when prefork_connection_pending() is 0. Since 0.1. */
 PREFORK_API void prefork_connection_set_deadline(struct prefork_connection *connection, uint64_t after_ms);
 
 /** What is sent from now on may wait for the end of the connection, which follows at once,
@@ -209,7 +215,8 @@ PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
  *  they wait in the kernel. False in an event loop. Any thread. Since 0.1. */
 PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
 
-/** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for.
+/** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for, which is not PREFORK_TAKEN.
+ *  What prefork_connection_write() has kept meanwhile is sent from now on.
  *  May be called from any thread, once per taking; the connection must not be
  *  touched afterwards. Since 0.1. */
 PREFORK_API void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next);

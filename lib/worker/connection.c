@@ -115,7 +115,7 @@ static void give_back(struct prefork_connection *connection, enum prefork_next n
 {
 	struct prefork_worker *const worker = connection->worker;
 
-	connection->asked = (uint8_t)next;
+	connection->asked = (uint8_t)pfi_connection_checked(connection, next, PREFORK_AGAIN);
 	/* With the connection gone the worker may end before this function does. */
 	(void)atomic_fetch_add_explicit(&worker->givers, 1, memory_order_relaxed);
 	wake(worker, push(&worker->given_back, connection), quiet);

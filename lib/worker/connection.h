@@ -55,6 +55,8 @@ struct prefork_connection {
 	bool drained;      /* the last read took all that was there               */
 	_Atomic bool heard;    /* the client has said something                   */
 	_Atomic bool answered; /* and nothing more since it was last spoken to    */
+	_Atomic bool ended;    /* the client has ended its side, or is gone       */
+	bool lingers;      /* it is to be closed; what still comes is dropped     */
 	bool is_stuck;     /* its deadline has passed while output was pending    */
 	bool peer_known;   /* peer and port are filled in                         */
 	uint8_t asked;     /* enum prefork_next: what the service asked for last  */
@@ -96,6 +98,11 @@ void pfi_connection_await_givers(struct prefork_worker *worker);
 
 /* Free the pool. */
 void pfi_connection_pool_finish(struct prefork_worker *worker);
+
+/* What a callback has answered, as it will be obeyed: what is no enum prefork_next is logged, and means
+ * PREFORK_CLOSE. `last` is the last value that is one here. */
+enum prefork_next pfi_connection_checked(struct prefork_connection *connection, enum prefork_next next,
+                                         enum prefork_next last);
 
 /* Send what waits. 0: nothing is left; -EAGAIN: some is; or what send says. */
 int pfi_connection_flush(struct prefork_connection *connection);

@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "worker/worker.h"
 
+#include <prefork/log.h>
 #include <prefork/strategy.h>
 
 #include <errno.h>
@@ -15,6 +16,10 @@
 /* How long a connection that the service is done with may take nothing of the
  * rest, when the service has set no deadline of its own. */
 enum { LAST_OUTPUT_MS = 10 * 1000 };
+
+/* How long a connection that is to be closed is read from, so that the close does not reset it, and how much of
+ * that before other connections have a turn. */
+enum { LINGER_MS = 2 * 1000, LINGER_TURN = 64 * 1024 };
 
 /* How long a client whose worker leaves may take to ask, or to end its question. */
 enum { LAST_QUESTION_MS = 2 * 1000 };
@@ -36,11 +41,59 @@ static void give_time(struct prefork_connection *connection)
 	connection->unsaid = prefork_connection_pending(connection);
 }
 
+enum prefork_next pfi_connection_checked(struct prefork_connection *connection, enum prefork_next next,
+                                         enum prefork_next last)
+{
+	if ((unsigned)next <= (unsigned)last)
+		return next;
+	prefork_log_say(connection->worker->birth->log, PREFORK_ERROR, "service",
+	                "A callback of the service answered %d, which says nothing of what its connection waits for: closed",
+	                (int)next);
+	return PREFORK_CLOSE;
+}
+
+/* What came and was not read yet. */
+static bool has_input(const struct prefork_connection *connection)
+{
+	char byte;
+
+	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
+}
+
+static enum prefork_next linger(struct prefork_connection *connection)
+{
+	char bytes[16 * 1024];
+
+	for (size_t turn = 0; turn < LINGER_TURN;) {
+		const ptrdiff_t n = connection->transport->receive(connection, bytes, sizeof bytes);
+
+		if (n == -EAGAIN)
+			return PREFORK_WAIT_READABLE;
+		if (n <= 0)
+			return PREFORK_CLOSE;
+		turn += (size_t)n;
+	}
+	return PREFORK_AGAIN;
+}
+
+/* The last of the output is with the kernel. */
+static enum prefork_next close_gently(struct prefork_connection *connection)
+{
+	if (atomic_load_explicit(&connection->ended, memory_order_relaxed) ||
+	    (connection->worker->service.traits & PREFORK_SERVICE_NO_LINGER) || !has_input(connection) ||
+	    connection->transport->end_output(connection) < 0)
+		return PREFORK_CLOSE;
+	connection->lingers = true;
+	connection->deadline_ms = pfi_now_ms() + LINGER_MS;
+	return linger(connection);
+}
+
 /* What the strategy has to wait for when the service asked for `next`. */
 static enum prefork_next settle(struct prefork_connection *connection, enum prefork_next next)
 {
 	const bool is_stuck = connection->is_stuck;
 
+	next = pfi_connection_checked(connection, next, PREFORK_AGAIN);
 	connection->asked = (uint8_t)next;
 	connection->is_stuck = false;
 	if (connection->error < 0 || (is_stuck && next == PREFORK_CLOSE)) {
@@ -48,7 +101,7 @@ static enum prefork_next settle(struct prefork_connection *connection, enum pref
 		return PREFORK_CLOSE;
 	}
 	if (!pfi_connection_has_output(connection))
-		return next;
+		return next == PREFORK_CLOSE ? close_gently(connection) : next;
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
 		give_time(connection);
 	return PREFORK_WAIT_WRITABLE;
@@ -80,6 +133,8 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 	const struct prefork_service *const service = &connection->worker->service;
 
 	connection->drained = false;
+	if (connection->lingers)
+		return linger(connection);
 	if (pfi_connection_has_output(connection)) {
 		const int r = pfi_connection_flush(connection);
 
@@ -94,7 +149,7 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 			return PREFORK_WAIT_READABLE; /* it may well have nothing to read yet */
 	}
 	if (connection->asked == PREFORK_CLOSE)
-		return PREFORK_CLOSE;
+		return close_gently(connection);
 	if (!connection->accepted) {
 		connection->accepted = true;
 		if (service->accepted) {
@@ -127,6 +182,8 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 {
 	const callback timed_out = connection->worker->service.timed_out;
 
+	if (connection->lingers)
+		return PREFORK_CLOSE;
 	if (can_go_on(connection)) {
 		const enum prefork_next next = prefork_connection_proceed(connection);
 
@@ -148,14 +205,6 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 	return PREFORK_CLOSE;
 }
 
-/* What came before the worker was asked to leave, and that nobody has told the service of yet. */
-static bool has_input(const struct prefork_connection *connection)
-{
-	char byte;
-
-	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
-}
-
 /* A client that was not heard yet, or not answered, may have a question on the way: it is
  * waited for, but once, not beyond the service's own deadline, and not by an orphan. */
 static bool may_go_on(struct prefork_connection *connection)
@@ -173,6 +222,8 @@ enum prefork_next prefork_connection_leave(struct prefork_connection *connection
 {
 	const callback leaving = connection->worker->service.leaving;
 
+	if (connection->lingers)
+		return PREFORK_WAIT_READABLE;
 	if (connection->asked != PREFORK_CLOSE && leaving)
 		return call(leaving, connection);
 	for (int i = 0; i < LAST_INPUTS_MAX; i++) {

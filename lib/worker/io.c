@@ -22,6 +22,8 @@ ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *b
 	if (n > 0) {
 		atomic_store_explicit(&connection->heard, true, memory_order_relaxed);
 		atomic_store_explicit(&connection->answered, false, memory_order_relaxed);
+	} else if (n != -EAGAIN) {
+		atomic_store_explicit(&connection->ended, true, memory_order_relaxed);
 	}
 	return n;
 }

@@ -1,0 +1,219 @@
+/* How a connection of a plain service ends: after its last bytes, in good order, and by any answer of a
+ * callback. */
+#include "../support.h"
+
+#include "harness.h"
+
+#include "model/message.h"
+
+#include <prefork/log.h>
+#include <prefork/service.h>
+
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/socket.h>
+
+enum { TALK = 100 * 1000, TRIES = 10 };
+
+static char talk[TALK];
+static char log_path[] = "/tmp/test_closing.XXXXXX";
+
+/* Hears one byte of what the client has to say, and ends. */
+static enum prefork_next hear_one(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char byte;
+
+	(void)worker;
+	(void)user;
+	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
+	if (n <= 0)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
+	(void)prefork_connection_write(connection, "bye", 3);
+	return PREFORK_CLOSE;
+}
+
+/* Says more than is heard; returns errno of the read behind the answer, 0 for an end in good order. */
+static int talk_too_much(const struct harness *harness)
+{
+	const int fd = harness_connect(harness);
+	char bytes[8];
+	int got = 0;
+	ssize_t n;
+
+	while (got < TALK && (n = send(fd, talk, (size_t)(TALK - got), MSG_NOSIGNAL)) > 0)
+		got += (int)n;
+	for (got = 0; (n = recv(fd, bytes + got, sizeof bytes - (size_t)got, 0)) > 0;)
+		got += (int)n;
+	const int error = n < 0 ? errno : 0;
+	ck_assert(error != 0 || (got == 3 && memcmp(bytes, "bye", 3) == 0));
+	(void)close(fd);
+	return error;
+}
+
+START_TEST(a_client_that_said_more_than_was_read_gets_its_answer_and_an_end)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	for (int i = 0; i < TRIES; i++)
+		ck_assert_int_eq(talk_too_much(&harness), 0);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	harness_close(&harness);
+}
+END_TEST
+
+START_TEST(a_service_may_ask_for_an_end_at_once)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one,
+		                                 .traits = PREFORK_SERVICE_NO_LINGER };
+	struct harness harness;
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	ck_assert_int_ne(talk_too_much(&harness), 0);
+	harness_close(&harness);
+}
+END_TEST
+
+/* A client that goes on talking is not listened to for ever. */
+START_TEST(lingering_ends)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one };
+	struct harness harness;
+	char bytes[3];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+	ck_assert_int_eq(recv(fd, bytes, 3, MSG_WAITALL), 3);
+	harness_expect_end(fd);
+	ck_assert_uint_eq(harness.birth.page->connections, 1);
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	const uint64_t began_ms = pfi_now_ms();
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	ck_assert_uint_lt(pfi_now_ms() - began_ms, 2000 + (uint64_t)harness_patience_ms());
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* What is no member of the enum, by each way in which a service can say it. */
+
+static const int strange[] = { 99, -1, 256 + PREFORK_TAKEN, PREFORK_TAKEN + 1 };
+static int answer;
+
+static enum prefork_next answer_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+                                          void *user)
+{
+	char bytes[16];
+
+	(void)worker;
+	(void)user;
+	if (prefork_connection_read(connection, bytes, sizeof bytes) == -EAGAIN)
+		return PREFORK_WAIT_READABLE;
+	return (enum prefork_next)answer;
+}
+
+static enum prefork_next accept_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+                                          void *user)
+{
+	(void)worker;
+	(void)connection;
+	(void)user;
+	return (enum prefork_next)answer;
+}
+
+static enum prefork_next offload_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+                                           void *user)
+{
+	(void)worker;
+	return prefork_connection_offload(connection, answer_strangely, user);
+}
+
+static void *give_back_strangely(void *connection)
+{
+	prefork_connection_give_back(connection, (enum prefork_next)answer);
+	return NULL;
+}
+
+static enum prefork_next hand_over(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	const enum prefork_next next = answer_strangely(worker, connection, user);
+	pthread_t thread;
+
+	if (next == PREFORK_WAIT_READABLE || pthread_create(&thread, NULL, give_back_strangely, connection) != 0)
+		return PREFORK_WAIT_READABLE;
+	(void)pthread_detach(thread);
+	return PREFORK_TAKEN;
+}
+
+static const struct prefork_service services[] = {
+	{ .struct_size = sizeof services[0], .ready = answer_strangely },
+	{ .struct_size = sizeof services[0], .ready = hear_one, .accepted = accept_strangely },
+	{ .struct_size = sizeof services[0], .ready = offload_strangely },
+	{ .struct_size = sizeof services[0], .ready = hand_over },
+};
+
+/* Read while the worker may still write. */
+static int count_lines(const char *words)
+{
+	static char text[16384];
+	const int fd = open(log_path, O_RDONLY | O_CLOEXEC);
+	const ssize_t n = read(fd, text, sizeof text - 1);
+	int count = 0;
+
+	(void)close(fd);
+	ck_assert_int_ge((int)n, 0);
+	text[n] = '\0';
+	for (const char *at = text; (at = strstr(at, words)) != NULL; at++)
+		count++;
+	return count;
+}
+
+START_TEST(an_answer_that_is_none_is_logged_and_closes_the_connection)
+{
+	const struct prefork_service *const service = &services[_i / 4];
+	struct harness harness;
+	char words[64];
+
+	answer = strange[_i % 4];
+	harness_open(&harness, service);
+	const int log_fd = mkstemp(log_path);
+	ck_assert_int_ge(log_fd, 0);
+	(void)close(log_fd);
+	ck_assert_int_eq(prefork_log_create(log_path, 2, &harness.birth.log), 0);
+	harness_spawn(&harness);
+	for (int i = 0; i < 3; i++) {
+		const int fd = harness_connect(&harness);
+
+		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+		harness_expect_end(fd);
+		(void)close(fd);
+	}
+	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)snprintf(words, sizeof words, "A callback of the service answered %d, which", answer);
+	ck_assert_int_eq(count_lines(words), 3);
+	ck_assert_int_eq(count_lines("[ERROR]"), 3);
+	(void)unlink(log_path);
+	prefork_log_destroy(harness.birth.log);
+	harness_close(&harness);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("closing");
+	TCase *tc = new_case(suite, "closing");
+
+	tcase_add_test(tc, a_client_that_said_more_than_was_read_gets_its_answer_and_an_end);
+	tcase_add_test(tc, a_service_may_ask_for_an_end_at_once);
+	tcase_add_test(tc, lingering_ends);
+	tcase_add_loop_test(tc, an_answer_that_is_none_is_logged_and_closes_the_connection, 0, 16);
+	return run_suite(suite);
+}
