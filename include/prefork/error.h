@@ -5,6 +5,11 @@
  * errno, or one of the PREFORK_E* below. The sentence that goes with it, made
  * for the person at the keyboard, is kept per thread until the next failure.
  *
+ * Where a pointer must not be NULL and is, every public function answers -EINVAL, with an error message that
+ * names the function and the argument, and does nothing else. Functions that return something else answer NULL,
+ * false, 0 (a slot, a thread or a listener: the largest number), PREFORK_CLOSE or PREFORK_QUIT, with the same message.
+ * Functions that a signal handler may call leave no message.
+ *
  * Threads: all functions here may be called from any thread. Fork: the child
  * has the sentence of the thread that forked.
  */

@@ -184,7 +184,7 @@ PREFORK_API int prefork_settings_was_set(const struct prefork_settings *settings
 
 /** Where the value of a row came from. `ret_place`, unless NULL, gets a text for
  *  messages that belongs to the settings: "--workers", "PREFORK_WORKERS",
- *  "/etc/app.ini:12", "default". -ENOENT: no such row. Since 0.1. */
+ *  "/etc/app.ini:12", "default". -ENOENT: no such row; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_settings_origin(const struct prefork_settings *settings, const char *name,
 					enum prefork_origin *ret_origin, const char **ret_place);
 

@@ -13,6 +13,7 @@
  */
 #include "arbiter/arbiter.h"
 
+#include "base/required.h"
 #include "listener/listener.h"
 #include "model/deadline.h"
 #include "model/options.h"
@@ -55,6 +56,11 @@ static int open_log(struct prefork_arbiter *arbiter)
 
 int prefork_arbiter_create(const struct prefork_settings *settings, struct prefork_arbiter **ret)
 {
+	PFI_RETURN_UNLESS(settings != NULL, -EINVAL,
+			  "%s(): settings is NULL (when prefork_settings_load() answers 1, as to --help, there is nothing "
+			  "to run)", __func__);
+	PFI_RETURN_IF_NULL(ret, -EINVAL);
+
 	struct prefork_arbiter *const arbiter = calloc(1, sizeof *arbiter);
 	int r;
 
@@ -133,6 +139,7 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 
 int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct prefork_hooks *hooks, void *user)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "hooks are added before the arbiter starts");
 	if (hooks == NULL || hooks->struct_size == 0 || hooks->struct_size > sizeof *hooks)
@@ -149,14 +156,14 @@ int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct pref
 
 void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take)
 {
+	PFI_RETURN_IF_NULL(arbiter, );
 	arbiter->said_signals = true;
 	arbiter->wants_signals = take;
 }
 
 int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter)
 {
-	if (arbiter == NULL)
-		return prefork_fail(-EINVAL, "there is no arbiter");
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "the environment is taken before the arbiter starts");
 	pfi_starter_forget_notify();
@@ -320,11 +327,13 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 
 int prefork_arbiter_start(struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	return start(arbiter, arbiter->said_signals && arbiter->wants_signals);
 }
 
 int prefork_arbiter_fd(const struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	return arbiter->epoll;
 }
 
@@ -412,6 +421,8 @@ static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_m
 
 int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
+
 	const uint64_t now_ms = pfi_now_ms();
 	uint64_t wake_ms = 0;
 
@@ -455,6 +466,8 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 
 int prefork_arbiter_run(struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
+
 	int r = start(arbiter, arbiter->said_signals ? arbiter->wants_signals :
 						       prefork_settings_int(arbiter->settings, "signals") != 0);
 
@@ -481,6 +494,8 @@ void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, bool graceful
 {
 	unsigned none = 0;
 
+	if (arbiter == NULL)
+		return; /* no error message: this may be a signal handler */
 	if (graceful) /* a quick stop that was asked for before stays one */
 		(void)atomic_compare_exchange_strong(&arbiter->asked.stop, &none, 1);
 	else
@@ -490,13 +505,15 @@ void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, bool graceful
 
 void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter)
 {
+	if (arbiter == NULL)
+		return;
 	atomic_store(&arbiter->asked.reload, 1);
 	poke(arbiter);
 }
 
 int prefork_arbiter_request_scale(struct prefork_arbiter *arbiter, size_t pool, unsigned workers)
 {
-	if (pool >= arbiter->pool_count)
+	if (arbiter == NULL || pool >= arbiter->pool_count)
 		return -EINVAL; /* no sentence: this may be a signal handler */
 	atomic_store(&arbiter->asked.scale[pool], workers < UINT32_MAX ? workers + 1 : workers);
 	poke(arbiter);
@@ -505,6 +522,8 @@ int prefork_arbiter_request_scale(struct prefork_arbiter *arbiter, size_t pool, 
 
 struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *arbiter, size_t index)
 {
+	PFI_RETURN_IF_NULL(arbiter, NULL);
+
 	const struct pfi_generation *const generation =
 		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 
@@ -519,10 +538,12 @@ struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *
 
 struct prefork_log *prefork_arbiter_log(const struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, NULL);
 	return arbiter->log;
 }
 
 const struct prefork_settings *prefork_arbiter_settings(const struct prefork_arbiter *arbiter)
 {
+	PFI_RETURN_IF_NULL(arbiter, NULL);
 	return arbiter->settings;
 }

@@ -1,6 +1,8 @@
 /* The arbiter in a host's libev loop: one watcher on its one descriptor. */
 #include "arbiter/arbiter.h"
 
+#include "base/required.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -43,6 +45,7 @@ static void on_due(struct ev_loop *loop, ev_io *io, int events)
 int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
 			   void (*done)(struct prefork_arbiter *arbiter, int result, void *user), void *user)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (loop == NULL) {
 		pfi_attachment_end(arbiter);
 		return 0;

@@ -1,6 +1,8 @@
 /* A library that was built without libev. */
 #include "arbiter/arbiter.h"
 
+#include "base/required.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -13,6 +15,7 @@ void pfi_attachment_end(struct prefork_arbiter *arbiter)
 int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
 			   void (*done)(struct prefork_arbiter *arbiter, int result, void *user), void *user)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	(void)arbiter;
 	(void)loop;
 	(void)done;

@@ -1,5 +1,6 @@
 #include "arbiter/arbiter.h"
 
+#include "base/required.h"
 #include "listener/binds.h"
 #include "model/options.h"
 #include "model/settings.h"
@@ -15,6 +16,7 @@ int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name,
 			     const struct prefork_service *service, void *user,
 			     struct prefork_pool **ret)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "pools are added before the arbiter starts");
 	if (name == NULL || *name == '\0' || (service == NULL && strategy == NULL))
@@ -45,6 +47,7 @@ int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name,
 int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *name,
 				const struct prefork_service *service, void *user)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (service == NULL)
 		return prefork_fail(-EINVAL, "no service for pool %s", name ? name : "");
 	return prefork_arbiter_add_pool(arbiter, name, NULL, service, user, NULL);
@@ -52,6 +55,7 @@ int prefork_arbiter_add_service(struct prefork_arbiter *arbiter, const char *nam
 
 int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct prefork_strategy *strategy)
 {
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "strategies are added before the arbiter starts");
 	if (strategy == NULL || strategy->struct_size == 0 || strategy->name == NULL || strategy->run == NULL)
@@ -84,6 +88,8 @@ static int try_override(const struct prefork_pool *pool, const char *setting, co
 
 int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text)
 {
+	PFI_RETURN_IF_NULL(pool, -EINVAL);
+
 	char **more;
 	int r;
 

@@ -21,7 +21,7 @@ int prefork_fail(int error, const char *format, ...)
 	va_list arguments;
 
 	va_start(arguments, format);
-	(void)vsnprintf(text, sizeof text, format, arguments);
+	(void)vsnprintf(text, sizeof text, format != NULL ? format : "", arguments);
 	va_end(arguments);
 	(void)snprintf(sentence, sizeof sentence, "%s", text);
 	return error;

@@ -1,6 +1,7 @@
 /* The rows of HTTP: gunicorn's names where it has the same thing. */
 #include "http/options.h"
 
+#include "base/required.h"
 #include "http/access.h"
 
 #include <prefork/error.h>
@@ -106,6 +107,8 @@ static const struct prefork_option rows[] = {
 
 int prefork_http_load(int argc, char *const argv[], struct prefork_settings **ret)
 {
+	PFI_RETURN_IF_NULL(ret, -EINVAL);
+
 	struct prefork_settings *settings = NULL;
 	int r = prefork_settings_create(&settings);
 
@@ -214,6 +217,8 @@ static int check(const struct prefork_settings *settings, void *user)
 
 int prefork_http_add_options(struct prefork_settings *settings)
 {
+	PFI_RETURN_IF_NULL(settings, -EINVAL);
+
 	const int r = prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]);
 
 	return r == 0 ? prefork_settings_add_check(settings, check, NULL) : r;

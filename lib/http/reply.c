@@ -2,6 +2,7 @@
  * the first of its body. */
 #include "http/request.h"
 
+#include "base/required.h"
 #include "http/clock.h"
 #include "http/late.h"
 #include "http/status.h"
@@ -60,6 +61,8 @@ static int expect_stage(struct prefork_request *request, enum pfi_stage stage)
 
 int prefork_response_start(struct prefork_request *request, int status, const char *reason)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+
 	int r = expect_stage(request, PFI_STAGE_NONE);
 
 	if (r == 0 && status == 101)
@@ -101,6 +104,10 @@ static int note_field(struct prefork_request *request, enum pfi_field_id id, con
 int prefork_response_header(struct prefork_request *request, const char *name, size_t name_size,
                             const char *value, size_t value_size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(name, name_size, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(value, value_size, -EINVAL);
+
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 	const enum pfi_field_id id = pfi_field_find(name, name_size);
 
@@ -123,11 +130,15 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 
 int prefork_response_field(struct prefork_request *request, const char *name, const char *value)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NULL(name, -EINVAL);
+	PFI_RETURN_IF_NULL(value, -EINVAL);
 	return prefork_response_header(request, name, strlen(name), value, strlen(value));
 }
 
 int prefork_response_close(struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
 	if (request->reply.stage > PFI_STAGE_HEAD)
 		return prefork_fail(-EALREADY, "the response was begun already");
 	request->keep_alive = false;
@@ -136,6 +147,7 @@ int prefork_response_close(struct prefork_request *request)
 
 int prefork_response_reset(struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
 	if (request->reply.stage > PFI_STAGE_HEAD)
 		return prefork_fail(-EALREADY, "the response was begun already");
 	pfi_reply_start(request);
@@ -206,6 +218,9 @@ static bool goes_with_head(const struct prefork_request *request, size_t size)
 
 int prefork_response_bytes(struct prefork_request *request, const void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
+
 	struct pfi_reply *const reply = &request->reply;
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 
@@ -243,6 +258,8 @@ static bool end_follows(const struct prefork_request *request)
 
 int prefork_response_last(struct prefork_request *request, const void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
 	if (end_follows(request))
 		prefork_connection_end_follows(request->connection);
 	return prefork_response_bytes(request, bytes, size);
@@ -286,6 +303,8 @@ static int write_piece(struct prefork_request *request, const void *bytes, size_
 
 int prefork_response_write(struct prefork_request *request, const void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
 	if (request->reply.is_closed && request->error == 0)
 		return prefork_fail(-EALREADY, "the response has ended");
 	(void)pthread_mutex_lock(&request->output);
@@ -317,6 +336,7 @@ static int end_response(struct prefork_request *request)
 /* Closed first: the lock is not a fair one, and threads that write without a pause would keep it from the end. */
 int prefork_response_end(struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
 	if (!pfi_reply_is_interim(request))
 		atomic_store_explicit(&request->reply.is_closed, true, memory_order_relaxed);
 	(void)pthread_mutex_lock(&request->output);
@@ -355,6 +375,8 @@ static int check_file(int fd)
 
 int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+
 	struct pfi_reply *const reply = &request->reply;
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 
@@ -384,6 +406,9 @@ int prefork_response_pull(struct prefork_request *request,
                           ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user),
                           void *user)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NULL(pull, -EINVAL);
+
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 
 	if (r == 0 && (pull == NULL || pfi_reply_is_interim(request)))

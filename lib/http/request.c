@@ -2,6 +2,8 @@
  * behind each of them, over a delimiter that was read already. */
 #include "http/request.h"
 
+#include "base/required.h"
+
 #include <prefork/error.h>
 #include <prefork/log.h>
 #include <prefork/worker.h>
@@ -18,16 +20,19 @@ static const char *text(const struct prefork_request *request, struct pfi_span s
 
 const char *prefork_request_method(const struct prefork_request *request, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return text(request, request->head.method, ret_size);
 }
 
 const char *prefork_request_target(const struct prefork_request *request, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return text(request, request->head.target, ret_size);
 }
 
 const char *prefork_request_path(const struct prefork_request *request, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	if (request->head.path.length > 0)
 		return text(request, request->head.path, ret_size);
 	if (ret_size != NULL)
@@ -37,22 +42,27 @@ const char *prefork_request_path(const struct prefork_request *request, size_t *
 
 const char *prefork_request_query(const struct prefork_request *request, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->head.has_query ? text(request, request->head.query, ret_size) : NULL;
 }
 
 unsigned prefork_request_minor_version(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, 0);
 	return request->head.minor;
 }
 
 size_t prefork_request_header_count(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, 0);
 	return request->head.fields_count;
 }
 
 const char *prefork_request_header_at(const struct prefork_request *request, size_t index, const char **ret_name,
                                       size_t *ret_name_size, size_t *ret_value_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
+	PFI_RETURN_IF_NULL(ret_name, NULL);
 	if (index >= request->head.fields_count)
 		return NULL;
 	*ret_name = text(request, request->fields[index].name, ret_name_size);
@@ -61,6 +71,9 @@ const char *prefork_request_header_at(const struct prefork_request *request, siz
 
 const char *prefork_request_header(const struct prefork_request *request, const char *name, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
+	PFI_RETURN_IF_NULL(name, NULL);
+
 	const size_t length = strlen(name);
 	const enum pfi_field_id id = pfi_field_find(name, length);
 
@@ -79,12 +92,16 @@ const char *prefork_request_header(const struct prefork_request *request, const 
 
 size_t prefork_request_trailer_count(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, 0);
 	return request->body.done ? request->trailers.count : 0;
 }
 
 const char *prefork_request_trailer_at(const struct prefork_request *request, size_t index, const char **ret_name,
                                        size_t *ret_name_size, size_t *ret_value_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
+	PFI_RETURN_IF_NULL(ret_name, NULL);
+
 	const char *const value = request->body.done ? pfi_trailers_at(&request->trailers, index, ret_name) : NULL;
 
 	if (value == NULL)
@@ -98,6 +115,9 @@ const char *prefork_request_trailer_at(const struct prefork_request *request, si
 
 const char *prefork_request_trailer(const struct prefork_request *request, const char *name, size_t *ret_size)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
+	PFI_RETURN_IF_NULL(name, NULL);
+
 	const char *found, *value;
 
 	for (size_t i = 0; (value = prefork_request_trailer_at(request, i, &found, NULL, ret_size)) != NULL; i++) {
@@ -109,41 +129,49 @@ const char *prefork_request_trailer(const struct prefork_request *request, const
 
 const char *prefork_request_scheme(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->is_secure ? "https" : "http";
 }
 
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->connection;
 }
 
 struct prefork_worker *prefork_request_worker(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->worker;
 }
 
 void prefork_request_set_user(struct prefork_request *request, void *user)
 {
+	PFI_RETURN_IF_NULL(request, );
 	request->user = user;
 }
 
 void *prefork_request_user(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->user;
 }
 
 void *prefork_request_service_user(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return request->http->user;
 }
 
 int64_t prefork_request_content_length(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
 	return request->framing.body == PFI_BODY_CHUNKED ? -1 : (int64_t)request->framing.length;
 }
 
 int prefork_request_error(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
 	return request->error;
 }
 
@@ -178,11 +206,14 @@ void pfi_request_cannot_keep(struct prefork_request *request)
 
 int prefork_response_status(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, 0);
 	return request->reply.status;
 }
 
 bool prefork_response_begun(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, false);
+
 	/* Before a first pull the head is closed, and still here. */
 	return request->reply.stage > PFI_STAGE_HEAD && request->reply.out.length == 0;
 }

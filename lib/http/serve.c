@@ -2,6 +2,7 @@
  * walk through the phases of enum pfi_phase. */
 #include "http/walk.h"
 
+#include "base/required.h"
 #include "http/access.h"
 #include "http/options.h"
 #include "http/request.h"
@@ -198,10 +199,12 @@ void pfi_http_destroy(struct pfi_http *http)
 
 const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)
 {
+	PFI_RETURN_IF_NULL(request, NULL);
 	return prefork_connection_peer(request->connection, ret_port);
 }
 
 size_t prefork_request_listener(const struct prefork_request *request)
 {
+	PFI_RETURN_IF_NULL(request, SIZE_MAX);
 	return prefork_connection_listener(request->connection);
 }

@@ -1,5 +1,6 @@
 /* The request body: read when the host asks for it, or collected before it is asked. */
 #include "http/clock.h"
+#include "base/required.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -223,6 +224,8 @@ static ptrdiff_t read_body(struct prefork_request *request, void *bytes, size_t 
 
 ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
 	(void)pthread_mutex_lock(&request->input);
 	const ptrdiff_t n = read_body(request, bytes, size);
 	(void)pthread_mutex_unlock(&request->input);

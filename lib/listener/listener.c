@@ -1,5 +1,6 @@
 #include "listener/listener.h"
 
+#include "base/required.h"
 #include "listener/explain.h"
 #include "listener/lanes.h"
 #include "listener/unix_path.h"
@@ -306,20 +307,24 @@ void pfi_listener_close(struct prefork_listener *listener)
 
 const char *prefork_listener_address(const struct prefork_listener *listener)
 {
+	PFI_RETURN_IF_NULL(listener, NULL);
 	return listener->address;
 }
 
 const char *prefork_listener_name(const struct prefork_listener *listener)
 {
+	PFI_RETURN_IF_NULL(listener, NULL);
 	return listener->name;
 }
 
 int prefork_listener_fd(const struct prefork_listener *listener)
 {
+	PFI_RETURN_IF_NULL(listener, -EINVAL);
 	return listener->fd;
 }
 
 bool prefork_listener_is_inherited(const struct prefork_listener *listener)
 {
+	PFI_RETURN_IF_NULL(listener, false);
 	return listener->is_inherited;
 }

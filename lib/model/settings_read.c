@@ -1,6 +1,8 @@
 /* What settings say: typed answers by name. */
 #include "model/settings.h"
 
+#include "base/required.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -62,6 +64,7 @@ const char *prefork_settings_item(const struct prefork_settings *settings, const
 
 size_t prefork_settings_argument_count(const struct prefork_settings *settings)
 {
+	PFI_RETURN_IF_NULL(settings, 0);
 	return settings != NULL ? settings->arguments.count : 0;
 }
 
@@ -80,6 +83,9 @@ int prefork_settings_was_set(const struct prefork_settings *settings, const char
 int prefork_settings_origin(const struct prefork_settings *settings, const char *name,
 			    enum prefork_origin *ret_origin, const char **ret_place)
 {
+	PFI_RETURN_IF_NULL(settings, -EINVAL);
+	PFI_RETURN_IF_NULL(name, -EINVAL);
+
 	const struct pfi_value *const value = value_of(settings, name, ALL_TYPES);
 
 	if (value == NULL)

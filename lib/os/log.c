@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
+#include "base/required.h"
 #include "os/log.h"
 #include "os/logfile.h"
 #include "os/path.h"
@@ -96,12 +97,15 @@ void prefork_log_destroy(struct prefork_log *log)
 
 void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user)
 {
+	PFI_RETURN_IF_NULL(log, );
 	log->sink = sink;
 	log->user = user;
 }
 
 void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level)
 {
+	PFI_RETURN_IF_NULL(log, );
+	PFI_RETURN_UNLESS((int)level >= 0 && (int)level < LEVELS, , "there is no log level %d", (int)level);
 	atomic_store(&log->level, (int)level);
 }
 
@@ -112,11 +116,14 @@ int prefork_log_takes(const struct prefork_log *log, enum prefork_log_level leve
 
 unsigned prefork_log_take_lost(struct prefork_log *log)
 {
+	PFI_RETURN_IF_NULL(log, 0);
 	return pfi_logfile_take_lost(&log->file);
 }
 
 int prefork_log_reopen(struct prefork_log *log)
 {
+	PFI_RETURN_IF_NULL(log, -EINVAL);
+
 	const int r = pfi_logfile_reopen(&log->file);
 
 	return r < 0 ? cannot_open(r, log->file.path, -1) : 0;
@@ -263,6 +270,9 @@ static void write_formatted(struct prefork_log *log, enum prefork_log_level leve
 void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *room,
 		       const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 {
+	PFI_RETURN_IF_NULL(format, );
+	PFI_RETURN_IF_NO_BYTES(pairs, count, );
+
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -273,6 +283,8 @@ void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, co
 void prefork_log_say(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *format,
 		     ...)
 {
+	PFI_RETURN_IF_NULL(format, );
+
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -323,6 +335,9 @@ static void give_block(struct prefork_log *log, enum prefork_log_level level, co
 void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *title,
 		       const char *text, size_t size)
 {
+	PFI_RETURN_IF_NULL(title, );
+	PFI_RETURN_IF_NO_BYTES(text, size, );
+
 	char bytes[PFI_LOGFILE_LINE_MAX];
 	const int error = errno;
 	struct pfi_text lines;
@@ -351,6 +366,9 @@ void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, co
 
 int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(log, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
+
 	char line[PFI_LOGFILE_LINE_MAX];
 	const int error = errno;
 	struct pfi_text text;

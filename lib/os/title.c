@@ -1,5 +1,7 @@
 #include "os/title.h"
 
+#include "base/required.h"
+
 #include <prefork/arbiter.h>
 
 #include <errno.h>
@@ -67,6 +69,7 @@ void pfi_title_init(int argc, char **argv)
 
 void prefork_title_take(int argc, char **argv)
 {
+	PFI_RETURN_UNLESS(argc >= 0 && argv != NULL, , "%s(): argv is not that of main()", __func__);
 	pfi_title_init(argc, argv);
 }
 

@@ -1,4 +1,5 @@
 #include "listener/accept.h"
+#include "base/required.h"
 #include "listener/lanes.h"
 #include "model/page.h"
 #include "os/clock.h"
@@ -119,6 +120,9 @@ static bool is_emptied(const struct prefork_worker *worker, struct pfi_gate *gat
 
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
 {
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
+	PFI_RETURN_IF_NULL(ret, -EINVAL);
+
 	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
 	int error = 0;
 
@@ -165,6 +169,8 @@ static void leave(const struct prefork_worker *worker, int *fd)
 
 void prefork_worker_close_listeners(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
 	 * and still say which address a connection came by. */
 	for (size_t i = 0; i < worker->gate_count; i++) {
@@ -181,5 +187,6 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 
 uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, 0);
 	return worker->rest_until_ms;
 }

@@ -3,6 +3,7 @@
  * arbiter's end, and connections that are given back.
  */
 #include "model/message.h"
+#include "base/required.h"
 #include "model/page.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
@@ -292,6 +293,7 @@ void pfi_check_look(struct prefork_worker *worker)
 
 enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
 	look(worker, true);
 	pfi_shortage_report(worker);
 	if (atomic_load(&worker->wants_leave))
@@ -301,21 +303,26 @@ enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
 
 enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
 	return (enum prefork_stay)atomic_load_explicit(&worker->stay, memory_order_relaxed);
 }
 
 void prefork_worker_leave(struct prefork_worker *worker)
 {
+	if (worker == NULL)
+		return; /* no error message: this may be a signal handler */
 	atomic_store(&worker->wants_leave, true);
 	pfi_check_wake(worker);
 }
 
 int prefork_worker_fd(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
 	return worker->fd;
 }
 
 bool prefork_worker_empties_queues(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, false);
 	return worker->empties_queues;
 }

@@ -1,5 +1,6 @@
 #include "worker/connection.h"
 
+#include "base/required.h"
 #include "model/page.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -72,6 +73,8 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
 
 void prefork_connection_close(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, );
+
 	struct prefork_worker *const worker = connection->worker;
 
 	if (worker->service.closed)
@@ -124,6 +127,7 @@ static void give_back(struct prefork_connection *connection, enum prefork_next n
 
 void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next)
 {
+	PFI_RETURN_IF_NULL(connection, );
 	give_back(connection, next, false);
 }
 
@@ -168,6 +172,7 @@ struct prefork_connection *pfi_connection_take_back(struct prefork_worker *worke
 
 size_t prefork_worker_connections(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, 0);
 	return atomic_load_explicit(&worker->connections, memory_order_relaxed);
 }
 
@@ -208,6 +213,7 @@ static void learn_peer(struct prefork_connection *connection)
 
 const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port)
 {
+	PFI_RETURN_IF_NULL(connection, NULL);
 	if (!connection->peer_known)
 		learn_peer(connection);
 	if (ret_port)
@@ -217,6 +223,8 @@ const char *prefork_connection_peer(struct prefork_connection *connection, unsig
 
 void prefork_connection_set_deadline(struct prefork_connection *connection, uint64_t after_ms)
 {
+	PFI_RETURN_IF_NULL(connection, );
+
 	const uint64_t now_ms = after_ms > 0 ? pfi_now_ms() : 0;
 
 	connection->deadline_ms = after_ms > UINT64_MAX - now_ms ? 0 : now_ms + after_ms;
@@ -224,45 +232,54 @@ void prefork_connection_set_deadline(struct prefork_connection *connection, uint
 
 uint64_t prefork_connection_deadline_ms(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, 0);
 	return connection->deadline_ms;
 }
 
 void prefork_connection_set_user(struct prefork_connection *connection, void *user)
 {
+	PFI_RETURN_IF_NULL(connection, );
 	connection->user = user;
 }
 
 void *prefork_connection_user(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, NULL);
 	return connection->user;
 }
 
 void prefork_connection_set_driver(struct prefork_connection *connection, void *driver)
 {
+	PFI_RETURN_IF_NULL(connection, );
 	connection->driver = driver;
 }
 
 void *prefork_connection_driver(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, NULL);
 	return connection->driver;
 }
 
 int prefork_connection_fd(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
 	return connection->fd;
 }
 
 struct prefork_worker *prefork_connection_worker(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, NULL);
 	return connection->worker;
 }
 
 size_t prefork_connection_listener(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, SIZE_MAX);
 	return connection->listener;
 }
 
 bool prefork_connection_was_drained(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, false);
 	return connection->drained;
 }

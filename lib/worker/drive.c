@@ -3,6 +3,7 @@
  * around them, and the output that is written before anything else happens.
  */
 #include "worker/connection.h"
+#include "base/required.h"
 #include "os/clock.h"
 #include "worker/worker.h"
 
@@ -109,6 +110,9 @@ static enum prefork_next settle(struct prefork_connection *connection, enum pref
 
 struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
+	PFI_RETURN_IF_NULL(ret_next, NULL);
+
 	struct prefork_connection *const connection = pfi_connection_take_back(worker);
 
 	if (connection)
@@ -130,6 +134,8 @@ static enum prefork_next call(callback function, struct prefork_connection *conn
 
 enum prefork_next prefork_connection_proceed(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
+
 	const struct prefork_service *const service = &connection->worker->service;
 
 	connection->drained = false;
@@ -180,6 +186,8 @@ static bool still_waits(const struct prefork_connection *connection, enum prefor
 
 enum prefork_next prefork_connection_expire(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
+
 	const callback timed_out = connection->worker->service.timed_out;
 
 	if (connection->lingers)
@@ -220,6 +228,8 @@ static bool may_go_on(struct prefork_connection *connection)
 
 enum prefork_next prefork_connection_leave(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
+
 	const callback leaving = connection->worker->service.leaving;
 
 	if (connection->lingers)

@@ -13,6 +13,7 @@
  * watchers do; each connection's callbacks begin it anew.
  */
 #include "os/clock.h"
+#include "base/required.h"
 #include "worker/clients.h"
 #include "worker/crew.h"
 #include "worker/ev_doors.h"
@@ -127,6 +128,7 @@ void pfi_ev_loop_close(struct ev_loop *loop)
 
 struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	if (!worker->loop && worker->strategy.run == pfi_strategy_libev.run)
 		worker->loop = open_loop(worker);
 	return worker->loop;

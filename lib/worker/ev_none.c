@@ -1,9 +1,11 @@
 /* A library that was built without libev: there is a place for the strategy, and none there. */
 #include "worker/strategies.h"
+#include "base/required.h"
 #include "worker/worker.h"
 
 struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	(void)worker;
 	return NULL;
 }

@@ -1,4 +1,5 @@
 #include "worker/connection.h"
+#include "base/required.h"
 #include "os/clock.h"
 #include "worker/worker.h"
 
@@ -17,6 +18,9 @@ enum {
 
 ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
+
 	const ptrdiff_t n = connection->transport->receive(connection, bytes, size);
 
 	if (n > 0) {
@@ -95,6 +99,9 @@ int pfi_connection_flush(struct prefork_connection *connection)
 
 enum prefork_next prefork_connection_write(struct prefork_connection *connection, const void *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, PREFORK_CLOSE);
+
 	ptrdiff_t taken = 0;
 
 	if (connection->error < 0) {
@@ -127,6 +134,8 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 
 ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const struct iovec *pieces, int count)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(pieces, count, -EINVAL);
 	if (pfi_connection_has_output(connection)) {
 		const int r = pfi_connection_flush(connection);
 
@@ -139,6 +148,8 @@ ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const s
 
 ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, int fd, int64_t *offset, size_t size)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
+	PFI_RETURN_IF_NULL(offset, -EINVAL);
 	if (pfi_connection_has_output(connection)) {
 		const int r = pfi_connection_flush(connection);
 
@@ -151,21 +162,25 @@ ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, in
 
 int prefork_connection_error(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
 	return connection->error;
 }
 
 size_t prefork_connection_pending(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, 0);
 	return connection->output.end - connection->output.start;
 }
 
 void prefork_connection_end_follows(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, );
 	connection->end_follows = true;
 }
 
 void prefork_connection_end_output(struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, );
 	connection->ends_output = true;
 	if (!pfi_connection_has_output(connection))
 		(void)pfi_connection_flush(connection);

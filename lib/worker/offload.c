@@ -1,10 +1,14 @@
 #include "worker/connection.h"
+#include "base/required.h"
 #include "worker/crew.h"
 #include "worker/worker.h"
 
 enum prefork_next prefork_connection_offload(struct prefork_connection *connection, prefork_work_function *work,
                                              void *user)
 {
+	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
+	PFI_RETURN_IF_NULL(work, PREFORK_CLOSE);
+
 	struct prefork_worker *const worker = connection->worker;
 
 	if (!worker->crew || prefork_connection_may_block(connection))
@@ -18,28 +22,33 @@ enum prefork_next prefork_connection_offload(struct prefork_connection *connecti
 
 bool prefork_worker_may_block(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, false);
 	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || worker->crew;
 }
 
 bool prefork_connection_is_offloaded(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, false);
 	return !(connection->worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) &&
 	       prefork_connection_may_block(connection);
 }
 
 void prefork_worker_set_queued(struct prefork_worker *worker, bool is_full, size_t queued)
 {
+	PFI_RETURN_IF_NULL(worker, );
 	atomic_store_explicit(&worker->is_full, is_full, memory_order_relaxed);
 	atomic_store_explicit(&worker->queued, queued, memory_order_relaxed);
 }
 
 bool prefork_worker_is_full(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, false);
 	return atomic_load_explicit(&worker->is_full, memory_order_relaxed);
 }
 
 size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, 0);
 	if (!worker->crew)
 		return atomic_load_explicit(&worker->queued, memory_order_relaxed);
 	/* Each thread that has nothing in hand will take one: those wait for nobody. Threads first, since who takes

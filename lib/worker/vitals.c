@@ -3,6 +3,7 @@
  * many requests it has served. Nothing here but the watch makes a system call.
  */
 #include "model/options.h"
+#include "base/required.h"
 #include "model/page.h"
 #include "worker/worker.h"
 
@@ -61,12 +62,14 @@ void pfi_vitals_close(struct prefork_worker *worker)
 
 unsigned prefork_worker_thread(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, UINT_MAX);
 	(void)worker;
 	return number_plus_one - 1;
 }
 
 int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
 {
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
 	if (thread > worker->threads)
 		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads,
 		                    thread);
@@ -88,6 +91,8 @@ static struct pfi_cell *own_cell(struct prefork_worker *worker)
 
 void prefork_worker_busy(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	const unsigned thread = prefork_worker_thread(worker);
 
 	if (thread <= worker->threads)
@@ -96,6 +101,8 @@ void prefork_worker_busy(struct prefork_worker *worker)
 
 void prefork_worker_idle(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	const unsigned thread = prefork_worker_thread(worker);
 
 	if (thread <= worker->threads)
@@ -104,6 +111,8 @@ void prefork_worker_idle(struct prefork_worker *worker)
 
 void prefork_worker_beat(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	const unsigned thread = prefork_worker_thread(worker);
 
 	if (thread <= worker->threads)
@@ -112,6 +121,8 @@ void prefork_worker_beat(struct prefork_worker *worker)
 
 void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	const unsigned thread = prefork_worker_thread(worker);
 
 	if (thread <= worker->threads)
@@ -120,6 +131,9 @@ void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)
 
 void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size)
 {
+	PFI_RETURN_IF_NULL(worker, );
+	PFI_RETURN_IF_NO_BYTES(bytes, size, );
+
 	struct pfi_cell *const cell = own_cell(worker);
 
 	if (!cell)
@@ -133,6 +147,8 @@ void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_
 
 void prefork_worker_count_request(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	struct pfi_cell *const cell = own_cell(worker);
 
 	if (cell) { /* its only writer: no need for an atomic addition */

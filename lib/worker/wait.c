@@ -1,4 +1,5 @@
 #include "worker/connection.h"
+#include "base/required.h"
 #include "os/clock.h"
 #include "os/mailbox.h"
 #include "worker/worker.h"
@@ -12,6 +13,8 @@
 
 bool prefork_connection_may_block(const struct prefork_connection *connection)
 {
+	PFI_RETURN_IF_NULL(connection, false);
+
 	const struct prefork_worker *const worker = connection->worker;
 
 	/* The loop of a strategy that must not block runs in the first thread. */
@@ -68,6 +71,8 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 
 int prefork_connection_wait(struct prefork_connection *connection, enum prefork_next event, uint64_t timeout_ms)
 {
+	PFI_RETURN_IF_NULL(connection, -EINVAL);
+
 	struct prefork_worker *const worker = connection->worker;
 	const unsigned thread = prefork_worker_thread(worker);
 	const bool counts = thread <= worker->threads;

@@ -1,11 +1,14 @@
 /* What a worker knows of itself, and that it serves. */
 #include "worker/worker.h"
 
+#include "base/required.h"
 #include "model/message.h"
 #include "os/lifeline.h"
 #include "os/title.h"
 
 #include <prefork/settings.h>
+
+#include <limits.h>
 
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback)
 {
@@ -17,6 +20,8 @@ uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *sett
 
 void prefork_worker_ready(struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, );
+
 	const struct pfi_birth *const birth = worker->birth;
 
 	if (atomic_exchange(&worker->is_ready, true))
@@ -28,45 +33,54 @@ void prefork_worker_ready(struct prefork_worker *worker)
 
 const struct prefork_settings *prefork_worker_settings(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	return worker->birth->settings;
 }
 
 struct prefork_log *prefork_worker_log(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	return worker->birth->log;
 }
 
 const char *prefork_worker_pool(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	return worker->birth->pool;
 }
 
 unsigned prefork_worker_slot(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, UINT_MAX);
 	return worker->birth->slot;
 }
 
 unsigned prefork_worker_generation(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, 0);
 	return worker->birth->generation;
 }
 
 void prefork_worker_set_user(struct prefork_worker *worker, void *user)
 {
+	PFI_RETURN_IF_NULL(worker, );
 	worker->user = user;
 }
 
 void *prefork_worker_user(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	return worker->user;
 }
 
 size_t prefork_worker_listeners(const struct prefork_worker *worker)
 {
+	PFI_RETURN_IF_NULL(worker, 0);
 	return worker->birth->listener_count;
 }
 
 struct prefork_listener *prefork_worker_listener(const struct prefork_worker *worker, size_t index)
 {
+	PFI_RETURN_IF_NULL(worker, NULL);
 	return index < worker->birth->listener_count ? worker->birth->listeners[index] : NULL;
 }
