@@ -183,8 +183,6 @@ void wsgi_python_before_fork(void)
 {
 	if (!wsgi_python_runs())
 		return;
-	if (forking) /* the last fork failed, and nobody told us */
-		wsgi_python_in_parent();
 	if (!wsgi_gil_take())
 		return;
 	flush("stdout"); /* or each worker would write it again */

@@ -61,6 +61,12 @@ static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *
 	wsgi_python_in_parent();
 }
 
+static void fork_failed(struct prefork_arbiter *arbiter, struct prefork_process *process, int error, void *user)
+{
+	(void)arbiter, (void)process, (void)error, (void)user;
+	wsgi_python_in_parent();
+}
+
 static void child_after_fork(struct prefork_worker *worker, void *user)
 {
 	(void)worker, (void)user;
@@ -77,6 +83,7 @@ static const struct prefork_hooks hooks = {
 	.struct_size = sizeof hooks,
 	.before_fork = before_fork,
 	.after_fork = after_fork,
+	.fork_failed = fork_failed,
 	.child_after_fork = child_after_fork,
 	.dump = dump,
 };

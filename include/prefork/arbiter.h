@@ -107,8 +107,14 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * group run in the arbiter's process, on its thread, and must return soon: the
  * arbiter does nothing else meanwhile. Those of the second run in the worker.
  *
- * before_fork        about to fork; a negative answer counts as a failed fork
+ * before_fork        about to fork; a negative answer (with prefork_fail()) counts as
+ *                    a failed fork, and its message is logged
  * after_fork         forked; `process` has a pid now
+ * fork_failed        before_fork was called, or is NULL, and there is no worker: a later
+ *                    before_fork refused, or the fork failed with `error`, a negative
+ *                    errno; `process` has no pid. Each before_fork that returned 0 is
+ *                    followed by one of these two: undo here what it did, such as
+ *                    taking a lock. Called in reverse order
  * worker_ready       it serves
  * worker_exited      it is gone; `process` tells how, and is gone afterwards
  * reload_begin       a reload was asked for, its settings are checked; a
@@ -138,6 +144,7 @@ struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
 	int (*before_fork)(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user);
 	void (*after_fork)(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user);
+	void (*fork_failed)(struct prefork_arbiter *arbiter, struct prefork_process *process, int error, void *user);
 	void (*worker_ready)(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user);
 	void (*worker_exited)(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user);
 	int (*reload_begin)(struct prefork_arbiter *arbiter, const struct prefork_settings *settings, void *user);

@@ -87,6 +87,7 @@ struct prefork_process {
 	pid_t pid;
 	int pidfd, lifeline, watch;
 	enum pfi_cause cause;
+	unsigned prepared; /* sets of hooks, in order, whose before_fork agreed */
 	unsigned messages; /* from this process, so far */
 	unsigned fires;    /* of its watch, in the second that began at fires_at_ms */
 	uint64_t fires_at_ms;

@@ -10,9 +10,12 @@
 #include "os/spawn.h"
 #include "os/watch.h"
 
+#include <prefork/error.h>
+
 #include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,6 +46,7 @@ static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_proce
 
 		if (r < 0)
 			return r;
+		process->prepared++;
 	}
 	return 0;
 }
@@ -143,6 +147,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 
 	process->pidfd = process->lifeline = process->watch = -1;
 	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
+	prefork_error_clear(); /* what a hook says is its own */
 	r = ask_before_fork(arbiter, process);
 	if (r == 0)
 		r = pack(process, &generation->entrances[process->pool], &luggage);
@@ -180,8 +185,10 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 	return r;
 }
 
-static const char *why_not(int error)
+static const char *why_not(int error, bool refused)
 {
+	if (refused)
+		return prefork_error()[0] != '\0' ? prefork_error() : "a hook refused it";
 	switch (error) {
 	case -EAGAIN:
 		return "no more processes are allowed (ulimit -u, TasksMax= of systemd)";
@@ -190,6 +197,28 @@ static const char *why_not(int error)
 	default:
 		return strerror(error < -4095 ? EINVAL : -error);
 	}
+}
+
+/* Who was asked before is told; the model, the verdict on a reload and the end of a first start
+ * have their reason. */
+static void start_failed(struct prefork_arbiter *arbiter, struct prefork_process *process, int error,
+			 bool refused, uint64_t now_ms)
+{
+	char why[512];
+
+	(void)snprintf(why, sizeof why, "Cannot start a worker in pool %s: %s", arbiter->pools[process->pool].name,
+		       why_not(error, refused));
+	prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "%s; trying again later", why);
+	memcpy(arbiter->last_failure, why, sizeof why);
+	if (process->generation == arbiter->supervisor.rollout.candidate)
+		memcpy(arbiter->reload_why, why, sizeof why);
+	for (unsigned h = process->prepared; h-- > 0;) {
+		const struct pfi_hook_set *const set = &arbiter->hooks[h];
+
+		if (set->hooks->fork_failed != NULL)
+			set->hooks->fork_failed(arbiter, process, error, set->user);
+	}
+	pfi_supervisor_fork_failed(&arbiter->supervisor, process->pool, process->generation, now_ms);
 }
 
 /* False: it could not be, and the model knows. */
@@ -208,10 +237,7 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 	if (r == 0)
 		r = watch_over(arbiter, process);
 	if (r < 0) {
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
-				"Cannot start a worker in pool %s: %s; trying again later",
-				arbiter->pools[pool].name, why_not(r));
-		pfi_supervisor_fork_failed(&arbiter->supervisor, pool, order->generation, now_ms);
+		start_failed(arbiter, process, r, generation != NULL && process->prepared < arbiter->hook_count, now_ms);
 		return false;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);

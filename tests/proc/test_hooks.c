@@ -256,11 +256,12 @@ static const struct prefork_service quiet = { .struct_size = sizeof quiet, .read
 
 static struct prefork_arbiter *new_quiet(int *readies_of_it)
 {
-	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "-w", "2", "--log-level", "critical" };
+	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "-w", "2", "--log-level", "critical",
+				     "--restart-intensity", "2" };
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
 
-	ck_assert_int_eq(prefork_settings_load(7, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_settings_load(9, (char *const *)(uintptr_t)argv, &settings), 0);
 	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
 	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &quiet, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &counting, readies_of_it), 0);
@@ -296,6 +297,85 @@ START_TEST(two_arbiters_live_side_by_side)
 }
 END_TEST
 
+/* ---- forks that fail ---- */
+
+static struct {
+	int asked, refusals;
+	int after, failed, error;
+	char order[16];
+} forks;
+
+static int ask(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	forks.asked++;
+	return 0;
+}
+
+static int refuse(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	return forks.refusals-- > 0 ? prefork_fail(-EINVAL, "the licence server is away") : 0;
+}
+
+static void forked(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	forks.after++;
+}
+
+static void not_forked(struct prefork_arbiter *arbiter, struct prefork_process *process, int error, void *user)
+{
+	(void)arbiter;
+	ck_assert_int_eq(prefork_process_pid(process), 0);
+	forks.failed += user == NULL;
+	forks.error = error;
+	(void)strncat(forks.order, user == NULL ? "1" : "2", sizeof forks.order - strlen(forks.order) - 1);
+}
+
+static const struct prefork_hooks asking = {
+	.struct_size = sizeof asking, .before_fork = ask, .after_fork = forked, .fork_failed = not_forked,
+};
+static const struct prefork_hooks plain = { .struct_size = sizeof plain, .fork_failed = not_forked };
+static const struct prefork_hooks refusing = {
+	.struct_size = sizeof refusing, .before_fork = refuse, .fork_failed = not_forked,
+};
+
+/* Each before_fork is followed by one answer, whatever becomes of the fork, and the reason is told. */
+START_TEST(a_fork_that_fails_is_told_to_whom_it_was_announced)
+{
+	static int second, third;
+	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
+
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &asking, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &plain, &second), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &refusing, &third), 0);
+	forks.refusals = 1;
+	other_readies = 0;
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_str_eq(forks.order, "21"); /* who refused knows */
+	ck_assert_int_eq(forks.error, -EINVAL);
+	ck_assert_int_eq(until(arbiter, &other_readies, 2), 1);
+	ck_assert_int_eq(forks.asked, forks.after + forks.failed);
+	prefork_arbiter_request_stop(arbiter, false);
+	ck_assert_int_eq(until(arbiter, &never, 1), 0);
+	prefork_arbiter_destroy(arbiter);
+}
+END_TEST
+
+START_TEST(what_before_fork_says_is_the_reason_of_the_end)
+{
+	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
+
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &refusing, NULL), 0);
+	forks.refusals = 1000;
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(arbiter, &never, 1), PREFORK_EBOOT);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "the licence server is away"));
+	prefork_arbiter_destroy(arbiter);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("hooks");
@@ -303,5 +383,7 @@ int main(void)
 
 	tcase_add_test(tc, hooks_hear_all_of_a_life_in_order);
 	tcase_add_test(tc, two_arbiters_live_side_by_side);
+	tcase_add_test(tc, a_fork_that_fails_is_told_to_whom_it_was_announced);
+	tcase_add_test(tc, what_before_fork_says_is_the_reason_of_the_end);
 	return run_suite(suite);
 }
