@@ -1,5 +1,6 @@
 #!/usr/bin/python3
-"""How a stop ends: without a worker, with the whole process group told, and what the log says of it."""
+"""How a stop ends: without a worker, with the whole process group told, and what the log says of it; and signals that
+come early."""
 import os
 import signal
 import time
@@ -78,6 +79,19 @@ class Stop(harness.Case):
                 self.assertIn(b"200 OK", client.read_all())
                 self.assertEqual(server.wait(), 0)
             self.assertLessEqual(server.log().count("Booting worker"), 3)
+
+
+class Early(harness.Case):
+    def test_a_signal_that_comes_as_soon_as_an_address_is_bound_is_handled(self):
+        words = [word for number in range(50) for word in ("--bind", "127.0.0.1:0")]
+        for number, line in (signal.SIGHUP, "Handling signal: hup"), (signal.SIGTERM, "Shutting down"):
+            with self.subTest(line), self.folder() as folder, harness.Server(
+                    [harness.program("http_hello"), *words], bind=f"unix:{folder}/socket", wait=False) as server:
+                while not os.path.exists(f"{folder}/socket"):
+                    self.assertIsNone(server.process.poll())
+                server.send_signal(number)
+                server.wait_for_log(line)
+                self.assertEqual(server.stop(), 0)
 
 
 if __name__ == "__main__":
