@@ -91,6 +91,8 @@ static void finish_run(struct prefork_arbiter *arbiter)
 {
 	if (arbiter->processes != NULL)
 		pfi_children_kill_all(arbiter);
+	pfi_lookup_end(arbiter);
+	pfi_dying_finish(arbiter);
 	while (arbiter->generation_count > 0)
 		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
 	free(arbiter->entrances.list);
@@ -269,6 +271,10 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 	r = pfi_entrances_take_along(arbiter);
 	if (r == 0)
 		r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
+	if (r == 0)
+		r = pfi_listening_owners(arbiter, &arbiter->generations[0]);
+	if (r == 0)
+		r = pfi_generation_open(arbiter, &arbiter->generations[0]);
 	if (r < 0)
 		return r;
 	pfi_entrances_drop_rest(arbiter);
@@ -433,11 +439,14 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	pfi_events_process(arbiter, now_ms);
 	pfi_asked_process(arbiter, now_ms);
 	look_at_pages(arbiter, now_ms);
+	(void)pfi_reload_turn(arbiter, now_ms);
 
 	const uint64_t shortage_ms = pfi_shortages_turn(arbiter, now_ms);
 	const struct pfi_turn turn = take_turn(arbiter, now_ms, &wake_ms);
 
 	wake_ms = pfi_earlier_ms(wake_ms, shortage_ms);
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_reload_turn(arbiter, now_ms)); /* the turn may have begun a stop */
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_dying_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
 	if (!turn.finished)
 		wake_ms = pfi_earlier_ms(wake_ms, pfi_lanes_turn(arbiter, now_ms));

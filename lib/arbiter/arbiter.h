@@ -8,11 +8,13 @@
 #define ARBITER_ARBITER_H
 
 #include "listener/inherit.h"
+#include "listener/names.h"
 #include "model/death.h"
 #include "model/lanes.h"
 #include "model/shortage.h"
 #include "model/supervisor.h"
 #include "model/page.h"
+#include "os/helper.h"
 #include "os/page.h"
 #include "worker/birth.h"
 
@@ -29,7 +31,8 @@ enum {
 	PFI_HOOKS_MAX = 32,
 	PFI_STRATEGIES_MAX = 16,
 	PFI_EVENTS_MAX = 64,
-	PFI_CELLS_MAX = 1025
+	PFI_CELLS_MAX = 1025,
+	PFI_DYING_MAX = 32
 };
 
 /* What an event on the epoll descriptor is about. Never a pointer: an event
@@ -40,7 +43,8 @@ enum pfi_source {
 	PFI_SOURCE_SIGNALS,
 	PFI_SOURCE_PIDFD,
 	PFI_SOURCE_LIFELINE,
-	PFI_SOURCE_WATCH
+	PFI_SOURCE_WATCH,
+	PFI_SOURCE_LOOKUP
 };
 
 struct pfi_tag {
@@ -75,6 +79,17 @@ struct pfi_generation {
 	struct prefork_settings *settings;
 	struct prefork_settings *of_pool[PFI_POOLS_MAX];
 	struct pfi_entrances entrances[PFI_POOLS_MAX];
+	struct pfi_names names; /* the hosts of bind that were looked up */
+};
+
+/* A reload waits for a child that looks up host names. See lookups.c. */
+struct pfi_lookup {
+	uint32_t generation; /* whose names they are; 0: no reload waits */
+	struct pfi_helper helper;
+	bool has_ended;      /* and was reaped                           */
+	uint64_t limit_ms, until_ms;
+	char **hosts;
+	size_t count;
 };
 
 /* One process as hooks see it. */
@@ -126,6 +141,8 @@ struct prefork_pool {
 	char **overrides; /* setting, text, setting, text ... */
 	size_t override_count;
 	bool has_bind; /* among them */
+	uid_t uid;     /* socket_user and socket_group, -1: nobody in particular */
+	gid_t gid;
 	unsigned first_seat;
 	unsigned cells;         /* deadline words per page                                   */
 	enum pfi_shortage shortage; /* as last judged                                        */
@@ -167,6 +184,12 @@ struct prefork_arbiter {
 	uint32_t last_generation;
 	struct pfi_entrances entrances; /* all there are, in the order of opening */
 	struct pfi_inherited inherited; /* what nobody has taken yet              */
+	struct pfi_lookup lookup;
+	struct {
+		int pidfds[PFI_DYING_MAX];
+		unsigned count;
+		uint64_t pause_ms, look_at_ms;
+	} dying;
 	char reload_why[1024];
 	char last_failure[1024];
 
@@ -232,8 +255,24 @@ void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *
 void pfi_child_bury(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_children_kill_all(struct prefork_arbiter *arbiter);
 
+/* dying.c: takes *pidfd and kills the child; the turn reaps it, and answers when to be called again. */
+bool pfi_dying_has_room(const struct prefork_arbiter *arbiter);
+void pfi_dying_add(struct prefork_arbiter *arbiter, int *pidfd);
+void pfi_dying_finish(struct prefork_arbiter *arbiter);
+uint64_t pfi_dying_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* lookups.c. Start: 1 when a child was started, 0 when nothing has to be looked up, or an error. Take:
+ * the names are known, or an error, once the child has ended. Missed: the error when it has not. */
+extern const char *pfi_lookup_program;
+int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *generation, uint64_t now_ms);
+void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation);
+int pfi_lookup_take(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+int pfi_lookup_missed(const struct prefork_arbiter *arbiter);
+void pfi_lookup_end(struct prefork_arbiter *arbiter);
+
 /* generations.c */
 int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settings *settings, uint32_t number);
+int pfi_generation_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number);
 void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 void pfi_generations_sweep(struct prefork_arbiter *arbiter);
@@ -258,8 +297,9 @@ uint64_t pfi_lanes_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_entrance_forget_lanes(struct pfi_entrance *entrance);
 
 /* listening.c */
-int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
-			  unsigned pool, const char *text, struct pfi_listener_options *ret);
+int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_generation *generation);
+void pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+			   unsigned pool, const char *text, struct pfi_listener_options *ret);
 
 /* pools.c */
 void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret);
@@ -276,6 +316,7 @@ void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms);
 
 /* reload.c */
 void pfi_reload(struct prefork_arbiter *arbiter);
+uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling);
 
 #endif

@@ -179,8 +179,9 @@ static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *p
 		r = pfi_loop_add(arbiter, process->watch,
 				 (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
 	if (r < 0) {
-		(void)pfi_pidfd_signal(process->pidfd, SIGKILL, 0);
-		pfi_child_bury(arbiter, process);
+		pfi_loop_remove(arbiter, process->pidfd);
+		pfi_dying_add(arbiter, &process->pidfd);
+		pfi_child_release(arbiter, process);
 	}
 	return r;
 }
@@ -228,7 +229,7 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
 	struct prefork_process *const process = &arbiter->processes[seat];
 	const struct pfi_generation *const generation = pfi_generation_find(arbiter, order->generation);
-	int r = generation == NULL ? -ENOENT : 0;
+	int r = generation == NULL ? -ENOENT : pfi_dying_has_room(arbiter) ? 0 : -EAGAIN;
 
 	*process = (struct prefork_process){ .arbiter = arbiter, .pool = pool, .slot = order->slot, .seat = seat,
 					     .generation = order->generation, .born_ms = now_ms, .status = -1 };

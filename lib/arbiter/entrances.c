@@ -154,8 +154,27 @@ static int use(struct prefork_arbiter *arbiter, struct pfi_entrances *mine, stru
 	return r;
 }
 
+/* At the start a name server may be waited for. In a reload lookups.c has done that before. */
+static int resolve(const struct prefork_arbiter *arbiter, struct pfi_generation *generation,
+		   struct pfi_address *address)
+{
+	const struct pfi_lookup_answer *const known = pfi_names_find(&generation->names, address->host);
+	struct pfi_lookup_answer answer;
+	int r;
+
+	if (!pfi_address_needs_lookup(address))
+		return 0;
+	if (known)
+		return pfi_address_apply(address, known);
+	if (arbiter->last_generation != 0)
+		return prefork_fail(-EAGAIN, "the host name %s was not looked up", address->host);
+	pfi_lookup_host(address->host, &answer);
+	r = pfi_address_apply(address, &answer);
+	return r == 0 ? pfi_names_add(&generation->names, address->host, &answer) : r;
+}
+
 /* The socket for one item of bind: open already, handed over, or new. */
-static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool,
+static int open_one(struct prefork_arbiter *arbiter, struct pfi_generation *generation, unsigned pool,
 		    const char *text, struct pfi_entrance **ret)
 {
 	struct prefork_listener *listener = NULL;
@@ -171,7 +190,7 @@ static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation
 	/* By its name, before a name server is asked for it. */
 	r = pfi_inherit_match(&arbiter->inherited, &address, text, &listener);
 	if (r == 1) {
-		if ((r = pfi_address_resolve(&address)) < 0)
+		if ((r = resolve(arbiter, generation, &address)) < 0)
 			return r;
 		*ret = find(arbiter, generation, pool, text, &address);
 		if (*ret != NULL)
@@ -180,8 +199,8 @@ static int open_one(struct prefork_arbiter *arbiter, const struct pfi_generation
 	}
 	if (r <= 0)
 		return r < 0 ? r : keep(arbiter, listener, true, ret);
-	if ((r = pfi_listening_options(arbiter, generation, pool, text, &options)) < 0 ||
-	    (r = pfi_listener_open_at(&address, text, &options, &listener)) < 0)
+	pfi_listening_options(arbiter, generation, pool, text, &options);
+	if ((r = pfi_listener_open_at(&address, text, &options, &listener)) < 0)
 		return r;
 	return keep(arbiter, listener, false, ret);
 }

@@ -38,6 +38,9 @@ static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint
 	case PFI_SOURCE_SIGNALS:
 		pfi_signals_process(arbiter, now_ms);
 		break;
+	case PFI_SOURCE_LOOKUP:
+		pfi_lookup_child_event(arbiter, tag.incarnation);
+		break;
 	default:
 		child_event(arbiter, tag, now_ms);
 	}

@@ -75,7 +75,7 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 	return r < 0 ? r : 0;
 }
 
-/* Takes `settings`. */
+/* Takes `settings`. Opens nothing yet. */
 int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settings *settings, uint32_t number)
 {
 	struct pfi_generation *const more =
@@ -94,8 +94,16 @@ int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settin
 	r = override(arbiter, generation);
 	if (r == 0)
 		r = check(arbiter, generation);
-	if (r == 0)
-		r = pfi_entrances_open(arbiter, generation);
+	if (r < 0)
+		pfi_generation_drop(arbiter, generation);
+	return r;
+}
+
+/* The listeners. When that fails the generation is gone. */
+int pfi_generation_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+{
+	const int r = pfi_entrances_open(arbiter, generation);
+
 	if (r < 0)
 		pfi_generation_drop(arbiter, generation);
 	return r;
@@ -107,6 +115,7 @@ void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation 
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
 		prefork_settings_destroy(generation->of_pool[i]);
 	prefork_settings_destroy(generation->settings);
+	pfi_names_finish(&generation->names);
 	*generation = arbiter->generations[--arbiter->generation_count];
 }
 
@@ -115,7 +124,8 @@ void pfi_generations_sweep(struct prefork_arbiter *arbiter)
 {
 	for (size_t i = arbiter->generation_count; i-- > 0;) {
 		struct pfi_generation *const generation = &arbiter->generations[i];
-		bool is_used = pfi_rollout_needs(&arbiter->supervisor.rollout, generation->number);
+		bool is_used = pfi_rollout_needs(&arbiter->supervisor.rollout, generation->number) ||
+			       generation->number == arbiter->lookup.generation;
 
 		for (unsigned s = 0; s < arbiter->seat_count; s++)
 			is_used |= arbiter->processes[s].pid != 0 &&

@@ -59,7 +59,19 @@ static void count_lanes(const struct prefork_arbiter *arbiter,
 	}
 }
 
-int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+/* At the start, since it may wait for a directory service; a reload cannot change the owner. */
+int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < arbiter->pool_count; i++) {
+		if (pfi_pool_has_entrances(&arbiter->pools[i]))
+			r = pfi_owner_read(generation->of_pool[i], &arbiter->pools[i].uid, &arbiter->pools[i].gid);
+	}
+	return r;
+}
+
+void pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 			  unsigned pool, const char *text, struct pfi_listener_options *ret)
 {
 	const struct prefork_settings *const settings = generation->of_pool[pool];
@@ -75,5 +87,6 @@ int pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pf
 	ret->reuse_port = prefork_settings_int(settings, "reuse_port") > 0;
 	if (ret->reuse_port)
 		count_lanes(arbiter, generation, text, ret);
-	return pfi_owner_read(settings, &ret->uid, &ret->gid);
+	ret->uid = arbiter->pools[pool].uid;
+	ret->gid = arbiter->pools[pool].gid;
 }

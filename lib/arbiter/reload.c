@@ -2,6 +2,7 @@
 
 #include "model/options.h"
 #include "model/settings.h"
+#include "os/clock.h"
 #include "os/log.h"
 
 #include <prefork/error.h>
@@ -121,7 +122,7 @@ static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_ge
 	return 0;
 }
 
-/* Everything that can be wrong is found here, before anybody is touched. */
+/* What can be wrong, and is known without waiting for anybody, is found here, before anything changes. */
 static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 {
 	struct prefork_settings *fresh = NULL;
@@ -143,7 +144,7 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 
 	r = check_room(arbiter, generation);
 	if (r == 0)
-		r = follow_log(arbiter, arbiter->settings, generation->settings);
+		r = pfi_lookup_start(arbiter, generation, pfi_now_ms());
 	if (r < 0)
 		pfi_generation_drop(arbiter, generation);
 	return r;
@@ -168,22 +169,24 @@ static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_ge
 	}
 }
 
-void pfi_reload(struct prefork_arbiter *arbiter)
+static void announce_failure(struct prefork_arbiter *arbiter)
 {
-	const uint32_t number = arbiter->last_generation + 1;
 	char why[sizeof arbiter->reload_why];
-	int r;
 
-	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
-		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
-		return;
-	}
-	(void)prefork_fail(0, "%s", "");
-	r = prepare(arbiter, number);
+	(void)snprintf(why, sizeof why, "%s", prefork_error()[0] ? prefork_error() : "a hook refused it");
+	announce(arbiter, PREFORK_RELOAD_FAILED, why);
+}
+
+/* All is known that has to be: open what is new, and have the model try the first workers. */
+static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
+{
+	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
+	int r = pfi_generation_open(arbiter, generation);
+
+	if (r == 0 && (r = follow_log(arbiter, arbiter->settings, generation->settings)) < 0)
+		pfi_generation_drop(arbiter, generation);
 	if (r < 0) {
-		(void)snprintf(why, sizeof why, "%s",
-			       prefork_error()[0] ? prefork_error() : "a hook refused it");
-		announce(arbiter, PREFORK_RELOAD_FAILED, why);
+		announce_failure(arbiter);
 		return;
 	}
 	arbiter->last_generation = number;
@@ -192,8 +195,67 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 
-	follow(arbiter, pfi_generation_find(arbiter, number));
+	follow(arbiter, generation);
 	pfi_reload_ruled(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
-	propose_workers(arbiter, pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted),
-			pfi_generation_find(arbiter, number));
+	propose_workers(arbiter, pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted), generation);
+}
+
+/* The reload that waits for a lookup ends here. */
+static void end_waiting(struct prefork_arbiter *arbiter)
+{
+	struct pfi_generation *const generation = pfi_generation_find(arbiter, arbiter->lookup.generation);
+
+	pfi_lookup_end(arbiter);
+	if (generation != NULL)
+		pfi_generation_drop(arbiter, generation);
+}
+
+void pfi_reload(struct prefork_arbiter *arbiter)
+{
+	const uint32_t number = arbiter->last_generation + 1;
+	int r;
+
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
+		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		return;
+	}
+	if (arbiter->lookup.generation != 0) {
+		end_waiting(arbiter);
+		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, "");
+	}
+	(void)prefork_fail(0, "%s", "");
+	r = prepare(arbiter, number);
+	if (r < 0)
+		announce_failure(arbiter);
+	else if (r == 0)
+		proceed(arbiter, number);
+	else
+		arbiter->last_generation = number; /* goes on in pfi_reload_turn() */
+}
+
+/* One that waits for a lookup: does it go on, or end? When to ask again, 0: none waits. */
+uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	const uint32_t number = arbiter->lookup.generation;
+	int r;
+
+	if (number == 0)
+		return 0;
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
+		end_waiting(arbiter);
+		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		return 0;
+	}
+	if (!arbiter->lookup.has_ended && now_ms < arbiter->lookup.until_ms)
+		return arbiter->lookup.until_ms;
+	r = arbiter->lookup.has_ended ? pfi_lookup_take(arbiter, pfi_generation_find(arbiter, number)) :
+					pfi_lookup_missed(arbiter);
+	if (r < 0) {
+		end_waiting(arbiter);
+		announce_failure(arbiter);
+		return 0;
+	}
+	pfi_lookup_end(arbiter);
+	proceed(arbiter, number);
+	return 0;
 }

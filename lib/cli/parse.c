@@ -76,11 +76,18 @@ static int check_log(const struct prefork_settings *settings)
 	return prefork_fail(PREFORK_ECONFIG, "errorlog (%s): %s", place, prefork_error());
 }
 
-static int check(const struct prefork_settings *settings)
+/* The owner of sockets cannot change by a reload, which must not wait for a directory service. */
+static int check_owner(const struct prefork_settings *settings, bool is_first)
 {
-	const size_t arguments = settings->arguments.count;
 	uid_t uid;
 	gid_t gid;
+
+	return is_first ? pfi_owner_read(settings, &uid, &gid) : 0;
+}
+
+static int check(const struct prefork_settings *settings, bool is_first)
+{
+	const size_t arguments = settings->arguments.count;
 	int r;
 
 	if (arguments < settings->arguments_min)
@@ -90,7 +97,7 @@ static int check(const struct prefork_settings *settings)
 	if (r >= 0)
 		r = pfi_binds_check(settings);
 	if (r >= 0)
-		r = pfi_owner_read(settings, &uid, &gid);
+		r = check_owner(settings, is_first);
 	if (r >= 0)
 		r = check_log(settings);
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
@@ -99,7 +106,7 @@ static int check(const struct prefork_settings *settings)
 }
 
 /* The whole of it, from the arguments that the settings keep. */
-static int read_all(struct prefork_settings *settings, enum pfi_question *ret_question)
+static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_question *ret_question)
 {
 	int r = pfi_read_arguments(settings, settings->argv.items + 1, settings->argv.count - 1, NULL,
 				   ret_question);
@@ -111,7 +118,7 @@ static int read_all(struct prefork_settings *settings, enum pfi_question *ret_qu
 		r = pfi_read_environment(settings, environ);
 	if (r == 0)
 		r = read_config_file(settings);
-	return r < 0 ? r : check(settings);
+	return r < 0 ? r : check(settings, is_first);
 }
 
 /* See pfi_settings_reread(). Nobody answers questions here: that they were not
@@ -128,7 +135,7 @@ static int reread(const struct prefork_settings *old, struct prefork_settings **
 		r = pfi_texts_add(&settings->argv, old->argv.items[i]);
 	settings->parsed = true;
 	settings->reread = reread;
-	r = r < 0 ? out_of_memory() : read_all(settings, &question);
+	r = r < 0 ? out_of_memory() : read_all(settings, false, &question);
 	if (r < 0) {
 		prefork_settings_destroy(settings);
 		return r;
@@ -209,7 +216,7 @@ int prefork_settings_parse(struct prefork_settings *settings, int argc, char *co
 		return prefork_fail(-EALREADY, "the settings were parsed before");
 	r = keep(settings, argc, argv);
 	if (r == 0)
-		r = read_all(settings, &question);
+		r = read_all(settings, true, &question);
 	return r < 0 ? r : answer(settings, question);
 }
 

@@ -193,6 +193,11 @@ int pfi_address_parse(const char *text, struct pfi_address *ret)
 	return r;
 }
 
+bool pfi_address_needs_lookup(const struct pfi_address *address)
+{
+	return address->kind == PFI_ADDRESS_TCP && address->socket_size == 0;
+}
+
 static int unresolved(const struct pfi_address *address, int error)
 {
 	const char *const zone = strchr(address->host, '%');
@@ -210,34 +215,32 @@ static int unresolved(const struct pfi_address *address, int error)
 	                    address->host, address->port, gai_strerror(error));
 }
 
+int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_answer *answer)
+{
+	struct in_addr ipv4;
+	struct in6_addr ipv6;
+
+	if (answer->error != 0)
+		return unresolved(address, answer->error);
+	if (answer->family == AF_INET) {
+		memcpy(&ipv4, answer->bytes, sizeof ipv4);
+		set_ipv4(address, ipv4);
+		return 0;
+	}
+	memcpy(&ipv6, answer->bytes, sizeof ipv6);
+	set_ipv6(address, ipv6);
+	((struct sockaddr_in6 *)&address->socket)->sin6_scope_id = answer->scope;
+	return 0;
+}
+
 int pfi_address_resolve(struct pfi_address *address)
 {
-	const struct addrinfo hints = {
-		.ai_flags = AI_PASSIVE | AI_NUMERICSERV,
-		.ai_family = AF_UNSPEC,
-		.ai_socktype = SOCK_STREAM,
-	};
-	struct addrinfo *found = NULL;
-	char port[8];
+	struct pfi_lookup_answer answer;
 
-	if (address->kind != PFI_ADDRESS_TCP || address->socket_size > 0)
+	if (!pfi_address_needs_lookup(address))
 		return 0;
-	(void)snprintf(port, sizeof port, "%u", address->port);
-	const int error = getaddrinfo(address->host, port, &hints, &found);
-	if (error)
-		return unresolved(address, error);
-
-	const struct addrinfo *best = found;
-	for (const struct addrinfo *each = found; each; each = each->ai_next) {
-		if (each->ai_family == AF_INET) {
-			best = each;
-			break;
-		}
-	}
-	memcpy(&address->socket, best->ai_addr, best->ai_addrlen);
-	address->socket_size = best->ai_addrlen;
-	freeaddrinfo(found);
-	return 0;
+	pfi_lookup_host(address->host, &answer);
+	return pfi_address_apply(address, &answer);
 }
 
 static void format_unix(const struct sockaddr_un *socket, size_t size, struct pfi_text *text)

@@ -11,6 +11,8 @@
 #ifndef LISTENER_ADDRESS_H
 #define LISTENER_ADDRESS_H
 
+#include "listener/lookup.h"
+
 #include <netinet/in.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -38,10 +40,15 @@ struct pfi_address {
 /* 0, or -EINVAL with a sentence that says what is wrong with `text`. */
 int pfi_address_parse(const char *text, struct pfi_address *ret);
 
-/* Fill in `socket` of a TCP address: at once for numbers, by getaddrinfo() for a
- * name, which may take seconds. Of a name with several addresses the first
- * IPv4 one is taken. 0, -EINVAL (no such name), -EAGAIN (no answer now). */
+/* Whether its host is a name, whose address is not known yet. */
+bool pfi_address_needs_lookup(const struct pfi_address *address);
+
+/* Fill in `socket` of a TCP address: at once for numbers, by pfi_lookup_host() for a
+ * name, which may take seconds. 0, -EINVAL (no such name), -EAGAIN (no answer now). */
 int pfi_address_resolve(struct pfi_address *address);
+
+/* The same by an answer that was got before. */
+int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_answer *answer);
 
 /* The canonical form: "127.0.0.1:80", "[::1]:80", "unix:/run/a", "unix:@name".
  * What cannot be printed is escaped, and what does not fit is cut. */

@@ -14,6 +14,7 @@ import harness
 prefix = pathlib.Path(sys.argv[1])
 WANTED = ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-http.so.0", "lib*/**/libprefork.a",
           "lib*/**/libprefork-http.a", "lib*/**/pkgconfig/prefork.pc", "lib*/**/pkgconfig/prefork-http.pc",
+          "libexec/prefork-lookup",
           "include/prefork/prefork.h", "include/prefork/http.h", "share/man/man1/prefork-wsgi.1",
           "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
 

@@ -1,0 +1,221 @@
+/*
+ * Host names that a reload brings: looked up by a child, with a limit, while the arbiter goes on.
+ *
+ *   pfi_reload ---> needed? --no--> go on
+ *                      | yes
+ *                   helper runs ---> ended: its answers, go on
+ *                      |---> limit, TERM, another HUP: killed, and the reload has its verdict
+ */
+#include "arbiter/arbiter.h"
+
+#include "config.h"
+#include "listener/listener.h"
+#include "os/fd.h"
+#include "os/reap.h"
+#include "os/spawn.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { HOSTS_MAX = PFI_POOLS_MAX * 64 }; /* bind has 64 items at most; 64 KiB of answers */
+
+static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_answer) <= 65536, "the answers fit into a pipe");
+
+const char *pfi_lookup_program = PREFORK_LOOKUP;
+
+/* Open already, under that very text: entrances.c finds it so, and asks for no address. */
+static bool is_open(const struct prefork_arbiter *arbiter, const char *text, const struct pfi_address *address)
+{
+	for (size_t i = 0; address->port != 0 && i < arbiter->entrances.count; i++) {
+		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
+
+		if (!listener->is_refusing && strcmp(prefork_listener_name(listener), text) == 0)
+			return true;
+	}
+	return false;
+}
+
+static int add_host(struct prefork_arbiter *arbiter, const char *host)
+{
+	struct pfi_lookup *const lookup = &arbiter->lookup;
+
+	for (size_t i = 0; i < lookup->count; i++) {
+		if (strcmp(lookup->hosts[i], host) == 0)
+			return 0;
+	}
+	char **const more = realloc(lookup->hosts, (lookup->count + 1) * sizeof *more);
+
+	if (more == NULL)
+		return prefork_fail(-ENOMEM, "no memory for the names of hosts");
+	lookup->hosts = more;
+	more[lookup->count] = strdup(host);
+	return more[lookup->count] ? (lookup->count++, 0) : prefork_fail(-ENOMEM, "no memory for the names of hosts");
+}
+
+/* What bind of one pool names, and nobody knows yet. */
+static int collect(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
+{
+	const struct prefork_settings *const settings = generation->of_pool[pool];
+	const size_t count = prefork_settings_count(settings, "bind");
+	struct pfi_address address;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < count; i++) {
+		const char *const text = prefork_settings_item(settings, "bind", i);
+
+		if (pfi_address_parse(text, &address) == 0 && pfi_address_needs_lookup(&address) &&
+		    !pfi_names_find(&generation->names, address.host) && !is_open(arbiter, text, &address))
+			r = add_host(arbiter, address.host);
+	}
+	return r;
+}
+
+/* Runs in the child. */
+static int look_up(void *arg, int fd)
+{
+	const struct pfi_lookup *const lookup = arg;
+
+	return pfi_lookup_all((const char *const *)lookup->hosts, lookup->count, fd) < 0;
+}
+
+/* Beside other threads a forked child can only exec: getaddrinfo(3) takes locks that one of
+ * these may have held. */
+static int start_program(struct prefork_arbiter *arbiter, int threads)
+{
+	struct pfi_lookup *const lookup = &arbiter->lookup;
+	char **const argv = calloc(lookup->count + 2, sizeof *argv);
+
+	if (argv == NULL)
+		return prefork_fail(-ENOMEM, "no memory for the names of hosts");
+	if (access(pfi_lookup_program, X_OK) < 0) {
+		free(argv);
+		return prefork_fail(-ENOENT, "bind has the new host name %s, and nothing can look it up: a process with %d "
+					     "threads needs %s for that (%s); use an address in numbers, or start anew",
+				    lookup->hosts[0], threads, pfi_lookup_program, strerror(errno));
+	}
+	argv[0] = (char *)(uintptr_t)pfi_lookup_program;
+	for (size_t i = 0; i < lookup->count; i++)
+		argv[i + 1] = lookup->hosts[i];
+
+	const int r = pfi_helper_exec(pfi_lookup_program, argv, &lookup->helper);
+
+	free(argv);
+	return r;
+}
+
+static int start_helper(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, uint64_t now_ms)
+{
+	struct pfi_lookup *const lookup = &arbiter->lookup;
+	const int threads = pfi_thread_count();
+	int r;
+
+	if (!pfi_dying_has_room(arbiter))
+		return prefork_fail(-EAGAIN, "too many children that were killed have not ended yet");
+	r = threads == 1 ? pfi_helper_fork(look_up, lookup, &lookup->helper) : start_program(arbiter, threads);
+	if (r < 0)
+		return r;
+	r = pfi_loop_add(arbiter, lookup->helper.pidfd,
+			 (struct pfi_tag){ PFI_SOURCE_LOOKUP, 0, generation->number });
+	if (r < 0)
+		return r;
+	lookup->limit_ms = (uint64_t)prefork_settings_int(generation->settings, "lookup_timeout");
+	lookup->until_ms = now_ms + lookup->limit_ms;
+	lookup->generation = generation->number;
+	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+			"The reload looks up the host name %s%s, for %.1f s at most", lookup->hosts[0],
+			lookup->count > 1 ? " and others" : "", (double)lookup->limit_ms / 1000);
+	return 0;
+}
+
+void pfi_lookup_end(struct prefork_arbiter *arbiter)
+{
+	struct pfi_lookup *const lookup = &arbiter->lookup;
+
+	if (lookup->helper.pid != 0) {
+		pfi_loop_remove(arbiter, lookup->helper.pidfd);
+		if (lookup->helper.pidfd >= 0 && !lookup->has_ended)
+			pfi_dying_add(arbiter, &lookup->helper.pidfd);
+		pfi_helper_close(&lookup->helper);
+	}
+	for (size_t i = 0; i < lookup->count; i++)
+		free(lookup->hosts[i]);
+	free(lookup->hosts);
+	*lookup = (struct pfi_lookup){ .helper = { .pidfd = -1, .fd = -1 } };
+}
+
+int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *generation, uint64_t now_ms)
+{
+	int r = 0;
+
+	/* What the settings in force have was looked up for these. */
+	for (size_t i = 0; r == 0 && i < arbiter->generation_count; i++) {
+		if (arbiter->generations[i].settings == arbiter->settings)
+			r = pfi_names_copy(&generation->names, &arbiter->generations[i].names);
+	}
+	for (unsigned p = 0; r == 0 && p < arbiter->pool_count; p++) {
+		if (pfi_pool_has_entrances(&arbiter->pools[p]))
+			r = collect(arbiter, generation, p);
+	}
+	if (r == 0 && arbiter->lookup.count == 0)
+		return 0;
+	if (r == 0)
+		r = start_helper(arbiter, generation, now_ms);
+	if (r < 0)
+		pfi_lookup_end(arbiter);
+	return r < 0 ? r : 1;
+}
+
+void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation)
+{
+	struct pfi_lookup *const lookup = &arbiter->lookup;
+	struct pfi_death death;
+
+	if (generation == lookup->generation && !lookup->has_ended)
+		lookup->has_ended = pfi_reap(lookup->helper.pidfd, &death) != -EAGAIN;
+}
+
+/* A text that `host` stands in, for the messages about it. */
+static void address_of(const struct pfi_generation *generation, const struct prefork_arbiter *arbiter, const char *host,
+		       struct pfi_address *ret)
+{
+	for (unsigned p = 0; p < arbiter->pool_count; p++) {
+		const size_t count = prefork_settings_count(generation->of_pool[p], "bind");
+
+		for (size_t i = 0; i < count; i++) {
+			if (pfi_address_parse(prefork_settings_item(generation->of_pool[p], "bind", i), ret) == 0 &&
+			    pfi_address_needs_lookup(ret) && strcmp(ret->host, host) == 0)
+				return;
+		}
+	}
+}
+
+int pfi_lookup_take(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+{
+	const struct pfi_lookup *const lookup = &arbiter->lookup;
+	struct pfi_address address = { .kind = PFI_ADDRESS_TCP };
+	struct pfi_lookup_answer answer;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < lookup->count; i++) {
+		if (pfi_helper_read(&lookup->helper, &answer, sizeof answer) != sizeof answer ||
+		    answer.magic != PFI_LOOKUP_MAGIC)
+			return prefork_fail(-EAGAIN, "the host name %s was not looked up: the child that should do it failed",
+					    lookup->hosts[i]);
+		address_of(generation, arbiter, lookup->hosts[i], &address);
+		r = pfi_address_apply(&address, &answer);
+		if (r == 0)
+			r = pfi_names_add(&generation->names, lookup->hosts[i], &answer);
+	}
+	return r;
+}
+
+int pfi_lookup_missed(const struct prefork_arbiter *arbiter)
+{
+	return prefork_fail(-ETIMEDOUT, "no name server has answered for the host name %s within %.1f s (lookup_timeout); an "
+					"address in numbers needs none",
+			    arbiter->lookup.hosts[0], (double)arbiter->lookup.limit_ms / 1000);
+}

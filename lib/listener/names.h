@@ -1,0 +1,29 @@
+/*
+ * names -- hosts whose addresses are known, so that nobody is asked for these again.
+ */
+#ifndef LISTENER_NAMES_H
+#define LISTENER_NAMES_H
+
+#include "listener/address.h"
+#include "listener/lookup.h"
+
+struct pfi_names {
+	struct pfi_name {
+		char host[PFI_HOST_MAX + 1];
+		struct pfi_lookup_answer answer;
+	} *list;
+	size_t count;
+};
+
+/* The answer for `host`, or NULL. Borrowed until the next call that changes `names`. */
+const struct pfi_lookup_answer *pfi_names_find(const struct pfi_names *names, const char *host);
+
+/* Remember an answer without an error. 0 or -ENOMEM. */
+int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_answer *answer);
+
+/* Add all of `from`. 0 or -ENOMEM. */
+int pfi_names_copy(struct pfi_names *names, const struct pfi_names *from);
+
+void pfi_names_finish(struct pfi_names *names);
+
+#endif

@@ -1,0 +1,234 @@
+/*
+ * Reloads that bring host names, with a name server that answers, answers late, or never.
+ */
+#include "../support.h"
+#include "host.h"
+
+#include "arbiter/arbiter.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+
+/* Shared with the children that look up. */
+static struct {
+	_Atomic int calls;
+	_Atomic int answers; /* late.example has an address now */
+} *names;
+
+int __real_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **ret);
+int __wrap_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **ret);
+
+int __wrap_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **ret)
+{
+	atomic_fetch_add(&names->calls, 1);
+	if (strcmp(name, "none.example") == 0)
+		return EAI_NONAME;
+	while (strcmp(name, "mute.example") == 0)
+		(void)pause();
+	while (strcmp(name, "late.example") == 0 && !atomic_load(&names->answers))
+		(void)poll(NULL, 0, 1);
+	return __real_getaddrinfo("127.0.0.1", port, hints, ret);
+}
+
+static char file[64];
+
+static void configure(const char *bind, const char *rest)
+{
+	FILE *const out = fopen(file, "w");
+
+	ck_assert_ptr_nonnull(out);
+	(void)fprintf(out, "[prefork]\nworkers = 2\ndefer_accept = off\nbind = %s\n%s", bind, rest);
+	ck_assert_int_eq(fclose(out), 0);
+}
+
+static void open_with(const char *bind)
+{
+	const char *const words[] = { "--config", file, NULL };
+
+	names = mmap(NULL, sizeof *names, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(names, MAP_FAILED);
+	(void)snprintf(file, sizeof file, "/tmp/prefork-lookup-%d.ini", (int)getpid());
+	configure(bind, "");
+	host_create(words);
+	host_start();
+}
+
+static void close_all(void)
+{
+	host_close();
+	(void)unlink(file);
+	(void)munmap(names, sizeof *names);
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+}
+
+static void reload(const char *bind, const char *rest)
+{
+	configure(bind, rest);
+	prefork_arbiter_request_reload(host);
+	host_turn();
+}
+
+static void expect(int verdicts, enum prefork_verdict verdict, const char *why)
+{
+	ck_assert_int_eq(host_until(&host_seen.verdicts, verdicts), 1);
+	ck_assert_int_eq(host_seen.verdicts, verdicts);
+	ck_assert_int_eq(host_seen.verdict, verdict);
+	ck_assert_msg(strstr(host_seen.why, why) != NULL, "%s", host_seen.why);
+}
+
+#define MUTE "127.0.0.1:0, mute.example:0"
+
+START_TEST(a_mute_name_server_holds_nothing_up)
+{
+	open_with("127.0.0.1:0");
+	uint64_t began_ms = pfi_now_ms();
+
+	reload(MUTE, "lookup_timeout = 600ms\n");
+	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
+	began_ms = pfi_now_ms();
+	ck_assert_int_eq(kill(host_seen.last_ready, SIGKILL), 0);
+	host_until_gone(host_seen.last_ready);
+	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
+	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
+	prefork_arbiter_request_scale(host, 0, 3);
+	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
+	ck_assert_int_eq(host_seen.verdicts, 0);
+	expect(1, PREFORK_RELOAD_FAILED, "mute.example within 0.6 s");
+	ck_assert_int_ge((int)(pfi_now_ms() - began_ms), 500);
+	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), 600 + patience_ms(400));
+	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
+
+	/* And a stop during the next one. */
+	reload(MUTE, "");
+	began_ms = pfi_now_ms();
+	prefork_arbiter_request_stop(host, true);
+	host_turn();
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_STOPPED);
+	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
+	host_stop();
+	ck_assert_int_eq(host_seen.verdicts, 2);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_later_reload_takes_the_place_of_one_that_waits)
+{
+	open_with("127.0.0.1:0");
+	reload(MUTE, "");
+	reload("127.0.0.1:0", "");
+	ck_assert_int_eq(host_seen.verdicts, 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_SUPERSEDED);
+	expect(2, PREFORK_RELOAD_DONE, "");
+	host_stop();
+	ck_assert_int_eq(host_seen.verdicts, 2);
+	close_all();
+}
+END_TEST
+
+START_TEST(a_name_is_looked_up_once)
+{
+	open_with("first.example:0");
+	ck_assert_int_eq(atomic_load(&names->calls), 1);
+	reload("first.example:0", "timeout = 7\n");
+	expect(1, PREFORK_RELOAD_DONE, "");
+	ck_assert_int_eq(atomic_load(&names->calls), 1);
+
+	reload("first.example:0, late.example:0", "");
+	ck_assert_int_eq(host_seen.verdicts, 1);
+	ck_assert_ptr_null(prefork_arbiter_listener(host, 1));
+	atomic_store(&names->answers, 1);
+	expect(2, PREFORK_RELOAD_DONE, "");
+	ck_assert_int_eq(atomic_load(&names->calls), 2);
+	ck_assert_int_gt(host_who(host_address(1), NULL), 0);
+
+	reload("first.example:0, late.example:0", "timeout = 8\n");
+	expect(3, PREFORK_RELOAD_DONE, "");
+	ck_assert_int_eq(atomic_load(&names->calls), 2);
+	reload("none.example:80", "");
+	expect(4, PREFORK_RELOAD_FAILED, "cannot listen on none.example:80: there is no such host");
+	ck_assert_int_gt(host_who(host_address(1), NULL), 0);
+	host_stop();
+	close_all();
+}
+END_TEST
+
+START_TEST(a_stop_at_once_ends_one_that_waits)
+{
+	static const int never = 0;
+
+	open_with("127.0.0.1:0");
+	reload(MUTE, "");
+	prefork_arbiter_request_stop(host, false);
+	ck_assert_int_eq(host_until(&never, 1), 0);
+	ck_assert_int_eq(host_seen.verdicts, 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_STOPPED);
+	close_all();
+}
+END_TEST
+
+START_TEST(destroy_ends_one_that_waits)
+{
+	open_with("127.0.0.1:0");
+	reload(MUTE, "");
+	close_all();
+}
+END_TEST
+
+/* ---- beside other threads ---- */
+
+static void *wait_for_byte(void *fd)
+{
+	char byte;
+
+	(void)!read(*(int *)fd, &byte, 1);
+	return NULL;
+}
+
+static const struct {
+	const char *program, *bind, *why;
+	enum prefork_verdict verdict;
+} programs[] = {
+	{ LOOKUP, "127.0.0.1:0, localhost:0", "", PREFORK_RELOAD_DONE },
+	{ "/nowhere/prefork-lookup", "new.example:0", "needs /nowhere/prefork-lookup", PREFORK_RELOAD_FAILED },
+	{ "/bin/false", "new.example:0", "the child that should do it failed", PREFORK_RELOAD_FAILED },
+	{ "/usr/bin/yes", "new.example:0", "new.example within 0.2 s", PREFORK_RELOAD_FAILED }, /* never ends */
+};
+
+START_TEST(a_process_with_threads_asks_a_program)
+{
+	pthread_t thread;
+	int fds[2];
+
+	open_with("127.0.0.1:0");
+	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, wait_for_byte, &fds[0]), 0);
+	pfi_lookup_program = programs[_i].program;
+	reload(programs[_i].bind, "lookup_timeout = 200ms\n");
+	expect(1, programs[_i].verdict, programs[_i].why);
+	ck_assert_int_eq(atomic_load(&names->calls), 0); /* never in a fork of this process */
+	ck_assert_int_eq(write(fds[1], "", 1), 1);
+	ck_assert_int_eq(pthread_join(thread, NULL), 0);
+	(void)close(fds[0]);
+	(void)close(fds[1]);
+	host_stop();
+	close_all();
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("lookup");
+	TCase *const tc = new_case(suite, "lookup");
+
+	tcase_add_test(tc, a_mute_name_server_holds_nothing_up);
+	tcase_add_test(tc, a_later_reload_takes_the_place_of_one_that_waits);
+	tcase_add_test(tc, a_name_is_looked_up_once);
+	tcase_add_test(tc, a_stop_at_once_ends_one_that_waits);
+	tcase_add_test(tc, destroy_ends_one_that_waits);
+	tcase_add_loop_test(tc, a_process_with_threads_asks_a_program, 0, sizeof programs / sizeof programs[0]);
+	return run_suite(suite);
+}
