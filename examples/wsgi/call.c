@@ -23,7 +23,6 @@
 
 enum {
 	LATER_MAX = 64 * 1024,   /* a larger body is not kept until the next request               */
-	WHOLE_MAX = 1024 * 1024, /* a larger one is not sent at once: a thread would wait for its client */
 	SLICE_MAX = 256 * 1024,  /* of a piece is given out at a time                              */
 };
 
@@ -229,23 +228,6 @@ static enum next answer_file(struct call *call)
 	return FILE_RANGE;
 }
 
-/* Have a large body asked for in slices, so that nobody waits while a slow client takes it. */
-static enum next answer_large(struct call *call)
-{
-	const int status = prefork_response_status(call->request);
-	char length[24];
-
-	if (status < 200 || status == 204 || status == 304)
-		return WHOLE; /* of which only the head is sent */
-	(void)snprintf(length, sizeof length, "%zd", PyBytes_GET_SIZE(call->piece));
-	if (wsgi_start_length(call->start) < 0 && prefork_response_field(call->request, "Content-Length", length) < 0) {
-		(void)PyErr_NoMemory();
-		return fail(call);
-	}
-	call->pending = true;
-	return PULLED;
-}
-
 static enum next answer(struct call *call)
 {
 	call->piece = whole_body(call);
@@ -255,7 +237,7 @@ static enum next answer(struct call *call)
 	}
 	if (call->piece) {
 		wsgi_start_close(call->start);
-		return PyBytes_GET_SIZE(call->piece) > WHOLE_MAX ? answer_large(call) : WHOLE;
+		return WHOLE;
 	}
 	if (!wsgi_start_has_written(call->start) &&
 	    wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size))
@@ -361,7 +343,7 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 		if (!wsgi_gil_take())
 			return -ENOMEM;
 		(void)PyContext_Enter(call->context);
-		more = call->iterator ? next_piece(call) : 0; /* a large body is one piece */
+		more = next_piece(call);
 		call->given = 0;
 		if (more < 0)
 			(void)fail(call);

@@ -169,12 +169,25 @@ enum prefork_next pfi_answer_failed(struct prefork_request *request)
 	return pfi_answer_refuse(request, refusal);
 }
 
+/* May block: it calls the host. */
+static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
+
+/* The client takes nothing, or too little: the host is told, and the connection ends. */
+static enum prefork_next give_up(struct prefork_request *request)
+{
+	(void)pfi_late_give_up(request, -ETIMEDOUT);
+	return prefork_connection_offload(request->connection, call_go_on, request);
+}
+
 /* Until the client has taken some of it. */
 static enum prefork_next wait_to_send(struct prefork_request *request)
 {
+	const uint64_t patience_ms = pfi_late_begin_wait(request);
+
 	request->phase = PFI_PHASE_SEND;
-	request->unsent = pfi_late_left(request);
-	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
+	if (patience_ms == 0)
+		return give_up(request);
+	prefork_connection_set_deadline(request->connection, patience_ms);
 	return PREFORK_WAIT_WRITABLE;
 }
 
@@ -281,7 +294,6 @@ enum prefork_next pfi_answer_handle(struct prefork_request *request)
 	return prefork_connection_offload(request->connection, call_handle, request);
 }
 
-/* May block: it calls the host. */
 static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker;
@@ -292,6 +304,7 @@ static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefor
 /* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
 enum prefork_next pfi_answer_send(struct prefork_request *request)
 {
+	(void)pfi_late_end_wait(request);
 	if (pfi_late_send(request) == -EAGAIN)
 		return wait_to_send(request);
 	if (pfi_reply_is_file(request) && pfi_reply_proceed(request) == PFI_MORE)
@@ -301,8 +314,5 @@ enum prefork_next pfi_answer_send(struct prefork_request *request)
 
 enum prefork_next pfi_answer_late(struct prefork_request *request)
 {
-	if (pfi_late_left(request) < request->unsent)
-		return wait_to_send(request); /* slow, but it takes it */
-	(void)pfi_late_give_up(request, -ETIMEDOUT);
-	return prefork_connection_offload(request->connection, call_go_on, request);
+	return pfi_late_end_wait(request) ? wait_to_send(request) : give_up(request); /* or slow, but it takes it */
 }

@@ -1,5 +1,7 @@
 #include "http/late.h"
 
+#include "http/clock.h"
+#include "http/rate.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -32,12 +34,10 @@ static int keep_in_memory(struct prefork_request *request, const struct iovec *p
 	return 0;
 }
 
-/* What was pulled is no more than the host has at once, and more is not asked for before it was taken. */
-static bool is_for_memory(const struct prefork_request *request, size_t size)
+/* All that is pending counts, wherever it comes from. */
+static bool fits_memory(const struct prefork_request *request, size_t size)
 {
-	if (pfi_spool_has_more(&request->late))
-		return false;
-	return request->reply.pull != NULL ||
+	return !pfi_spool_has_more(&request->late) &&
 	       size + prefork_connection_pending(request->connection) <= request->http->config.response_memory;
 }
 
@@ -48,15 +48,23 @@ static bool may_wait(const struct prefork_request *request)
 	return prefork_worker_may_block(request->worker) && prefork_connection_may_block(request->connection);
 }
 
+/* What the host had at once we can have, too, where the alternative is worse: nobody may wait, or the piece was
+ * pulled, and more is not asked for before it was taken. What the host goes on to make has a bound. */
+static bool may_exceed_memory(const struct prefork_request *request)
+{
+	if (pfi_spool_has_more(&request->late))
+		return false;
+	return request->reply.pull != NULL || (request->reply.sent == 0 && !may_wait(request));
+}
+
 int pfi_late_keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size)
 {
-	if (is_for_memory(request, size))
+	if (fits_memory(request, size))
 		return keep_in_memory(request, pieces, count);
 	const int r = pfi_spool_append(&request->late, &request->http->config.place, pieces, count);
 	if (r < 0 && r != -ENOBUFS)
 		pfi_request_cannot_keep(request);
-	/* Where nobody can wait, what the host had at once we can have, too; what it goes on to make has a bound. */
-	if (r < 0 && request->reply.sent == 0 && !may_wait(request))
+	if (r < 0 && may_exceed_memory(request))
 		return keep_in_memory(request, pieces, count);
 	return r;
 }
@@ -89,19 +97,41 @@ uint64_t pfi_late_left(const struct prefork_request *request)
 	       (uint64_t)in_kernel;
 }
 
+uint64_t pfi_late_begin_wait(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	request->unsent = pfi_late_left(request);
+	request->wait_us = pfi_http_now_us();
+	return pfi_rate_patience_ms(config->write_timeout_ms, config->response_rate, request->taken,
+	                            request->waited_us / 1000);
+}
+
+bool pfi_late_end_wait(struct prefork_request *request)
+{
+	const uint64_t left = pfi_late_left(request);
+	const bool has_taken = left < request->unsent;
+
+	request->waited_us += pfi_http_now_us() - request->wait_us;
+	request->taken += has_taken ? request->unsent - left : 0;
+	return has_taken;
+}
+
 int pfi_late_wait(struct prefork_request *request)
 {
-	uint64_t before, now = pfi_late_left(request);
-	int r;
+	uint64_t patience_ms;
+	bool has_taken;
+	int r = -ETIMEDOUT;
 
 	if (!may_wait(request))
 		return pfi_request_blame(request, prefork_fail(-ENOBUFS, no_room));
 	do {
-		before = now;
-		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE,
-		                            request->http->config.write_timeout_ms);
-		now = pfi_late_left(request);
-	} while (r == -ETIMEDOUT && now < before); /* slow, but it takes it */
+		patience_ms = pfi_late_begin_wait(request);
+		if (patience_ms == 0)
+			return pfi_late_give_up(request, prefork_fail(-ETIMEDOUT, "the client takes its response too slowly"));
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, patience_ms);
+		has_taken = pfi_late_end_wait(request);
+	} while (r == -ETIMEDOUT && has_taken); /* slow, but it takes it */
 	return r < 0 ? pfi_late_give_up(request, r) : 0;
 }
 

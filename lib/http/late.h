@@ -8,6 +8,7 @@
 #ifndef HTTP_LATE_H
 #define HTTP_LATE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -25,6 +26,12 @@ int pfi_late_send(struct prefork_request *request);
 /** Wait here until the client has taken something. 0, or a negative errno, which is then the request's: it
  *  has taken nothing at all for too long, the worker must end, or nobody may wait here. */
 int pfi_late_wait(struct prefork_request *request);
+
+/** A wait for the client begins: how long, in ms, it may take nothing; 0: it has been too slow altogether. */
+uint64_t pfi_late_begin_wait(struct prefork_request *request);
+
+/** It ends. Whether the client has taken something meanwhile. */
+bool pfi_late_end_wait(struct prefork_request *request);
 
 /** How much the client has yet to take, of what the kernel has to send as well: it says that a connection is
  *  writable only when there is room for a lot. */

@@ -85,6 +85,7 @@ void pfi_request_begin(struct prefork_request *request)
 	request->is_cut = false;
 	request->has_head = false;
 	request->skipped = 0;
+	request->waited_us = request->taken = 0;
 	give_back_memory(request);
 	pfi_reply_start(request);
 	pfi_head_start(&request->head, request->fields, &request->http->config.limits);

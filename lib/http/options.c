@@ -33,6 +33,10 @@ static const struct prefork_option rows[] = {
 	         "clients that send a byte now and then would hold a worker for hours. 0: any." },
 	{ ROW("write_timeout", DURATION), .min = 100, .max = 3600 * 1000, .default_text = "30",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a client may take nothing of its response." },
+	{ ROW("response_rate", SIZE), .min = 0, .max = 1 << 30, .default_text = "500", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How many bytes a second a client must take of its response, on average, once write_timeout has passed: "
+	         "clients that take a little now and then would keep memory and files for hours. Only time in which "
+	         "output is pending counts: a stream may be silent for as long as it likes. 0: any." },
 	{ ROW("limit_request_line", INT), .min = 0, .max = 8190, .default_text = "4094",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest request line, in bytes; 0 is 8190. Longer ones are answered with 414." },
 	{ ROW("limit_request_fields", INT), .min = 1, .max = 32768, .default_text = "100",
@@ -254,6 +258,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.keepalive_ms = keepalive_ms(settings),
 		.farewell_ms = farewell_ms(settings),
 		.body_rate = (uint64_t)prefork_settings_int(settings, "body_rate"),
+		.response_rate = (uint64_t)prefork_settings_int(settings, "response_rate"),
 		.queue_ms = (uint64_t)prefork_settings_int(settings, "queue_timeout"),
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
 		.response_memory = (size_t)prefork_settings_int(settings, "response_memory"),

@@ -43,6 +43,7 @@ struct pfi_http_config {
 	uint64_t keepalive_ms; /* 0: every response closes */
 	uint64_t farewell_ms;  /* that a client which has not asked yet has left when the worker leaves */
 	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
+	uint64_t response_rate; /* and that a response must be taken with */
 	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
 	struct pfi_trust trust;
@@ -138,7 +139,10 @@ struct prefork_request {
 	struct pfi_spool spool;
 	struct pfi_spool late;  /* what the client has yet to take: see late.h */
 	struct pfi_trailers trailers;
-	uint64_t unsent;    /* what the client had yet to take when the deadline was set */
+	uint64_t unsent;    /* what the client had yet to take when the wait for it began   */
+	uint64_t wait_us;   /* when that was                                                */
+	uint64_t waited_us; /* how long it was waited for in all, with output pending       */
+	uint64_t taken;     /* bytes that it took meanwhile                                 */
 	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_reply reply;

@@ -158,7 +158,8 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 
 	for (;;) {
 		const void *bytes = NULL;
-		if (prefork_connection_pending(request->connection) > ahead || reply->sent >= turn_end)
+		if (prefork_connection_pending(request->connection) > ahead || reply->sent >= turn_end ||
+		    pfi_spool_has_more(&request->late))
 			return PFI_MORE;
 		if (reply->sent > 0)
 			prefork_worker_beat(request->worker);

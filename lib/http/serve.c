@@ -109,12 +109,14 @@ static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefor
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 
-/* A body that ends with its connection must not end as if it were whole. */
+/* A body that ends with its connection must not end as if it were whole; and for a client that took too little the
+ * kernel would keep megabytes for as long as the client likes. */
 static void break_off(struct prefork_request *request, struct prefork_connection *connection)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
+	const bool is_too_slow = request->error == -ETIMEDOUT && request->is_cut;
 
-	if (request->error != 0 && request->reply.body == PFI_REPLY_CLOSE)
+	if (is_too_slow || (request->error != 0 && request->reply.body == PFI_REPLY_CLOSE))
 		(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 

@@ -1,6 +1,7 @@
 /* The request body: read when the host asks for it, or collected before it is asked. */
 #include "http/clock.h"
 #include "base/required.h"
+#include "http/rate.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -37,16 +38,11 @@ bool pfi_upload_is_here(const struct prefork_request *request)
 uint64_t pfi_upload_patience_ms(const struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
-	uint64_t took_ms = request->upload_us / 1000, allowed_ms;
+	uint64_t took_ms = request->upload_us / 1000;
 
-	if (config->body_rate == 0)
-		return config->body_timeout_ms;
-	if (request->collect_us > 0)
+	if (config->body_rate > 0 && request->collect_us > 0)
 		took_ms = (pfi_http_now_us() - request->collect_us) / 1000;
-	allowed_ms = config->body_timeout_ms + request->uploaded * 1000 / config->body_rate;
-	if (took_ms >= allowed_ms)
-		return 0;
-	return allowed_ms - took_ms < config->body_timeout_ms ? allowed_ms - took_ms : config->body_timeout_ms;
+	return pfi_rate_patience_ms(config->body_timeout_ms, config->body_rate, request->uploaded, took_ms);
 }
 
 /* Only what is waited for counts: between two reads the host may take its time. */

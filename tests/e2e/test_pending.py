@@ -1,0 +1,122 @@
+#!/usr/bin/python3
+"""What a client has yet to take of its response: where it is kept, and for how long.
+
+TEST_READERS=150 TEST_SECONDS=60 reads by so many clients, 1 kB/s each, for so long, instead of by a few that read nothing.
+"""
+import os
+import socket
+import time
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+READERS = int(os.environ.get("TEST_READERS") or 16)
+SECONDS = float(os.environ.get("TEST_SECONDS") or 0)
+SIZE = 10000000
+PATHS = (os.environ.get("TEST_PATHS") or "/list /tuple /writer /generator").split()
+APP = f"""
+import os, threading, time
+def app(environ, start):
+    path = environ["PATH_INFO"]
+    write = start("200 OK", [("Content-Type", "text/plain")])
+    if path == "/list":
+        return [os.urandom(1000) * {SIZE // 1000}]
+    if path == "/pieces":
+        return [os.urandom(1000) * {SIZE // 2000}] * 2
+    if path == "/tuple":
+        return (os.urandom(1000) * {SIZE // 2000}, b"x" * {SIZE // 2})
+    if path == "/writer":
+        for _ in range(10):
+            write(os.urandom(1000) * {SIZE // 10000})
+        return []
+    if path == "/generator":
+        return (os.urandom(1000) * {SIZE // 100000} for _ in range(100))
+    if path == "/silent":
+        return silent()
+    return [b"hello"]
+def silent():
+    for _ in range(3):
+        yield b"tick"
+        time.sleep(0.4)
+"""
+
+
+def resident_kib(pid):
+    """The memory of its own: files in a tmpfs are the machine's."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
+
+
+@harness.every_worker_class
+class Pending(harness.Case):
+    def serve(self, folder, *flags):
+        # A sanitizer that keeps what was freed would be all that is seen.
+        asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "app:app"], cwd=folder,
+                              env={"ASAN_OPTIONS": asan})
+
+    @staticmethod
+    def begin(server, path):
+        """A client whose kernel takes little for it."""
+        connected = socket.socket()
+        connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
+        connected.connect((server.host, server.port))
+        client = harness.Client(connected)
+        client.send(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
+        client.buffer = connected.recv(1000)
+        return client
+
+    def test_slow_readers_need_little_memory(self):
+        """Bodies of 10 MB, however they are returned: 64 MiB for all of them, and less of a smaller number."""
+        with self.folder(app_py=APP) as folder:
+            for path in PATHS:
+                with self.subTest(path=path), self.serve(folder, "--spool-limit", "2g") as server:
+                    worker, = server.wait_for_serving(1)
+                    self.assertEqual(len(server.get(path, seconds=60).body), SIZE)
+                    before, most = resident_kib(worker), 0
+                    clients = [self.begin(server, path) for _ in range(READERS)]
+                    self.assertEqual(server.get("/hello").body, b"hello")
+                    until = time.monotonic() + SECONDS
+                    while time.monotonic() < until:
+                        began = time.monotonic()
+                        for client in clients:
+                            self.assertEqual(len(client.socket.recv(1000, socket.MSG_WAITALL)), 1000)
+                        most = max(most, resident_kib(worker) - before)
+                        time.sleep(max(0, 1 - (time.monotonic() - began)))
+                    grown = max(most, harness.wait_for_quiet(lambda: resident_kib(worker)) - before)
+                    if SECONDS:
+                        print(f"{self.id()} {path}: {READERS} readers, {grown} KiB, {len(clients[0].buffer)}", flush=True)
+                    for client in clients:
+                        client.__exit__()
+                    self.assertLess(grown, 65536)
+
+    def test_who_takes_too_little_is_cut_off_and_who_takes_enough_is_not(self):
+        with self.folder(app_py=APP) as folder:
+            with self.serve(folder, "--write-timeout", "0.2", "--response-rate", "100k") as server:
+                for path in "/list", "/generator", "/writer":
+                    with self.subTest(path=path), self.begin(server, path) as client:
+                        def drips():
+                            """2 kB at a time, until it is cut off: it takes something all the time."""
+                            try:
+                                time.sleep(0.05)
+                                return client.socket.recv(2000) == b""
+                            except ConnectionResetError:
+                                return True
+                        harness.wait_until(drips, "it is cut off", seconds=15)
+                with server.connect() as client:
+                    client.send(b"GET /list HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    size, data = 0, b"x"
+                    while data:
+                        data = client.socket.recv(400000, socket.MSG_WAITALL)
+                        size += len(data)
+                        time.sleep(0.03)
+                    self.assertGreater(size, SIZE)
+
+    def test_a_silent_stream_is_not_cut_off(self):
+        with self.folder(app_py=APP) as folder:
+            with self.serve(folder, "--write-timeout", "0.2", "--response-rate", "1m") as server:
+                self.assertEqual(server.get("/silent").body, b"tick" * 3)
+
+
+if __name__ == "__main__":
+    harness.main()
