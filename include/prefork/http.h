@@ -34,6 +34,7 @@ extern "C" {
 
 struct prefork_arbiter;
 struct prefork_connection;
+struct prefork_error_page;
 struct prefork_request;
 struct prefork_settings;
 struct prefork_worker;
@@ -60,7 +61,12 @@ enum prefork_http_traits {
  *               response has been handed to the kernel, or the client is gone
  *               (prefork_request_error() tells which)
  * worker_stop   once, after the last request, unless the worker died
- * traits        of enum prefork_http_traits. Since 0.1.
+ * traits        of enum prefork_http_traits
+ * error_page    the library answers by itself: it refuses a request, or `handle` has failed (500). With
+ *               prefork_error_page_body() and prefork_error_page_field() the host may say something else than
+ *               the library's page of HTML. `request` is NULL where its header is not complete, or not
+ *               right; what it was asked by then can be read, but nothing can be answered by it. Called in any thread,
+ *               also in an event loop: it must not block. Comes after `finished`, if `handle` was called. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */
@@ -69,6 +75,7 @@ struct prefork_http_service {
 	void (*finished)(struct prefork_request *request, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
 	unsigned traits;
+	void (*error_page)(struct prefork_error_page *page, struct prefork_request *request, void *user);
 };
 
 /** Add the settings of HTTP (limits, timeouts, access log), to be read with the
@@ -271,6 +278,26 @@ PREFORK_API int prefork_response_write(struct prefork_request *request, const vo
  *  piece follows it. -EINVAL: less than Content-Length says, and the
  *  connection will break off. Since 0.1. */
 PREFORK_API int prefork_response_end(struct prefork_request *request);
+
+/* The library's own answers, in the callback `error_page` and nowhere else. */
+
+/** The status: 400 to 505. -EINVAL without a page. Since 0.1. */
+PREFORK_API int prefork_error_page_status(const struct prefork_error_page *page);
+
+/** Why, as a short text in English that is no secret: "a header field is too long". NULL where there is none to
+ *  tell, as for a `handle` that has failed. Since 0.1. */
+PREFORK_API const char *prefork_error_page_detail(const struct prefork_error_page *page);
+
+/** The body and its Content-Type, instead of what was there. Both are copied. Not sent in answer to HEAD.
+ *  -EINVAL: NULL, or a type with control characters; -E2BIG: more than 1 MiB; -ENOMEM. After an error the
+ *  page is what it was before. Since 0.1. */
+PREFORK_API int prefork_error_page_body(struct prefork_error_page *page, const char *type, const void *bytes,
+                                        size_t size);
+
+/** One more field. Copied. -EINVAL: NULL, the name is no token, the value has control characters; -EPERM: it is the
+ *  library's (Date, Content-Length, Content-Type, and those about the connection); -E2BIG: more than 64 KiB of
+ *  them; -ENOMEM. Since 0.1. */
+PREFORK_API int prefork_error_page_field(struct prefork_error_page *page, const char *name, const char *value);
 
 /** The status that was begun last, 0 before. Since 0.1. */
 PREFORK_API int prefork_response_status(const struct prefork_request *request);

@@ -4,6 +4,7 @@
 
 #include "http/access.h"
 #include "http/clock.h"
+#include "http/error_page.h"
 #include "http/late.h"
 #include "http/request.h"
 
@@ -16,6 +17,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
 
@@ -77,19 +79,33 @@ static void note_refusal(struct prefork_request *request, int status, const stru
 		pfi_access_write(request->http->access, request, &answer);
 }
 
+/* The answer, in `out` or in memory that `out` then points at. */
+static int make_refusal(struct prefork_request *request, struct pfi_refusal refusal, struct pfi_out *out)
+{
+	const struct pfi_http *const http = request->http;
+	const bool to_head = request->has_head && pfi_request_is_head(request);
+	struct prefork_error_page page = { .refusal = refusal };
+
+	if (http->service.error_page != NULL)
+		http->service.error_page(&page, request->has_head ? request : NULL, http->user);
+	const int r = pfi_error_page_reply(&page, out, pfi_http_date(), to_head);
+	pfi_error_page_clear(&page);
+	return r;
+}
+
 enum prefork_next pfi_answer_refuse(struct prefork_request *request, struct pfi_refusal refusal)
 {
 	char room[1024];
 	struct pfi_out out = { room, 0, sizeof room };
-	const bool to_head = request->has_head && pfi_request_is_head(request);
-	const int r = pfi_error_reply(&out, refusal.status, refusal.problem, pfi_http_date(), to_head);
+	const int r = make_refusal(request, refusal, &out);
 
 	note_refusal(request, refusal.status, &out);
 	/* An interim response was cut, or waits in a file and would be overtaken. */
-	if (r < 0 || request->is_cut || pfi_spool_has_more(&request->late) ||
-	    prefork_connection_write(request->connection, out.bytes, out.length) == PREFORK_CLOSE)
-		return PREFORK_CLOSE;
-	return begin_linger(request);
+	const bool is_said = r == 0 && !request->is_cut && !pfi_spool_has_more(&request->late) &&
+	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
+	if (out.bytes != room)
+		free(out.bytes);
+	return is_said ? begin_linger(request) : PREFORK_CLOSE;
 }
 
 void pfi_request_finish(struct prefork_request *request)

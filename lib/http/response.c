@@ -152,24 +152,30 @@ static void add_escaped(struct pfi_out *out, const char *text)
 	}
 }
 
+int pfi_error_html(struct pfi_out *page, int status, const char *detail)
+{
+	const char *const reason = pfi_status_reason(status);
+
+	(void)PFI_OUT_LITERAL(page, "<!DOCTYPE html>\n<html><head><title>");
+	add_escaped(page, reason);
+	(void)PFI_OUT_LITERAL(page, "</title></head><body><h1>");
+	add_escaped(page, reason);
+	(void)PFI_OUT_LITERAL(page, "</h1>");
+	if (detail != NULL) {
+		(void)PFI_OUT_LITERAL(page, "<p>");
+		add_escaped(page, detail);
+		(void)PFI_OUT_LITERAL(page, "</p>");
+	}
+	return PFI_OUT_LITERAL(page, "</body></html>\n");
+}
+
 int pfi_error_reply(struct pfi_out *out, int status, const char *detail, const char *date, bool to_head)
 {
 	char room[768];
 	struct pfi_out page = { room, 0, sizeof room };
-	const char *const reason = pfi_status_reason(status);
 	const size_t before = out->length;
 
-	(void)PFI_OUT_LITERAL(&page, "<!DOCTYPE html>\n<html><head><title>");
-	add_escaped(&page, reason);
-	(void)PFI_OUT_LITERAL(&page, "</title></head><body><h1>");
-	add_escaped(&page, reason);
-	(void)PFI_OUT_LITERAL(&page, "</h1>");
-	if (detail != NULL) {
-		(void)PFI_OUT_LITERAL(&page, "<p>");
-		add_escaped(&page, detail);
-		(void)PFI_OUT_LITERAL(&page, "</p>");
-	}
-	int r = PFI_OUT_LITERAL(&page, "</body></html>\n");
+	int r = pfi_error_html(&page, status, detail);
 	if (r == 0)
 		r = pfi_response_line(out, status, NULL);
 	if (r == 0)

@@ -65,6 +65,9 @@ size_t pfi_chunk_prefix(char *text, uint64_t length);
 /** Writes a number at `text`, of 20 bytes; returns how many were used. */
 size_t pfi_decimal(char *text, uint64_t number);
 
+/** The page for a status: `detail` is plain text and is escaped; it may be NULL. -ENOSPC when it does not fit. */
+int pfi_error_html(struct pfi_out *page, int status, const char *detail);
+
 /** A whole reply to what was refused: head, and a page unless `to_head`. It closes the
  *  connection. `detail` is plain text and is escaped; it may be NULL. -ENOSPC when
  *  it does not fit: 1024 bytes are enough for every detail below 80 bytes. */

@@ -191,6 +191,93 @@ START_TEST(connect_is_for_hosts_that_ask_for_it)
 }
 END_TEST
 
+static int break_down(struct prefork_request *asked, void *user)
+{
+	(void)asked;
+	(void)user;
+	return PREFORK_EAPP;
+}
+
+/* JSON, as large as the header X-Size says; and what is refused is said in the body. */
+static void write_json(struct prefork_error_page *page, struct prefork_request *asked, void *user)
+{
+	static char body[100000];
+	const char *const detail = prefork_error_page_detail(page);
+	const char *const size = asked != NULL ? prefork_request_header(asked, "X-Size", NULL) : NULL;
+	int r[4];
+
+	(void)user;
+	r[0] = prefork_error_page_field(page, "Content-Length", "1");
+	r[1] = prefork_error_page_field(page, "X-A", "b\r\nX-C: d");
+	r[2] = prefork_error_page_body(page, "a\nb", "x", 1);
+	r[3] = prefork_error_page_body(page, "a/b", body, 1024 * 1024 + 1);
+	int length = snprintf(body, sizeof body, "{\"status\":%d,\"why\":\"%s\",\"target\":\"%s\",\"refused\":%d}",
+	                      prefork_error_page_status(page), detail != NULL ? detail : "",
+	                      asked != NULL ? prefork_request_target(asked, NULL) : "",
+	                      r[0] == -EPERM && r[1] == -EINVAL && r[2] == -EINVAL && r[3] == -E2BIG);
+	for (const int wanted = size != NULL ? atoi(size) : 0; length < wanted; length++)
+		body[length] = ' ';
+	(void)prefork_error_page_field(page, "X-Error", "yes");
+	(void)prefork_error_page_body(page, "application/json", body, (size_t)length);
+}
+
+static void add_field_only(struct prefork_error_page *page, struct prefork_request *asked, void *user)
+{
+	(void)asked;
+	(void)user;
+	(void)prefork_error_page_field(page, "Retry-After", "7");
+}
+
+static const struct {
+	const char *bytes;
+	const char *begin, *end; /* of the answer */
+} pages[] = {
+	{ "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\nDate: ",
+	  "\r\nX-Error: yes\r\n\r\n{\"status\":400,\"why\":\"Host is missing\",\"target\":\"\",\"refused\":1}" },
+	{ "G@\r\n", "HTTP/1.1 400 Bad Request\r\nDate: ", "\"target\":\"\",\"refused\":1}" },
+	{ "GET /x HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 500 Internal Server Error\r\nDate: ",
+	  "\r\n\r\n{\"status\":500,\"why\":\"\",\"target\":\"/x\",\"refused\":1}" },
+	{ "GET /x HTTP/1.1\r\nHost: h\r\nX-Size: 90000\r\n\r\n", "HTTP/1.1 500 Internal Server Error\r\nDate: ",
+	  "          " },
+	{ "HEAD /x HTTP/1.1\r\nHost: h\r\nX-Size: 90000\r\n\r\n", "HTTP/1.1 500 Internal Server Error\r\nDate: ",
+	  "\r\nContent-Type: application/json\r\nContent-Length: 90000\r\nX-Error: yes\r\n\r\n" },
+	{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n", "HTTP/1.1 413 ", ",\"refused\":1}" },
+};
+
+START_TEST(the_host_says_what_an_error_page_says)
+{
+	static const char *const settings[] = { "--limit-request-body", "1000", NULL };
+	static char whole[200000];
+	const struct prefork_http_service service = {
+		.struct_size = sizeof service, .handle = break_down, .error_page = write_json,
+	};
+	struct web web;
+
+	web_open_service(&web, &service, settings);
+	const size_t got = web_read_all(web_ask(&web, pages[_i].bytes, strlen(pages[_i].bytes)), whole, sizeof whole);
+	const size_t end = strlen(pages[_i].end);
+	ck_assert_msg(strncmp(whole, pages[_i].begin, strlen(pages[_i].begin)) == 0, "%.300s", whole);
+	ck_assert_msg(strcmp(whole + got - end, pages[_i].end) == 0, "%.300s", whole);
+	ck_assert_ptr_null(strstr(whole, "html"));
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(an_error_page_may_only_have_other_fields)
+{
+	static const char bytes[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
+	const struct prefork_http_service service = {
+		.struct_size = sizeof service, .handle = break_down, .error_page = add_field_only,
+	};
+	struct web web;
+
+	web_open_service(&web, &service, NULL);
+	(void)web_read_all(web_ask(&web, bytes, sizeof bytes - 1), answer, sizeof answer);
+	ck_assert_msg(strstr(answer, "\r\nRetry-After: 7\r\n\r\n<!DOCTYPE html>") != NULL, "%s", answer);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("requests");
@@ -201,5 +288,7 @@ int main(void)
 	tcase_add_test(tc, a_header_name_of_any_length_is_read_or_refused);
 	tcase_add_loop_test(tc, a_method_reaches_the_handler_as_the_settings_say, 0, sizeof lines / sizeof lines[0]);
 	tcase_add_test(tc, connect_is_for_hosts_that_ask_for_it);
+	tcase_add_loop_test(tc, the_host_says_what_an_error_page_says, 0, sizeof pages / sizeof pages[0]);
+	tcase_add_test(tc, an_error_page_may_only_have_other_fields);
 	return run_suite(suite);
 }

@@ -58,6 +58,14 @@
 	QUIET(prefork_fail, nothing, (0, "%s", "")) \
 	QUIET(prefork_fail, format, (0, no_format)) \
 	/* <prefork/http.h> */ \
+	NUMBER(prefork_error_page_body, page, (NULL, "text", ANY, 1), -EINVAL) \
+	NUMBER(prefork_error_page_body, type, (ANY, NULL, ANY, 1), -EINVAL) \
+	NUMBER(prefork_error_page_body, bytes, (ANY, "text", NULL, 1), -EINVAL) \
+	POINTER(prefork_error_page_detail, page, (NULL)) \
+	NUMBER(prefork_error_page_field, page, (NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_error_page_field, name, (ANY, NULL, "text"), -EINVAL) \
+	NUMBER(prefork_error_page_field, value, (ANY, "text", NULL), -EINVAL) \
+	NUMBER(prefork_error_page_status, page, (NULL), -EINVAL) \
 	NUMBER(prefork_http_add_options, settings, (NULL), -EINVAL) \
 	NUMBER(prefork_http_add_service, arbiter, (NULL, "text", ANY, NULL), -EINVAL) \
 	NUMBER(prefork_http_add_service, pool, (ANY, NULL, ANY, NULL), -EINVAL) \
