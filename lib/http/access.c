@@ -166,14 +166,15 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 	struct pfi_text line;
 	unsigned port;
 	const char *const peer = prefork_connection_peer(request->connection, &port);
-	const size_t listener = prefork_connection_listener(request->connection);
+	const struct prefork_listener *const listener =
+		prefork_worker_listener(request->worker, prefork_connection_listener(request->connection));
 	const struct pfi_access_facts facts = {
 		.bytes = bytes,
 		.length = request->in_end - request->in_from,
 		.head = complete ? &request->head : NULL,
 		.peer = peer,
 		.peer_port = port,
-		.server = prefork_listener_address(prefork_worker_listener(request->worker, listener)),
+		.server = listener != NULL ? prefork_listener_address(listener) : "",
 		.is_secure = complete && request->is_secure,
 		.status = answer->status,
 		.sent = answer->sent,
