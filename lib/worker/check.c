@@ -58,20 +58,32 @@ static void set_all(const int *numbers, size_t count, void (*handler)(int signo)
 		(void)sigaction(numbers[i], &action, NULL);
 }
 
-/* What is ignored stays so, as after any fork. */
-void pfi_check_forget(void)
+static void give_back(const int *numbers, size_t count)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 	struct sigaction now;
 
-	for (size_t i = 0; i < sizeof heard_in_vain / sizeof heard_in_vain[0]; i++) {
-		if (sigaction(heard_in_vain[i], NULL, &now) == 0 && now.sa_handler == on_nothing)
-			(void)sigaction(heard_in_vain[i], &plain, NULL);
+	for (size_t i = 0; i < count; i++) {
+		if (sigaction(numbers[i], NULL, &now) == 0 &&
+		    (now.sa_handler == on_nothing || now.sa_handler == pfi_heir_on_term))
+			(void)sigaction(numbers[i], &plain, NULL);
 	}
+}
+
+/* What is ignored stays so, as after any fork. */
+void pfi_check_forget(void)
+{
+	give_back(signals, sizeof signals / sizeof signals[0]);
+	give_back(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0]);
 }
 
 static int take_signals(void)
 {
+	/* What holds again when the worker is done with signals, and flushes its output: nothing ends
+	 * it but SIGKILL, which follows if that takes too long, and SIGABRT. */
+	set_all(signals, sizeof signals / sizeof signals[0], on_nothing);
+	set_all(&(int){ SIGTERM }, 1, pfi_heir_on_term);
+
 	const int r = pfi_mailbox_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
 
 	if (r < 0)

@@ -103,7 +103,6 @@ static void finish(struct prefork_worker *worker)
 {
 	pfi_connection_await_givers(worker);
 	pfi_ev_loop_close(worker->loop);
-	pfi_heir_disarm();
 	pfi_abort_disarm();
 	pfi_check_close(worker);
 	pfi_gates_close(worker);

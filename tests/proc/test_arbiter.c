@@ -12,6 +12,7 @@
 
 #include <check.h>
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdatomic.h>
@@ -23,7 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum mood { GOOD, HANGS, NO_BOOT, NO_APP, DIES };
+enum mood { GOOD, HANGS, NO_BOOT, NO_APP, DIES, TALKS };
+enum { WORDS = 200000 }; /* more than a pipe holds */
 
 static _Atomic int *mood; /* shared with the workers */
 static int fds_before;
@@ -93,6 +95,19 @@ static const struct prefork_hooks hooks = {
 	.worker_start = on_worker_start,
 };
 
+static int output[2] = { -1, -1 };
+
+/* Runs in the worker: all of it is written when it flushes its streams, before _exit(2). */
+static void talk(void)
+{
+	static char buffer[2 * WORDS];
+
+	if (dup2(output[1], STDOUT_FILENO) < 0 || setvbuf(stdout, buffer, _IOFBF, sizeof buffer) != 0)
+		_exit(99);
+	for (int i = 0; i < WORDS; i++)
+		(void)putchar('x');
+}
+
 /* Runs in the worker. */
 static int job(struct prefork_worker *worker, void *user)
 {
@@ -101,6 +116,8 @@ static int job(struct prefork_worker *worker, void *user)
 	(void)user;
 	if (fate == DIES)
 		return 9;
+	if (fate == TALKS)
+		talk();
 	if (fate == HANGS) {
 		prefork_worker_note(worker, "job 17", 6);
 		prefork_worker_busy(worker);
@@ -176,6 +193,12 @@ static void start_good(void)
 	ck_assert_int_eq(until(&seen.ready, 2), 1);
 }
 
+static void start_one(void)
+{
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(&seen.ready, 1), 1);
+}
+
 static void stop(bool graceful)
 {
 	static const int never = 0;
@@ -184,6 +207,37 @@ static void stop(bool graceful)
 	ck_assert_int_eq(until(&never, 1), 0);
 	ck_assert_int_eq(seen.stopping, 1);
 }
+
+/* One Ctrl-C reaches a worker twice, from the terminal and by the arbiter; so it is with any signal
+ * that comes late. */
+START_TEST(a_worker_that_flushes_its_output_is_not_ended_by_a_signal)
+{
+	static const int late[] = { SIGQUIT, SIGINT, SIGTERM, SIGUSR1, SIGQUIT };
+	static const int never = 0;
+	static char bytes[65536];
+	size_t written = 0;
+	ssize_t n;
+
+	ck_assert_int_eq(pipe2(output, O_CLOEXEC), 0);
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 1), 0);
+	atomic_store(mood, TALKS);
+	start_one();
+	ck_assert_int_eq(close(output[1]), 0);
+	ck_assert_int_eq(kill(seen.last_ready, SIGQUIT), 0);
+	struct pollfd flushed = { .fd = output[0], .events = POLLIN };
+	ck_assert_int_eq(poll(&flushed, 1, (int)patience_ms()), 1);
+	for (size_t i = 0; i < sizeof late / sizeof late[0]; i++)
+		ck_assert_int_eq(kill(seen.last_ready, late[i]), 0);
+	atomic_store(mood, GOOD);
+	while ((n = read(output[0], bytes, sizeof bytes)) > 0)
+		written += (size_t)n;
+	ck_assert_int_eq(close(output[0]), 0);
+	ck_assert_uint_eq(written, WORDS);
+	prefork_arbiter_request_stop(arbiter, true);
+	ck_assert_int_eq(until(&never, 1), 0);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_ASKED);
+}
+END_TEST
 
 START_TEST(a_killed_worker_is_replaced)
 {
@@ -360,6 +414,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
+	tcase_add_test(tc, a_worker_that_flushes_its_output_is_not_ended_by_a_signal);
 	tcase_add_test(tc, a_killed_worker_is_replaced);
 	tcase_add_test(tc, a_quick_stop_ends_everybody);
 	tcase_add_loop_test(tc, a_first_start_that_fails_says_why, 0, 2);
