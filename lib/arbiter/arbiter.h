@@ -118,6 +118,7 @@ struct prefork_process {
 	bool logged_short;
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
+	bool is_at_work;      /* the note is of work in hand; else of the last      */
 	char sentence[1024];
 	uint64_t born_ms, died_ms;
 	int *sets;            /* its set of lanes, by entrance; -1: that has none. NULL: none has */

@@ -266,7 +266,8 @@ static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *pro
 		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter",
 				"WORKER TIMEOUT (pid:%d): %s%s%s", (int)process->pid,
 				pfi_cause_text(process->cause),
-				process->note[0] ? "; it is at: " : "", process->note);
+				process->note[0] == '\0' ? "" :
+				process->is_at_work ? "; it is at: " : "; it was last at: ", process->note);
 	} else if (action == PFI_ACTION_KILL) {
 		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
 				"Worker (pid:%d) does not leave: sending SIGKILL",
@@ -394,7 +395,7 @@ static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process
 	if (serves)
 		return;
 	if (slot->state == PFI_STATE_SERVING)
-		process->cause = PFI_CAUSE_RECYCLE;
+		process->cause = PFI_CAUSE_LEFT;
 	(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
 }
 

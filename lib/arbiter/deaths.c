@@ -38,8 +38,15 @@ static const char *what_next(const struct prefork_arbiter *arbiter, const struct
 	const struct pfi_next_start start = pfi_pool_next_start(model);
 	const uint64_t at_ms = start.not_before_ms;
 
-	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
-		return "the server stops";
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
+		if (process->cause == PFI_CAUSE_STOP)
+			return ""; /* that says it */
+		if (pfi_supervisor_starts_max(&arbiter->supervisor, process->pool) > *replaced) {
+			++*replaced;
+			return "replaced: connections are pending";
+		}
+		return "not replaced: the server stops";
+	}
 	if (process->reason == PREFORK_REASON_FATAL && process->cause == PFI_CAUSE_NONE)
 		return "not replaced: it asked for that";
 	const struct pfi_census census =
@@ -134,6 +141,8 @@ void pfi_deaths_tell(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	uint32_t replaced[PFI_POOLS_MAX] = { 0 };
 	char room[48];
 
+	if (arbiter->supervisor.phase == PFI_PHASE_REFUSING)
+		pfi_entrances_count_queued(arbiter); /* on which it depends */
 	for (unsigned i = 0; i < arbiter->seat_count; i++) {
 		struct prefork_process *const process = &arbiter->processes[i];
 

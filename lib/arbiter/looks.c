@@ -160,8 +160,10 @@ static uint32_t count_others(const struct prefork_process *process, uint32_t lat
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	struct pfi_word words[PFI_CELLS_MAX];
+	const unsigned first = read_words(process, words);
 
-	read_note(process, read_words(process, words), process->note);
+	read_note(process, first, process->note);
+	process->is_at_work = words[first].deadline_ms != 0;
 	if (now_ms == 0)
 		return;
 

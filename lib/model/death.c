@@ -158,7 +158,11 @@ static void add_hand(struct line *line, const struct pfi_obituary *dead, enum pr
 		[PREFORK_REASON_UNKNOWN] = "not by us",
 	};
 
-	if (dead->cause != PFI_CAUSE_NONE) {
+	if (dead->cause == PFI_CAUSE_LEFT && reason == PREFORK_REASON_ASKED) {
+		add(line, ", by itself");
+		return;
+	}
+	if (dead->cause != PFI_CAUSE_NONE && dead->cause != PFI_CAUSE_LEFT) {
 		add(line, ", by us: %s", pfi_cause_text(dead->cause));
 		if (pfi_death_is_failure(reason) && reason != PREFORK_REASON_TIMEOUT)
 			add(line, ", but it %s", pfi_reason_name(reason));

@@ -27,7 +27,8 @@
 	X(BOOT_TIMEOUT, "it was not ready within boot_timeout")         \
 	X(REQUEST_TIMEOUT, "its request took longer than timeout")      \
 	X(DRAIN_TIMEOUT, "it took longer than graceful_timeout to leave") \
-	X(ROLLBACK, "its generation was taken back")
+	X(ROLLBACK, "its generation was taken back")                    \
+	X(LEFT, "nobody asked it to") /* it decided, or was told by somebody else */
 
 #define PFI_ENUM_CAUSE(name, text) PFI_CAUSE_##name,
 enum pfi_cause {

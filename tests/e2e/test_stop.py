@@ -81,6 +81,41 @@ class Stop(harness.Case):
             self.assertLessEqual(server.log().count("Booting worker"), 3)
 
 
+LEAVES_A_THREAD = """
+import threading
+import time
+
+def app(environ, start_response):
+    threading.Thread(target=time.sleep, args=(60,)).start()
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+class Lines(harness.Case):
+    def test_the_log_of_a_stop_is_true(self):
+        """The worker has no request in hand; a thread keeps it."""
+        with self.folder(app_py=LEAVES_A_THREAD) as folder, harness.Server(
+                [harness.program("prefork-wsgi"), "--graceful-timeout", "1", "app:app"], cwd=folder) as server:
+            server.wait_for_serving(1)
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+            self.assertNotIn("it is at", server.log())
+            self.assertIn("graceful_timeout to leave; it was last at: GET /", server.log())
+
+    def test_an_end_says_once_that_the_server_stops(self):
+        for group in False, True:
+            with self.subTest(group=group), harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
+                server.wait_for_serving(2)
+                (os.killpg if group else os.kill)(server.pid, signal.SIGTERM)
+                self.assertEqual(server.wait(), 0)
+                ends = [line for line in server.log().splitlines() if "exited with code 0" in line]
+                self.assertEqual(len(ends), 2)
+                for line in ends:
+                    self.assertEqual(line.count("the server stops"), 1, line)
+                    self.assertNotIn("asked to be replaced", line)
+
+
 class Early(harness.Case):
     def test_a_signal_that_comes_as_soon_as_an_address_is_bound_is_handled(self):
         words = [word for number in range(50) for word in ("--bind", "127.0.0.1:0")]
