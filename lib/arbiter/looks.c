@@ -232,7 +232,6 @@ void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *pro
 
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
-	(void)pfi_watch_clear(process->watch);
 	if (now_ms - process->fires_at_ms >= 1000) {
 		process->fires_at_ms = now_ms;
 		process->fires = 0;

@@ -25,6 +25,10 @@ int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = pack(tag) };
 
+	/* A worker shares its watch, and the flag O_NONBLOCK of it: a read of an expiry that the worker has taken
+	 * back since would block. By the edge there is an event for each expiry, and nothing to read. */
+	if (tag.source == PFI_SOURCE_WATCH)
+		event.events |= EPOLLET;
 	if (epoll_ctl(arbiter->epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;
 	return prefork_fail(-errno, "the arbiter cannot watch one more descriptor: %s", strerror(errno));

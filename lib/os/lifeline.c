@@ -27,7 +27,7 @@ int pfi_lifeline_send(int fd, uint32_t type, uint32_t value, const char *text)
 	if (length > 0)
 		memcpy(message.text, text, length);
 	do
-		n = send(fd, &message, HEAD_SIZE + length, MSG_NOSIGNAL);
+		n = send(fd, &message, HEAD_SIZE + length, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n >= 0)
 		return 0;
@@ -39,9 +39,10 @@ int pfi_lifeline_receive(int fd, struct pfi_message *ret)
 	struct pfi_message message = { 0 };
 	ssize_t n;
 
-	/* recv() and not recvmsg(): descriptors sent along have nowhere to go. */
+	/* recv() and not recvmsg(): descriptors sent along have nowhere to go. Never blocking, whatever
+	 * has become of the flag of the description. */
 	do
-		n = recv(fd, &message, HEAD_SIZE + PFI_MESSAGE_TEXT_MAX, MSG_TRUNC);
+		n = recv(fd, &message, HEAD_SIZE + PFI_MESSAGE_TEXT_MAX, MSG_TRUNC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return errno == ECONNRESET ? -EPIPE : -errno;

@@ -147,6 +147,19 @@ static void wake_for_ever(struct prefork_worker *worker, unsigned step)
 		(void)timerfd_settime(worker->birth->watch, 0, &often, NULL);
 }
 
+/* O_NONBLOCK belongs to the timer, and so to the arbiter's copy of it: a read of an expiry that the
+ * worker has taken back meanwhile would wait for the next. So nobody reads; it is seen by that. */
+static void wake_without_nonblock(struct prefork_worker *worker, unsigned step)
+{
+	struct pollfd watch = { .fd = worker->birth->watch, .events = POLLIN };
+
+	(void)step;
+	(void)pfi_fd_set_nonblock(worker->birth->watch, false);
+	(void)pfi_watch_set(worker->birth->watch, 1);
+	(void)poll(NULL, 0, 100);
+	_exit(poll(&watch, 1, 0) == 1 ? 0 : 9);
+}
+
 /* For a moment; and after more than the second in which nobody hears it, a request hangs. */
 static void wake_and_hang(struct prefork_worker *worker, unsigned step)
 {
@@ -184,12 +197,13 @@ static const struct {
 	{ "the lifeline hung up", hang_up },		{ "its watch goes off at once", wake_at_once },
 	{ "its watch goes off all the time", wake_soon }, { "its watch ticks", wake_for_ever },
 	{ "everything", all_at_once }, { "its watch goes off, then it hangs", wake_and_hang },
+	{ "its watch may block", wake_without_nonblock }, /* in a test of its own */
 };
 
 /* When it goes wild. */
 enum moment { BEFORE_READY, IDLE, BUSY, LEAVING, MOMENTS };
 
-enum { ACTS = sizeof acts / sizeof acts[0], HANGS = ACTS - 1 };
+enum { ACTS = sizeof acts / sizeof acts[0] - 1, HANGS = ACTS - 1, MAY_BLOCK = ACTS };
 
 /* ---- in the workers ---- */
 
@@ -304,6 +318,18 @@ START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
 }
 END_TEST
 
+START_TEST(a_timer_that_a_rogue_shares_is_never_read)
+{
+	static const char *const arguments[] = { NULL };
+
+	atomic_store(&orders->mood, MAY_BLOCK * MOMENTS + IDLE);
+	stage_start(&parts, arguments);
+	PROMISE(stage_until(&stage.exited, 1), "it has looked");
+	PROMISE(strstr(stage.sentence, "exited with code 0") != NULL, "%s", stage.sentence);
+	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
+}
+END_TEST
+
 int main(void)
 {
 	static const char *const names[] = { "before ready", "idle", "busy", "leaving", "hangs" };
@@ -320,6 +346,7 @@ int main(void)
 		suite_add_tcase(suite, tc);
 	}
 	tcase_add_loop_test(tc, a_rogue_that_hangs_is_ended_all_the_same, 0, 2);
+	tcase_add_test(tc, a_timer_that_a_rogue_shares_is_never_read);
 
 	return run_suite(suite);
 }
