@@ -4,8 +4,10 @@
  * Listeners belong to their arbiter: what a function here returns is borrowed and
  * stays as long as the listener, in a worker as long as the worker.
  *
- * The descriptor is non-blocking, and that flag is shared by all who hold it:
- * leave it so. Threads: any. Fork: a listener may be used in parent and child.
+ * The descriptor is non-blocking, and O_NONBLOCK belongs to the socket, not to the descriptor: all
+ * processes that have it share the flag, so leave it so. A socket that was handed over (fd://N,
+ * LISTEN_FDS) stays non-blocking after the end: to clear the flag then would let the server that has
+ * taken over block in accept(2). A program that wants it blocking clears it itself. Threads: any. Fork: a listener may be used in parent and child.
  */
 #ifndef PREFORK_LISTENER_H
 #define PREFORK_LISTENER_H

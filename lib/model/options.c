@@ -16,7 +16,8 @@ const struct prefork_option pfi_options[] = {
 	{ ROW("bind", LIST), .flags = "-b, --bind", .max = 64, .default_text = "127.0.0.1:8000",
 	  .unit = "ADDRESS", .traits = RELOADABLE | PREFORK_OPTION_COMMAS, .section = "Server socket",
 	  .doc = "Where to listen: HOST[:PORT], [IPV6][:PORT], unix:PATH, unix:@NAME (abstract) or fd://NUMBER. "
-		 "Without a port it is 8000; port 0 takes a free one." },
+		 "Without a port it is 8000; port 0 takes a free one. A socket that is handed over (fd://, systemd) is made "
+		 "non-blocking and is left so at the end: its next server may be using it already." },
 	{ ROW("backlog", INT), .min = 1, .max = 1048576, .default_text = "2048", .section = "Server socket",
 	  .doc = "How many connections may wait to be accepted, per address." },
 	{ ROW("defer_accept", CHOICE), .choices = "auto|on|off", .default_text = "auto",
