@@ -28,6 +28,10 @@ struct prefork_log;
 struct prefork_settings;
 struct prefork_worker;
 
+/* A worker whose own descriptors the program has closed (its control channel, an epoll set, a timer, a
+ * listener) ends at once with status 1, without worker_stop; the arbiter says which one. Looked at after
+ * callbacks, at most every 100 ms. */
+
 /* Exit statuses of a worker are a protocol; any other is a crash. */
 enum prefork_exit {
 	PREFORK_EXIT_RECYCLE = 0, /* done: replace me                                      */

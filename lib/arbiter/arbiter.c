@@ -260,9 +260,14 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 
 static int begin(struct prefork_arbiter *arbiter, bool signals)
 {
-	int r = signals ? pfi_signals_take(arbiter) : 0;
+	int r = pfi_fd_fill_standard(); /* what has happened to them since create */
 
+	if (r == 0)
+		r = pfi_loop_verify(arbiter);
+	if (r < 0)
+		return r;
 	/* Before there is anything to connect to: who can connect may send HUP at once, and must not kill us by it. */
+	r = signals ? pfi_signals_take(arbiter) : 0;
 	if (r < 0)
 		return prefork_fail(r,
 				    r == -EBUSY ? "another arbiter of this process has the signals"
@@ -486,6 +491,8 @@ int prefork_arbiter_run(struct prefork_arbiter *arbiter)
 		struct pollfd wait = { .fd = arbiter->epoll, .events = POLLIN };
 
 		(void)poll(&wait, 1, -1); /* EINTR is a reason to look, too */
+		if ((wait.revents & POLLNVAL) && (r = pfi_loop_verify(arbiter)) < 0)
+			return r;
 	}
 	return r;
 }

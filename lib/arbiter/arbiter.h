@@ -215,6 +215,7 @@ void pfi_attachment_end(struct prefork_arbiter *arbiter);
 
 /* loop.c */
 int pfi_loop_open(struct prefork_arbiter *arbiter);
+int pfi_loop_verify(const struct prefork_arbiter *arbiter);
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
 void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);
@@ -233,6 +234,7 @@ uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
 void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
+void pfi_child_read_exit_note(struct prefork_process *process);
 unsigned pfi_child_look_back(struct prefork_process *process);
 
 /* looks.c: have the threads that are late show their stacks. */

@@ -93,6 +93,7 @@ void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	if (pfi_reap(process->pidfd, &death) == -EAGAIN)
 		return;
 	pfi_child_hear(arbiter, process, now_ms); /* its last words may still lie there */
+	pfi_child_read_exit_note(process);
 
 	const unsigned busy = pfi_child_look_back(process);
 	const struct pfi_slot slot = *pfi_process_slot(process);

@@ -184,6 +184,19 @@ void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	slot->next_ms = pfi_earlier_ms(slot->next_ms, listen_to_watch(arbiter, process, now_ms));
 }
 
+/* Why it ended, where it could not send that. */
+void pfi_child_read_exit_note(struct prefork_process *process)
+{
+	const volatile char *const bytes = pfi_process_page(process)->exit_note;
+	char note[PFI_EXIT_NOTE_SIZE + 1];
+
+	for (unsigned i = 0; i < PFI_EXIT_NOTE_SIZE; i++)
+		note[i] = bytes[i];
+	note[PFI_EXIT_NOTE_SIZE] = '\0';
+	if (note[0] != '\0')
+		pfi_death_clean(note, process->last_words, sizeof process->last_words);
+}
+
 /* It is dead. Who was late has been looked at before; else what began last among what it was at
  * is most likely to blame, and if it was at nothing, what began last of all is told. How many
  * threads were at work. */

@@ -7,6 +7,7 @@
 #include <prefork/error.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 
@@ -49,6 +50,22 @@ int pfi_loop_open(struct prefork_arbiter *arbiter)
 		pfi_fdtable_set_owner(fds[i], arbiter->id, PFI_FD_NO_SLOT);
 	r = pfi_loop_add(arbiter, arbiter->timer, (struct pfi_tag){ PFI_SOURCE_TIMER, 0, 0 });
 	return r == 0 ? pfi_loop_add(arbiter, arbiter->asked_fd, (struct pfi_tag){ PFI_SOURCE_ASKED, 0, 0 }) : r;
+}
+
+/* What a program closes that is not its own, an application that is preloaded above all. 0 or -EBADF. */
+int pfi_loop_verify(const struct prefork_arbiter *arbiter)
+{
+	struct pollfd fds[] = { { .fd = arbiter->epoll }, { .fd = arbiter->timer }, { .fd = arbiter->asked_fd },
+				{ .fd = pfi_log_fd(arbiter->log) } };
+	const nfds_t count = sizeof fds / sizeof fds[0];
+
+	(void)poll(fds, count, 0);
+	for (nfds_t i = 0; i < count; i++) {
+		if (fds[i].revents & POLLNVAL)
+			return prefork_fail(-EBADF, "the program has closed a descriptor of the arbiter's (%d): close only your own",
+					    fds[i].fd);
+	}
+	return 0;
 }
 
 /* Before close: a worker may hold a copy, and then close alone would leave the

@@ -18,6 +18,19 @@ static int fail(int error, const struct pfi_spool_place *place)
 	return prefork_fail(error, "its body cannot be kept in %s: %s", place->folder, strerror(-error));
 }
 
+/* What the application prints must not get into a body, where it has closed its standard descriptors. */
+static int above_standard(int fd)
+{
+	if (fd < 0)
+		return -errno;
+	if (fd > STDERR_FILENO)
+		return fd;
+	const int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+	const int r = higher < 0 ? -errno : higher;
+	(void)close(fd);
+	return r;
+}
+
 /* A file that is gone when it is closed, however the process ends. */
 static int open_file(const char *folder)
 {
@@ -25,15 +38,14 @@ static int open_file(const char *folder)
 	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
-		return fd < 0 ? -errno : fd;
+		return above_standard(fd);
 	/* A file system, or a kernel, without such files. */
 	if (snprintf(path, sizeof path, "%s/prefork-body-XXXXXX", folder) >= (int)sizeof path)
 		return -ENAMETOOLONG;
 	fd = mkostemp(path, O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	(void)unlink(path);
-	return fd;
+	if (fd >= 0)
+		(void)unlink(path);
+	return above_standard(fd);
 }
 
 /* Have a file that may grow to `length` bytes. */

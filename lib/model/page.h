@@ -16,7 +16,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PFI_NOTE_SIZE = 96 };
+enum { PFI_NOTE_SIZE = 96, PFI_EXIT_NOTE_SIZE = 112 };
 
 /* One per executing thread: two cache lines that no other thread writes. */
 struct pfi_cell {
@@ -33,6 +33,7 @@ struct pfi_page {
 	alignas(128) _Atomic uint32_t connections;
 	_Atomic uint32_t closed; /* 1: it leaves and accepts nobody, all it will ever have are in `connections` */
 	_Atomic uint32_t shut;   /* the arbiter's word: a listener of this worker refuses, or soon will */
+	char exit_note[PFI_EXIT_NOTE_SIZE]; /* why it ends, where its control channel is closed; may lack its NUL */
 	struct pfi_cell cells[];
 };
 

@@ -12,6 +12,7 @@
 #include "os/logfile.h"
 #include "os/mailbox.h"
 #include "os/title.h"
+#include "worker/own_fds.h"
 #include "worker/shortage.h"
 #include "worker/worker.h"
 
@@ -277,6 +278,8 @@ static void look(struct prefork_worker *worker, bool at_wake)
 	const int count = epoll_wait(worker->fd, events, SOURCE_COUNT, 0);
 	uint64_t sink;
 
+	if (count < 0 && errno != EINTR)
+		pfi_own_fds_lost(worker);
 	for (int i = 0; i < count; i++) {
 		switch ((enum source)events[i].data.u32) {
 		case SOURCE_SIGNALS:

@@ -5,6 +5,7 @@
 #include "worker/connection.h"
 #include "base/required.h"
 #include "os/clock.h"
+#include "worker/own_fds.h"
 #include "worker/worker.h"
 
 #include <prefork/log.h>
@@ -127,7 +128,9 @@ static enum prefork_next call(callback function, struct prefork_connection *conn
 
 	prefork_worker_busy(worker);
 	const enum prefork_next next = function(worker, connection, worker->birth->user);
-	if (!(worker->strategy.traits & PREFORK_STRATEGY_TURNS))
+	if (worker->strategy.traits & PREFORK_STRATEGY_TURNS)
+		pfi_own_fds_put_off(worker);
+	else
 		prefork_worker_idle(worker);
 	return next == PREFORK_TAKEN ? next : settle(connection, next);
 }

@@ -17,6 +17,7 @@
 #include "worker/clients.h"
 #include "worker/crew.h"
 #include "worker/ev_doors.h"
+#include "worker/own_fds.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
 
@@ -26,6 +27,7 @@
 #include <ev.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 enum {
@@ -98,6 +100,17 @@ static void rest_undisturbed(struct ev_loop *loop)
 	ev_periodic_stop(loop, &periodic);
 }
 
+static struct prefork_worker *the_worker; /* of this process */
+
+/* libev would abort, with a line that no log has. Its epoll set is closed, or something else now. */
+static void on_system_error(const char *what) EV_NOEXCEPT
+{
+	if (errno == EBADF || errno == EINVAL)
+		pfi_own_fds_lost(the_worker);
+	perror(what);
+	abort();
+}
+
 static struct ev_loop *open_loop(struct prefork_worker *worker)
 {
 	/* Not its io_uring and aio: see ev_doors. No signals, no environment: a worker
@@ -113,6 +126,8 @@ static struct ev_loop *open_loop(struct prefork_worker *worker)
 	}
 	post->worker = worker;
 	ev_set_userdata(loop, post);
+	the_worker = worker;
+	ev_set_syserr_cb(on_system_error);
 	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
 	rest_undisturbed(loop);
 	return loop;
@@ -229,6 +244,17 @@ static void set_alarm(struct ev *ev, uint64_t at_ms)
 	ev->alarm_ms = at_ms;
 }
 
+/* Before the wait: when it begins its limit is fixed. */
+static void mind_own_fds(struct ev *ev)
+{
+	const uint64_t since_ms = pfi_liveness_since_ms(&ev->worker->liveness, 0);
+
+	if (pfi_own_fds_is_put_off(ev->worker))
+		pfi_own_fds_check(ev->worker, since_ms, false);
+	if (pfi_own_fds_is_put_off(ev->worker))
+		set_alarm(ev, since_ms + PFI_OWN_FDS_MS);
+}
+
 static void turn(struct ev *ev)
 {
 	set_alarm(ev, pfi_deadlines_next_ms(&ev->clients.deadlines));
@@ -237,12 +263,15 @@ static void turn(struct ev *ev)
 		ev->looks_soon = true; /* some may come back quietly */
 		set_alarm(ev, pfi_now_ms() + SOON_MS);
 	}
+	mind_own_fds(ev);
 	ev->before = ev->served;
 	ev->served = 0;
 	(void)ev_run(ev->loop, pfi_clients_hurry(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
 	pfi_clients_call_again(&ev->clients);
 	if (pfi_worker_has_given_back(ev->worker))
 		pfi_clients_take_back(&ev->clients);
+	if (ev->rang && pfi_own_fds_is_put_off(ev->worker))
+		pfi_own_fds_look(ev->worker);
 	if (ev->rang)
 		pfi_clients_expire(&ev->clients);
 	ev->rang = false;
@@ -296,6 +325,7 @@ static void close_all(struct ev *ev)
 {
 	pfi_crew_close(ev->worker->crew);
 	ev->worker->crew = NULL;
+	pfi_own_fds_clear(ev->worker);
 	pfi_clients_finish(&ev->clients);
 	if (!ev->loop)
 		return;

@@ -3,6 +3,7 @@
 #include "os/epoll.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "worker/own_fds.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -32,6 +33,8 @@ static void on_inner(struct ev_loop *loop, ev_io *io, int revents)
 
 	(void)loop;
 	(void)revents;
+	if (count < 0 && errno != EINTR)
+		pfi_own_fds_lost(ev->doors.worker);
 	for (int i = 0; i < count; i++)
 		ev->on_door(ev->user, (size_t)events[i].data.u64);
 }
@@ -125,6 +128,7 @@ int pfi_ev_doors_open(struct pfi_ev_doors *ev, struct prefork_worker *worker, st
 		pfi_ev_doors_finish(ev);
 		return r;
 	}
+	pfi_own_fds_add(worker, ev->inner, "epoll set of listeners");
 	ev_io_init(&ev->inner_io, on_inner, ev->inner, EV_READ);
 	ev_set_priority(&ev->inner_io, 1);
 	ev->inner_io.data = ev;

@@ -17,6 +17,7 @@
 #include "os/starter.h"
 #include "os/title.h"
 #include "worker/connection.h"
+#include "worker/own_fds.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -88,7 +89,7 @@ static int set_up(struct prefork_worker *worker)
 		(void)pfi_pages_keep(&own, birth->worker_index);
 	}
 	if ((r = pfi_vitals_open(worker)) < 0 || (r = pfi_gates_open(worker)) < 0 ||
-	    (r = pfi_check_open(worker)) < 0)
+	    (r = pfi_check_open(worker)) < 0 || (r = pfi_own_fds_open(worker)) < 0)
 		return r;
 	make_room_for_clients(worker);
 	pfi_abort_arm(worker);
@@ -101,6 +102,7 @@ static int set_up(struct prefork_worker *worker)
 
 static void finish(struct prefork_worker *worker)
 {
+	pfi_own_fds_close(worker);
 	pfi_connection_await_givers(worker);
 	pfi_ev_loop_close(worker->loop);
 	pfi_abort_disarm();
@@ -150,7 +152,8 @@ static int fail_to_boot(struct prefork_worker *worker, int error)
 
 	if (!sentence[0])
 		sentence = error > PREFORK_ECONFIG ? strerror(-error) : "it did not say why";
-	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_FAILED, (uint32_t)status, sentence);
+	if (pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_FAILED, (uint32_t)status, sentence) < 0)
+		pfi_exit_note(worker, sentence); /* the application may have closed it while it was loaded */
 	return status;
 }
 
@@ -177,6 +180,11 @@ static int live(struct prefork_worker *worker)
 
 	pfi_title_set("%s: worker %u [%s] booting", birth->program, birth->slot, birth->pool);
 	r = start(worker);
+	/* What the application prints from now on must not get to a client: no descriptor of ours has
+	 * a standard number, wherever the application has closed its own. */
+	(void)pfi_fd_fill_standard();
+	if (r >= 0)
+		r = pfi_own_fds_verify(worker);
 	if (r < 0)
 		return fail_to_boot(worker, r);
 	r = serve(worker);

@@ -133,6 +133,11 @@ void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 		store_deadline(liveness, thread, deadline_ms);
 }
 
+uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread)
+{
+	return atomic_load_explicit(&liveness->page->cells[thread].since_ms, memory_order_relaxed);
+}
+
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
 {
 	const uint64_t deadline_ms = atomic_load_explicit(&liveness->page->cells[thread].deadline_ms,

@@ -51,6 +51,9 @@ void pfi_liveness_finish(struct pfi_liveness *liveness);
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread);
 void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread);
 
+/* When the work in hand, or the last, began. */
+uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread);
+
 /* The work in hand goes on: as begun anew, unless its deadline lies further ahead. */
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread);
 

@@ -12,6 +12,7 @@
 #include "os/fdtable.h"
 #include "worker/clients.h"
 #include "worker/doors.h"
+#include "worker/own_fds.h"
 #include "worker/ring.h"
 #include "worker/strategies.h"
 
@@ -62,12 +63,13 @@ static int timeout_ms(struct sync *sync)
 		return 0;
 	if (doors_ms > 0 && (next_ms == 0 || doors_ms < next_ms))
 		next_ms = doors_ms;
+	const int most = pfi_own_fds_is_put_off(sync->worker) ? PFI_OWN_FDS_MS : INT_MAX;
 	if (next_ms == 0)
-		return -1;
+		return most < INT_MAX ? most : -1;
 	const uint64_t now_ms = pfi_now_ms();
 	if (next_ms <= now_ms)
 		return 0;
-	return next_ms - now_ms > INT_MAX ? INT_MAX : (int)(next_ms - now_ms);
+	return next_ms - now_ms > (uint64_t)most ? most : (int)(next_ms - now_ms);
 }
 
 static void welcome(struct sync *sync, size_t index)
@@ -86,15 +88,17 @@ static void welcome(struct sync *sync, size_t index)
 
 /* Listeners before connections, since nobody else was woken for their clients;
  * and everything that can close a connection whose event is still to come
- * after both. Returns 0 or a negative errno. */
-static int turn(struct sync *sync)
+ * after both. */
+static void turn(struct sync *sync)
 {
 	struct epoll_event events[EVENTS_MAX];
 	const int count = epoll_wait(sync->epoll, events, EVENTS_MAX, timeout_ms(sync));
 	bool is_told = false;
 
-	if (count < 0)
-		return errno == EINTR ? 0 : prefork_fail(-errno, "epoll_wait: %s", strerror(errno));
+	if (count < 0 && errno != EINTR)
+		pfi_own_fds_lost(sync->worker);
+	if (count == 0 && pfi_own_fds_is_put_off(sync->worker))
+		pfi_own_fds_look(sync->worker);
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 == worker_key)
 			is_told = true;
@@ -111,7 +115,6 @@ static int turn(struct sync *sync)
 	pfi_clients_take_back(&sync->clients);
 	pfi_clients_expire(&sync->clients);
 	pfi_doors_hold(&sync->doors, pfi_doors_full(&sync->doors));
-	return 0;
 }
 
 static void close_doors(struct pfi_clients *clients)
@@ -138,6 +141,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
+	pfi_own_fds_add(worker, sync->epoll, "epoll set of connections");
 	const int r = pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
 	if (r == 0)
 		prefork_worker_ready(worker);
@@ -146,6 +150,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 
 static void close_all(struct sync *sync)
 {
+	pfi_own_fds_clear(sync->worker);
 	pfi_clients_finish(&sync->clients);
 	pfi_doors_finish(&sync->doors);
 	pfi_close(&sync->epoll);
@@ -154,11 +159,11 @@ static void close_all(struct sync *sync)
 static int run(struct prefork_worker *worker, void *user)
 {
 	struct sync sync;
-	int r = open_all(&sync, worker);
+	const int r = open_all(&sync, worker);
 
 	(void)user;
 	while (r == 0 && pfi_clients_go_on(&sync.clients))
-		r = turn(&sync);
+		turn(&sync);
 	close_all(&sync);
 	return r;
 }

@@ -12,6 +12,7 @@
  * deadlines and the guard over a thread that serves alone. So it is never stuck
  * in a callback, and neither is a stop.
  */
+#include "worker/own_fds.h"
 #include "worker/threads.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -176,6 +177,8 @@ static int mind(struct pfi_threads *threads)
 			return 0;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return prefork_fail(-errno, "cannot wait for the arbiter: %s", strerror(errno));
+		if ((fds[0].revents | fds[1].revents) & POLLNVAL)
+			pfi_own_fds_lost(worker);
 		if (fds[1].revents)
 			on_time(threads);
 		if (fds[0].revents)
@@ -211,6 +214,9 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 		return prefork_fail(r, "threads cannot open an epoll set, an eventfd or a timer: %s", strerror(-r));
 	if (watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
 		return prefork_fail(-errno, "threads cannot poll an eventfd: %s", strerror(errno));
+	pfi_own_fds_add(worker, threads->epoll, "epoll set of connections");
+	pfi_own_fds_add(worker, threads->kick_fd, "wake-up eventfd of the threads");
+	pfi_own_fds_add(worker, threads->watch, "timer of the threads");
 	return pfi_doors_open(&threads->doors, worker, threads->epoll, EPOLLET);
 }
 
@@ -238,6 +244,7 @@ static void free_ring(struct pfi_ring *ring)
 
 static void close_all(struct pfi_threads *threads)
 {
+	pfi_own_fds_clear(threads->worker);
 	/* A client that is taken belongs to whoever has it, to the end of the process. */
 	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
 		struct pfi_guest *const guest = PFI_RING_OWNER(link, struct pfi_guest, all);

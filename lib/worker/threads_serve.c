@@ -3,6 +3,7 @@
  * sleep. The locks are those of worker/threads.h.
  */
 #include "os/clock.h"
+#include "worker/own_fds.h"
 #include "worker/threads.h"
 
 #include <prefork/strategy.h>
@@ -257,12 +258,16 @@ static void wait_at_set(struct pfi_threads *threads)
 	struct epoll_event events[EVENTS_MAX];
 	const bool is_last = threads->calling + 1 == threads->count;
 	const int room = threads->pace.alone || is_last ? EVENTS_MAX : 1;
-	int timeout_ms = -1, count;
+	int timeout_ms = pfi_own_fds_is_put_off(threads->worker) ? PFI_OWN_FDS_MS : -1, count;
 
 	do {
 		threads->at_set++;
 		pfi_threads_unlock(threads);
 		count = epoll_wait(threads->epoll, events, room, timeout_ms);
+		if (count < 0 && errno != EINTR)
+			pfi_own_fds_lost(threads->worker);
+		if (count == 0 && timeout_ms > 0)
+			pfi_own_fds_look(threads->worker);
 		pfi_threads_lock(threads);
 		threads->at_set--;
 		threads->one_comes = false;

@@ -5,6 +5,7 @@
 #include "model/options.h"
 #include "base/required.h"
 #include "model/page.h"
+#include "worker/own_fds.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -105,8 +106,12 @@ void prefork_worker_idle(struct prefork_worker *worker)
 
 	const unsigned thread = prefork_worker_thread(worker);
 
-	if (thread <= worker->threads)
-		pfi_liveness_end(&worker->liveness, thread);
+	if (thread > worker->threads)
+		return;
+	pfi_liveness_end(&worker->liveness, thread);
+	/* When the work began is near enough, and costs no look at the clock. */
+	pfi_own_fds_check(worker, pfi_liveness_since_ms(&worker->liveness, thread),
+			  thread != 0 || !(worker->strategy.traits & PREFORK_STRATEGY_TURNS));
 }
 
 void prefork_worker_beat(struct prefork_worker *worker)

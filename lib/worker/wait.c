@@ -2,6 +2,7 @@
 #include "base/required.h"
 #include "os/clock.h"
 #include "os/mailbox.h"
+#include "worker/own_fds.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -56,6 +57,10 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 
 		if (r < 0 && r != -EINTR)
 			return prefork_fail(r, "cannot wait for the client: %s", strerror(-r));
+		for (size_t i = 1; i < sizeof fds / sizeof fds[0]; i++) {
+			if (fds[i].revents & POLLNVAL)
+				pfi_own_fds_lost(worker);
+		}
 		if (fds[2].revents || fds[3].revents || fds[4].revents) {
 			pfi_check_look(worker);
 			pfi_check_wake(worker); /* the strategy has not seen it yet */

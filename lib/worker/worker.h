@@ -26,6 +26,20 @@ struct pfi_gate {
 	uint32_t left;
 };
 
+/* See own_fds.h. The first thread writes the list, before others run. */
+struct pfi_own_fd {
+	int fd;
+	const char *name;
+};
+
+struct pfi_own_fds {
+	struct pfi_own_fd *list;
+	size_t count, room;
+	_Atomic uint64_t looked_ms;
+	_Atomic bool put_off; /* a callback has ended since then */
+	_Atomic bool lost;
+};
+
 struct ev_loop;
 struct pfi_crew;
 
@@ -66,6 +80,7 @@ struct prefork_worker {
 	_Atomic int shortage;   /* value of PFI_MESSAGE_SHORT, 0: none                  */
 	_Atomic bool shortage_is_news; /* the arbiter is to be told of it               */
 	_Atomic bool must_look; /* the arbiter says: connections may be pending         */
+	struct pfi_own_fds own_fds;
 
 	_Atomic size_t connections;
 	_Atomic size_t queued; /* as the strategy says, where there is no crew */

@@ -1,8 +1,11 @@
 #!/usr/bin/env python3
 """Applications that fork, and applications that close what is not theirs."""
 import contextlib
+import http.client
 import os
+import re
 import signal
+import time
 
 import harness
 
@@ -79,6 +82,66 @@ class ReusePort(Forks):
 
     def test_reuse_port(self):
         self.stop_and_start_again("--reuse-port")
+
+
+@harness.every_worker_class
+class Closes(harness.Case):
+    """A worker whose descriptors the application has closed ends, says why, and is replaced."""
+
+    def ask(self, server, path):
+        with contextlib.suppress(OSError, http.client.HTTPException):  # its connection may be among them
+            server.get(path)
+
+    def test_what_is_not_its_own(self):
+        with serve(self.flags, workers=1) as server:
+            for path, name in (("/close/all", "control channel"), ("/close/epolls", "epoll set"),
+                               ("/close/eventfds", "eventfd"), ("/close/timers", "timer")):
+                before, = server.wait_for_serving(1)
+                server.get("/")
+                began = time.monotonic()
+                self.ask(server, path)
+                line = harness.wait_until(lambda: re.search(rf"Worker \(pid:{before}\) exited.*", server.log()),
+                                          f"worker {before} ends after {path}").group()
+                self.assertRegex(line, rf"the application has closed the worker's [a-z -]*{name}")
+                self.assertRegex(line, "replaced (now|in)")
+                self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
+                harness.wait_until(lambda: before not in server.workers(), "it is replaced")
+            server.wait_for_serving(1, seconds=20)
+            self.assertEqual(server.get("/").status, 200)
+            self.assertLess(harness.cpu_seconds(server.workers()[0]), 5)
+            self.assertEqual(server.stop(), 0)
+
+    def test_standard_output(self):
+        """Closed while it is loaded, or later: what it prints reaches no client."""
+        with serve(self.flags, workers=1, env={"CLOSE_AT_IMPORT": "0-3"}) as server:
+            for path in ("/print", "/close/output", "/print", "/print"):
+                with server.connect() as client:
+                    client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
+                    answer = client.read_all()
+                self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+                self.assertNotIn(b"nobody", answer)
+
+
+class ClosesAtImport(harness.Case):
+    """What an application closes while it is loaded."""
+
+    def test_the_reason_is_in_the_exit_line(self):
+        with serve((), workers=1, wait=False, env={"CLOSE_AT_IMPORT": "3-256"}) as server:
+            self.assertEqual(server.wait(), 3)
+            self.assertRegex(server.log(), r"exited with code 3, before it was ready "
+                                           r"\(the application has closed the worker's control channel")
+
+    def test_standard_output_when_preloaded(self):
+        with serve(("--preload",), workers=1, env={"CLOSE_AT_IMPORT": "0-3"}) as server:
+            self.assertEqual(server.get("/print").body, b"None")
+            for number in range(3):
+                for pid in (server.pid, *server.workers()):
+                    self.assertEqual(os.readlink(f"/proc/{pid}/fd/{number}"), "/dev/null")
+
+    def test_descriptors_of_the_arbiter_when_preloaded(self):
+        with serve(("--preload",), workers=1, wait=False, env={"CLOSE_AT_IMPORT": "3-256"}) as server:
+            self.assertEqual(server.wait(), 1)
+            self.assertRegex(server.log(), r"prefork-wsgi: .*has closed a descriptor of the arbiter's")
 
 
 if __name__ == "__main__":

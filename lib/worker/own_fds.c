@@ -1,0 +1,181 @@
+#include "worker/own_fds.h"
+
+#include "base/text.h"
+#include "model/page.h"
+#include "os/clock.h"
+#include "os/fd.h"
+#include "os/mailbox.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/listener.h>
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+enum {
+	MORE_MAX = 16,    /* besides the listeners */
+	CALLBACKS_MS = 1000,
+	EXIT_LOST = 1,
+};
+
+void pfi_own_fds_add(struct prefork_worker *worker, int fd, const char *name)
+{
+	struct pfi_own_fds *const own = &worker->own_fds;
+
+	if (fd >= 0 && own->count < own->room)
+		own->list[own->count++] = (struct pfi_own_fd){ fd, name };
+}
+
+int pfi_own_fds_open(struct prefork_worker *worker)
+{
+	const struct pfi_birth *const birth = worker->birth;
+	struct pfi_own_fds *const own = &worker->own_fds;
+
+	own->list = calloc(worker->gate_count + MORE_MAX, sizeof *own->list);
+	if (!own->list)
+		return prefork_fail(-ENOMEM, "no memory for a list of descriptors");
+	own->room = worker->gate_count + MORE_MAX;
+	pfi_own_fds_add(worker, birth->lifeline, "control channel");
+	pfi_own_fds_add(worker, birth->heir, "parent-death watch");
+	pfi_own_fds_add(worker, birth->watch, "watchdog timer");
+	pfi_own_fds_add(worker, pfi_mailbox_fd(), "signal eventfd");
+	pfi_own_fds_add(worker, worker->fd, "epoll set");
+	pfi_own_fds_add(worker, worker->wake_fd, "wake-up eventfd");
+	pfi_own_fds_add(worker, worker->quit_fd, "quit eventfd");
+	for (size_t i = 0; i < worker->gate_count; i++)
+		pfi_own_fds_add(worker, prefork_listener_fd(worker->gates[i].listener), "listener");
+	return 0;
+}
+
+void pfi_own_fds_clear(struct prefork_worker *worker)
+{
+	worker->own_fds.count = 0;
+}
+
+void pfi_own_fds_close(struct prefork_worker *worker)
+{
+	pfi_own_fds_clear(worker);
+	free(worker->own_fds.list);
+	worker->own_fds.list = NULL;
+	worker->own_fds.room = 0;
+}
+
+static bool is_closed(int fd)
+{
+	struct pollfd pollfd = { .fd = fd };
+
+	return poll(&pollfd, 1, 0) > 0 && (pollfd.revents & POLLNVAL);
+}
+
+/* How many are gone, and what is to be said of it. */
+static size_t name_closed(const struct prefork_worker *worker, struct pfi_text *text)
+{
+	const struct pfi_own_fds *const own = &worker->own_fds;
+	size_t closed = 0;
+
+	pfi_text_add(text, "the application has closed the worker's ");
+	for (size_t i = 0; i < own->count; i++) {
+		if (!is_closed(own->list[i].fd))
+			continue;
+		if (closed++ == 0)
+			pfi_text_format(text, "%s (descriptor %d)", own->list[i].name, own->list[i].fd);
+	}
+	if (closed > 1)
+		pfi_text_format(text, " and %zu more", closed - 1);
+	return closed;
+}
+
+int pfi_own_fds_verify(const struct prefork_worker *worker)
+{
+	char bytes[PFI_EXIT_NOTE_SIZE];
+	struct pfi_text text;
+
+	pfi_text_init(&text, bytes, sizeof bytes);
+	return name_closed(worker, &text) > 0 ? prefork_fail(-EBADF, "%s", bytes) : 0;
+}
+
+void pfi_exit_note(struct prefork_worker *worker, const char *text)
+{
+	char *const note = worker->birth->page->exit_note;
+	const size_t length = strnlen(text, PFI_EXIT_NOTE_SIZE - 1);
+
+	memcpy(note, text, length);
+	note[length] = 0;
+}
+
+static bool others_call(const struct prefork_worker *worker)
+{
+	const unsigned self = prefork_worker_thread(worker);
+
+	for (unsigned i = 0; i <= worker->threads; i++) {
+		if (i != self && atomic_load(&worker->birth->page->cells[i].deadline_ms) != 0)
+			return true;
+	}
+	return false;
+}
+
+/* worker_stop is not called, as in any crash: what it works with may be gone as well. */
+_Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
+{
+	static const struct timespec moment = { .tv_nsec = 5000000 };
+	const uint64_t until_ms = pfi_now_ms() + CALLBACKS_MS;
+
+	if (!atomic_exchange(&worker->own_fds.lost, true)) {
+		char bytes[PFI_EXIT_NOTE_SIZE];
+		struct pfi_text text;
+
+		pfi_text_init(&text, bytes, sizeof bytes);
+		pfi_exit_note(worker, name_closed(worker, &text) > 0 ? bytes :
+				      "the application has closed a descriptor of the worker's, and opened its number again");
+	}
+	while (others_call(worker) && pfi_now_ms() < until_ms)
+		(void)nanosleep(&moment, NULL);
+	_exit(EXIT_LOST);
+}
+
+static bool one_is_closed(const struct prefork_worker *worker)
+{
+	const struct pfi_own_fds *const own = &worker->own_fds;
+	struct pollfd fds[MORE_MAX];
+	size_t i = 0;
+
+	while (i < own->count) {
+		nfds_t count = 0;
+
+		while (count < MORE_MAX && i < own->count)
+			fds[count++] = (struct pollfd){ .fd = own->list[i++].fd };
+		if (poll(fds, count, 0) <= 0)
+			continue;
+		for (nfds_t k = 0; k < count; k++) {
+			if (fds[k].revents & POLLNVAL)
+				return true;
+		}
+	}
+	return false;
+}
+
+void pfi_own_fds_look(struct prefork_worker *worker)
+{
+	atomic_store_explicit(&worker->own_fds.put_off, false, memory_order_relaxed);
+	if (one_is_closed(worker))
+		pfi_own_fds_lost(worker);
+	(void)pfi_fd_fill_standard();
+}
+
+void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback)
+{
+	struct pfi_own_fds *const own = &worker->own_fds;
+	uint64_t before_ms = atomic_load_explicit(&own->looked_ms, memory_order_relaxed);
+
+	if (since_ms - before_ms < PFI_OWN_FDS_MS) {
+		if (was_callback)
+			pfi_own_fds_put_off(worker);
+	} else if (atomic_compare_exchange_strong(&own->looked_ms, &before_ms, since_ms)) {
+		pfi_own_fds_look(worker);
+	}
+}
