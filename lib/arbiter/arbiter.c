@@ -136,6 +136,7 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 	pfi_close(&arbiter->epoll);
 	prefork_log_destroy(arbiter->log);
 	prefork_settings_destroy(arbiter->initial);
+	free(arbiter->directory.name);
 	free(arbiter);
 }
 
@@ -318,6 +319,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 	if (arbiter->pool_count == 0)
 		return prefork_fail(-EINVAL, "an arbiter without pools has nothing to do");
 	arbiter->started = true;
+	pfi_directory_remember(arbiter);
 	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Starting %s (prefork %s)",
 			arbiter->program, prefork_version());
 	r = begin(arbiter, signals);

@@ -25,6 +25,7 @@
 
 #include <stdatomic.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 enum {
 	PFI_POOLS_MAX = 32,
@@ -80,6 +81,8 @@ struct pfi_generation {
 	struct prefork_settings *of_pool[PFI_POOLS_MAX];
 	struct pfi_entrances entrances[PFI_POOLS_MAX];
 	struct pfi_names names; /* the hosts of bind that were looked up */
+	int directory_fd;       /* its workers start there; 0: in this process's working directory */
+	bool lost_directory;    /* the log has said that it was removed */
 };
 
 /* A reload waits for a child that looks up host names. See lookups.c. */
@@ -187,6 +190,10 @@ struct prefork_arbiter {
 	struct pfi_inherited inherited; /* what nobody has taken yet              */
 	struct pfi_lookup lookup;
 	struct {
+		char *name; /* of the working directory at the start, as the starter said it */
+		struct stat status;
+	} directory;
+	struct {
 		int pidfds[PFI_DYING_MAX];
 		unsigned count;
 		uint64_t pause_ms, look_at_ms;
@@ -272,6 +279,11 @@ void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation
 int pfi_lookup_take(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 int pfi_lookup_missed(const struct prefork_arbiter *arbiter);
 void pfi_lookup_end(struct prefork_arbiter *arbiter);
+
+/* directory.c */
+void pfi_directory_remember(struct prefork_arbiter *arbiter);
+void pfi_directory_follow(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+void pfi_directory_check(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 
 /* generations.c */
 int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settings *settings, uint32_t number);

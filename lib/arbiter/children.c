@@ -120,6 +120,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 		.cells = pool->cells,
 		.lifeline = luggage->ends[1],
 		.heir = arbiter->heir,
+		.directory = generation->directory_fd,
 		.watch = process->watch,
 		.arbiter = getpid(),
 		.arbiter_id = arbiter->id,
@@ -228,13 +229,15 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 {
 	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
 	struct prefork_process *const process = &arbiter->processes[seat];
-	const struct pfi_generation *const generation = pfi_generation_find(arbiter, order->generation);
+	struct pfi_generation *const generation = pfi_generation_find(arbiter, order->generation);
 	int r = generation == NULL ? -ENOENT : pfi_dying_has_room(arbiter) ? 0 : -EAGAIN;
 
 	*process = (struct prefork_process){ .arbiter = arbiter, .pool = pool, .slot = order->slot, .seat = seat,
 					     .generation = order->generation, .born_ms = now_ms, .status = -1 };
-	if (r == 0)
+	if (r == 0) {
+		pfi_directory_check(arbiter, generation);
 		r = fork_into(arbiter, process, generation);
+	}
 	if (r == 0)
 		r = watch_over(arbiter, process);
 	if (r < 0) {

@@ -3,6 +3,7 @@
 #include "listener/binds.h"
 #include "model/options.h"
 #include "model/settings.h"
+#include "os/fd.h"
 
 #include <prefork/error.h>
 
@@ -116,6 +117,8 @@ void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation 
 		prefork_settings_destroy(generation->of_pool[i]);
 	prefork_settings_destroy(generation->settings);
 	pfi_names_finish(&generation->names);
+	if (generation->directory_fd > 0)
+		pfi_close(&generation->directory_fd);
 	*generation = arbiter->generations[--arbiter->generation_count];
 }
 

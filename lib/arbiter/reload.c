@@ -189,6 +189,7 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 		announce_failure(arbiter);
 		return;
 	}
+	pfi_directory_follow(arbiter, generation);
 	arbiter->last_generation = number;
 	arbiter->reload_why[0] = '\0';
 	if (prefork_settings_int(arbiter->settings, "preload_app") > 0)

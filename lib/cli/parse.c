@@ -15,6 +15,7 @@
 #include "listener/owner.h"
 #include "model/options.h"
 #include "model/settings.h"
+#include "os/path.h"
 #include "worker/birth.h"
 
 static int out_of_memory(void)
@@ -154,7 +155,7 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
 			return argv[i] == NULL ? prefork_fail(-EINVAL, "argv ends before argc") : out_of_memory();
 	if (settings->program == NULL && (settings->program = strdup(slash != NULL ? slash + 1 : argv[0])) == NULL)
 		return out_of_memory();
-	settings->folder = getcwd(NULL, 0); /* NULL: the folder is gone; only absolute paths work then */
+	settings->folder = pfi_path_working_directory(); /* NULL: the folder is gone; only absolute paths work then */
 	settings->parsed = true;
 	settings->reread = reread;
 	return 0;

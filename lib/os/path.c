@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static const struct {
@@ -48,4 +49,15 @@ int pfi_path_may_make(const char *path)
 	r = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
 	free(folder);
 	return r;
+}
+
+char *pfi_path_working_directory(void)
+{
+	const char *const name = getenv("PWD");
+	struct stat named, here;
+
+	if (name != NULL && *name == '/' && stat(name, &named) == 0 && stat(".", &here) == 0 &&
+	    named.st_dev == here.st_dev && named.st_ino == here.st_ino)
+		return strdup(name);
+	return getcwd(NULL, 0);
 }

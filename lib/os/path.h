@@ -15,4 +15,8 @@ const char *pfi_path_why(int error, char why[PFI_PATH_WHY_MAX]);
 /* Whether this process could make a file of that path, of which there is none yet: 0 or a negative errno. */
 int pfi_path_may_make(const char *path);
 
+/* The working directory by the name that the starter used: PWD, where that is an absolute path of it,
+ * else getcwd(3). Returns new; NULL: errno. */
+char *pfi_path_working_directory(void);
+
 #endif

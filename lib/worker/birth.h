@@ -47,6 +47,7 @@ struct pfi_birth {
 	unsigned cells;                /* in it: one more than the pool's setting `threads`   */
 	int lifeline;                  /* this worker's end of its lifeline                   */
 	int heir;                      /* a pidfd of the arbiter: readable when it is gone    */
+	int directory;                 /* to start in; 0: in the arbiter's                    */
 	int watch;                     /* the timerfd that tells the arbiter of deadlines     */
 	pid_t arbiter;
 	uint32_t arbiter_id;           /* in the table of descriptors, see os/fdtable.h       */

@@ -200,6 +200,8 @@ int pfi_worker_main(const struct pfi_birth *birth)
 	prefork_error_clear(); /* the arbiter's last failure is not this worker's */
 	pfi_mailbox_forget_in_child();
 	pfi_starter_forget_in_child();
+	if (birth->directory > 0)
+		(void)!fchdir(birth->directory); /* at worst it stays where its arbiter is */
 	if (!worker)
 		return PREFORK_EXIT_SICK;
 	worker->birth = birth;

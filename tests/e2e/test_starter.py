@@ -1,7 +1,11 @@
 """What the process gets from its starter, or from the application in the arbiter: signals, limits, environment."""
+import contextlib
+import os
 import pathlib
+import shutil
 import signal
 import socket
+import tempfile
 
 import harness
 
@@ -76,6 +80,50 @@ class Environment(harness.Case):
 
     def test_nor_does_one_that_the_workers_load(self):
         self.serve()
+
+
+class Symlink(harness.Case):
+    """`current` is a symbolic link to the release in use."""
+
+    def release(self, folder, name):
+        (folder / name).mkdir()
+        (folder / name / "where.py").write_text(
+            "import os\n"
+            "def app(environ, start_response):\n"
+            "    start_response('200 OK', [])\n"
+            f"    return [b'{name} ' + os.getcwd().encode()]\n")
+        (folder / name / "prefork.ini").write_text("[prefork]\ncanary_time = 0\n")
+        with contextlib.suppress(FileNotFoundError):
+            (folder / "current").unlink()
+        (folder / "current").symlink_to(name)
+
+    def reload(self, server, verdict, count):
+        server.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: server.log().count(verdict) == count, verdict)
+        server.wait_for_serving(1)
+
+    def test_a_reload_starts_in_the_release_of_that_moment(self):
+        harness.need_files()
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(os.path.realpath(name))
+            current = folder / "current"
+            self.release(folder, "one")
+            with harness.Server([WSGI, "where:app", "-c", "prefork.ini"], cwd=current, env={"PWD": str(current)}) as server:
+                self.assertEqual(server.get().body, f"one {folder}/one".encode())
+                self.release(folder, "two")
+                self.reload(server, "Reload done", 1)
+                self.assertEqual(server.get().body, f"two {folder}/two".encode())
+                shutil.rmtree(folder / "one")  # and now the one in use, without a reload
+                shutil.rmtree(folder / "two")
+                self.release(folder, "three")
+                os.kill(server.workers()[0], signal.SIGKILL)
+                server.wait_for_log("was removed: its next workers start in what has the name now")
+                server.wait_for_serving(1)
+                self.assertEqual(server.get().body, f"three {folder}/three".encode())
+                current.unlink()
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("Reload failed")  # its prefork.ini is gone, too
+                self.assertEqual(server.get().status, 200)
 
 
 if __name__ == "__main__":
