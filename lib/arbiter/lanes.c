@@ -8,6 +8,7 @@
  */
 #include "arbiter/arbiter.h"
 
+#include "base/times.h"
 #include "listener/lanes.h"
 #include "listener/listener.h"
 #include "model/deadline.h"
@@ -18,9 +19,6 @@
 #include <string.h>
 
 enum {
-	/* From when new clients go elsewhere: who was told to come here answers in a round trip, or in
-	 * one more second if that was lost on the way. Nobody waits for the end of it. */
-	LINGER_MS = 3000,
 	LOOK_MS = 10,
 	RETRY_MS = 500,
 };
@@ -245,7 +243,7 @@ static void steer(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance
 	}
 	if (count != 0 && (entrance->steered_to == 0 || count != entrance->steered_to))
 		entrance->shrink_at_ms =
-			now_ms + LINGER_MS + entrance->listener->defer_accept_s * UINT64_C(1100);
+			now_ms + PFI_DRAIN_SOCKET_MS + entrance->listener->defer_accept_s * (uint64_t)PFI_DRAIN_DEFER_MS;
 	entrance->steered_to = count;
 }
 

@@ -2,6 +2,7 @@
  * or ends. */
 #include "http/walk.h"
 
+#include "base/times.h"
 #include "http/access.h"
 #include "http/clock.h"
 #include "http/error_page.h"
@@ -22,7 +23,6 @@
 #include <sys/socket.h>
 
 enum {
-	LINGER_MS = 2000,
 	LINGER_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
 };
 
@@ -49,7 +49,7 @@ static enum prefork_next begin_linger(struct prefork_request *request)
 {
 	request->phase = PFI_PHASE_LINGER;
 	prefork_connection_end_output(request->connection);
-	prefork_connection_set_deadline(request->connection, LINGER_MS);
+	prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
 	return pfi_answer_linger(request);
 }
 
@@ -147,7 +147,7 @@ enum prefork_next pfi_answer_over(struct prefork_request *request)
 			return begin_linger(request);
 		if (verdict == PFI_MORE) {
 			if (request->phase != PFI_PHASE_SKIP)
-				prefork_connection_set_deadline(request->connection, LINGER_MS);
+				prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
 			request->phase = PFI_PHASE_SKIP;
 			return PREFORK_WAIT_READABLE;
 		}

@@ -3,6 +3,7 @@
 #include "http/walk.h"
 
 #include "base/required.h"
+#include "base/times.h"
 #include "http/access.h"
 #include "http/options.h"
 #include "http/request.h"
@@ -15,8 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-
-enum { LAST_REQUEST_MS = 2000 }; /* what an idle client is given when the worker leaves */
 
 static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
@@ -91,9 +90,9 @@ static uint64_t farewell_ms(const struct prefork_request *request)
 	const struct pfi_http_config *const config = &request->http->config;
 
 	if (request->is_first)
-		return prefork_worker_empties_queues(request->worker) ? LAST_REQUEST_MS : config->farewell_ms;
-	return config->keepalive_ms > 0 && config->keepalive_ms < LAST_REQUEST_MS ? config->keepalive_ms :
-	                                                                            LAST_REQUEST_MS;
+		return prefork_worker_empties_queues(request->worker) ? PFI_LAST_REQUEST_MS : config->farewell_ms;
+	return config->keepalive_ms > 0 && config->keepalive_ms < PFI_LAST_REQUEST_MS ? config->keepalive_ms :
+	                                                                            PFI_LAST_REQUEST_MS;
 }
 
 /* A client between two requests may have sent the next one just now: it gets an answer, and is

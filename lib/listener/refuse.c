@@ -15,6 +15,8 @@
  */
 #include "listener/lanes.h"
 
+#include "base/times.h"
+
 #include <prefork/error.h>
 
 #include <errno.h>
@@ -30,7 +32,6 @@ enum {
 	RST = 0x04,
 	ACK = 0x10,
 	PASS_WHOLE = 0x7fffffff,
-	LINGER_MS = 100, /* an ACK that is already on its way */
 	HOPS_MAX = 255,  /* what nobody's packets begin with but those of routers */
 };
 
@@ -99,7 +100,9 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 		return prefork_fail(r, "cannot refuse new clients on %s: %s", listener->address, strerror(-r));
 	listener->is_refusing = true;
 	/* A deferred client comes out when it speaks, or when its time is over. */
-	*ret_linger_ms = listener->family == AF_UNIX ? 0 : LINGER_MS + listener->defer_accept_s * UINT64_C(1100);
+	*ret_linger_ms = listener->family == AF_UNIX ? 0 :
+						       PFI_DRAIN_ACK_MS +
+							       listener->defer_accept_s * (uint64_t)PFI_DRAIN_DEFER_MS;
 	return 0;
 }
 

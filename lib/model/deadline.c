@@ -1,9 +1,6 @@
 #include "model/deadline.h"
 
-/* A busy machine makes a turn late by tens of milliseconds, a suspend by
- * seconds. The price of a grace given in error is one period more for a stuck
- * worker, so it is bounded too. */
-enum { MUCH_TOO_LATE_MS = 1000, GRACE_MAX_MS = 10000 };
+#include "base/times.h"
 
 uint64_t pfi_deadline_slow_at_ms(const struct pfi_word *word, uint64_t slow_ms)
 {
@@ -44,9 +41,9 @@ struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, ui
 
 uint64_t pfi_deadline_grace_until_ms(uint64_t due_ms, uint64_t now_ms, uint64_t period_ms)
 {
-	if (due_ms == 0 || now_ms < due_ms || now_ms - due_ms < MUCH_TOO_LATE_MS)
+	if (due_ms == 0 || now_ms < due_ms || now_ms - due_ms < PFI_LATE_TURN_MS)
 		return 0;
-	if (period_ms == 0 || period_ms > GRACE_MAX_MS)
-		period_ms = GRACE_MAX_MS;
+	if (period_ms == 0 || period_ms > PFI_GRACE_MAX_MS)
+		period_ms = PFI_GRACE_MAX_MS;
 	return now_ms + period_ms;
 }

@@ -1,8 +1,7 @@
 #include "model/plan.h"
 
+#include "base/times.h"
 #include "model/deadline.h"
-
-enum { KILL_AGAIN_MS = 10000, DUMP_LOOK_MS = 50, LADDER_MS = 1000 };
 
 struct plan {
 	const struct pfi_policy *policy;
@@ -53,7 +52,7 @@ static void wake_at(struct plan *plan, uint64_t at_ms)
 /* From one rung of the ladder to the next. */
 static uint64_t step_ms(const struct pfi_policy *policy)
 {
-	return policy->abort_timeout_ms ? policy->abort_timeout_ms : LADDER_MS;
+	return policy->abort_timeout_ms ? policy->abort_timeout_ms : PFI_LADDER_MS;
 }
 
 /* How far a slot's present state may last, 0 for as long as it likes. */
@@ -68,7 +67,7 @@ static uint64_t patience_ms(const struct pfi_policy *policy, const struct pfi_sl
 	case PFI_STATE_ABORTING:
 		return step_ms(policy);
 	case PFI_STATE_KILLING:
-		return KILL_AGAIN_MS;
+		return PFI_KILL_AGAIN_MS;
 	default:
 		return 0;
 	}
@@ -110,7 +109,7 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 	}
 	wake_at(plan, slot->next_ms);
 	if (slot->late != 0 && slot->state == PFI_STATE_DRAINING) /* nothing tells us that the others are done */
-		wake_at(plan, plan->now_ms + DUMP_LOOK_MS);
+		wake_at(plan, plan->now_ms + PFI_STUCK_LOOK_MS);
 	return false;
 }
 

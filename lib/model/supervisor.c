@@ -1,5 +1,6 @@
 #include "model/supervisor.h"
 
+#include "base/times.h"
 #include "model/deadline.h"
 #include "model/shortage.h"
 
@@ -7,8 +8,6 @@
 
 #include <assert.h>
 #include <errno.h>
-
-enum { QUEUE_LOOK_MS = 10 };
 
 void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *pools, uint32_t pool_count,
 			 uint64_t seed)
@@ -227,7 +226,7 @@ static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, ui
 		supervisor->phase_since_ms = now_ms;
 		return;
 	}
-	*wake_ms = pfi_earlier_ms(*wake_ms, lingered ? now_ms + QUEUE_LOOK_MS :
+	*wake_ms = pfi_earlier_ms(*wake_ms, lingered ? now_ms + PFI_DRAIN_LOOK_MS :
 						       since_ms + supervisor->linger_ms);
 	*wake_ms = pfi_earlier_ms(*wake_ms, end_ms);
 }

@@ -4,6 +4,7 @@
  */
 #include "worker/connection.h"
 #include "base/required.h"
+#include "base/times.h"
 #include "os/clock.h"
 #include "worker/own_fds.h"
 #include "worker/worker.h"
@@ -15,16 +16,8 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-/* How long a connection that the service is done with may take nothing of the
- * rest, when the service has set no deadline of its own. */
-enum { LAST_OUTPUT_MS = 10 * 1000 };
-
-/* How long a connection that is to be closed is read from, so that the close does not reset it, and how much of
- * that before other connections have a turn. */
-enum { LINGER_MS = 2 * 1000, LINGER_TURN = 64 * 1024 };
-
-/* How long a client whose worker leaves may take to ask, or to end its question. */
-enum { LAST_QUESTION_MS = 2 * 1000 };
+/* So much of a connection that is to be closed is read before other connections have a turn. */
+enum { LINGER_TURN = 64 * 1024 };
 
 /* How often one that talks without a pause is still heard when its worker leaves. */
 enum { LAST_INPUTS_MAX = 16 };
@@ -39,7 +32,7 @@ static void drop_output(struct prefork_connection *connection)
 
 static void give_time(struct prefork_connection *connection)
 {
-	connection->deadline_ms = pfi_now_ms() + LAST_OUTPUT_MS;
+	connection->deadline_ms = pfi_now_ms() + PFI_LAST_OUTPUT_MS;
 	connection->unsaid = prefork_connection_pending(connection);
 }
 
@@ -86,7 +79,7 @@ static enum prefork_next close_gently(struct prefork_connection *connection)
 	    connection->transport->end_output(connection) < 0)
 		return PREFORK_CLOSE;
 	connection->lingers = true;
-	connection->deadline_ms = pfi_now_ms() + LINGER_MS;
+	connection->deadline_ms = pfi_now_ms() + PFI_LINGER_CLOSE_MS;
 	return linger(connection);
 }
 
@@ -223,7 +216,7 @@ static bool may_go_on(struct prefork_connection *connection)
 	if (connection->answered || connection->asked != PREFORK_WAIT_READABLE || connection->worker->orphan)
 		return false;
 	if (connection->notice_ms == 0)
-		connection->notice_ms = pfi_now_ms() + LAST_QUESTION_MS;
+		connection->notice_ms = pfi_now_ms() + PFI_LAST_REQUEST_MS;
 	if (connection->deadline_ms == 0 || connection->deadline_ms > connection->notice_ms)
 		connection->deadline_ms = connection->notice_ms;
 	return true;

@@ -3,6 +3,7 @@
  */
 #include "worker/worker.h"
 
+#include "base/times.h"
 #include "listener/listener.h"
 #include "model/message.h"
 #include "model/page.h"
@@ -30,7 +31,6 @@
 #include <unistd.h>
 
 enum {
-	ORPHAN_TIMEOUT_MS = 1000,
 	FDS_BESIDE = 64, /* open in a worker besides those of its clients */
 	EXIT_CRASHED = 1,
 	EXIT_LEAKED = 23,
@@ -93,7 +93,7 @@ static int set_up(struct prefork_worker *worker)
 		return r;
 	make_room_for_clients(worker);
 	pfi_abort_arm(worker);
-	r = pfi_heir_arm(birth->arbiter, pfi_worker_number(worker, "orphan_timeout", ORPHAN_TIMEOUT_MS));
+	r = pfi_heir_arm(birth->arbiter, pfi_worker_number(worker, "orphan_timeout", PFI_ORPHAN_MS));
 	if (r < 0)
 		return r;
 	pfi_spawn_unblock();
