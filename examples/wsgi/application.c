@@ -4,6 +4,7 @@
 #include "failure.h"
 #include "interpreter.h"
 #include "load.h"
+#include "loggers.h"
 #include "names.h"
 #include "offspring.h"
 #include "options.h"
@@ -114,7 +115,8 @@ static int import(const struct prefork_settings *settings, const char *program, 
 		r = wsgi_python_start(program, *venv ? venv : NULL);
 	if (r < 0)
 		return r;
-	if (wsgi_names_create() == 0 && wsgi_errors_prepare() == 0 && wsgi_call_prepare() == 0 &&
+	if (wsgi_names_create() == 0 && wsgi_errors_prepare() == 0 &&
+	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_call_prepare() == 0 &&
 	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
 		host.application = wsgi_load(name);
 	if (wsgi_is_offspring)
@@ -182,7 +184,8 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 		r = import(settings, program, host.log);
 	else /* preloaded, and the GIL is held since the fork */
 		r = set_surroundings(settings);
-	if (r == 0 && (mark_main_thread(settings) < 0 || make_templates(worker) < 0))
+	if (r == 0 && (wsgi_loggers_prepare(host.log, prefork_settings_text(settings, "loglevel")) < 0 ||
+	               mark_main_thread(settings) < 0 || make_templates(worker) < 0))
 		r = refuse(wsgi_options_application(settings), host.log);
 	if (wsgi_python_runs())
 		wsgi_gil_release();

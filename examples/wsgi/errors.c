@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { LINES_MAX = 4094 }; /* what prefork_log_put() takes, and a newline, fit into a page */
+
 /* What was written without a newline is kept: print() writes the line and its end apart. */
 struct errors {
 	PyObject_HEAD
@@ -13,18 +15,34 @@ struct errors {
 
 static struct errors *unfinished; /* that has a partial line; borrowed */
 
-/* One line, or several that belong together: the first is the title of the rest. */
+/* Where the text may be cut so that what is before fits into one line of the log: behind its last newline, or
+ * where there is none between two characters. */
+static size_t cut(const char *text, size_t size, size_t *ret_skip)
+{
+	const char *newline = size > LINES_MAX ? memrchr(text, '\n', LINES_MAX) : NULL;
+	size_t length = size > LINES_MAX ? LINES_MAX : size;
+
+	*ret_skip = newline != NULL;
+	if (newline)
+		return (size_t)(newline - text);
+	while (length < size && length > 1 && ((unsigned char)text[length] & 0xc0) == 0x80)
+		length--;
+	return length;
+}
+
+/* `text` as it is, and a newline: in one piece where that is possible, so that no other process comes between. */
 static void log_lines(struct errors *errors, const char *text, size_t size)
 {
-	const char *newline = memchr(text, '\n', size);
-	char title[1024];
+	size_t length, skip;
 
-	if (newline == NULL) {
-		prefork_log_say(errors->log, PREFORK_ERROR, "app", "%.*s", (int)(size < 4096 ? size : 4096), text);
+	if (errors->log == NULL)
 		return;
-	}
-	(void)snprintf(title, sizeof title, "%.*s", (int)(newline - text), text);
-	prefork_log_block(errors->log, PREFORK_ERROR, "app", title, newline + 1, size - (size_t)(newline + 1 - text));
+	do {
+		length = cut(text, size, &skip);
+		(void)prefork_log_put(errors->log, text, length); /* what is lost is counted, and told by the next line */
+		text += length + skip;
+		size -= length + skip;
+	} while (size > 0);
 }
 
 static int put(struct errors *errors, PyObject *text)
@@ -44,12 +62,15 @@ static int put(struct errors *errors, PyObject *text)
 	start = PyBytes_AS_STRING(errors->partial);
 	size = PyBytes_GET_SIZE(errors->partial);
 	last = memrchr(start, '\n', (size_t)size);
-	unfinished = errors;
-	if (last == NULL)
+	if (last == NULL) {
+		unfinished = errors;
 		return 0;
+	}
 	bytes = errors->partial;
 	errors->partial = last + 1 == start + size ? NULL
 	                                           : PyBytes_FromStringAndSize(last + 1, start + size - last - 1);
+	if (errors->partial)
+		unfinished = errors;
 	log_lines(errors, start, (size_t)(last - start));
 	Py_DECREF(bytes);
 	return 0;
@@ -99,6 +120,11 @@ static PyObject *errors_flush(PyObject *self, PyObject *nothing)
 	(void)nothing;
 	finish_line((struct errors *)self);
 	Py_RETURN_NONE;
+}
+
+void wsgi_errors_set_log(PyObject *stream, struct prefork_log *log)
+{
+	((struct errors *)stream)->log = log;
 }
 
 void wsgi_errors_finish_line(void)

@@ -1,4 +1,5 @@
 #include "load.h"
+#include "interface.h"
 
 #include <string.h>
 
@@ -158,5 +159,7 @@ PyObject *wsgi_load(const char *name)
 		PyErr_Format(PyExc_TypeError, "\"%s\" is not callable, it is %R", name, application);
 		Py_CLEAR(application);
 	}
+	if (application && wsgi_interface_check(application, name) < 0)
+		Py_CLEAR(application);
 	return application;
 }

@@ -12,6 +12,7 @@
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 struct wsgi_host kitchen;
 struct wsgi_template *kitchen_template;
@@ -47,6 +48,8 @@ static void make_file(void)
 
 void kitchen_open(void)
 {
+	struct prefork_log *errors = NULL;
+
 	make_file();
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
 	ck_assert_int_eq(wsgi_names_create(), 0);
@@ -58,8 +61,10 @@ void kitchen_open(void)
 	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);
 	prefork_log_set_sink(kitchen.log, remember, NULL);
 	wsgi_fields_prepare(kitchen.log);
+	(void)unlink(KITCHEN_ERRORS);
+	ck_assert_int_eq(prefork_log_create(KITCHEN_ERRORS, 2, &errors), 0);
 	kitchen_template = wsgi_template_create(&(struct wsgi_place){
-		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(kitchen.log) });
+		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(errors) });
 	ck_assert_ptr_nonnull(kitchen_template);
 	kitchen.templates = &kitchen_template;
 	wsgi_gil_release();

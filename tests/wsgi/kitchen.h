@@ -15,6 +15,8 @@ extern struct wsgi_host kitchen;
 extern struct wsgi_template *kitchen_template;
 extern char kitchen_log[1 << 16]; /* what was logged, one after the other */
 
+#define KITCHEN_ERRORS KITCHEN_FILE "-errors" /* what was written to wsgi.errors */
+
 /** A fixture: start Python and load the application. The GIL is not held afterwards. */
 void kitchen_open(void);
 

@@ -1,0 +1,225 @@
+#!/usr/bin/python3
+"""What a Python application expects of its server: wsgi.errors, the loggers, and a word when it is no WSGI application."""
+import re
+
+import harness
+
+SPEAKS = r"""
+import logging, sys, traceback
+
+def app(environ, start):
+    errors = environ["wsgi.errors"]
+    try:
+        {}["missing"]
+    except KeyError:
+        traceback.print_exc(file=errors)
+    print("\x1b[31mred\x1b[0m", "caf\xe9", file=errors)
+    errors.write("\n  indented\n" + "long " * 2000 + "end\nunfinished")
+    start("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+LOGS = """
+import logging
+borrowed = logging.getLogger("gunicorn.error")
+own = logging.getLogger("shop")
+own.handlers = borrowed.handlers
+own.setLevel(borrowed.level)
+access = logging.getLogger("gunicorn.access")
+
+def app(environ, start):
+    own.debug("at debug")
+    own.info("at info")
+    own.error("at error")
+    access.info("an access line")
+    try:
+        1 / 0
+    except ZeroDivisionError:
+        borrowed.exception("caught")
+    start("200 OK", [("Content-Length", "1")])
+    return [str(len(borrowed.handlers)).encode()]
+"""
+
+ASYNC = """
+import functools
+
+async def function(scope, receive, send):
+    pass
+
+async def generator(environ, start):
+    yield b""
+
+class Application:
+    async def __call__(self, scope, receive, send):
+        pass
+    async def method(self, scope, receive, send):
+        pass
+
+class Double:
+    def __init__(self, scope):
+        pass
+    async def __call__(self, receive, send):
+        pass
+
+instance = Application()
+method = instance.method
+partial = functools.partial(functools.partial(function), None)
+
+def old(scope):
+    return function
+
+def make_app():
+    return None
+
+class Holder:
+    def one(self, environ):
+        pass
+
+narrow = Holder().one
+application = make_app
+"""
+
+WSGI = """
+import functools
+
+def answer(environ, start):
+    start("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+
+def wants_request(request):
+    return answer
+
+@functools.wraps(wants_request)
+def wrapped(environ, start):  # as werkzeug's Request.application does
+    return answer(environ, start)
+
+@functools.wraps(wants_request)
+def anything(*arguments):
+    return answer(*arguments)
+
+class Method:
+    def serve(self, environ, start, more=None):
+        return answer(environ, start)
+    def __call__(self, environ, start):
+        return answer(environ, start)
+    @classmethod
+    def of_class(cls, environ, start):
+        return answer(environ, start)
+    @staticmethod
+    def static(environ, start):
+        return answer(environ, start)
+
+class Iterable:
+    def __init__(self, environ, start):
+        self.body = answer(environ, start)
+    def __iter__(self):
+        return iter(self.body)
+    async def __call__(self, scope, receive, send):  # nobody calls it
+        pass
+
+class Both:  # of which one object speaks WSGI, though a method of it is asynchronous
+    def __call__(self, environ, start):
+        return answer(environ, start)
+    async def asgi(self, scope, receive, send):
+        pass
+
+def three(prefix, environ, start):
+    return answer(environ, start)
+
+instance, method, both = Method(), Method().serve, Both()
+partial = functools.partial(three, "x")
+lambdas = lambda *a, **k: answer(*a)
+"""
+
+
+class Case(harness.Case):
+    def serve(self, folder, *words, **more):
+        return harness.Server([harness.program("prefork-wsgi"), *words], cwd=folder, **more)
+
+
+class Errors(Case):
+    def test_what_is_written_is_in_the_log_as_it_is_at_any_level(self):
+        long = "long " * 2000 + "end"
+        with self.folder(site_app_py=SPEAKS) as folder:
+            for words in ("--log-level", "critical"), ("-k", "threads", "--log-level", "CRITICAL"), ("--preload",):
+                with self.subTest(words=words), self.serve(folder, *words, "site_app:app") as server:
+                    self.assertEqual(server.get().body, b"ok")
+                    server.wait_for_log("unfinished\n")
+                    log = server.log()
+                    self.assertIn("Traceback (most recent call last):\n  File ", log)
+                    self.assertIn("\nKeyError: 'missing'\n\x1b[31mred\x1b[0m caf\xe9\n\n  indented\nlong ", log)
+                    tail = log[log.index("\n  indented\n"):]
+                    self.assertEqual(tail.replace("\n", "").split("unfinished")[0], "  indented" + long)
+                    self.assertNotRegex(log, r"\[(ERROR|INFO)\] (Traceback|unfinished|\s)")
+
+
+class Loggers(Case):
+    def test_borrowed_handlers_write_to_the_error_log_at_its_level(self):
+        with self.folder(site_app_py=LOGS) as folder:
+            for level, words in ("info", ()), ("debug", ("--preload",)), ("error", ()):
+                path = folder / f"log-{level}"
+                with self.subTest(level=level), self.serve(folder, *words, "--log-level", level.upper(), "--error-logfile", path,
+                                                           "site_app:app") as server:
+                    self.assertEqual(server.get().body, b"1")
+                    harness.wait_until(lambda: "ZeroDivisionError" in path.read_text(), "the traceback")
+                    log, pid = path.read_text(), server.workers()[0]
+                    form = r"(?m)^\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[%d\] \[%s\] %s$"
+                    self.assertRegex(log, form % (pid, "ERROR", "at error"))
+                    self.assertRegex(log, form % (pid, "ERROR", r"caught\nTraceback .*"))
+                    self.assertRegex(log, r"(?m)^an access line$")
+                    self.assertEqual("at info" in log, level != "error")
+                    self.assertEqual("at debug" in log, level == "debug")
+
+    def test_a_reload_changes_the_level_under_a_preloaded_application(self):
+        with self.folder(site_app_py=LOGS.replace("own.error", "borrowed.debug('by name'); own.error"),
+                         conf_ini="[prefork]\nloglevel = info\n") as folder:
+            with self.serve(folder, "--preload", "-c", folder / "conf.ini", "site_app:app") as server:
+                server.get()
+                server.wait_for_log("ZeroDivisionError")
+                self.assertNotIn("by name", server.log())
+                (folder / "conf.ini").write_text("[prefork]\nloglevel = debug\n")
+                server.send_signal(harness.signal.SIGHUP)
+                server.wait_for_log("Reload done")
+                server.get()
+                server.wait_for_log("by name")
+
+    def test_logging_is_not_imported_for_an_application_that_does_not_want_it(self):
+        source = ("import sys\ndef app(environ, start):\n start('200 OK', [])\n"
+                  " return [b'yes' if 'logging' in sys.modules else b'no']\n")
+        with self.folder(site_app_py=source) as folder, self.serve(folder, "site_app:app") as server:
+            self.assertEqual(server.get().body, b"no")
+
+
+class Interface(Case):
+    def refused(self, folder, name, *words):
+        with self.serve(folder, *words, name, wait=False) as server:
+            self.assertEqual(server.wait(), 4, name)
+            return server.log()
+
+    def test_an_asynchronous_application_is_refused_when_it_is_loaded(self):
+        with self.folder(site_app_py=ASYNC) as folder:
+            for name in "function", "generator", "instance", "method", "Double", "partial":
+                with self.subTest(name=name):
+                    self.assertIn(f'"site_app:{name}" is an ASGI application', self.refused(folder, f"site_app:{name}"))
+            for words in ("--check-config",), ("--preload",), ("-k", "threads"):
+                with self.subTest(words=words):
+                    self.assertIn("ASGI application", self.refused(folder, "site_app:instance", *words))
+
+    def test_what_cannot_take_environ_and_start_response_is_refused_with_a_hint(self):
+        with self.folder(site_app_py=ASYNC) as folder:
+            for name, hint in (("site_app:old", "site_app:old()"), ("site_app:make_app", "site_app:make_app()"),
+                               ("site_app:narrow", "site_app:narrow()"), ("site_app", "site_app:application()")):
+                with self.subTest(name=name):
+                    log = self.refused(folder, name)
+                    self.assertRegex(log, 'cannot be called with environ and start_response.*' + re.escape(f'"{hint}"'))
+
+    def test_whatever_can_answer_is_taken(self):
+        with self.folder(site_app_py=WSGI) as folder:
+            for name in ("answer", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
+                         "both", "partial", "lambdas"):
+                with self.subTest(name=name), self.serve(folder, f"site_app:{name}") as server:
+                    self.assertEqual(server.get().body, b"ok")
+
+
+if __name__ == "__main__":
+    harness.main()
