@@ -1,6 +1,7 @@
 #include "options.h"
 #include "application.h"
 #include "convert.h"
+#include "gunicorn.h"
 #include "rows.h"
 #include "virtualenv.h"
 
@@ -18,27 +19,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-/* gunicorn has these; this version does not. Told apart from typing mistakes. */
-static const char *const not_yet[] = {
-	"--asgi-disconnect-grace-period", "--asgi-lifespan", "--asgi-loop", "--ca-certs", "--capture-output",
-	"--cert-reqs", "--certfile", "--ciphers", "--control-socket", "--control-socket-mode", "--daemon", "-D",
-	"--dirty-app", "--dirty-graceful-timeout", "--dirty-threads", "--dirty-timeout", "--dirty-workers",
-	"--disable-redirect-access-to-syslog", "--do-handshake-on-connect", "--dogstatsd-tags",
-	"--enable-backlog-metric", "--enable-stdio-inheritance", "-R",
-	"--forwarder-headers", "--group", "-g", "--http-parser", "--http-protocols",
-	"--http2-cleartext", "--http2-initial-window-size", "--http2-max-concurrent-streams",
-	"--http2-max-frame-size", "--http2-max-header-list-size", "--initgroups", "--keyfile", "--log-config",
-	"--log-config-json", "--log-syslog", "--log-syslog-facility", "--log-syslog-prefix", "--log-syslog-to",
-	"--logger-class", "--no-control-socket", "--no-sendfile",
-	"--paste", "--paste-global", "--paster", "--permit-obsolete-folding", "--pid", "-p", "--protocol",
-	"--proxy-allow-from", "--proxy-protocol", "--reload-engine",
-	"--root-path", "--spew", "--ssl-version", "--statsd-host", "--statsd-prefix",
-	"--strip-header-spaces", "--suppress-ragged-eofs", "--umask", "-m", "--user", "-u", "--uwsgi-allow-from",
-	"--permit-unconventional-http-version",
-};
-
 static char *const *arguments; /* argv of main() */
-static bool is_decided;        /* which worker class is the default */
 
 const char *wsgi_options_application(const struct prefork_settings *settings)
 {
@@ -47,13 +28,23 @@ const char *wsgi_options_application(const struct prefork_settings *settings)
 	return argument ? argument : prefork_settings_text(settings, "wsgi_app");
 }
 
+/* Where the operator said it: "GUNICORN_CMD_ARGS: --reload". */
+static const char *place_of(const struct prefork_settings *settings, const char *name)
+{
+	const char *place = "";
+
+	(void)prefork_settings_origin(settings, name, NULL, &place);
+	return place;
+}
+
 static int check_environment(const struct prefork_settings *settings)
 {
 	const char *item;
 
 	for (size_t i = 0; (item = prefork_settings_item(settings, "raw_env", i)); i++) {
 		if (*item == '=' || strchr(item, '=') == NULL)
-			return prefork_fail(PREFORK_ECONFIG, "--env: \"%s\" is not NAME=VALUE", item);
+			return prefork_fail(PREFORK_ECONFIG, "%s: \"%s\" is not NAME=VALUE", place_of(settings, "raw_env"),
+			                    item);
 	}
 	return 0;
 }
@@ -77,14 +68,6 @@ static int try_application(const struct prefork_settings *settings)
 	return r;
 }
 
-/* Threads, and a class of workers without. */
-static bool has_idle_threads(const struct prefork_settings *settings)
-{
-	const char *strategy = prefork_settings_text(settings, "worker_class");
-
-	return prefork_settings_int(settings, "threads") > 1 && strategy && strcmp(strategy, "sync") == 0;
-}
-
 static int check(const struct prefork_settings *settings, void *user)
 {
 	const char *chdir = prefork_settings_text(settings, "chdir");
@@ -95,21 +78,17 @@ static int check(const struct prefork_settings *settings, void *user)
 	(void)user;
 	if (file_to_convert(settings))
 		return 0; /* nothing will be served */
-	if (has_idle_threads(settings) && !is_decided && !prefork_settings_was_set(settings, "worker_class"))
-		return 0; /* read once more, with threads */
-	if (has_idle_threads(settings))
-		return prefork_fail(PREFORK_ECONFIG, "--threads %d: the worker class sync handles one request at a time; "
-		                                     "say --worker-class threads, or leave --threads out",
-		                    (int)prefork_settings_int(settings, "threads"));
 	if (prefork_settings_int(settings, "reload") == 1 && prefork_settings_int(settings, "preload_app") == 1)
-		return prefork_fail(PREFORK_ECONFIG, "--reload: code does not change by a reload when --preload loads it "
-		                                     "once: leave one of them out");
+		return prefork_fail(PREFORK_ECONFIG, "%s: code does not change by a reload when preload_app (%s) loads it "
+		                                     "once: leave one of them out",
+		                    place_of(settings, "reload"), place_of(settings, "preload_app"));
 	if (wsgi_options_application(settings) == NULL)
 		return prefork_fail(PREFORK_EUSAGE, "which application? Name it: prefork-wsgi MODULE:APP");
 	if (chdir && stat(chdir, &about) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s: %s", chdir, strerror(errno));
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", place_of(settings, "chdir"), chdir,
+		                    strerror(errno));
 	if (chdir && !S_ISDIR(about.st_mode))
-		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s is not a folder", chdir);
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s is not a folder", place_of(settings, "chdir"), chdir);
 	r = check_environment(settings);
 	if (r == 0)
 		r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), arguments[0], venv, sizeof venv);
@@ -142,63 +121,6 @@ static int set_defaults(struct prefork_settings *settings)
 	return 0;
 }
 
-static const char *known_to_gunicorn(const char *word)
-{
-	const size_t length = strcspn(word, "= \t");
-
-	for (size_t i = 0; i < sizeof not_yet / sizeof not_yet[0]; i++) {
-		if (strlen(not_yet[i]) == length && strncmp(word, not_yet[i], length) == 0)
-			return not_yet[i];
-	}
-	return NULL;
-}
-
-static bool is_python_file(const char *name)
-{
-	const size_t length = strlen(name);
-
-	return strncmp(name, "python:", 7) == 0 || (length > 3 && strcmp(name + length - 3, ".py") == 0);
-}
-
-/* Parsing failed. If that is because of something gunicorn can and we cannot, say so. */
-static int explain(int error, int argc, char *const argv[])
-{
-	const char *variable = getenv("GUNICORN_CMD_ARGS");
-	const char *flag = NULL;
-
-	for (int i = 1; i < argc && flag == NULL; i++)
-		flag = known_to_gunicorn(argv[i]);
-	for (const char *word = variable; word && *word != '\0' && flag == NULL; word += strcspn(word, " \t")) {
-		word += strspn(word, " \t");
-		flag = known_to_gunicorn(word);
-	}
-	if (flag && strstr(prefork_error(), flag))
-		return prefork_fail(error, "%s is gunicorn's, and not available in this version of prefork-wsgi (%s)",
-		                    flag, prefork_version());
-	return error;
-}
-
-/* Before parsing, since it would be a confusing syntax error of an INI file. */
-static int refuse_python_file(int argc, char *const argv[])
-{
-	for (int i = 1; i < argc; i++) {
-		const char *name = NULL;
-
-		if (strcmp(argv[i], "-c") == 0 || strcmp(argv[i], "--config") == 0)
-			name = argv[i + 1]; /* NULL at the end */
-		else if (strncmp(argv[i], "--config=", 9) == 0)
-			name = argv[i] + 9;
-		else if (strncmp(argv[i], "-c", 2) == 0)
-			name = argv[i] + 2;
-		if (name && is_python_file(name))
-			return prefork_fail(PREFORK_EUSAGE,
-			                    "%s: a configuration in Python is not read here, since it would run inside the "
-			                    "arbiter; make a file of it once, by prefork-wsgi --convert-config %s >prefork.ini",
-			                    name, strncmp(name, "python:", 7) == 0 ? "FILE" : name);
-	}
-	return 0;
-}
-
 static int add_rows(struct prefork_settings *settings)
 {
 	int r = prefork_settings_set_program(settings, "prefork-wsgi", prefork_version(),
@@ -219,27 +141,18 @@ static int add_rows(struct prefork_settings *settings)
 	return r;
 }
 
+/* `*ret` is *new*, also where reading it has failed, and then NULL or as far as it got. */
 static int read_settings(int argc, char *const argv[], const char *worker_class, struct prefork_settings **ret)
 {
-	struct prefork_settings *settings = NULL;
-	int r = prefork_settings_create(&settings);
+	int r = prefork_settings_create(ret);
 
 	if (r == 0)
-		r = add_rows(settings);
+		r = add_rows(*ret);
 	if (r == 0)
-		r = set_defaults(settings);
+		r = set_defaults(*ret);
 	if (r == 0)
-		r = prefork_settings_set_default(settings, "worker_class", worker_class);
-	if (r == 0) {
-		r = prefork_settings_parse(settings, argc, argv);
-		if (r == PREFORK_EUSAGE || r == PREFORK_ECONFIG)
-			r = explain(r, argc, argv);
-	}
-	if (r != 0)
-		prefork_settings_destroy(settings);
-	else
-		*ret = settings;
-	return r;
+		r = prefork_settings_set_default(*ret, "worker_class", worker_class);
+	return r == 0 ? prefork_settings_parse(*ret, argc, argv) : r;
 }
 
 static bool answers_at_once(const char *word)
@@ -253,7 +166,7 @@ static bool answers_at_once(const char *word)
 	return false;
 }
 
-/* As with gunicorn, whoever asks for threads gets them. Found out by reading everything once, without the
+/* As with gunicorn, --threads alone chooses the class that has them. Found out by reading everything once, without the
  * flags that already answer; what is wrong is told by the reading that counts. */
 static const char *default_class(int argc, char *const argv[])
 {
@@ -268,28 +181,31 @@ static const char *default_class(int argc, char *const argv[])
 		if (i == 0 || !answers_at_once(argv[i]))
 			words[count++] = argv[i];
 	}
-	if (read_settings(count, words, found, &settings) == 0) {
-		if (has_idle_threads(settings) && !prefork_settings_was_set(settings, "worker_class"))
-			found = "threads";
-		prefork_settings_destroy(settings);
-	}
+	(void)read_settings(count, words, "threads", &settings);
+	if (settings && prefork_settings_int(settings, "threads") > 1 &&
+	    !prefork_settings_was_set(settings, "worker_class"))
+		found = "threads";
+	prefork_settings_destroy(settings);
 	free(words);
 	return found;
 }
 
 int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **ret)
 {
-	int r = refuse_python_file(argc, argv);
+	struct prefork_settings *settings = NULL;
+	int r;
 
 	arguments = argv;
-	if (r < 0)
+	r = read_settings(argc, argv, default_class(argc, argv), &settings);
+	if (r == PREFORK_EUSAGE || r == PREFORK_ECONFIG)
+		r = wsgi_gunicorn_explain(r, settings);
+	if (r != 0) {
+		prefork_settings_destroy(settings);
 		return r;
-	const char *worker_class = default_class(argc, argv);
-
-	is_decided = true;
-	r = read_settings(argc, argv, worker_class, ret);
-	if (r != 0 || file_to_convert(*ret) == NULL)
-		return r;
-	r = wsgi_convert(file_to_convert(*ret), argv[0], prefork_settings_text(*ret, "venv"));
+	}
+	*ret = settings;
+	if (file_to_convert(settings) == NULL)
+		return 0;
+	r = wsgi_convert(file_to_convert(settings), argv[0], prefork_settings_text(settings, "venv"));
 	return r < 0 ? r : 1;
 }

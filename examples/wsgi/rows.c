@@ -16,6 +16,8 @@ static const struct prefork_option rows[] = {
 	{ ROW("pythonpath", LIST), .max = 256, .unit = "FOLDER",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS,
 	  .doc = "More folders to import from." },
+	{ ROW("preload_app", BOOL), .flags = "--preload",
+	  .doc = "Load the application once, before the workers are forked. A reload then cannot change its code." },
 	{ ROW("reload", BOOL),
 	  .doc = "Reload when code below the working folder or --pythonpath is edited. For development." },
 	{ ROW("reload_extra_files", LIST), .flags = "--reload-extra-file", .max = 256, .unit = "FILE", .traits = PREFORK_OPTION_RELOADABLE,

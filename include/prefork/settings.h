@@ -101,7 +101,8 @@ PREFORK_API int prefork_settings_set_program(struct prefork_settings *settings, 
  *  texts in them are *borrowed* until the settings and every arbiter made from
  *  them are gone (so rows are best `static const`). -EINVAL: a row that
  *  contradicts itself; -EEXIST: its name or a flag is taken; -ENOMEM; -EBUSY
- *  after parsing. No row is added on failure. Since 0.1. */
+ *  after parsing. No row is added on failure. A BOOL row "preload_app" is known by its
+ *  name: where it is on, a reload warns that it cannot change the code. Since 0.1. */
 PREFORK_API int prefork_settings_add_options(struct prefork_settings *settings,
 					     const struct prefork_option *rows, size_t count);
 
@@ -138,7 +139,7 @@ PREFORK_API int prefork_settings_claim_variable(struct prefork_settings *setting
 
 /** Have `check` called whenever values were read, at the start and on a reload,
  *  before anything uses them: 0, or negative with a sentence by prefork_fail(),
- *  which refuses them. Every check must be happy. It also runs for --check-config
+ *  which refuses them (-EINVAL is taken for PREFORK_ECONFIG). Every check must be happy. It also runs for --check-config
  *  (prefork_settings_int(settings, "check_config") is 1 then), so that a host can
  *  look at more than words. `user` is *borrowed* like rows. -ENOMEM, -EBUSY after
  *  parsing. Since 0.1. */

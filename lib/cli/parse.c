@@ -103,7 +103,7 @@ static int check(const struct prefork_settings *settings, bool is_first)
 		r = check_log(settings);
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
 		r = settings->checks[i].check(settings, settings->checks[i].user);
-	return r < 0 ? r : 0;
+	return r == -EINVAL ? PREFORK_ECONFIG : r < 0 ? r : 0;
 }
 
 /* The whole of it, from the arguments that the settings keep. */

@@ -205,6 +205,23 @@ static int read_trust(const struct prefork_settings *settings, struct pfi_trust 
 	return r;
 }
 
+/* "worker_tmp_dir: /x: no such folder" and, behind it, where that was said. */
+static int add_place(const struct prefork_settings *settings, int r)
+{
+	const char *const sentence = prefork_error();
+	const size_t length = strcspn(sentence, ":");
+	const char *place = "";
+	char name[64];
+
+	if (r != -EINVAL || length >= sizeof name)
+		return r;
+	memcpy(name, sentence, length);
+	name[length] = '\0';
+	if (prefork_settings_origin(settings, name, NULL, &place) < 0)
+		return r;
+	return prefork_fail(PREFORK_ECONFIG, "%s (%s)", sentence, place);
+}
+
 static int check(const struct prefork_settings *settings, void *user)
 {
 	struct pfi_trust trust = { 0 };
@@ -216,7 +233,7 @@ static int check(const struct prefork_settings *settings, void *user)
 	if (r == 0)
 		r = read_trust(settings, &trust);
 	pfi_trust_clear(&trust);
-	return r;
+	return add_place(settings, r);
 }
 
 int prefork_http_add_options(struct prefork_settings *settings)

@@ -3,6 +3,8 @@
 #include <prefork/error.h>
 
 #include <inttypes.h>
+#include <stdbool.h>
+#include <string.h>
 
 enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
 
@@ -51,9 +53,6 @@ const struct prefork_option pfi_options[] = {
 	{ ROW("worker_connections", INT), .min = 1, .max = 1048576, .default_text = "1000",
 	  .traits = RELOADABLE, .section = "Workers",
 	  .doc = "How many connections one worker holds at a time." },
-	{ ROW("preload_app", BOOL), .flags = "--preload", .section = "Workers",
-	  .doc = "Load the application once, before the workers are forked. A reload then cannot change its "
-		 "code." },
 
 	/* Time limits */
 	{ ROW("timeout", DURATION), .flags = "-t, --timeout", .min = 0, .max = 30 * (int64_t)DAY,
@@ -163,6 +162,13 @@ static const char *place_of(const struct prefork_settings *settings, const char 
 	return place;
 }
 
+static bool is_sync(const struct prefork_settings *settings)
+{
+	const char *const strategy = prefork_settings_text(settings, "worker_class");
+
+	return strategy != NULL && strcmp(strategy, "sync") == 0;
+}
+
 int pfi_options_check(const struct prefork_settings *settings)
 {
 	const int64_t workers = prefork_settings_int(settings, "workers");
@@ -185,6 +191,12 @@ int pfi_options_check(const struct prefork_settings *settings)
 	if (soft > 0 && hard > 0 && soft >= hard)
 		return prefork_fail(PREFORK_ECONFIG, "soft_timeout (%s) must be shorter than timeout (%s)",
 				    place_of(settings, "soft_timeout"), place_of(settings, "timeout"));
+	if (prefork_settings_int(settings, "threads") > 1 && is_sync(settings))
+		return prefork_fail(PREFORK_ECONFIG,
+				    "threads (%s) is %" PRId64 ", and the worker class sync (%s) handles one request at a time: "
+				    "say --worker-class threads, or leave threads out",
+				    place_of(settings, "threads"), prefork_settings_int(settings, "threads"),
+				    place_of(settings, "worker_class"));
 	if (prefork_settings_count(settings, "bind") == 0)
 		return prefork_fail(PREFORK_ECONFIG, "bind (%s) names no address", place_of(settings, "bind"));
 	return 0;

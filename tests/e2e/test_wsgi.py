@@ -204,19 +204,48 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
 
     def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
-        for words, status, sentence in (((), 2, "which application?"),
+        for words, status, sentence in (((), 2, "which application"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
+                                        (("--umask=022", "hello:app"), 2, "--umask is gunicorn's.*--socket-mode"),
+                                        (("-m022", "hello:app"), 2, "-m is gunicorn's.*--socket-mode"),
+                                        (("--pid", "x", "hello:app"), 2, "--pid is gunicorn's.*MainPID"),
+                                        (("-u", "www-data", "hello:app"), 2, "-u is gunicorn's.*User="),
+                                        (("--group", "www-data", "hello:app"), 2, "--group is gunicorn's.*Group="),
+                                        (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not built yet"),
+                                        (("-k", "gevent", "hello:app"), 2, "-k: .*'gevent', which is gunicorn's: threads, or"),
+                                        (("--worker-class=eventlet", "hello:app"), 2, "--worker-class: .*'eventlet'.*: threads, or"),
+                                        (("-k", "tornado", "hello:app"), 2, "'tornado', which is gunicorn's: threads, or"),
+                                        (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not built yet"),
+                                        (("-k", "theards", "hello:app"), 2, "did you mean 'threads'"),
+                                        (("--threads", "4"), 2, "which application"),
+                                        (("--config", "/nowhere.ini", "hello:app"), 2, "--config: /nowhere.ini: No such file"),
                                         (("--reload", "--preload", "hello:app"), 2, "leave one of them out"),
                                         (("--env", "NAME", "hello:app"), 2, "is not NAME=VALUE"),
                                         (("--threads", "4", "-k", "sync", "hello:app"), 2,
-                                         "the worker class sync handles one request at a time"),
+                                         r"threads \(--threads\) is 4, and the worker class sync \(-k\) handles one"),
                                         (("--workers=2", "--daemon", "hello:app"), 2, "--daemon is gunicorn's"),
                                         (("--wrokers=2", "hello:app"), 2, "--workers"),
                                         (("--chdir", "/nowhere", "hello:app"), 2, "--chdir: /nowhere")):
             with self.subTest(words=words), serve(*words, wait=False) as server:
                 self.assertEqual(server.wait(), status)
-                self.assertIn(sentence, server.log())
+                self.assertRegex(server.log(), sentence)
+
+    def test_the_variable_that_has_the_mistake_is_named(self):
+        for flags, sentence in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
+                                ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
+                                ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
+                                ("-c gunicorn.conf.py", "GUNICORN_CMD_ARGS: -c: gunicorn.conf.py: .*--convert-config"),
+                                ("--reload --preload", "GUNICORN_CMD_ARGS: --reload: code does not change"),
+                                ("--chdir /nowhere", "GUNICORN_CMD_ARGS: --chdir: /nowhere: "),
+                                ("--env NAME", "GUNICORN_CMD_ARGS: --env: \"NAME\" is not"),
+                                ("--threads 4 -k sync", r"threads \(GUNICORN_CMD_ARGS: --threads\) is 4")):
+            with self.subTest(flags=flags), serve("hello:app", env={"GUNICORN_CMD_ARGS": flags}, wait=False) as server:
+                self.assertEqual(server.wait(), 2)
+                self.assertRegex(server.log(), sentence)
+        with serve("hello:app", env={"FORWARDED_ALLOW_IPS": "nobody"}, wait=False) as server:
+            self.assertEqual(server.wait(), 2)
+            self.assertIn("FORWARDED_ALLOW_IPS: ", server.log())
 
     def test_whoever_asks_for_threads_gets_the_class_that_has_them(self):
         for words, name in ((("--threads", "4"), "threads"), (("--threads", "1"), "sync"),

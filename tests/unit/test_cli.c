@@ -21,6 +21,8 @@ static const struct prefork_option rows[] = {
 	  .flags = "-e, --env", .section = "Ours", .doc = "A variable." },
 	{ .struct_size = sizeof(struct prefork_option), .name = "sendfile", .type = PREFORK_OPTION_BOOL,
 	  .flags = "--no-sendfile", .default_text = "yes", .section = "Ours", .doc = "Use sendfile(2)." },
+	{ .struct_size = sizeof(struct prefork_option), .name = "preload_app", .type = PREFORK_OPTION_BOOL,
+	  .flags = "--preload", .section = "Ours", .doc = "Load early." },
 	{ .struct_size = sizeof(struct prefork_option), .name = "format", .type = PREFORK_OPTION_STRING,
 	  .traits = PREFORK_OPTION_MAY_BE_EMPTY, .default_text = "plain", .section = "Ours", .doc = "A text." },
 };
@@ -32,7 +34,7 @@ static struct prefork_settings *made(void)
 	for (size_t i = 0; i < sizeof rows_variables / sizeof rows_variables[0]; i++)
 		ck_assert_int_eq(unsetenv(rows_variables[i]), 0);
 	ck_assert_int_eq(prefork_settings_create(&settings), 0);
-	ck_assert_int_eq(prefork_settings_add_options(settings, rows, 3), 0);
+	ck_assert_int_eq(prefork_settings_add_options(settings, rows, sizeof rows / sizeof rows[0]), 0);
 	return settings;
 }
 
@@ -75,6 +77,8 @@ static const struct {
 	{ "--bind a:1,", "--bind: an item between the commas is empty" },
 	{ "app:app", "'app:app' is no option: arguments are not taken here" },
 	{ "-w 8 --workers-max 2", NULL },
+	{ "--threads 2", NULL },
+	{ "--threads 2 -k sync", NULL },
 };
 
 START_TEST(a_wrong_command_line_is_named_with_what_was_expected)
@@ -401,6 +405,7 @@ START_TEST(a_second_reading_sees_the_new_file_under_the_old_command_line)
 
 	write_file(path, "[prefork]\nworkers = 4\nbacklog = 64\ntimeout = 5\n", 46);
 	ck_assert_int_eq(prefork_settings_set_default(settings, "threads", "2"), 0);
+	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "threads"), 0);
 	ck_assert_int_eq(prefork_settings_add_check(settings, no_more_than_eight, &checked), 0);
 	ck_assert_int_eq(parse_with_file(settings, path, "--timeout 9"), 0);
 	overwrite(path, "[prefork]\nworkers = 6\nbacklog = 64\ntimeout = 7\n");
