@@ -98,8 +98,11 @@ PREFORK_API int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter,
  *  "timeout"), as text, as in a file; it holds across reloads. Before start.
  *  With "bind" a pool has listeners of its own, also one without a service; an
  *  address that two pools name is one listener, which both accept from.
- *  Returns 0, or with a sentence: -ENOENT for an unknown setting,
- *  PREFORK_ECONFIG for a bad value, -EBUSY once started, -ENOMEM. Since 0.1. */
+ *  Returns 0, or with a sentence that names pool and setting: -ENOENT for an unknown
+ *  setting, PREFORK_ECONFIG for a bad value, and for a setting that one pool cannot
+ *  have of its own (errorlog, loglevel, proc_name, stop_linger and what only the
+ *  command line can say; docs/settings.md tells for each; of a host's rows those with
+ *  PREFORK_OPTION_SERVER); -EBUSY once started, -ENOMEM. Since 0.1. */
 PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text);
 
 /**

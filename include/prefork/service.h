@@ -49,6 +49,7 @@ enum prefork_next {
 enum prefork_service_traits {
 	PREFORK_SERVICE_CLIENT_FIRST = 1u << 0, /* its clients speak before they are spoken to */
 	PREFORK_SERVICE_NO_LINGER = 1u << 1,    /* PREFORK_CLOSE closes at once, even if that resets the connection */
+	PREFORK_SERVICE_COUNTS = 1u << 2,       /* it calls prefork_worker_count_request() by itself */
 };
 
 /* What prefork_connection_offload() has done elsewhere. */
@@ -62,7 +63,8 @@ typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
  *
  * traits        of enum prefork_service_traits. Where clients speak first the
  *               setting defer_accept, unless it says otherwise, lets the
- *               kernel hold back those that have not.
+ *               kernel hold back those that have not. Where the service counts
+ *               requests by itself, closed connections are not counted for it.
  * worker_start  once per worker before the first connection; a negative
  *               answer is a boot failure (PREFORK_EAPP: of the application).
  * accepted      a client has come. NULL means PREFORK_AGAIN: try `ready` at

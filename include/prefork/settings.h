@@ -43,7 +43,8 @@ enum prefork_option_trait {
 	PREFORK_OPTION_COMMAND_LINE = 1 << 1, /* not in a file: it is about this one start                   */
 	PREFORK_OPTION_COMMAS = 1 << 2,       /* LIST: a comma separates items, too                          */
 	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is understood: back to nothing */
-	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4   /* INT, DURATION, SIZE: "auto" is understood, and is -1        */
+	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE: "auto" is understood, and is -1        */
+	PREFORK_OPTION_SERVER = 1 << 5        /* about the whole server: prefork_pool_set() refuses it       */
 };
 
 /** One setting. Zero in any member after `type` means that there is none. */

@@ -139,7 +139,9 @@ PREFORK_API void prefork_request_extend(struct prefork_worker *worker, uint64_t 
 PREFORK_API void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size);
 
 /** Count one more request served: the last that the setting max_requests allows asks for
- *  a replacement, as prefork_worker_leave() does. Any thread that has a number. Since 0.1. */
+ *  a replacement, as prefork_worker_leave() does. For a service that never calls it each
+ *  connection that is closed counts as one; from the first call on, or with
+ *  PREFORK_SERVICE_COUNTS, only calls do. Any thread that has a number. Since 0.1. */
 PREFORK_API void prefork_worker_count_request(struct prefork_worker *worker);
 
 /** The number of the calling thread: 0 for the first, then up to `threads`;

@@ -61,8 +61,9 @@ static void print_markdown_row(const struct prefork_settings *settings, size_t i
 	if (row->traits & PREFORK_OPTION_COMMAND_LINE)
 		(void)fputs("- not in a file\n", out);
 	else
-		(void)fprintf(out, "- a reload can change it: %s\n",
-			      row->traits & PREFORK_OPTION_RELOADABLE ? "yes" : "no");
+		(void)fprintf(out, "- a reload can change it: %s\n- one pool may have its own: %s\n",
+			      row->traits & PREFORK_OPTION_RELOADABLE ? "yes" : "no",
+			      row->traits & PREFORK_OPTION_SERVER ? "no" : "yes");
 }
 
 void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)

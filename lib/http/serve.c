@@ -160,7 +160,8 @@ static void on_stop(struct prefork_worker *worker, void *user)
 
 static const struct prefork_service http_service = {
 	.struct_size = sizeof http_service,
-	.traits = PREFORK_SERVICE_CLIENT_FIRST | PREFORK_SERVICE_NO_LINGER, /* it has a phase for that */
+	.traits = PREFORK_SERVICE_CLIENT_FIRST | PREFORK_SERVICE_COUNTS |
+	          PREFORK_SERVICE_NO_LINGER, /* it has a phase for that */
 	.worker_start = on_start,
 	.accepted = on_accepted,
 	.ready = on_ready,

@@ -9,6 +9,7 @@
 enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
 
 #define RELOADABLE PREFORK_OPTION_RELOADABLE
+#define SERVER PREFORK_OPTION_SERVER
 #define ROW(row_name, row_type) \
 	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type
 
@@ -77,7 +78,7 @@ const struct prefork_option pfi_options[] = {
 	  .section = "Time limits",
 	  .doc = "How long workers may finish their requests after the arbiter was killed." },
 	{ ROW("stop_linger", DURATION), .min = 0, .max = 60 * SECOND, .default_text = "auto",
-	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO, .section = "Time limits",
+	  .traits = SERVER | RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO, .section = "Time limits",
 	  .doc = "How long a stop waits for connections that are on their way. auto: 100 ms, and 1.2 s where "
 		 "the kernel holds connections back (--defer-accept)." },
 
@@ -92,7 +93,8 @@ const struct prefork_option pfi_options[] = {
 	  .doc = "How many workers fewer than --workers may be ready meanwhile." },
 	{ ROW("max_requests", INT), .min = 0, .max = INT32_MAX, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "After how many requests a worker is replaced. It serves until the new one is ready. 0: never." },
+	  .doc = "After how many requests a worker is replaced (of a service that counts none: closed connections). It "
+		 "serves until the new one is ready. 0: never." },
 	{ ROW("max_requests_jitter", INT), .min = 0, .max = INT32_MAX, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
 	  .doc = "At most so many requests more, different for each worker, lest all be due at once." },
@@ -112,14 +114,14 @@ const struct prefork_option pfi_options[] = {
 
 	/* Log */
 	{ ROW("errorlog", STRING), .flags = "--error-logfile, --log-file", .default_text = "-", .unit = "FILE",
-	  .traits = RELOADABLE, .section = "Log", .doc = "The file that messages go to. -: standard error." },
+	  .traits = SERVER | RELOADABLE, .section = "Log", .doc = "The file that messages go to. -: standard error." },
 	{ ROW("loglevel", CHOICE), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
-	  .default_text = "info", .unit = "LEVEL", .traits = RELOADABLE, .section = "Log",
+	  .default_text = "info", .unit = "LEVEL", .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The least important messages that are written." },
 
 	/* Process */
 	{ ROW("proc_name", STRING), .flags = "-n, --name", .max = 64, .unit = "NAME",
-	  .traits = PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "What ps and top call the server." },
 	{ ROW("close_fds", BOOL), .section = "Process",
 	  .doc = "Close, in workers, every descriptor that is none of the library's." },
@@ -162,11 +164,14 @@ static const char *place_of(const struct prefork_settings *settings, const char 
 	return place;
 }
 
+/* Said by the operator, or by nobody: where the host has one pool run under sync, threads is for the others. */
 static bool is_sync(const struct prefork_settings *settings)
 {
 	const char *const strategy = prefork_settings_text(settings, "worker_class");
+	enum prefork_origin origin = PREFORK_FROM_ROW;
 
-	return strategy != NULL && strcmp(strategy, "sync") == 0;
+	(void)prefork_settings_origin(settings, "worker_class", &origin, NULL);
+	return strategy != NULL && strcmp(strategy, "sync") == 0 && origin != PREFORK_FROM_POOL;
 }
 
 int pfi_options_check(const struct prefork_settings *settings)

@@ -80,11 +80,11 @@ void pfi_settings_freeze(struct prefork_settings *settings);
 int pfi_settings_copy(const struct prefork_settings *old, struct prefork_settings **ret);
 
 /* Gives a row a value above every other place, for prefork_pool_set(); again: the
- * last one wins, and of a LIST replaces the items. `place` is for messages.
- * -ENOENT: no such row; PREFORK_ECONFIG: the row does not take it; -EBUSY:
- * frozen; -ENOMEM. */
+ * last one wins, and of a LIST replaces the items. The place of the value is then
+ * "pool POOL: NAME". -ENOENT: no such row; PREFORK_ECONFIG: the row does not take it,
+ * or is one of the whole server; -EBUSY: frozen; -ENOMEM. */
 int pfi_settings_override(struct prefork_settings *settings, const char *name, const char *text,
-			  const char *place);
+			  const char *pool);
 
 /* Reads file and environment again under the same command line, and checks all
  * of it: a *new*, unfrozen object, or what prefork_settings_parse() fails with.

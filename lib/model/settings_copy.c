@@ -115,17 +115,24 @@ int pfi_settings_copy(const struct prefork_settings *old, struct prefork_setting
 }
 
 int pfi_settings_override(struct prefork_settings *settings, const char *name, const char *text,
-			  const char *place)
+			  const char *pool)
 {
 	const size_t index = pfi_settings_find(settings, name);
+	char place[160];
 	enum prefork_origin before;
 	struct pfi_value *value;
+	struct pfi_text builder;
 	int r;
 
 	if (index == settings->count)
-		return prefork_fail(-ENOENT, "%s: there is no option %s", place, name);
+		return prefork_fail(-ENOENT, "pool %s: there is no option %s", pool, name);
+	if (settings->rows[index].traits & (PREFORK_OPTION_SERVER | PREFORK_OPTION_COMMAND_LINE))
+		return prefork_fail(PREFORK_ECONFIG, "pool %s: %s is a setting of the whole server: one pool cannot have "
+						     "its own", pool, name);
 	if (settings->frozen)
-		return prefork_fail(-EBUSY, "%s: the settings are in use", place);
+		return prefork_fail(-EBUSY, "pool %s: the settings are in use", pool);
+	pfi_text_init(&builder, place, sizeof place);
+	pfi_text_format(&builder, "pool %s: %s", pool, name);
 	value = &settings->values[index];
 	before = value->origin;
 	if (before == PREFORK_FROM_POOL)

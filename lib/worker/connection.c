@@ -79,6 +79,7 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	if (worker->service.closed)
 		worker->service.closed(worker, connection, worker->birth->user);
+	pfi_vitals_count_closed(worker);
 	count_off(worker); /* first: whoever reads the end of it finds it counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);

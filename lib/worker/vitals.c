@@ -150,10 +150,8 @@ void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_
 	cell->note[size] = 0;
 }
 
-void prefork_worker_count_request(struct prefork_worker *worker)
+static void count_one(struct prefork_worker *worker)
 {
-	PFI_RETURN_IF_NULL(worker, );
-
 	struct pfi_cell *const cell = own_cell(worker);
 
 	if (cell) { /* its only writer: no need for an atomic addition */
@@ -163,4 +161,20 @@ void prefork_worker_count_request(struct prefork_worker *worker)
 	}
 	if (worker->is_limited && atomic_fetch_sub_explicit(&worker->requests_left, 1, memory_order_relaxed) == 1)
 		prefork_worker_leave(worker);
+}
+
+void prefork_worker_count_request(struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	if (!atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
+		atomic_store_explicit(&worker->counts_requests, true, memory_order_relaxed);
+	count_one(worker);
+}
+
+void pfi_vitals_count_closed(struct prefork_worker *worker)
+{
+	if (!(worker->service.traits & PREFORK_SERVICE_COUNTS) &&
+	    !atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
+		count_one(worker);
 }

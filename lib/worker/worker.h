@@ -56,6 +56,7 @@ struct prefork_worker {
 	_Atomic bool wants_leave; /* prefork_worker_leave() was called              */
 	bool is_limited;          /* to so many requests, after which it wants to   */
 	_Atomic int64_t requests_left;
+	_Atomic bool counts_requests; /* the service itself does: not its connections */
 	bool has_announced;       /* that it wants to: the arbiter knows            */
 	bool was_asked;           /* to leave, by the arbiter or a signal           */
 	bool left_hooks_called;
@@ -91,6 +92,9 @@ struct prefork_worker {
 	_Atomic(struct prefork_connection *) given_back; /* newest first, by any thread       */
 	_Atomic unsigned givers; /* threads that give one back just now                       */
 };
+
+/* A connection is closed: one request more, of a service that does not count by itself. */
+void pfi_vitals_count_closed(struct prefork_worker *worker);
 
 /* A number of the settings, or `fallback` where there are no settings (in tests)
  * or no such row. */

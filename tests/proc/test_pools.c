@@ -2,6 +2,7 @@
  * Pools with settings of their own, what a start refuses, and workers that ask to be
  * replaced: seen from the clients' side.
  */
+#include "../features.h"
 #include "../support.h"
 #include "host.h"
 
@@ -150,9 +151,14 @@ static const struct {
 } settings_of_pools[] = {
 	{ "workers", "3", 0, NULL },
 	{ "bind", "127.0.0.1:0, [::1]:0", 0, NULL },
-	{ "worker", "3", -ENOENT, "worker" },
-	{ "workers", "many", PREFORK_ECONFIG, "many" },
-	{ "workers", "0", PREFORK_ECONFIG, "1" },
+	{ "worker", "3", -ENOENT, "pool web: there is no option worker" },
+	{ "workers", "many", PREFORK_ECONFIG, "pool web: workers: expected a whole number from 1 to 4096, not 'many'" },
+	{ "workers", "0", PREFORK_ECONFIG, "pool web: workers: expected" },
+	{ "errorlog", "/dev/null", PREFORK_ECONFIG, "pool web: errorlog is a setting of the whole server" },
+	{ "loglevel", "debug", PREFORK_ECONFIG, "pool web: loglevel is" },
+	{ "proc_name", "x", PREFORK_ECONFIG, "pool web: proc_name is" },
+	{ "stop_linger", "0", PREFORK_ECONFIG, "pool web: stop_linger is" },
+	{ "config", "x.ini", PREFORK_ECONFIG, "pool web: config is" },
 	{ "timeout", "30 parsecs", PREFORK_ECONFIG, "parsecs" },
 	{ "bind", "", PREFORK_ECONFIG, "" },
 	{ "bind", "localhost:port", PREFORK_ECONFIG, "port" },
@@ -443,6 +449,42 @@ START_TEST(after_so_many_requests_a_worker_is_replaced)
 }
 END_TEST
 
+/* As host_service, but it counts nothing. Runs in the worker. */
+static enum prefork_next say_pid(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char text[64];
+	const int length = snprintf(text, sizeof text, "%d %u\n", (int)getpid(), prefork_worker_generation(worker));
+
+	(void)user;
+	if (prefork_connection_read(connection, text + length, 16) == -EAGAIN)
+		return PREFORK_WAIT_READABLE;
+	(void)prefork_connection_write(connection, text, (size_t)length);
+	return PREFORK_CLOSE;
+}
+
+static const struct prefork_service plain_service = { .struct_size = sizeof plain_service, .ready = say_pid };
+static const char *const classes[] = { "sync", "threads", "libev" };
+
+START_TEST(the_connections_of_a_service_that_counts_nothing_are_counted)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "5", "-k", classes[_i], NULL };
+
+	if (!has_worker_class(classes[_i]))
+		return;
+	host_create(words);
+	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &plain_service, NULL), 0);
+	host_start();
+	const pid_t old = host_seen.last_ready;
+	for (int i = 0; i < 5; i++)
+		ck_assert_int_eq(host_who(host_address(0), NULL), old);
+	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
+	ck_assert_int_eq(host_seen.last_exited, old);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	host_stop();
+	host_close();
+}
+END_TEST
+
 START_TEST(jitter_lets_workers_last_differently)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "1", "--max-requests-jitter", "1000000", NULL };
@@ -495,6 +537,7 @@ int main(void)
 	tcase_add_test(tc, who_asks_to_leave_serves_until_its_replacement_does);
 	tcase_add_test(tc, recycling_under_load_drops_nobody);
 	tcase_add_test(tc, after_so_many_requests_a_worker_is_replaced);
+	tcase_add_loop_test(tc, the_connections_of_a_service_that_counts_nothing_are_counted, 0, 3);
 	tcase_add_test(tc, jitter_lets_workers_last_differently);
 	tcase_add_test(tc, replacing_workers_all_the_time_drops_nobody);
 	return run_suite(suite);

@@ -124,8 +124,8 @@ static void report_closed(worker_t *worker, void *user)
 START_TEST(one_that_is_closed_is_not_called_for_what_was_heard_before)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = give_back_others, .closed = count_closed,
-		.worker_stop = report_closed,
+		.struct_size = sizeof service, .traits = PREFORK_SERVICE_COUNTS, .ready = give_back_others,
+		.closed = count_closed, .worker_stop = report_closed,
 	};
 	struct harness harness;
 	char byte;
