@@ -168,7 +168,8 @@ PREFORK_API int64_t prefork_request_content_length(const struct prefork_request 
  *  the setting spool_limit allows. What is beyond that, or all of it with the setting stream_uploads,
  *  is read while it comes: then this waits for the client, at most the setting body_timeout from one byte to
  *  the next, and on average as long as the setting body_rate allows, and the first call sends "100
- *  Continue" to a client that waits for it. In an event loop without threads all is collected. Returns how many bytes were
+ *  Continue" to a client that waits for it. In an event loop without threads all is collected, and what has no room is answered with 413
+ *  or 507 before `handle` is called. Returns how many bytes were
  *  read; 0 at the end of a body that came whole; or
  *   -EPROTO      it is not framed as it should be,
  *   -EFBIG       it is larger than the setting limit_request_body,

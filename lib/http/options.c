@@ -71,12 +71,14 @@ static const struct prefork_option rows[] = {
 	         "what is more goes to a file in worker_tmp_dir." },
 	{ ROW("spool_limit", SIZE), .min = 0, .max = INT64_MAX, .default_text = "1g", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How much a worker keeps in such files, of all requests and responses together; of each at most an eighth "
-	         "of it. Beyond it a thread waits for its client. In an event loop without threads, where nobody can wait, uploads know "
-	         "no bound but limit_request_body, and a response that is written goes no further. 0: no files." },
+	         "of it. Beyond it a thread waits for its client. In an event loop without threads, where nothing can wait, an upload that "
+	         "is larger than its part is answered with 413, one for which the others leave no room with 507, and a response "
+	         "that is written goes no further. 0: no files." },
 	{ ROW("worker_tmp_dir", STRING), .unit = "FOLDER",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Where such files are, which have no name there. In a tmpfs they are quick, and take memory. Empty: "
-	         "$TMPDIR, or /tmp." },
+	         "$TMPDIR, or /tmp. Where no file can be made, a line at the start says so; threads then wait for slow clients, and "
+	         "an event loop without threads keeps uploads in memory, up to 64 MiB of all together." },
 	{ ROW("permit_unconventional_http_method", BOOL), .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "Pass on methods with small letters or a number sign, of fewer than 3 or more than 20 bytes: to HTTP they "
 	         "are tokens, and \"get\" is another method than \"GET\". Otherwise they are answered with 501." },

@@ -8,6 +8,8 @@
 #include "http/options.h"
 #include "http/request.h"
 
+#include <prefork/error.h>
+#include <prefork/log.h>
 #include <prefork/service.h>
 #include <prefork/strategy.h>
 #include <prefork/worker.h>
@@ -134,6 +136,19 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 	prefork_connection_set_user(connection, NULL);
 }
 
+/* Told at once, and not by the first client that needs a file. */
+static void try_folder(struct pfi_http *http, struct prefork_worker *worker)
+{
+	static const char spared[] = "uploads are kept in memory, up to 64 MiB of all together";
+	static const char waited[] = "threads wait for slow clients";
+
+	if (http->config.place.files_max == 0 || pfi_spool_try(&http->config.place) == 0)
+		return;
+	(void)atomic_flag_test_and_set(&http->has_told);
+	prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http", "worker_tmp_dir: %s; %s", prefork_error(),
+	                prefork_worker_may_block(worker) ? waited : spared);
+}
+
 static int on_start(struct prefork_worker *worker, void *user)
 {
 	struct pfi_http *const http = user;
@@ -143,6 +158,7 @@ static int on_start(struct prefork_worker *worker, void *user)
 		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
+	try_folder(http, worker);
 	return http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
 }
 

@@ -48,12 +48,22 @@ static int open_file(const char *folder)
 	return above_standard(fd);
 }
 
+int pfi_spool_try(const struct pfi_spool_place *place)
+{
+	const int fd = open_file(place->folder);
+
+	if (fd < 0)
+		return prefork_fail(fd, "no file can be made in %s: %s", place->folder, strerror(-fd));
+	(void)close(fd);
+	return 0;
+}
+
 /* Have a file that may grow to `length` bytes. */
 static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t length)
 {
 	const uint64_t more = length > spool->booked ? length - spool->booked : 0;
 
-	if (length > place->file_max && !spool->unbounded)
+	if (length > place->file_max)
 		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", place->folder);
 	if (spool->fd < 0) {
 		const int fd = open_file(place->folder);
@@ -62,8 +72,7 @@ static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t
 			return fail(fd, place);
 		spool->fd = fd;
 	}
-	if (atomic_fetch_add_explicit(&place->booked, more, memory_order_relaxed) + more > place->files_max &&
-	    !spool->unbounded) {
+	if (atomic_fetch_add_explicit(&place->booked, more, memory_order_relaxed) + more > place->files_max) {
 		(void)atomic_fetch_sub_explicit(&place->booked, more, memory_order_relaxed);
 		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", place->folder);
 	}
@@ -107,6 +116,27 @@ static int grow(struct pfi_spool *spool, const struct pfi_spool_place *place, ui
 	return 0;
 }
 
+/* No file can be had, for the reason `error`. */
+static int use_spare(struct pfi_spool *spool, struct pfi_spool_place *place, int error)
+{
+	const size_t more = spool->size;
+
+	if (error == -ENOBUFS || spool->fd >= 0 || !spool->may_spare)
+		return error;
+	if (atomic_fetch_add_explicit(&place->spared, more, memory_order_relaxed) + more <= PFI_SPOOL_SPARE_MAX) {
+		char *const bytes = realloc(spool->bytes, spool->size + more);
+
+		if (bytes != NULL) {
+			spool->bytes = bytes;
+			spool->size += more;
+			spool->spared += more;
+			return 0;
+		}
+	}
+	(void)atomic_fetch_sub_explicit(&place->spared, more, memory_order_relaxed);
+	return prefork_fail(-ENOBUFS, "bodies have used up the memory that is for those without a file");
+}
+
 int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t expected, char **ret,
                    size_t *ret_size)
 {
@@ -114,6 +144,8 @@ int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint6
 
 	if (spool->end == spool->size)
 		r = spool->size < place->memory_max ? grow(spool, place, expected) : spill(spool, place);
+	if (r < 0 && spool->size >= place->memory_max)
+		r = use_spare(spool, place, r);
 	if (r == 0) {
 		*ret = spool->bytes + spool->end;
 		*ret_size = spool->size - spool->end;
@@ -197,6 +229,7 @@ int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_place *place, con
 void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_place *place)
 {
 	(void)atomic_fetch_sub_explicit(&place->booked, spool->booked, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&place->spared, spool->spared, memory_order_relaxed);
 	free(spool->bytes);
 	if (spool->fd >= 0)
 		(void)close(spool->fd);

@@ -24,10 +24,13 @@ struct pfi_spool {
 	uint64_t length;
 	uint64_t at;     /* read so far */
 	uint64_t booked; /* how long its file may be so far: as much of the place is taken */
-	bool unbounded;  /* the place's bounds are not for it: nobody could wait instead     */
+	bool may_spare;  /* where no file can be had it may use the place's spare memory     */
+	size_t spared;   /* bytes of `size` that are                                         */
 };
 
 #define PFI_SPOOL_EMPTY { .fd = -1 }
+
+enum { PFI_SPOOL_SPARE_MAX = 64 * 1024 * 1024 };
 
 /* Where bytes may stay. */
 struct pfi_spool_place {
@@ -36,7 +39,11 @@ struct pfi_spool_place {
 	uint64_t file_max;  /* of one of them */
 	uint64_t files_max; /* of all together */
 	_Atomic uint64_t booked;
+	_Atomic uint64_t spared; /* memory beyond memory_max, of all together: at most PFI_SPOOL_SPARE_MAX */
 };
+
+/** Whether a file can be made there: 0, or a negative errno with a sentence. */
+int pfi_spool_try(const struct pfi_spool_place *place);
 
 /** Room for bytes that come: at least one. `expected` is how many more are known to come, 0
  *  when that is unknown. 0, or a negative errno with a sentence, and all that came is still there:

@@ -228,6 +228,16 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 	return n;
 }
 
+static const char too_large[] = "it is larger than can be kept";
+
+/* Whether a body of this length is more than one file and what is kept in memory before it may have. */
+static bool fills_its_file(const struct prefork_request *request, uint64_t length)
+{
+	const struct pfi_spool_place *const place = &request->http->config.place;
+
+	return length > place->memory_max && length > place->file_max;
+}
+
 /* There is no room for more. Where nobody can wait for the rest this client must try again, though
  * a full disk is nobody's request. */
 static enum pfi_verdict stop_keeping(struct prefork_request *request, int error)
@@ -237,7 +247,9 @@ static enum pfi_verdict stop_keeping(struct prefork_request *request, int error)
 			pfi_request_cannot_keep(request);
 		return PFI_DONE;
 	}
-	const bool is_full = error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
+	if (error == -ENOBUFS && fills_its_file(request, request->spool.length + 1))
+		return refuse(request, -EFBIG, 413, too_large) < 0 ? PFI_BAD : PFI_DONE;
+	const bool is_full = error == -ENOBUFS || error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 
 	request->refusal = (struct pfi_refusal){ is_full ? 507 : 500, "the body cannot be kept" };
 	(void)pfi_request_blame(request, error);
@@ -296,10 +308,14 @@ static enum pfi_verdict collect(struct prefork_request *request)
 
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 {
+	/* Where nobody may wait for the rest, the client need not send what is thrown away at last. */
+	if (request->collect_us == 0 && !prefork_worker_may_block(request->worker) &&
+	    request->body.kind == PFI_BODY_LENGTH && fills_its_file(request, request->body.left))
+		return refuse(request, -EFBIG, 413, too_large) < 0 ? PFI_BAD : PFI_DONE;
 	if (request->collect_us == 0) {
 		request->collect_us = pfi_http_now_us();
 		request->is_collected = true;
-		request->spool.unbounded = !prefork_worker_may_block(request->worker);
+		request->spool.may_spare = !prefork_worker_may_block(request->worker);
 	}
 	const enum pfi_verdict verdict = collect(request);
 	if (verdict == PFI_DONE) {

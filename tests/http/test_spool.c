@@ -187,10 +187,40 @@ START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
 	pfi_spool_clear(&spools[1], &limited);
 	pfi_spool_clear(&spools[2], &limited);
 	ck_assert_uint_eq(limited.booked, 0);
-	spools[0].unbounded = true;
-	ck_assert_int_eq(pfi_spool_append(&spools[0], &limited, &(struct iovec){ bytes, sizeof bytes }, 1), 0);
-	pfi_spool_clear(&spools[0], &limited);
-	ck_assert_uint_eq(limited.booked, 0);
+}
+END_TEST
+
+static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_place *place_of_it)
+{
+	size_t size = 0, done = 0;
+	char *to = NULL;
+
+	while (done < 1 << 30 && pfi_spool_room(spool, place_of_it, 0, &to, &size) == 0) {
+		pfi_spool_add(spool, size);
+		done += size;
+	}
+	return done;
+}
+
+/* Only where no file can be made, and not for one that has reached the bounds of its file. */
+START_TEST(where_no_file_can_be_had_memory_is_used_up_to_a_bound)
+{
+	struct pfi_spool_place nowhere = { .memory_max = 1024 * 1024, .folder = "/nowhere", .file_max = 1 << 30,
+		                           .files_max = 1 << 30 };
+	struct pfi_spool spools[2] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
+
+	ck_assert_int_lt(pfi_spool_try(&nowhere), 0);
+	ck_assert_uint_eq(fill_memory(&spools[0], &nowhere), 1024 * 1024); /* one that may not */
+	pfi_spool_clear(&spools[0], &nowhere);
+	spools[0].may_spare = spools[1].may_spare = true;
+	const size_t first = fill_memory(&spools[0], &nowhere);
+	ck_assert_uint_gt(first, 1024 * 1024);
+	ck_assert_uint_le(first, PFI_SPOOL_SPARE_MAX + 1024 * 1024);
+	const size_t second = fill_memory(&spools[1], &nowhere);
+	ck_assert_uint_le(first + second, PFI_SPOOL_SPARE_MAX + 2 * 1024 * 1024);
+	pfi_spool_clear(&spools[0], &nowhere);
+	pfi_spool_clear(&spools[1], &nowhere);
+	ck_assert_uint_eq(nowhere.spared, 0);
 }
 END_TEST
 
@@ -282,6 +312,7 @@ int main(void)
 	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_folder);
 	tcase_add_test(tc, a_folder_that_is_not_there_is_told);
 	tcase_add_test(tc, at_its_bounds_nothing_is_lost_and_room_is_given_back);
+	tcase_add_test(tc, where_no_file_can_be_had_memory_is_used_up_to_a_bound);
 	tcase_add_test(tc, a_file_that_was_taken_begins_anew_on_other_pages);
 	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
 

@@ -1,0 +1,87 @@
+#!/usr/bin/python3
+"""Uploads that are kept until they are whole: as much of them as spool_limit allows, under every class."""
+import contextlib
+import os
+
+import harness
+
+APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
+
+
+def kept_bytes(pid):
+    """What the worker's files without a name hold."""
+    total, log = 0, os.readlink(f"/proc/{pid}/fd/2")  # which is a file of the harness's
+    for fd in os.listdir(f"/proc/{pid}/fd"):
+        with contextlib.suppress(FileNotFoundError):
+            path = os.readlink(f"/proc/{pid}/fd/{fd}")
+            if "(deleted)" in path and "memfd" not in path and path != log:
+                total += os.stat(f"/proc/{pid}/fd/{fd}").st_size
+    return total
+
+
+@harness.every_worker_class
+class SpoolLimit(harness.Case):
+    def serve(self, *flags):
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "kitchen:app"], cwd=APPS)
+
+    @property
+    def may_wait(self):
+        return "libev" not in self.flags or "--threads" in self.flags
+
+    @staticmethod
+    def upload(server, size, chunked=False, wait=True):
+        """The status; or, of one that is not ended, the client."""
+        client = server.connect(30)
+        if chunked:
+            client.send(b"POST /echo-slowly HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % size)
+        else:
+            client.send(b"POST /echo-slowly HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % size)
+        try:
+            client.send(b"x" * (size if wait else size - 1) + (b"\r\n0\r\n\r\n" if chunked and wait else b""))
+        except ConnectionError:
+            pass  # it was answered before its end
+        if not wait:
+            return client
+        status = client.answer().status
+        client.__exit__()
+        return status
+
+    def test_one_that_is_larger_than_its_part_is_refused_where_nothing_can_wait(self):
+        with self.serve("--spool-limit", "8m", "--body-memory", "64k") as server:
+            worker, = server.wait_for_serving(1)
+            for chunked in False, True:
+                self.assertEqual(self.upload(server, 900000, chunked), 200)
+                self.assertEqual(self.upload(server, 3000000, chunked), 200 if self.may_wait else 413)
+            with self.upload(server, 900000, wait=False):
+                harness.wait_until(lambda: kept_bytes(worker), "it is kept")
+                self.assertLessEqual(kept_bytes(worker), 1 << 20)
+
+    def test_all_together_have_no_more_than_the_limit(self):
+        if self.may_wait:
+            self.skipTest("threads wait for what has no room")
+        with self.serve("--spool-limit", "2m", "--body-memory", "4096") as server:
+            worker, = server.wait_for_serving(1)
+            clients = [self.upload(server, 200000, wait=False) for _ in range(20)]
+            for client in clients:
+                client.socket.settimeout(10)
+            refused = 0
+            for client in clients:
+                client.send(b"x")
+                refused += client.answer().status == 507
+                self.assertLessEqual(kept_bytes(worker), 2 << 20)
+                client.__exit__()
+            self.assertGreater(refused, 0)
+            harness.wait_until(lambda: kept_bytes(worker) == 0, "all is given up")
+            self.assertEqual(self.upload(server, 200000), 200)
+
+    def test_a_folder_that_takes_no_files_is_told_at_the_start(self):
+        with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
+            server.wait_for_serving(1)
+            harness.wait_until(lambda: "worker_tmp_dir: no file can be made in /proc" in server.log(), "the line")
+            self.assertEqual(self.upload(server, 3000000), 200)
+            self.assertEqual(self.upload(server, 3000000, chunked=True), 200)
+            self.assertEqual(server.log().count("no file can be made"), 1)
+
+
+if __name__ == "__main__":
+    harness.main()
