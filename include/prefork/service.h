@@ -210,7 +210,10 @@ PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection
 
 /** How many connections of this worker have something to be done and wait for a thread, because
  *  all of them are at work: offloaded ones in an event loop, and under threads those
- *  that the last free thread has found waiting. 0 without threads. Whoever would be one too many can be refused early. Any thread. Since 0.1. */
+ *  that the last free thread has found waiting. 0 without threads. Whoever would be one too many can be refused early. In a callback under
+ *  threads it is the number behind this connection, as of when its thread took it up: each connection that is
+ *  counted is taken up later, so that several threads that refuse at once do not refuse too many.
+ *  Any thread. Since 0.1. */
 PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 
 /** Whether all threads that serve are in callbacks, the caller's included, so that nobody lets new clients in:

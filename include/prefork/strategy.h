@@ -118,7 +118,8 @@ PREFORK_API struct prefork_connection *prefork_worker_given_back(struct prefork_
 
 /** What prefork_worker_is_full() and prefork_worker_queued() are to answer, for strategies whose
  *  callbacks may block: whether all their threads are in one, and how many connections that have
- *  something to be done wait for that. Any thread. Since 0.1. */
+ *  something to be done wait for that. A thread that calls this before its callback is answered, in that
+ *  callback, with what it has said itself. Any thread. Since 0.1. */
 PREFORK_API void prefork_worker_set_queued(struct prefork_worker *worker, bool is_full, size_t queued);
 
 /** How many connections this worker has, taken ones too. Any thread. Since 0.1. */

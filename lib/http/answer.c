@@ -292,14 +292,15 @@ static uint64_t waiting_outside(const struct prefork_request *request)
 	return info.tcpi_unacked; /* of a socket that listens: who has not been accepted */
 }
 
-/* A client that is told at once can go elsewhere; one that waits in vain asks again, and there is
- * twice the work. */
+/* Whether the queue is full behind this request: the one predicate for that. All that are counted are taken up
+ * after this one, wherever they wait, and each once: of so many that wait at most those beyond the limit are
+ * refused, by however many threads at once. A client that is told at once can go elsewhere; one that waits in
+ * vain asks again, and there is twice the work. */
 bool pfi_answer_is_overloaded(const struct prefork_request *request)
 {
 	const uint64_t queue_max = request->http->config.queue_max;
 
-	return queue_max > 0 && (prefork_worker_queued(request->worker) >= queue_max ||
-	                         waiting_outside(request) >= queue_max);
+	return queue_max > 0 && prefork_worker_queued(request->worker) + waiting_outside(request) >= queue_max;
 }
 
 enum prefork_next pfi_answer_handle(struct prefork_request *request)
