@@ -249,6 +249,9 @@ static int reserve_fds(const struct prefork_arbiter *arbiter)
 
 	const int r = pfi_fd_reserve(wanted, &limit);
 
+	if (r < 0 && r != -EMFILE) /* a filter of system calls, most likely: the number is not known */
+		return prefork_fail(r, "the limit of open files (RLIMIT_NOFILE) cannot be read, getrlimit is refused: %s",
+				    strerror(-r));
 	if (r < 0)
 		return prefork_fail(r,
 				    "RLIMIT_NOFILE is %llu, but %llu descriptors are needed for as "

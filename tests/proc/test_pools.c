@@ -5,6 +5,7 @@
 #include "../features.h"
 #include "../support.h"
 #include "host.h"
+#include "seccomp.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -260,6 +261,20 @@ START_TEST(a_start_that_cannot_be_leaves_nothing_behind)
 	ck_assert_int_eq(pfi_fd_count(), open_files_before);
 	host_close();
 	ck_assert_int_eq(pfi_fd_count(), before);
+}
+END_TEST
+
+/* A filter of system calls may deny it: then the number is not known, and none is told. */
+START_TEST(a_limit_that_cannot_be_read_is_named)
+{
+	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
+
+	if (!deny_syscall(SYS_prlimit64, EPERM))
+		return;
+	host_create(words);
+	host_expect_refused(-EPERM, "getrlimit is refused");
+	ck_assert_ptr_null(strstr(prefork_error(), "RLIMIT_NOFILE is"));
+	host_close();
 }
 END_TEST
 
@@ -530,6 +545,7 @@ int main(void)
 	tcase_add_test(tc, a_pools_settings_must_go_together);
 	tcase_add_test(tc, worker_class_may_name_a_strategy_of_the_hosts);
 	tcase_add_loop_test(tc, a_start_that_cannot_be_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
+	tcase_add_test(tc, a_limit_that_cannot_be_read_is_named);
 	tcase_add_loop_test(tc, descriptors_for_clients_are_reserved_or_missed_aloud, 0, 2);
 	tcase_add_test(tc, a_pool_without_a_class_is_refused_before_it_listens);
 	tcase_add_loop_test(tc, a_bad_address_is_found_by_check_config, 0, sizeof bad_binds / sizeof bad_binds[0]);
