@@ -45,7 +45,8 @@ enum pfi_source {
 	PFI_SOURCE_PIDFD,
 	PFI_SOURCE_LIFELINE,
 	PFI_SOURCE_WATCH,
-	PFI_SOURCE_LOOKUP
+	PFI_SOURCE_LOOKUP,
+	PFI_SOURCE_QUEUE, /* of a reuseport socket: seat is its index, incarnation the listener's number */
 };
 
 struct pfi_tag {
@@ -66,6 +67,8 @@ struct pfi_entrance {
 	bool unsettled;         /* something could not be carried out                 */
 	unsigned steered_to;    /* new clients go to so many lanes alone; 0: to all   */
 	uint64_t shrink_at_ms;  /* when the others may have nobody on the way any more */
+	uint32_t number;        /* of all there have been                              */
+	uint64_t *check_at_ms;  /* by reuseport socket: when to look at its queue, see queues.c */
 };
 
 /* The entrances are borrowed, the list is not. */
@@ -119,6 +122,8 @@ struct prefork_process {
 	int short_of;        /* errno: why it cannot accept connections; 0: it can */
 	uint64_t short_since_ms, able_ms; /* since when it is short, and when it was so no more */
 	bool logged_short;
+	uint64_t asked_ms;   /* whether it runs, 0: no answer is awaited            */
+	bool is_silent;      /* it has not answered, and accepts nothing            */
 	char last_words[256];
 	char note[PFI_NOTE_SIZE + 1];
 	bool is_at_work;      /* the note is of work in hand; else of the last      */
@@ -187,6 +192,7 @@ struct prefork_arbiter {
 	size_t generation_count;
 	uint32_t last_generation;
 	struct pfi_entrances entrances; /* all there are, in the order of opening */
+	uint32_t last_entrance;         /* the number that was given last         */
 	struct pfi_inherited inherited; /* what nobody has taken yet              */
 	struct pfi_lookup lookup;
 	struct {
@@ -224,6 +230,7 @@ void pfi_attachment_end(struct prefork_arbiter *arbiter);
 int pfi_loop_open(struct prefork_arbiter *arbiter);
 int pfi_loop_verify(const struct prefork_arbiter *arbiter);
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
+int pfi_loop_add_once(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
 void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);
 size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EVENTS_MAX]);
@@ -251,6 +258,12 @@ struct pfi_page *pfi_process_page(const struct prefork_process *process);
 void pfi_turn_was_empty(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
+
+/* queues.c: reuseport sockets whose worker does not look at them. */
+void pfi_queue_fired(struct prefork_arbiter *arbiter, unsigned lane, uint32_t number, uint64_t now_ms);
+void pfi_queue_answered(struct prefork_arbiter *arbiter, struct prefork_process *process);
+uint64_t pfi_queues_turn(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, uint64_t now_ms);
+void pfi_queue_forget(struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, unsigned lane);
 
 /* shortages.c: workers that cannot accept connections. */
 void pfi_shortage_heard(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,

@@ -422,6 +422,9 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 	case PFI_MESSAGE_ABLE:
 		pfi_shortage_over(arbiter, process, now_ms);
 		break;
+	case PFI_MESSAGE_ALIVE:
+		pfi_queue_answered(arbiter, process);
+		break;
 	default: /* newer than we are, or hostile */
 		break;
 	}

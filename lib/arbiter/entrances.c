@@ -117,7 +117,8 @@ static int keep(struct prefork_arbiter *arbiter, struct prefork_listener *listen
 	int r = entrance == NULL ? prefork_fail(-ENOMEM, "no memory for a listener") : 0;
 
 	if (r == 0) {
-		*entrance = (struct pfi_entrance){ .listener = listener, .came_along = came_along };
+		*entrance = (struct pfi_entrance){ .listener = listener, .came_along = came_along,
+						   .number = ++arbiter->last_entrance };
 		pfi_listener_set_owner(listener, arbiter->id);
 		r = append(&arbiter->entrances, entrance);
 	}
@@ -138,6 +139,8 @@ static void let_go(struct prefork_arbiter *arbiter, struct pfi_entrance *entranc
 	if (--entrance->users > 0)
 		return;
 	take_out(&arbiter->entrances, entrance);
+	for (unsigned i = 0; i < entrance->listener->lane_count; i++)
+		pfi_queue_forget(arbiter, entrance, i);
 	pfi_listener_close(entrance->listener);
 	pfi_entrance_forget_lanes(entrance);
 	free(entrance);

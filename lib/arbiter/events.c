@@ -41,6 +41,9 @@ static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint
 	case PFI_SOURCE_LOOKUP:
 		pfi_lookup_child_event(arbiter, tag.incarnation);
 		break;
+	case PFI_SOURCE_QUEUE:
+		pfi_queue_fired(arbiter, tag.seat, tag.incarnation, now_ms);
+		break;
 	default:
 		child_event(arbiter, tag, now_ms);
 	}

@@ -61,8 +61,10 @@ void pfi_entrance_forget_lanes(struct pfi_entrance *entrance)
 	free(entrance->lanes.residents);
 	free(entrance->lanes.burden);
 	free(entrance->served);
+	free(entrance->check_at_ms);
 	entrance->lanes = (struct pfi_lanes){ 0 };
 	entrance->served = NULL;
+	entrance->check_at_ms = NULL;
 }
 
 static bool make_tables(const struct prefork_arbiter *arbiter, struct pfi_entrance *entrance)
@@ -78,8 +80,9 @@ static bool make_tables(const struct prefork_arbiter *arbiter, struct pfi_entran
 	tables->residents = malloc(lanes * sizeof *tables->residents);
 	tables->burden = malloc(seats * sizeof *tables->burden);
 	entrance->served = calloc(seats, sizeof *entrance->served);
+	entrance->check_at_ms = calloc(lanes, sizeof *entrance->check_at_ms);
 	if (tables->home == NULL || tables->keeper == NULL || tables->residents == NULL ||
-	    tables->burden == NULL || entrance->served == NULL) {
+	    tables->burden == NULL || entrance->served == NULL || entrance->check_at_ms == NULL) {
 		pfi_entrance_forget_lanes(entrance);
 		return false;
 	}
@@ -161,10 +164,12 @@ static void carry_over(const struct prefork_arbiter *arbiter, struct pfi_entranc
 	}
 }
 
-/* One that cannot accept connections serves none of these sockets, as long as another can. */
+/* One that cannot accept connections, or does not run, serves none of these sockets, as long as another can. */
 static bool is_able(const struct prefork_arbiter *arbiter, unsigned seat, const struct pfi_entrance *entrance)
 {
-	return is_serving(arbiter, seat, entrance) && pfi_process_slot(&arbiter->processes[seat])->short_ms == 0;
+	const struct prefork_process *const process = &arbiter->processes[seat];
+
+	return is_serving(arbiter, seat, entrance) && pfi_process_slot(process)->short_ms == 0 && !process->is_silent;
 }
 
 static bool any_is_able(const struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance)
@@ -261,8 +266,10 @@ static uint64_t shrink(struct prefork_arbiter *arbiter, struct pfi_entrance *ent
 		return now_ms + LOOK_MS;
 	if (!settle(arbiter, entrance, left))
 		return now_ms + RETRY_MS;
-	while (entrance->listener->lanes_open > left)
+	while (entrance->listener->lanes_open > left) {
+		pfi_queue_forget(arbiter, entrance, entrance->listener->lanes_open - 1);
 		pfi_lanes_shrink(entrance->listener);
+	}
 	steer(arbiter, entrance, 0, now_ms);
 	return 0;
 }
@@ -288,7 +295,9 @@ static uint64_t tend(struct prefork_arbiter *arbiter, struct pfi_entrance *entra
 
 	const uint64_t retry_ms = settle(arbiter, entrance, listener->lanes_open) ? 0 : now_ms + RETRY_MS;
 
-	return pfi_earlier_ms(retry_ms, shrink(arbiter, entrance, now_ms));
+	const uint64_t shrink_ms = shrink(arbiter, entrance, now_ms);
+
+	return pfi_earlier_ms(pfi_earlier_ms(retry_ms, shrink_ms), pfi_queues_turn(arbiter, entrance, now_ms));
 }
 
 /* When something is due again, 0: never. While the server stops nothing changes: each

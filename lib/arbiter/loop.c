@@ -68,6 +68,17 @@ int pfi_loop_verify(const struct prefork_arbiter *arbiter)
 	return 0;
 }
 
+/* One event, then none until it is added again. */
+int pfi_loop_add_once(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)
+{
+	struct epoll_event event = { .events = EPOLLIN | EPOLLONESHOT, .data.u64 = pack(tag) };
+
+	if (epoll_ctl(arbiter->epoll, EPOLL_CTL_MOD, fd, &event) == 0 ||
+	    (errno == ENOENT && epoll_ctl(arbiter->epoll, EPOLL_CTL_ADD, fd, &event) == 0))
+		return 0;
+	return -errno;
+}
+
 /* Before close: a worker may hold a copy, and then close alone would leave the
  * descriptor's events with us. */
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd)

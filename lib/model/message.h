@@ -16,6 +16,7 @@ enum pfi_message_type {
 	PFI_MESSAGE_SHORT = 4,   /* it cannot accept connections and has left the accept set;     */
 	                         /* value: errno, with PFI_SHORT_ flags                          */
 	PFI_MESSAGE_ABLE = 5,    /* it accepts connections again                                 */
+	PFI_MESSAGE_ALIVE = 6,   /* the answer to a PFI_MESSAGE_LOOK that wants one              */
 
 	/* arbiter to worker */
 	PFI_MESSAGE_LEAVE = 16, /* finish what you have; value 1: empty the queues first, since  */
@@ -23,7 +24,8 @@ enum pfi_message_type {
 	PFI_MESSAGE_QUIT = 17,  /* leave at once                                                 */
 	PFI_MESSAGE_REOPEN = 18, /* open the log files again                                     */
 	PFI_MESSAGE_LOOK = 19,   /* see whether connections are pending: the kernel may have woken */
-	                         /* another worker for them, which could not accept them         */
+	                         /* another worker for them, which could not accept them;        */
+	                         /* value 1: answer, to show that this worker runs               */
 };
 
 /* In the value of PFI_MESSAGE_SHORT. */

@@ -250,6 +250,8 @@ static void obey(struct prefork_worker *worker, const struct pfi_message *messag
 		break;
 	case PFI_MESSAGE_LOOK:
 		atomic_store(&worker->must_look, true);
+		if (message->value == 1)
+			(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_ALIVE, 0, NULL);
 		break;
 	default:
 		break; /* a newer arbiter */

@@ -241,6 +241,36 @@ START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
 }
 END_TEST
 
+/* An idle worker is stopped: its share of the connections goes to another, and comes back when it runs again. */
+START_TEST(a_stopped_worker_keeps_its_reuseport_socket_from_nobody)
+{
+	const struct variant *const variant = &variants[2 * _i + 1];
+	siginfo_t stopped;
+	int fds[20], fd;
+
+	if (!open_variant(variant, "2"))
+		return;
+	const pid_t pid = tell_one("who\n", &fd);
+	(void)close(fd);
+	go_on_ms(50); /* until the worker has seen that */
+	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &stopped, WSTOPPED), 0);
+	for (int i = 0; i < 20; i++)
+		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+	for (int i = 0; i < 20; i++) {
+		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "connection %d was not accepted", i);
+		ck_assert_int_ne(host_hear(fds[i]), pid);
+	}
+	ck_assert_int_eq(logged("does not run"), 1);
+	ck_assert_int_eq(kill(pid, SIGCONT), 0);
+	go_on_until_logged("runs again");
+	ck_assert_uint_eq(ask_burst(BURST), 0);
+	ck_assert_int_eq(host_seen.exited, 0);
+	host_stop();
+	close_variant();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("accept_shortage");
@@ -249,5 +279,6 @@ int main(void)
 	tcase_add_loop_test(tc, a_worker_at_its_descriptor_limit_keeps_no_connection_waiting, 0, VARIANTS);
 	tcase_add_loop_test(tc, a_worker_that_may_not_accept_keeps_no_connection_waiting, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
+	tcase_add_loop_test(tc, a_stopped_worker_keeps_its_reuseport_socket_from_nobody, 0, VARIANTS / 2);
 	return run_suite(suite);
 }
