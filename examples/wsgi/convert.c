@@ -1,32 +1,72 @@
 #include "convert.h"
 #include "failure.h"
 #include "interpreter.h"
+#include "rows.h"
 #include "virtualenv.h"
 
 #include <prefork/error.h>
+#include <prefork/http.h>
+#include <prefork/settings.h>
 
 #include <errno.h>
 #include <limits.h>
+#include <string.h>
 
 static const char script[] =
 #include "convert.py.inc"
 	;
 
+static int make_settings(struct prefork_settings **ret)
+{
+	int r = prefork_settings_create(ret);
+
+	if (r == 0)
+		r = prefork_http_add_options(*ret);
+	if (r == 0)
+		r = wsgi_rows_add(*ret);
+	return r == 0 ? wsgi_rows_add_names(*ret) : r;
+}
+
+/* accepts(name, text): None, or why the setting does not take the text. */
+static PyObject *accepts(PyObject *self, PyObject *arguments)
+{
+	struct prefork_settings *settings = NULL;
+	const char *name, *text, *why;
+	int r;
+
+	(void)self;
+	if (!PyArg_ParseTuple(arguments, "ss", &name, &text))
+		return NULL;
+	r = make_settings(&settings);
+	if (r == 0 && *text != '\0')
+		r = prefork_settings_set_default(settings, name, text);
+	prefork_settings_destroy(settings);
+	if (r >= 0)
+		Py_RETURN_NONE;
+	why = strstr(prefork_error(), ": "); /* behind "the program's default for ..." */
+	return PyUnicode_DecodeUTF8(why ? why + 2 : prefork_error(), (Py_ssize_t)strlen(why ? why + 2 : prefork_error()),
+	                            "replace");
+}
+
+static PyMethodDef accepts_method = { "accepts", accepts, METH_VARARGS, NULL };
+
 /* How many of its settings have no counterpart; -1 with an exception set. */
 static long run(const char *path)
 {
 	PyObject *globals = PyDict_New();
+	PyObject *function = PyCFunction_New(&accepts_method, NULL);
 	PyObject *done = NULL, *left = NULL;
 	long count = -1;
 
-	if (globals && PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) == 0)
+	if (globals && function && PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) == 0)
 		done = PyRun_String(script, Py_file_input, globals, globals);
 	if (done)
-		left = PyObject_CallFunction(PyDict_GetItemString(globals, "convert"), "s", path);
+		left = PyObject_CallFunction(PyDict_GetItemString(globals, "convert"), "sO", path, function);
 	if (left)
 		count = PyLong_AsLong(left);
 	Py_XDECREF(left);
 	Py_XDECREF(done);
+	Py_XDECREF(function);
 	Py_XDECREF(globals);
 	return count;
 }

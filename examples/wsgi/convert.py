@@ -1,6 +1,8 @@
 """What a gunicorn.conf.py says, as a file of prefork-wsgi's (--convert-config)."""
+import ast
 import runpy
 import sys
+import textwrap
 
 # These mean the same to both.
 SAME = """
@@ -10,7 +12,7 @@ proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_
 """.split()
 
 # These are about gunicorn itself: nothing is lost without them.
-NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp_upload_dir worker_tmp_dir".split()
+NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp_upload_dir".split()
 
 # The others that it has, and what to do instead where that can be said in general.
 MISSING = {name: "not available in this version" for name in """
@@ -21,8 +23,8 @@ enable_stdio_inheritance forwarder_headers http2_cleartext http2_initial_window_
 http2_max_frame_size http2_max_header_list_size http_parser http_protocols keyfile logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
 permit_unconventional_http_version protocol proxy_allow_ips proxy_protocol
-raw_paste_global_conf root_path sendfile spew ssl_version statsd_host
-statsd_prefix strip_header_spaces suppress_ragged_eofs syslog syslog_addr syslog_facility syslog_prefix tolerate_dangerous_framing uwsgi_allow_ips
+raw_paste_global_conf root_path spew ssl_version statsd_host
+statsd_prefix strip_header_spaces syslog syslog_addr syslog_facility syslog_prefix tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}
 MISSING.update({
     "daemon": "not available: leave that to systemd, or whoever else supervises the arbiter",
@@ -32,6 +34,18 @@ MISSING.update({
     "umask": "not available: socket_mode is the mode of a unix socket",
     "user": "not available: start the program as that user (User= of systemd)",
 })
+
+# Left out, and nothing is lost; but it should be known.
+REMARKS = {"worker_tmp_dir": "left out: it is for the heartbeat files of gunicorn, which this program has not; its own setting "
+                             "of that name says where large bodies are kept"}
+
+# Of these it is the value False that means something.
+ON = {"sendfile": "not available: files are always sent by the kernel", "suppress_ragged_eofs": "not available in this version"}
+
+CLASSES = {"gunicorn.workers.sync.SyncWorker": "sync", "gunicorn.workers.gthread.ThreadWorker": "gthread"}
+
+# What is asked of the machine, or of its environment, when the file runs.
+SOURCES = {"cpu_count", "process_cpu_count", "sched_getaffinity", "environ", "getenv", "gethostname", "getfqdn"}
 
 HOOKS = """
 child_exit dirty_post_fork dirty_worker_exit dirty_worker_init nworkers_changed on_dirty_starting on_exit on_reload
@@ -45,7 +59,7 @@ ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", '"': r"\"", "\\": r"\\", ";": 
 
 def written(text):
     """A text as our files have it: in quotes where it must, and no line longer than they take."""
-    if text and set(text) <= PLAIN:
+    if text and set(text) <= PLAIN and len(text) <= 100:
         return text
     pieces, piece = [], ""
     for byte in text:
@@ -67,28 +81,101 @@ def texts(name, value):
     return [each.strip() for each in str(value).split(",")] if commas else [str(value)]
 
 
-def judge(name, value):
-    """The lines for one name of the file, and what is to be said of it: None if nothing is."""
-    if name in HOOKS and callable(value):
-        return [], f"{name}: a hook in Python cannot be called by an arbiter that has none"
-    if name == "worker_class" and value not in ("sync", "gthread", "threads", "libev"):
-        return [], f"worker_class {value!r}: not available; threads, or libev with threads, serve many clients at a time"
+def same(name, value, accepts):
+    """The lines of a setting that means the same, and a note for each value that is not taken here."""
+    lines, notes = [], []
+    for text in texts(name, value):
+        refusal = accepts(name, text)
+        if refusal:
+            notes.append(f"{name}: {refusal}")
+        else:
+            lines.append(f"{name} = {written(text)}")
+    return lines, notes
+
+
+def judge(name, value, said, accepts):
+    """The lines for one name of the file, and what of it has no counterpart here."""
+    if name in HOOKS and value is not None and not isinstance(value, (bool, int)):
+        return [], [f"{name}: a hook in Python cannot be called by an arbiter that has none"]
+    if name == "worker_class":
+        value = CLASSES.get(value, value) if isinstance(value, str) else value
+        if value == "sync" and str(said.get("threads", 1)) not in ("0", "1"):
+            value = "gthread"  # as gunicorn does
+        if value not in ("sync", "gthread", "threads", "libev"):
+            return [], [f"worker_class {value!r}: not available; threads, or libev with threads, serve many clients at a time"]
+    if name == "loglevel" and isinstance(value, str):
+        value = value.lower()
     if name in SAME and value is not None:
-        return [f"{name} = {written(text)}" for text in texts(name, value)], None
-    if name in MISSING and value:
-        return [], f"{name}: {MISSING[name]}"
-    return [], None
+        return same(name, value, accepts)
+    if name in MISSING and value or name in ON and value is False:
+        return [], [f"{name}: {MISSING.get(name) or ON[name]}"]
+    return [], []
 
 
-def convert(path):
+def is_source(node):
+    name = getattr(node, "attr", None) if isinstance(node, ast.Attribute) else getattr(node, "id", None)
+    return name in SOURCES
+
+
+def causes(node, known):
+    """What of SOURCES a piece of the program asks, directly or by a name that depends on it."""
+    found = set()
+    for each in ast.walk(node):
+        if isinstance(each, ast.Call) and is_source(each.func) or isinstance(each, ast.Subscript) and is_source(each.value):
+            found.add(ast.unparse(each))
+        elif isinstance(each, ast.Call) and isinstance(each.func, ast.Attribute) and is_source(each.func.value):
+            found.add(ast.unparse(each))  # os.environ.get("X")
+        elif isinstance(each, ast.Name):
+            found |= known.get(each.id, set())
+    return found
+
+
+def frozen(tree):
+    """For each name that the file assigns, what of SOURCES its value depends on."""
+    known = {}
+
+    def follow(statements, around):
+        for statement in statements:
+            inner = [part for part in ("body", "orelse", "finalbody", "handlers") if isinstance(getattr(statement, part, None), list)]
+            if isinstance(statement, (ast.FunctionDef, ast.Lambda, ast.ClassDef)) or not inner:
+                reasons = causes(statement, known) | around
+                names = [statement.name] if hasattr(statement, "name") and isinstance(statement.name, str) else []
+                names += [each.id for each in ast.walk(statement) if isinstance(each, ast.Name) and isinstance(each.ctx, ast.Store)]
+                for name in names if reasons else []:
+                    known[name] = known.get(name, set()) | reasons
+                continue
+            condition = getattr(statement, "test", None) or getattr(statement, "iter", None)
+            more = around | (causes(condition, known) if condition else set())
+            for part in inner:
+                follow(getattr(statement, part), more)
+
+    follow(tree.body, set())
+    return known
+
+
+def comment(text):
+    return textwrap.wrap(" ".join(text.split()), 150, initial_indent="# ", subsequent_indent="#   ", break_long_words=True)
+
+
+def convert(path, accepts):
     """Print the file, and tell on standard error what is not in it; how much that is."""
     said = runpy.run_path(path, run_name="__config__")
-    lines, notes = ["[prefork]"], []
+    with open(path, "rb") as file:
+        reasons = frozen(ast.parse(file.read()))
+    lines, notes, remarks = ["[prefork]"], [], []
     for name, value in said.items():
-        more, note = judge(name, value)
-        lines += more + ([f"# {note}"] if note else [])
-        notes += [note] if note else []
+        more, without = judge(name, value, said, accepts)
+        remark = f"{name}: {REMARKS[name]}" if name in REMARKS and value else None
+        if more and reasons.get(name):
+            remark = f"{name}: as it is here and now, by {', '.join(sorted(reasons[name]))}"
+        if remark:
+            remarks.append(remark)
+            lines += comment(remark)
+        for note in without:
+            lines += comment(note)
+        lines += more
+        notes += without
     print("\n".join(lines), flush=True)
-    for note in notes:
+    for note in notes + remarks:
         print(f"{path}: {note}", file=sys.stderr, flush=True)
     return len(notes)

@@ -36,11 +36,38 @@ statsd_host = "localhost:8125"
 user = "www-data"
 worker_class = "gevent"
 worker_tmp_dir = "/dev/shm"
+sendfile = False
+when_ready = "shop.hooks.when_ready"
+workers = 0
 def post_fork(server, worker):
     pass
 def helper(x):
     pass
 on_exit = lambda server: None
+'''
+
+LONG_NAME = "a_long_package." * 20 + "wsgi:app"
+
+COMMON = f'''
+import multiprocessing, os
+
+os.environ["NAME"] = "shop"
+cores = multiprocessing.cpu_count()
+def count():
+    return min(cores, 4)
+workers = count() * 2 + 1
+worker_class = "sync"
+threads = 2
+loglevel = "WARNING"
+timeout = int(os.environ.get("LIMIT", "30"))
+if os.getenv("KEEP"):
+    keepalive = 60
+else:
+    keepalive = 5
+proc_name = os.environ["NAME"]
+backlog = 2048
+wsgi_app = "{LONG_NAME}"
+sendfile = True
 '''
 
 MEANT = {
@@ -88,9 +115,30 @@ class Convert(harness.Case):
                 self.assertRegex(done.stdout, rf"(?m)^# {sentence}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(folder))}/conf\.py: {sentence}")
             self.assertNotIn("helper", done.stdout)
-            self.assertNotIn("worker_tmp_dir", done.stderr)
+            self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: left out: it is for the heartbeat")
+            self.assertIn("worker_tmp_dir", done.stderr)
+            self.assertIn("sendfile", done.stderr)
+            self.assertIn("when_ready", done.stderr)
+            self.assertRegex(done.stderr, "workers: expected a whole number from 1 to 4096, not '0'")
             (folder / "prefork.ini").write_text(done.stdout)
             self.in_force(folder / "prefork.ini", "app:app")
+
+    def test_what_many_files_say_is_read_back_and_means_the_same(self):
+        with self.folder(conf_py=COMMON) as folder:
+            done = self.convert(folder / "conf.py")
+            self.assertEqual(done.returncode, 0, done.stderr)
+            self.assertLessEqual(max(map(len, done.stdout.encode().splitlines())), 185)
+            (folder / "prefork.ini").write_text(done.stdout)
+            found, text = self.in_force(folder / "prefork.ini", "app:app")
+            joined = text.replace('" \\\n\t"', "")
+            self.assertIn(f"wsgi_app = {LONG_NAME}\n", joined.replace("\"", ""))
+            self.assertEqual((found["loglevel"], found["worker_class"], found["threads"]), (["warning"], ["threads"], ["2"]))
+            for remark in (r"workers: as it is here and now, by (multiprocessing\.)?cpu_count\(\)",
+                           r"timeout: as it is here and now, by os\.environ\.get\('LIMIT', '30'\)", r"keepalive: .*os\.getenv\('KEEP'\)",
+                           r"proc_name: .*os\.environ\['NAME'\]"):
+                self.assertRegex(" ".join(done.stdout.replace("\n#  ", "").split("\n")), "# " + remark)
+                self.assertRegex(done.stderr, remark)
+            self.assertNotIn("backlog: as", done.stderr)
 
     def test_every_name_is_known(self):
         """What is said to mean the same is a setting of ours, and no name is in two tables."""
@@ -100,7 +148,7 @@ class Convert(harness.Case):
         ours = set(re.findall(r"(?m)^(?:# )?([a-z_]+) =", text))
         self.assertLessEqual(set(converter["SAME"]), ours)
         self.assertEqual(set(converter["MISSING"]) & ours, set())
-        tables = [*converter["SAME"], *converter["NEEDLESS"], *converter["MISSING"], *converter["HOOKS"]]
+        tables = [*converter["SAME"], *converter["NEEDLESS"], *converter["MISSING"], *converter["ON"], *converter["REMARKS"], *converter["HOOKS"]]
         self.assertEqual(len(tables), len(set(tables)))
 
     def test_a_file_that_fails_is_told_with_its_line(self):
