@@ -51,7 +51,7 @@ class Night(harness.Case):
                     self.assertNotIn("ERROR", (folder / "log").read_text())
                 # Nothing can be said where the log is closed: it does not start.
                 done = subprocess.run([*shell, *words], cwd=folder, timeout=20 * harness.PATIENCE)
-                self.assertEqual(done.returncode, 1)
+                self.assertEqual(done.returncode, 2)
 
     def test_a_full_disk_is_told_with_its_reason_and_served_past(self):
         with harness.Server([harness.program("http_hello"), "--access-logfile", "/dev/full"]) as server:
