@@ -93,6 +93,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		pfi_children_kill_all(arbiter);
 	pfi_lookup_end(arbiter);
 	pfi_dying_finish(arbiter);
+	pfi_orphans_finish(arbiter);
 	while (arbiter->generation_count > 0)
 		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
 	free(arbiter->entrances.list);
@@ -268,6 +269,8 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 
 	if (r == 0)
 		r = pfi_loop_verify(arbiter);
+	if (r == 0)
+		r = pfi_orphans_start(arbiter);
 	if (r < 0)
 		return r;
 	/* Before there is anything to connect to: who can connect may send HUP at once, and must not kill us by it. */
@@ -457,6 +460,7 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	wake_ms = pfi_earlier_ms(wake_ms, shortage_ms);
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_reload_turn(arbiter, now_ms)); /* the turn may have begun a stop */
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_dying_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
 	if (!turn.finished)
 		wake_ms = pfi_earlier_ms(wake_ms, pfi_lanes_turn(arbiter, now_ms));

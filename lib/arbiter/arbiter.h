@@ -33,7 +33,8 @@ enum {
 	PFI_STRATEGIES_MAX = 16,
 	PFI_EVENTS_MAX = 64,
 	PFI_CELLS_MAX = 1025,
-	PFI_DYING_MAX = 32
+	PFI_DYING_MAX = 32,
+	PFI_ZOMBIES_MAX = 256
 };
 
 /* What an event on the epoll descriptor is about. Never a pointer: an event
@@ -86,6 +87,21 @@ struct pfi_generation {
 	struct pfi_names names; /* the hosts of bind that were looked up */
 	int directory_fd;       /* its workers start there; 0: in this process's working directory */
 	bool lost_directory;    /* the log has said that it was removed */
+};
+
+/* Children that nobody waits for. See orphans.c. */
+struct pfi_zombie {
+	pid_t pid;
+	uint64_t since_ms;
+};
+struct pfi_orphans {
+	bool active;     /* this process adopts them                    */
+	bool give_back;  /* it was no sub-reaper before                 */
+	bool has_signal; /* SIGCHLD says that there may be more to see  */
+	bool look;       /* it has                                      */
+	uint64_t wake_ms;
+	unsigned count;
+	struct pfi_zombie zombies[PFI_ZOMBIES_MAX];
 };
 
 /* A reload waits for a child that looks up host names. See lookups.c. */
@@ -194,6 +210,7 @@ struct prefork_arbiter {
 	struct pfi_entrances entrances; /* all there are, in the order of opening */
 	uint32_t last_entrance;         /* the number that was given last         */
 	struct pfi_inherited inherited; /* what nobody has taken yet              */
+	struct pfi_orphans orphans;
 	struct pfi_lookup lookup;
 	struct {
 		char *name; /* of the working directory at the start, as the starter said it */
@@ -292,6 +309,13 @@ void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation
 int pfi_lookup_take(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 int pfi_lookup_missed(const struct prefork_arbiter *arbiter);
 void pfi_lookup_end(struct prefork_arbiter *arbiter);
+
+/* orphans.c */
+extern uint64_t pfi_orphans_after_ms;
+int pfi_orphans_start(struct prefork_arbiter *arbiter);
+bool pfi_orphans_want_signal(const struct prefork_arbiter *arbiter);
+uint64_t pfi_orphans_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_orphans_finish(struct prefork_arbiter *arbiter);
 
 /* directory.c */
 void pfi_directory_remember(struct prefork_arbiter *arbiter);

@@ -119,12 +119,16 @@ enum { TABLE_SIZE = sizeof table / sizeof table[0] };
 
 int pfi_signals_take(struct prefork_arbiter *arbiter)
 {
-	int signals[TABLE_SIZE];
+	int signals[TABLE_SIZE + 1];
+	size_t count = TABLE_SIZE;
 
 	for (size_t i = 0; i < TABLE_SIZE; i++)
 		signals[i] = table[i].signo;
 
-	const int r = pfi_mailbox_open(signals, TABLE_SIZE, SA_RESTART);
+	arbiter->orphans.has_signal = pfi_orphans_want_signal(arbiter);
+	if (arbiter->orphans.has_signal)
+		signals[count++] = SIGCHLD;
+	const int r = pfi_mailbox_open(signals, count, SA_RESTART);
 
 	if (r < 0)
 		return r;
@@ -136,6 +140,9 @@ int pfi_signals_take(struct prefork_arbiter *arbiter)
 void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const uint64_t arrived = pfi_mailbox_take();
+
+	if (arrived & PFI_SIGNAL_BIT(SIGCHLD))
+		arbiter->orphans.look = true;
 
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		if ((arrived & PFI_SIGNAL_BIT(table[i].signo)) == 0)

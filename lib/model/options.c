@@ -123,6 +123,9 @@ const struct prefork_option pfi_options[] = {
 	{ ROW("proc_name", STRING), .flags = "-n, --name", .max = 64, .unit = "NAME",
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "What ps and top call the server." },
+	{ ROW("child_subreaper", BOOL), .section = "Process",
+	  .doc = "Adopt the processes that workers leave behind (PR_SET_CHILD_SUBREAPER), and reap those that have been "
+		 "zombies for 10 s. A process with the id 1, as in a container, does so anyway." },
 	{ ROW("close_fds", BOOL), .section = "Process",
 	  .doc = "Close, in workers, every descriptor that is none of the library's." },
 

@@ -1,0 +1,170 @@
+/*
+ * Zombies that are nobody's: as process 1, or as a sub-reaper, this process becomes the parent of
+ * what workers and applications leave behind.
+ *
+ * The library's own children are reaped by their pidfds, and the program's are the program's, which
+ * may ask for their exit status late: only a child that has stayed a zombie for ten seconds is taken
+ * for an orphan. SIGCHLD says that one may have come; without zombies no timer runs.
+ */
+#include "arbiter/arbiter.h"
+
+#include <prefork/error.h>
+
+#include <dirent.h>
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+uint64_t pfi_orphans_after_ms = 10 * 1000;
+
+int pfi_orphans_start(struct prefork_arbiter *arbiter)
+{
+	struct pfi_orphans *const orphans = &arbiter->orphans;
+	int was = 0;
+
+	*orphans = (struct pfi_orphans){ .active = getpid() == 1, .look = true };
+	if (prefork_settings_int(arbiter->settings, "child_subreaper") <= 0)
+		return 0;
+	if (prctl(PR_GET_CHILD_SUBREAPER, &was) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
+		return prefork_fail(-errno, "child_subreaper: %s", strerror(errno));
+	orphans->active = true;
+	orphans->give_back = was == 0;
+	return 0;
+}
+
+void pfi_orphans_finish(struct prefork_arbiter *arbiter)
+{
+	if (arbiter->orphans.give_back)
+		(void)prctl(PR_SET_CHILD_SUBREAPER, 0);
+	arbiter->orphans = (struct pfi_orphans){ 0 };
+}
+
+/* A handler of the application's own stays. */
+bool pfi_orphans_want_signal(const struct prefork_arbiter *arbiter)
+{
+	struct sigaction now;
+
+	return arbiter->orphans.active && sigaction(SIGCHLD, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+}
+
+static bool is_zombie(pid_t pid)
+{
+	siginfo_t info = { 0 };
+
+	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
+}
+
+static void note(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms)
+{
+	struct pfi_orphans *const orphans = &arbiter->orphans;
+
+	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+		if (arbiter->processes[i].pid == pid)
+			return;
+	}
+	for (unsigned i = 0; i < orphans->count; i++) {
+		if (orphans->zombies[i].pid == pid)
+			return;
+	}
+	if (orphans->count < PFI_ZOMBIES_MAX && is_zombie(pid))
+		orphans->zombies[orphans->count++] = (struct pfi_zombie){ pid, now_ms };
+}
+
+/* /proc may be that of an outer namespace, whose numbers are others: the last of NSpid is ours. */
+static pid_t own_number(pid_t pid)
+{
+	char path[64], line[256];
+	pid_t own = 0;
+
+	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+	FILE *const file = fopen(path, "re");
+	while (file && fgets(line, sizeof line, file)) {
+		const char *const last = strrchr(line, '\t');
+
+		if (strncmp(line, "NSpid:", 6) == 0 && last)
+			own = (pid_t)atoi(last + 1);
+	}
+	if (file)
+		(void)fclose(file);
+	return own;
+}
+
+/* The children of one thread, as the kernel lists them. */
+static void note_children(struct prefork_arbiter *arbiter, const char *thread, bool is_own_proc, uint64_t now_ms)
+{
+	char path[300];
+	int pid;
+
+	(void)snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
+	FILE *const file = fopen(path, "re");
+	while (file && fscanf(file, "%d", &pid) == 1)
+		note(arbiter, is_own_proc ? (pid_t)pid : own_number((pid_t)pid), now_ms);
+	if (file)
+		(void)fclose(file);
+}
+
+static void look_for_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	char self[32] = "";
+	DIR *const tasks = opendir("/proc/self/task");
+	siginfo_t first = { 0 };
+
+	const bool is_own_proc = readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == (int)getpid();
+	for (const struct dirent *entry; tasks && (entry = readdir(tasks));) {
+		if (entry->d_name[0] != '.')
+			note_children(arbiter, entry->d_name, is_own_proc, now_ms);
+	}
+	if (tasks)
+		(void)closedir(tasks);
+	/* Without /proc, or its lists, one at a time. */
+	if (waitid(P_ALL, 0, &first, WEXITED | WNOHANG | WNOWAIT) == 0 && first.si_pid > 0)
+		note(arbiter, first.si_pid, now_ms);
+}
+
+/* Reap those that are due, forget those that somebody else has reaped. When the next is due, 0: none. */
+static uint64_t look_at_known(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_orphans *const orphans = &arbiter->orphans;
+	uint64_t wake_ms = 0;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < orphans->count; i++) {
+		const struct pfi_zombie zombie = orphans->zombies[i];
+		const uint64_t due_ms = zombie.since_ms + pfi_orphans_after_ms;
+
+		if (!is_zombie(zombie.pid))
+			continue;
+		if (due_ms <= now_ms) {
+			(void)waitpid(zombie.pid, NULL, WNOHANG);
+			prefork_log_say(arbiter->log, PREFORK_DEBUG, "arbiter", "Orphan (pid:%d) reaped",
+					(int)zombie.pid);
+			orphans->look = true; /* there may be more than the list holds */
+			continue;
+		}
+		orphans->zombies[kept++] = zombie;
+		if (wake_ms == 0 || due_ms < wake_ms)
+			wake_ms = due_ms;
+	}
+	orphans->count = kept;
+	return wake_ms;
+}
+
+uint64_t pfi_orphans_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_orphans *const orphans = &arbiter->orphans;
+
+	if (!orphans->active)
+		return 0;
+	if (orphans->look || !orphans->has_signal || (orphans->wake_ms != 0 && orphans->wake_ms <= now_ms)) {
+		(void)look_at_known(arbiter, now_ms);
+		orphans->look = false;
+		look_for_more(arbiter, now_ms);
+		orphans->wake_ms = look_at_known(arbiter, now_ms);
+	}
+	return orphans->wake_ms;
+}
