@@ -5,7 +5,10 @@ import pathlib
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
+import time
 
 import harness
 
@@ -124,6 +127,58 @@ class Symlink(harness.Case):
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("Reload failed")  # its prefork.ini is gone, too
                 self.assertEqual(server.get().status, 200)
+
+
+class NameServer(harness.Case):
+    """One that never answers: an unread socket of the server's own, in a network namespace of its own."""
+    SWALLOW = ("import os, socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "
+               "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
+    SETTINGS = "[prefork]\nlookup_timeout = 2s\ntimeout = 500ms\nworkers = 2\nbind = unix:{}/socket"
+
+    def serve(self, folder):
+        unshare = harness.need_program("unshare")
+        harness.need_program("ip")
+        if subprocess.run([unshare, "-n", "-m", "true"], check=False, capture_output=True).returncode != 0:
+            self.skipTest("this user may not make a network namespace")
+        script = f'ip link set lo up && mount --bind {folder}/resolv.conf /etc/resolv.conf && exec "$@"'
+        prefix = (unshare, "-n", "-m", "/bin/sh", "-c", script, "sh", sys.executable, "-c", self.SWALLOW)
+        server = harness.Server([WSGI, "slow:app", "-c", "prefork.ini"], bind=None, cwd=folder, prefix=prefix)
+        server.path, server.wait_for_it = f"{folder}/socket", True
+        return server
+
+    def test_a_reload_waits_for_it_and_nothing_else_does(self):
+        harness.need_files()
+        with tempfile.TemporaryDirectory() as name:
+            folder = pathlib.Path(name)
+            settings = self.SETTINGS.format(folder)
+            (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+            (folder / "prefork.ini").write_text(settings + "\n")
+            (folder / "slow.py").write_text("import time\ndef app(environ, start_response):\n    time.sleep(30)\n")
+            with self.serve(folder) as server:
+                first = server.wait_for_serving(2)
+                (folder / "prefork.ini").write_text(settings + ", new.example:8000\n")
+                began = time.monotonic()
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("looks up the host name new.example")
+                os.kill(first[0], signal.SIGKILL)
+                harness.wait_until(lambda: len(set(server.workers()) - set(first)) == 1, "another worker")
+                self.assertLess(time.monotonic() - began, 0.5 * harness.PATIENCE)
+                with server.connect() as stuck:
+                    stuck.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    asked = time.monotonic()
+                    server.wait_for_log("WORKER TIMEOUT")
+                    self.assertLess(time.monotonic() - asked, 0.6 + 0.4 * harness.PATIENCE)
+                self.assertNotIn("Reload failed", server.log())
+                server.wait_for_log("Reload failed: no name server has answered for the host name new.example within 2.0 s")
+                self.assertLess(time.monotonic() - began, 2.1 + harness.PATIENCE)
+                server.send_signal(signal.SIGHUP)
+                harness.wait_until(lambda: server.log().count("looks up the host name") == 2, "a second look-up")
+                told = time.monotonic()
+                server.send_signal(signal.SIGINT)
+                server.wait_for_log("Reload stopped")
+                self.assertLess(time.monotonic() - told, 0.1 * harness.PATIENCE)
+                self.assertEqual(server.wait(), 0)
+                self.assertEqual(server.log().count("Reload "), 2)
 
 
 if __name__ == "__main__":
