@@ -159,8 +159,15 @@ PREFORK_API int prefork_settings_parse(struct prefork_settings *settings, int ar
 
 /** The value of a BOOL (0, 1), INT, DURATION (ms), SIZE (bytes) or MODE row; -1
  *  for "auto". -EINVAL, with a sentence, for a name that is no such row: a mistake
- *  in the program, as names are constants. Since 0.1. */
+ *  in the program, as names are constants. Where a name is not one, or the number may be as
+ *  small as that, ask prefork_settings_get_int(): kept as an unsigned number -EINVAL would be a
+ *  huge one. Since 0.1. */
 PREFORK_API int64_t prefork_settings_int(const struct prefork_settings *settings, const char *name);
+
+/** The same in `*ret`, which stays as it was on failure. 0; -ENOENT: no such row; -EINVAL: its
+ *  value is no number. Since 0.1. */
+PREFORK_API int prefork_settings_get_int(const struct prefork_settings *settings, const char *name,
+					 int64_t *ret);
 
 /** The value of a STRING or CHOICE row, NULL when it has none (or there is no such
  *  row: prefork_error() says so). Belongs to the settings. Since 0.1. */

@@ -14,6 +14,7 @@
 #include "arbiter/arbiter.h"
 
 #include "base/required.h"
+#include "base/table.h"
 #include "listener/listener.h"
 #include "model/deadline.h"
 #include "model/options.h"
@@ -146,14 +147,18 @@ int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct pref
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "hooks are added before the arbiter starts");
-	if (hooks == NULL || hooks->struct_size == 0 || hooks->struct_size > sizeof *hooks)
-		return prefork_fail(-EINVAL, "hooks lack struct_size, or are made for a newer library");
+	PFI_RETURN_IF_NULL(hooks, -EINVAL);
+
+	const int r = pfi_table_check(hooks, hooks->struct_size, PFI_SIZE_WITH(struct prefork_hooks, before_fork),
+				      sizeof *hooks, "struct prefork_hooks");
+
+	if (r < 0)
+		return r;
 	if (arbiter->hook_count == PFI_HOOKS_MAX)
 		return prefork_fail(-ENOMEM, "an arbiter has at most %d sets of hooks", PFI_HOOKS_MAX);
-	/* A shorter, older table is filled up with nothing. */
 	struct prefork_hooks *const copy = &arbiter->hook_tables[arbiter->hook_count];
 
-	memcpy(copy, hooks, hooks->struct_size);
+	pfi_table_copy(copy, sizeof *copy, hooks, hooks->struct_size);
 	arbiter->hooks[arbiter->hook_count++] = (struct pfi_hook_set){ copy, user };
 	return 0;
 }

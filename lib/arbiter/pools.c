@@ -1,6 +1,7 @@
 #include "arbiter/arbiter.h"
 
 #include "base/required.h"
+#include "base/table.h"
 #include "listener/binds.h"
 #include "model/options.h"
 #include "model/settings.h"
@@ -11,20 +12,43 @@
 #include <stdlib.h>
 #include <string.h>
 
+static int check_service(const struct prefork_service *service, const char *pool)
+{
+	const int r = pfi_table_check(service, service->struct_size, PFI_SIZE_WITH(struct prefork_service, ready),
+				      sizeof *service, "struct prefork_service");
+
+	return r == 0 && service->ready == NULL
+		       ? prefork_fail(-EINVAL, "the service of pool %s lacks the callback ready", pool)
+		       : r;
+}
+
+/* `pool` NULL: it is added by its name. */
+static int check_strategy(const struct prefork_strategy *strategy, const char *pool)
+{
+	const int r = pfi_table_check(strategy, strategy->struct_size, PFI_SIZE_WITH(struct prefork_strategy, run),
+				      sizeof *strategy, "struct prefork_strategy");
+
+	if (r == 0 && strategy->run == NULL)
+		return prefork_fail(-EINVAL, "the strategy of pool %s lacks the function run", pool != NULL ? pool : "?");
+	return r;
+}
+
 int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const char *name,
 			     const struct prefork_strategy *strategy,
 			     const struct prefork_service *service, void *user,
 			     struct prefork_pool **ret)
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
+
+	int r;
+
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "pools are added before the arbiter starts");
 	if (name == NULL || *name == '\0' || (service == NULL && strategy == NULL))
 		return prefork_fail(-EINVAL, "a pool needs a name, and a service or a strategy");
-	if (service != NULL && (service->struct_size == 0 || service->ready == NULL))
-		return prefork_fail(-EINVAL, "the service of pool %s lacks struct_size or ready", name);
-	if (strategy != NULL && (strategy->struct_size == 0 || strategy->run == NULL))
-		return prefork_fail(-EINVAL, "the strategy of pool %s lacks struct_size or run", name);
+	if ((service != NULL && (r = check_service(service, name)) < 0) ||
+	    (strategy != NULL && (r = check_strategy(strategy, name)) < 0))
+		return r;
 	if (arbiter->pool_count == PFI_POOLS_MAX)
 		return prefork_fail(-EINVAL, "an arbiter has at most %d pools", PFI_POOLS_MAX);
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
@@ -58,8 +82,14 @@ int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct p
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "strategies are added before the arbiter starts");
-	if (strategy == NULL || strategy->struct_size == 0 || strategy->name == NULL || strategy->run == NULL)
-		return prefork_fail(-EINVAL, "a strategy needs struct_size, name and run");
+	PFI_RETURN_IF_NULL(strategy, -EINVAL);
+
+	const int r = check_strategy(strategy, strategy->struct_size != 0 ? strategy->name : NULL);
+
+	if (r < 0)
+		return r;
+	if (strategy->name == NULL)
+		return prefork_fail(-EINVAL, "a strategy that worker_class may name needs a name");
 	if (arbiter->strategy_count == PFI_STRATEGIES_MAX)
 		return prefork_fail(-EINVAL, "an arbiter has at most %d strategies", PFI_STRATEGIES_MAX);
 	bool is_taken = pfi_strategy_by_name(strategy->name) != NULL;

@@ -1,5 +1,7 @@
 /* Gives the service to an arbiter. */
 #include "http/access.h"
+
+#include "base/table.h"
 #include "http/options.h"
 
 #include <prefork/arbiter.h>
@@ -31,22 +33,14 @@ static void on_destroyed(void *user)
 	pfi_http_destroy(user);
 }
 
-/* A table may be older than this library, and shorter; or newer, and longer, as long as it
- * asks for nothing that is not known here. */
 static int check_table(const struct prefork_http_service *service)
 {
-	const size_t least = offsetof(struct prefork_http_service, handle) + sizeof service->handle;
-	const size_t most = 64 * sizeof *service; /* what is larger was never filled in */
+	const size_t least = PFI_SIZE_WITH(struct prefork_http_service, handle);
+	const int r = service == NULL ? prefork_fail(-EINVAL, "there is no struct prefork_http_service") :
+	                                pfi_table_check(service, service->struct_size, least, sizeof *service,
+	                                                "struct prefork_http_service");
 
-	if (service == NULL || service->struct_size < least || service->struct_size > most)
-		return prefork_fail(-EINVAL, "an HTTP service needs its struct_size, which is the sizeof of its table");
-	if (service->handle == NULL)
-		return prefork_fail(-EINVAL, "an HTTP service needs the callback `handle`");
-	for (size_t i = sizeof *service; i < service->struct_size; i++) {
-		if (((const char *)service)[i] != 0)
-			return prefork_fail(-EINVAL, "this HTTP service was made for a newer version of the library");
-	}
-	return 0;
+	return r == 0 && service->handle == NULL ? prefork_fail(-EINVAL, "an HTTP service needs the callback `handle`") : r;
 }
 
 int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,

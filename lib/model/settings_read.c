@@ -41,6 +41,20 @@ int64_t prefork_settings_int(const struct prefork_settings *settings, const char
 	return value != NULL ? value->number : -EINVAL;
 }
 
+int prefork_settings_get_int(const struct prefork_settings *settings, const char *name, int64_t *ret)
+{
+	PFI_RETURN_IF_NULL(settings, -EINVAL);
+	PFI_RETURN_IF_NULL(name, -EINVAL);
+	PFI_RETURN_IF_NULL(ret, -EINVAL);
+
+	const struct pfi_value *const value = value_of(settings, name, NUMBER_TYPES);
+
+	if (value == NULL)
+		return pfi_settings_find(settings, name) == settings->count ? -ENOENT : -EINVAL;
+	*ret = value->number;
+	return 0;
+}
+
 const char *prefork_settings_text(const struct prefork_settings *settings, const char *name)
 {
 	const struct pfi_value *const value = value_of(settings, name, TEXT_TYPES);

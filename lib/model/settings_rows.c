@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/table.h"
 #include "model/assign.h"
 
 /* "--" and the name, with dashes. */
@@ -127,15 +128,6 @@ static int check_new_row(const struct prefork_settings *settings, const struct p
 	return r;
 }
 
-/* The host's rows may be of an older, shorter library, or of a longer, newer one
- * (then what we do not know must be zero, and we cannot tell: it is left out). */
-static void copy_row(struct prefork_option *to, const void *from, size_t struct_size)
-{
-	*to = (struct prefork_option){ 0 };
-	memcpy(to, from, struct_size < sizeof *to ? struct_size : sizeof *to);
-	to->struct_size = sizeof *to;
-}
-
 /* Room for `count` rows more. */
 static int grow(struct prefork_settings *settings, size_t count)
 {
@@ -183,6 +175,14 @@ static void drop_rows(struct prefork_settings *settings, size_t count)
 	}
 }
 
+/* All rows of an array are of one size. */
+static int check_size(const struct prefork_option *row, size_t size)
+{
+	if (row->struct_size != size)
+		return prefork_fail(-EINVAL, "the rows say different struct_sizes, %zu and %zu", size, row->struct_size);
+	return pfi_table_check(row, size, PFI_SIZE_WITH(struct prefork_option, doc), sizeof *row, "struct prefork_option");
+}
+
 int prefork_settings_add_options(struct prefork_settings *settings, const struct prefork_option *rows,
 				 size_t count)
 {
@@ -196,15 +196,17 @@ int prefork_settings_add_options(struct prefork_settings *settings, const struct
 		return prefork_fail(-EBUSY, "options cannot be added any more: the settings were parsed");
 	if (count == 0)
 		return 0;
-	/* What every version has: up to the doc. */
-	if (rows->struct_size < offsetof(struct prefork_option, doc) + sizeof rows->doc)
-		return prefork_fail(-EINVAL, "the rows do not say their struct_size");
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = check_size((const void *)(from + i * rows->struct_size), rows->struct_size);
+	if (r < 0)
+		return r;
 	if (grow(settings, count) < 0)
 		return prefork_fail(-ENOMEM, "out of memory for %zu options", count);
 	for (size_t i = 0; r == 0 && i < count; i++, from += rows->struct_size) {
 		struct prefork_option row;
 
-		copy_row(&row, from, rows->struct_size);
+		pfi_table_copy(&row, sizeof row, from, rows->struct_size);
+		row.struct_size = sizeof row;
 		r = add_row(settings, &row);
 	}
 	if (r < 0)

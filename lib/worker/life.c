@@ -3,6 +3,7 @@
  */
 #include "worker/worker.h"
 
+#include "base/table.h"
 #include "base/times.h"
 #include "listener/listener.h"
 #include "model/message.h"
@@ -39,14 +40,6 @@ enum {
 /* There in builds with the leak sanitizer, which a process that leaves by
  * _exit() would otherwise get past. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-
-/* Hosts may have been built against an older, shorter table. */
-static void copy_table(void *to, size_t room, const void *from, size_t size)
-{
-	memset(to, 0, room);
-	if (from)
-		memcpy(to, from, size < room ? size : room);
-}
 
 /* What its arbiter has listed for this worker stays open; the rest of the library's descriptors does
  * not, those of other workers and other arbiters above all. The program's own are its business,
@@ -206,9 +199,9 @@ int pfi_worker_main(const struct pfi_birth *birth)
 		return PREFORK_EXIT_SICK;
 	worker->birth = birth;
 	worker->fd = worker->wake_fd = worker->quit_fd = -1;
-	copy_table(&worker->strategy, sizeof worker->strategy, birth->strategy, birth->strategy->struct_size);
-	copy_table(&worker->service, sizeof worker->service, birth->service,
-	           birth->service ? birth->service->struct_size : 0);
+	pfi_table_copy(&worker->strategy, sizeof worker->strategy, birth->strategy, birth->strategy->struct_size);
+	pfi_table_copy(&worker->service, sizeof worker->service, birth->service,
+	               birth->service ? birth->service->struct_size : 0);
 
 	for (size_t i = 0; i < birth->hook_count; i++) {
 		if (birth->hooks[i].hooks->child_after_fork)

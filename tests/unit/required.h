@@ -194,6 +194,9 @@
 	QUIET(prefork_settings_destroy, settings, (NULL)) \
 	NUMBER(prefork_settings_int, settings, (NULL, "text"), -EINVAL) \
 	NUMBER(prefork_settings_int, name, (ANY, NULL), -EINVAL) \
+	NUMBER(prefork_settings_get_int, settings, (NULL, "text", ANY), -EINVAL) \
+	NUMBER(prefork_settings_get_int, name, (ANY, NULL, ANY), -EINVAL) \
+	NUMBER(prefork_settings_get_int, ret, (ANY, "text", NULL), -EINVAL) \
 	POINTER(prefork_settings_item, settings, (NULL, "text", 1)) \
 	POINTER(prefork_settings_item, name, (ANY, NULL, 1)) \
 	NUMBER(prefork_settings_load, argv, (1, NULL, ANY), -EINVAL) \

@@ -53,16 +53,16 @@ enum { ROWS = sizeof rows / sizeof rows[0] };
 
 START_TEST(null_is_refused_with_a_message)
 {
-	const struct row *const row = &rows[_i];
+	const struct row *const it = &rows[_i];
 
-	if (row->call == NULL)
+	if (it->call == NULL)
 		return;
 	prefork_error_clear();
-	const int64_t answer = row->call();
-	if (!row->has_message)
+	const int64_t answer = it->call();
+	if (!it->has_message)
 		return;
-	ck_assert_msg(answer == row->answer, "%s, %s is NULL: %lld", row->name, row->argument, (long long)answer);
-	ck_assert_msg(*prefork_error() != '\0', "%s, %s is NULL: no message", row->name, row->argument);
+	ck_assert_msg(answer == it->answer, "%s, %s is NULL: %lld", it->name, it->argument, (long long)answer);
+	ck_assert_msg(*prefork_error() != '\0', "%s, %s is NULL: no message", it->name, it->argument);
 }
 END_TEST
 
@@ -117,13 +117,135 @@ START_TEST(every_public_function_has_a_row)
 }
 END_TEST
 
+/* ---- struct_size ---- */
+
+static int run_nothing(struct prefork_worker *worker, void *user)
+{
+	(void)worker, (void)user;
+	return 0;
+}
+
+static enum prefork_next close_it(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker, (void)connection, (void)user;
+	return PREFORK_CLOSE;
+}
+
+static int answer(struct prefork_request *request, void *user)
+{
+	(void)request, (void)user;
+	return 0;
+}
+
+static const struct prefork_hooks hooks = { .struct_size = sizeof hooks };
+static const struct prefork_service service = { .struct_size = sizeof service, .ready = close_it };
+static const struct prefork_strategy strategy = { .struct_size = sizeof strategy, .name = "mine", .run = run_nothing };
+static const struct prefork_http_service http = { .struct_size = sizeof http, .handle = answer };
+static const struct prefork_option row = {
+	.struct_size = sizeof row, .name = "mine", .type = PREFORK_OPTION_INT, .section = "mine", .doc = "mine"
+};
+
+static struct prefork_settings *settings;
+static struct prefork_arbiter *arbiter;
+
+static int add_hooks(const void *table) { return prefork_arbiter_add_hooks(arbiter, table, NULL); }
+static int add_service(const void *table) { return prefork_arbiter_add_service(arbiter, "web", table, NULL); }
+static int add_strategy(const void *table) { return prefork_arbiter_add_strategy(arbiter, table); }
+static int add_pool(const void *table) { return prefork_arbiter_add_pool(arbiter, "web", table, NULL, NULL, NULL); }
+static int add_http(const void *table) { return prefork_http_add_service(arbiter, "web", table, NULL); }
+
+static int add_row(const void *table)
+{
+	struct prefork_settings *fresh = NULL;
+	int r = prefork_settings_create(&fresh);
+
+	if (r == 0)
+		r = prefork_settings_add_options(fresh, table, 1);
+	prefork_settings_destroy(fresh);
+	return r;
+}
+
+#define UP_TO(type, member) (offsetof(type, member) + sizeof ((type *)NULL)->member)
+
+static const struct {
+	const char *name;
+	int (*add)(const void *table);
+	const void *table;
+	size_t known, least;
+} tables[] = {
+	{ "hooks", add_hooks, &hooks, sizeof hooks, UP_TO(struct prefork_hooks, before_fork) },
+	{ "service", add_service, &service, sizeof service, UP_TO(struct prefork_service, ready) },
+	{ "strategy", add_strategy, &strategy, sizeof strategy, UP_TO(struct prefork_strategy, run) },
+	{ "strategy of a pool", add_pool, &strategy, sizeof strategy, UP_TO(struct prefork_strategy, run) },
+	{ "HTTP service", add_http, &http, sizeof http, UP_TO(struct prefork_http_service, handle) },
+	{ "option", add_row, &row, sizeof row, UP_TO(struct prefork_option, doc) },
+};
+
+enum { LONGER = 32, TABLES = sizeof tables / sizeof tables[0] };
+
+/* A table that says `size`; behind what this library knows of it there is `tail`. */
+static int add_of_size(int i, size_t size, char tail)
+{
+	static union {
+		max_align_t aligned;
+		char bytes[1024];
+	} table;
+	const char *const words[] = { "test", NULL };
+
+	memset(&table, tail, sizeof table);
+	memcpy(&table, tables[i].table, tables[i].known);
+	memcpy(&table, &size, sizeof size); /* the first member of each */
+	prefork_error_clear();
+	ck_assert_int_eq(prefork_http_load(1, (char *const *)(uintptr_t)words, &settings), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	const int r = tables[i].add(&table);
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
+	return r;
+}
+
+START_TEST(one_rule_for_struct_size)
+{
+	const size_t known = tables[_i].known, least = tables[_i].least;
+	const struct {
+		size_t size;
+		char tail;
+		int result;
+	} cases[] = {
+		{ known, 1, 0 }, { least, 1, 0 }, { known + LONGER, 0, 0 }, { known + LONGER, 1, -EINVAL },
+		{ 0, 0, -EINVAL }, { least - 1, 0, -EINVAL }, { SIZE_MAX, 0, -EINVAL },
+	};
+
+	for (size_t c = 0; c < sizeof cases / sizeof cases[0]; c++) {
+		const int r = add_of_size(_i, cases[c].size, cases[c].tail);
+
+		ck_assert_msg(r == cases[c].result, "%s of %zu bytes, %d behind it: %d, %s", tables[_i].name, cases[c].size,
+		              cases[c].tail, r, prefork_error());
+		ck_assert_msg(r == 0 || *prefork_error() != '\0', "%s of %zu bytes: no message", tables[_i].name,
+		              cases[c].size);
+	}
+}
+END_TEST
+
+START_TEST(an_unknown_setting_is_an_error_and_no_number)
+{
+	int64_t number = 7;
+
+	ck_assert_int_eq(prefork_settings_create(&settings), 0);
+	ck_assert_int_eq(prefork_settings_get_int(settings, "workers", &number), 0);
+	ck_assert_int_eq(number, 1);
+	ck_assert_int_eq(prefork_settings_get_int(settings, "worker", &number), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "worker"));
+	ck_assert_int_eq(prefork_settings_get_int(settings, "bind", &number), -EINVAL);
+	ck_assert_int_eq(number, 1);
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
 /* It should have stopped at the answer 1, and has made no settings. */
 START_TEST(who_goes_on_after_help_is_refused)
 {
-	static const struct prefork_service service = { .struct_size = sizeof service };
 	const char *const words[] = { "program", "--help", NULL };
-	struct prefork_settings *settings = NULL;
-	struct prefork_arbiter *arbiter = NULL;
 
 	ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
 	ck_assert_int_eq(prefork_settings_load(2, (char *const *)(uintptr_t)words, &settings), 1);
@@ -145,6 +267,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, null_is_refused_with_a_message, 0, ROWS);
 	tcase_add_test(tc, every_public_function_has_a_row);
+	tcase_add_loop_test(tc, one_rule_for_struct_size, 0, TABLES);
+	tcase_add_test(tc, an_unknown_setting_is_an_error_and_no_number);
 	tcase_add_test(tc, who_goes_on_after_help_is_refused);
 	return run_suite(suite);
 }

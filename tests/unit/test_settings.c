@@ -244,7 +244,7 @@ static const struct {
 	{ { .struct_size = sizeof(struct prefork_option), .name = "x", .type = (enum prefork_option_type)99,
 	    .section = "s", .doc = "d" }, -EINVAL, "option x is of no type" },
 	{ { .name = "x", .type = PREFORK_OPTION_INT, .section = "s", .doc = "d" }, -EINVAL,
-	  "the rows do not say their struct_size" },
+	  "the struct_size of struct prefork_option is 0: it must be the sizeof of the whole table" },
 	{ { .struct_size = sizeof(struct prefork_option), .name = "x", .type = PREFORK_OPTION_INT }, -EINVAL,
 	  "option x needs a section and a doc" },
 };
@@ -263,20 +263,19 @@ END_TEST
 
 START_TEST(rows_of_a_longer_struct_are_understood)
 {
-	static const struct {
+	struct {
 		struct prefork_option row;
 		const char *from_the_future;
 	} rows[] = {
 		{ { ROW("one", INT), .default_text = "1" }, NULL },
-		{ { ROW("two", INT), .default_text = "2" }, NULL },
+		{ { ROW("two", INT), .default_text = "2" }, "unknown here" },
 	};
-	struct prefork_option copies[4]; /* room for both, whatever their stride */
 	struct prefork_settings *const settings = made();
 
-	ck_assert_uint_le(sizeof rows, sizeof copies);
-	memcpy(copies, rows, sizeof rows);
-	copies[0].struct_size = sizeof rows[0];
-	ck_assert_int_eq(prefork_settings_add_options(settings, copies, 2), 0);
+	rows[0].row.struct_size = rows[1].row.struct_size = sizeof rows[0];
+	ck_assert_int_eq(prefork_settings_add_options(settings, &rows[0].row, 2), -EINVAL);
+	rows[1].from_the_future = NULL;
+	ck_assert_int_eq(prefork_settings_add_options(settings, &rows[0].row, 2), 0);
 	ck_assert_int_eq(prefork_settings_int(settings, "one"), 1);
 	ck_assert_int_eq(prefork_settings_int(settings, "two"), 2);
 	prefork_settings_destroy(settings);
