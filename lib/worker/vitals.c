@@ -30,7 +30,7 @@ static void set_limit(struct prefork_worker *worker)
 	const uint64_t jitter = pfi_worker_number(worker, "max_requests_jitter", 0);
 	uint64_t random = 0;
 
-	(void)getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
+	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
 	worker->is_limited = most > 0;
 	atomic_init(&worker->requests_left, (int64_t)(most + random % (jitter + 1)));
 }

@@ -4,6 +4,7 @@ outside program is built against it, shared and static, and serves."""
 import glob
 import os
 import pathlib
+import re
 import shlex
 import subprocess
 import sys
@@ -39,8 +40,22 @@ def serve(program, body, *words):
         demand(status == 0, f"{program}: status {status}")
 
 
+def expect_hardened(path):
+    """Position-independent, no page both written and executed, the tables of the linker read-only, guarded stacks."""
+    headers = run("readelf", "--wide", "--file-header", "--segments", "--dynamic", path)
+    symbols = run("readelf", "--wide", "--dyn-syms", path)
+    stack, = re.findall(r"^ *GNU_STACK .* (R\S*) ", headers, re.M)
+    demand(re.search(r"Type: +DYN", headers), f"{path} is not position-independent")
+    demand("E" not in stack, f"{path} has a stack that can be executed")
+    demand("GNU_RELRO" in headers and re.search(r"BIND_NOW|FLAGS_1.*NOW", headers), f"{path} has tables that stay writable")
+    demand("__stack_chk_fail" in symbols, f"{path} has no guards in its stack frames")
+    demand(re.search(r" __\w+_chk@", symbols), f"{path} is not fortified")
+
+
 for pattern in WANTED:
     demand(glob.glob(str(prefix / pattern), recursive=True), f"not installed: {pattern}")
+for pattern in ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-http.so.0"):
+    expect_hardened(glob.glob(str(prefix / pattern), recursive=True)[0])
 os.environ.pop("LD_LIBRARY_PATH", None)
 serve(prefix / "bin/prefork-wsgi", b"Hello, world!\n", "hello:app")
 
