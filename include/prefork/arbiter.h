@@ -108,7 +108,11 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
 /**
  * Callbacks about the life of workers; any may be NULL. Those of the first
  * group run in the arbiter's process, on its thread, and must return soon: the
- * arbiter does nothing else meanwhile. Those of the second run in the worker.
+ * arbiter does nothing else meanwhile. Those of the second run in the worker, on its first
+ * thread, and outside of a request: the setting timeout does not end one that hangs. What does is
+ * boot_timeout for those before the worker is ready, and graceful_timeout for the others once the
+ * worker was asked to leave; a worker_reopen that hangs in a worker that stays is ended by nothing,
+ * unless the hook calls prefork_worker_busy() first, and prefork_worker_idle() at its end.
  *
  * before_fork        about to fork; a negative answer (with prefork_fail()) counts as
  *                    a failed fork, and its message is logged
@@ -139,7 +143,9 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    is there already. Called in a signal handler, in that
  *                    thread: only async-signal-safe functions
  *                    (signal-safety(7)). At most once a second; after a missed
- *                    deadline the worker lives on, and other threads serve
+ *                    deadline the worker lives on, and other threads serve.
+ *                    Lines of two stacks may alternate in the log: threads of a
+ *                    worker wait 200 ms for each other, workers not at all
  * destroyed          the last call of all, by prefork_arbiter_destroy() in the
  *                    arbiter's process: free what `user` points to. Since 0.1.
  */

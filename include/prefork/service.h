@@ -223,7 +223,9 @@ PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
 /** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for, which is not PREFORK_TAKEN.
  *  What prefork_connection_write() has kept meanwhile is sent from now on.
  *  May be called from any thread, once per taking; the connection must not be
- *  touched afterwards. Since 0.1. */
+ *  touched afterwards. A worker that must end at once (PREFORK_QUIT) does not wait for
+ *  connections that are taken: the host's own threads that give back are stopped and joined in
+ *  `worker_stop` at the latest, since after it the worker is freed. Since 0.1. */
 PREFORK_API void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next);
 
 #ifdef __cplusplus

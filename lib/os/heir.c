@@ -22,6 +22,9 @@ int pfi_heir_open(void)
 {
 	const int fd = pfi_open_pidfd(getpid());
 
+	if (fd == -ENOSYS)
+		return prefork_fail(fd, "the system call pidfd_open(2) is missing: Linux 5.4 or newer is needed, and valgrind 3.19 "
+				    "does not know the call (docs/debugging.md)");
 	return fd >= 0 ? fd : prefork_fail(fd, "cannot open a pidfd: %s; Linux 5.4 or newer is needed, and a "
 					     "sandbox that allows pidfd_open(2)", strerror(-fd));
 }
