@@ -15,7 +15,8 @@
 enum {
 	CONNECTIONS = 200,
 	BURST = 10,      /* connections at a time, in the second half of them */
-	LATE_MS = 100,   /* no connection waits longer, times TEST_PATIENCE   */
+	LATE_MS = 300,   /* no connection waits longer: less than the half second after which a worker that is short
+	                  * tries again, more than a machine at its limits takes; a quiet one takes a few        */
 	GIVE_UP_MS = 5000,
 	FEW = 256,
 };
