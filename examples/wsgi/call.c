@@ -239,8 +239,9 @@ static enum next answer(struct call *call)
 		wsgi_start_close(call->start);
 		return WHOLE;
 	}
-	if (!wsgi_start_has_written(call->start) &&
-	    wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size))
+	/* In this order: to look at the file runs Python, and another thread may write meanwhile. */
+	if (wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size) &&
+	    !wsgi_start_has_written(call->start))
 		return answer_file(call);
 	return answer_pieces(call);
 }
