@@ -211,7 +211,7 @@ class Validated(harness.Shared, harness.Case):
         log = self.server.log().replace("Error handling request GET /returns-str", "")
         self.assertNotIn("Error handling", log)
         self.assertNotIn("garbage collected", log)
-        self.assertIn("one line\n\nand two\n", re.sub(r"^\[.*\] ", "\n", log, flags=re.M))
+        self.assertIn("one line\nand two\n", re.sub(r"^\[.*\] ", "\n", log, flags=re.M))
 
     def test_the_input_reads_as_the_pep_says_with_both_framings(self):
         body = b"first line\nsecond\nthird\n"

@@ -143,6 +143,9 @@ class Errors(Case):
         with self.folder(site_app_py=SPEAKS) as folder:
             for words in ("--log-level", "critical"), ("-k", "threads", "--log-level", "CRITICAL"), ("--preload",):
                 with self.subTest(words=words), self.serve(folder, *words, "site_app:app") as server:
+                    server.wait_for_serving(1)
+                    if words[-1].lower() != "critical":
+                        server.wait_for_log("is complete")  # and no line of the arbiter's comes between
                     self.assertEqual(server.get().body, b"ok")
                     server.wait_for_log("unfinished\n")
                     log = server.log()
