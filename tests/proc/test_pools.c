@@ -295,7 +295,7 @@ START_TEST(descriptors_for_clients_are_reserved_or_missed_aloud)
 	ck_assert(_i == 0 ? now.rlim_cur == 256 : now.rlim_cur > 1000);
 	FILE *const in = fopen(log_file, "r");
 	ck_assert_ptr_nonnull(in);
-	(void)fread(log_bytes, 1, sizeof log_bytes - 1, in);
+	ck_assert_uint_gt(fread(log_bytes, 1, sizeof log_bytes - 1, in), 0);
 	(void)fclose(in);
 	(void)unlink(log_file);
 	ck_assert_int_eq(strstr(log_bytes, "RLIMIT_NOFILE is 256") != NULL, _i == 0);
