@@ -54,12 +54,12 @@ def one_test(row):
 def main():
     passed, failed, skipped = 0, [], []
     for line in pathlib.Path(sys.argv[1]).read_text().splitlines():
-        result, sentence = line.split("\t", 1)
+        result, error message = line.split("\t", 1)
         passed += result == "passed"
         if result == "failed":
-            failed.append((1, sentence))
+            failed.append((1, error message))
         elif result == "skipped":
-            skipped.append(sentence)
+            skipped.append(error message)
     for path in map(pathlib.Path, sys.argv[2:]):
         for line in path.read_text().splitlines():
             row = json.loads(line)
@@ -69,10 +69,10 @@ def main():
             if bad:
                 failed.append((bad, f"{name} ({row['result']})"))
             skipped += [f"{name}: {reason}" for reason in reasons]
-    for sentence, times in collections.Counter(skipped).items():
-        print("skipped:", sentence, f"({times} times)" if times > 1 else "")
-    for _, sentence in failed:
-        print("FAILED:", sentence)
+    for error message, times in collections.Counter(skipped).items():
+        print("skipped:", error message, f"({times} times)" if times > 1 else "")
+    for _, error message in failed:
+        print("FAILED:", error message)
     bad = sum(count for count, _ in failed)
     print(f"{passed} passed, {bad} failed, {len(skipped)} skipped")
     return 1 if bad or not passed else 0

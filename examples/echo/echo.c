@@ -26,7 +26,7 @@ int main(int argc, char **argv)
 	    (r = prefork_arbiter_add_service(arbiter, "echo", &service, NULL)) == 0)
 		r = prefork_arbiter_run(arbiter); /* ./echo --bind 127.0.0.1:7000 --workers 4 */
 	if (r < 0)
-		fprintf(stderr, "echo: %s\n", prefork_error()); /* this thread's last error, as a sentence */
+		fprintf(stderr, "echo: %s\n", prefork_error()); /* this thread's last error, as an error message */
 	prefork_arbiter_destroy(arbiter);
 	prefork_settings_destroy(settings);
 	return prefork_exit_status(r);

@@ -26,11 +26,11 @@
 
 extern char **environ;
 
-enum { STEM_MAX = 512 }; /* the folder, a slash and a name without its last part */
+enum { STEM_MAX = 512 }; /* the directory, a slash and a name without its last part */
 
 static const struct prefork_option options[] = {
 	{ .struct_size = sizeof(struct prefork_option), .name = "spool", .type = PREFORK_OPTION_STRING, .max = 200,
-	  .default_text = "spool", .unit = "DIR", .section = "Jobs", .doc = "The folder that the jobs are put into." },
+	  .default_text = "spool", .unit = "DIR", .section = "Jobs", .doc = "The directory that the jobs are put into." },
 };
 
 /* NAME.job -> NAME.run: only one of all workers can. */
@@ -80,11 +80,11 @@ static void do_job(struct prefork_worker *worker, const char stem[STEM_MAX])
 
 	(void)snprintf(from, sizeof from, "%.*s.run", STEM_MAX, stem);
 	prefork_worker_busy(worker); /* from here on --timeout counts */
-	prefork_worker_note(worker, stem, strlen(stem));
+	prefork_worker_set_activity(worker, stem, strlen(stem));
 	const bool well = run_script(from);
 	(void)snprintf(to, sizeof to, "%.*s.%s", STEM_MAX, stem, well ? "done" : "failed");
 	if (rename(from, to) < 0)
-		prefork_log_say(prefork_worker_log(worker), PREFORK_ERROR, "jobs", "%s: %s", to, strerror(errno));
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "jobs", "%s: %s", to, strerror(errno));
 	prefork_worker_count_request(worker);
 	prefork_worker_idle(worker); /* and here it ends */
 }
@@ -119,7 +119,7 @@ static int run(struct prefork_worker *worker, void *user)
 	if (news < 0 || inotify_add_watch(news, spool, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
 		return prefork_fail(-errno, "cannot watch %s: %s", spool, strerror(errno)); /* a boot failure */
 	prefork_worker_ready(worker);
-	while (prefork_worker_check(worker) == PREFORK_STAY) {
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
 		struct pollfd wait[] = { { .fd = prefork_worker_fd(worker), .events = POLLIN },
 			                 { .fd = news, .events = POLLIN } };
 
@@ -135,7 +135,7 @@ static int run(struct prefork_worker *worker, void *user)
 static const struct prefork_strategy strategy = {
 	.struct_size = sizeof strategy,
 	.name = "jobs",
-	.traits = PREFORK_STRATEGY_NO_SERVICE | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_NO_SERVICE | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };
 

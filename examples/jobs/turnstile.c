@@ -56,7 +56,7 @@ static int timeout_until(uint64_t at_ms)
 static enum prefork_next wait_for(struct prefork_worker *worker, struct prefork_connection *connection,
                                   enum prefork_next next)
 {
-	const bool stays = prefork_worker_stay(worker) == PREFORK_STAY;
+	const bool stays = prefork_worker_directive(worker) == PREFORK_CONTINUE;
 	struct pollfd wait[] = {
 		{ .fd = prefork_connection_fd(connection), .events = next == PREFORK_WAIT_WRITABLE ? POLLOUT : POLLIN },
 		{ .fd = prefork_worker_fd(worker), .events = POLLIN },
@@ -68,17 +68,17 @@ static enum prefork_next wait_for(struct prefork_worker *worker, struct prefork_
 	if (count == 0)
 		return prefork_connection_expire(connection);
 	if (count > 0 && wait[1].revents) {
-		const enum prefork_stay stay = prefork_worker_check(worker);
+		const enum prefork_directive directive = prefork_worker_check(worker);
 
-		if (stay == PREFORK_QUIT)
+		if (directive == PREFORK_QUIT)
 			return PREFORK_CLOSE;
-		if (stay == PREFORK_LEAVE && stays)
-			return prefork_connection_leave(connection);
+		if (directive == PREFORK_DRAIN && stays)
+			return prefork_connection_drain(connection);
 	}
 	return count > 0 && wait[0].revents ? prefork_connection_proceed(connection) : next;
 }
 
-/* PREFORK_TAKEN is nothing that this service says. */
+/* PREFORK_SUSPENDED is nothing that this service says. */
 static void attend(struct prefork_worker *worker, struct prefork_connection *connection)
 {
 	enum prefork_next next = prefork_connection_proceed(connection);
@@ -117,8 +117,8 @@ static int run(struct prefork_worker *worker, void *user)
 	if (count > LISTENERS_MAX)
 		return prefork_fail(-E2BIG, "a turnstile has at most %d listeners, not %zu", LISTENERS_MAX, count);
 	prefork_worker_ready(worker);
-	while (prefork_worker_check(worker) == PREFORK_STAY) {
-		const uint64_t rest_ms = prefork_worker_rest_ms(worker); /* no descriptors: not to be polled now */
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
+		const uint64_t rest_ms = prefork_worker_pause_until_ms(worker); /* no descriptors: not to be polled now */
 
 		wait[0] = (struct pollfd){ .fd = prefork_worker_fd(worker), .events = POLLIN };
 		for (size_t i = 0; i < count; i++)
@@ -130,7 +130,7 @@ static int run(struct prefork_worker *worker, void *user)
 				let_in(worker, i);
 		}
 	}
-	if (prefork_worker_stay(worker) == PREFORK_LEAVE)
+	if (prefork_worker_directive(worker) == PREFORK_DRAIN)
 		leave(worker, count);
 	return PREFORK_EXIT_RECYCLE;
 }
@@ -138,7 +138,7 @@ static int run(struct prefork_worker *worker, void *user)
 static const struct prefork_strategy turnstile = {
 	.struct_size = sizeof turnstile,
 	.name = "turnstile",
-	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };
 

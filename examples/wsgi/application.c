@@ -1,13 +1,13 @@
 #include "application.h"
 #include "errors.h"
-#include "fields.h"
+#include "response_headers.h"
 #include "failure.h"
 #include "interpreter.h"
 #include "load.h"
 #include "loggers.h"
-#include "names.h"
-#include "offspring.h"
-#include "options.h"
+#include "header_names.h"
+#include "forked_children.h"
+#include "wsgi_options.h"
 #include "template.h"
 #include "virtualenv.h"
 
@@ -31,7 +31,7 @@ static struct wsgi_host host; /* of this process; its application is NULL until 
 /* What the application is to find around it, before Python looks at any of it. */
 static int set_surroundings(const struct prefork_settings *settings)
 {
-	const char *folder = prefork_settings_text(settings, "chdir");
+	const char *directory = prefork_settings_text(settings, "chdir");
 	const char *item;
 	char name[1024];
 
@@ -48,28 +48,28 @@ static int set_surroundings(const struct prefork_settings *settings)
 	item = getenv("SCRIPT_NAME");
 	if (item && *item != '\0' && *item != '/')
 		return prefork_fail(PREFORK_ECONFIG, "SCRIPT_NAME: \"%s\" does not begin with a slash", item);
-	if (folder && chdir(folder) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s: %s", folder, strerror(errno));
+	if (directory && chdir(directory) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s: %s", directory, strerror(errno));
 	return 0;
 }
 
-/* The working folder is searched first, then --pythonpath in its order. -1 with an exception set. */
+/* The working directory is searched first, then --pythonpath in its order. -1 with an exception set. */
 static int set_path(const struct prefork_settings *settings)
 {
-	char folder[PATH_MAX];
+	char directory[PATH_MAX];
 
-	if (getcwd(folder, sizeof folder) == NULL) {
+	if (getcwd(directory, sizeof directory) == NULL) {
 		PyErr_SetFromErrno(PyExc_OSError);
 		return -1;
 	}
 	for (size_t i = prefork_settings_count(settings, "pythonpath"); i > 0; i--) {
-		if (wsgi_load_path(folder, prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
+		if (wsgi_load_path(directory, prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
 			return -1;
 	}
-	return wsgi_load_path(NULL, folder);
+	return wsgi_load_path(NULL, directory);
 }
 
-/* Takes the exception that is set: the whole of it into the log, one line of it as the sentence. */
+/* Takes the exception that is set: the whole of it into the log, one line of it as the error message. */
 static int refuse(const char *name, struct prefork_log *log)
 {
 	char title[1024], line[512];
@@ -79,8 +79,8 @@ static int refuse(const char *name, struct prefork_log *log)
 
 	(void)snprintf(title, sizeof title, "The application %s does not load", name);
 	if (bytes)
-		prefork_log_block(log, PREFORK_ERROR, "wsgi", title, bytes, (size_t)size);
-	PyErr_Clear(); /* a traceback that is no UTF-8: the sentence must do */
+		prefork_log_block(log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
+	PyErr_Clear(); /* a traceback that is no UTF-8: the error message must do */
 	Py_XDECREF(text);
 	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
 }
@@ -119,8 +119,8 @@ static int import(const struct prefork_settings *settings, const char *program, 
 	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_call_prepare() == 0 &&
 	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
 		host.application = wsgi_load(name);
-	if (wsgi_is_offspring)
-		wsgi_offspring_end();
+	if (wsgi_is_forked_children)
+		wsgi_forked_children_end();
 	return host.application ? 0 : refuse(name, log);
 }
 
@@ -128,7 +128,7 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 {
 	const int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* may be unreadable: then we stay */
 
-	wsgi_offspring_prepare();
+	wsgi_forked_children_prepare();
 	const int r = import(settings, program, log);
 
 	if (r == 0)
@@ -137,7 +137,7 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 		wsgi_gil_release();
 	if (before >= 0) {
 		if (fchdir(before) < 0)
-			prefork_log_say(log, PREFORK_WARNING, "wsgi", "cannot go back from --chdir: %s", strerror(errno));
+			prefork_log_printf(log, PREFORK_LOG_WARNING, "wsgi", "cannot go back from --chdir: %s", strerror(errno));
 		(void)close(before);
 	}
 	return r;
@@ -179,7 +179,7 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 
 	host.log = prefork_worker_log(worker);
 	wsgi_fields_prepare(host.log);
-	wsgi_offspring_prepare();
+	wsgi_forked_children_prepare();
 	if (!wsgi_python_runs())
 		r = import(settings, program, host.log);
 	else /* preloaded, and the GIL is held since the fork */

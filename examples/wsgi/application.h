@@ -7,7 +7,7 @@
 #ifndef WSGI_APPLICATION_H
 #define WSGI_APPLICATION_H
 
-#include "call.h"
+#include "wsgi_request.h"
 
 struct prefork_log;
 struct prefork_settings;
@@ -15,7 +15,7 @@ struct prefork_worker;
 
 /** Import it here, without serving it: for --check-config and --preload. Returns 0;
  *  PREFORK_ECONFIG, PREFORK_EBOOT: Python does not start; PREFORK_EAPP with the
- *  traceback in `log`. The working folder is as before. `program` is argv[0]. */
+ *  traceback in `log`. The working directory is as before. `program` is argv[0]. */
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log);
 
 /** Make it ready to serve in this worker, imported here unless it was before the

@@ -86,11 +86,11 @@ static int tell_failure(const char *path)
 
 int wsgi_convert(const char *path, const char *program, const char *venv)
 {
-	char folder[PATH_MAX];
-	int r = wsgi_virtualenv_find(venv, program, folder, sizeof folder);
+	char directory[PATH_MAX];
+	int r = wsgi_virtualenv_find(venv, program, directory, sizeof directory);
 
 	if (r == 0)
-		r = wsgi_python_start(program, *folder ? folder : NULL);
+		r = wsgi_python_start(program, *directory ? directory : NULL);
 	if (r < 0)
 		return r;
 	const long left = run(path);

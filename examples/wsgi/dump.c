@@ -33,7 +33,7 @@ static void on_fault(int signo)
 
 static void show_all(int fd)
 {
-	static const char sentence[] = "  (the stack changed while it was shown)\n";
+	static const char message[] = "  (the stack changed while it was shown)\n";
 	PyThreadState *own = wsgi_python_own_state();
 	sigjmp_buf here;
 
@@ -41,7 +41,7 @@ static void show_all(int fd)
 		way_out = &here;
 		(void)_Py_DumpTracebackThreads(fd, wsgi_python_interpreter(), own);
 	} else {
-		(void)!write(fd, sentence, sizeof sentence - 1);
+		(void)!write(fd, message, sizeof message - 1);
 		if (own)
 			_Py_DumpTraceback(fd, own); /* which stands still, in a signal handler */
 	}

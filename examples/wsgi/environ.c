@@ -1,5 +1,5 @@
 #include "environ.h"
-#include "names.h"
+#include "header_names.h"
 #include "template.h"
 
 #include <prefork/http.h>

@@ -1,5 +1,5 @@
 #include "file.h"
-#include "names.h"
+#include "header_names.h"
 
 #include <stddef.h>
 #include <structmember.h>

@@ -103,11 +103,11 @@ static const struct {
 	{ "gunicorn.workers.", "a class is named here by one word" },
 };
 
-/* "GUNICORN_CMD_ARGS: there is no option '--umask'; ...": the library's sentence, and in it the flag. */
-static bool explain_flag(const char *sentence)
+/* "GUNICORN_CMD_ARGS: there is no option '--umask'; ...": the library's error message, and in it the flag. */
+static bool explain_flag(const char *message)
 {
 	static const char words[] = "there is no option '";
-	const char *at = strstr(sentence, words);
+	const char *at = strstr(message, words);
 
 	for (size_t i = 0; at && i < sizeof flags / sizeof flags[0]; i++) {
 		const size_t length = strlen(flags[i].flag);
@@ -116,25 +116,25 @@ static bool explain_flag(const char *sentence)
 		if (strncmp(flag, flags[i].flag, length) != 0 || flag[length] != '\'')
 			continue;
 		(void)prefork_fail(0, "%.*s%s is gunicorn's, and not available in this version of prefork-wsgi (%s): %s",
-		                   (int)(at - sentence), sentence, flags[i].flag, prefork_version(), flags[i].instead);
+		                   (int)(at - message), message, flags[i].flag, prefork_version(), flags[i].instead);
 		return true;
 	}
 	return false;
 }
 
 /* "-k: expected one of sync, threads, libev, gthread, not 'gevent'". */
-static bool explain_class(const char *sentence)
+static bool explain_class(const char *message)
 {
 	static const char words[] = ", not '";
-	const char *at = strstr(sentence, "expected one of sync, ") ? strstr(sentence, words) : NULL;
+	const char *at = strstr(message, "expected one of sync, ") ? strstr(message, words) : NULL;
 
 	for (size_t i = 0; at && i < sizeof classes / sizeof classes[0]; i++) {
 		const char *class = at + sizeof words - 1;
 
 		if (strncmp(class, classes[i].class, strlen(classes[i].class)) != 0)
 			continue;
-		(void)prefork_fail(0, "%.*s', which is gunicorn's: %s", (int)(class + strcspn(class, "'") - sentence),
-		                   sentence, classes[i].instead);
+		(void)prefork_fail(0, "%.*s', which is gunicorn's: %s", (int)(class + strcspn(class, "'") - message),
+		                   message, classes[i].instead);
 		return true;
 	}
 	return false;
@@ -148,12 +148,12 @@ static bool is_python_file(const char *name)
 }
 
 /* It would be a confusing syntax error of an INI file. */
-static bool explain_file(const struct prefork_settings *settings, const char *sentence)
+static bool explain_file(const struct prefork_settings *settings, const char *message)
 {
 	const char *name = prefork_settings_text(settings, "config");
 	const char *place = "";
 
-	if (name == NULL || !is_python_file(name) || strstr(sentence, name) == NULL)
+	if (name == NULL || !is_python_file(name) || strstr(message, name) == NULL)
 		return false;
 	(void)prefork_settings_origin(settings, "config", NULL, &place);
 	(void)prefork_fail(0, "%s: %s: a configuration in Python is not read here, since it would run inside the arbiter; "
@@ -163,14 +163,14 @@ static bool explain_file(const struct prefork_settings *settings, const char *se
 }
 
 /* The default that set_defaults() took from the environment is looked at when everything has been read. */
-static bool explain_proxies(const struct prefork_settings *settings, const char *sentence)
+static bool explain_proxies(const struct prefork_settings *settings, const char *message)
 {
 	static const char name[] = "forwarded_allow_ips: ";
-	const char *why = sentence + sizeof name - 1, *end = strstr(sentence, " (");
+	const char *why = message + sizeof name - 1, *end = strstr(message, " (");
 	enum prefork_origin origin = PREFORK_FROM_ROW;
 
 	(void)prefork_settings_origin(settings, "forwarded_allow_ips", &origin, NULL);
-	if (origin != PREFORK_FROM_HOST || strncmp(sentence, name, sizeof name - 1) != 0)
+	if (origin != PREFORK_FROM_HOST || strncmp(message, name, sizeof name - 1) != 0)
 		return false;
 	(void)prefork_fail(0, "FORWARDED_ALLOW_IPS: %.*s", end ? (int)(end - why) : (int)strlen(why), why);
 	return true;
@@ -178,10 +178,10 @@ static bool explain_proxies(const struct prefork_settings *settings, const char 
 
 int wsgi_gunicorn_explain(int error, const struct prefork_settings *settings)
 {
-	char sentence[1024];
+	char message[1024];
 
-	(void)snprintf(sentence, sizeof sentence, "%s", prefork_error());
-	if (!explain_flag(sentence) && !explain_class(sentence) && !explain_proxies(settings, sentence))
-		(void)explain_file(settings, sentence);
+	(void)snprintf(message, sizeof message, "%s", prefork_error());
+	if (!explain_flag(message) && !explain_class(message) && !explain_proxies(settings, message))
+		(void)explain_file(settings, message);
 	return error;
 }

@@ -16,9 +16,9 @@
 
 #include <stdbool.h>
 
-/** Start Python. `program` is argv[0]; `venv` the folder of a virtualenv or
+/** Start Python. `program` is argv[0]; `venv` the directory of a virtualenv or
  *  NULL. The calling thread has the GIL afterwards. Returns 0, or PREFORK_EBOOT
- *  with a sentence. */
+ *  with an error message. */
 int wsgi_python_start(const char *program, const char *venv);
 
 bool wsgi_python_runs(void);

@@ -3,10 +3,10 @@
 
 #include <string.h>
 
-static PyObject *absolute(const char *base, const char *folder)
+static PyObject *absolute(const char *base, const char *directory)
 {
-	PyObject *name = PyUnicode_DecodeFSDefault(folder);
-	PyObject *start = base && *folder != '/' ? PyUnicode_DecodeFSDefault(base) : NULL;
+	PyObject *name = PyUnicode_DecodeFSDefault(directory);
+	PyObject *start = base && *directory != '/' ? PyUnicode_DecodeFSDefault(base) : NULL;
 
 	if (name && start)
 		Py_SETREF(name, PyUnicode_FromFormat("%U/%U", start, name));
@@ -14,10 +14,10 @@ static PyObject *absolute(const char *base, const char *folder)
 	return name;
 }
 
-int wsgi_load_path(const char *base, const char *folder)
+int wsgi_load_path(const char *base, const char *directory)
 {
 	PyObject *path = PySys_GetObject("path"); /* borrowed */
-	PyObject *text = absolute(base, folder);
+	PyObject *text = absolute(base, directory);
 	int r = -1;
 
 	if (path == NULL)

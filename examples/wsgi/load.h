@@ -10,9 +10,9 @@
 
 #include "python.h"
 
-/** Put `folder` first in sys.path unless it is there; below `base`, if that is not NULL
+/** Put `directory` first in sys.path unless it is there; below `base`, if that is not NULL
  *  and it is not absolute. 0, or -1 with an exception set. */
-int wsgi_load_path(const char *base, const char *folder);
+int wsgi_load_path(const char *base, const char *directory);
 
 /** Returns a *new* reference to the application, or NULL with an exception
  *  set. The caller has the GIL. */

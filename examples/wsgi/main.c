@@ -4,7 +4,7 @@
 #include "application.h"
 #include "dump.h"
 #include "interpreter.h"
-#include "options.h"
+#include "wsgi_options.h"
 #include "reloader.h"
 
 #include <prefork/http.h>

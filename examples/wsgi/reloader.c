@@ -21,7 +21,7 @@
 #include <unistd.h>
 
 enum {
-	FOLDERS_MAX = 4096,
+	DIRECTORIES_MAX = 4096,
 	DEPTH_MAX = 24,
 	QUIET_MS = 100, /* an editor, or a checkout, writes more than one file */
 	CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE,
@@ -30,42 +30,42 @@ enum {
 struct reloader {
 	struct prefork_worker *worker;
 	int fd;
-	char *folders[FOLDERS_MAX]; /* by their watch, of which the kernel counts up from 1 */
+	char *folders[DIRECTORIES_MAX]; /* by their watch, of which the kernel counts up from 1 */
 	char changed[PATH_MAX];     /* "": nothing since the last reload */
 };
 
-static int add_folder(struct reloader *self, const char *path)
+static int add_directory(struct reloader *self, const char *path)
 {
 	const int watch = inotify_add_watch(self->fd, path, CHANGES | IN_ONLYDIR | IN_EXCL_UNLINK);
 
 	if (watch < 0)
 		return prefork_fail(-errno, "--reload: cannot watch %s: %s", path, strerror(errno));
-	if (watch >= FOLDERS_MAX)
-		return prefork_fail(-E2BIG, "--reload: more than %d folders below those of the application",
-		                    FOLDERS_MAX);
+	if (watch >= DIRECTORIES_MAX)
+		return prefork_fail(-E2BIG, "--reload: more than %d directories below those of the application",
+		                    DIRECTORIES_MAX);
 	free(self->folders[watch]);
 	self->folders[watch] = strdup(path);
 	return self->folders[watch] ? 0 : prefork_fail(-ENOMEM, "--reload: no memory");
 }
 
 /* What no application's code of its own is in. */
-static bool is_skipped(const char *folder, const char *name)
+static bool is_skipped(const char *directory, const char *name)
 {
 	char mark[PATH_MAX];
 
 	if (*name == '.' || strcmp(name, "__pycache__") == 0 || strcmp(name, "node_modules") == 0)
 		return true;
-	return snprintf(mark, sizeof mark, "%s/%s/pyvenv.cfg", folder, name) >= (int)sizeof mark ||
+	return snprintf(mark, sizeof mark, "%s/%s/pyvenv.cfg", directory, name) >= (int)sizeof mark ||
 	       access(mark, F_OK) == 0;
 }
 
-/* Folders that come and go meanwhile, or may not be read, have nothing that could be imported. */
+/* Directories that come and go meanwhile, or may not be read, have nothing that could be imported. */
 static int add_tree(struct reloader *self, const char *path, int depth)
 {
 	DIR *const directory = depth < DEPTH_MAX ? opendir(path) : NULL;
 	const struct dirent *entry;
 	char below[PATH_MAX];
-	int r = directory ? add_folder(self, path) : 0;
+	int r = directory ? add_directory(self, path) : 0;
 
 	while (directory && r == 0 && (entry = readdir(directory)) != NULL) {
 		if (entry->d_type == DT_DIR && !is_skipped(path, entry->d_name) &&
@@ -77,7 +77,7 @@ static int add_tree(struct reloader *self, const char *path, int depth)
 	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
 
-/* The folders of the setting `name`, or of the files of it; from where the application will be. */
+/* The directories of the setting `name`, or of the files of it; from where the application will be. */
 static int add_items(struct reloader *self, const char *name, bool are_files)
 {
 	const struct prefork_settings *settings = prefork_worker_settings(self->worker);
@@ -92,22 +92,22 @@ static int add_items(struct reloader *self, const char *name, bool are_files)
 		else if (are_files && strrchr(path, '/') != path)
 			*strrchr(path, '/') = '\0';
 		if (r == 0)
-			r = are_files ? add_folder(self, path) : add_tree(self, path, 0);
+			r = are_files ? add_directory(self, path) : add_tree(self, path, 0);
 	}
 	return r;
 }
 
 static int watch_all(struct reloader *self)
 {
-	const char *folder = prefork_settings_text(prefork_worker_settings(self->worker), "chdir");
+	const char *directory = prefork_settings_text(prefork_worker_settings(self->worker), "chdir");
 	char here[PATH_MAX];
 	int r;
 
 	self->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (self->fd < 0)
 		return prefork_fail(-errno, "--reload: no inotify: %s", strerror(errno));
-	if ((folder && chdir(folder) < 0) || getcwd(here, sizeof here) == NULL)
-		return prefork_fail(-errno, "--chdir: %s: %s", folder ? folder : ".", strerror(errno));
+	if ((directory && chdir(directory) < 0) || getcwd(here, sizeof here) == NULL)
+		return prefork_fail(-errno, "--chdir: %s: %s", directory ? directory : ".", strerror(errno));
 	r = add_tree(self, here, 0);
 	if (r == 0)
 		r = add_items(self, "pythonpath", false);
@@ -135,15 +135,15 @@ static bool is_code(const char *name)
 
 static void on_event(struct reloader *self, const struct inotify_event *event)
 {
-	const char *folder = event->wd > 0 && event->wd < FOLDERS_MAX ? self->folders[event->wd] : NULL;
+	const char *directory = event->wd > 0 && event->wd < DIRECTORIES_MAX ? self->folders[event->wd] : NULL;
 	char path[PATH_MAX];
 
 	if (event->mask & IN_Q_OVERFLOW)
 		(void)snprintf(self->changed, sizeof self->changed, "more than could be told");
-	if (folder == NULL || event->len == 0 ||
-	    snprintf(path, sizeof path, "%s/%s", folder, event->name) >= (int)sizeof path)
+	if (directory == NULL || event->len == 0 ||
+	    snprintf(path, sizeof path, "%s/%s", directory, event->name) >= (int)sizeof path)
 		return;
-	if ((event->mask & IN_ISDIR) && (event->mask & (IN_CREATE | IN_MOVED_TO)) && !is_skipped(folder, event->name))
+	if ((event->mask & IN_ISDIR) && (event->mask & (IN_CREATE | IN_MOVED_TO)) && !is_skipped(directory, event->name))
 		(void)add_tree(self, path, 0);
 	if (!(event->mask & (IN_ISDIR | IN_CREATE)) && (is_code(event->name) || is_extra(self, path)))
 		memcpy(self->changed, path, sizeof path);
@@ -166,7 +166,7 @@ static void take_events(struct reloader *self)
 
 static void ask(struct reloader *self, pid_t arbiter)
 {
-	prefork_log_say(prefork_worker_log(self->worker), PREFORK_INFO, "reload", "Worker reloading: %s modified",
+	prefork_log_printf(prefork_worker_log(self->worker), PREFORK_LOG_INFO, "reload", "Worker reloading: %s modified",
 	                self->changed);
 	*self->changed = '\0';
 	if (getppid() == arbiter)
@@ -178,7 +178,7 @@ static void watch(struct reloader *self)
 {
 	const pid_t arbiter = getppid();
 
-	while (prefork_worker_check(self->worker) == PREFORK_STAY) {
+	while (prefork_worker_check(self->worker) == PREFORK_CONTINUE) {
 		struct pollfd fds[] = { { .fd = prefork_worker_fd(self->worker), .events = POLLIN },
 			                { .fd = self->fd, .events = POLLIN } };
 		const int ready = poll(fds, 2, *self->changed ? QUIET_MS : -1);
@@ -204,7 +204,7 @@ static int run(struct prefork_worker *worker, void *user)
 		prefork_worker_ready(worker);
 		watch(&self);
 	}
-	for (size_t i = 0; i < FOLDERS_MAX; i++)
+	for (size_t i = 0; i < DIRECTORIES_MAX; i++)
 		free(self.folders[i]);
 	if (self.fd >= 0)
 		(void)close(self.fd);
@@ -214,7 +214,7 @@ static int run(struct prefork_worker *worker, void *user)
 static const struct prefork_strategy strategy = {
 	.struct_size = sizeof strategy,
 	.name = "reloader",
-	.traits = PREFORK_STRATEGY_NO_SERVICE | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_NO_SERVICE | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };
 

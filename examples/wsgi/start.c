@@ -1,5 +1,5 @@
 #include "start.h"
-#include "fields.h"
+#include "response_headers.h"
 #include "interpreter.h"
 
 #include <prefork/error.h>

@@ -1,7 +1,7 @@
 #include "template.h"
 #include "file.h"
-#include "hints.h"
-#include "names.h"
+#include "early_hints.h"
+#include "header_names.h"
 
 #include <prefork/http.h>
 #include <prefork/version.h>

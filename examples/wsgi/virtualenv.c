@@ -14,11 +14,11 @@
 #include <sys/auxv.h>
 #include <unistd.h>
 
-static FILE *open_config(const char *folder)
+static FILE *open_config(const char *directory)
 {
 	char name[4096];
 
-	if (snprintf(name, sizeof name, "%s/pyvenv.cfg", folder) >= (int)sizeof name)
+	if (snprintf(name, sizeof name, "%s/pyvenv.cfg", directory) >= (int)sizeof name)
 		return NULL;
 	return fopen(name, "re");
 }
@@ -36,14 +36,14 @@ static bool read_version(FILE *config, int *ret_major, int *ret_minor)
 	return false;
 }
 
-static int check(const char *folder, const char *said_by)
+static int check(const char *directory, const char *said_by)
 {
 	char name[4096];
 	int major = PY_MAJOR_VERSION, minor = PY_MINOR_VERSION;
-	FILE *config = open_config(folder);
+	FILE *config = open_config(directory);
 
 	if (config == NULL)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s is no virtualenv: pyvenv.cfg: %s", said_by, folder,
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s is no virtualenv: pyvenv.cfg: %s", said_by, directory,
 		                    strerror(errno));
 	(void)read_version(config, &major, &minor);
 	(void)fclose(config);
@@ -51,12 +51,12 @@ static int check(const char *folder, const char *said_by)
 		return prefork_fail(PREFORK_ECONFIG,
 		                    "%s: the virtualenv %s is for Python %d.%d, and prefork-wsgi is built with "
 		                    "Python %d.%d: make it again with python%d.%d -m venv",
-		                    said_by, folder, major, minor, PY_MAJOR_VERSION, PY_MINOR_VERSION,
+		                    said_by, directory, major, minor, PY_MAJOR_VERSION, PY_MINOR_VERSION,
 		                    PY_MAJOR_VERSION, PY_MINOR_VERSION);
-	if (snprintf(name, sizeof name, "%s/bin/python3", folder) >= (int)sizeof name || access(name, X_OK) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: the virtualenv %s has no bin/python3: %s", said_by, folder,
+	if (snprintf(name, sizeof name, "%s/bin/python3", directory) >= (int)sizeof name || access(name, X_OK) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "%s: the virtualenv %s has no bin/python3: %s", said_by, directory,
 		                    strerror(errno));
-	return wsgi_build_check(name, folder, said_by);
+	return wsgi_build_check(name, directory, said_by);
 }
 
 /* The program as the kernel was asked to run it, made absolute. What the caller put into argv[0] may be its bare
@@ -65,12 +65,12 @@ static void find_program(const char *argv0, char *path, size_t size)
 {
 	const char *executed = (const char *)(uintptr_t)getauxval(AT_EXECFN);
 	const char *name = executed && strchr(executed, '/') ? executed : argv0;
-	char folder[PATH_MAX] = "";
+	char directory[PATH_MAX] = "";
 
 	*path = '\0';
-	if (strchr(name, '/') == NULL || (*name != '/' && getcwd(folder, sizeof folder) == NULL))
+	if (strchr(name, '/') == NULL || (*name != '/' && getcwd(directory, sizeof directory) == NULL))
 		return;
-	if (snprintf(path, size, "%s%s%s", folder, *name == '/' ? "" : "/", name) >= (int)size)
+	if (snprintf(path, size, "%s%s%s", directory, *name == '/' ? "" : "/", name) >= (int)size)
 		*path = '\0';
 }
 
@@ -106,7 +106,7 @@ int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size
 
 	if (found == NULL || *found == '\0') {
 		if (around_program(argv0, path, size))
-			return check(path, "the folder of prefork-wsgi");
+			return check(path, "the directory of prefork-wsgi");
 		*path = '\0';
 		return 0;
 	}

@@ -39,14 +39,14 @@ struct rusage;
 /* How a reload ended. Every reload that began ends with exactly one. */
 enum prefork_verdict {
 	PREFORK_RELOAD_DONE,       /* every worker is of the new generation            */
-	PREFORK_RELOAD_FAILED,     /* nothing has changed; the sentence says why       */
+	PREFORK_RELOAD_FAILED,     /* nothing has changed; the error message says why       */
 	PREFORK_RELOAD_SUPERSEDED, /* a later reload took over                         */
 	PREFORK_RELOAD_STOPPED,    /* the server was told to stop                      */
 };
 
 /* Why a worker is gone, as far as the arbiter is concerned. */
 enum prefork_reason {
-	PREFORK_REASON_ASKED,    /* it was asked to leave, and left                   */
+	PREFORK_REASON_STOPPED,    /* it was asked to leave, and left                   */
 	PREFORK_REASON_RECYCLED, /* it left by itself with status 0                   */
 	PREFORK_REASON_BOOT,     /* it did not become ready: status 3, or any before  */
 	PREFORK_REASON_APP,      /* it could not load the application: status 4       */
@@ -98,7 +98,7 @@ PREFORK_API int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter,
  *  "timeout"), as text, as in a file; it holds across reloads. Before start.
  *  With "bind" a pool has listeners of its own, also one without a service; an
  *  address that two pools name is one listener, which both accept from.
- *  Returns 0, or with a sentence that names pool and setting: -ENOENT for an unknown
+ *  Returns 0, or with an error message that names pool and setting: -ENOENT for an unknown
  *  setting, PREFORK_ECONFIG for a bad value, and for a setting that one pool cannot
  *  have of its own (errorlog, loglevel, proc_name, stop_linger and what only the
  *  command line can say; docs/settings.md tells for each; of a host's rows those with
@@ -133,7 +133,7 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * worker_start       signals work, listeners are there; a negative answer is a
  *                    boot failure (PREFORK_EAPP: the application did not load,
  *                    PREFORK_EFATAL: do not try again)
- * worker_leaving     it was asked to leave and will, after what it has in hand
+ * worker_draining     it was asked to leave and will, after what it has in hand
  * worker_reopen      log files have been rotated (USR1): open those of your own
  *                    again; on the worker's first thread, while others may write
  * worker_stop        after the strategy returned, before _exit(2)
@@ -163,7 +163,7 @@ struct prefork_hooks {
 
 	void (*child_after_fork)(struct prefork_worker *worker, void *user);
 	int (*worker_start)(struct prefork_worker *worker, void *user);
-	void (*worker_leaving)(struct prefork_worker *worker, void *user);
+	void (*worker_draining)(struct prefork_worker *worker, void *user);
 	void (*worker_reopen)(struct prefork_worker *worker, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
 	void (*dump)(struct prefork_worker *worker, int fd, void *user);
@@ -204,7 +204,7 @@ PREFORK_API void prefork_title_take(int argc, char **argv);
 PREFORK_API int prefork_arbiter_run(struct prefork_arbiter *arbiter);
 
 /** Bind the listeners and begin to fork. Returns 0, or a negative errno with a
- *  sentence, and then nothing is left bound or forked. Takes sockets that were
+ *  error message, and then nothing is left bound or forked. Takes sockets that were
  *  handed over (LISTEN_FDS with LISTEN_PID, PREFORK_FDS, SERVER_STARTER_PORT, fd://N) and removes these
  *  variables from the environment, so they serve the first start only, and closes
  *  those that no bind names; where nobody has said where to listen, all of them
@@ -261,7 +261,7 @@ PREFORK_API const struct prefork_settings *prefork_arbiter_settings(const struct
 
 /** What hooks may ask of a worker process, seen from the arbiter. Borrowed for
  *  the time of the hook, the user pointer lives as long as the process. `status` is as of
- *  waitpid(2), -1 when unknown; status, reason, rusage and sentence are for
+ *  waitpid(2), -1 when unknown; status, reason, rusage and error message are for
  *  worker_exited only. `note` is what it was last at ("" unless it said).
  *  `slot` is that of its pool, as prefork_worker_slot() says.
  *  Since 0.1. */
@@ -271,10 +271,10 @@ PREFORK_API unsigned prefork_process_generation(const struct prefork_process *pr
 PREFORK_API const char *prefork_process_pool(const struct prefork_process *process);
 PREFORK_API uint64_t prefork_process_age_ms(const struct prefork_process *process);
 PREFORK_API uint64_t prefork_process_requests(const struct prefork_process *process);
-PREFORK_API const char *prefork_process_note(const struct prefork_process *process);
+PREFORK_API const char *prefork_process_activity(const struct prefork_process *process);
 PREFORK_API int prefork_process_status(const struct prefork_process *process);
 PREFORK_API enum prefork_reason prefork_process_reason(const struct prefork_process *process);
-PREFORK_API const char *prefork_process_sentence(const struct prefork_process *process);
+PREFORK_API const char *prefork_process_exit_message(const struct prefork_process *process);
 PREFORK_API const struct rusage *prefork_process_rusage(const struct prefork_process *process);
 PREFORK_API void prefork_process_set_user(struct prefork_process *process, void *user);
 PREFORK_API void *prefork_process_user(const struct prefork_process *process);

@@ -2,7 +2,7 @@
  * prefork/error.h -- how the library fails.
  *
  * Every function that can fail returns 0 or a negative number: a negative
- * errno, or one of the PREFORK_E* below. The sentence that goes with it, made
+ * errno, or one of the PREFORK_E* below. The error message that goes with it, made
  * for the person at the keyboard, is kept per thread until the next failure.
  *
  * Where a pointer must not be NULL and is, every public function answers -EINVAL, with an error message that
@@ -11,7 +11,7 @@
  * Functions that a signal handler may call leave no message.
  *
  * Threads: all functions here may be called from any thread. Fork: the child
- * has the sentence of the thread that forked.
+ * has the error message of the thread that forked.
  */
 #ifndef PREFORK_ERROR_H
 #define PREFORK_ERROR_H
@@ -29,7 +29,7 @@ extern "C" {
 #define PREFORK_EAPP (-5004)    /* the first workers could not load the application  */
 #define PREFORK_EFATAL (-5078)  /* a worker left with status 78: do not try again    */
 
-/** The sentence of this thread's last failure, "" when there was none. The
+/** The error message of this thread's last failure, "" when there was none. The
  *  text belongs to the library and stays until this thread's next failure.
  *  Since 0.1. */
 PREFORK_API const char *prefork_error(void);
@@ -37,7 +37,7 @@ PREFORK_API const char *prefork_error(void);
 /** Forget it: prefork_error() is "" until the next failure. Since 0.1. */
 PREFORK_API void prefork_error_clear(void);
 
-/** Record a sentence as this thread's last failure and return `error`, so that
+/** Record an error message as this thread's last failure and return `error`, so that
  *  a callback can say `return prefork_fail(-EINVAL, "no such queue: %s", name)`.
  *  Cut after 1023 bytes. Since 0.1. */
 PREFORK_API int prefork_fail(int error, const char *format, ...) PREFORK_PRINTF(2, 3);

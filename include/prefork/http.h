@@ -55,7 +55,7 @@ enum prefork_http_traits {
  *               negative errno: the client gets a 500 if the response was not
  *               begun, and a connection that breaks off if it was, so that a
  *               part is never taken for the whole. The log says which request
- *               it was, with the sentence of prefork_fail(), unless the
+ *               it was, with the error message of prefork_fail(), unless the
  *               answer is PREFORK_EAPP: the application has told by itself
  * finished      the last call for this request, once per `handle`: its
  *               response has been handed to the kernel, or the client is gone
@@ -207,7 +207,7 @@ PREFORK_API int prefork_request_error(const struct prefork_request *request);
  * body: bytes, a file, a callback, or pieces. A response that is not given a body
  * has none. HEAD, 1xx, 204 and 304 have no body on the wire: it is dropped.
  *
- * All return 0 or a negative errno with a sentence (prefork_error()):
+ * All return 0 or a negative errno with an error message (prefork_error()):
  *   -EALREADY   the response was begun (or its body was): too late for this
  *   -EINVAL     what is said at the function
  *   -ENOMEM     the head does not fit in memory, -E2BIG: nor in 1 MiB

@@ -27,14 +27,14 @@ extern "C" {
 struct prefork_log;
 
 enum prefork_log_level {
-	PREFORK_DEBUG,
-	PREFORK_INFO,
-	PREFORK_WARNING,
-	PREFORK_ERROR,
-	PREFORK_CRITICAL
+	PREFORK_LOG_DEBUG,
+	PREFORK_LOG_INFO,
+	PREFORK_LOG_WARNING,
+	PREFORK_LOG_ERROR,
+	PREFORK_LOG_CRITICAL
 };
 
-/** One key=value behind the sentence: PREFORK_TEXT("pool", name), or
+/** One key=value behind the error message: PREFORK_TEXT("pool", name), or
  *  PREFORK_NUMBER("pid", pid). A text may be NULL: written as "-". */
 struct prefork_log_pair {
 	const char *key;
@@ -47,21 +47,21 @@ struct prefork_log_pair {
 #define PREFORK_NUMBER(key, number) { (key), 0, (int64_t)(number), 1 }
 
 /** Takes what would have been a line. `room` is the part of the program that
- *  speaks ("arbiter", "worker"); `sentence` has no line breaks; what
+ *  speaks ("arbiter", "worker"); `error message` has no line breaks; what
  *  prefork_log_block() was given has its lines in the pair "text". Called in any
  *  thread of any process. */
-typedef void prefork_log_sink(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+typedef void prefork_log_sink(void *user, enum prefork_log_level level, const char *module, const char *message,
 			      const struct prefork_log_pair *pairs, size_t count);
 
 /** Open a log on the file `path`, which is made if need be and appended to; "-" is
  *  the open descriptor `standard_fd` (2: standard error), which is borrowed for
  *  the call only and never made non-blocking for others. A *new* log that takes
- *  PREFORK_INFO and above. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or
+ *  PREFORK_LOG_INFO and above. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or
  *  what open(2) says. Since 0.1. */
 PREFORK_API int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret);
 
 /** Whether prefork_log_create() would work, for a check of settings: makes no file, and
- *  writes nothing. 0, or its errors with a sentence. That nobody reads from a pipe it does
+ *  writes nothing. 0, or its errors with an error message. That nobody reads from a pipe it does
  *  not find out, since looking would disturb who does. Since 0.1. */
 PREFORK_API int prefork_log_check(const char *path, int standard_fd);
 
@@ -78,27 +78,27 @@ PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log
 
 /** 1 when a line of this level would be written: spare yourself the work of
  *  preparing it. A NULL log takes nothing. Since 0.1. */
-PREFORK_API int prefork_log_takes(const struct prefork_log *log, enum prefork_log_level level);
+PREFORK_API int prefork_log_enabled(const struct prefork_log *log, enum prefork_log_level level);
 
 /** The level called "debug", "info", "warning", "error" or "critical", in
  *  capitals or not; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_log_level_of(const char *name);
 
-/** Write one line: time, pid, level, sentence, and `count` pairs. Control
- *  characters and line breaks in the sentence and the values are written as
+/** Write one line: time, pid, level, error message, and `count` pairs. Control
+ *  characters and line breaks in the error message and the values are written as
  *  \n or \x1b, so that nobody outside can forge a line. Cut at 4096 bytes. A NULL
  *  log is fine. errno is kept. Since 0.1. */
-PREFORK_API void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *room,
+PREFORK_API void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				   const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 	PREFORK_PRINTF(6, 7);
 
 /** The same without pairs. Since 0.1. */
-PREFORK_API void prefork_log_say(struct prefork_log *log, enum prefork_log_level level, const char *room,
+PREFORK_API void prefork_log_printf(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				 const char *format, ...) PREFORK_PRINTF(4, 5);
 
 /** Write one line as above that says `title`, and below it `size` bytes of text of
  *  several lines, each indented: a traceback. At most 64 KiB of it. Since 0.1. */
-PREFORK_API void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *room,
+PREFORK_API void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				   const char *title, const char *text, size_t size);
 
 /** Write `size` bytes as they are, as one line: no time, no level, the caller has

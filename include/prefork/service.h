@@ -12,7 +12,7 @@
  * strategy two connections may be served at the same time, and one connection
  * by a different thread each time. Unless said otherwise a function that takes
  * a connection may only be called by the thread that is in a callback for it,
- * or that has taken it (PREFORK_TAKEN). Fork: a service must not fork without
+ * or that has taken it (PREFORK_SUSPENDED). Fork: a service must not fork without
  * exec; see docs/fork-safety.md.
  */
 #ifndef PREFORK_SERVICE_H
@@ -43,7 +43,7 @@ enum prefork_next {
 	PREFORK_WAIT_READABLE, /* bytes from the client, or its end                    */
 	PREFORK_WAIT_WRITABLE, /* room for more bytes to the client                    */
 	PREFORK_AGAIN,         /* nothing: call `ready` again once the others had turn */
-	PREFORK_TAKEN,         /* nobody may touch it until it is given back           */
+	PREFORK_SUSPENDED,         /* nobody may touch it until it is given back           */
 };
 
 enum prefork_service_traits {
@@ -113,7 +113,7 @@ PREFORK_API ptrdiff_t prefork_connection_read(struct prefork_connection *connect
  *  sent by the strategy before `ready` is called again. Never blocks. Returns
  *  what the connection waits for next, made for `return`:
  *  PREFORK_WAIT_READABLE, or PREFORK_CLOSE when the client is gone or memory
- *  ran out (prefork_error() has the sentence). Since 0.1. */
+ *  ran out (prefork_error() has the error message). Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_write(struct prefork_connection *connection, const void *bytes,
                                                        size_t size);
 
@@ -174,7 +174,7 @@ PREFORK_API void prefork_connection_set_user(struct prefork_connection *connecti
 PREFORK_API void *prefork_connection_user(const struct prefork_connection *connection);
 
 /** The socket. It belongs to the library: do not close it, do not change its
- *  flags. After PREFORK_TAKEN it may be used freely until it is given back.
+ *  flags. After PREFORK_SUSPENDED it may be used freely until it is given back.
  *  Since 0.1. */
 PREFORK_API int prefork_connection_fd(const struct prefork_connection *connection);
 
@@ -191,12 +191,12 @@ PREFORK_API const char *prefork_connection_peer(struct prefork_connection *conne
 
 /** Do something that may block, wherever that is allowed: made for `return` in a callback.
  *  In an event loop with a pool of threads (setting threads) the connection is
- *  PREFORK_TAKEN, a thread of the pool calls `work`, and what that answers is
+ *  PREFORK_SUSPENDED, a thread of the pool calls `work`, and what that answers is
  *  what the connection waits for next. Everywhere else, also in an event loop without
  *  a pool, `work` is called at once and its answer returned.
  *  prefork_connection_may_block() tells `work` where it is. It has the request
  *  timeout from when it is called, not from when it was queued. It may
- *  answer PREFORK_TAKEN once more. Allocates nothing and never fails. Since 0.1. */
+ *  answer PREFORK_SUSPENDED once more. Allocates nothing and never fails. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connection *connection,
                                                          prefork_work_function *work, void *user);
 
@@ -220,13 +220,13 @@ PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
  *  they wait in the kernel. False in an event loop. Any thread. Since 0.1. */
 PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
 
-/** Give a connection back that was PREFORK_TAKEN; `next` is what it waits for, which is not PREFORK_TAKEN.
+/** Give a connection back that was PREFORK_SUSPENDED; `next` is what it waits for, which is not PREFORK_SUSPENDED.
  *  What prefork_connection_write() has kept meanwhile is sent from now on.
  *  May be called from any thread, once per taking; the connection must not be
  *  touched afterwards. A worker that must end at once (PREFORK_QUIT) does not wait for
  *  connections that are taken: the host's own threads that give back are stopped and joined in
  *  `worker_stop` at the latest, since after it the worker is freed. Since 0.1. */
-PREFORK_API void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next);
+PREFORK_API void prefork_connection_resume(struct prefork_connection *connection, enum prefork_next next);
 
 #ifdef __cplusplus
 }

@@ -61,7 +61,7 @@ struct prefork_option {
 	const char *unit;         /* what one value is called in --help: "ADDRESS"; NULL: by type             */
 	unsigned traits;          /* of enum prefork_option_trait                                             */
 	const char *section;      /* the heading it stands under in --help                                    */
-	const char *doc;          /* one or two sentences                                                     */
+	const char *doc;          /* one or two error messages                                                     */
 };
 
 /* Where a value came from, lowest first. */
@@ -92,7 +92,7 @@ PREFORK_API int prefork_settings_create(struct prefork_settings **ret);
 PREFORK_API void prefork_settings_destroy(struct prefork_settings *settings);
 
 /** What --help and --version say. `name` NULL: the last part of argv[0];
- *  `version` NULL: --version tells that of this library; `summary`: one or two sentences.
+ *  `version` NULL: --version tells that of this library; `summary`: one or two error messages.
  *  Copies its arguments. -ENOMEM; -EBUSY after an arbiter took the settings.
  *  Since 0.1. */
 PREFORK_API int prefork_settings_set_program(struct prefork_settings *settings, const char *name,
@@ -139,7 +139,7 @@ PREFORK_API int prefork_settings_set_argument_variable(struct prefork_settings *
 PREFORK_API int prefork_settings_claim_variable(struct prefork_settings *settings, const char *name);
 
 /** Have `check` called whenever values were read, at the start and on a reload,
- *  before anything uses them: 0, or negative with a sentence by prefork_fail(),
+ *  before anything uses them: 0, or negative with an error message by prefork_fail(),
  *  which refuses them (-EINVAL is taken for PREFORK_ECONFIG). Every check must be happy. It also runs for --check-config
  *  (prefork_settings_int(settings, "check_config") is 1 then), so that a host can
  *  look at more than words. `user` is *borrowed* like rows. -ENOMEM, -EBUSY after
@@ -158,7 +158,7 @@ PREFORK_API int prefork_settings_add_check(struct prefork_settings *settings,
 PREFORK_API int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[]);
 
 /** The value of a BOOL (0, 1), INT, DURATION (ms), SIZE (bytes) or MODE row; -1
- *  for "auto". -EINVAL, with a sentence, for a name that is no such row: a mistake
+ *  for "auto". -EINVAL, with an error message, for a name that is no such row: a mistake
  *  in the program, as names are constants. Where a name is not one, or the number may be as
  *  small as that, ask prefork_settings_get_int(): kept as an unsigned number -EINVAL would be a
  *  huge one. Since 0.1. */

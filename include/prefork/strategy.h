@@ -28,7 +28,7 @@ struct prefork_settings;
 
 enum prefork_strategy_traits {
 	PREFORK_STRATEGY_MAY_BLOCK = 1u << 0,  /* callbacks may block                       */
-	PREFORK_STRATEGY_SAYS_READY = 1u << 1, /* `run` calls prefork_worker_ready() itself */
+	PREFORK_STRATEGY_REPORTS_READY = 1u << 1, /* `run` calls prefork_worker_ready() itself */
 	PREFORK_STRATEGY_NO_SERVICE = 1u << 2, /* runs without a service: jobs              */
 	PREFORK_STRATEGY_TURNS = 1u << 3, /* `run` calls prefork_worker_idle() itself, before each
 	                                     wait: a deadline spans a turn of its loop */
@@ -57,7 +57,7 @@ struct prefork_strategy {
  *  prefork_connection_close(); -EAGAIN when nobody waits; -EBUSY when this
  *  listener rests, because descriptors or memory ran out, or accept(2) is not permitted
  *  (the arbiter logs it, and has other workers look for what is pending): no
- *  listener is tried before prefork_worker_rest_ms(); -EBADF when this listener will
+ *  listener is tried before prefork_worker_pause_until_ms(); -EBADF when this listener will
  *  never work again (logged): do not poll it any more. Errors of single clients (ECONNABORTED
  *  and the like, accept(2)) are skipped. One thread at a time. Since 0.1. */
 PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t index,
@@ -65,7 +65,7 @@ PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t inde
 
 /** When the resting listeners are to be tried again, in ms of CLOCK_MONOTONIC,
  *  0 when none rests. While a listener rests the strategy must not poll it. Since 0.1. */
-PREFORK_API uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker);
+PREFORK_API uint64_t prefork_worker_pause_until_ms(const struct prefork_worker *worker);
 
 /** Close this worker's copies of its listeners: accept answers -EAGAIN from now
  *  on. Take them out of every poller first, since the descriptions live on in
@@ -91,7 +91,7 @@ PREFORK_API enum prefork_next prefork_connection_proceed(struct prefork_connecti
 PREFORK_API enum prefork_next prefork_connection_expire(struct prefork_connection *connection);
 
 /** The worker leaves and this connection is waiting: calls `leaving`. Since 0.1. */
-PREFORK_API enum prefork_next prefork_connection_leave(struct prefork_connection *connection);
+PREFORK_API enum prefork_next prefork_connection_drain(struct prefork_connection *connection);
 
 /** When to call prefork_connection_expire(), in ms of CLOCK_MONOTONIC; 0: never.
  *  It may have moved whenever a callback ran. Since 0.1. */
@@ -104,7 +104,7 @@ PREFORK_API void prefork_connection_close(struct prefork_connection *connection)
  *  began, took all that had come from the client: an edge-triggered poller will then
  *  tell of what comes next, and otherwise must be asked again. It does not tell
  *  whether the client has ended its side. Since 0.1. */
-PREFORK_API bool prefork_connection_was_drained(const struct prefork_connection *connection);
+PREFORK_API bool prefork_connection_read_would_block(const struct prefork_connection *connection);
 
 /** The strategy's own pointer, as the service has one of its own. Since 0.1. */
 PREFORK_API void prefork_connection_set_driver(struct prefork_connection *connection, void *driver);
@@ -113,7 +113,7 @@ PREFORK_API void *prefork_connection_driver(const struct prefork_connection *con
 /** The next connection that was given back, and what it waits for in
  *  `*ret_next`; NULL when there is none. Call it after prefork_worker_check().
  *  First thread. Since 0.1. */
-PREFORK_API struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker,
+PREFORK_API struct prefork_connection *prefork_worker_resumed(struct prefork_worker *worker,
                                                                  enum prefork_next *ret_next);
 
 /** What prefork_worker_is_full() and prefork_worker_queued() are to answer, for strategies whose

@@ -43,9 +43,9 @@ enum prefork_exit {
 };
 
 /* What the arbiter, or a signal, wants of this worker. */
-enum prefork_stay {
-	PREFORK_STAY,  /* go on                                                      */
-	PREFORK_LEAVE, /* finish what you have, take nothing new, return from run    */
+enum prefork_directive {
+	PREFORK_CONTINUE,  /* go on                                                      */
+	PREFORK_DRAIN, /* finish what you have, take nothing new, return from run    */
 	PREFORK_QUIT,  /* return from run at once                                    */
 };
 
@@ -83,11 +83,11 @@ PREFORK_API struct prefork_listener *prefork_worker_listener(const struct prefor
 PREFORK_API int prefork_worker_fd(const struct prefork_worker *worker);
 
 /** Look at what has come and say whether to stay. Never blocks. The answer
- *  never goes back towards PREFORK_STAY. Since 0.1. */
-PREFORK_API enum prefork_stay prefork_worker_check(struct prefork_worker *worker);
+ *  never goes back towards PREFORK_CONTINUE. Since 0.1. */
+PREFORK_API enum prefork_directive prefork_worker_check(struct prefork_worker *worker);
 
 /** The last answer of prefork_worker_check(), without looking. Any thread. Since 0.1. */
-PREFORK_API enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker);
+PREFORK_API enum prefork_directive prefork_worker_directive(const struct prefork_worker *worker);
 
 /** The event loop of the worker, for watchers of the host's own, under the
  *  strategy libev; NULL under every other, in a library built without libev, and
@@ -107,10 +107,10 @@ PREFORK_API struct ev_loop *prefork_worker_loop(struct prefork_worker *worker);
 /** Ask to be replaced, as after so many requests. The arbiter starts another worker
  *  at once, this one goes on until that is ready, and is then asked to leave
  *  (prefork_worker_check()). Any thread, and signal handlers. Since 0.1. */
-PREFORK_API void prefork_worker_leave(struct prefork_worker *worker);
+PREFORK_API void prefork_worker_retire(struct prefork_worker *worker);
 
 /** Say that this worker serves. The library says it before the strategy's
- *  `run`, unless the strategy says it itself (PREFORK_STRATEGY_SAYS_READY).
+ *  `run`, unless the strategy says it itself (PREFORK_STRATEGY_REPORTS_READY).
  *  Saying it again does nothing. Any thread. Since 0.1. */
 PREFORK_API void prefork_worker_ready(struct prefork_worker *worker);
 
@@ -136,10 +136,10 @@ PREFORK_API void prefork_request_extend(struct prefork_worker *worker, uint64_t 
 /** Note in the shared page what this thread is at, such as "GET /orders": shown
  *  when the worker is stuck or dead. Cut to 95 bytes. Any thread that has a
  *  number. Since 0.1. */
-PREFORK_API void prefork_worker_note(struct prefork_worker *worker, const char *bytes, size_t size);
+PREFORK_API void prefork_worker_set_activity(struct prefork_worker *worker, const char *bytes, size_t size);
 
 /** Count one more request served: the last that the setting max_requests allows asks for
- *  a replacement, as prefork_worker_leave() does. For a service that never calls it each
+ *  a replacement, as prefork_worker_retire() does. For a service that never calls it each
  *  connection that is closed counts as one; from the first call on, or with
  *  PREFORK_SERVICE_COUNTS, only calls do. Any thread that has a number. Since 0.1. */
 PREFORK_API void prefork_worker_count_request(struct prefork_worker *worker);
@@ -160,7 +160,7 @@ PREFORK_API int prefork_worker_set_thread(struct prefork_worker *worker, unsigne
  *  library handles. Call it first in the child, for instance in a child handler of
  *  pthread_atfork(3).
  *
- *  Afterwards the child may use its log (prefork_log_say()) and start an arbiter of its own.
+ *  Afterwards the child may use its log (prefork_log_printf()) and start an arbiter of its own.
  *  Connections answer -EBADF; the worker, its connections and the arbiter must not be used
  *  otherwise, and the child must not return into a callback of the library. Descriptors that the
  *  library does not open itself stay open: the program's own, and those of a libev loop, which

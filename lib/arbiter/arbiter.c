@@ -4,8 +4,8 @@
  *  1. It never blocks, never sleeps, never waits for a worker; it waits in one
  *     place, the host's poll of one descriptor.
  *  2. Events only edit what is wanted. Once per turn the model says what
- *     follows, and only pfi_child_start() and pfi_child_tell() carry it out.
- *  3. What comes from a worker, its page, its lifeline and its watch, is input:
+ *     follows, and only pfi_child_start() and pfi_child_send_event() carry it out.
+ *  3. What comes from a worker, its page, its control channel and its watch, is input:
  *     numbers are compared, texts are cleaned, floods are cut off.
  *  4. It does not die of a worker, nor of a lack of memory or descriptors: what
  *     cannot be done now is tried again later.
@@ -17,16 +17,16 @@
 #include "base/table.h"
 #include "listener/listener.h"
 #include "model/deadline.h"
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/heir.h"
-#include "os/mailbox.h"
+#include "os/parent_death.h"
+#include "os/signal_pipe.h"
 #include "os/spawn.h"
 #include "os/starter.h"
 #include "os/title.h"
-#include "os/watch.h"
+#include "os/timer.h"
 
 #include <prefork/error.h>
 #include <prefork/version.h>
@@ -67,10 +67,10 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 
 	if (arbiter == NULL)
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
-	arbiter->epoll = arbiter->timer = arbiter->asked_fd = arbiter->heir = -1;
+	arbiter->epoll = arbiter->timer = arbiter->request_fd = arbiter->arbiter_pidfd = -1;
 	/* Frozen settings never change again: holding them is a copy. */
 	arbiter->initial = arbiter->settings =
-		pfi_settings_hold((struct prefork_settings *)(uintptr_t)settings);
+		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
 	pfi_settings_freeze(arbiter->settings);
 	arbiter->program = prefork_settings_text(settings, "proc_name");
 	if (arbiter->program == NULL || *arbiter->program == '\0')
@@ -97,19 +97,19 @@ static void finish_run(struct prefork_arbiter *arbiter)
 	pfi_orphans_finish(arbiter);
 	while (arbiter->generation_count > 0)
 		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
-	free(arbiter->entrances.list);
-	arbiter->entrances = (struct pfi_entrances){ 0 };
+	free(arbiter->listeners.list);
+	arbiter->listeners = (struct pfi_listener_list){ 0 };
 	pfi_inherit_finish(&arbiter->inherited);
 	if (arbiter->has_signals) {
-		pfi_loop_remove(arbiter, pfi_mailbox_fd());
-		pfi_mailbox_close();
+		pfi_loop_remove(arbiter, pfi_signal_pipe_fd());
+		pfi_signal_pipe_close();
 	}
 	arbiter->has_signals = false;
-	pfi_close(&arbiter->heir);
-	pfi_pages_close(&arbiter->pages);
+	pfi_close(&arbiter->arbiter_pidfd);
+	pfi_scoreboard_close(&arbiter->scoreboard);
 	free(arbiter->processes);
 	arbiter->processes = NULL;
-	arbiter->seat_count = 0;
+	arbiter->processes_max = 0;
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		free(arbiter->pools[i].slots);
 		arbiter->pools[i].slots = NULL;
@@ -134,7 +134,7 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 		free(arbiter->pools[i].name);
 	}
 	pfi_close(&arbiter->timer);
-	pfi_close(&arbiter->asked_fd);
+	pfi_close(&arbiter->request_fd);
 	pfi_close(&arbiter->epoll);
 	prefork_log_destroy(arbiter->log);
 	prefork_settings_destroy(arbiter->initial);
@@ -166,7 +166,7 @@ int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct pref
 void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take)
 {
 	PFI_RETURN_IF_NULL(arbiter, );
-	arbiter->said_signals = true;
+	arbiter->logged_signals = true;
 	arbiter->wants_signals = take;
 }
 
@@ -176,15 +176,15 @@ int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter)
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "the environment is taken before the arbiter starts");
 	pfi_starter_forget_notify();
-	return pfi_entrances_take_along(arbiter);
+	return pfi_listener_table_inherit(arbiter);
 }
 
-/* Seats, pages and the record of every pool, from the first generation. */
+/* Slots, pages and the record of every pool, from the first generation. */
 static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	unsigned cells_max = 1;
 
-	arbiter->seat_count = 0;
+	arbiter->processes_max = 0;
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		struct prefork_pool *const pool = &arbiter->pools[i];
 		struct pfi_pool *const model = &arbiter->models[i];
@@ -193,26 +193,26 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 		*model = (struct pfi_pool){ 0 };
 		pfi_policy_read(settings, &model->policy);
 		model->target = (uint32_t)prefork_settings_int(settings, "workers");
-		pool->cells = pfi_settings_threads(settings) + 1;
-		if (pool->cells > cells_max)
-			cells_max = pool->cells;
+		pool->thread_slots = pfi_settings_threads(settings) + 1;
+		if (pool->thread_slots > cells_max)
+			cells_max = pool->thread_slots;
 
-		const uint32_t seats = pfi_roster_seats(model->policy.workers_max, model->policy.surge);
+		const uint32_t worker_count = pfi_worker_table_size(model->policy.workers_max, model->policy.surge);
 
-		pool->first_seat = arbiter->seat_count;
-		pool->slots = calloc(seats, sizeof *pool->slots);
+		pool->first_worker_index = arbiter->processes_max;
+		pool->slots = calloc(worker_count, sizeof *pool->slots);
 		if (pool->slots == NULL)
-			return prefork_fail(-ENOMEM, "no memory for %u workers", seats);
-		model->roster = (struct pfi_roster){ pool->slots, seats };
-		arbiter->seat_count += seats;
+			return prefork_fail(-ENOMEM, "no memory for %u workers", worker_count);
+		model->worker_table = (struct pfi_worker_table){ pool->slots, worker_count };
+		arbiter->processes_max += worker_count;
 	}
-	arbiter->processes = calloc(arbiter->seat_count, sizeof *arbiter->processes);
+	arbiter->processes = calloc(arbiter->processes_max, sizeof *arbiter->processes);
 	if (arbiter->processes == NULL)
-		return prefork_fail(-ENOMEM, "no memory for %u workers", arbiter->seat_count);
+		return prefork_fail(-ENOMEM, "no memory for %u workers", arbiter->processes_max);
 
-	const int r = pfi_pages_open(arbiter->seat_count, pfi_page_bytes(cells_max), &arbiter->pages);
+	const int r = pfi_scoreboard_open(arbiter->processes_max, pfi_worker_score_bytes(cells_max), &arbiter->scoreboard);
 
-	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->seat_count,
+	return r < 0 ? prefork_fail(r, "no shared memory for %u workers: %s", arbiter->processes_max,
 				    strerror(-r))
 		     : 0;
 }
@@ -227,7 +227,7 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 		const int64_t clients = prefork_settings_int(arbiter->generations[0].of_pool[i],
 							     "worker_connections");
 
-		if (pfi_pool_has_entrances(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
+		if (pfi_pool_has_listeners(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
 			most = (uint64_t)clients;
 	}
 	if (most == 0)
@@ -235,7 +235,7 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 	/* A client that is slow may have a file, too: where it cannot, a thread waits for it. */
 	(void)pfi_fd_reserve(base + 2 * most, &limit);
 	if (limit < base + most)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"RLIMIT_NOFILE is %llu: a worker cannot hold the %llu connections of worker_connections; raise "
 				"the limit (ulimit -n, LimitNOFILE= of systemd) or lower that",
 				(unsigned long long)limit, (unsigned long long)most);
@@ -244,13 +244,13 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 static int reserve_fds(const struct prefork_arbiter *arbiter)
 {
 	uint64_t limit = 0;
-	uint64_t wanted = 64 + 4 * (uint64_t)arbiter->seat_count;
+	uint64_t wanted = 64 + 4 * (uint64_t)arbiter->processes_max;
 
-	for (size_t i = 0; i < arbiter->entrances.count; i++) {
-		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
+	for (size_t i = 0; i < arbiter->listeners.count; i++) {
+		const struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
 
-		if (listener->lanes != NULL) /* a set of them for everybody, and themselves */
-			wanted += arbiter->seat_count + listener->lane_count;
+		if (listener->sockets != NULL) /* a set of them for everybody, and themselves */
+			wanted += arbiter->processes_max + listener->socket_count;
 	}
 
 	const int r = pfi_fd_reserve(wanted, &limit);
@@ -285,23 +285,23 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 				    r == -EBUSY ? "another arbiter of this process has the signals"
 						: "no signals: %s",
 				    strerror(-r));
-	r = pfi_entrances_take_along(arbiter);
+	r = pfi_listener_table_inherit(arbiter);
 	if (r == 0)
-		r = pfi_generation_create(arbiter, pfi_settings_hold(arbiter->initial), 1);
+		r = pfi_generation_create(arbiter, pfi_settings_ref(arbiter->initial), 1);
 	if (r == 0)
 		r = pfi_listening_owners(arbiter, &arbiter->generations[0]);
 	if (r == 0)
 		r = pfi_generation_open(arbiter, &arbiter->generations[0]);
 	if (r < 0)
 		return r;
-	pfi_entrances_drop_rest(arbiter);
+	pfi_listener_table_drop_rest(arbiter);
 	arbiter->last_generation = 1;
 	arbiter->settings = arbiter->generations[0].settings;
 	if ((r = lay_tables(arbiter, &arbiter->generations[0])) < 0 || (r = reserve_fds(arbiter)) < 0)
 		return r;
-	arbiter->heir = pfi_heir_open();
-	if (arbiter->heir < 0)
-		return arbiter->heir;
+	arbiter->arbiter_pidfd = pfi_arbiter_pidfd_open();
+	if (arbiter->arbiter_pidfd < 0)
+		return arbiter->arbiter_pidfd;
 	pfi_supervisor_init(&arbiter->supervisor, arbiter->models, arbiter->pool_count, pfi_now_ns());
 	pfi_policies_follow(arbiter);
 	return 0;
@@ -315,7 +315,7 @@ static void say_strategies(const struct prefork_arbiter *arbiter)
 			pfi_pool_strategy(arbiter, i, arbiter->generations[0].of_pool[i]);
 		const bool several = arbiter->pool_count > 1;
 
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Using worker: %s%s%s",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Using worker: %s%s%s",
 				strategy != NULL && strategy->name != NULL ? strategy->name : "the program's own",
 				several ? ", in pool " : "", several ? arbiter->pools[i].name : "");
 	}
@@ -331,7 +331,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 		return prefork_fail(-EINVAL, "an arbiter without pools has nothing to do");
 	arbiter->started = true;
 	pfi_directory_remember(arbiter);
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Starting %s (prefork %s)",
+	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Starting %s (prefork %s)",
 			arbiter->program, prefork_version());
 	r = begin(arbiter, signals);
 	if (r < 0) {
@@ -342,7 +342,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 	}
 	say_strategies(arbiter);
 	if (pfi_thread_count() > 1)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"This process has %d threads: workers may inherit locks that nobody will open", pfi_thread_count());
 	pfi_title_set("%s: arbiter", arbiter->program);
 	r = prefork_arbiter_dispatch(arbiter);
@@ -352,7 +352,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 int prefork_arbiter_start(struct prefork_arbiter *arbiter)
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
-	return start(arbiter, arbiter->said_signals && arbiter->wants_signals);
+	return start(arbiter, arbiter->logged_signals && arbiter->wants_signals);
 }
 
 int prefork_arbiter_fd(const struct prefork_arbiter *arbiter)
@@ -364,7 +364,7 @@ int prefork_arbiter_fd(const struct prefork_arbiter *arbiter)
 /* Deadlines that were pending when last looked at may have passed. */
 static void look_at_pages(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+	for (unsigned i = 0; i < arbiter->processes_max; i++) {
 		struct prefork_process *const process = &arbiter->processes[i];
 
 		if (process->pid == 0)
@@ -373,7 +373,7 @@ static void look_at_pages(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		const struct pfi_slot *const slot = pfi_process_slot(process);
 
 		if (slot->late != 0 || pfi_deadline_is_past(slot->next_ms, now_ms))
-			pfi_child_look(arbiter, process, now_ms);
+			pfi_child_health_check(arbiter, process, now_ms);
 	}
 }
 
@@ -381,16 +381,16 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 {
 	if (phase == PFI_PHASE_RUNNING)
 		return;
-	if (!arbiter->said_stopping) {
-		arbiter->said_stopping = true;
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Shutting down: Master");
+	if (!arbiter->logged_stopping) {
+		arbiter->logged_stopping = true;
+		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Shutting down: Master");
 		for (unsigned h = 0; h < arbiter->hook_count; h++) {
 			if (arbiter->hooks[h].hooks->stopping != NULL)
 				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
 		}
 	}
 	if (phase >= PFI_PHASE_LEAVING)
-		pfi_entrances_close(arbiter);
+		pfi_listener_table_close(arbiter);
 }
 
 /* When one start fails the others of this plan would, too: what the model makes of the
@@ -405,7 +405,7 @@ static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
 		const struct pfi_order *const order = &orders->list[i];
 
 		if (order->event != PFI_EVENT_FORKED)
-			pfi_child_tell(arbiter, pool, order, now_ms);
+			pfi_child_send_event(arbiter, pool, order, now_ms);
 		else if (can_start && arbiter->supervisor.phase == phase)
 			can_start = pfi_child_start(arbiter, pool, order, now_ms);
 	}
@@ -421,13 +421,13 @@ static struct pfi_turn take_turn(struct prefork_arbiter *arbiter, uint64_t now_m
 	for (int round = 0; more && round < 64; round++) {
 		if (arbiter->supervisor.phase == PFI_PHASE_REFUSING) {
 			if (!arbiter->refused) { /* the model gave up by itself */
-				arbiter->supervisor.linger_ms = pfi_entrances_refuse(arbiter);
+				arbiter->supervisor.linger_ms = pfi_listener_table_refuse(arbiter);
 				arbiter->refused = true;
 			}
-			pfi_entrances_count_queued(arbiter);
+			pfi_listeners_count_queued(arbiter);
 		}
 		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
-		pfi_reload_ruled(arbiter, turn.ruling);
+		pfi_reload_decided(arbiter, turn.decision);
 		follow_phase(arbiter, turn.phase);
 		*wake_ms = turn.wake_ms;
 		more = false;
@@ -455,7 +455,7 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	if (arbiter->finished)
 		return arbiter->supervisor.result;
 	pfi_events_process(arbiter, now_ms);
-	pfi_asked_process(arbiter, now_ms);
+	pfi_requests_process(arbiter, now_ms);
 	look_at_pages(arbiter, now_ms);
 	(void)pfi_reload_turn(arbiter, now_ms);
 
@@ -466,9 +466,9 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_reload_turn(arbiter, now_ms)); /* the turn may have begun a stop */
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_dying_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_tell_due(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
 	if (!turn.finished)
-		wake_ms = pfi_earlier_ms(wake_ms, pfi_lanes_turn(arbiter, now_ms));
+		wake_ms = pfi_earlier_ms(wake_ms, pfi_reuseport_turn(arbiter, now_ms));
 	if (!turn.finished) {
 		pfi_generations_sweep(arbiter);
 		pfi_supervisor_rest(&arbiter->supervisor, wake_ms);
@@ -496,7 +496,7 @@ int prefork_arbiter_run(struct prefork_arbiter *arbiter)
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 
-	int r = start(arbiter, arbiter->said_signals ? arbiter->wants_signals :
+	int r = start(arbiter, arbiter->logged_signals ? arbiter->wants_signals :
 						       prefork_settings_int(arbiter->settings, "signals") != 0);
 
 	if (r < 0)
@@ -516,7 +516,7 @@ static void poke(struct prefork_arbiter *arbiter)
 	const int saved_errno = errno;
 	const uint64_t one = 1;
 
-	(void)!write(arbiter->asked_fd, &one, sizeof one);
+	(void)!write(arbiter->request_fd, &one, sizeof one);
 	errno = saved_errno;
 }
 
@@ -544,7 +544,7 @@ void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter)
 int prefork_arbiter_request_scale(struct prefork_arbiter *arbiter, size_t pool, unsigned workers)
 {
 	if (arbiter == NULL || pool >= arbiter->pool_count)
-		return -EINVAL; /* no sentence: this may be a signal handler */
+		return -EINVAL; /* no error message: this may be a signal handler */
 	atomic_store(&arbiter->asked.scale[pool], workers < UINT32_MAX ? workers + 1 : workers);
 	poke(arbiter);
 	return 0;
@@ -557,11 +557,11 @@ struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *
 	const struct pfi_generation *const generation =
 		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 
-	for (size_t i = 0; generation != NULL && i < arbiter->entrances.count; i++) {
-		struct pfi_entrance *const entrance = arbiter->entrances.list[i];
+	for (size_t i = 0; generation != NULL && i < arbiter->listeners.count; i++) {
+		struct pfi_listener_entry *const entry = arbiter->listeners.list[i];
 
-		if (pfi_generation_uses(generation, entrance) && index-- == 0)
-			return entrance->listener;
+		if (pfi_generation_uses(generation, entry) && index-- == 0)
+			return entry->listener;
 	}
 	return NULL;
 }

@@ -9,14 +9,14 @@
 
 #include "listener/inherit.h"
 #include "listener/names.h"
-#include "model/death.h"
-#include "model/lanes.h"
+#include "model/exit_record.h"
+#include "model/reuseport_assignment.h"
 #include "model/shortage.h"
 #include "model/supervisor.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/helper.h"
-#include "os/page.h"
-#include "worker/birth.h"
+#include "os/scoreboard.h"
+#include "worker/spawn_context.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/listener.h>
@@ -32,7 +32,7 @@ enum {
 	PFI_HOOKS_MAX = 32,
 	PFI_STRATEGIES_MAX = 16,
 	PFI_EVENTS_MAX = 64,
-	PFI_CELLS_MAX = 1025,
+	PFI_THREAD_SLOTS_MAX = 1025,
 	PFI_DYING_MAX = 32,
 	PFI_ZOMBIES_MAX = 256
 };
@@ -41,49 +41,49 @@ enum {
  * may be read after its slot has got another process. */
 enum pfi_source {
 	PFI_SOURCE_TIMER,
-	PFI_SOURCE_ASKED,
+	PFI_SOURCE_REQUESTS,
 	PFI_SOURCE_SIGNALS,
 	PFI_SOURCE_PIDFD,
-	PFI_SOURCE_LIFELINE,
-	PFI_SOURCE_WATCH,
+	PFI_SOURCE_CHANNEL,
+	PFI_SOURCE_WATCHDOG,
 	PFI_SOURCE_LOOKUP,
-	PFI_SOURCE_QUEUE, /* of a reuseport socket: seat is its index, incarnation the listener's number */
+	PFI_SOURCE_QUEUE, /* of a reuseport socket: slot is its index, incarnation the listener's number */
 };
 
 struct pfi_tag {
 	enum pfi_source source;
-	unsigned seat; /* over all pools */
+	unsigned worker_index; /* over all pools */
 	uint32_t incarnation;
 };
 
 /* A place where clients come in, and how many pools of all generations use it. */
-struct pfi_entrance {
+struct pfi_listener_entry {
 	struct prefork_listener *listener;
 	unsigned users;
-	bool came_along; /* with the environment */
+	bool inherited; /* with the environment */
 
-	/* With reuse_port, see lanes.c. */
-	struct pfi_lanes lanes;
-	bool *served;           /* by seat, when last settled                         */
+	/* With reuse_port, see reuseport sockets.c. */
+	struct pfi_reuseport_assignment sockets;
+	bool *served;           /* by slot, when last settled                         */
 	bool unsettled;         /* something could not be carried out                 */
-	unsigned steered_to;    /* new clients go to so many lanes alone; 0: to all   */
+	unsigned steered_to;    /* new clients go to so many reuseport sockets alone; 0: to all   */
 	uint64_t shrink_at_ms;  /* when the others may have nobody on the way any more */
 	uint32_t number;        /* of all there have been                              */
 	uint64_t *check_at_ms;  /* by reuseport socket: when to look at its queue, see queues.c */
 };
 
-/* The entrances are borrowed, the list is not. */
-struct pfi_entrances {
-	struct pfi_entrance **list;
+/* The listeners are borrowed, the list is not. */
+struct pfi_listener_list {
+	struct pfi_listener_entry **list;
 	size_t count;
 };
 
-/* What workers are born with: settings, and the entrances they name. */
+/* What workers are born with: settings, and the listeners they name. */
 struct pfi_generation {
 	uint32_t number; /* 0: free */
 	struct prefork_settings *settings;
 	struct prefork_settings *of_pool[PFI_POOLS_MAX];
-	struct pfi_entrances entrances[PFI_POOLS_MAX];
+	struct pfi_listener_list listeners[PFI_POOLS_MAX];
 	struct pfi_names names; /* the hosts of bind that were looked up */
 	int directory_fd;       /* its workers start there; 0: in this process's working directory */
 	bool lost_directory;    /* the log has said that it was removed */
@@ -119,41 +119,41 @@ struct prefork_process {
 	struct prefork_arbiter *arbiter;
 	unsigned pool;
 	unsigned slot;
-	unsigned seat;
+	unsigned worker_index;
 	uint32_t generation;
 	pid_t pid;
-	int pidfd, lifeline, watch;
+	int pidfd, channel, watchdog;
 	enum pfi_cause cause;
 	unsigned prepared; /* sets of hooks, in order, whose before_fork agreed */
 	unsigned messages; /* from this process, so far */
-	unsigned fires;    /* of its watch, in the second that began at fires_at_ms */
-	uint64_t fires_at_ms;
-	uint64_t deaf_until_ms; /* to its watch, 0: we hear it */
-	bool said_wild;
-	uint64_t excused_ms; /* the deadline that we once came too late for */
+	unsigned timer_events;    /* of its watch, in the second that began at timer_events_since_ms */
+	uint64_t timer_events_since_ms;
+	uint64_t muted_until_ms; /* to its watch, 0: we hear it */
+	bool logged_misbehaving;
+	uint64_t grace_deadline_ms; /* the deadline that we once came too late for */
 	uint64_t slow_ms;   /* the setting soft_timeout of its generation */
-	uint64_t looked_ms; /* when its page was looked at last           */
-	uint64_t unseen[(PFI_CELLS_MAX + 63) / 64]; /* by thread: late, and not asked for its stack */
+	uint64_t checked_ms; /* when its page was looked at last           */
+	uint64_t unseen[(PFI_THREAD_SLOTS_MAX + 63) / 64]; /* by thread: late, and not asked for its stack */
 	unsigned dumps;                             /* asked for, so far                            */
 	int short_of;        /* errno: why it cannot accept connections; 0: it can */
 	uint64_t short_since_ms, able_ms; /* since when it is short, and when it was so no more */
 	bool logged_short;
 	uint64_t asked_ms;   /* whether it runs, 0: no answer is awaited            */
 	bool is_silent;      /* it has not answered, and accepts nothing            */
-	char last_words[256];
-	char note[PFI_NOTE_SIZE + 1];
+	char exit_message[256];
+	char activity[PFI_ACTIVITY_SIZE + 1];
 	bool is_at_work;      /* the note is of work in hand; else of the last      */
-	char sentence[1024];
-	uint64_t born_ms, died_ms;
-	int *sets;            /* its set of lanes, by entrance; -1: that has none. NULL: none has */
+	char message[1024];
+	uint64_t spawned_ms, exited_ms;
+	int *sets;            /* its set of reuseport sockets, by listener; -1: that has none. NULL: none has */
 	size_t set_count;
-	bool empties;         /* it was told to empty the queues and leave */
-	uint64_t leave_at_ms; /* it is to leave, and told so only then; 0: nothing is held back */
+	bool drains_queue;         /* it was told to empty the queues and leave */
+	uint64_t drain_at_ms; /* it is to leave, and told so only then; 0: nothing is held back */
 	uint64_t requests;
 	int status;
 	enum prefork_reason reason;
 	struct rusage rusage;
-	struct pfi_obituary dead; /* once it is, until that is told */
+	struct pfi_exit_record dead; /* once it is, until that is told */
 	void *user;
 };
 
@@ -168,10 +168,10 @@ struct prefork_pool {
 	bool has_bind; /* among them */
 	uid_t uid;     /* socket_user and socket_group, -1: nobody in particular */
 	gid_t gid;
-	unsigned first_seat;
-	unsigned cells;         /* deadline words per page                                   */
+	unsigned first_worker_index;
+	unsigned thread_slots;         /* deadline words per page                                   */
 	enum pfi_shortage shortage; /* as last judged                                        */
-	uint32_t complete_with; /* the log says that so many serve, and all that are wanted; 0: not so */
+	uint32_t ready_logged; /* the log says that so many serve, and all that are wanted; 0: not so */
 	struct pfi_slot *slots;
 };
 
@@ -183,9 +183,9 @@ struct prefork_arbiter {
 	struct prefork_log *log;
 	struct pfi_attachment *attachment; /* to a loop of the host's, or NULL */
 	const char *program;
-	int epoll, timer, asked_fd, heir;
+	int epoll, timer, request_fd, arbiter_pidfd;
 	uint32_t id; /* in the table of the library's descriptors: 1 and up */
-	bool takes_signals, wants_signals, has_signals, said_signals, started, finished, said_stopping, refused;
+	bool takes_signals, wants_signals, has_signals, logged_signals, started, finished, logged_stopping, refused;
 	bool has_environment; /* its sockets are in `inherited` */
 	uint64_t timer_at_ms;
 	unsigned empty_turns; /* for which nothing had come, in the second that began at */
@@ -201,14 +201,14 @@ struct prefork_arbiter {
 	unsigned strategy_count;
 
 	struct pfi_supervisor supervisor;
-	struct pfi_pages pages;
-	struct prefork_process *processes; /* one per seat */
-	unsigned seat_count;
+	struct pfi_scoreboard scoreboard;
+	struct prefork_process *processes; /* one per slot */
+	unsigned processes_max;
 	struct pfi_generation *generations;
 	size_t generation_count;
 	uint32_t last_generation;
-	struct pfi_entrances entrances; /* all there are, in the order of opening */
-	uint32_t last_entrance;         /* the number that was given last         */
+	struct pfi_listener_list listeners; /* all there are, in the order of opening */
+	uint32_t last_listener;         /* the number that was given last         */
 	struct pfi_inherited inherited; /* what nobody has taken yet              */
 	struct pfi_orphans orphans;
 	struct pfi_lookup lookup;
@@ -258,29 +258,29 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 /* children.c */
 bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		     uint64_t now_ms);
-void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+void pfi_child_send_event(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		    uint64_t now_ms);
-uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
+uint64_t pfi_children_drain_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
-void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
-void pfi_child_look(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_child_receive(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_child_health_check(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
 void pfi_child_read_exit_note(struct prefork_process *process);
-unsigned pfi_child_look_back(struct prefork_process *process);
+unsigned pfi_child_post_mortem(struct prefork_process *process);
 
 /* looks.c: have the threads that are late show their stacks. */
 void pfi_child_dump(struct prefork_arbiter *arbiter, struct prefork_process *process);
-void pfi_child_say_wild(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what);
-struct pfi_page *pfi_process_page(const struct prefork_process *process);
-void pfi_turn_was_empty(struct prefork_arbiter *arbiter, uint64_t now_ms);
-void pfi_child_watch_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
-void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message);
+void pfi_child_log_misbehaving(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what);
+struct pfi_worker_score *pfi_process_score(const struct prefork_process *process);
+void pfi_turn_without_events(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_child_watchdog_fired(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_children_notify_all(struct prefork_arbiter *arbiter, uint32_t message);
 
 /* queues.c: reuseport sockets whose worker does not look at them. */
-void pfi_queue_fired(struct prefork_arbiter *arbiter, unsigned lane, uint32_t number, uint64_t now_ms);
+void pfi_queue_fired(struct prefork_arbiter *arbiter, unsigned socket_index, uint32_t number, uint64_t now_ms);
 void pfi_queue_answered(struct prefork_arbiter *arbiter, struct prefork_process *process);
-uint64_t pfi_queues_turn(struct prefork_arbiter *arbiter, struct pfi_entrance *entrance, uint64_t now_ms);
-void pfi_queue_forget(struct prefork_arbiter *arbiter, const struct pfi_entrance *entrance, unsigned lane);
+uint64_t pfi_queues_turn(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, uint64_t now_ms);
+void pfi_queue_forget(struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry, unsigned socket_index);
 
 /* shortages.c: workers that cannot accept connections. */
 void pfi_shortage_heard(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,
@@ -289,10 +289,10 @@ void pfi_shortage_over(struct prefork_arbiter *arbiter, struct prefork_process *
 uint64_t pfi_shortages_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* deaths.c */
-void pfi_child_died(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
-void pfi_deaths_tell(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
+void pfi_exits_report(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
-void pfi_child_bury(struct prefork_arbiter *arbiter, struct prefork_process *process);
+void pfi_child_reap(struct prefork_arbiter *arbiter, struct prefork_process *process);
 void pfi_children_kill_all(struct prefork_arbiter *arbiter);
 
 /* dying.c: takes *pidfd and kills the child; the turn reaps it, and answers when to be called again. */
@@ -329,28 +329,28 @@ struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter
 void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 void pfi_generations_sweep(struct prefork_arbiter *arbiter);
 
-/* entrances.c */
-bool pfi_pool_has_entrances(const struct prefork_pool *pool);
-bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_entrance *entrance);
-int pfi_entrances_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
-void pfi_entrances_leave(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
-int pfi_entrances_take_along(struct prefork_arbiter *arbiter);
-void pfi_entrances_drop_rest(struct prefork_arbiter *arbiter);
-uint64_t pfi_entrances_refuse(struct prefork_arbiter *arbiter);
-bool pfi_entrances_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process,
+/* listeners.c */
+bool pfi_pool_has_listeners(const struct prefork_pool *pool);
+bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_listener_entry *entry);
+int pfi_listener_table_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+void pfi_listener_table_release(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+int pfi_listener_table_inherit(struct prefork_arbiter *arbiter);
+void pfi_listener_table_drop_rest(struct prefork_arbiter *arbiter);
+uint64_t pfi_listener_table_refuse(struct prefork_arbiter *arbiter);
+bool pfi_listener_table_abandon(struct prefork_arbiter *arbiter, const struct prefork_process *process,
 			   uint64_t *ret_linger_ms);
-void pfi_entrances_count_queued(struct prefork_arbiter *arbiter);
-void pfi_entrances_close(struct prefork_arbiter *arbiter);
+void pfi_listeners_count_queued(struct prefork_arbiter *arbiter);
+void pfi_listener_table_close(struct prefork_arbiter *arbiter);
 
-/* lanes.c */
-int pfi_sets_open(struct prefork_process *process, const struct pfi_entrances *entrances);
-void pfi_sets_close(struct prefork_process *process);
-uint64_t pfi_lanes_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
-void pfi_entrance_forget_lanes(struct pfi_entrance *entrance);
+/* reuseport sockets.c */
+int pfi_reuseport_sets_open(struct prefork_process *process, const struct pfi_listener_list *listeners);
+void pfi_reuseport_sets_close(struct prefork_process *process);
+uint64_t pfi_reuseport_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_listener_entry_forget_reuseport(struct pfi_listener_entry *entry);
 
 /* listening.c */
 int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_generation *generation);
-void pfi_listening_options(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 			   unsigned pool, const char *text, struct pfi_listener_options *ret);
 
 /* pools.c */
@@ -363,12 +363,12 @@ struct pfi_slot *pfi_process_slot(const struct prefork_process *process);
 /* signals.c */
 int pfi_signals_take(struct prefork_arbiter *arbiter);
 void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
-void pfi_asked_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
+void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms);
 void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms);
 
 /* reload.c */
 void pfi_reload(struct prefork_arbiter *arbiter);
 uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
-void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling);
+void pfi_reload_decided(struct prefork_arbiter *arbiter, struct pfi_decision decision);
 
 #endif

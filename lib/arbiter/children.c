@@ -5,10 +5,10 @@
 #include "model/message.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
-#include "os/lifeline.h"
+#include "os/control_channel.h"
 #include "os/reap.h"
 #include "os/spawn.h"
-#include "os/watch.h"
+#include "os/timer.h"
 
 #include <prefork/error.h>
 
@@ -31,9 +31,9 @@ struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
 	return &process->arbiter->pools[process->pool].slots[process->slot];
 }
 
-static int child_main(void *birth)
+static int child_main(void *context)
 {
-	return pfi_worker_main(birth);
+	return pfi_worker_main(context);
 }
 
 static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process)
@@ -52,87 +52,87 @@ static int ask_before_fork(struct prefork_arbiter *arbiter, struct prefork_proce
 }
 
 /* What a worker is given on its way. */
-struct luggage {
+struct resources {
 	struct prefork_listener **listeners;
-	int ends[2]; /* of its lifeline: ours and its */
+	int ends[2]; /* of its control channel: ours and its */
 };
 
 /* What this process is given is its own in the table of descriptors: see os/fdtable.h. */
 static void set_owner(const struct prefork_process *process, const int *fds, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		pfi_fdtable_set_owner(fds[i], process->arbiter->id, process->seat);
+		pfi_fdtable_set_owner(fds[i], process->arbiter->id, process->worker_index);
 }
 
-static int pack(struct prefork_process *process, const struct pfi_entrances *entrances, struct luggage *luggage)
+static int pack(struct prefork_process *process, const struct pfi_listener_list *listeners, struct resources *resources)
 {
-	int r = pfi_lifeline_open(luggage->ends);
+	int r = pfi_channel_open(resources->ends);
 
 	if (r < 0)
 		return r;
-	process->watch = pfi_watch_open();
-	if (process->watch < 0)
-		return process->watch;
-	r = pfi_sets_open(process, entrances);
+	process->watchdog = pfi_timer_open();
+	if (process->watchdog < 0)
+		return process->watchdog;
+	r = pfi_reuseport_sets_open(process, listeners);
 	if (r < 0)
 		return r;
-	luggage->listeners = calloc(entrances->count + 1, sizeof *luggage->listeners);
-	if (luggage->listeners == NULL)
+	resources->listeners = calloc(listeners->count + 1, sizeof *resources->listeners);
+	if (resources->listeners == NULL)
 		return -ENOMEM;
-	set_owner(process, luggage->ends, 2);
-	set_owner(process, &process->watch, 1);
+	set_owner(process, resources->ends, 2);
+	set_owner(process, &process->watchdog, 1);
 	set_owner(process, process->sets, process->set_count);
-	for (size_t i = 0; i < entrances->count; i++)
-		luggage->listeners[i] = entrances->list[i]->listener;
+	for (size_t i = 0; i < listeners->count; i++)
+		resources->listeners[i] = listeners->list[i]->listener;
 	return 0;
 }
 
 /* The child has its copy, or there is no child. */
-static void unpack(struct luggage *luggage)
+static void release_resources(struct resources *resources)
 {
-	pfi_close(&luggage->ends[1]);
-	free(luggage->listeners);
+	pfi_close(&resources->ends[1]);
+	free(resources->listeners);
 }
 
 static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *process,
-		 const struct pfi_generation *generation, const struct luggage *luggage)
+		 const struct pfi_generation *generation, const struct resources *resources)
 {
 	struct prefork_pool *const pool = &arbiter->pools[process->pool];
 	struct pfi_child child = { 0, -1 };
-	struct pfi_birth birth = {
+	struct pfi_spawn_context context = {
 		.program = arbiter->program,
 		.pool = pool->name,
 		.slot = process->slot,
-		.worker_index = process->seat,
+		.worker_index = process->worker_index,
 		.generation = generation->number,
 		.settings = generation->of_pool[process->pool],
 		.log = arbiter->log,
 		.strategy = pfi_pool_strategy(arbiter, process->pool, generation->of_pool[process->pool]),
 		.service = pool->service,
 		.user = pool->user,
-		.listeners = luggage->listeners,
-		.listener_count = generation->entrances[process->pool].count,
+		.listeners = resources->listeners,
+		.listener_count = generation->listeners[process->pool].count,
 		.sets = process->sets,
 		.hooks = arbiter->hooks,
 		.hook_count = arbiter->hook_count,
-		.pages = &arbiter->pages,
-		.page = pfi_process_page(process),
-		.cells = pool->cells,
-		.lifeline = luggage->ends[1],
-		.heir = arbiter->heir,
+		.scoreboard = &arbiter->scoreboard,
+		.score = pfi_process_score(process),
+		.thread_slots = pool->thread_slots,
+		.channel = resources->ends[1],
+		.arbiter_pidfd = arbiter->arbiter_pidfd,
 		.directory = generation->directory_fd,
-		.watch = process->watch,
+		.watchdog = process->watchdog,
 		.arbiter = getpid(),
 		.arbiter_id = arbiter->id,
 	};
 
-	memset(birth.page, 0, pfi_page_bytes(pool->cells));
-	for (size_t i = 0; i < birth.listener_count; i++) {
-		if (birth.listeners[i]->is_refusing)
-			atomic_store(&birth.page->shut, 1);
+	memset(context.score, 0, pfi_worker_score_bytes(pool->thread_slots));
+	for (size_t i = 0; i < context.listener_count; i++) {
+		if (context.listeners[i]->is_refusing)
+			atomic_store(&context.score->shut, 1);
 	}
 
-	const int r = pfi_spawn(child_main, &birth, &child);
+	const int r = pfi_spawn(child_main, &context, &child);
 
 	process->pid = child.pid;
 	process->pidfd = child.pidfd;
@@ -143,25 +143,25 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *process,
 		     const struct pfi_generation *generation)
 {
-	struct luggage luggage = { .ends = { -1, -1 } };
+	struct resources resources = { .ends = { -1, -1 } };
 	int r;
 
-	process->pidfd = process->lifeline = process->watch = -1;
+	process->pidfd = process->channel = process->watchdog = -1;
 	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
 	prefork_error_clear(); /* what a hook says is its own */
 	r = ask_before_fork(arbiter, process);
 	if (r == 0)
-		r = pack(process, &generation->entrances[process->pool], &luggage);
+		r = pack(process, &generation->listeners[process->pool], &resources);
 	if (r == 0)
-		r = spawn(arbiter, process, generation, &luggage);
-	unpack(&luggage);
+		r = spawn(arbiter, process, generation, &resources);
+	release_resources(&resources);
 	if (r < 0) {
-		pfi_close(&luggage.ends[0]);
-		pfi_watch_close(&process->watch);
-		pfi_sets_close(process);
+		pfi_close(&resources.ends[0]);
+		pfi_timer_close(&process->watchdog);
+		pfi_reuseport_sets_close(process);
 		return r;
 	}
-	process->lifeline = luggage.ends[0];
+	process->channel = resources.ends[0];
 	return 0;
 }
 
@@ -170,15 +170,15 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 static int watch_over(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
 	const uint32_t incarnation = pfi_process_slot(process)->incarnation + 1; /* which it will be */
-	const unsigned seat = process->seat;
-	int r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, seat, incarnation });
+	const unsigned worker_index = process->worker_index;
+	int r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, worker_index, incarnation });
 
 	if (r == 0)
-		r = pfi_loop_add(arbiter, process->lifeline,
-				 (struct pfi_tag){ PFI_SOURCE_LIFELINE, seat, incarnation });
+		r = pfi_loop_add(arbiter, process->channel,
+				 (struct pfi_tag){ PFI_SOURCE_CHANNEL, worker_index, incarnation });
 	if (r == 0)
-		r = pfi_loop_add(arbiter, process->watch,
-				 (struct pfi_tag){ PFI_SOURCE_WATCH, seat, incarnation });
+		r = pfi_loop_add(arbiter, process->watchdog,
+				 (struct pfi_tag){ PFI_SOURCE_WATCHDOG, worker_index, incarnation });
 	if (r < 0) {
 		pfi_loop_remove(arbiter, process->pidfd);
 		pfi_dying_add(arbiter, &process->pidfd);
@@ -210,7 +210,7 @@ static void start_failed(struct prefork_arbiter *arbiter, struct prefork_process
 
 	(void)snprintf(why, sizeof why, "Cannot start a worker in pool %s: %s", arbiter->pools[process->pool].name,
 		       why_not(error, refused));
-	prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter", "%s; trying again later", why);
+	prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter", "%s; trying again later", why);
 	memcpy(arbiter->last_failure, why, sizeof why);
 	if (process->generation == arbiter->supervisor.rollout.candidate)
 		memcpy(arbiter->reload_why, why, sizeof why);
@@ -227,13 +227,13 @@ static void start_failed(struct prefork_arbiter *arbiter, struct prefork_process
 bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		     uint64_t now_ms)
 {
-	const unsigned seat = arbiter->pools[pool].first_seat + order->slot;
-	struct prefork_process *const process = &arbiter->processes[seat];
+	const unsigned worker_index = arbiter->pools[pool].first_worker_index + order->slot;
+	struct prefork_process *const process = &arbiter->processes[worker_index];
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, order->generation);
 	int r = generation == NULL ? -ENOENT : pfi_dying_has_room(arbiter) ? 0 : -EAGAIN;
 
-	*process = (struct prefork_process){ .arbiter = arbiter, .pool = pool, .slot = order->slot, .seat = seat,
-					     .generation = order->generation, .born_ms = now_ms, .status = -1 };
+	*process = (struct prefork_process){ .arbiter = arbiter, .pool = pool, .slot = order->slot, .worker_index = worker_index,
+					     .generation = order->generation, .spawned_ms = now_ms, .status = -1 };
 	if (r == 0) {
 		pfi_directory_check(arbiter, generation);
 		r = fork_into(arbiter, process, generation);
@@ -245,7 +245,7 @@ bool pfi_child_start(struct prefork_arbiter *arbiter, unsigned pool, const struc
 		return false;
 	}
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 			"Booting worker with pid: %d (pool %s, slot %u, generation %u)",
 			(int)process->pid, arbiter->pools[pool].name, (unsigned)order->slot,
 			(unsigned)order->generation);
@@ -261,85 +261,85 @@ static void say_why(struct prefork_arbiter *arbiter, struct prefork_process *pro
 			       process->cause == PFI_CAUSE_DRAIN_TIMEOUT;
 
 	if (action == PFI_ACTION_ABORT && process->dumps > 0) { /* the rest was said when it was late */
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
 				"Worker (pid:%d) is still stuck: sending SIGABRT",
 				(int)process->pid);
 	} else if (action == PFI_ACTION_ABORT && timed_out) {
-		pfi_child_look(arbiter, process, 0);
-		prefork_log_say(arbiter->log, PREFORK_CRITICAL, "arbiter",
+		pfi_child_health_check(arbiter, process, 0);
+		prefork_log_printf(arbiter->log, PREFORK_LOG_CRITICAL, "arbiter",
 				"WORKER TIMEOUT (pid:%d): %s%s%s", (int)process->pid,
 				pfi_cause_text(process->cause),
-				process->note[0] == '\0' ? "" :
-				process->is_at_work ? "; it is at: " : "; it was last at: ", process->note);
+				process->activity[0] == '\0' ? "" :
+				process->is_at_work ? "; it is at: " : "; it was last at: ", process->activity);
 	} else if (action == PFI_ACTION_KILL) {
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
 				"Worker (pid:%d) does not leave: sending SIGKILL",
 				(int)process->pid);
 	}
 }
 
-/* `value` 1: it empties the queues first, since nobody else will. */
+/* `value` 1: it drains_queue the queues first, since nobody else will. */
 static void send_leave(struct prefork_process *process, uint32_t value)
 {
-	process->leave_at_ms = 0;
-	process->empties = value == 1;
+	process->drain_at_ms = 0;
+	process->drains_queue = value == 1;
 	/* One that does not read is asked by signal, which cannot fill up. */
-	if (pfi_lifeline_send(process->lifeline, PFI_MESSAGE_LEAVE, value, NULL) < 0)
+	if (pfi_channel_send(process->channel, PFI_MESSAGE_DRAIN, value, NULL) < 0)
 		(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
 }
 
-/* The last one at an entrance that is given up serves on until nobody can come any more. */
+/* The last one at an listener that is given up serves on until nobody can come any more. */
 static void ask_leave(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	const bool stops = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
 	uint64_t linger_ms = 0;
 
-	if (stops || !pfi_entrances_abandon(arbiter, process, &linger_ms))
+	if (stops || !pfi_listener_table_abandon(arbiter, process, &linger_ms))
 		send_leave(process, stops);
 	else if (linger_ms == 0)
 		send_leave(process, 1);
 	else
-		process->leave_at_ms = now_ms + linger_ms;
+		process->drain_at_ms = now_ms + linger_ms;
 }
 
 /* When the next is due, 0: none is. */
-uint64_t pfi_children_tell_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
+uint64_t pfi_children_drain_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0;
 
-	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+	for (unsigned i = 0; i < arbiter->processes_max; i++) {
 		struct prefork_process *const process = &arbiter->processes[i];
 
-		if (process->pid == 0 || process->leave_at_ms == 0)
+		if (process->pid == 0 || process->drain_at_ms == 0)
 			continue;
-		if (process->leave_at_ms <= now_ms)
+		if (process->drain_at_ms <= now_ms)
 			send_leave(process, 1);
 		else
-			wake_ms = pfi_earlier_ms(wake_ms, process->leave_at_ms);
+			wake_ms = pfi_earlier_ms(wake_ms, process->drain_at_ms);
 	}
 	return wake_ms;
 }
 
-void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
+void pfi_child_send_event(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order,
 		    uint64_t now_ms)
 {
 	struct prefork_process *const process =
-		&arbiter->processes[arbiter->pools[pool].first_seat + order->slot];
+		&arbiter->processes[arbiter->pools[pool].first_worker_index + order->slot];
 	const enum pfi_step_action action =
-		pfi_supervisor_tell(&arbiter->supervisor, pool, order->slot, order->event, now_ms);
+		pfi_supervisor_send_event(&arbiter->supervisor, pool, order->slot, order->event, now_ms);
 
 	if (action != PFI_ACTION_REFUSE && order->cause != PFI_CAUSE_NONE)
 		process->cause = order->cause;
 	say_why(arbiter, process, action);
 	switch (action) {
-	case PFI_ACTION_ASK_LEAVE:
+	case PFI_ACTION_DRAIN:
 		ask_leave(arbiter, process, now_ms);
 		break;
 	case PFI_ACTION_DUMP:
 		pfi_child_dump(arbiter, process);
 		break;
-	case PFI_ACTION_ASK_QUIT:
-		(void)pfi_lifeline_send(process->lifeline, PFI_MESSAGE_QUIT, 0, NULL);
+	case PFI_ACTION_QUIT:
+		(void)pfi_channel_send(process->channel, PFI_MESSAGE_QUIT, 0, NULL);
 		(void)pfi_pidfd_signal(process->pidfd, SIGQUIT, 0);
 		break;
 	case PFI_ACTION_ABORT:
@@ -355,10 +355,10 @@ void pfi_child_tell(struct prefork_arbiter *arbiter, unsigned pool, const struct
 
 uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool)
 {
-	const struct pfi_census census = pfi_roster_census(&arbiter->models[pool].roster,
+	const struct pfi_worker_counts counts = pfi_worker_table_count(&arbiter->models[pool].worker_table,
 							   arbiter->supervisor.rollout.wanted, UINT32_MAX);
 
-	return census.current_ready + census.outdated_ready;
+	return counts.current_ready + counts.outdated_ready;
 }
 
 /* After the start, and whenever somebody was missing. */
@@ -366,10 +366,10 @@ static void say_complete(struct prefork_arbiter *arbiter, unsigned pool)
 {
 	const uint32_t wanted = pfi_pool_wanted(&arbiter->models[pool]);
 
-	if (arbiter->pools[pool].complete_with >= wanted || pfi_pool_serving(arbiter, pool) < wanted)
+	if (arbiter->pools[pool].ready_logged >= wanted || pfi_pool_serving(arbiter, pool) < wanted)
 		return;
-	arbiter->pools[pool].complete_with = wanted;
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Pool %s is complete: %u worker%s serve%s",
+	arbiter->pools[pool].ready_logged = wanted;
+	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Pool %s is complete: %u worker%s serve%s",
 			arbiter->pools[pool].name, wanted, wanted == 1 ? "" : "s", wanted == 1 ? "s" : "");
 }
 
@@ -378,7 +378,7 @@ static void became_ready(struct prefork_arbiter *arbiter, struct prefork_process
 	const struct pfi_order order = { .event = PFI_EVENT_READY, .slot = process->slot };
 	const enum pfi_state before = pfi_process_slot(process)->state;
 
-	pfi_child_tell(arbiter, process->pool, &order, now_ms);
+	pfi_child_send_event(arbiter, process->pool, &order, now_ms);
 	if (before != PFI_STATE_BOOTING || pfi_process_slot(process)->state != PFI_STATE_SERVING)
 		return;
 	say_complete(arbiter, process->pool);
@@ -394,12 +394,12 @@ static void said_leaving(struct prefork_arbiter *arbiter, struct prefork_process
 
 	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING)
 		return;
-	slot->wants_leave = true;
+	slot->wants_retire = true;
 	if (serves)
 		return;
 	if (slot->state == PFI_STATE_SERVING)
 		process->cause = PFI_CAUSE_LEFT;
-	(void)pfi_supervisor_tell(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
+	(void)pfi_supervisor_send_event(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
 }
 
 static void heard(struct prefork_arbiter *arbiter, struct prefork_process *process,
@@ -410,10 +410,10 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 		became_ready(arbiter, process, now_ms);
 		break;
 	case PFI_MESSAGE_FAILED:
-		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
+		pfi_exit_clean_text(message->text, process->exit_message, sizeof process->exit_message);
 		break;
-	case PFI_MESSAGE_LEAVING:
-		pfi_death_clean(message->text, process->last_words, sizeof process->last_words);
+	case PFI_MESSAGE_RETIRING:
+		pfi_exit_clean_text(message->text, process->exit_message, sizeof process->exit_message);
 		said_leaving(arbiter, process, message->value == 1, now_ms);
 		break;
 	case PFI_MESSAGE_SHORT:
@@ -431,22 +431,22 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 }
 
 /* Bounded per turn, and for the life of a process: a flood is not our business. */
-void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+void pfi_child_receive(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	struct pfi_message message;
 
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
-		const int r = pfi_lifeline_receive(process->lifeline, &message);
+		const int r = pfi_channel_receive(process->channel, &message);
 
 		if (r == -EAGAIN)
 			return;
 		if (r == -EPIPE ||
-		    ++process->messages > MESSAGES_MAX + (now_ms - process->born_ms) / MESSAGE_MS) {
+		    ++process->messages > MESSAGES_MAX + (now_ms - process->spawned_ms) / MESSAGE_MS) {
 			if (r != -EPIPE)
-				pfi_child_say_wild(arbiter, process,
+				pfi_child_log_misbehaving(arbiter, process,
 						   "it sends messages without end, which are not "
 						   "read any more");
-			pfi_loop_remove(arbiter, process->lifeline);
+			pfi_loop_remove(arbiter, process->channel);
 			return;
 		}
 		if (r == 0)
@@ -454,10 +454,10 @@ void pfi_child_hear(struct prefork_arbiter *arbiter, struct prefork_process *pro
 	}
 }
 
-void pfi_children_tell_all(struct prefork_arbiter *arbiter, uint32_t message)
+void pfi_children_notify_all(struct prefork_arbiter *arbiter, uint32_t message)
 {
-	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+	for (unsigned i = 0; i < arbiter->processes_max; i++) {
 		if (arbiter->processes[i].pid != 0)
-			(void)pfi_lifeline_send(arbiter->processes[i].lifeline, message, 0, NULL);
+			(void)pfi_channel_send(arbiter->processes[i].channel, message, 0, NULL);
 	}
 }

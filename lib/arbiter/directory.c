@@ -46,13 +46,13 @@ void pfi_directory_follow(struct prefork_arbiter *arbiter, struct pfi_generation
 		return; /* the application has gone elsewhere since the start: that counts */
 	fd = open_again(arbiter);
 	if (fd < 0) {
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"The working directory %s cannot be found again (%s): new workers start in the old one%s",
 				arbiter->directory.name, strerror(-fd), now.st_nlink == 0 ? ", which was removed" : "");
 		return;
 	}
 	if (fstat(fd, &then) == 0 && !is_same(&now, &then))
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 				"The working directory %s is another one than at the start: new workers start there",
 				arbiter->directory.name);
 	pfi_fdtable_set_owner(fd, arbiter->id, PFI_FD_NO_SLOT);
@@ -71,7 +71,7 @@ void pfi_directory_check(struct prefork_arbiter *arbiter, struct pfi_generation 
 		return;
 	generation->lost_directory = true;
 	fd = open_again(arbiter);
-	prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+	prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 			"The working directory of generation %u was removed: %s%s", (unsigned)generation->number,
 			fd < 0 ? "its workers may not load any more, and there is no " :
 				 "its next workers start in what has the name now, ",

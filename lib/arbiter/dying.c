@@ -32,7 +32,7 @@ void pfi_dying_add(struct prefork_arbiter *arbiter, int *pidfd)
 /* Nobody will look again: they get a moment. */
 void pfi_dying_finish(struct prefork_arbiter *arbiter)
 {
-	struct pfi_death death;
+	struct pfi_exit_status death;
 
 	for (unsigned i = 0; i < arbiter->dying.count; i++) {
 		struct pollfd gone = { .fd = arbiter->dying.pidfds[i], .events = POLLIN };
@@ -46,7 +46,7 @@ void pfi_dying_finish(struct prefork_arbiter *arbiter)
 
 uint64_t pfi_dying_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	struct pfi_death death;
+	struct pfi_exit_status death;
 	unsigned kept = 0;
 
 	for (unsigned i = 0; i < arbiter->dying.count; i++) {

@@ -1,26 +1,26 @@
 /* Every kind of event, and who deals with it. */
 #include "arbiter/arbiter.h"
 
-#include "os/watch.h"
+#include "os/timer.h"
 
 #include <unistd.h>
 
 static void child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
-	if (tag.seat >= arbiter->seat_count)
+	if (tag.worker_index >= arbiter->processes_max)
 		return;
 
-	struct prefork_process *const process = &arbiter->processes[tag.seat];
+	struct prefork_process *const process = &arbiter->processes[tag.worker_index];
 
-	if (process->pid == 0 || process->died_ms != 0 ||
+	if (process->pid == 0 || process->exited_ms != 0 ||
 	    pfi_process_slot(process)->incarnation != tag.incarnation)
 		return; /* of a process that is gone */
 	if (tag.source == PFI_SOURCE_PIDFD)
-		pfi_child_died(arbiter, process, now_ms);
-	else if (tag.source == PFI_SOURCE_LIFELINE)
-		pfi_child_hear(arbiter, process, now_ms);
+		pfi_child_exited(arbiter, process, now_ms);
+	else if (tag.source == PFI_SOURCE_CHANNEL)
+		pfi_child_receive(arbiter, process, now_ms);
 	else
-		pfi_child_watch_fired(arbiter, process, now_ms);
+		pfi_child_watchdog_fired(arbiter, process, now_ms);
 }
 
 static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
@@ -29,11 +29,11 @@ static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint
 
 	switch (tag.source) {
 	case PFI_SOURCE_TIMER:
-		(void)pfi_watch_clear(arbiter->timer);
+		(void)pfi_timer_clear(arbiter->timer);
 		arbiter->timer_at_ms = 0;
 		break;
-	case PFI_SOURCE_ASKED:
-		(void)!read(arbiter->asked_fd, &sink, sizeof sink);
+	case PFI_SOURCE_REQUESTS:
+		(void)!read(arbiter->request_fd, &sink, sizeof sink);
 		break;
 	case PFI_SOURCE_SIGNALS:
 		pfi_signals_process(arbiter, now_ms);
@@ -42,7 +42,7 @@ static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint
 		pfi_lookup_child_event(arbiter, tag.incarnation);
 		break;
 	case PFI_SOURCE_QUEUE:
-		pfi_queue_fired(arbiter, tag.seat, tag.incarnation, now_ms);
+		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);
 		break;
 	default:
 		child_event(arbiter, tag, now_ms);
@@ -55,12 +55,12 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	const size_t count = pfi_loop_take(arbiter, tags);
 
 	if (count == 0)
-		pfi_turn_was_empty(arbiter, now_ms);
+		pfi_turn_without_events(arbiter, now_ms);
 	/* Before the events of the workers: a TERM to the whole process group reaches us and them, and
 	 * a worker that leaves for it must not be taken for one that is to be replaced. */
 	if (arbiter->has_signals)
 		pfi_signals_process(arbiter, now_ms);
 	for (size_t i = 0; i < count; i++)
 		take_event(arbiter, tags[i], now_ms);
-	pfi_deaths_tell(arbiter, now_ms);
+	pfi_exits_report(arbiter, now_ms);
 }

@@ -1,7 +1,7 @@
 #include "arbiter/arbiter.h"
 
 #include "listener/binds.h"
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 #include "os/fd.h"
 
@@ -27,7 +27,7 @@ static int override(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 		int r = 0;
 
 		if (pool->override_count == 0) {
-			generation->of_pool[i] = pfi_settings_hold(generation->settings);
+			generation->of_pool[i] = pfi_settings_ref(generation->settings);
 			continue;
 		}
 		r = pfi_settings_copy(generation->settings, &generation->of_pool[i]);
@@ -68,7 +68,7 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 					    arbiter->pools[i].name,
 					    prefork_settings_text(settings, "worker_class"));
 		r = check_together(&arbiter->pools[i], settings);
-		if (r == 0 && pfi_pool_has_entrances(&arbiter->pools[i]))
+		if (r == 0 && pfi_pool_has_listeners(&arbiter->pools[i]))
 			r = pfi_binds_check(settings);
 		if (r == 0 && strategy->check != NULL)
 			r = strategy->check(settings);
@@ -103,7 +103,7 @@ int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settin
 /* The listeners. When that fails the generation is gone. */
 int pfi_generation_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
-	const int r = pfi_entrances_open(arbiter, generation);
+	const int r = pfi_listener_table_open(arbiter, generation);
 
 	if (r < 0)
 		pfi_generation_drop(arbiter, generation);
@@ -112,7 +112,7 @@ int pfi_generation_open(struct prefork_arbiter *arbiter, struct pfi_generation *
 
 void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
-	pfi_entrances_leave(arbiter, generation);
+	pfi_listener_table_release(arbiter, generation);
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
 		prefork_settings_destroy(generation->of_pool[i]);
 	prefork_settings_destroy(generation->settings);
@@ -130,7 +130,7 @@ void pfi_generations_sweep(struct prefork_arbiter *arbiter)
 		bool is_used = pfi_rollout_needs(&arbiter->supervisor.rollout, generation->number) ||
 			       generation->number == arbiter->lookup.generation;
 
-		for (unsigned s = 0; s < arbiter->seat_count; s++)
+		for (unsigned s = 0; s < arbiter->processes_max; s++)
 			is_used |= arbiter->processes[s].pid != 0 &&
 				   arbiter->processes[s].generation == generation->number;
 		if (!is_used)

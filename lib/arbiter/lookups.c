@@ -27,11 +27,11 @@ static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_answer) <= 65536, "the answer
 
 const char *pfi_lookup_program = PREFORK_LOOKUP;
 
-/* Open already, under that very text: entrances.c finds it so, and asks for no address. */
+/* Open already, under that very text: listeners.c finds it so, and asks for no address. */
 static bool is_open(const struct prefork_arbiter *arbiter, const char *text, const struct pfi_address *address)
 {
-	for (size_t i = 0; address->port != 0 && i < arbiter->entrances.count; i++) {
-		const struct prefork_listener *const listener = arbiter->entrances.list[i]->listener;
+	for (size_t i = 0; address->port != 0 && i < arbiter->listeners.count; i++) {
+		const struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
 
 		if (!listener->is_refusing && strcmp(prefork_listener_name(listener), text) == 0)
 			return true;
@@ -125,7 +125,7 @@ static int start_helper(struct prefork_arbiter *arbiter, const struct pfi_genera
 	lookup->limit_ms = (uint64_t)prefork_settings_int(generation->settings, "lookup_timeout");
 	lookup->until_ms = now_ms + lookup->limit_ms;
 	lookup->generation = generation->number;
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 			"The reload looks up the host name %s%s, for %.1f s at most", lookup->hosts[0],
 			lookup->count > 1 ? " and others" : "", (double)lookup->limit_ms / 1000);
 	return 0;
@@ -157,7 +157,7 @@ int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 			r = pfi_names_copy(&generation->names, &arbiter->generations[i].names);
 	}
 	for (unsigned p = 0; r == 0 && p < arbiter->pool_count; p++) {
-		if (pfi_pool_has_entrances(&arbiter->pools[p]))
+		if (pfi_pool_has_listeners(&arbiter->pools[p]))
 			r = collect(arbiter, generation, p);
 	}
 	if (r == 0 && arbiter->lookup.count == 0)
@@ -172,7 +172,7 @@ int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation)
 {
 	struct pfi_lookup *const lookup = &arbiter->lookup;
-	struct pfi_death death;
+	struct pfi_exit_status death;
 
 	if (generation == lookup->generation && !lookup->has_ended)
 		lookup->has_ended = pfi_reap(lookup->helper.pidfd, &death) != -EAGAIN;

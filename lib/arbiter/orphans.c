@@ -59,11 +59,11 @@ static bool is_zombie(pid_t pid)
 	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
-static void note(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms)
+static void activity(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms)
 {
 	struct pfi_orphans *const orphans = &arbiter->orphans;
 
-	for (unsigned i = 0; i < arbiter->seat_count; i++) {
+	for (unsigned i = 0; i < arbiter->processes_max; i++) {
 		if (arbiter->processes[i].pid == pid)
 			return;
 	}
@@ -103,7 +103,7 @@ static void note_children(struct prefork_arbiter *arbiter, const char *thread, b
 	(void)snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
 	FILE *const file = fopen(path, "re");
 	while (file && fscanf(file, "%d", &pid) == 1)
-		note(arbiter, is_own_proc ? (pid_t)pid : own_number((pid_t)pid), now_ms);
+		activity(arbiter, is_own_proc ? (pid_t)pid : own_number((pid_t)pid), now_ms);
 	if (file)
 		(void)fclose(file);
 }
@@ -123,7 +123,7 @@ static void look_for_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		(void)closedir(tasks);
 	/* Without /proc, or its lists, one at a time. */
 	if (waitid(P_ALL, 0, &first, WEXITED | WNOHANG | WNOWAIT) == 0 && first.si_pid > 0)
-		note(arbiter, first.si_pid, now_ms);
+		activity(arbiter, first.si_pid, now_ms);
 }
 
 /* Reap those that are due, forget those that somebody else has reaped. When the next is due, 0: none. */
@@ -141,7 +141,7 @@ static uint64_t look_at_known(struct prefork_arbiter *arbiter, uint64_t now_ms)
 			continue;
 		if (due_ms <= now_ms) {
 			(void)waitpid(zombie.pid, NULL, WNOHANG);
-			prefork_log_say(arbiter->log, PREFORK_DEBUG, "arbiter", "Orphan (pid:%d) reaped",
+			prefork_log_printf(arbiter->log, PREFORK_LOG_DEBUG, "arbiter", "Orphan (pid:%d) reaped",
 					(int)zombie.pid);
 			orphans->look = true; /* there may be more than the list holds */
 			continue;

@@ -3,7 +3,7 @@
 #include "base/required.h"
 #include "base/table.h"
 #include "listener/binds.h"
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 
 #include <prefork/error.h>

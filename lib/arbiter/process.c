@@ -32,7 +32,7 @@ const char *prefork_process_pool(const struct prefork_process *process)
 uint64_t prefork_process_age_ms(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, 0);
-	return (process->died_ms ? process->died_ms : pfi_now_ms()) - process->born_ms;
+	return (process->exited_ms ? process->exited_ms : pfi_now_ms()) - process->spawned_ms;
 }
 
 uint64_t prefork_process_requests(const struct prefork_process *process)
@@ -41,10 +41,10 @@ uint64_t prefork_process_requests(const struct prefork_process *process)
 	return process->requests;
 }
 
-const char *prefork_process_note(const struct prefork_process *process)
+const char *prefork_process_activity(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, NULL);
-	return process->note;
+	return process->activity;
 }
 
 int prefork_process_status(const struct prefork_process *process)
@@ -59,10 +59,10 @@ enum prefork_reason prefork_process_reason(const struct prefork_process *process
 	return process->reason;
 }
 
-const char *prefork_process_sentence(const struct prefork_process *process)
+const char *prefork_process_exit_message(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, NULL);
-	return process->sentence;
+	return process->message;
 }
 
 const struct rusage *prefork_process_rusage(const struct prefork_process *process)

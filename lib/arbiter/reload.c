@@ -1,6 +1,6 @@
 #include "arbiter/arbiter.h"
 
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
 #include "os/log.h"
@@ -28,7 +28,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
-	prefork_log_say(arbiter->log, failed ? PREFORK_ERROR : PREFORK_INFO, "arbiter",
+	prefork_log_printf(arbiter->log, failed ? PREFORK_LOG_ERROR : PREFORK_LOG_INFO, "arbiter",
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
@@ -38,7 +38,7 @@ static enum prefork_log_level level_of(const struct prefork_settings *settings)
 {
 	const int level = prefork_log_level_of(prefork_settings_text(settings, "loglevel"));
 
-	return level >= 0 ? (enum prefork_log_level)level : PREFORK_INFO;
+	return level >= 0 ? (enum prefork_log_level)level : PREFORK_LOG_INFO;
 }
 
 /* Only what differs: a level that the host has set by itself stays. */
@@ -59,10 +59,10 @@ static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *gener
 {
 	arbiter->settings = generation->settings;
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const uint32_t seats_for = arbiter->models[i].policy.workers_max;
+		const uint32_t workers_for = arbiter->models[i].policy.workers_max;
 
 		pfi_policy_read(generation->of_pool[i], &arbiter->models[i].policy);
-		arbiter->models[i].policy.workers_max = seats_for; /* the seats are what they are */
+		arbiter->models[i].policy.workers_max = workers_for; /* the slots are what they are */
 	}
 	pfi_policies_follow(arbiter);
 }
@@ -75,20 +75,20 @@ static void fall_back(struct prefork_arbiter *arbiter)
 	if (now == NULL || now->settings == arbiter->settings)
 		return;
 	if (follow_log(arbiter, arbiter->settings, now->settings) < 0)
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
 				"Cannot go back to the old log: %s", prefork_error());
 	follow(arbiter, now);
 }
 
-void pfi_reload_ruled(struct prefork_arbiter *arbiter, struct pfi_ruling ruling)
+void pfi_reload_decided(struct prefork_arbiter *arbiter, struct pfi_decision decision)
 {
-	const bool failed = ruling.verdict == PREFORK_RELOAD_FAILED;
+	const bool failed = decision.verdict == PREFORK_RELOAD_FAILED;
 
-	if (!ruling.given)
+	if (!decision.given)
 		return;
-	if (failed || ruling.verdict == PREFORK_RELOAD_STOPPED)
+	if (failed || decision.verdict == PREFORK_RELOAD_STOPPED)
 		fall_back(arbiter);
-	announce(arbiter, ruling.verdict,
+	announce(arbiter, decision.verdict,
 		 !failed			 ? "" :
 		 arbiter->reload_why[0] != '\0' ? arbiter->reload_why :
 						   "its first worker did not become ready and stay so");
@@ -108,7 +108,7 @@ static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_setti
 	return 0;
 }
 
-/* The seats are what they were at the start. */
+/* The slots are what they were at the start. */
 static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
@@ -162,7 +162,7 @@ static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_ge
 		const bool is_empty = arbiter->models[i].target == 0;
 
 		if (is_empty)
-			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+			prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 					"Pool %s has no workers: the reload starts %d", arbiter->pools[i].name, (int)workers);
 		if (is_empty || workers != prefork_settings_int(old->of_pool[i], "workers"))
 			pfi_supervisor_propose(&arbiter->supervisor, i, (uint32_t)workers);
@@ -193,11 +193,11 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 	arbiter->last_generation = number;
 	arbiter->reload_why[0] = '\0';
 	if (prefork_settings_int(arbiter->settings, "preload_app") > 0)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 
 	follow(arbiter, generation);
-	pfi_reload_ruled(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
+	pfi_reload_decided(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
 	propose_workers(arbiter, pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted), generation);
 }
 

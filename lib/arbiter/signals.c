@@ -1,7 +1,7 @@
 #include "arbiter/arbiter.h"
 
 #include "model/message.h"
-#include "os/mailbox.h"
+#include "os/signal_pipe.h"
 
 #include <prefork/error.h>
 
@@ -22,14 +22,14 @@ static void process_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
 static void process_upgrade(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+	prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 			"The binary upgrade (USR2) is not available in this version");
 }
 
 static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Hang up: Master");
+	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Hang up: Master");
 	pfi_reload(arbiter);
 }
 
@@ -38,12 +38,12 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 	const uint32_t before = arbiter->models[pool].target;
 
 	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
-		prefork_log_say(arbiter->log, PREFORK_WARNING, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"Pool %s keeps the number of its workers, %u: %u are more than workers_max, %u, which only a new start can raise",
 				arbiter->pools[pool].name, before, workers,
 				arbiter->models[pool].policy.workers_max);
 	else
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 				"Pool %s: workers wanted: %u, before: %u",
 				arbiter->pools[pool].name, workers, before);
 }
@@ -76,7 +76,7 @@ static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		if (arbiter->models[i].target > 1)
 			scale(arbiter, i, arbiter->models[i].target - 1);
 		else if (!is_single(arbiter, i))
-			prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter",
+			prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
 					"Pool %s keeps its last worker", arbiter->pools[i].name);
 	}
 }
@@ -86,7 +86,7 @@ static void process_nobody(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	(void)now_ms;
 	/* A terminal sends WINCH when its window changes: then it means nothing. */
 	if (tcgetpgrp(STDIN_FILENO) >= 0 || tcgetpgrp(STDERR_FILENO) >= 0) {
-		prefork_log_say(arbiter->log, PREFORK_DEBUG, "arbiter", "WINCH ignored: there is a terminal");
+		prefork_log_printf(arbiter->log, PREFORK_LOG_DEBUG, "arbiter", "WINCH ignored: there is a terminal");
 		return;
 	}
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
@@ -97,9 +97,9 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
 	if (prefork_log_reopen(arbiter->log) < 0)
-		prefork_log_say(arbiter->log, PREFORK_ERROR, "arbiter",
+		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
 				"The log cannot be opened again, the old file stays in use: %s", prefork_error());
-	pfi_children_tell_all(arbiter, PFI_MESSAGE_REOPEN);
+	pfi_children_notify_all(arbiter, PFI_MESSAGE_REOPEN);
 }
 
 /* In order of severity: what ends the server comes first. */
@@ -128,18 +128,18 @@ int pfi_signals_take(struct prefork_arbiter *arbiter)
 	arbiter->orphans.has_signal = pfi_orphans_want_signal(arbiter);
 	if (arbiter->orphans.has_signal)
 		signals[count++] = SIGCHLD;
-	const int r = pfi_mailbox_open(signals, count, SA_RESTART);
+	const int r = pfi_signal_pipe_open(signals, count, SA_RESTART);
 
 	if (r < 0)
 		return r;
 	arbiter->has_signals = true;
-	pfi_mailbox_unblock();
-	return pfi_loop_add(arbiter, pfi_mailbox_fd(), (struct pfi_tag){ PFI_SOURCE_SIGNALS, 0, 0 });
+	pfi_signal_pipe_unblock();
+	return pfi_loop_add(arbiter, pfi_signal_pipe_fd(), (struct pfi_tag){ PFI_SOURCE_SIGNALS, 0, 0 });
 }
 
 void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	const uint64_t arrived = pfi_mailbox_take();
+	const uint64_t arrived = pfi_signal_pipe_take();
 
 	if (arrived & PFI_SIGNAL_BIT(SIGCHLD))
 		arbiter->orphans.look = true;
@@ -147,7 +147,7 @@ void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		if ((arrived & PFI_SIGNAL_BIT(table[i].signo)) == 0)
 			continue;
-		prefork_log_say(arbiter->log, PREFORK_INFO, "arbiter", "Handling signal: %s", table[i].name);
+		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Handling signal: %s", table[i].name);
 		table[i].process(arbiter, now_ms);
 	}
 }
@@ -157,14 +157,14 @@ void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms)
 	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
 
 	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
-		supervisor->linger_ms = pfi_entrances_refuse(arbiter);
+		supervisor->linger_ms = pfi_listener_table_refuse(arbiter);
 		arbiter->refused = true;
 	}
-	pfi_reload_ruled(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));
+	pfi_reload_decided(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));
 }
 
 /* What the public requests asked for, from whatever thread or signal handler. */
-void pfi_asked_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
+void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const unsigned stop = atomic_exchange(&arbiter->asked.stop, 0);
 

@@ -3,27 +3,27 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-static _Thread_local char sentence[1024];
+static _Thread_local char message[1024];
 
 const char *prefork_error(void)
 {
-	return sentence;
+	return message;
 }
 
 void prefork_error_clear(void)
 {
-	sentence[0] = '\0';
+	message[0] = '\0';
 }
 
 int prefork_fail(int error, const char *format, ...)
 {
-	char text[sizeof sentence]; /* an argument may be the old sentence */
+	char text[sizeof message]; /* an argument may be the old error message */
 	va_list arguments;
 
 	va_start(arguments, format);
 	(void)vsnprintf(text, sizeof text, format != NULL ? format : "", arguments);
 	va_end(arguments);
-	(void)snprintf(sentence, sizeof sentence, "%s", text);
+	(void)snprintf(message, sizeof message, "%s", text);
 	return error;
 }
 

@@ -12,11 +12,11 @@ void pfi_text_init(struct pfi_text *text, char *bytes, size_t size)
 
 void pfi_text_add_bytes(struct pfi_text *text, const char *bytes, size_t count)
 {
-	const size_t room = text->size - 1 - text->length;
+	const size_t capacity = text->size - 1 - text->length;
 
-	if (count > room) {
+	if (count > capacity) {
 		text->cut = true;
-		count = room;
+		count = capacity;
 	}
 	if (count > 0)
 		memcpy(text->bytes + text->length, bytes, count);
@@ -36,13 +36,13 @@ void pfi_text_add_char(struct pfi_text *text, char c)
 
 void pfi_text_vformat(struct pfi_text *text, const char *format, va_list arguments)
 {
-	const size_t room = text->size - text->length;
-	const int wanted = vsnprintf(text->bytes + text->length, room, format, arguments);
+	const size_t capacity = text->size - text->length;
+	const int wanted = vsnprintf(text->bytes + text->length, capacity, format, arguments);
 
 	if (wanted < 0) {
 		text->bytes[text->length] = '\0';
 		text->cut = true;
-	} else if ((size_t)wanted >= room) {
+	} else if ((size_t)wanted >= capacity) {
 		text->length = text->size - 1;
 		text->cut = true;
 	} else {

@@ -36,11 +36,11 @@ void pfi_text_vformat(struct pfi_text *text, const char *format, va_list argumen
  * UTF-8 become \n, \t, \\ or \x1b; C1 controls and line separators in UTF-8 too. */
 void pfi_text_add_escaped(struct pfi_text *text, const char *bytes, size_t count);
 
-/* The same, but backslashes stay single: for sentences, parts of which may be
+/* The same, but backslashes stay single: for error messages, parts of which may be
  * escaped already. */
 void pfi_text_add_line(struct pfi_text *text, const char *bytes, size_t count);
 
-/* 'like this', escaped, and after 60 bytes with dots: for error sentences. */
+/* 'like this', escaped, and after 60 bytes with dots: for error error messages. */
 void pfi_text_add_quoted(struct pfi_text *text, const char *value);
 
 /* How many bytes at `bytes` form one valid UTF-8 character; 0: none does. */

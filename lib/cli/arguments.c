@@ -163,7 +163,7 @@ static int assign_bool(const struct reader *reader, const struct flag *flag, con
 	return pfi_settings_assign(reader->settings, flag->index, flag->value, origin, place);
 }
 
-static int read_flag(struct reader *reader, const char *word, enum pfi_question *ret_question)
+static int read_flag(struct reader *reader, const char *word, enum pfi_cli_action *ret_action)
 {
 	const enum prefork_origin origin =
 		reader->variable != NULL ? PREFORK_FROM_VARIABLE : PREFORK_FROM_COMMAND_LINE;
@@ -174,11 +174,11 @@ static int read_flag(struct reader *reader, const char *word, enum pfi_question 
 	int r;
 
 	if (strcmp(word, "-h") == 0 || strcmp(word, "--help") == 0) {
-		*ret_question = PFI_ASKED_HELP;
+		*ret_action = PFI_CLI_HELP;
 		return 0;
 	}
 	if (strcmp(word, "-v") == 0 || strcmp(word, "--version") == 0) {
-		*ret_question = PFI_ASKED_VERSION;
+		*ret_action = PFI_CLI_VERSION;
 		return 0;
 	}
 	r = split(reader, word, &flag);
@@ -218,20 +218,20 @@ static int read_argument(const struct reader *reader, const char *word)
 }
 
 int pfi_read_arguments(struct prefork_settings *settings, char *const words[], size_t count,
-		       const char *variable, enum pfi_question *ret_question)
+		       const char *variable, enum pfi_cli_action *ret_action)
 {
 	struct reader reader = { .settings = settings, .words = words, .count = count, .variable = variable };
 	bool flags = true; /* until a "--" */
 	int r = 0;
 
-	*ret_question = PFI_ASKED_NOTHING;
-	while (r == 0 && reader.next < reader.count && *ret_question == PFI_ASKED_NOTHING) {
+	*ret_action = PFI_CLI_RUN;
+	while (r == 0 && reader.next < reader.count && *ret_action == PFI_CLI_RUN) {
 		const char *const word = reader.words[reader.next++];
 
 		if (flags && strcmp(word, "--") == 0)
 			flags = false;
 		else if (flags && word[0] == '-' && word[1] != '\0')
-			r = read_flag(&reader, word, ret_question);
+			r = read_flag(&reader, word, ret_action);
 		else
 			r = read_argument(&reader, word);
 	}

@@ -4,7 +4,7 @@
  * Each source turns what it reads into (row, text, place) and hands that to
  * pfi_settings_assign(), which knows about types, bounds and precedence; so the
  * order in which sources are read does not matter. Errors: -ENOMEM,
- * PREFORK_EUSAGE or PREFORK_ECONFIG, always with a sentence.
+ * PREFORK_EUSAGE or PREFORK_ECONFIG, always with an error message.
  */
 #ifndef PFI_CLI_CLI_H
 #define PFI_CLI_CLI_H
@@ -14,13 +14,13 @@
 #include "model/settings.h"
 
 /* What was asked instead of running. */
-enum pfi_question { PFI_ASKED_NOTHING, PFI_ASKED_HELP, PFI_ASKED_VERSION };
+enum pfi_cli_action { PFI_CLI_RUN, PFI_CLI_HELP, PFI_CLI_VERSION };
 
 /* Reads flags, and arguments, from `words`. `variable` is the name of the
  * environment variable they come from, NULL for the command line. --help and
  * --version end the reading at once: nothing behind them is looked at. */
 int pfi_read_arguments(struct prefork_settings *settings, char *const words[], size_t count,
-		       const char *variable, enum pfi_question *ret_question);
+		       const char *variable, enum pfi_cli_action *ret_action);
 
 /* Reads PREFORK_NAME for each row; `variables` is an environ. */
 int pfi_read_environment(struct prefork_settings *settings, char *const variables[]);
@@ -29,7 +29,7 @@ int pfi_read_environment(struct prefork_settings *settings, char *const variable
  * without libinih. */
 int pfi_read_file(struct prefork_settings *settings, const char *path, const char *place);
 
-/* As above from an open stream that is called `name` in sentences. */
+/* As above from an open stream that is called `name` in error messages. */
 int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name);
 
 /* What they write, they write to `out`; the caller looks at ferror(). */

@@ -61,8 +61,8 @@ static int refuse_word(struct reader *reader, const char *before, const char *wo
 	return refuse(reader, bytes);
 }
 
-/* Keeps an error of pfi_settings_assign(), whose sentence names the place. */
-static void note(struct reader *reader, int r)
+/* Keeps an error of pfi_settings_assign(), whose error message names the place. */
+static void activity(struct reader *reader, int r)
 {
 	if (r < 0 && reader->error == 0) {
 		reader->error = r == -EINVAL ? PREFORK_ECONFIG : r;
@@ -84,7 +84,7 @@ static void finish_pending(struct reader *reader)
 		(void)refuse(reader, "the text in quotes above ends in a \\ and does not go on");
 	reader->open = false;
 	if (reader->pending != NONE && reader->error == 0)
-		note(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
+		activity(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
 						 PREFORK_FROM_FILE, reader->place));
 	free(reader->value);
 	reader->value = NULL;
@@ -172,7 +172,7 @@ static int add_quoted(struct reader *reader, const char *text)
 	const char *in = text + 1;
 
 	if (value == NULL) {
-		note(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+		activity(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
 		return 0;
 	}
 	reader->value = value;
@@ -202,7 +202,7 @@ static int set_value(struct reader *reader, const char *text)
 		return add_quoted(reader, text);
 	reader->value = strdup(text);
 	if (reader->value == NULL)
-		note(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+		activity(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
 	return reader->value != NULL;
 }
 

@@ -40,7 +40,7 @@ static void wrap(FILE *out, const char *text, int indent, int *column)
 }
 
 /* The key in a file, where no flag of the row says it. */
-static void add_key(struct pfi_text *note, const struct prefork_option *row)
+static void add_key(struct pfi_text *activity, const struct prefork_option *row)
 {
 	char own[PFI_FLAG_MAX], flag[PFI_FLAG_MAX];
 	const struct prefork_option plain = { .name = row->name };
@@ -50,34 +50,34 @@ static void add_key(struct pfi_text *note, const struct prefork_option *row)
 	for (size_t k = 0; pfi_option_flag(row, k, flag); k++)
 		if (strcmp(flag, own) == 0)
 			return;
-	pfi_text_format(note, " In a file: %s.", row->name);
+	pfi_text_format(activity, " In a file: %s.", row->name);
 }
 
 /* "[30s]", or what the words may be and "[sync]". */
-static void add_note(struct pfi_text *note, const struct prefork_settings *settings, size_t index)
+static void add_note(struct pfi_text *activity, const struct prefork_settings *settings, size_t index)
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	char bytes[200];
 	struct pfi_text value;
 
 	if (row->type == PREFORK_OPTION_CHOICE) {
-		pfi_text_add_char(note, ' ');
-		pfi_text_add_expected(note, settings, index);
-		note->bytes[1] = 'O';
-		pfi_text_add_char(note, '.');
+		pfi_text_add_char(activity, ' ');
+		pfi_text_add_expected(activity, settings, index);
+		activity->bytes[1] = 'O';
+		pfi_text_add_char(activity, '.');
 	}
-	add_key(note, row);
+	add_key(activity, row);
 	pfi_text_init(&value, bytes, sizeof bytes);
 	pfi_text_add_value(&value, settings, index, 0);
 	if (row->type == PREFORK_OPTION_BOOL ? settings->values[index].number != 0 : value.length > 0)
-		pfi_text_format(note, " [%s]", bytes);
+		pfi_text_format(activity, " [%s]", bytes);
 }
 
 static void print_row(const struct prefork_settings *settings, size_t index, FILE *out)
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	const char *const metavar = pfi_option_metavar(row);
-	char flag[PFI_FLAG_MAX], head[300], note[400];
+	char flag[PFI_FLAG_MAX], head[300], activity[400];
 	struct pfi_text text, more;
 	int column;
 
@@ -94,9 +94,9 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 		(void)fprintf(out, "%*s", DOC_COLUMN - (int)text.length, "");
 	column = DOC_COLUMN;
 	wrap(out, row->doc, DOC_COLUMN, &column);
-	pfi_text_init(&more, note, sizeof note);
+	pfi_text_init(&more, activity, sizeof activity);
 	add_note(&more, settings, index);
-	wrap(out, note, DOC_COLUMN, &column);
+	wrap(out, activity, DOC_COLUMN, &column);
 	(void)fputc('\n', out);
 }
 

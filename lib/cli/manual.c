@@ -68,7 +68,7 @@ static void print_markdown_row(const struct prefork_settings *settings, size_t i
 
 void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)
 {
-	(void)fputs("<!-- Made from the tables in lib/model/options.c, lib/http/options.c and examples/wsgi/rows.c by docs/print-settings. -->\n# Settings\n\n"
+	(void)fputs("<!-- Made from the tables in lib/model/library_options.c, lib/http/http_options.c and examples/wsgi/rows.c by docs/print-settings. -->\n# Settings\n\n"
 		    "Each setting is a flag, an environment variable and a key in the section `[prefork]` of the INI\n"
 		    "file that `--config` names. A value comes from the highest of these, lowest first: the default,\n"
 		    "the program's default, the file, the environment, the command line. A flag without a value is\n"

@@ -13,10 +13,10 @@
 #include "cli/cli.h"
 #include "listener/binds.h"
 #include "listener/owner.h"
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 #include "os/path.h"
-#include "worker/birth.h"
+#include "worker/spawn_context.h"
 
 static int out_of_memory(void)
 {
@@ -29,7 +29,7 @@ static int read_variable(struct prefork_settings *settings)
 {
 	const char *const name = settings->argument_variable;
 	const char *const line = name != NULL ? getenv(name) : NULL;
-	enum pfi_question question;
+	enum pfi_cli_action question;
 	char **words;
 	size_t count;
 	int r;
@@ -42,7 +42,7 @@ static int read_variable(struct prefork_settings *settings)
 				    : prefork_fail(PREFORK_ECONFIG, "%s: a quote is not closed", name);
 	r = pfi_read_arguments(settings, words, count, name, &question);
 	free(words);
-	if (r == 0 && question != PFI_ASKED_NOTHING)
+	if (r == 0 && question != PFI_CLI_RUN)
 		r = prefork_fail(PREFORK_ECONFIG, "%s: --help and --version are for the command line", name);
 	return r;
 }
@@ -57,8 +57,8 @@ static int read_config_file(struct prefork_settings *settings)
 	if (path == NULL)
 		return 0;
 	pfi_text_init(&text, bytes, sizeof bytes);
-	if (path[0] != '/' && settings->folder != NULL)
-		pfi_text_format(&text, "%s/", settings->folder);
+	if (path[0] != '/' && settings->directory != NULL)
+		pfi_text_format(&text, "%s/", settings->directory);
 	pfi_text_add(&text, path);
 	(void)prefork_settings_origin(settings, "config", NULL, &place);
 	if (text.cut)
@@ -107,12 +107,12 @@ static int check(const struct prefork_settings *settings, bool is_first)
 }
 
 /* The whole of it, from the arguments that the settings keep. */
-static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_question *ret_question)
+static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_cli_action *ret_action)
 {
 	int r = pfi_read_arguments(settings, settings->argv.items + 1, settings->argv.count - 1, NULL,
-				   ret_question);
+				   ret_action);
 
-	if (r < 0 || *ret_question != PFI_ASKED_NOTHING)
+	if (r < 0 || *ret_action != PFI_CLI_RUN)
 		return r;
 	r = read_variable(settings);
 	if (r == 0)
@@ -126,7 +126,7 @@ static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_q
  * asked is known from the first time. */
 static int reread(const struct prefork_settings *old, struct prefork_settings **ret)
 {
-	enum pfi_question question;
+	enum pfi_cli_action question;
 	struct prefork_settings *settings = NULL;
 	int r = pfi_settings_copy_unparsed(old, &settings);
 
@@ -155,7 +155,7 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
 			return argv[i] == NULL ? prefork_fail(-EINVAL, "argv ends before argc") : out_of_memory();
 	if (settings->program == NULL && (settings->program = strdup(slash != NULL ? slash + 1 : argv[0])) == NULL)
 		return out_of_memory();
-	settings->folder = pfi_path_working_directory(); /* NULL: the folder is gone; only absolute paths work then */
+	settings->directory = pfi_path_working_directory(); /* NULL: the directory is gone; only absolute paths work then */
 	settings->parsed = true;
 	settings->reread = reread;
 	return 0;
@@ -182,13 +182,13 @@ static int check_worker_class(const struct prefork_settings *settings)
 }
 
 /* Answers what was asked: 1, 0 when nothing was, or what failed. */
-static int answer(const struct prefork_settings *settings, enum pfi_question question)
+static int answer(const struct prefork_settings *settings, enum pfi_cli_action question)
 {
 	int r;
 
-	if (question == PFI_ASKED_HELP)
+	if (question == PFI_CLI_HELP)
 		pfi_print_help(settings, stdout);
-	else if (question == PFI_ASKED_VERSION)
+	else if (question == PFI_CLI_VERSION)
 		if (settings->version != NULL)
 			(void)printf("%s %s\n", settings->program, settings->version);
 		else
@@ -208,7 +208,7 @@ static int answer(const struct prefork_settings *settings, enum pfi_question que
 
 int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[])
 {
-	enum pfi_question question;
+	enum pfi_cli_action question;
 	int r;
 
 	if (settings == NULL || argc < 1 || argv == NULL || argv[0] == NULL)

@@ -1,7 +1,7 @@
 #include "http/access.h"
 
 #include "http/access_format.h"
-#include "http/clock.h"
+#include "http/http_clock.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -100,7 +100,7 @@ static void tell_lost(struct pfi_access *access, struct prefork_worker *worker)
 	const unsigned lost = prefork_log_take_lost(access->log);
 
 	if (lost > 0)
-		prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http",
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
 		                "%u line%s of the access log %s lost", lost, lost == 1 ? "" : "s",
 		                lost == 1 ? "was" : "were");
 }
@@ -120,7 +120,7 @@ void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
 	const int r = access != NULL ? prefork_log_reopen(access->log) : 0;
 
 	if (r < 0)
-		prefork_log_say(prefork_worker_log(worker), PREFORK_ERROR, "http",
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "http",
 		                "cannot open the access log again, the old file stays in use: %s", prefork_error());
 }
 
@@ -152,17 +152,17 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 	if (atomic_exchange(&access->losing, r < 0) == (r < 0))
 		return;
 	if (r < 0)
-		prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http",
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
 		                "the access log takes no more lines (%s): they are lost, and counted", strerror(-r));
 	else
 		tell_lost(access, worker);
 }
 
-void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_answer *answer)
+void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *answer)
 {
 	const char *const bytes = request->in + request->in_from;
 	const bool complete = request->has_head, is_json = pfi_access_is_json(access->format);
-	char room[LINE_MAX_BYTES];
+	char buffer[LINE_MAX_BYTES];
 	struct pfi_text line;
 	unsigned port;
 	const char *const peer = prefork_connection_peer(request->connection, &port);
@@ -178,15 +178,15 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.is_secure = complete && request->is_secure,
 		.status = answer->status,
 		.sent = answer->sent,
-		.reply = answer->head,
-		.reply_length = answer->head_length,
+		.response = answer->head,
+		.response_length = answer->head_length,
 		.time = log_time(access, is_json),
 		.time_length = is_json ? PFI_DATE_ISO_LENGTH : PFI_DATE_LOG_LENGTH,
 		.took_us = complete ? pfi_http_now_us() - request->began_us : 0,
 		.pid = access->pid,
 	};
 
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(access->format, &facts, &line);
 	put(access, request->worker, &line);
 }

@@ -14,7 +14,7 @@ struct prefork_settings;
 struct prefork_worker;
 
 /* What the client was told. */
-struct pfi_answer {
+struct pfi_access_response {
 	int status;
 	uint64_t sent; /* bytes of the body */
 	const char *head;
@@ -22,7 +22,7 @@ struct pfi_answer {
 };
 
 /** Whether accesslog and access_log_format can be used, in the arbiter. 0, or a
- *  negative errno with a sentence. */
+ *  negative errno with an error message. */
 int pfi_access_check(const struct prefork_settings *settings);
 
 /** How far this machine's time is east of Greenwich, now. Takes a lock of the C library's,
@@ -30,7 +30,7 @@ int pfi_access_check(const struct prefork_settings *settings);
 int pfi_access_zone_s(void);
 
 /** Open the log that the settings name. Returns *new* in `*ret`, or NULL there when they
- *  name none. 0, or a negative errno with a sentence. */
+ *  name none. 0, or a negative errno with an error message. */
 int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct pfi_access **ret);
 
 /** Tell what was lost and close. NULL is fine. */
@@ -40,6 +40,6 @@ void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker);
 void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker);
 
 /** One line. Any thread. */
-void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_answer *answer);
+void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *answer);
 
 #endif

@@ -97,7 +97,7 @@ static bool is_name(const char *name, size_t length, const char *known)
 static int add_variable(struct pfi_access_format *format, const char *name, size_t length,
                         char *(*variable)(const char *name))
 {
-	char room[1024];
+	char buffer[1024];
 	struct pfi_text value;
 
 	for (size_t i = 0; i < sizeof variables / sizeof variables[0]; i++) {
@@ -113,12 +113,12 @@ static int add_variable(struct pfi_access_format *format, const char *name, size
 	if (is_name(name, length, "CONTENT_TYPE") || is_name(name, length, "CONTENT_LENGTH"))
 		return add_field_of_variable(format, name, length);
 
-	pfi_text_init(&value, room, sizeof room);
+	pfi_text_init(&value, buffer, sizeof buffer);
 	pfi_text_add_bytes(&value, name, length);
-	const char *const set = value.cut ? NULL : variable(room);
-	pfi_text_init(&value, room, sizeof room);
+	const char *const set = value.cut ? NULL : variable(buffer);
+	pfi_text_init(&value, buffer, sizeof buffer);
 	pfi_access_add_plain(&value, set != NULL ? set : "-", set != NULL ? strlen(set) : 1);
-	return add_literal(format, room, value.length);
+	return add_literal(format, buffer, value.length);
 }
 
 /* "{Name}i" and its like: what is between the braces, and what it is of. */
@@ -135,7 +135,7 @@ static int add_named(struct pfi_access_format *format, const char *atom, size_t 
 	case 'i':
 		return add_field(format, PFI_ATOM_REQUEST_FIELD, name, name_length);
 	case 'o':
-		return add_field(format, PFI_ATOM_REPLY_FIELD, name, name_length);
+		return add_field(format, PFI_ATOM_RESPONSE_FIELD, name, name_length);
 	case 'e':
 		return add_variable(format, name, name_length, variable);
 	default:

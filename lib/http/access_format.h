@@ -25,8 +25,8 @@ struct pfi_access_facts {
 	bool is_secure;              /* the scheme is https                                       */
 	int status;
 	uint64_t sent;               /* bytes of the body                                         */
-	const char *reply;           /* the head of the response, NULL when it never had one      */
-	size_t reply_length;
+	const char *response;           /* the head of the response, NULL when it never had one      */
+	size_t response_length;
 	const char *time;            /* as pfi_access_is_json() demands                           */
 	size_t time_length;
 	uint64_t took_us;
@@ -34,7 +34,7 @@ struct pfi_access_facts {
 };
 
 /** Compile, or take "json". `variable` looks up what %({NAME}e)s is when no fact of the request has
- *  that name: getenv(3). Returns *new* in `*ret`; or -EINVAL, with a sentence that
+ *  that name: getenv(3). Returns *new* in `*ret`; or -EINVAL, with an error message that
  *  names the column; or -ENOMEM. */
 int pfi_access_compile(const char *format, char *(*variable)(const char *name), struct pfi_access_format **ret);
 void pfi_access_format_destroy(struct pfi_access_format *format);

@@ -2,7 +2,7 @@
 #include "http/access_steps.h"
 #include "http/access_text.h"
 #include "http/basic.h"
-#include "http/response.h"
+#include "http/response_head.h"
 
 #include <string.h>
 
@@ -48,9 +48,9 @@ static struct piece request_field(const struct pfi_access_facts *facts, const st
 }
 
 /* The response's head is ours, so every line in it is "Name: value\r\n". */
-static struct piece reply_field(const struct pfi_access_facts *facts, const struct pfi_step *step)
+static struct piece response_field(const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
-	const char *at = facts->reply, *const end = at != NULL ? at + facts->reply_length : NULL;
+	const char *at = facts->response, *const end = at != NULL ? at + facts->response_length : NULL;
 
 	while (at != NULL && at < end) {
 		const char *const stop = memchr(at, '\n', (size_t)(end - at));
@@ -77,19 +77,19 @@ static struct piece raw_line(const struct pfi_access_facts *facts)
 	return (struct piece){ bytes + at, end - at };
 }
 
-static struct piece user(const struct pfi_access_facts *facts, char room[USER_MAX])
+static struct piece user(const struct pfi_access_facts *facts, char buffer[USER_MAX])
 {
 	const struct piece value = known_field(facts, PFI_FIELD_AUTHORIZATION);
-	const size_t length = value.bytes != NULL ? pfi_basic_user(value.bytes, value.length, room, USER_MAX) : 0;
+	const size_t length = value.bytes != NULL ? pfi_basic_user(value.bytes, value.length, buffer, USER_MAX) : 0;
 
-	return (struct piece){ length > 0 ? room : NULL, length };
+	return (struct piece){ length > 0 ? buffer : NULL, length };
 }
 
-static struct piece protocol(const struct pfi_access_facts *facts, char room[USER_MAX])
+static struct piece protocol(const struct pfi_access_facts *facts, char buffer[USER_MAX])
 {
-	memcpy(room, "HTTP/1.", 7);
-	room[7] = (char)('0' + facts->head->minor);
-	return (struct piece){ room, 8 };
+	memcpy(buffer, "HTTP/1.", 7);
+	buffer[7] = (char)('0' + facts->head->minor);
+	return (struct piece){ buffer, 8 };
 }
 
 /* The host of "127.0.0.1:80", "[::1]:80", "h"; of its port NULL where there is none. */
@@ -124,7 +124,7 @@ static struct piece server(const struct pfi_access_facts *facts, enum pfi_atom a
 }
 
 /* What there is of the request line when its head is complete. */
-static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom atom, char room[USER_MAX])
+static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom atom, char buffer[USER_MAX])
 {
 	const struct pfi_head *const head = facts->head;
 
@@ -138,39 +138,39 @@ static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom 
 	case PFI_ATOM_QUERY:
 		return head->has_query ? span(facts, &head->query) : (struct piece){ "", 0 };
 	case PFI_ATOM_PROTOCOL:
-		return protocol(facts, room);
+		return protocol(facts, buffer);
 	default:
 		return span(facts, &head->target);
 	}
 }
 
 /* Of the atoms that are texts; `room` is for those that must be made. */
-static struct piece text_of(const struct pfi_step *step, const struct pfi_access_facts *facts, char room[USER_MAX])
+static struct piece text_of(const struct pfi_step *step, const struct pfi_access_facts *facts, char buffer[USER_MAX])
 {
 	switch (step->atom) {
 	case PFI_ATOM_PEER:
 		return (struct piece){ *facts->peer != '\0' ? facts->peer : NULL, strlen(facts->peer) };
 	case PFI_ATOM_USER:
-		return user(facts, room);
+		return user(facts, buffer);
 	case PFI_ATOM_REFERER:
 		return known_field(facts, PFI_FIELD_REFERER);
 	case PFI_ATOM_AGENT:
 		return known_field(facts, PFI_FIELD_USER_AGENT);
 	case PFI_ATOM_REQUEST_FIELD:
 		return request_field(facts, step);
-	case PFI_ATOM_REPLY_FIELD:
-		return reply_field(facts, step);
-	case PFI_ATOM_NOBODY:
+	case PFI_ATOM_RESPONSE_FIELD:
+		return response_field(facts, step);
+	case PFI_ATOM_NONE:
 		return (struct piece){ NULL, 0 };
 	case PFI_ATOM_SCHEME:
 		return (struct piece){ facts->is_secure ? "https" : "http", facts->is_secure ? 5 : 4 };
 	case PFI_ATOM_PEER_PORT:
-		return (struct piece){ room, pfi_decimal(room, facts->peer_port) };
+		return (struct piece){ buffer, pfi_decimal(buffer, facts->peer_port) };
 	case PFI_ATOM_SERVER_NAME:
 	case PFI_ATOM_SERVER_PORT:
 		return server(facts, step->atom);
 	default:
-		return of_line(facts, step->atom, room);
+		return of_line(facts, step->atom, buffer);
 	}
 }
 
@@ -220,7 +220,7 @@ static void add_piece(struct rendering *to, struct piece piece)
 static void add_request_line(struct rendering *to, const struct pfi_access_facts *facts)
 {
 	static const enum pfi_atom parts[] = { PFI_ATOM_METHOD, PFI_ATOM_TARGET, PFI_ATOM_PROTOCOL };
-	char room[USER_MAX];
+	char buffer[USER_MAX];
 
 	if (facts->head == NULL) {
 		add_piece(to, raw_line(facts));
@@ -229,14 +229,14 @@ static void add_request_line(struct rendering *to, const struct pfi_access_facts
 	for (size_t i = 0; i < sizeof parts / sizeof parts[0]; i++) {
 		if (i > 0)
 			pfi_text_add_char(to->line, ' ');
-		add_piece(to, of_line(facts, parts[i], room));
+		add_piece(to, of_line(facts, parts[i], buffer));
 	}
 }
 
 static void add_one(struct rendering *to, const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
 	struct pfi_text *const line = to->line;
-	char room[USER_MAX];
+	char buffer[USER_MAX];
 	struct piece piece;
 
 	switch (step->atom) {
@@ -279,13 +279,13 @@ static void add_one(struct rendering *to, const struct pfi_access_facts *facts, 
 		pfi_text_add_char(line, '>');
 		break;
 	case PFI_ATOM_QUERY: /* empty is an answer here, as it is with gunicorn */
-		piece = of_line(facts, PFI_ATOM_QUERY, room);
+		piece = of_line(facts, PFI_ATOM_QUERY, buffer);
 		if (piece.bytes != NULL && piece.length == 0)
 			break;
 		add_piece(to, piece);
 		break;
 	default:
-		add_piece(to, text_of(step, facts, room));
+		add_piece(to, text_of(step, facts, buffer));
 	}
 }
 
@@ -323,7 +323,7 @@ static void add_string(struct rendering *to, struct piece piece)
 
 static void add_member(struct rendering *to, const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
-	char room[USER_MAX];
+	char buffer[USER_MAX];
 
 	switch (step->atom) {
 	case PFI_ATOM_STATUS:
@@ -338,7 +338,7 @@ static void add_member(struct rendering *to, const struct pfi_access_facts *fact
 		pfi_access_add_json(to->line, facts->time, facts->time_length);
 		break;
 	default:
-		add_string(to, text_of(step, facts, room));
+		add_string(to, text_of(step, facts, buffer));
 	}
 }
 

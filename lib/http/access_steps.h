@@ -12,7 +12,7 @@
 
 /* What a step adds. The letters are gunicorn's. */
 #define PFI_ATOMS(X)                                                                                    \
-	X('h', PEER) X('l', NOBODY) X('u', USER) X('t', TIME) X('r', LINE) X('s', STATUS)           \
+	X('h', PEER) X('l', NONE) X('u', USER) X('t', TIME) X('r', LINE) X('s', STATUS)           \
 	X('m', METHOD) X('U', PATH) X('q', QUERY) X('H', PROTOCOL) X('B', BYTES) X('b', BYTES_CLF)  \
 	X('f', REFERER) X('a', AGENT) X('T', SECONDS) X('D', MICROS) X('M', MILLIS) X('L', DECIMAL) \
 	X('p', PID)
@@ -21,7 +21,7 @@
 enum pfi_atom {
 	PFI_ATOM_LITERAL,
 	PFI_ATOM_REQUEST_FIELD,
-	PFI_ATOM_REPLY_FIELD,
+	PFI_ATOM_RESPONSE_FIELD,
 	PFI_ATOM_TARGET,
 	PFI_ATOM_SCHEME, /* these have no letter: variables of the environ */
 	PFI_ATOM_PEER_PORT,

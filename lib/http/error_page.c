@@ -102,17 +102,17 @@ static int make_room(struct pfi_out *out, size_t size)
 	return 0;
 }
 
-int pfi_error_page_reply(const struct prefork_error_page *page, struct pfi_out *out, const char *date, bool to_head)
+int pfi_error_page_response(const struct prefork_error_page *page, struct pfi_out *out, const char *date, bool to_head)
 {
 	static const char html[] = "text/html; charset=utf-8";
 	const int status = page->refusal.status;
-	char room[768];
-	struct pfi_out usual = { room, 0, sizeof room };
-	const char *type = html, *body = room;
+	char buffer[768];
+	struct pfi_out usual = { buffer, 0, sizeof buffer };
+	const char *type = html, *body = buffer;
 	size_t type_length = sizeof html - 1, length;
 
 	if (page->body == NULL && page->fields.length == 0)
-		return pfi_error_reply(out, status, page->refusal.problem, date, to_head);
+		return pfi_error_response(out, status, page->refusal.problem, date, to_head);
 	int r = pfi_error_html(&usual, status, page->refusal.problem);
 	length = usual.length;
 	if (page->body != NULL) {

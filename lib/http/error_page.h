@@ -6,7 +6,7 @@
 #ifndef HTTP_ERROR_PAGE_H
 #define HTTP_ERROR_PAGE_H
 
-#include "http/response.h"
+#include "http/response_head.h"
 #include "http/verdict.h"
 
 #include <prefork/http.h>
@@ -22,7 +22,7 @@ struct prefork_error_page {
 
 /** The whole response: in `out` if it fits there, else in memory of its own, which `out` then points at and the
  *  caller frees. 0, -ENOSPC or -ENOMEM. */
-int pfi_error_page_reply(const struct prefork_error_page *page, struct pfi_out *out, const char *date, bool to_head);
+int pfi_error_page_response(const struct prefork_error_page *page, struct pfi_out *out, const char *date, bool to_head);
 
 void pfi_error_page_clear(struct prefork_error_page *page);
 

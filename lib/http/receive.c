@@ -1,7 +1,7 @@
 /* The first half of the walk: a head is read, and its body, unless the host is to read that by itself. */
-#include "http/walk.h"
+#include "http/internal.h"
 
-#include "http/clock.h"
+#include "http/http_clock.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -22,7 +22,7 @@ static int grow_in(struct prefork_request *request)
 	if (bytes == NULL)
 		return -ENOMEM;
 	memcpy(bytes, request->in, request->in_end);
-	if (request->in != request->in_room)
+	if (request->in != request->in_buffer)
 		free(request->in);
 	request->in = bytes;
 	request->in_size = size;
@@ -81,7 +81,7 @@ static int decode_framing(struct prefork_request *request)
 	text[size - 1] = '\0';
 	const int64_t at = open_gap(request, size);
 	if (at < 0)
-		return pfi_request_blame(request, prefork_fail(-ENOMEM, "no memory for the length of its body"));
+		return pfi_request_handler_failed(request, prefork_fail(-ENOMEM, "no memory for the length of its body"));
 	memcpy(request->in + request->in_from + at, text, size);
 	request->fields[index] = (struct pfi_field){
 		.name = { (uint32_t)at, sizeof name - 1 },
@@ -95,11 +95,11 @@ static int decode_framing(struct prefork_request *request)
 	return 0;
 }
 
-enum prefork_next pfi_receive_late_body(struct prefork_request *request)
+enum prefork_next pfi_receive_body_timed_out(struct prefork_request *request)
 {
 	request->refusal = (struct pfi_refusal){ 408, "the body took too long" };
 	(void)pfi_request_fail(request, -ETIMEDOUT);
-	return pfi_answer_failed(request);
+	return pfi_exchange_failed(request);
 }
 
 enum prefork_next pfi_receive_body(struct prefork_request *request)
@@ -107,17 +107,17 @@ enum prefork_next pfi_receive_body(struct prefork_request *request)
 	switch (pfi_upload_collect(request)) {
 	case PFI_DONE:
 		if (request->body.done && decode_framing(request) < 0)
-			return pfi_answer_failed(request);
-		return pfi_answer_handle(request);
+			return pfi_exchange_failed(request);
+		return pfi_exchange_call_handler(request);
 	case PFI_BAD:
-		return pfi_answer_failed(request);
+		return pfi_exchange_failed(request);
 	case PFI_MORE:
 		break;
 	}
 	request->phase = PFI_PHASE_COLLECT;
 	const uint64_t patience_ms = pfi_upload_patience_ms(request);
 	if (patience_ms == 0)
-		return pfi_receive_late_body(request);
+		return pfi_receive_body_timed_out(request);
 	prefork_connection_set_deadline(request->connection, patience_ms);
 	return PREFORK_WAIT_READABLE;
 }
@@ -140,13 +140,13 @@ static void end_texts(struct prefork_request *request)
 /* What a proxy says of its client, if it is one of ours. False: it says two things at once. */
 static bool learn_scheme(struct prefork_request *request)
 {
-	const struct pfi_trust *const trust = &request->http->config.trust;
+	const struct pfi_forwarded *const trust = &request->http->config.trust;
 
 	request->is_secure = false;
-	if (!pfi_trust_concerns(trust, &request->head) ||
-	    !pfi_trust_peer(trust, prefork_connection_peer(request->connection, NULL)))
+	if (!pfi_forwarded_concerns(trust, &request->head) ||
+	    !pfi_forwarded_trusts(trust, prefork_connection_peer(request->connection, NULL)))
 		return true;
-	const enum pfi_scheme scheme = pfi_trust_scheme(trust, &request->head, request->in + request->in_from);
+	const enum pfi_scheme scheme = pfi_forwarded_scheme(trust, &request->head, request->in + request->in_from);
 	request->is_secure = scheme == PFI_SCHEME_SECURE;
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
@@ -181,11 +181,11 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	if (head->method_is_small && config->limits.fold_method)
 		fold_method(request);
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
-		return pfi_answer_refuse(request, request->framing.refusal);
+		return pfi_exchange_refuse(request, request->framing.refusal);
 	if (head->form == PFI_TARGET_AUTHORITY && !(request->http->service.traits & PREFORK_HTTP_CONNECT))
-		return pfi_answer_refuse(request, tunnel);
+		return pfi_exchange_refuse(request, tunnel);
 	if (!learn_scheme(request))
-		return pfi_answer_refuse(request, contradiction);
+		return pfi_exchange_refuse(request, contradiction);
 	if (head->form == PFI_TARGET_ABSOLUTE && copy_host(request) < 0)
 		return PREFORK_CLOSE;
 	request->in_at = request->in_from + head->at;
@@ -195,16 +195,16 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_ROOM)
 		if (grow_in(request) < 0)
 			return PREFORK_CLOSE;
-	prefork_worker_note(request->worker, request->in + request->in_from + head->method.at,
+	prefork_worker_set_activity(request->worker, request->in + request->in_from + head->method.at,
 	                    head->target.at + head->target.length - head->method.at);
 	end_texts(request);
 	request->keep_alive = request->framing.keep_alive && config->keepalive_ms > 0 &&
 	                      head->form != PFI_TARGET_AUTHORITY;
 	pfi_upload_start(request);
 	if (is_ready(request))
-		return pfi_answer_handle(request);
-	if (pfi_answer_is_overloaded(request))
-		return pfi_answer_refuse(request, pfi_answer_overload);
+		return pfi_exchange_call_handler(request);
+	if (pfi_exchange_is_overloaded(request))
+		return pfi_exchange_refuse(request, pfi_exchange_overload);
 	return pfi_receive_body(request);
 }
 
@@ -226,7 +226,7 @@ enum prefork_next pfi_receive_head(struct prefork_request *request)
 	case PFI_DONE:
 		return proceed_head(request);
 	case PFI_BAD:
-		return pfi_answer_refuse(request, request->head.refusal);
+		return pfi_exchange_refuse(request, request->head.refusal);
 	case PFI_MORE:
 		break;
 	}

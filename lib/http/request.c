@@ -183,31 +183,31 @@ int pfi_request_fail(struct prefork_request *request, int error)
 	return request->error;
 }
 
-int pfi_request_blame(struct prefork_request *request, int error)
+int pfi_request_handler_failed(struct prefork_request *request, int error)
 {
 	const struct pfi_head *const head = &request->head;
 	const char *const bytes = request->in + request->in_from;
-	const char *const sentence = prefork_error();
+	const char *const message = prefork_error();
 
 	if (request->error == 0 && error != PREFORK_EAPP)
-		prefork_log_say(prefork_worker_log(request->worker), PREFORK_ERROR, "http",
+		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_ERROR, "http",
 		                "Error handling request %.*s %.*s: %s", (int)head->method.length,
 		                bytes + head->method.at, (int)head->target.length, bytes + head->target.at,
-		                *sentence != '\0' ? sentence : strerror(-error));
+		                *message != '\0' ? message : strerror(-error));
 	return pfi_request_fail(request, error);
 }
 
 void pfi_request_cannot_keep(struct prefork_request *request)
 {
-	if (!atomic_flag_test_and_set(&request->http->has_told))
-		prefork_log_say(prefork_worker_log(request->worker), PREFORK_WARNING, "http",
+	if (!atomic_flag_test_and_set(&request->http->has_logged))
+		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_WARNING, "http",
 		                "Slow clients have to be waited for: %s", prefork_error());
 }
 
 int prefork_response_status(const struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, 0);
-	return request->reply.status;
+	return request->response.status;
 }
 
 bool prefork_response_begun(const struct prefork_request *request)
@@ -215,5 +215,5 @@ bool prefork_response_begun(const struct prefork_request *request)
 	PFI_RETURN_IF_NULL(request, false);
 
 	/* Before a first pull the head is closed, and still here. */
-	return request->reply.stage > PFI_STAGE_HEAD && request->reply.out.length == 0;
+	return request->response.stage > PFI_STAGE_HEAD && request->response.out.length == 0;
 }

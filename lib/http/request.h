@@ -21,10 +21,10 @@
 #include "http/date.h"
 #include "http/framing.h"
 #include "http/head.h"
-#include "http/response.h"
+#include "http/response_head.h"
 #include "http/spool.h"
 #include "http/trailers.h"
-#include "http/trust.h"
+#include "http/forwarded.h"
 
 #include <prefork/http.h>
 
@@ -41,12 +41,12 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
-	uint64_t farewell_ms;  /* that a client which has not asked yet has left when the worker leaves */
+	uint64_t drain_idle_ms;  /* that a client which has not asked yet has left when the worker leaves */
 	uint64_t body_rate;    /* bytes per second that a body must come with; 0: none */
 	uint64_t response_rate; /* and that a response must be taken with */
 	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
-	struct pfi_trust trust;
+	struct pfi_forwarded trust;
 	size_t response_memory; /* of a response that its client has not taken yet */
 	bool streams_uploads;   /* bodies are not collected where a thread can wait for them */
 	struct pfi_spool_place place; /* of what is kept in files; the settings' */
@@ -60,7 +60,7 @@ struct pfi_http {
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* objects without a connection */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
-	atomic_flag has_told;         /* that bodies cannot be kept: see pfi_request_cannot_keep() */
+	atomic_flag has_logged;         /* that bodies cannot be kept: see pfi_request_cannot_keep() */
 	int zone_s;                   /* how far local time is east of Greenwich, for it */
 };
 
@@ -89,9 +89,9 @@ enum {
 	PFI_OUT_MAX = 1024 * 1024,
 };
 
-struct pfi_reply {
-	_Atomic uint8_t stage; /* enum pfi_stage: see pfi_reply_enter() */
-	uint8_t body;    /* enum pfi_reply_body, once the head has left */
+struct pfi_response {
+	_Atomic uint8_t stage; /* enum pfi_stage: see pfi_response_enter() */
+	uint8_t body;    /* enum pfi_response_body, once the head has left */
 	_Atomic bool is_closed; /* no more pieces are accepted */
 	bool has_length;
 	bool has_date;
@@ -124,7 +124,7 @@ struct prefork_request {
 	bool continue_due;  /* the client waits for 100 before it sends its body */
 	_Atomic int error;  /* the first one of this request */
 	struct pfi_refusal refusal; /* of its body: what the client is to be told */
-	char *in;           /* in_room, or memory of its own for a long head */
+	char *in;           /* in_buffer, or memory of its own for a long head */
 	size_t in_size;
 	size_t in_from;     /* the request in hand begins here */
 	size_t in_at;       /* read so far: the rest of its body, or the next request */
@@ -145,11 +145,11 @@ struct prefork_request {
 	uint64_t taken;     /* bytes that it took meanwhile                                 */
 	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
-	struct pfi_reply reply;
+	struct pfi_response response;
 	pthread_mutex_t output;
 	pthread_mutex_t input;
-	char in_room[PFI_IN_SIZE];
-	char out_room[PFI_OUT_SIZE];
+	char in_buffer[PFI_IN_SIZE];
+	char out_buffer[PFI_OUT_SIZE];
 	struct pfi_field fields[]; /* limits.fields_max */
 };
 
@@ -163,12 +163,12 @@ static inline bool pfi_request_is_head(const struct prefork_request *request)
 /* 0, or the first error of the request, which `error` becomes when it is the first. */
 int pfi_request_fail(struct prefork_request *request, int error);
 
-/* The same for what the host did, not the client: told in the log, with the sentence that it left by
+/* The same for what the host did, not the client: told in the log, with the error message that it left by
  * prefork_fail(), unless it is PREFORK_EAPP: then it has told by itself. */
-int pfi_request_blame(struct prefork_request *request, int error);
+int pfi_request_handler_failed(struct prefork_request *request, int error);
 
 /* What its client sends or takes too slowly cannot be kept, for a reason that somebody could mend: tell, once
- * per worker, by the sentence of prefork_fail(). */
+ * per worker, by the error message of prefork_fail(). */
 void pfi_request_cannot_keep(struct prefork_request *request);
 
 /* Send all pieces. What the client cannot take now is kept; a thread that may waits where there is no room
@@ -176,9 +176,9 @@ void pfi_request_cannot_keep(struct prefork_request *request);
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
 
 /* Who else looks at the stage meanwhile has a lock or only wants to know whether a head has left. */
-static inline void pfi_reply_enter(struct pfi_reply *reply, enum pfi_stage stage)
+static inline void pfi_response_enter(struct pfi_response *response, enum pfi_stage stage)
 {
-	atomic_store_explicit(&reply->stage, (uint8_t)stage, memory_order_relaxed);
+	atomic_store_explicit(&response->stage, (uint8_t)stage, memory_order_relaxed);
 }
 
 /* Begin a body; the head must be DONE. Nothing is read yet. */
@@ -204,38 +204,38 @@ bool pfi_upload_may_stay_unread(struct prefork_request *request);
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
 
 /* No response yet. */
-void pfi_reply_start(struct prefork_request *request);
+void pfi_response_start(struct prefork_request *request);
 
 /* Whether what is left to send is a file. */
-static inline bool pfi_reply_is_file(const struct prefork_request *request)
+static inline bool pfi_response_is_file(const struct prefork_request *request)
 {
-	return request->reply.stage == PFI_STAGE_SOURCE && request->reply.pull == NULL;
+	return request->response.stage == PFI_STAGE_SOURCE && request->response.pull == NULL;
 }
 
 /* One that is being built, and will not be the last of its request. */
-static inline bool pfi_reply_is_interim(const struct prefork_request *request)
+static inline bool pfi_response_is_interim(const struct prefork_request *request)
 {
-	return request->reply.stage == PFI_STAGE_HEAD && request->reply.status < 200;
+	return request->response.stage == PFI_STAGE_HEAD && request->response.status < 200;
 }
 
 /* Send a head and what follows it; the head is the first of the pieces, and in its room. As
  * pfi_request_send(). */
-int pfi_reply_joined(struct prefork_request *request, struct iovec *pieces, int count);
+int pfi_response_send_head(struct prefork_request *request, struct iovec *pieces, int count);
 
 /* `handle` has returned: the threads that write a piece just now are waited for, those that come later refused. */
-void pfi_reply_close(struct prefork_request *request);
+void pfi_response_close(struct prefork_request *request);
 
 /* Send a piece of the body, chunked if need be, with the head before it if that has not left. */
-int pfi_reply_piece(struct prefork_request *request, const void *bytes, size_t size);
+int pfi_response_send_piece(struct prefork_request *request, const void *bytes, size_t size);
 
 /* What a file or a callback has, as much as the client takes. MORE: it must take some first. */
-enum pfi_verdict pfi_reply_send_source(struct prefork_request *request);
+enum pfi_verdict pfi_response_send_source(struct prefork_request *request);
 
 /* The end of a body of pieces. */
-int pfi_reply_end_pieces(struct prefork_request *request);
+int pfi_response_end_pieces(struct prefork_request *request);
 
 /* After `handle`: end what it began, as far as that goes now. PREFORK_WAIT_WRITABLE
  * as MORE when the client must take something first. BAD: break off. */
-enum pfi_verdict pfi_reply_proceed(struct prefork_request *request);
+enum pfi_verdict pfi_response_proceed(struct prefork_request *request);
 
 #endif

@@ -1,11 +1,11 @@
 /* Joins the parsers to a worker: one struct prefork_service, whose connections
  * walk through the phases of enum pfi_phase. */
-#include "http/walk.h"
+#include "http/internal.h"
 
 #include "base/required.h"
 #include "base/times.h"
 #include "http/access.h"
-#include "http/options.h"
+#include "http/http_options.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -32,11 +32,11 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 	case PFI_PHASE_COLLECT:
 		return pfi_receive_body(request);
 	case PFI_PHASE_SEND:
-		return pfi_answer_send(request);
+		return pfi_exchange_send(request);
 	case PFI_PHASE_SKIP:
-		return pfi_answer_over(request);
+		return pfi_exchange_finish(request);
 	case PFI_PHASE_LINGER:
-		return pfi_answer_linger(request);
+		return pfi_exchange_linger(request);
 	}
 	return PREFORK_CLOSE;
 }
@@ -45,7 +45,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
                                      void *user)
 {
 	struct pfi_http *const http = user;
-	struct prefork_request *const request = pfi_request_take(http);
+	struct prefork_request *const request = pfi_request_pool_take(http);
 
 	if (request == NULL)
 		return PREFORK_CLOSE;
@@ -71,11 +71,11 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	(void)user;
 	switch ((enum pfi_phase)request->phase) {
 	case PFI_PHASE_HEAD:
-		return pfi_answer_refuse(request, late_head);
+		return pfi_exchange_refuse(request, late_head);
 	case PFI_PHASE_COLLECT:
-		return pfi_receive_late_body(request);
+		return pfi_receive_body_timed_out(request);
 	case PFI_PHASE_SEND:
-		return pfi_answer_late(request);
+		return pfi_exchange_send_timed_out(request);
 	case PFI_PHASE_IDLE:
 	case PFI_PHASE_SKIP:
 	case PFI_PHASE_LINGER:
@@ -87,12 +87,12 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 /* How long a client that has nothing under way may still ask. One that has just come in was not
  * answered at all, and would not ask again by itself: it has the time that others have, unless
  * the whole server stops. */
-static uint64_t farewell_ms(const struct prefork_request *request)
+static uint64_t drain_idle_ms(const struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
 
 	if (request->is_first)
-		return prefork_worker_empties_queues(request->worker) ? PFI_LAST_REQUEST_MS : config->farewell_ms;
+		return prefork_worker_empties_queues(request->worker) ? PFI_LAST_REQUEST_MS : config->drain_idle_ms;
 	return config->keepalive_ms > 0 && config->keepalive_ms < PFI_LAST_REQUEST_MS ? config->keepalive_ms :
 	                                                                            PFI_LAST_REQUEST_MS;
 }
@@ -106,7 +106,7 @@ static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefor
 	(void)worker;
 	(void)user;
 	if (request->phase == PFI_PHASE_IDLE)
-		prefork_connection_set_deadline(connection, farewell_ms(request));
+		prefork_connection_set_deadline(connection, drain_idle_ms(request));
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 
@@ -117,7 +117,7 @@ static void break_off(struct prefork_request *request, struct prefork_connection
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	const bool is_too_slow = request->error == -ETIMEDOUT && request->is_cut;
 
-	if (is_too_slow || (request->error != 0 && request->reply.body == PFI_REPLY_CLOSE))
+	if (is_too_slow || (request->error != 0 && request->response.body == PFI_RESPONSE_CLOSE))
 		(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
@@ -132,20 +132,20 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 	(void)(request->in_handle ? pfi_request_fail(request, -ECONNRESET) : 0);
 	pfi_request_finish(request);
 	break_off(request, connection);
-	pfi_request_put(request);
+	pfi_request_pool_put(request);
 	prefork_connection_set_user(connection, NULL);
 }
 
 /* Told at once, and not by the first client that needs a file. */
-static void try_folder(struct pfi_http *http, struct prefork_worker *worker)
+static void try_directory(struct pfi_http *http, struct prefork_worker *worker)
 {
 	static const char spared[] = "uploads are kept in memory, up to 64 MiB of all together";
 	static const char waited[] = "threads wait for slow clients";
 
 	if (http->config.place.files_max == 0 || pfi_spool_try(&http->config.place) == 0)
 		return;
-	(void)atomic_flag_test_and_set(&http->has_told);
-	prefork_log_say(prefork_worker_log(worker), PREFORK_WARNING, "http", "worker_tmp_dir: %s; %s", prefork_error(),
+	(void)atomic_flag_test_and_set(&http->has_logged);
+	prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http", "worker_tmp_dir: %s; %s", prefork_error(),
 	                prefork_worker_may_block(worker) ? waited : spared);
 }
 
@@ -158,7 +158,7 @@ static int on_start(struct prefork_worker *worker, void *user)
 		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
-	try_folder(http, worker);
+	try_directory(http, worker);
 	return http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
 }
 
@@ -168,8 +168,8 @@ static void on_stop(struct prefork_worker *worker, void *user)
 
 	if (http->service.worker_stop != NULL)
 		http->service.worker_stop(worker, http->user);
-	pfi_request_free_all(http);
-	pfi_trust_clear(&http->config.trust);
+	pfi_request_pool_free(http);
+	pfi_forwarded_clear(&http->config.trust);
 	pfi_access_close(http->access, worker);
 	http->access = NULL;
 }
@@ -208,7 +208,7 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 
 void pfi_http_destroy(struct pfi_http *http)
 {
-	pfi_trust_clear(&http->config.trust);
+	pfi_forwarded_clear(&http->config.trust);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
 }

@@ -15,7 +15,7 @@ enum { FIRST_SIZE = 16 * 1024 };
 
 static int fail(int error, const struct pfi_spool_place *place)
 {
-	return prefork_fail(error, "its body cannot be kept in %s: %s", place->folder, strerror(-error));
+	return prefork_fail(error, "its body cannot be kept in %s: %s", place->directory, strerror(-error));
 }
 
 /* What the application prints must not get into a body, where it has closed its standard descriptors. */
@@ -32,15 +32,15 @@ static int above_standard(int fd)
 }
 
 /* A file that is gone when it is closed, however the process ends. */
-static int open_file(const char *folder)
+static int open_file(const char *directory)
 {
 	char path[PATH_MAX];
-	int fd = open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+	int fd = open(directory, O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 		return above_standard(fd);
 	/* A file system, or a kernel, without such files. */
-	if (snprintf(path, sizeof path, "%s/prefork-body-XXXXXX", folder) >= (int)sizeof path)
+	if (snprintf(path, sizeof path, "%s/prefork-body-XXXXXX", directory) >= (int)sizeof path)
 		return -ENAMETOOLONG;
 	fd = mkostemp(path, O_CLOEXEC);
 	if (fd >= 0)
@@ -50,10 +50,10 @@ static int open_file(const char *folder)
 
 int pfi_spool_try(const struct pfi_spool_place *place)
 {
-	const int fd = open_file(place->folder);
+	const int fd = open_file(place->directory);
 
 	if (fd < 0)
-		return prefork_fail(fd, "no file can be made in %s: %s", place->folder, strerror(-fd));
+		return prefork_fail(fd, "no file can be made in %s: %s", place->directory, strerror(-fd));
 	(void)close(fd);
 	return 0;
 }
@@ -64,9 +64,9 @@ static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t
 	const uint64_t more = length > spool->booked ? length - spool->booked : 0;
 
 	if (length > place->file_max)
-		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", place->folder);
+		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", place->directory);
 	if (spool->fd < 0) {
-		const int fd = open_file(place->folder);
+		const int fd = open_file(place->directory);
 
 		if (fd < 0)
 			return fail(fd, place);
@@ -74,7 +74,7 @@ static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t
 	}
 	if (atomic_fetch_add_explicit(&place->booked, more, memory_order_relaxed) + more > place->files_max) {
 		(void)atomic_fetch_sub_explicit(&place->booked, more, memory_order_relaxed);
-		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", place->folder);
+		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", place->directory);
 	}
 	spool->booked += more;
 	return 0;

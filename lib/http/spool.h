@@ -35,19 +35,19 @@ enum { PFI_SPOOL_SPARE_MAX = 64 * 1024 * 1024 };
 /* Where bytes may stay. */
 struct pfi_spool_place {
 	size_t memory_max;  /* of one of them */
-	const char *folder;
+	const char *directory;
 	uint64_t file_max;  /* of one of them */
 	uint64_t files_max; /* of all together */
 	_Atomic uint64_t booked;
 	_Atomic uint64_t spared; /* memory beyond memory_max, of all together: at most PFI_SPOOL_SPARE_MAX */
 };
 
-/** Whether a file can be made there: 0, or a negative errno with a sentence. */
+/** Whether a file can be made there: 0, or a negative errno with an error message. */
 int pfi_spool_try(const struct pfi_spool_place *place);
 
 /** Room for bytes that come: at least one. `expected` is how many more are known to come, 0
- *  when that is unknown. 0, or a negative errno with a sentence, and all that came is still there:
- *  -ENOBUFS at the bounds, -ENOMEM, or what the folder and its disk say (-ENOSPC, -EDQUOT, -EFBIG,
+ *  when that is unknown. 0, or a negative errno with an error message, and all that came is still there:
+ *  -ENOBUFS at the bounds, -ENOMEM, or what the directory and its disk say (-ENOSPC, -EDQUOT, -EFBIG,
  *  -EACCES, -EMFILE ...). */
 int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t expected, char **ret,
                    size_t *ret_size);

@@ -1,5 +1,5 @@
 /* The request body: read when the host asks for it, or collected before it is asked. */
-#include "http/clock.h"
+#include "http/http_clock.h"
 #include "base/required.h"
 #include "http/rate.h"
 #include "http/request.h"
@@ -95,7 +95,7 @@ static int say_continue(struct prefork_request *request)
 
 	request->continue_due = false;
 	(void)pthread_mutex_lock(&request->output);
-	const bool is_answered = request->reply.stage > PFI_STAGE_HEAD;
+	const bool is_answered = request->response.stage > PFI_STAGE_HEAD;
 	const int r = is_answered ? 0 : pfi_request_send(request, &piece, 1);
 	(void)pthread_mutex_unlock(&request->output);
 	return r;
@@ -214,7 +214,7 @@ static ptrdiff_t read_body(struct prefork_request *request, void *bytes, size_t 
 		return 0;
 	const ptrdiff_t n = request->is_collected ? pfi_spool_read(&request->spool, bytes, size) : 0;
 	if (n < 0)
-		return pfi_request_blame(request, (int)n);
+		return pfi_request_handler_failed(request, (int)n);
 	return n > 0 || request->body.done ? n : read_blocking(request, bytes, size);
 }
 
@@ -252,7 +252,7 @@ static enum pfi_verdict stop_keeping(struct prefork_request *request, int error)
 	const bool is_full = error == -ENOBUFS || error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 
 	request->refusal = (struct pfi_refusal){ is_full ? 507 : 500, "the body cannot be kept" };
-	(void)pfi_request_blame(request, error);
+	(void)pfi_request_handler_failed(request, error);
 	return PFI_BAD;
 }
 
@@ -344,12 +344,12 @@ bool pfi_upload_may_stay_unread(struct prefork_request *request)
 
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request)
 {
-	char room[4096];
+	char buffer[4096];
 
 	if (!pfi_upload_can_be_skipped(request))
 		return PFI_BAD;
 	while (!request->body.done) {
-		ptrdiff_t n = take(request, room, sizeof room);
+		ptrdiff_t n = take(request, buffer, sizeof buffer);
 		if (n < 0)
 			return PFI_BAD;
 		request->skipped += (size_t)n;

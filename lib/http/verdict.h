@@ -21,7 +21,7 @@ struct pfi_span {
 	uint32_t length;
 };
 
-/* What to answer when something is refused, and a sentence for the log. */
+/* What to answer when something is refused, and an error message for the log. */
 struct pfi_refusal {
 	uint16_t status;
 	const char *problem; /* static */

@@ -37,7 +37,7 @@ struct pfi_address {
 	socklen_t socket_size;            /* 0: not yet resolved */
 };
 
-/* 0, or -EINVAL with a sentence that says what is wrong with `text`. */
+/* 0, or -EINVAL with an error message that says what is wrong with `text`. */
 int pfi_address_parse(const char *text, struct pfi_address *ret);
 
 /* Whether its host is a name, whose address is not known yet. */

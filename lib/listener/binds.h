@@ -9,7 +9,7 @@
 struct prefork_settings;
 
 /* Looks at words alone: opens nothing and asks no name server. 0, or
- * PREFORK_ECONFIG with a sentence that says which item of which place is wrong. */
+ * PREFORK_ECONFIG with an error message that says which item of which place is wrong. */
 int pfi_binds_check(const struct prefork_settings *settings);
 
 /* Whether one could listen there, for --check-config: asks name servers, and opens nothing that

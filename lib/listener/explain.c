@@ -1,7 +1,7 @@
 #include "listener/explain.h"
 
 #include "base/text.h"
-#include "os/holder.h"
+#include "os/port_owner.h"
 #include "os/path.h"
 
 #include <prefork/error.h>
@@ -13,7 +13,7 @@
 
 int pfi_explain_taken(const char *text, pid_t pid)
 {
-	char comm[PFI_HOLDER_NAME_MAX], bytes[64];
+	char comm[PFI_PORT_OWNER_NAME_MAX], bytes[64];
 	struct pfi_text name;
 
 	if (pid == 0)
@@ -23,7 +23,7 @@ int pfi_explain_taken(const char *text, pid_t pid)
 		return prefork_fail(-EADDRINUSE, "cannot listen on %s: another socket has this address already, one of "
 						 "this program itself: an address is named twice, or covers another",
 				    text);
-	pfi_holder_name(pid, comm);
+	pfi_port_owner_name(pid, comm);
 	pfi_text_init(&name, bytes, sizeof bytes);
 	pfi_text_add_line(&name, comm, strlen(comm));
 	return prefork_fail(-EADDRINUSE, "cannot listen on %s: another socket has this address already, that of "
@@ -69,7 +69,7 @@ int pfi_explain_tcp(int error, const char *text, const struct pfi_address *addre
 {
 	switch (error) {
 	case -EADDRINUSE:
-		return pfi_explain_taken(text, pfi_holder_find(&address->socket));
+		return pfi_explain_taken(text, pfi_port_owner_find(&address->socket));
 	case -EACCES:
 		if (address->port > 0 && address->port < 1024)
 			return prefork_fail(error,

@@ -8,8 +8,8 @@
 
 #include <sys/types.h>
 
-/* Records the sentence for `error`, a negative errno of socket(2), bind(2) or listen(2), and
- * answers it. `text` is the address as the sentence shows it. */
+/* Records the error message for `error`, a negative errno of socket(2), bind(2) or listen(2), and
+ * answers it. `text` is the address as the error message shows it. */
 int pfi_explain_tcp(int error, const char *text, const struct pfi_address *address);
 
 /* The same for unix sockets. */

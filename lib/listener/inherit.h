@@ -36,7 +36,7 @@ struct pfi_inherited {
 };
 
 /* Understand the variables of the process `self`; looks at no descriptor.
- * Returns new in *ret: finish it. 0, -EINVAL with a sentence, -ENOMEM. */
+ * Returns new in *ret: finish it. 0, -EINVAL with an error message, -ENOMEM. */
 int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self, struct pfi_inherited *ret);
 
 /* Read the environment and remove the variables from it, so that no child takes

@@ -2,7 +2,7 @@
 
 #include "base/required.h"
 #include "listener/explain.h"
-#include "listener/lanes.h"
+#include "listener/reuseport.h"
 #include "listener/unix_path.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
@@ -145,7 +145,7 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	const int family = address->socket.ss_family;
 
 	listener->family = family;
-	/* For the sentences of errors, until it has one of its own. */
+	/* For the error messages of errors, until it has one of its own. */
 	pfi_address_format(&address->socket, address->socket_size, listener->address, sizeof listener->address);
 	listener->fd = pfi_open_socket(family, SOCK_NONBLOCK);
 	if (listener->fd < 0)
@@ -167,7 +167,7 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	const int r = note_address(listener);
 	if (r < 0)
 		return explain(r, listener, address);
-	return options->lanes > 0 && family != AF_UNIX ? pfi_lanes_open(listener, options) : 0;
+	return options->sockets > 0 && family != AF_UNIX ? pfi_reuseport_open(listener, options) : 0;
 }
 
 int pfi_listener_open_at(const struct pfi_address *address, const char *name,
@@ -278,15 +278,15 @@ void pfi_listener_set_owner(const struct prefork_listener *listener, uint32_t ar
 {
 	pfi_fdtable_set_owner(listener->fd, arbiter, PFI_FD_NO_SLOT);
 	pfi_fdtable_set_owner(listener->path_fd, arbiter, PFI_FD_NO_SLOT);
-	for (unsigned i = 0; i < listener->lane_count; i++)
-		pfi_fdtable_set_owner(listener->lanes[i], arbiter, PFI_FD_NO_SLOT);
+	for (unsigned i = 0; i < listener->socket_count; i++)
+		pfi_fdtable_set_owner(listener->sockets[i], arbiter, PFI_FD_NO_SLOT);
 }
 
 void pfi_listener_keep(const struct prefork_listener *listener)
 {
 	pfi_fdtable_keep(listener->fd);
-	for (unsigned i = 0; i < listener->lane_count; i++)
-		pfi_fdtable_keep(listener->lanes[i]);
+	for (unsigned i = 0; i < listener->socket_count; i++)
+		pfi_fdtable_keep(listener->sockets[i]);
 }
 
 void pfi_listener_close(struct prefork_listener *listener)
@@ -298,7 +298,7 @@ void pfi_listener_close(struct prefork_listener *listener)
 	if (listener->path && listener->maker == getpid())
 		pfi_unix_path_remove(listener->path, listener->path_fd);
 	pfi_close(&listener->path_fd);
-	pfi_lanes_finish(listener);
+	pfi_reuseport_close(listener);
 	pfi_close(&listener->fd);
 	free(listener->path);
 	free(listener->name);

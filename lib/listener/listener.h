@@ -19,9 +19,9 @@
 struct pfi_listener_options {
 	int backlog;
 	bool ipv6_only;           /* [::] without IPv4                             */
-	bool reuse_port;          /* several sockets on one address (listener/lanes.h) */
-	unsigned lanes;           /* TCP with reuse_port: how many, and how many of them  */
-	unsigned lanes_open;      /* listen from the beginning; 0: one, without lanes     */
+	bool reuse_port;          /* several sockets on one address (listener/reuseport.h) */
+	unsigned sockets;           /* TCP with reuse_port: how many, and how many of them  */
+	unsigned sockets_listening;      /* listen from the beginning; 0: one, without reuseport sockets     */
 	unsigned defer_accept_s;  /* TCP: wake us when the client has spoken; 0: off */
 	mode_t mode;              /* of a unix path                                */
 	uid_t uid;                /* its owner; (uid_t)-1: who we are              */
@@ -40,16 +40,16 @@ struct prefork_listener {
 	pid_t maker;            /* the process that made the path below    */
 	char *path;             /* of the unix socket that we made, absolute, or NULL */
 	int path_fd;            /* of it, so that nobody else's is removed */
-	int *lanes;             /* one socket per slot, the first is fd; NULL: fd alone.
+	int *sockets;             /* one socket per slot, the first is fd; NULL: fd alone.
 	                         * In a worker fd is its set of them instead.        */
-	unsigned lane_count;
-	unsigned lanes_open;    /* so many listen, the first ones          */
-	int backlog;            /* of a lane                               */
+	unsigned socket_count;
+	unsigned sockets_listening;    /* so many listen, the first ones          */
+	int backlog;            /* of a reuseport socket                               */
 	char *name;
 	char address[PFI_ADDRESS_TEXT_MAX];
 };
 
-/* Bind and listen. Returns new in *ret. 0, or a negative errno with a sentence:
+/* Bind and listen. Returns new in *ret. 0, or a negative errno with an error message:
  * -EINVAL, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EAFNOSUPPORT, -EEXIST (the path
  * is something else), -ENOMEM and what socket(2), bind(2), listen(2) say. */
 int pfi_listener_open(const char *text, const struct pfi_listener_options *options,
@@ -96,7 +96,7 @@ void pfi_accepted_free(const struct prefork_listener *listener, int fd);
 
 /* Whether a client waits in the queue: 1 or 0, or a negative errno: -EOPNOTSUPP
  * for a unix socket that refuses, where only accept(2) can tell. */
-int pfi_listener_has_clients(const struct prefork_listener *listener);
+int pfi_listener_has_pending(const struct prefork_listener *listener);
 
 /* How many wait, and how many may: TCP only, -EOPNOTSUPP otherwise. */
 int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_length, uint32_t *ret_max);

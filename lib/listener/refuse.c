@@ -13,7 +13,7 @@
  * Unix: after shutdown(SHUT_RD) connect() is refused, and those who wait in the
  * queue can still be accepted.
  */
-#include "listener/lanes.h"
+#include "listener/reuseport.h"
 
 #include "base/times.h"
 
@@ -74,12 +74,12 @@ static int drop_new_handshakes(int fd, int family)
 	return errno == EPERM ? set_hops(fd, family, HOPS_MAX) : -errno;
 }
 
-static int drop_in_lanes(const struct prefork_listener *listener)
+static int drop_in_sockets(const struct prefork_listener *listener)
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < listener->lanes_open; i++)
-		r = drop_new_handshakes(listener->lanes[i], listener->family);
+	for (unsigned i = 0; r == 0 && i < listener->sockets_listening; i++)
+		r = drop_new_handshakes(listener->sockets[i], listener->family);
 	return r;
 }
 
@@ -90,8 +90,8 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	if (listener->is_inherited)
 		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it",
 				    listener->address);
-	if (listener->lanes)
-		r = drop_in_lanes(listener);
+	if (listener->sockets)
+		r = drop_in_sockets(listener);
 	else if (listener->family != AF_UNIX)
 		r = drop_new_handshakes(listener->fd, listener->family);
 	else if (shutdown(listener->fd, SHUT_RD) < 0)
@@ -125,11 +125,11 @@ int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_le
 
 	if (listener->family == AF_UNIX)
 		return -EOPNOTSUPP;
-	if (!listener->lanes)
+	if (!listener->sockets)
 		return queue_of(listener->fd, ret_length, ret_max);
-	for (unsigned i = 0; i < listener->lane_count; i++) {
+	for (unsigned i = 0; i < listener->socket_count; i++) {
 		uint32_t one = 0, one_max = 0;
-		const int r = queue_of(listener->lanes[i], &one, &one_max);
+		const int r = queue_of(listener->sockets[i], &one, &one_max);
 
 		if (r < 0)
 			return r;
@@ -141,15 +141,15 @@ int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_le
 	return 0;
 }
 
-int pfi_listener_has_clients(const struct prefork_listener *listener)
+int pfi_listener_has_pending(const struct prefork_listener *listener)
 {
 	struct pollfd pfd = { .fd = listener->fd, .events = POLLIN };
 
 	/* A unix socket that refuses is readable for ever, and says nothing by it. */
 	if (listener->family == AF_UNIX && listener->is_refusing)
 		return -EOPNOTSUPP;
-	if (listener->lanes)
-		return pfi_lanes_have_clients(listener, 0);
+	if (listener->sockets)
+		return pfi_reuseport_has_pending(listener, 0);
 	if (poll(&pfd, 1, 0) < 0)
 		return -errno;
 	return (pfd.revents & POLLIN) != 0;

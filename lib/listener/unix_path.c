@@ -59,7 +59,7 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 {
 	const char *const path = socket_address->sun_path;
 	struct stat before;
-	pid_t holder = 0;
+	pid_t owner = 0;
 
 	if (lstat(path, &before) < 0)
 		return errno == ENOENT ? 0
@@ -67,12 +67,12 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 						      strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
 		return not_a_socket(path);
-	const int r = probe(socket_address, size, &holder);
+	const int r = probe(socket_address, size, &owner);
 	if (r == 0) {
 		char text[sizeof socket_address->sun_path + 8];
 
 		(void)snprintf(text, sizeof text, "unix:%s", path);
-		return pfi_explain_taken(text, holder);
+		return pfi_explain_taken(text, owner);
 	}
 	if (r == -ENOENT)
 		return 0;

@@ -11,7 +11,7 @@
 /* Bind `fd`. A socket that nobody listens on any more is replaced; anything else
  * stays. Mode and owner are set before anybody can connect, since `fd` does not
  * listen yet, and never by name, so a link put there meanwhile leads nowhere.
- * 0 and an O_PATH descriptor of the file in *ret_file, which the caller closes, or a negative errno with a sentence:
+ * 0 and an O_PATH descriptor of the file in *ret_file, which the caller closes, or a negative errno with an error message:
  *   -EADDRINUSE  a live server is there
  *   -EEXIST      it is not a socket
  *   -EACCES, -ENOENT, -EPERM and what bind(2) says */

@@ -1,6 +1,6 @@
 #include "model/backoff.h"
 
-uint64_t pfi_chance(uint64_t *seed)
+uint64_t pfi_random(uint64_t *seed)
 {
 	uint64_t x = *seed ? *seed : UINT64_C(0x9E3779B97F4A7C15);
 

@@ -46,6 +46,6 @@ bool pfi_backoff_is_exhausted(const struct pfi_backoff *backoff, const struct pf
 			      uint64_t now_ms);
 
 /** The next of a row of numbers that look random (xorshift); never keep 0 in `*seed`. */
-uint64_t pfi_chance(uint64_t *seed);
+uint64_t pfi_random(uint64_t *seed);
 
 #endif

@@ -2,17 +2,17 @@
 
 #include "base/times.h"
 
-uint64_t pfi_deadline_slow_at_ms(const struct pfi_word *word, uint64_t slow_ms)
+uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *word, uint64_t slow_ms)
 {
 	if (word->deadline_ms == 0 || word->since_ms == 0)
 		return 0;
 	return pfi_deadline_after_ms(word->since_ms, slow_ms);
 }
 
-struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, uint64_t slow_ms,
+struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *words, size_t count, uint64_t slow_ms,
 				  uint64_t now_ms)
 {
-	struct pfi_look look = { 0 };
+	struct pfi_deadline_summary look = { 0 };
 	bool has_more = false;
 
 	for (size_t i = 1; i < count; i++)

@@ -17,13 +17,13 @@
 #define PFI_NO_DEADLINE UINT64_MAX
 
 /* What one thread says of itself, copied out of the page. */
-struct pfi_word {
+struct pfi_thread_deadline {
 	uint64_t deadline_ms;
 	uint64_t since_ms; /* when the work in hand, or the last one, began; 0: it never had any */
 	bool exists;       /* the number belongs to a thread                                     */
 };
 
-struct pfi_look {
+struct pfi_deadline_summary {
 	uint32_t busy;    /* words that are set                                       */
 	uint32_t late;    /* of these, the ones that have passed                      */
 	uint64_t late_ms; /* the first of those, 0 for none                           */
@@ -56,11 +56,11 @@ static inline uint64_t pfi_deadline_after_ms(uint64_t since_ms, uint64_t timeout
 
 /** Look at all words of one worker, the first thread's first. Work is slow after
  *  `slow_ms`, 0: never. */
-struct pfi_look pfi_deadline_look(const struct pfi_word *words, size_t count, uint64_t slow_ms,
+struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *words, size_t count, uint64_t slow_ms,
 				  uint64_t now_ms);
 
 /** When the work in hand becomes slow, 0: never, or there is none. */
-uint64_t pfi_deadline_slow_at_ms(const struct pfi_word *word, uint64_t slow_ms);
+uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *word, uint64_t slow_ms);
 
 /** How long everybody is spared when our own turn came at `now` and should have come at
  *  `due` (0: whenever): nothing, or until when. After a suspend, a SIGSTOP or a stopped

@@ -2,7 +2,7 @@
  * model/lifecycle.h -- what one worker may do next.
  *
  * Pure: no system calls, no clock, no allocation. Events go in, the next state
- * and the action that goes with it come out. pfi_roster_step() is the only
+ * and the action that goes with it come out. pfi_worker_table_step() is the only
  * function that stores a state, the arbiter's perform() the only one that
  * carries out an action.
  */
@@ -30,8 +30,8 @@
 	X(FORKED)  /* a process exists now                           */ \
 	X(READY)   /* it said that it is ready                       */ \
 	X(RETIRE)  /* a reload, a recycling, a scale-down or a stop  */ \
-	X(HURRY)   /* a quick stop                                   */ \
-	X(LATE)    /* a deadline passed, other threads can go on     */ \
+	X(QUIT)   /* a quick stop                                   */ \
+	X(TIMEOUT)    /* a deadline passed, other threads can go on     */ \
 	X(STUCK)   /* a deadline passed, and nobody can              */ \
 	X(OVERDUE) /* the patience with its present state ran out    */ \
 	X(EXITED)  /* its pidfd became readable                      */
@@ -50,8 +50,8 @@ enum pfi_event {
 enum pfi_step_action {
 	PFI_ACTION_REFUSE, /* zero on purpose: a cell nobody wrote is refused */
 	PFI_ACTION_NONE,
-	PFI_ACTION_ASK_LEAVE,
-	PFI_ACTION_ASK_QUIT,
+	PFI_ACTION_DRAIN,
+	PFI_ACTION_QUIT,
 	PFI_ACTION_DUMP, /* have the threads that are late show their stacks */
 	PFI_ACTION_ABORT,
 	PFI_ACTION_KILL,

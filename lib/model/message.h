@@ -1,5 +1,5 @@
 /*
- * message -- what the two ends of a lifeline say to each other.
+ * message -- what the two ends of a control channel say to each other.
  *
  * One datagram each: os/lifeline carries {type, value, text}. Either end
  * ignores types that it does not know: the other may be newer, or hostile.
@@ -11,7 +11,7 @@ enum pfi_message_type {
 	/* worker to arbiter */
 	PFI_MESSAGE_READY = 1,  /* it serves                                                    */
 	PFI_MESSAGE_FAILED = 2, /* it will leave before ready; value: exit status, text: why     */
-	PFI_MESSAGE_LEAVING = 3, /* it leaves by its own decision; text: why; value 1: not yet,   */
+	PFI_MESSAGE_RETIRING = 3, /* it leaves by its own decision; text: why; value 1: not yet,   */
 	                         /* it serves until it is asked to leave                         */
 	PFI_MESSAGE_SHORT = 4,   /* it cannot accept connections and has left the accept set;     */
 	                         /* value: errno, with PFI_SHORT_ flags                          */
@@ -19,7 +19,7 @@ enum pfi_message_type {
 	PFI_MESSAGE_ALIVE = 6,   /* the answer to a PFI_MESSAGE_LOOK that wants one              */
 
 	/* arbiter to worker */
-	PFI_MESSAGE_LEAVE = 16, /* finish what you have; value 1: empty the queues first, since  */
+	PFI_MESSAGE_DRAIN = 16, /* finish what you have; value 1: empty the queues first, since  */
 	                        /* nobody else will answer those clients                         */
 	PFI_MESSAGE_QUIT = 17,  /* leave at once                                                 */
 	PFI_MESSAGE_REOPEN = 18, /* open the log files again                                     */

@@ -5,11 +5,11 @@
 
 struct plan {
 	const struct pfi_policy *policy;
-	const struct pfi_wish *wish;
-	const struct pfi_roster *roster;
+	const struct pfi_desired_state *desired;
+	const struct pfi_worker_table *worker_table;
 	uint64_t now_ms;
 	struct pfi_orders *orders;
-	uint32_t next_empty; /* where to look for the next free seat */
+	uint32_t next_empty; /* where to look for the next free slot */
 	uint32_t vacant;     /* so many processes may be added: with surge 0 none beside the one it replaces */
 };
 
@@ -19,16 +19,16 @@ static uint32_t surge_of(const struct pfi_policy *policy)
 	return policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
 }
 
-static uint32_t count_vacant(const struct pfi_policy *policy, const struct pfi_wish *wish,
-			     const struct pfi_roster *roster)
+static uint32_t count_vacant(const struct pfi_policy *policy, const struct pfi_desired_state *desired,
+			     const struct pfi_worker_table *worker_table)
 {
-	const uint32_t most = wish->target > 0 ? wish->target : 1; /* the canary of an empty pool */
+	const uint32_t most = desired->target > 0 ? desired->target : 1; /* the canary of an empty pool */
 	uint32_t alive = 0;
 
 	if (surge_of(policy) > 0)
 		return UINT32_MAX;
-	for (uint32_t i = 0; i < roster->count; i++)
-		alive += roster->slots[i].state != PFI_STATE_EMPTY;
+	for (uint32_t i = 0; i < worker_table->count; i++)
+		alive += worker_table->slots[i].state != PFI_STATE_EMPTY;
 	return most > alive ? most - alive : 0;
 }
 
@@ -92,8 +92,8 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING &&
 	    slot->state != PFI_STATE_DRAINING)
 		return false;
-	if (slot->late != 0 && plan->now_ms < slot->spare_until_ms) {
-		wake_at(plan, slot->spare_until_ms);
+	if (slot->late != 0 && plan->now_ms < slot->grace_until_ms) {
+		wake_at(plan, slot->grace_until_ms);
 		return false;
 	}
 	/* One that leaves, gets nobody new, and has nothing left but what is stuck, is not waited for. */
@@ -104,7 +104,7 @@ static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot 
 		return true;
 	}
 	if (slot->unseen != 0) {
-		order(plan, PFI_EVENT_LATE, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
+		order(plan, PFI_EVENT_TIMEOUT, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;
 	}
 	wake_at(plan, slot->next_ms);
@@ -118,14 +118,14 @@ static bool walk_ladder(struct plan *plan)
 {
 	bool missed = false;
 
-	for (uint32_t i = 0; i < plan->roster->count; i++) {
-		const struct pfi_slot *const slot = &plan->roster->slots[i];
+	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
+		const struct pfi_slot *const slot = &plan->worker_table->slots[i];
 		const uint64_t at_ms = pfi_deadline_after_ms(slot->since_ms, patience_ms(plan->policy, slot));
 
 		if (slot->state == PFI_STATE_EMPTY)
 			continue;
-		if (plan->now_ms < plan->wish->spare_until_ms) {
-			wake_at(plan, plan->wish->spare_until_ms);
+		if (plan->now_ms < plan->desired->grace_until_ms) {
+			wake_at(plan, plan->desired->grace_until_ms);
 		} else if (pfi_deadline_is_past(at_ms, plan->now_ms)) {
 			order(plan, PFI_EVENT_OVERDUE, overdue_cause(slot->state), i, slot->generation);
 			missed = true;
@@ -139,13 +139,13 @@ static bool walk_ladder(struct plan *plan)
 
 static void everybody_out(struct plan *plan)
 {
-	for (uint32_t i = 0; i < plan->roster->count; i++) {
-		const struct pfi_slot *const slot = &plan->roster->slots[i];
+	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
+		const struct pfi_slot *const slot = &plan->worker_table->slots[i];
 		const bool may_hurry = slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING;
 
-		if (plan->wish->quit && (may_hurry || pfi_slot_is_staying(slot)))
-			order(plan, PFI_EVENT_HURRY, PFI_CAUSE_STOP, i, slot->generation);
-		else if (pfi_slot_is_staying(slot))
+		if (plan->desired->quit && (may_hurry || pfi_slot_is_current(slot)))
+			order(plan, PFI_EVENT_QUIT, PFI_CAUSE_STOP, i, slot->generation);
+		else if (pfi_slot_is_current(slot))
 			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_STOP, i, slot->generation);
 		else if (slot->state == PFI_STATE_DUMPING) /* what became of it is said already */
 			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, slot->generation);
@@ -154,11 +154,11 @@ static void everybody_out(struct plan *plan)
 
 static bool is_outdated(const struct plan *plan, const struct pfi_slot *slot)
 {
-	return slot->generation != plan->wish->generation || slot->wants_leave;
+	return slot->generation != plan->desired->generation || slot->wants_retire;
 }
 
 /* Has this call told slot `i` to go already? */
-static bool is_told(const struct plan *plan, uint32_t i)
+static bool is_reported(const struct plan *plan, uint32_t i)
 {
 	for (uint32_t n = 0; n < plan->orders->count; n++) {
 		if (plan->orders->list[n].slot == i)
@@ -173,15 +173,15 @@ static uint32_t pick(const struct plan *plan, enum pfi_state state, bool outdate
 {
 	uint32_t best = UINT32_MAX;
 
-	for (uint32_t i = 0; i < plan->roster->count; i++) {
-		const struct pfi_slot *const slot = &plan->roster->slots[i];
-		const struct pfi_slot *const rival = best == UINT32_MAX ? NULL : &plan->roster->slots[best];
+	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
+		const struct pfi_slot *const slot = &plan->worker_table->slots[i];
+		const struct pfi_slot *const rival = best == UINT32_MAX ? NULL : &plan->worker_table->slots[best];
 
-		if (slot->state != state || is_outdated(plan, slot) != outdated || i == plan->wish->canary ||
-		    is_told(plan, i))
+		if (slot->state != state || is_outdated(plan, slot) != outdated || i == plan->desired->canary ||
+		    is_reported(plan, i))
 			continue;
 		if (rival == NULL || slot->generation < rival->generation ||
-		    (slot->generation == rival->generation && slot->born_ms < rival->born_ms))
+		    (slot->generation == rival->generation && slot->spawned_ms < rival->spawned_ms))
 			best = i;
 	}
 	return best;
@@ -193,11 +193,11 @@ static void retire(struct plan *plan, enum pfi_state state, bool outdated, enum 
 
 	if (i == UINT32_MAX) /* more orders than one call can hold */
 		return;
-	const struct pfi_slot *const slot = &plan->roster->slots[i];
+	const struct pfi_slot *const slot = &plan->worker_table->slots[i];
 
-	if (outdated && slot->generation > plan->wish->generation)
+	if (outdated && slot->generation > plan->desired->generation)
 		cause = PFI_CAUSE_ROLLBACK;
-	else if (outdated && slot->generation == plan->wish->generation)
+	else if (outdated && slot->generation == plan->desired->generation)
 		cause = PFI_CAUSE_RECYCLE;
 	order(plan, PFI_EVENT_RETIRE, cause, i, slot->generation);
 }
@@ -206,111 +206,111 @@ static bool start(struct plan *plan, uint32_t generation)
 {
 	if (plan->vacant == 0)
 		return false;
-	for (uint32_t i = plan->next_empty; i < plan->roster->count; i++) {
-		if (plan->roster->slots[i].state == PFI_STATE_EMPTY) {
+	for (uint32_t i = plan->next_empty; i < plan->worker_table->count; i++) {
+		if (plan->worker_table->slots[i].state == PFI_STATE_EMPTY) {
 			plan->next_empty = i + 1;
 			plan->vacant--;
 			order(plan, PFI_EVENT_FORKED, PFI_CAUSE_NONE, i, generation);
 			return true;
 		}
 	}
-	plan->next_empty = plan->roster->count;
+	plan->next_empty = plan->worker_table->count;
 	return false;
 }
 
 /* With surge 0 a worker leaves before the next one starts: not while that one has to wait. */
 static bool must_stay(struct plan *plan)
 {
-	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->wish->not_before_ms)
+	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->desired->not_before_ms)
 		return false;
-	wake_at(plan, plan->wish->not_before_ms);
+	wake_at(plan, plan->desired->not_before_ms);
 	return true;
 }
 
 /* With surge 0 a canary takes the place of a worker, first of one that does not serve yet. */
-static void make_way(struct plan *plan, struct pfi_census *census)
+static void make_way(struct plan *plan, struct pfi_worker_counts *counts)
 {
-	const uint32_t ready = census->current_ready + census->outdated_ready;
+	const uint32_t ready = counts->current_ready + counts->outdated_ready;
 
-	if (plan->vacant > 0 || census->leaving > 0 || census->outdated_booting > 0)
+	if (plan->vacant > 0 || counts->leaving > 0 || counts->outdated_booting > 0)
 		return;
-	if (census->current_booting > 0) {
+	if (counts->current_booting > 0) {
 		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_RELOAD);
-		census->current_booting--;
-	} else if (ready > 0 && ready + plan->policy->max_unavailable > plan->wish->target) {
-		const bool outdated = census->outdated_ready > 0;
+		counts->current_booting--;
+	} else if (ready > 0 && ready + plan->policy->max_unavailable > plan->desired->target) {
+		const bool outdated = counts->outdated_ready > 0;
 
 		retire(plan, PFI_STATE_SERVING, outdated, PFI_CAUSE_RELOAD);
-		*(outdated ? &census->outdated_ready : &census->current_ready) -= 1;
+		*(outdated ? &counts->outdated_ready : &counts->current_ready) -= 1;
 	}
 }
 
 /* Those with a stuck thread have served until now, when nobody misses them any more. */
 static void release_stuck(struct plan *plan)
 {
-	for (uint32_t i = 0; i < plan->roster->count; i++) {
-		if (plan->roster->slots[i].state == PFI_STATE_DUMPING)
-			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, plan->roster->slots[i].generation);
+	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
+		if (plan->worker_table->slots[i].state == PFI_STATE_DUMPING)
+			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, plan->worker_table->slots[i].generation);
 	}
 }
 
 /* Who is too many: those not ready before those that are, and never a ready
- * one that would be missed. Counts in `census` those that stay. */
-static void thin_out(struct plan *plan, struct pfi_census *census)
+ * one that would be missed. Counts in `worker counts` those that stay. */
+static void thin_out(struct plan *plan, struct pfi_worker_counts *counts)
 {
-	const struct pfi_wish *const wish = plan->wish;
-	const uint32_t short_max = wish->hold ? 0 : plan->policy->max_unavailable;
-	const uint32_t floor = wish->target > short_max ? wish->target - short_max : 0;
+	const struct pfi_desired_state *const desired = plan->desired;
+	const uint32_t short_max = desired->hold ? 0 : plan->policy->max_unavailable;
+	const uint32_t floor = desired->target > short_max ? desired->target - short_max : 0;
 
-	for (; census->outdated_booting > 0; census->outdated_booting--)
+	for (; counts->outdated_booting > 0; counts->outdated_booting--)
 		retire(plan, PFI_STATE_BOOTING, true, PFI_CAUSE_RELOAD);
-	while (census->current_booting > 0 &&
-	       census->current_ready + census->current_booting > wish->target) {
+	while (counts->current_booting > 0 &&
+	       counts->current_ready + counts->current_booting > desired->target) {
 		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_SCALE);
-		census->current_booting--;
+		counts->current_booting--;
 	}
-	for (; census->outdated_ready > 0 && census->current_ready + census->outdated_ready > floor &&
+	for (; counts->outdated_ready > 0 && counts->current_ready + counts->outdated_ready > floor &&
 	       !must_stay(plan);
-	     census->outdated_ready--)
+	     counts->outdated_ready--)
 		retire(plan, PFI_STATE_SERVING, true, PFI_CAUSE_RELOAD);
-	for (; census->current_ready > wish->target; census->current_ready--)
+	for (; counts->current_ready > desired->target; counts->current_ready--)
 		retire(plan, PFI_STATE_SERVING, false, PFI_CAUSE_SCALE);
 	/* With surge 0 its replacement waits for its end. */
-	if (census->current_ready + census->outdated_ready >= wish->target || surge_of(plan->policy) == 0)
+	if (counts->current_ready + counts->outdated_ready >= desired->target || surge_of(plan->policy) == 0)
 		release_stuck(plan);
 }
 
-static void fill_up(struct plan *plan, const struct pfi_census *census)
+static void fill_up(struct plan *plan, const struct pfi_worker_counts *counts)
 {
-	const struct pfi_wish *const wish = plan->wish;
+	const struct pfi_desired_state *const desired = plan->desired;
 	const struct pfi_policy *const policy = plan->policy;
 	const uint32_t surge = surge_of(policy);
-	const uint32_t current = census->current_ready + census->current_booting;
-	const uint32_t staying = current + census->outdated_ready;
-	const uint32_t counted = wish->hold ? staying : current;
-	uint32_t missing = wish->target > counted ? wish->target - counted : 0;
-	const uint32_t room = wish->target + surge > staying ? wish->target + surge - staying : 0;
+	const uint32_t current = counts->current_ready + counts->current_booting;
+	const uint32_t staying = current + counts->outdated_ready;
+	const uint32_t counted = desired->hold ? staying : current;
+	uint32_t missing = desired->target > counted ? desired->target - counted : 0;
+	const uint32_t capacity = desired->target + surge > staying ? desired->target + surge - staying : 0;
 
-	if (missing > room)
-		missing = room;
-	if (missing > wish->starts_max)
-		missing = wish->starts_max;
+	if (missing > capacity)
+		missing = capacity;
+	if (missing > desired->starts_max)
+		missing = desired->starts_max;
 	if (missing == 0)
 		return;
-	if (plan->now_ms < wish->not_before_ms) {
-		wake_at(plan, wish->not_before_ms);
+	if (plan->now_ms < desired->not_before_ms) {
+		wake_at(plan, desired->not_before_ms);
 		return;
 	}
-	if (wish->one_by_one)
-		missing = census->current_booting > 0 ? 0 : 1;
-	while (missing-- > 0 && start(plan, wish->generation))
+	if (desired->one_by_one)
+		missing = counts->current_booting > 0 ? 0 : 1;
+	while (missing-- > 0 && start(plan, desired->generation))
 		continue;
 }
 
-void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
-	      const struct pfi_roster *roster, uint64_t now_ms, struct pfi_orders *ret)
+void pfi_plan(const struct pfi_policy *policy, const struct pfi_desired_state *desired,
+	      const struct pfi_worker_table *worker_table, uint64_t now_ms, struct pfi_orders *ret)
 {
-	struct plan plan = { policy, wish, roster, now_ms, ret, 0, count_vacant(policy, wish, roster) };
+	struct plan plan = { policy, desired, worker_table, now_ms, ret, 0, count_vacant(policy, desired, worker_table) };
 
 	ret->count = 0;
 	ret->more = false;
@@ -319,15 +319,15 @@ void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
 		ret->more = true; /* the rest follows from what these lead to */
 		return;
 	}
-	if (wish->leave || wish->quit) {
+	if (desired->leave || desired->quit) {
 		everybody_out(&plan);
 		return;
 	}
 
-	struct pfi_census census = pfi_roster_census(roster, wish->generation, wish->canary);
+	struct pfi_worker_counts counts = pfi_worker_table_count(worker_table, desired->generation, desired->canary);
 
-	if (wish->probation != 0 && wish->canary == UINT32_MAX && !start(&plan, wish->probation))
-		make_way(&plan, &census);
-	thin_out(&plan, &census);
-	fill_up(&plan, &census);
+	if (desired->probation != 0 && desired->canary == UINT32_MAX && !start(&plan, desired->probation))
+		make_way(&plan, &counts);
+	thin_out(&plan, &counts);
+	fill_up(&plan, &counts);
 }

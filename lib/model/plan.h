@@ -1,18 +1,18 @@
 /*
  * model/plan.h -- what to do about one pool, right now.
  *
- * pfi_plan() looks at the policy, the wish, the roster and the clock, and says
+ * pfi_plan() looks at the policy, the wish, the worker table and the clock, and says
  * which slots get a process and which processes get told something. It keeps
  * nothing between two calls: what was not carried out is ordered again the
- * next time, and what has been carried out shows in the roster. Pure.
+ * next time, and what has been carried out shows in the worker table. Pure.
  */
 #ifndef PFI_MODEL_PLAN_H
 #define PFI_MODEL_PLAN_H
 
 #include "model/backoff.h"
-#include "model/death.h"
+#include "model/exit_record.h"
 #include "model/lifecycle.h"
-#include "model/roster.h"
+#include "model/worker_table.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -42,13 +42,13 @@ struct pfi_policy {
 };
 
 /* What is wanted of one pool. */
-struct pfi_wish {
+struct pfi_desired_state {
 	uint32_t target;
 	uint32_t generation;    /* new workers are born with it, others are outdated */
 	uint32_t canary;        /* slot of the canary, UINT32_MAX for none           */
 	uint32_t probation;     /* generation to start a canary of, 0 for none       */
 	uint64_t not_before_ms; /* nobody is started before (backoff)                */
-	uint64_t spare_until_ms; /* no deadline is enforced before (a late turn)     */
+	uint64_t grace_until_ms; /* no deadline is enforced before (a late turn)     */
 	uint32_t starts_max;    /* start no more than so many now                    */
 	bool one_by_one;        /* start the next only when the last is ready        */
 	bool hold;              /* replace nobody: a reload is being proved          */
@@ -72,7 +72,7 @@ struct pfi_orders {
 	uint64_t wake_ms; /* plan again then, 0 for whenever something happens  */
 };
 
-void pfi_plan(const struct pfi_policy *policy, const struct pfi_wish *wish,
-	      const struct pfi_roster *roster, uint64_t now_ms, struct pfi_orders *ret);
+void pfi_plan(const struct pfi_policy *policy, const struct pfi_desired_state *desired,
+	      const struct pfi_worker_table *worker_table, uint64_t now_ms, struct pfi_orders *ret);
 
 #endif

@@ -19,7 +19,7 @@ uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
 static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
 {
 	return pool->canary.slot == slot &&
-	       pool->canary.incarnation == pool->roster.slots[slot].incarnation;
+	       pool->canary.incarnation == pool->worker_table.slots[slot].incarnation;
 }
 
 /* Workers that are there to stay, as far as is known: without the canary. */
@@ -32,8 +32,8 @@ static struct presence presence_of(const struct pfi_pool *pool)
 {
 	struct presence found = { false, false };
 
-	for (uint32_t i = 0; i < pool->roster.count; i++) {
-		const enum pfi_state state = pool->roster.slots[i].state;
+	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
+		const enum pfi_state state = pool->worker_table.slots[i].state;
 
 		if (is_canary(pool, i))
 			continue;
@@ -133,11 +133,11 @@ void pfi_pool_undo_proposal(struct pfi_pool *pool)
 void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
 		     uint64_t now_ms)
 {
-	pfi_roster_seat(&pool->roster, slot, generation, now_ms);
+	pfi_worker_table_occupy(&pool->worker_table, slot, generation, now_ms);
 	if (!canary)
 		pool->forked_ms = now_ms;
 	else
-		pool->canary = (struct pfi_canary){ slot, pool->roster.slots[slot].incarnation, false };
+		pool->canary = (struct pfi_canary){ slot, pool->worker_table.slots[slot].incarnation, false };
 }
 
 /* Should the server end, rather than try for ever? */
@@ -153,7 +153,7 @@ static bool gives_up(const struct pfi_pool *pool)
 	}
 }
 
-static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reason, uint64_t now_ms,
+static pfi_pool_result boot_failed(struct pfi_pool *pool, enum prefork_reason reason, uint64_t now_ms,
 				 uint64_t chance)
 {
 	pool->candidate_failures++;
@@ -172,7 +172,7 @@ static pfi_complaint boot_failed(struct pfi_pool *pool, enum prefork_reason reas
 	return pfi_backoff_is_exhausted(&pool->boot, &pool->policy.boot, now_ms) ? PREFORK_EBOOT : 0;
 }
 
-static pfi_complaint run_failed(struct pfi_pool *pool, bool served, bool sick, uint64_t now_ms, uint64_t chance)
+static pfi_pool_result run_failed(struct pfi_pool *pool, bool served, bool sick, uint64_t now_ms, uint64_t chance)
 {
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
 	if (pool->run.streak == 1 && !sick)
@@ -184,7 +184,7 @@ static pfi_complaint run_failed(struct pfi_pool *pool, bool served, bool sick, u
 	return 0;
 }
 
-pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance)
+pfi_pool_result pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance)
 {
 	if (canary) {
 		pool->canary.failed = true;
@@ -193,11 +193,11 @@ pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t 
 	return boot_failed(pool, PREFORK_REASON_UNKNOWN, now_ms, chance);
 }
 
-enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
-				   uint64_t now_ms, uint64_t chance, pfi_complaint *ret)
+enum pfi_step_action pfi_pool_send_event(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
+				   uint64_t now_ms, uint64_t chance, pfi_pool_result *ret)
 {
-	const struct pfi_slot before = pool->roster.slots[slot];
-	const enum pfi_step_action action = pfi_roster_step(&pool->roster, slot, event, now_ms);
+	const struct pfi_slot before = pool->worker_table.slots[slot];
+	const enum pfi_step_action action = pfi_worker_table_step(&pool->worker_table, slot, event, now_ms);
 
 	*ret = 0;
 	if (action == PFI_ACTION_REFUSE)
@@ -208,33 +208,33 @@ enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pf
 		pool->ever_ready = true;
 		pool->candidate_failures = 0;
 		pfi_backoff_healed(&pool->boot, &pool->policy.boot, now_ms);
-	} else if (is_canary(pool, slot) && !pfi_slot_is_staying(&pool->roster.slots[slot])) {
+	} else if (is_canary(pool, slot) && !pfi_slot_is_current(&pool->worker_table.slots[slot])) {
 		pool->canary.failed = true;
 	} else if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE) {
 		*ret = boot_failed(pool, PREFORK_REASON_TIMEOUT, now_ms, chance);
-	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK)) {
+	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_TIMEOUT || event == PFI_EVENT_STUCK)) {
 		*ret = run_failed(pool, true, false, now_ms, chance);
-	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_leave) {
+	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_retire) {
 		*ret = run_failed(pool, true, false, now_ms, chance); /* it failed at nothing: only too many wait */
 	}
 	return action;
 }
 
-pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
+pfi_pool_result pfi_pool_exited(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
 			    uint64_t requests, uint64_t now_ms, uint64_t chance)
 {
-	const struct pfi_slot dead = pool->roster.slots[slot];
+	const struct pfi_slot dead = pool->worker_table.slots[slot];
 	const bool served = requests > 0 || (dead.ready_ms != 0 &&
 					     now_ms - dead.ready_ms >= pool->policy.healthy_ms);
 	const bool canary = is_canary(pool, slot);
 
-	if (pfi_roster_step(&pool->roster, slot, PFI_EVENT_EXITED, now_ms) != PFI_ACTION_RELEASE)
+	if (pfi_worker_table_step(&pool->worker_table, slot, PFI_EVENT_EXITED, now_ms) != PFI_ACTION_RELEASE)
 		return 0;
 	if (canary) {
 		pool->canary.failed = true;
 		return 0;
 	}
-	if (!pfi_slot_is_staying(&dead))
+	if (!pfi_slot_is_current(&dead))
 		return 0; /* it was to leave, and counted when it was told so */
 	if (reason == PREFORK_REASON_FATAL && pool->lost < pool->target)
 		pool->lost++;
@@ -255,8 +255,8 @@ uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
 		return 0;
 	if (now_ms < pool->run.not_before_ms)
 		return pool->run.not_before_ms; /* the pause that was announced is kept */
-	for (uint32_t i = 0; i < pool->roster.count; i++) {
-		const struct pfi_slot *const slot = &pool->roster.slots[i];
+	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
+		const struct pfi_slot *const slot = &pool->worker_table.slots[i];
 		const uint64_t at_ms = slot->ready_ms + pool->policy.healthy_ms;
 
 		if (slot->state != PFI_STATE_SERVING)
@@ -283,7 +283,7 @@ static enum pfi_progress canary_progress(const struct pfi_pool *pool, uint64_t n
 	if (pool->canary.slot == UINT32_MAX)
 		return PFI_PROGRESS_UNDERWAY;
 
-	const struct pfi_slot *const slot = &pool->roster.slots[pool->canary.slot];
+	const struct pfi_slot *const slot = &pool->worker_table.slots[pool->canary.slot];
 
 	if (slot->state == PFI_STATE_BOOTING)
 		return PFI_PROGRESS_UNDERWAY;
@@ -304,15 +304,15 @@ enum pfi_progress pfi_pool_progress(const struct pfi_pool *pool, const struct pf
 	if (pool->candidate_failures >= CANDIDATE_FAILURES_MAX)
 		return PFI_PROGRESS_FAILED;
 
-	for (uint32_t i = 0; i < pool->roster.count; i++) {
-		const struct pfi_slot *const slot = &pool->roster.slots[i];
+	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
+		const struct pfi_slot *const slot = &pool->worker_table.slots[i];
 
-		if (pfi_slot_is_staying(slot) && slot->generation != rollout->wanted)
+		if (pfi_slot_is_current(slot) && slot->generation != rollout->wanted)
 			return PFI_PROGRESS_UNDERWAY;
 	}
 
-	const struct pfi_census census = pfi_roster_census(&pool->roster, rollout->wanted, UINT32_MAX);
+	const struct pfi_worker_counts counts = pfi_worker_table_count(&pool->worker_table, rollout->wanted, UINT32_MAX);
 
-	return census.current_ready + census.outdated_ready >= pfi_pool_wanted(pool) ? PFI_PROGRESS_GOOD :
+	return counts.current_ready + counts.outdated_ready >= pfi_pool_wanted(pool) ? PFI_PROGRESS_GOOD :
 										       PFI_PROGRESS_UNDERWAY;
 }

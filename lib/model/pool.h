@@ -3,7 +3,7 @@
  * how its workers have fared.
  *
  * Here the reasons of deaths become waits, and a worker's promise (ready) and
- * proof (service) become trust. Pure. The roster's slots belong to the caller.
+ * proof (service) become trust. Pure. The worker table's slots belong to the caller.
  */
 #ifndef PFI_MODEL_POOL_H
 #define PFI_MODEL_POOL_H
@@ -19,7 +19,7 @@ struct pfi_canary {
 
 struct pfi_pool {
 	struct pfi_policy policy;
-	struct pfi_roster roster;
+	struct pfi_worker_table worker_table;
 	uint32_t target;
 	uint32_t proposed; /* the target that a candidate brings, UINT32_MAX: none of its own    */
 	uint32_t proposed_over; /* what the target was then: what changes meanwhile is added     */
@@ -43,7 +43,7 @@ struct pfi_next_start {
 
 /* A pool's complaint to the supervisor: 0, or a result that the server should
  * end with (PREFORK_EBOOT and the like). */
-typedef int pfi_complaint;
+typedef int pfi_pool_result;
 
 /** How many workers are wanted, without those that will never work. */
 uint32_t pfi_pool_wanted(const struct pfi_pool *pool);
@@ -69,15 +69,15 @@ void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, 
 		     uint64_t now_ms);
 
 /** A fork failed: counts as a boot failure. */
-pfi_complaint pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance);
+pfi_pool_result pfi_pool_fork_failed(struct pfi_pool *pool, bool canary, uint64_t now_ms, uint64_t chance);
 
 /** Tell a slot something, and remember what it means for the pool. Answers
  *  what is to be carried out, REFUSE when the slot is in no state for it. */
-enum pfi_step_action pfi_pool_tell(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
-				   uint64_t now_ms, uint64_t chance, pfi_complaint *ret);
+enum pfi_step_action pfi_pool_send_event(struct pfi_pool *pool, uint32_t slot, enum pfi_event event,
+				   uint64_t now_ms, uint64_t chance, pfi_pool_result *ret);
 
 /** The process in `slot` is gone. `requests` as far as it said. Frees the slot. */
-pfi_complaint pfi_pool_died(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
+pfi_pool_result pfi_pool_exited(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
 			    uint64_t requests, uint64_t now_ms, uint64_t chance);
 
 /** A worker has lived long enough to be trusted; when to look again, or 0. */

@@ -2,32 +2,32 @@
 
 #include <stddef.h>
 
-static struct pfi_ruling rule(struct pfi_rollout *rollout, enum prefork_verdict verdict)
+static struct pfi_decision rule(struct pfi_rollout *rollout, enum prefork_verdict verdict)
 {
-	const struct pfi_ruling ruling = { true, verdict, rollout->candidate };
+	const struct pfi_decision decision = { true, verdict, rollout->candidate };
 
 	if (rollout->state == PFI_ROLLOUT_IDLE)
-		return (struct pfi_ruling){ .given = false };
+		return (struct pfi_decision){ .given = false };
 	rollout->state = PFI_ROLLOUT_IDLE;
 	rollout->candidate = 0;
-	return ruling;
+	return decision;
 }
 
-struct pfi_ruling pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation)
+struct pfi_decision pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation)
 {
 	/* One that was rolling has proved itself: it stays wanted, and is what
 	 * remains if its successor fails. */
-	const struct pfi_ruling ruling = rule(rollout, PREFORK_RELOAD_SUPERSEDED);
+	const struct pfi_decision decision = rule(rollout, PREFORK_RELOAD_SUPERSEDED);
 
 	rollout->state = PFI_ROLLOUT_PROVING;
 	rollout->candidate = generation;
 	rollout->before = rollout->wanted;
-	return ruling;
+	return decision;
 }
 
-struct pfi_ruling pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_progress progress)
+struct pfi_decision pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_progress progress)
 {
-	const struct pfi_ruling none = { .given = false };
+	const struct pfi_decision none = { .given = false };
 
 	if (rollout->state == PFI_ROLLOUT_IDLE || progress == PFI_PROGRESS_UNDERWAY)
 		return none;
@@ -43,7 +43,7 @@ struct pfi_ruling pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_prog
 	return rule(rollout, PREFORK_RELOAD_DONE);
 }
 
-struct pfi_ruling pfi_rollout_stop(struct pfi_rollout *rollout)
+struct pfi_decision pfi_rollout_stop(struct pfi_rollout *rollout)
 {
 	return rule(rollout, PREFORK_RELOAD_STOPPED);
 }

@@ -36,20 +36,20 @@ enum pfi_progress {
 	PFI_PROGRESS_GOOD, /* proving: its canary is proved; rolling: all are replaced */
 };
 
-struct pfi_ruling {
+struct pfi_decision {
 	bool given;
 	enum prefork_verdict verdict;
 	uint32_t generation; /* which reload it is about */
 };
 
-/** Begin to roll out `generation`. The ruling on the one this supersedes, if any. */
-struct pfi_ruling pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation);
+/** Begin to roll out `generation`. The decision on the one this supersedes, if any. */
+struct pfi_decision pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation);
 
-/** Go on, given the worst progress of all pools. A ruling when it has come to an end. */
-struct pfi_ruling pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_progress progress);
+/** Go on, given the worst progress of all pools. A decision when it has come to an end. */
+struct pfi_decision pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_progress progress);
 
-/** The server stops. The ruling on what was under way, if anything. */
-struct pfi_ruling pfi_rollout_stop(struct pfi_rollout *rollout);
+/** The server stops. The decision on what was under way, if anything. */
+struct pfi_decision pfi_rollout_stop(struct pfi_rollout *rollout);
 
 /** True when workers of this generation may still be wanted. */
 bool pfi_rollout_needs(const struct pfi_rollout *rollout, uint32_t generation);

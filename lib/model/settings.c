@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/options.h"
+#include "model/library_options.h"
 
 static int create_empty(struct prefork_settings **ret)
 {
@@ -51,7 +51,7 @@ void prefork_settings_destroy(struct prefork_settings *settings)
 {
 	if (settings == NULL || atomic_fetch_sub(&settings->holders, 1) > 1)
 		return;
-	free(settings->folder);
+	free(settings->directory);
 	pfi_texts_finish(&settings->argv);
 	pfi_texts_finish(&settings->arguments);
 	finish_values(settings);
@@ -72,7 +72,7 @@ void prefork_settings_destroy(struct prefork_settings *settings)
 	free(settings);
 }
 
-struct prefork_settings *pfi_settings_hold(struct prefork_settings *settings)
+struct prefork_settings *pfi_settings_ref(struct prefork_settings *settings)
 {
 	atomic_fetch_add(&settings->holders, 1);
 	return settings;

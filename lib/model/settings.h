@@ -64,14 +64,14 @@ struct prefork_settings {
 	struct pfi_value *values;   /* one per row */
 	struct pfi_texts arguments; /* besides flags */
 	struct pfi_texts argv;      /* all, for reading again */
-	char *folder;               /* where a relative --config is looked for */
+	char *directory;               /* where a relative --config is looked for */
 
 	/* Set by parsing: lib/cli lies above the arbiter's floors. */
 	int (*reread)(const struct prefork_settings *old, struct prefork_settings **ret);
 };
 
 /* One more holder; everyone lets go by prefork_settings_destroy(). */
-struct prefork_settings *pfi_settings_hold(struct prefork_settings *settings);
+struct prefork_settings *pfi_settings_ref(struct prefork_settings *settings);
 
 /* From now on every change answers -EBUSY. */
 void pfi_settings_freeze(struct prefork_settings *settings);
@@ -92,7 +92,7 @@ int pfi_settings_override(struct prefork_settings *settings, const char *name, c
 int pfi_settings_reread(const struct prefork_settings *old, struct prefork_settings **ret);
 
 /* Names the first row that differs and may not change by a reload: 0, or
- * PREFORK_ECONFIG with a sentence that says what it was and would be. Both come
+ * PREFORK_ECONFIG with an error message that says what it was and would be. Both come
  * from the same rows. */
 int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const struct prefork_settings *new);
 

@@ -38,7 +38,7 @@ static int copy_host_words(struct prefork_settings *to, const struct prefork_set
 	if (r == 0)
 		r = copy_text(&to->argument_variable, from->argument_variable);
 	if (r == 0)
-		r = copy_text(&to->folder, from->folder);
+		r = copy_text(&to->directory, from->directory);
 	if (r == 0)
 		r = copy_texts(&to->claimed, &from->claimed);
 	to->arguments_min = from->arguments_min;

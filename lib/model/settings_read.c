@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-/* The value of the row, or NULL and a sentence. */
+/* The value of the row, or NULL and an error message. */
 static const struct pfi_value *value_of(const struct prefork_settings *settings, const char *name,
 					unsigned types)
 {

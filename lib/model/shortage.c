@@ -14,12 +14,12 @@ static bool serves(const struct pfi_slot *slot)
 	return slot->state == PFI_STATE_SERVING || slot->state == PFI_STATE_DUMPING;
 }
 
-static struct count count(const struct pfi_roster *roster)
+static struct count count(const struct pfi_worker_table *worker_table)
 {
 	struct count count = { 0 };
 
-	for (uint32_t i = 0; i < roster->count; i++) {
-		const struct pfi_slot *const slot = &roster->slots[i];
+	for (uint32_t i = 0; i < worker_table->count; i++) {
+		const struct pfi_slot *const slot = &worker_table->slots[i];
 
 		if (!serves(slot))
 			continue;
@@ -35,10 +35,10 @@ static struct count count(const struct pfi_roster *roster)
 	return count;
 }
 
-enum pfi_shortage pfi_shortage_judge(const struct pfi_roster *roster, enum pfi_shortage before, uint64_t now_ms,
+enum pfi_shortage pfi_shortage_judge(const struct pfi_worker_table *worker_table, enum pfi_shortage before, uint64_t now_ms,
 				     uint64_t *ret_wake_ms)
 {
-	const struct count is = count(roster);
+	const struct count is = count(worker_table);
 
 	*ret_wake_ms = 0;
 	if (is.lacking == 0)
@@ -51,24 +51,24 @@ enum pfi_shortage pfi_shortage_judge(const struct pfi_roster *roster, enum pfi_s
 	return before;
 }
 
-bool pfi_shortage_replaces(const struct pfi_roster *roster, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms)
+bool pfi_shortage_replaces(const struct pfi_worker_table *worker_table, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms)
 {
-	const struct pfi_slot *const slot = &roster->slots[i];
+	const struct pfi_slot *const slot = &worker_table->slots[i];
 	const uint64_t at_ms = slot->short_ms + PFI_SHORTAGE_LASTS_MS;
 
 	*ret_wake_ms = 0;
-	if (!serves(slot) || slot->short_ms == 0 || slot->short_by_load || slot->wants_leave)
+	if (!serves(slot) || slot->short_ms == 0 || slot->short_by_load || slot->wants_retire)
 		return false;
 	if (!pfi_deadline_is_past(at_ms, now_ms)) {
 		*ret_wake_ms = at_ms;
 		return false;
 	}
-	return slot->short_own || count(roster).able > 0;
+	return slot->short_own || count(worker_table).able > 0;
 }
 
-bool pfi_shortage_is_total(const struct pfi_roster *roster, uint64_t now_ms)
+bool pfi_shortage_is_total(const struct pfi_worker_table *worker_table, uint64_t now_ms)
 {
-	const struct count is = count(roster);
+	const struct count is = count(worker_table);
 
 	return is.able == 0 && is.lacking > 0 && pfi_deadline_is_past(is.last_ms + PFI_SHORTAGE_LASTS_MS, now_ms);
 }

@@ -10,7 +10,7 @@
 #ifndef PFI_MODEL_SHORTAGE_H
 #define PFI_MODEL_SHORTAGE_H
 
-#include "model/roster.h"
+#include "model/worker_table.h"
 
 enum { PFI_SHORTAGE_LASTS_MS = 1000 };
 
@@ -19,14 +19,14 @@ enum pfi_shortage { PFI_SHORTAGE_NONE, PFI_SHORTAGE_SOME, PFI_SHORTAGE_ALL };
 /** How many of those that serve are short. Between the first and the second of two workers that find the same
  *  lies a moment in which it looks private: SOME is said only when that has passed; before, `*ret_wake_ms` is when
  *  to look again, and the answer is `before`. 0: no need. */
-enum pfi_shortage pfi_shortage_judge(const struct pfi_roster *roster, enum pfi_shortage before, uint64_t now_ms,
+enum pfi_shortage pfi_shortage_judge(const struct pfi_worker_table *worker_table, enum pfi_shortage before, uint64_t now_ms,
 				     uint64_t *ret_wake_ms);
 
 /** Whether slot `i` is to be replaced now. `*ret_wake_ms`: when to ask again, 0: no need. */
-bool pfi_shortage_replaces(const struct pfi_roster *roster, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms);
+bool pfi_shortage_replaces(const struct pfi_worker_table *worker_table, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms);
 
 /** Whether no worker of this pool will accept what waits: some serve, and all have been short for that
  *  long. */
-bool pfi_shortage_is_total(const struct pfi_roster *roster, uint64_t now_ms);
+bool pfi_shortage_is_total(const struct pfi_worker_table *worker_table, uint64_t now_ms);
 
 #endif

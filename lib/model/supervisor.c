@@ -23,28 +23,28 @@ void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *poo
 
 static uint64_t chance(struct pfi_supervisor *supervisor)
 {
-	return pfi_chance(&supervisor->seed);
+	return pfi_random(&supervisor->seed);
 }
 
 static void give_up(struct pfi_supervisor *supervisor, int result, uint64_t now_ms)
 {
-	const struct pfi_ruling ruling = pfi_supervisor_stop(supervisor, true, result, now_ms);
+	const struct pfi_decision decision = pfi_supervisor_stop(supervisor, true, result, now_ms);
 
-	if (ruling.given)
-		supervisor->owed = ruling; /* there is at most one reload under way */
+	if (decision.given)
+		supervisor->pending = decision; /* there is at most one reload under way */
 }
 
 /* What a pool cannot bear ends the server, gracefully. */
-static void hear(struct pfi_supervisor *supervisor, pfi_complaint complaint, uint64_t now_ms)
+static void hear(struct pfi_supervisor *supervisor, pfi_pool_result complaint, uint64_t now_ms)
 {
 	if (complaint != 0 && supervisor->phase == PFI_PHASE_RUNNING)
 		give_up(supervisor, complaint, now_ms);
 }
 
-struct pfi_ruling pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation)
+struct pfi_decision pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation)
 {
 	if (supervisor->phase != PFI_PHASE_RUNNING)
-		return (struct pfi_ruling){ true, PREFORK_RELOAD_STOPPED, generation };
+		return (struct pfi_decision){ true, PREFORK_RELOAD_STOPPED, generation };
 	for (uint32_t i = 0; i < supervisor->pool_count; i++)
 		pfi_pool_reload(&supervisor->pools[i]);
 	return pfi_rollout_begin(&supervisor->rollout, generation);
@@ -58,7 +58,7 @@ void pfi_supervisor_propose(struct pfi_supervisor *supervisor, uint32_t pool, ui
 		pfi_pool_propose(&supervisor->pools[pool], target);
 }
 
-struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
+struct pfi_decision pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
 				      uint64_t now_ms)
 {
 	const enum pfi_phase phase = graceful ? PFI_PHASE_REFUSING : PFI_PHASE_QUITTING;
@@ -110,26 +110,26 @@ void pfi_supervisor_fork_failed(struct pfi_supervisor *supervisor, uint32_t pool
 	     now_ms);
 }
 
-enum pfi_step_action pfi_supervisor_tell(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+enum pfi_step_action pfi_supervisor_send_event(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 					 enum pfi_event event, uint64_t now_ms)
 {
-	pfi_complaint complaint;
-	const enum pfi_step_action action = pfi_pool_tell(&supervisor->pools[pool], slot, event, now_ms,
+	pfi_pool_result complaint;
+	const enum pfi_step_action action = pfi_pool_send_event(&supervisor->pools[pool], slot, event, now_ms,
 							  chance(supervisor), &complaint);
 
 	hear(supervisor, complaint, now_ms);
 	return action;
 }
 
-void pfi_supervisor_died(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+void pfi_supervisor_exited(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 			 enum prefork_reason reason, uint64_t requests, uint64_t now_ms)
 {
 	hear(supervisor,
-	     pfi_pool_died(&supervisor->pools[pool], slot, reason, requests, now_ms, chance(supervisor)),
+	     pfi_pool_exited(&supervisor->pools[pool], slot, reason, requests, now_ms, chance(supervisor)),
 	     now_ms);
 }
 
-static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint64_t now_ms,
+static struct pfi_decision advance_rollout(struct pfi_supervisor *supervisor, uint64_t now_ms,
 					 uint64_t *wake_ms)
 {
 	struct pfi_rollout *const rollout = &supervisor->rollout;
@@ -137,7 +137,7 @@ static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint
 	enum pfi_progress worst = PFI_PROGRESS_GOOD;
 
 	if (rollout->state == PFI_ROLLOUT_IDLE)
-		return (struct pfi_ruling){ .given = false };
+		return (struct pfi_decision){ .given = false };
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
 		uint64_t at_ms;
 		const enum pfi_progress progress =
@@ -148,7 +148,7 @@ static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint
 			worst = progress;
 	}
 
-	const struct pfi_ruling ruling = pfi_rollout_advance(rollout, worst);
+	const struct pfi_decision decision = pfi_rollout_advance(rollout, worst);
 
 	if (rollout->wanted != before.wanted || rollout->state != before.state) {
 		for (uint32_t i = 0; i < supervisor->pool_count; i++) {
@@ -160,11 +160,11 @@ static struct pfi_ruling advance_rollout(struct pfi_supervisor *supervisor, uint
 			pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
 			if (rollout->state == PFI_ROLLOUT_ROLLING)
 				pfi_pool_adopt_proposal(pool);
-			else if (ruling.verdict == PREFORK_RELOAD_FAILED)
+			else if (decision.verdict == PREFORK_RELOAD_FAILED)
 				pfi_pool_undo_proposal(pool);
 		}
 	}
-	return ruling;
+	return decision;
 }
 
 /* Everybody has left with "never try again": nothing is left to supervise. */
@@ -176,7 +176,7 @@ static bool is_all_lost(const struct pfi_supervisor *supervisor)
 		const struct pfi_pool *const pool = &supervisor->pools[i];
 
 		lost += pool->lost;
-		if (pfi_pool_wanted(pool) > 0 || !pfi_roster_is_empty(&pool->roster))
+		if (pfi_pool_wanted(pool) > 0 || !pfi_worker_table_is_empty(&pool->worker_table))
 			return false;
 	}
 	return lost > 0;
@@ -188,10 +188,10 @@ static bool is_hopeless(const struct pfi_supervisor *supervisor)
 	if (supervisor->result == 0)
 		return false;
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
-		const struct pfi_census census = pfi_roster_census(&supervisor->pools[i].roster,
+		const struct pfi_worker_counts counts = pfi_worker_table_count(&supervisor->pools[i].worker_table,
 								   supervisor->rollout.wanted, UINT32_MAX);
 
-		if (census.current_ready > 0 || census.outdated_ready > 0)
+		if (counts.current_ready > 0 || counts.outdated_ready > 0)
 			return false;
 	}
 	return true;
@@ -204,7 +204,7 @@ static bool drains(const struct pfi_supervisor *supervisor, uint64_t now_ms)
 		const struct pfi_pool *const pool = &supervisor->pools[i];
 
 		if (pfi_pool_drains(pool, supervisor->result != 0) &&
-		    !pfi_shortage_is_total(&pool->roster, now_ms))
+		    !pfi_shortage_is_total(&pool->worker_table, now_ms))
 			return true;
 	}
 	return false;
@@ -242,7 +242,7 @@ static void excuse_late_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
 	const uint64_t until_ms = pfi_deadline_grace_until_ms(supervisor->due_ms, now_ms, period_ms);
 
 	if (until_ms != 0)
-		supervisor->spare_until_ms = until_ms;
+		supervisor->grace_until_ms = until_ms;
 	supervisor->due_ms = 0; /* once */
 }
 
@@ -252,21 +252,21 @@ struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t 
 	struct pfi_turn turn = { .finished = true };
 
 	excuse_late_turn(supervisor, now_ms);
-	turn.ruling = advance_rollout(supervisor, now_ms, &turn.wake_ms);
+	turn.decision = advance_rollout(supervisor, now_ms, &turn.wake_ms);
 	/* What is proved may be all: no worker is wanted, and so none is to be replaced. */
 	if (before == PFI_ROLLOUT_PROVING && supervisor->rollout.state == PFI_ROLLOUT_ROLLING)
-		turn.ruling = advance_rollout(supervisor, now_ms, &turn.wake_ms);
+		turn.decision = advance_rollout(supervisor, now_ms, &turn.wake_ms);
 	if (supervisor->phase == PFI_PHASE_RUNNING && is_all_lost(supervisor))
 		give_up(supervisor, PREFORK_EFATAL, now_ms);
-	if (supervisor->owed.given) {
-		turn.ruling = supervisor->owed;
-		supervisor->owed.given = false;
+	if (supervisor->pending.given) {
+		turn.decision = supervisor->pending;
+		supervisor->pending.given = false;
 	}
 	advance_phase(supervisor, now_ms, &turn.wake_ms);
 	turn.phase = supervisor->phase;
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
 		turn.wake_ms = pfi_earlier_ms(turn.wake_ms, pfi_pool_heal(&supervisor->pools[i], now_ms));
-		turn.finished &= pfi_roster_is_empty(&supervisor->pools[i].roster);
+		turn.finished &= pfi_worker_table_is_empty(&supervisor->pools[i].worker_table);
 	}
 	turn.finished &= supervisor->phase >= PFI_PHASE_LEAVING;
 	return turn;
@@ -291,13 +291,13 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 	const struct pfi_rollout *const rollout = &supervisor->rollout;
 	const bool proving = rollout->state == PFI_ROLLOUT_PROVING;
 	const struct pfi_next_start next = pfi_pool_next_start(p);
-	const struct pfi_wish wish = {
+	const struct pfi_desired_state desired = {
 		.target = pfi_pool_wanted(p),
 		.generation = rollout->wanted,
 		.canary = proving ? p->canary.slot : UINT32_MAX,
 		.probation = proving && pfi_pool_needs_canary(p) && !p->canary.failed ? rollout->candidate : 0,
 		.not_before_ms = next.not_before_ms,
-		.spare_until_ms = supervisor->spare_until_ms,
+		.grace_until_ms = supervisor->grace_until_ms,
 		.starts_max = pfi_supervisor_starts_max(supervisor, pool),
 		.one_by_one = next.one_by_one,
 		.hold = proving || supervisor->phase == PFI_PHASE_REFUSING,
@@ -305,7 +305,7 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 		.quit = supervisor->phase == PFI_PHASE_QUITTING,
 	};
 
-	pfi_plan(&p->policy, &wish, &p->roster, now_ms, ret);
+	pfi_plan(&p->policy, &desired, &p->worker_table, now_ms, ret);
 }
 
 void pfi_supervisor_rest(struct pfi_supervisor *supervisor, uint64_t due_ms)

@@ -29,34 +29,34 @@ struct pfi_supervisor {
 	uint64_t linger_max_ms;     /* and how long at most, if the queues do not empty             */
 	int result;                 /* what the server ends with                                    */
 	struct pfi_rollout rollout;
-	struct pfi_ruling owed;     /* on a reload that a stop of our own has ended                 */
+	struct pfi_decision pending;     /* on a reload that a stop of our own has ended                 */
 	uint64_t due_ms;            /* when the next turn should come, 0: whenever                  */
-	uint64_t spare_until_ms;    /* nobody is judged before, after a turn that came too late     */
+	uint64_t grace_until_ms;    /* nobody is judged before, after a turn that came too late     */
 	uint64_t seed;
 };
 
 struct pfi_turn {
 	enum pfi_phase phase;
-	struct pfi_ruling ruling;
+	struct pfi_decision decision;
 	bool finished;    /* the stop is complete: nobody is left */
 	uint64_t wake_ms; /* 0: nothing is due                    */
 };
 
-/** `pools` with policy, roster and target filled in; everything else starts here. */
+/** `pools` with policy, worker table and target filled in; everything else starts here. */
 void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *pools, uint32_t pool_count,
 			 uint64_t seed);
 
-/** Roll out `generation`. The ruling on a reload that this supersedes; while
- *  stopping, the ruling on this one. */
-struct pfi_ruling pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation);
+/** Roll out `generation`. The decision on a reload that this supersedes; while
+ *  stopping, the decision on this one. */
+struct pfi_decision pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation);
 
 /** The generation that was just given to reload wants `target` workers in this pool.
  *  They are wanted from when it is proved, and no more when it fails after that. */
 void pfi_supervisor_propose(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t target);
 
 /** Stop; a quick stop overtakes a graceful one, not the other way round. The
- *  first `result` counts. The ruling on a reload that this ends. */
-struct pfi_ruling pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
+ *  first `result` counts. The decision on a reload that this ends. */
+struct pfi_decision pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
 				      uint64_t now_ms);
 
 /** Want `target` workers. 0, or -ERANGE above the pool's workers_max. */
@@ -70,9 +70,9 @@ void pfi_supervisor_forked(struct pfi_supervisor *supervisor, uint32_t pool, uin
 			   uint32_t generation, uint64_t now_ms);
 void pfi_supervisor_fork_failed(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t generation,
 				uint64_t now_ms);
-enum pfi_step_action pfi_supervisor_tell(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+enum pfi_step_action pfi_supervisor_send_event(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 					 enum pfi_event event, uint64_t now_ms);
-void pfi_supervisor_died(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
+void pfi_supervisor_exited(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 			 enum prefork_reason reason, uint64_t requests, uint64_t now_ms);
 
 /** Advance phases and rollout. Call once per turn, before the plans. */

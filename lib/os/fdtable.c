@@ -180,7 +180,7 @@ void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot)
 						  (uint64_t)arbiter << ARBITER_SHIFT, memory_order_relaxed);
 }
 
-static struct pfi_fd_entry unpack(uint64_t bits)
+static struct pfi_fd_entry release_resources(uint64_t bits)
 {
 	return (struct pfi_fd_entry){ (enum pfi_fd_kind)(bits & KIND_MASK), (uint32_t)(bits >> ARBITER_SHIFT),
 				      (unsigned)(bits >> SLOT_SHIFT) & PFI_FD_NO_SLOT };
@@ -190,7 +190,7 @@ struct pfi_fd_entry pfi_fdtable_look_up(int fd)
 {
 	entry *const at = find(fd);
 
-	return unpack(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
+	return release_resources(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
 }
 
 const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
@@ -290,7 +290,7 @@ void pfi_fdtable_close_rest(uint32_t arbiter)
 	for (int fd = 0; fd < end; fd++) {
 		entry *const at = find(fd);
 		const uint64_t bits = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
-		const struct pfi_fd_entry it = unpack(bits);
+		const struct pfi_fd_entry it = release_resources(bits);
 
 		if (it.kind == PFI_FD_NONE)
 			continue;

@@ -80,7 +80,7 @@ int prefork_log_create(const char *path, int standard_fd, struct prefork_log **r
 		free(log);
 		return cannot_open(r, path, standard_fd);
 	}
-	atomic_init(&log->level, PREFORK_INFO);
+	atomic_init(&log->level, PREFORK_LOG_INFO);
 	atomic_init(&log->quarter, -1);
 	log->creator = getpid();
 	*ret = log;
@@ -109,7 +109,7 @@ void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level
 	atomic_store(&log->level, (int)level);
 }
 
-int prefork_log_takes(const struct prefork_log *log, enum prefork_log_level level)
+int prefork_log_enabled(const struct prefork_log *log, enum prefork_log_level level)
 {
 	return log != NULL && (int)level >= atomic_load_explicit(&log->level, memory_order_relaxed);
 }
@@ -210,7 +210,7 @@ static bool tell_lost(struct prefork_log *log)
 	if (lost == 0)
 		return true;
 	pfi_text_init(&line, bytes, sizeof bytes);
-	begin_line(&line, log, PREFORK_WARNING);
+	begin_line(&line, log, PREFORK_LOG_WARNING);
 	pfi_text_format(&line, "%u log line%s lost\n", lost, lost == 1 ? " was" : "s were");
 	if (pfi_logfile_write(&log->file, bytes, line.length, 0))
 		return true;
@@ -226,30 +226,30 @@ static void write_lines(struct prefork_log *log, const struct pfi_text *text, un
 		pfi_logfile_count_lost(&log->file, lines);
 }
 
-static void write_sentence(struct prefork_log *log, enum prefork_log_level level, const char *room,
-			   const struct prefork_log_pair *pairs, size_t count, const char *sentence)
+static void write_message(struct prefork_log *log, enum prefork_log_level level, const char *module,
+			   const struct prefork_log_pair *pairs, size_t count, const char *message)
 {
 	char bytes[PFI_LOGFILE_LINE_MAX];
 	struct pfi_text line;
 
 	if (log->sink != NULL) {
-		log->sink(log->user, level, room, sentence, pairs, count);
+		log->sink(log->user, level, module, message, pairs, count);
 		return;
 	}
 	pfi_text_init(&line, bytes, sizeof bytes);
 	begin_line(&line, log, level);
-	pfi_text_add(&line, sentence);
+	pfi_text_add(&line, message);
 	for (size_t i = 0; i < count; i++)
 		add_pair(&line, &pairs[i]);
 	end_line(&line);
 	write_lines(log, &line, 1);
 }
 
-static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *room,
+static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *module,
 			    const struct prefork_log_pair *pairs, size_t count, const char *format,
 			    va_list arguments) PREFORK_PRINTF(6, 0);
 
-static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *room,
+static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *module,
 			    const struct prefork_log_pair *pairs, size_t count, const char *format,
 			    va_list arguments)
 {
@@ -257,17 +257,17 @@ static void write_formatted(struct prefork_log *log, enum prefork_log_level leve
 	const int error = errno;
 	struct pfi_text text, shown;
 
-	if (!prefork_log_takes(log, level) || level > PREFORK_CRITICAL)
+	if (!prefork_log_enabled(log, level) || level > PREFORK_LOG_CRITICAL)
 		return;
 	pfi_text_init(&text, raw, sizeof raw);
 	pfi_text_vformat(&text, format, arguments);
 	pfi_text_init(&shown, escaped, sizeof escaped);
 	pfi_text_add_line(&shown, raw, text.length);
-	write_sentence(log, level, room, pairs, count, escaped);
+	write_message(log, level, module, pairs, count, escaped);
 	errno = error;
 }
 
-void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *room,
+void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *module,
 		       const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 {
 	PFI_RETURN_IF_NULL(format, );
@@ -276,11 +276,11 @@ void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, co
 	va_list arguments;
 
 	va_start(arguments, format);
-	write_formatted(log, level, room, pairs, count, format, arguments);
+	write_formatted(log, level, module, pairs, count, format, arguments);
 	va_end(arguments);
 }
 
-void prefork_log_say(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *format,
+void prefork_log_printf(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *format,
 		     ...)
 {
 	PFI_RETURN_IF_NULL(format, );
@@ -288,7 +288,7 @@ void prefork_log_say(struct prefork_log *log, enum prefork_log_level level, cons
 	va_list arguments;
 
 	va_start(arguments, format);
-	write_formatted(log, level, room, NULL, 0, format, arguments);
+	write_formatted(log, level, module, NULL, 0, format, arguments);
 	va_end(arguments);
 }
 
@@ -322,17 +322,17 @@ static size_t fill_lines(struct pfi_text *lines, const char *text, size_t size, 
 }
 
 /* A sink gets the text as a pair, ended by a NUL: the one copy made here. */
-static void give_block(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *title,
+static void give_block(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *title,
 		       const char *text, size_t size)
 {
 	char *const copy = strndup(text, size);
 	const struct prefork_log_pair pair = PREFORK_TEXT("text", copy);
 
-	log->sink(log->user, level, room, title, &pair, 1);
+	log->sink(log->user, level, module, title, &pair, 1);
 	free(copy);
 }
 
-void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *room, const char *title,
+void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *title,
 		       const char *text, size_t size)
 {
 	PFI_RETURN_IF_NULL(title, );
@@ -343,14 +343,14 @@ void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, co
 	struct pfi_text lines;
 	unsigned count;
 
-	if (!prefork_log_takes(log, level) || level > PREFORK_CRITICAL)
+	if (!prefork_log_enabled(log, level) || level > PREFORK_LOG_CRITICAL)
 		return;
 	if (log->sink != NULL) {
-		give_block(log, level, room, title, text, size);
+		give_block(log, level, module, title, text, size);
 		errno = error;
 		return;
 	}
-	prefork_log_say(log, level, room, "%s", title);
+	prefork_log_printf(log, level, module, "%s", title);
 	size = size < BLOCK_MAX ? size : BLOCK_MAX;
 	while (size > 0) {
 		size_t used;

@@ -67,14 +67,14 @@ static int open_standard(struct pfi_logfile *file, int standard_fd)
 /* The path as it will be found after a chdir: a *new* text, NULL: errno. */
 static char *absolute(const char *path)
 {
-	char folder[PATH_MAX];
+	char directory[PATH_MAX];
 	char *joined = NULL;
 
 	if (path[0] == '/')
 		return strdup(path);
-	if (getcwd(folder, sizeof folder) == NULL)
+	if (getcwd(directory, sizeof directory) == NULL)
 		return NULL;
-	return asprintf(&joined, "%s/%s", folder, path) < 0 ? NULL : joined;
+	return asprintf(&joined, "%s/%s", directory, path) < 0 ? NULL : joined;
 }
 
 static int open_path(const char *path)

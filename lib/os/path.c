@@ -12,9 +12,9 @@ static const struct {
 	int error;
 	const char *why;
 } whys[] = {
-	{ ENOENT, "its folder does not exist" },
-	{ ENOTDIR, "a part of its path is no folder" },
-	{ EISDIR, "it is a folder" },
+	{ ENOENT, "its directory does not exist" },
+	{ ENOTDIR, "a part of its path is no directory" },
+	{ EISDIR, "it is a directory" },
 	{ ENXIO, "nobody reads from this pipe; or it is a socket, such as /dev/stdout may be, which is called -" },
 	{ EROFS, "the file system can only be read" },
 	{ ENOSPC, "the disk is full" },
@@ -41,13 +41,13 @@ int pfi_path_may_make(const char *path)
 {
 	const char *const slash = strrchr(path, '/');
 	const size_t length = slash == path ? 1 : slash != NULL ? (size_t)(slash - path) : 0;
-	char *const folder = slash != NULL ? strndup(path, length) : strdup(".");
+	char *const directory = slash != NULL ? strndup(path, length) : strdup(".");
 	int r;
 
-	if (folder == NULL)
+	if (directory == NULL)
 		return -ENOMEM;
-	r = faccessat(AT_FDCWD, folder, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
-	free(folder);
+	r = faccessat(AT_FDCWD, directory, W_OK | X_OK, AT_EACCESS) < 0 ? -errno : 0;
+	free(directory);
 	return r;
 }
 

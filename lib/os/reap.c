@@ -23,7 +23,7 @@ static bool has_ended(int pidfd)
 	return poll(&pfd, 1, 0) == 1 && (pfd.revents & POLLIN);
 }
 
-int pfi_reap(int pidfd, struct pfi_death *ret)
+int pfi_reap(int pidfd, struct pfi_exit_status *ret)
 {
 	siginfo_t info = { 0 };
 	struct rusage usage = { 0 };
@@ -36,12 +36,12 @@ int pfi_reap(int pidfd, struct pfi_death *ret)
 		 * one that ignores SIGCHLD. Believe only the pidfd. */
 		if (!has_ended(pidfd))
 			return -EAGAIN;
-		*ret = (struct pfi_death){ .known = false };
+		*ret = (struct pfi_exit_status){ .known = false };
 		return 0;
 	}
 	if (info.si_pid == 0)
 		return -EAGAIN;
-	*ret = (struct pfi_death){
+	*ret = (struct pfi_exit_status){
 		.known = true,
 		.core = info.si_code == CLD_DUMPED,
 		.code = info.si_code == CLD_EXITED ? info.si_status : 0,

@@ -11,7 +11,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-struct pfi_death {
+struct pfi_exit_status {
 	bool known;           /* false: reaped by the host, the rest is 0 */
 	bool core;            /* a core was dumped                        */
 	int code;             /* exit status, when `signo` is 0           */
@@ -22,7 +22,7 @@ struct pfi_death {
 };
 
 /* Reap the child behind `pidfd`. 0 and the death in *ret; -EAGAIN: it lives. */
-int pfi_reap(int pidfd, struct pfi_death *ret);
+int pfi_reap(int pidfd, struct pfi_exit_status *ret);
 
 /* Send `signo` with `value`, by which the receiver can tell it from a signal of
  * an outsider (SI_QUEUE). 0, -ESRCH when it is gone, -EPERM. */

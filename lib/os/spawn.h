@@ -25,7 +25,7 @@ struct pfi_child {
  * -ENFILE, -ENOSYS (Linux before 5.3), -ECHILD (killed before it began). */
 int pfi_spawn(int (*child)(void *arg), void *arg, struct pfi_child *ret);
 
-/* Runs in the child, when its own mailbox is open: unblock every signal. */
+/* Runs in the child, when its own signal pipe is open: unblock every signal. */
 void pfi_spawn_unblock(void);
 
 /* Threads of this process, or a negative errno. Beside other threads, a forked

@@ -6,7 +6,7 @@
  * worker: every busy thread is described and shows its stack, and then comes the
  * death that the signal means, with a core where the system makes one.
  */
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/dump.h"
 #include "os/log.h"
@@ -40,10 +40,10 @@ struct line {
 
 static void add_bytes(struct line *line, const char *bytes, size_t size)
 {
-	const size_t room = sizeof line->bytes - line->size;
+	const size_t capacity = sizeof line->bytes - line->size;
 
-	if (size > room)
-		size = room;
+	if (size > capacity)
+		size = capacity;
 	memcpy(line->bytes + line->size, bytes, size);
 	line->size += size;
 }
@@ -68,10 +68,10 @@ static void add_number(struct line *line, uint64_t number)
 /* A note comes from clients, more or less: nothing of it may end the line, or
  * speak to a terminal. Its thread may write the next one meanwhile, so that it may be
  * of both; but each byte is read only once. */
-__attribute__((no_sanitize("thread"))) static void add_note(struct line *line, const volatile char *note)
+__attribute__((no_sanitize("thread"))) static void add_note(struct line *line, const volatile char *activity)
 {
-	for (size_t i = 0; i < PFI_NOTE_SIZE; i++) {
-		const char byte = note[i];
+	for (size_t i = 0; i < PFI_ACTIVITY_SIZE; i++) {
+		const char byte = activity[i];
 
 		if (byte == '\0')
 			break;
@@ -87,19 +87,19 @@ static void write_line(int fd, struct line *line)
 
 static bool is_busy(const struct prefork_worker *worker, unsigned thread)
 {
-	return atomic_load(&worker->birth->page->cells[thread].deadline_ms) > 0;
+	return atomic_load(&worker->context->score->thread_slots[thread].deadline_ms) > 0;
 }
 
 static void describe(const struct prefork_worker *worker, int fd, unsigned thread, const char *why)
 {
-	const struct pfi_cell *const cell = &worker->birth->page->cells[thread];
+	const struct pfi_thread_slot *const thread_slot = &worker->context->score->thread_slots[thread];
 	const bool busy = is_busy(worker, thread);
 	const uint64_t now_ms = pfi_now_ms();
-	const uint64_t since_ms = atomic_load(&cell->since_ms);
+	const uint64_t since_ms = atomic_load(&thread_slot->since_ms);
 	struct line line = { .size = 0 };
 
 	add_text(&line, "worker ");
-	add_number(&line, worker->birth->slot);
+	add_number(&line, worker->context->slot);
 	add_text(&line, " (pid ");
 	add_number(&line, (uint64_t)getpid());
 	add_text(&line, why);
@@ -110,9 +110,9 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 		add_number(&line, now_ms - since_ms);
 		add_text(&line, " ms");
 	}
-	if (cell->note[0]) {
+	if (thread_slot->activity[0]) {
 		add_text(&line, busy ? " with \"" : ", last with \"");
-		add_note(&line, cell->note);
+		add_note(&line, thread_slot->activity);
 		add_text(&line, "\"");
 	}
 	write_line(fd, &line);
@@ -135,16 +135,16 @@ static void take_turn(void)
 /* The host speaks of all its threads at once, and once is enough. */
 static void let_host_speak(struct prefork_worker *worker, int fd)
 {
-	const struct pfi_birth *const birth = worker->birth;
+	const struct pfi_spawn_context *const context = worker->context;
 	const uint64_t now_ms = pfi_now_ms();
 	uint64_t said_ms = atomic_load(&host_said_ms);
 
 	if ((said_ms > 0 && now_ms - said_ms < HOST_APART_MS) ||
 	    !atomic_compare_exchange_strong(&host_said_ms, &said_ms, now_ms))
 		return;
-	for (size_t i = 0; i < birth->hook_count; i++) {
-		if (birth->hooks[i].hooks->dump)
-			birth->hooks[i].hooks->dump(worker, fd, birth->hooks[i].user);
+	for (size_t i = 0; i < context->hook_count; i++) {
+		if (context->hooks[i].hooks->dump)
+			context->hooks[i].hooks->dump(worker, fd, context->hooks[i].user);
 	}
 }
 
@@ -169,7 +169,7 @@ static void on_ask(int signo, siginfo_t *info, void *context)
 		return;
 	const unsigned thread = prefork_worker_thread(worker);
 	if (thread <= worker->threads && is_busy(worker, thread)) {
-		const int fd = pfi_log_fd(worker->birth->log);
+		const int fd = pfi_log_fd(worker->context->log);
 
 		take_turn();
 		describe(worker, fd, thread, "): thread ");
@@ -217,7 +217,7 @@ static void on_abort(int signo)
 	sigset_t just_this;
 
 	if (worker && !atomic_exchange(&dying, true))
-		dump(worker, pfi_log_fd(worker->birth->log));
+		dump(worker, pfi_log_fd(worker->context->log));
 	/* SA_RESETHAND has put the default back: only the mask is in its way. */
 	(void)sigemptyset(&just_this);
 	(void)sigaddset(&just_this, signo);

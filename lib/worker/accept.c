@@ -1,7 +1,7 @@
-#include "listener/accept.h"
+#include "listener/accept_error.h"
 #include "base/required.h"
-#include "listener/lanes.h"
-#include "model/page.h"
+#include "listener/reuseport.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/connection.h"
@@ -26,31 +26,31 @@ enum {
 	QUEUE_UNKNOWN = 1 << 12, /* as long as any queue that nobody has made longer      */
 };
 
-static const char room[] = "worker";
+static const char module[] = "worker";
 
-int pfi_gates_open(struct prefork_worker *worker)
+int pfi_worker_listeners_open(struct prefork_worker *worker)
 {
-	const struct pfi_birth *const birth = worker->birth;
+	const struct pfi_spawn_context *const context = worker->context;
 
-	worker->gates = calloc(birth->listener_count + 1, sizeof *worker->gates);
-	if (!worker->gates)
-		return prefork_fail(-ENOMEM, "no memory for %zu listeners", birth->listener_count);
-	for (size_t i = 0; i < birth->listener_count; i++) {
-		struct prefork_listener *const listener = birth->listeners[i];
+	worker->listeners = calloc(context->listener_count + 1, sizeof *worker->listeners);
+	if (!worker->listeners)
+		return prefork_fail(-ENOMEM, "no memory for %zu listeners", context->listener_count);
+	for (size_t i = 0; i < context->listener_count; i++) {
+		struct prefork_listener *const listener = context->listeners[i];
 
-		if (birth->sets && birth->sets[i] >= 0)
-			listener->fd = birth->sets[i]; /* this process's copy; lanes[0] stays open */
-		worker->gates[i].listener = listener;
+		if (context->sets && context->sets[i] >= 0)
+			listener->fd = context->sets[i]; /* this process's copy; reuseport sockets[0] stays open */
+		worker->listeners[i].listener = listener;
 	}
-	worker->gate_count = birth->listener_count;
+	worker->listener_count = context->listener_count;
 	return 0;
 }
 
-void pfi_gates_close(struct prefork_worker *worker)
+void pfi_worker_listeners_close(struct prefork_worker *worker)
 {
-	free(worker->gates);
-	worker->gates = NULL;
-	worker->gate_count = 0;
+	free(worker->listeners);
+	worker->listeners = NULL;
+	worker->listener_count = 0;
 }
 
 static int rest(struct prefork_worker *worker, int error)
@@ -63,16 +63,16 @@ static int give_up(struct prefork_worker *worker, size_t index, int error)
 {
 	bool any = false;
 
-	worker->gates[index].broken = true;
-	prefork_log_say(worker->birth->log, PREFORK_ERROR, room, "listener %zu does not work any more: %s", index, strerror(error));
-	for (size_t i = 0; i < worker->gate_count; i++)
-		any = any || !worker->gates[i].broken;
+	worker->listeners[index].broken = true;
+	prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, module, "listener %zu does not work any more: %s", index, strerror(error));
+	for (size_t i = 0; i < worker->listener_count; i++)
+		any = any || !worker->listeners[i].broken;
 	if (!any)
-		prefork_worker_leave(worker); /* the arbiter may know better, and does not hurry */
+		prefork_worker_retire(worker); /* the arbiter may know better, and does not hurry */
 	return prefork_fail(-EBADF, "listener %zu does not work any more: %s", index, strerror(error));
 }
 
-static int welcome(struct prefork_worker *worker, size_t index, int fd, const union pfi_client_address *address,
+static int welcome(struct prefork_worker *worker, size_t index, int fd, const union pfi_peer_address *address,
                    struct prefork_connection **ret)
 {
 	struct prefork_connection *const connection = pfi_connection_create(worker, fd, index);
@@ -81,11 +81,11 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 		(void)close(fd);
 		return rest(worker, ENOMEM);
 	}
-	if (atomic_load_explicit(&worker->birth->page->shut, memory_order_relaxed) != 0)
-		pfi_accepted_free(worker->gates[index].listener, fd);
+	if (atomic_load_explicit(&worker->context->score->shut, memory_order_relaxed) != 0)
+		pfi_accepted_free(worker->listeners[index].listener, fd);
 	connection->address = *address;
 	*ret = connection;
-	if (worker->rest_until_ms > 0)
+	if (worker->paused_until_ms > 0)
 		pfi_shortage_end(worker);
 	return 0;
 }
@@ -93,29 +93,29 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 /* accept(2) found nobody. A unix socket that the arbiter has shut is readable all the same, for ever. */
 static int nobody(struct prefork_worker *worker, size_t index)
 {
-	const struct prefork_listener *const listener = worker->gates[index].listener;
+	const struct prefork_listener *const listener = worker->listeners[index].listener;
 	struct pollfd pfd = { .fd = listener->fd, .events = POLLRDHUP };
 
 	if (listener->family != AF_UNIX || poll(&pfd, 1, 0) <= 0)
 		return -EAGAIN;
-	worker->gates[index].broken = true;
+	worker->listeners[index].broken = true;
 	return prefork_fail(-EBADF, "listener %zu is shut, and its queue is empty", index);
 }
 
 /* The queue of a server that stops is emptied of who was there, and no further: where new clients
  * are not refused they may come faster than they are served. */
-static bool is_emptied(const struct prefork_worker *worker, struct pfi_gate *gate)
+static bool is_emptied(const struct prefork_worker *worker, struct pfi_worker_listener *entry)
 {
 	uint32_t length = 0, max = 0;
 
 	if (!worker->empties_queues)
 		return false;
-	if (!gate->is_counted) {
-		gate->is_counted = true;
-		gate->left = pfi_listener_queue(gate->listener, &length, &max) == 0 ? length + LATECOMERS_MAX :
+	if (!entry->is_counted) {
+		entry->is_counted = true;
+		entry->left = pfi_listener_queue(entry->listener, &length, &max) == 0 ? length + LATECOMERS_MAX :
 		                                                                      QUEUE_UNKNOWN;
 	}
-	return gate->left == 0;
+	return entry->left == 0;
 }
 
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
@@ -123,23 +123,23 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 	PFI_RETURN_IF_NULL(worker, -EINVAL);
 	PFI_RETURN_IF_NULL(ret, -EINVAL);
 
-	union pfi_client_address address = { .any.sa_family = AF_UNSPEC };
+	union pfi_peer_address address = { .any.sa_family = AF_UNSPEC };
 	int error = 0;
 
-	if (index >= worker->gate_count || !worker->gates[index].listener)
+	if (index >= worker->listener_count || !worker->listeners[index].listener)
 		return -EAGAIN;
-	if (worker->gates[index].broken)
+	if (worker->listeners[index].broken)
 		return -EBADF;
-	if (worker->rest_until_ms > 0 && worker->rest_until_ms > pfi_now_ms())
+	if (worker->paused_until_ms > 0 && worker->paused_until_ms > pfi_now_ms())
 		return -EBUSY;
-	if (is_emptied(worker, &worker->gates[index]))
+	if (is_emptied(worker, &worker->listeners[index]))
 		return -EAGAIN;
 	for (int i = 0; i < SKIPS_MAX; i++) {
 		socklen_t length = sizeof address;
-		const int fd = pfi_listener_accept(worker->gates[index].listener, &address.any, &length);
+		const int fd = pfi_listener_accept(worker->listeners[index].listener, &address.any, &length);
 
 		if (fd >= 0) {
-			worker->gates[index].left -= worker->gates[index].is_counted;
+			worker->listeners[index].left -= worker->listeners[index].is_counted;
 			return welcome(worker, index, fd, &address, ret);
 		}
 		error = errno;
@@ -173,20 +173,20 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 
 	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
 	 * and still say which address a connection came by. */
-	for (size_t i = 0; i < worker->gate_count; i++) {
-		if (worker->gates[i].listener) {
-			pfi_lanes_finish(worker->gates[i].listener);
-			leave(worker, &worker->gates[i].listener->fd);
+	for (size_t i = 0; i < worker->listener_count; i++) {
+		if (worker->listeners[i].listener) {
+			pfi_reuseport_close(worker->listeners[i].listener);
+			leave(worker, &worker->listeners[i].listener->fd);
 		}
-		worker->gates[i].listener = NULL;
+		worker->listeners[i].listener = NULL;
 	}
-	worker->rest_until_ms = 0;
+	worker->paused_until_ms = 0;
 	/* Whoever was accepted is counted: the arbiter may go by what it reads from here on. */
-	atomic_store_explicit(&worker->birth->page->closed, 1, memory_order_release);
+	atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 
-uint64_t prefork_worker_rest_ms(const struct prefork_worker *worker)
+uint64_t prefork_worker_pause_until_ms(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
-	return worker->rest_until_ms;
+	return worker->paused_until_ms;
 }

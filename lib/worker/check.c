@@ -1,16 +1,16 @@
 /*
- * One descriptor for all that a worker is told: signals, the lifeline, the
+ * One descriptor for all that a worker is told: signals, the control channel, the
  * arbiter's end, and connections that are given back.
  */
 #include "model/message.h"
 #include "base/required.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
-#include "os/heir.h"
-#include "os/lifeline.h"
+#include "os/parent_death.h"
+#include "os/control_channel.h"
 #include "os/logfile.h"
-#include "os/mailbox.h"
+#include "os/signal_pipe.h"
 #include "os/title.h"
 #include "worker/own_fds.h"
 #include "worker/shortage.h"
@@ -26,7 +26,7 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum source { SOURCE_SIGNALS, SOURCE_LIFELINE, SOURCE_HEIR, SOURCE_WAKE, SOURCE_COUNT };
+enum source { SOURCE_SIGNALS, SOURCE_CHANNEL, SOURCE_ARBITER, SOURCE_WAKE, SOURCE_COUNT };
 
 /* Messages taken at one look: more come at the next, the descriptor stays readable. */
 enum { MESSAGES_MAX = 16 };
@@ -37,7 +37,7 @@ static const int ignored[] = { SIGPIPE, SIGXFSZ };
  * starts would go on ignoring them. */
 static const int heard_in_vain[] = { SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
 
-static int watch(struct prefork_worker *worker, int fd, enum source source)
+static int watchdog(struct prefork_worker *worker, int fd, enum source source)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
 
@@ -66,7 +66,7 @@ static void give_back(const int *numbers, size_t count)
 
 	for (size_t i = 0; i < count; i++) {
 		if (sigaction(numbers[i], NULL, &now) == 0 &&
-		    (now.sa_handler == on_nothing || now.sa_handler == pfi_heir_on_term))
+		    (now.sa_handler == on_nothing || now.sa_handler == pfi_parent_death_on_term))
 			(void)sigaction(numbers[i], &plain, NULL);
 	}
 }
@@ -83,13 +83,13 @@ static int take_signals(void)
 	/* What holds again when the worker is done with signals, and flushes its output: nothing ends
 	 * it but SIGKILL, which follows if that takes too long, and SIGABRT. */
 	set_all(signals, sizeof signals / sizeof signals[0], on_nothing);
-	set_all(&(int){ SIGTERM }, 1, pfi_heir_on_term);
+	set_all(&(int){ SIGTERM }, 1, pfi_parent_death_on_term);
 
-	const int r = pfi_mailbox_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
+	const int r = pfi_signal_pipe_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
 
 	if (r < 0)
 		return r;
-	pfi_mailbox_set_hook(SIGTERM, pfi_heir_on_term);
+	pfi_signal_pipe_set_hook(SIGTERM, pfi_parent_death_on_term);
 	set_all(ignored, sizeof ignored / sizeof ignored[0], SIG_IGN);
 	pfi_logfile_expect_ignored_signals();
 	set_all(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0], on_nothing);
@@ -107,10 +107,10 @@ int pfi_check_open(struct prefork_worker *worker)
 		(void)prefork_fail(r, "a worker cannot open an epoll set or an eventfd: %s", strerror(-r));
 		goto fail;
 	}
-	if ((r = watch(worker, pfi_mailbox_fd(), SOURCE_SIGNALS)) < 0 ||
-	    (r = watch(worker, worker->birth->lifeline, SOURCE_LIFELINE)) < 0 ||
-	    (r = watch(worker, worker->birth->heir, SOURCE_HEIR)) < 0 ||
-	    (r = watch(worker, worker->wake_fd, SOURCE_WAKE)) < 0)
+	if ((r = watchdog(worker, pfi_signal_pipe_fd(), SOURCE_SIGNALS)) < 0 ||
+	    (r = watchdog(worker, worker->context->channel, SOURCE_CHANNEL)) < 0 ||
+	    (r = watchdog(worker, worker->context->arbiter_pidfd, SOURCE_ARBITER)) < 0 ||
+	    (r = watchdog(worker, worker->wake_fd, SOURCE_WAKE)) < 0)
 		goto fail;
 	return 0;
 
@@ -124,7 +124,7 @@ void pfi_check_close(struct prefork_worker *worker)
 	pfi_close(&worker->quit_fd);
 	pfi_close(&worker->wake_fd);
 	pfi_close(&worker->fd);
-	pfi_mailbox_close();
+	pfi_signal_pipe_close();
 }
 
 void pfi_check_wake(struct prefork_worker *worker)
@@ -137,56 +137,56 @@ void pfi_check_wake(struct prefork_worker *worker)
 
 static void reopen_logs(struct prefork_worker *worker)
 {
-	const struct pfi_birth *const birth = worker->birth;
-	const int r = prefork_log_reopen(worker->birth->log);
+	const struct pfi_spawn_context *const context = worker->context;
+	const int r = prefork_log_reopen(worker->context->log);
 
 	if (r < 0)
-		prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
+		prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, "worker",
 		                "The log cannot be opened again, the old file stays in use: %s", prefork_error());
-	for (size_t i = 0; i < birth->hook_count; i++) {
-		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
+	for (size_t i = 0; i < context->hook_count; i++) {
+		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
 
 		if (hooks->worker_reopen)
-			hooks->worker_reopen(worker, birth->hooks[i].user);
+			hooks->worker_reopen(worker, context->hooks[i].user);
 	}
 }
 
 static void call_leaving_hooks(struct prefork_worker *worker)
 {
-	const struct pfi_birth *const birth = worker->birth;
+	const struct pfi_spawn_context *const context = worker->context;
 
-	pfi_title_set("%s: worker %u [%s] leaving", birth->program, birth->slot, birth->pool);
-	for (size_t i = 0; i < birth->hook_count; i++) {
-		const struct prefork_hooks *const hooks = birth->hooks[i].hooks;
+	pfi_title_set("%s: worker %u [%s] leaving", context->program, context->slot, context->pool);
+	for (size_t i = 0; i < context->hook_count; i++) {
+		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
 
-		if (hooks->worker_leaving)
-			hooks->worker_leaving(worker, birth->hooks[i].user);
+		if (hooks->worker_draining)
+			hooks->worker_draining(worker, context->hooks[i].user);
 	}
 }
 
 /* The only place that stores `stay`, and it only grows. */
-static void set_stay(struct prefork_worker *worker, enum prefork_stay stay)
+static void set_stay(struct prefork_worker *worker, enum prefork_directive directive)
 {
 	const uint64_t one = 1;
-	const int before = atomic_load(&worker->stay);
+	const int before = atomic_load(&worker->directive);
 
-	if ((int)stay <= before)
+	if ((int)directive <= before)
 		return;
-	atomic_store(&worker->stay, (int)stay);
-	if (stay == PREFORK_QUIT)
+	atomic_store(&worker->directive, (int)directive);
+	if (directive == PREFORK_QUIT)
 		(void)!write(worker->quit_fd, &one, sizeof one);
-	if (before == PREFORK_STAY)
+	if (before == PREFORK_CONTINUE)
 		call_leaving_hooks(worker);
-	if (worker->gate_count == 0) /* else when they are closed */
-		atomic_store_explicit(&worker->birth->page->closed, 1, memory_order_release);
+	if (worker->listener_count == 0) /* else when they are closed */
+		atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 
 /* Leave without having been asked by the arbiter, which should know why. */
-static void leave_because(struct prefork_worker *worker, enum prefork_stay stay, const char *why)
+static void leave_because(struct prefork_worker *worker, enum prefork_directive directive, const char *why)
 {
-	if (atomic_load(&worker->stay) == PREFORK_STAY && !worker->orphan)
-		(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 0, why);
-	set_stay(worker, stay);
+	if (atomic_load(&worker->directive) == PREFORK_CONTINUE && !worker->orphan)
+		(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, 0, why);
+	set_stay(worker, directive);
 }
 
 /* Go on serving until the arbiter has a replacement and says so; where it cannot be
@@ -196,22 +196,22 @@ static void ask_to_leave(struct prefork_worker *worker)
 	const bool is_worn = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
 	const char *const why = is_worn ? "it has served its max_requests" : "by its own decision";
 
-	if (worker->has_announced || atomic_load(&worker->stay) != PREFORK_STAY)
+	if (worker->retire_announced || atomic_load(&worker->directive) != PREFORK_CONTINUE)
 		return;
-	worker->has_announced = true;
+	worker->retire_announced = true;
 	if (!worker->is_ready || worker->orphan ||
-	    pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, 1, why) < 0)
-		leave_because(worker, PREFORK_LEAVE, why);
+	    pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, 1, why) < 0)
+		leave_because(worker, PREFORK_DRAIN, why);
 }
 
 static void on_signals(struct prefork_worker *worker)
 {
-	const uint64_t taken = pfi_mailbox_take();
+	const uint64_t taken = pfi_signal_pipe_take();
 
 	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
 		reopen_logs(worker);
 	if (taken & PFI_SIGNAL_BIT(SIGTERM))
-		leave_because(worker, PREFORK_LEAVE, "somebody sent it SIGTERM");
+		leave_because(worker, PREFORK_DRAIN, "somebody sent it SIGTERM");
 	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
 		leave_because(worker, PREFORK_QUIT, "somebody sent it SIGINT or SIGQUIT");
 }
@@ -224,23 +224,23 @@ static void on_orphaned(struct prefork_worker *worker)
 		return;
 	worker->orphan = true;
 	worker->empties_queues = false;
-	prefork_log_say(worker->birth->log, PREFORK_ERROR, "worker",
+	prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, "worker",
 	                "The arbiter (pid:%d) is gone: this worker ends its requests, within %" PRIu64 " ms, and leaves",
-	                (int)worker->birth->arbiter, pfi_worker_number(worker, "orphan_timeout", 0));
-	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->lifeline, NULL);
-	if (worker->birth->heir >= 0)
-		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->birth->heir, NULL);
-	pfi_heir_light();
-	set_stay(worker, PREFORK_LEAVE);
+	                (int)worker->context->arbiter, pfi_worker_number(worker, "orphan_timeout", 0));
+	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->channel, NULL);
+	if (worker->context->arbiter_pidfd >= 0)
+		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->arbiter_pidfd, NULL);
+	pfi_kill_timer_start();
+	set_stay(worker, PREFORK_DRAIN);
 }
 
 static void obey(struct prefork_worker *worker, const struct pfi_message *message)
 {
 	switch ((enum pfi_message_type)message->type) {
-	case PFI_MESSAGE_LEAVE:
+	case PFI_MESSAGE_DRAIN:
 		if (message->value == 1)
 			worker->empties_queues = true;
-		set_stay(worker, PREFORK_LEAVE);
+		set_stay(worker, PREFORK_DRAIN);
 		break;
 	case PFI_MESSAGE_QUIT:
 		set_stay(worker, PREFORK_QUIT);
@@ -251,19 +251,19 @@ static void obey(struct prefork_worker *worker, const struct pfi_message *messag
 	case PFI_MESSAGE_LOOK:
 		atomic_store(&worker->must_look, true);
 		if (message->value == 1)
-			(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_ALIVE, 0, NULL);
+			(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_ALIVE, 0, NULL);
 		break;
 	default:
 		break; /* a newer arbiter */
 	}
 }
 
-static void on_lifeline(struct prefork_worker *worker)
+static void on_channel(struct prefork_worker *worker)
 {
 	struct pfi_message message;
 
 	for (int i = 0; i < MESSAGES_MAX && !worker->orphan; i++) {
-		const int r = pfi_lifeline_receive(worker->birth->lifeline, &message);
+		const int r = pfi_channel_receive(worker->context->channel, &message);
 
 		if (r == 0)
 			obey(worker, &message);
@@ -287,10 +287,10 @@ static void look(struct prefork_worker *worker, bool at_wake)
 		case SOURCE_SIGNALS:
 			on_signals(worker);
 			break;
-		case SOURCE_LIFELINE:
-			on_lifeline(worker);
+		case SOURCE_CHANNEL:
+			on_channel(worker);
 			break;
-		case SOURCE_HEIR:
+		case SOURCE_ARBITER:
 			on_orphaned(worker);
 			break;
 		case SOURCE_WAKE:
@@ -308,27 +308,27 @@ void pfi_check_look(struct prefork_worker *worker)
 	look(worker, false);
 }
 
-enum prefork_stay prefork_worker_check(struct prefork_worker *worker)
+enum prefork_directive prefork_worker_check(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
 	look(worker, true);
 	pfi_shortage_report(worker);
-	if (atomic_load(&worker->wants_leave))
+	if (atomic_load(&worker->wants_retire))
 		ask_to_leave(worker);
-	return prefork_worker_stay(worker);
+	return prefork_worker_directive(worker);
 }
 
-enum prefork_stay prefork_worker_stay(const struct prefork_worker *worker)
+enum prefork_directive prefork_worker_directive(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
-	return (enum prefork_stay)atomic_load_explicit(&worker->stay, memory_order_relaxed);
+	return (enum prefork_directive)atomic_load_explicit(&worker->directive, memory_order_relaxed);
 }
 
-void prefork_worker_leave(struct prefork_worker *worker)
+void prefork_worker_retire(struct prefork_worker *worker)
 {
 	if (worker == NULL)
 		return; /* no error message: this may be a signal handler */
-	atomic_store(&worker->wants_leave, true);
+	atomic_store(&worker->wants_retire, true);
 	pfi_check_wake(worker);
 }
 

@@ -1,7 +1,7 @@
 #include "worker/connection.h"
 
 #include "base/required.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/worker.h"
@@ -33,13 +33,13 @@ static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_conn
 static void count_one(struct prefork_worker *worker)
 {
 	atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed);
-	atomic_fetch_add_explicit(&worker->liveness.page->connections, 1, memory_order_relaxed);
+	atomic_fetch_add_explicit(&worker->liveness.score->connections, 1, memory_order_relaxed);
 }
 
 static void count_off(struct prefork_worker *worker)
 {
 	atomic_fetch_sub_explicit(&worker->connections, 1, memory_order_relaxed);
-	atomic_fetch_sub_explicit(&worker->liveness.page->connections, 1, memory_order_relaxed);
+	atomic_fetch_sub_explicit(&worker->liveness.score->connections, 1, memory_order_relaxed);
 }
 
 static struct prefork_connection *from_pool(struct prefork_worker *worker)
@@ -78,7 +78,7 @@ void prefork_connection_close(struct prefork_connection *connection)
 	struct prefork_worker *const worker = connection->worker;
 
 	if (worker->service.closed)
-		worker->service.closed(worker, connection, worker->birth->user);
+		worker->service.closed(worker, connection, worker->context->user);
 	pfi_vitals_count_closed(worker);
 	count_off(worker); /* first: whoever reads the end of it finds it counted */
 	pfi_close(&connection->fd);
@@ -107,11 +107,11 @@ void pfi_connection_pool_finish(struct prefork_worker *worker)
  * worth waking it, unless it said so: before it looked for the last time. */
 static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
 {
-	if (!worker->nudge) {
+	if (!worker->wake) {
 		if (was_empty)
 			pfi_check_wake(worker);
-	} else if (!quiet || atomic_load(&worker->hears_all)) {
-		worker->nudge(worker->nudge_user);
+	} else if (!quiet || atomic_load(&worker->wake_for_all)) {
+		worker->wake(worker->wake_user);
 	}
 }
 
@@ -122,17 +122,17 @@ static void give_back(struct prefork_connection *connection, enum prefork_next n
 	connection->asked = (uint8_t)pfi_connection_checked(connection, next, PREFORK_AGAIN);
 	/* With the connection gone the worker may end before this function does. */
 	(void)atomic_fetch_add_explicit(&worker->givers, 1, memory_order_relaxed);
-	wake(worker, push(&worker->given_back, connection), quiet);
+	wake(worker, push(&worker->resumed, connection), quiet);
 	(void)atomic_fetch_sub_explicit(&worker->givers, 1, memory_order_release);
 }
 
-void prefork_connection_give_back(struct prefork_connection *connection, enum prefork_next next)
+void prefork_connection_resume(struct prefork_connection *connection, enum prefork_next next)
 {
 	PFI_RETURN_IF_NULL(connection, );
 	give_back(connection, next, false);
 }
 
-void pfi_connection_return(struct prefork_connection *connection, enum prefork_next next)
+void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum prefork_next next)
 {
 	const bool quiet = next == PREFORK_WAIT_READABLE && connection->watched &&
 	                   !pfi_connection_has_output(connection);
@@ -140,17 +140,17 @@ void pfi_connection_return(struct prefork_connection *connection, enum prefork_n
 	give_back(connection, next, quiet);
 }
 
-void pfi_connection_await_givers(struct prefork_worker *worker)
+void pfi_connection_await_resumers(struct prefork_worker *worker)
 {
 	while (atomic_load_explicit(&worker->givers, memory_order_acquire) > 0)
 		(void)sched_yield();
 }
 
-struct prefork_connection *pfi_connection_take_back(struct prefork_worker *worker)
+struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker)
 {
 	if (!worker->given) {
-		/* Not only to acquire: see wake(), which looks at hears_all after it has pushed. */
-		struct prefork_connection *list = atomic_exchange(&worker->given_back, NULL);
+		/* Not only to acquire: see wake(), which looks at wake_for_all after it has pushed. */
+		struct prefork_connection *list = atomic_exchange(&worker->resumed, NULL);
 
 		while (list) { /* turn it round: first come, first served */
 			struct prefork_connection *const next = list->next;
@@ -194,7 +194,7 @@ static void write_ip4(const void *address, char *text)
 
 static void learn_peer(struct prefork_connection *connection)
 {
-	const union pfi_client_address *const address = &connection->address;
+	const union pfi_peer_address *const address = &connection->address;
 	const struct in6_addr *const six = &address->in6.sin6_addr;
 
 	connection->peer_known = true;
@@ -279,7 +279,7 @@ size_t prefork_connection_listener(const struct prefork_connection *connection)
 	return connection->listener;
 }
 
-bool prefork_connection_was_drained(const struct prefork_connection *connection)
+bool prefork_connection_read_would_block(const struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, false);
 	return connection->drained;

@@ -36,10 +36,10 @@ struct pfi_output {
 	char *bytes;
 	size_t start;
 	size_t end;
-	size_t room;
+	size_t capacity;
 };
 
-union pfi_client_address { /* no longer than needed: a unix client's name is of no use to us */
+union pfi_peer_address { /* no longer than needed: a unix client's name is of no use to us */
 	struct sockaddr any;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
@@ -71,9 +71,9 @@ struct prefork_connection {
 	prefork_work_function *work; /* NULL unless offloaded                            */
 	void *work_user;
 	struct pfi_output output;
-	size_t unsaid;               /* of the last words, when their deadline was set; 0: it is the service's */
+	size_t unsaid;               /* of the exit message, when their deadline was set; 0: it is the service's */
 	struct prefork_connection *next; /* in one of the worker's lists          */
-	union pfi_client_address address;       /* as accept4(2) told it                 */
+	union pfi_peer_address address;       /* as accept4(2) told it                 */
 	char peer[INET6_ADDRSTRLEN];
 };
 
@@ -85,16 +85,16 @@ static inline bool pfi_connection_has_output(const struct prefork_connection *co
 /* Take over `fd`; NULL when memory ran out, and `fd` stays the caller's. First thread. */
 struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener);
 
-/* Give back what was offloaded, from a thread of the crew. A connection that only waits for
+/* Give back what was offloaded, from a thread of the offload pool. A connection that only waits for
  * its client, and is watched for that, need not wake the loop: the client will, and the loop
  * looks by itself before long as long as anything is offloaded. */
-void pfi_connection_return(struct prefork_connection *connection, enum prefork_next next);
+void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum prefork_next next);
 
 /* The next one that was given back, NULL: none. First thread. */
-struct prefork_connection *pfi_connection_take_back(struct prefork_worker *worker);
+struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker);
 
-/* Until no other thread is inside prefork_connection_give_back(). */
-void pfi_connection_await_givers(struct prefork_worker *worker);
+/* Until no other thread is inside prefork_connection_resume(). */
+void pfi_connection_await_resumers(struct prefork_worker *worker);
 
 /* Free the pool. */
 void pfi_connection_pool_finish(struct prefork_worker *worker);

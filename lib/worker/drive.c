@@ -41,7 +41,7 @@ enum prefork_next pfi_connection_checked(struct prefork_connection *connection, 
 {
 	if ((unsigned)next <= (unsigned)last)
 		return next;
-	prefork_log_say(connection->worker->birth->log, PREFORK_ERROR, "service",
+	prefork_log_printf(connection->worker->context->log, PREFORK_LOG_ERROR, "service",
 	                "A callback of the service answered %d, which says nothing of what its connection waits for: closed",
 	                (int)next);
 	return PREFORK_CLOSE;
@@ -102,30 +102,30 @@ static enum prefork_next settle(struct prefork_connection *connection, enum pref
 	return PREFORK_WAIT_WRITABLE;
 }
 
-struct prefork_connection *prefork_worker_given_back(struct prefork_worker *worker, enum prefork_next *ret_next)
+struct prefork_connection *prefork_worker_resumed(struct prefork_worker *worker, enum prefork_next *ret_next)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
 	PFI_RETURN_IF_NULL(ret_next, NULL);
 
-	struct prefork_connection *const connection = pfi_connection_take_back(worker);
+	struct prefork_connection *const connection = pfi_connection_take_resumed(worker);
 
 	if (connection)
 		*ret_next = settle(connection, (enum prefork_next)connection->asked);
 	return connection;
 }
 
-/* After PREFORK_TAKEN another thread may have the connection already. */
+/* After PREFORK_SUSPENDED another thread may have the connection already. */
 static enum prefork_next call(callback function, struct prefork_connection *connection)
 {
 	struct prefork_worker *const worker = connection->worker;
 
 	prefork_worker_busy(worker);
-	const enum prefork_next next = function(worker, connection, worker->birth->user);
+	const enum prefork_next next = function(worker, connection, worker->context->user);
 	if (worker->strategy.traits & PREFORK_STRATEGY_TURNS)
 		pfi_own_fds_put_off(worker);
 	else
 		prefork_worker_idle(worker);
-	return next == PREFORK_TAKEN ? next : settle(connection, next);
+	return next == PREFORK_SUSPENDED ? next : settle(connection, next);
 }
 
 enum prefork_next prefork_connection_proceed(struct prefork_connection *connection)
@@ -222,7 +222,7 @@ static bool may_go_on(struct prefork_connection *connection)
 	return true;
 }
 
-enum prefork_next prefork_connection_leave(struct prefork_connection *connection)
+enum prefork_next prefork_connection_drain(struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
 

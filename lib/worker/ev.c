@@ -14,9 +14,9 @@
  */
 #include "os/clock.h"
 #include "base/required.h"
-#include "worker/clients.h"
-#include "worker/crew.h"
-#include "worker/ev_doors.h"
+#include "worker/event_core.h"
+#include "worker/offload_pool.h"
+#include "worker/ev_accept_set.h"
 #include "worker/own_fds.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
@@ -42,8 +42,8 @@ struct ev {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
 	bool serves; /* it has said so: what goes wrong before that is a failure to start */
-	struct pfi_ev_doors doors;
-	struct pfi_clients clients;
+	struct pfi_ev_accept_set accept_set;
+	struct pfi_event_core clients;
 	ev_io control;
 	ev_timer alarm;
 	uint64_t alarm_ms; /* what it is set for; 0: it is not        */
@@ -54,7 +54,7 @@ struct ev {
 };
 
 struct client {
-	struct pfi_client is; /* first: see clients.h */
+	struct pfi_event_connection is; /* first: see clients.h */
 	ev_io io;
 };
 
@@ -62,7 +62,7 @@ struct client {
  * connections back when the strategy has returned already. */
 struct post {
 	struct prefork_worker *worker;
-	ev_async given_back;
+	ev_async resumed;
 };
 
 static struct post *post_of(struct ev_loop *loop)
@@ -113,7 +113,7 @@ static void on_system_error(const char *what) EV_NOEXCEPT
 
 static struct ev_loop *open_loop(struct prefork_worker *worker)
 {
-	/* Not its io_uring and aio: see ev_doors. No signals, no environment: a worker
+	/* Not its io_uring and aio: see ev_listeners. No signals, no environment: a worker
 	 * has its own signals, and hosts have theirs. */
 	struct ev_loop *const loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 
@@ -157,10 +157,10 @@ static void on_client(struct ev_loop *loop, ev_io *io, int events)
 	(void)loop;
 	(void)events;
 	ev->served++;
-	pfi_clients_ready(&ev->clients, &client->is);
+	pfi_event_core_ready(&ev->clients, &client->is);
 }
 
-static int watch(struct pfi_clients *clients, struct pfi_client *is, enum prefork_next event)
+static int watch(struct pfi_event_core *clients, struct pfi_event_connection *is, enum prefork_next event)
 {
 	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
 	struct client *const client = (struct client *)(void *)is;
@@ -176,22 +176,22 @@ static int watch(struct pfi_clients *clients, struct pfi_client *is, enum prefor
 	return 0;
 }
 
-static void on_door(void *user, size_t index)
+static void on_readable(void *user, size_t index)
 {
 	struct ev *const ev = user;
-	const unsigned share = pfi_doors_share(&ev->doors.doors), earned = 1 + ev->before / SERVED_PER_CLIENT;
+	const unsigned share = pfi_accept_set_share(&ev->accept_set.accept_set), earned = 1 + ev->before / SERVED_PER_CLIENT;
 	const unsigned most = share > earned ? share : earned;
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
 	if (!ev->serves)
 		return; /* a client that waits is told of again */
-	for (; count < most && !pfi_doors_full(&ev->doors.doors); count++) {
-		if (pfi_doors_accept(&ev->doors.doors, index, &connection) < 0)
+	for (; count < most && !pfi_accept_set_full(&ev->accept_set.accept_set); count++) {
+		if (pfi_accept_set_accept(&ev->accept_set.accept_set, index, &connection) < 0)
 			break;
-		pfi_clients_proceed(&ev->clients, connection);
+		pfi_event_core_proceed(&ev->clients, connection);
 	}
-	pfi_doors_took(&ev->doors.doors, count);
+	pfi_accept_set_count(&ev->accept_set.accept_set, count);
 }
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events)
@@ -209,15 +209,15 @@ static void on_given_back(struct ev_loop *loop, ev_async *async, int events)
 
 	(void)loop;
 	(void)events;
-	pfi_clients_take_back(&ev->clients);
+	pfi_event_core_resume(&ev->clients);
 }
 
 /* Any thread. libev wakes the loop only if it sleeps. */
-static void nudge(void *user)
+static void wake(void *user)
 {
 	struct ev_loop *const loop = user;
 
-	ev_async_send(loop, &post_of(loop)->given_back);
+	ev_async_send(loop, &post_of(loop)->resumed);
 }
 
 static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
@@ -257,8 +257,8 @@ static void mind_own_fds(struct ev *ev)
 
 static void turn(struct ev *ev)
 {
-	set_alarm(ev, pfi_deadlines_next_ms(&ev->clients.deadlines));
-	set_alarm(ev, pfi_ev_doors_refresh(&ev->doors));
+	set_alarm(ev, pfi_deadline_heap_next_ms(&ev->clients.deadlines));
+	set_alarm(ev, pfi_ev_accept_set_refresh(&ev->accept_set));
 	if (ev->worker->offloaded > 0 && !ev->looks_soon) {
 		ev->looks_soon = true; /* some may come back quietly */
 		set_alarm(ev, pfi_now_ms() + SOON_MS);
@@ -266,54 +266,54 @@ static void turn(struct ev *ev)
 	mind_own_fds(ev);
 	ev->before = ev->served;
 	ev->served = 0;
-	(void)ev_run(ev->loop, pfi_clients_hurry(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
-	pfi_clients_call_again(&ev->clients);
-	if (pfi_worker_has_given_back(ev->worker))
-		pfi_clients_take_back(&ev->clients);
+	(void)ev_run(ev->loop, pfi_event_core_has_work(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
+	pfi_event_core_call_again(&ev->clients);
+	if (pfi_worker_has_resumed(ev->worker))
+		pfi_event_core_resume(&ev->clients);
 	if (ev->rang && pfi_own_fds_is_put_off(ev->worker))
 		pfi_own_fds_look(ev->worker);
 	if (ev->rang)
-		pfi_clients_expire(&ev->clients);
+		pfi_event_core_expire(&ev->clients);
 	ev->rang = false;
-	pfi_doors_hold(&ev->doors.doors, pfi_doors_full(&ev->doors.doors));
+	pfi_accept_set_pause(&ev->accept_set.accept_set, pfi_accept_set_full(&ev->accept_set.accept_set));
 }
 
-static void close_doors(struct pfi_clients *clients)
+static void close_listeners(struct pfi_event_core *clients)
 {
 	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
 
-	pfi_ev_doors_close(&ev->doors);
+	pfi_ev_accept_set_close(&ev->accept_set);
 }
 
-static const struct pfi_clients_loop loop_of_clients = {
+static const struct pfi_event_driver loop_of_clients = {
 	.client_size = sizeof(struct client),
 	.watch = watch,
-	.close_doors = close_doors,
+	.close_listeners = close_listeners,
 };
 
 static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
 	const unsigned threads = (unsigned)pfi_worker_number(worker, "threads", 0);
 
-	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .doors.inner = -1 };
-	pfi_clients_init(&ev->clients, worker, &loop_of_clients);
+	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
+	pfi_event_core_init(&ev->clients, worker, &loop_of_clients);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
-	ev_async *const given_back = &post_of(ev->loop)->given_back;
+	ev_async *const resumed = &post_of(ev->loop)->resumed;
 	ev_timer_init(&ev->alarm, on_alarm, 0., 0.);
 	ev->alarm.data = ev;
 	ev_io_init(&ev->control, on_control, prefork_worker_fd(worker), EV_READ);
 	ev_set_priority(&ev->control, EV_MAXPRI);
 	ev->control.data = ev;
 	ev_io_start(ev->loop, &ev->control);
-	ev_async_init(given_back, on_given_back);
-	given_back->data = ev;
-	ev_async_start(ev->loop, given_back);
-	worker->nudge_user = ev->loop;
-	worker->nudge = nudge;
-	int r = threads > 0 ? pfi_crew_open(worker, threads, &worker->crew) : 0;
+	ev_async_init(resumed, on_given_back);
+	resumed->data = ev;
+	ev_async_start(ev->loop, resumed);
+	worker->wake_user = ev->loop;
+	worker->wake = wake;
+	int r = threads > 0 ? pfi_offload_pool_open(worker, threads, &worker->offload_pool) : 0;
 	if (r == 0)
-		r = pfi_ev_doors_open(&ev->doors, worker, ev->loop, on_door, ev);
+		r = pfi_ev_accept_set_open(&ev->accept_set, worker, ev->loop, on_readable, ev);
 	if (r < 0)
 		return r;
 	ev->serves = true;
@@ -323,15 +323,15 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 
 static void close_all(struct ev *ev)
 {
-	pfi_crew_close(ev->worker->crew);
-	ev->worker->crew = NULL;
+	pfi_offload_pool_close(ev->worker->offload_pool);
+	ev->worker->offload_pool = NULL;
 	pfi_own_fds_clear(ev->worker);
-	pfi_clients_finish(&ev->clients);
+	pfi_event_core_finish(&ev->clients);
 	if (!ev->loop)
 		return;
-	pfi_ev_doors_finish(&ev->doors);
+	pfi_ev_accept_set_finish(&ev->accept_set);
 	ev_io_stop(ev->loop, &ev->control);
-	ev_async_stop(ev->loop, &post_of(ev->loop)->given_back);
+	ev_async_stop(ev->loop, &post_of(ev->loop)->resumed);
 	ev_timer_stop(ev->loop, &ev->alarm);
 	prefork_worker_idle(ev->worker);
 }
@@ -342,7 +342,7 @@ static int run(struct prefork_worker *worker, void *user)
 	const int r = open_all(&ev, worker);
 
 	(void)user;
-	while (r == 0 && pfi_clients_go_on(&ev.clients))
+	while (r == 0 && pfi_event_core_continue(&ev.clients))
 		turn(&ev);
 	close_all(&ev);
 	return r;
@@ -351,6 +351,6 @@ static int run(struct prefork_worker *worker, void *user)
 const struct prefork_strategy pfi_strategy_libev = {
 	.struct_size = sizeof pfi_strategy_libev,
 	.name = "libev",
-	.traits = PREFORK_STRATEGY_TURNS | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_TURNS | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };

@@ -44,28 +44,28 @@ static void note_answer(struct prefork_connection *connection)
 static int grow(struct pfi_output *output, size_t size)
 {
 	const size_t used = output->end - output->start;
-	size_t room = output->room > 0 ? output->room : OUTPUT_ROOM_FIRST;
+	size_t capacity = output->capacity > 0 ? output->capacity : OUTPUT_ROOM_FIRST;
 
-	if (size <= output->room - output->end)
+	if (size <= output->capacity - output->end)
 		return 0;
 	if (size > SIZE_MAX / 4 || used > SIZE_MAX / 4)
 		return -ENOMEM;
-	while (room < used + size)
-		room *= 2;
-	char *const bytes = malloc(room);
+	while (capacity < used + size)
+		capacity *= 2;
+	char *const bytes = malloc(capacity);
 	if (!bytes)
 		return -ENOMEM;
 	if (used > 0)
 		memcpy(bytes, output->bytes + output->start, used);
 	free(output->bytes);
-	*output = (struct pfi_output){ .bytes = bytes, .end = used, .room = room };
+	*output = (struct pfi_output){ .bytes = bytes, .end = used, .capacity = capacity };
 	return 0;
 }
 
 static void clear(struct pfi_output *output)
 {
 	output->start = output->end = 0;
-	if (output->room > OUTPUT_ROOM_KEPT) {
+	if (output->capacity > OUTPUT_ROOM_KEPT) {
 		free(output->bytes);
 		*output = (struct pfi_output){ 0 };
 	}

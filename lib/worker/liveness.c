@@ -1,21 +1,21 @@
 #include "worker/liveness.h"
 
 #include "model/deadline.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
-#include "os/watch.h"
+#include "os/timer.h"
 
 #include <stdbool.h>
 
 enum { REPEAT_FIRST_MS = 10, REPEAT_LAST_MS = 10 * 1000 };
 
-void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, unsigned cells, int watch,
+void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_worker_score *score, unsigned thread_slots, int watchdog,
                        uint64_t timeout_ms, uint64_t slow_ms)
 {
 	*liveness = (struct pfi_liveness){
-		.page = page,
-		.cells = cells,
-		.watch = watch,
+		.score = score,
+		.thread_slots = thread_slots,
+		.watchdog = watchdog,
 		.timeout_ms = timeout_ms,
 		.slow_ms = slow_ms,
 		.repeat_ms = REPEAT_FIRST_MS,
@@ -31,7 +31,7 @@ void pfi_liveness_finish(struct pfi_liveness *liveness)
 /* When the arbiter should look at a thread that has this deadline, after `now_ms`. */
 static uint64_t look_at_ms(const struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms, uint64_t now_ms)
 {
-	const uint64_t since_ms = atomic_load_explicit(&liveness->page->cells[thread].since_ms, memory_order_relaxed);
+	const uint64_t since_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
 	const uint64_t slow_at_ms = since_ms + liveness->slow_ms;
 
 	return liveness->slow_ms > 0 && slow_at_ms > now_ms && slow_at_ms < deadline_ms ? slow_at_ms : deadline_ms;
@@ -44,8 +44,8 @@ static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, b
 	uint64_t first_ms = UINT64_MAX;
 
 	*ret_late = false;
-	for (unsigned i = 0; i < liveness->cells; i++) {
-		const uint64_t deadline_ms = atomic_load_explicit(&liveness->page->cells[i].deadline_ms,
+	for (unsigned i = 0; i < liveness->thread_slots; i++) {
+		const uint64_t deadline_ms = atomic_load_explicit(&liveness->score->thread_slots[i].deadline_ms,
 		                                                  memory_order_relaxed);
 
 		if (deadline_ms == 0)
@@ -60,7 +60,7 @@ static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, b
 
 static bool is_covered(const struct pfi_liveness *liveness, uint64_t deadline_ms, uint64_t now_ms)
 {
-	const uint64_t at_ms = atomic_load_explicit(&liveness->watch_at_ms, memory_order_acquire);
+	const uint64_t at_ms = atomic_load_explicit(&liveness->watchdog_at_ms, memory_order_acquire);
 
 	return at_ms > now_ms && at_ms <= deadline_ms;
 }
@@ -86,18 +86,18 @@ static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
 			at_ms = now_ms;
 		/* Until it is set nobody may count on what it was set for: an earlier time
 		 * may come up and be over before the line below says so. */
-		atomic_store_explicit(&liveness->watch_at_ms, 0, memory_order_seq_cst);
+		atomic_store_explicit(&liveness->watchdog_at_ms, 0, memory_order_seq_cst);
 		/* It fails only when the application has closed the descriptor: then
 		 * nobody watches over this worker but the arbiter's drain and stop. */
-		(void)pfi_watch_set(liveness->watch, at_ms);
-		atomic_store_explicit(&liveness->watch_at_ms, at_ms, memory_order_release);
+		(void)pfi_timer_set(liveness->watchdog, at_ms);
+		atomic_store_explicit(&liveness->watchdog_at_ms, at_ms, memory_order_release);
 	}
 	(void)pthread_mutex_unlock(&liveness->lock);
 }
 
 static void store_deadline(struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms)
 {
-	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, deadline_ms, memory_order_relaxed);
+	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, deadline_ms, memory_order_relaxed);
 	if (deadline_ms == PFI_NO_DEADLINE && liveness->slow_ms == 0)
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
@@ -118,29 +118,29 @@ static uint64_t deadline_after(uint64_t now_ms, uint64_t timeout_ms)
  * is with the moment at which work becomes slow, while the old one lies ahead. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 {
-	struct pfi_cell *const cell = &liveness->page->cells[thread];
+	struct pfi_thread_slot *const thread_slot = &liveness->score->thread_slots[thread];
 	const uint64_t now_ms = pfi_now_ms();
 	const uint64_t deadline_ms = deadline_after(now_ms, liveness->timeout_ms);
-	const uint64_t before_ms = atomic_load_explicit(&cell->deadline_ms, memory_order_relaxed);
-	const uint64_t since_ms = atomic_load_explicit(&cell->since_ms, memory_order_relaxed);
+	const uint64_t before_ms = atomic_load_explicit(&thread_slot->deadline_ms, memory_order_relaxed);
+	const uint64_t since_ms = atomic_load_explicit(&thread_slot->since_ms, memory_order_relaxed);
 	const bool is_noted = before_ms > now_ms && before_ms <= deadline_ms &&
 	                      (liveness->slow_ms == 0 || since_ms + liveness->slow_ms > now_ms);
 
-	atomic_store_explicit(&cell->since_ms, now_ms, memory_order_relaxed);
+	atomic_store_explicit(&thread_slot->since_ms, now_ms, memory_order_relaxed);
 	if (is_noted)
-		atomic_store_explicit(&cell->deadline_ms, deadline_ms, memory_order_relaxed);
+		atomic_store_explicit(&thread_slot->deadline_ms, deadline_ms, memory_order_relaxed);
 	else
 		store_deadline(liveness, thread, deadline_ms);
 }
 
 uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread)
 {
-	return atomic_load_explicit(&liveness->page->cells[thread].since_ms, memory_order_relaxed);
+	return atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
 }
 
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
 {
-	const uint64_t deadline_ms = atomic_load_explicit(&liveness->page->cells[thread].deadline_ms,
+	const uint64_t deadline_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].deadline_ms,
 	                                                  memory_order_relaxed);
 
 	if (deadline_ms > 0 && deadline_ms < deadline_after(pfi_now_ms(), liveness->timeout_ms))
@@ -149,7 +149,7 @@ void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
 
 void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
 {
-	atomic_store_explicit(&liveness->page->cells[thread].deadline_ms, 0, memory_order_release);
+	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, 0, memory_order_release);
 }
 
 void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms)
@@ -160,7 +160,7 @@ void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_
 struct pfi_pause pfi_liveness_pause(struct pfi_liveness *liveness, unsigned thread)
 {
 	const struct pfi_pause pause = {
-		.deadline_ms = atomic_load_explicit(&liveness->page->cells[thread].deadline_ms,
+		.deadline_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].deadline_ms,
 		                                    memory_order_relaxed),
 		.since_ms = pfi_now_ms(),
 	};

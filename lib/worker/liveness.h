@@ -30,20 +30,20 @@
 #include <stdatomic.h>
 #include <stdint.h>
 
-struct pfi_page;
+struct pfi_worker_score;
 
 struct pfi_liveness {
-	struct pfi_page *page; /* borrowed; the worker's memory is ours to believe, not the page's */
-	unsigned cells;        /* threads with a number: 0 to cells - 1                            */
-	int watch;             /* borrowed timer                                                   */
+	struct pfi_worker_score *score; /* borrowed; the worker's memory is ours to believe, not the page's */
+	unsigned thread_slots;        /* threads with a number: 0 to cells - 1                            */
+	int watchdog;             /* borrowed timer                                                   */
 	uint64_t timeout_ms;   /* of a request; 0: no limit                                        */
 	uint64_t slow_ms;      /* after which the arbiter notes it in the log; 0: never            */
-	_Atomic uint64_t watch_at_ms; /* what the watch was last set for; 0: never                 */
+	_Atomic uint64_t watchdog_at_ms; /* what the watch was last set for; 0: never                 */
 	uint64_t repeat_ms;           /* under `lock`                                              */
 	pthread_mutex_t lock;         /* held while the watch is set                               */
 };
 
-void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_page *page, unsigned cells, int watch,
+void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_worker_score *score, unsigned thread_slots, int watchdog,
                        uint64_t timeout_ms, uint64_t slow_ms);
 void pfi_liveness_finish(struct pfi_liveness *liveness);
 

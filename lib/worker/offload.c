@@ -1,6 +1,6 @@
 #include "worker/connection.h"
 #include "base/required.h"
-#include "worker/crew.h"
+#include "worker/offload_pool.h"
 #include "worker/worker.h"
 
 enum prefork_next prefork_connection_offload(struct prefork_connection *connection, prefork_work_function *work,
@@ -11,19 +11,19 @@ enum prefork_next prefork_connection_offload(struct prefork_connection *connecti
 
 	struct prefork_worker *const worker = connection->worker;
 
-	if (!worker->crew || prefork_connection_may_block(connection))
+	if (!worker->offload_pool || prefork_connection_may_block(connection))
 		return work(worker, connection, user);
 	connection->work = work;
 	connection->work_user = user;
 	worker->offloaded++;
-	pfi_crew_submit(worker->crew, connection);
-	return PREFORK_TAKEN;
+	pfi_offload_pool_submit(worker->offload_pool, connection);
+	return PREFORK_SUSPENDED;
 }
 
 bool prefork_worker_may_block(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, false);
-	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || worker->crew;
+	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || worker->offload_pool;
 }
 
 bool prefork_connection_is_offloaded(const struct prefork_connection *connection)
@@ -58,13 +58,13 @@ bool prefork_worker_is_full(const struct prefork_worker *worker)
 size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
-	if (!worker->crew)
+	if (!worker->offload_pool)
 		return at_begin.worker == worker ? at_begin.queued :
 		                                   atomic_load_explicit(&worker->queued, memory_order_relaxed);
 	/* Each thread that has nothing in hand will take one: those wait for nobody. Threads first, since who takes
 	 * one in between takes it out of the queue before that is to be seen here. */
-	const size_t working = atomic_load_explicit(&worker->crew->working, memory_order_acquire);
-	const size_t queued = atomic_load_explicit(&worker->crew->queued, memory_order_relaxed);
-	const size_t free = worker->crew->hands.count - working;
+	const size_t working = atomic_load_explicit(&worker->offload_pool->working, memory_order_acquire);
+	const size_t queued = atomic_load_explicit(&worker->offload_pool->queued, memory_order_relaxed);
+	const size_t free = worker->offload_pool->threads_group.count - working;
 	return queued > free ? queued - free : 0;
 }

@@ -1,10 +1,10 @@
 #include "worker/own_fds.h"
 
 #include "base/text.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/mailbox.h"
+#include "os/signal_pipe.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -27,28 +27,28 @@ void pfi_own_fds_add(struct prefork_worker *worker, int fd, const char *name)
 {
 	struct pfi_own_fds *const own = &worker->own_fds;
 
-	if (fd >= 0 && own->count < own->room)
+	if (fd >= 0 && own->count < own->capacity)
 		own->list[own->count++] = (struct pfi_own_fd){ fd, name };
 }
 
 int pfi_own_fds_open(struct prefork_worker *worker)
 {
-	const struct pfi_birth *const birth = worker->birth;
+	const struct pfi_spawn_context *const context = worker->context;
 	struct pfi_own_fds *const own = &worker->own_fds;
 
-	own->list = calloc(worker->gate_count + MORE_MAX, sizeof *own->list);
+	own->list = calloc(worker->listener_count + MORE_MAX, sizeof *own->list);
 	if (!own->list)
 		return prefork_fail(-ENOMEM, "no memory for a list of descriptors");
-	own->room = worker->gate_count + MORE_MAX;
-	pfi_own_fds_add(worker, birth->lifeline, "control channel");
-	pfi_own_fds_add(worker, birth->heir, "parent-death watch");
-	pfi_own_fds_add(worker, birth->watch, "watchdog timer");
-	pfi_own_fds_add(worker, pfi_mailbox_fd(), "signal eventfd");
+	own->capacity = worker->listener_count + MORE_MAX;
+	pfi_own_fds_add(worker, context->channel, "control channel");
+	pfi_own_fds_add(worker, context->arbiter_pidfd, "parent-death watch");
+	pfi_own_fds_add(worker, context->watchdog, "watchdog timer");
+	pfi_own_fds_add(worker, pfi_signal_pipe_fd(), "signal eventfd");
 	pfi_own_fds_add(worker, worker->fd, "epoll set");
 	pfi_own_fds_add(worker, worker->wake_fd, "wake-up eventfd");
 	pfi_own_fds_add(worker, worker->quit_fd, "quit eventfd");
-	for (size_t i = 0; i < worker->gate_count; i++)
-		pfi_own_fds_add(worker, prefork_listener_fd(worker->gates[i].listener), "listener");
+	for (size_t i = 0; i < worker->listener_count; i++)
+		pfi_own_fds_add(worker, prefork_listener_fd(worker->listeners[i].listener), "listener");
 	return 0;
 }
 
@@ -62,7 +62,7 @@ void pfi_own_fds_close(struct prefork_worker *worker)
 	pfi_own_fds_clear(worker);
 	free(worker->own_fds.list);
 	worker->own_fds.list = NULL;
-	worker->own_fds.room = 0;
+	worker->own_fds.capacity = 0;
 }
 
 static bool is_closed(int fd)
@@ -101,11 +101,11 @@ int pfi_own_fds_verify(const struct prefork_worker *worker)
 
 void pfi_exit_note(struct prefork_worker *worker, const char *text)
 {
-	char *const note = worker->birth->page->exit_note;
+	char *const activity = worker->context->score->exit_note;
 	const size_t length = strnlen(text, PFI_EXIT_NOTE_SIZE - 1);
 
-	memcpy(note, text, length);
-	note[length] = 0;
+	memcpy(activity, text, length);
+	activity[length] = 0;
 }
 
 static bool others_call(const struct prefork_worker *worker)
@@ -113,7 +113,7 @@ static bool others_call(const struct prefork_worker *worker)
 	const unsigned self = prefork_worker_thread(worker);
 
 	for (unsigned i = 0; i <= worker->threads; i++) {
-		if (i != self && atomic_load(&worker->birth->page->cells[i].deadline_ms) != 0)
+		if (i != self && atomic_load(&worker->context->score->thread_slots[i].deadline_ms) != 0)
 			return true;
 	}
 	return false;
@@ -170,12 +170,12 @@ void pfi_own_fds_look(struct prefork_worker *worker)
 void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback)
 {
 	struct pfi_own_fds *const own = &worker->own_fds;
-	uint64_t before_ms = atomic_load_explicit(&own->looked_ms, memory_order_relaxed);
+	uint64_t before_ms = atomic_load_explicit(&own->checked_ms, memory_order_relaxed);
 
 	if (since_ms - before_ms < PFI_OWN_FDS_MS) {
 		if (was_callback)
 			pfi_own_fds_put_off(worker);
-	} else if (atomic_compare_exchange_strong(&own->looked_ms, &before_ms, since_ms)) {
+	} else if (atomic_compare_exchange_strong(&own->checked_ms, &before_ms, since_ms)) {
 		pfi_own_fds_look(worker);
 	}
 }

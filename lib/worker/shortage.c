@@ -1,9 +1,9 @@
 #include "worker/shortage.h"
 
-#include "listener/accept.h"
+#include "listener/accept_error.h"
 #include "model/message.h"
 #include "os/clock.h"
-#include "os/lifeline.h"
+#include "os/control_channel.h"
 #include "worker/worker.h"
 
 #include <prefork/strategy.h>
@@ -35,7 +35,7 @@ static int describe(const struct prefork_worker *worker, int error)
 void pfi_shortage_begin(struct prefork_worker *worker, int error)
 {
 	/* What is short is short for all listeners of this process. */
-	worker->rest_until_ms = pfi_now_ms() + RETRY_MS;
+	worker->paused_until_ms = pfi_now_ms() + RETRY_MS;
 	atomic_store(&worker->shortage, describe(worker, error));
 	pfi_shortage_publish(worker);
 }
@@ -48,22 +48,22 @@ void pfi_shortage_publish(struct prefork_worker *worker)
 
 bool pfi_shortage_lasts(struct prefork_worker *worker, uint64_t now_ms)
 {
-	if (worker->rest_until_ms == 0)
+	if (worker->paused_until_ms == 0)
 		return false;
-	if (now_ms < worker->rest_until_ms)
+	if (now_ms < worker->paused_until_ms)
 		return true;
-	const int error = pfi_accept_probe(worker->birth->lifeline);
+	const int error = pfi_accept_probe(worker->context->channel);
 	if (error == 0) {
 		pfi_shortage_end(worker);
 		return false;
 	}
-	worker->rest_until_ms = now_ms + RETRY_MS;
+	worker->paused_until_ms = now_ms + RETRY_MS;
 	return true;
 }
 
 void pfi_shortage_end(struct prefork_worker *worker)
 {
-	worker->rest_until_ms = 0;
+	worker->paused_until_ms = 0;
 	atomic_store(&worker->shortage, 0);
 	pfi_shortage_publish(worker);
 }
@@ -76,6 +76,6 @@ void pfi_shortage_report(struct prefork_worker *worker)
 	const uint32_t type = shortage ? PFI_MESSAGE_SHORT : PFI_MESSAGE_ABLE;
 
 	/* One that cannot be sent now is sent with the next. */
-	if (pfi_lifeline_send(worker->birth->lifeline, type, (uint32_t)shortage, NULL) < 0)
+	if (pfi_channel_send(worker->context->channel, type, (uint32_t)shortage, NULL) < 0)
 		atomic_store(&worker->shortage_is_news, true);
 }

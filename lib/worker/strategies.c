@@ -1,4 +1,4 @@
-#include "worker/birth.h"
+#include "worker/spawn_context.h"
 #include "worker/strategies.h"
 
 #include <string.h>

@@ -10,8 +10,8 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
-#include "worker/clients.h"
-#include "worker/doors.h"
+#include "worker/event_core.h"
+#include "worker/accept_set.h"
 #include "worker/own_fds.h"
 #include "worker/ring.h"
 #include "worker/strategies.h"
@@ -30,17 +30,17 @@ enum { EVENTS_MAX = 16 }; /* few: whoever stands behind a slow request waits for
 struct sync {
 	struct prefork_worker *worker;
 	int epoll;
-	struct pfi_doors doors;
-	struct pfi_clients clients;
+	struct pfi_accept_set accept_set;
+	struct pfi_event_core clients;
 };
 
 /* What the data of an event stands for: a listener's number, this, or a pointer,
  * which may well lie below 4 GiB. */
-static const uint64_t worker_key = PFI_DOORS_MAX;
+static const uint64_t worker_key = PFI_ACCEPT_SET_MAX;
 
 /* Closed ones leave the set by hand: a process that the application has forked may
  * hold a copy of the descriptor, and would keep it there. */
-static int watch(struct pfi_clients *clients, struct pfi_client *client, enum prefork_next event)
+static int watch(struct pfi_event_core *clients, struct pfi_event_connection *client, enum prefork_next event)
 {
 	const struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
 	const int operation = event == PREFORK_CLOSE           ? EPOLL_CTL_DEL
@@ -56,13 +56,13 @@ static int watch(struct pfi_clients *clients, struct pfi_client *client, enum pr
 
 static int timeout_ms(struct sync *sync)
 {
-	uint64_t next_ms = pfi_deadlines_next_ms(&sync->clients.deadlines);
-	const uint64_t doors_ms = pfi_doors_refresh(&sync->doors);
+	uint64_t next_ms = pfi_deadline_heap_next_ms(&sync->clients.deadlines);
+	const uint64_t listeners_ms = pfi_accept_set_refresh(&sync->accept_set);
 
-	if (pfi_clients_hurry(&sync->clients))
+	if (pfi_event_core_has_work(&sync->clients))
 		return 0;
-	if (doors_ms > 0 && (next_ms == 0 || doors_ms < next_ms))
-		next_ms = doors_ms;
+	if (listeners_ms > 0 && (next_ms == 0 || listeners_ms < next_ms))
+		next_ms = listeners_ms;
 	const int most = pfi_own_fds_is_put_off(sync->worker) ? PFI_OWN_FDS_MS : INT_MAX;
 	if (next_ms == 0)
 		return most < INT_MAX ? most : -1;
@@ -74,16 +74,16 @@ static int timeout_ms(struct sync *sync)
 
 static void welcome(struct sync *sync, size_t index)
 {
-	const unsigned most = pfi_doors_share(&sync->doors);
+	const unsigned most = pfi_accept_set_share(&sync->accept_set);
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
-	for (; count < most && !pfi_doors_full(&sync->doors); count++) {
-		if (pfi_doors_accept(&sync->doors, index, &connection) < 0)
+	for (; count < most && !pfi_accept_set_full(&sync->accept_set); count++) {
+		if (pfi_accept_set_accept(&sync->accept_set, index, &connection) < 0)
 			break;
-		pfi_clients_proceed(&sync->clients, connection);
+		pfi_event_core_proceed(&sync->clients, connection);
 	}
-	pfi_doors_took(&sync->doors, count);
+	pfi_accept_set_count(&sync->accept_set, count);
 }
 
 /* Listeners before connections, since nobody else was woken for their clients;
@@ -93,7 +93,7 @@ static void turn(struct sync *sync)
 {
 	struct epoll_event events[EVENTS_MAX];
 	const int count = epoll_wait(sync->epoll, events, EVENTS_MAX, timeout_ms(sync));
-	bool is_told = false;
+	bool is_reported = false;
 
 	if (count < 0 && errno != EINTR)
 		pfi_own_fds_lost(sync->worker);
@@ -101,33 +101,33 @@ static void turn(struct sync *sync)
 		pfi_own_fds_look(sync->worker);
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 == worker_key)
-			is_told = true;
-		else if (events[i].data.u64 < sync->doors.count)
+			is_reported = true;
+		else if (events[i].data.u64 < sync->accept_set.count)
 			welcome(sync, (size_t)events[i].data.u64);
 	}
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 > worker_key)
-			pfi_clients_ready(&sync->clients, events[i].data.ptr);
+			pfi_event_core_ready(&sync->clients, events[i].data.ptr);
 	}
-	pfi_clients_call_again(&sync->clients);
-	if (is_told)
+	pfi_event_core_call_again(&sync->clients);
+	if (is_reported)
 		(void)prefork_worker_check(sync->worker);
-	pfi_clients_take_back(&sync->clients);
-	pfi_clients_expire(&sync->clients);
-	pfi_doors_hold(&sync->doors, pfi_doors_full(&sync->doors));
+	pfi_event_core_resume(&sync->clients);
+	pfi_event_core_expire(&sync->clients);
+	pfi_accept_set_pause(&sync->accept_set, pfi_accept_set_full(&sync->accept_set));
 }
 
-static void close_doors(struct pfi_clients *clients)
+static void close_listeners(struct pfi_event_core *clients)
 {
 	struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
 
-	pfi_doors_close(&sync->doors);
+	pfi_accept_set_close(&sync->accept_set);
 }
 
-static const struct pfi_clients_loop loop_of_clients = {
-	.client_size = sizeof(struct pfi_client),
+static const struct pfi_event_driver loop_of_clients = {
+	.client_size = sizeof(struct pfi_event_connection),
 	.watch = watch,
-	.close_doors = close_doors,
+	.close_listeners = close_listeners,
 };
 
 static int open_all(struct sync *sync, struct prefork_worker *worker)
@@ -135,14 +135,14 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
 
 	*sync = (struct sync){ .worker = worker, .epoll = pfi_open_epoll() };
-	pfi_clients_init(&sync->clients, worker, &loop_of_clients);
+	pfi_event_core_init(&sync->clients, worker, &loop_of_clients);
 	if (sync->epoll < 0)
 		return prefork_fail(sync->epoll, "cannot open an epoll set: %s", strerror(-sync->epoll));
 	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
 		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
 	pfi_own_fds_add(worker, sync->epoll, "epoll set of connections");
-	const int r = pfi_doors_open(&sync->doors, worker, sync->epoll, 0);
+	const int r = pfi_accept_set_open(&sync->accept_set, worker, sync->epoll, 0);
 	if (r == 0)
 		prefork_worker_ready(worker);
 	return r;
@@ -151,8 +151,8 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 static void close_all(struct sync *sync)
 {
 	pfi_own_fds_clear(sync->worker);
-	pfi_clients_finish(&sync->clients);
-	pfi_doors_finish(&sync->doors);
+	pfi_event_core_finish(&sync->clients);
+	pfi_accept_set_finish(&sync->accept_set);
 	pfi_close(&sync->epoll);
 }
 
@@ -162,7 +162,7 @@ static int run(struct prefork_worker *worker, void *user)
 	const int r = open_all(&sync, worker);
 
 	(void)user;
-	while (r == 0 && pfi_clients_go_on(&sync.clients))
+	while (r == 0 && pfi_event_core_continue(&sync.clients))
 		turn(&sync);
 	close_all(&sync);
 	return r;
@@ -171,6 +171,6 @@ static int run(struct prefork_worker *worker, void *user)
 const struct prefork_strategy pfi_strategy_sync = {
 	.struct_size = sizeof pfi_strategy_sync,
 	.name = "sync",
-	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };

@@ -4,24 +4,24 @@
  *     threads_first.c  the first thread, and the beginning and end of all
  *     threads_serve.c  the threads that serve
  *     threads_queue.c  what is to be done, and who is called to do it
- *     threads_doors.c  how clients are let in
+ *     threads_listeners.c  how clients are let in
  *
  * The set is edge-triggered: a connection stays in it from one request to the
  * next, without a system call, though several threads wait there. What comes
  * while it is in a callback is remembered (`fresh`), and one that was not read
  * to the end is put in anew.
  *
- * `lock` guards everything here but the doors, which have their own; no system
+ * `lock` guards everything here but the listeners, which have their own; no system
  * call that can wait and no callback is made under either. A client in the state
  * RUNNING belongs to its thread: others may only leave a word (fresh, returned).
  */
 #ifndef WORKER_THREADS_H
 #define WORKER_THREADS_H
 
-#include "worker/deadlines.h"
-#include "worker/doors.h"
-#include "worker/hands.h"
-#include "worker/pace.h"
+#include "worker/deadline_heap.h"
+#include "worker/accept_set.h"
+#include "worker/worker_threads.h"
+#include "worker/wake_policy.h"
 #include "worker/ring.h"
 
 #include <prefork/strategy.h>
@@ -34,20 +34,20 @@
 
 struct epoll_event;
 
-/* What is to be done next with a client, or by a door. */
-enum pfi_task { PFI_TASK_PROCEED, PFI_TASK_EXPIRE, PFI_TASK_LEAVE, PFI_TASK_FOLLOW, PFI_TASK_CLOSE, PFI_TASK_WELCOME };
+/* What is to be done next with a client, or by a listener. */
+enum pfi_task { PFI_TASK_PROCEED, PFI_TASK_EXPIRE, PFI_TASK_DRAIN, PFI_TASK_RESUME, PFI_TASK_CLOSE, PFI_TASK_ACCEPT };
 
 /* Where a client is. WAITING: in the set. TAKEN: until it is given back. */
-enum pfi_place { PFI_PLACE_NOWHERE, PFI_PLACE_WAITING, PFI_PLACE_QUEUED, PFI_PLACE_RUNNING, PFI_PLACE_TAKEN };
+enum pfi_connection_place { PFI_PLACE_NONE, PFI_PLACE_WAITING, PFI_PLACE_QUEUED, PFI_PLACE_RUNNING, PFI_PLACE_SUSPENDED };
 
 struct pfi_job {
 	struct pfi_ring link; /* in the queue */
 	enum pfi_task task;
 };
 
-struct pfi_guest {
+struct pfi_connection_state {
 	struct pfi_job job;
-	enum pfi_place place;
+	enum pfi_connection_place place;
 	bool fresh;    /* something came while nobody waited for it             */
 	bool ended;    /* the other end: what it sent before must not hide that */
 	bool returned; /* given back before its thread knew that it was taken   */
@@ -58,7 +58,7 @@ struct pfi_guest {
 	struct pfi_ring all;
 };
 
-struct pfi_door_job {
+struct pfi_accept_job {
 	struct pfi_job job;
 	size_t index;
 	bool queued;
@@ -75,42 +75,42 @@ struct pfi_threads {
 	struct prefork_worker *worker;
 	unsigned count;
 	int epoll;
-	int kick_fd; /* wakes one thread that waits at the set */
-	int watch;   /* wakes the first thread                 */
-	struct pfi_hands hands;
+	int wake_fd; /* wakes one thread that waits at the set */
+	int timer;   /* wakes the first thread                 */
+	struct pfi_worker_threads threads_group;
 
-	pthread_mutex_t door_lock;
-	struct pfi_doors doors;
+	pthread_mutex_t accept_lock;
+	struct pfi_accept_set accept_set;
 	unsigned beliefs;        /* how often it is not looked whether another client waits */
-	_Atomic bool doors_wait; /* some listener is to come back into the set */
+	_Atomic bool accept_paused; /* some listener is to come back into the set */
 
 	pthread_mutex_t lock;
 	pthread_cond_t called; /* where threads sleep that nobody needs   */
 	unsigned asleep;
 	unsigned at_set;  /* threads that wait at the set             */
-	bool one_comes;   /* one was called, and none has come since  */
+	bool wake_pending;   /* one was called, and none has come since  */
 	unsigned running; /* in callbacks, not written off            */
 	uint64_t calls;   /* begun and ended, to see that some do     */
 	uint64_t calls_seen;
 	bool guarded;     /* the watch is set for the one that is alone */
-	uint64_t watch_at_ms; /* what the watch is set for; 0: nothing  */
+	uint64_t timer_at_ms; /* what the watch is set for; 0: nothing  */
 	bool leaves;
 	bool ends;
-	struct pfi_pace pace;
+	struct pfi_wake_policy wake_policy;
 	unsigned calling;        /* in callbacks, written off or not                        */
-	unsigned admitting;      /* at a door                                               */
+	unsigned admitting;      /* at a listener                                               */
 	size_t queued;           /* jobs in `queue`                                         */
 	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
-	struct pfi_ring untried; /* doors that may have clients, for who has nothing to do */
+	struct pfi_ring untried; /* listeners that may have clients, for who has nothing to do */
 	struct pfi_ring all;
 	struct pfi_ring spare;
-	struct pfi_deadlines deadlines;
+	struct pfi_deadline_heap deadlines;
 	struct pfi_server *servers; /* by number */
-	struct pfi_door_job *jobs;  /* by index of the door */
+	struct pfi_accept_job *jobs;  /* by index of the listener */
 };
 
-/* The data of an event of kick_fd: no door's, no pointer. */
-enum { PFI_THREADS_KICK = PFI_DOORS_MAX };
+/* The data of an event of wake_fd: no listener's, no pointer. */
+enum { PFI_THREADS_WAKE = PFI_ACCEPT_SET_MAX };
 
 static inline void pfi_threads_lock(struct pfi_threads *threads)
 {
@@ -132,26 +132,26 @@ void pfi_threads_wake_first(struct pfi_threads *threads, uint64_t at_ms);
 
 /* Whoever serves alone has come back since the last look, or had nothing to do, or is
  * stuck: then others go on. */
-void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms);
+void pfi_threads_check_runner(struct pfi_threads *threads, uint64_t now_ms);
 
-/* A guest for a new connection, in the hands of the caller; NULL when memory ran out. */
-struct pfi_guest *pfi_threads_new_guest(struct pfi_threads *threads);
+/* A connection state for a new connection, in the hands of the caller; NULL when memory ran out. */
+struct pfi_connection_state *pfi_threads_new_connection(struct pfi_threads *threads);
 
 /* Its connection is closed. */
-void pfi_threads_drop_guest(struct pfi_threads *threads, struct pfi_guest *guest);
+void pfi_threads_drop_connection(struct pfi_threads *threads, struct pfi_connection_state *state);
 
-/* Something is to be done with a guest that is in nobody's hands but the caller's. */
-void pfi_threads_push(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task);
+/* Something is to be done with a connection state that is in nobody's hands but the caller's. */
+void pfi_threads_push(struct pfi_threads *threads, struct pfi_connection_state *state, enum pfi_task task);
 
 /* One of the set's events: something may be to be done. */
-void pfi_threads_hear(struct pfi_threads *threads, const struct epoll_event *event);
+void pfi_threads_event(struct pfi_threads *threads, const struct epoll_event *event);
 
 /* What is to be done next, NULL: nothing. */
 struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads);
 
 /* Somebody is to look at the queue, or at the set. One who is on the way is enough: it calls
  * the next when there is more than it can take. */
-void pfi_threads_call_one(struct pfi_threads *threads);
+void pfi_threads_wake_one(struct pfi_threads *threads);
 
 /* The first thread has pushed: see to it that somebody looks. */
 void pfi_threads_announce(struct pfi_threads *threads);
@@ -159,7 +159,7 @@ void pfi_threads_announce(struct pfi_threads *threads);
 /* The lock is not held in these. */
 
 /* Wake one that waits at the set. */
-void pfi_threads_kick(struct pfi_threads *threads);
+void pfi_threads_wake(struct pfi_threads *threads);
 
 /* Accept one client, when there still is one: as prefork_worker_accept(). *ret_more tells
  * whether there are others. */
@@ -167,14 +167,14 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
                        bool *ret_more);
 
 /* Accept nobody for a while: there is no memory for a client. Answers as the next. */
-uint64_t pfi_threads_rest_doors(struct pfi_threads *threads);
+uint64_t pfi_threads_pause_accept(struct pfi_threads *threads);
 
-/* Do what the arbiter has asked for, if it has: as pfi_doors_look(). */
-void pfi_threads_look_at_doors(struct pfi_threads *threads);
+/* Do what the arbiter has asked for, if it has: as pfi_listeners_look(). */
+void pfi_threads_look_at_listeners(struct pfi_threads *threads);
 
 /* See whether listeners that were taken out of the set can come back; answers when to
  * ask again, 0: no need. Called after each close, and after what takes them out, so that
  * of two threads that meet here one sees what the other did. */
-uint64_t pfi_threads_mind_doors(struct pfi_threads *threads);
+uint64_t pfi_threads_refresh_accept(struct pfi_threads *threads);
 
 #endif

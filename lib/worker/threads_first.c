@@ -17,7 +17,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
-#include "os/watch.h"
+#include "os/timer.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
 
@@ -29,7 +29,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-/* Who stand at each door when it closes, with others there to serve them: more than threads are woken
+/* Who stand at each listener when it closes, with others there to serve them: more than threads are woken
  * for at a time, fewer than would keep a worker from leaving. */
 enum { LAST_CLIENTS_MAX = 64 };
 
@@ -37,11 +37,11 @@ static void expire(struct pfi_threads *threads, uint64_t now_ms)
 {
 	struct pfi_deadline *late;
 
-	while ((late = pfi_deadlines_take(&threads->deadlines, now_ms)) != NULL) {
-		struct pfi_guest *const guest = PFI_RING_OWNER(late, struct pfi_guest, deadline);
+	while ((late = pfi_deadline_heap_take(&threads->deadlines, now_ms)) != NULL) {
+		struct pfi_connection_state *const state = PFI_RING_OWNER(late, struct pfi_connection_state, deadline);
 
-		if (guest->place == PFI_PLACE_WAITING)
-			pfi_threads_push(threads, guest, PFI_TASK_EXPIRE);
+		if (state->place == PFI_PLACE_WAITING)
+			pfi_threads_push(threads, state, PFI_TASK_EXPIRE);
 	}
 }
 
@@ -50,15 +50,15 @@ static void take_back(struct pfi_threads *threads)
 	struct prefork_connection *connection;
 	enum prefork_next next;
 
-	while ((connection = prefork_worker_given_back(threads->worker, &next)) != NULL) {
-		struct pfi_guest *const guest = prefork_connection_driver(connection);
+	while ((connection = prefork_worker_resumed(threads->worker, &next)) != NULL) {
+		struct pfi_connection_state *const state = prefork_connection_driver(connection);
 
 		pfi_threads_lock(threads);
-		guest->next = next;
-		if (guest->place == PFI_PLACE_TAKEN)
-			pfi_threads_push(threads, guest, PFI_TASK_FOLLOW);
+		state->next = next;
+		if (state->place == PFI_PLACE_SUSPENDED)
+			pfi_threads_push(threads, state, PFI_TASK_RESUME);
 		else
-			guest->returned = true;
+			state->returned = true;
 		pfi_threads_announce(threads);
 		pfi_threads_unlock(threads);
 	}
@@ -67,17 +67,17 @@ static void take_back(struct pfi_threads *threads)
 static void on_time(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
-	(void)pfi_watch_clear(threads->watch);
-	threads->watch_at_ms = 0; /* first: who sets it from now on has not been looked at */
+	(void)pfi_timer_clear(threads->timer);
+	threads->timer_at_ms = 0; /* first: who sets it from now on has not been looked at */
 	pfi_threads_unlock(threads);
-	const uint64_t doors_ms = pfi_threads_mind_doors(threads);
+	const uint64_t listeners_ms = pfi_threads_refresh_accept(threads);
 	const uint64_t now_ms = pfi_now_ms();
 
 	pfi_threads_lock(threads);
-	pfi_threads_look_after(threads, now_ms);
+	pfi_threads_check_runner(threads, now_ms);
 	expire(threads, now_ms);
-	pfi_threads_wake_first(threads, doors_ms);
-	pfi_threads_wake_first(threads, pfi_deadlines_next_ms(&threads->deadlines));
+	pfi_threads_wake_first(threads, listeners_ms);
+	pfi_threads_wake_first(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
 	pfi_threads_announce(threads);
 	pfi_threads_unlock(threads);
 }
@@ -86,16 +86,16 @@ static void on_time(struct pfi_threads *threads)
 static void take_in(struct pfi_threads *threads, struct prefork_connection *connection)
 {
 	pfi_threads_lock(threads);
-	struct pfi_guest *const guest = pfi_threads_new_guest(threads);
+	struct pfi_connection_state *const state = pfi_threads_new_connection(threads);
 
-	if (guest) {
-		guest->connection = connection;
-		prefork_connection_set_driver(connection, guest);
-		pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
+	if (state) {
+		state->connection = connection;
+		prefork_connection_set_driver(connection, state);
+		pfi_threads_push(threads, state, PFI_TASK_PROCEED);
 		pfi_threads_announce(threads);
 	}
 	pfi_threads_unlock(threads);
-	if (!guest)
+	if (!state)
 		prefork_connection_close(connection);
 }
 
@@ -105,13 +105,13 @@ static bool may_owe(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
 	bool owes = threads->calling < threads->count || threads->admitting > 0;
-	for (size_t i = 0; i < threads->doors.count; i++)
+	for (size_t i = 0; i < threads->accept_set.count; i++)
 		owes |= threads->jobs[i].queued;
 	pfi_threads_unlock(threads);
 	return owes;
 }
 
-/* At a stop of the server nobody else will answer those who wait at the doors, even if they are
+/* At a stop of the server nobody else will answer those who wait at the listeners, even if they are
  * more than a worker takes on at other times; otherwise others will answer whom they hear of. */
 static void let_in_last(struct pfi_threads *threads)
 {
@@ -120,8 +120,8 @@ static void let_in_last(struct pfi_threads *threads)
 	                                                                      0;
 	struct prefork_connection *connection;
 
-	for (size_t i = 0; i < threads->doors.count; i++) {
-		for (size_t n = 0; n < most && prefork_worker_stay(threads->worker) != PREFORK_QUIT; n++) {
+	for (size_t i = 0; i < threads->accept_set.count; i++) {
+		for (size_t n = 0; n < most && prefork_worker_directive(threads->worker) != PREFORK_QUIT; n++) {
 			if (prefork_worker_accept(threads->worker, i, &connection) < 0)
 				break;
 			take_in(threads, connection);
@@ -131,19 +131,19 @@ static void let_in_last(struct pfi_threads *threads)
 
 static void begin_to_leave(struct pfi_threads *threads)
 {
-	(void)pthread_mutex_lock(&threads->door_lock);
-	pfi_doors_hold(&threads->doors, true); /* from here on siblings are woken */
+	(void)pthread_mutex_lock(&threads->accept_lock);
+	pfi_accept_set_pause(&threads->accept_set, true); /* from here on siblings are woken */
 	let_in_last(threads);
-	pfi_doors_close(&threads->doors);
-	(void)pthread_mutex_unlock(&threads->door_lock);
+	pfi_accept_set_close(&threads->accept_set);
+	(void)pthread_mutex_unlock(&threads->accept_lock);
 
 	pfi_threads_lock(threads);
 	threads->leaves = true;
 	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
-		struct pfi_guest *const guest = PFI_RING_OWNER(link, struct pfi_guest, all);
+		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, all);
 
-		if (guest->place == PFI_PLACE_WAITING)
-			pfi_threads_push(threads, guest, PFI_TASK_LEAVE);
+		if (state->place == PFI_PLACE_WAITING)
+			pfi_threads_push(threads, state, PFI_TASK_DRAIN);
 	}
 	pfi_threads_announce(threads);
 	pfi_threads_unlock(threads);
@@ -153,7 +153,7 @@ static void hear_arbiter(struct pfi_threads *threads)
 {
 	(void)prefork_worker_check(threads->worker);
 	if (atomic_load_explicit(&threads->worker->must_look, memory_order_relaxed))
-		pfi_threads_look_at_doors(threads);
+		pfi_threads_look_at_listeners(threads);
 }
 
 /* Until it is told to end, or has left. 0 or a negative errno. */
@@ -162,18 +162,18 @@ static int mind(struct pfi_threads *threads)
 	struct prefork_worker *const worker = threads->worker;
 	struct pollfd fds[] = {
 		{ .fd = prefork_worker_fd(worker), .events = POLLIN },
-		{ .fd = threads->watch, .events = POLLIN },
+		{ .fd = threads->timer, .events = POLLIN },
 	};
 	bool leaves = false;
 
 	for (;;) {
-		const enum prefork_stay stay = prefork_worker_stay(worker);
+		const enum prefork_directive directive = prefork_worker_directive(worker);
 
-		if (stay == PREFORK_LEAVE && !leaves) {
+		if (directive == PREFORK_DRAIN && !leaves) {
 			leaves = true;
 			begin_to_leave(threads);
 		}
-		if (stay == PREFORK_QUIT || (leaves && prefork_worker_connections(worker) == 0))
+		if (directive == PREFORK_QUIT || (leaves && prefork_worker_connections(worker) == 0))
 			return 0;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return prefork_fail(-errno, "cannot wait for the arbiter: %s", strerror(errno));
@@ -189,9 +189,9 @@ static int mind(struct pfi_threads *threads)
 
 static int watch_event(struct pfi_threads *threads, uint32_t events, int operation)
 {
-	struct epoll_event event = { .events = events, .data.u64 = PFI_THREADS_KICK };
+	struct epoll_event event = { .events = events, .data.u64 = PFI_THREADS_WAKE };
 
-	return epoll_ctl(threads->epoll, operation, threads->kick_fd, &event);
+	return epoll_ctl(threads->epoll, operation, threads->wake_fd, &event);
 }
 
 static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
@@ -205,19 +205,19 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 	if (!threads->servers || !threads->jobs)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", threads->count);
 	for (size_t i = 0; i < prefork_worker_listeners(worker); i++) {
-		threads->jobs[i] = (struct pfi_door_job){ .job.task = PFI_TASK_WELCOME, .index = i };
+		threads->jobs[i] = (struct pfi_accept_job){ .job.task = PFI_TASK_ACCEPT, .index = i };
 		pfi_ring_init(&threads->jobs[i].job.link);
 	}
 	int r;
-	if ((r = threads->epoll = pfi_open_epoll()) < 0 || (r = threads->kick_fd = pfi_open_eventfd()) < 0 ||
-	    (r = threads->watch = pfi_watch_open()) < 0)
+	if ((r = threads->epoll = pfi_open_epoll()) < 0 || (r = threads->wake_fd = pfi_open_eventfd()) < 0 ||
+	    (r = threads->timer = pfi_timer_open()) < 0)
 		return prefork_fail(r, "threads cannot open an epoll set, an eventfd or a timer: %s", strerror(-r));
 	if (watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
 		return prefork_fail(-errno, "threads cannot poll an eventfd: %s", strerror(errno));
 	pfi_own_fds_add(worker, threads->epoll, "epoll set of connections");
-	pfi_own_fds_add(worker, threads->kick_fd, "wake-up eventfd of the threads");
-	pfi_own_fds_add(worker, threads->watch, "timer of the threads");
-	return pfi_doors_open(&threads->doors, worker, threads->epoll, EPOLLET);
+	pfi_own_fds_add(worker, threads->wake_fd, "wake-up eventfd of the threads");
+	pfi_own_fds_add(worker, threads->timer, "timer of the threads");
+	return pfi_accept_set_open(&threads->accept_set, worker, threads->epoll, EPOLLET);
 }
 
 static void stop(struct pfi_threads *threads)
@@ -227,11 +227,11 @@ static void stop(struct pfi_threads *threads)
 	(void)pthread_cond_broadcast(&threads->called);
 	pfi_threads_unlock(threads);
 	/* From now on it stays readable for whoever waits at the set, or comes there. */
-	if (threads->kick_fd >= 0 && threads->epoll >= 0) {
-		pfi_threads_kick(threads);
+	if (threads->wake_fd >= 0 && threads->epoll >= 0) {
+		pfi_threads_wake(threads);
 		(void)watch_event(threads, EPOLLIN, EPOLL_CTL_MOD);
 	}
-	pfi_hands_join(&threads->hands);
+	pfi_worker_threads_join(&threads->threads_group);
 }
 
 static void free_ring(struct pfi_ring *ring)
@@ -239,7 +239,7 @@ static void free_ring(struct pfi_ring *ring)
 	struct pfi_ring *link;
 
 	while ((link = pfi_ring_take(ring)) != NULL)
-		free(PFI_RING_OWNER(link, struct pfi_guest, all));
+		free(PFI_RING_OWNER(link, struct pfi_connection_state, all));
 }
 
 static void close_all(struct pfi_threads *threads)
@@ -247,17 +247,17 @@ static void close_all(struct pfi_threads *threads)
 	pfi_own_fds_clear(threads->worker);
 	/* A client that is taken belongs to whoever has it, to the end of the process. */
 	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
-		struct pfi_guest *const guest = PFI_RING_OWNER(link, struct pfi_guest, all);
+		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, all);
 
-		if (guest->place != PFI_PLACE_TAKEN)
-			prefork_connection_close(guest->connection);
+		if (state->place != PFI_PLACE_SUSPENDED)
+			prefork_connection_close(state->connection);
 	}
-	pfi_doors_finish(&threads->doors);
-	pfi_deadlines_finish(&threads->deadlines);
+	pfi_accept_set_finish(&threads->accept_set);
+	pfi_deadline_heap_finish(&threads->deadlines);
 	free_ring(&threads->all);
 	free_ring(&threads->spare);
-	pfi_watch_close(&threads->watch);
-	pfi_close(&threads->kick_fd);
+	pfi_timer_close(&threads->timer);
+	pfi_close(&threads->wake_fd);
 	pfi_close(&threads->epoll);
 	free(threads->jobs);
 	free(threads->servers);
@@ -265,10 +265,10 @@ static void close_all(struct pfi_threads *threads)
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	struct pfi_threads threads = { .epoll = -1, .kick_fd = -1, .watch = -1 };
+	struct pfi_threads threads = { .epoll = -1, .wake_fd = -1, .timer = -1 };
 
 	(void)user;
-	(void)pthread_mutex_init(&threads.door_lock, NULL);
+	(void)pthread_mutex_init(&threads.accept_lock, NULL);
 	(void)pthread_mutex_init(&threads.lock, NULL);
 	(void)pthread_cond_init(&threads.called, NULL);
 	pfi_ring_init(&threads.queue);
@@ -279,7 +279,7 @@ static int run(struct prefork_worker *worker, void *user)
 	/* Nobody serves before that was said: a worker that dies earlier has failed to start. */
 	pfi_threads_lock(&threads);
 	if (r == 0)
-		r = pfi_hands_start(&threads.hands, worker, threads.count, pfi_threads_work, &threads);
+		r = pfi_worker_threads_start(&threads.threads_group, worker, threads.count, pfi_threads_work, &threads);
 	if (r == 0)
 		prefork_worker_ready(worker);
 	pfi_threads_unlock(&threads);
@@ -289,13 +289,13 @@ static int run(struct prefork_worker *worker, void *user)
 	close_all(&threads);
 	(void)pthread_cond_destroy(&threads.called);
 	(void)pthread_mutex_destroy(&threads.lock);
-	(void)pthread_mutex_destroy(&threads.door_lock);
+	(void)pthread_mutex_destroy(&threads.accept_lock);
 	return r;
 }
 
 const struct prefork_strategy pfi_strategy_threads = {
 	.struct_size = sizeof pfi_strategy_threads,
 	.name = "threads",
-	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_SAYS_READY,
+	.traits = PREFORK_STRATEGY_MAY_BLOCK | PREFORK_STRATEGY_REPORTS_READY,
 	.run = run,
 };

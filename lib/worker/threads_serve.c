@@ -15,44 +15,44 @@ enum { EVENTS_MAX = 16 }; /* taken at once by a thread that is alone, or the onl
 
 /* The lock is not held in these: the client is in the hands of this thread. */
 
-static bool watch(struct pfi_threads *threads, struct pfi_guest *guest, uint32_t events)
+static bool timer(struct pfi_threads *threads, struct pfi_connection_state *state, uint32_t events)
 {
 	const int operation = events == 0           ? EPOLL_CTL_DEL
-	                      : guest->events == 0 ? EPOLL_CTL_ADD
+	                      : state->events == 0 ? EPOLL_CTL_ADD
 	                                            : EPOLL_CTL_MOD;
-	struct epoll_event event = { .events = events, .data.ptr = guest };
+	struct epoll_event event = { .events = events, .data.ptr = state };
 
-	if (events == 0 && guest->events == 0)
+	if (events == 0 && state->events == 0)
 		return true;
-	guest->events = events;
-	return epoll_ctl(threads->epoll, operation, prefork_connection_fd(guest->connection), &event) == 0;
+	state->events = events;
+	return epoll_ctl(threads->epoll, operation, prefork_connection_fd(state->connection), &event) == 0;
 }
 
 /* One that has not read all there was, its end included, hears of it at once. */
-static bool wait_for(struct pfi_threads *threads, struct pfi_guest *guest, enum prefork_next next, bool ended)
+static bool wait_for(struct pfi_threads *threads, struct pfi_connection_state *state, enum prefork_next next, bool ended)
 {
 	const uint32_t reads = EPOLLIN | EPOLLRDHUP | EPOLLET, writes = EPOLLOUT | EPOLLET;
 
 	if (next == PREFORK_WAIT_WRITABLE)
-		return watch(threads, guest, writes);
-	if (guest->events == reads && prefork_connection_was_drained(guest->connection) && !ended)
+		return timer(threads, state, writes);
+	if (state->events == reads && prefork_connection_read_would_block(state->connection) && !ended)
 		return true;
-	return watch(threads, guest, reads);
+	return timer(threads, state, reads);
 }
 
-static enum prefork_next call_service(struct pfi_guest *guest, enum pfi_task task)
+static enum prefork_next call_service(struct pfi_connection_state *state, enum pfi_task task)
 {
 	switch (task) {
 	case PFI_TASK_EXPIRE:
-		return prefork_connection_expire(guest->connection);
-	case PFI_TASK_LEAVE:
-		return prefork_connection_leave(guest->connection);
-	case PFI_TASK_FOLLOW:
-		return guest->next;
+		return prefork_connection_expire(state->connection);
+	case PFI_TASK_DRAIN:
+		return prefork_connection_drain(state->connection);
+	case PFI_TASK_RESUME:
+		return state->next;
 	case PFI_TASK_CLOSE:
 		return PREFORK_CLOSE;
 	default:
-		return prefork_connection_proceed(guest->connection);
+		return prefork_connection_proceed(state->connection);
 	}
 }
 
@@ -64,113 +64,113 @@ static bool waits(enum prefork_next next)
 /* The lock is held from here on. */
 
 /* What has become of a client goes on record. */
-static void settle(struct pfi_threads *threads, struct pfi_guest *guest, enum prefork_next next, bool was_told)
+static void settle(struct pfi_threads *threads, struct pfi_connection_state *state, enum prefork_next next, bool was_told)
 {
 	switch (next) {
 	case PREFORK_CLOSE:
-		pfi_threads_drop_guest(threads, guest);
+		pfi_threads_drop_connection(threads, state);
 		break;
-	case PREFORK_TAKEN:
-		guest->deadline.at_ms = 0;
-		guest->place = PFI_PLACE_TAKEN;
-		if (guest->returned)
-			pfi_threads_push(threads, guest, PFI_TASK_FOLLOW);
-		guest->returned = false;
+	case PREFORK_SUSPENDED:
+		state->deadline.at_ms = 0;
+		state->place = PFI_PLACE_SUSPENDED;
+		if (state->returned)
+			pfi_threads_push(threads, state, PFI_TASK_RESUME);
+		state->returned = false;
 		break;
 	case PREFORK_AGAIN:
-		pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
+		pfi_threads_push(threads, state, PFI_TASK_PROCEED);
 		break;
 	default:
-		guest->deadline.at_ms = prefork_connection_deadline_ms(guest->connection);
-		if (pfi_deadlines_file(&threads->deadlines, &guest->deadline) < 0) {
-			pfi_threads_push(threads, guest, PFI_TASK_CLOSE);
+		state->deadline.at_ms = prefork_connection_deadline_ms(state->connection);
+		if (pfi_deadline_heap_add(&threads->deadlines, &state->deadline) < 0) {
+			pfi_threads_push(threads, state, PFI_TASK_CLOSE);
 			break;
 		}
-		pfi_threads_wake_first(threads, pfi_deadlines_next_ms(&threads->deadlines));
-		guest->place = PFI_PLACE_WAITING;
+		pfi_threads_wake_first(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
+		state->place = PFI_PLACE_WAITING;
 		if (threads->leaves && !was_told)
-			pfi_threads_push(threads, guest, PFI_TASK_LEAVE);
-		else if (guest->fresh)
-			pfi_threads_push(threads, guest, PFI_TASK_PROCEED);
+			pfi_threads_push(threads, state, PFI_TASK_DRAIN);
+		else if (state->fresh)
+			pfi_threads_push(threads, state, PFI_TASK_PROCEED);
 		break;
 	}
 }
 
 /* Entered and left with the lock held, which is given up meanwhile. */
-static void serve(struct pfi_threads *threads, struct pfi_guest *guest, enum pfi_task task)
+static void serve(struct pfi_threads *threads, struct pfi_connection_state *state, enum pfi_task task)
 {
-	const bool ended = guest->ended;
-	bool was_told = task == PFI_TASK_LEAVE;
-	uint64_t doors_ms = 0;
+	const bool ended = state->ended;
+	bool was_told = task == PFI_TASK_DRAIN;
+	uint64_t listeners_ms = 0;
 
-	guest->place = PFI_PLACE_RUNNING;
+	state->place = PFI_PLACE_RUNNING;
 	if (task == PFI_TASK_PROCEED)
-		guest->fresh = false;
+		state->fresh = false;
 	pfi_threads_unlock(threads);
-	enum prefork_next next = call_service(guest, task);
-	if (waits(next) && !was_told && prefork_worker_stay(threads->worker) != PREFORK_STAY) {
+	enum prefork_next next = call_service(state, task);
+	if (waits(next) && !was_told && prefork_worker_directive(threads->worker) != PREFORK_CONTINUE) {
 		was_told = true;
-		next = prefork_connection_leave(guest->connection);
+		next = prefork_connection_drain(state->connection);
 	}
-	if (waits(next) && !wait_for(threads, guest, next, ended))
+	if (waits(next) && !wait_for(threads, state, next, ended))
 		next = PREFORK_CLOSE;
-	if (next == PREFORK_TAKEN)
-		(void)watch(threads, guest, 0);
+	if (next == PREFORK_SUSPENDED)
+		(void)timer(threads, state, 0);
 	if (next == PREFORK_CLOSE) {
-		(void)watch(threads, guest, 0); /* a forked process may hold a copy */
-		prefork_connection_close(guest->connection);
-		doors_ms = pfi_threads_mind_doors(threads);
+		(void)timer(threads, state, 0); /* a forked process may hold a copy */
+		prefork_connection_close(state->connection);
+		listeners_ms = pfi_threads_refresh_accept(threads);
 	}
 	pfi_threads_lock(threads);
-	pfi_threads_wake_first(threads, doors_ms);
-	settle(threads, guest, next, was_told);
+	pfi_threads_wake_first(threads, listeners_ms);
+	settle(threads, state, next, was_told);
 }
 
-/* Accept one client from a door. NULL: nobody is there, or nobody can be taken. */
-static struct pfi_guest *admit(struct pfi_threads *threads, size_t index, bool *ret_more)
+/* Accept one client from a listener. NULL: nobody is there, or nobody can be taken. */
+static struct pfi_connection_state *admit(struct pfi_threads *threads, size_t index, bool *ret_more)
 {
-	struct pfi_guest *const guest = pfi_threads_new_guest(threads);
+	struct pfi_connection_state *const state = pfi_threads_new_connection(threads);
 	struct prefork_connection *connection = NULL;
 	int r = -ENOMEM;
 
 	threads->admitting++;
 	pfi_threads_unlock(threads);
-	if (guest)
+	if (state)
 		r = pfi_threads_accept(threads, index, &connection, ret_more);
-	const uint64_t again_ms = guest ? pfi_threads_mind_doors(threads) : pfi_threads_rest_doors(threads);
+	const uint64_t again_ms = state ? pfi_threads_refresh_accept(threads) : pfi_threads_pause_accept(threads);
 	pfi_threads_lock(threads);
 	threads->admitting--;
 	pfi_threads_wake_first(threads, again_ms);
 	if (r == 0) {
-		guest->connection = connection;
-		prefork_connection_set_driver(connection, guest);
-		return guest;
+		state->connection = connection;
+		prefork_connection_set_driver(connection, state);
+		return state;
 	}
-	if (guest)
-		pfi_threads_drop_guest(threads, guest);
+	if (state)
+		pfi_threads_drop_connection(threads, state);
 	return NULL;
 }
 
-/* A door has, or may have, clients. They are taken as far as there are threads for them;
- * who is left is looked for when a thread has nothing else to do. The door is
+/* A listener has, or may have, clients. They are taken as far as there are threads for them;
+ * who is left is looked for when a thread has nothing else to do. The listener is
  * edge-triggered, since a level would wake a second thread for every client, and so
  * nobody tells us of those. */
-static void welcome(struct pfi_threads *threads, struct pfi_door_job *door)
+static void welcome(struct pfi_threads *threads, struct pfi_accept_job *listener)
 {
-	unsigned idle = threads->pace.alone ? 0 : threads->at_set + threads->asleep;
+	unsigned idle = threads->wake_policy.alone ? 0 : threads->at_set + threads->asleep;
 	bool more = false;
-	struct pfi_guest *const first = admit(threads, door->index, &more);
+	struct pfi_connection_state *const first = admit(threads, listener->index, &more);
 
 	for (; first && more && idle > 0; idle--) {
-		struct pfi_guest *const another = admit(threads, door->index, &more);
+		struct pfi_connection_state *const another = admit(threads, listener->index, &more);
 
 		if (another) {
 			pfi_threads_push(threads, another, PFI_TASK_PROCEED);
-			pfi_threads_call_one(threads);
+			pfi_threads_wake_one(threads);
 		}
 	}
-	if (more && !door->queued)
-		pfi_ring_add(&threads->untried, &door->job.link);
+	if (more && !listener->queued)
+		pfi_ring_add(&threads->untried, &listener->job.link);
 	if (first)
 		serve(threads, first, PFI_TASK_PROCEED);
 }
@@ -190,24 +190,24 @@ static void guard(struct pfi_threads *threads, uint64_t now_ms)
 		return;
 	threads->guarded = true;
 	threads->calls_seen = threads->calls;
-	pfi_threads_wake_first(threads, now_ms + 1 + PFI_PACE_STALL_MS);
+	pfi_threads_wake_first(threads, now_ms + 1 + PFI_WAKE_STALL_MS);
 }
 
-void pfi_threads_look_after(struct pfi_threads *threads, uint64_t now_ms)
+void pfi_threads_check_runner(struct pfi_threads *threads, uint64_t now_ms)
 {
 	if (!threads->guarded)
 		return;
 	threads->guarded = false;
-	if (!threads->pace.alone)
+	if (!threads->wake_policy.alone)
 		return;
 	if (threads->calls != threads->calls_seen) {
 		guard(threads, now_ms);
 	} else if (threads->running == 0) {
-		pfi_pace_rested(&threads->pace);
+		pfi_wake_policy_idle(&threads->wake_policy);
 	} else {
-		pfi_pace_stalled(&threads->pace, now_ms);
+		pfi_wake_policy_stalled(&threads->wake_policy, now_ms);
 		write_off(threads);
-		pfi_threads_call_one(threads);
+		pfi_threads_wake_one(threads);
 	}
 }
 
@@ -216,9 +216,9 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 	server->since_us = pfi_now_us();
 	const uint64_t now_ms = server->since_us / 1000;
 
-	if (threads->running > 0 && !threads->pace.alone) {
-		pfi_pace_overlap(&threads->pace, now_ms);
-		if (threads->pace.alone)
+	if (threads->running > 0 && !threads->wake_policy.alone) {
+		pfi_wake_policy_overlap(&threads->wake_policy, now_ms);
+		if (threads->wake_policy.alone)
 			write_off(threads);
 	}
 	server->calls = true;
@@ -227,10 +227,10 @@ static void begin_call(struct pfi_threads *threads, struct pfi_server *server)
 	threads->calls++;
 	const bool is_full = threads->calling == threads->count;
 	prefork_worker_set_queued(threads->worker, is_full, is_full ? threads->queued : 0);
-	if (threads->pace.alone)
+	if (threads->wake_policy.alone)
 		guard(threads, now_ms);
 	else if (threads->at_set == 0 || !pfi_ring_is_empty(&threads->queue))
-		pfi_threads_call_one(threads);
+		pfi_threads_wake_one(threads);
 }
 
 static void end_call(struct pfi_threads *threads, struct pfi_server *server)
@@ -243,10 +243,10 @@ static void end_call(struct pfi_threads *threads, struct pfi_server *server)
 		return;
 	}
 	threads->running--;
-	if (threads->pace.alone) {
+	if (threads->wake_policy.alone) {
 		const uint64_t now_us = pfi_now_us();
 
-		pfi_pace_called(&threads->pace, now_us - server->since_us, now_us / 1000);
+		pfi_wake_policy_called(&threads->wake_policy, now_us - server->since_us, now_us / 1000);
 	}
 }
 
@@ -257,35 +257,35 @@ static void wait_at_set(struct pfi_threads *threads)
 {
 	struct epoll_event events[EVENTS_MAX];
 	const bool is_last = threads->calling + 1 == threads->count;
-	const int room = threads->pace.alone || is_last ? EVENTS_MAX : 1;
+	const int capacity = threads->wake_policy.alone || is_last ? EVENTS_MAX : 1;
 	int timeout_ms = pfi_own_fds_is_put_off(threads->worker) ? PFI_OWN_FDS_MS : -1, count;
 
 	do {
 		threads->at_set++;
 		pfi_threads_unlock(threads);
-		count = epoll_wait(threads->epoll, events, room, timeout_ms);
+		count = epoll_wait(threads->epoll, events, capacity, timeout_ms);
 		if (count < 0 && errno != EINTR)
 			pfi_own_fds_lost(threads->worker);
 		if (count == 0 && timeout_ms > 0)
 			pfi_own_fds_look(threads->worker);
 		pfi_threads_lock(threads);
 		threads->at_set--;
-		threads->one_comes = false;
+		threads->wake_pending = false;
 		for (int i = 0; i < count; i++)
-			pfi_threads_hear(threads, &events[i]);
+			pfi_threads_event(threads, &events[i]);
 		timeout_ms = 0;
-	} while (is_last && count == room);
+	} while (is_last && count == capacity);
 }
 
 static void carry_out(struct pfi_threads *threads, struct pfi_job *job)
 {
-	if (job->task == PFI_TASK_WELCOME) {
-		struct pfi_door_job *const door = PFI_RING_OWNER(job, struct pfi_door_job, job);
+	if (job->task == PFI_TASK_ACCEPT) {
+		struct pfi_accept_job *const listener = PFI_RING_OWNER(job, struct pfi_accept_job, job);
 
-		door->queued = false;
-		welcome(threads, door);
+		listener->queued = false;
+		welcome(threads, listener);
 	} else {
-		serve(threads, PFI_RING_OWNER(job, struct pfi_guest, job), job->task);
+		serve(threads, PFI_RING_OWNER(job, struct pfi_connection_state, job), job->task);
 	}
 }
 
@@ -296,11 +296,11 @@ void pfi_threads_work(void *user, unsigned number)
 
 	pfi_threads_lock(threads);
 	while (!threads->ends) {
-		if (threads->pace.alone && threads->running > 0) {
+		if (threads->wake_policy.alone && threads->running > 0) {
 			threads->asleep++;
 			(void)pthread_cond_wait(&threads->called, &threads->lock);
 			threads->asleep--;
-			threads->one_comes = false;
+			threads->wake_pending = false;
 			continue;
 		}
 		struct pfi_job *const job = pfi_threads_next_job(threads);

@@ -1,7 +1,7 @@
 #include "worker/connection.h"
 #include "base/required.h"
 #include "os/clock.h"
-#include "os/mailbox.h"
+#include "os/signal_pipe.h"
 #include "worker/own_fds.h"
 #include "worker/worker.h"
 
@@ -49,9 +49,9 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 		struct pollfd fds[] = {
 			{ .fd = connection->fd, .events = events },
 			{ .fd = worker->quit_fd, .events = POLLIN },
-			{ .fd = looks ? pfi_mailbox_fd() : -1, .events = POLLIN },
-			{ .fd = has_arbiter ? worker->birth->lifeline : -1, .events = POLLIN },
-			{ .fd = has_arbiter ? worker->birth->heir : -1, .events = POLLIN },
+			{ .fd = looks ? pfi_signal_pipe_fd() : -1, .events = POLLIN },
+			{ .fd = has_arbiter ? worker->context->channel : -1, .events = POLLIN },
+			{ .fd = has_arbiter ? worker->context->arbiter_pidfd : -1, .events = POLLIN },
 		};
 		const int r = poll_until(fds, sizeof fds / sizeof fds[0], until_ms);
 
@@ -65,7 +65,7 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 			pfi_check_look(worker);
 			pfi_check_wake(worker); /* the strategy has not seen it yet */
 		}
-		if (prefork_worker_stay(worker) == PREFORK_QUIT)
+		if (prefork_worker_directive(worker) == PREFORK_QUIT)
 			return prefork_fail(-EINTR, "the worker must end");
 		if (r > 0 && fds[0].revents)
 			return 0;

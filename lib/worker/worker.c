@@ -3,7 +3,7 @@
 
 #include "base/required.h"
 #include "model/message.h"
-#include "os/lifeline.h"
+#include "os/control_channel.h"
 #include "os/title.h"
 
 #include <prefork/settings.h>
@@ -12,9 +12,9 @@
 
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback)
 {
-	if (!worker->birth->settings)
+	if (!worker->context->settings)
 		return fallback;
-	const int64_t number = prefork_settings_int(worker->birth->settings, setting);
+	const int64_t number = prefork_settings_int(worker->context->settings, setting);
 	return number < 0 ? fallback : (uint64_t)number;
 }
 
@@ -22,43 +22,43 @@ void prefork_worker_ready(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	const struct pfi_birth *const birth = worker->birth;
+	const struct pfi_spawn_context *const context = worker->context;
 
 	if (atomic_exchange(&worker->is_ready, true))
 		return;
-	pfi_title_set("%s: worker %u [%s] serving", birth->program, birth->slot, birth->pool);
+	pfi_title_set("%s: worker %u [%s] serving", context->program, context->slot, context->pool);
 	/* It fails when the arbiter is gone, which the next check will find. */
-	(void)pfi_lifeline_send(birth->lifeline, PFI_MESSAGE_READY, 0, NULL);
+	(void)pfi_channel_send(context->channel, PFI_MESSAGE_READY, 0, NULL);
 }
 
 const struct prefork_settings *prefork_worker_settings(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
-	return worker->birth->settings;
+	return worker->context->settings;
 }
 
 struct prefork_log *prefork_worker_log(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
-	return worker->birth->log;
+	return worker->context->log;
 }
 
 const char *prefork_worker_pool(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
-	return worker->birth->pool;
+	return worker->context->pool;
 }
 
 unsigned prefork_worker_slot(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, UINT_MAX);
-	return worker->birth->slot;
+	return worker->context->slot;
 }
 
 unsigned prefork_worker_generation(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
-	return worker->birth->generation;
+	return worker->context->generation;
 }
 
 void prefork_worker_set_user(struct prefork_worker *worker, void *user)
@@ -76,11 +76,11 @@ void *prefork_worker_user(const struct prefork_worker *worker)
 size_t prefork_worker_listeners(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
-	return worker->birth->listener_count;
+	return worker->context->listener_count;
 }
 
 struct prefork_listener *prefork_worker_listener(const struct prefork_worker *worker, size_t index)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
-	return index < worker->birth->listener_count ? worker->birth->listeners[index] : NULL;
+	return index < worker->context->listener_count ? worker->context->listeners[index] : NULL;
 }

@@ -26,7 +26,7 @@ import harness  # noqa: E402
 OURS = ("http_hello", "prefork-wsgi")
 OUT = ROOT / "build-bench"
 PREFIX = None  # where ours is installed, or
-BUILD = None   # a folder it is built in; neither: build it
+BUILD = None   # a directory it is built in; neither: build it
 PIN = True     # keep servers and load apart
 BUSY = 0.1     # of the machine, and whoever measures is told
 
@@ -97,12 +97,12 @@ def pick(peers, wanted):
 
 
 class Running(harness.Server):
-    """A peer that answers; its files, and copies of `files`, are in a folder of its own that goes with it."""
+    """A peer that answers; its files, and copies of `files`, are in a directory of its own that goes with it."""
 
     def __init__(self, peer, files=()):
         super().__init__([], bind=None, env=peer.env)
         self.peer, self.folder = peer, tempfile.TemporaryDirectory(prefix="bench-")
-        words = [str(word).replace("{port}", str(self.port)).replace("{folder}", self.folder.name)
+        words = [str(word).replace("{port}", str(self.port)).replace("{directory}", self.folder.name)
                  for word in peer.command]
         for i, word in enumerate(words):
             if word.startswith("daemon off"):  # a configuration, not yet a file
@@ -302,10 +302,10 @@ def promise(what, measured, limit, form="{:.2f}", spread=None):
 
 def left_out(peer, error):
     """A server that does not run cannot be measured; ours is promised to."""
-    sentence = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
-    say(f"left out: {sentence}")
+    error message = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
+    say(f"left out: {error message}")
     if peer.name.startswith(OURS):
-        PROMISES.append({"what": sentence, "measured": None, "limit": None, "met": False, "text": ["-", ""]})
+        PROMISES.append({"what": error message, "measured": None, "limit": None, "met": False, "text": ["-", ""]})
 
 
 def not_measured(what):
@@ -356,12 +356,12 @@ def parser(description):
     """The options that every benchmark has."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--prefix", type=pathlib.Path, help="where ours is installed (default: build a release)")
-    p.add_argument("--build", type=pathlib.Path, help="a folder that ours is built in already")
+    p.add_argument("--build", type=pathlib.Path, help="a directory that ours is built in already")
     p.add_argument("--only", action="append", metavar="NAME", help="measure this server; may be repeated")
     p.add_argument("--json", type=pathlib.Path, help="write all raw figures there")
     p.add_argument("--no-pin", action="store_true", help="let servers and load run on any processor")
     p.add_argument("--peer", action="append", default=[], metavar="NAME=COMMAND", type=template,
-                   help="one more server; {port}, {workers} and {folder}, a directory of its own, are replaced in "
+                   help="one more server; {port}, {workers} and {directory}, a directory of its own, are replaced in "
                         "its command")
     return p
 

@@ -53,11 +53,11 @@ def uwsgi(kind, task):
             "--listen", "128", "--chdir", task.chdir, "--module", task.app]
 
 
-NGINX = """daemon off; worker_processes {workers}; pid {folder}/pid; error_log stderr crit;
+NGINX = """daemon off; worker_processes {workers}; pid {directory}/pid; error_log stderr crit;
 events {{ worker_connections 4096; }}
 http {{ access_log off; keepalive_requests 1000000000; client_header_timeout 5s;
-  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
-  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p; fastcgi_temp_path {directory}/f;
+  uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
   server {{ listen 127.0.0.1:{{port}} backlog=2048; default_type text/plain;
     location / {{ return 200 "Hello, world!\\n"; }} }} }}
 """
@@ -67,7 +67,7 @@ def nginx(task):
     program = shutil.which("nginx", path="/usr/sbin:/usr/bin")
     if not program:
         return None
-    return [program, "-p", "{folder}", "-e", "stderr", "-c", NGINX.format(workers=task.workers, folder="{folder}")]
+    return [program, "-p", "{directory}", "-e", "stderr", "-c", NGINX.format(workers=task.workers, directory="{directory}")]
 
 
 def bare(words, task):

@@ -9,7 +9,7 @@
         harness.main()
 
 Nothing here sleeps to let things happen: what is waited for is named, and the limit is multiplied by
-TEST_PATIENCE. Programs are found under the build folder in the environment's BUILD_ROOT. Every process
+TEST_PATIENCE. Programs are found under the build directory in the environment's BUILD_ROOT. Every process
 that a Server started is gone when its block ends, or the test fails.
 """
 import collections
@@ -77,9 +77,9 @@ def need_module(name):
 
 def need_program(name):
     """The path of a program of the system, or the test is skipped."""
-    for folder in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
-        if os.access(f"{folder}/{name}", os.X_OK):
-            return f"{folder}/{name}"
+    for directory in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        if os.access(f"{directory}/{name}", os.X_OK):
+            return f"{directory}/{name}"
     raise unittest.SkipTest(f"no {name} on this machine")
 
 
@@ -472,16 +472,16 @@ class Client:
 
 
 class Nginx:
-    """nginx in front of `upstream` ("127.0.0.1:8000" or "unix:/path"), with all it writes in `folder`."""
+    """nginx in front of `upstream` ("127.0.0.1:8000" or "unix:/path"), with all it writes in `directory`."""
 
-    def __init__(self, folder, upstream, location=""):
-        self.program, self.folder = need_program("nginx"), folder
+    def __init__(self, directory, upstream, location=""):
+        self.program, self.folder = need_program("nginx"), directory
         self.host, self.port, self.process = "127.0.0.1", free_port(), None
         user = "user root;" if os.getuid() == 0 else ""
-        temporary = "".join(f"{name}_temp_path {folder}/{name};" for name in
+        temporary = "".join(f"{name}_temp_path {directory}/{name};" for name in
                             ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
-        (folder / "nginx.conf").write_text(f"""
-            {user} worker_processes 1; daemon off; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+        (directory / "nginx.conf").write_text(f"""
+            {user} worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
             events {{ worker_connections 256; }}
             http {{
                 access_log off; client_max_body_size 0; {temporary}
@@ -578,8 +578,8 @@ class Case(unittest.TestCase):
             raise unittest.SkipTest(f"this build has no worker class {cls.flags[1]}")
 
     @contextlib.contextmanager
-    def folder(self, **files):
-        """A folder of its own; each keyword is a file in it: app_py="..." is app.py."""
+    def directory(self, **files):
+        """A directory of its own; each keyword is a file in it: app_py="..." is app.py."""
         with tempfile.TemporaryDirectory(prefix="prefork-e2e-") as name:
             for file, text in files.items():
                 stem, _, suffix = file.rpartition("_")

@@ -20,9 +20,9 @@ WANTED = ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-htt
           "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
 
 
-def demand(is_so, sentence):
+def demand(is_so, error message):
     if not is_so:
-        sys.exit(sentence)
+        sys.exit(error message)
 
 
 def run(*command, **more):
@@ -62,11 +62,11 @@ serve(prefix / "bin/prefork-wsgi", b"Hello, world!\n", "hello:app")
 config, = prefix.glob("lib*/**/pkgconfig")
 environment = {**os.environ, "PKG_CONFIG_PATH": str(config)}
 source = harness.SOURCE_ROOT / "examples/http_hello/http_hello.c"
-with tempfile.TemporaryDirectory(prefix="prefork-installed-") as folder:
+with tempfile.TemporaryDirectory(prefix="prefork-installed-") as directory:
     for kind, words in (("shared", []), ("static", ["--static"])):
         flags = shlex.split(run("pkg-config", "--cflags", "--libs", *words, "prefork-http", env=environment))
         more = ["-static", "-Wl,--no-warnings"] if words else [f"-Wl,-rpath,{config.parent}"]
-        run("cc", "-std=c11", "-Wall", "-Werror", source, "-o", f"{folder}/{kind}", *more, *flags)
-        serve(f"{folder}/{kind}", b"Hello, world!\n")
-    needed = run("readelf", "-d", f"{folder}/static")
+        run("cc", "-std=c11", "-Wall", "-Werror", source, "-o", f"{directory}/{kind}", *more, *flags)
+        serve(f"{directory}/{kind}", b"Hello, world!\n")
+    needed = run("readelf", "-d", f"{directory}/static")
     demand("NEEDED" not in needed, f"the static program needs shared libraries: {needed}")

@@ -19,9 +19,9 @@ COMBINED = re.compile(r'^127\.0\.0\.1 - (\S+) \[\d\d/[A-Z][a-z]{2}/\d{4}:\d\d:\d
 @harness.every_worker_class
 class AccessLog(harness.Case):
     def setUp(self):
-        folder = tempfile.TemporaryDirectory()
-        self.addCleanup(folder.cleanup)
-        self.path = pathlib.Path(folder.name, "access.log")
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.path = pathlib.Path(directory.name, "access.log")
 
     def server(self, *words):
         return harness.Server([harness.program("http_hello"), "--workers", "1", *self.flags, *words])

@@ -11,17 +11,17 @@ import harness
 
 PORT_START = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
-# What cannot be: flags, with the folder of the test in {0}, and what is said of them.
+# What cannot be: flags, with the directory of the test in {0}, and what is said of them.
 IMPOSSIBLE = (
-    ("--error-logfile {0}/none/x.log", r"errorlog \(--error-logfile\): cannot open {0}/none/x\.log: .*folder"),
-    ("--error-logfile {0}", r"errorlog .*: cannot open {0}: .*folder"),
-    ("--access-logfile {0}/none/x.log", r"accesslog \(--access-logfile\): cannot open {0}/none/x\.log: .*folder"),
-    ("--access-logfile {0}/file/x", r"accesslog .*file/x: a part of its path is no folder"),
+    ("--error-logfile {0}/none/x.log", r"errorlog \(--error-logfile\): cannot open {0}/none/x\.log: .*directory"),
+    ("--error-logfile {0}", r"errorlog .*: cannot open {0}: .*directory"),
+    ("--access-logfile {0}/none/x.log", r"accesslog \(--access-logfile\): cannot open {0}/none/x\.log: .*directory"),
+    ("--access-logfile {0}/file/x", r"accesslog .*file/x: a part of its path is no directory"),
     ("--socket-user nobody-here", r"socket_user \(--socket-user\): there is no user 'nobody-here'"),
     ("--socket-user -1", r"socket_user .*there is no user '-1'"),
     ("--socket-user 4294967295", r"socket_user .*there is no user '4294967295'"),
     ("--socket-group nobody-here", r"socket_group \(--socket-group\): there is no group 'nobody-here'"),
-    ("--bind unix:{0}/none/x.sock", r"cannot listen on unix:{0}/none/x\.sock: .*folder"),
+    ("--bind unix:{0}/none/x.sock", r"cannot listen on unix:{0}/none/x\.sock: .*directory"),
     ("--bind unix:{0}/file", r"cannot listen on unix:{0}/file: .*not a socket"),
     ("--bind 127.0.0.1:70000", r"bind \(--bind\): "),
     ("--bind no..host", r"cannot listen on no\.\.host:8000: there is no such host .*HOST:PORT"),  # asks no server
@@ -38,55 +38,55 @@ class Check(harness.Case):
         return done.returncode, done.stdout, done.stderr
 
     def test_it_says_what_the_start_would_say(self):
-        with self.folder(file_="") as folder:
-            (folder / "file.").rename(folder / "file")
-            for flags, sentence in IMPOSSIBLE:
-                words = flags.format(folder).split()
+        with self.folder(file_="") as directory:
+            (directory / "file.").rename(directory / "file")
+            for flags, error message in IMPOSSIBLE:
+                words = flags.format(directory).split()
                 if "--bind" not in words:
-                    words += ["--bind", f"unix:{folder}/socket"]
+                    words += ["--bind", f"unix:{directory}/socket"]
                 with self.subTest(flags=flags):
-                    before = sorted(folder.iterdir())
+                    before = sorted(directory.iterdir())
                     checked, said, why = self.run_it(*words, "--check-config")
                     self.assertEqual(said, "")
-                    self.assertRegex(why, sentence.format(re.escape(str(folder))))
-                    self.assertEqual(sorted(folder.iterdir()), before)
+                    self.assertRegex(why, error message.format(re.escape(str(directory))))
+                    self.assertEqual(sorted(directory.iterdir()), before)
                     started, _, what = self.run_it(*words)
                     self.assertEqual(checked, started)
                     self.assertEqual(why.splitlines()[-1], what.splitlines()[-1])
-                    self.assertEqual(sorted(folder.iterdir()), before)
+                    self.assertEqual(sorted(directory.iterdir()), before)
 
     def test_what_is_right_leaves_nothing_behind(self):
-        with self.folder() as folder, socket.create_server(("127.0.0.1", 0)) as busy:
-            for words in (["--error-logfile", folder / "e", "--access-logfile", folder / "a"],
+        with self.folder() as directory, socket.create_server(("127.0.0.1", 0)) as busy:
+            for words in (["--error-logfile", directory / "e", "--access-logfile", directory / "a"],
                           ["--error-logfile", "/dev/null", "--access-logfile", "-"],
-                          ["--bind", f"unix:{folder}/socket", "--socket-user", os.getuid(), "--socket-group", "0"],
+                          ["--bind", f"unix:{directory}/socket", "--socket-user", os.getuid(), "--socket-group", "0"],
                           ["--bind", "127.0.0.1:0", "--bind", "unix:@prefork-check"], ["--bind", "fd://77"]):
                 with self.subTest(words=words):
                     status, said, why = self.run_it(*words, "--check-config")
                     self.assertEqual((status, why), (0, ""))
                     self.assertIn("the settings are right", said)
-                    self.assertEqual(list(folder.iterdir()), [])
+                    self.assertEqual(list(directory.iterdir()), [])
             # The server that is to be checked may be running there.
             address = "127.0.0.1:%d" % busy.getsockname()[1]
             self.assertEqual(self.run_it("--bind", address, "--check-config")[0], 0)
 
     def test_a_running_server_is_not_disturbed(self):
-        with self.folder() as folder:
-            words = ["--error-logfile", folder / "log", "--access-logfile", folder / "access"]
-            with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{folder}/socket") as server:
-                harness.wait_until(lambda: b"is complete" in (folder / "log").read_bytes(), "its last line")
-                before = (folder / "log").read_bytes()
-                self.assertEqual(self.run_it(*words, "--bind", f"unix:{folder}/socket", "--check-config")[0], 0)
-                self.assertEqual((folder / "log").read_bytes(), before)
+        with self.folder() as directory:
+            words = ["--error-logfile", directory / "log", "--access-logfile", directory / "access"]
+            with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{directory}/socket") as server:
+                harness.wait_until(lambda: b"is complete" in (directory / "log").read_bytes(), "its last line")
+                before = (directory / "log").read_bytes()
+                self.assertEqual(self.run_it(*words, "--bind", f"unix:{directory}/socket", "--check-config")[0], 0)
+                self.assertEqual((directory / "log").read_bytes(), before)
                 self.assertEqual(server.get().status, 200)
 
     @unittest.skipUnless(os.getuid() == 0, "only root may become somebody else")
     def test_what_its_user_may_not_do_is_said(self):
-        with self.folder() as folder:
-            os.chmod(folder, 0o755)
-            for words, sentence in ((["--error-logfile", folder / "x"], f"{folder}/x: not permitted"),
-                                    (["--access-logfile", folder / "x"], f"{folder}/x: not permitted"),
-                                    (["--bind", f"unix:{folder}/s"], f"unix:{folder}/s: not permitted"),
+        with self.folder() as directory:
+            os.chmod(directory, 0o755)
+            for words, error message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),
+                                    (["--access-logfile", directory / "x"], f"{directory}/x: not permitted"),
+                                    (["--bind", f"unix:{directory}/s"], f"unix:{directory}/s: not permitted"),
                                     (["--bind", "127.0.0.1:1"], "127.0.0.1:1: ports below 1024 need root")):
                 if words[1] == "127.0.0.1:1" and int(PORT_START.read_text()) <= 1:
                     continue
@@ -96,7 +96,7 @@ class Check(harness.Case):
                         done = subprocess.run([harness.program("http_hello"), *map(str, words + free + more)], user=65534,
                                               group=65534, capture_output=True, text=True, timeout=20 * harness.PATIENCE)
                         self.assertEqual(done.returncode, 1 if words[0] == "--bind" else 2, done.stderr)
-                        self.assertIn(sentence, done.stderr)
+                        self.assertIn(error message, done.stderr)
 
 
 if __name__ == "__main__":

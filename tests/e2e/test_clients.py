@@ -245,10 +245,10 @@ class SlowReaders(harness.Case):
 class BehindNginx(harness.Case):
     """nginx with kept connections to us, by TCP and by a unix socket, with and without its own buffers."""
 
-    def serve(self, folder, bind):
+    def serve(self, directory, bind):
         return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "2", "--keep-alive", "5",
                                "--canary-time", "0.2", "shop.wsgi"], cwd=APPS,
-                              bind="tcp" if bind == "tcp" else f"unix:{folder}/socket")
+                              bind="tcp" if bind == "tcp" else f"unix:{directory}/socket")
 
     def upload(self, nginx, data):
         mark = "mark7f3a"
@@ -268,8 +268,8 @@ class BehindNginx(harness.Case):
         unbuffered = "proxy_request_buffering off; proxy_buffering off;"
         for bind, location in {"sync": (("tcp", ""), ("unix", unbuffered)), "threads": (("unix", ""),),
                                "libev": (("tcp", unbuffered),)}[self.flags[1]]:
-            with self.subTest(bind=bind), self.folder() as folder, self.serve(folder, bind) as server, harness.Nginx(
-                    folder, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
+            with self.subTest(bind=bind), self.folder() as directory, self.serve(directory, bind) as server, harness.Nginx(
+                    directory, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
                 with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:
                     load.wait_for(50)
                     self.upload(nginx, BIG)

@@ -93,11 +93,11 @@ class Convert(harness.Case):
         return found, done.stdout
 
     def test_what_it_prints_is_read_back_and_means_the_same(self):
-        with self.folder(gunicorn_conf_py="", conf_py=CONFIG) as folder:
-            done = self.convert(folder / "conf.py")
+        with self.folder(gunicorn_conf_py="", conf_py=CONFIG) as directory:
+            done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
-            (folder / "prefork.ini").write_text(done.stdout)
-            found, text = self.in_force(folder / "prefork.ini")
+            (directory / "prefork.ini").write_text(done.stdout)
+            found, text = self.in_force(directory / "prefork.ini")
             for name, values in MEANT.items():
                 self.assertEqual(found[name], values, name)
             joined = text.replace('" \\\n\t"', "")
@@ -107,29 +107,29 @@ class Convert(harness.Case):
             self.assertNotIn("cores", done.stdout)
 
     def test_what_has_no_counterpart_is_named_with_what_to_do(self):
-        with self.folder(conf_py=LEFT_OUT) as folder:
-            done = self.convert(folder / "conf.py")
+        with self.folder(conf_py=LEFT_OUT) as directory:
+            done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for sentence in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
+            for error message in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
                              "on_exit: .*Python"):
-                self.assertRegex(done.stdout, rf"(?m)^# {sentence}")
-                self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(folder))}/conf\.py: {sentence}")
+                self.assertRegex(done.stdout, rf"(?m)^# {error message}")
+                self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {error message}")
             self.assertNotIn("helper", done.stdout)
             self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: left out: it is for the heartbeat")
             self.assertIn("worker_tmp_dir", done.stderr)
             self.assertIn("sendfile", done.stderr)
             self.assertIn("when_ready", done.stderr)
             self.assertRegex(done.stderr, "workers: expected a whole number from 1 to 4096, not '0'")
-            (folder / "prefork.ini").write_text(done.stdout)
-            self.in_force(folder / "prefork.ini", "app:app")
+            (directory / "prefork.ini").write_text(done.stdout)
+            self.in_force(directory / "prefork.ini", "app:app")
 
     def test_what_many_files_say_is_read_back_and_means_the_same(self):
-        with self.folder(conf_py=COMMON) as folder:
-            done = self.convert(folder / "conf.py")
+        with self.folder(conf_py=COMMON) as directory:
+            done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertLessEqual(max(map(len, done.stdout.encode().splitlines())), 185)
-            (folder / "prefork.ini").write_text(done.stdout)
-            found, text = self.in_force(folder / "prefork.ini", "app:app")
+            (directory / "prefork.ini").write_text(done.stdout)
+            found, text = self.in_force(directory / "prefork.ini", "app:app")
             joined = text.replace('" \\\n\t"', "")
             self.assertIn(f"wsgi_app = {LONG_NAME}\n", joined.replace("\"", ""))
             self.assertEqual((found["loglevel"], found["worker_class"], found["threads"]), (["warning"], ["threads"], ["2"]))
@@ -143,8 +143,8 @@ class Convert(harness.Case):
     def test_every_name_is_known(self):
         """What is said to mean the same is a setting of ours, and no name is in two tables."""
         converter = runpy.run_path(str(harness.SOURCE_ROOT / "examples/wsgi/convert.py"))
-        with self.folder(conf_ini="[prefork]\n") as folder:
-            text = self.in_force(folder / "conf.ini", "app:app")[1]
+        with self.folder(conf_ini="[prefork]\n") as directory:
+            text = self.in_force(directory / "conf.ini", "app:app")[1]
         ours = set(re.findall(r"(?m)^(?:# )?([a-z_]+) =", text))
         self.assertLessEqual(set(converter["SAME"]), ours)
         self.assertEqual(set(converter["MISSING"]) & ours, set())
@@ -152,8 +152,8 @@ class Convert(harness.Case):
         self.assertEqual(len(tables), len(set(tables)))
 
     def test_a_file_that_fails_is_told_with_its_line(self):
-        with self.folder(conf_py="workers = 2\nbind = undefined_name\n") as folder:
-            done = self.convert(folder / "conf.py")
+        with self.folder(conf_py="workers = 2\nbind = undefined_name\n") as directory:
+            done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("conf.py", done.stderr)
             self.assertIn("line 2", done.stderr)

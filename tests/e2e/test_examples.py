@@ -68,7 +68,7 @@ class Jobs(harness.Case):
                 os.kill(int((self.spool / "pid").read_text()), signal.SIGKILL)
         self.assertTrue((self.spool / "stuck.run").exists())
 
-    def test_a_spool_that_is_not_there_ends_the_start_with_a_sentence(self):
+    def test_a_spool_that_is_not_there_ends_the_start_with_a_message(self):
         with harness.Server([harness.program("jobs"), "--spool", self.spool / "none"], bind=None) as server:
             self.assertEqual(server.wait(), 3)
             self.assertIn("cannot watch", server.log())

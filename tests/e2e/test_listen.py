@@ -19,17 +19,17 @@ class Listen(harness.Case):
     def serve(self, *words, **more):
         return harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], cwd=APPS, **more)
 
-    def refused(self, sentence, *words, status=1, env=None):
+    def refused(self, error message, *words, status=1, env=None):
         """A start that has to fail, with this in what it says."""
         with harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], bind=None, cwd=APPS,
                             env=env) as server:
             self.assertEqual(server.wait(), status, server.log())
-            self.assertRegex(server.log(), sentence)
+            self.assertRegex(server.log(), error message)
             self.assertNotIn("Booting worker", server.log())
 
     def test_a_unix_path_has_its_mode_and_goes_when_the_server_goes(self):
-        with self.folder() as folder:
-            path = folder / "socket"
+        with self.folder() as directory:
+            path = directory / "socket"
             with self.serve("--socket-mode", "0640", bind=f"unix:{path}") as server:
                 self.assertEqual(server.get("/hello").body, HELLO)
                 self.assertEqual(stat.S_IMODE(path.stat().st_mode), 0o640)
@@ -37,8 +37,8 @@ class Listen(harness.Case):
                 self.assertFalse(path.exists())
 
     def test_a_stale_unix_path_is_taken_over_and_a_live_one_is_not(self):
-        with self.folder() as folder:
-            path = folder / "socket"
+        with self.folder() as directory:
+            path = directory / "socket"
             with self.serve(bind=f"unix:{path}") as server:
                 self.refused(rf"another socket has this address already, that of process {server.pid} \(prefork-wsgi\)",
                              "--bind", f"unix:{path}")
@@ -58,11 +58,11 @@ class Listen(harness.Case):
             self.assertEqual(server.get("/hello").body, HELLO)
 
     def test_several_binds_serve_alike(self):
-        with self.folder() as folder:
+        with self.folder() as directory:
             other = harness.free_port()
-            with self.serve("--bind", f"127.0.0.1:{other}", "--bind", f"unix:{folder}/socket", "-w", "2") as server:
+            with self.serve("--bind", f"127.0.0.1:{other}", "--bind", f"unix:{directory}/socket", "-w", "2") as server:
                 for host, port, path in ((server.host, server.port, None), (server.host, other, None),
-                                         ("x", 1, f"{folder}/socket")):
+                                         ("x", 1, f"{directory}/socket")):
                     server.host, server.port, server.path = host, port, path
                     for _ in range(5):
                         self.assertEqual(server.get("/hello").body, HELLO)
@@ -70,10 +70,10 @@ class Listen(harness.Case):
 
     def test_a_stop_that_waits_for_one_listener_does_not_spin_on_another(self):
         """A unix socket that refuses is readable for ever."""
-        with self.folder() as folder:
+        with self.folder() as directory:
             for flags in (), ("-k", "libev"):
                 with self.subTest(flags=flags), self.serve(
-                        "--bind", f"unix:{folder}/socket", "--stop-linger", "1", *flags) as server:
+                        "--bind", f"unix:{directory}/socket", "--stop-linger", "1", *flags) as server:
                     worker, = server.wait_for_serving(1)
                     before = harness.cpu_seconds(worker)
                     server.send_signal(signal.SIGTERM)
@@ -112,11 +112,11 @@ class Listen(harness.Case):
                 self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}")
         self.refused("another socket .* one of this program itself: an address .* covers another",
                      "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}")
-        for address, sentence in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
+        for address, error message in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
                                   ("unix:/nowhere/socket", "/nowhere"), ("no such host:1", "no such host"),
                                   ("fd://99", "99"), (f"unix:/tmp/{'x' * 200}", "107 bytes at most")):
             with self.subTest(address=address):
-                self.refused(sentence, "--bind", address)
+                self.refused(error message, "--bind", address)
 
     def test_a_socket_may_be_inherited_by_number_or_from_systemd(self):
         for variables in False, True:
@@ -134,8 +134,8 @@ class Listen(harness.Case):
 
     def test_a_file_the_environment_and_flags_each_go_over_the_one_before(self):
         with self.folder(prefork_ini="[prefork]\nworkers = 3\ntimeout = 7s\nproc_name = from-file\n"
-                                     "wsgi_app = kitchen:app\n") as folder:
-            words = [harness.program("prefork-wsgi"), "-c", folder / "prefork.ini"]
+                                     "wsgi_app = kitchen:app\n") as directory:
+            words = [harness.program("prefork-wsgi"), "-c", directory / "prefork.ini"]
             with harness.Server([*words, "--name", "flag"], cwd=APPS, env={"PREFORK_WORKERS": "2"}) as server:
                 server.wait_for_serving(2)
                 self.assertEqual(harness.title(server.pid), "flag: arbiter")
@@ -144,17 +144,17 @@ class Listen(harness.Case):
             for line in "workers = 2", "timeout = 7", "proc_name = from-file", "wsgi_app = kitchen:app":
                 self.assertRegex(told, rf"(?m)^{line}")
             # What it prints is a file that means the same.
-            (folder / "printed.ini").write_text(told)
-            again = subprocess.run([words[0], "-c", folder / "printed.ini", "--print-config"], cwd=APPS,
+            (directory / "printed.ini").write_text(told)
+            again = subprocess.run([words[0], "-c", directory / "printed.ini", "--print-config"], cwd=APPS,
                                    capture_output=True, text=True).stdout
             strip = lambda text: [line.split("#")[0].split(";")[0].strip() for line in text.splitlines()]
             self.assertEqual([l for l in strip(told) if l], [l for l in strip(again) if l])
 
     def test_mistakes_are_named_with_their_place(self):
-        for text, sentence in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
+        for text, error message in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
                                ("workers = 0", "workers"), ("timeout = 5 bananas", "timeout.*bananas")):
-            with self.subTest(text=text), self.folder(prefork_ini=f"[prefork]\n{text}\n") as folder:
-                self.refused(sentence, "-c", folder / "prefork.ini")
+            with self.subTest(text=text), self.folder(prefork_ini=f"[prefork]\n{text}\n") as directory:
+                self.refused(error message, "-c", directory / "prefork.ini")
         self.refused("nowhere.ini", "-c", "/nowhere.ini")
         self.refused("--wokers.*--workers", "--wokers", "2", status=2)
         self.refused("PREFORK_TIMEOUT.*soon", env={"PREFORK_TIMEOUT": "soon"})
@@ -170,14 +170,14 @@ class Listen(harness.Case):
         self.refused("PORT.*eighty", env={"PORT": "eighty"})
 
     def test_a_reload_reads_the_file_again_and_refuses_what_is_wrong(self):
-        with self.folder(prefork_ini="[prefork]\nworkers = 1\ncanary_time = 0\n") as folder, self.serve(
-                "-c", folder / "prefork.ini") as server:
+        with self.folder(prefork_ini="[prefork]\nworkers = 1\ncanary_time = 0\n") as directory, self.serve(
+                "-c", directory / "prefork.ini") as server:
             server.wait_for_serving(1)
             for text, count, verdict in (("workers = 3", 3, "Reload done"), ("workers = x", 3, "workers.*x"),
                                          ("workers = 2", 2, "Reload done"), ("proc_name = other", 2, "proc_name")):
                 with self.subTest(text=text):
                     size = len(server.log())
-                    (folder / "prefork.ini").write_text(f"[prefork]\ncanary_time = 0\n{text}\n")
+                    (directory / "prefork.ini").write_text(f"[prefork]\ncanary_time = 0\n{text}\n")
                     server.send_signal(signal.SIGHUP)
                     harness.wait_until(lambda: re.search(verdict, server.log()[size:]), verdict)
                     server.wait_for_serving(count)

@@ -36,10 +36,10 @@ class Night(harness.Case):
     def test_closed_standard_descriptors_are_nobodys(self):
         """A program that prints must not write to a descriptor of the library's that got the number."""
         for program, words in (("http_hello", []), ("prefork-wsgi", ["app:app"])):
-            with self.subTest(program=program), self.folder(app_py=APP) as folder:
+            with self.subTest(program=program), self.folder(app_py=APP) as directory:
                 shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", harness.program(program)]
                 port = harness.free_port()
-                with harness.Server([*shell, "--bind", f"127.0.0.1:{port}", "--error-logfile", "log", *words], cwd=folder,
+                with harness.Server([*shell, "--bind", f"127.0.0.1:{port}", "--error-logfile", "log", *words], cwd=directory,
                                     bind=None) as server:
                     server.port = port
                     worker, = server.wait_for_serving(1)
@@ -48,9 +48,9 @@ class Night(harness.Case):
                     for path in "/print", "/":
                         self.assertEqual(server.get(path).status, 200)
                     self.assertEqual(server.stop(), 0)
-                    self.assertNotIn("ERROR", (folder / "log").read_text())
+                    self.assertNotIn("ERROR", (directory / "log").read_text())
                 # Nothing can be said where the log is closed: it does not start.
-                done = subprocess.run([*shell, *words], cwd=folder, timeout=20 * harness.PATIENCE)
+                done = subprocess.run([*shell, *words], cwd=directory, timeout=20 * harness.PATIENCE)
                 self.assertEqual(done.returncode, 2)
 
     def test_a_full_disk_is_told_with_its_reason_and_served_past(self):
@@ -74,23 +74,23 @@ class Night(harness.Case):
             harness.wait_until(lambda: server.log().count(f"The arbiter (pid:{server.pid}) is gone") == 2, "both say so")
 
     def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
-        with self.folder(app_py=FRAIL) as folder, harness.Server(
-                [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=folder) as server:
+        with self.folder(app_py=FRAIL) as directory, harness.Server(
+                [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
             server.wait_for_log("Pool web is complete: 2 workers serve")
-            (folder / "ill").touch()
+            (directory / "ill").touch()
             os.kill(server.wait_for_workers(2)[0], signal.SIGKILL)
             harness.wait_until(lambda: re.search(r"exited with code 7, before it was ready; .*; replaced in \d+\.\d s: too many fail", server.log()),
                                "a pause is told")
             size = len(server.log())
-            (folder / "ill").unlink()
+            (directory / "ill").unlink()
             harness.wait_until(lambda: "Pool web is complete: 2 workers serve" in server.log()[size:], "they are back", 40)
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("Pool web is complete: 3 workers serve")
 
     def test_signals_leave_alone_what_the_program_has_of_its_own(self):
         """--reload has a pool of one worker, which no TTIN is meant for."""
-        with self.folder(app_py=APP) as folder, harness.Server(
-                [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=folder) as server:
+        with self.folder(app_py=APP) as directory, harness.Server(
+                [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=directory) as server:
             server.wait_for_serving(2)
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("Pool web is complete: 2 workers serve")
@@ -102,14 +102,14 @@ class Night(harness.Case):
 
     def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
-        for words, sentence in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
+        for words, error message in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
                                 (["--workers", "300"], r"1024.*needed.*LimitNOFILE")):
             with self.subTest(words=words), harness.Server([*shell, "--bind", "127.0.0.1:0", *words], bind=None) as server:
-                harness.wait_until(lambda: re.search(sentence, server.log()), sentence)
+                harness.wait_until(lambda: re.search(error message, server.log()), error message)
 
     def test_a_rotation_under_load_loses_no_line(self):
-        with self.folder() as folder:
-            log = folder / "access"
+        with self.folder() as directory:
+            log = directory / "access"
             with harness.Server([harness.program("http_hello"), "--workers", "2", "--access-logfile", log,
                                  "--access-logformat", "%(U)s"]) as server:
                 server.wait_for_serving(2)
@@ -118,11 +118,11 @@ class Night(harness.Case):
                     for _ in range(25):
                         self.assertEqual(server.get(f"/{sent}").status, 200)
                         sent += 1
-                    os.rename(log, folder / f"access.{turn}")
+                    os.rename(log, directory / f"access.{turn}")
                     server.send_signal(signal.SIGUSR1)
                 harness.wait_until(log.exists, "the log is opened anew")
                 self.assertEqual(server.stop(), 0)
-                lines = sum((path.read_text().split() for path in folder.iterdir()), [])
+                lines = sum((path.read_text().split() for path in directory.iterdir()), [])
                 self.assertEqual(sorted(lines), sorted(f"/{number}" for number in range(sent)))
 
 

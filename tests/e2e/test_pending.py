@@ -49,10 +49,10 @@ def resident_kib(pid):
 
 @harness.every_worker_class
 class Pending(harness.Case):
-    def serve(self, folder, *flags):
+    def serve(self, directory, *flags):
         # A sanitizer that keeps what was freed would be all that is seen.
         asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
-        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "app:app"], cwd=folder,
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "app:app"], cwd=directory,
                               env={"ASAN_OPTIONS": asan})
 
     @staticmethod
@@ -68,9 +68,9 @@ class Pending(harness.Case):
 
     def test_slow_readers_need_little_memory(self):
         """Bodies of 10 MB, however they are returned: 64 MiB for all of them, and less of a smaller number."""
-        with self.folder(app_py=APP) as folder:
+        with self.folder(app_py=APP) as directory:
             for path in PATHS:
-                with self.subTest(path=path), self.serve(folder, "--spool-limit", "2g") as server:
+                with self.subTest(path=path), self.serve(directory, "--spool-limit", "2g") as server:
                     worker, = server.wait_for_serving(1)
                     self.assertEqual(len(server.get(path, seconds=60).body), SIZE)
                     before, most = resident_kib(worker), 0
@@ -91,8 +91,8 @@ class Pending(harness.Case):
                     self.assertLess(grown, 65536)
 
     def test_who_takes_too_little_is_cut_off_and_who_takes_enough_is_not(self):
-        with self.folder(app_py=APP) as folder:
-            with self.serve(folder, "--write-timeout", "0.2", "--response-rate", "100k") as server:
+        with self.folder(app_py=APP) as directory:
+            with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "100k") as server:
                 for path in "/list", "/generator", "/writer":
                     with self.subTest(path=path), self.begin(server, path) as client:
                         def drips():
@@ -113,8 +113,8 @@ class Pending(harness.Case):
                     self.assertGreater(size, SIZE)
 
     def test_a_silent_stream_is_not_cut_off(self):
-        with self.folder(app_py=APP) as folder:
-            with self.serve(folder, "--write-timeout", "0.2", "--response-rate", "1m") as server:
+        with self.folder(app_py=APP) as directory:
+            with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "1m") as server:
                 self.assertEqual(server.get("/silent").body, b"tick" * 3)
 
 

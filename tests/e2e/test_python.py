@@ -133,16 +133,16 @@ lambdas = lambda *a, **k: answer(*a)
 
 
 class Case(harness.Case):
-    def serve(self, folder, *words, **more):
-        return harness.Server([harness.program("prefork-wsgi"), *words], cwd=folder, **more)
+    def serve(self, directory, *words, **more):
+        return harness.Server([harness.program("prefork-wsgi"), *words], cwd=directory, **more)
 
 
 class Errors(Case):
     def test_what_is_written_is_in_the_log_as_it_is_at_any_level(self):
         long = "long " * 2000 + "end"
-        with self.folder(site_app_py=SPEAKS) as folder:
+        with self.folder(site_app_py=SPEAKS) as directory:
             for words in ("--log-level", "critical"), ("-k", "threads", "--log-level", "CRITICAL"), ("--preload",):
-                with self.subTest(words=words), self.serve(folder, *words, "site_app:app") as server:
+                with self.subTest(words=words), self.serve(directory, *words, "site_app:app") as server:
                     server.wait_for_serving(1)
                     if words[-1].lower() != "critical":
                         server.wait_for_log("is complete")  # and no line of the arbiter's comes between
@@ -158,10 +158,10 @@ class Errors(Case):
 
 class Loggers(Case):
     def test_borrowed_handlers_write_to_the_error_log_at_its_level(self):
-        with self.folder(site_app_py=LOGS) as folder:
+        with self.folder(site_app_py=LOGS) as directory:
             for level, words in ("info", ()), ("debug", ("--preload",)), ("error", ()):
-                path = folder / f"log-{level}"
-                with self.subTest(level=level), self.serve(folder, *words, "--log-level", level.upper(), "--error-logfile", path,
+                path = directory / f"log-{level}"
+                with self.subTest(level=level), self.serve(directory, *words, "--log-level", level.upper(), "--error-logfile", path,
                                                            "site_app:app") as server:
                     self.assertEqual(server.get().body, b"1")
                     harness.wait_until(lambda: "ZeroDivisionError" in path.read_text(), "the traceback")
@@ -175,12 +175,12 @@ class Loggers(Case):
 
     def test_a_reload_changes_the_level_under_a_preloaded_application(self):
         with self.folder(site_app_py=LOGS.replace("own.error", "borrowed.debug('by name'); own.error"),
-                         conf_ini="[prefork]\nloglevel = info\n") as folder:
-            with self.serve(folder, "--preload", "-c", folder / "conf.ini", "site_app:app") as server:
+                         conf_ini="[prefork]\nloglevel = info\n") as directory:
+            with self.serve(directory, "--preload", "-c", directory / "conf.ini", "site_app:app") as server:
                 server.get()
                 server.wait_for_log("ZeroDivisionError")
                 self.assertNotIn("by name", server.log())
-                (folder / "conf.ini").write_text("[prefork]\nloglevel = debug\n")
+                (directory / "conf.ini").write_text("[prefork]\nloglevel = debug\n")
                 server.send_signal(harness.signal.SIGHUP)
                 server.wait_for_log("Reload done")
                 server.get()
@@ -189,38 +189,38 @@ class Loggers(Case):
     def test_logging_is_not_imported_for_an_application_that_does_not_want_it(self):
         source = ("import sys\ndef app(environ, start):\n start('200 OK', [])\n"
                   " return [b'yes' if 'logging' in sys.modules else b'no']\n")
-        with self.folder(site_app_py=source) as folder, self.serve(folder, "site_app:app") as server:
+        with self.folder(site_app_py=source) as directory, self.serve(directory, "site_app:app") as server:
             self.assertEqual(server.get().body, b"no")
 
 
 class Interface(Case):
-    def refused(self, folder, name, *words):
-        with self.serve(folder, *words, name, wait=False) as server:
+    def refused(self, directory, name, *words):
+        with self.serve(directory, *words, name, wait=False) as server:
             self.assertEqual(server.wait(), 4, name)
             return server.log()
 
     def test_an_asynchronous_application_is_refused_when_it_is_loaded(self):
-        with self.folder(site_app_py=ASYNC) as folder:
+        with self.folder(site_app_py=ASYNC) as directory:
             for name in "function", "generator", "instance", "method", "Double", "partial":
                 with self.subTest(name=name):
-                    self.assertIn(f'"site_app:{name}" is an ASGI application', self.refused(folder, f"site_app:{name}"))
+                    self.assertIn(f'"site_app:{name}" is an ASGI application', self.refused(directory, f"site_app:{name}"))
             for words in ("--check-config",), ("--preload",), ("-k", "threads"):
                 with self.subTest(words=words):
-                    self.assertIn("ASGI application", self.refused(folder, "site_app:instance", *words))
+                    self.assertIn("ASGI application", self.refused(directory, "site_app:instance", *words))
 
     def test_what_cannot_take_environ_and_start_response_is_refused_with_a_hint(self):
-        with self.folder(site_app_py=ASYNC) as folder:
+        with self.folder(site_app_py=ASYNC) as directory:
             for name, hint in (("site_app:old", "site_app:old()"), ("site_app:make_app", "site_app:make_app()"),
                                ("site_app:narrow", "site_app:narrow()"), ("site_app", "site_app:application()")):
                 with self.subTest(name=name):
-                    log = self.refused(folder, name)
+                    log = self.refused(directory, name)
                     self.assertRegex(log, 'cannot be called with environ and start_response.*' + re.escape(f'"{hint}"'))
 
     def test_whatever_can_answer_is_taken(self):
-        with self.folder(site_app_py=WSGI) as folder:
+        with self.folder(site_app_py=WSGI) as directory:
             for name in ("answer", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
                          "both", "partial", "lambdas"):
-                with self.subTest(name=name), self.serve(folder, f"site_app:{name}") as server:
+                with self.subTest(name=name), self.serve(directory, f"site_app:{name}") as server:
                     self.assertEqual(server.get().body, b"ok")
 
 

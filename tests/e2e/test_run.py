@@ -64,14 +64,14 @@ class ExamplesRun(harness.Case):
             self.assertIn("127.0.0.1:8000 is busy", server.log())
 
     def test_a_signal_while_it_builds_ends_it_and_the_build(self):
-        with self.folder() as folder:
+        with self.folder() as directory:
             for name in ("examples/run", "tools/need", "tools/packages", "meson.build"):
-                (folder / name).parent.mkdir(exist_ok=True)
-                shutil.copy(harness.SOURCE_ROOT / name, folder / name)
+                (directory / name).parent.mkdir(exist_ok=True)
+                shutil.copy(harness.SOURCE_ROOT / name, directory / name)
             # A build that never comes to an end.
-            (folder / "meson.build").write_text("project('x', 'c')\nrun_command('sleep', '600', check: true)\n")
-            (folder / "meson_options.txt").write_text("option('tests', type: 'boolean')\noption('man', type: 'feature')\n")
-            with harness.Server([folder / "examples/run"], bind=None) as server:
+            (directory / "meson.build").write_text("project('x', 'c')\nrun_command('sleep', '600', check: true)\n")
+            (directory / "meson_options.txt").write_text("option('tests', type: 'boolean')\noption('man', type: 'feature')\n")
+            with harness.Server([directory / "examples/run"], bind=None) as server:
                 asleep = lambda: [pid for pid in harness.tree(server.pid) if harness.title(pid).endswith("sleep 600")]
                 pid, = harness.wait_until(asleep, "the build runs")
                 self.assertEqual(server.stop(signal.SIGTERM), 0)

@@ -74,7 +74,7 @@ class SpoolLimit(harness.Case):
             harness.wait_until(lambda: kept_bytes(worker) == 0, "all is given up")
             self.assertEqual(self.upload(server, 200000), 200)
 
-    def test_a_folder_that_takes_no_files_is_told_at_the_start(self):
+    def test_a_directory_that_takes_no_files_is_told_at_the_start(self):
         with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
             server.wait_for_serving(1)
             harness.wait_until(lambda: "worker_tmp_dir: no file can be made in /proc" in server.log(), "the line")

@@ -88,17 +88,17 @@ class Environment(harness.Case):
 class Symlink(harness.Case):
     """`current` is a symbolic link to the release in use."""
 
-    def release(self, folder, name):
-        (folder / name).mkdir()
-        (folder / name / "where.py").write_text(
+    def release(self, directory, name):
+        (directory / name).mkdir()
+        (directory / name / "where.py").write_text(
             "import os\n"
             "def app(environ, start_response):\n"
             "    start_response('200 OK', [])\n"
             f"    return [b'{name} ' + os.getcwd().encode()]\n")
-        (folder / name / "prefork.ini").write_text("[prefork]\ncanary_time = 0\n")
+        (directory / name / "prefork.ini").write_text("[prefork]\ncanary_time = 0\n")
         with contextlib.suppress(FileNotFoundError):
-            (folder / "current").unlink()
-        (folder / "current").symlink_to(name)
+            (directory / "current").unlink()
+        (directory / "current").symlink_to(name)
 
     def reload(self, server, verdict, count):
         server.send_signal(signal.SIGHUP)
@@ -108,21 +108,21 @@ class Symlink(harness.Case):
     def test_a_reload_starts_in_the_release_of_that_moment(self):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
-            folder = pathlib.Path(os.path.realpath(name))
-            current = folder / "current"
-            self.release(folder, "one")
+            directory = pathlib.Path(os.path.realpath(name))
+            current = directory / "current"
+            self.release(directory, "one")
             with harness.Server([WSGI, "where:app", "-c", "prefork.ini"], cwd=current, env={"PWD": str(current)}) as server:
-                self.assertEqual(server.get().body, f"one {folder}/one".encode())
-                self.release(folder, "two")
+                self.assertEqual(server.get().body, f"one {directory}/one".encode())
+                self.release(directory, "two")
                 self.reload(server, "Reload done", 1)
-                self.assertEqual(server.get().body, f"two {folder}/two".encode())
-                shutil.rmtree(folder / "one")  # and now the one in use, without a reload
-                shutil.rmtree(folder / "two")
-                self.release(folder, "three")
+                self.assertEqual(server.get().body, f"two {directory}/two".encode())
+                shutil.rmtree(directory / "one")  # and now the one in use, without a reload
+                shutil.rmtree(directory / "two")
+                self.release(directory, "three")
                 os.kill(server.workers()[0], signal.SIGKILL)
                 server.wait_for_log("was removed: its next workers start in what has the name now")
                 server.wait_for_serving(1)
-                self.assertEqual(server.get().body, f"three {folder}/three".encode())
+                self.assertEqual(server.get().body, f"three {directory}/three".encode())
                 current.unlink()
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("Reload failed")  # its prefork.ini is gone, too
@@ -135,28 +135,28 @@ class NameServer(harness.Case):
                "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
     SETTINGS = "[prefork]\nlookup_timeout = 2s\ntimeout = 500ms\nworkers = 2\nbind = unix:{}/socket"
 
-    def serve(self, folder):
+    def serve(self, directory):
         unshare = harness.need_program("unshare")
         harness.need_program("ip")
         if subprocess.run([unshare, "-n", "-m", "true"], check=False, capture_output=True).returncode != 0:
             self.skipTest("this user may not make a network namespace")
-        script = f'ip link set lo up && mount --bind {folder}/resolv.conf /etc/resolv.conf && exec "$@"'
+        script = f'ip link set lo up && mount --bind {directory}/resolv.conf /etc/resolv.conf && exec "$@"'
         prefix = (unshare, "-n", "-m", "/bin/sh", "-c", script, "sh", sys.executable, "-c", self.SWALLOW)
-        server = harness.Server([WSGI, "slow:app", "-c", "prefork.ini"], bind=None, cwd=folder, prefix=prefix)
-        server.path, server.wait_for_it = f"{folder}/socket", True
+        server = harness.Server([WSGI, "slow:app", "-c", "prefork.ini"], bind=None, cwd=directory, prefix=prefix)
+        server.path, server.wait_for_it = f"{directory}/socket", True
         return server
 
     def test_a_reload_waits_for_it_and_nothing_else_does(self):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
-            folder = pathlib.Path(name)
-            settings = self.SETTINGS.format(folder)
-            (folder / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-            (folder / "prefork.ini").write_text(settings + "\n")
-            (folder / "slow.py").write_text("import time\ndef app(environ, start_response):\n    time.sleep(30)\n")
-            with self.serve(folder) as server:
+            directory = pathlib.Path(name)
+            settings = self.SETTINGS.format(directory)
+            (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+            (directory / "prefork.ini").write_text(settings + "\n")
+            (directory / "slow.py").write_text("import time\ndef app(environ, start_response):\n    time.sleep(30)\n")
+            with self.serve(directory) as server:
                 first = server.wait_for_serving(2)
-                (folder / "prefork.ini").write_text(settings + ", new.example:8000\n")
+                (directory / "prefork.ini").write_text(settings + ", new.example:8000\n")
                 began = time.monotonic()
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("looks up the host name new.example")

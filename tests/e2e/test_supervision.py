@@ -30,8 +30,8 @@ def versions(answers):
 
 
 class Served(harness.Case):
-    def serve(self, *words, folder=APPS, **more):
-        return harness.Server([harness.program("prefork-wsgi"), *self.flags, *words], cwd=folder, **more)
+    def serve(self, *words, directory=APPS, **more):
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, *words], cwd=directory, **more)
 
 
 @harness.every_worker_class
@@ -140,13 +140,13 @@ class Killed(Served):
 class Reload(Served):
     def test_new_code_replaces_old_code_under_load_without_a_lost_request(self):
         for kept in False, True:
-            with self.subTest(kept=kept), self.folder(pages_py=VERSION % 1) as folder, self.serve(
-                    "-w", "2", "--keep-alive", "5", "--canary-time", "0.3", "pages:app", folder=folder) as server:
+            with self.subTest(kept=kept), self.folder(pages_py=VERSION % 1) as directory, self.serve(
+                    "-w", "2", "--keep-alive", "5", "--canary-time", "0.3", "pages:app", directory=directory) as server:
                 server.wait_for_serving(2)
                 with harness.Load(server, kept=kept) as load:
                     for number in 2, 3:
                         load.wait_for(20)
-                        (folder / "pages.py").write_text(VERSION % number)
+                        (directory / "pages.py").write_text(VERSION % number)
                         server.send_signal(signal.SIGHUP)
                         load.wait_for(1)  # somebody answers while it goes on
                         server.wait_for_log("Reload done")
@@ -164,20 +164,20 @@ class Reload(Served):
                 self.assertEqual(server.get().body, b"version 3")
 
     def test_a_module_that_no_longer_imports_leaves_the_old_code_serving(self):
-        with self.folder(pages_py=VERSION % 1) as folder, self.serve("-w", "2", "pages:app", folder=folder) as server:
+        with self.folder(pages_py=VERSION % 1) as directory, self.serve("-w", "2", "pages:app", directory=directory) as server:
             workers = server.wait_for_serving(2)
             with harness.Load(server) as load:
                 for number, (text, told) in enumerate((("import nothing_of_that_name", "nothing_of_that_name"),
                                                        ("def app(:", "SyntaxError"), ("raise SystemExit(1)", "SystemExit"),
                                                        ("x = 1", "app")), 1):
                     load.wait_for(10)
-                    (folder / "pages.py").write_text(text)
+                    (directory / "pages.py").write_text(text)
                     server.send_signal(signal.SIGHUP)
                     harness.wait_until(lambda: server.log().count("Reload failed") == number, f"verdict {number}")
                     self.assertIn(told, server.log())
                 load.wait_for(10)
                 self.assertEqual(server.workers(), workers)
-                (folder / "pages.py").write_text(VERSION % 2)
+                (directory / "pages.py").write_text(VERSION % 2)
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("Reload done")
             self.assertEqual(load.lost, [])
@@ -199,9 +199,9 @@ class Reload(Served):
                 self.assertEqual(server.wait(20), 0)  # a second SIGTERM may meet one that is all but gone
 
     def test_a_preloaded_application_says_that_its_code_stays(self):
-        with self.folder(pages_py=VERSION % 1) as folder, self.serve(
-                "-w", "1", "--preload", "--canary-time", "0", "pages:app", folder=folder) as server:
-            (folder / "pages.py").write_text(VERSION % 2)
+        with self.folder(pages_py=VERSION % 1) as directory, self.serve(
+                "-w", "1", "--preload", "--canary-time", "0", "pages:app", directory=directory) as server:
+            (directory / "pages.py").write_text(VERSION % 2)
             server.send_signal(signal.SIGHUP)
             server.wait_for_log("Reload done")
             self.assertEqual(server.get().body, b"version 1")
@@ -210,8 +210,8 @@ class Reload(Served):
 
 class Start(Served):
     def test_an_application_that_does_not_load_ends_the_server_at_once_even_with_clients_waiting(self):
-        with self.folder(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as folder, self.serve(
-                "-w", "2", "pages:app", folder=folder) as server:
+        with self.folder(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as directory, self.serve(
+                "-w", "2", "pages:app", directory=directory) as server:
             with server.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                 began = time.monotonic()
@@ -253,20 +253,20 @@ class Signals(Served):
             self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
 
     def test_usr1_opens_the_log_again(self):
-        with self.folder() as folder, self.serve(
-                "-w", "1", "--log-file", folder / "error.log", "kitchen:app") as server:
+        with self.folder() as directory, self.serve(
+                "-w", "1", "--log-file", directory / "error.log", "kitchen:app") as server:
             server.wait_for_serving(1)
             for number in 1, 2:
-                os.rename(folder / "error.log", folder / f"error.log.{number}")
+                os.rename(directory / "error.log", directory / f"error.log.{number}")
                 server.send_signal(signal.SIGUSR1)
-                harness.wait_until((folder / "error.log").exists, "a new log")
+                harness.wait_until((directory / "error.log").exists, "a new log")
                 # A worker learns of it a moment after its arbiter.
                 harness.wait_until(lambda: server.get("/fails").status == 500 and
-                                   "KeyError" in (folder / "error.log").read_text(), "the worker writes there")
-            before = (folder / "error.log.1").read_text()
+                                   "KeyError" in (directory / "error.log").read_text(), "the worker writes there")
+            before = (directory / "error.log.1").read_text()
             server.get("/fails")
             self.assertEqual(server.stop(), 0)
-            self.assertEqual((folder / "error.log.1").read_text(), before)
+            self.assertEqual((directory / "error.log.1").read_text(), before)
 
     def test_titles_say_who_is_who(self):
         with self.serve("-w", "2", "--name", "shop", "kitchen:app") as server:

@@ -10,13 +10,13 @@ HELLO = harness.SOURCE_ROOT / "examples/wsgi/hello"
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
 
 
-def serve(*words, folder=APPS, **more):
-    return harness.Server([harness.program("prefork-wsgi"), "--workers", "1", *words], cwd=folder, **more)
+def serve(*words, directory=APPS, **more):
+    return harness.Server([harness.program("prefork-wsgi"), "--workers", "1", *words], cwd=directory, **more)
 
 
 class Hello(harness.Case):
     def test_a_get_is_answered(self):
-        with serve("hello:app", folder=HELLO) as server:
+        with serve("hello:app", directory=HELLO) as server:
             answer = server.get("/")
             self.assertEqual((answer.status, answer.body), (200, b"Hello, world!\n"))
             self.assertEqual(answer.headers["Content-Length"], "14")
@@ -24,7 +24,7 @@ class Hello(harness.Case):
 
     def test_the_body_of_a_post_reaches_the_application_whole(self):
         body = bytes(range(256)) * 1024
-        with serve("hello:app", folder=HELLO) as server:
+        with serve("hello:app", directory=HELLO) as server:
             self.assertEqual(server.request("POST", body=body).body, b"You sent: " + body)
 
     def test_the_client_is_told_by_its_address(self):
@@ -43,7 +43,7 @@ class Hello(harness.Case):
             self.assertEqual(server.stop(), 0)
 
     def test_chdir_and_env_are_in_force_before_the_import(self):
-        with serve("--chdir", HELLO, "--env", "SCRIPT_NAME=/shop", "hello:app", folder="/") as server:
+        with serve("--chdir", HELLO, "--env", "SCRIPT_NAME=/shop", "hello:app", directory="/") as server:
             self.assertEqual(server.get("/shop/").body, b"Hello, world!\n")
 
 
@@ -57,10 +57,10 @@ class Hello(harness.Case):
 
     def test_pythonpath_is_found_wherever_the_application_goes(self):
         with self.folder(app_py="import os\nos.chdir('/')\ndef app(e, s):\n import late\n return late.app(e, s)\n"
-                         ) as folder:
-            (folder / "lib").mkdir()
-            (folder / "lib/late.py").write_text("from wsgiref.simple_server import demo_app as app\n")
-            with serve("--pythonpath", "lib", "app:app", folder=folder) as server:
+                         ) as directory:
+            (directory / "lib").mkdir()
+            (directory / "lib/late.py").write_text("from wsgiref.simple_server import demo_app as app\n")
+            with serve("--pythonpath", "lib", "app:app", directory=directory) as server:
                 self.assertEqual(server.get("/").status, 200)
 
 
@@ -111,7 +111,7 @@ class Surroundings(harness.Case):
     def test_a_fork_during_the_import_is_no_worker(self):
         text = ("import os, sys\nif os.fork() == 0:\n    sys.exit(5)\nCODE = os.wait()[1] >> 8\n"
                 "def app(environ, start):\n    start('200 OK', [])\n    return [b'%d' % CODE]\n")
-        with self.folder(app_py=text) as folder, serve("app:app", folder=folder) as server:
+        with self.folder(app_py=text) as directory, serve("app:app", directory=directory) as server:
             self.assertEqual(server.get("/").body, b"5")
             self.assertNotIn("does not load", server.log())
             self.assertEqual(server.log().count("Booting worker"), 1)
@@ -122,12 +122,12 @@ class Reloader(harness.Case):
            "    start('200 OK', [('Content-Length', str(len(TEXT)))])\n    return [TEXT]\n")
 
     def test_an_edit_is_served_and_a_broken_one_changes_nothing(self):
-        with self.folder(app_py="TEXT = b'one'\n" + self.APP, page_html="") as folder:
-            (folder / ("deep/" * 40)).mkdir(parents=True)
+        with self.folder(app_py="TEXT = b'one'\n" + self.APP, page_html="") as directory:
+            (directory / ("deep/" * 40)).mkdir(parents=True)
             with serve("--reload", "--reload-extra-file", "page.html", "--canary-time", "50ms", "app:app",
-                       folder=folder) as server:
+                       directory=directory) as server:
                 def edit(text, name="app.py"):
-                    (folder / name).write_text(text + self.APP)
+                    (directory / name).write_text(text + self.APP)
 
                 def see(text):
                     harness.wait_until(lambda: server.get("/").body == text, f"{text} is served")
@@ -139,15 +139,15 @@ class Reloader(harness.Case):
                 server.wait_for_log("SyntaxError")
                 server.wait_for_log("the old workers serve on")
                 see(b"two")
-                (folder / "new").mkdir()
+                (directory / "new").mkdir()
                 edit("TEXT = b'three'\n", "new/page.py")
                 edit("from new.page import TEXT\n")
                 see(b"three")
                 edit("TEXT = b'four'\n", "new/page.py")
                 see(b"four")
                 before = server.log().count("Worker reloading")
-                (folder / "notes.txt").write_text("of no interest")
-                (folder / "page.html").write_text("of interest")
+                (directory / "notes.txt").write_text("of no interest")
+                (directory / "page.html").write_text("of interest")
                 server.wait_for_log("page.html modified")
                 self.assertEqual(server.log().count("Worker reloading"), before + 1)
 
@@ -164,7 +164,7 @@ class Answers(harness.Case):
 class Frameworks(harness.Case):
     def test_flask_answers(self):
         harness.need_module("flask")
-        with serve("hello_flask:app", folder=HELLO) as server:
+        with serve("hello_flask:app", directory=HELLO) as server:
             self.assertEqual(server.get("/").body, b"Hello from Flask!\n")
             answer = server.request("POST", body=json.dumps([1, 2]), headers={"Content-Type": "application/json"})
             self.assertEqual(json.loads(answer.body), {"sent": [1, 2]})
@@ -172,7 +172,7 @@ class Frameworks(harness.Case):
 
     def test_django_answers(self):
         harness.need_module("django")
-        with serve("hello_django:app", folder=HELLO) as server:
+        with serve("hello_django:app", directory=HELLO) as server:
             answer = server.get("/")
             self.assertEqual((answer.status, answer.body), (200, b"Hello from Django!\n"))
             self.assertEqual(server.get("/nowhere").status, 404)
@@ -190,13 +190,13 @@ class Failures(harness.Case):
             self.assertEqual(server.get("/pid").body, before)
 
     def test_an_application_that_does_not_load_ends_the_server_with_status_4(self):
-        for name, sentence in (("broken:app", "SyntaxError"), ("leaves:app", "SystemExit: not today"),
+        for name, error message in (("broken:app", "SyntaxError"), ("leaves:app", "SystemExit: not today"),
                                ("nowhere:app", "No module named 'nowhere'"),
                                ("factories:number", "is not callable")):
             for words in ((), ("--preload",)):
                 with self.subTest(name=name, words=words), serve(*words, name, wait=False) as server:
                     self.assertEqual(server.wait(), 4)
-                    self.assertIn(sentence, server.log())
+                    self.assertIn(error message, server.log())
 
     def test_check_config_loads_the_application_and_says_so_by_its_status(self):
         for name, status in (("kitchen:app", 0), ("broken:app", 4)):
@@ -204,7 +204,7 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
 
     def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
-        for words, status, sentence in (((), 2, "which application"),
+        for words, status, error message in (((), 2, "which application"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--umask=022", "hello:app"), 2, "--umask is gunicorn's.*--socket-mode"),
@@ -229,10 +229,10 @@ class Failures(harness.Case):
                                         (("--chdir", "/nowhere", "hello:app"), 2, "--chdir: /nowhere")):
             with self.subTest(words=words), serve(*words, wait=False) as server:
                 self.assertEqual(server.wait(), status)
-                self.assertRegex(server.log(), sentence)
+                self.assertRegex(server.log(), error message)
 
     def test_the_variable_that_has_the_mistake_is_named(self):
-        for flags, sentence in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
+        for flags, error message in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
                                 ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
                                 ("-c gunicorn.conf.py", "GUNICORN_CMD_ARGS: -c: gunicorn.conf.py: .*--convert-config"),
@@ -242,7 +242,7 @@ class Failures(harness.Case):
                                 ("--threads 4 -k sync", r"threads \(GUNICORN_CMD_ARGS: --threads\) is 4")):
             with self.subTest(flags=flags), serve("hello:app", env={"GUNICORN_CMD_ARGS": flags}, wait=False) as server:
                 self.assertEqual(server.wait(), 2)
-                self.assertRegex(server.log(), sentence)
+                self.assertRegex(server.log(), error message)
         with serve("hello:app", env={"FORWARDED_ALLOW_IPS": "nobody"}, wait=False) as server:
             self.assertEqual(server.wait(), 2)
             self.assertIn("FORWARDED_ALLOW_IPS: ", server.log())
@@ -288,7 +288,7 @@ class Family(harness.Shared, harness.Case):
             with self.subTest(path=path), self.server.connect() as client:
                 client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
                 self.assertEqual(client.answer().body.decode(), repr(f"its status was {status}"))
-        self.assertIn("a sentence of the child's\n", self.server.log())
+        self.assertIn("an error message of the child's\n", self.server.log())
         self.assertIn("ZeroDivisionError", self.server.log())
         self.assertNotIn("Exception ignored", self.server.log())
         self.assertEqual(len(self.server.workers()), 1)

@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const struct pfi_limits limits = { .line_max = 2000, .field_max = 2000, .fields_max = 8, .head_max = 4000,
 	                                  .body_max = 1000 };
-static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: a\r\nX: \"\r\n\r\n";
+static const char response[] = "HTTP/1.1 200 OK\r\nContent-Type: a\r\nX: \"\r\n\r\n";
 
 static void demand(bool promise)
 {
@@ -72,22 +72,22 @@ static void render(const struct pfi_access_format *format, const char *request, 
 	struct pfi_field fields[8];
 	struct pfi_head head;
 	struct pfi_text line;
-	char room[4096];
+	char buffer[4096];
 
 	pfi_head_start(&head, fields, &limits);
 	const bool complete = pfi_head_feed(&head, request, length) == PFI_DONE;
 	const struct pfi_access_facts facts = {
 		.bytes = request, .length = length, .head = complete ? &head : NULL, .peer = complete ? "::1" : "",
 		.server = complete ? "[::1]:80" : "unix:x", .is_secure = complete,
-		.status = 200, .sent = length, .reply = complete ? reply : NULL, .reply_length = sizeof reply - 1,
+		.status = 200, .sent = length, .response = complete ? response : NULL, .response_length = sizeof response - 1,
 		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = length * 977, .pid = 1,
 	};
 
-	pfi_text_init(&line, room, room_size);
+	pfi_text_init(&line, buffer, room_size);
 	pfi_access_render(format, &facts, &line);
 	check_line(&line);
 	if (pfi_access_is_json(format))
-		check_json(room);
+		check_json(buffer);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -1,4 +1,4 @@
-/* Any text as an address: parsed or refused with a sentence, and what is parsed has a text that parses
+/* Any text as an address: parsed or refused with an error message, and what is parsed has a text that parses
  * to the same address. */
 #include "listener/address.h"
 

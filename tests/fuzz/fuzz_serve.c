@@ -24,10 +24,10 @@
  */
 #include "serve.h"
 
-#include "http/options.h"
+#include "http/http_options.h"
 #include "http/request.h"
-#include "model/page.h"
-#include "worker/crew.h"
+#include "model/worker_score.h"
+#include "worker/offload_pool.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -76,14 +76,14 @@ enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
 static struct prefork_settings *settings[VARIANTS];
 static struct prefork_log *log_;
-static struct pfi_page *page;
-static int watch = -1;
+static struct pfi_worker_score *score;
+static int watchdog = -1;
 
 /* What an input has made. */
 static struct {
 	const uint8_t *at, *end;
 	struct prefork_worker *worker;
-	struct pfi_crew crew;
+	struct pfi_offload_pool offload_pool;
 	struct client clients[CLIENTS];
 	struct client *current;
 	struct prefork_service service;
@@ -104,8 +104,8 @@ void script_pass_ms(uint64_t ms)
 
 void script_leave(void)
 {
-	if (atomic_load(&script.worker->stay) == PREFORK_STAY)
-		atomic_store(&script.worker->stay, PREFORK_LEAVE);
+	if (atomic_load(&script.worker->directive) == PREFORK_CONTINUE)
+		atomic_store(&script.worker->directive, PREFORK_DRAIN);
 }
 
 static uint64_t now_ms(void)
@@ -130,17 +130,17 @@ static void play_control(uint8_t letter, uint8_t n)
 	case 'c': script.current = &script.clients[n % CLIENTS]; break;
 	case 'h': script.holds = n % 2; break;
 	case 'l': script_leave(); break;
-	case 'q': atomic_store(&script.worker->stay, PREFORK_QUIT); break;
+	case 'q': atomic_store(&script.worker->directive, PREFORK_QUIT); break;
 	case 'n': serve_system.fails_in = n; break;
 	case 'd': serve_system.is_full = n % 2; break;
 	case 'w':
-		if (client->connection && client->next != PREFORK_TAKEN && client->next != PREFORK_CLOSE)
+		if (client->connection && client->next != PREFORK_SUSPENDED && client->next != PREFORK_CLOSE)
 			client->next = PREFORK_AGAIN;
 		break;
 	default: break;
 	}
 	if (letter == 'c' && !script.current->connection && !script.current->knocks &&
-	    atomic_load(&script.worker->stay) == PREFORK_STAY) {
+	    atomic_load(&script.worker->directive) == PREFORK_CONTINUE) {
 		client_clear(script.current);
 		client_open(script.current, (size_t)(script.end - script.at));
 	}
@@ -183,7 +183,7 @@ int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum p
 	demand(prefork_connection_may_block(connection) && timeout_ms > 0);
 	demand(event == PREFORK_WAIT_READABLE || event == PREFORK_WAIT_WRITABLE);
 	for (;;) {
-		if (atomic_load(&script.worker->stay) == PREFORK_QUIT)
+		if (atomic_load(&script.worker->directive) == PREFORK_QUIT)
 			return prefork_fail(-EINTR, "the worker must end");
 		if (client_is_ready(client, event))
 			return 0;
@@ -210,30 +210,30 @@ int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 	abort();
 }
 
-void __wrap_pfi_crew_submit(struct pfi_crew *crew, struct prefork_connection *connection);
-void __wrap_pfi_crew_submit(struct pfi_crew *crew, struct prefork_connection *connection)
+void __wrap_pfi_offload_pool_submit(struct pfi_offload_pool *offload_pool, struct prefork_connection *connection);
+void __wrap_pfi_offload_pool_submit(struct pfi_offload_pool *offload_pool, struct prefork_connection *connection)
 {
 	connection->next = NULL;
-	*crew->last = connection;
-	crew->last = &connection->next;
-	atomic_fetch_add(&crew->queued, 1);
+	*offload_pool->last = connection;
+	offload_pool->last = &connection->next;
+	atomic_fetch_add(&offload_pool->queued, 1);
 }
 
 /* The thread that the worker would have beside its loop. */
-static void work(struct pfi_crew *crew)
+static void work(struct pfi_offload_pool *offload_pool)
 {
-	struct prefork_connection *const connection = crew->first;
+	struct prefork_connection *const connection = offload_pool->first;
 
-	crew->first = connection->next;
-	if (!crew->first)
-		crew->last = &crew->first;
-	atomic_fetch_sub(&crew->queued, 1);
+	offload_pool->first = connection->next;
+	if (!offload_pool->first)
+		offload_pool->last = &offload_pool->first;
+	atomic_fetch_sub(&offload_pool->queued, 1);
 	(void)prefork_worker_set_thread(script.worker, 1);
 	prefork_worker_busy(script.worker);
 	const enum prefork_next next = connection->work(script.worker, connection, connection->work_user);
 	prefork_worker_idle(script.worker);
-	if (next != PREFORK_TAKEN)
-		pfi_connection_return(connection, next);
+	if (next != PREFORK_SUSPENDED)
+		pfi_connection_resume_offloaded(connection, next);
 	(void)prefork_worker_set_thread(script.worker, 0);
 }
 
@@ -309,12 +309,12 @@ static void follow(struct client *client, enum prefork_next next)
 {
 	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
-	if (waits && atomic_load(&script.worker->stay) != PREFORK_STAY)
-		next = prefork_connection_leave(client->connection);
+	if (waits && atomic_load(&script.worker->directive) != PREFORK_CONTINUE)
+		next = prefork_connection_drain(client->connection);
 	client->next = next;
 	if (next == PREFORK_CLOSE)
 		close_client(client);
-	else if (next != PREFORK_TAKEN && next != PREFORK_AGAIN)
+	else if (next != PREFORK_SUSPENDED && next != PREFORK_AGAIN)
 		note_wait(client);
 }
 
@@ -323,7 +323,7 @@ static bool serve_client(struct client *client)
 {
 	if (client->knocks)
 		accept_client(client);
-	if (!client->connection || client->next == PREFORK_TAKEN)
+	if (!client->connection || client->next == PREFORK_SUSPENDED)
 		return false;
 	const uint64_t late_ms = prefork_connection_deadline_ms(client->connection);
 	const bool is_late = late_ms > 0 && late_ms <= now_ms();
@@ -341,7 +341,7 @@ static bool serve_client(struct client *client)
 static bool take_back(void)
 {
 	enum prefork_next next;
-	struct prefork_connection *const connection = prefork_worker_given_back(script.worker, &next);
+	struct prefork_connection *const connection = prefork_worker_resumed(script.worker, &next);
 
 	if (connection)
 		follow(client_of(connection), next);
@@ -356,16 +356,16 @@ static void serve(void)
 	serve_system.is_inside = true;
 	do {
 		is_busy = false;
-		for (size_t i = 0; i < CLIENTS && atomic_load(&script.worker->stay) != PREFORK_QUIT; i++)
+		for (size_t i = 0; i < CLIENTS && atomic_load(&script.worker->directive) != PREFORK_QUIT; i++)
 			is_busy |= serve_client(&script.clients[i]);
-		if (script.crew.first && !script.holds) {
-			work(&script.crew);
+		if (script.offload_pool.first && !script.holds) {
+			work(&script.offload_pool);
 			is_busy = true;
 		}
 		is_busy |= take_back();
 	} while (is_busy);
 	serve_system.is_inside = false;
-	demand(page->cells[0].deadline_ms == 0);
+	demand(score->thread_slots[0].deadline_ms == 0);
 }
 
 /* The worker was to leave: those that wait are asked once. */
@@ -376,7 +376,7 @@ static void ask_to_leave(void)
 
 		if (client->connection &&
 		    (client->next == PREFORK_WAIT_READABLE || client->next == PREFORK_WAIT_WRITABLE))
-			follow(client, prefork_connection_leave(client->connection));
+			follow(client, prefork_connection_drain(client->connection));
 	}
 }
 
@@ -402,8 +402,8 @@ static bool sleep_on(void)
 static void quit(void)
 {
 	serve_system.is_inside = true;
-	while (script.crew.first)
-		work(&script.crew);
+	while (script.offload_pool.first)
+		work(&script.offload_pool);
 	while (take_back())
 		;
 	for (size_t i = 0; i < CLIENTS; i++)
@@ -418,13 +418,13 @@ static void play(void)
 
 	do {
 		serve();
-		if (!has_asked && atomic_load(&script.worker->stay) == PREFORK_LEAVE) {
+		if (!has_asked && atomic_load(&script.worker->directive) == PREFORK_DRAIN) {
 			has_asked = true;
 			ask_to_leave();
 		}
-	} while (atomic_load(&script.worker->stay) != PREFORK_QUIT && play_one());
+	} while (atomic_load(&script.worker->directive) != PREFORK_QUIT && play_one());
 	script.holds = false;
-	if (atomic_load(&script.worker->stay) != PREFORK_QUIT) {
+	if (atomic_load(&script.worker->directive) != PREFORK_QUIT) {
 		serve();
 		for (int i = 0; i < LAST_DEADLINES * CLIENTS && sleep_on(); i++)
 			serve();
@@ -443,25 +443,25 @@ static void be_worker(unsigned face, const struct prefork_settings *its)
 {
 	const struct prefork_strategy strategy = { .struct_size = sizeof strategy, .name = "script", .traits = faces[face] };
 	struct pfi_http *const http = pfi_http_create(&serve_host, NULL);
-	const struct pfi_birth birth = {
+	const struct pfi_spawn_context context = {
 		.program = "fuzz", .pool = "web", .settings = its, .log = log_, .strategy = &strategy, .user = http,
-		.page = page, .cells = THREADS + 1, .lifeline = -1, .heir = -1, .watch = watch,
+		.score = score, .thread_slots = THREADS + 1, .channel = -1, .arbiter_pidfd = -1, .watchdog = watchdog,
 	};
-	struct prefork_worker worker = { .birth = &birth, .strategy = strategy, .service = *pfi_http_table(),
-		                         .fd = -1, .wake_fd = -1, .quit_fd = -1, .nudge = ignore_nudge };
+	struct prefork_worker worker = { .context = &context, .strategy = strategy, .service = *pfi_http_table(),
+		                         .fd = -1, .wake_fd = -1, .quit_fd = -1, .wake = ignore_nudge };
 
 	worker.service.closed = count_closing;
 	script.worker = &worker;
 	serve_system.is_ours = true;
-	demand(http != NULL && pfi_vitals_open(&worker) == 0);
+	demand(http != NULL && pfi_thread_status_open(&worker) == 0);
 	if (face == 2) {
-		worker.crew = &script.crew;
-		script.crew.last = &script.crew.first;
+		worker.offload_pool = &script.offload_pool;
+		script.offload_pool.last = &script.offload_pool.first;
 	}
 	demand(worker.service.worker_start(&worker, http) == 0);
 	play();
 	worker.service.worker_stop(&worker, http);
-	pfi_vitals_close(&worker);
+	pfi_thread_status_close(&worker);
 	pfi_connection_pool_finish(&worker);
 	serve_system.is_ours = false;
 	pfi_http_destroy(http);
@@ -472,9 +472,9 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	(void)argc;
 	(void)argv;
 	host_init();
-	watch = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
-	page = aligned_alloc(128, pfi_page_bytes(THREADS + 1));
-	demand(watch >= 0 && page != NULL && memset(page, 0, pfi_page_bytes(THREADS + 1)) && prefork_log_create("/dev/null", 2, &log_) == 0);
+	watchdog = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
+	score = aligned_alloc(128, pfi_worker_score_bytes(THREADS + 1));
+	demand(watchdog >= 0 && score != NULL && memset(score, 0, pfi_worker_score_bytes(THREADS + 1)) && prefork_log_create("/dev/null", 2, &log_) == 0);
 	for (size_t i = 0; i < VARIANTS; i++) {
 		demand(prefork_settings_create(&settings[i]) == 0);
 		demand(prefork_http_add_options(settings[i]) == 0);
@@ -497,7 +497,7 @@ static int count_fds(int first_fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const int first_fd = dup(watch);
+	const int first_fd = dup(watchdog);
 
 	(void)close(first_fd);
 	const int fds_before = count_fds(first_fd);

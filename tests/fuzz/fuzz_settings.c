@@ -50,7 +50,7 @@ static int read_words(struct prefork_settings *settings, const char *bytes, size
 {
 	char *words[64];
 	size_t count = 0;
-	enum pfi_question question;
+	enum pfi_cli_action question;
 
 	for (size_t at = 0; at < size && count < 64; at += strlen(bytes + at) + 1)
 		words[count++] = (char *)(uintptr_t)(bytes + at);
@@ -59,7 +59,7 @@ static int read_words(struct prefork_settings *settings, const char *bytes, size
 
 static int read_line(struct prefork_settings *settings, const char *bytes)
 {
-	enum pfi_question question;
+	enum pfi_cli_action question;
 	char **words;
 	size_t count;
 	int r = pfi_split_words(bytes, &words, &count);

@@ -1,11 +1,11 @@
 /*
- * What a worker can say: messages on its lifeline, in datagrams of any length, and words
+ * What a worker can say: messages on its control channel, in datagrams of any length, and words
  * on its page. The arbiter reads both; whatever it makes of them is fit for a log line.
  */
 #include "model/deadline.h"
-#include "model/death.h"
+#include "model/exit_record.h"
 #include "os/fd.h"
-#include "os/lifeline.h"
+#include "os/control_channel.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -29,24 +29,24 @@ static void demand_clean(const char *text, size_t size)
 
 static void explain(const struct pfi_message *message, const uint8_t *data, size_t size)
 {
-	char note[97] = "", words[256], sentence[512];
-	const struct pfi_obituary dead = {
+	char activity[97] = "", words[256], exit_text[512];
+	const struct pfi_exit_record dead = {
 		.known = size % 2, .code = (int)(message->value % 256), .signal = (int)(message->type % 70), .core = size % 3 == 0,
 		.pid = 1, .pool = "web", .state = (enum pfi_state)(message->type % PFI_STATE_COUNT),
 		.cause = (enum pfi_cause)(message->value % PFI_CAUSE_COUNT), .was_ready = size % 5 == 0, .requests = message->value,
-		.note = note, .last_words = words,
+		.activity = activity, .exit_message = words,
 	};
 
-	memcpy(note, data, size < sizeof note - 1 ? size : sizeof note - 1);
-	pfi_death_clean(message->text, words, sizeof words);
+	memcpy(activity, data, size < sizeof activity - 1 ? size : sizeof activity - 1);
+	pfi_exit_clean_text(message->text, words, sizeof words);
 	demand_clean(words, sizeof words);
-	pfi_death_explain(&dead, "replaced now", sentence, sizeof sentence);
-	demand_clean(sentence, sizeof sentence);
+	pfi_exit_explain(&dead, "replaced now", exit_text, sizeof exit_text);
+	demand_clean(exit_text, sizeof exit_text);
 }
 
 static void look(const uint8_t *data, size_t size)
 {
-	struct pfi_word words[16] = { 0 };
+	struct pfi_thread_deadline words[16] = { 0 };
 	uint64_t now_ms = 0;
 	size_t count = 0;
 
@@ -59,7 +59,7 @@ static void look(const uint8_t *data, size_t size)
 		words[count].exists = data[at + 16] % 2;
 	}
 
-	const struct pfi_look seen = pfi_deadline_look(words, count, size % 7, now_ms);
+	const struct pfi_deadline_summary seen = pfi_deadlines_summarize(words, count, size % 7, now_ms);
 
 	demand(seen.late <= seen.busy && seen.busy <= count && seen.able <= count);
 	demand((seen.late > 0) == (seen.late_ms != 0));
@@ -73,7 +73,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	int ends[2];
 
 	look(data, size);
-	if (pfi_lifeline_open(ends) < 0)
+	if (pfi_channel_open(ends) < 0)
 		return 0;
 	/* Each datagram: two bytes that say how long it is, and so many bytes. */
 	while (size >= 2) {
@@ -82,7 +82,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 		memset(&message, 0x55, sizeof message);
 		if (send(ends[1], data + 2, length, MSG_NOSIGNAL) == (ssize_t)length) {
-			const int r = pfi_lifeline_receive(ends[0], &message);
+			const int r = pfi_channel_receive(ends[0], &message);
 
 			demand(r == 0 || r == -EBADMSG || r == -EPIPE);
 			demand(r != -EPIPE || length == 0);
@@ -90,7 +90,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 				demand(strlen(message.text) <= PFI_MESSAGE_TEXT_MAX);
 				explain(&message, data + 2, length);
 			}
-			demand(pfi_lifeline_receive(ends[0], &message) == -EAGAIN);
+			demand(pfi_channel_receive(ends[0], &message) == -EAGAIN);
 		}
 		data += 2 + length;
 		size -= 2 + length;

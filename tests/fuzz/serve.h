@@ -43,7 +43,7 @@ struct client {
 	bool knocks;                           /* there is to be one               */
 	enum prefork_next next;
 	char *in; /* what it has said; read up to in_at */
-	size_t in_at, in_end, in_room;
+	size_t in_at, in_end, in_buffer;
 	size_t said; /* of that, ends of lines that were read */
 	size_t segment;      /* what is read at once; 0: all there is    */
 	size_t window;       /* that it still takes                      */
@@ -59,7 +59,7 @@ struct client {
 	unsigned last_requests; /* begun after its worker was to leave */
 	unsigned closings;
 	char *out; /* what has come from the server */
-	size_t out_end, out_room;
+	size_t out_end, out_buffer;
 	struct answer *answers, **last;
 	unsigned answer_count;
 };
@@ -72,7 +72,7 @@ void demand(bool promise);
 extern const struct pfi_transport serve_transport;
 
 struct client *client_of(struct prefork_connection *connection);
-void client_open(struct client *client, size_t room);
+void client_open(struct client *client, size_t capacity);
 void client_clear(struct client *client);
 void client_say(struct client *client, const void *bytes, size_t size);
 

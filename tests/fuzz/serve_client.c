@@ -8,9 +8,9 @@
 #include <sys/uio.h>
 #include <unistd.h>
 
-void client_open(struct client *client, size_t room)
+void client_open(struct client *client, size_t capacity)
 {
-	*client = (struct client){ .knocks = true, .next = PREFORK_AGAIN, .in = script_grow(NULL, room + 1), .in_room = room, .out_max = SIZE_MAX };
+	*client = (struct client){ .knocks = true, .next = PREFORK_AGAIN, .in = script_grow(NULL, capacity + 1), .in_buffer = capacity, .out_max = SIZE_MAX };
 	client->last = &client->answers;
 }
 
@@ -29,9 +29,9 @@ void client_clear(struct client *client)
 
 void client_say(struct client *client, const void *bytes, size_t size)
 {
-	if (client->in_end + size > client->in_room) {
-		client->in_room = 2 * (client->in_end + size);
-		client->in = script_grow(client->in, client->in_room);
+	if (client->in_end + size > client->in_buffer) {
+		client->in_buffer = 2 * (client->in_end + size);
+		client->in = script_grow(client->in, client->in_buffer);
 	}
 	if (!client->has_ended && !client->was_reset && size > 0) {
 		memcpy(client->in + client->in_end, bytes, size);
@@ -91,9 +91,9 @@ static ptrdiff_t begin_send(struct client *client, size_t size, char **ret)
 		return -EPIPE;
 	if (n == 0 && size > 0)
 		return -EAGAIN;
-	if (client->out_end + n > client->out_room) {
-		client->out_room = 2 * (client->out_end + n);
-		client->out = script_grow(client->out, client->out_room);
+	if (client->out_end + n > client->out_buffer) {
+		client->out_buffer = 2 * (client->out_end + n);
+		client->out = script_grow(client->out, client->out_buffer);
 	}
 	*ret = client->out + client->out_end;
 	return (ptrdiff_t)n;

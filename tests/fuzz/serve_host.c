@@ -121,14 +121,14 @@ static void add_length(struct prefork_request *request, size_t length)
 /* A body that came whole is as long as was said. */
 static void read_body(struct prefork_request *request, size_t wanted)
 {
-	static char room[PATTERN_SIZE];
+	static char buffer[PATTERN_SIZE];
 	const struct client *const client = client_of(prefork_request_connection(request));
 	const int64_t length = prefork_request_content_length(request);
 	size_t got = 0;
 	ptrdiff_t n = 1;
 
 	while (n > 0 && got < wanted) {
-		n = prefork_request_read(request, room, wanted - got < sizeof room ? wanted - got : sizeof room);
+		n = prefork_request_read(request, buffer, wanted - got < sizeof buffer ? wanted - got : sizeof buffer);
 		got += n > 0 ? (size_t)n : 0;
 	}
 	demand(got <= client->in_at);
@@ -186,7 +186,7 @@ static struct answer *begin(struct prefork_request *request)
 	(void)prefork_request_header(request, "host", NULL);
 	(void)prefork_request_query(request, NULL);
 	(void)prefork_request_scheme(request);
-	if (prefork_worker_stay(prefork_request_worker(request)) != PREFORK_STAY)
+	if (prefork_worker_directive(prefork_request_worker(request)) != PREFORK_CONTINUE)
 		demand(client->last_requests++ == 0);
 	/* A request has two lines at least. */
 	demand((size_t)client->answer_count * 2 <= client->said);

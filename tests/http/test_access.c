@@ -21,7 +21,7 @@ static const char get[] = "GET /a%20b?c=\"d\" HTTP/1.1\r\nHost: h\r\nUser-Agent:
                           "Content-Type: text/x\r\n\r\n";
 static const char bare[] = "OPTIONS * HTTP/1.0\r\n\r\n";
 static const char broken[] = "GET /\x1b[2J \"x\" HTTP/1.1\r\nBad\r\n";
-static const char reply[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nSet-Cookie: a=\"b\"\r\nEmpty: \r\n\r\n";
+static const char response[] = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nSet-Cookie: a=\"b\"\r\nEmpty: \r\n\r\n";
 
 static char *variable(const char *name)
 {
@@ -77,21 +77,21 @@ START_TEST(a_line_says_what_the_format_asks_for)
 	struct pfi_head head;
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[256];
+	char buffer[256];
 
 	pfi_head_start(&head, fields, &limits);
 	const bool complete = pfi_head_feed(&head, request, strlen(request)) == PFI_DONE;
 	const struct pfi_access_facts facts = {
 		.bytes = request, .length = strlen(request), .head = complete ? &head : NULL,
 		.peer = "10.0.0.9", .peer_port = 4321, .server = "[::1]:8000", .is_secure = true,
-		.status = 200, .sent = 12345, .reply = reply, .reply_length = sizeof reply - 1,
+		.status = 200, .sent = 12345, .response = response, .response_length = sizeof response - 1,
 		.time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .took_us = 1002003, .pid = 4711,
 	};
 
 	ck_assert_msg(pfi_access_compile(lines[_i].format, variable, &format) == 0, "%s", prefork_error());
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, lines[_i].line);
+	ck_assert_str_eq(buffer, lines[_i].line);
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -112,7 +112,7 @@ START_TEST(a_line_of_json_has_every_member)
 	struct pfi_head head;
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[1024];
+	char buffer[1024];
 	struct pfi_access_facts facts = {
 		.bytes = get, .length = sizeof get - 1, .head = &head, .peer = "10.0.0.9", .status = 200, .sent = 12345,
 		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = 1002003, .pid = 4711,
@@ -122,15 +122,15 @@ START_TEST(a_line_of_json_has_every_member)
 	ck_assert_int_eq(pfi_head_feed(&head, get, sizeof get - 1), PFI_DONE);
 	ck_assert_int_eq(pfi_access_compile("json", variable, &format), 0);
 	ck_assert(pfi_access_is_json(format));
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, whole);
+	ck_assert_str_eq(buffer, whole);
 
 	facts = (struct pfi_access_facts){ .bytes = broken, .length = sizeof broken - 1, .peer = "", .status = 400,
 		                           .time = facts.time, .time_length = facts.time_length, .pid = 1 };
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, incomplete);
+	ck_assert_str_eq(buffer, incomplete);
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -154,11 +154,11 @@ static const struct {
 START_TEST(a_string_of_json_is_one_whatever_is_in_it)
 {
 	struct pfi_text line;
-	char room[128];
+	char buffer[128];
 
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_add_json(&line, strings[_i].bytes, strings[_i].length);
-	ck_assert_str_eq(room, strings[_i].text);
+	ck_assert_str_eq(buffer, strings[_i].text);
 }
 END_TEST
 
@@ -195,7 +195,7 @@ START_TEST(a_line_that_is_too_long_loses_parts_of_values_and_nothing_else)
 	struct pfi_head head = { .fields = fields, .fields_count = 2, .minor = 1 };
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[4095];
+	char buffer[4095];
 	char *at = stpcpy(request, target);
 
 	at = repeat(at, long_lines[_i].target == 10 ? "0" : made_of, long_lines[_i].target);
@@ -211,14 +211,14 @@ START_TEST(a_line_that_is_too_long_loses_parts_of_values_and_nothing_else)
 	const struct pfi_access_facts facts = { .bytes = request, .length = (size_t)(at - request), .head = &head,
 		                                .peer = "::1", .status = 200, .sent = 12345, .time = "", .pid = 1 };
 	ck_assert_int_eq(pfi_access_compile(long_lines[_i].format, variable, &format), 0);
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
 	ck_assert(!line.cut);
 	ck_assert_uint_ge(line.length, long_lines[_i].least);
-	ck_assert_msg(strncmp(room, long_lines[_i].begin, strlen(long_lines[_i].begin)) == 0, "%s", room);
-	ck_assert_msg(strcmp(room + line.length - strlen(long_lines[_i].end), long_lines[_i].end) == 0, "%s", room);
-	ck_assert(strstr(room, long_lines[_i].format[0] == 'j' ? "\"status\":200," : "|12345") != NULL ||
-	          strstr(room, " HTTP/1.1 200 ") != NULL);
+	ck_assert_msg(strncmp(buffer, long_lines[_i].begin, strlen(long_lines[_i].begin)) == 0, "%s", buffer);
+	ck_assert_msg(strcmp(buffer + line.length - strlen(long_lines[_i].end), long_lines[_i].end) == 0, "%s", buffer);
+	ck_assert(strstr(buffer, long_lines[_i].format[0] == 'j' ? "\"status\":200," : "|12345") != NULL ||
+	          strstr(buffer, " HTTP/1.1 200 ") != NULL);
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -241,7 +241,7 @@ START_TEST(the_server_is_the_one_of_the_environ)
 	struct pfi_head head;
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[256];
+	char buffer[256];
 
 	pfi_head_start(&head, fields, &limits);
 	ck_assert_int_eq(pfi_head_feed(&head, request, strlen(request)), PFI_DONE);
@@ -249,9 +249,9 @@ START_TEST(the_server_is_the_one_of_the_environ)
 		                                .server = servers[_i].server, .peer = "", .time = "" };
 	ck_assert_int_eq(pfi_access_compile("%({SERVER_NAME}e)s %({SERVER_PORT}e)s %({REQUEST_SCHEME}e)s", variable,
 	                                    &format), 0);
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, servers[_i].line);
+	ck_assert_str_eq(buffer, servers[_i].line);
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -260,15 +260,15 @@ START_TEST(what_is_not_known_is_a_dash)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[256];
+	char buffer[256];
 	const struct pfi_access_facts facts = {
 		.bytes = "", .peer = "", .status = 408, .time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .pid = 1,
 	};
 
 	ck_assert_int_eq(pfi_access_compile("%(h)s %(r)s %(s)s %(b)s %(B)s %({A}o)s %(L)s", variable, &format), 0);
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, "- - 408 - 0 - 0.000000");
+	ck_assert_str_eq(buffer, "- - 408 - 0 - 0.000000");
 	pfi_access_format_destroy(format);
 }
 END_TEST
@@ -278,18 +278,18 @@ START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[1024], value[3] = { 'x', (char)_i, 'x' };
+	char buffer[1024], value[3] = { 'x', (char)_i, 'x' };
 	const struct pfi_access_facts facts = {
-		.bytes = value, .length = sizeof value, .peer = "", .time = "", .reply = value, .reply_length = sizeof value,
+		.bytes = value, .length = sizeof value, .peer = "", .time = "", .response = value, .response_length = sizeof value,
 	};
 
 	ck_assert_int_eq(pfi_access_compile("%(r)s", variable, &format), 0);
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
 	ck_assert_uint_ge(line.length, 1);
 	for (size_t i = 0; i < line.length; i++) {
-		ck_assert_msg((unsigned char)room[i] >= ' ' && room[i] != 0x7f, "byte 0x%02x gets through", (unsigned)_i);
-		ck_assert_msg(room[i] != '"' || room[i - 1] == '\\', "a bare quote");
+		ck_assert_msg((unsigned char)buffer[i] >= ' ' && buffer[i] != 0x7f, "byte 0x%02x gets through", (unsigned)_i);
+		ck_assert_msg(buffer[i] != '"' || buffer[i - 1] == '\\', "a bare quote");
 	}
 	pfi_access_format_destroy(format);
 }
@@ -299,18 +299,18 @@ START_TEST(a_format_too_long_for_its_buffer_is_cut_and_says_so)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
-	char room[8];
+	char buffer[8];
 	const struct pfi_access_facts facts = { .bytes = "0123456789", .length = 10, .peer = "", .time = "" };
 
 	ck_assert_int_eq(pfi_access_compile("%(r)s", variable, &format), 0);
-	pfi_text_init(&line, room, sizeof room);
+	pfi_text_init(&line, buffer, sizeof buffer);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, "0123...");
+	ck_assert_str_eq(buffer, "0123...");
 	ck_assert(!line.cut);
 	pfi_access_format_destroy(format);
 	ck_assert_int_eq(pfi_access_compile("too long %(r)s", variable, &format), 0);
 	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(room, "too lon");
+	ck_assert_str_eq(buffer, "too lon");
 	ck_assert(line.cut);
 	pfi_access_format_destroy(format);
 }
@@ -318,7 +318,7 @@ END_TEST
 
 static const struct {
 	const char *format;
-	const char *sentence; /* a part of it */
+	const char *message; /* a part of it */
 } refused[] = {
 	{ "%", "column 1" },           { "ab%", "column 3" },          { "%h", "neither ( nor" },
 	{ "%(h", "lacks its )s" },     { "%(h)", "must end with )s" }, { "%(T)d", "must end with )s" },
@@ -335,7 +335,7 @@ START_TEST(a_format_that_is_not_understood_is_refused_with_its_place)
 
 	ck_assert_int_eq(pfi_access_compile(refused[_i].format, variable, &format), -EINVAL);
 	ck_assert_ptr_null(format);
-	ck_assert_msg(strstr(prefork_error(), refused[_i].sentence) != NULL, "%s: %s", refused[_i].format,
+	ck_assert_msg(strstr(prefork_error(), refused[_i].message) != NULL, "%s: %s", refused[_i].format,
 	              prefork_error());
 	ck_assert_msg(strncmp(prefork_error(), "access_log_format: ", 19) == 0, "%s", prefork_error());
 }

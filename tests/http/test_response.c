@@ -1,7 +1,7 @@
 #include "../support.h"
 
 #include "http/date.h"
-#include "http/response.h"
+#include "http/response_head.h"
 #include "http/status.h"
 
 #include <errno.h>
@@ -11,18 +11,18 @@
 #include <string.h>
 #include <time.h>
 
-static char room[1024];
+static char buffer[1024];
 static struct pfi_out out;
 
 static void setup(void)
 {
-	out = (struct pfi_out){ room, 0, sizeof room };
+	out = (struct pfi_out){ buffer, 0, sizeof buffer };
 }
 
 static void expect(const char *text)
 {
-	ck_assert_msg(out.length == strlen(text) && memcmp(room, text, out.length) == 0, "'%.*s', not '%s'",
-	              (int)out.length, room, text);
+	ck_assert_msg(out.length == strlen(text) && memcmp(buffer, text, out.length) == 0, "'%.*s', not '%s'",
+	              (int)out.length, buffer, text);
 }
 
 START_TEST(a_head_is_built_from_its_parts)
@@ -65,15 +65,15 @@ END_TEST
 START_TEST(what_does_not_fit_is_not_begun)
 {
 	for (size_t size = 0; size < 9; size++) {
-		out = (struct pfi_out){ room, 0, size };
+		out = (struct pfi_out){ buffer, 0, size };
 		ck_assert_int_eq(pfi_response_field(&out, "ABC", 3, "de", 2), -ENOSPC);
 		ck_assert_uint_eq(out.length, 0);
 	}
-	out = (struct pfi_out){ room, 0, 9 };
+	out = (struct pfi_out){ buffer, 0, 9 };
 	ck_assert_int_eq(pfi_response_field(&out, "ABC", 3, "de", 2), 0);
 	for (size_t size = 0; size < 200; size++) {
-		out = (struct pfi_out){ room, 0, size };
-		ck_assert_int_eq(pfi_error_reply(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", false), -ENOSPC);
+		out = (struct pfi_out){ buffer, 0, size };
+		ck_assert_int_eq(pfi_error_response(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", false), -ENOSPC);
 		ck_assert_uint_eq(out.length, 0);
 		ck_assert_int_eq(pfi_response_line(&out, 799, "123456789") == 0, size >= 24);
 	}
@@ -85,20 +85,20 @@ static const struct {
 	bool to_head;
 	uint8_t minor;
 	bool has_length;
-	enum pfi_reply_body body;
-} replies[] = {
-	{ 200, false, 1, true, PFI_REPLY_LENGTH },   { 200, false, 1, false, PFI_REPLY_CHUNKED },
-	{ 200, false, 0, true, PFI_REPLY_LENGTH },   { 200, false, 0, false, PFI_REPLY_CLOSE },
-	{ 200, true, 1, true, PFI_REPLY_NONE },      { 200, true, 0, false, PFI_REPLY_NONE },
-	{ 204, false, 1, false, PFI_REPLY_NONE },    { 304, false, 1, true, PFI_REPLY_NONE },
-	{ 103, false, 1, false, PFI_REPLY_NONE },    { 205, false, 1, false, PFI_REPLY_CHUNKED },
-	{ 500, false, 1, false, PFI_REPLY_CHUNKED },
+	enum pfi_response_body body;
+} responses[] = {
+	{ 200, false, 1, true, PFI_RESPONSE_LENGTH },   { 200, false, 1, false, PFI_RESPONSE_CHUNKED },
+	{ 200, false, 0, true, PFI_RESPONSE_LENGTH },   { 200, false, 0, false, PFI_RESPONSE_CLOSE },
+	{ 200, true, 1, true, PFI_RESPONSE_NONE },      { 200, true, 0, false, PFI_RESPONSE_NONE },
+	{ 204, false, 1, false, PFI_RESPONSE_NONE },    { 304, false, 1, true, PFI_RESPONSE_NONE },
+	{ 103, false, 1, false, PFI_RESPONSE_NONE },    { 205, false, 1, false, PFI_RESPONSE_CHUNKED },
+	{ 500, false, 1, false, PFI_RESPONSE_CHUNKED },
 };
 
-START_TEST(a_reply_has_one_framing)
+START_TEST(a_response_has_one_framing)
 {
-	ck_assert_int_eq(pfi_reply_body(replies[_i].status, replies[_i].to_head, replies[_i].minor,
-	                                replies[_i].has_length), replies[_i].body);
+	ck_assert_int_eq(pfi_response_body(responses[_i].status, responses[_i].to_head, responses[_i].minor,
+	                                responses[_i].has_length), responses[_i].body);
 }
 END_TEST
 
@@ -138,19 +138,19 @@ START_TEST(every_registered_line_is_as_long_as_it_says)
 }
 END_TEST
 
-START_TEST(an_error_page_is_a_whole_reply_and_escapes)
+START_TEST(an_error_page_is_a_whole_response_and_escapes)
 {
-	ck_assert_int_eq(pfi_error_reply(&out, 400, "<b> & \"c\"", "Sun, 06 Nov 1994 08:49:37 GMT", false), 0);
-	room[out.length] = '\0';
-	ck_assert_ptr_nonnull(strstr(room, "HTTP/1.1 400 Bad Request\r\n"));
-	ck_assert_ptr_nonnull(strstr(room, "\r\nConnection: close\r\n"));
-	ck_assert_ptr_nonnull(strstr(room, "&lt;b&gt; &amp; \"c\""));
-	const char *const body = strstr(room, "\r\n\r\n") + 4;
-	ck_assert_uint_eq(strtoul(strstr(room, "Content-Length: ") + 16, NULL, 10), strlen(body));
+	ck_assert_int_eq(pfi_error_response(&out, 400, "<b> & \"c\"", "Sun, 06 Nov 1994 08:49:37 GMT", false), 0);
+	buffer[out.length] = '\0';
+	ck_assert_ptr_nonnull(strstr(buffer, "HTTP/1.1 400 Bad Request\r\n"));
+	ck_assert_ptr_nonnull(strstr(buffer, "\r\nConnection: close\r\n"));
+	ck_assert_ptr_nonnull(strstr(buffer, "&lt;b&gt; &amp; \"c\""));
+	const char *const body = strstr(buffer, "\r\n\r\n") + 4;
+	ck_assert_uint_eq(strtoul(strstr(buffer, "Content-Length: ") + 16, NULL, 10), strlen(body));
 
 	setup();
-	ck_assert_int_eq(pfi_error_reply(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", true), 0);
-	ck_assert_int_eq(memcmp(room + out.length - 4, "\r\n\r\n", 4), 0);
+	ck_assert_int_eq(pfi_error_response(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", true), 0);
+	ck_assert_int_eq(memcmp(buffer + out.length - 4, "\r\n\r\n", 4), 0);
 }
 END_TEST
 
@@ -192,10 +192,10 @@ int main(void)
 	tcase_add_test(tc, a_reason_may_be_the_applications_own);
 	tcase_add_test(tc, what_could_end_a_line_is_refused);
 	tcase_add_test(tc, what_does_not_fit_is_not_begun);
-	tcase_add_loop_test(tc, a_reply_has_one_framing, 0, (int)(sizeof replies / sizeof replies[0]));
+	tcase_add_loop_test(tc, a_response_has_one_framing, 0, (int)(sizeof responses / sizeof responses[0]));
 	tcase_add_test(tc, a_chunk_prefix_is_hexadecimal);
 	tcase_add_test(tc, every_registered_line_is_as_long_as_it_says);
-	tcase_add_test(tc, an_error_page_is_a_whole_reply_and_escapes);
+	tcase_add_test(tc, an_error_page_is_a_whole_response_and_escapes);
 	tcase_add_test(tc, dates_are_right);
 	tcase_add_test(tc, a_cached_date_changes_with_its_second);
 	suite_add_tcase(suite, tc);

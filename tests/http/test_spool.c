@@ -45,7 +45,7 @@ int __wrap_open64(const char *path, int flags, mode_t mode)
 }
 
 static struct pfi_spool_place place = {
-	.memory_max = 4096, .folder = "/tmp", .file_max = 400000, .files_max = 500000,
+	.memory_max = 4096, .directory = "/tmp", .file_max = 400000, .files_max = 500000,
 };
 
 static char byte_at(size_t i)
@@ -108,7 +108,7 @@ START_TEST(what_was_kept_comes_back_wherever_it_lay)
 END_TEST
 
 /* As on a full disk, without one: the limit on the size of files answers EFBIG. */
-START_TEST(a_disk_that_takes_no_more_is_told_with_its_folder)
+START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
 {
 	const struct rlimit limit = { 8192, 8192 };
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
@@ -129,9 +129,9 @@ START_TEST(a_disk_that_takes_no_more_is_told_with_its_folder)
 }
 END_TEST
 
-START_TEST(a_folder_that_is_not_there_is_told)
+START_TEST(a_directory_that_is_not_there_is_told)
 {
-	struct pfi_spool_place nowhere = { .memory_max = 4096, .folder = "/nowhere/at/all", .file_max = 5000,
+	struct pfi_spool_place nowhere = { .memory_max = 4096, .directory = "/nowhere/at/all", .file_max = 5000,
 		                           .files_max = 5000 };
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
 	size_t size;
@@ -166,7 +166,7 @@ static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_place *limited)
 /* One file has a bound, and so have all; what lies in the file and what lies in memory come back in order. */
 START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
 {
-	struct pfi_spool_place limited = { .memory_max = 4096, .folder = "/tmp", .file_max = 20000, .files_max = 30000 };
+	struct pfi_spool_place limited = { .memory_max = 4096, .directory = "/tmp", .file_max = 20000, .files_max = 30000 };
 	struct pfi_spool spools[3] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
 	static const size_t kept[] = { 16384 + 4096, 12288 + 4096, 4096 };
 	char bytes[100000];
@@ -205,7 +205,7 @@ static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_place *place
 /* Only where no file can be made, and not for one that has reached the bounds of its file. */
 START_TEST(where_no_file_can_be_had_memory_is_used_up_to_a_bound)
 {
-	struct pfi_spool_place nowhere = { .memory_max = 1024 * 1024, .folder = "/nowhere", .file_max = 1 << 30,
+	struct pfi_spool_place nowhere = { .memory_max = 1024 * 1024, .directory = "/nowhere", .file_max = 1 << 30,
 		                           .files_max = 1 << 30 };
 	struct pfi_spool spools[2] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
 
@@ -309,8 +309,8 @@ int main(void)
 	Suite *suite = suite_create("spool");
 	TCase *tc = new_case(suite, "spool");
 	tcase_add_loop_test(tc, what_was_kept_comes_back_wherever_it_lay, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
-	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_folder);
-	tcase_add_test(tc, a_folder_that_is_not_there_is_told);
+	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_directory);
+	tcase_add_test(tc, a_directory_that_is_not_there_is_told);
 	tcase_add_test(tc, at_its_bounds_nothing_is_lost_and_room_is_given_back);
 	tcase_add_test(tc, where_no_file_can_be_had_memory_is_used_up_to_a_bound);
 	tcase_add_test(tc, a_file_that_was_taken_begins_anew_on_other_pages);

@@ -27,7 +27,7 @@ struct driver {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
 	ev_io control;
-	ev_io *doors;
+	ev_io *accept_set;
 	ev_timer rest;
 	struct client *waiting;
 };
@@ -94,7 +94,7 @@ static void obey(struct driver *driver, struct prefork_connection *connection, e
 
 	if (client)
 		stop_waiting(driver, client);
-	if (next == PREFORK_TAKEN)
+	if (next == PREFORK_SUSPENDED)
 		return;
 	if (next == PREFORK_CLOSE || !(client = client_of(connection))) {
 		close_client(driver, connection);
@@ -119,8 +119,8 @@ static void follow(struct driver *driver, struct prefork_connection *connection,
 {
 	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
-	if (waits && prefork_worker_stay(driver->worker) != PREFORK_STAY)
-		next = prefork_connection_leave(connection);
+	if (waits && prefork_worker_directive(driver->worker) != PREFORK_CONTINUE)
+		next = prefork_connection_drain(connection);
 	obey(driver, connection, next);
 }
 
@@ -144,10 +144,10 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 	                                              : prefork_connection_expire(connection));
 }
 
-static void stop_doors(struct driver *driver)
+static void stop_listeners(struct driver *driver)
 {
 	for (size_t i = 0; i < prefork_worker_listeners(driver->worker); i++)
-		ev_io_stop(driver->loop, &driver->doors[i]);
+		ev_io_stop(driver->loop, &driver->accept_set[i]);
 }
 
 static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
@@ -155,23 +155,23 @@ static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
 	struct driver *const driver = timer->data;
 
 	(void)events;
-	if (prefork_worker_stay(driver->worker) != PREFORK_STAY)
+	if (prefork_worker_directive(driver->worker) != PREFORK_CONTINUE)
 		return;
 	for (size_t i = 0; i < prefork_worker_listeners(driver->worker); i++)
-		ev_io_start(loop, &driver->doors[i]);
+		ev_io_start(loop, &driver->accept_set[i]);
 }
 
-static void on_door(struct ev_loop *loop, ev_io *io, int events)
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct driver *const driver = io->data;
 	struct prefork_connection *connection;
-	const int r = prefork_worker_accept(driver->worker, (size_t)(io - driver->doors), &connection);
+	const int r = prefork_worker_accept(driver->worker, (size_t)(io - driver->accept_set), &connection);
 
 	(void)events;
 	if (r == 0) {
 		follow(driver, connection, prefork_connection_proceed(connection));
 	} else if (r == -EBUSY) {
-		stop_doors(driver);
+		stop_listeners(driver);
 		ev_timer_set(&driver->rest, 0.5, 0.);
 		ev_timer_start(loop, &driver->rest);
 	} else if (r != -EAGAIN) {
@@ -190,12 +190,12 @@ static void begin_to_leave(struct driver *driver)
 		while (prefork_worker_accept(driver->worker, i, &connection) == 0)
 			follow(driver, connection, prefork_connection_proceed(connection));
 	}
-	stop_doors(driver);
+	stop_listeners(driver);
 	prefork_worker_close_listeners(driver->worker);
 	while (client) { /* new ones are put before it */
 		struct client *const next = client->next;
 
-		obey(driver, client->connection, prefork_connection_leave(client->connection));
+		obey(driver, client->connection, prefork_connection_drain(client->connection));
 		client = next;
 	}
 }
@@ -203,46 +203,46 @@ static void begin_to_leave(struct driver *driver)
 static void on_control(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct driver *const driver = io->data;
-	const enum prefork_stay before = prefork_worker_stay(driver->worker);
-	const enum prefork_stay stay = prefork_worker_check(driver->worker);
+	const enum prefork_directive before = prefork_worker_directive(driver->worker);
+	const enum prefork_directive directive = prefork_worker_check(driver->worker);
 	struct prefork_connection *connection;
 	enum prefork_next next;
 
 	(void)loop;
 	(void)events;
-	while ((connection = prefork_worker_given_back(driver->worker, &next)) != NULL)
+	while ((connection = prefork_worker_resumed(driver->worker, &next)) != NULL)
 		follow(driver, connection, next);
-	if (before == PREFORK_STAY && stay == PREFORK_LEAVE)
+	if (before == PREFORK_CONTINUE && directive == PREFORK_DRAIN)
 		begin_to_leave(driver);
 }
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	const size_t doors = prefork_worker_listeners(worker);
+	const size_t accept_set = prefork_worker_listeners(worker);
 	struct driver driver = { .worker = worker, .loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK) };
 
 	(void)user;
-	driver.doors = calloc(doors + 1, sizeof *driver.doors);
-	if (!driver.loop || !driver.doors)
+	driver.accept_set = calloc(accept_set + 1, sizeof *driver.accept_set);
+	if (!driver.loop || !driver.accept_set)
 		return prefork_fail(-ENOMEM, "no memory for an event loop");
 	ev_timer_init(&driver.rest, on_rested, 0., 0.);
 	driver.rest.data = &driver;
 	ev_io_init(&driver.control, on_control, prefork_worker_fd(worker), EV_READ);
 	driver.control.data = &driver;
 	ev_io_start(driver.loop, &driver.control);
-	for (size_t i = 0; i < doors; i++) {
-		ev_io_init(&driver.doors[i], on_door, prefork_listener_fd(prefork_worker_listener(worker, i)),
+	for (size_t i = 0; i < accept_set; i++) {
+		ev_io_init(&driver.accept_set[i], on_readable, prefork_listener_fd(prefork_worker_listener(worker, i)),
 		           EV_READ);
-		driver.doors[i].data = &driver;
-		ev_io_start(driver.loop, &driver.doors[i]);
+		driver.accept_set[i].data = &driver;
+		ev_io_start(driver.loop, &driver.accept_set[i]);
 	}
-	while (prefork_worker_stay(worker) != PREFORK_QUIT &&
-	       (prefork_worker_stay(worker) == PREFORK_STAY || prefork_worker_connections(worker) > 0))
+	while (prefork_worker_directive(worker) != PREFORK_QUIT &&
+	       (prefork_worker_directive(worker) == PREFORK_CONTINUE || prefork_worker_connections(worker) > 0))
 		(void)ev_run(driver.loop, EVRUN_ONCE);
 	while (driver.waiting)
 		close_client(&driver, driver.waiting->connection);
 	ev_io_stop(driver.loop, &driver.control);
-	free(driver.doors);
+	free(driver.accept_set);
 	ev_loop_destroy(driver.loop);
 	return 0;
 }

@@ -3,8 +3,8 @@
 #include "model/message.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/heir.h"
-#include "os/watch.h"
+#include "os/parent_death.h"
+#include "os/timer.h"
 #include "worker/strategies.h"
 
 #include <prefork/settings.h>
@@ -65,7 +65,7 @@ enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_con
 	if (n <= 0)
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	prefork_worker_count_request(worker);
-	prefork_worker_note(worker, bytes, (size_t)n);
+	prefork_worker_set_activity(worker, bytes, (size_t)n);
 	return prefork_connection_write(connection, bytes, (size_t)n);
 }
 
@@ -88,9 +88,9 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 	(void)signal(SIGALRM, SIG_DFL);
 	harness->fds_before = pfi_fd_count();
 	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &pfi_listener_defaults, &harness->listener), 0);
-	ck_assert_int_eq(pfi_pages_open(1, pfi_page_bytes(CELLS), &harness->pages), 0);
-	ck_assert_int_eq(pfi_lifeline_open(harness->lifeline), 0);
-	harness->birth = (struct pfi_birth){
+	ck_assert_int_eq(pfi_scoreboard_open(1, pfi_worker_score_bytes(CELLS), &harness->scoreboard), 0);
+	ck_assert_int_eq(pfi_channel_open(harness->channel), 0);
+	harness->context = (struct pfi_spawn_context){
 		.program = "test",
 		.pool = "web",
 		.generation = 1,
@@ -99,12 +99,12 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 		.user = harness,
 		.listeners = &harness->listener,
 		.listener_count = 1,
-		.pages = &harness->pages,
-		.page = pfi_page(&harness->pages, 0),
-		.cells = CELLS,
-		.lifeline = harness->lifeline[1],
-		.heir = pfi_heir_open(),
-		.watch = pfi_watch_open(),
+		.scoreboard = &harness->scoreboard,
+		.score = pfi_scoreboard_at(&harness->scoreboard, 0),
+		.thread_slots = CELLS,
+		.channel = harness->channel[1],
+		.arbiter_pidfd = pfi_arbiter_pidfd_open(),
+		.watchdog = pfi_timer_open(),
 		.arbiter = getpid(),
 	};
 #if TEST_THREADS > 0
@@ -113,42 +113,42 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 	(void)snprintf(threads, sizeof threads, "%d", TEST_THREADS);
 	ck_assert_int_eq(prefork_settings_create(&harness->settings), 0);
 	ck_assert_int_eq(prefork_settings_set_default(harness->settings, "threads", threads), 0);
-	harness->birth.settings = harness->settings;
+	harness->context.settings = harness->settings;
 #endif
 	reachable[0] = harness->listener;
 	reachable[1] = harness->settings;
-	ck_assert_int_ge(harness->birth.heir, 0);
-	ck_assert_int_ge(harness->birth.watch, 0);
+	ck_assert_int_ge(harness->context.arbiter_pidfd, 0);
+	ck_assert_int_ge(harness->context.watchdog, 0);
 }
 
-int harness_be_worker(void *birth)
+int harness_be_worker(void *context)
 {
-	return pfi_worker_main(birth);
+	return pfi_worker_main(context);
 }
 
 void harness_spawn(struct harness *harness)
 {
-	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness->birth, &harness->child), 0);
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness->context, &harness->child), 0);
 	ck_assert_uint_eq(harness_receive(harness).type, PFI_MESSAGE_READY);
 }
 
 void harness_send(struct harness *harness, uint32_t type, uint32_t value)
 {
-	ck_assert_int_eq(pfi_lifeline_send(harness->lifeline[0], type, value, NULL), 0);
+	ck_assert_int_eq(pfi_channel_send(harness->channel[0], type, value, NULL), 0);
 }
 
 struct pfi_message harness_receive(struct harness *harness)
 {
 	struct pfi_message message;
 
-	wait_readable(harness->lifeline[0]);
-	ck_assert_int_eq(pfi_lifeline_receive(harness->lifeline[0], &message), 0);
+	wait_readable(harness->channel[0]);
+	ck_assert_int_eq(pfi_channel_receive(harness->channel[0], &message), 0);
 	return message;
 }
 
-struct pfi_death harness_reap(struct harness *harness)
+struct pfi_exit_status harness_reap(struct harness *harness)
 {
-	struct pfi_death death;
+	struct pfi_exit_status death;
 
 	wait_readable(harness->child.pidfd);
 	ck_assert_int_eq(pfi_reap(harness->child.pidfd, &death), 0);
@@ -162,11 +162,11 @@ void harness_close(struct harness *harness)
 		(void)pfi_pidfd_signal(harness->child.pidfd, SIGKILL, 0);
 		(void)harness_reap(harness);
 	}
-	pfi_close(&harness->birth.watch);
-	pfi_close(&harness->birth.heir);
-	pfi_close(&harness->lifeline[0]);
-	pfi_close(&harness->lifeline[1]);
-	pfi_pages_close(&harness->pages);
+	pfi_close(&harness->context.watchdog);
+	pfi_close(&harness->context.arbiter_pidfd);
+	pfi_close(&harness->channel[0]);
+	pfi_close(&harness->channel[1]);
+	pfi_scoreboard_close(&harness->scoreboard);
 	pfi_listener_close(harness->listener);
 	prefork_settings_destroy(harness->settings);
 	ck_assert_int_eq(pfi_fd_count(), harness->fds_before);
@@ -177,14 +177,14 @@ uint64_t harness_requests(const struct harness *harness)
 	uint64_t requests = 0;
 
 	for (unsigned i = 0; i < CELLS; i++)
-		requests += harness->birth.page->cells[i].requests;
+		requests += harness->context.score->thread_slots[i].requests;
 	return requests;
 }
 
 static bool is_at_rest(const struct harness *harness)
 {
 	for (unsigned i = 0; i < CELLS; i++) {
-		if (harness->birth.page->cells[i].deadline_ms != 0)
+		if (harness->context.score->thread_slots[i].deadline_ms != 0)
 			return false;
 	}
 	return true;
@@ -198,10 +198,10 @@ void harness_await_rest(const struct harness *harness)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 }
 
-bool harness_has_note(const struct harness *harness, const char *note)
+bool harness_has_note(const struct harness *harness, const char *activity)
 {
 	for (unsigned i = 0; i < CELLS; i++) {
-		if (strcmp(harness->birth.page->cells[i].note, note) == 0)
+		if (strcmp(harness->context.score->thread_slots[i].activity, activity) == 0)
 			return true;
 	}
 	return false;

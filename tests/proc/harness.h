@@ -6,23 +6,23 @@
 #define TESTS_HARNESS_H
 
 #include "listener/listener.h"
-#include "model/page.h"
-#include "os/lifeline.h"
-#include "os/page.h"
+#include "model/worker_score.h"
+#include "os/control_channel.h"
+#include "os/scoreboard.h"
 #include "os/reap.h"
 #include "os/spawn.h"
-#include "worker/birth.h"
+#include "worker/spawn_context.h"
 
 #include <stdbool.h>
 #include <stdint.h>
 
 struct harness {
-	struct pfi_birth birth;
-	struct pfi_pages pages;
+	struct pfi_spawn_context context;
+	struct pfi_scoreboard scoreboard;
 	struct prefork_listener *listener;
 	struct prefork_settings *settings; /* NULL: none */
 	struct pfi_child child;
-	int lifeline[2];
+	int channel[2];
 	int fds_before;
 };
 
@@ -41,7 +41,7 @@ enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_con
 
 /* A listener on a free port, a page, a watch: ready to spawn. Asserts. */
 void harness_open(struct harness *harness, const struct prefork_service *service);
-int harness_be_worker(void *birth); /* for pfi_spawn() */
+int harness_be_worker(void *context); /* for pfi_spawn() */
 void harness_spawn(struct harness *harness); /* and wait until it is ready */
 void harness_send(struct harness *harness, uint32_t type, uint32_t value);
 
@@ -49,7 +49,7 @@ void harness_send(struct harness *harness, uint32_t type, uint32_t value);
 struct pfi_message harness_receive(struct harness *harness);
 
 /* Wait until it has left, however. */
-struct pfi_death harness_reap(struct harness *harness);
+struct pfi_exit_status harness_reap(struct harness *harness);
 
 /* End what is left, and count the descriptors. */
 void harness_close(struct harness *harness);
@@ -58,7 +58,7 @@ void harness_close(struct harness *harness);
  * note. And wait until it says that nobody is in a callback, or in a turn of a loop. */
 uint64_t harness_requests(const struct harness *harness);
 void harness_await_rest(const struct harness *harness);
-bool harness_has_note(const struct harness *harness, const char *note);
+bool harness_has_note(const struct harness *harness, const char *activity);
 
 /* A blocking client with a time limit. */
 int harness_connect(const struct harness *harness);

@@ -36,7 +36,7 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 	if (strncmp(line, "die", 3) == 0)
 		_exit(9);
 	if (strncmp(line, "leave", 5) == 0) {
-		prefork_worker_leave(worker);
+		prefork_worker_retire(worker);
 		return prefork_connection_write(connection, "bye\n", 4);
 	}
 	const int length = snprintf(text, sizeof text, "%d %u\n", (int)getpid(), prefork_worker_generation(worker));
@@ -80,7 +80,7 @@ static int on_worker_start(struct prefork_worker *worker, void *user)
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	while (atomic_load(&host_orders->boots_wait) != 0 && prefork_worker_check(worker) == PREFORK_STAY)
+	while (atomic_load(&host_orders->boots_wait) != 0 && prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, 5);
 	return atomic_load(&host_orders->boots_fail) ? prefork_fail(PREFORK_EAPP, "told to fail") : 0;
 }
@@ -127,11 +127,11 @@ void host_start(void)
 	ck_assert_int_eq(host_until(&host_seen.ready, (int)prefork_settings_int(settings, "workers")), 1);
 }
 
-void host_expect_refused(int error, const char *sentence)
+void host_expect_refused(int error, const char *message)
 {
 	add_pool();
 	const int r = prefork_arbiter_start(host);
-	ck_assert_msg(r == error && strstr(prefork_error(), sentence), "%d: %s", r, prefork_error());
+	ck_assert_msg(r == error && strstr(prefork_error(), message), "%d: %s", r, prefork_error());
 	ck_assert_ptr_null(prefork_arbiter_listener(host, 0));
 }
 

@@ -39,7 +39,7 @@ extern const struct prefork_service host_service;
 extern bool host_is_loud;
 void host_create(const char *const *words);
 void host_start(void); /* with one pool "web" if there is none; waits for `workers` to be ready */
-void host_expect_refused(int error, const char *sentence); /* start fails */
+void host_expect_refused(int error, const char *message); /* start fails */
 
 /* Dispatch until *counter is `least`, or all is over; the last answer of dispatch. */
 int host_until(const int *counter, int least);

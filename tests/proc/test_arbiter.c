@@ -35,7 +35,7 @@ static struct seen {
 	pid_t last_ready;
 	enum prefork_reason reason;
 	enum prefork_verdict verdict;
-	char sentence[1024], why[1024];
+	char message[1024], why[1024];
 } seen;
 
 static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
@@ -52,7 +52,7 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	(void)user;
 	seen.exited++;
 	seen.reason = prefork_process_reason(process);
-	(void)snprintf(seen.sentence, sizeof seen.sentence, "%s", prefork_process_sentence(process));
+	(void)snprintf(seen.message, sizeof seen.message, "%s", prefork_process_exit_message(process));
 }
 
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
@@ -119,12 +119,12 @@ static int job(struct prefork_worker *worker, void *user)
 	if (fate == TALKS)
 		talk();
 	if (fate == HANGS) {
-		prefork_worker_note(worker, "job 17", 6);
+		prefork_worker_set_activity(worker, "job 17", 6);
 		prefork_worker_busy(worker);
 		for (;;)
 			(void)pause();
 	}
-	while (prefork_worker_check(worker) == PREFORK_STAY)
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, -1);
 	return 0;
 }
@@ -235,7 +235,7 @@ START_TEST(a_worker_that_flushes_its_output_is_not_ended_by_a_signal)
 	ck_assert_uint_eq(written, WORDS);
 	prefork_arbiter_request_stop(arbiter, true);
 	ck_assert_int_eq(until(&never, 1), 0);
-	ck_assert_int_eq(seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_STOPPED);
 }
 END_TEST
 
@@ -248,7 +248,7 @@ START_TEST(a_killed_worker_is_replaced)
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_KILLED);
 	stop(true);
 	ck_assert_int_eq(seen.exited, 3);
-	ck_assert_int_eq(seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(seen.reason, PREFORK_REASON_STOPPED);
 }
 END_TEST
 
@@ -339,7 +339,7 @@ START_TEST(a_hung_worker_is_ended_with_its_note)
 	atomic_store(mood, GOOD);
 	ck_assert_int_eq(until(&seen.exited, 2), 1);
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_TIMEOUT);
-	ck_assert_ptr_nonnull(strstr(seen.sentence, "job 17"));
+	ck_assert_ptr_nonnull(strstr(seen.message, "job 17"));
 	ck_assert_int_eq(until(&seen.ready, 4), 1);
 	stop(true);
 }
@@ -367,7 +367,7 @@ START_TEST(a_death_that_the_host_reaped_is_seen)
 	ck_assert_int_eq(kill(seen.last_ready, SIGKILL), 0);
 	ck_assert_int_eq(until(&seen.ready, 3), 1);
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_UNKNOWN);
-	ck_assert_ptr_nonnull(strstr(seen.sentence, "status unknown: reaped by the host"));
+	ck_assert_ptr_nonnull(strstr(seen.message, "status unknown: reaped by the host"));
 	stop(true);
 	ck_assert(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
 }

@@ -21,7 +21,7 @@ static struct prefork_settings *settings;
 static struct ev_loop *loop;
 static int ready, exited, unknown, ended, result;
 static pid_t last_ready;
-static char sentence[1024];
+static char message[1024];
 
 static void on_ready(struct prefork_arbiter *who, struct prefork_process *process, void *user)
 {
@@ -40,7 +40,7 @@ static void on_exited(struct prefork_arbiter *who, struct prefork_process *proce
 	if (prefork_process_reason(process) != PREFORK_REASON_UNKNOWN)
 		return;
 	unknown++;
-	(void)snprintf(sentence, sizeof sentence, "%s", prefork_process_sentence(process));
+	(void)snprintf(message, sizeof message, "%s", prefork_process_exit_message(process));
 }
 
 static const struct prefork_hooks hooks = {
@@ -53,7 +53,7 @@ static int job(struct prefork_worker *worker, void *user)
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	while (prefork_worker_check(worker) == PREFORK_STAY)
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, -1);
 	return 0;
 }
@@ -135,7 +135,7 @@ START_TEST(a_death_that_the_host_reaped_is_told_and_made_good)
 		run_loop();
 	ck_assert_int_eq(exited, DEATHS);
 	ck_assert_int_gt(unknown, 0);
-	ck_assert_ptr_nonnull(strstr(sentence, "status unknown: reaped by the host"));
+	ck_assert_ptr_nonnull(strstr(message, "status unknown: reaped by the host"));
 	prefork_arbiter_request_stop(arbiter, true);
 	while (!ended)
 		run_loop();

@@ -60,7 +60,7 @@ START_TEST(a_client_that_said_more_than_was_read_gets_its_answer_and_an_end)
 	harness_spawn(&harness);
 	for (int i = 0; i < TRIES; i++)
 		ck_assert_int_eq(talk_too_much(&harness), 0);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	harness_close(&harness);
 }
@@ -92,8 +92,8 @@ START_TEST(lingering_ends)
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	ck_assert_int_eq(recv(fd, bytes, 3, MSG_WAITALL), 3);
 	harness_expect_end(fd);
-	ck_assert_uint_eq(harness.birth.page->connections, 1);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_uint_eq(harness.context.score->connections, 1);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	const uint64_t began_ms = pfi_now_ms();
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	ck_assert_uint_lt(pfi_now_ms() - began_ms, 2000 + (uint64_t)harness_patience_ms());
@@ -104,7 +104,7 @@ END_TEST
 
 /* What is no member of the enum, by each way in which a service can say it. */
 
-static const int strange[] = { 99, -1, 256 + PREFORK_TAKEN, PREFORK_TAKEN + 1 };
+static const int strange[] = { 99, -1, 256 + PREFORK_SUSPENDED, PREFORK_SUSPENDED + 1 };
 static int answer;
 
 static enum prefork_next answer_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
@@ -137,7 +137,7 @@ static enum prefork_next offload_strangely(struct prefork_worker *worker, struct
 
 static void *give_back_strangely(void *connection)
 {
-	prefork_connection_give_back(connection, (enum prefork_next)answer);
+	prefork_connection_resume(connection, (enum prefork_next)answer);
 	return NULL;
 }
 
@@ -149,7 +149,7 @@ static enum prefork_next hand_over(struct prefork_worker *worker, struct prefork
 	if (next == PREFORK_WAIT_READABLE || pthread_create(&thread, NULL, give_back_strangely, connection) != 0)
 		return PREFORK_WAIT_READABLE;
 	(void)pthread_detach(thread);
-	return PREFORK_TAKEN;
+	return PREFORK_SUSPENDED;
 }
 
 static const struct prefork_service services[] = {
@@ -186,7 +186,7 @@ START_TEST(an_answer_that_is_none_is_logged_and_closes_the_connection)
 	const int log_fd = mkstemp(log_path);
 	ck_assert_int_ge(log_fd, 0);
 	(void)close(log_fd);
-	ck_assert_int_eq(prefork_log_create(log_path, 2, &harness.birth.log), 0);
+	ck_assert_int_eq(prefork_log_create(log_path, 2, &harness.context.log), 0);
 	harness_spawn(&harness);
 	for (int i = 0; i < 3; i++) {
 		const int fd = harness_connect(&harness);
@@ -195,13 +195,13 @@ START_TEST(an_answer_that_is_none_is_logged_and_closes_the_connection)
 		harness_expect_end(fd);
 		(void)close(fd);
 	}
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)snprintf(words, sizeof words, "A callback of the service answered %d, which", answer);
 	ck_assert_int_eq(count_lines(words), 3);
 	ck_assert_int_eq(count_lines("[ERROR]"), 3);
 	(void)unlink(log_path);
-	prefork_log_destroy(harness.birth.log);
+	prefork_log_destroy(harness.context.log);
 	harness_close(&harness);
 }
 END_TEST

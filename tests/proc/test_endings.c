@@ -223,7 +223,7 @@ START_TEST(a_stop_empties_the_queue_of_a_full_worker_too)
 	int queued[3];
 	for (int i = 0; i < 3; i++)
 		queued[i] = web_ask(&web, get, sizeof get - 1);
-	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 1);
+	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 1);
 	for (int i = 0; i < 3; i++) {
 		(void)web_read_all(queued[i], answer, sizeof answer);
 		ck_assert_int_eq(web_status(answer), 200);
@@ -242,7 +242,7 @@ START_TEST(the_number_of_a_listener_that_was_left_is_nobodys)
 	web_open(&web, handle, kept);
 	const int fd = web_ask(&web, get, sizeof get - 1);
 	web_wait(&web.counts->handled, 1);
-	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	(void)web_read_all(fd, answer, sizeof answer);
 	ck_assert_int_eq(web_status(answer), 200);
 	ck_assert_int_eq(web.counts->noted[1], web.counts->noted[0]);

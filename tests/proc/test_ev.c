@@ -44,7 +44,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	prefork_worker_note(worker, text, (size_t)size);
+	prefork_worker_set_activity(worker, text, (size_t)size);
 	if (host.rounds == 3)
 		ev_timer_stop(loop, timer);
 }
@@ -78,12 +78,12 @@ START_TEST(a_host_runs_watchers_of_its_own)
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	const uint64_t until_ms = limit_ms();
-	while (strcmp(harness.birth.page->cells[0].note, "round 3") != 0)
+	while (strcmp(harness.context.score->thread_slots[0].activity, "round 3") != 0)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 	const int fd = harness_connect(&harness);
 	harness_expect_echo(fd, "hello");
 	(void)close(fd);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	harness_close(&harness);
 }
@@ -121,7 +121,7 @@ START_TEST(a_watcher_of_the_hosts_has_a_deadline)
 
 	ck_assert_int_eq(prefork_settings_create(&settings), 0);
 	harness_open(&harness, &service);
-	harness.birth.settings = settings;
+	harness.context.settings = settings;
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	harness_expect_echo(fd, "hello");
@@ -129,10 +129,10 @@ START_TEST(a_watcher_of_the_hosts_has_a_deadline)
 	uint64_t since_ms = 0;
 	/* The same turn for a while: others, at the start, are over at once. */
 	while (since_ms == 0 || pfi_now_ms() < since_ms + 50) {
-		const struct pfi_cell *const cell = &harness.birth.page->cells[0];
+		const struct pfi_thread_slot *const thread_slot = &harness.context.score->thread_slots[0];
 
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
-		since_ms = cell->deadline_ms > 0 ? cell->since_ms : 0;
+		since_ms = thread_slot->deadline_ms > 0 ? thread_slot->since_ms : 0;
 	}
 	(void)close(fd);
 	harness_close(&harness);
@@ -154,8 +154,8 @@ START_TEST(other_strategies_have_no_loop)
 	struct harness harness;
 
 	harness_open(&harness, &service);
-	harness.birth.strategy = &pfi_strategy_sync;
-	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.birth, &harness.child), 0);
+	harness.context.strategy = &pfi_strategy_sync;
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.context, &harness.child), 0);
 	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_FAILED);
 	(void)harness_reap(&harness);
 	harness_close(&harness);
@@ -218,7 +218,7 @@ START_TEST(listeners_stay_exclusive_when_libev_replaces_its_set)
 		harness_expect_echo(fd, "!");
 	}
 	(void)close(fd);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	harness_close(&harness);
 }
@@ -234,7 +234,7 @@ static enum prefork_next fill(worker_t *worker, connection_t *connection, void *
 	(void)user;
 	while ((n = prefork_connection_send(connection, &piece, 1)) > 0)
 		continue;
-	prefork_worker_note(worker, "full", 4);
+	prefork_worker_set_activity(worker, "full", 4);
 	return n == -EAGAIN ? PREFORK_WAIT_WRITABLE : PREFORK_CLOSE;
 }
 
@@ -261,7 +261,7 @@ START_TEST(what_a_service_does_not_read_does_not_spin)
 	const int fd = harness_connect(&harness);
 	ck_assert_int_eq(send(fd, "unread", 6, MSG_NOSIGNAL), 6);
 	const uint64_t until_ms = limit_ms();
-	while (strcmp(harness.birth.page->cells[0].note, "full") != 0)
+	while (strcmp(harness.context.score->thread_slots[0].activity, "full") != 0)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 	(void)poll(NULL, 0, 100); /* the buffers of both ends come to rest */
 	const uint64_t before_ns = cpu_ns(&harness);
@@ -343,14 +343,14 @@ START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
 	struct pfi_child children[WORKERS];
 	unsigned long before = 0, after = 0;
 	struct harness harness;
-	struct pfi_pages pages;
+	struct pfi_scoreboard scoreboard;
 
 	harness_open(&harness, &service);
-	ck_assert_int_eq(pfi_pages_open(WORKERS, pfi_page_bytes(1), &pages), 0);
-	harness.birth.pages = NULL;
+	ck_assert_int_eq(pfi_scoreboard_open(WORKERS, pfi_worker_score_bytes(1), &scoreboard), 0);
+	harness.context.scoreboard = NULL;
 	for (unsigned i = 0; i < WORKERS; i++) {
-		harness.birth.slot = i;
-		harness.birth.page = pfi_page(&pages, i);
+		harness.context.slot = i;
+		harness.context.score = pfi_scoreboard_at(&scoreboard, i);
 		harness_spawn(&harness);
 		children[i] = harness.child;
 		harness.child.pidfd = -1;
@@ -366,10 +366,10 @@ START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
 			before += switches(children[k].pid);
 	}
 	for (unsigned k = 0; k < WORKERS; k++) {
-		const struct pfi_page *const page = pfi_page(&pages, k);
+		const struct pfi_worker_score *const score = pfi_scoreboard_at(&scoreboard, k);
 
 		after += switches(children[k].pid);
-		ck_assert_uint_le(page->cells[0].requests, CLIENTS / WORKERS * 11 / 10);
+		ck_assert_uint_le(score->thread_slots[0].requests, CLIENTS / WORKERS * 11 / 10);
 	}
 	ck_assert_uint_le(after - before, CLIENTS * 105 / 100);
 	for (unsigned i = 0; i < WORKERS; i++) {
@@ -377,7 +377,7 @@ START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGTERM, 0), 0);
 		ck_assert_int_eq(harness_reap(&harness).code, 0);
 	}
-	pfi_pages_close(&pages);
+	pfi_scoreboard_close(&scoreboard);
 	harness_close(&harness);
 }
 END_TEST

@@ -296,7 +296,7 @@ END_TEST
 
 static const struct {
 	struct start start;
-	const char *sentence;
+	const char *message;
 } refusals[] = {
 	/* The first two are wrong settings. */
 	{ { { 0 }, { "-b", "fd://3,fd://3" } }, "name it once" },
@@ -315,7 +315,7 @@ START_TEST(what_cannot_be_served_is_refused)
 	open_sockets();
 	start_server(&refusals[_i].start);
 	const char *const line = next_line();
-	ck_assert_msg(strstr(line, "failed") && strstr(line, refusals[_i].sentence), "it says: %s", line);
+	ck_assert_msg(strstr(line, "failed") && strstr(line, refusals[_i].message), "it says: %s", line);
 	const int status = end_server(0);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (_i < 2 ? 2 : 1), "status %d", status);
 	close_sockets();

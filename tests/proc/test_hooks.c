@@ -23,7 +23,7 @@ static struct tape {
 static int verdicts, readies, exits;
 static int slot_user; /* its address is a worker's user pointer */
 static bool had_user;
-static char sentence[1024];
+static char message[1024];
 static long peak_kib;
 static uint64_t requests;
 static enum prefork_reason reason;
@@ -72,7 +72,7 @@ static void worker_exited(struct prefork_arbiter *arbiter, struct prefork_proces
 	note_here(user ? "X" : "x");
 	exits++;
 	had_user = prefork_process_user(process) == &slot_user;
-	(void)snprintf(sentence, sizeof sentence, "%s", prefork_process_sentence(process));
+	(void)snprintf(message, sizeof message, "%s", prefork_process_exit_message(process));
 	peak_kib = prefork_process_rusage(process)->ru_maxrss;
 	requests = prefork_process_requests(process);
 	reason = prefork_process_reason(process);
@@ -120,7 +120,7 @@ static int worker_start(struct prefork_worker *worker, void *user)
 	return 0;
 }
 
-static void worker_leaving(struct prefork_worker *worker, void *user)
+static void worker_draining(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	note_there(user ? 'H' : 'h');
@@ -135,7 +135,7 @@ static void worker_stop(struct prefork_worker *worker, void *user)
 static int service_start(struct prefork_worker *worker, void *user)
 {
 	(void)user;
-	prefork_worker_note(worker, "GET /last", 9);
+	prefork_worker_set_activity(worker, "GET /last", 9);
 	prefork_worker_count_request(worker);
 	note_there('(');
 	return 0;
@@ -168,7 +168,7 @@ static const struct prefork_hooks hooks = {
 	.stopping = stopping,
 	.child_after_fork = child_after_fork,
 	.worker_start = worker_start,
-	.worker_leaving = worker_leaving,
+	.worker_draining = worker_draining,
 	.worker_stop = worker_stop,
 	.destroyed = destroyed,
 };
@@ -223,10 +223,10 @@ START_TEST(hooks_hear_all_of_a_life_in_order)
 	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX");
 	ck_assert_int_eq(verdicts, 2);
 	ck_assert(had_user);
-	ck_assert_int_eq(reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(reason, PREFORK_REASON_STOPPED);
 	ck_assert_int_gt(peak_kib, 0);
 	ck_assert_uint_eq(requests, 1);
-	ck_assert_ptr_nonnull(strstr(sentence, "GET /last"));
+	ck_assert_ptr_nonnull(strstr(message, "GET /last"));
 	/* The new one was ready before the old one heard of it. */
 	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii");
 

@@ -172,7 +172,7 @@ static const struct {
 };
 
 /* The log is written before the connection ends, so that it is there once the answer is. */
-START_TEST(a_handler_that_fails_is_in_the_log_with_its_request_and_its_sentence)
+START_TEST(a_handler_that_fails_is_in_the_log_with_its_request_and_its_message)
 {
 	static char answer[4096], log[65536];
 	const char *const target = mistakes[_i].target;
@@ -235,7 +235,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_table_that_cannot_be_is_refused);
 	tcase_add_test(tc, settings_without_the_rows_of_http_are_refused);
-	tcase_add_loop_test(tc, a_handler_that_fails_is_in_the_log_with_its_request_and_its_sentence, 0,
+	tcase_add_loop_test(tc, a_handler_that_fails_is_in_the_log_with_its_request_and_its_message, 0,
 	                    (int)(sizeof mistakes / sizeof mistakes[0]));
 	tcase_add_test(tc, a_shorter_table_of_an_older_host_is_understood);
 	tcase_add_test(tc, a_longer_table_is_understood_unless_it_asks_for_something_new);

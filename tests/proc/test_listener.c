@@ -1,5 +1,5 @@
 /*
- * Listening sockets on the loopback interface and in a folder of their own.
+ * Listening sockets on the loopback interface and in a directory of their own.
  */
 #include "listener/listener.h"
 #include "os/spawn.h"
@@ -15,23 +15,23 @@
 
 static struct prefork_listener *listener;
 static struct pfi_listener_options options;
-static char folder[64];
+static char directory[64];
 static char text[160]; /* "unix:FOLDER/s", and from byte 5 on the path */
 
-static void make_folder(void)
+static void make_directory(void)
 {
 	options = pfi_listener_defaults;
 	listener = NULL;
-	(void)snprintf(folder, sizeof folder, "/tmp/prefork-XXXXXX");
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	(void)snprintf(text, sizeof text, "unix:%s/s", folder);
+	(void)snprintf(directory, sizeof directory, "/tmp/prefork-XXXXXX");
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(text, sizeof text, "unix:%s/s", directory);
 }
 
-static void remove_folder(void)
+static void remove_directory(void)
 {
 	pfi_listener_close(listener);
 	(void)unlink(text + 5);
-	ck_assert_int_eq(rmdir(folder), 0); /* nothing was left behind */
+	ck_assert_int_eq(rmdir(directory), 0); /* nothing was left behind */
 }
 
 static bool has_ipv6(void)
@@ -96,7 +96,7 @@ static const char *address_of(int kind)
 	if (strcmp(kinds[kind], "[::1]:0") == 0)
 		return has_ipv6() ? kinds[kind] : NULL;
 	if (strcmp(kinds[kind], "unix:@") == 0)
-		(void)snprintf(text, sizeof text, "unix:@%s", folder);
+		(void)snprintf(text, sizeof text, "unix:@%s", directory);
 	return strncmp(kinds[kind], "unix:", 5) == 0 ? text : kinds[kind];
 }
 
@@ -157,11 +157,11 @@ START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
 		queued[i] = dial(where, &error);
 		ck_assert_int_eq(outcome(queued[i]), 0);
 	}
-	ck_assert_int_eq(pfi_listener_has_clients(listener), 1);
+	ck_assert_int_eq(pfi_listener_has_pending(listener), 1);
 	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), 0);
 	ck_assert_uint_eq(linger_ms, listener->family == AF_UNIX ? 0 : 100);
 
-	ck_assert_int_eq(pfi_listener_has_clients(listener), listener->family == AF_UNIX ? -EOPNOTSUPP : 1);
+	ck_assert_int_eq(pfi_listener_has_pending(listener), listener->family == AF_UNIX ? -EOPNOTSUPP : 1);
 
 	const int late = dial(where, &error);
 	ck_assert_int_eq(error, listener->family == AF_UNIX ? ECONNREFUSED : EINPROGRESS);
@@ -218,7 +218,7 @@ START_TEST(the_queue_of_a_tcp_listener_is_counted)
 
 	options.backlog = 16;
 	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &options, &listener), 0);
-	ck_assert_int_eq(pfi_listener_has_clients(listener), 0);
+	ck_assert_int_eq(pfi_listener_has_pending(listener), 0);
 	for (int i = 0; i < 3; i++) {
 		ck_assert_int_eq(pfi_listener_queue(listener, &length, &max), 0);
 		ck_assert_uint_eq(length, (uint32_t)i);
@@ -228,7 +228,7 @@ START_TEST(the_queue_of_a_tcp_listener_is_counted)
 	}
 	for (int i = 0; i < 3; i++)
 		serve(clients[i]);
-	ck_assert_int_eq(pfi_listener_has_clients(listener), 0);
+	ck_assert_int_eq(pfi_listener_has_pending(listener), 0);
 }
 END_TEST
 
@@ -313,7 +313,7 @@ START_TEST(a_path_that_is_no_socket_is_left_alone)
 }
 END_TEST
 
-START_TEST(a_missing_folder_is_named)
+START_TEST(a_missing_directory_is_named)
 {
 	ck_assert_int_eq(pfi_listener_open("unix:/nonexistent/folder/s", &options, &listener), -ENOENT);
 	ck_assert_ptr_nonnull(strstr(prefork_error(), "/nonexistent/folder/s"));
@@ -393,7 +393,7 @@ int main(void)
 	Suite *suite = suite_create("listener");
 	TCase *tc = new_case(suite, "listener");
 
-	tcase_add_checked_fixture(tc, make_folder, remove_folder);
+	tcase_add_checked_fixture(tc, make_directory, remove_directory);
 	ADD_TABLE(tc, what_is_opened_can_be_reached_at_its_address, kinds);
 	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
 	tcase_add_loop_test(tc, a_refusing_listener_serves_its_queue_and_nobody_else, 0, 2 * KINDS);
@@ -404,7 +404,7 @@ int main(void)
 	tcase_add_test(tc, a_path_has_the_owner_asked_for);
 	tcase_add_test(tc, a_stale_path_is_replaced);
 	tcase_add_test(tc, a_path_that_is_no_socket_is_left_alone);
-	tcase_add_test(tc, a_missing_folder_is_named);
+	tcase_add_test(tc, a_missing_directory_is_named);
 	tcase_add_test(tc, an_address_of_another_machine_is_refused_in_words);
 	tcase_add_test(tc, a_worker_that_closes_removes_no_path);
 	tcase_add_test(tc, a_listening_descriptor_is_adopted);

@@ -17,7 +17,7 @@
 
 enum { LARGE = 8 * 1024 * 1024 };
 
-static int gate[2]; /* works wait for a byte from it */
+static int entry[2]; /* works wait for a byte from it */
 static char large[LARGE];
 
 static void check(bool holds)
@@ -34,8 +34,8 @@ static enum prefork_next wait_and_answer(struct prefork_worker *worker, struct p
 	check(user == large);
 	check(prefork_connection_may_block(connection) && prefork_connection_is_offloaded(connection));
 	check(prefork_worker_thread(worker) > 0);
-	prefork_worker_note(worker, "waits", 5);
-	check(read(gate[0], &byte, 1) == 1);
+	prefork_worker_set_activity(worker, "waits", 5);
+	check(read(entry[0], &byte, 1) == 1);
 	prefork_worker_count_request(worker);
 	return prefork_connection_write(connection, "done", 4);
 }
@@ -123,14 +123,14 @@ static const struct prefork_service service = {
 static void open_all(struct harness *harness)
 {
 	harness_open(harness, &service);
-	ck_assert_int_eq(pipe(gate), 0);
+	ck_assert_int_eq(pipe(entry), 0);
 	harness_spawn(harness);
 }
 
 static void close_all(struct harness *harness)
 {
-	(void)close(gate[0]);
-	(void)close(gate[1]);
+	(void)close(entry[0]);
+	(void)close(entry[1]);
 	harness_close(harness);
 }
 
@@ -151,7 +151,7 @@ static void expect(int fd, const char *text)
 static void let_through(size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		ck_assert_int_eq(write(gate[1], "!", 1), 1);
+		ck_assert_int_eq(write(entry[1], "!", 1), 1);
 }
 
 /* Until so many wait for a thread, as the worker tells over `fd`. */
@@ -173,7 +173,7 @@ static void await_begun(const struct harness *harness)
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
-		while (strcmp(harness->birth.page->cells[i].note, "waits") != 0)
+		while (strcmp(harness->context.score->thread_slots[i].activity, "waits") != 0)
 			ck_assert_uint_lt(pfi_now_ms(), until_ms);
 }
 
@@ -235,7 +235,7 @@ START_TEST(a_client_that_leaves_meanwhile_is_found_out_afterwards)
 	harness_expect_echo(other, "x");
 	let_through(1);
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	while (harness.birth.page->connections != 1)
+	while (harness.context.score->connections != 1)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 	(void)close(other);
 	close_all(&harness);
@@ -313,10 +313,10 @@ START_TEST(an_answer_that_loses_its_client_is_ended_in_a_thread)
 	(void)close(fd);
 	harness_expect_echo(other, "x");
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	while (harness.birth.page->connections != 1)
+	while (harness.context.score->connections != 1)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
-		ended += harness.birth.page->cells[i].requests;
+		ended += harness.context.score->thread_slots[i].requests;
 	ck_assert_uint_eq(ended, 1);
 	(void)close(other);
 	close_all(&harness);
@@ -337,7 +337,7 @@ START_TEST(a_worker_that_leaves_finishes_its_works)
 	}
 	await_begun(&harness);
 	await_queued(idle, '2');
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(idle);
 	let_through(WORKS);
 	for (int i = 0; i < WORKS; i++) {
@@ -345,7 +345,7 @@ START_TEST(a_worker_that_leaves_finishes_its_works)
 		harness_expect_end(fds[i]);
 		(void)close(fds[i]);
 	}
-	const struct pfi_death death = harness_reap(&harness);
+	const struct pfi_exit_status death = harness_reap(&harness);
 	ck_assert(death.known && death.signo == 0);
 	ck_assert_int_eq(death.code, 0);
 	(void)close(idle);
@@ -388,11 +388,11 @@ START_TEST(a_worker_that_must_end_drops_works_that_nobody_has_begun)
 	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
 	await_joining(harness.child.pid); /* whose works were begun: the rest is dropped by now */
 	let_through(WORKS);
-	const struct pfi_death death = harness_reap(&harness);
+	const struct pfi_exit_status death = harness_reap(&harness);
 	ck_assert(death.known && death.signo == 0);
 	ck_assert_int_eq(death.code, 0);
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
-		ck_assert_uint_eq(harness.birth.page->cells[i].requests, 1);
+		ck_assert_uint_eq(harness.context.score->thread_slots[i].requests, 1);
 	for (int i = 0; i < WORKS; i++)
 		(void)close(fds[i]);
 	(void)close(idle);

@@ -20,7 +20,7 @@ static int idle(struct prefork_worker *worker, void *user)
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	while (prefork_worker_check(worker) == PREFORK_STAY)
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, -1);
 	return 0;
 }
@@ -31,7 +31,7 @@ static int tell_pool(struct prefork_worker *worker, void *user)
 	struct prefork_listener *const listener = prefork_worker_listener(worker, 0);
 
 	(void)user;
-	while (prefork_worker_check(worker) == PREFORK_STAY) {
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
 		struct pollfd wait[] = {
 			{ .fd = prefork_worker_fd(worker), .events = POLLIN },
 			{ .fd = prefork_listener_fd(listener), .events = POLLIN },
@@ -148,7 +148,7 @@ END_TEST
 static const struct {
 	const char *setting, *text;
 	int result;
-	const char *sentence;
+	const char *message;
 } settings_of_pools[] = {
 	{ "workers", "3", 0, NULL },
 	{ "bind", "127.0.0.1:0, [::1]:0", 0, NULL },
@@ -179,7 +179,7 @@ START_TEST(a_pools_setting_is_judged_at_once)
 	const int r = prefork_pool_set(pool, settings_of_pools[_i].setting, settings_of_pools[_i].text);
 	ck_assert_int_eq(r, settings_of_pools[_i].result);
 	if (r < 0)
-		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].sentence), "it says: %s", prefork_error());
+		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].message), "it says: %s", prefork_error());
 	host_close();
 }
 END_TEST
@@ -237,7 +237,7 @@ static int open_files_before;
 static const struct {
 	const char *words[5];
 	int result;
-	const char *sentence;
+	const char *message;
 } refusals[] = {
 	{ { "-b", "[::1%nowhere]:0" }, -EINVAL, "nowhere" },
 	{ { "-b", "192.0.2.1:0" }, -EADDRNOTAVAIL, "no interface" },
@@ -257,7 +257,7 @@ START_TEST(a_start_that_cannot_be_leaves_nothing_behind)
 	}
 	host_create(refusals[_i].words);
 	open_files_before = pfi_fd_count();
-	host_expect_refused(refusals[_i].result, refusals[_i].sentence);
+	host_expect_refused(refusals[_i].result, refusals[_i].message);
 	ck_assert_int_eq(pfi_fd_count(), open_files_before);
 	host_close();
 	ck_assert_int_eq(pfi_fd_count(), before);
@@ -332,7 +332,7 @@ END_TEST
 
 static const struct {
 	const char *bind;
-	const char *sentence;
+	const char *message;
 } bad_binds[] = {
 	{ "127.0.0.1:99999", "0 to 65535" },
 	{ "http://127.0.0.1", "tcp://" },
@@ -351,7 +351,7 @@ START_TEST(a_bad_address_is_found_by_check_config)
 	struct prefork_settings *settings = NULL;
 
 	ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), PREFORK_ECONFIG);
-	ck_assert_msg(strstr(prefork_error(), bad_binds[_i].sentence), "it says: %s", prefork_error());
+	ck_assert_msg(strstr(prefork_error(), bad_binds[_i].message), "it says: %s", prefork_error());
 	ck_assert_msg(strstr(prefork_error(), "bind (-b)") || strstr(prefork_error(), "bind (--bind)"), "it says: %s",
 	              prefork_error());
 }
@@ -416,7 +416,7 @@ START_TEST(who_asks_to_leave_serves_until_its_replacement_does)
 	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
 	ck_assert_int_eq(host_seen.ready, 2);
 	ck_assert_int_eq(host_seen.last_exited, old);
-	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_STOPPED);
 	ck_assert_int_eq(host_who(host_address(0), NULL), host_seen.last_ready);
 	host_stop();
 	host_close();
@@ -457,7 +457,7 @@ START_TEST(after_so_many_requests_a_worker_is_replaced)
 	ck_assert_int_eq(host_who(host_address(0), NULL), old);
 	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
 	ck_assert_int_eq(host_seen.last_exited, old);
-	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_STOPPED);
 	ck_assert_int_eq(host_seen.ready, 2);
 	host_stop();
 	host_close();
@@ -494,7 +494,7 @@ START_TEST(the_connections_of_a_service_that_counts_nothing_are_counted)
 		ck_assert_int_eq(host_who(host_address(0), NULL), old);
 	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
 	ck_assert_int_eq(host_seen.last_exited, old);
-	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_ASKED);
+	ck_assert_int_eq(host_seen.reason, PREFORK_REASON_STOPPED);
 	host_stop();
 	host_close();
 }

@@ -4,7 +4,7 @@
 #include "../support.h"
 #include "host.h"
 
-#include "worker/birth.h"
+#include "worker/spawn_context.h"
 
 #include <stdio.h>
 #include <netinet/in.h>
@@ -173,7 +173,7 @@ START_TEST(the_log_follows_a_good_reload_and_comes_back_from_a_bad_one)
 	reload_until_verdict(text);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	atomic_store(&host_orders->boots_fail, 0);
-	prefork_log_say(prefork_arbiter_log(host), PREFORK_INFO, "test", "still here");
+	prefork_log_printf(prefork_arbiter_log(host), PREFORK_LOG_INFO, "test", "still here");
 	ck_assert(file_says(other_log, "still here"));
 	host_stop();
 	close_all();

@@ -21,7 +21,7 @@ static const char *value_of(const struct prefork_request *asked, const char *nam
 	return value != NULL ? value : "-";
 }
 
-static int reply(struct prefork_request *asked, const char *text)
+static int response(struct prefork_request *asked, const char *text)
 {
 	(void)prefork_response_start(asked, 200, NULL);
 	return prefork_response_bytes(asked, text, strlen(text));
@@ -42,7 +42,7 @@ static int tell_length(struct prefork_request *asked, void *user)
 	(void)snprintf(text, sizeof text, "said=%lld,%s,%s,%s fields=%zu read=%zu %s", said,
 	               value_of(asked, "Content-Length"), value_of(asked, "Transfer-Encoding"),
 	               value_of(asked, "Host"), fields, length, prefork_request_target(asked, NULL));
-	return n < 0 ? (int)n : reply(asked, text);
+	return n < 0 ? (int)n : response(asked, text);
 }
 
 /* A request whose body of `length` bytes comes in chunks of 4000, with a trailer. Its size. */
@@ -140,7 +140,7 @@ static int tell_method(struct prefork_request *asked, void *user)
 
 	(void)user;
 	(void)snprintf(text, sizeof text, "%s %s", prefork_request_method(asked, NULL), prefork_request_target(asked, NULL));
-	return reply(asked, text);
+	return response(asked, text);
 }
 
 static const struct {
@@ -199,39 +199,39 @@ static int break_down(struct prefork_request *asked, void *user)
 }
 
 /* JSON, as large as the header X-Size says; and what is refused is said in the body. */
-static void write_json(struct prefork_error_page *page, struct prefork_request *asked, void *user)
+static void write_json(struct prefork_error_page *score, struct prefork_request *asked, void *user)
 {
 	static char body[100000];
-	const char *const detail = prefork_error_page_detail(page);
+	const char *const detail = prefork_error_page_detail(score);
 	const char *const size = asked != NULL ? prefork_request_header(asked, "X-Size", NULL) : NULL;
 	int r[4];
 
 	(void)user;
-	r[0] = prefork_error_page_field(page, "Content-Length", "1");
-	r[1] = prefork_error_page_field(page, "X-A", "b\r\nX-C: d");
-	r[2] = prefork_error_page_body(page, "a\nb", "x", 1);
-	r[3] = prefork_error_page_body(page, "a/b", body, 1024 * 1024 + 1);
+	r[0] = prefork_error_page_field(score, "Content-Length", "1");
+	r[1] = prefork_error_page_field(score, "X-A", "b\r\nX-C: d");
+	r[2] = prefork_error_page_body(score, "a\nb", "x", 1);
+	r[3] = prefork_error_page_body(score, "a/b", body, 1024 * 1024 + 1);
 	int length = snprintf(body, sizeof body, "{\"status\":%d,\"why\":\"%s\",\"target\":\"%s\",\"refused\":%d}",
-	                      prefork_error_page_status(page), detail != NULL ? detail : "",
+	                      prefork_error_page_status(score), detail != NULL ? detail : "",
 	                      asked != NULL ? prefork_request_target(asked, NULL) : "",
 	                      r[0] == -EPERM && r[1] == -EINVAL && r[2] == -EINVAL && r[3] == -E2BIG);
 	for (const int wanted = size != NULL ? atoi(size) : 0; length < wanted; length++)
 		body[length] = ' ';
-	(void)prefork_error_page_field(page, "X-Error", "yes");
-	(void)prefork_error_page_body(page, "application/json", body, (size_t)length);
+	(void)prefork_error_page_field(score, "X-Error", "yes");
+	(void)prefork_error_page_body(score, "application/json", body, (size_t)length);
 }
 
-static void add_field_only(struct prefork_error_page *page, struct prefork_request *asked, void *user)
+static void add_field_only(struct prefork_error_page *score, struct prefork_request *asked, void *user)
 {
 	(void)asked;
 	(void)user;
-	(void)prefork_error_page_field(page, "Retry-After", "7");
+	(void)prefork_error_page_field(score, "Retry-After", "7");
 }
 
 static const struct {
 	const char *bytes;
 	const char *begin, *end; /* of the answer */
-} pages[] = {
+} scoreboard[] = {
 	{ "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\nDate: ",
 	  "\r\nX-Error: yes\r\n\r\n{\"status\":400,\"why\":\"Host is missing\",\"target\":\"\",\"refused\":1}" },
 	{ "G@\r\n", "HTTP/1.1 400 Bad Request\r\nDate: ", "\"target\":\"\",\"refused\":1}" },
@@ -254,10 +254,10 @@ START_TEST(the_host_says_what_an_error_page_says)
 	struct web web;
 
 	web_open_service(&web, &service, settings);
-	const size_t got = web_read_all(web_ask(&web, pages[_i].bytes, strlen(pages[_i].bytes)), whole, sizeof whole);
-	const size_t end = strlen(pages[_i].end);
-	ck_assert_msg(strncmp(whole, pages[_i].begin, strlen(pages[_i].begin)) == 0, "%.300s", whole);
-	ck_assert_msg(strcmp(whole + got - end, pages[_i].end) == 0, "%.300s", whole);
+	const size_t got = web_read_all(web_ask(&web, scoreboard[_i].bytes, strlen(scoreboard[_i].bytes)), whole, sizeof whole);
+	const size_t end = strlen(scoreboard[_i].end);
+	ck_assert_msg(strncmp(whole, scoreboard[_i].begin, strlen(scoreboard[_i].begin)) == 0, "%.300s", whole);
+	ck_assert_msg(strcmp(whole + got - end, scoreboard[_i].end) == 0, "%.300s", whole);
 	ck_assert_ptr_null(strstr(whole, "html"));
 	web_close(&web);
 }
@@ -288,7 +288,7 @@ int main(void)
 	tcase_add_test(tc, a_header_name_of_any_length_is_read_or_refused);
 	tcase_add_loop_test(tc, a_method_reaches_the_handler_as_the_settings_say, 0, sizeof lines / sizeof lines[0]);
 	tcase_add_test(tc, connect_is_for_hosts_that_ask_for_it);
-	tcase_add_loop_test(tc, the_host_says_what_an_error_page_says, 0, sizeof pages / sizeof pages[0]);
+	tcase_add_loop_test(tc, the_host_says_what_an_error_page_says, 0, sizeof scoreboard / sizeof scoreboard[0]);
 	tcase_add_test(tc, an_error_page_may_only_have_other_fields);
 	return run_suite(suite);
 }

@@ -39,9 +39,9 @@ static void open_with(const char *workers, int number)
 	host_turn();
 }
 
-static unsigned lanes_open(void)
+static unsigned sockets_listening(void)
 {
-	return prefork_arbiter_listener(host, 0)->lanes_open;
+	return prefork_arbiter_listener(host, 0)->sockets_listening;
 }
 
 /* Many clients at once, of which every one must be answered; how many workers did. */
@@ -100,7 +100,7 @@ static void go_on(void)
 START_TEST(every_worker_has_a_socket_and_gets_its_clients)
 {
 	open_with("4", _i);
-	ck_assert_uint_eq(lanes_open(), 4);
+	ck_assert_uint_eq(sockets_listening(), 4);
 	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
 	host_stop();
 	host_close();
@@ -154,7 +154,7 @@ START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);
 		host_until_gone(pid); /* those that cannot start end, too */
 		ck_assert_uint_eq(expect_all_answered(QUEUED), (unsigned)(3 - dead));
-		ck_assert_uint_eq(lanes_open(), 3);
+		ck_assert_uint_eq(sockets_listening(), 3);
 	}
 	atomic_store(&host_orders->boots_fail, 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 5), 1);
@@ -173,12 +173,12 @@ START_TEST(scaling_up_keeps_nobody_waiting)
 	host_scale(4);
 	host_turn();
 	ck_assert_uint_eq(expect_all_answered(QUEUED), 1);
-	ck_assert_uint_eq(lanes_open(), 1);
+	ck_assert_uint_eq(sockets_listening(), 1);
 	start_load();
 	atomic_store(&host_orders->boots_wait, 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
 	host_turn();
-	ck_assert_uint_eq(lanes_open(), 4);
+	ck_assert_uint_eq(sockets_listening(), 4);
 	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
 	end_load(0);
 	host_stop();
@@ -195,7 +195,7 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 
 		host_scale(1);
 		ck_assert_int_eq(host_until(&host_seen.exited, exited + 4), 1);
-		while (lanes_open() > 1) {
+		while (sockets_listening() > 1) {
 			(void)wait_for(prefork_arbiter_fd(host), POLLIN, 1000);
 			host_turn();
 		}
@@ -204,7 +204,7 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 		host_scale(5);
 		ck_assert_int_eq(host_until(&host_seen.ready, ready + 4), 1);
 		host_turn();
-		ck_assert_uint_eq(lanes_open(), 5);
+		ck_assert_uint_eq(sockets_listening(), 5);
 		ck_assert_uint_eq(expect_all_answered(QUEUED), 5);
 	}
 	end_load(0);
@@ -213,7 +213,7 @@ START_TEST(scaling_down_and_up_again_loses_nobody)
 }
 END_TEST
 
-/* Nothing but the first packet of each client gets through to the lanes: as with a long way between. False where
+/* Nothing but the first packet of each client gets through to the reuseport sockets: as with a long way between. False where
  * filters are for root alone. */
 static bool hold_back(bool held)
 {
@@ -227,9 +227,9 @@ static bool hold_back(bool held)
 	const struct prefork_listener *const listener = prefork_arbiter_listener(host, 0);
 	const int none = 0;
 
-	for (unsigned i = 0; i < listener->lane_count; i++) {
-		const int r = held ? setsockopt(listener->lanes[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
-		                   : setsockopt(listener->lanes[i], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
+	for (unsigned i = 0; i < listener->socket_count; i++) {
+		const int r = held ? setsockopt(listener->sockets[i], SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program)
+		                   : setsockopt(listener->sockets[i], SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none);
 
 		if (r < 0 && held && i == 0 && errno == EPERM)
 			return false;
@@ -276,7 +276,7 @@ START_TEST(scaling_back_up_while_it_steers_loses_nobody)
 		host_scale(4);
 		ck_assert_int_eq(host_until(&host_seen.ready, ready + 2), 1);
 		go_on();
-		ck_assert_uint_eq(lanes_open(), 4);
+		ck_assert_uint_eq(sockets_listening(), 4);
 	}
 	end_load(0);
 	host_stop();
@@ -293,7 +293,7 @@ START_TEST(a_reload_loses_nobody)
 		ck_assert_int_eq(host_until(&host_seen.verdicts, times), 1);
 		ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
 		ck_assert_int_eq(host_until(&host_seen.exited, 3 * times), 1);
-		ck_assert_uint_eq(lanes_open(), 3);
+		ck_assert_uint_eq(sockets_listening(), 3);
 		ck_assert_uint_eq(expect_all_answered(QUEUED), 3);
 	}
 	end_load(0);

@@ -6,7 +6,7 @@
 
 #include "model/message.h"
 #include "os/clock.h"
-#include "worker/doors.h"
+#include "worker/accept_set.h"
 
 #include <prefork/error.h>
 
@@ -31,7 +31,7 @@ static void *answer_elsewhere(void *argument)
 
 	if (!prefork_connection_may_block(connection))
 		abort();
-	prefork_connection_give_back(connection, harness_echo(prefork_connection_worker(connection), connection, NULL));
+	prefork_connection_resume(connection, harness_echo(prefork_connection_worker(connection), connection, NULL));
 	return NULL;
 }
 
@@ -48,7 +48,7 @@ static enum prefork_next hand_over(worker_t *worker, connection_t *connection, v
 	if (pthread_create(&thread, NULL, answer_elsewhere, connection) != 0)
 		return PREFORK_CLOSE;
 	(void)pthread_detach(thread);
-	return PREFORK_TAKEN;
+	return PREFORK_SUSPENDED;
 }
 
 START_TEST(a_taken_connection_comes_back_from_another_thread)
@@ -61,7 +61,7 @@ START_TEST(a_taken_connection_comes_back_from_another_thread)
 	const int fd = harness_connect(&harness);
 	for (int i = 0; i < 200; i++)
 		harness_expect_echo(fd, "hello");
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fd);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)close(fd);
@@ -160,7 +160,7 @@ static enum prefork_next hang(worker_t *worker, connection_t *connection, void *
 {
 	(void)connection;
 	(void)user;
-	prefork_worker_note(worker, "GET /hang\n", 10);
+	prefork_worker_set_activity(worker, "GET /hang\n", 10);
 	prefork_worker_ready(worker); /* says it only once */
 	while (pause() < 0)
 		continue;
@@ -188,7 +188,7 @@ START_TEST(an_aborted_worker_says_what_it_was_at)
 	while (!harness_has_note(&harness, "GET /hang\n") && pfi_now_ms() < until_ms)
 		(void)poll(NULL, 0, 1);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGABRT, 0), 0);
-	const struct pfi_death death = harness_reap(&harness);
+	const struct pfi_exit_status death = harness_reap(&harness);
 	ck_assert_int_eq(death.signo, SIGABRT);
 	for (ssize_t n; (n = read(ends[0], text + size, sizeof text - 1 - size)) > 0;)
 		size += (size_t)n;
@@ -245,7 +245,7 @@ static void await_connections(const struct harness *harness, unsigned count)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
-	while (harness->birth.page->connections != count) {
+	while (harness->context.score->connections != count) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);
 	}
@@ -265,7 +265,7 @@ START_TEST(who_was_not_answered_yet_may_go_on_when_its_worker_leaves)
 	ck_assert_int_eq(send(half, "hel", 3, MSG_NOSIGNAL), 3);
 	harness_expect_echo(kept, "hello\n");
 	await_connections(&harness, 3);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(kept);
 	harness_expect_echo(new, "hello\n");
 	harness_expect_end(new);
@@ -294,7 +294,7 @@ START_TEST(whom_a_worker_was_woken_for_it_lets_in_before_it_leaves)
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
 		const int fd = harness_connect(&harness);
 		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
-		harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+		harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
 		char bytes[5];
 		ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 5);
@@ -317,7 +317,7 @@ START_TEST(a_silent_client_does_not_hold_a_worker_that_leaves)
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	await_connections(&harness, 1);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fd);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)close(fd);
@@ -346,26 +346,26 @@ START_TEST(without_a_pool_an_offloaded_callback_is_called_at_once)
 }
 END_TEST
 
-enum { WORKERS = 4, CLIENTS = 4 * WORKERS * PFI_DOORS_TURN };
+enum { WORKERS = 4, CLIENTS = 4 * WORKERS * PFI_ACCEPT_TURN };
 
-static unsigned connections_of(const struct pfi_pages *pages, unsigned worker)
+static unsigned connections_of(const struct pfi_scoreboard *scoreboard, unsigned worker)
 {
-	const struct pfi_page *const page = pfi_page(pages, worker);
+	const struct pfi_worker_score *const score = pfi_scoreboard_at(scoreboard, worker);
 
-	return page->connections;
+	return score->connections;
 }
 
-static unsigned connections_of_all(const struct pfi_pages *pages)
+static unsigned connections_of_all(const struct pfi_scoreboard *scoreboard)
 {
 	unsigned sum = 0;
 
 	for (unsigned i = 0; i < WORKERS; i++)
-		sum += connections_of(pages, i);
+		sum += connections_of(scoreboard, i);
 	return sum;
 }
 
 /* Connects CLIENTS, one at a time, and lets them go again; the most that one worker got of them. */
-static unsigned most_for_one(const struct harness *harness, const struct pfi_pages *pages,
+static unsigned most_for_one(const struct harness *harness, const struct pfi_scoreboard *scoreboard,
                              const struct asleep *workers)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
@@ -378,13 +378,13 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_pag
 		harness_expect_echo(fds[i], "hello");
 	}
 	for (unsigned i = 0; i < WORKERS; i++) {
-		const unsigned got = connections_of(pages, i);
+		const unsigned got = connections_of(scoreboard, i);
 
 		most = got > most ? got : most;
 	}
 	for (int i = 0; i < CLIENTS; i++)
 		(void)close(fds[i]);
-	while (connections_of_all(pages) > 0) {
+	while (connections_of_all(scoreboard) > 0) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);
 	}
@@ -395,34 +395,34 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_pag
  * of the queue. */
 START_TEST(clients_are_shared_evenly)
 {
-	const unsigned fair = CLIENTS / WORKERS + PFI_DOORS_TURN;
+	const unsigned fair = CLIENTS / WORKERS + PFI_ACCEPT_TURN;
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
 	struct pfi_child children[WORKERS];
-	struct pfi_pages pages;
+	struct pfi_scoreboard scoreboard;
 	struct asleep workers;
 	pid_t pids[WORKERS];
 
 	harness_open(&harness, &service);
-	ck_assert_int_eq(pfi_pages_open(WORKERS, pfi_page_bytes(harness.birth.cells), &pages), 0);
-	harness.birth.pages = NULL;
+	ck_assert_int_eq(pfi_scoreboard_open(WORKERS, pfi_worker_score_bytes(harness.context.thread_slots), &scoreboard), 0);
+	harness.context.scoreboard = NULL;
 	for (unsigned i = 0; i < WORKERS; i++) {
-		harness.birth.slot = i;
-		harness.birth.page = pfi_page(&pages, i);
+		harness.context.slot = i;
+		harness.context.score = pfi_scoreboard_at(&scoreboard, i);
 		harness_spawn(&harness);
 		children[i] = harness.child;
 		pids[i] = harness.child.pid;
 		harness.child.pidfd = -1;
 	}
 	asleep_open(&workers, pids, WORKERS);
-	ck_assert_uint_le(most_for_one(&harness, &pages, &workers), fair);
+	ck_assert_uint_le(most_for_one(&harness, &scoreboard, &workers), fair);
 	asleep_close(&workers);
 	for (unsigned i = 0; i < WORKERS; i++) {
 		harness.child = children[i];
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGTERM, 0), 0);
 		ck_assert_int_eq(harness_reap(&harness).code, 0);
 	}
-	pfi_pages_close(&pages);
+	pfi_scoreboard_close(&scoreboard);
 	harness_close(&harness);
 }
 END_TEST

@@ -145,11 +145,11 @@ static void say(int fd, const char *text, size_t size)
 /* A client whose kernel keeps little of what it does not read: a few segments, of 64 KiB here. */
 static int slow_reader(const struct web *web, const char *path)
 {
-	const int fd = harness_connect(&web->harness), room = 200000;
+	const int fd = harness_connect(&web->harness), capacity = 200000;
 	char request[128];
 	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path);
 
-	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof room), 0);
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &capacity, sizeof capacity), 0);
 	say(fd, request, (size_t)length);
 	return fd;
 }
@@ -370,7 +370,7 @@ START_TEST(a_worker_that_leaves_has_its_slow_readers_served_to_the_end)
 	web_open(&web, handle, NULL);
 	const int fd = slow_reader(&web, paths[_i].path);
 	web_wait(&web.counts->handled, 1);
-	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	(void)poll(NULL, 0, 50); /* a worker that would cut it off has done so by then */
 	expect_big(fd);
 	web_reap(&web);
@@ -478,7 +478,7 @@ START_TEST(a_worker_that_leaves_lets_slow_bodies_come_to_their_end)
 	const int fd = harness_connect(&web.harness);
 	say(fd, upload, size / 2);
 	expect_hello(&web);
-	harness_send(&web.harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	(void)poll(NULL, 0, 50); /* a worker that would forget it has done so by then */
 	say(fd, upload + size / 2, size - size / 2);
 	expect_upload(fd); /* and the end, which it had not asked for */
@@ -497,7 +497,7 @@ START_TEST(who_goes_away_in_the_middle_of_a_body_is_forgotten)
 	say(fd, upload, size / 2);
 	expect_hello(&web);
 	ck_assert_int_eq(close(fd), 0);
-	while (web.harness.birth.page->connections > 0)
+	while (web.harness.context.score->connections > 0)
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 	ck_assert_int_eq(web.counts->handled, 1);
 	web_close(&web);
@@ -511,7 +511,7 @@ START_TEST(a_body_can_be_read_while_it_comes)
 		{ "--stream-uploads", NULL },
 		{ "--spool-limit", "80k", "--body-memory", "4k", NULL },
 		{ "--spool-limit", "0", "--body-memory", "64k", NULL },
-		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a folder that takes no file */
+		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a directory that takes no file */
 	};
 	struct web web;
 

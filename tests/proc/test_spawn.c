@@ -3,7 +3,7 @@
  * by their exit status, since an assertion of theirs would go unheard.
  */
 #include "os/dump.h"
-#include "os/mailbox.h"
+#include "os/signal_pipe.h"
 #include "os/reap.h"
 #include "os/spawn.h"
 
@@ -18,7 +18,7 @@
 #include <sys/resource.h>
 
 static struct pfi_child child;
-static struct pfi_death death;
+static struct pfi_exit_status death;
 
 /* The death of `child`, within the time a test has. */
 static void await_death(void)
@@ -208,32 +208,32 @@ START_TEST(a_child_starts_from_a_clean_slate_and_keeps_only_the_crash_handlers)
 }
 END_TEST
 
-static int open_own_mailbox(void *arg)
+static int open_own_signal_pipe(void *arg)
 {
 	const int signals[] = { SIGTERM };
 
 	(void)arg;
-	pfi_mailbox_forget_in_child();
-	if (pfi_mailbox_open(signals, 1, SA_RESTART) < 0)
+	pfi_signal_pipe_forget_in_child();
+	if (pfi_signal_pipe_open(signals, 1, SA_RESTART) < 0)
 		return 1;
-	if (pfi_mailbox_take() != 0)
+	if (pfi_signal_pipe_take() != 0)
 		return 2; /* the parent's mail */
 	raise(SIGTERM);
 	pfi_spawn_unblock();
-	return pfi_mailbox_take() == PFI_SIGNAL_BIT(SIGTERM) ? 0 : 3;
+	return pfi_signal_pipe_take() == PFI_SIGNAL_BIT(SIGTERM) ? 0 : 3;
 }
 
 START_TEST(a_child_gets_its_own_mail_and_the_parent_none_of_it)
 {
 	const int signals[] = { SIGTERM, SIGHUP };
 
-	ck_assert_int_eq(pfi_mailbox_open(signals, 2, SA_RESTART), 0);
+	ck_assert_int_eq(pfi_signal_pipe_open(signals, 2, SA_RESTART), 0);
 	raise(SIGHUP);
-	ck_assert_int_eq(pfi_spawn(open_own_mailbox, NULL, &child), 0);
+	ck_assert_int_eq(pfi_spawn(open_own_signal_pipe, NULL, &child), 0);
 	await_death();
 	ck_assert_int_eq(death.code, 0);
-	ck_assert_uint_eq(pfi_mailbox_take(), PFI_SIGNAL_BIT(SIGHUP));
-	pfi_mailbox_close();
+	ck_assert_uint_eq(pfi_signal_pipe_take(), PFI_SIGNAL_BIT(SIGHUP));
+	pfi_signal_pipe_close();
 }
 END_TEST
 

@@ -19,7 +19,7 @@ static const struct prefork_service echo_service = { .struct_size = sizeof echo_
 
 static void expect_left(struct harness *harness, int code)
 {
-	const struct pfi_death death = harness_reap(harness);
+	const struct pfi_exit_status death = harness_reap(harness);
 
 	ck_assert(death.known);
 	ck_assert_int_eq(death.signo, 0);
@@ -44,8 +44,8 @@ START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
 	ck_assert_uint_eq(harness_requests(&harness), 200);
 	harness_await_rest(&harness);
 	ck_assert(harness_has_note(&harness, "again"));
-	ck_assert_uint_eq(harness.birth.page->connections, 0);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	ck_assert_uint_eq(harness.context.score->connections, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	expect_left(&harness, PREFORK_EXIT_RECYCLE);
 	harness_close(&harness);
 }
@@ -65,7 +65,7 @@ START_TEST(silent_clients_never_hold_the_worker)
 	const int fd = harness_connect(&harness);
 	harness_expect_echo(fd, "hello");
 	harness_expect_echo(silent[SILENT - 1], "late");
-	ck_assert_uint_eq(harness.birth.page->connections, SILENT + 1);
+	ck_assert_uint_eq(harness.context.score->connections, SILENT + 1);
 	(void)close(fd);
 	for (int i = 0; i < SILENT; i++)
 		(void)close(silent[i]);
@@ -166,7 +166,7 @@ START_TEST(signals_ask_it_to_leave_and_the_arbiter_is_told)
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGWINCH, 0), 0);
 	harness_expect_echo(idle, "still here");
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, asks[_i].signo, 0), 0);
-	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_LEAVING);
+	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_RETIRING);
 	harness_expect_end(idle);
 	expect_left(&harness, PREFORK_EXIT_RECYCLE);
 	(void)close(idle);
@@ -188,7 +188,7 @@ START_TEST(a_stop_empties_the_queue_first)
 		fds[i] = harness_connect(&harness);
 		ck_assert_int_eq(send(fds[i], "hello", 5, MSG_NOSIGNAL), 5);
 	}
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 1);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 1);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
 	for (int i = 0; i < QUEUED; i++) {
 		char bytes[5];
@@ -207,7 +207,7 @@ static enum prefork_next multiply(struct prefork_worker *worker, struct prefork_
 	struct sockaddr_storage address;
 	socklen_t size = sizeof address;
 
-	if (prefork_worker_stay(worker) == PREFORK_STAY)
+	if (prefork_worker_directive(worker) == PREFORK_CONTINUE)
 		return harness_echo(worker, connection, user);
 	(void)getsockname(*(const int *)user, (struct sockaddr *)&address, &size);
 	for (int i = 0; i < 2; i++) {
@@ -229,12 +229,12 @@ START_TEST(clients_that_never_cease_do_not_hold_a_stop)
 
 	harness_open(&harness, &service);
 	const int listener = dup(harness.listener->fd); /* the worker closes its own */
-	harness.birth.user = (void *)(uintptr_t)&listener;
+	harness.context.user = (void *)(uintptr_t)&listener;
 	harness_spawn(&harness);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
 	for (int i = 0; i < QUEUED; i++)
 		fds[i] = harness_connect(&harness);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 1);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 1);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
 	for (int i = 0; i < QUEUED; i++) {
 		harness_expect_end(fds[i]);
@@ -270,8 +270,8 @@ START_TEST(a_worker_that_cannot_start_says_why)
 	int error = boots[_i].error;
 
 	harness_open(&harness, &service);
-	harness.birth.user = &error;
-	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.birth, &harness.child),
+	harness.context.user = &error;
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &harness.context, &harness.child),
 	                 0);
 	const struct pfi_message message = harness_receive(&harness);
 	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);
@@ -315,7 +315,7 @@ START_TEST(an_orphan_leaves_by_itself)
 
 	harness_open(&harness, &echo_service);
 	harness_spawn(&harness);
-	ck_assert_int_eq(shutdown(harness.lifeline[0], SHUT_RDWR), 0);
+	ck_assert_int_eq(shutdown(harness.channel[0], SHUT_RDWR), 0);
 	expect_left(&harness, PREFORK_EXIT_RECYCLE);
 	harness_close(&harness);
 }

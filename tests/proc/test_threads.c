@@ -155,7 +155,7 @@ static void come_before_the_worker(void)
 	(void)closedir(tasks);
 }
 
-/* One is in a callback, and the next are at the door before anybody looks: whoever takes the first
+/* One is in a callback, and the next are at the listener before anybody looks: whoever takes the first
  * of them, and does not come back, has the others, who wait at the set, hear of the rest. */
 START_TEST(who_stands_behind_a_callback_that_waits_is_let_in)
 {
@@ -232,7 +232,7 @@ START_TEST(with_no_free_thread_nobody_is_accepted)
 	send_text(first, "hello");
 	send_text(second, "there");
 	(void)poll(NULL, 0, 100); /* not to let a thing happen, but to see that nothing does */
-	ck_assert_uint_eq(stage->harness.birth.page->connections, TEST_THREADS);
+	ck_assert_uint_eq(stage->harness.context.score->connections, TEST_THREADS);
 	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
 	expect_text(first, "hello");
 	expect_text(second, "there");
@@ -326,12 +326,12 @@ START_TEST(a_callback_under_way_is_finished_before_a_worker_leaves)
 	harness_expect_echo(idle, "hello");
 	send_text(held, "wait");
 	wait_until(&stage->entered, 1);
-	harness_send(&stage->harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(idle); /* so the worker has heard it */
 	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
 	expect_text(held, "wait");
 	harness_expect_end(held);
-	const struct pfi_death death = harness_reap(&stage->harness);
+	const struct pfi_exit_status death = harness_reap(&stage->harness);
 	ck_assert_int_eq(death.signo, 0);
 	ck_assert_int_eq(death.code, PREFORK_EXIT_RECYCLE);
 	(void)close(held);
@@ -347,7 +347,7 @@ static void wait_until_heard(void)
 	int unread = 1;
 
 	while (unread > 0 && pfi_now_ms() < until_ms) {
-		ck_assert_int_eq(ioctl(stage->harness.lifeline[0], SIOCOUTQ, &unread), 0);
+		ck_assert_int_eq(ioctl(stage->harness.channel[0], SIOCOUTQ, &unread), 0);
 		(void)poll(NULL, 0, 1);
 	}
 	ck_assert_int_eq(unread, 0);
@@ -369,7 +369,7 @@ START_TEST(what_a_client_had_sent_before_a_stop_is_answered)
 		wait_until(&stage->entered, i + 1);
 	}
 	send_text(talks, "again");
-	harness_send(&stage->harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
 	wait_until_heard();
 	for (int i = 0; i < TEST_THREADS; i++)
 		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
@@ -458,9 +458,9 @@ static unsigned long sleeps(void)
 	struct dirent *entry;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/task", (int)stage->harness.child.pid);
-	DIR *const folder = opendir(path);
-	ck_assert_ptr_nonnull(folder);
-	while ((entry = readdir(folder)) != NULL) {
+	DIR *const directory = opendir(path);
+	ck_assert_ptr_nonnull(directory);
+	while ((entry = readdir(directory)) != NULL) {
 		(void)snprintf(path, sizeof path, "/proc/%d/task/%.20s/status", (int)stage->harness.child.pid, entry->d_name);
 		FILE *const file = entry->d_name[0] == '.' ? NULL : fopen(path, "re");
 		while (file && fgets(line, sizeof line, file))
@@ -468,11 +468,11 @@ static unsigned long sleeps(void)
 		if (file)
 			(void)fclose(file);
 	}
-	(void)closedir(folder);
+	(void)closedir(directory);
 	return total;
 }
 
-/* A level at the door would wake a second one, and a hand-over a third. */
+/* A level at the listener would wake a second one, and a hand-over a third. */
 START_TEST(one_client_wakes_one_thread)
 {
 	enum { CLIENTS = 1000 };
@@ -541,7 +541,7 @@ START_TEST(over_the_limit_clients_wait_and_then_are_served)
 		send_text(late[i], "late");
 	}
 	harness_expect_echo(fds[0], "still here");
-	ck_assert_uint_eq(stage->harness.birth.page->connections, LIMIT);
+	ck_assert_uint_eq(stage->harness.context.score->connections, LIMIT);
 	for (int i = 0; i < LIMIT; i++)
 		(void)close(fds[i]);
 	for (int i = 0; i < LIMIT; i++) {
@@ -561,7 +561,7 @@ static void *give_all_back(void *nothing)
 
 	(void)nothing;
 	while (read(taken[0], &connection, sizeof connection) == (ssize_t)sizeof connection)
-		prefork_connection_give_back(connection, echo_or_wait(prefork_connection_worker(connection), connection, NULL));
+		prefork_connection_resume(connection, echo_or_wait(prefork_connection_worker(connection), connection, NULL));
 	return NULL;
 }
 
@@ -588,7 +588,7 @@ static enum prefork_next anything(worker_t *worker, connection_t *connection, vo
 		return n < 0 && errno == EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	switch (letter) {
 	case 't':
-		return write(taken[1], &connection, sizeof connection) == (ssize_t)sizeof connection ? PREFORK_TAKEN :
+		return write(taken[1], &connection, sizeof connection) == (ssize_t)sizeof connection ? PREFORK_SUSPENDED :
 		                                                                                      PREFORK_CLOSE;
 	case 's':
 		(void)poll(NULL, 0, 2);
@@ -655,8 +655,8 @@ START_TEST(a_storm_is_served_and_left_in_good_order)
 	while (harness_requests(&stage->harness) < 3000 && pfi_now_ms() < until_ms)
 		(void)poll(NULL, 0, 5);
 	ck_assert_uint_ge(harness_requests(&stage->harness), 3000);
-	harness_send(&stage->harness, PFI_MESSAGE_LEAVE, 0);
-	const struct pfi_death death = harness_reap(&stage->harness);
+	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
+	const struct pfi_exit_status death = harness_reap(&stage->harness);
 	ck_assert_int_eq(death.signo, 0);
 	ck_assert_int_eq(death.code, PREFORK_EXIT_RECYCLE);
 	ck_assert_int_eq(shutdown(stage->harness.listener->fd, SHUT_RDWR), 0); /* nobody accepts any more */
@@ -686,7 +686,7 @@ START_TEST(without_threads_a_worker_does_not_boot_and_says_why)
 {
 	open_stage(&wait_service);
 	atomic_store(&threads_left, _i);
-	ck_assert_int_eq(pfi_spawn(harness_be_worker, &stage->harness.birth, &stage->harness.child), 0);
+	ck_assert_int_eq(pfi_spawn(harness_be_worker, &stage->harness.context, &stage->harness.child), 0);
 	atomic_store(&threads_left, 1000);
 	const struct pfi_message message = harness_receive(&stage->harness);
 	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);

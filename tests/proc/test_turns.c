@@ -97,13 +97,13 @@ static enum prefork_next give_back_others(worker_t *worker, connection_t *connec
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	if (byte == 'g') {
 		for (int i = 0; i < 2; i++)
-			prefork_connection_give_back(atomic_load(&taken[i]), PREFORK_CLOSE);
+			prefork_connection_resume(atomic_load(&taken[i]), PREFORK_CLOSE);
 	}
 	if (byte != '0' && byte != '1')
 		return prefork_connection_write(connection, &byte, 1);
 	atomic_store(&taken[byte - '0'], connection);
 	(void)send(prefork_connection_fd(connection), &byte, 1, MSG_NOSIGNAL);
-	return PREFORK_TAKEN;
+	return PREFORK_SUSPENDED;
 }
 
 static void count_closed(worker_t *worker, connection_t *connection, void *user)
@@ -146,10 +146,10 @@ START_TEST(one_that_is_closed_is_not_called_for_what_was_heard_before)
 		(void)close(fds[i]);
 	}
 	ck_assert_int_eq(recv(fds[2], &byte, 1, 0), 1);
-	harness_send(&harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fds[2]);
 	(void)close(fds[2]);
-	const struct pfi_death death = harness_reap(&harness);
+	const struct pfi_exit_status death = harness_reap(&harness);
 	ck_assert_msg(death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
 	ck_assert_uint_eq(harness_requests(&harness), 3); /* `closed`, once for each */
 	harness_close(&harness);
@@ -188,26 +188,26 @@ START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = hold_or_echo, .timed_out = say_late,
 	};
-	const int hands = harness_threads() > 0 && harness_may_block() ? harness_threads() : 1;
+	const int threads_group = harness_threads() > 0 && harness_may_block() ? harness_threads() : 1;
 	struct harness harness;
 	int busy[64] = { 0 };
 
-	ck_assert_int_le(hands, 64);
+	ck_assert_int_le(threads_group, 64);
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	const int quick = harness_connect(&harness), silent = harness_connect(&harness);
-	for (int i = 0; i < hands; i++) {
+	for (int i = 0; i < threads_group; i++) {
 		busy[i] = harness_connect(&harness);
 		harness_expect_echo(busy[i], "h");
 	}
-	for (int i = 1; i < hands; i++)
+	for (int i = 1; i < threads_group; i++)
 		harness_expect_echo(busy[i], "b");
 	harness_expect_echo(quick, "d");
 	harness_expect_echo(silent, "d");
 	harness_expect_echo(busy[0], "b");
 	ck_assert_int_eq(send(quick, "q", 1, MSG_NOSIGNAL), 1);
 	(void)poll(NULL, 0, 200); /* the lateness itself */
-	for (int i = 0; i < hands; i++)
+	for (int i = 0; i < threads_group; i++)
 		ck_assert_int_eq(send(busy[i], "x", 1, MSG_NOSIGNAL), 1);
 	const struct { int fd; char answer; } expected[] = { { quick, 'q' }, { silent, 'l' } };
 	for (int i = 0; i < 2; i++) {
@@ -217,7 +217,7 @@ START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
 		ck_assert_int_eq(byte, expected[i].answer);
 		(void)close(expected[i].fd);
 	}
-	for (int i = 0; i < hands; i++)
+	for (int i = 0; i < threads_group; i++)
 		(void)close(busy[i]);
 	harness_close(&harness);
 }

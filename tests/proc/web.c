@@ -1,6 +1,6 @@
 #include "web.h"
 
-#include "http/options.h"
+#include "http/http_options.h"
 #include "model/message.h"
 #include "os/clock.h"
 
@@ -69,24 +69,24 @@ void web_open_service(struct web *web, const struct prefork_http_service *servic
 	ck_assert_ptr_ne(web->counts, MAP_FAILED);
 	ck_assert_int_eq(prefork_http_load(argc, (char *const *)(uintptr_t)argv, &web->settings), 0);
 	harness_open(&web->harness, pfi_http_table());
-	web->harness.birth.user = pfi_http_create(&web->service, web);
-	web->harness.birth.settings = web->settings;
+	web->harness.context.user = pfi_http_create(&web->service, web);
+	web->harness.context.settings = web->settings;
 	harness_spawn(&web->harness);
 }
 
 void web_close(struct web *web)
 {
-	harness_send(&web->harness, PFI_MESSAGE_LEAVE, 0);
+	harness_send(&web->harness, PFI_MESSAGE_DRAIN, 0);
 	web_reap(web);
 }
 
 void web_reap(struct web *web)
 {
-	const struct pfi_death death = harness_reap(&web->harness);
+	const struct pfi_exit_status death = harness_reap(&web->harness);
 
 	ck_assert_msg(death.known && death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
 	ck_assert_int_eq(atomic_load(&web->counts->finished), atomic_load(&web->counts->handled));
-	pfi_http_destroy(web->harness.birth.user);
+	pfi_http_destroy(web->harness.context.user);
 	prefork_settings_destroy(web->settings);
 	ck_assert_int_eq(munmap(web->counts, sizeof *web->counts), 0);
 	harness_close(&web->harness);

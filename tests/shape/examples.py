@@ -34,17 +34,17 @@ def run(command, **more):
     return None if done.returncode == 0 else (done.stdout + done.stderr).strip() or f"status {done.returncode}"
 
 
-def check_c(text, folder):
-    path = folder / "example.c"
+def check_c(text, directory):
+    path = directory / "example.c"
     whole = re.search(r"^int main\(", text, re.M)
     path.write_text(text if whole else "#include <prefork/prefork.h>\n" + text)
     libs = ["-L", str(build / "lib"), "-lprefork-http", "-lprefork"] if whole else ["-c"]
     return run([*compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
                 "-Wno-unused-variable", "-Wno-unused-const-variable", "-I", str(source / "include"),
-                "-Wl,--allow-shlib-undefined", str(path), "-o", str(folder / "example"), *libs])
+                "-Wl,--allow-shlib-undefined", str(path), "-o", str(directory / "example"), *libs])
 
 
-def check_python(text, folder):
+def check_python(text, directory):
     try:
         compile(text, "example", "exec")
     except SyntaxError as error:
@@ -52,14 +52,14 @@ def check_python(text, folder):
     return None
 
 
-def check_ini(text, folder):
-    path = folder / "example.ini"
+def check_ini(text, directory):
+    path = directory / "example.ini"
     path.write_text(text)
     program = PROGRAMS["./echo"]
     return run([program, "--config", path, "--check-config"]) if program.exists() else None
 
 
-def check_sh(text, folder):
+def check_sh(text, directory):
     said = run(["bash", "-n", "-c", text])
     if said:
         return said
@@ -120,7 +120,7 @@ def readme():
 
 readme()
 manual_pages()
-with tempfile.TemporaryDirectory(prefix="examples-") as folder:
+with tempfile.TemporaryDirectory(prefix="examples-") as directory:
     for document in documents():
         text = document.read_text()
         for match in BLOCK.finditer(text):
@@ -129,7 +129,7 @@ with tempfile.TemporaryDirectory(prefix="examples-") as folder:
             where = f"{document.relative_to(source)}:{line}"
             counts[language] = counts.get(language, 0) + 1
             if language in CHECKS:
-                said = CHECKS[language](example, pathlib.Path(folder))
+                said = CHECKS[language](example, pathlib.Path(directory))
                 if said:
                     complaints.append(f"{where}: {said}")
             elif language not in ("text", "console"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Print the names of the public headers in a folder."""
+"""Print the names of the public headers in a directory."""
 import pathlib
 import sys
 

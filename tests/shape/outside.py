@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """outside.py BUILD SANITIZE CC...: a program outside this tree builds with pkg-config alone, and runs.
 
-Installs the build into a folder of its own (DESTDIR), asks pkg-config there, and builds the same source
+Installs the build into a directory of its own (DESTDIR), asks pkg-config there, and builds the same source
 against the shared library and against the static archive.
 """
 import os
@@ -31,12 +31,12 @@ def run(*command, **more):
     return done.stdout
 
 
-with tempfile.TemporaryDirectory(prefix="outside-") as folder:
-    top = pathlib.Path(folder)
-    run("meson", "install", "-C", build, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": folder})
+with tempfile.TemporaryDirectory(prefix="outside-") as directory:
+    top = pathlib.Path(directory)
+    run("meson", "install", "-C", build, "--no-rebuild", "--quiet", env={**os.environ, "DESTDIR": directory})
     (pc,) = top.rglob("prefork.pc")
     library = pc.parent.parent
-    env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent), "PKG_CONFIG_SYSROOT_DIR": folder}
+    env = {**os.environ, "PKG_CONFIG_PATH": str(pc.parent), "PKG_CONFIG_SYSROOT_DIR": directory}
     (top / "outside.c").write_text(SOURCE)
 
     def ask(*words):

@@ -39,13 +39,13 @@
 	NUMBER(prefork_pool_set, pool, (NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_process_age_ms, process, (NULL), 0) \
 	NUMBER(prefork_process_generation, process, (NULL), 0) \
-	POINTER(prefork_process_note, process, (NULL)) \
+	POINTER(prefork_process_activity, process, (NULL)) \
 	NUMBER(prefork_process_pid, process, (NULL), -EINVAL) \
 	POINTER(prefork_process_pool, process, (NULL)) \
 	NUMBER(prefork_process_reason, process, (NULL), PREFORK_REASON_UNKNOWN) \
 	NUMBER(prefork_process_requests, process, (NULL), 0) \
 	POINTER(prefork_process_rusage, process, (NULL)) \
-	POINTER(prefork_process_sentence, process, (NULL)) \
+	POINTER(prefork_process_exit_message, process, (NULL)) \
 	NOTHING(prefork_process_set_user, process, (NULL, NULL)) \
 	NUMBER(prefork_process_slot, process, (NULL), UINT_MAX) \
 	NUMBER(prefork_process_status, process, (NULL), -EINVAL) \
@@ -125,9 +125,9 @@
 	NUMBER(prefork_listener_is_inherited, listener, (NULL), false) \
 	POINTER(prefork_listener_name, listener, (NULL)) \
 	/* <prefork/log.h> */ \
-	NOTHING(prefork_log_block, title, (ANY, PREFORK_CRITICAL, "text", NULL, "text", 1)) \
-	NOTHING(prefork_log_block, text, (ANY, PREFORK_CRITICAL, "text", "text", NULL, 1)) \
-	QUIET(prefork_log_block, log, (NULL, PREFORK_ERROR, "room", "title", "text", 4)) \
+	NOTHING(prefork_log_block, title, (ANY, PREFORK_LOG_CRITICAL, "text", NULL, "text", 1)) \
+	NOTHING(prefork_log_block, text, (ANY, PREFORK_LOG_CRITICAL, "text", "text", NULL, 1)) \
+	QUIET(prefork_log_block, log, (NULL, PREFORK_LOG_ERROR, "room", "title", "text", 4)) \
 	NUMBER(prefork_log_check, path, (NULL, 1), -EINVAL) \
 	NUMBER(prefork_log_create, path, (NULL, 1, ANY), -EINVAL) \
 	NUMBER(prefork_log_create, ret, ("text", 1, NULL), -EINVAL) \
@@ -136,22 +136,22 @@
 	NUMBER(prefork_log_put, log, (NULL, "text", 1), -EINVAL) \
 	NUMBER(prefork_log_put, bytes, (ANY, NULL, 1), -EINVAL) \
 	NUMBER(prefork_log_reopen, log, (NULL), -EINVAL) \
-	NOTHING(prefork_log_say, format, (ANY, PREFORK_CRITICAL, "text", NULL)) \
-	QUIET(prefork_log_say, log, (NULL, PREFORK_ERROR, "room", "%s", "text")) \
-	NOTHING(prefork_log_set_level, log, (NULL, PREFORK_CRITICAL)) \
+	NOTHING(prefork_log_printf, format, (ANY, PREFORK_LOG_CRITICAL, "text", NULL)) \
+	QUIET(prefork_log_printf, log, (NULL, PREFORK_LOG_ERROR, "room", "%s", "text")) \
+	NOTHING(prefork_log_set_level, log, (NULL, PREFORK_LOG_CRITICAL)) \
 	NOTHING(prefork_log_set_level, level, (ANY, (enum prefork_log_level)99)) \
 	NOTHING(prefork_log_set_sink, log, (NULL, NULL, NULL)) \
 	NUMBER(prefork_log_take_lost, log, (NULL), 0) \
-	QUIET(prefork_log_takes, log, (NULL, PREFORK_CRITICAL)) \
-	NOTHING(prefork_log_write, format, (ANY, PREFORK_CRITICAL, "text", ANY, 1, NULL)) \
-	NOTHING(prefork_log_write, pairs, (ANY, PREFORK_CRITICAL, "text", NULL, 1, "text")) \
-	QUIET(prefork_log_write, log, (NULL, PREFORK_ERROR, "room", NULL, 0, "%s", "text")) \
+	QUIET(prefork_log_enabled, log, (NULL, PREFORK_LOG_CRITICAL)) \
+	NOTHING(prefork_log_write, format, (ANY, PREFORK_LOG_CRITICAL, "text", ANY, 1, NULL)) \
+	NOTHING(prefork_log_write, pairs, (ANY, PREFORK_LOG_CRITICAL, "text", NULL, 1, "text")) \
+	QUIET(prefork_log_write, log, (NULL, PREFORK_LOG_ERROR, "room", NULL, 0, "%s", "text")) \
 	/* <prefork/service.h> */ \
 	NOTHING(prefork_connection_end_follows, connection, (NULL)) \
 	NOTHING(prefork_connection_end_output, connection, (NULL)) \
 	NUMBER(prefork_connection_error, connection, (NULL), -EINVAL) \
 	NUMBER(prefork_connection_fd, connection, (NULL), -EINVAL) \
-	NOTHING(prefork_connection_give_back, connection, (NULL, PREFORK_WAIT_READABLE)) \
+	NOTHING(prefork_connection_resume, connection, (NULL, PREFORK_WAIT_READABLE)) \
 	NUMBER(prefork_connection_is_offloaded, connection, (NULL), false) \
 	NUMBER(prefork_connection_listener, connection, (NULL), SIZE_MAX) \
 	NUMBER(prefork_connection_may_block, connection, (NULL), false) \
@@ -219,18 +219,18 @@
 	NUMBER(prefork_connection_deadline_ms, connection, (NULL), 0) \
 	POINTER(prefork_connection_driver, connection, (NULL)) \
 	NUMBER(prefork_connection_expire, connection, (NULL), PREFORK_CLOSE) \
-	NUMBER(prefork_connection_leave, connection, (NULL), PREFORK_CLOSE) \
+	NUMBER(prefork_connection_drain, connection, (NULL), PREFORK_CLOSE) \
 	NUMBER(prefork_connection_proceed, connection, (NULL), PREFORK_CLOSE) \
 	NOTHING(prefork_connection_set_driver, connection, (NULL, ANY)) \
-	NUMBER(prefork_connection_was_drained, connection, (NULL), false) \
+	NUMBER(prefork_connection_read_would_block, connection, (NULL), false) \
 	NUMBER(prefork_worker_accept, worker, (NULL, 1, ANY), -EINVAL) \
 	NUMBER(prefork_worker_accept, ret, (ANY, 1, NULL), -EINVAL) \
 	NOTHING(prefork_worker_close_listeners, worker, (NULL)) \
 	NUMBER(prefork_worker_connections, worker, (NULL), 0) \
 	NUMBER(prefork_worker_empties_queues, worker, (NULL), false) \
-	POINTER(prefork_worker_given_back, worker, (NULL, ANY)) \
-	POINTER(prefork_worker_given_back, ret_next, (ANY, NULL)) \
-	NUMBER(prefork_worker_rest_ms, worker, (NULL), 0) \
+	POINTER(prefork_worker_resumed, worker, (NULL, ANY)) \
+	POINTER(prefork_worker_resumed, ret_next, (ANY, NULL)) \
+	NUMBER(prefork_worker_pause_until_ms, worker, (NULL), 0) \
 	NOTHING(prefork_worker_set_queued, worker, (NULL, false, 1)) \
 	/* <prefork/version.h> */ \
 	QUIET(prefork_version, nothing, ()) \
@@ -244,20 +244,20 @@
 	NUMBER(prefork_worker_fd, worker, (NULL), -EINVAL) \
 	NUMBER(prefork_worker_generation, worker, (NULL), 0) \
 	NOTHING(prefork_worker_idle, worker, (NULL)) \
-	QUIET(prefork_worker_leave, worker, (NULL)) \
+	QUIET(prefork_worker_retire, worker, (NULL)) \
 	POINTER(prefork_worker_listener, worker, (NULL, 1)) \
 	NUMBER(prefork_worker_listeners, worker, (NULL), 0) \
 	POINTER(prefork_worker_log, worker, (NULL)) \
 	POINTER(prefork_worker_loop, worker, (NULL)) \
-	NOTHING(prefork_worker_note, worker, (NULL, "text", 1)) \
-	NOTHING(prefork_worker_note, bytes, (ANY, NULL, 1)) \
+	NOTHING(prefork_worker_set_activity, worker, (NULL, "text", 1)) \
+	NOTHING(prefork_worker_set_activity, bytes, (ANY, NULL, 1)) \
 	POINTER(prefork_worker_pool, worker, (NULL)) \
 	NOTHING(prefork_worker_ready, worker, (NULL)) \
 	NUMBER(prefork_worker_set_thread, worker, (NULL, 1), -EINVAL) \
 	NOTHING(prefork_worker_set_user, worker, (NULL, NULL)) \
 	POINTER(prefork_worker_settings, worker, (NULL)) \
 	NUMBER(prefork_worker_slot, worker, (NULL), UINT_MAX) \
-	NUMBER(prefork_worker_stay, worker, (NULL), PREFORK_QUIT) \
+	NUMBER(prefork_worker_directive, worker, (NULL), PREFORK_QUIT) \
 	NUMBER(prefork_worker_thread, worker, (NULL), UINT_MAX) \
 	POINTER(prefork_worker_user, worker, (NULL))
 

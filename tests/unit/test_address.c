@@ -1,4 +1,4 @@
-#include "listener/accept.h"
+#include "listener/accept_error.h"
 #include "listener/address.h"
 
 #include "../support.h"
@@ -47,7 +47,7 @@ START_TEST(what_is_written_is_what_is_meant)
 }
 END_TEST
 
-/* Each sentence holds the word that tells the reader what to change. */
+/* Each error message holds the word that tells the reader what to change. */
 static const struct {
 	const char *text, *word;
 } bad[] = {

@@ -53,7 +53,7 @@ static int parse(struct prefork_settings *settings, const char *line)
 }
 
 static const struct {
-	const char *line, *sentence;
+	const char *line, *message;
 } bad_lines[] = {
 	{ "--wrokers 4", "there is no option '--wrokers'; did you mean --workers?" },
 	{ "--work 4", "there is no option '--work'; --help lists all" },
@@ -86,11 +86,11 @@ START_TEST(a_wrong_command_line_is_named_with_what_was_expected)
 	struct prefork_settings *const settings = made();
 	const int r = parse(settings, bad_lines[_i].line);
 
-	if (bad_lines[_i].sentence == NULL) {
+	if (bad_lines[_i].message == NULL) {
 		ck_assert_int_eq(r, PREFORK_ECONFIG);
 	} else {
 		ck_assert_int_eq(r, PREFORK_EUSAGE);
-		ck_assert_str_eq(prefork_error(), bad_lines[_i].sentence);
+		ck_assert_str_eq(prefork_error(), bad_lines[_i].message);
 	}
 	prefork_settings_destroy(settings);
 }
@@ -170,7 +170,7 @@ START_TEST(arguments_are_counted)
 END_TEST
 
 static const struct {
-	const char *name, *value, *sentence;
+	const char *name, *value, *message;
 } bad_variables[] = {
 	{ "PREFORK_WORKER", "3", "PREFORK_WORKER in the environment is no setting; did you mean PREFORK_WORKERS?" },
 	{ "PREFORK_LOG_FILE", "-", "PREFORK_LOG_FILE in the environment is no setting; did you mean PREFORK_ERRORLOG?" },
@@ -191,7 +191,7 @@ START_TEST(a_wrong_variable_is_named)
 	ck_assert_int_eq(prefork_settings_set_argument_variable(settings, "OUR_ARGS"), 0);
 	ck_assert_int_eq(setenv(bad_variables[_i].name, bad_variables[_i].value, 1), 0);
 	ck_assert_int_eq(parse(settings, "-w 2"), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), bad_variables[_i].sentence);
+	ck_assert_str_eq(prefork_error(), bad_variables[_i].message);
 	prefork_settings_destroy(settings);
 }
 END_TEST
@@ -247,7 +247,7 @@ static int parse_with_file(struct prefork_settings *settings, const char *path, 
 static const struct {
 	const char *text;
 	size_t size; /* 0: strlen */
-	const char *sentence; /* behind the path */
+	const char *message; /* behind the path */
 } bad_files[] = {
 	{ "workers = 1\n", 0, ":1: settings stand below the line [prefork]" },
 	{ "[prefrok]\nworkers = 1\n", 0, ":1: there is no section 'prefrok'; did you mean 'prefork'?" },
@@ -288,7 +288,7 @@ START_TEST(a_wrong_file_is_named_with_its_line)
 	write_file(path, bad_files[_i].text, size > 0 ? size : strlen(bad_files[_i].text));
 	ck_assert_int_eq(parse_with_file(settings, path, ""), PREFORK_ECONFIG);
 	ck_assert_int_eq(strncmp(prefork_error(), path, strlen(path)), 0);
-	ck_assert_str_eq(prefork_error() + strlen(path), bad_files[_i].sentence);
+	ck_assert_str_eq(prefork_error() + strlen(path), bad_files[_i].message);
 	ck_assert_int_eq(unlink(path), 0);
 	prefork_settings_destroy(settings);
 }

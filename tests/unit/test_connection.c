@@ -1,9 +1,9 @@
 /* What becomes of the bytes that a connection still has for a client that takes its time. */
 #include "../support.h"
 
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
-#include "os/page.h"
+#include "os/scoreboard.h"
 #include "worker/connection.h"
 #include "worker/worker.h"
 
@@ -46,11 +46,11 @@ static void close_connection(void)
 
 static enum prefork_next end_connection(void)
 {
-	enum prefork_next next = PREFORK_TAKEN;
+	enum prefork_next next = PREFORK_SUSPENDED;
 
 	worker.wake_fd = -1;
-	prefork_connection_give_back(&connection, PREFORK_CLOSE);
-	ck_assert_ptr_eq(prefork_worker_given_back(&worker, &next), &connection);
+	prefork_connection_resume(&connection, PREFORK_CLOSE);
+	ck_assert_ptr_eq(prefork_worker_resumed(&worker, &next), &connection);
 	return next;
 }
 
@@ -115,13 +115,13 @@ static struct prefork_connection *new_connection(void)
 /* The arbiter counts on it when it decides for how many others a stuck worker is waited for. */
 START_TEST(the_page_tells_how_many_there_are_while_others_come_and_go)
 {
-	static const struct pfi_birth birth = { .program = "test" };
+	static const struct pfi_spawn_context context = { .program = "test" };
 	pthread_t thread;
 
-	worker.birth = &birth;
-	worker.liveness.page = aligned_alloc(128, pfi_page_bytes(1));
-	ck_assert_ptr_nonnull(worker.liveness.page);
-	atomic_store(&worker.liveness.page->connections, 0);
+	worker.context = &context;
+	worker.liveness.score = aligned_alloc(128, pfi_worker_score_bytes(1));
+	ck_assert_ptr_nonnull(worker.liveness.score);
+	atomic_store(&worker.liveness.score->connections, 0);
 	ck_assert_int_eq(pthread_barrier_init(&barrier, NULL, 2), 0);
 	struct prefork_connection *next = new_connection();
 	ck_assert_int_eq(pthread_create(&thread, NULL, close_each_time, NULL), 0);
@@ -130,14 +130,14 @@ START_TEST(the_page_tells_how_many_there_are_while_others_come_and_go)
 		(void)pthread_barrier_wait(&barrier);
 		next = new_connection();
 		(void)pthread_barrier_wait(&barrier);
-		ck_assert_uint_eq(atomic_load(&worker.liveness.page->connections), 1);
+		ck_assert_uint_eq(atomic_load(&worker.liveness.score->connections), 1);
 	}
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	prefork_connection_close(next);
 	ck_assert_uint_eq(prefork_worker_connections(&worker), 0);
 	(void)pthread_barrier_destroy(&barrier);
 	pfi_connection_pool_finish(&worker);
-	free(worker.liveness.page);
+	free(worker.liveness.score);
 }
 END_TEST
 

@@ -5,9 +5,9 @@
 #include "os/fdtable.h"
 
 #include "../support.h"
-#include "os/lifeline.h"
+#include "os/control_channel.h"
 #include "os/spawn.h"
-#include "os/watch.h"
+#include "os/timer.h"
 
 #include <fcntl.h>
 #include <netinet/in.h>
@@ -37,7 +37,7 @@ static void expect_0(int (*child)(void))
 
 START_TEST(what_is_opened_is_entered_and_what_is_closed_is_not)
 {
-	int pair[2], timer = pfi_watch_open(), set = pfi_open_epoll(), event = pfi_open_eventfd();
+	int pair[2], timer = pfi_timer_open(), set = pfi_open_epoll(), event = pfi_open_eventfd();
 
 	ck_assert_int_eq(pfi_open_pair(SOCK_STREAM, pair), 0);
 	ck_assert_int_eq(pfi_fdtable_look_up(timer).kind, PFI_FD_TIMER);

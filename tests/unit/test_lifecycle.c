@@ -3,7 +3,7 @@
 
 #include "model/backoff.h"
 #include "model/deadline.h"
-#include "model/death.h"
+#include "model/exit_record.h"
 #include "model/lifecycle.h"
 
 #include <signal.h>
@@ -84,33 +84,33 @@ END_TEST
 /* An event loop that goes on turning must not hide that nobody handles what it has read. */
 START_TEST(a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck)
 {
-	const struct pfi_word words[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
+	const struct pfi_thread_deadline words[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
 
-	ck_assert_uint_eq(pfi_deadline_look(words, 4, 0, 1000).able, 0);
-	ck_assert_uint_eq(pfi_deadline_look(words, 4, 0, 900).able, 1);
+	ck_assert_uint_eq(pfi_deadlines_summarize(words, 4, 0, 1000).able, 0);
+	ck_assert_uint_eq(pfi_deadlines_summarize(words, 4, 0, 900).able, 1);
 }
 END_TEST
 
 START_TEST(words_are_read_as_numbers)
 {
-	struct pfi_word words[] = {
+	struct pfi_thread_deadline words[] = {
 		{ 0, 0, true },     { 900, 100, true }, { 1000, 100, true },            { 1002, 998, true },
 		{ 1500, 999, true }, { 0, 500, true },   { PFI_NO_DEADLINE, 100, true }, { 0, 0, false },
 	};
-	struct pfi_look look = pfi_deadline_look(words, 8, 0, 1000);
+	struct pfi_deadline_summary look = pfi_deadlines_summarize(words, 8, 0, 1000);
 
 	ck_assert_uint_eq(look.busy, 5);
 	ck_assert_uint_eq(look.late, 2);
 	ck_assert_uint_eq(look.late_ms, 900);
 	ck_assert_uint_eq(look.able, 4); /* the first only minds the others */
 	ck_assert_uint_eq(look.next_ms, 1002);
-	look = pfi_deadline_look(words, 8, 3, 1000);
+	look = pfi_deadlines_summarize(words, 8, 3, 1000);
 	ck_assert_uint_eq(look.next_ms, 1001); /* then the fourth becomes slow */
-	words[0] = (struct pfi_word){ 0, 1, true };
-	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 4);
-	ck_assert_uint_eq(pfi_deadline_look(words, 1, 0, 1000).able, 1); /* alone it serves */
-	words[0] = (struct pfi_word){ 999, 1, true };
-	ck_assert_uint_eq(pfi_deadline_look(words, 8, 0, 1000).able, 0);
+	words[0] = (struct pfi_thread_deadline){ 0, 1, true };
+	ck_assert_uint_eq(pfi_deadlines_summarize(words, 8, 0, 1000).able, 4);
+	ck_assert_uint_eq(pfi_deadlines_summarize(words, 1, 0, 1000).able, 1); /* alone it serves */
+	words[0] = (struct pfi_thread_deadline){ 999, 1, true };
+	ck_assert_uint_eq(pfi_deadlines_summarize(words, 8, 0, 1000).able, 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 2000, 5000), 7000);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(0, 99999, 5000), 0);
@@ -137,21 +137,21 @@ static const struct {
 	{ true, true, 0, SIGKILL, PFI_STATE_SERVING, PREFORK_REASON_KILLED },
 	{ true, true, 0, SIGKILL, PFI_STATE_KILLING, PREFORK_REASON_TIMEOUT },
 	{ true, true, 0, SIGABRT, PFI_STATE_ABORTING, PREFORK_REASON_TIMEOUT },
-	{ true, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
-	{ true, false, 0, SIGTERM, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
+	{ true, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_STOPPED },
+	{ true, false, 0, SIGTERM, PFI_STATE_DRAINING, PREFORK_REASON_STOPPED },
 	{ true, true, 0, SIGSEGV, PFI_STATE_DRAINING, PREFORK_REASON_CRASHED },
 	{ false, true, 0, 0, PFI_STATE_SERVING, PREFORK_REASON_UNKNOWN },
-	{ false, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_ASKED },
+	{ false, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_STOPPED },
 };
 
 START_TEST(exit_codes_are_a_protocol)
 {
-	const struct pfi_obituary dead = {
+	const struct pfi_exit_record dead = {
 		.known = deaths[_i].known, .was_ready = deaths[_i].was_ready, .code = deaths[_i].code,
-		.signal = deaths[_i].signal, .state = deaths[_i].state, .pool = "web", .note = "", .last_words = "",
+		.signal = deaths[_i].signal, .state = deaths[_i].state, .pool = "web", .activity = "", .exit_message = "",
 	};
 
-	ck_assert_int_eq(pfi_death_reason(&dead), deaths[_i].reason);
+	ck_assert_int_eq(pfi_exit_reason(&dead), deaths[_i].reason);
 }
 END_TEST
 
@@ -166,12 +166,12 @@ static const struct {
 
 START_TEST(who_was_asked_and_left_otherwise_is_told_of_in_english)
 {
-	const struct pfi_obituary dead = { .known = true, .was_ready = true, .code = asked_to_leave[_i].code, .pool = "web",
-					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .note = "",
-					   .last_words = "" };
+	const struct pfi_exit_record dead = { .known = true, .was_ready = true, .code = asked_to_leave[_i].code, .pool = "web",
+					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .activity = "",
+					   .exit_message = "" };
 	char text[512];
 
-	pfi_death_explain(&dead, "", text, sizeof text);
+	pfi_exit_explain(&dead, "", text, sizeof text);
 	ck_assert_ptr_nonnull(strstr(text, asked_to_leave[_i].part));
 }
 END_TEST
@@ -179,15 +179,15 @@ END_TEST
 /* What a worker wrote into its page cannot forge a line of the log, nor overrun one. */
 START_TEST(a_death_is_one_clean_line)
 {
-	struct pfi_obituary dead = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
+	struct pfi_exit_record dead = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
 				     .state = PFI_STATE_SERVING, .was_ready = true, .age_ms = 61005, .requests = 7,
-				     .note = "GET /\n[forged]", .last_words = "" };
+				     .activity = "GET /\n[forged]", .exit_message = "" };
 	char text[512], tiny[16];
 
-	pfi_death_explain(&dead, "replaced now", text, sizeof text);
+	pfi_exit_explain(&dead, "replaced now", text, sizeof text);
 	ck_assert_str_eq(text, "Worker (pid:42) was ended by SIGSEGV (core dumped), by itself; pool web, age 61.005s, "
 			       "7 requests, peak memory 0 KiB, CPU 0.000s, last at \"GET /?[forged]\"; replaced now");
-	pfi_death_explain(&dead, "", tiny, sizeof tiny);
+	pfi_exit_explain(&dead, "", tiny, sizeof tiny);
 	ck_assert_uint_eq(strlen(tiny), sizeof tiny - 1);
 }
 END_TEST

@@ -1,9 +1,9 @@
 #include "../support.h"
 
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/watch.h"
+#include "os/timer.h"
 #include "worker/liveness.h"
 
 #include <poll.h>
@@ -12,28 +12,28 @@
 
 enum { CELLS = 3, TIMEOUT_MS = 30000 };
 
-static struct pfi_page *page;
+static struct pfi_worker_score *score;
 static struct pfi_liveness liveness;
-static int watch;
+static int watchdog;
 static int fds_before;
 
 static void open_all(void)
 {
 	fds_before = pfi_fd_count();
-	page = aligned_alloc(128, pfi_page_bytes(CELLS));
-	ck_assert_ptr_nonnull(page);
+	score = aligned_alloc(128, pfi_worker_score_bytes(CELLS));
+	ck_assert_ptr_nonnull(score);
 	for (unsigned i = 0; i < CELLS; i++)
-		page->cells[i] = (struct pfi_cell){ 0 };
-	watch = pfi_watch_open();
-	ck_assert_int_ge(watch, 0);
-	pfi_liveness_init(&liveness, page, CELLS, watch, TIMEOUT_MS, 0);
+		score->thread_slots[i] = (struct pfi_thread_slot){ 0 };
+	watchdog = pfi_timer_open();
+	ck_assert_int_ge(watchdog, 0);
+	pfi_liveness_init(&liveness, score, CELLS, watchdog, TIMEOUT_MS, 0);
 }
 
 static void close_all(void)
 {
 	pfi_liveness_finish(&liveness);
-	pfi_watch_close(&watch);
-	free(page);
+	pfi_timer_close(&watchdog);
+	free(score);
 	ck_assert_int_eq(pfi_fd_count(), fds_before);
 }
 
@@ -42,13 +42,13 @@ static uint64_t left_ms(void)
 {
 	struct itimerspec left;
 
-	ck_assert_int_eq(timerfd_gettime(watch, &left), 0);
+	ck_assert_int_eq(timerfd_gettime(watchdog, &left), 0);
 	return (uint64_t)left.it_value.tv_sec * 1000 + (uint64_t)left.it_value.tv_nsec / 1000000;
 }
 
-static bool fires(int within_ms)
+static bool timer_events(int within_ms)
 {
-	struct pollfd pollfd = { .fd = watch, .events = POLLIN };
+	struct pollfd pollfd = { .fd = watchdog, .events = POLLIN };
 
 	return poll(&pollfd, 1, within_ms) == 1;
 }
@@ -58,28 +58,28 @@ START_TEST(busy_writes_a_deadline_and_sets_the_watch_for_it)
 	const uint64_t before_ms = pfi_now_ms();
 
 	pfi_liveness_begin(&liveness, 1);
-	ck_assert_uint_ge(page->cells[1].deadline_ms, before_ms + TIMEOUT_MS);
-	ck_assert_uint_le(page->cells[1].deadline_ms, pfi_now_ms() + TIMEOUT_MS);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].deadline_ms);
+	ck_assert_uint_ge(score->thread_slots[1].deadline_ms, before_ms + TIMEOUT_MS);
+	ck_assert_uint_le(score->thread_slots[1].deadline_ms, pfi_now_ms() + TIMEOUT_MS);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[1].deadline_ms);
 	ck_assert_uint_gt(left_ms(), 0);
 	pfi_liveness_end(&liveness, 1);
-	ck_assert_uint_eq(page->cells[1].deadline_ms, 0);
+	ck_assert_uint_eq(score->thread_slots[1].deadline_ms, 0);
 }
 END_TEST
 
 START_TEST(a_beat_begins_the_deadline_anew_and_never_shortens_it)
 {
 	pfi_liveness_beat(&liveness, 1);
-	ck_assert_uint_eq(page->cells[1].deadline_ms, 0); /* who is idle stays so */
+	ck_assert_uint_eq(score->thread_slots[1].deadline_ms, 0); /* who is idle stays so */
 	pfi_liveness_begin(&liveness, 1);
-	page->cells[1].deadline_ms -= TIMEOUT_MS / 2; /* as if it had begun so long ago */
+	score->thread_slots[1].deadline_ms -= TIMEOUT_MS / 2; /* as if it had begun so long ago */
 	const uint64_t before_ms = pfi_now_ms();
 	pfi_liveness_beat(&liveness, 1);
-	ck_assert_uint_ge(page->cells[1].deadline_ms, before_ms + TIMEOUT_MS);
+	ck_assert_uint_ge(score->thread_slots[1].deadline_ms, before_ms + TIMEOUT_MS);
 	pfi_liveness_extend(&liveness, 1, 10 * TIMEOUT_MS);
-	const uint64_t far_ms = page->cells[1].deadline_ms;
+	const uint64_t far_ms = score->thread_slots[1].deadline_ms;
 	pfi_liveness_beat(&liveness, 1);
-	ck_assert_uint_eq(page->cells[1].deadline_ms, far_ms);
+	ck_assert_uint_eq(score->thread_slots[1].deadline_ms, far_ms);
 	pfi_liveness_end(&liveness, 1);
 }
 END_TEST
@@ -87,13 +87,13 @@ END_TEST
 START_TEST(the_watch_is_set_once_per_timeout_and_not_per_request)
 {
 	pfi_liveness_begin(&liveness, 0);
-	const uint64_t at_ms = liveness.watch_at_ms;
-	ck_assert_int_eq(pfi_watch_set(watch, 0), 0); /* whoever sets it again is seen */
+	const uint64_t at_ms = liveness.watchdog_at_ms;
+	ck_assert_int_eq(pfi_timer_set(watchdog, 0), 0); /* whoever sets it again is seen */
 	for (unsigned i = 0; i < 1000; i++) {
 		pfi_liveness_end(&liveness, i % CELLS);
 		pfi_liveness_begin(&liveness, i % CELLS);
 	}
-	ck_assert_uint_eq(liveness.watch_at_ms, at_ms);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, at_ms);
 	ck_assert_uint_eq(left_ms(), 0);
 }
 END_TEST
@@ -101,17 +101,17 @@ END_TEST
 START_TEST(busy_again_moves_the_deadline_and_leaves_the_watch_alone)
 {
 	pfi_liveness_begin(&liveness, 0);
-	const uint64_t deadline_ms = page->cells[0].deadline_ms, at_ms = liveness.watch_at_ms;
-	ck_assert_int_eq(pfi_watch_set(watch, 0), 0);
-	liveness.watch_at_ms = 1; /* as after it has fired */
+	const uint64_t deadline_ms = score->thread_slots[0].deadline_ms, at_ms = liveness.watchdog_at_ms;
+	ck_assert_int_eq(pfi_timer_set(watchdog, 0), 0);
+	liveness.watchdog_at_ms = 1; /* as after it has fired */
 	while (pfi_now_ms() + TIMEOUT_MS <= deadline_ms)
 		continue;
 	pfi_liveness_begin(&liveness, 0);
-	ck_assert_uint_gt(page->cells[0].deadline_ms, deadline_ms);
+	ck_assert_uint_gt(score->thread_slots[0].deadline_ms, deadline_ms);
 	ck_assert_uint_eq(left_ms(), 0);
-	page->cells[0].deadline_ms = pfi_now_ms(); /* late: that may have been seen, and forgiven */
+	score->thread_slots[0].deadline_ms = pfi_now_ms(); /* late: that may have been seen, and forgiven */
 	pfi_liveness_begin(&liveness, 0);
-	ck_assert_uint_ge(liveness.watch_at_ms, at_ms);
+	ck_assert_uint_ge(liveness.watchdog_at_ms, at_ms);
 	ck_assert_uint_gt(left_ms(), 0);
 }
 END_TEST
@@ -120,8 +120,8 @@ START_TEST(no_timeout_means_busy_without_a_limit_and_no_watch)
 {
 	liveness.timeout_ms = 0;
 	pfi_liveness_begin(&liveness, 0);
-	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
-	ck_assert_uint_gt(page->cells[0].since_ms, 0);
+	ck_assert_uint_eq(score->thread_slots[0].deadline_ms, UINT64_MAX);
+	ck_assert_uint_gt(score->thread_slots[0].since_ms, 0);
 	ck_assert_uint_eq(left_ms(), 0);
 }
 END_TEST
@@ -130,22 +130,22 @@ START_TEST(a_shorter_extension_brings_the_watch_forward)
 {
 	pfi_liveness_begin(&liveness, 0);
 	pfi_liveness_extend(&liveness, 0, 20);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].deadline_ms);
-	ck_assert(fires(5000));
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[0].deadline_ms);
+	ck_assert(timer_events(5000));
 }
 END_TEST
 
 START_TEST(a_longer_extension_leaves_the_watch_alone)
 {
 	pfi_liveness_begin(&liveness, 0);
-	const uint64_t at_ms = liveness.watch_at_ms;
+	const uint64_t at_ms = liveness.watchdog_at_ms;
 	pfi_liveness_extend(&liveness, 0, TIMEOUT_MS * 10);
-	ck_assert_uint_eq(liveness.watch_at_ms, at_ms);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, at_ms);
 	pfi_liveness_extend(&liveness, 0, UINT64_MAX);
-	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
+	ck_assert_uint_eq(score->thread_slots[0].deadline_ms, UINT64_MAX);
 	const struct pfi_pause pause = pfi_liveness_pause(&liveness, 0);
 	pfi_liveness_resume(&liveness, 0, pause);
-	ck_assert_uint_eq(page->cells[0].deadline_ms, UINT64_MAX);
+	ck_assert_uint_eq(score->thread_slots[0].deadline_ms, UINT64_MAX);
 }
 END_TEST
 
@@ -154,34 +154,34 @@ START_TEST(the_watch_fires_when_work_becomes_slow)
 {
 	liveness.slow_ms = 1000;
 	pfi_liveness_begin(&liveness, 0);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].since_ms + 1000);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[0].since_ms + 1000);
 	pfi_liveness_extend(&liveness, 0, 500);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[0].deadline_ms);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[0].deadline_ms);
 	pfi_liveness_end(&liveness, 0);
-	liveness.watch_at_ms = 0;
+	liveness.watchdog_at_ms = 0;
 	liveness.timeout_ms = 0;
 	pfi_liveness_begin(&liveness, 1);
-	ck_assert_uint_eq(page->cells[1].deadline_ms, UINT64_MAX);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].since_ms + 1000);
-	page->cells[1].since_ms -= 1000; /* it is slow now: the next look is for its deadline */
+	ck_assert_uint_eq(score->thread_slots[1].deadline_ms, UINT64_MAX);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[1].since_ms + 1000);
+	score->thread_slots[1].since_ms -= 1000; /* it is slow now: the next look is for its deadline */
 	pfi_liveness_extend(&liveness, 1, 5000);
-	liveness.watch_at_ms = 0;
+	liveness.watchdog_at_ms = 0;
 	pfi_liveness_extend(&liveness, 1, 5000);
-	ck_assert_uint_eq(liveness.watch_at_ms, page->cells[1].deadline_ms);
+	ck_assert_uint_eq(liveness.watchdog_at_ms, score->thread_slots[1].deadline_ms);
 }
 END_TEST
 
 START_TEST(a_wait_for_the_client_moves_the_deadline_by_as_long)
 {
 	pfi_liveness_begin(&liveness, 0);
-	const uint64_t deadline_ms = page->cells[0].deadline_ms;
+	const uint64_t deadline_ms = score->thread_slots[0].deadline_ms;
 	struct pfi_pause pause = pfi_liveness_pause(&liveness, 0);
 
-	ck_assert_uint_eq(page->cells[0].deadline_ms, 0);
+	ck_assert_uint_eq(score->thread_slots[0].deadline_ms, 0);
 	pause.since_ms -= 1000; /* as if it had waited a second */
 	pfi_liveness_resume(&liveness, 0, pause);
-	ck_assert_uint_ge(page->cells[0].deadline_ms, deadline_ms + 1000);
-	ck_assert_uint_lt(page->cells[0].deadline_ms, deadline_ms + 10000);
+	ck_assert_uint_ge(score->thread_slots[0].deadline_ms, deadline_ms + 1000);
+	ck_assert_uint_lt(score->thread_slots[0].deadline_ms, deadline_ms + 10000);
 }
 END_TEST
 
@@ -191,10 +191,10 @@ START_TEST(a_late_sister_is_told_again_although_the_watch_was_set_anew)
 {
 	pfi_liveness_begin(&liveness, 1);
 	pfi_liveness_extend(&liveness, 1, 1);
-	ck_assert(fires(5000)); /* and is not read */
+	ck_assert(timer_events(5000)); /* and is not read */
 	pfi_liveness_begin(&liveness, 2);
-	ck_assert_uint_lt(liveness.watch_at_ms, page->cells[2].deadline_ms);
-	ck_assert(fires(5000));
+	ck_assert_uint_lt(liveness.watchdog_at_ms, score->thread_slots[2].deadline_ms);
+	ck_assert(timer_events(5000));
 	for (int i = 0; i < 100; i++) /* ever less often: no flood */
 		pfi_liveness_begin(&liveness, 2);
 	ck_assert_uint_le(liveness.repeat_ms, 80);

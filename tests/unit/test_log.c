@@ -35,7 +35,7 @@ static int piped(struct prefork_log **log)
 	return fds[0];
 }
 
-START_TEST(a_line_has_time_pid_level_sentence_and_pairs)
+START_TEST(a_line_has_time_pid_level_message_and_pairs)
 {
 	const struct prefork_log_pair pairs[] = { PREFORK_NUMBER("pid", 42), PREFORK_TEXT("pool", "web"),
 						  PREFORK_TEXT("note", "GET \"/\""), PREFORK_TEXT("none", NULL) };
@@ -44,7 +44,7 @@ START_TEST(a_line_has_time_pid_level_sentence_and_pairs)
 	const int reader = piped(&log);
 
 	errno = ENOTTY;
-	prefork_log_write(log, PREFORK_WARNING, "arbiter", pairs, 4, "worker %s", "died");
+	prefork_log_write(log, PREFORK_LOG_WARNING, "arbiter", pairs, 4, "worker %s", "died");
 	ck_assert_int_eq(errno, ENOTTY);
 	drain(reader, bytes, sizeof bytes);
 	ck_assert_int_eq(bytes[0], '[');
@@ -64,8 +64,8 @@ START_TEST(nobody_outside_can_forge_a_line)
 	struct prefork_log *log;
 	const int reader = piped(&log);
 
-	prefork_log_write(log, PREFORK_INFO, "x", &pair, 1, "got %s", "a\r\nb\x1b[2J");
-	prefork_log_block(log, PREFORK_INFO, "x", "trace\n", "one\n[2026] [1] [INFO] forged\n\x1b[2Jlast", 37);
+	prefork_log_write(log, PREFORK_LOG_INFO, "x", &pair, 1, "got %s", "a\r\nb\x1b[2J");
+	prefork_log_block(log, PREFORK_LOG_INFO, "x", "trace\n", "one\n[2026] [1] [INFO] forged\n\x1b[2Jlast", 37);
 	drain(reader, bytes, sizeof bytes);
 	ck_assert_ptr_nonnull(strstr(bytes, "got a\\r\\nb\\x1b[2J path=\"/\\n[2026] [1] [INFO] forged\"\n"));
 	ck_assert_ptr_nonnull(strstr(bytes, "trace\\n\n  one\n  [2026] [1] [INFO] forged\n  \\x1b[2Jlast\n"));
@@ -81,12 +81,12 @@ START_TEST(a_long_line_is_cut_and_a_long_block_is_not)
 	const int reader = piped(&log);
 
 	memset(text, 'x', 9000);
-	prefork_log_say(log, PREFORK_INFO, "x", "%s", text);
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "%s", text);
 	ck_assert_uint_eq(drain(reader, bytes, sizeof bytes), PFI_LOGFILE_LINE_MAX - 1);
 	ck_assert_str_eq(bytes + PFI_LOGFILE_LINE_MAX - 6, "x...\n");
 	for (size_t i = 99; i < 9000; i += 100)
 		text[i] = '\n';
-	prefork_log_block(log, PREFORK_INFO, "x", "title", text, 9000);
+	prefork_log_block(log, PREFORK_LOG_INFO, "x", "title", text, 9000);
 	drain(reader, bytes, sizeof bytes);
 	size_t lines = 0;
 	for (const char *c = bytes; (c = strchr(c, '\n')) != NULL; c++)
@@ -103,15 +103,15 @@ START_TEST(levels_leave_out_what_is_less)
 	struct prefork_log *log;
 	const int reader = piped(&log);
 
-	prefork_log_say(log, PREFORK_DEBUG, "x", "no");
-	ck_assert_int_eq(prefork_log_level_of("error"), PREFORK_ERROR);
-	ck_assert_int_eq(prefork_log_level_of("Warning"), PREFORK_WARNING);
+	prefork_log_printf(log, PREFORK_LOG_DEBUG, "x", "no");
+	ck_assert_int_eq(prefork_log_level_of("error"), PREFORK_LOG_ERROR);
+	ck_assert_int_eq(prefork_log_level_of("Warning"), PREFORK_LOG_WARNING);
 	ck_assert_int_eq(prefork_log_level_of("errors"), -EINVAL);
-	prefork_log_set_level(log, PREFORK_ERROR);
-	ck_assert_int_eq(prefork_log_takes(log, PREFORK_WARNING), 0);
-	prefork_log_say(log, PREFORK_WARNING, "x", "no");
-	prefork_log_say(log, PREFORK_CRITICAL, "x", "yes");
-	prefork_log_say(NULL, PREFORK_CRITICAL, "x", "nowhere");
+	prefork_log_set_level(log, PREFORK_LOG_ERROR);
+	ck_assert_int_eq(prefork_log_enabled(log, PREFORK_LOG_WARNING), 0);
+	prefork_log_printf(log, PREFORK_LOG_WARNING, "x", "no");
+	prefork_log_printf(log, PREFORK_LOG_CRITICAL, "x", "yes");
+	prefork_log_printf(NULL, PREFORK_LOG_CRITICAL, "x", "nowhere");
 	drain(reader, bytes, sizeof bytes);
 	ck_assert_ptr_null(strstr(bytes, "no"));
 	ck_assert_ptr_nonnull(strstr(bytes, "[CRITICAL] yes\n"));
@@ -129,13 +129,13 @@ static void fill_and_recover(struct prefork_log *log, int reader)
 	unsigned sent = 0, arrived = 0;
 
 	for (; sent < 20000; sent++)
-		prefork_log_say(log, PREFORK_INFO, "x", "line %u", sent);
+		prefork_log_printf(log, PREFORK_LOG_INFO, "x", "line %u", sent);
 	drain(reader, bytes, sizeof bytes);
 	for (const char *c = bytes; (c = strstr(c, "] line ")) != NULL; c++)
 		arrived++;
 	ck_assert_uint_gt(arrived, 10);
 	ck_assert_uint_lt(arrived, sent);
-	prefork_log_say(log, PREFORK_INFO, "x", "again");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "again");
 	drain(reader, bytes, sizeof bytes);
 	(void)snprintf(expected, sizeof expected, "[WARNING] %u log lines were lost\n", sent - arrived);
 	ck_assert_msg(strstr(bytes, expected) != NULL, "%s not in %s", expected, bytes);
@@ -175,8 +175,8 @@ START_TEST(a_dead_pipe_neither_kills_nor_blocks)
 
 	(void)signal(SIGPIPE, SIG_DFL);
 	close(reader);
-	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
-	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 2);
 	prefork_log_destroy(log);
 }
@@ -192,7 +192,7 @@ START_TEST(a_pipe_that_was_dead_from_the_start_is_written_to_in_vain)
 	ck_assert_int_eq(prefork_log_create("-", fds[1], &log), 0);
 	close(fds[1]);
 	(void)signal(SIGPIPE, SIG_DFL);
-	prefork_log_say(log, PREFORK_INFO, "x", "to nobody");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 1);
 	prefork_log_destroy(log);
 }
@@ -204,7 +204,7 @@ START_TEST(a_full_disk_costs_counted_lines)
 
 	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
 	for (int i = 0; i < 17; i++)
-		prefork_log_say(log, PREFORK_INFO, "x", "line");
+		prefork_log_printf(log, PREFORK_LOG_INFO, "x", "line");
 	ck_assert_int_eq(prefork_log_put(log, "raw", 3), -ENOSPC);
 	ck_assert_uint_eq(prefork_log_take_lost(log), 18);
 	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
@@ -248,7 +248,7 @@ START_TEST(what_the_parent_lost_is_not_the_childs_to_tell)
 	int status = -1;
 
 	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
-	prefork_log_say(log, PREFORK_INFO, "x", "line");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "line");
 	const pid_t child = fork();
 	if (child == 0)
 		_exit((int)prefork_log_take_lost(log));
@@ -268,21 +268,21 @@ static off_t size_of(const char *path)
 
 START_TEST(a_rotated_file_is_opened_again)
 {
-	char folder[] = "/tmp/prefork-log-XXXXXX", path[64], old[64];
+	char directory[] = "/tmp/prefork-log-XXXXXX", path[64], old[64];
 	struct prefork_log *log;
 	off_t before;
 
-	ck_assert_ptr_nonnull(mkdtemp(folder));
-	(void)snprintf(path, sizeof path, "%s/log", folder);
-	(void)snprintf(old, sizeof old, "%s/log.1", folder);
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(path, sizeof path, "%s/log", directory);
+	(void)snprintf(old, sizeof old, "%s/log.1", directory);
 	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
-	prefork_log_say(log, PREFORK_INFO, "x", "one");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "one");
 	ck_assert_int_eq(rename(path, old), 0);
-	prefork_log_say(log, PREFORK_INFO, "x", "two");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "two");
 	before = size_of(old);
 	ck_assert_int_gt(before, 0);
 	ck_assert_int_eq(prefork_log_reopen(log), 0);
-	prefork_log_say(log, PREFORK_INFO, "x", "three");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "three");
 	ck_assert_int_eq(size_of(old), before);
 	ck_assert_int_gt(size_of(path), 0);
 	ck_assert_int_eq(prefork_log_put(log, "raw", 3), 0);
@@ -292,12 +292,12 @@ START_TEST(a_rotated_file_is_opened_again)
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	ck_assert_int_eq(prefork_log_reopen(log), -EISDIR);
 	before = size_of(old);
-	prefork_log_say(log, PREFORK_INFO, "x", "four");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "four");
 	ck_assert_int_gt(size_of(old), before);
 	prefork_log_destroy(log);
 	ck_assert_int_eq(rmdir(path), 0);
 	ck_assert_int_eq(unlink(old), 0);
-	ck_assert_int_eq(rmdir(folder), 0);
+	ck_assert_int_eq(rmdir(directory), 0);
 }
 END_TEST
 
@@ -316,7 +316,7 @@ END_TEST
 static void *say_many(void *log)
 {
 	for (int i = 0; i < 200; i++)
-		prefork_log_say(log, PREFORK_INFO, "x", "from a thread, with some length to be torn by");
+		prefork_log_printf(log, PREFORK_LOG_INFO, "x", "from a thread, with some length to be torn by");
 	return NULL;
 }
 
@@ -343,10 +343,10 @@ START_TEST(lines_of_many_threads_stay_whole)
 }
 END_TEST
 
-static void note_sink(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+static void note_sink(void *user, enum prefork_log_level level, const char *module, const char *message,
 		      const struct prefork_log_pair *pairs, size_t count)
 {
-	(void)snprintf(user, 200, "%d %s %s %s", (int)level, room, sentence, count > 0 ? pairs[0].text : "");
+	(void)snprintf(user, 200, "%d %s %s %s", (int)level, module, message, count > 0 ? pairs[0].text : "");
 }
 
 START_TEST(a_sink_gets_what_would_have_been_a_line)
@@ -356,9 +356,9 @@ START_TEST(a_sink_gets_what_would_have_been_a_line)
 
 	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
 	prefork_log_set_sink(log, note_sink, got);
-	prefork_log_say(log, PREFORK_ERROR, "worker", "hello %d", 5);
+	prefork_log_printf(log, PREFORK_LOG_ERROR, "worker", "hello %d", 5);
 	ck_assert_str_eq(got, "3 worker hello 5 ");
-	prefork_log_block(log, PREFORK_INFO, "worker", "trace", "a\nbxxx", 3);
+	prefork_log_block(log, PREFORK_LOG_INFO, "worker", "trace", "a\nbxxx", 3);
 	ck_assert_str_eq(got, "1 worker trace a\nb");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
 	prefork_log_destroy(log);
@@ -370,7 +370,7 @@ int main(void)
 	Suite *suite = suite_create("log");
 	TCase *tc = new_case(suite, "log");
 
-	tcase_add_test(tc, a_line_has_time_pid_level_sentence_and_pairs);
+	tcase_add_test(tc, a_line_has_time_pid_level_message_and_pairs);
 	tcase_add_test(tc, nobody_outside_can_forge_a_line);
 	tcase_add_test(tc, a_long_line_is_cut_and_a_long_block_is_not);
 	tcase_add_test(tc, levels_leave_out_what_is_less);

@@ -12,9 +12,9 @@
 enum { SEATS = 9, PLANS = 400000, NOW_MS = 1000000 };
 
 static struct pfi_slot slots[SEATS];
-static const struct pfi_roster roster = { slots, SEATS };
+static const struct pfi_worker_table worker_table = { slots, SEATS };
 static struct pfi_policy policy;
-static struct pfi_wish wish;
+static struct pfi_desired_state desired;
 static struct pfi_orders orders;
 static uint64_t seed = 1;
 static int round_number;
@@ -27,7 +27,7 @@ static int round_number;
 
 static uint32_t pick(uint32_t below)
 {
-	return (uint32_t)(pfi_chance(&seed) % below);
+	return (uint32_t)(pfi_random(&seed) % below);
 }
 
 /* A moment that lies `spread` around now. */
@@ -42,10 +42,10 @@ static void make_slot(struct pfi_slot *slot)
 		.state = pick(3) ? (enum pfi_state)pick(3) : (enum pfi_state)pick(PFI_STATE_COUNT),
 		.generation = 1 + pick(4),
 		.incarnation = 1,
-		.wants_leave = pick(6) == 0,
-		.born_ms = NOW_MS - 5000 - pick(4),
+		.wants_retire = pick(6) == 0,
+		.spawned_ms = NOW_MS - 5000 - pick(4),
 		.since_ms = NOW_MS - pick(3000),
-		.spare_until_ms = pick(4) ? 0 : around(2000),
+		.grace_until_ms = pick(4) ? 0 : around(2000),
 	};
 	slot->busy = pick(3);
 	slot->late = slot->busy > 0 && pick(4) == 0 ? 1 + pick(slot->busy) : 0;
@@ -67,20 +67,20 @@ static void make_case(void)
 		.graceful_timeout_ms = pick(4) ? 3500 : 2000,
 		.abort_timeout_ms = pick(3) ? 3500 : 2000,
 	};
-	wish = (struct pfi_wish){
+	desired = (struct pfi_desired_state){
 		.target = pick(7),
 		.generation = 1 + pick(4),
 		.canary = pick(2) ? UINT32_MAX : pick(SEATS),
 		.not_before_ms = pick(3) ? 0 : around(500),
-		.spare_until_ms = pick(8) ? 0 : around(500),
+		.grace_until_ms = pick(8) ? 0 : around(500),
 		.starts_max = pick(4) ? UINT32_MAX : pick(2),
 		.one_by_one = pick(4) == 0,
 		.hold = pick(3) == 0,
 		.leave = pick(20) == 0,
 		.quit = pick(20) == 0,
 	};
-	if (wish.hold && pick(2))
-		wish.probation = 5;
+	if (desired.hold && pick(2))
+		desired.probation = 5;
 }
 
 static bool is_ready(uint32_t i)
@@ -93,18 +93,18 @@ static uint32_t count(bool (*is)(uint32_t slot))
 	uint32_t n = 0;
 
 	for (uint32_t i = 0; i < SEATS; i++)
-		n += i != wish.canary && is(i);
+		n += i != desired.canary && is(i);
 	return n;
 }
 
 static bool is_staying(uint32_t i)
 {
-	return pfi_slot_is_staying(&slots[i]);
+	return pfi_slot_is_current(&slots[i]);
 }
 
 static bool is_current(uint32_t i)
 {
-	return slots[i].generation == wish.generation && !slots[i].wants_leave;
+	return slots[i].generation == desired.generation && !slots[i].wants_retire;
 }
 
 static bool is_current_booting(uint32_t i)
@@ -145,7 +145,7 @@ static uint64_t patience_ms(const struct pfi_slot *slot)
 	}
 }
 
-/* It was asked to leave, has closed its doors, and has nothing left but what is stuck. */
+/* It was asked to leave, has closed its listeners, and has nothing left but what is stuck. */
 static bool is_done(const struct pfi_slot *slot)
 {
 	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
@@ -154,7 +154,7 @@ static bool is_done(const struct pfi_slot *slot)
 static bool is_judged(const struct pfi_slot *slot)
 {
 	return (slot->state == PFI_STATE_SERVING || slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING) &&
-	       slot->late > 0 && NOW_MS >= slot->spare_until_ms;
+	       slot->late > 0 && NOW_MS >= slot->grace_until_ms;
 }
 
 /* Who has to be ended is, and nobody else. True when that is all there is in this plan. */
@@ -165,25 +165,25 @@ static bool check_ladder(void)
 	for (uint32_t i = 0; i < SEATS; i++) {
 		const struct pfi_slot *const slot = &slots[i];
 		const struct pfi_order *const order = order_for(i);
-		const bool is_spared = NOW_MS < wish.spare_until_ms || slot->state == PFI_STATE_EMPTY;
+		const bool is_spared = NOW_MS < desired.grace_until_ms || slot->state == PFI_STATE_EMPTY;
 		const bool overdue = !is_spared && NOW_MS - slot->since_ms >= patience_ms(slot);
 		const bool stuck = !is_spared && !overdue && is_judged(slot) && (slot->able == 0 || is_done(slot));
 		const bool late = !is_spared && !overdue && is_judged(slot) && !stuck && slot->unseen > 0;
 
 		promise((order != NULL && order->event == PFI_EVENT_OVERDUE) == overdue);
 		promise((order != NULL && order->event == PFI_EVENT_STUCK) == stuck);
-		promise((order != NULL && order->event == PFI_EVENT_LATE) == late);
+		promise((order != NULL && order->event == PFI_EVENT_TIMEOUT) == late);
 		missed |= overdue || stuck || late;
 		/* It is looked at again no later than what it is waited for. */
-		if (!missed && slot->next_ms != 0 && is_ready(i) && !is_spared && NOW_MS >= slot->spare_until_ms)
+		if (!missed && slot->next_ms != 0 && is_ready(i) && !is_spared && NOW_MS >= slot->grace_until_ms)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->next_ms);
 		if (!is_spared && !overdue && patience_ms(slot) != UINT64_MAX)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + patience_ms(slot));
 	}
 	for (uint32_t i = 0; i < SEATS && !missed; i++) {
 		/* Nothing tells when the other threads of a stuck one are done. */
-		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= wish.spare_until_ms &&
-		    NOW_MS >= slots[i].spare_until_ms)
+		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= desired.grace_until_ms &&
+		    NOW_MS >= slots[i].grace_until_ms)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
 	}
 	promise(!missed || orders.more); /* the rest is planned from what it leads to */
@@ -196,8 +196,8 @@ static void check_everybody_leaves(void)
 		const struct pfi_order *const order = order_for(i);
 		const bool goes = is_staying(i) || slots[i].state == PFI_STATE_DUMPING;
 
-		promise((order != NULL) == (goes || (wish.quit && slots[i].state == PFI_STATE_DRAINING)));
-		promise(order == NULL || order->event == (wish.quit ? PFI_EVENT_HURRY : PFI_EVENT_RETIRE));
+		promise((order != NULL) == (goes || (desired.quit && slots[i].state == PFI_STATE_DRAINING)));
+		promise(order == NULL || order->event == (desired.quit ? PFI_EVENT_QUIT : PFI_EVENT_RETIRE));
 	}
 }
 
@@ -218,8 +218,8 @@ static uint32_t count_alive(void)
 /* Without a surge one worker leaves for the canary. */
 static bool makes_way(void)
 {
-	return surge_of() == 0 && wish.probation != 0 && wish.canary == UINT32_MAX &&
-	       count_alive() >= (wish.target ? wish.target : 1);
+	return surge_of() == 0 && desired.probation != 0 && desired.canary == UINT32_MAX &&
+	       count_alive() >= (desired.target ? desired.target : 1);
 }
 
 static void check_starts(uint32_t *ret_starts)
@@ -232,19 +232,19 @@ static void check_starts(uint32_t *ret_starts)
 		if (order->event != PFI_EVENT_FORKED)
 			continue;
 		promise(slots[order->slot].state == PFI_STATE_EMPTY);
-		promise(order->generation == wish.generation || order->generation == wish.probation);
-		if (order->generation == wish.probation && wish.probation != 0)
+		promise(order->generation == desired.generation || order->generation == desired.probation);
+		if (order->generation == desired.probation && desired.probation != 0)
 			probations++;
 		else
 			starts++;
 	}
 	/* Without a surge nobody is started beside the process that he replaces. */
-	promise(surge_of() > 0 || starts + probations == 0 || count_alive() + starts + probations <= (wish.target ? wish.target : 1));
-	promise(probations == 0 || wish.canary == UINT32_MAX);
+	promise(surge_of() > 0 || starts + probations == 0 || count_alive() + starts + probations <= (desired.target ? desired.target : 1));
+	promise(probations == 0 || desired.canary == UINT32_MAX);
 	promise(probations <= 1);
-	promise(starts == 0 || NOW_MS >= wish.not_before_ms);
-	promise(starts <= wish.starts_max);
-	if (wish.one_by_one)
+	promise(starts == 0 || NOW_MS >= desired.not_before_ms);
+	promise(starts <= desired.starts_max);
+	if (desired.one_by_one)
 		promise(starts + (starts > 0 ? count(is_current_booting) : 0) <= 1);
 	*ret_starts = starts;
 }
@@ -257,10 +257,10 @@ static void check_turn_of(uint32_t told)
 	for (uint32_t i = 0; i < SEATS; i++) {
 		const struct pfi_slot *const other = &slots[i];
 
-		if (other->state != slot->state || i == wish.canary || is_current(i) != is_current(told) || order_for(i) != NULL)
+		if (other->state != slot->state || i == desired.canary || is_current(i) != is_current(told) || order_for(i) != NULL)
 			continue;
 		promise(other->generation > slot->generation ||
-			(other->generation == slot->generation && other->born_ms >= slot->born_ms));
+			(other->generation == slot->generation && other->spawned_ms >= slot->spawned_ms));
 	}
 }
 
@@ -281,8 +281,8 @@ static bool has_room(void)
 static void check_replacing(void)
 {
 	const uint32_t ready = count(is_ready);
-	const uint32_t short_max = wish.hold && !makes_way() ? 0 : policy.max_unavailable;
-	const uint32_t floor = wish.target > short_max ? wish.target - short_max : 0;
+	const uint32_t short_max = desired.hold && !makes_way() ? 0 : policy.max_unavailable;
+	const uint32_t floor = desired.target > short_max ? desired.target - short_max : 0;
 	const uint32_t surge = surge_of();
 	uint32_t content_told = 0;
 	uint32_t starts, ready_told = 0, told = 0;
@@ -294,12 +294,12 @@ static void check_replacing(void)
 		if (order->event == PFI_EVENT_FORKED || slots[order->slot].state == PFI_STATE_DUMPING)
 			continue;
 		promise(order->event == PFI_EVENT_RETIRE && is_staying(order->slot));
-		promise(order->slot != wish.canary); /* it has the time that it was given */
+		promise(order->slot != desired.canary); /* it has the time that it was given */
 		check_turn_of(order->slot);
 		ready_told += is_ready(order->slot);
 		told++;
 		/* Nobody content and current leaves while there are no more than wanted. */
-		if (is_current(order->slot) && count(is_current_staying) <= wish.target)
+		if (is_current(order->slot) && count(is_current_staying) <= desired.target)
 			content_told++;
 	}
 	promise(content_told <= makes_way());
@@ -309,19 +309,19 @@ static void check_replacing(void)
 
 		if (slots[i].state == PFI_STATE_DUMPING)
 			promise((order != NULL && order->event == PFI_EVENT_RETIRE) ==
-				(ready - ready_told >= wish.target || surge == 0));
+				(ready - ready_told >= desired.target || surge == 0));
 	}
 	/* While a reload is proved nobody is replaced. */
-	if (wish.hold && starts > 0)
-		promise(count(is_current_staying) + count(is_outdated_ready) + starts <= wish.target);
+	if (desired.hold && starts > 0)
+		promise(count(is_current_staying) + count(is_outdated_ready) + starts <= desired.target);
 	/* Nobody who serves is missed. */
 	promise(ready_told == 0 || ready - ready_told >= (ready < floor ? ready : floor));
 	/* No more than wanted, and what replacing needs. */
-	promise(starts == 0 || count(is_staying) - told + starts <= wish.target + surge);
+	promise(starts == 0 || count(is_staying) - told + starts <= desired.target + surge);
 	/* And where nobody stays, nothing is waited for and there is room: somebody is started. */
-	if (count(is_staying) == 0 && wish.target > 0 && NOW_MS >= wish.not_before_ms &&
-	    wish.starts_max > 0 && has_room() &&
-	    (surge > 0 || count_alive() + (wish.probation != 0 && wish.canary == UINT32_MAX) < wish.target))
+	if (count(is_staying) == 0 && desired.target > 0 && NOW_MS >= desired.not_before_ms &&
+	    desired.starts_max > 0 && has_room() &&
+	    (surge > 0 || count_alive() + (desired.probation != 0 && desired.canary == UINT32_MAX) < desired.target))
 		promise(starts >= 1);
 }
 
@@ -331,7 +331,7 @@ START_TEST(every_plan_keeps_what_it_promises)
 
 	for (round_number = 0; round_number < PLANS; round_number++) {
 		make_case();
-		pfi_plan(&policy, &wish, &roster, NOW_MS, &orders);
+		pfi_plan(&policy, &desired, &worker_table, NOW_MS, &orders);
 		for (uint32_t i = 0; i < orders.count; i++) {
 			const struct pfi_order *const order = &orders.list[i];
 
@@ -340,7 +340,7 @@ START_TEST(every_plan_keeps_what_it_promises)
 		}
 		if (check_ladder()) {
 			missed++;
-		} else if (wish.leave || wish.quit) {
+		} else if (desired.leave || desired.quit) {
 			left++;
 			check_everybody_leaves();
 		} else {

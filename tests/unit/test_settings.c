@@ -3,7 +3,7 @@
 
 #include "base/number.h"
 #include "model/assign.h"
-#include "model/options.h"
+#include "model/library_options.h"
 #include "model/settings.h"
 
 #include "../support.h"
@@ -222,7 +222,7 @@ END_TEST
 static const struct {
 	struct prefork_option row;
 	int result;
-	const char *sentence;
+	const char *message;
 } bad_rows[] = {
 	{ { ROW("Workers", INT) }, -EINVAL, "option Workers needs a name of a-z, 0-9 and _" },
 	{ { ROW("", INT) }, -EINVAL, "option  needs a name of a-z, 0-9 and _" },
@@ -255,7 +255,7 @@ START_TEST(a_row_that_contradicts_itself_is_refused_and_leaves_nothing)
 	const size_t before = settings->count;
 
 	ck_assert_int_eq(prefork_settings_add_options(settings, &bad_rows[_i].row, 1), bad_rows[_i].result);
-	ck_assert_str_eq(prefork_error(), bad_rows[_i].sentence);
+	ck_assert_str_eq(prefork_error(), bad_rows[_i].message);
 	ck_assert_uint_eq(settings->count, before);
 	prefork_settings_destroy(settings);
 }
@@ -283,7 +283,7 @@ START_TEST(rows_of_a_longer_struct_are_understood)
 END_TEST
 
 static const struct {
-	const char *name, *text, *second, *second_text, *sentence;
+	const char *name, *text, *second, *second_text, *message;
 } together[] = {
 	{ "workers", "8", "workers_max", "4", "workers_max (here) is 4, less than workers (here), which is 8" },
 	{ "workers", "2", "max_unavailable", "3", "max_unavailable (here) is more than workers (here), which is 2" },
@@ -301,7 +301,7 @@ START_TEST(rows_that_contradict_each_other_are_refused)
 	ck_assert_int_eq(pfi_options_check(settings), 0);
 	ck_assert_int_eq(assign(settings, pfi_settings_find(settings, together[_i].second), together[_i].second_text), 0);
 	ck_assert_int_eq(pfi_options_check(settings), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), together[_i].sentence);
+	ck_assert_str_eq(prefork_error(), together[_i].message);
 	prefork_settings_destroy(settings);
 }
 END_TEST
@@ -351,7 +351,7 @@ START_TEST(a_copy_has_the_values_and_an_override_wins)
 	ck_assert_int_eq(pfi_settings_override(copy, "workers", "6", "web"), -EBUSY);
 	ck_assert_int_eq(prefork_settings_set_default(copy, "workers", "6"), -EBUSY);
 	ck_assert_int_eq(prefork_settings_int(copy, "workers"), 5);
-	prefork_settings_destroy(pfi_settings_hold(copy));
+	prefork_settings_destroy(pfi_settings_ref(copy));
 	ck_assert_int_eq(prefork_settings_int(copy, "workers"), 5);
 	prefork_settings_destroy(copy);
 }

@@ -24,7 +24,7 @@ static const struct {
 };
 
 static struct pfi_slot slots[WORKERS];
-static const struct pfi_roster roster = { slots, WORKERS };
+static const struct pfi_worker_table worker_table = { slots, WORKERS };
 
 static void set_slots(const int *for_ms)
 {
@@ -41,16 +41,16 @@ START_TEST(a_shortage_is_private_until_all_have_it)
 	uint64_t wake_ms = 1;
 
 	set_slots(cases[_i].for_ms);
-	ck_assert_int_eq(pfi_shortage_judge(&roster, cases[_i].before, NOW_MS, &wake_ms), cases[_i].expected);
+	ck_assert_int_eq(pfi_shortage_judge(&worker_table, cases[_i].before, NOW_MS, &wake_ms), cases[_i].expected);
 	ck_assert_uint_eq(wake_ms, cases[_i].wake_ms);
-	ck_assert_int_eq(pfi_shortage_is_total(&roster, NOW_MS), cases[_i].total);
+	ck_assert_int_eq(pfi_shortage_is_total(&worker_table, NOW_MS), cases[_i].total);
 }
 END_TEST
 
 /* The first of three. */
 static const struct {
 	int for_ms;
-	bool others_short, own, by_load, wants_leave, replaced;
+	bool others_short, own, by_load, wants_retire, replaced;
 } replacements[] = {
 	{ 999, false, true, false, false, false },   { 1000, false, true, false, false, true },
 	{ 1000, false, false, false, false, true },  { 1000, true, false, false, false, false },
@@ -68,8 +68,8 @@ START_TEST(who_is_short_for_long_is_replaced_where_that_helps)
 	set_slots(for_ms);
 	slots[0].short_own = replacements[_i].own;
 	slots[0].short_by_load = replacements[_i].by_load;
-	slots[0].wants_leave = replacements[_i].wants_leave;
-	ck_assert_int_eq(pfi_shortage_replaces(&roster, 0, NOW_MS, &wake_ms), replacements[_i].replaced);
+	slots[0].wants_retire = replacements[_i].wants_retire;
+	ck_assert_int_eq(pfi_shortage_replaces(&worker_table, 0, NOW_MS, &wake_ms), replacements[_i].replaced);
 	ck_assert_uint_eq(wake_ms, for_ms[0] == 999 ? NOW_MS + 1 : 0);
 }
 END_TEST

@@ -22,7 +22,7 @@ static void create(void)
 			    .graceful_timeout_ms = 30000,
 			    .boot = { 5, 60000, 500, 30000 },
 			    .run = { 100, 10000, 500, 30000 } },
-		.roster = { slots, SEATS },
+		.worker_table = { slots, SEATS },
 		.target = 2,
 	};
 	pfi_supervisor_init(&supervisor, &pool, 1, 1);
@@ -48,11 +48,11 @@ static bool forks(uint64_t now_ms)
 START_TEST(a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue)
 {
 	create();
-	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
+	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.phase, PFI_PHASE_REFUSING);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_LEAVING);
 	ck_assert(!forks(NOW_MS + 10));
-	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_APP, 0, NOW_MS + 20);
+	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_APP, 0, NOW_MS + 20);
 	ck_assert(pfi_supervisor_turn(&supervisor, NOW_MS + 20).finished);
 	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
 }
@@ -61,9 +61,9 @@ END_TEST
 START_TEST(a_server_that_gave_up_lets_who_is_ready_serve_the_queue)
 {
 	create();
-	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
 	pool.ever_ready = false; /* as if another pool were the one that failed */
-	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
+	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_REFUSING);
 	pool.queued = 0;
@@ -74,11 +74,11 @@ END_TEST
 START_TEST(a_graceful_stop_replaces_who_dies_while_somebody_waits)
 {
 	create();
-	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
-	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
-	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
-	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
+	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
+	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_KILLED, 1, NOW_MS + 20);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 20).phase, PFI_PHASE_REFUSING);
 	ck_assert(forks(NOW_MS + 20));
 }
@@ -100,14 +100,14 @@ START_TEST(a_stop_that_nobody_can_serve_takes_the_drain_time)
 	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
 	for (uint32_t slot = 0; slot < 2; slot++) {
 		if (hopeless[_i].was_ready)
-			pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
-		pfi_supervisor_died(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS + 10);
+			pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
+		pfi_supervisor_exited(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS + 10);
 	}
 	if (hopeless[_i].is_scaled)
 		ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
 	if (hopeless[_i].boots_fail && hopeless[_i].was_ready) {
 		pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS + 20);
-		pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 30);
+		pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 30);
 	}
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 40);
 	ck_assert_msg(!forks(NOW_MS + 5000), "%s", hopeless[_i].why);
@@ -138,12 +138,12 @@ START_TEST(a_stop_starts_one_worker_and_only_for_pending_connections)
 	create();
 	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
 	for (uint32_t slot = 0; slot < 2 && rescues[_i].was_ready; slot++)
-		pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
+		pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
 	pool.queued = rescues[_i].queued;
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
-	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20);
+	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20);
 	if (!rescues[_i].stays)
-		pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_RETIRE, NOW_MS + 20);
+		pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_RETIRE, NOW_MS + 20);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 20);
 	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 20, &orders);
 	for (uint32_t i = 0; i < orders.count; i++)
@@ -177,18 +177,18 @@ START_TEST(a_late_turn_is_forgiven_once)
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS);
 	pfi_supervisor_rest(&supervisor, NOW_MS + 10);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 5000);
-	const uint64_t until_ms = supervisor.spare_until_ms;
+	const uint64_t until_ms = supervisor.grace_until_ms;
 	ck_assert_uint_gt(until_ms, NOW_MS + 5000);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 6000);
-	ck_assert_uint_eq(supervisor.spare_until_ms, until_ms);
+	ck_assert_uint_eq(supervisor.grace_until_ms, until_ms);
 }
 END_TEST
 
 START_TEST(asking_again_puts_no_deadline_off)
 {
 	create();
-	(void)pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 10);
-	(void)pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20000);
+	(void)pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 10);
+	(void)pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20000);
 	ck_assert_uint_eq(slots[0].since_ms, NOW_MS + 10);
 }
 END_TEST
@@ -197,9 +197,9 @@ END_TEST
 START_TEST(a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause)
 {
 	create();
-	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
-	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
-	pfi_supervisor_died(&supervisor, 0, 0, _i == 0 ? PREFORK_REASON_CRASHED : PREFORK_REASON_SICK, (uint64_t)_i / 2,
+	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
+	pfi_supervisor_exited(&supervisor, 0, 0, _i == 0 ? PREFORK_REASON_CRASHED : PREFORK_REASON_SICK, (uint64_t)_i / 2,
 			    NOW_MS + 10);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10); /* the other one's health is no comfort */
 	ck_assert_int_eq(forks(NOW_MS + 10), _i == 0);
@@ -211,7 +211,7 @@ END_TEST
 static void become_ready(uint32_t slot, uint64_t now_ms)
 {
 	pfi_supervisor_forked(&supervisor, 0, slot, 1, now_ms);
-	pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, now_ms);
+	pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, now_ms);
 }
 
 /* kill -9 every 10 ms, until the next failure waits longest. */
@@ -221,7 +221,7 @@ static uint64_t storm(uint64_t now_ms)
 	pool.policy.healthy_ms = 1000;
 	for (int i = 0; i < 20; i++, now_ms += 10) {
 		become_ready(0, now_ms);
-		pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, now_ms + 5);
+		pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, now_ms + 5);
 	}
 	return now_ms;
 }
@@ -246,16 +246,16 @@ START_TEST(a_pool_that_was_killed_off_tries_one_worker_at_once)
 	create();
 	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
 	become_ready(2, NOW_MS);
-	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
-	pfi_supervisor_died(&supervisor, 0, 1, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
+	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
+	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
 	now_ms = storm(NOW_MS + 2);
 	if (lasts[_i].boots)
 		pfi_supervisor_forked(&supervisor, 0, 0, 1, now_ms);
 	else
 		become_ready(0, now_ms);
 	if (!lasts[_i].another)
-		pfi_supervisor_died(&supervisor, 0, 2, PREFORK_REASON_KILLED, 0, now_ms);
-	pfi_supervisor_died(&supervisor, 0, 0, lasts[_i].reason, 0, now_ms);
+		pfi_supervisor_exited(&supervisor, 0, 2, PREFORK_REASON_KILLED, 0, now_ms);
+	pfi_supervisor_exited(&supervisor, 0, 0, lasts[_i].reason, 0, now_ms);
 	(void)pfi_supervisor_turn(&supervisor, now_ms);
 	ck_assert_msg(!forks(now_ms + lasts[_i].least_ms), "case %d", _i);
 	ck_assert_msg(forks(now_ms + lasts[_i].most_ms), "case %d", _i);
@@ -268,9 +268,9 @@ static const struct {
 	enum prefork_verdict verdict;
 	uint32_t target;
 } returns[] = {
-	{ PREFORK_REASON_ASKED, false, PREFORK_RELOAD_DONE, 2 },
+	{ PREFORK_REASON_STOPPED, false, PREFORK_RELOAD_DONE, 2 },
 	{ PREFORK_REASON_BOOT, false, PREFORK_RELOAD_FAILED, 0 },
-	{ PREFORK_REASON_ASKED, true, PREFORK_RELOAD_DONE, 0 },
+	{ PREFORK_REASON_STOPPED, true, PREFORK_RELOAD_DONE, 0 },
 };
 
 /* A reload finds no worker at all: it brings those of the setting, or none after all. */
@@ -281,7 +281,7 @@ START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
 
 	create();
 	for (uint32_t slot = 0; slot < 2; slot++)
-		pfi_supervisor_died(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS);
+		pfi_supervisor_exited(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS);
 	pool.ever_ready = true;
 	ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
 	ck_assert(!pfi_supervisor_reload(&supervisor, 2).given);
@@ -291,27 +291,27 @@ START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
 	turn = pfi_supervisor_turn(&supervisor, NOW_MS + 10);
 	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 10, &orders);
 	ck_assert_uint_eq(orders.count, returns[_i].scaled_again ? 0 : 1); /* its canary */
-	ck_assert_int_eq(turn.ruling.given, returns[_i].scaled_again);
-	for (uint32_t slot = 0; slot < 2 && !turn.ruling.given; slot++) {
+	ck_assert_int_eq(turn.decision.given, returns[_i].scaled_again);
+	for (uint32_t slot = 0; slot < 2 && !turn.decision.given; slot++) {
 		pfi_supervisor_forked(&supervisor, 0, slot, 2, NOW_MS + 10);
-		if (returns[_i].fails == PREFORK_REASON_ASKED)
-			pfi_supervisor_tell(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 20);
+		if (returns[_i].fails == PREFORK_REASON_STOPPED)
+			pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 20);
 		else
-			pfi_supervisor_died(&supervisor, 0, slot, returns[_i].fails, 0, NOW_MS + 20);
+			pfi_supervisor_exited(&supervisor, 0, slot, returns[_i].fails, 0, NOW_MS + 20);
 		turn = pfi_supervisor_turn(&supervisor, NOW_MS + 20);
 	}
-	ck_assert(turn.ruling.given);
-	ck_assert_int_eq(turn.ruling.verdict, returns[_i].verdict);
+	ck_assert(turn.decision.given);
+	ck_assert_int_eq(turn.decision.verdict, returns[_i].verdict);
 	ck_assert_uint_eq(pool.target, returns[_i].target);
 }
 END_TEST
 
-START_TEST(a_later_process_in_the_seat_of_a_canary_is_none)
+START_TEST(a_later_process_in_the_worker_of_a_canary_is_none)
 {
 	create();
 	pool.canary = (struct pfi_canary){ .slot = 0, .incarnation = slots[0].incarnation - 1 };
 	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
-	pfi_supervisor_died(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 10);
+	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 10);
 	ck_assert_uint_eq(pool.boot.streak, 1);
 	ck_assert(!pool.canary.failed);
 }
@@ -320,8 +320,8 @@ END_TEST
 /* What the arbiter does when a watch went off. */
 static void look(const uint64_t *word_ms, uint64_t now_ms)
 {
-	const struct pfi_word word = { .deadline_ms = *word_ms, .since_ms = 1, .exists = true };
-	const struct pfi_look look = pfi_deadline_look(&word, 1, 0, now_ms);
+	const struct pfi_thread_deadline word = { .deadline_ms = *word_ms, .since_ms = 1, .exists = true };
+	const struct pfi_deadline_summary look = pfi_deadlines_summarize(&word, 1, 0, now_ms);
 
 	slots[1].busy = look.busy;
 	slots[1].late = look.late;
@@ -344,8 +344,8 @@ START_TEST(an_hour_of_idling_needs_no_turn_and_excuses_nobody)
 	struct pfi_orders orders;
 
 	create();
-	pfi_supervisor_tell(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 10);
-	pfi_supervisor_tell(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 10);
+	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 10);
+	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 10);
 	ck_assert_uint_eq(rest(NOW_MS + 20, &orders), 0);
 	ck_assert_uint_eq(orders.count, 0);
 
@@ -377,7 +377,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
 	tcase_add_loop_test(tc, a_pool_that_was_killed_off_tries_one_worker_at_once, 0, 5);
 	tcase_add_loop_test(tc, a_reload_of_an_empty_pool_has_a_verdict, 0, 3);
-	tcase_add_test(tc, a_later_process_in_the_seat_of_a_canary_is_none);
+	tcase_add_test(tc, a_later_process_in_the_worker_of_a_canary_is_none);
 	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
 	return run_suite(suite);
 }

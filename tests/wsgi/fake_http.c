@@ -120,7 +120,7 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 	size_t n = request->body_size - request->body_at;
 	char byte = 'r';
 
-	if (request->gate != 0 && (write(request->reader, &byte, 1) != 1 || read(request->gate, &byte, 1) != 1))
+	if (request->entry != 0 && (write(request->reader, &byte, 1) != 1 || read(request->entry, &byte, 1) != 1))
 		return -EIO;
 	n = n < size ? n : size;
 	n = n < 3000 ? n : 3000; /* as if it came in pieces */

@@ -1,10 +1,10 @@
 #include "kitchen.h"
 
 #include "errors.h"
-#include "fields.h"
+#include "response_headers.h"
 #include "interpreter.h"
 #include "load.h"
-#include "names.h"
+#include "header_names.h"
 
 #include <prefork/log.h>
 
@@ -25,12 +25,12 @@ static void add(const char *text)
 	strncat(kitchen_log, text, sizeof kitchen_log - strlen(kitchen_log) - 1);
 }
 
-static void remember(void *user, enum prefork_log_level level, const char *room, const char *sentence,
+static void remember(void *user, enum prefork_log_level level, const char *module, const char *message,
                      const struct prefork_log_pair *pairs, size_t count)
 {
-	(void)user, (void)level, (void)room;
+	(void)user, (void)level, (void)module;
 	pthread_mutex_lock(&log_lock);
-	add(sentence);
+	add(message);
 	for (size_t i = 0; i < count; i++)
 		add(pairs[i].text ? pairs[i].text : "");
 	pthread_mutex_unlock(&log_lock);

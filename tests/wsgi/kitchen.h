@@ -7,7 +7,7 @@
 
 #include "python.h"
 
-#include "call.h"
+#include "wsgi_request.h"
 #include "fake_http.h"
 #include "template.h"
 

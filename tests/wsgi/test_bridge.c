@@ -1,5 +1,5 @@
 /* The bridge under real applications (tests/e2e/apps/kitchen.py), over a wire of memory. */
-#include "fields.h"
+#include "response_headers.h"
 #include "python.h"
 
 #include "failure.h"
@@ -17,12 +17,12 @@ static int fds_before;
 
 static int open_fds(void)
 {
-	DIR *folder = opendir("/proc/self/fd");
+	DIR *directory = opendir("/proc/self/fd");
 	int n = 0;
 
-	while (readdir(folder))
+	while (readdir(directory))
 		n++;
-	(void)closedir(folder);
+	(void)closedir(directory);
 	return n;
 }
 

@@ -4,9 +4,9 @@
 #include "environ.h"
 #include "fake_http.h"
 #include "file.h"
-#include "hints.h"
+#include "early_hints.h"
 #include "interpreter.h"
-#include "names.h"
+#include "header_names.h"
 #include "template.h"
 
 #include <check.h>

@@ -133,25 +133,25 @@ START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
 {
 	struct prefork_request request = kitchen_request("/");
 	char target[32];
-	int reader[2], gate[2];
+	int reader[2], entry[2];
 	pthread_t thread;
 
-	ck_assert(pipe(reader) == 0 && pipe(gate) == 0);
+	ck_assert(pipe(reader) == 0 && pipe(entry) == 0);
 	(void)snprintf(target, sizeof target, "/leave-a-reader?%d", reader[0]);
 	request = kitchen_request(target);
 	request.reader = reader[1];
-	request.gate = gate[0];
+	request.entry = entry[0];
 	ck_assert_int_eq(pthread_create(&thread, NULL, handle_and_tell, &request), 0);
 	for (int i = 0; i < 100 && !handled; i++)
 		(void)usleep(1000);
 	ck_assert(!handled);
-	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	ck_assert_int_eq(write(entry[1], "x", 1), 1);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_str_eq(request.sent, "left");
 	free(request.sent);
 	for (int i = 0; i < 2; i++) {
 		(void)close(reader[i]);
-		(void)close(gate[i]);
+		(void)close(entry[i]);
 	}
 }
 END_TEST
@@ -231,13 +231,13 @@ static void *serve_one(void *target)
 START_TEST(a_dump_shows_what_every_thread_is_at)
 {
 	char text[16384] = "", target[32];
-	int gate[2], out[2];
+	int entry[2], out[2];
 	pthread_t thread;
 	ssize_t n;
 
-	ck_assert_int_eq(pipe(gate), 0);
+	ck_assert_int_eq(pipe(entry), 0);
 	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
-	(void)snprintf(target, sizeof target, "/read-fd?%d", gate[0]);
+	(void)snprintf(target, sizeof target, "/read-fd?%d", entry[0]);
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve_one, target), 0);
 	while (strstr(text, "in read_fd") == NULL) { /* until the thread is there: the test's timeout ends it */
 		wsgi_python_dump(out[1]);
@@ -245,11 +245,11 @@ START_TEST(a_dump_shows_what_every_thread_is_at)
 		text[n > 0 ? n : 0] = '\0';
 	}
 	ck_assert_ptr_nonnull(strstr(text, "kitchen.py"));
-	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	ck_assert_int_eq(write(entry[1], "x", 1), 1);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	ck_assert_int_eq(wrong, 0);
 	for (int i = 0; i < 2; i++) {
-		(void)close(gate[i]);
+		(void)close(entry[i]);
 		(void)close(out[i]);
 	}
 }
@@ -261,20 +261,20 @@ START_TEST(a_dump_does_no_harm_to_threads_that_run)
 	const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	char target[32];
 	pthread_t threads[4];
-	int gate[2];
+	int entry[2];
 
-	ck_assert_int_eq(pipe(gate), 0);
-	(void)snprintf(target, sizeof target, "/recurse?%d", gate[0]);
+	ck_assert_int_eq(pipe(entry), 0);
+	(void)snprintf(target, sizeof target, "/recurse?%d", entry[0]);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, serve_one, target), 0);
 	for (int i = 0; i < 3000; i++)
 		wsgi_python_dump(nowhere);
-	ck_assert_int_eq(write(gate[1], "x", 1), 1);
+	ck_assert_int_eq(write(entry[1], "x", 1), 1);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 	ck_assert_int_eq(wrong, 0);
 	for (int i = 0; i < 2; i++)
-		(void)close(gate[i]);
+		(void)close(entry[i]);
 	(void)close(nowhere);
 }
 END_TEST

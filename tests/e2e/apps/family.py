@@ -63,7 +63,7 @@ def exits(environ):
 
 @route
 def complains(environ):
-    return fork_and(lambda: sys.exit("a sentence of the child's"))
+    return fork_and(lambda: sys.exit("an error message of the child's"))
 
 
 @route

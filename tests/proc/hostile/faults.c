@@ -128,11 +128,11 @@ long __wrap_syscall(long number, ...)
 
 void faults_open(void)
 {
-	void *const page = __real_mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *const score = __real_mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 
-	if (page == MAP_FAILED)
+	if (score == MAP_FAILED)
 		abort();
-	plan = page;
+	plan = score;
 	plan->arbiter = getpid();
 }
 

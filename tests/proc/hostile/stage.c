@@ -57,7 +57,7 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	stage.last_exited = prefork_process_pid(process);
 	stage.reason = prefork_process_reason(process);
 	stage.status = prefork_process_status(process);
-	(void)snprintf(stage.sentence, sizeof stage.sentence, "%s", prefork_process_sentence(process));
+	(void)snprintf(stage.message, sizeof stage.message, "%s", prefork_process_exit_message(process));
 }
 
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
@@ -224,12 +224,12 @@ void stage_run_for(unsigned time_ms)
 	}
 }
 
-bool stage_is_at(const char *note)
+bool stage_is_at(const char *activity)
 {
-	const struct pfi_page *const page = pfi_page(&stage.arbiter->pages, 0);
+	const struct pfi_worker_score *const score = pfi_scoreboard_at(&stage.arbiter->scoreboard, 0);
 
-	for (unsigned i = 0; i < stage.arbiter->pools[0].cells; i++) {
-		if (page->cells[i].deadline_ms != 0 && strcmp(page->cells[i].note, note) == 0)
+	for (unsigned i = 0; i < stage.arbiter->pools[0].thread_slots; i++) {
+		if (score->thread_slots[i].deadline_ms != 0 && strcmp(score->thread_slots[i].activity, activity) == 0)
 			return true;
 	}
 	return false;

@@ -29,7 +29,7 @@ struct stage {
 	enum prefork_reason reason;
 	int status;
 	enum prefork_verdict verdict;
-	char sentence[1024], why[1024];
+	char message[1024], why[1024];
 };
 
 extern struct stage stage;
@@ -72,7 +72,7 @@ int stage_result(void);
 void stage_run_for(unsigned time_ms);
 
 /* Whether a thread of the first worker is at this, by its note. */
-bool stage_is_at(const char *note);
+bool stage_is_at(const char *activity);
 
 /* Stop, and wait for the end: its result. */
 int stage_stop(bool graceful);
@@ -91,7 +91,7 @@ void stage_hurry(void);
 uint64_t stage_cpu_ms(void); /* of this process, so far */
 uint64_t stage_patience_ms(void);
 
-/* End the test with a sentence, if this does not hold; unlike ck_assert() it allocates
+/* End the test with an error message, if this does not hold; unlike ck_assert() it allocates
  * nothing when it does. */
 #define PROMISE(condition, ...)                               \
 	do {                                                  \

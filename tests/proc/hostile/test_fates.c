@@ -119,7 +119,7 @@ static int worker_start(struct prefork_worker *worker, void *user)
 	return 0;
 }
 
-static void worker_leaving(struct prefork_worker *worker, void *user)
+static void worker_draining(struct prefork_worker *worker, void *user)
 {
 	(void)user;
 	meet(worker, LEAVING);
@@ -138,8 +138,8 @@ static int run(struct prefork_worker *worker, void *user)
 	(void)user;
 	meet(worker, RUN);
 	if (mine != NULL) /* it is to meet it on its way out */
-		prefork_worker_leave(worker);
-	while (prefork_worker_check(worker) == PREFORK_STAY)
+		prefork_worker_retire(worker);
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&told, 1, -1);
 	return 0;
 }
@@ -173,7 +173,7 @@ static const struct prefork_hooks hooks = {
 	.before_fork = before_fork,
 	.child_after_fork = child_after_fork,
 	.worker_start = worker_start,
-	.worker_leaving = worker_leaving,
+	.worker_draining = worker_draining,
 	.worker_stop = worker_stop,
 };
 
@@ -188,7 +188,7 @@ static void decree(const struct fate *fate, int whose)
 	atomic_store(&orders->mood, whose);
 }
 
-#define WHERE "moment %d, manner %d, number %d: %s", (int)fate->moment, (int)fate->manner, fate->number, stage.sentence
+#define WHERE "moment %d, manner %d, number %d: %s", (int)fate->moment, (int)fate->manner, fate->number, stage.message
 
 START_TEST(every_end_has_its_reason_and_its_consequence)
 {
@@ -201,11 +201,11 @@ START_TEST(every_end_has_its_reason_and_its_consequence)
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0, WHERE);
 	PROMISE(stage_until(&stage.exited, 1), WHERE);
 	PROMISE(stage.reason == fate->reason, WHERE);
-	PROMISE(strlen(stage.sentence) > 60, WHERE);
+	PROMISE(strlen(stage.message) > 60, WHERE);
 	if (fate->reason == PREFORK_REASON_FATAL) {
 		stage_run_for(300);
 		PROMISE(stage.forked == 3, WHERE); /* never again */
-		PROMISE(strstr(stage.sentence, "not replaced: it asked for that") != NULL, WHERE);
+		PROMISE(strstr(stage.message, "not replaced: it asked for that") != NULL, WHERE);
 	} else {
 		PROMISE(stage_until(&stage.ready, 3 + gets_ready), WHERE);
 	}
@@ -264,7 +264,7 @@ START_TEST(a_fork_that_a_hook_refuses_is_tried_again)
 }
 END_TEST
 
-START_TEST(a_reload_that_a_hook_refuses_fails_with_its_sentence)
+START_TEST(a_reload_that_a_hook_refuses_fails_with_its_message)
 {
 	static const struct prefork_hooks refusing = { .struct_size = sizeof refusing, .reload_begin = reload_begin };
 	static const struct stage_parts others = { .hooks = &refusing };
@@ -285,9 +285,9 @@ START_TEST(an_idle_worker_that_stands_still_is_left_alone_until_it_must_go)
 	stage_start(&parts, arguments);
 	PROMISE(kill(stage.last_ready, SIGSTOP) == 0, "%d", errno);
 	stage_run_for(600);
-	PROMISE(stage.exited == 0, "%s", stage.sentence);
+	PROMISE(stage.exited == 0, "%s", stage.message);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
-	PROMISE(stage.exited == 2 && stage_log_count("sending SIGKILL") == 1, "%s", stage.sentence);
+	PROMISE(stage.exited == 2 && stage_log_count("sending SIGKILL") == 1, "%s", stage.message);
 }
 END_TEST
 
@@ -301,7 +301,7 @@ int main(void)
 	tcase_add_loop_test(tc, every_end_has_its_reason_and_its_consequence, 0, FATES);
 	tcase_add_loop_test(tc, a_crash_loop_is_slowed_down, 0, sizeof loops / sizeof loops[0]);
 	tcase_add_test(tc, a_fork_that_a_hook_refuses_is_tried_again);
-	tcase_add_test(tc, a_reload_that_a_hook_refuses_fails_with_its_sentence);
+	tcase_add_test(tc, a_reload_that_a_hook_refuses_fails_with_its_message);
 	tcase_add_test(tc, an_idle_worker_that_stands_still_is_left_alone_until_it_must_go);
 	suite_add_tcase(suite, tc);
 

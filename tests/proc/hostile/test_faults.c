@@ -1,7 +1,7 @@
 /*
  * What the arbiter asks of the system is refused, one call after the other: the
  * first, the second, and so on until a phase of its life needs no more of that kind.
- * It may fail with a sentence, or try again; it may not crash, leak, spin, stay
+ * It may fail with an error message, or try again; it may not crash, leak, spin, stay
  * half done, or give up what serves already.
  */
 #include "../../features.h"
@@ -158,8 +158,8 @@ static int serving(void)
 	const struct pfi_pool *const pool = &stage.arbiter->models[0];
 	int count = 0;
 
-	for (uint32_t s = 0; s < pool->roster.count; s++) {
-		const struct pfi_slot *const slot = &pool->roster.slots[s];
+	for (uint32_t s = 0; s < pool->worker_table.count; s++) {
+		const struct pfi_slot *const slot = &pool->worker_table.slots[s];
 
 		if (slot->state == PFI_STATE_SERVING)
 			count++;

@@ -1,6 +1,6 @@
 /*
  * One worker gone wild beside one that serves. Whatever it does with what it was
- * born with (its page, its lifeline, its watch), before, during and after its work:
+ * born with (its page, its control channel, its watch), before, during and after its work:
  * it harms itself alone. The other one lives on and serves, the arbiter does what
  * it is told and does not spin, and nobody is left in the end.
  */
@@ -10,11 +10,11 @@
 #include "stage.h"
 
 #include "model/message.h"
-#include "model/page.h"
+#include "model/worker_score.h"
 #include "os/clock.h"
-#include "os/lifeline.h"
-#include "os/page.h"
-#include "os/watch.h"
+#include "os/control_channel.h"
+#include "os/scoreboard.h"
+#include "os/timer.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"
 
@@ -46,16 +46,16 @@ static uint64_t next_chance(void)
 
 static void *page_of(struct prefork_worker *worker, size_t *ret_size)
 {
-	*ret_size = worker->birth->pages->stride;
-	return worker->birth->page;
+	*ret_size = worker->context->scoreboard->stride;
+	return worker->context->score;
 }
 
 static void every_byte(struct prefork_worker *worker, unsigned step)
 {
 	size_t size;
-	void *const page = page_of(worker, &size);
+	void *const score = page_of(worker, &size);
 
-	memset(page, (int)(step / 8 % 256), size);
+	memset(score, (int)(step / 8 % 256), size);
 }
 
 static void random_words(struct prefork_worker *worker, unsigned step)
@@ -69,8 +69,8 @@ static void random_words(struct prefork_worker *worker, unsigned step)
 
 static void fill_deadlines(struct prefork_worker *worker, uint64_t at_ms)
 {
-	for (unsigned i = 0; i < worker->birth->cells; i++)
-		atomic_store(&worker->birth->page->cells[i].deadline_ms, at_ms);
+	for (unsigned i = 0; i < worker->context->thread_slots; i++)
+		atomic_store(&worker->context->score->thread_slots[i].deadline_ms, at_ms);
 }
 
 static void always_soon(struct prefork_worker *worker, unsigned step)
@@ -85,18 +85,18 @@ static void always_late(struct prefork_worker *worker, unsigned step)
 
 static void no_end_of_notes(struct prefork_worker *worker, unsigned step)
 {
-	for (unsigned i = 0; i < worker->birth->cells; i++)
-		memset(worker->birth->page->cells[i].note, "\n\x1b\xff" "A"[step % 4], PFI_NOTE_SIZE);
+	for (unsigned i = 0; i < worker->context->thread_slots; i++)
+		memset(worker->context->score->thread_slots[i].activity, "\n\x1b\xff" "A"[step % 4], PFI_ACTIVITY_SIZE);
 }
 
 static void say_ready(struct prefork_worker *worker, unsigned step)
 {
-	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_READY, step, NULL);
+	(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_READY, step, NULL);
 }
 
 static void say_leaving(struct prefork_worker *worker, unsigned step)
 {
-	(void)pfi_lifeline_send(worker->birth->lifeline, PFI_MESSAGE_LEAVING, step, "bye\n[CRITICAL] forged\x1b[2J");
+	(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, step, "bye\n[CRITICAL] forged\x1b[2J");
 }
 
 static void say_anything(struct prefork_worker *worker, unsigned step)
@@ -105,38 +105,38 @@ static void say_anything(struct prefork_worker *worker, unsigned step)
 
 	memset(text, (int)(1 + step % 255), sizeof text - 1);
 	text[sizeof text - 1] = '\0';
-	(void)pfi_lifeline_send(worker->birth->lifeline, (uint32_t)(step % 64), step, text);
+	(void)pfi_channel_send(worker->context->channel, (uint32_t)(step % 64), step, text);
 }
 
 static void say_pieces(struct prefork_worker *worker, unsigned step)
 {
 	static const char bytes[4096];
 
-	(void)send(worker->birth->lifeline, bytes, 1 + next_chance() % (step % 16 == 0 ? sizeof bytes : 12), MSG_NOSIGNAL);
+	(void)send(worker->context->channel, bytes, 1 + next_chance() % (step % 16 == 0 ? sizeof bytes : 12), MSG_NOSIGNAL);
 }
 
 static void say_nothing(struct prefork_worker *worker, unsigned step)
 {
 	(void)step;
-	(void)send(worker->birth->lifeline, "", 0, MSG_NOSIGNAL);
+	(void)send(worker->context->channel, "", 0, MSG_NOSIGNAL);
 }
 
 static void hang_up(struct prefork_worker *worker, unsigned step)
 {
 	(void)worker;
 	(void)step;
-	(void)shutdown(worker->birth->lifeline, SHUT_RDWR);
+	(void)shutdown(worker->context->channel, SHUT_RDWR);
 }
 
 static void wake_at_once(struct prefork_worker *worker, unsigned step)
 {
-	(void)pfi_watch_set(worker->birth->watch, 1 + step % 2);
+	(void)pfi_timer_set(worker->context->watchdog, 1 + step % 2);
 }
 
 static void wake_soon(struct prefork_worker *worker, unsigned step)
 {
 	if (step % 64 == 0)
-		(void)pfi_watch_set(worker->birth->watch, pfi_now_ms() + 1);
+		(void)pfi_timer_set(worker->context->watchdog, pfi_now_ms() + 1);
 }
 
 static void wake_for_ever(struct prefork_worker *worker, unsigned step)
@@ -144,33 +144,33 @@ static void wake_for_ever(struct prefork_worker *worker, unsigned step)
 	const struct itimerspec often = { .it_value.tv_nsec = 1, .it_interval.tv_nsec = 1 };
 
 	if (step % 1024 == 0)
-		(void)timerfd_settime(worker->birth->watch, 0, &often, NULL);
+		(void)timerfd_settime(worker->context->watchdog, 0, &often, NULL);
 }
 
 /* O_NONBLOCK belongs to the timer, and so to the arbiter's copy of it: a read of an expiry that the
  * worker has taken back meanwhile would wait for the next. So nobody reads; it is seen by that. */
 static void wake_without_nonblock(struct prefork_worker *worker, unsigned step)
 {
-	struct pollfd watch = { .fd = worker->birth->watch, .events = POLLIN };
+	struct pollfd watchdog = { .fd = worker->context->watchdog, .events = POLLIN };
 
 	(void)step;
-	(void)pfi_fd_set_nonblock(worker->birth->watch, false);
-	(void)pfi_watch_set(worker->birth->watch, 1);
+	(void)pfi_fd_set_nonblock(worker->context->watchdog, false);
+	(void)pfi_timer_set(worker->context->watchdog, 1);
 	(void)poll(NULL, 0, 100);
-	_exit(poll(&watch, 1, 0) == 1 ? 0 : 9);
+	_exit(poll(&watchdog, 1, 0) == 1 ? 0 : 9);
 }
 
 /* For a moment; and after more than the second in which nobody hears it, a request hangs. */
 static void wake_and_hang(struct prefork_worker *worker, unsigned step)
 {
-	(void)pfi_watch_set(worker->birth->watch, 1);
+	(void)pfi_timer_set(worker->context->watchdog, 1);
 	if (step < 2000) { /* one by one, so that the arbiter has the time to count them */
 		(void)poll(NULL, 0, 1);
 		return;
 	}
 	(void)poll(NULL, 0, 1200);
 	fill_deadlines(worker, 0);
-	prefork_worker_note(worker, "a request that hangs", 20);
+	prefork_worker_set_activity(worker, "a request that hangs", 20);
 	prefork_worker_busy(worker);
 	for (;;)
 		(void)pause();
@@ -194,7 +194,7 @@ static const struct {
 	{ "notes without end", no_end_of_notes },	{ "always ready", say_ready },
 	{ "always leaving", say_leaving },		{ "messages of any type", say_anything },
 	{ "pieces of messages", say_pieces },		{ "empty messages", say_nothing },
-	{ "the lifeline hung up", hang_up },		{ "its watch goes off at once", wake_at_once },
+	{ "the control channel hung up", hang_up },		{ "its watch goes off at once", wake_at_once },
 	{ "its watch goes off all the time", wake_soon }, { "its watch ticks", wake_for_ever },
 	{ "everything", all_at_once }, { "its watch goes off, then it hangs", wake_and_hang },
 	{ "its watch may block", wake_without_nonblock }, /* in a test of its own */
@@ -238,7 +238,7 @@ static int run(struct prefork_worker *worker, void *user)
 
 	if (!is_rogue)
 		return pfi_strategy_sync.run(worker, user);
-	while (moment == LEAVING && prefork_worker_check(worker) == PREFORK_STAY)
+	while (moment == LEAVING && prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&told, 1, -1);
 	if (moment == BUSY)
 		prefork_worker_busy(worker);
@@ -289,7 +289,7 @@ START_TEST(a_rogue_harms_itself_alone)
 		stage.rounds - rounds);
 	expect_echo(name);
 	/* Who has died was the rogue, or a replacement never. */
-	PROMISE(stage.exited == 0 || (stage.exited == 1 && stage.last_exited == rogue), "%s: %s", name, stage.sentence);
+	PROMISE(stage.exited == 0 || (stage.exited == 1 && stage.last_exited == rogue), "%s: %s", name, stage.message);
 	PROMISE(stage_log_count("\x1b") == 0 && stage_log_count("\n[CRITICAL] forged") == 0, "%s", name);
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 4) == 0, "%s", name);
 	PROMISE(stage_until(&stage.ready, 4), "%s", name);
@@ -310,9 +310,9 @@ START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
 	for (int i = 0; i < 1000 * _i; i++)
 		PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
 	PROMISE(stage_until(&stage.exited, 1), "it is ended");
-	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.sentence);
-	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.sentence);
-	PROMISE(strstr(stage.sentence, "a request that hangs") != NULL, "%s", stage.sentence);
+	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.message);
+	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.message);
+	PROMISE(strstr(stage.message, "a request that hangs") != NULL, "%s", stage.message);
 	PROMISE(_i > 0 || stage_log_count("has gone wild: its watch") == 1, "it is said once");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
@@ -325,7 +325,7 @@ START_TEST(a_timer_that_a_rogue_shares_is_never_read)
 	atomic_store(&orders->mood, MAY_BLOCK * MOMENTS + IDLE);
 	stage_start(&parts, arguments);
 	PROMISE(stage_until(&stage.exited, 1), "it has looked");
-	PROMISE(strstr(stage.sentence, "exited with code 0") != NULL, "%s", stage.sentence);
+	PROMISE(strstr(stage.message, "exited with code 0") != NULL, "%s", stage.message);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST

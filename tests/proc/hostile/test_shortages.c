@@ -37,7 +37,7 @@ enum {
 };
 
 #define WHERE "%s %s: %s, errno %d, call %d: %s", places[place].class, places[place].threads, fault_name(fault.call), \
-	fault.error, nth, stage.sentence
+	fault.error, nth, stage.message
 
 static void start(int place)
 {
@@ -68,7 +68,7 @@ START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
 		hits = faults_hits();
 		PROMISE(stage_until(&stage.exited, exited + 1), WHERE);
 		if (stage.exited > exited + 1) /* besides the one that was killed */
-			PROMISE(stage.status > 0 && strlen(stage.sentence) > 60, WHERE);
+			PROMISE(stage.status > 0 && strlen(stage.message) > 60, WHERE);
 	} while (hits > 0);
 	PROMISE(stage_stop(true) == 0, WHERE);
 }

@@ -56,8 +56,8 @@ static unsigned serving(void)
 {
 	unsigned count = 0;
 
-	for (uint32_t s = 0; s < stage.arbiter->models[0].roster.count; s++)
-		count += stage.arbiter->models[0].roster.slots[s].state == PFI_STATE_SERVING;
+	for (uint32_t s = 0; s < stage.arbiter->models[0].worker_table.count; s++)
+		count += stage.arbiter->models[0].worker_table.slots[s].state == PFI_STATE_SERVING;
 	return count;
 }
 
@@ -65,7 +65,7 @@ static unsigned living(void)
 {
 	unsigned count = 0;
 
-	for (unsigned i = 0; i < stage.arbiter->seat_count; i++)
+	for (unsigned i = 0; i < stage.arbiter->processes_max; i++)
 		count += stage.arbiter->processes[i].pid != 0;
 	return count;
 }
@@ -264,8 +264,8 @@ START_TEST(a_death_that_the_host_reaped_is_told)
 		return;
 	hosts[_i]();
 	PROMISE(stage_until(&stage.ready, 3), "it is replaced");
-	PROMISE(stage.exited == 1 && stage.reason == PREFORK_REASON_UNKNOWN, "%s", stage.sentence);
-	PROMISE(stage_log_count("status unknown: reaped by the host") == 1, "%s", stage.sentence);
+	PROMISE(stage.exited == 1 && stage.reason == PREFORK_REASON_UNKNOWN, "%s", stage.message);
+	PROMISE(stage_log_count("status unknown: reaped by the host") == 1, "%s", stage.message);
 	PROMISE(living() == 2, "%u", living());
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 	(void)signal(SIGCHLD, SIG_DFL);
@@ -287,7 +287,7 @@ static int work_long(struct prefork_worker *worker, void *user)
 		(void)poll(NULL, 0, WORK_MS);
 		prefork_worker_idle(worker);
 	}
-	while (prefork_worker_check(worker) == PREFORK_STAY)
+	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&told, 1, -1);
 	return 0;
 }
@@ -308,7 +308,7 @@ START_TEST(nobody_is_judged_at_the_first_look_after_a_standstill)
 	if (_i == 0)
 		(void)poll(NULL, 0, AWAY_MS);
 	stage_run_for((_i == 0 ? WORK_MS - AWAY_MS : TIMEOUT_MS) + 500);
-	PROMISE(stage.exited == _i, "%s", stage.sentence);
+	PROMISE(stage.exited == _i, "%s", stage.message);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST

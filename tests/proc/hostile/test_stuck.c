@@ -45,7 +45,7 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 	(void)user;
 	if (n <= 0)
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	prefork_worker_note(worker, bytes, (size_t)n);
+	prefork_worker_set_activity(worker, bytes, (size_t)n);
 	switch (bytes[0]) {
 	case 'b': /* blocks whatever can be blocked */
 		(void)sigfillset(&all);
@@ -116,7 +116,7 @@ static void leave_slowly(struct prefork_worker *worker, void *user)
 }
 
 static const struct prefork_hooks dump_hooks = {
-	.struct_size = sizeof dump_hooks, .dump = say_dump, .worker_leaving = leave_slowly,
+	.struct_size = sizeof dump_hooks, .dump = say_dump, .worker_draining = leave_slowly,
 };
 static const struct stage_parts parts = {
 	.service = &service, .worker_start = start_slowly, .hooks = &dump_hooks,
@@ -213,7 +213,7 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.last_exited, stage.pids[0]);
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
-	PROMISE(strstr(stage.sentence, "ABRT") != NULL, "%s", stage.sentence);
+	PROMISE(strstr(stage.message, "ABRT") != NULL, "%s", stage.message);
 	stage_run_for(50);
 	ck_assert_int_eq(write(ends[1], "x", 1), 1);
 	int status;
@@ -226,8 +226,8 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 }
 END_TEST
 
-/* As long as its doors are open it may have a client at any moment, whom its end would hit. */
-START_TEST(who_is_stuck_is_not_ended_before_its_worker_has_closed_its_doors)
+/* As long as its listeners are open it may have a client at any moment, whom its end would hit. */
+START_TEST(who_is_stuck_is_not_ended_before_its_worker_has_closed_its_listeners)
 {
 	start("threads", "4", "0");
 	atomic_store(&orders->mood, LEAVES_SLOWLY);
@@ -254,8 +254,8 @@ START_TEST(who_ends_its_worker_is_named_and_not_who_was_there_before)
 	const int last = ask("x is the end");
 
 	ck_assert(stage_until(&stage.exited, 1));
-	PROMISE(strstr(stage.sentence, "exited with code 9") && strstr(stage.sentence, "last at \"x is the end\" (one of 2 at work)"),
-	        "%s", stage.sentence);
+	PROMISE(strstr(stage.message, "exited with code 9") && strstr(stage.message, "last at \"x is the end\" (one of 2 at work)"),
+	        "%s", stage.message);
 	(void)close(slow);
 	(void)close(last);
 	ck_assert_int_eq(stage_stop(true), 0);
@@ -421,7 +421,7 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
-	tcase_add_test(tc, who_is_stuck_is_not_ended_before_its_worker_has_closed_its_doors);
+	tcase_add_test(tc, who_is_stuck_is_not_ended_before_its_worker_has_closed_its_listeners);
 	tcase_add_test(tc, who_ends_its_worker_is_named_and_not_who_was_there_before);
 	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
 	if (has_libev)

@@ -1,17 +1,17 @@
 #include "world.h"
 
-void note_ruling(struct pfi_ruling ruling)
+void note_decision(struct pfi_decision decision)
 {
-	if (!ruling.given)
+	if (!decision.given)
 		return;
 	w.verdicts++;
-	if (ruling.verdict == PREFORK_RELOAD_FAILED) {
+	if (decision.verdict == PREFORK_RELOAD_FAILED) {
 		promise(w.supervisor.rollout.wanted == w.fall_back);
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			promise(w.scaled[p] || w.pools[p].target == w.targets[p]);
 	}
-	if (ruling.verdict == PREFORK_RELOAD_DONE) {
-		promise(w.supervisor.rollout.wanted == ruling.generation);
+	if (decision.verdict == PREFORK_RELOAD_DONE) {
+		promise(w.supervisor.rollout.wanted == decision.generation);
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			check_done(p);
 	}
@@ -25,7 +25,7 @@ static void reload(void)
 	w.quality[w.generation] = (uint8_t)(pick(2) ? 0 : pick(4));
 	w.reloads++;
 	w.fall_back = w.supervisor.rollout.wanted;
-	note_ruling(pfi_supervisor_reload(&w.supervisor, w.generation));
+	note_decision(pfi_supervisor_reload(&w.supervisor, w.generation));
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		w.asked_spawns += 2 * w.pools[p].policy.workers_max + 5;
 		w.targets[p] = w.pools[p].target;
@@ -39,14 +39,14 @@ static void stop(bool graceful)
 {
 	if (w.stop_at_ms == 0 || !graceful)
 		w.stop_at_ms = w.now_ms;
-	note_ruling(pfi_supervisor_stop(&w.supervisor, graceful, 0, w.now_ms));
+	note_decision(pfi_supervisor_stop(&w.supervisor, graceful, 0, w.now_ms));
 }
 
 static void kill_some(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		for (uint32_t s = 0; s < w.seats; s++) {
-			if (!pfi_slot_is_staying(&w.slots[p][s]) || pick(2))
+		for (uint32_t s = 0; s < w.worker_count; s++) {
+			if (!pfi_slot_is_current(&w.slots[p][s]) || pick(2))
 				continue;
 			w.processes[p][s].dies_at_ms = w.now_ms;
 			w.processes[p][s].reason = PREFORK_REASON_KILLED;
@@ -57,7 +57,7 @@ static void kill_some(void)
 void something_happens(void)
 {
 	const uint32_t p = (uint32_t)pick(w.supervisor.pool_count);
-	const uint32_t s = (uint32_t)pick(w.seats);
+	const uint32_t s = (uint32_t)pick(w.worker_count);
 
 	if (pick(500) == 0)
 		w.outage = !w.outage;
@@ -86,7 +86,7 @@ void something_happens(void)
 		const uint64_t away_ms = 2000 + pick(100000);
 
 		w.now_ms += away_ms;
-		w.excused_ms += away_ms;
+		w.grace_deadline_ms += away_ms;
 		break;
 	}
 	case 75:

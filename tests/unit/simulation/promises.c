@@ -4,19 +4,19 @@ static uint32_t count_ready(uint32_t p)
 {
 	uint32_t ready = 0;
 
-	for (uint32_t s = 0; s < w.seats; s++)
+	for (uint32_t s = 0; s < w.worker_count; s++)
 		ready += w.slots[p][s].state == PFI_STATE_SERVING;
 	return ready;
 }
 
 static uint32_t is_ready(uint32_t p, uint32_t slot)
 {
-	return slot < w.seats && w.slots[p][slot].state == PFI_STATE_SERVING;
+	return slot < w.worker_count && w.slots[p][slot].state == PFI_STATE_SERVING;
 }
 
 static bool is_there(uint32_t p)
 {
-	for (uint32_t s = 0; s < w.seats; s++) {
+	for (uint32_t s = 0; s < w.worker_count; s++) {
 		if (w.slots[p][s].state >= PFI_STATE_BOOTING && w.slots[p][s].state <= PFI_STATE_DUMPING &&
 		    !is_canary(p, s))
 			return true;
@@ -47,14 +47,14 @@ static uint32_t count_alive(uint32_t p)
 {
 	uint32_t alive = 0;
 
-	for (uint32_t s = 0; s < w.seats; s++)
+	for (uint32_t s = 0; s < w.worker_count; s++)
 		alive += w.slots[p][s].state != PFI_STATE_EMPTY;
 	return alive;
 }
 
 static bool has_vacancy(uint32_t p)
 {
-	return count_alive(p) < (surge_of(p) > 0 ? w.seats : pfi_pool_wanted(&w.pools[p]));
+	return count_alive(p) < (surge_of(p) > 0 ? w.worker_count : pfi_pool_wanted(&w.pools[p]));
 }
 
 void check_presence(void)
@@ -72,7 +72,7 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	const struct pfi_pool *const pool = &w.pools[p];
 	const uint32_t wanted = pfi_pool_wanted(pool);
 
-	promise(order->slot < w.seats);
+	promise(order->slot < w.worker_count);
 	promise(pfi_lifecycle_step(slot->state, order->event).action != PFI_ACTION_REFUSE);
 	if (order->event == PFI_EVENT_FORKED) {
 		promise(w.supervisor.phase < PFI_PHASE_LEAVING);
@@ -87,10 +87,10 @@ void check_order(uint32_t p, const struct pfi_order *order)
 			promise(may_start_alone(p) ||
 				(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms));
 	}
-	if (order->event == PFI_EVENT_LATE || order->event == PFI_EVENT_STUCK) {
-		const struct pfi_look look = look_at(process);
+	if (order->event == PFI_EVENT_TIMEOUT || order->event == PFI_EVENT_STUCK) {
+		const struct pfi_deadline_summary look = look_at(process);
 
-		promise(order->event == PFI_EVENT_LATE || look.able == 0 || slot->state == PFI_STATE_DRAINING);
+		promise(order->event == PFI_EVENT_TIMEOUT || look.able == 0 || slot->state == PFI_STATE_DRAINING);
 		promise(look.late > 0); /* an idle worker is never killed for silence */
 	}
 	if (slot->state == PFI_STATE_SERVING)
@@ -98,7 +98,7 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	/* After a suspend nobody is judged on the first look. */
 	if (w.overslept)
 		promise(order->event == PFI_EVENT_FORKED || order->event == PFI_EVENT_RETIRE ||
-			  order->event == PFI_EVENT_HURRY);
+			  order->event == PFI_EVENT_QUIT);
 	/* Nobody takes back what is being proved, nor touches what it may replace. */
 	if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING && order->event == PFI_EVENT_RETIRE) {
 		promise(order->slot != pool->canary.slot);
@@ -126,15 +126,15 @@ void check_done(uint32_t p)
 {
 	promise(count_ready(p) >= pfi_pool_wanted(&w.pools[p]));
 	promise(w.pools[p].target > 0 || w.scaled[p]); /* a reload brings workers back */
-	for (uint32_t s = 0; s < w.seats; s++) {
+	for (uint32_t s = 0; s < w.worker_count; s++) {
 		const struct pfi_slot *const slot = &w.slots[p][s];
 
-		promise(!pfi_slot_is_staying(slot) || slot->generation == w.supervisor.rollout.wanted);
+		promise(!pfi_slot_is_current(slot) || slot->generation == w.supervisor.rollout.wanted);
 	}
 }
 
 /* Once it is proved, only a row of failed boots takes a generation back, and that for sure. */
-void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ruling)
+void check_taking_back(const struct pfi_supervisor *before, struct pfi_decision decision)
 {
 	enum { ROW = 3 };
 	uint64_t longest = 0;
@@ -145,7 +145,7 @@ void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ru
 		if (w.ledgers[p].row > longest)
 			longest = w.ledgers[p].row;
 	}
-	promise((longest >= ROW) == (ruling.given && ruling.verdict == PREFORK_RELOAD_FAILED));
+	promise((longest >= ROW) == (decision.given && decision.verdict == PREFORK_RELOAD_FAILED));
 }
 
 /* Those that serve and were not told to stop it, without the canary. */
@@ -153,7 +153,7 @@ static uint32_t count_serving(uint32_t p)
 {
 	uint32_t serving = 0;
 
-	for (uint32_t s = 0; s < w.seats; s++)
+	for (uint32_t s = 0; s < w.worker_count; s++)
 		serving += w.slots[p][s].state == PFI_STATE_SERVING && s != w.pools[p].canary.slot;
 	return serving;
 }
@@ -164,16 +164,16 @@ void check_numbers(void)
 		const struct pfi_pool *const pool = &w.pools[p];
 		uint32_t staying = 0;
 
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			const struct process *const process = &w.processes[p][s];
 			const struct pfi_slot *const slot = &w.slots[p][s];
 			const uint64_t step_ms = pool->policy.abort_timeout_ms ? pool->policy.abort_timeout_ms : 1000;
 
-			staying += pfi_slot_is_staying(slot);
+			staying += pfi_slot_is_current(slot);
 			if (slot->state >= PFI_STATE_SERVING && slot->state <= PFI_STATE_DRAINING &&
-			    w.now_ms >= w.supervisor.spare_until_ms) /* nobody else can go on: at once */
+			    w.now_ms >= w.supervisor.grace_until_ms) /* nobody else can go on: at once */
 				promise(slot->late == 0 || (slot->able > 0 && slot->unseen == 0));
-			if (slot->state == PFI_STATE_DUMPING && w.now_ms >= w.supervisor.spare_until_ms)
+			if (slot->state == PFI_STATE_DUMPING && w.now_ms >= w.supervisor.grace_until_ms)
 				promise(count_serving(p) < pfi_pool_wanted(pool)); /* it is still missed */
 			if (slot->state == PFI_STATE_EMPTY || slot->state == PFI_STATE_DUMPING || process->hung_since_ms == 0)
 				continue;
@@ -182,7 +182,7 @@ void check_numbers(void)
 											     process->hung_since_ms;
 
 			promise(w.now_ms <= from_ms + step_ms + pool->policy.graceful_timeout_ms +
-							    (process->in_kernel ? NEVER_DIES_MS : 0) + 100 + w.excused_ms -
+							    (process->in_kernel ? NEVER_DIES_MS : 0) + 100 + w.grace_deadline_ms -
 								    process->hung_excused_ms);
 		}
 		if (w.supervisor.phase == PFI_PHASE_RUNNING)
@@ -194,7 +194,7 @@ void check_numbers(void)
 		if (w.supervisor.rollout.state == PFI_ROLLOUT_IDLE && w.supervisor.phase == PFI_PHASE_RUNNING)
 			promise(pool->canary.slot == UINT32_MAX);
 	}
-	promise(w.reloads == w.verdicts + (w.supervisor.rollout.state != PFI_ROLLOUT_IDLE) + w.supervisor.owed.given);
+	promise(w.reloads == w.verdicts + (w.supervisor.rollout.state != PFI_ROLLOUT_IDLE) + w.supervisor.pending.given);
 }
 
 /* Nobody is started faster than the budgets allow, whatever the workers do. */
@@ -238,7 +238,7 @@ void check_stop(void)
 		return;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 		most_ms += w.pools[p].policy.graceful_timeout_ms + 3000;
-	promise(w.now_ms <= w.stop_at_ms + most_ms + NEVER_DIES_MS + 1000 + w.excused_ms);
+	promise(w.now_ms <= w.stop_at_ms + most_ms + NEVER_DIES_MS + 1000 + w.grace_deadline_ms);
 }
 
 /* Between now and the wake-up that was asked for, nothing is due. */
@@ -264,7 +264,7 @@ void check_proof(const struct pfi_supervisor *before)
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		uint64_t oldest_ms = 0;
 
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			const struct pfi_slot *const slot = &w.slots[p][s];
 
 			if (slot->generation == before->rollout.candidate && slot->state == PFI_STATE_SERVING)
@@ -280,7 +280,7 @@ void check_convergence(void)
 {
 	w.calm = true;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			struct process *const process = &w.processes[p][s];
 
 			process->deaf = process->in_kernel = process->garbage = false;
@@ -300,11 +300,11 @@ void check_convergence(void)
 	if (w.supervisor.phase != PFI_PHASE_RUNNING)
 		return; /* what was failing already was too much for it */
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		const struct pfi_census census =
-			pfi_roster_census(&w.pools[p].roster, w.supervisor.rollout.wanted, UINT32_MAX);
+		const struct pfi_worker_counts counts =
+			pfi_worker_table_count(&w.pools[p].worker_table, w.supervisor.rollout.wanted, UINT32_MAX);
 
-		promise(census.current_ready == pfi_pool_wanted(&w.pools[p]));
-		promise(census.outdated_ready + census.outdated_booting == 0);
+		promise(counts.current_ready == pfi_pool_wanted(&w.pools[p]));
+		promise(counts.outdated_ready + counts.outdated_booting == 0);
 	}
 	promise(w.supervisor.rollout.state == PFI_ROLLOUT_IDLE);
 }

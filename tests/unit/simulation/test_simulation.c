@@ -43,7 +43,7 @@ START_TEST(the_promises_hold_whatever_happens)
 			spawns += w.spawns;
 			reloads += w.reloads;
 			worlds++;
-			create_world(pfi_chance(&seed));
+			create_world(pfi_random(&seed));
 		}
 	}
 	printf("simulation: %" PRIu64 " worlds, %" PRIu64 " spawns, %" PRIu64 " reloads\n", worlds, spawns, reloads);

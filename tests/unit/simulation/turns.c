@@ -51,7 +51,7 @@ enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
 	const struct pfi_slot before = w.slots[p][slot];
 	const struct pfi_pool pool = w.pools[p];
 	const bool canary = is_canary(p, slot);
-	const enum pfi_step_action action = pfi_supervisor_tell(&w.supervisor, p, slot, event, w.now_ms);
+	const enum pfi_step_action action = pfi_supervisor_send_event(&w.supervisor, p, slot, event, w.now_ms);
 
 	if (action == PFI_ACTION_REFUSE)
 		return action;
@@ -62,7 +62,7 @@ enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
 	else if (!canary && before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE)
 		note_boot_failure(p, false);
 	else if (!canary && before.state == PFI_STATE_SERVING &&
-		 (event == PFI_EVENT_LATE || event == PFI_EVENT_STUCK || (event == PFI_EVENT_RETIRE && before.wants_leave)))
+		 (event == PFI_EVENT_TIMEOUT || event == PFI_EVENT_STUCK || (event == PFI_EVENT_RETIRE && before.wants_retire)))
 		note_death(p, true);
 	return action;
 }
@@ -77,7 +77,7 @@ void died(uint32_t p, uint32_t slot)
 	const bool killed = process->reason == PREFORK_REASON_KILLED;
 	const bool served = process->requests > 0 || (ready_ms != 0 && w.now_ms - ready_ms >= pool.policy.healthy_ms);
 
-	pfi_supervisor_died(&w.supervisor, p, slot, process->reason, process->requests, w.now_ms);
+	pfi_supervisor_exited(&w.supervisor, p, slot, process->reason, process->requests, w.now_ms);
 	if (canary)
 		check_record(p, &pool);
 	if (!canary && state == PFI_STATE_BOOTING)
@@ -111,7 +111,7 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
 			w.forked_ms[p] = w.now_ms;
 		pfi_supervisor_forked(&w.supervisor, p, order->slot, order->generation, w.now_ms);
-		birth(p, order->slot, order->generation);
+		context(p, order->slot, order->generation);
 		return true;
 	}
 	switch (told(p, order->slot, order->event)) {
@@ -120,13 +120,13 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 			process->dumped[i] = process->words[i];
 		w.slots[p][order->slot].unseen = 0;
 		break;
-	case PFI_ACTION_ASK_LEAVE:
+	case PFI_ACTION_DRAIN:
 		process->told_ms = w.now_ms;
 		soon_ms += pick(w.pools[p].policy.graceful_timeout_ms * 3 / 2);
 		if (!process->deaf && process->hung_since_ms == 0)
 			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
 		break;
-	case PFI_ACTION_ASK_QUIT:
+	case PFI_ACTION_QUIT:
 	case PFI_ACTION_ABORT:
 		if (process->told_ms == 0)
 			process->told_ms = w.now_ms;
@@ -146,13 +146,13 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 static void look_at_pages(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			struct pfi_slot *const slot = &w.slots[p][s];
 
 			if (slot->state == PFI_STATE_EMPTY)
 				continue;
 			const struct process *const process = &w.processes[p][s];
-			const struct pfi_look look = look_at(process);
+			const struct pfi_deadline_summary look = look_at(process);
 
 			slot->busy = look.busy;
 			slot->late = look.late;
@@ -173,7 +173,7 @@ bool turn(void)
 	struct pfi_orders orders;
 	struct pfi_turn result;
 	uint64_t wake_ms;
-	uint64_t spare_ms = w.supervisor.spare_until_ms;
+	uint64_t spare_ms = w.supervisor.grace_until_ms;
 	bool more;
 	int rounds = 0;
 
@@ -185,8 +185,8 @@ bool turn(void)
 
 		result = pfi_supervisor_turn(&w.supervisor, w.now_ms);
 		check_proof(&before);
-		check_taking_back(&before, result.ruling);
-		note_ruling(result.ruling);
+		check_taking_back(&before, result.decision);
+		note_decision(result.decision);
 		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.wanted != w.supervisor.rollout.wanted; p++)
 			w.ledgers[p] = (struct ledger){ 0 }; /* others have their chance */
 		wake_ms = result.wake_ms;
@@ -205,8 +205,8 @@ bool turn(void)
 			}
 		}
 	} while (more);
-	if (w.supervisor.spare_until_ms != spare_ms)
-		w.excused_ms += w.supervisor.spare_until_ms - w.now_ms;
+	if (w.supervisor.grace_until_ms != spare_ms)
+		w.grace_deadline_ms += w.supervisor.grace_until_ms - w.now_ms;
 	if (!result.finished && pick(8) == 0)
 		check_wake(wake_ms);
 	pfi_supervisor_rest(&w.supervisor, wake_ms);

@@ -8,7 +8,7 @@ struct world w;
 
 uint64_t pick(uint64_t below)
 {
-	return pfi_chance(&w.seed) % below;
+	return pfi_random(&w.seed) % below;
 }
 
 bool one_in(uint64_t n)
@@ -42,11 +42,11 @@ void create_world(uint64_t seed)
 	w.seed = seed;
 	w.now_ms = w.began_ms = now_ms;
 	w.generation = 1;
-	w.seats = SEATS_MAX;
+	w.worker_count = PROCESSES_MAX;
 	const uint32_t pools = 1 + (uint32_t)pick(POOLS_MAX);
 	for (uint32_t p = 0; p < pools; p++) {
 		random_policy(&w.pools[p].policy);
-		w.pools[p].roster = (struct pfi_roster){ w.slots[p], SEATS_MAX };
+		w.pools[p].worker_table = (struct pfi_worker_table){ w.slots[p], PROCESSES_MAX };
 		w.pools[p].target = 1 + (uint32_t)pick(w.pools[p].policy.workers_max);
 	}
 	pfi_supervisor_init(&w.supervisor, w.pools, pools, w.seed | 1);
@@ -65,7 +65,7 @@ static void give_work(struct process *process, const struct pfi_policy *policy)
 	if (one_in(40)) {
 		process->done_at_ms[word] = 0;
 		if (process->hung_since_ms == 0)
-			process->hung_excused_ms = w.excused_ms;
+			process->hung_excused_ms = w.grace_deadline_ms;
 		if (process->hung_since_ms == 0 || process->words[word] < process->hung_since_ms)
 			process->hung_since_ms = process->words[word];
 	} else {
@@ -82,19 +82,19 @@ static void do_work(struct process *process)
 		}
 	}
 	if (process->garbage)
-		process->words[pick(WORDS)] = pick(2) ? pfi_chance(&w.seed) : w.now_ms - pick(1000);
+		process->words[pick(WORDS)] = pick(2) ? pfi_random(&w.seed) : w.now_ms - pick(1000);
 }
 
-struct pfi_look look_at(const struct process *process)
+struct pfi_deadline_summary look_at(const struct process *process)
 {
-	struct pfi_word words[WORDS];
+	struct pfi_thread_deadline words[WORDS];
 
 	for (uint32_t i = 0; i < WORDS; i++)
-		words[i] = (struct pfi_word){ .deadline_ms = process->words[i], .since_ms = 1, .exists = true };
-	return pfi_deadline_look(words, WORDS, 0, w.now_ms);
+		words[i] = (struct pfi_thread_deadline){ .deadline_ms = process->words[i], .since_ms = 1, .exists = true };
+	return pfi_deadlines_summarize(words, WORDS, 0, w.now_ms);
 }
 
-void birth(uint32_t p, uint32_t slot, uint32_t generation)
+void context(uint32_t p, uint32_t slot, uint32_t generation)
 {
 	struct process *const process = &w.processes[p][slot];
 	const uint8_t quality = w.calm ? 0 : w.outage ? 3 : w.quality[generation];
@@ -139,7 +139,7 @@ static uint64_t next_of_world(void)
 	uint64_t at_ms = 0;
 
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			const struct process *const process = &w.processes[p][s];
 
 			if (w.slots[p][s].state == PFI_STATE_EMPTY)
@@ -155,7 +155,7 @@ static uint64_t next_of_world(void)
 void processes_act(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		for (uint32_t s = 0; s < w.seats; s++) {
+		for (uint32_t s = 0; s < w.worker_count; s++) {
 			struct pfi_slot *const slot = &w.slots[p][s];
 			struct process *const process = &w.processes[p][s];
 
@@ -173,7 +173,7 @@ void processes_act(void)
 			}
 			if (process->says_leave_at_ms != 0 && process->says_leave_at_ms <= w.now_ms &&
 			    slot->state == PFI_STATE_SERVING)
-				slot->wants_leave = true;
+				slot->wants_retire = true;
 			if (slot->state == PFI_STATE_SERVING && pick(4) == 0)
 				give_work(process, &w.pools[p].policy);
 		}

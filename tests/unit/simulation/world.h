@@ -18,7 +18,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum { POOLS_MAX = 3, WORKERS_MAX = 5, SURGE_MAX = 2, SEATS_MAX = 2 * WORKERS_MAX + SURGE_MAX + 1, WORDS = 3 };
+enum { POOLS_MAX = 3, WORKERS_MAX = 5, SURGE_MAX = 2, PROCESSES_MAX = 2 * WORKERS_MAX + SURGE_MAX + 1, WORDS = 3 };
 enum { NEVER_DIES_MS = 40000, GENERATIONS = 1 << 12 };
 
 /* What a process will do if nobody interferes. */
@@ -54,9 +54,9 @@ struct world {
 	uint64_t seed;
 	struct pfi_supervisor supervisor;
 	struct pfi_pool pools[POOLS_MAX];
-	struct pfi_slot slots[POOLS_MAX][SEATS_MAX];
-	struct process processes[POOLS_MAX][SEATS_MAX];
-	uint32_t seats;
+	struct pfi_slot slots[POOLS_MAX][PROCESSES_MAX];
+	struct process processes[POOLS_MAX][PROCESSES_MAX];
+	uint32_t worker_count;
 	uint32_t generation;
 	uint8_t quality[GENERATIONS];                 /* of the code: 0 good .. 3 never boots */
 	bool has_been_ready[POOLS_MAX][GENERATIONS];
@@ -64,7 +64,7 @@ struct world {
 	uint64_t forked_ms[POOLS_MAX]; /* the last start */
 	uint64_t reloads, verdicts;
 	uint64_t stop_at_ms;  /* 0: runs */
-	uint64_t excused_ms;  /* time lost to suspends and graces since the world began */
+	uint64_t grace_deadline_ms;  /* time lost to suspends and graces since the world began */
 	uint64_t spawns;
 	uint64_t asked_spawns; /* what operators may have caused of them */
 	uint64_t began_ms;
@@ -93,15 +93,15 @@ extern struct world w;
 uint64_t pick(uint64_t below);
 bool one_in(uint64_t n);
 void create_world(uint64_t seed);
-void birth(uint32_t p, uint32_t slot, uint32_t generation);
+void context(uint32_t p, uint32_t slot, uint32_t generation);
 void let_connections_come(void);
 void processes_act(void);
-struct pfi_look look_at(const struct process *process);
+struct pfi_deadline_summary look_at(const struct process *process);
 void advance_clock(void);
 
 /* operators.c */
 void something_happens(void);
-void note_ruling(struct pfi_ruling ruling);
+void note_decision(struct pfi_decision decision);
 
 /* turns.c: tell the model, and the ledger. */
 bool turn(void); /* as the arbiter does it; true when all is over */
@@ -114,7 +114,7 @@ void check_order(uint32_t p, const struct pfi_order *order);
 void check_wake(uint64_t wake_ms);
 void check_proof(const struct pfi_supervisor *before);
 void check_done(uint32_t p);
-void check_taking_back(const struct pfi_supervisor *before, struct pfi_ruling ruling);
+void check_taking_back(const struct pfi_supervisor *before, struct pfi_decision decision);
 void check_numbers(void);
 void check_spawn_rate(void);
 void check_presence(void);

@@ -1,0 +1,211 @@
+#include "wsgi_options.h"
+#include "application.h"
+#include "convert.h"
+#include "gunicorn.h"
+#include "rows.h"
+#include "virtualenv.h"
+
+#include <prefork/error.h>
+#include <prefork/http.h>
+#include <prefork/log.h>
+#include <prefork/settings.h>
+#include <prefork/version.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+static char *const *arguments; /* argv of main() */
+
+const char *wsgi_options_application(const struct prefork_settings *settings)
+{
+	const char *argument = prefork_settings_argument(settings, 0);
+
+	return argument ? argument : prefork_settings_text(settings, "wsgi_app");
+}
+
+/* Where the operator said it: "GUNICORN_CMD_ARGS: --reload". */
+static const char *place_of(const struct prefork_settings *settings, const char *name)
+{
+	const char *place = "";
+
+	(void)prefork_settings_origin(settings, name, NULL, &place);
+	return place;
+}
+
+static int check_environment(const struct prefork_settings *settings)
+{
+	const char *item;
+
+	for (size_t i = 0; (item = prefork_settings_item(settings, "raw_env", i)); i++) {
+		if (*item == '=' || strchr(item, '=') == NULL)
+			return prefork_fail(PREFORK_ECONFIG, "%s: \"%s\" is not NAME=VALUE", place_of(settings, "raw_env"),
+			                    item);
+	}
+	return 0;
+}
+
+static const char *file_to_convert(const struct prefork_settings *settings)
+{
+	const char *path = prefork_settings_text(settings, "convert_config");
+
+	return path && *path != '\0' ? path : NULL;
+}
+
+/* --check-config: this process ends afterwards, so Python may start in it. */
+static int try_application(const struct prefork_settings *settings)
+{
+	struct prefork_log *log = NULL;
+	int r = prefork_log_create("-", 2, &log);
+
+	if (r == 0)
+		r = wsgi_application_import(settings, arguments[0], log);
+	prefork_log_destroy(log);
+	return r;
+}
+
+static int check(const struct prefork_settings *settings, void *user)
+{
+	const char *chdir = prefork_settings_text(settings, "chdir");
+	char venv[PATH_MAX];
+	struct stat about;
+	int r;
+
+	(void)user;
+	if (file_to_convert(settings))
+		return 0; /* nothing will be served */
+	if (prefork_settings_int(settings, "reload") == 1 && prefork_settings_int(settings, "preload_app") == 1)
+		return prefork_fail(PREFORK_ECONFIG, "%s: code does not change by a reload when preload_app (%s) loads it "
+		                                     "once: leave one of them out",
+		                    place_of(settings, "reload"), place_of(settings, "preload_app"));
+	if (wsgi_options_application(settings) == NULL)
+		return prefork_fail(PREFORK_EUSAGE, "which application? Name it: prefork-wsgi MODULE:APP");
+	if (chdir && stat(chdir, &about) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", place_of(settings, "chdir"), chdir,
+		                    strerror(errno));
+	if (chdir && !S_ISDIR(about.st_mode))
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s is not a directory", place_of(settings, "chdir"), chdir);
+	r = check_environment(settings);
+	if (r == 0)
+		r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), arguments[0], venv, sizeof venv);
+	if (r == 0 && prefork_settings_int(settings, "check_config") == 1)
+		r = try_application(settings);
+	return r;
+}
+
+/* What gunicorn takes from the environment, below its file and its command line. */
+static int set_defaults(struct prefork_settings *settings)
+{
+	const char *workers = getenv("WEB_CONCURRENCY");
+	const char *port = getenv("PORT");
+	const char *proxies = getenv("FORWARDED_ALLOW_IPS");
+	char bind[64];
+	int r = 0;
+
+	if (workers && *workers != '\0' && (r = prefork_settings_set_default(settings, "workers", workers)) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
+	if (proxies && (r = prefork_settings_set_default(settings, "forwarded_allow_ips", proxies)) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "FORWARDED_ALLOW_IPS: %s", prefork_error());
+	if (port && *port != '\0') {
+		if (port[strspn(port, "0123456789")] != '\0')
+			return prefork_fail(PREFORK_ECONFIG, "PORT: \"%s\" is not a number", port);
+		(void)snprintf(bind, sizeof bind, "0.0.0.0:%s", port);
+		r = prefork_settings_set_default(settings, "bind", bind);
+		if (r < 0)
+			return prefork_fail(PREFORK_ECONFIG, "PORT: %s", prefork_error());
+	}
+	return 0;
+}
+
+static int add_rows(struct prefork_settings *settings)
+{
+	int r = prefork_settings_set_program(settings, "prefork-wsgi", prefork_version(),
+	                                     "Serve a Python WSGI application with supervised workers.");
+
+	if (r == 0)
+		r = prefork_http_add_options(settings);
+	if (r == 0)
+		r = wsgi_rows_add(settings);
+	if (r == 0)
+		r = wsgi_rows_add_names(settings);
+	if (r == 0)
+		r = prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP");
+	if (r == 0)
+		r = prefork_settings_set_argument_variable(settings, "GUNICORN_CMD_ARGS");
+	if (r == 0)
+		r = prefork_settings_add_check(settings, check, NULL);
+	return r;
+}
+
+/* `*ret` is *new*, also where reading it has failed, and then NULL or as far as it got. */
+static int read_settings(int argc, char *const argv[], const char *worker_class, struct prefork_settings **ret)
+{
+	int r = prefork_settings_create(ret);
+
+	if (r == 0)
+		r = add_rows(*ret);
+	if (r == 0)
+		r = set_defaults(*ret);
+	if (r == 0)
+		r = prefork_settings_set_default(*ret, "worker_class", worker_class);
+	return r == 0 ? prefork_settings_parse(*ret, argc, argv) : r;
+}
+
+static bool answers_at_once(const char *word)
+{
+	static const char *const words[] = { "--print-config", "--check-config", "--help", "-h", "--version", "-v" };
+
+	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
+		if (strcmp(word, words[i]) == 0)
+			return true;
+	}
+	return false;
+}
+
+/* As with gunicorn, --threads alone chooses the class that has them. Found out by reading everything once, without the
+ * flags that already answer; what is wrong is told by the reading that counts. */
+static const char *default_class(int argc, char *const argv[])
+{
+	struct prefork_settings *settings = NULL;
+	char **words = calloc((size_t)argc + 1, sizeof *words);
+	const char *found = "sync";
+	int count = 0;
+
+	if (words == NULL)
+		return found;
+	for (int i = 0; i < argc; i++) {
+		if (i == 0 || !answers_at_once(argv[i]))
+			words[count++] = argv[i];
+	}
+	(void)read_settings(count, words, "threads", &settings);
+	if (settings && prefork_settings_int(settings, "threads") > 1 &&
+	    !prefork_settings_was_set(settings, "worker_class"))
+		found = "threads";
+	prefork_settings_destroy(settings);
+	free(words);
+	return found;
+}
+
+int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **ret)
+{
+	struct prefork_settings *settings = NULL;
+	int r;
+
+	arguments = argv;
+	r = read_settings(argc, argv, default_class(argc, argv), &settings);
+	if (r == PREFORK_EUSAGE || r == PREFORK_ECONFIG)
+		r = wsgi_gunicorn_explain(r, settings);
+	if (r != 0) {
+		prefork_settings_destroy(settings);
+		return r;
+	}
+	*ret = settings;
+	if (file_to_convert(settings) == NULL)
+		return 0;
+	r = wsgi_convert(file_to_convert(settings), argv[0], prefork_settings_text(settings, "venv"));
+	return r < 0 ? r : 1;
+}

@@ -1,0 +1,74 @@
+/* Gives the service to an arbiter. */
+#include "http/access.h"
+
+#include "base/table.h"
+#include "http/http_options.h"
+
+#include <prefork/arbiter.h>
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <stddef.h>
+
+/* The zone changes twice a year; workers are born with the one of their birth. */
+static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	struct pfi_http *const http = user;
+
+	(void)arbiter;
+	(void)process;
+	http->zone_s = pfi_access_zone_s();
+	return 0;
+}
+
+static void on_reopen(struct prefork_worker *worker, void *user)
+{
+	struct pfi_http *const http = user;
+
+	pfi_access_reopen(http->access, worker);
+}
+
+static void on_destroyed(void *user)
+{
+	pfi_http_destroy(user);
+}
+
+static int check_table(const struct prefork_http_service *service)
+{
+	const size_t least = PFI_SIZE_WITH(struct prefork_http_service, handle);
+	const int r = service == NULL ? prefork_fail(-EINVAL, "there is no struct prefork_http_service") :
+	                                pfi_table_check(service, service->struct_size, least, sizeof *service,
+	                                                "struct prefork_http_service");
+
+	return r == 0 && service->handle == NULL ? prefork_fail(-EINVAL, "an HTTP service needs the callback `handle`") : r;
+}
+
+int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
+                             const struct prefork_http_service *service, void *user)
+{
+	static const struct prefork_hooks hooks = {
+		.struct_size = sizeof hooks,
+		.before_fork = on_before_fork,
+		.worker_reopen = on_reopen,
+		.destroyed = on_destroyed,
+	};
+	struct pfi_http *http;
+	int r;
+
+	if (arbiter == NULL || pool == NULL)
+		return prefork_fail(-EINVAL, "an HTTP service needs an arbiter, and the name of a pool");
+	r = check_table(service);
+	if (r < 0)
+		return r;
+	http = pfi_http_create(service, user);
+	if (http == NULL)
+		return prefork_fail(-ENOMEM, "no memory for an HTTP service");
+	r = pfi_http_configure(&http->config, prefork_arbiter_settings(arbiter));
+	if (r == 0)
+		r = prefork_arbiter_add_hooks(arbiter, &hooks, http);
+	if (r < 0) {
+		pfi_http_destroy(http);
+		return r;
+	}
+	return prefork_arbiter_add_service(arbiter, pool, pfi_http_table(), http);
+}

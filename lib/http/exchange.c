@@ -1,0 +1,335 @@
+/* The second half of the walk: the host is called, its answer goes out, and the connection goes on
+ * or ends. */
+#include "http/internal.h"
+
+#include "base/times.h"
+#include "http/access.h"
+#include "http/http_clock.h"
+#include "http/error_page.h"
+#include "http/pending_output.h"
+#include "http/request.h"
+
+#include <prefork/error.h>
+#include <prefork/listener.h>
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum {
+	LINGER_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
+};
+
+enum prefork_next pfi_exchange_linger(struct prefork_request *request)
+{
+	char buffer[16 * 1024];
+	size_t turn = 0;
+
+	for (;;) {
+		const ptrdiff_t n = prefork_connection_read(request->connection, buffer, sizeof buffer);
+		if (n == -EAGAIN)
+			return PREFORK_WAIT_READABLE;
+		if (n <= 0)
+			return PREFORK_CLOSE;
+		turn += (size_t)n;
+		if (turn >= LINGER_TURN)
+			return PREFORK_AGAIN;
+	}
+}
+
+/* A close with bytes unread resets the connection, and the client may never see
+ * its answer: end our side, and listen to the rest for a while. */
+static enum prefork_next begin_linger(struct prefork_request *request)
+{
+	request->phase = PFI_PHASE_LINGER;
+	prefork_connection_end_output(request->connection);
+	prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
+	return pfi_exchange_linger(request);
+}
+
+/* A line of the access log for the response that the host has begun. */
+static void note_access(struct prefork_request *request)
+{
+	const struct pfi_response *const response = &request->response;
+	const struct pfi_access_response answer = {
+		.status = response->status,
+		.sent = response->body == PFI_RESPONSE_NONE ? 0 : response->sent,
+		.head = response->out.bytes,
+		.head_length = response->head_length,
+	};
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
+/* And one for an answer of our own. */
+static void note_refusal(struct prefork_request *request, int status, const struct pfi_out *out)
+{
+	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
+	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
+	const struct pfi_access_response answer = { status, out->length - head, out->bytes, head };
+
+	if (request->http->access != NULL)
+		pfi_access_write(request->http->access, request, &answer);
+}
+
+/* The answer, in `out` or in memory that `out` then points at. */
+static int make_refusal(struct prefork_request *request, struct pfi_refusal refusal, struct pfi_out *out)
+{
+	const struct pfi_http *const http = request->http;
+	const bool to_head = request->has_head && pfi_request_is_head(request);
+	struct prefork_error_page page = { .refusal = refusal };
+
+	if (http->service.error_page != NULL)
+		http->service.error_page(&page, request->has_head ? request : NULL, http->user);
+	const int r = pfi_error_page_response(&page, out, pfi_http_date(), to_head);
+	pfi_error_page_clear(&page);
+	return r;
+}
+
+enum prefork_next pfi_exchange_refuse(struct prefork_request *request, struct pfi_refusal refusal)
+{
+	char buffer[1024];
+	struct pfi_out out = { buffer, 0, sizeof buffer };
+	const int r = make_refusal(request, refusal, &out);
+
+	note_refusal(request, refusal.status, &out);
+	/* An interim response was cut, or waits in a file and would be overtaken. */
+	const bool is_said = r == 0 && !request->is_cut && !pfi_spool_has_more(&request->late) &&
+	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
+	if (out.bytes != buffer)
+		free(out.bytes);
+	return is_said ? begin_linger(request) : PREFORK_CLOSE;
+}
+
+void pfi_request_finish(struct prefork_request *request)
+{
+	if (!request->in_handle)
+		return;
+	request->in_handle = false;
+	if (prefork_response_begun(request))
+		note_access(request);
+	if (request->http->service.finished != NULL)
+		request->http->service.finished(request, request->http->user);
+}
+
+/* Something that we have not read, or the kernel has not given us yet. Who has asked for the end has
+ * said its last word; who has not may have gone on. */
+static bool has_more_to_say(const struct prefork_request *request)
+{
+	char byte;
+
+	return request->in_at < request->in_end ||
+	       (request->framing.keep_alive &&
+	        recv(prefork_connection_fd(request->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0);
+}
+
+static enum prefork_next end_connection(struct prefork_request *request)
+{
+	return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
+}
+
+/* The response has been handed over: the next request, or the end. */
+enum prefork_next pfi_exchange_finish(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	pfi_request_finish(request);
+	if (!request->body.done) {
+		const enum pfi_verdict verdict = request->keep_alive ? pfi_upload_skip(request) : PFI_BAD;
+		if (verdict == PFI_BAD)
+			return begin_linger(request);
+		if (verdict == PFI_MORE) {
+			if (request->phase != PFI_PHASE_SKIP)
+				prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
+			request->phase = PFI_PHASE_SKIP;
+			return PREFORK_WAIT_READABLE;
+		}
+	}
+	if (!request->keep_alive)
+		return end_connection(request);
+	pfi_request_begin(request);
+	request->is_first = false;
+	prefork_connection_set_deadline(request->connection, config->keepalive_ms);
+	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
+}
+
+/* Whether the client has, or will have, all that was promised to it: the error came behind that. */
+static bool is_whole(const struct prefork_request *request)
+{
+	const struct pfi_response *const response = &request->response;
+
+	return response->body == PFI_RESPONSE_LENGTH && response->sent == response->length && prefork_response_begun(request) &&
+	       !request->is_cut && request->error != -EINTR && prefork_connection_pending(request->connection) == 0 &&
+	       !pfi_spool_has_more(&request->late);
+}
+
+/* The request failed: tell the client why, as long as nothing was told yet. */
+enum prefork_next pfi_exchange_failed(struct prefork_request *request)
+{
+	static const struct pfi_refusal failed = { 500, NULL };
+	const bool begun = prefork_response_begun(request);
+
+	pfi_request_finish(request); /* until then a thread may read the body, and give the reason */
+	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
+	if (is_whole(request))
+		return end_connection(request);
+	if (request->error == -EINTR || begun)
+		return PREFORK_CLOSE;
+	return pfi_exchange_refuse(request, refusal);
+}
+
+/* May block: it calls the host. */
+static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
+
+/* The client takes nothing, or too little: the host is told, and the connection ends. */
+static enum prefork_next give_up(struct prefork_request *request)
+{
+	(void)pfi_pending_output_discard(request, -ETIMEDOUT);
+	return prefork_connection_offload(request->connection, call_go_on, request);
+}
+
+/* Until the client has taken some of it. */
+static enum prefork_next wait_to_send(struct prefork_request *request)
+{
+	const uint64_t patience_ms = pfi_late_begin_wait(request);
+
+	request->phase = PFI_PHASE_SEND;
+	if (patience_ms == 0)
+		return give_up(request);
+	prefork_connection_set_deadline(request->connection, patience_ms);
+	return PREFORK_WAIT_WRITABLE;
+}
+
+static enum prefork_next go_on_sending(struct prefork_request *request)
+{
+	const int error = prefork_connection_error(request->connection);
+
+	if (error < 0)
+		(void)pfi_pending_output_discard(request, error);
+	switch (pfi_response_proceed(request)) {
+	case PFI_DONE: /* as far as the host is concerned */
+		if (prefork_connection_pending(request->connection) > 0 || pfi_spool_has_more(&request->late))
+			return wait_to_send(request);
+		return pfi_exchange_finish(request);
+	case PFI_BAD:
+		if (request->error == 0)
+			(void)pfi_request_handler_failed(request, prefork_fail(-EPROTO, "it was handled, and never answered"));
+		return pfi_exchange_failed(request);
+	case PFI_MORE:
+		break;
+	}
+	return wait_to_send(request);
+}
+
+/* What was noted when the head was read may be in another thread's place, or have made room for another
+ * request since. */
+static void note_again(struct prefork_request *request)
+{
+	char text[96];
+	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
+	                          prefork_request_target(request, NULL));
+
+	prefork_worker_set_activity(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
+}
+
+/* Whether the request has waited for too long, in the kernel or for a thread: the kernel knows when its
+ * last bytes came. Where it does not (unix sockets), nobody does. */
+static bool is_late(const struct prefork_request *request)
+{
+	const uint64_t queue_ms = request->http->config.queue_ms;
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	return queue_ms > 0 && !request->is_pipelined &&
+	       getsockopt(prefork_connection_fd(request->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	       info.tcpi_last_data_recv >= queue_ms;
+}
+
+/* May block. */
+static enum prefork_next call_handle(struct prefork_worker *worker, struct prefork_connection *connection,
+                                     void *user)
+{
+	struct prefork_request *const request = user;
+	struct pfi_http *const http = request->http;
+	static const struct pfi_refusal lateness = { 503, "it had to wait for too long" };
+
+	(void)worker;
+	if (prefork_connection_is_offloaded(connection) || request->phase == PFI_PHASE_COLLECT)
+		note_again(request);
+	if (is_late(request))
+		return pfi_exchange_refuse(request, lateness);
+	request->in_handle = true;
+	prefork_error_clear(); /* what is there is of another request */
+	const int r = http->service.handle(request, http->user);
+	pfi_response_close(request);
+	prefork_worker_count_request(request->worker);
+	if (r < 0)
+		(void)pfi_request_handler_failed(request, r);
+	return go_on_sending(request); /* or end it: what was said before it failed is still sent */
+}
+
+const struct pfi_refusal pfi_exchange_overload = { 503, "too many requests are waiting already" };
+
+/* How many new clients stand at the listener that this one came by, since nobody is free to let them in. The kernel
+ * knows; it does not tell of unix sockets, nor of sets of sockets. */
+static uint64_t waiting_outside(const struct prefork_request *request)
+{
+	const size_t index = prefork_connection_listener(request->connection);
+	struct prefork_listener *const listener = prefork_worker_listener(request->worker, index);
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	if (!request->is_first || !prefork_worker_is_full(request->worker) ||
+	    getsockopt(prefork_listener_fd(listener), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return 0;
+	return info.tcpi_unacked; /* of a socket that listens: who has not been accepted */
+}
+
+/* Whether the queue is full behind this request: the one predicate for that. All that are counted are taken up
+ * after this one, wherever they wait, and each once: of so many that wait at most those beyond the limit are
+ * refused, by however many threads at once. A client that is told at once can go elsewhere; one that waits in
+ * vain asks again, and there is twice the work. */
+bool pfi_exchange_is_overloaded(const struct prefork_request *request)
+{
+	const uint64_t queue_max = request->http->config.queue_max;
+
+	return queue_max > 0 && prefork_worker_queued(request->worker) + waiting_outside(request) >= queue_max;
+}
+
+enum prefork_next pfi_exchange_call_handler(struct prefork_request *request)
+{
+	if (pfi_exchange_is_overloaded(request))
+		return pfi_exchange_refuse(request, pfi_exchange_overload);
+	prefork_connection_set_deadline(request->connection, 0);
+	return prefork_connection_offload(request->connection, call_handle, request);
+}
+
+static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	return go_on_sending(user);
+}
+
+/* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
+enum prefork_next pfi_exchange_send(struct prefork_request *request)
+{
+	(void)pfi_late_end_wait(request);
+	if (pfi_pending_output_send(request) == -EAGAIN)
+		return wait_to_send(request);
+	if (pfi_response_is_file(request) && pfi_response_proceed(request) == PFI_MORE)
+		return wait_to_send(request);
+	return prefork_connection_offload(request->connection, call_go_on, request);
+}
+
+enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request)
+{
+	return pfi_late_end_wait(request) ? wait_to_send(request) : give_up(request); /* or slow, but it takes it */
+}

@@ -1,0 +1,15 @@
+/*
+ * clock -- what time it is, for HTTP.
+ */
+#ifndef HTTP_HTTP_CLOCK_H
+#define HTTP_HTTP_CLOCK_H
+
+#include <stdint.h>
+
+/** Now as the field Date has it: PFI_DATE_LENGTH bytes, from this thread's cache. */
+const char *pfi_http_date(void);
+
+/** Now, in microseconds of CLOCK_MONOTONIC. */
+uint64_t pfi_http_now_us(void);
+
+#endif

@@ -1,0 +1,104 @@
+/* The objects: made when a connection needs one and none is left over, used again for every
+ * request of it, and kept for the next connection. */
+#include "http/internal.h"
+
+#include "http/request.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+struct prefork_request *pfi_request_pool_take(struct pfi_http *http)
+{
+	pthread_mutex_lock(&http->lock);
+	struct prefork_request *request = http->free;
+	if (request != NULL)
+		http->free = request->next;
+	pthread_mutex_unlock(&http->lock);
+	if (request == NULL) {
+		request = malloc(sizeof *request + http->config.limits.fields_max * sizeof request->fields[0]);
+		if (request == NULL)
+			return NULL;
+		request->in = request->in_buffer;
+		request->in_size = sizeof request->in_buffer;
+		request->is_collected = false;
+		request->spool = request->late = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		request->trailers = (struct pfi_trailers){ 0 };
+		request->response.out = (struct pfi_out){ request->out_buffer, 0, sizeof request->out_buffer };
+		request->http = http;
+		(void)pthread_mutex_init(&request->output, NULL); /* cannot fail without attributes */
+		(void)pthread_mutex_init(&request->input, NULL);
+	}
+	return request;
+}
+
+/* Long heads and bodies are rare; what they needed is not kept for the next one. */
+static void give_back_memory(struct prefork_request *request)
+{
+	if (request->response.out.bytes != request->out_buffer) {
+		free(request->response.out.bytes);
+		request->response.out = (struct pfi_out){ request->out_buffer, 0, sizeof request->out_buffer };
+	}
+	if (request->is_collected)
+		pfi_spool_clear(&request->spool, &request->http->config.place);
+	if (request->late.fd >= 0)
+		pfi_spool_clear(&request->late, &request->http->config.place);
+	request->is_collected = false;
+	if (request->trailers.bytes != NULL)
+		pfi_trailers_clear(&request->trailers);
+}
+
+void pfi_request_pool_put(struct prefork_request *request)
+{
+	struct pfi_http *const http = request->http;
+
+	give_back_memory(request);
+	if (request->in != request->in_buffer)
+		free(request->in);
+	request->in = request->in_buffer;
+	request->in_size = sizeof request->in_buffer;
+	pthread_mutex_lock(&http->lock);
+	request->next = http->free;
+	http->free = request;
+	pthread_mutex_unlock(&http->lock);
+}
+
+/* The next request begins where the last one ended. */
+void pfi_request_begin(struct prefork_request *request)
+{
+	const size_t rest = request->in_end - request->in_at;
+
+	if (rest > 0 && request->in_at > 0)
+		memmove(request->in, request->in + request->in_at, rest);
+	if (rest == 0 && request->in != request->in_buffer) {
+		free(request->in);
+		request->in = request->in_buffer;
+		request->in_size = sizeof request->in_buffer;
+	}
+	request->in_from = request->in_at = 0;
+	request->in_end = rest;
+	request->is_pipelined = rest > 0;
+	request->phase = PFI_PHASE_IDLE;
+	atomic_store_explicit(&request->error, 0, memory_order_relaxed);
+	request->refusal = (struct pfi_refusal){ 0, NULL };
+	request->user = NULL;
+	request->in_handle = false;
+	request->is_cut = false;
+	request->has_head = false;
+	request->skipped = 0;
+	request->waited_us = request->taken = 0;
+	give_back_memory(request);
+	pfi_response_start(request);
+	pfi_head_start(&request->head, request->fields, &request->http->config.limits);
+}
+
+void pfi_request_pool_free(struct pfi_http *http)
+{
+	while (http->free != NULL) {
+		struct prefork_request *const request = http->free;
+
+		http->free = request->next;
+		(void)pthread_mutex_destroy(&request->output);
+		(void)pthread_mutex_destroy(&request->input);
+		free(request);
+	}
+}

@@ -1,0 +1,58 @@
+#include "listener/accept_error.h"
+
+#include <errno.h>
+#include <stddef.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static const struct {
+	int error;
+	enum pfi_accept_verdict verdict;
+} verdicts[] = {
+	{ EAGAIN, PFI_ACCEPT_AGAIN },
+	{ EINTR, PFI_ACCEPT_AGAIN },
+
+	/* Linux hands over what had gone wrong with the new socket already. */
+	{ ECONNABORTED, PFI_ACCEPT_DROP },
+	{ ECONNRESET, PFI_ACCEPT_DROP },
+	{ EPROTO, PFI_ACCEPT_DROP },
+	{ EPERM, PFI_ACCEPT_DROP }, /* a firewall; but again and again: a filter of system calls, which leaves the client */
+	{ ETIMEDOUT, PFI_ACCEPT_DROP },
+	{ ENETDOWN, PFI_ACCEPT_DROP },
+	{ ENETUNREACH, PFI_ACCEPT_DROP },
+	{ EHOSTDOWN, PFI_ACCEPT_DROP },
+	{ EHOSTUNREACH, PFI_ACCEPT_DROP },
+	{ ENONET, PFI_ACCEPT_DROP },
+	{ ENOPROTOOPT, PFI_ACCEPT_DROP },
+	{ EOPNOTSUPP, PFI_ACCEPT_DROP },
+
+	{ EMFILE, PFI_ACCEPT_PAUSE },
+	{ ENFILE, PFI_ACCEPT_PAUSE },
+	{ ENOBUFS, PFI_ACCEPT_PAUSE },
+	{ ENOMEM, PFI_ACCEPT_PAUSE },
+
+	{ EBADF, PFI_ACCEPT_CLOSED },
+	{ EINVAL, PFI_ACCEPT_CLOSED },
+	{ ENOTSOCK, PFI_ACCEPT_CLOSED },
+};
+
+enum pfi_accept_verdict pfi_accept_verdict(int error)
+{
+	for (size_t i = 0; i < sizeof verdicts / sizeof verdicts[0]; i++) {
+		if (verdicts[i].error == error)
+			return verdicts[i].verdict;
+	}
+	return PFI_ACCEPT_PAUSE;
+}
+
+int pfi_accept_probe(int fd)
+{
+	const int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
+	const int error = accepted < 0 ? errno : 0;
+
+	if (accepted >= 0) /* it listens after all */
+		(void)close(accepted);
+	if (error == EPERM || error == EACCES || error == ENOSYS)
+		return error;
+	return pfi_accept_verdict(error) == PFI_ACCEPT_PAUSE && error != 0 ? error : 0;
+}

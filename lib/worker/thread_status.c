@@ -1,0 +1,180 @@
+/*
+ * What a thread of a worker says of itself: busy or idle, what it is at, how
+ * many requests it has served. Nothing here but the watch makes a system call.
+ */
+#include "model/library_options.h"
+#include "base/required.h"
+#include "model/worker_score.h"
+#include "worker/own_fds.h"
+#include "worker/worker.h"
+
+#include <prefork/error.h>
+#include <prefork/worker.h>
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* One more than the number, so that a thread nobody has told has none. Read in signal
+ * handlers, where nothing may be allocated for it. */
+static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
+
+/* Workers that began together are not to end together. */
+static void set_limit(struct prefork_worker *worker)
+{
+	const uint64_t most = pfi_worker_number(worker, "max_requests", 0);
+	const uint64_t jitter = pfi_worker_number(worker, "max_requests_jitter", 0);
+	uint64_t random = 0;
+
+	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
+	worker->is_limited = most > 0;
+	atomic_init(&worker->requests_left, (int64_t)(most + random % (jitter + 1)));
+}
+
+int pfi_thread_status_open(struct prefork_worker *worker)
+{
+	const struct pfi_spawn_context *const context = worker->context;
+
+	if (context->thread_slots == 0)
+		return prefork_fail(-EINVAL, "this worker's page has no room for a single thread");
+	worker->threads = context->settings ? pfi_settings_threads(context->settings) : 0;
+	if (worker->threads >= context->thread_slots)
+		worker->threads = context->thread_slots - 1;
+	worker->tids = calloc(worker->threads + (size_t)1, sizeof *worker->tids);
+	if (!worker->tids)
+		return prefork_fail(-ENOMEM, "no memory for %u threads", worker->threads);
+	pfi_liveness_init(&worker->liveness, context->score, worker->threads + 1, context->watchdog,
+	                  pfi_worker_number(worker, "timeout", 0), pfi_worker_number(worker, "soft_timeout", 0));
+	set_limit(worker);
+	return prefork_worker_set_thread(worker, 0);
+}
+
+void pfi_thread_status_close(struct prefork_worker *worker)
+{
+	pfi_liveness_finish(&worker->liveness);
+	free(worker->tids);
+	worker->tids = NULL;
+	number_plus_one = 0;
+}
+
+unsigned prefork_worker_thread(const struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, UINT_MAX);
+	(void)worker;
+	return number_plus_one - 1;
+}
+
+int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
+{
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
+	if (thread > worker->threads)
+		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads,
+		                    thread);
+	number_plus_one = thread + 1;
+	const pid_t tid = (pid_t)syscall(SYS_gettid);
+
+	atomic_store(&worker->tids[thread], tid);
+	atomic_store_explicit(&worker->context->score->thread_slots[thread].tid, (uint32_t)tid, memory_order_relaxed);
+	return 0;
+}
+
+/* The cell of this thread, or NULL when it has no number. */
+static struct pfi_thread_slot *own_thread_slot(struct prefork_worker *worker)
+{
+	const unsigned thread = prefork_worker_thread(worker);
+
+	return thread <= worker->threads ? &worker->liveness.score->thread_slots[thread] : NULL;
+}
+
+void prefork_worker_busy(struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_begin(&worker->liveness, thread);
+}
+
+void prefork_worker_idle(struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread > worker->threads)
+		return;
+	pfi_liveness_end(&worker->liveness, thread);
+	/* When the work began is near enough, and costs no look at the clock. */
+	pfi_own_fds_check(worker, pfi_liveness_since_ms(&worker->liveness, thread),
+			  thread != 0 || !(worker->strategy.traits & PREFORK_STRATEGY_TURNS));
+}
+
+void prefork_worker_beat(struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_beat(&worker->liveness, thread);
+}
+
+void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	const unsigned thread = prefork_worker_thread(worker);
+
+	if (thread <= worker->threads)
+		pfi_liveness_extend(&worker->liveness, thread, more_ms);
+}
+
+void prefork_worker_set_activity(struct prefork_worker *worker, const char *bytes, size_t size)
+{
+	PFI_RETURN_IF_NULL(worker, );
+	PFI_RETURN_IF_NO_BYTES(bytes, size, );
+
+	struct pfi_thread_slot *const thread_slot = own_thread_slot(worker);
+
+	if (!thread_slot)
+		return;
+	if (size > sizeof thread_slot->activity - 1)
+		size = sizeof thread_slot->activity - 1;
+	if (size > 0)
+		memcpy(thread_slot->activity, bytes, size);
+	thread_slot->activity[size] = 0;
+}
+
+static void count_one(struct prefork_worker *worker)
+{
+	struct pfi_thread_slot *const thread_slot = own_thread_slot(worker);
+
+	if (thread_slot) { /* its only writer: no need for an atomic addition */
+		const uint64_t served = atomic_load_explicit(&thread_slot->requests, memory_order_relaxed);
+
+		atomic_store_explicit(&thread_slot->requests, served + 1, memory_order_relaxed);
+	}
+	if (worker->is_limited && atomic_fetch_sub_explicit(&worker->requests_left, 1, memory_order_relaxed) == 1)
+		prefork_worker_retire(worker);
+}
+
+void prefork_worker_count_request(struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, );
+
+	if (!atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
+		atomic_store_explicit(&worker->counts_requests, true, memory_order_relaxed);
+	count_one(worker);
+}
+
+void pfi_vitals_count_closed(struct prefork_worker *worker)
+{
+	if (!(worker->service.traits & PREFORK_SERVICE_COUNTS) &&
+	    !atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
+		count_one(worker);
+}

@@ -1,0 +1,151 @@
+#include "os/control_channel.h"
+
+#include "../support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/socket.h>
+
+static int ends[2];
+static struct pfi_message message;
+
+static void open_ends(void)
+{
+	ck_assert_int_eq(pfi_channel_open(ends), 0);
+	memset(&message, 0x55, sizeof message);
+}
+
+static void close_ends(void)
+{
+	pfi_close(&ends[0]);
+	pfi_close(&ends[1]);
+}
+
+static const char *const texts[] = { NULL, "", "x", "GET /orders 12.3s", "\xff\n\t\x01" };
+
+START_TEST(a_message_arrives_whole)
+{
+	ck_assert_int_eq(pfi_channel_send(ends[1], 7, 0xfffffffe, texts[_i]), 0);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
+	ck_assert_uint_eq(message.type, 7);
+	ck_assert_uint_eq(message.value, 0xfffffffe);
+	ck_assert_str_eq(message.text, texts[_i] ? texts[_i] : "");
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EAGAIN);
+}
+END_TEST
+
+START_TEST(a_long_text_is_cut)
+{
+	char text[PFI_MESSAGE_TEXT_MAX + 2];
+
+	memset(text, 'a', sizeof text - 1);
+	text[sizeof text - 1] = 0;
+	ck_assert_int_eq(pfi_channel_send(ends[1], 1, 2, text), 0);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
+	ck_assert_uint_eq(strlen(message.text), PFI_MESSAGE_TEXT_MAX);
+}
+END_TEST
+
+/* What a worker gone wild may send. The next message is read as usual. */
+static const struct {
+	size_t size;
+	char fill;
+} garbage[] = {
+	{ 1, 'a' },   { 7, 'a' },     { 9, 0 },       { 488, 0 },
+	{ 489, 'a' }, { 4000, 'a' },  { 100000, 'a' },
+};
+
+START_TEST(garbage_is_refused_and_thrown_away)
+{
+	char *bytes = malloc(garbage[_i].size);
+
+	memset(bytes, garbage[_i].fill, garbage[_i].size);
+	ck_assert_int_eq(send(ends[1], bytes, garbage[_i].size, 0), (ssize_t)garbage[_i].size);
+	free(bytes);
+	ck_assert_int_eq(pfi_channel_send(ends[1], 3, 4, "well"), 0);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EBADMSG);
+	ck_assert_uint_eq(message.type, 0x55555555); /* untouched */
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
+	ck_assert_str_eq(message.text, "well");
+}
+END_TEST
+
+/* Descriptors are not smuggled into the arbiter: tear_down counts them too. */
+START_TEST(descriptors_that_come_along_are_dropped)
+{
+	union {
+		struct cmsghdr head;
+		char bytes[CMSG_SPACE(sizeof(int))];
+	} control = { .head = { .cmsg_len = CMSG_LEN(sizeof(int)),
+	                        .cmsg_level = SOL_SOCKET,
+	                        .cmsg_type = SCM_RIGHTS } };
+	struct iovec bytes = { .iov_base = (char[]){ "12345678hi" }, .iov_len = 10 };
+	const struct msghdr with_fd = { .msg_iov = &bytes,
+		                        .msg_iovlen = 1,
+		                        .msg_control = &control,
+		                        .msg_controllen = sizeof control };
+	const int before = pfi_fd_count();
+	int stray = dup(STDIN_FILENO);
+
+	memcpy(CMSG_DATA(&control.head), &stray, sizeof stray);
+	ck_assert_int_eq(sendmsg(ends[1], &with_fd, 0), 10);
+	close(stray);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
+	ck_assert_str_eq(message.text, "hi");
+	ck_assert_int_eq(pfi_fd_count(), before);
+}
+END_TEST
+
+/* SIGPIPE would kill the test. The exit message are read before the end. */
+START_TEST(the_end_is_told_apart_from_silence)
+{
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EAGAIN);
+	ck_assert_int_eq(pfi_channel_send(ends[1], 1, 0, "exit message"), 0);
+	pfi_close(&ends[1]);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
+	ck_assert_str_eq(message.text, "exit message");
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EPIPE);
+	ck_assert_int_eq(pfi_channel_send(ends[0], 1, 0, "hello?"), -EPIPE);
+}
+END_TEST
+
+START_TEST(an_end_with_unread_messages_is_an_end_too)
+{
+	ck_assert_int_eq(pfi_channel_send(ends[0], 1, 0, "never read"), 0);
+	pfi_close(&ends[1]);
+	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EPIPE);
+}
+END_TEST
+
+START_TEST(a_full_line_never_blocks)
+{
+	int sent = 0;
+
+	while (pfi_channel_send(ends[0], (uint32_t)sent, 0, "fill") == 0)
+		sent++;
+	ck_assert_int_gt(sent, 5);
+	ck_assert_int_eq(pfi_channel_send(ends[0], 0, 0, NULL), -EAGAIN);
+	for (int i = 0; i < sent; i++) {
+		ck_assert_int_eq(pfi_channel_receive(ends[1], &message), 0);
+		ck_assert_uint_eq(message.type, (uint32_t)i);
+	}
+	ck_assert_int_eq(pfi_channel_receive(ends[1], &message), -EAGAIN);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("control channel");
+	TCase *tc = new_case(suite, "control channel");
+
+	tcase_add_checked_fixture(tc, open_ends, close_ends);
+	tcase_add_loop_test(tc, a_message_arrives_whole, 0, (int)(sizeof texts / sizeof texts[0]));
+	tcase_add_test(tc, a_long_text_is_cut);
+	tcase_add_loop_test(tc, garbage_is_refused_and_thrown_away, 0,
+	                    (int)(sizeof garbage / sizeof garbage[0]));
+	tcase_add_test(tc, descriptors_that_come_along_are_dropped);
+	tcase_add_test(tc, the_end_is_told_apart_from_silence);
+	tcase_add_test(tc, an_end_with_unread_messages_is_an_end_too);
+	tcase_add_test(tc, a_full_line_never_blocks);
+	return run_suite(suite);
+}

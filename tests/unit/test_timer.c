@@ -1,0 +1,78 @@
+#include "os/timer.h"
+
+#include "os/clock.h"
+
+#include "../support.h"
+
+#include <errno.h>
+#include <fcntl.h>
+
+START_TEST(a_watch_fires_once_and_not_before_its_time)
+{
+	int fd = pfi_timer_open();
+	const uint64_t at_ms = pfi_now_ms() + 30;
+
+	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
+	ck_assert_int_eq(pfi_timer_clear(fd), -EAGAIN);
+	ck_assert_int_eq(pfi_timer_set(fd, at_ms), 0);
+	ck_assert(wait_for(fd, POLLIN, 10000));
+	ck_assert_uint_ge(pfi_now_ms(), at_ms);
+	ck_assert_int_eq(pfi_timer_clear(fd), 0);
+	ck_assert_int_eq(pfi_timer_clear(fd), -EAGAIN);
+	pfi_timer_close(&fd);
+	ck_assert_int_eq(fd, -1);
+}
+END_TEST
+
+START_TEST(a_time_gone_by_fires_at_once)
+{
+	int fd = pfi_timer_open();
+
+	ck_assert_int_eq(pfi_timer_set(fd, 1), 0);
+	ck_assert(wait_for(fd, POLLIN, 1000));
+	pfi_timer_close(&fd);
+}
+END_TEST
+
+START_TEST(zero_disarms_even_what_has_fired)
+{
+	int fd = pfi_timer_open();
+
+	ck_assert_int_eq(pfi_timer_set(fd, 1), 0);
+	ck_assert(wait_for(fd, POLLIN, 1000));
+	ck_assert_int_eq(pfi_timer_set(fd, 0), 0);
+	ck_assert(!wait_for(fd, POLLIN, 0));
+	pfi_timer_close(&fd);
+}
+END_TEST
+
+/* What "never" looks like when somebody adds a timeout to it. */
+START_TEST(the_end_of_time_is_accepted)
+{
+	int fd = pfi_timer_open();
+
+	ck_assert_int_eq(pfi_timer_set(fd, UINT64_MAX), 0);
+	ck_assert(!wait_for(fd, POLLIN, 0));
+	pfi_timer_close(&fd);
+}
+END_TEST
+
+START_TEST(a_closed_watch_says_so)
+{
+	ck_assert_int_eq(pfi_timer_set(-1, 5), -EBADF);
+	ck_assert_int_eq(pfi_timer_clear(-1), -EBADF);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *suite = suite_create("watch");
+	TCase *tc = new_case(suite, "watch");
+
+	tcase_add_test(tc, a_watch_fires_once_and_not_before_its_time);
+	tcase_add_test(tc, a_time_gone_by_fires_at_once);
+	tcase_add_test(tc, zero_disarms_even_what_has_fired);
+	tcase_add_test(tc, the_end_of_time_is_accepted);
+	tcase_add_test(tc, a_closed_watch_says_so);
+	return run_suite(suite);
+}
