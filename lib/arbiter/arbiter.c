@@ -120,7 +120,8 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 {
 	if (arbiter == NULL)
 		return;
-	pfi_attachment_end(arbiter);
+	if (arbiter->detach != NULL)
+		arbiter->detach(arbiter);
 	finish_run(arbiter);
 	for (unsigned i = arbiter->hook_count; i-- > 0;) {
 		if (arbiter->hooks[i].hooks->destroyed != NULL)

@@ -181,7 +181,8 @@ struct prefork_arbiter {
 	struct prefork_settings *initial;  /* what create was given */
 	struct prefork_settings *settings; /* in force */
 	struct prefork_log *log;
-	struct pfi_attachment *attachment; /* to a loop of the host's, or NULL */
+	struct pfi_attachment *attachment; /* to the application's event loop, or NULL */
+	void (*detach)(struct prefork_arbiter *arbiter); /* removes the attachment; NULL: none */
 	const char *program;
 	int epoll, timer, request_fd, arbiter_pidfd;
 	uint32_t id; /* in the table of the library's descriptors: 1 and up */
@@ -239,9 +240,6 @@ struct prefork_arbiter {
 				pfi_set->hooks->name(arbiter, __VA_ARGS__, pfi_set->user);     \
 		}                                                                             \
 	} while (0)
-
-/* attach_ev.c, attach_none.c: out of the host's loop, if it is in one. */
-void pfi_attachment_end(struct prefork_arbiter *arbiter);
 
 /* loop.c */
 int pfi_loop_open(struct prefork_arbiter *arbiter);

@@ -17,13 +17,14 @@ struct pfi_attachment {
 	void *user;
 };
 
-void pfi_attachment_end(struct prefork_arbiter *arbiter)
+static void detach(struct prefork_arbiter *arbiter)
 {
 	struct pfi_attachment *const attachment = arbiter->attachment;
 
 	if (attachment == NULL)
 		return;
 	arbiter->attachment = NULL;
+	arbiter->detach = NULL;
 	ev_io_stop(attachment->loop, &attachment->io);
 	free(attachment);
 }
@@ -37,7 +38,7 @@ static void on_due(struct ev_loop *loop, ev_io *io, int events)
 	(void)events;
 	if (r == 1)
 		return;
-	pfi_attachment_end(attachment.arbiter);
+	detach(attachment.arbiter);
 	if (attachment.done != NULL)
 		attachment.done(attachment.arbiter, r, attachment.user); /* which may destroy the arbiter */
 }
@@ -47,7 +48,7 @@ int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (loop == NULL) {
-		pfi_attachment_end(arbiter);
+		detach(arbiter);
 		return 0;
 	}
 	if (!arbiter->started)
@@ -65,5 +66,6 @@ int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop
 	ev_io_start(loop, &attachment->io);
 	ev_feed_event(loop, &attachment->io, EV_READ); /* what start left to do does not wait for news */
 	arbiter->attachment = attachment;
+	arbiter->detach = detach;
 	return 0;
 }

@@ -7,11 +7,6 @@
 
 #include <errno.h>
 
-void pfi_attachment_end(struct prefork_arbiter *arbiter)
-{
-	(void)arbiter;
-}
-
 int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
 			   void (*done)(struct prefork_arbiter *arbiter, int result, void *user), void *user)
 {

@@ -26,11 +26,6 @@ enum {
 	MESSAGE_MS = 100,   /* one more for so much life: a shortage comes and goes    */
 };
 
-struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
-{
-	return &process->arbiter->pools[process->pool].slots[process->slot];
-}
-
 static int child_main(void *context)
 {
 	return pfi_worker_main(context);

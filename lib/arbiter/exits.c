@@ -72,19 +72,6 @@ static void shorten(char *why)
 		*rest = '\0';
 }
 
-/* Close what this process had. Its slot must be empty, or about to be. */
-void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process)
-{
-	pfi_loop_remove(arbiter, process->pidfd);
-	pfi_loop_remove(arbiter, process->channel);
-	pfi_loop_remove(arbiter, process->watchdog);
-	pfi_close(&process->pidfd);
-	pfi_close(&process->channel);
-	pfi_timer_close(&process->watchdog);
-	pfi_reuseport_sets_close(process);
-	process->pid = 0;
-}
-
 /* The model hears of it at once; it is told to everybody else at the end of the turn's events. */
 void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
@@ -151,18 +138,6 @@ void pfi_exits_report(struct prefork_arbiter *arbiter, uint64_t now_ms)
 			tell(arbiter, process,
 			     what_next(arbiter, process, now_ms, &replaced[process->pool], buffer));
 	}
-}
-
-/* It was sent SIGKILL: wait for the end, which the kernel does not put off, and forget it. */
-void pfi_child_reap(struct prefork_arbiter *arbiter, struct prefork_process *process)
-{
-	struct pollfd gone = { .fd = process->pidfd, .events = POLLIN };
-	struct pfi_exit_status death;
-
-	while (poll(&gone, 1, -1) < 0 && errno == EINTR)
-		continue;
-	(void)pfi_reap(process->pidfd, &death);
-	pfi_child_release(arbiter, process);
 }
 
 /* For destroy: nobody is asked, and nobody stays. */

@@ -11,15 +11,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number)
-{
-	for (size_t i = 0; i < arbiter->generation_count; i++) {
-		if (arbiter->generations[i].number == number && number != 0)
-			return &arbiter->generations[i];
-	}
-	return NULL;
-}
-
 static int override(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {

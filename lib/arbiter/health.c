@@ -21,11 +21,6 @@ enum {
 	SLOW_A_LOOK = 8,     /* lines: whoever has more slow requests has another problem */
 };
 
-struct pfi_worker_score *pfi_process_score(const struct prefork_process *process)
-{
-	return pfi_scoreboard_at(&process->arbiter->scoreboard, process->worker_index);
-}
-
 void pfi_child_log_misbehaving(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *what)
 {
 	if (!process->logged_misbehaving)

@@ -17,22 +17,6 @@
 #include <string.h>
 #include <unistd.h>
 
-bool pfi_pool_has_listeners(const struct prefork_pool *pool)
-{
-	return pool->service != NULL || pool->has_bind;
-}
-
-bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_listener_entry *entry)
-{
-	for (unsigned p = 0; p < PFI_POOLS_MAX; p++) {
-		for (size_t i = 0; i < generation->listeners[p].count; i++) {
-			if (generation->listeners[p].list[i] == entry)
-				return true;
-		}
-	}
-	return false;
-}
-
 static bool has(const struct pfi_listener_list *some, const struct pfi_listener_entry *entry)
 {
 	for (size_t i = 0; i < some->count; i++) {

@@ -116,6 +116,12 @@ static int try_override(const struct prefork_pool *pool, const char *setting, co
 	return r;
 }
 
+/* A service accepts connections; a strategy without one may have listeners of its own. */
+bool pfi_pool_has_listeners(const struct prefork_pool *pool)
+{
+	return pool->service != NULL || pool->has_bind;
+}
+
 int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char *text)
 {
 	PFI_RETURN_IF_NULL(pool, -EINVAL);

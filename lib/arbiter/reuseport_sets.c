@@ -23,37 +23,6 @@ enum {
 	RETRY_MS = 500,
 };
 
-int pfi_reuseport_sets_open(struct prefork_process *process, const struct pfi_listener_list *listeners)
-{
-	process->sets = calloc(listeners->count + 1, sizeof *process->sets);
-	if (process->sets == NULL)
-		return -ENOMEM;
-	process->set_count = listeners->count;
-	for (size_t i = 0; i < listeners->count; i++)
-		process->sets[i] = -1;
-	for (size_t i = 0; i < listeners->count; i++) {
-		if (listeners->list[i]->listener->sockets == NULL)
-			continue;
-		process->sets[i] = pfi_reuseport_set_open();
-		if (process->sets[i] < 0) {
-			const int r = process->sets[i];
-
-			process->sets[i] = -1;
-			return r;
-		}
-	}
-	return 0;
-}
-
-void pfi_reuseport_sets_close(struct prefork_process *process)
-{
-	for (size_t i = 0; i < process->set_count; i++)
-		pfi_close(&process->sets[i]);
-	free(process->sets);
-	process->sets = NULL;
-	process->set_count = 0;
-}
-
 void pfi_listener_entry_forget_reuseport(struct pfi_listener_entry *entry)
 {
 	free(entry->sockets.home);

@@ -3,6 +3,7 @@
 #include "base/required.h"
 #include "listener/explain.h"
 #include "listener/reuseport.h"
+#include "listener/tcp.h"
 #include "listener/unix_path.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
@@ -10,7 +11,6 @@
 #include <prefork/error.h>
 
 #include <errno.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,11 +22,6 @@ const struct pfi_listener_options pfi_listener_defaults = {
 	.uid = (uid_t)-1,
 	.gid = (gid_t)-1,
 };
-
-static int set_option(int fd, int level, int option, int value)
-{
-	return setsockopt(fd, level, option, &value, sizeof value) < 0 ? -errno : 0;
-}
 
 static int get_option(int fd, int level, int option, int *ret)
 {
@@ -49,27 +44,10 @@ static struct prefork_listener *new_listener(const char *name)
 	return NULL;
 }
 
-int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_options *options)
-{
-	int r = set_option(fd, SOL_SOCKET, SO_REUSEADDR, 1);
-
-	if (r == 0 && options->reuse_port)
-		r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	/* Said in both cases: the default is the administrator's (bindv6only). */
-	if (r == 0 && family == AF_INET6)
-		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
-	/* Inherited by each connection, which saves a system call there. */
-	if (r == 0)
-		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
-	if (r == 0 && options->defer_accept_s > 0)
-		r = set_option(fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, (int)options->defer_accept_s);
-	return r;
-}
-
 static int bind_tcp(struct prefork_listener *listener, const struct pfi_address *address,
                     const struct pfi_listener_options *options)
 {
-	int r = pfi_listener_set_tcp_options(listener->fd, listener->family, options);
+	int r = pfi_tcp_set_options(listener->fd, listener->family, options);
 
 	if (r == 0 && bind(listener->fd, (const struct sockaddr *)&address->socket, address->socket_size) < 0)
 		r = -errno;

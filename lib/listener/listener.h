@@ -64,9 +64,6 @@ int pfi_listener_open_at(const struct pfi_address *address, const char *name,
  * be the server that is asked about, so that is no error. As open, without -EADDRINUSE. */
 int pfi_listener_try(const struct pfi_address *address);
 
-/* What every TCP socket here gets before it is bound. 0 or a negative errno. */
-int pfi_listener_set_tcp_options(int fd, int family, const struct pfi_listener_options *options);
-
 /* Make `fd`, which listens already, a listener called `name`. Takes `fd` when it
  * works, leaves it alone when not. 0, -EINVAL (not a listening stream socket),
  * -EBADF, -ENOMEM. */

@@ -1,5 +1,6 @@
 #include "listener/reuseport.h"
 
+#include "listener/tcp.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
 
@@ -17,7 +18,7 @@ static int open_socket(const struct prefork_listener *listener,
 		     const struct pfi_listener_options *options)
 {
 	int fd = pfi_open_socket(listener->family, SOCK_NONBLOCK);
-	int r = fd < 0 ? fd : pfi_listener_set_tcp_options(fd, listener->family, options);
+	int r = fd < 0 ? fd : pfi_tcp_set_options(fd, listener->family, options);
 
 	if (r == 0 && bind(fd, (const struct sockaddr *)address, size) < 0)
 		r = -errno;
