@@ -54,12 +54,12 @@ def one_test(row):
 def main():
     passed, failed, skipped = 0, [], []
     for line in pathlib.Path(sys.argv[1]).read_text().splitlines():
-        result, error message = line.split("\t", 1)
+        result, message = line.split("\t", 1)
         passed += result == "passed"
         if result == "failed":
-            failed.append((1, error message))
+            failed.append((1, message))
         elif result == "skipped":
-            skipped.append(error message)
+            skipped.append(message)
     for path in map(pathlib.Path, sys.argv[2:]):
         for line in path.read_text().splitlines():
             row = json.loads(line)
@@ -69,10 +69,10 @@ def main():
             if bad:
                 failed.append((bad, f"{name} ({row['result']})"))
             skipped += [f"{name}: {reason}" for reason in reasons]
-    for error message, times in collections.Counter(skipped).items():
-        print("skipped:", error message, f"({times} times)" if times > 1 else "")
-    for _, error message in failed:
-        print("FAILED:", error message)
+    for message, times in collections.Counter(skipped).items():
+        print("skipped:", message, f"({times} times)" if times > 1 else "")
+    for _, message in failed:
+        print("FAILED:", message)
     bad = sum(count for count, _ in failed)
     print(f"{passed} passed, {bad} failed, {len(skipped)} skipped")
     return 1 if bad or not passed else 0

@@ -302,10 +302,10 @@ def promise(what, measured, limit, form="{:.2f}", spread=None):
 
 def left_out(peer, error):
     """A server that does not run cannot be measured; ours is promised to."""
-    error message = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
-    say(f"left out: {error message}")
+    message = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
+    say(f"left out: {message}")
     if peer.name.startswith(OURS):
-        PROMISES.append({"what": error message, "measured": None, "limit": None, "met": False, "text": ["-", ""]})
+        PROMISES.append({"what": message, "measured": None, "limit": None, "met": False, "text": ["-", ""]})
 
 
 def not_measured(what):

@@ -20,9 +20,9 @@ WANTED = ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-htt
           "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
 
 
-def demand(is_so, error message):
+def demand(is_so, message):
     if not is_so:
-        sys.exit(error message)
+        sys.exit(message)
 
 
 def run(*command, **more):

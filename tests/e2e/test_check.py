@@ -40,7 +40,7 @@ class Check(harness.Case):
     def test_it_says_what_the_start_would_say(self):
         with self.folder(file_="") as directory:
             (directory / "file.").rename(directory / "file")
-            for flags, error message in IMPOSSIBLE:
+            for flags, message in IMPOSSIBLE:
                 words = flags.format(directory).split()
                 if "--bind" not in words:
                     words += ["--bind", f"unix:{directory}/socket"]
@@ -48,7 +48,7 @@ class Check(harness.Case):
                     before = sorted(directory.iterdir())
                     checked, said, why = self.run_it(*words, "--check-config")
                     self.assertEqual(said, "")
-                    self.assertRegex(why, error message.format(re.escape(str(directory))))
+                    self.assertRegex(why, message.format(re.escape(str(directory))))
                     self.assertEqual(sorted(directory.iterdir()), before)
                     started, _, what = self.run_it(*words)
                     self.assertEqual(checked, started)
@@ -84,7 +84,7 @@ class Check(harness.Case):
     def test_what_its_user_may_not_do_is_said(self):
         with self.folder() as directory:
             os.chmod(directory, 0o755)
-            for words, error message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),
+            for words, message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),
                                     (["--access-logfile", directory / "x"], f"{directory}/x: not permitted"),
                                     (["--bind", f"unix:{directory}/s"], f"unix:{directory}/s: not permitted"),
                                     (["--bind", "127.0.0.1:1"], "127.0.0.1:1: ports below 1024 need root")):
@@ -96,7 +96,7 @@ class Check(harness.Case):
                         done = subprocess.run([harness.program("http_hello"), *map(str, words + free + more)], user=65534,
                                               group=65534, capture_output=True, text=True, timeout=20 * harness.PATIENCE)
                         self.assertEqual(done.returncode, 1 if words[0] == "--bind" else 2, done.stderr)
-                        self.assertIn(error message, done.stderr)
+                        self.assertIn(message, done.stderr)
 
 
 if __name__ == "__main__":

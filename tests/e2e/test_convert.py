@@ -110,10 +110,10 @@ class Convert(harness.Case):
         with self.folder(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for error message in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
+            for message in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
                              "on_exit: .*Python"):
-                self.assertRegex(done.stdout, rf"(?m)^# {error message}")
-                self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {error message}")
+                self.assertRegex(done.stdout, rf"(?m)^# {message}")
+                self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {message}")
             self.assertNotIn("helper", done.stdout)
             self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: left out: it is for the heartbeat")
             self.assertIn("worker_tmp_dir", done.stderr)

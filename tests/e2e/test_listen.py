@@ -19,12 +19,12 @@ class Listen(harness.Case):
     def serve(self, *words, **more):
         return harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], cwd=APPS, **more)
 
-    def refused(self, error message, *words, status=1, env=None):
+    def refused(self, message, *words, status=1, env=None):
         """A start that has to fail, with this in what it says."""
         with harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], bind=None, cwd=APPS,
                             env=env) as server:
             self.assertEqual(server.wait(), status, server.log())
-            self.assertRegex(server.log(), error message)
+            self.assertRegex(server.log(), message)
             self.assertNotIn("Booting worker", server.log())
 
     def test_a_unix_path_has_its_mode_and_goes_when_the_server_goes(self):
@@ -112,11 +112,11 @@ class Listen(harness.Case):
                 self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}")
         self.refused("another socket .* one of this program itself: an address .* covers another",
                      "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}")
-        for address, error message in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
+        for address, message in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
                                   ("unix:/nowhere/socket", "/nowhere"), ("no such host:1", "no such host"),
                                   ("fd://99", "99"), (f"unix:/tmp/{'x' * 200}", "107 bytes at most")):
             with self.subTest(address=address):
-                self.refused(error message, "--bind", address)
+                self.refused(message, "--bind", address)
 
     def test_a_socket_may_be_inherited_by_number_or_from_systemd(self):
         for variables in False, True:
@@ -151,10 +151,10 @@ class Listen(harness.Case):
             self.assertEqual([l for l in strip(told) if l], [l for l in strip(again) if l])
 
     def test_mistakes_are_named_with_their_place(self):
-        for text, error message in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
+        for text, message in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
                                ("workers = 0", "workers"), ("timeout = 5 bananas", "timeout.*bananas")):
             with self.subTest(text=text), self.folder(prefork_ini=f"[prefork]\n{text}\n") as directory:
-                self.refused(error message, "-c", directory / "prefork.ini")
+                self.refused(message, "-c", directory / "prefork.ini")
         self.refused("nowhere.ini", "-c", "/nowhere.ini")
         self.refused("--wokers.*--workers", "--wokers", "2", status=2)
         self.refused("PREFORK_TIMEOUT.*soon", env={"PREFORK_TIMEOUT": "soon"})

@@ -102,10 +102,10 @@ class Night(harness.Case):
 
     def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
-        for words, error message in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
+        for words, message in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
                                 (["--workers", "300"], r"1024.*needed.*LimitNOFILE")):
             with self.subTest(words=words), harness.Server([*shell, "--bind", "127.0.0.1:0", *words], bind=None) as server:
-                harness.wait_until(lambda: re.search(error message, server.log()), error message)
+                harness.wait_until(lambda: re.search(message, server.log()), message)
 
     def test_a_rotation_under_load_loses_no_line(self):
         with self.folder() as directory:

@@ -51,11 +51,11 @@ class VirtualEnvironment(harness.Case):
                             env=env) as server:
             return json.loads(server.get().body)
 
-    def refused(self, error message, *words, program=None, env=None):
+    def refused(self, message, *words, program=None, env=None):
         with harness.Server([program or harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
                             env={"VIRTUAL_ENV": "", **(env or {})}, wait=False) as server:
             self.assertNotEqual(server.wait(), 0)
-            self.assertRegex(server.log(), error message)
+            self.assertRegex(server.log(), message)
 
     def test_its_packages_are_found_and_those_of_the_system_are_not(self):
         for words, env in ((("--venv", self.venv), {}), ((), {"VIRTUAL_ENV": str(self.venv)}),
@@ -110,7 +110,7 @@ class VirtualEnvironment(harness.Case):
 
     def test_one_of_another_build_of_the_same_version_is_refused_in_words(self):
         python = self.venv / "bin" / "python3"
-        for body, error message in (("echo '3.11.99 (main, somewhere else) [GCC 1.2.3]'",
+        for body, message in (("echo '3.11.99 (main, somewhere else) [GCC 1.2.3]'",
                                 r"--venv: the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "
                                 r"which is 3\.11\.99 \(main, somewhere else\) \[GCC 1\.2\.3\]; prefork-wsgi is built with "
                                 r".*python3\S* -m venv .*/venv"),
@@ -120,8 +120,8 @@ class VirtualEnvironment(harness.Case):
                 python.unlink()
                 python.write_text(f"#!/bin/sh\n{body}\n")
                 python.chmod(0o755)
-                if error message:
-                    self.refused(error message, "--venv", self.venv)
+                if message:
+                    self.refused(message, "--venv", self.venv)
                 else:
                     self.assertEqual(self.ask("--venv", self.venv)["said"], "hello from venv")
 

@@ -190,13 +190,13 @@ class Failures(harness.Case):
             self.assertEqual(server.get("/pid").body, before)
 
     def test_an_application_that_does_not_load_ends_the_server_with_status_4(self):
-        for name, error message in (("broken:app", "SyntaxError"), ("leaves:app", "SystemExit: not today"),
+        for name, message in (("broken:app", "SyntaxError"), ("leaves:app", "SystemExit: not today"),
                                ("nowhere:app", "No module named 'nowhere'"),
                                ("factories:number", "is not callable")):
             for words in ((), ("--preload",)):
                 with self.subTest(name=name, words=words), serve(*words, name, wait=False) as server:
                     self.assertEqual(server.wait(), 4)
-                    self.assertIn(error message, server.log())
+                    self.assertIn(message, server.log())
 
     def test_check_config_loads_the_application_and_says_so_by_its_status(self):
         for name, status in (("kitchen:app", 0), ("broken:app", 4)):
@@ -204,7 +204,7 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
 
     def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
-        for words, status, error message in (((), 2, "which application"),
+        for words, status, message in (((), 2, "which application"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--umask=022", "hello:app"), 2, "--umask is gunicorn's.*--socket-mode"),
@@ -229,10 +229,10 @@ class Failures(harness.Case):
                                         (("--chdir", "/nowhere", "hello:app"), 2, "--chdir: /nowhere")):
             with self.subTest(words=words), serve(*words, wait=False) as server:
                 self.assertEqual(server.wait(), status)
-                self.assertRegex(server.log(), error message)
+                self.assertRegex(server.log(), message)
 
     def test_the_variable_that_has_the_mistake_is_named(self):
-        for flags, error message in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
+        for flags, message in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
                                 ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
                                 ("-c gunicorn.conf.py", "GUNICORN_CMD_ARGS: -c: gunicorn.conf.py: .*--convert-config"),
@@ -242,7 +242,7 @@ class Failures(harness.Case):
                                 ("--threads 4 -k sync", r"threads \(GUNICORN_CMD_ARGS: --threads\) is 4")):
             with self.subTest(flags=flags), serve("hello:app", env={"GUNICORN_CMD_ARGS": flags}, wait=False) as server:
                 self.assertEqual(server.wait(), 2)
-                self.assertRegex(server.log(), error message)
+                self.assertRegex(server.log(), message)
         with serve("hello:app", env={"FORWARDED_ALLOW_IPS": "nobody"}, wait=False) as server:
             self.assertEqual(server.wait(), 2)
             self.assertIn("FORWARDED_ALLOW_IPS: ", server.log())
