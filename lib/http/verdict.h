@@ -7,13 +7,9 @@
 #ifndef HTTP_VERDICT_H
 #define HTTP_VERDICT_H
 
-#include <stdint.h>
+#include "base/parser.h"
 
-enum pfi_verdict {
-	PFI_MORE, /* right so far, the end has not come */
-	PFI_DONE,
-	PFI_BAD,
-};
+#include <stdint.h>
 
 /* Bytes of a buffer that may move while a request is being collected. */
 struct pfi_span {
