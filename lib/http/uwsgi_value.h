@@ -1,0 +1,15 @@
+/*
+ * uwsgi_value -- the variables of a uwsgi packet that this server has a rule for. Pure.
+ */
+#ifndef HTTP_UWSGI_VALUE_H
+#define HTTP_UWSGI_VALUE_H
+
+#include "http/uwsgi_packet.h"
+
+enum pfi_uwsgi_id pfi_uwsgi_find(const char *name, size_t length);
+
+/* False: the value of this variable is refused, `ret_refusal` says why. */
+bool pfi_uwsgi_value_check(enum pfi_uwsgi_id id, const char *text, size_t length,
+                           const struct pfi_limits *limits, struct pfi_refusal *ret_refusal);
+
+#endif

@@ -1,0 +1,268 @@
+/* uwsgi packets, against two tables: those that must be refused, and valid ones with what is read. */
+#include "base/text.h"
+#include "http/uwsgi_packet.h"
+
+#include "cases.h"
+#include "guard.h"
+
+#include <check.h>
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct cases violations;
+static struct cases packets;
+static const struct pfi_limits limits = { .line_max = 4094, .field_max = 8190, .fields_max = 100,
+	                                  .head_max = 60000, .body_max = 1048576 };
+static struct pfi_uwsgi_variable variables[PFI_UWSGI_VARIABLES_MAX];
+
+/* Every input ends at a page that cannot be read. */
+static struct guard guard;
+
+static enum pfi_verdict feed(struct pfi_uwsgi_packet *packet, const struct one_case *one, size_t length)
+{
+	return pfi_uwsgi_packet_feed(packet, guard_put(&guard, one->bytes, length), length);
+}
+
+/* Long cases are long by repetition: every cut near their ends, and some between. */
+static size_t next_cut(size_t cut, size_t length)
+{
+	return cut < 600 || cut + 300 > length ? cut + 1 : cut + 61;
+}
+
+static bool is_refused_as(const struct one_case *one, const struct pfi_uwsgi_packet *packet)
+{
+	const char *const problem = packet->refusal.problem;
+	/* Up to a colon of its own, where it gives a hint. */
+	const size_t length = problem != NULL ? strcspn(problem, ":") : 0;
+
+	return length > 0 && packet->refusal.status == one->number &&
+	       strncmp(one->name, problem, length) == 0;
+}
+
+START_TEST(a_violation_is_refused_with_its_status_and_message)
+{
+	const struct one_case *const one = &violations.all[_i];
+	struct pfi_uwsgi_packet packet;
+
+	pfi_uwsgi_packet_start(&packet, variables, &limits);
+	ck_assert_msg(feed(&packet, one, one->length) == PFI_BAD && is_refused_as(one, &packet),
+	              "%s: %u %s", one->name, packet.refusal.status, packet.refusal.problem);
+	ck_assert_uint_eq(pfi_uwsgi_packet_wanted(&packet), 0);
+}
+END_TEST
+
+START_TEST(no_cut_changes_the_verdict_on_a_violation)
+{
+	const struct one_case *const one = &violations.all[_i];
+
+	for (size_t cut = 0; cut <= one->length; cut = next_cut(cut, one->length)) {
+		struct pfi_uwsgi_packet packet;
+
+		pfi_uwsgi_packet_start(&packet, variables, &limits);
+		const enum pfi_verdict first = feed(&packet, one, cut);
+		ck_assert_msg(first != PFI_DONE, "%s, cut at %zu: accepted", one->name, cut);
+		ck_assert((first == PFI_MORE) == (pfi_uwsgi_packet_wanted(&packet) > 0));
+		ck_assert_msg(feed(&packet, one, one->length) == PFI_BAD && is_refused_as(one, &packet),
+		              "%s, cut at %zu: %u %s", one->name, cut, packet.refusal.status,
+		              packet.refusal.problem);
+	}
+}
+END_TEST
+
+static void add_variable(struct pfi_text *text, const char *bytes, const struct pfi_uwsgi_packet *packet,
+                         enum pfi_uwsgi_id id)
+{
+	const struct pfi_uwsgi_variable *const variable = pfi_uwsgi_variable(packet, id);
+
+	if (variable == NULL) {
+		pfi_text_add(text, " -");
+		return;
+	}
+	pfi_text_add(text, " '");
+	/* A long target would fill the line of the table. */
+	pfi_text_add_escaped(text, bytes + variable->value.at,
+	                     variable->value.length < 60 ? variable->value.length : 60);
+	pfi_text_add(text, "'");
+}
+
+/* What was read, in one line: size, variables, header fields, body, and some of the variables. */
+static const char *describe(const char *bytes, const struct pfi_uwsgi_packet *packet)
+{
+	static char line[512];
+	struct pfi_text text;
+
+	pfi_text_init(&text, line, sizeof line);
+	pfi_text_format(&text, "%u bytes, %u variables, %u fields, body ", packet->length,
+	                packet->variables_count, packet->fields_count);
+	if (packet->has_body_length)
+		pfi_text_format(&text, "%" PRIu64 ":", packet->body_length);
+	else
+		pfi_text_add(&text, "none:");
+	add_variable(&text, bytes, packet, PFI_UWSGI_REQUEST_METHOD);
+	add_variable(&text, bytes, packet, PFI_UWSGI_REQUEST_URI);
+	add_variable(&text, bytes, packet, PFI_UWSGI_QUERY_STRING);
+	add_variable(&text, bytes, packet, PFI_UWSGI_PATH_INFO);
+	add_variable(&text, bytes, packet, PFI_UWSGI_REMOTE_ADDR);
+	return line;
+}
+
+static void expect(const struct one_case *one, const struct pfi_uwsgi_packet *packet)
+{
+	ck_assert_uint_eq(packet->length, one->length - (size_t)one->number);
+	ck_assert_uint_eq(pfi_uwsgi_packet_wanted(packet), 0);
+	ck_assert_str_eq(describe(one->bytes, packet), one->name);
+}
+
+START_TEST(a_valid_packet_is_read)
+{
+	const struct one_case *const one = &packets.all[_i];
+	struct pfi_uwsgi_packet packet;
+
+	pfi_uwsgi_packet_start(&packet, variables, &limits);
+	const enum pfi_verdict verdict = feed(&packet, one, one->length);
+	ck_assert_msg(verdict == PFI_DONE, "%s: %u %s", one->reference, packet.refusal.status,
+	              packet.refusal.problem);
+	expect(one, &packet);
+}
+END_TEST
+
+/* A short read is not an error: the rest comes later. */
+START_TEST(half_a_packet_is_not_a_packet)
+{
+	const struct one_case *const one = &packets.all[_i];
+	const size_t size = one->length - (size_t)one->number;
+
+	for (size_t cut = 0; cut < size; cut = next_cut(cut, size)) {
+		struct pfi_uwsgi_packet packet;
+
+		pfi_uwsgi_packet_start(&packet, variables, &limits);
+		ck_assert_msg(feed(&packet, one, cut) == PFI_MORE, "%s, cut at %zu: %s", one->reference, cut,
+		              packet.refusal.problem);
+		const size_t wanted = pfi_uwsgi_packet_wanted(&packet);
+		ck_assert_uint_gt(wanted, 0);
+		ck_assert_uint_le(cut + wanted, size);
+		ck_assert_int_eq(feed(&packet, one, size), PFI_DONE);
+		expect(one, &packet);
+	}
+}
+END_TEST
+
+/* Two reads, and the body stays unread. */
+START_TEST(exactly_the_packet_is_read)
+{
+	const struct one_case *const one = &packets.all[_i];
+	struct pfi_uwsgi_packet packet;
+	size_t length = 0;
+	int reads = 0;
+
+	pfi_uwsgi_packet_start(&packet, variables, &limits);
+	for (enum pfi_verdict verdict = PFI_MORE; verdict == PFI_MORE; reads++) {
+		length += pfi_uwsgi_packet_wanted(&packet);
+		verdict = feed(&packet, one, length);
+	}
+	ck_assert_uint_eq(length, one->length - (size_t)one->number);
+	ck_assert_int_eq(reads, 2);
+}
+END_TEST
+
+static void add(struct pfi_text *text, const char *name, const char *value)
+{
+	for (int i = 0; i < 2; i++) {
+		const char *const part = i == 0 ? name : value;
+		pfi_text_add_char(text, (char)(strlen(part) & 255));
+		pfi_text_add_char(text, (char)(strlen(part) >> 8));
+		pfi_text_add(text, part);
+	}
+}
+
+/* As many variables as may be, and one more. */
+START_TEST(variables_are_counted)
+{
+	static char bytes[40000];
+	struct pfi_text text;
+	struct pfi_uwsgi_packet packet;
+	char name[16];
+
+	pfi_text_init(&text, bytes, sizeof bytes);
+	pfi_text_add_bytes(&text, "\0\0\0\0", 4);
+	add(&text, "REQUEST_METHOD", "GET");
+	add(&text, "REQUEST_URI", "/");
+	add(&text, "QUERY_STRING", "");
+	for (int i = 3; i < PFI_UWSGI_VARIABLES_MAX + _i; i++) {
+		snprintf(name, sizeof name, "V%d", i);
+		add(&text, name, "");
+	}
+	ck_assert(!text.cut);
+	bytes[1] = (char)((text.length - 4) & 255);
+	bytes[2] = (char)((text.length - 4) >> 8);
+	pfi_uwsgi_packet_start(&packet, variables, &limits);
+	const char *const put = guard_put(&guard, bytes, text.length);
+	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, put, text.length), _i == 0 ? PFI_DONE : PFI_BAD);
+	ck_assert_uint_eq(packet.refusal.status, _i == 0 ? 0 : 431);
+}
+END_TEST
+
+START_TEST(other_methods_are_a_matter_of_limits)
+{
+	struct pfi_limits lenient = limits;
+	const char bytes[] = "\0\x36\0\0\x0e\0REQUEST_METHOD\4\0g#et"
+	                     "\x0b\0REQUEST_URI\1\0/\x0c\0QUERY_STRING\0";
+	struct pfi_uwsgi_packet packet;
+
+	pfi_uwsgi_packet_start(&packet, variables, &lenient);
+	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, bytes, sizeof bytes), PFI_BAD);
+	ck_assert_uint_eq(packet.refusal.status, 501);
+	lenient.any_method = true;
+	pfi_uwsgi_packet_start(&packet, variables, &lenient);
+	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, bytes, sizeof bytes), PFI_DONE);
+}
+END_TEST
+
+START_TEST(the_tables_are_as_long_as_promised)
+{
+	ck_assert_int_ge(violations.count, 110);
+	ck_assert_int_ge(packets.count, 18);
+	for (int i = 0; i < violations.count; i++)
+		for (int j = 0; j < i; j++)
+			ck_assert_msg(violations.all[i].length != violations.all[j].length ||
+			              memcmp(violations.all[i].bytes, violations.all[j].bytes,
+			                     violations.all[i].length) != 0,
+			              "%s is there twice", violations.all[i].name);
+}
+END_TEST
+
+static Suite *make_suite(void)
+{
+	Suite *suite = suite_create("uwsgi");
+	TCase *tc = tcase_create("tables");
+
+	tcase_set_timeout(tc, 60);
+	tcase_add_test(tc, the_tables_are_as_long_as_promised);
+	tcase_add_loop_test(tc, a_violation_is_refused_with_its_status_and_message, 0, violations.count);
+	tcase_add_loop_test(tc, no_cut_changes_the_verdict_on_a_violation, 0, violations.count);
+	tcase_add_loop_test(tc, a_valid_packet_is_read, 0, packets.count);
+	tcase_add_loop_test(tc, half_a_packet_is_not_a_packet, 0, packets.count);
+	tcase_add_loop_test(tc, exactly_the_packet_is_read, 0, packets.count);
+	tcase_add_loop_test(tc, variables_are_counted, 0, 2);
+	tcase_add_test(tc, other_methods_are_a_matter_of_limits);
+	suite_add_tcase(suite, tc);
+	return suite;
+}
+
+int main(void)
+{
+	violations = read_cases(TABLES "/uwsgi_violations.txt");
+	packets = read_cases(TABLES "/uwsgi_packets.txt");
+	guard_open(&guard, 1 << 17);
+
+	SRunner *runner = srunner_create(make_suite());
+	srunner_run_all(runner, CK_ENV);
+	const int failed = srunner_ntests_failed(runner);
+	srunner_free(runner);
+	guard_close(&guard);
+	free_cases(&violations);
+	free_cases(&packets);
+	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+}
