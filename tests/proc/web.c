@@ -52,13 +52,15 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 
 void web_open_service(struct web *web, const struct prefork_http_service *service, const char *const settings[])
 {
-	const char *argv[18] = { "web" };
+	/* No keep-alive unless the test asks for it, whatever the worker class would have by default. */
+	const char *argv[20] = { "web", harness_threads() > 1 ? "--worker-class=threads" : "--worker-class=sync",
+				 "--keep-alive=0" };
 	char threads[32];
-	int argc = 1;
+	int argc = 3;
 
-	for (; settings != NULL && settings[argc - 1] != NULL; argc++) {
-		ck_assert_int_lt(argc, 15);
-		argv[argc] = settings[argc - 1];
+	for (size_t i = 0; settings != NULL && settings[i] != NULL; i++) {
+		ck_assert_int_lt(argc, 17);
+		argv[argc++] = settings[i];
 	}
 	(void)snprintf(threads, sizeof threads, "--threads=%d", harness_threads());
 	argv[argc++] = threads;
