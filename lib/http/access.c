@@ -47,13 +47,13 @@ int pfi_access_check(const struct prefork_settings *settings)
 {
 	struct pfi_access_format *format = NULL;
 	const char *const path = path_of(settings);
-	const char *place = "";
+	const char *origin = "";
 	int r = compile(settings, &format);
 
 	pfi_access_format_destroy(format);
 	if (r == 0 && path != NULL && prefork_log_check(path, STDOUT_FILENO) < 0) {
-		(void)prefork_settings_origin(settings, "accesslog", NULL, &place);
-		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", place, prefork_error());
+		(void)prefork_settings_origin(settings, "accesslog", NULL, &origin);
+		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", origin, prefork_error());
 	}
 	return r;
 }

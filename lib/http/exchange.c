@@ -6,7 +6,6 @@
 #include "http/access.h"
 #include "http/http_clock.h"
 #include "http/error_page.h"
-#include "http/pending_output.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -53,13 +52,19 @@ static enum prefork_next begin_linger(struct prefork_request *request)
 	return pfi_exchange_linger(request);
 }
 
+/* Of the body. */
+static uint64_t bytes_sent(const struct prefork_request *request)
+{
+	return request->response.sent + request->pending.file_sent;
+}
+
 /* A line of the access log for the response that the host has begun. */
 static void note_access(struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
 	const struct pfi_access_response answer = {
 		.status = response->status,
-		.sent = response->body == PFI_RESPONSE_NONE ? 0 : response->sent,
+		.sent = response->body == PFI_RESPONSE_NONE ? 0 : bytes_sent(request),
 		.head = response->out.bytes,
 		.head_length = response->head_length,
 	};
@@ -101,7 +106,7 @@ enum prefork_next pfi_exchange_refuse(struct prefork_request *request, struct pf
 
 	note_refusal(request, refusal.status, &out);
 	/* An interim response was cut, or waits in a file and would be overtaken. */
-	const bool is_said = r == 0 && !request->is_cut && !pfi_spool_has_more(&request->late) &&
+	const bool is_said = r == 0 && !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
 	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
 	if (out.bytes != buffer)
 		free(out.bytes);
@@ -165,9 +170,8 @@ static bool is_whole(const struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
 
-	return response->body == PFI_RESPONSE_LENGTH && response->sent == response->length && prefork_response_begun(request) &&
-	       !request->is_cut && request->error != -EINTR && prefork_connection_pending(request->connection) == 0 &&
-	       !pfi_spool_has_more(&request->late);
+	return response->body == PFI_RESPONSE_LENGTH && bytes_sent(request) == response->length && prefork_response_begun(request) &&
+	       !request->pending.is_cut && request->error != -EINTR && pfi_pending_output_is_drained(&request->pending);
 }
 
 /* The request failed: tell the client why, as long as nothing was told yet. */
@@ -191,14 +195,16 @@ static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefor
 /* The client takes nothing, or too little: the host is told, and the connection ends. */
 static enum prefork_next give_up(struct prefork_request *request)
 {
-	(void)pfi_pending_output_discard(request, -ETIMEDOUT);
+	(void)pfi_request_abort_output(request, -ETIMEDOUT);
 	return prefork_connection_offload(request->connection, call_go_on, request);
 }
 
 /* Until the client has taken some of it. */
 static enum prefork_next wait_to_send(struct prefork_request *request)
 {
-	const uint64_t patience_ms = pfi_late_begin_wait(request);
+	const struct pfi_http_config *const config = &request->http->config;
+	const uint64_t patience_ms =
+		pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
 
 	request->phase = PFI_PHASE_SEND;
 	if (patience_ms == 0)
@@ -212,12 +218,10 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 	const int error = prefork_connection_error(request->connection);
 
 	if (error < 0)
-		(void)pfi_pending_output_discard(request, error);
+		(void)pfi_request_abort_output(request, error);
 	switch (pfi_response_proceed(request)) {
 	case PFI_DONE: /* as far as the host is concerned */
-		if (prefork_connection_pending(request->connection) > 0 || pfi_spool_has_more(&request->late))
-			return wait_to_send(request);
-		return pfi_exchange_finish(request);
+		return pfi_pending_output_is_drained(&request->pending) ? pfi_exchange_finish(request) : wait_to_send(request);
 	case PFI_BAD:
 		if (request->error == 0)
 			(void)pfi_request_handler_failed(request, prefork_fail(-EPROTO, "it was handled, and never answered"));
@@ -321,15 +325,13 @@ static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefor
 /* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
 enum prefork_next pfi_exchange_send(struct prefork_request *request)
 {
-	(void)pfi_late_end_wait(request);
-	if (pfi_pending_output_send(request) == -EAGAIN)
-		return wait_to_send(request);
-	if (pfi_response_is_file(request) && pfi_response_proceed(request) == PFI_MORE)
+	(void)pfi_pending_output_end_wait(&request->pending);
+	if (pfi_request_flush(request) == -EAGAIN)
 		return wait_to_send(request);
 	return prefork_connection_offload(request->connection, call_go_on, request);
 }
 
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request)
 {
-	return pfi_late_end_wait(request) ? wait_to_send(request) : give_up(request); /* or slow, but it takes it */
+	return pfi_pending_output_end_wait(&request->pending) ? wait_to_send(request) : give_up(request); /* or slow, but it takes it */
 }

@@ -208,20 +208,20 @@ static int read_trust(const struct prefork_settings *settings, struct pfi_forwar
 }
 
 /* "worker_tmp_dir: /x: no such directory" and, behind it, where that was said. */
-static int add_place(const struct prefork_settings *settings, int r)
+static int add_origin(const struct prefork_settings *settings, int r)
 {
 	const char *const message = prefork_error();
 	const size_t length = strcspn(message, ":");
-	const char *place = "";
+	const char *origin = "";
 	char name[64];
 
 	if (r != -EINVAL || length >= sizeof name)
 		return r;
 	memcpy(name, message, length);
 	name[length] = '\0';
-	if (prefork_settings_origin(settings, name, NULL, &place) < 0)
+	if (prefork_settings_origin(settings, name, NULL, &origin) < 0)
 		return r;
-	return prefork_fail(PREFORK_ECONFIG, "%s (%s)", message, place);
+	return prefork_fail(PREFORK_ECONFIG, "%s (%s)", message, origin);
 }
 
 static int check(const struct prefork_settings *settings, void *user)
@@ -235,7 +235,7 @@ static int check(const struct prefork_settings *settings, void *user)
 	if (r == 0)
 		r = read_trust(settings, &trust);
 	pfi_forwarded_clear(&trust);
-	return add_place(settings, r);
+	return add_origin(settings, r);
 }
 
 int prefork_http_add_options(struct prefork_settings *settings)
@@ -282,7 +282,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.queue_max = (uint64_t)prefork_settings_int(settings, "queue_limit"),
 		.response_memory = (size_t)prefork_settings_int(settings, "response_memory"),
 		.streams_uploads = prefork_settings_int(settings, "stream_uploads") > 0,
-		.place = {
+		.store = {
 			.file_max = spool / SPOOL_SHARE,
 			.files_max = spool,
 			.memory_max = (size_t)prefork_settings_int(settings, "body_memory"),

@@ -2,12 +2,6 @@
 
 #include "http/http_clock.h"
 #include "http/rate.h"
-#include "http/request.h"
-
-#include <prefork/error.h>
-#include <prefork/log.h>
-#include <prefork/service.h>
-#include <prefork/worker.h>
 
 #include <errno.h>
 #include <linux/sockios.h>
@@ -19,125 +13,125 @@ enum {
 	TURN_PIECES = 4, /* are sent before other connections have a turn */
 };
 
-static const char no_room[] =
-	"as much of the response waits for its client as may be kept, and in an event loop nobody can wait for it: "
-	"give it by prefork_response_pull() (in WSGI, yield it), or set threads";
+void pfi_pending_output_init(struct pfi_pending_output *out, struct pfi_spool_store *store, size_t memory_max)
+{
+	*out = (struct pfi_pending_output){
+		.store = store,
+		.memory_max = memory_max,
+		.spool = PFI_SPOOL_EMPTY,
+		.file = -1,
+	};
+}
 
-/* A part may be kept already when there is no memory for the next: they must not be sent anew. */
-static int keep_in_memory(struct prefork_request *request, const struct iovec *pieces, int count)
+void pfi_pending_output_clear(struct pfi_pending_output *out)
+{
+	if (out->spool.fd >= 0)
+		pfi_spool_clear(&out->spool, out->store);
+}
+
+/* If memory runs out after the first piece, that piece is queued already: the pieces must not be sent
+ * a second time, so the caller has to give the connection up. */
+int pfi_pending_output_add_to_queue(struct pfi_pending_output *out, const struct iovec *pieces, int count)
 {
 	for (int i = 0; i < count; i++)
 		if (pieces[i].iov_len > 0 &&
-		    prefork_connection_write(request->connection, pieces[i].iov_base, pieces[i].iov_len) ==
-			    PREFORK_CLOSE)
-			return pfi_pending_output_discard(request, -ECONNRESET);
+		    prefork_connection_write(out->connection, pieces[i].iov_base, pieces[i].iov_len) == PREFORK_CLOSE)
+			return -ECONNRESET;
 	return 0;
 }
 
-/* All that is pending counts, wherever it comes from. */
-static bool fits_memory(const struct prefork_request *request, size_t size)
+/* The spool is sent after the queue, so nothing may be queued while the spool has bytes. */
+static bool fits_queue(const struct pfi_pending_output *out, size_t size)
 {
-	return !pfi_spool_has_more(&request->late) &&
-	       size + prefork_connection_pending(request->connection) <= request->http->config.response_memory;
+	return !pfi_spool_has_more(&out->spool) &&
+	       size + prefork_connection_pending(out->connection) <= out->memory_max;
 }
 
-/* A thread of the program's own could wait in an event loop without threads, too; but then the loop would wait for
- * that thread, when the request is to end. */
-static bool may_wait(const struct prefork_request *request)
+int pfi_pending_output_add(struct pfi_pending_output *out, const struct iovec *pieces, int count, size_t size)
 {
-	return prefork_worker_may_block(request->worker) && prefork_connection_may_block(request->connection);
+	if (fits_queue(out, size))
+		return pfi_pending_output_add_to_queue(out, pieces, count);
+	return pfi_spool_append(&out->spool, out->store, pieces, count);
 }
 
-/* What the host had at once we can have, too, where the alternative is worse: nobody may wait, or the piece was
- * pulled, and more is not asked for before it was taken. What the host goes on to make has a bound. */
-static bool may_exceed_memory(const struct prefork_request *request)
+void pfi_pending_output_add_file(struct pfi_pending_output *out, int file, int64_t offset, uint64_t size)
 {
-	if (pfi_spool_has_more(&request->late))
-		return false;
-	return request->response.pull != NULL || (request->response.sent == 0 && !may_wait(request));
+	out->file = file;
+	out->file_offset = offset;
+	out->file_left = size;
 }
 
-int pfi_pending_output_add(struct prefork_request *request, const struct iovec *pieces, int count, size_t size)
+static ptrdiff_t send_range(struct pfi_pending_output *out, int fd, int64_t offset, uint64_t left)
 {
-	if (fits_memory(request, size))
-		return keep_in_memory(request, pieces, count);
-	const int r = pfi_spool_append(&request->late, &request->http->config.place, pieces, count);
-	if (r < 0 && r != -ENOBUFS)
-		pfi_request_cannot_keep(request);
-	if (r < 0 && may_exceed_memory(request))
-		return keep_in_memory(request, pieces, count);
-	return r;
+	return prefork_connection_send_file(out->connection, fd, &offset, left < FILE_PIECE ? (size_t)left : FILE_PIECE);
 }
 
-int pfi_pending_output_send(struct prefork_request *request)
+static int send_from_spool(struct pfi_pending_output *out)
 {
-	struct pfi_spool *const late = &request->late;
+	struct pfi_spool *const spool = &out->spool;
+	const ptrdiff_t n = send_range(out, spool->fd, (int64_t)spool->at, spool->length - spool->at);
 
-	for (int i = 0; pfi_spool_has_more(late); i++) {
-		const uint64_t left = late->length - late->at;
-		int64_t offset = (int64_t)late->at;
-		const ptrdiff_t n = i == TURN_PIECES ? -EAGAIN :
-			prefork_connection_send_file(request->connection, late->fd, &offset,
-			                             left < FILE_PIECE ? (size_t)left : FILE_PIECE);
-		if (n == -EAGAIN)
-			return -EAGAIN;
-		if (n <= 0)
-			return pfi_pending_output_discard(request, n < 0 ? (int)n : -EIO);
-		late->at += (uint64_t)n;
+	if (n > 0)
+		spool->at += (uint64_t)n;
+	return n > 0 ? 0 : n < 0 ? (int)n : -EIO;
+}
+
+static int send_from_file(struct pfi_pending_output *out)
+{
+	const ptrdiff_t n = send_range(out, out->file, out->file_offset, out->file_left);
+
+	if (n > 0) {
+		out->file_offset += n;
+		out->file_left -= (uint64_t)n;
+		out->file_sent += (uint64_t)n;
+	}
+	return n > 0 ? 0 : n < 0 ? (int)n : -ENODATA;
+}
+
+int pfi_pending_output_send(struct pfi_pending_output *out)
+{
+	for (int i = 0; !pfi_pending_output_is_flushed(out); i++) {
+		int r = -EAGAIN;
+
+		if (i < TURN_PIECES)
+			r = pfi_spool_has_more(&out->spool) ? send_from_spool(out) : send_from_file(out);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
 
-uint64_t pfi_pending_output_left(const struct prefork_request *request)
+/* The kernel reports a socket as writable only when a third of its send buffer is free. Without the bytes in
+ * that buffer (SIOCOUTQ) a client that takes a little at a time would look as if it took nothing. */
+uint64_t pfi_pending_output_left(const struct pfi_pending_output *out)
 {
-	int in_kernel = 0; /* stays so where the kernel does not tell */
+	int in_kernel = 0; /* stays 0 where the transport has no SIOCOUTQ */
 
-	(void)ioctl(prefork_connection_fd(request->connection), SIOCOUTQ, &in_kernel);
-	return prefork_connection_pending(request->connection) + (request->late.length - request->late.at) +
+	(void)ioctl(prefork_connection_fd(out->connection), SIOCOUTQ, &in_kernel);
+	return prefork_connection_pending(out->connection) + (out->spool.length - out->spool.at) + out->file_left +
 	       (uint64_t)in_kernel;
 }
 
-uint64_t pfi_late_begin_wait(struct prefork_request *request)
+uint64_t pfi_pending_output_begin_wait(struct pfi_pending_output *out, uint64_t timeout_ms, uint64_t rate)
 {
-	const struct pfi_http_config *const config = &request->http->config;
-
-	request->unsent = pfi_pending_output_left(request);
-	request->wait_us = pfi_http_now_us();
-	return pfi_rate_patience_ms(config->write_timeout_ms, config->response_rate, request->taken,
-	                            request->waited_us / 1000);
+	out->left = pfi_pending_output_left(out);
+	out->wait_us = pfi_http_now_us();
+	return pfi_rate_patience_ms(timeout_ms, rate, out->taken, out->waited_us / 1000);
 }
 
-bool pfi_late_end_wait(struct prefork_request *request)
+bool pfi_pending_output_end_wait(struct pfi_pending_output *out)
 {
-	const uint64_t left = pfi_pending_output_left(request);
-	const bool has_taken = left < request->unsent;
+	const uint64_t left = pfi_pending_output_left(out);
+	const bool has_taken = left < out->left;
 
-	request->waited_us += pfi_http_now_us() - request->wait_us;
-	request->taken += has_taken ? request->unsent - left : 0;
+	out->waited_us += pfi_http_now_us() - out->wait_us;
+	out->taken += has_taken ? out->left - left : 0;
 	return has_taken;
 }
 
-int pfi_pending_output_wait(struct prefork_request *request)
+void pfi_pending_output_discard(struct pfi_pending_output *out)
 {
-	uint64_t patience_ms;
-	bool has_taken;
-	int r = -ETIMEDOUT;
-
-	if (!may_wait(request))
-		return pfi_request_handler_failed(request, prefork_fail(-ENOBUFS, no_room));
-	do {
-		patience_ms = pfi_late_begin_wait(request);
-		if (patience_ms == 0)
-			return pfi_pending_output_discard(request, prefork_fail(-ETIMEDOUT, "the client takes its response too slowly"));
-		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, patience_ms);
-		has_taken = pfi_late_end_wait(request);
-	} while (r == -ETIMEDOUT && has_taken); /* slow, but it takes it */
-	return r < 0 ? pfi_pending_output_discard(request, r) : 0;
-}
-
-int pfi_pending_output_discard(struct prefork_request *request, int error)
-{
-	request->late.at = request->late.length;
-	request->is_cut = true;
-	return pfi_request_fail(request, error);
+	out->spool.at = out->spool.length;
+	out->file_left = 0;
+	out->is_cut = true;
 }

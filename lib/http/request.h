@@ -22,6 +22,7 @@
 #include "http/framing.h"
 #include "http/head.h"
 #include "http/response_head.h"
+#include "http/pending_output.h"
 #include "http/spool.h"
 #include "http/trailers.h"
 #include "http/forwarded.h"
@@ -49,7 +50,7 @@ struct pfi_http_config {
 	struct pfi_forwarded trust;
 	size_t response_memory; /* of a response that its client has not taken yet */
 	bool streams_uploads;   /* bodies are not collected where a thread can wait for them */
-	struct pfi_spool_place place; /* of what is kept in files; the settings' */
+	struct pfi_spool_store store; /* of what is kept in files; the settings' */
 };
 
 /* A pool of workers that serve HTTP: made in the arbiter, each worker has its copy. */
@@ -79,7 +80,7 @@ enum pfi_stage {
 	PFI_STAGE_NONE,
 	PFI_STAGE_HEAD,   /* started: fields may be added */
 	PFI_STAGE_PIECES, /* its head has left, pieces follow */
-	PFI_STAGE_SOURCE, /* its head has left, `file` or `pull` follows */
+	PFI_STAGE_PULL,   /* the head is complete, `pull` returns the body */
 	PFI_STAGE_DONE,
 };
 
@@ -101,8 +102,6 @@ struct pfi_response {
 	uint64_t sent;   /* bytes of body */
 	struct pfi_out out;
 	size_t head_length; /* of what `out` holds once the head has left */
-	int file;
-	int64_t file_offset;
 	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
 	void *pull_user;
 };
@@ -116,7 +115,6 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool is_first;      /* of its connection */
 	bool keep_alive;
-	bool is_cut;        /* what was being sent, somewhere: nothing can be said behind it */
 	bool in_handle;     /* `handle` was called, `finished` was not */
 	bool is_pipelined;  /* it came with the one before it, and waited for that one's answer */
 	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
@@ -137,12 +135,8 @@ struct prefork_request {
 	uint64_t upload_us;     /* how long that has taken                                        */
 	uint64_t collect_us;    /* since when it is being collected; 0: it is not                 */
 	struct pfi_spool spool;
-	struct pfi_spool late;  /* what the client has yet to take: see late.h */
+	struct pfi_pending_output pending;
 	struct pfi_trailers trailers;
-	uint64_t unsent;    /* what the client had yet to take when the wait for it began   */
-	uint64_t wait_us;   /* when that was                                                */
-	uint64_t waited_us; /* how long it was waited for in all, with output pending       */
-	uint64_t taken;     /* bytes that it took meanwhile                                 */
 	size_t skipped;     /* bytes of its body thrown away */
 	uint64_t began_us;  /* when the head was complete; only set for the access log */
 	struct pfi_response response;
@@ -175,6 +169,12 @@ void pfi_request_cannot_keep(struct prefork_request *request);
  * for it. Changes the pieces. 0, or a negative errno, which is then the request's. */
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
 
+/* Send from the spool and the file of the pending output. 0; -EAGAIN: some is left; or the request's error. */
+int pfi_request_flush(struct prefork_request *request);
+
+/* Discard the pending output: the request has this error. Returns the request's first error. */
+int pfi_request_abort_output(struct prefork_request *request, int error);
+
 /* Who else looks at the stage meanwhile has a lock or only wants to know whether a head has left. */
 static inline void pfi_response_enter(struct pfi_response *response, enum pfi_stage stage)
 {
@@ -206,12 +206,6 @@ enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
 /* No response yet. */
 void pfi_response_start(struct prefork_request *request);
 
-/* Whether what is left to send is a file. */
-static inline bool pfi_response_is_file(const struct prefork_request *request)
-{
-	return request->response.stage == PFI_STAGE_SOURCE && request->response.pull == NULL;
-}
-
 /* One that is being built, and will not be the last of its request. */
 static inline bool pfi_response_is_interim(const struct prefork_request *request)
 {
@@ -228,8 +222,8 @@ void pfi_response_close(struct prefork_request *request);
 /* Send a piece of the body, chunked if need be, with the head before it if that has not left. */
 int pfi_response_send_piece(struct prefork_request *request, const void *bytes, size_t size);
 
-/* What a file or a callback has, as much as the client takes. MORE: it must take some first. */
-enum pfi_verdict pfi_response_send_source(struct prefork_request *request);
+/* Send what `pull` returns. DONE; MORE: the client must take some first; or BAD with request->error set. */
+enum pfi_verdict pfi_response_send_pulled(struct prefork_request *request);
 
 /* The end of a body of pieces. */
 int pfi_response_end_pieces(struct prefork_request *request);

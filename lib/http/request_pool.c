@@ -21,7 +21,8 @@ struct prefork_request *pfi_request_pool_take(struct pfi_http *http)
 		request->in = request->in_buffer;
 		request->in_size = sizeof request->in_buffer;
 		request->is_collected = false;
-		request->spool = request->late = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		request->spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
+		pfi_pending_output_init(&request->pending, &http->config.store, http->config.response_memory);
 		request->trailers = (struct pfi_trailers){ 0 };
 		request->response.out = (struct pfi_out){ request->out_buffer, 0, sizeof request->out_buffer };
 		request->http = http;
@@ -39,9 +40,8 @@ static void give_back_memory(struct prefork_request *request)
 		request->response.out = (struct pfi_out){ request->out_buffer, 0, sizeof request->out_buffer };
 	}
 	if (request->is_collected)
-		pfi_spool_clear(&request->spool, &request->http->config.place);
-	if (request->late.fd >= 0)
-		pfi_spool_clear(&request->late, &request->http->config.place);
+		pfi_spool_clear(&request->spool, &request->http->config.store);
+	pfi_pending_output_clear(&request->pending);
 	request->is_collected = false;
 	if (request->trailers.bytes != NULL)
 		pfi_trailers_clear(&request->trailers);
@@ -82,10 +82,9 @@ void pfi_request_begin(struct prefork_request *request)
 	request->refusal = (struct pfi_refusal){ 0, NULL };
 	request->user = NULL;
 	request->in_handle = false;
-	request->is_cut = false;
 	request->has_head = false;
 	request->skipped = 0;
-	request->waited_us = request->taken = 0;
+	pfi_pending_output_begin(&request->pending);
 	give_back_memory(request);
 	pfi_response_start(request);
 	pfi_head_start(&request->head, request->fields, &request->http->config.limits);

@@ -1,4 +1,5 @@
-/* The response on its way: pieces that are there, a file, or what a callback gives. */
+/* Sends pieces of a response. What the client does not take now becomes pending output; a thread that may
+ * block waits here when that is full. */
 #include "http/pending_output.h"
 #include "http/request.h"
 
@@ -11,10 +12,38 @@
 #include <sys/uio.h>
 
 enum {
-	FILE_PIECE = 256 * 1024,
-	AHEAD_MAX = 128 * 1024, /* more is not asked of a callback while so much waits for the client */
-	TURN_MAX = 1024 * 1024, /* is sent before other connections have a turn                       */
+	AHEAD_MAX = 128 * 1024, /* `pull` is not called while more than this is queued */
+	TURN_MAX = 1024 * 1024, /* is sent before other connections have a turn */
 };
+
+int pfi_request_abort_output(struct prefork_request *request, int error)
+{
+	pfi_pending_output_discard(&request->pending);
+	return pfi_request_fail(request, error);
+}
+
+/* The application must learn why its file was not sent; a client that is gone is none of its errors. */
+static int fail_file(struct prefork_request *request, int error)
+{
+	pfi_pending_output_discard(&request->pending);
+	if (error == -ENODATA)
+		return pfi_request_handler_failed(request, prefork_fail(-EIO, "the file of the body ends too early"));
+	if (error == -EIO || error == -EINVAL || error == -EBADF || error == -EISDIR || error == -EOVERFLOW)
+		return pfi_request_handler_failed(request, prefork_fail(error, "the file of the body: %s", strerror(-error)));
+	return pfi_request_fail(request, error);
+}
+
+int pfi_request_flush(struct prefork_request *request)
+{
+	struct pfi_pending_output *const out = &request->pending;
+
+	if (request->error != 0)
+		out->file_left = 0; /* what was written before the error is sent, its file is not begun */
+	const int r = pfi_pending_output_send(out);
+	if (r == 0 || r == -EAGAIN)
+		return r;
+	return pfi_spool_has_more(&out->spool) ? pfi_request_abort_output(request, r) : fail_file(request, r);
+}
 
 static void forget_sent(struct iovec *pieces, int count, size_t sent)
 {
@@ -26,12 +55,71 @@ static void forget_sent(struct iovec *pieces, int count, size_t sent)
 	}
 }
 
-/* What the client takes now: how much, or a negative errno. What came before goes first. */
+/* Send without waiting, after the output that is pending. Bytes sent, or a negative errno. */
 static ptrdiff_t send_now(struct prefork_request *request, const struct iovec *pieces, int count)
 {
-	const int r = pfi_spool_has_more(&request->late) ? pfi_pending_output_send(request) : 0;
+	const int r = pfi_pending_output_is_flushed(&request->pending) ? 0 : pfi_request_flush(request);
 
 	return r < 0 ? r : prefork_connection_send(request->connection, pieces, count);
+}
+
+/* An application's own thread could wait in an event loop without threads, too. But at the end of the request
+ * the loop would wait for that thread. */
+static bool may_wait(const struct prefork_request *request)
+{
+	return prefork_worker_may_block(request->worker) && prefork_connection_may_block(request->connection);
+}
+
+/* If no file can be had, the queue may exceed its limit by one piece where the alternative is worse: no thread may
+ * wait here, or the piece was pulled, and `pull` is not called again before the client has taken it. A handler that
+ * goes on writing is bounded. */
+static bool may_exceed_memory(const struct prefork_request *request)
+{
+	if (pfi_spool_has_more(&request->pending.spool))
+		return false;
+	return request->response.pull != NULL || (request->response.sent == 0 && !may_wait(request));
+}
+
+/* Copy pieces to the pending output. 0; or a negative errno: either the request's error now, or there is no space. */
+static int keep(struct prefork_request *request, const struct iovec *pieces, int count, size_t size)
+{
+	struct pfi_pending_output *const out = &request->pending;
+	int r = pfi_pending_output_add(out, pieces, count, size);
+
+	if (r == 0)
+		return 0;
+	if (r != -ECONNRESET) {
+		if (r != -ENOBUFS)
+			pfi_request_cannot_keep(request);
+		if (may_exceed_memory(request))
+			r = pfi_pending_output_add_to_queue(out, pieces, count);
+	}
+	return r == -ECONNRESET ? pfi_request_abort_output(request, r) : r;
+}
+
+static const char no_space[] =
+	"more of the response is pending than may be kept, and in an event loop no thread can wait for the client: "
+	"use prefork_response_pull() (in WSGI, yield the body), or set threads";
+
+/* Wait until the client has taken something. 0, or a negative errno, which is then the request's: the client takes
+ * nothing or too little, the worker quits, or no thread may wait here. */
+static int wait_until_writable(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+	uint64_t patience_ms;
+	bool has_taken;
+	int r;
+
+	if (!may_wait(request))
+		return pfi_request_handler_failed(request, prefork_fail(-ENOBUFS, no_space));
+	do {
+		patience_ms = pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
+		if (patience_ms == 0)
+			return pfi_request_abort_output(request, prefork_fail(-ETIMEDOUT, "the client takes its response too slowly"));
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, patience_ms);
+		has_taken = pfi_pending_output_end_wait(&request->pending);
+	} while (r == -ETIMEDOUT && has_taken); /* slow, but above response_rate */
+	return r < 0 ? pfi_request_abort_output(request, r) : 0;
 }
 
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count)
@@ -43,17 +131,17 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 	for (;;) {
 		const ptrdiff_t n = send_now(request, pieces, count);
 		if (n < 0 && n != -EAGAIN)
-			return pfi_pending_output_discard(request, (int)n);
+			return pfi_request_abort_output(request, (int)n);
 		if (n > 0) {
 			left -= (size_t)n;
 			if (left == 0)
 				return 0;
 			forget_sent(pieces, count, (size_t)n);
 		}
-		int r = pfi_pending_output_add(request, pieces, count, left);
+		int r = keep(request, pieces, count, left);
 		if (r == 0 || request->error != 0)
 			return r;
-		r = pfi_pending_output_wait(request);
+		r = wait_until_writable(request);
 		if (r < 0)
 			return r;
 	}
@@ -116,41 +204,7 @@ int pfi_response_end_pieces(struct prefork_request *request)
 	return response->body == PFI_RESPONSE_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
 }
 
-/* Sending it has failed: by the file, which the log says, or because the client is gone. */
-static int fail_file(struct prefork_request *request, int error)
-{
-	if (error == 0)
-		return pfi_request_handler_failed(request, prefork_fail(-EIO, "the file of the body ends too early"));
-	if (error == -EIO || error == -EINVAL || error == -EBADF || error == -EISDIR || error == -EOVERFLOW)
-		return pfi_request_handler_failed(request, prefork_fail(error, "the file of the body: %s", strerror(-error)));
-	return pfi_request_fail(request, error);
-}
-
-/* As much of the file as the client takes. MORE: it must take some first. */
-static enum pfi_verdict send_file(struct prefork_request *request)
-{
-	struct pfi_response *const response = &request->response;
-	const uint64_t turn_end = response->sent + TURN_MAX;
-
-	while (response->body != PFI_RESPONSE_NONE && response->sent < response->length) {
-		if (response->sent >= turn_end)
-			return PFI_MORE;
-		const uint64_t left = response->length - response->sent;
-		const ptrdiff_t n = prefork_connection_send_file(request->connection, response->file, &response->file_offset,
-		                                                 left < FILE_PIECE ? (size_t)left : FILE_PIECE);
-		if (n == -EAGAIN)
-			return PFI_MORE;
-		if (n <= 0) {
-			(void)fail_file(request, (int)n);
-			return PFI_BAD;
-		}
-		response->sent += (uint64_t)n;
-	}
-	pfi_response_enter(response, PFI_STAGE_DONE);
-	return PFI_DONE;
-}
-
-static enum pfi_verdict send_pulled(struct prefork_request *request)
+enum pfi_verdict pfi_response_send_pulled(struct prefork_request *request)
 {
 	struct pfi_response *const response = &request->response;
 	const size_t ahead = prefork_connection_is_offloaded(request->connection) ? AHEAD_MAX : 0;
@@ -159,7 +213,7 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 	for (;;) {
 		const void *bytes = NULL;
 		if (prefork_connection_pending(request->connection) > ahead || response->sent >= turn_end ||
-		    pfi_spool_has_more(&request->late))
+		    !pfi_pending_output_is_flushed(&request->pending))
 			return PFI_MORE;
 		if (response->sent > 0)
 			prefork_worker_beat(request->worker);
@@ -178,9 +232,4 @@ static enum pfi_verdict send_pulled(struct prefork_request *request)
 		if (n == 0)
 			return pfi_response_end_pieces(request) < 0 ? PFI_BAD : PFI_DONE;
 	}
-}
-
-enum pfi_verdict pfi_response_send_source(struct prefork_request *request)
-{
-	return request->response.pull != NULL ? send_pulled(request) : send_file(request);
 }

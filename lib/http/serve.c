@@ -49,7 +49,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 
 	if (request == NULL)
 		return PREFORK_CLOSE;
-	request->connection = connection;
+	request->connection = request->pending.connection = connection;
 	request->worker = worker;
 	request->in_at = request->in_end = 0;
 	request->body.done = true;
@@ -115,7 +115,7 @@ static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefor
 static void break_off(struct prefork_request *request, struct prefork_connection *connection)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
-	const bool is_too_slow = request->error == -ETIMEDOUT && request->is_cut;
+	const bool is_too_slow = request->error == -ETIMEDOUT && request->pending.is_cut;
 
 	if (is_too_slow || (request->error != 0 && request->response.body == PFI_RESPONSE_CLOSE))
 		(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
@@ -139,14 +139,14 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 /* Told at once, and not by the first client that needs a file. */
 static void try_directory(struct pfi_http *http, struct prefork_worker *worker)
 {
-	static const char spared[] = "uploads are kept in memory, up to 64 MiB of all together";
+	static const char fallback[] = "uploads are kept in memory, up to 64 MiB of all together";
 	static const char waited[] = "threads wait for slow clients";
 
-	if (http->config.place.files_max == 0 || pfi_spool_try(&http->config.place) == 0)
+	if (http->config.store.files_max == 0 || pfi_spool_try(&http->config.store) == 0)
 		return;
 	(void)atomic_flag_test_and_set(&http->has_logged);
 	prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http", "worker_tmp_dir: %s; %s", prefork_error(),
-	                prefork_worker_may_block(worker) ? waited : spared);
+	                prefork_worker_may_block(worker) ? waited : fallback);
 }
 
 static int on_start(struct prefork_worker *worker, void *user)

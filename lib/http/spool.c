@@ -13,9 +13,9 @@
 
 enum { FIRST_SIZE = 16 * 1024 };
 
-static int fail(int error, const struct pfi_spool_place *place)
+static int fail(int error, const struct pfi_spool_store *store)
 {
-	return prefork_fail(error, "its body cannot be kept in %s: %s", place->directory, strerror(-error));
+	return prefork_fail(error, "its body cannot be kept in %s: %s", store->directory, strerror(-error));
 }
 
 /* What the application prints must not get into a body, where it has closed its standard descriptors. */
@@ -48,43 +48,43 @@ static int open_file(const char *directory)
 	return above_standard(fd);
 }
 
-int pfi_spool_try(const struct pfi_spool_place *place)
+int pfi_spool_try(const struct pfi_spool_store *store)
 {
-	const int fd = open_file(place->directory);
+	const int fd = open_file(store->directory);
 
 	if (fd < 0)
-		return prefork_fail(fd, "no file can be made in %s: %s", place->directory, strerror(-fd));
+		return prefork_fail(fd, "no file can be made in %s: %s", store->directory, strerror(-fd));
 	(void)close(fd);
 	return 0;
 }
 
 /* Have a file that may grow to `length` bytes. */
-static int book(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t length)
+static int book(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t length)
 {
-	const uint64_t more = length > spool->booked ? length - spool->booked : 0;
+	const uint64_t more = length > spool->reserved ? length - spool->reserved : 0;
 
-	if (length > place->file_max)
-		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", place->directory);
+	if (length > store->file_max)
+		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", store->directory);
 	if (spool->fd < 0) {
-		const int fd = open_file(place->directory);
+		const int fd = open_file(store->directory);
 
 		if (fd < 0)
-			return fail(fd, place);
+			return fail(fd, store);
 		spool->fd = fd;
 	}
-	if (atomic_fetch_add_explicit(&place->booked, more, memory_order_relaxed) + more > place->files_max) {
-		(void)atomic_fetch_sub_explicit(&place->booked, more, memory_order_relaxed);
-		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", place->directory);
+	if (atomic_fetch_add_explicit(&store->reserved, more, memory_order_relaxed) + more > store->files_max) {
+		(void)atomic_fetch_sub_explicit(&store->reserved, more, memory_order_relaxed);
+		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", store->directory);
 	}
-	spool->booked += more;
+	spool->reserved += more;
 	return 0;
 }
 
 /* What is in memory goes behind what is in the file. */
-static int spill(struct pfi_spool *spool, struct pfi_spool_place *place)
+static int spill(struct pfi_spool *spool, struct pfi_spool_store *store)
 {
 	size_t written = 0;
-	const int r = book(spool, place, spool->length);
+	const int r = book(spool, store, spool->length);
 
 	if (r < 0)
 		return r;
@@ -93,21 +93,21 @@ static int spill(struct pfi_spool *spool, struct pfi_spool_place *place)
 		                         (off_t)(spool->length - spool->end + written));
 
 		if (n < 0 && errno != EINTR)
-			return fail(-errno, place);
+			return fail(-errno, store);
 		written += n > 0 ? (size_t)n : 0;
 	}
 	spool->end = 0;
 	return 0;
 }
 
-static int grow(struct pfi_spool *spool, const struct pfi_spool_place *place, uint64_t expected)
+static int grow(struct pfi_spool *spool, const struct pfi_spool_store *store, uint64_t expected)
 {
 	uint64_t size = spool->size > 0 ? spool->size * UINT64_C(2) : FIRST_SIZE;
 
 	if (expected > 0)
 		size = spool->end + expected;
-	if (size > place->memory_max)
-		size = place->memory_max;
+	if (size > store->memory_max)
+		size = store->memory_max;
 	char *const bytes = realloc(spool->bytes, (size_t)size);
 	if (bytes == NULL)
 		return prefork_fail(-ENOMEM, "there is no memory for its body");
@@ -117,35 +117,35 @@ static int grow(struct pfi_spool *spool, const struct pfi_spool_place *place, ui
 }
 
 /* No file can be had, for the reason `error`. */
-static int use_spare(struct pfi_spool *spool, struct pfi_spool_place *place, int error)
+static int use_spare(struct pfi_spool *spool, struct pfi_spool_store *store, int error)
 {
 	const size_t more = spool->size;
 
-	if (error == -ENOBUFS || spool->fd >= 0 || !spool->may_spare)
+	if (error == -ENOBUFS || spool->fd >= 0 || !spool->may_use_fallback)
 		return error;
-	if (atomic_fetch_add_explicit(&place->spared, more, memory_order_relaxed) + more <= PFI_SPOOL_SPARE_MAX) {
+	if (atomic_fetch_add_explicit(&store->fallback, more, memory_order_relaxed) + more <= PFI_SPOOL_FALLBACK_MAX) {
 		char *const bytes = realloc(spool->bytes, spool->size + more);
 
 		if (bytes != NULL) {
 			spool->bytes = bytes;
 			spool->size += more;
-			spool->spared += more;
+			spool->fallback += more;
 			return 0;
 		}
 	}
-	(void)atomic_fetch_sub_explicit(&place->spared, more, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&store->fallback, more, memory_order_relaxed);
 	return prefork_fail(-ENOBUFS, "bodies have used up the memory that is for those without a file");
 }
 
-int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t expected, char **ret,
+int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
                    size_t *ret_size)
 {
 	int r = 0;
 
 	if (spool->end == spool->size)
-		r = spool->size < place->memory_max ? grow(spool, place, expected) : spill(spool, place);
-	if (r < 0 && spool->size >= place->memory_max)
-		r = use_spare(spool, place, r);
+		r = spool->size < store->memory_max ? grow(spool, store, expected) : spill(spool, store);
+	if (r < 0 && spool->size >= store->memory_max)
+		r = use_spare(spool, store, r);
 	if (r == 0) {
 		*ret = spool->bytes + spool->end;
 		*ret_size = spool->size - spool->end;
@@ -159,9 +159,9 @@ void pfi_spool_add(struct pfi_spool *spool, size_t count)
 	spool->length += count;
 }
 
-void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_place *place)
+void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_store *store)
 {
-	if (spool->fd < 0 || spill(spool, place) < 0)
+	if (spool->fd < 0 || spill(spool, store) < 0)
 		return;
 	free(spool->bytes);
 	spool->bytes = NULL;
@@ -195,41 +195,41 @@ ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size)
 
 /* All was taken, and more comes: the file begins anew. The kernel may still be sending what was
  * taken, from the very pages of the file. These must not be written to: they are given up. */
-static int rewind_file(struct pfi_spool *spool, const struct pfi_spool_place *place)
+static int rewind_file(struct pfi_spool *spool, const struct pfi_spool_store *store)
 {
 	if (spool->length == 0 || pfi_spool_has_more(spool))
 		return 0;
 	if (ftruncate(spool->fd, 0) < 0)
-		return fail(-errno, place);
+		return fail(-errno, store);
 	spool->at = spool->length = 0;
 	return 0;
 }
 
-int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_place *place, const struct iovec *pieces, int count)
+int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_store *store, const struct iovec *pieces, int count)
 {
 	size_t size = 0;
 	ssize_t n;
-	int r = rewind_file(spool, place);
+	int r = rewind_file(spool, store);
 
 	for (int i = 0; i < count; i++)
 		size += pieces[i].iov_len;
 	if (r == 0)
-		r = book(spool, place, spool->length + size);
+		r = book(spool, store, spool->length + size);
 	if (r < 0)
 		return r;
 	do
 		n = pwritev(spool->fd, pieces, count, (off_t)spool->length);
 	while (n < 0 && errno == EINTR);
 	if (n < 0 || (size_t)n < size)
-		return fail(n < 0 ? -errno : -ENOSPC, place);
+		return fail(n < 0 ? -errno : -ENOSPC, store);
 	spool->length += size;
 	return 0;
 }
 
-void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_place *place)
+void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_store *store)
 {
-	(void)atomic_fetch_sub_explicit(&place->booked, spool->booked, memory_order_relaxed);
-	(void)atomic_fetch_sub_explicit(&place->spared, spool->spared, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&store->reserved, spool->reserved, memory_order_relaxed);
+	(void)atomic_fetch_sub_explicit(&store->fallback, spool->fallback, memory_order_relaxed);
 	free(spool->bytes);
 	if (spool->fd >= 0)
 		(void)close(spool->fd);

@@ -23,40 +23,40 @@ struct pfi_spool {
 	int fd;          /* -1: all of it is in memory */
 	uint64_t length;
 	uint64_t at;     /* read so far */
-	uint64_t booked; /* how long its file may be so far: as much of the place is taken */
-	bool may_spare;  /* where no file can be had it may use the place's spare memory     */
-	size_t spared;   /* bytes of `size` that are                                         */
+	uint64_t reserved; /* how long its file may be so far: as much of the place is taken */
+	bool may_use_fallback;  /* where no file can be had it may use the place's spare memory     */
+	size_t fallback;   /* bytes of `size` that are                                         */
 };
 
 #define PFI_SPOOL_EMPTY { .fd = -1 }
 
-enum { PFI_SPOOL_SPARE_MAX = 64 * 1024 * 1024 };
+enum { PFI_SPOOL_FALLBACK_MAX = 64 * 1024 * 1024 };
 
 /* Where bytes may stay. */
-struct pfi_spool_place {
+struct pfi_spool_store {
 	size_t memory_max;  /* of one of them */
 	const char *directory;
 	uint64_t file_max;  /* of one of them */
 	uint64_t files_max; /* of all together */
-	_Atomic uint64_t booked;
-	_Atomic uint64_t spared; /* memory beyond memory_max, of all together: at most PFI_SPOOL_SPARE_MAX */
+	_Atomic uint64_t reserved;
+	_Atomic uint64_t fallback; /* memory beyond memory_max, of all together: at most PFI_SPOOL_FALLBACK_MAX */
 };
 
 /** Whether a file can be made there: 0, or a negative errno with an error message. */
-int pfi_spool_try(const struct pfi_spool_place *place);
+int pfi_spool_try(const struct pfi_spool_store *store);
 
 /** Room for bytes that come: at least one. `expected` is how many more are known to come, 0
  *  when that is unknown. 0, or a negative errno with an error message, and all that came is still there:
  *  -ENOBUFS at the bounds, -ENOMEM, or what the directory and its disk say (-ENOSPC, -EDQUOT, -EFBIG,
  *  -EACCES, -EMFILE ...). */
-int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_place *place, uint64_t expected, char **ret,
+int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
                    size_t *ret_size);
 
 /** So many were put there. */
 void pfi_spool_add(struct pfi_spool *spool, size_t count);
 
 /** No more will come: if there is a file, the rest goes there, too, as far as that is possible. */
-void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_place *place);
+void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_store *store);
 
 /** The next bytes: how many, 0 at the end, or a negative errno. */
 ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size);
@@ -64,7 +64,7 @@ ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size);
 /** Put all these bytes into the file of one that keeps nothing in memory, and whose bytes the
  *  kernel takes from there: `at` is moved on by who has it take them. 0, or an error of
  *  pfi_spool_room(), and nothing was put there. */
-int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_place *place, const struct iovec *pieces, int count);
+int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_store *store, const struct iovec *pieces, int count);
 
 /** Whether bytes are left in it. */
 static inline bool pfi_spool_has_more(const struct pfi_spool *spool)
@@ -73,6 +73,6 @@ static inline bool pfi_spool_has_more(const struct pfi_spool *spool)
 }
 
 /** Give back memory and file; it is empty then. */
-void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_place *place);
+void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_store *store);
 
 #endif

@@ -233,9 +233,9 @@ static const char too_large[] = "it is larger than can be kept";
 /* Whether a body of this length is more than one file and what is kept in memory before it may have. */
 static bool fills_its_file(const struct prefork_request *request, uint64_t length)
 {
-	const struct pfi_spool_place *const place = &request->http->config.place;
+	const struct pfi_spool_store *const store = &request->http->config.store;
 
-	return length > place->memory_max && length > place->file_max;
+	return length > store->memory_max && length > store->file_max;
 }
 
 /* There is no room for more. Where nobody can wait for the rest this client must try again, though
@@ -274,7 +274,7 @@ static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t 
 
 static enum pfi_verdict collect(struct prefork_request *request)
 {
-	struct pfi_spool_place *const place = &request->http->config.place;
+	struct pfi_spool_store *const store = &request->http->config.store;
 	struct pfi_spool *const spool = &request->spool;
 	size_t turn = 0;
 
@@ -289,7 +289,7 @@ static enum pfi_verdict collect(struct prefork_request *request)
 		/* The others want their turn, too; what is in the socket will call us again. */
 		if (turn >= TURN_MAX && request->in_at == request->in_end)
 			return PFI_MORE;
-		r = pfi_spool_room(spool, place, is_measured ? request->body.left : 0, &to, &size);
+		r = pfi_spool_room(spool, store, is_measured ? request->body.left : 0, &to, &size);
 		if (r < 0)
 			return stop_keeping(request, r);
 		const ptrdiff_t n = collect_some(request, to, size);
@@ -302,7 +302,7 @@ static enum pfi_verdict collect(struct prefork_request *request)
 		pfi_spool_add(spool, (size_t)n);
 		turn += (size_t)n;
 	}
-	pfi_spool_end(spool, place);
+	pfi_spool_end(spool, store);
 	return PFI_DONE;
 }
 
@@ -315,7 +315,7 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 	if (request->collect_us == 0) {
 		request->collect_us = pfi_http_now_us();
 		request->is_collected = true;
-		request->spool.may_spare = !prefork_worker_may_block(request->worker);
+		request->spool.may_use_fallback = !prefork_worker_may_block(request->worker);
 	}
 	const enum pfi_verdict verdict = collect(request);
 	if (verdict == PFI_DONE) {

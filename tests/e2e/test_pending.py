@@ -68,7 +68,7 @@ class Pending(harness.Case):
 
     def test_slow_readers_need_little_memory(self):
         """Bodies of 10 MB, however they are returned: 64 MiB for all of them, and less of a smaller number."""
-        with self.folder(app_py=APP) as directory:
+        with self.directory(app_py=APP) as directory:
             for path in PATHS:
                 with self.subTest(path=path), self.serve(directory, "--spool-limit", "2g") as server:
                     worker, = server.wait_for_serving(1)
@@ -91,7 +91,7 @@ class Pending(harness.Case):
                     self.assertLess(grown, 65536)
 
     def test_who_takes_too_little_is_cut_off_and_who_takes_enough_is_not(self):
-        with self.folder(app_py=APP) as directory:
+        with self.directory(app_py=APP) as directory:
             with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "100k") as server:
                 for path in "/list", "/generator", "/writer":
                     with self.subTest(path=path), self.begin(server, path) as client:
@@ -113,7 +113,7 @@ class Pending(harness.Case):
                     self.assertGreater(size, SIZE)
 
     def test_a_silent_stream_is_not_cut_off(self):
-        with self.folder(app_py=APP) as directory:
+        with self.directory(app_py=APP) as directory:
             with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "1m") as server:
                 self.assertEqual(server.get("/silent").body, b"tick" * 3)
 

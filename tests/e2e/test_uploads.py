@@ -28,7 +28,7 @@ class Chunked(harness.Shared, harness.Case):
         return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "readers:app"], cwd=APPS)
 
     def test_frameworks_read_them_whole(self):
-        with self.folder() as directory, harness.Nginx(directory, f"{self.server.host}:{self.server.port}",
+        with self.directory() as directory, harness.Nginx(directory, f"{self.server.host}:{self.server.port}",
                                                     "proxy_request_buffering off;") as nginx:
             for framework in "django", "flask", "falcon", "bottle":
                 with self.subTest(framework=framework):

@@ -44,7 +44,7 @@ int __wrap_open64(const char *path, int flags, mode_t mode)
 	return is_refused(flags) ? -1 : __real_open64(path, flags, mode);
 }
 
-static struct pfi_spool_place place = {
+static struct pfi_spool_store store = {
 	.memory_max = 4096, .directory = "/tmp", .file_max = 400000, .files_max = 500000,
 };
 
@@ -59,7 +59,7 @@ static void fill(struct pfi_spool *spool, size_t total, bool is_measured)
 		size_t size = 0, part;
 		char *to = NULL;
 
-		ck_assert_msg(pfi_spool_room(spool, &place, is_measured ? total - done : 0, &to, &size) == 0, "%s",
+		ck_assert_msg(pfi_spool_room(spool, &store, is_measured ? total - done : 0, &to, &size) == 0, "%s",
 		              prefork_error());
 		ck_assert_uint_gt(size, 0);
 		part = size > 1 ? size / 2 + 1 : 1;
@@ -68,9 +68,9 @@ static void fill(struct pfi_spool *spool, size_t total, bool is_measured)
 			to[i] = byte_at(done + i);
 		pfi_spool_add(spool, part);
 		done += part;
-		ck_assert_uint_le(spool->size, place.memory_max);
+		ck_assert_uint_le(spool->size, store.memory_max);
 	}
-	pfi_spool_end(spool, &place);
+	pfi_spool_end(spool, &store);
 }
 
 static const size_t sizes[] = { 0, 1, 4095, 4096, 4097, 8192, 20000, 300001 };
@@ -85,7 +85,7 @@ START_TEST(what_was_kept_comes_back_wherever_it_lay)
 
 	has_tmpfile = _i & 2;
 	fill(&spool, total, _i & 1);
-	ck_assert_msg((spool.fd >= 0) == (total > place.memory_max), "%zu bytes", total);
+	ck_assert_msg((spool.fd >= 0) == (total > store.memory_max), "%zu bytes", total);
 	while ((n = pfi_spool_read(&spool, piece, sizeof piece)) > 0) {
 		for (size_t i = 0; i < (size_t)n; i++)
 			ck_assert_msg(piece[i] == byte_at(at + i), "byte %zu", at + i);
@@ -101,7 +101,7 @@ START_TEST(what_was_kept_comes_back_wherever_it_lay)
 		ck_assert_ptr_null(spool.bytes);
 	}
 	const int fd = spool.fd;
-	pfi_spool_clear(&spool, &place);
+	pfi_spool_clear(&spool, &store);
 	ck_assert(fd < 0 || (fcntl(fd, F_GETFD) < 0 && errno == EBADF));
 	ck_assert_int_eq(pfi_spool_read(&spool, piece, sizeof piece), 0);
 }
@@ -119,19 +119,19 @@ START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
 	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	for (int i = 0; r == 0 && i < 10; i++) {
-		r = pfi_spool_room(&spool, &place, 0, &to, &size);
+		r = pfi_spool_room(&spool, &store, 0, &to, &size);
 		if (r == 0)
 			pfi_spool_add(&spool, size);
 	}
 	ck_assert_int_eq(r, -EFBIG);
 	ck_assert_msg(strstr(prefork_error(), "cannot be kept in /tmp: ") != NULL, "%s", prefork_error());
-	pfi_spool_clear(&spool, &place);
+	pfi_spool_clear(&spool, &store);
 }
 END_TEST
 
 START_TEST(a_directory_that_is_not_there_is_told)
 {
-	struct pfi_spool_place nowhere = { .memory_max = 4096, .directory = "/nowhere/at/all", .file_max = 5000,
+	struct pfi_spool_store nowhere = { .memory_max = 4096, .directory = "/nowhere/at/all", .file_max = 5000,
 		                           .files_max = 5000 };
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
 	size_t size;
@@ -141,12 +141,12 @@ START_TEST(a_directory_that_is_not_there_is_told)
 	pfi_spool_add(&spool, size);
 	ck_assert_int_eq(pfi_spool_room(&spool, &nowhere, 904, &to, &size), -ENOENT);
 	ck_assert_msg(strstr(prefork_error(), "/nowhere/at/all") != NULL, "%s", prefork_error());
-	pfi_spool_clear(&spool, &place);
+	pfi_spool_clear(&spool, &store);
 }
 END_TEST
 
 /* As long as there is room: how much that is. */
-static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_place *limited)
+static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_store *limited)
 {
 	size_t size = 0, done = 0;
 	char *to = NULL;
@@ -166,7 +166,7 @@ static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_place *limited)
 /* One file has a bound, and so have all; what lies in the file and what lies in memory come back in order. */
 START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
 {
-	struct pfi_spool_place limited = { .memory_max = 4096, .directory = "/tmp", .file_max = 20000, .files_max = 30000 };
+	struct pfi_spool_store limited = { .memory_max = 4096, .directory = "/tmp", .file_max = 20000, .files_max = 30000 };
 	struct pfi_spool spools[3] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
 	static const size_t kept[] = { 16384 + 4096, 12288 + 4096, 4096 };
 	char bytes[100000];
@@ -186,16 +186,16 @@ START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
 	ck_assert_uint_gt(fill_up(&spools[2], &limited), 4096); /* there is room again */
 	pfi_spool_clear(&spools[1], &limited);
 	pfi_spool_clear(&spools[2], &limited);
-	ck_assert_uint_eq(limited.booked, 0);
+	ck_assert_uint_eq(limited.reserved, 0);
 }
 END_TEST
 
-static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_place *place_of_it)
+static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_store *limited)
 {
 	size_t size = 0, done = 0;
 	char *to = NULL;
 
-	while (done < 1 << 30 && pfi_spool_room(spool, place_of_it, 0, &to, &size) == 0) {
+	while (done < 1 << 30 && pfi_spool_room(spool, limited, 0, &to, &size) == 0) {
 		pfi_spool_add(spool, size);
 		done += size;
 	}
@@ -205,22 +205,22 @@ static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_place *place
 /* Only where no file can be made, and not for one that has reached the bounds of its file. */
 START_TEST(where_no_file_can_be_had_memory_is_used_up_to_a_bound)
 {
-	struct pfi_spool_place nowhere = { .memory_max = 1024 * 1024, .directory = "/nowhere", .file_max = 1 << 30,
+	struct pfi_spool_store nowhere = { .memory_max = 1024 * 1024, .directory = "/nowhere", .file_max = 1 << 30,
 		                           .files_max = 1 << 30 };
 	struct pfi_spool spools[2] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
 
 	ck_assert_int_lt(pfi_spool_try(&nowhere), 0);
 	ck_assert_uint_eq(fill_memory(&spools[0], &nowhere), 1024 * 1024); /* one that may not */
 	pfi_spool_clear(&spools[0], &nowhere);
-	spools[0].may_spare = spools[1].may_spare = true;
+	spools[0].may_use_fallback = spools[1].may_use_fallback = true;
 	const size_t first = fill_memory(&spools[0], &nowhere);
 	ck_assert_uint_gt(first, 1024 * 1024);
-	ck_assert_uint_le(first, PFI_SPOOL_SPARE_MAX + 1024 * 1024);
+	ck_assert_uint_le(first, PFI_SPOOL_FALLBACK_MAX + 1024 * 1024);
 	const size_t second = fill_memory(&spools[1], &nowhere);
-	ck_assert_uint_le(first + second, PFI_SPOOL_SPARE_MAX + 2 * 1024 * 1024);
+	ck_assert_uint_le(first + second, PFI_SPOOL_FALLBACK_MAX + 2 * 1024 * 1024);
 	pfi_spool_clear(&spools[0], &nowhere);
 	pfi_spool_clear(&spools[1], &nowhere);
-	ck_assert_uint_eq(nowhere.spared, 0);
+	ck_assert_uint_eq(nowhere.fallback, 0);
 }
 END_TEST
 
@@ -235,7 +235,7 @@ START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
 
 	memset(first, '1', sizeof first);
 	memset(second, '2', sizeof second);
-	ck_assert_int_eq(pfi_spool_append(&spool, &place, &piece, 1), 0);
+	ck_assert_int_eq(pfi_spool_append(&spool, &store, &piece, 1), 0);
 	ck_assert_int_eq(pipe(line), 0);
 	off_t offset = 0; /* the pages themselves go into the pipe */
 	ck_assert_int_eq(splice(spool.fd, &offset, line[1], NULL, sizeof first, 0), sizeof first);
@@ -243,7 +243,7 @@ START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
 	spool.at = spool.length;
 	ck_assert(!pfi_spool_has_more(&spool));
 	piece = (struct iovec){ second, sizeof second };
-	ck_assert_int_eq(pfi_spool_append(&spool, &place, &piece, 1), 0);
+	ck_assert_int_eq(pfi_spool_append(&spool, &store, &piece, 1), 0);
 	ck_assert(pfi_spool_has_more(&spool));
 	ck_assert_uint_eq(spool.at, 0);
 	ck_assert_int_eq(fstat(spool.fd, &status), 0);
@@ -252,7 +252,7 @@ START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
 	ck_assert_int_eq(memcmp(seen, first, sizeof seen), 0);
 	ck_assert_int_eq(pread(spool.fd, seen, sizeof seen, 0), sizeof seen);
 	ck_assert_int_eq(memcmp(seen, second, sizeof seen), 0);
-	pfi_spool_clear(&spool, &place);
+	pfi_spool_clear(&spool, &store);
 	(void)close(line[0]);
 	(void)close(line[1]);
 }

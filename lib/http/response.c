@@ -4,7 +4,6 @@
 
 #include "base/required.h"
 #include "http/http_clock.h"
-#include "http/pending_output.h"
 #include "http/status.h"
 
 #include <prefork/error.h>
@@ -23,7 +22,7 @@ void pfi_response_start(struct prefork_request *request)
 {
 	const struct pfi_out out = request->response.out;
 
-	request->response = (struct pfi_response){ .file = -1, .out = { out.bytes, 0, out.size } };
+	request->response = (struct pfi_response){ .out = { out.bytes, 0, out.size } };
 }
 
 /* Room for `size` more bytes of head. */
@@ -396,9 +395,9 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 	}
 	if ((r = seal(request, true)) < 0 || (r = pfi_response_send_piece(request, NULL, 0)) < 0)
 		return r;
-	response->file = fd;
-	response->file_offset = offset;
-	pfi_response_enter(response, PFI_STAGE_SOURCE);
+	if (response->body != PFI_RESPONSE_NONE)
+		pfi_pending_output_add_file(&request->pending, fd, offset, (uint64_t)size);
+	pfi_response_enter(response, PFI_STAGE_DONE);
 	return 0;
 }
 
@@ -419,21 +418,21 @@ int prefork_response_pull(struct prefork_request *request,
 		return r;
 	request->response.pull = pull;
 	request->response.pull_user = user;
-	pfi_response_enter(&request->response, PFI_STAGE_SOURCE);
+	pfi_response_enter(&request->response, PFI_STAGE_PULL);
 	return 0;
 }
 
 enum pfi_verdict pfi_response_proceed(struct prefork_request *request)
 {
-	const int r = pfi_spool_has_more(&request->late) ? pfi_pending_output_send(request) : 0;
+	const int r = pfi_pending_output_is_flushed(&request->pending) ? 0 : pfi_request_flush(request);
 
 	if (r == -EAGAIN)
 		return PFI_MORE;
 	if (request->error != 0)
 		return PFI_BAD;
 	switch ((enum pfi_stage)request->response.stage) {
-	case PFI_STAGE_SOURCE:
-		return pfi_response_send_source(request);
+	case PFI_STAGE_PULL:
+		return pfi_response_send_pulled(request);
 	case PFI_STAGE_HEAD:
 	case PFI_STAGE_PIECES:
 		if (pfi_response_is_interim(request))
