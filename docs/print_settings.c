@@ -1,7 +1,10 @@
 /*
- * print-settings md|scdoc -- the settings of both libraries and of prefork-wsgi as docs/settings.md,
- * or as the manual page prefork-settings(7). print-settings check FILE: is it what md prints?
- * print-settings page FILE: that manual page, with the line @OPTIONS@ replaced by all settings.
+ * print-settings -- print the settings of both libraries and of prefork-wsgi.
+ *
+ *     md          docs/settings.md
+ *     check FILE  compare FILE with the output of md
+ *     scdoc       the manual page prefork-settings(7)
+ *     page FILE   the manual page FILE, in which the settings replace the line @OPTIONS@
  */
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -35,17 +38,17 @@ static int check(const struct prefork_settings *settings, const char *path)
 		(void)fclose(file);
 	free(wanted);
 	if (!same)
-		(void)fprintf(stderr, "%s is not what the table says: write it anew with print-settings md\n", path);
+		(void)fprintf(stderr, "%s differs from the tables of settings: run print-settings md to write it again\n", path);
 	return same ? 0 : 1;
 }
 
 static void print_page(const struct prefork_settings *settings)
 {
 	(void)printf("prefork-settings(7) \"libprefork\" \"libprefork manual\"\n\n# NAME\n\n"
-	             "prefork-settings - what can be said to a libprefork server\n\n# DESCRIPTION\n\n"
-	             "Each setting is a flag, an environment variable (PREFORK\\_WORKERS=4) and a key of the file that "
-	             "*--config* names. The command line wins over the environment, and the environment over the file. "
-	             "What stands under HTTP is there in programs that serve it, what stands under Application in "
+	             "prefork-settings - settings of a libprefork server\n\n# DESCRIPTION\n\n"
+	             "Each setting is a flag, an environment variable (PREFORK\\_WORKERS=4), and a key of the file that "
+	             "*--config* names. The command line takes precedence over the environment, and the environment over "
+	             "the file. Settings under HTTP exist in programs that serve HTTP, settings under Application in "
 	             "*prefork-wsgi*(1).\n\n# SETTINGS\n");
 	pfi_print_scdoc(settings, stdout);
 	(void)printf("\n# SEE ALSO\n\n*prefork*(7), *prefork-wsgi*(1), *prefork\\_settings*(3)\n");

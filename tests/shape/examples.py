@@ -95,7 +95,8 @@ def manual_pages():
                 with tempfile.NamedTemporaryFile("w", suffix=".ini") as file:
                     file.write(example)
                     file.flush()
-                    said = run([program, "--config", file.name, "--print-config"])
+                    reader = program if "wsgi_app" in example else PROGRAMS["./echo"]
+                    said = run([reader, "--config", file.name, "--print-config"])
                     if said:
                         complaints.append(f"{page.name}: {said}")
             for line in re.findall(r"^(?:.*/)?prefork-wsgi (.*)$", example, re.M):
