@@ -101,16 +101,16 @@ class Running(harness.Server):
 
     def __init__(self, peer, files=()):
         super().__init__([], bind=None, env=peer.env)
-        self.peer, self.folder = peer, tempfile.TemporaryDirectory(prefix="bench-")
-        words = [str(word).replace("{port}", str(self.port)).replace("{directory}", self.folder.name)
+        self.peer, self.directory = peer, tempfile.TemporaryDirectory(prefix="bench-")
+        words = [str(word).replace("{port}", str(self.port)).replace("{directory}", self.directory.name)
                  for word in peer.command]
         for i, word in enumerate(words):
             if word.startswith("daemon off"):  # a configuration, not yet a file
-                words[i] = self.folder.name + "/conf"
+                words[i] = self.directory.name + "/conf"
                 pathlib.Path(words[i]).write_text(word)
         for file in files:
-            shutil.copy(file, self.folder.name)
-        os.chmod(self.folder.name, 0o755)
+            shutil.copy(file, self.directory.name)
+        os.chmod(self.directory.name, 0o755)
         self.arguments = words
 
     def start(self):
@@ -148,7 +148,7 @@ class Running(harness.Server):
         with contextlib.suppress(AssertionError):
             self.end()
         self.output.close()
-        self.folder.cleanup()
+        self.directory.cleanup()
 
 
 @contextlib.contextmanager

@@ -475,7 +475,7 @@ class Nginx:
     """nginx in front of `upstream` ("127.0.0.1:8000" or "unix:/path"), with all it writes in `directory`."""
 
     def __init__(self, directory, upstream, location=""):
-        self.program, self.folder = need_program("nginx"), directory
+        self.program, self.directory = need_program("nginx"), directory
         self.host, self.port, self.process = "127.0.0.1", free_port(), None
         user = "user root;" if os.getuid() == 0 else ""
         temporary = "".join(f"{name}_temp_path {directory}/{name};" for name in
@@ -498,7 +498,7 @@ class Nginx:
 
     def __enter__(self):
         self.process = subprocess.Popen(
-            [self.program, "-e", f"{self.folder}/nginx.log", "-p", self.folder, "-c", f"{self.folder}/nginx.conf"],
+            [self.program, "-e", f"{self.directory}/nginx.log", "-p", self.directory, "-c", f"{self.directory}/nginx.conf"],
             stdin=subprocess.DEVNULL)
         wait_until(self.is_listening, "nginx listens")
         return self
@@ -517,7 +517,7 @@ class Nginx:
         return False
 
     def log(self):
-        return (self.folder / "nginx.log").read_text()
+        return (self.directory / "nginx.log").read_text()
 
 
 class Load:

@@ -38,7 +38,7 @@ class Check(harness.Case):
         return done.returncode, done.stdout, done.stderr
 
     def test_it_says_what_the_start_would_say(self):
-        with self.folder(file_="") as directory:
+        with self.directory(file_="") as directory:
             (directory / "file.").rename(directory / "file")
             for flags, message in IMPOSSIBLE:
                 words = flags.format(directory).split()
@@ -56,7 +56,7 @@ class Check(harness.Case):
                     self.assertEqual(sorted(directory.iterdir()), before)
 
     def test_what_is_right_leaves_nothing_behind(self):
-        with self.folder() as directory, socket.create_server(("127.0.0.1", 0)) as busy:
+        with self.directory() as directory, socket.create_server(("127.0.0.1", 0)) as busy:
             for words in (["--error-logfile", directory / "e", "--access-logfile", directory / "a"],
                           ["--error-logfile", "/dev/null", "--access-logfile", "-"],
                           ["--bind", f"unix:{directory}/socket", "--socket-user", os.getuid(), "--socket-group", "0"],
@@ -71,7 +71,7 @@ class Check(harness.Case):
             self.assertEqual(self.run_it("--bind", address, "--check-config")[0], 0)
 
     def test_a_running_server_is_not_disturbed(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             words = ["--error-logfile", directory / "log", "--access-logfile", directory / "access"]
             with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{directory}/socket") as server:
                 harness.wait_until(lambda: b"is complete" in (directory / "log").read_bytes(), "its last line")
@@ -82,7 +82,7 @@ class Check(harness.Case):
 
     @unittest.skipUnless(os.getuid() == 0, "only root may become somebody else")
     def test_what_its_user_may_not_do_is_said(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             os.chmod(directory, 0o755)
             for words, message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),
                                     (["--access-logfile", directory / "x"], f"{directory}/x: not permitted"),

@@ -268,7 +268,7 @@ class BehindNginx(harness.Case):
         unbuffered = "proxy_request_buffering off; proxy_buffering off;"
         for bind, location in {"sync": (("tcp", ""), ("unix", unbuffered)), "threads": (("unix", ""),),
                                "libev": (("tcp", unbuffered),)}[self.flags[1]]:
-            with self.subTest(bind=bind), self.folder() as directory, self.serve(directory, bind) as server, harness.Nginx(
+            with self.subTest(bind=bind), self.directory() as directory, self.serve(directory, bind) as server, harness.Nginx(
                     directory, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
                 with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:
                     load.wait_for(50)

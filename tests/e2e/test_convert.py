@@ -93,7 +93,7 @@ class Convert(harness.Case):
         return found, done.stdout
 
     def test_what_it_prints_is_read_back_and_means_the_same(self):
-        with self.folder(gunicorn_conf_py="", conf_py=CONFIG) as directory:
+        with self.directory(gunicorn_conf_py="", conf_py=CONFIG) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
             (directory / "prefork.ini").write_text(done.stdout)
@@ -107,7 +107,7 @@ class Convert(harness.Case):
             self.assertNotIn("cores", done.stdout)
 
     def test_what_has_no_counterpart_is_named_with_what_to_do(self):
-        with self.folder(conf_py=LEFT_OUT) as directory:
+        with self.directory(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
             for message in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
@@ -124,7 +124,7 @@ class Convert(harness.Case):
             self.in_force(directory / "prefork.ini", "app:app")
 
     def test_what_many_files_say_is_read_back_and_means_the_same(self):
-        with self.folder(conf_py=COMMON) as directory:
+        with self.directory(conf_py=COMMON) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 0, done.stderr)
             self.assertLessEqual(max(map(len, done.stdout.encode().splitlines())), 185)
@@ -143,7 +143,7 @@ class Convert(harness.Case):
     def test_every_name_is_known(self):
         """What is said to mean the same is a setting of ours, and no name is in two tables."""
         converter = runpy.run_path(str(harness.SOURCE_ROOT / "examples/wsgi/convert.py"))
-        with self.folder(conf_ini="[prefork]\n") as directory:
+        with self.directory(conf_ini="[prefork]\n") as directory:
             text = self.in_force(directory / "conf.ini", "app:app")[1]
         ours = set(re.findall(r"(?m)^(?:# )?([a-z_]+) =", text))
         self.assertLessEqual(set(converter["SAME"]), ours)
@@ -152,7 +152,7 @@ class Convert(harness.Case):
         self.assertEqual(len(tables), len(set(tables)))
 
     def test_a_file_that_fails_is_told_with_its_line(self):
-        with self.folder(conf_py="workers = 2\nbind = undefined_name\n") as directory:
+        with self.directory(conf_py="workers = 2\nbind = undefined_name\n") as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stdout), (1, ""))
             self.assertIn("conf.py", done.stderr)

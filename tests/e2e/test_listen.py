@@ -28,7 +28,7 @@ class Listen(harness.Case):
             self.assertNotIn("Booting worker", server.log())
 
     def test_a_unix_path_has_its_mode_and_goes_when_the_server_goes(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             path = directory / "socket"
             with self.serve("--socket-mode", "0640", bind=f"unix:{path}") as server:
                 self.assertEqual(server.get("/hello").body, HELLO)
@@ -37,7 +37,7 @@ class Listen(harness.Case):
                 self.assertFalse(path.exists())
 
     def test_a_stale_unix_path_is_taken_over_and_a_live_one_is_not(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             path = directory / "socket"
             with self.serve(bind=f"unix:{path}") as server:
                 self.refused(rf"another socket has this address already, that of process {server.pid} \(prefork-wsgi\)",
@@ -58,7 +58,7 @@ class Listen(harness.Case):
             self.assertEqual(server.get("/hello").body, HELLO)
 
     def test_several_binds_serve_alike(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             other = harness.free_port()
             with self.serve("--bind", f"127.0.0.1:{other}", "--bind", f"unix:{directory}/socket", "-w", "2") as server:
                 for host, port, path in ((server.host, server.port, None), (server.host, other, None),
@@ -70,7 +70,7 @@ class Listen(harness.Case):
 
     def test_a_stop_that_waits_for_one_listener_does_not_spin_on_another(self):
         """A unix socket that refuses is readable for ever."""
-        with self.folder() as directory:
+        with self.directory() as directory:
             for flags in (), ("-k", "libev"):
                 with self.subTest(flags=flags), self.serve(
                         "--bind", f"unix:{directory}/socket", "--stop-linger", "1", *flags) as server:
@@ -133,7 +133,7 @@ class Listen(harness.Case):
                     self.assertEqual(server.stop(), 0)
 
     def test_a_file_the_environment_and_flags_each_go_over_the_one_before(self):
-        with self.folder(prefork_ini="[prefork]\nworkers = 3\ntimeout = 7s\nproc_name = from-file\n"
+        with self.directory(prefork_ini="[prefork]\nworkers = 3\ntimeout = 7s\nproc_name = from-file\n"
                                      "wsgi_app = kitchen:app\n") as directory:
             words = [harness.program("prefork-wsgi"), "-c", directory / "prefork.ini"]
             with harness.Server([*words, "--name", "flag"], cwd=APPS, env={"PREFORK_WORKERS": "2"}) as server:
@@ -153,7 +153,7 @@ class Listen(harness.Case):
     def test_mistakes_are_named_with_their_place(self):
         for text, message in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
                                ("workers = 0", "workers"), ("timeout = 5 bananas", "timeout.*bananas")):
-            with self.subTest(text=text), self.folder(prefork_ini=f"[prefork]\n{text}\n") as directory:
+            with self.subTest(text=text), self.directory(prefork_ini=f"[prefork]\n{text}\n") as directory:
                 self.refused(message, "-c", directory / "prefork.ini")
         self.refused("nowhere.ini", "-c", "/nowhere.ini")
         self.refused("--wokers.*--workers", "--wokers", "2", status=2)
@@ -170,7 +170,7 @@ class Listen(harness.Case):
         self.refused("PORT.*eighty", env={"PORT": "eighty"})
 
     def test_a_reload_reads_the_file_again_and_refuses_what_is_wrong(self):
-        with self.folder(prefork_ini="[prefork]\nworkers = 1\ncanary_time = 0\n") as directory, self.serve(
+        with self.directory(prefork_ini="[prefork]\nworkers = 1\ncanary_time = 0\n") as directory, self.serve(
                 "-c", directory / "prefork.ini") as server:
             server.wait_for_serving(1)
             for text, count, verdict in (("workers = 3", 3, "Reload done"), ("workers = x", 3, "workers.*x"),

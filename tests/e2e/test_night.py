@@ -36,7 +36,7 @@ class Night(harness.Case):
     def test_closed_standard_descriptors_are_nobodys(self):
         """A program that prints must not write to a descriptor of the library's that got the number."""
         for program, words in (("http_hello", []), ("prefork-wsgi", ["app:app"])):
-            with self.subTest(program=program), self.folder(app_py=APP) as directory:
+            with self.subTest(program=program), self.directory(app_py=APP) as directory:
                 shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", harness.program(program)]
                 port = harness.free_port()
                 with harness.Server([*shell, "--bind", f"127.0.0.1:{port}", "--error-logfile", "log", *words], cwd=directory,
@@ -74,7 +74,7 @@ class Night(harness.Case):
             harness.wait_until(lambda: server.log().count(f"The arbiter (pid:{server.pid}) is gone") == 2, "both say so")
 
     def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
-        with self.folder(app_py=FRAIL) as directory, harness.Server(
+        with self.directory(app_py=FRAIL) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
             server.wait_for_log("Pool web is complete: 2 workers serve")
             (directory / "ill").touch()
@@ -89,7 +89,7 @@ class Night(harness.Case):
 
     def test_signals_leave_alone_what_the_program_has_of_its_own(self):
         """--reload has a pool of one worker, which no TTIN is meant for."""
-        with self.folder(app_py=APP) as directory, harness.Server(
+        with self.directory(app_py=APP) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=directory) as server:
             server.wait_for_serving(2)
             server.send_signal(signal.SIGTTIN)
@@ -108,7 +108,7 @@ class Night(harness.Case):
                 harness.wait_until(lambda: re.search(message, server.log()), message)
 
     def test_a_rotation_under_load_loses_no_line(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             log = directory / "access"
             with harness.Server([harness.program("http_hello"), "--workers", "2", "--access-logfile", log,
                                  "--access-logformat", "%(U)s"]) as server:

@@ -140,7 +140,7 @@ class Case(harness.Case):
 class Errors(Case):
     def test_what_is_written_is_in_the_log_as_it_is_at_any_level(self):
         long = "long " * 2000 + "end"
-        with self.folder(site_app_py=SPEAKS) as directory:
+        with self.directory(site_app_py=SPEAKS) as directory:
             for words in ("--log-level", "critical"), ("-k", "threads", "--log-level", "CRITICAL"), ("--preload",):
                 with self.subTest(words=words), self.serve(directory, *words, "site_app:app") as server:
                     server.wait_for_serving(1)
@@ -158,7 +158,7 @@ class Errors(Case):
 
 class Loggers(Case):
     def test_borrowed_handlers_write_to_the_error_log_at_its_level(self):
-        with self.folder(site_app_py=LOGS) as directory:
+        with self.directory(site_app_py=LOGS) as directory:
             for level, words in ("info", ()), ("debug", ("--preload",)), ("error", ()):
                 path = directory / f"log-{level}"
                 with self.subTest(level=level), self.serve(directory, *words, "--log-level", level.upper(), "--error-logfile", path,
@@ -174,7 +174,7 @@ class Loggers(Case):
                     self.assertEqual("at debug" in log, level == "debug")
 
     def test_a_reload_changes_the_level_under_a_preloaded_application(self):
-        with self.folder(site_app_py=LOGS.replace("own.error", "borrowed.debug('by name'); own.error"),
+        with self.directory(site_app_py=LOGS.replace("own.error", "borrowed.debug('by name'); own.error"),
                          conf_ini="[prefork]\nloglevel = info\n") as directory:
             with self.serve(directory, "--preload", "-c", directory / "conf.ini", "site_app:app") as server:
                 server.get()
@@ -189,7 +189,7 @@ class Loggers(Case):
     def test_logging_is_not_imported_for_an_application_that_does_not_want_it(self):
         source = ("import sys\ndef app(environ, start):\n start('200 OK', [])\n"
                   " return [b'yes' if 'logging' in sys.modules else b'no']\n")
-        with self.folder(site_app_py=source) as directory, self.serve(directory, "site_app:app") as server:
+        with self.directory(site_app_py=source) as directory, self.serve(directory, "site_app:app") as server:
             self.assertEqual(server.get().body, b"no")
 
 
@@ -200,7 +200,7 @@ class Interface(Case):
             return server.log()
 
     def test_an_asynchronous_application_is_refused_when_it_is_loaded(self):
-        with self.folder(site_app_py=ASYNC) as directory:
+        with self.directory(site_app_py=ASYNC) as directory:
             for name in "function", "generator", "instance", "method", "Double", "partial":
                 with self.subTest(name=name):
                     self.assertIn(f'"site_app:{name}" is an ASGI application', self.refused(directory, f"site_app:{name}"))
@@ -209,7 +209,7 @@ class Interface(Case):
                     self.assertIn("ASGI application", self.refused(directory, "site_app:instance", *words))
 
     def test_what_cannot_take_environ_and_start_response_is_refused_with_a_hint(self):
-        with self.folder(site_app_py=ASYNC) as directory:
+        with self.directory(site_app_py=ASYNC) as directory:
             for name, hint in (("site_app:old", "site_app:old()"), ("site_app:make_app", "site_app:make_app()"),
                                ("site_app:narrow", "site_app:narrow()"), ("site_app", "site_app:application()")):
                 with self.subTest(name=name):
@@ -217,7 +217,7 @@ class Interface(Case):
                     self.assertRegex(log, 'cannot be called with environ and start_response.*' + re.escape(f'"{hint}"'))
 
     def test_whatever_can_answer_is_taken(self):
-        with self.folder(site_app_py=WSGI) as directory:
+        with self.directory(site_app_py=WSGI) as directory:
             for name in ("answer", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
                          "both", "partial", "lambdas"):
                 with self.subTest(name=name), self.serve(directory, f"site_app:{name}") as server:

@@ -64,7 +64,7 @@ class ExamplesRun(harness.Case):
             self.assertIn("127.0.0.1:8000 is busy", server.log())
 
     def test_a_signal_while_it_builds_ends_it_and_the_build(self):
-        with self.folder() as directory:
+        with self.directory() as directory:
             for name in ("examples/run", "tools/need", "tools/packages", "meson.build"):
                 (directory / name).parent.mkdir(exist_ok=True)
                 shutil.copy(harness.SOURCE_ROOT / name, directory / name)

@@ -42,7 +42,7 @@ class Stop(harness.Case):
                 self.assertNotIn("Booting worker", log)
 
     def test_an_application_that_does_not_load_any_more_is_not_tried_by_a_stop(self):
-        with self.folder(app_py=APP) as directory, harness.Server(
+        with self.directory(app_py=APP) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
             workers = server.wait_for_serving(2)
             (directory / "ill").touch()
@@ -95,7 +95,7 @@ def app(environ, start_response):
 class Lines(harness.Case):
     def test_the_log_of_a_stop_is_true(self):
         """The worker has no request in hand; a thread keeps it."""
-        with self.folder(app_py=LEAVES_A_THREAD) as directory, harness.Server(
+        with self.directory(app_py=LEAVES_A_THREAD) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--graceful-timeout", "1", "app:app"], cwd=directory) as server:
             server.wait_for_serving(1)
             self.assertEqual(server.get().status, 200)
@@ -120,7 +120,7 @@ class Early(harness.Case):
     def test_a_signal_that_comes_as_soon_as_an_address_is_bound_is_handled(self):
         words = [word for number in range(50) for word in ("--bind", "127.0.0.1:0")]
         for number, line in (signal.SIGHUP, "Handling signal: hup"), (signal.SIGTERM, "Shutting down"):
-            with self.subTest(line), self.folder() as directory, harness.Server(
+            with self.subTest(line), self.directory() as directory, harness.Server(
                     [harness.program("http_hello"), *words], bind=f"unix:{directory}/socket", wait=False) as server:
                 while not os.path.exists(f"{directory}/socket"):
                     self.assertIsNone(server.process.poll())

@@ -140,7 +140,7 @@ class Killed(Served):
 class Reload(Served):
     def test_new_code_replaces_old_code_under_load_without_a_lost_request(self):
         for kept in False, True:
-            with self.subTest(kept=kept), self.folder(pages_py=VERSION % 1) as directory, self.serve(
+            with self.subTest(kept=kept), self.directory(pages_py=VERSION % 1) as directory, self.serve(
                     "-w", "2", "--keep-alive", "5", "--canary-time", "0.3", "pages:app", directory=directory) as server:
                 server.wait_for_serving(2)
                 with harness.Load(server, kept=kept) as load:
@@ -164,7 +164,7 @@ class Reload(Served):
                 self.assertEqual(server.get().body, b"version 3")
 
     def test_a_module_that_no_longer_imports_leaves_the_old_code_serving(self):
-        with self.folder(pages_py=VERSION % 1) as directory, self.serve("-w", "2", "pages:app", directory=directory) as server:
+        with self.directory(pages_py=VERSION % 1) as directory, self.serve("-w", "2", "pages:app", directory=directory) as server:
             workers = server.wait_for_serving(2)
             with harness.Load(server) as load:
                 for number, (text, told) in enumerate((("import nothing_of_that_name", "nothing_of_that_name"),
@@ -199,7 +199,7 @@ class Reload(Served):
                 self.assertEqual(server.wait(20), 0)  # a second SIGTERM may meet one that is all but gone
 
     def test_a_preloaded_application_says_that_its_code_stays(self):
-        with self.folder(pages_py=VERSION % 1) as directory, self.serve(
+        with self.directory(pages_py=VERSION % 1) as directory, self.serve(
                 "-w", "1", "--preload", "--canary-time", "0", "pages:app", directory=directory) as server:
             (directory / "pages.py").write_text(VERSION % 2)
             server.send_signal(signal.SIGHUP)
@@ -210,7 +210,7 @@ class Reload(Served):
 
 class Start(Served):
     def test_an_application_that_does_not_load_ends_the_server_at_once_even_with_clients_waiting(self):
-        with self.folder(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as directory, self.serve(
+        with self.directory(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as directory, self.serve(
                 "-w", "2", "pages:app", directory=directory) as server:
             with server.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -253,7 +253,7 @@ class Signals(Served):
             self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
 
     def test_usr1_opens_the_log_again(self):
-        with self.folder() as directory, self.serve(
+        with self.directory() as directory, self.serve(
                 "-w", "1", "--log-file", directory / "error.log", "kitchen:app") as server:
             server.wait_for_serving(1)
             for number in 1, 2:

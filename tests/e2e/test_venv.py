@@ -26,7 +26,7 @@ def app(environ, start_response):
 
 class VirtualEnvironment(harness.Case):
     def setUp(self):
-        context = self.folder(site_app_py=APP)
+        context = self.directory(site_app_py=APP)
         self.work = context.__enter__()
         self.addCleanup(context.__exit__, None, None, None)
         self.venv = self.make("venv")

@@ -56,7 +56,7 @@ class Hello(harness.Case):
             self.assertEqual(server.request("HEAD", "/no-length").headers["Content-Length"], "11")
 
     def test_pythonpath_is_found_wherever_the_application_goes(self):
-        with self.folder(app_py="import os\nos.chdir('/')\ndef app(e, s):\n import late\n return late.app(e, s)\n"
+        with self.directory(app_py="import os\nos.chdir('/')\ndef app(e, s):\n import late\n return late.app(e, s)\n"
                          ) as directory:
             (directory / "lib").mkdir()
             (directory / "lib/late.py").write_text("from wsgiref.simple_server import demo_app as app\n")
@@ -111,7 +111,7 @@ class Surroundings(harness.Case):
     def test_a_fork_during_the_import_is_no_worker(self):
         text = ("import os, sys\nif os.fork() == 0:\n    sys.exit(5)\nCODE = os.wait()[1] >> 8\n"
                 "def app(environ, start):\n    start('200 OK', [])\n    return [b'%d' % CODE]\n")
-        with self.folder(app_py=text) as directory, serve("app:app", directory=directory) as server:
+        with self.directory(app_py=text) as directory, serve("app:app", directory=directory) as server:
             self.assertEqual(server.get("/").body, b"5")
             self.assertNotIn("does not load", server.log())
             self.assertEqual(server.log().count("Booting worker"), 1)
@@ -122,7 +122,7 @@ class Reloader(harness.Case):
            "    start('200 OK', [('Content-Length', str(len(TEXT)))])\n    return [TEXT]\n")
 
     def test_an_edit_is_served_and_a_broken_one_changes_nothing(self):
-        with self.folder(app_py="TEXT = b'one'\n" + self.APP, page_html="") as directory:
+        with self.directory(app_py="TEXT = b'one'\n" + self.APP, page_html="") as directory:
             (directory / ("deep/" * 40)).mkdir(parents=True)
             with serve("--reload", "--reload-extra-file", "page.html", "--canary-time", "50ms", "app:app",
                        directory=directory) as server:
