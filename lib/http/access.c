@@ -95,7 +95,7 @@ int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct 
 	return r;
 }
 
-static void tell_lost(struct pfi_access *access, struct prefork_worker *worker)
+static void log_lost(struct pfi_access *access, struct prefork_worker *worker)
 {
 	const unsigned lost = prefork_log_take_lost(access->log);
 
@@ -109,7 +109,7 @@ void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker)
 {
 	if (access == NULL)
 		return;
-	tell_lost(access, worker);
+	log_lost(access, worker);
 	prefork_log_destroy(access->log);
 	pfi_access_format_destroy(access->format);
 	free(access);
@@ -155,7 +155,7 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
 		                "the access log takes no more lines (%s): they are lost, and counted", strerror(-r));
 	else
-		tell_lost(access, worker);
+		log_lost(access, worker);
 }
 
 void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *answer)

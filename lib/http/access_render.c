@@ -15,7 +15,7 @@ struct rendering {
 	size_t max;         /* bytes that such a text may take; SIZE_MAX: any number */
 	unsigned texts;     /* how many there were so far                            */
 	unsigned shortened; /* and of these were longer                              */
-	size_t spare;       /* bytes that those did not use of what they might take  */
+	size_t unused;       /* bytes that those did not use of what they might take  */
 };
 
 /* A piece of text, or that there is none (NULL). */
@@ -199,7 +199,7 @@ static void note_text(struct rendering *to, size_t before, bool whole)
 	if (whole)
 		return;
 	to->shortened++;
-	to->spare += to->max - (to->line->length - before);
+	to->unused += to->max - (to->line->length - before);
 }
 
 static void add_piece(struct rendering *to, struct piece piece)
@@ -388,7 +388,7 @@ void pfi_access_render(const struct pfi_access_format *format, const struct pfi_
 	size_t max = (line->size - 1 - line->length) / was.texts;
 	was = render(format, facts, line, max);
 	for (int i = 0; i < 2 && was.shortened > 0; i++) {
-		max += (line->size - 1 - line->length - was.spare) / was.shortened;
+		max += (line->size - 1 - line->length - was.unused) / was.shortened;
 		was = render(format, facts, line, max);
 	}
 }

@@ -42,7 +42,7 @@ static uint32_t decode(const char *bytes, size_t length)
 }
 
 /* Controls, line ends, and what turns the direction of text. */
-static bool steers(uint32_t character)
+static bool is_control(uint32_t character)
 {
 	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
 	       (character >= 0x2028 && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
@@ -65,7 +65,7 @@ static void add_json_bytes(struct pfi_text *line, const char *bytes, size_t leng
 
 		if (n == 0)
 			pfi_text_format(line, "\\\\x%02x", (unsigned)(unsigned char)bytes[at]);
-		else if (steers(character))
+		else if (is_control(character))
 			pfi_text_format(line, "\\u%04x", (unsigned)character);
 		else if (n == 1) /* a quote or a backslash */
 			pfi_text_format(line, "\\%c", bytes[at]);

@@ -136,7 +136,7 @@ static enum kind kind_of(char c)
 
 static enum pfi_verdict refuse(struct pfi_chunk *chunk, uint16_t status, const char *problem)
 {
-	chunk->refusal = (struct pfi_refusal){ status, problem };
+	chunk->http_error = (struct pfi_http_error){ status, problem };
 	chunk->state = STATE_BAD;
 	return PFI_BAD;
 }

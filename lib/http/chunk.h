@@ -29,7 +29,7 @@ struct pfi_chunk {
 	uint8_t state;
 	uint8_t name_length;
 	char name[32]; /* of the trailer field being read: the forbidden ones are shorter */
-	struct pfi_refusal refusal; /* at BAD */
+	struct pfi_http_error http_error; /* at BAD */
 };
 
 void pfi_chunk_start(struct pfi_chunk *chunk, const struct pfi_limits *limits);

@@ -21,13 +21,13 @@ enum {
 int prefork_error_page_status(const struct prefork_error_page *page)
 {
 	PFI_RETURN_IF_NULL(page, -EINVAL);
-	return page->refusal.status;
+	return page->http_error.status;
 }
 
 const char *prefork_error_page_detail(const struct prefork_error_page *page)
 {
 	PFI_RETURN_IF_NULL(page, NULL);
-	return page->refusal.problem;
+	return page->http_error.detail;
 }
 
 int prefork_error_page_body(struct prefork_error_page *page, const char *type, const void *bytes, size_t size)
@@ -91,7 +91,7 @@ int prefork_error_page_field(struct prefork_error_page *page, const char *name, 
 }
 
 /* Room for all of it: what the caller has, or new memory. */
-static int make_room(struct pfi_out *out, size_t size)
+static int ensure_space(struct pfi_out *out, size_t size)
 {
 	if (size <= out->size)
 		return 0;
@@ -105,15 +105,15 @@ static int make_room(struct pfi_out *out, size_t size)
 int pfi_error_page_response(const struct prefork_error_page *page, struct pfi_out *out, const char *date, bool to_head)
 {
 	static const char html[] = "text/html; charset=utf-8";
-	const int status = page->refusal.status;
+	const int status = page->http_error.status;
 	char buffer[768];
 	struct pfi_out usual = { buffer, 0, sizeof buffer };
 	const char *type = html, *body = buffer;
 	size_t type_length = sizeof html - 1, length;
 
 	if (page->body == NULL && page->fields.length == 0)
-		return pfi_error_response(out, status, page->refusal.problem, date, to_head);
-	int r = pfi_error_html(&usual, status, page->refusal.problem);
+		return pfi_error_response(out, status, page->http_error.detail, date, to_head);
+	int r = pfi_error_html(&usual, status, page->http_error.detail);
 	length = usual.length;
 	if (page->body != NULL) {
 		type = page->body;
@@ -122,7 +122,7 @@ int pfi_error_page_response(const struct prefork_error_page *page, struct pfi_ou
 		length = page->body_length;
 	}
 	if (r == 0)
-		r = make_room(out, REST_MAX + page->fields.length + type_length + length);
+		r = ensure_space(out, REST_MAX + page->fields.length + type_length + length);
 	if (r < 0)
 		return r;
 	/* All of it fits. */

@@ -12,7 +12,7 @@
 #include <prefork/http.h>
 
 struct prefork_error_page {
-	struct pfi_refusal refusal;
+	struct pfi_http_error http_error;
 	char *body; /* the host's: its type, a NUL, its bytes; NULL: it has said nothing */
 	size_t type_length;
 	size_t body_length;

@@ -22,10 +22,10 @@
 #include <sys/socket.h>
 
 enum {
-	LINGER_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
+	DISCARD_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
 };
 
-enum prefork_next pfi_exchange_linger(struct prefork_request *request)
+enum prefork_next pfi_exchange_lingering_close(struct prefork_request *request)
 {
 	char buffer[16 * 1024];
 	size_t turn = 0;
@@ -37,19 +37,19 @@ enum prefork_next pfi_exchange_linger(struct prefork_request *request)
 		if (n <= 0)
 			return PREFORK_CLOSE;
 		turn += (size_t)n;
-		if (turn >= LINGER_TURN)
+		if (turn >= DISCARD_TURN)
 			return PREFORK_AGAIN;
 	}
 }
 
 /* A close with bytes unread resets the connection, and the client may never see
  * its answer: end our side, and listen to the rest for a while. */
-static enum prefork_next begin_linger(struct prefork_request *request)
+static enum prefork_next begin_lingering_close(struct prefork_request *request)
 {
-	request->phase = PFI_PHASE_LINGER;
+	request->phase = PFI_PHASE_LINGERING_CLOSE;
 	prefork_connection_end_output(request->connection);
 	prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
-	return pfi_exchange_linger(request);
+	return pfi_exchange_lingering_close(request);
 }
 
 /* Of the body. */
@@ -59,7 +59,7 @@ static uint64_t bytes_sent(const struct prefork_request *request)
 }
 
 /* A line of the access log for the response that the host has begun. */
-static void note_access(struct prefork_request *request)
+static void log_response(struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
 	const struct pfi_access_response answer = {
@@ -74,7 +74,7 @@ static void note_access(struct prefork_request *request)
 }
 
 /* And one for an answer of our own. */
-static void note_refusal(struct prefork_request *request, int status, const struct pfi_out *out)
+static void log_error_response(struct prefork_request *request, int status, const struct pfi_out *out)
 {
 	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
 	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
@@ -85,11 +85,11 @@ static void note_refusal(struct prefork_request *request, int status, const stru
 }
 
 /* The answer, in `out` or in memory that `out` then points at. */
-static int make_refusal(struct prefork_request *request, struct pfi_refusal refusal, struct pfi_out *out)
+static int make_error_response(struct prefork_request *request, struct pfi_http_error http_error, struct pfi_out *out)
 {
 	const struct pfi_http *const http = request->http;
 	const bool to_head = request->has_head && pfi_request_is_head(request);
-	struct prefork_error_page page = { .refusal = refusal };
+	struct prefork_error_page page = { .http_error = http_error };
 
 	if (http->service.error_page != NULL)
 		http->service.error_page(&page, request->has_head ? request : NULL, http->user);
@@ -98,35 +98,35 @@ static int make_refusal(struct prefork_request *request, struct pfi_refusal refu
 	return r;
 }
 
-enum prefork_next pfi_exchange_refuse(struct prefork_request *request, struct pfi_refusal refusal)
+enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, struct pfi_http_error http_error)
 {
 	char buffer[1024];
 	struct pfi_out out = { buffer, 0, sizeof buffer };
-	const int r = make_refusal(request, refusal, &out);
+	const int r = make_error_response(request, http_error, &out);
 
-	note_refusal(request, refusal.status, &out);
+	log_error_response(request, http_error.status, &out);
 	/* An interim response was cut, or waits in a file and would be overtaken. */
-	const bool is_said = r == 0 && !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
+	const bool is_queued = r == 0 && !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
 	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
 	if (out.bytes != buffer)
 		free(out.bytes);
-	return is_said ? begin_linger(request) : PREFORK_CLOSE;
+	return is_queued ? begin_lingering_close(request) : PREFORK_CLOSE;
 }
 
 void pfi_request_finish(struct prefork_request *request)
 {
-	if (!request->in_handle)
+	if (!request->in_handler)
 		return;
-	request->in_handle = false;
+	request->in_handler = false;
 	if (prefork_response_begun(request))
-		note_access(request);
+		log_response(request);
 	if (request->http->service.finished != NULL)
 		request->http->service.finished(request, request->http->user);
 }
 
 /* Something that we have not read, or the kernel has not given us yet. Who has asked for the end has
  * said its last word; who has not may have gone on. */
-static bool has_more_to_say(const struct prefork_request *request)
+static bool has_unread_input(const struct prefork_request *request)
 {
 	char byte;
 
@@ -137,7 +137,7 @@ static bool has_more_to_say(const struct prefork_request *request)
 
 static enum prefork_next end_connection(struct prefork_request *request)
 {
-	return has_more_to_say(request) ? begin_linger(request) : PREFORK_CLOSE;
+	return has_unread_input(request) ? begin_lingering_close(request) : PREFORK_CLOSE;
 }
 
 /* The response has been handed over: the next request, or the end. */
@@ -149,7 +149,7 @@ enum prefork_next pfi_exchange_finish(struct prefork_request *request)
 	if (!request->body.done) {
 		const enum pfi_verdict verdict = request->keep_alive ? pfi_upload_skip(request) : PFI_BAD;
 		if (verdict == PFI_BAD)
-			return begin_linger(request);
+			return begin_lingering_close(request);
 		if (verdict == PFI_MORE) {
 			if (request->phase != PFI_PHASE_SKIP)
 				prefork_connection_set_deadline(request->connection, PFI_LINGER_CLOSE_MS);
@@ -177,43 +177,43 @@ static bool is_whole(const struct prefork_request *request)
 /* The request failed: tell the client why, as long as nothing was told yet. */
 enum prefork_next pfi_exchange_failed(struct prefork_request *request)
 {
-	static const struct pfi_refusal failed = { 500, NULL };
+	static const struct pfi_http_error failed = { 500, NULL };
 	const bool begun = prefork_response_begun(request);
 
 	pfi_request_finish(request); /* until then a thread may read the body, and give the reason */
-	const struct pfi_refusal refusal = request->refusal.status != 0 ? request->refusal : failed;
+	const struct pfi_http_error http_error = request->http_error.status != 0 ? request->http_error : failed;
 	if (is_whole(request))
 		return end_connection(request);
 	if (request->error == -EINTR || begun)
 		return PREFORK_CLOSE;
-	return pfi_exchange_refuse(request, refusal);
+	return pfi_exchange_respond_error(request, http_error);
 }
 
 /* May block: it calls the host. */
-static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
+static enum prefork_next call_continue(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
 
 /* The client takes nothing, or too little: the host is told, and the connection ends. */
-static enum prefork_next give_up(struct prefork_request *request)
+static enum prefork_next abort_send(struct prefork_request *request)
 {
 	(void)pfi_request_abort_output(request, -ETIMEDOUT);
-	return prefork_connection_offload(request->connection, call_go_on, request);
+	return prefork_connection_offload(request->connection, call_continue, request);
 }
 
 /* Until the client has taken some of it. */
 static enum prefork_next wait_to_send(struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
-	const uint64_t patience_ms =
+	const uint64_t wait_ms =
 		pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
 
 	request->phase = PFI_PHASE_SEND;
-	if (patience_ms == 0)
-		return give_up(request);
-	prefork_connection_set_deadline(request->connection, patience_ms);
+	if (wait_ms == 0)
+		return abort_send(request);
+	prefork_connection_set_deadline(request->connection, wait_ms);
 	return PREFORK_WAIT_WRITABLE;
 }
 
-static enum prefork_next go_on_sending(struct prefork_request *request)
+static enum prefork_next continue_sending(struct prefork_request *request)
 {
 	const int error = prefork_connection_error(request->connection);
 
@@ -234,7 +234,7 @@ static enum prefork_next go_on_sending(struct prefork_request *request)
 
 /* What was noted when the head was read may be in another thread's place, or have made room for another
  * request since. */
-static void note_again(struct prefork_request *request)
+static void set_activity(struct prefork_request *request)
 {
 	char text[96];
 	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
@@ -245,7 +245,7 @@ static void note_again(struct prefork_request *request)
 
 /* Whether the request has waited for too long, in the kernel or for a thread: the kernel knows when its
  * last bytes came. Where it does not (unix sockets), nobody does. */
-static bool is_late(const struct prefork_request *request)
+static bool queued_too_long(const struct prefork_request *request)
 {
 	const uint64_t queue_ms = request->http->config.queue_ms;
 	struct tcp_info info = { 0 };
@@ -257,33 +257,33 @@ static bool is_late(const struct prefork_request *request)
 }
 
 /* May block. */
-static enum prefork_next call_handle(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next call_handler(struct prefork_worker *worker, struct prefork_connection *connection,
                                      void *user)
 {
 	struct prefork_request *const request = user;
 	struct pfi_http *const http = request->http;
-	static const struct pfi_refusal lateness = { 503, "it had to wait for too long" };
+	static const struct pfi_http_error queued_too_long_error = { 503, "it had to wait for too long" };
 
 	(void)worker;
 	if (prefork_connection_is_offloaded(connection) || request->phase == PFI_PHASE_COLLECT)
-		note_again(request);
-	if (is_late(request))
-		return pfi_exchange_refuse(request, lateness);
-	request->in_handle = true;
+		set_activity(request);
+	if (queued_too_long(request))
+		return pfi_exchange_respond_error(request, queued_too_long_error);
+	request->in_handler = true;
 	prefork_error_clear(); /* what is there is of another request */
 	const int r = http->service.handle(request, http->user);
 	pfi_response_close(request);
 	prefork_worker_count_request(request->worker);
 	if (r < 0)
 		(void)pfi_request_handler_failed(request, r);
-	return go_on_sending(request); /* or end it: what was said before it failed is still sent */
+	return continue_sending(request); /* or end it: what was said before it failed is still sent */
 }
 
-const struct pfi_refusal pfi_exchange_overload = { 503, "too many requests are waiting already" };
+const struct pfi_http_error pfi_exchange_overload_error = { 503, "too many requests are waiting already" };
 
 /* How many new clients stand at the listener that this one came by, since nobody is free to let them in. The kernel
  * knows; it does not tell of unix sockets, nor of sets of sockets. */
-static uint64_t waiting_outside(const struct prefork_request *request)
+static uint64_t accept_queue_length(const struct prefork_request *request)
 {
 	const size_t index = prefork_connection_listener(request->connection);
 	struct prefork_listener *const listener = prefork_worker_listener(request->worker, index);
@@ -304,22 +304,22 @@ bool pfi_exchange_is_overloaded(const struct prefork_request *request)
 {
 	const uint64_t queue_max = request->http->config.queue_max;
 
-	return queue_max > 0 && prefork_worker_queued(request->worker) + waiting_outside(request) >= queue_max;
+	return queue_max > 0 && prefork_worker_queued(request->worker) + accept_queue_length(request) >= queue_max;
 }
 
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request)
 {
 	if (pfi_exchange_is_overloaded(request))
-		return pfi_exchange_refuse(request, pfi_exchange_overload);
+		return pfi_exchange_respond_error(request, pfi_exchange_overload_error);
 	prefork_connection_set_deadline(request->connection, 0);
-	return prefork_connection_offload(request->connection, call_handle, request);
+	return prefork_connection_offload(request->connection, call_handler, request);
 }
 
-static enum prefork_next call_go_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next call_continue(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker;
 	(void)connection;
-	return go_on_sending(user);
+	return continue_sending(user);
 }
 
 /* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
@@ -328,10 +328,10 @@ enum prefork_next pfi_exchange_send(struct prefork_request *request)
 	(void)pfi_pending_output_end_wait(&request->pending);
 	if (pfi_request_flush(request) == -EAGAIN)
 		return wait_to_send(request);
-	return prefork_connection_offload(request->connection, call_go_on, request);
+	return prefork_connection_offload(request->connection, call_continue, request);
 }
 
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request)
 {
-	return pfi_pending_output_end_wait(&request->pending) ? wait_to_send(request) : give_up(request); /* or slow, but it takes it */
+	return pfi_pending_output_end_wait(&request->pending) ? wait_to_send(request) : abort_send(request); /* or slow, but it takes it */
 }

@@ -49,7 +49,7 @@ static bool is_network(const struct pfi_network *network)
 	return true;
 }
 
-int pfi_forwarded_add_peer(struct pfi_forwarded *trust, const char *text)
+int pfi_forwarded_add_peer(struct pfi_forwarded *forwarded, const char *text)
 {
 	const char *const slash = strchr(text, '/');
 	const size_t length = slash != NULL ? (size_t)(slash - text) : strlen(text);
@@ -59,7 +59,7 @@ int pfi_forwarded_add_peer(struct pfi_forwarded *trust, const char *text)
 	unsigned bits;
 
 	if (strcmp(text, "*") == 0) {
-		trust->everybody = true;
+		forwarded->all_peers = true;
 		return 0;
 	}
 	if (length >= sizeof address)
@@ -75,33 +75,33 @@ int pfi_forwarded_add_peer(struct pfi_forwarded *trust, const char *text)
 	if (!is_network(&network))
 		return refuse(text, "has bits behind its network");
 
-	struct pfi_network *const more = realloc(trust->networks, (trust->network_count + 1) * sizeof *more);
+	struct pfi_network *const more = realloc(forwarded->networks, (forwarded->network_count + 1) * sizeof *more);
 	if (more == NULL)
 		return prefork_fail(-ENOMEM, "no memory for forwarded_allow_ips");
-	trust->networks = more;
-	more[trust->network_count++] = network;
+	forwarded->networks = more;
+	more[forwarded->network_count++] = network;
 	return 0;
 }
 
-int pfi_forwarded_add_field(struct pfi_forwarded *trust, const char *text)
+int pfi_forwarded_add_field(struct pfi_forwarded *forwarded, const char *text)
 {
 	const char *const equals = strchr(text, '=');
 
 	if (equals == NULL || !pfi_token_valid(text, (size_t)(equals - text)) || equals[1] == '\0')
 		return prefork_fail(-EINVAL, "secure_scheme_headers: \"%s\" is not NAME=VALUE", text);
-	if (trust->field_count == PFI_FORWARDED_FIELDS_MAX)
+	if (forwarded->field_count == PFI_FORWARDED_FIELDS_MAX)
 		return prefork_fail(-EINVAL, "secure_scheme_headers: more than %d are not possible", PFI_FORWARDED_FIELDS_MAX);
 
-	struct pfi_secure_field *const field = &trust->fields[trust->field_count++];
+	struct pfi_secure_field *const field = &forwarded->fields[forwarded->field_count++];
 	*field = (struct pfi_secure_field){
 		.name = text, .name_length = (size_t)(equals - text),
 		.value = equals + 1, .value_length = strlen(equals + 1),
 		.id = pfi_field_find(text, (size_t)(equals - text)),
 	};
 	if (field->id == PFI_FIELD_OTHER)
-		trust->has_others = true;
+		forwarded->has_others = true;
 	else
-		trust->known |= PFI_FIELD_BIT(field->id);
+		forwarded->known |= PFI_FIELD_BIT(field->id);
 	return 0;
 }
 
@@ -114,17 +114,17 @@ static bool is_in(const struct pfi_network *network, const uint8_t bytes[16])
 	return rest == 0 || ((network->bytes[whole] ^ bytes[whole]) & (0xff00 >> rest) & 0xff) == 0;
 }
 
-bool pfi_forwarded_trusts(const struct pfi_forwarded *trust, const char *peer)
+bool pfi_forwarded_is_trusted(const struct pfi_forwarded *forwarded, const char *peer)
 {
 	uint8_t bytes[16];
 	bool is_ipv4;
 
-	if (trust->everybody || *peer == '\0')
+	if (forwarded->all_peers || *peer == '\0')
 		return true;
 	if (!read_address(peer, bytes, &is_ipv4))
 		return false;
-	for (size_t i = 0; i < trust->network_count; i++) {
-		if (is_in(&trust->networks[i], bytes))
+	for (size_t i = 0; i < forwarded->network_count; i++) {
+		if (is_in(&forwarded->networks[i], bytes))
 			return true;
 	}
 	return false;
@@ -143,11 +143,11 @@ static bool is_name(const char *a, const char *b, size_t length)
 	return true;
 }
 
-static const struct pfi_secure_field *find(const struct pfi_forwarded *trust, const struct pfi_field *field,
+static const struct pfi_secure_field *find(const struct pfi_forwarded *forwarded, const struct pfi_field *field,
                                            const char *bytes)
 {
-	for (size_t i = 0; i < trust->field_count; i++) {
-		const struct pfi_secure_field *const one = &trust->fields[i];
+	for (size_t i = 0; i < forwarded->field_count; i++) {
+		const struct pfi_secure_field *const one = &forwarded->fields[i];
 
 		if (one->id == field->id && one->name_length == field->name.length &&
 		    is_name(one->name, bytes + field->name.at, field->name.length))
@@ -156,14 +156,14 @@ static const struct pfi_secure_field *find(const struct pfi_forwarded *trust, co
 	return NULL;
 }
 
-enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *trust, const struct pfi_head *head, const char *bytes)
+enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, const struct pfi_head *head, const char *bytes)
 {
 	enum pfi_scheme scheme = PFI_SCHEME_PLAIN;
 	bool found = false;
 
 	for (uint32_t i = 0; i < head->fields_count; i++) {
 		const struct pfi_field *const field = &head->fields[i];
-		const struct pfi_secure_field *const one = find(trust, field, bytes);
+		const struct pfi_secure_field *const one = find(forwarded, field, bytes);
 
 		if (one == NULL)
 			continue;
@@ -178,8 +178,8 @@ enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *trust, const st
 	return scheme;
 }
 
-void pfi_forwarded_clear(struct pfi_forwarded *trust)
+void pfi_forwarded_clear(struct pfi_forwarded *forwarded)
 {
-	free(trust->networks);
-	*trust = (struct pfi_forwarded){ 0 };
+	free(forwarded->networks);
+	*forwarded = (struct pfi_forwarded){ 0 };
 }

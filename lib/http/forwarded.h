@@ -34,7 +34,7 @@ struct pfi_secure_field {
 struct pfi_forwarded {
 	struct pfi_network *networks; /* own */
 	size_t network_count;
-	bool everybody;
+	bool all_peers;
 	struct pfi_secure_field fields[PFI_FORWARDED_FIELDS_MAX];
 	size_t field_count;
 	uint64_t known;  /* a bit per enum pfi_field_id among the fields */
@@ -48,23 +48,23 @@ enum pfi_scheme {
 };
 
 /** Add "10.0.0.1", "10.0.0.0/8", "fd00::/8", or "*". -EINVAL with an error message, or -ENOMEM. */
-int pfi_forwarded_add_peer(struct pfi_forwarded *trust, const char *text);
+int pfi_forwarded_add_peer(struct pfi_forwarded *forwarded, const char *text);
 
 /** Add "NAME=VALUE"; the text is borrowed. -EINVAL with an error message. */
-int pfi_forwarded_add_field(struct pfi_forwarded *trust, const char *text);
+int pfi_forwarded_add_field(struct pfi_forwarded *forwarded, const char *text);
 
 /** Whether the peer is trusted; "", a unix socket, always is: who may open it was decided elsewhere. */
-bool pfi_forwarded_trusts(const struct pfi_forwarded *trust, const char *peer);
+bool pfi_forwarded_is_trusted(const struct pfi_forwarded *forwarded, const char *peer);
 
 /** Whether a head has a field that pfi_forwarded_scheme() would look at. */
-static inline bool pfi_forwarded_concerns(const struct pfi_forwarded *trust, const struct pfi_head *head)
+static inline bool pfi_forwarded_concerns(const struct pfi_forwarded *forwarded, const struct pfi_head *head)
 {
-	return (head->seen & trust->known) != 0 || trust->has_others;
+	return (head->seen & forwarded->known) != 0 || forwarded->has_others;
 }
 
 /** What the fields of a trusted peer say. */
-enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *trust, const struct pfi_head *head, const char *bytes);
+enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, const struct pfi_head *head, const char *bytes);
 
-void pfi_forwarded_clear(struct pfi_forwarded *trust);
+void pfi_forwarded_clear(struct pfi_forwarded *forwarded);
 
 #endif

@@ -4,7 +4,7 @@
 
 static enum pfi_verdict refuse(struct pfi_framing *framing, uint16_t status, const char *problem)
 {
-	framing->refusal = (struct pfi_refusal){ status, problem };
+	framing->http_error = (struct pfi_http_error){ status, problem };
 	return PFI_BAD;
 }
 

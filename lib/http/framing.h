@@ -25,7 +25,7 @@ struct pfi_framing {
 	bool asks_keep_alive;
 	bool foreign_coding;
 	uint64_t length; /* of PFI_BODY_LENGTH, above 0 */
-	struct pfi_refusal refusal;
+	struct pfi_http_error http_error;
 };
 
 /** Decide on a head that is DONE. Answers DONE or BAD. When the target has a

@@ -29,7 +29,7 @@ enum { METHOD_MIN = 3, METHOD_MAX = 20 };
 
 static enum pfi_verdict refuse(struct pfi_head *head, uint16_t status, const char *problem)
 {
-	head->refusal = (struct pfi_refusal){ status, problem };
+	head->http_error = (struct pfi_http_error){ status, problem };
 	head->state = STATE_BAD;
 	return PFI_BAD;
 }
@@ -309,7 +309,7 @@ void pfi_head_start(struct pfi_head *head, struct pfi_field *fields, const struc
 {
 	/* `first` needs no clearing: `seen` says which of it counts. */
 	memset(head, 0, offsetof(struct pfi_head, first));
-	head->refusal = (struct pfi_refusal){ 0, NULL };
+	head->http_error = (struct pfi_http_error){ 0, NULL };
 	head->fields = fields;
 	head->limits = limits;
 }

@@ -52,7 +52,7 @@ struct pfi_head {
 	uint64_t seen;                   /* a bit per enum pfi_field_id */
 	uint64_t repeated;               /* those that came twice */
 	uint16_t first[PFI_FIELD_COUNT]; /* index of the first one; valid where `seen` has the bit */
-	struct pfi_refusal refusal;      /* at BAD */
+	struct pfi_http_error http_error;      /* at BAD */
 };
 
 #define PFI_FIELD_BIT(id) (UINT64_C(1) << (id))

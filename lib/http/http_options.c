@@ -193,17 +193,17 @@ static int check_directory(const struct prefork_settings *settings)
 }
 
 /* Into `trust`, which is empty, and stays so on failure. */
-static int read_trust(const struct prefork_settings *settings, struct pfi_forwarded *trust)
+static int read_forwarded(const struct prefork_settings *settings, struct pfi_forwarded *forwarded)
 {
 	const char *text;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && (text = prefork_settings_item(settings, "forwarded_allow_ips", i)) != NULL; i++)
-		r = pfi_forwarded_add_peer(trust, text);
+		r = pfi_forwarded_add_peer(forwarded, text);
 	for (size_t i = 0; r == 0 && (text = prefork_settings_item(settings, "secure_scheme_headers", i)) != NULL; i++)
-		r = pfi_forwarded_add_field(trust, text);
+		r = pfi_forwarded_add_field(forwarded, text);
 	if (r < 0)
-		pfi_forwarded_clear(trust);
+		pfi_forwarded_clear(forwarded);
 	return r;
 }
 
@@ -226,15 +226,15 @@ static int add_origin(const struct prefork_settings *settings, int r)
 
 static int check(const struct prefork_settings *settings, void *user)
 {
-	struct pfi_forwarded trust = { 0 };
+	struct pfi_forwarded forwarded = { 0 };
 	int r = pfi_access_check(settings);
 
 	(void)user;
 	if (r == 0)
 		r = check_directory(settings);
 	if (r == 0)
-		r = read_trust(settings, &trust);
-	pfi_forwarded_clear(&trust);
+		r = read_forwarded(settings, &forwarded);
+	pfi_forwarded_clear(&forwarded);
 	return add_origin(settings, r);
 }
 
@@ -254,13 +254,13 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 
 	if (body < 0)
 		return prefork_fail(-EINVAL, "the settings lack those of prefork_http_add_options()");
-	struct pfi_forwarded trust = { 0 };
-	const int r = read_trust(settings, &trust);
+	struct pfi_forwarded forwarded = { 0 };
+	const int r = read_forwarded(settings, &forwarded);
 	if (r < 0)
 		return r;
-	pfi_forwarded_clear(&config->trust);
+	pfi_forwarded_clear(&config->forwarded);
 	*config = (struct pfi_http_config){
-		.trust = trust,
+		.forwarded = forwarded,
 		.limits = {
 			.line_max = limit(settings, "limit_request_line"),
 			.field_max = limit(settings, "limit_request_field_size"),

@@ -44,7 +44,7 @@ enum prefork_next pfi_receive_body_timed_out(struct prefork_request *request);
 
 /** Whether so many requests wait that one more had better be refused. */
 bool pfi_exchange_is_overloaded(const struct prefork_request *request);
-extern const struct pfi_refusal pfi_exchange_overload;
+extern const struct pfi_http_error pfi_exchange_overload_error;
 
 /** Call the host: the request is as complete as it must be. */
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request);
@@ -60,10 +60,10 @@ enum prefork_next pfi_exchange_finish(struct prefork_request *request);
 enum prefork_next pfi_exchange_failed(struct prefork_request *request);
 
 /** An answer of our own, and the end. */
-enum prefork_next pfi_exchange_refuse(struct prefork_request *request, struct pfi_refusal refusal);
+enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, struct pfi_http_error http_error);
 
 /** Our side has ended: listen to the client's for a while, and throw it away. */
-enum prefork_next pfi_exchange_linger(struct prefork_request *request);
+enum prefork_next pfi_exchange_lingering_close(struct prefork_request *request);
 
 /** The host's last call for this request, if there was a first. */
 void pfi_request_finish(struct prefork_request *request);

@@ -116,7 +116,7 @@ uint64_t pfi_pending_output_begin_wait(struct pfi_pending_output *out, uint64_t 
 {
 	out->left = pfi_pending_output_left(out);
 	out->wait_us = pfi_http_now_us();
-	return pfi_rate_patience_ms(timeout_ms, rate, out->taken, out->waited_us / 1000);
+	return pfi_rate_timeout_ms(timeout_ms, rate, out->taken, out->waited_us / 1000);
 }
 
 bool pfi_pending_output_end_wait(struct pfi_pending_output *out)

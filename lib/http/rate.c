@@ -1,6 +1,6 @@
 #include "http/rate.h"
 
-uint64_t pfi_rate_patience_ms(uint64_t timeout_ms, uint64_t rate, uint64_t bytes, uint64_t waited_ms)
+uint64_t pfi_rate_timeout_ms(uint64_t timeout_ms, uint64_t rate, uint64_t bytes, uint64_t waited_ms)
 {
 	if (rate == 0)
 		return timeout_ms;

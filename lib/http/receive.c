@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_ROOM = 1024 }; /* behind a head, for the framing of its body */
+enum { BODY_SPACE = 1024 }; /* behind a head, for the framing of its body */
 
 static int grow_in(struct prefork_request *request)
 {
@@ -97,7 +97,7 @@ static int decode_framing(struct prefork_request *request)
 
 enum prefork_next pfi_receive_body_timed_out(struct prefork_request *request)
 {
-	request->refusal = (struct pfi_refusal){ 408, "the body took too long" };
+	request->http_error = (struct pfi_http_error){ 408, "the body took too long" };
 	(void)pfi_request_fail(request, -ETIMEDOUT);
 	return pfi_exchange_failed(request);
 }
@@ -115,15 +115,15 @@ enum prefork_next pfi_receive_body(struct prefork_request *request)
 		break;
 	}
 	request->phase = PFI_PHASE_COLLECT;
-	const uint64_t patience_ms = pfi_upload_patience_ms(request);
-	if (patience_ms == 0)
+	const uint64_t wait_ms = pfi_upload_timeout_ms(request);
+	if (wait_ms == 0)
 		return pfi_receive_body_timed_out(request);
-	prefork_connection_set_deadline(request->connection, patience_ms);
+	prefork_connection_set_deadline(request->connection, wait_ms);
 	return PREFORK_WAIT_READABLE;
 }
 
 /* A NUL behind each text, over the delimiter that ended it. */
-static void end_texts(struct prefork_request *request)
+static void terminate_texts(struct prefork_request *request)
 {
 	char *const base = request->in + request->in_from;
 	const struct pfi_head *const head = &request->head;
@@ -138,15 +138,15 @@ static void end_texts(struct prefork_request *request)
 }
 
 /* What a proxy says of its client, if it is one of ours. False: it says two things at once. */
-static bool learn_scheme(struct prefork_request *request)
+static bool decide_scheme(struct prefork_request *request)
 {
-	const struct pfi_forwarded *const trust = &request->http->config.trust;
+	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
 
 	request->is_secure = false;
-	if (!pfi_forwarded_concerns(trust, &request->head) ||
-	    !pfi_forwarded_trusts(trust, prefork_connection_peer(request->connection, NULL)))
+	if (!pfi_forwarded_concerns(forwarded, &request->head) ||
+	    !pfi_forwarded_is_trusted(forwarded, prefork_connection_peer(request->connection, NULL)))
 		return true;
-	const enum pfi_scheme scheme = pfi_forwarded_scheme(trust, &request->head, request->in + request->in_from);
+	const enum pfi_scheme scheme = pfi_forwarded_scheme(forwarded, &request->head, request->in + request->in_from);
 	request->is_secure = scheme == PFI_SCHEME_SECURE;
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
@@ -154,7 +154,7 @@ static bool learn_scheme(struct prefork_request *request)
 /* Whether the host can have it now: nothing of its body is missing, or the host is to wait for that. */
 static bool is_ready(const struct prefork_request *request)
 {
-	return request->body.done || pfi_upload_is_here(request) ||
+	return request->body.done || pfi_upload_is_received(request) ||
 	       (request->http->config.streams_uploads && prefork_worker_may_block(request->worker));
 }
 
@@ -169,10 +169,10 @@ static void fold_method(struct prefork_request *request)
 }
 
 /* The head is complete: what does it mean? */
-static enum prefork_next proceed_head(struct prefork_request *request)
+static enum prefork_next process_head(struct prefork_request *request)
 {
-	static const struct pfi_refusal contradiction = { 400, "the forwarded schemes contradict each other" };
-	static const struct pfi_refusal tunnel = { 501, "CONNECT is not served here" };
+	static const struct pfi_http_error contradiction = { 400, "the forwarded schemes contradict each other" };
+	static const struct pfi_http_error tunnel = { 501, "CONNECT is not served here" };
 	const struct pfi_http_config *const config = &request->http->config;
 	const struct pfi_head *const head = &request->head;
 
@@ -181,30 +181,30 @@ static enum prefork_next proceed_head(struct prefork_request *request)
 	if (head->method_is_small && config->limits.fold_method)
 		fold_method(request);
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)
-		return pfi_exchange_refuse(request, request->framing.refusal);
+		return pfi_exchange_respond_error(request, request->framing.http_error);
 	if (head->form == PFI_TARGET_AUTHORITY && !(request->http->service.traits & PREFORK_HTTP_CONNECT))
-		return pfi_exchange_refuse(request, tunnel);
-	if (!learn_scheme(request))
-		return pfi_exchange_refuse(request, contradiction);
+		return pfi_exchange_respond_error(request, tunnel);
+	if (!decide_scheme(request))
+		return pfi_exchange_respond_error(request, contradiction);
 	if (head->form == PFI_TARGET_ABSOLUTE && copy_host(request) < 0)
 		return PREFORK_CLOSE;
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
 	if (request->http->access != NULL)
 		request->began_us = pfi_http_now_us();
-	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_ROOM)
+	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_SPACE)
 		if (grow_in(request) < 0)
 			return PREFORK_CLOSE;
 	prefork_worker_set_activity(request->worker, request->in + request->in_from + head->method.at,
 	                    head->target.at + head->target.length - head->method.at);
-	end_texts(request);
+	terminate_texts(request);
 	request->keep_alive = request->framing.keep_alive && config->keepalive_ms > 0 &&
 	                      head->form != PFI_TARGET_AUTHORITY;
 	pfi_upload_start(request);
 	if (is_ready(request))
 		return pfi_exchange_call_handler(request);
 	if (pfi_exchange_is_overloaded(request))
-		return pfi_exchange_refuse(request, pfi_exchange_overload);
+		return pfi_exchange_respond_error(request, pfi_exchange_overload_error);
 	return pfi_receive_body(request);
 }
 
@@ -224,9 +224,9 @@ enum prefork_next pfi_receive_head(struct prefork_request *request)
 	}
 	switch (pfi_head_feed(&request->head, request->in + request->in_from, request->in_end - request->in_from)) {
 	case PFI_DONE:
-		return proceed_head(request);
+		return process_head(request);
 	case PFI_BAD:
-		return pfi_exchange_refuse(request, request->head.refusal);
+		return pfi_exchange_respond_error(request, request->head.http_error);
 	case PFI_MORE:
 		break;
 	}

@@ -197,7 +197,7 @@ int pfi_request_handler_failed(struct prefork_request *request, int error)
 	return pfi_request_fail(request, error);
 }
 
-void pfi_request_cannot_keep(struct prefork_request *request)
+void pfi_request_log_spool_error(struct prefork_request *request)
 {
 	if (!atomic_flag_test_and_set(&request->http->has_logged))
 		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_WARNING, "http",

@@ -47,7 +47,7 @@ struct pfi_http_config {
 	uint64_t response_rate; /* and that a response must be taken with */
 	uint64_t queue_ms;     /* that a request may wait for its turn; 0: for ever */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: any number */
-	struct pfi_forwarded trust;
+	struct pfi_forwarded forwarded;
 	size_t response_memory; /* of a response that its client has not taken yet */
 	bool streams_uploads;   /* bodies are not collected where a thread can wait for them */
 	struct pfi_spool_store store; /* of what is kept in files; the settings' */
@@ -61,7 +61,7 @@ struct pfi_http {
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* objects without a connection */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
-	atomic_flag has_logged;         /* that bodies cannot be kept: see pfi_request_cannot_keep() */
+	atomic_flag has_logged;         /* that bodies cannot be kept: see pfi_request_log_spool_error() */
 	int zone_s;                   /* how far local time is east of Greenwich, for it */
 };
 
@@ -72,7 +72,7 @@ enum pfi_phase {
 	PFI_PHASE_COLLECT, /* its body is collected, so that nobody has to wait for it    */
 	PFI_PHASE_SEND,    /* handled; the client has yet to take all of the answer       */
 	PFI_PHASE_SKIP,    /* answered; the rest of its body is thrown away               */
-	PFI_PHASE_LINGER,  /* our side has ended; what the client still says is ignored   */
+	PFI_PHASE_LINGERING_CLOSE,  /* our side has ended; what the client still says is ignored   */
 };
 
 /* How far the response is. */
@@ -115,13 +115,13 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool is_first;      /* of its connection */
 	bool keep_alive;
-	bool in_handle;     /* `handle` was called, `finished` was not */
+	bool in_handler;     /* `handle` was called, `finished` was not */
 	bool is_pipelined;  /* it came with the one before it, and waited for that one's answer */
 	bool is_secure;     /* the client spoke TLS, as a proxy that we trust says */
 	bool has_head;      /* complete, and right: `head` is to be looked at    */
 	bool continue_due;  /* the client waits for 100 before it sends its body */
 	_Atomic int error;  /* the first one of this request */
-	struct pfi_refusal refusal; /* of its body: what the client is to be told */
+	struct pfi_http_error http_error; /* of its body: what the client is to be told */
 	char *in;           /* in_buffer, or memory of its own for a long head */
 	size_t in_size;
 	size_t in_from;     /* the request in hand begins here */
@@ -163,7 +163,7 @@ int pfi_request_handler_failed(struct prefork_request *request, int error);
 
 /* What its client sends or takes too slowly cannot be kept, for a reason that somebody could mend: tell, once
  * per worker, by the error message of prefork_fail(). */
-void pfi_request_cannot_keep(struct prefork_request *request);
+void pfi_request_log_spool_error(struct prefork_request *request);
 
 /* Send all pieces. What the client cannot take now is kept; a thread that may waits where there is no room
  * for it. Changes the pieces. 0, or a negative errno, which is then the request's. */
@@ -185,10 +185,10 @@ static inline void pfi_response_enter(struct pfi_response *response, enum pfi_st
 void pfi_upload_start(struct prefork_request *request);
 
 /* Whether all of it has come already, and need only be looked at. */
-bool pfi_upload_is_here(const struct prefork_request *request);
+bool pfi_upload_is_received(const struct prefork_request *request);
 
 /* How long the client may be silent now: 0 when it has been too slow altogether. */
-uint64_t pfi_upload_patience_ms(const struct prefork_request *request);
+uint64_t pfi_upload_timeout_ms(const struct prefork_request *request);
 
 /* Non-blocking: read on and keep the data. DONE: all of it, or there is no room for more and the handler can
  * wait for the rest; MORE; or BAD with request->error set. */

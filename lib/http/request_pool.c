@@ -33,7 +33,7 @@ struct prefork_request *pfi_request_pool_take(struct pfi_http *http)
 }
 
 /* Long heads and bodies are rare; what they needed is not kept for the next one. */
-static void give_back_memory(struct prefork_request *request)
+static void release_memory(struct prefork_request *request)
 {
 	if (request->response.out.bytes != request->out_buffer) {
 		free(request->response.out.bytes);
@@ -51,7 +51,7 @@ void pfi_request_pool_put(struct prefork_request *request)
 {
 	struct pfi_http *const http = request->http;
 
-	give_back_memory(request);
+	release_memory(request);
 	if (request->in != request->in_buffer)
 		free(request->in);
 	request->in = request->in_buffer;
@@ -79,13 +79,13 @@ void pfi_request_begin(struct prefork_request *request)
 	request->is_pipelined = rest > 0;
 	request->phase = PFI_PHASE_IDLE;
 	atomic_store_explicit(&request->error, 0, memory_order_relaxed);
-	request->refusal = (struct pfi_refusal){ 0, NULL };
+	request->http_error = (struct pfi_http_error){ 0, NULL };
 	request->user = NULL;
-	request->in_handle = false;
+	request->in_handler = false;
 	request->has_head = false;
 	request->skipped = 0;
 	pfi_pending_output_begin(&request->pending);
-	give_back_memory(request);
+	release_memory(request);
 	pfi_response_start(request);
 	pfi_head_start(&request->head, request->fields, &request->http->config.limits);
 }

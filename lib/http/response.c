@@ -26,7 +26,7 @@ void pfi_response_start(struct prefork_request *request)
 }
 
 /* Room for `size` more bytes of head. */
-static int make_room(struct prefork_request *request, size_t size)
+static int ensure_space(struct prefork_request *request, size_t size)
 {
 	struct pfi_out *const out = &request->response.out;
 	size_t want = out->size * 2;
@@ -67,7 +67,7 @@ int prefork_response_start(struct prefork_request *request, int status, const ch
 	if (r == 0 && status == 101)
 		r = prefork_fail(-EINVAL, "status 101: the protocol cannot be switched");
 	if (r == 0)
-		r = make_room(request, 64 + (reason != NULL ? strlen(reason) : 0));
+		r = ensure_space(request, 64 + (reason != NULL ? strlen(reason) : 0));
 	if (r < 0)
 		return r;
 	r = pfi_response_line(&request->response.out, status, reason);
@@ -78,7 +78,7 @@ int prefork_response_start(struct prefork_request *request, int status, const ch
 	return 0;
 }
 
-static int note_length(struct prefork_request *request, const char *value, size_t size)
+static int apply_length(struct prefork_request *request, const char *value, size_t size)
 {
 	struct pfi_response *const response = &request->response;
 
@@ -89,10 +89,10 @@ static int note_length(struct prefork_request *request, const char *value, size_
 }
 
 /* What a known field means for the rest of the head. */
-static int note_field(struct prefork_request *request, enum pfi_field_id id, const char *value, size_t size)
+static int apply_field(struct prefork_request *request, enum pfi_field_id id, const char *value, size_t size)
 {
 	if (id == PFI_FIELD_CONTENT_LENGTH)
-		return note_length(request, value, size);
+		return apply_length(request, value, size);
 	if (pfi_field_rules(id) & PFI_FIELD_HOP)
 		return prefork_fail(-EPERM, "the field %s belongs to the connection", pfi_field_name(id));
 	request->response.has_date |= id == PFI_FIELD_DATE;
@@ -113,9 +113,9 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 	if (r == 0 && (name_size > PFI_OUT_MAX || value_size > PFI_OUT_MAX))
 		r = prefork_fail(-E2BIG, "a field of more than 1 MiB");
 	if (r == 0)
-		r = make_room(request, name_size + value_size + 4);
+		r = ensure_space(request, name_size + value_size + 4);
 	if (r == 0 && id != PFI_FIELD_OTHER)
-		r = note_field(request, id, value, value_size);
+		r = apply_field(request, id, value, value_size);
 	if (r < 0)
 		return r;
 	if (id == PFI_FIELD_CONTENT_LENGTH && (request->response.status < 200 || request->response.status == 204))
@@ -154,12 +154,12 @@ int prefork_response_reset(struct prefork_request *request)
 }
 
 /* The end of the head: what the library says, and the empty line. Interim heads have the line only. */
-static int seal(struct prefork_request *request, bool has_body)
+static int finish_head(struct prefork_request *request, bool has_body)
 {
 	struct pfi_response *const response = &request->response;
 	struct pfi_out *const out = &response->out;
 	const bool to_head = pfi_request_is_head(request);
-	int r = make_room(request, 256);
+	int r = ensure_space(request, 256);
 
 	if (r < 0)
 		return pfi_request_handler_failed(request, r);
@@ -192,7 +192,7 @@ static int interim(struct prefork_request *request)
 {
 	struct pfi_out *const out = &request->response.out;
 	struct iovec piece;
-	int r = make_room(request, 2);
+	int r = ensure_space(request, 2);
 
 	if (r < 0)
 		return r;
@@ -205,7 +205,7 @@ static int interim(struct prefork_request *request)
 }
 
 /* Where no body follows on the wire, none need be given for a length that was. */
-static bool goes_with_head(const struct prefork_request *request, size_t size)
+static bool fits_content_length(const struct prefork_request *request, size_t size)
 {
 	const struct pfi_response *const response = &request->response;
 
@@ -225,19 +225,19 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 
 	if (r < 0)
 		return r;
-	if (!goes_with_head(request, size))
+	if (!fits_content_length(request, size))
 		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head, which has a Content-Length of %llu "
 		                             "or is an interim one",
 		                    size, (unsigned long long)response->length);
 	/* Nothing in answer to a HEAD does not mean that a GET would have nothing. */
 	if (!response->has_length && !pfi_status_bodiless(response->status) && (size > 0 || !pfi_request_is_head(request))) {
-		if ((r = make_room(request, 64)) < 0)
+		if ((r = ensure_space(request, 64)) < 0)
 			return r;
 		response->has_length = true;
 		response->length = size;
 		(void)pfi_response_length(&response->out, size);
 	}
-	if ((r = seal(request, true)) < 0)
+	if ((r = finish_head(request, true)) < 0)
 		return r;
 	struct iovec pieces[] = { { response->out.bytes, response->out.length }, { (void *)(uintptr_t)bytes, size } };
 	response->out.length = 0;
@@ -265,7 +265,7 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 }
 
 /* Where no body is sent, no error of sending it tells. */
-static bool has_left(const struct prefork_request *request)
+static bool client_is_gone(const struct prefork_request *request)
 {
 	char byte;
 	const ssize_t n = recv(prefork_connection_fd(request->connection), &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -287,9 +287,9 @@ static int write_piece(struct prefork_request *request, const void *bytes, size_
 		return r;
 	if (pfi_response_is_interim(request))
 		return prefork_fail(-EINVAL, "an interim response has no body");
-	if (response->stage == PFI_STAGE_HEAD && (r = seal(request, true)) < 0)
+	if (response->stage == PFI_STAGE_HEAD && (r = finish_head(request, true)) < 0)
 		return r;
-	if (response->body == PFI_RESPONSE_NONE && response->sent > 0 && has_left(request))
+	if (response->body == PFI_RESPONSE_NONE && response->sent > 0 && client_is_gone(request))
 		return pfi_request_fail(request, prefork_fail(-ECONNRESET, "the client is gone"));
 	if (response->body != PFI_RESPONSE_NONE && response->sent > 0)
 		prefork_worker_beat(request->worker);
@@ -326,7 +326,7 @@ static int end_response(struct prefork_request *request)
 		return pfi_response_end_pieces(request);
 	r = expect_stage(request, PFI_STAGE_HEAD);
 	if (r == 0)
-		r = seal(request, false);
+		r = finish_head(request, false);
 	if (r == 0)
 		r = pfi_response_send_piece(request, NULL, 0);
 	return r == 0 ? pfi_response_end_pieces(request) : r;
@@ -387,13 +387,13 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 	if ((r = check_file(fd)) < 0)
 		return r;
 	if (!response->has_length && !pfi_status_bodiless(response->status)) {
-		if ((r = make_room(request, 64)) < 0)
+		if ((r = ensure_space(request, 64)) < 0)
 			return r;
 		response->has_length = true;
 		response->length = (uint64_t)size;
 		(void)pfi_response_length(&response->out, (uint64_t)size);
 	}
-	if ((r = seal(request, true)) < 0 || (r = pfi_response_send_piece(request, NULL, 0)) < 0)
+	if ((r = finish_head(request, true)) < 0 || (r = pfi_response_send_piece(request, NULL, 0)) < 0)
 		return r;
 	if (response->body != PFI_RESPONSE_NONE)
 		pfi_pending_output_add_file(&request->pending, fd, offset, (uint64_t)size);
@@ -413,7 +413,7 @@ int prefork_response_pull(struct prefork_request *request,
 	if (r == 0 && (pull == NULL || pfi_response_is_interim(request)))
 		r = prefork_fail(-EINVAL, "no callback, or an interim response");
 	if (r == 0)
-		r = seal(request, true);
+		r = finish_head(request, true);
 	if (r < 0)
 		return r;
 	request->response.pull = pull;

@@ -90,7 +90,7 @@ static int keep(struct prefork_request *request, const struct iovec *pieces, int
 		return 0;
 	if (r != -ECONNRESET) {
 		if (r != -ENOBUFS)
-			pfi_request_cannot_keep(request);
+			pfi_request_log_spool_error(request);
 		if (may_exceed_memory(request))
 			r = pfi_pending_output_add_to_queue(out, pieces, count);
 	}
@@ -106,17 +106,17 @@ static const char no_space[] =
 static int wait_until_writable(struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
-	uint64_t patience_ms;
+	uint64_t wait_ms;
 	bool has_taken;
 	int r;
 
 	if (!may_wait(request))
 		return pfi_request_handler_failed(request, prefork_fail(-ENOBUFS, no_space));
 	do {
-		patience_ms = pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
-		if (patience_ms == 0)
+		wait_ms = pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
+		if (wait_ms == 0)
 			return pfi_request_abort_output(request, prefork_fail(-ETIMEDOUT, "the client takes its response too slowly"));
-		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, patience_ms);
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, wait_ms);
 		has_taken = pfi_pending_output_end_wait(&request->pending);
 	} while (r == -ETIMEDOUT && has_taken); /* slow, but above response_rate */
 	return r < 0 ? pfi_request_abort_output(request, r) : 0;

@@ -35,8 +35,8 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 		return pfi_exchange_send(request);
 	case PFI_PHASE_SKIP:
 		return pfi_exchange_finish(request);
-	case PFI_PHASE_LINGER:
-		return pfi_exchange_linger(request);
+	case PFI_PHASE_LINGERING_CLOSE:
+		return pfi_exchange_lingering_close(request);
 	}
 	return PREFORK_CLOSE;
 }
@@ -64,21 +64,21 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 static enum prefork_next on_timed_out(struct prefork_worker *worker, struct prefork_connection *connection,
                                       void *user)
 {
-	static const struct pfi_refusal late_head = { 408, "the header took too long" };
+	static const struct pfi_http_error header_timed_out = { 408, "the header took too long" };
 	struct prefork_request *const request = prefork_connection_user(connection);
 
 	(void)worker;
 	(void)user;
 	switch ((enum pfi_phase)request->phase) {
 	case PFI_PHASE_HEAD:
-		return pfi_exchange_refuse(request, late_head);
+		return pfi_exchange_respond_error(request, header_timed_out);
 	case PFI_PHASE_COLLECT:
 		return pfi_receive_body_timed_out(request);
 	case PFI_PHASE_SEND:
 		return pfi_exchange_send_timed_out(request);
 	case PFI_PHASE_IDLE:
 	case PFI_PHASE_SKIP:
-	case PFI_PHASE_LINGER:
+	case PFI_PHASE_LINGERING_CLOSE:
 		break;
 	}
 	return PREFORK_CLOSE;
@@ -112,7 +112,7 @@ static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefor
 
 /* A body that ends with its connection must not end as if it were whole; and for a client that took too little the
  * kernel would keep megabytes for as long as the client likes. */
-static void break_off(struct prefork_request *request, struct prefork_connection *connection)
+static void reset_if_cut(struct prefork_request *request, struct prefork_connection *connection)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
 	const bool is_too_slow = request->error == -ETIMEDOUT && request->pending.is_cut;
@@ -129,15 +129,15 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 	(void)user;
 	if (request == NULL)
 		return;
-	(void)(request->in_handle ? pfi_request_fail(request, -ECONNRESET) : 0);
+	(void)(request->in_handler ? pfi_request_fail(request, -ECONNRESET) : 0);
 	pfi_request_finish(request);
-	break_off(request, connection);
+	reset_if_cut(request, connection);
 	pfi_request_pool_put(request);
 	prefork_connection_set_user(connection, NULL);
 }
 
 /* Told at once, and not by the first client that needs a file. */
-static void try_directory(struct pfi_http *http, struct prefork_worker *worker)
+static void check_spool_directory(struct pfi_http *http, struct prefork_worker *worker)
 {
 	static const char fallback[] = "uploads are kept in memory, up to 64 MiB of all together";
 	static const char waited[] = "threads wait for slow clients";
@@ -158,7 +158,7 @@ static int on_start(struct prefork_worker *worker, void *user)
 		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
-	try_directory(http, worker);
+	check_spool_directory(http, worker);
 	return http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
 }
 
@@ -169,7 +169,7 @@ static void on_stop(struct prefork_worker *worker, void *user)
 	if (http->service.worker_stop != NULL)
 		http->service.worker_stop(worker, http->user);
 	pfi_request_pool_free(http);
-	pfi_forwarded_clear(&http->config.trust);
+	pfi_forwarded_clear(&http->config.forwarded);
 	pfi_access_close(http->access, worker);
 	http->access = NULL;
 }
@@ -208,7 +208,7 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 
 void pfi_http_destroy(struct pfi_http *http)
 {
-	pfi_forwarded_clear(&http->config.trust);
+	pfi_forwarded_clear(&http->config.forwarded);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
 }

@@ -137,7 +137,7 @@ static int use_spare(struct pfi_spool *spool, struct pfi_spool_store *store, int
 	return prefork_fail(-ENOBUFS, "bodies have used up the memory that is for those without a file");
 }
 
-int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
+int pfi_spool_space(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
                    size_t *ret_size)
 {
 	int r = 0;

@@ -49,7 +49,7 @@ int pfi_spool_try(const struct pfi_spool_store *store);
  *  when that is unknown. 0, or a negative errno with an error message, and all that came is still there:
  *  -ENOBUFS at the bounds, -ENOMEM, or what the directory and its disk say (-ENOSPC, -EDQUOT, -EFBIG,
  *  -EACCES, -EMFILE ...). */
-int pfi_spool_room(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
+int pfi_spool_space(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
                    size_t *ret_size);
 
 /** So many were put there. */
@@ -63,7 +63,7 @@ ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size);
 
 /** Put all these bytes into the file of one that keeps nothing in memory, and whose bytes the
  *  kernel takes from there: `at` is moved on by who has it take them. 0, or an error of
- *  pfi_spool_room(), and nothing was put there. */
+ *  pfi_spool_space(), and nothing was put there. */
 int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_store *store, const struct iovec *pieces, int count);
 
 /** Whether bytes are left in it. */

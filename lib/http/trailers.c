@@ -28,7 +28,7 @@ static bool is_blank(char c)
 
 /* "name: value\r\n" at `from`, whose LF is at `end`, becomes name NUL value NUL at `to`, which is
  * never behind `from`. Returns where it ends. */
-static char *settle(char *to, const char *from, const char *end)
+static char *terminate(char *to, const char *from, const char *end)
 {
 	const char *const colon = memchr(from, ':', (size_t)(end - from));
 	const char *value = colon + 1, *stop = end - 1;
@@ -66,7 +66,7 @@ void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores)
 		const size_t name = strcspn(from, ":");
 
 		if (is_kept(from, name, underscores)) {
-			to = settle(to, from, end);
+			to = terminate(to, from, end);
 			trailers->count++;
 		}
 		from = end + 1;

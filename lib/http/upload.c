@@ -30,29 +30,29 @@ void pfi_upload_start(struct prefork_request *request)
 	request->collect_us = 0;
 }
 
-bool pfi_upload_is_here(const struct prefork_request *request)
+bool pfi_upload_is_received(const struct prefork_request *request)
 {
 	return request->body.kind == PFI_BODY_LENGTH && request->body.left <= request->in_end - request->in_at;
 }
 
-uint64_t pfi_upload_patience_ms(const struct prefork_request *request)
+uint64_t pfi_upload_timeout_ms(const struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
 	uint64_t took_ms = request->upload_us / 1000;
 
 	if (config->body_rate > 0 && request->collect_us > 0)
 		took_ms = (pfi_http_now_us() - request->collect_us) / 1000;
-	return pfi_rate_patience_ms(config->body_timeout_ms, config->body_rate, request->uploaded, took_ms);
+	return pfi_rate_timeout_ms(config->body_timeout_ms, config->body_rate, request->uploaded, took_ms);
 }
 
 /* Only what is waited for counts: between two reads the host may take its time. */
 static int wait_for_client(struct prefork_request *request)
 {
-	const uint64_t patience_ms = pfi_upload_patience_ms(request), before_us = pfi_http_now_us();
+	const uint64_t wait_ms = pfi_upload_timeout_ms(request), before_us = pfi_http_now_us();
 	int r = -ETIMEDOUT;
 
-	if (patience_ms > 0)
-		r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE, patience_ms);
+	if (wait_ms > 0)
+		r = prefork_connection_wait(request->connection, PREFORK_WAIT_READABLE, wait_ms);
 	request->upload_us += pfi_http_now_us() - before_us;
 	return r;
 }
@@ -67,16 +67,16 @@ static ptrdiff_t receive(struct prefork_request *request, char *to, size_t size)
 
 static int refuse(struct prefork_request *request, int error, uint16_t status, const char *problem)
 {
-	request->refusal = (struct pfi_refusal){ status, problem };
+	request->http_error = (struct pfi_http_error){ status, problem };
 	(void)prefork_fail(error, "the request body: %s", problem);
 	return pfi_request_fail(request, error);
 }
 
 static int refuse_framing(struct prefork_request *request)
 {
-	const struct pfi_refusal refusal = request->body.chunk.refusal;
+	const struct pfi_http_error http_error = request->body.chunk.http_error;
 
-	return refuse(request, refusal.status == 413 ? -EFBIG : -EPROTO, refusal.status, refusal.problem);
+	return refuse(request, http_error.status == 413 ? -EFBIG : -EPROTO, http_error.status, http_error.detail);
 }
 
 static int refuse_read(struct prefork_request *request, ptrdiff_t n)
@@ -88,21 +88,21 @@ static int refuse_read(struct prefork_request *request, ptrdiff_t n)
 	return refuse(request, -ECONNRESET, 400, "the client ended before its end");
 }
 
-static int say_continue(struct prefork_request *request)
+static int send_continue(struct prefork_request *request)
 {
 	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec piece = { (void *)(uintptr_t)line, sizeof line - 1 };
 
 	request->continue_due = false;
 	(void)pthread_mutex_lock(&request->output);
-	const bool is_answered = request->response.stage > PFI_STAGE_HEAD;
-	const int r = is_answered ? 0 : pfi_request_send(request, &piece, 1);
+	const bool has_response = request->response.stage > PFI_STAGE_HEAD;
+	const int r = has_response ? 0 : pfi_request_send(request, &piece, 1);
 	(void)pthread_mutex_unlock(&request->output);
 	return r;
 }
 
 /* Of the bytes between two pieces of data, those of trailer fields are kept. */
-static int note_trailer(struct prefork_request *request, char byte)
+static int keep_trailer(struct prefork_request *request, char byte)
 {
 	if (request->body.kind != PFI_BODY_CHUNKED)
 		return 0;
@@ -132,7 +132,7 @@ static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 			length = 1;
 		if (pfi_body_feed(&request->body, from, length, &used, &data) == PFI_BAD)
 			return got > 0 ? (ptrdiff_t)got : refuse_framing(request);
-		if (ahead == 0 && note_trailer(request, *from) < 0)
+		if (ahead == 0 && keep_trailer(request, *from) < 0)
 			return request->error;
 		memcpy(to + got, from + data.at, data.length);
 		got += data.length;
@@ -166,7 +166,7 @@ static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
 }
 
 /* Large data goes from the socket to where it is wanted. */
-static ptrdiff_t read_straight(struct prefork_request *request, char *to, size_t size)
+static ptrdiff_t read_direct(struct prefork_request *request, char *to, size_t size)
 {
 	const uint64_t ahead = pfi_body_ahead(&request->body);
 
@@ -184,7 +184,7 @@ static ptrdiff_t read_straight(struct prefork_request *request, char *to, size_t
 
 static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t size)
 {
-	if (request->continue_due && say_continue(request) < 0)
+	if (request->continue_due && send_continue(request) < 0)
 		return request->error;
 	while (!request->body.done) {
 		ptrdiff_t n = take(request, to, size);
@@ -193,7 +193,7 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 		if (request->body.done)
 			break;
 		if (pfi_body_ahead(&request->body) > 0) {
-			n = read_straight(request, to, size);
+			n = read_direct(request, to, size);
 			if (n > 0)
 				return n;
 		} else {
@@ -231,7 +231,7 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 static const char too_large[] = "it is larger than can be kept";
 
 /* Whether a body of this length is more than one file and what is kept in memory before it may have. */
-static bool fills_its_file(const struct prefork_request *request, uint64_t length)
+static bool exceeds_file_limit(const struct prefork_request *request, uint64_t length)
 {
 	const struct pfi_spool_store *const store = &request->http->config.store;
 
@@ -240,18 +240,18 @@ static bool fills_its_file(const struct prefork_request *request, uint64_t lengt
 
 /* There is no room for more. Where nobody can wait for the rest this client must try again, though
  * a full disk is nobody's request. */
-static enum pfi_verdict stop_keeping(struct prefork_request *request, int error)
+static enum pfi_verdict stop_collecting(struct prefork_request *request, int error)
 {
 	if (prefork_worker_may_block(request->worker)) {
 		if (error != -ENOBUFS)
-			pfi_request_cannot_keep(request);
+			pfi_request_log_spool_error(request);
 		return PFI_DONE;
 	}
-	if (error == -ENOBUFS && fills_its_file(request, request->spool.length + 1))
+	if (error == -ENOBUFS && exceeds_file_limit(request, request->spool.length + 1))
 		return refuse(request, -EFBIG, 413, too_large) < 0 ? PFI_BAD : PFI_DONE;
 	const bool is_full = error == -ENOBUFS || error == -ENOSPC || error == -EDQUOT || error == -EFBIG;
 
-	request->refusal = (struct pfi_refusal){ is_full ? 507 : 500, "the body cannot be kept" };
+	request->http_error = (struct pfi_http_error){ is_full ? 507 : 500, "the body cannot be kept" };
 	(void)pfi_request_handler_failed(request, error);
 	return PFI_BAD;
 }
@@ -278,7 +278,7 @@ static enum pfi_verdict collect(struct prefork_request *request)
 	struct pfi_spool *const spool = &request->spool;
 	size_t turn = 0;
 
-	if (request->continue_due && say_continue(request) < 0)
+	if (request->continue_due && send_continue(request) < 0)
 		return PFI_BAD;
 	while (!request->body.done) {
 		const bool is_measured = request->body.kind == PFI_BODY_LENGTH;
@@ -289,9 +289,9 @@ static enum pfi_verdict collect(struct prefork_request *request)
 		/* The others want their turn, too; what is in the socket will call us again. */
 		if (turn >= TURN_MAX && request->in_at == request->in_end)
 			return PFI_MORE;
-		r = pfi_spool_room(spool, store, is_measured ? request->body.left : 0, &to, &size);
+		r = pfi_spool_space(spool, store, is_measured ? request->body.left : 0, &to, &size);
 		if (r < 0)
-			return stop_keeping(request, r);
+			return stop_collecting(request, r);
 		const ptrdiff_t n = collect_some(request, to, size);
 		if (n == -EAGAIN)
 			return PFI_MORE;
@@ -310,7 +310,7 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 {
 	/* Where nobody may wait for the rest, the client need not send what is thrown away at last. */
 	if (request->collect_us == 0 && !prefork_worker_may_block(request->worker) &&
-	    request->body.kind == PFI_BODY_LENGTH && fills_its_file(request, request->body.left))
+	    request->body.kind == PFI_BODY_LENGTH && exceeds_file_limit(request, request->body.left))
 		return refuse(request, -EFBIG, 413, too_large) < 0 ? PFI_BAD : PFI_DONE;
 	if (request->collect_us == 0) {
 		request->collect_us = pfi_http_now_us();

@@ -11,7 +11,7 @@ enum { START_LENGTH = 4, PREFIX_LENGTH = sizeof "HTTP_" - 1 };
 
 static enum pfi_verdict refuse(struct pfi_uwsgi_packet *packet, uint16_t status, const char *problem)
 {
-	packet->refusal = (struct pfi_refusal){ status, problem };
+	packet->http_error = (struct pfi_http_error){ status, problem };
 	return PFI_BAD;
 }
 
@@ -138,7 +138,7 @@ static enum pfi_verdict add_variable(struct pfi_uwsgi_packet *packet, const char
 	if (packet->known[id] != 0 || (id == PFI_UWSGI_OTHER && is_repeated(packet, bytes, name)))
 		return refuse(packet, 400, "a variable is there twice");
 	variable->id = (uint8_t)id;
-	if (!pfi_uwsgi_value_check(id, bytes + value.at, value.length, packet->limits, &packet->refusal))
+	if (!pfi_uwsgi_value_check(id, bytes + value.at, value.length, packet->limits, &packet->http_error))
 		return PFI_BAD;
 	if (id != PFI_UWSGI_OTHER)
 		packet->known[id] = (uint16_t)(packet->variables_count + 1);

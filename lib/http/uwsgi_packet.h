@@ -75,7 +75,7 @@ struct pfi_uwsgi_packet {
 	uint8_t verdict;                       /* enum pfi_verdict */
 	uint64_t seen_fields;                  /* a bit per enum pfi_field_id */
 	uint16_t known[PFI_UWSGI_COUNT];       /* index + 1 into variables; 0: absent */
-	struct pfi_refusal refusal;            /* at BAD */
+	struct pfi_http_error http_error;            /* at BAD */
 };
 
 /* *Borrows* both. */

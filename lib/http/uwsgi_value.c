@@ -174,12 +174,12 @@ enum pfi_uwsgi_id pfi_uwsgi_find(const char *name, size_t length)
 }
 
 bool pfi_uwsgi_value_check(enum pfi_uwsgi_id id, const char *text, size_t length,
-                           const struct pfi_limits *limits, struct pfi_refusal *ret_refusal)
+                           const struct pfi_limits *limits, struct pfi_http_error *ret_http_error)
 {
 	const struct result result = known[id].check(text, length, limits);
 
 	if (result.status == 0)
 		return true;
-	*ret_refusal = (struct pfi_refusal){ result.status, result.problem };
+	*ret_http_error = (struct pfi_http_error){ result.status, result.problem };
 	return false;
 }

@@ -10,6 +10,6 @@ enum pfi_uwsgi_id pfi_uwsgi_find(const char *name, size_t length);
 
 /* False: the value of this variable is refused, `ret_refusal` says why. */
 bool pfi_uwsgi_value_check(enum pfi_uwsgi_id id, const char *text, size_t length,
-                           const struct pfi_limits *limits, struct pfi_refusal *ret_refusal);
+                           const struct pfi_limits *limits, struct pfi_http_error *ret_http_error);
 
 #endif

@@ -18,9 +18,9 @@ struct pfi_span {
 };
 
 /* What to answer when something is refused, and an error message for the log. */
-struct pfi_refusal {
+struct pfi_http_error {
 	uint16_t status;
-	const char *problem; /* static */
+	const char *detail; /* static */
 };
 
 #endif

@@ -56,7 +56,7 @@ static void run(struct outcome *outcome, const uint8_t *data, size_t size, size_
 		const size_t left = size - outcome->used;
 		outcome->used += feed(&chunk, outcome, data + outcome->used, left < step ? left : step);
 	}
-	outcome->status = chunk.refusal.status;
+	outcome->status = chunk.http_error.status;
 	if (outcome->verdict == PFI_BAD)
 		outcome->used = 0; /* where it noticed depends on the cuts */
 }

@@ -78,7 +78,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 			break;
 	}
 	demand(verdict == expected && cut.requests == whole.requests && cut.body_sum == whole.body_sum &&
-	       cut.body_length == whole.body_length && cut.refusal.status == whole.refusal.status);
-	demand((verdict == PFI_BAD) == (whole.refusal.status != 0));
+	       cut.body_length == whole.body_length && cut.http_error.status == whole.http_error.status);
+	demand((verdict == PFI_BAD) == (whole.http_error.status != 0));
 	return 0;
 }

@@ -30,7 +30,7 @@ static enum pfi_verdict feed(struct pfi_uwsgi_packet *packet, const uint8_t *dat
 
 	free(bytes);
 	demand((verdict == PFI_MORE) == (pfi_uwsgi_packet_wanted(packet) > 0));
-	demand((verdict == PFI_BAD) == (packet->refusal.problem != NULL));
+	demand((verdict == PFI_BAD) == (packet->http_error.detail != NULL));
 	return verdict;
 }
 
@@ -85,8 +85,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	const size_t length = read_on(&exact, data, size, 0);
 
 	demand(pieces.verdict == verdict && exact.verdict == verdict);
-	demand(pieces.refusal.problem == whole.refusal.problem &&
-	       exact.refusal.problem == whole.refusal.problem);
+	demand(pieces.http_error.detail == whole.http_error.detail &&
+	       exact.http_error.detail == whole.http_error.detail);
 	if (verdict != PFI_DONE)
 		return 0;
 	demand(length == whole.length && exact.variables_count == whole.variables_count);

@@ -21,14 +21,14 @@ static enum pfi_verdict feed_head(struct stream *stream, const char *bytes, size
 	enum pfi_verdict verdict = pfi_head_feed(&stream->head, from, length - stream->at);
 
 	if (verdict == PFI_BAD)
-		stream->refusal = stream->head.refusal;
+		stream->http_error = stream->head.http_error;
 	if (verdict != PFI_DONE)
 		return verdict;
 	if (stream->limits.underscores == PFI_UNDERSCORES_DROP)
 		pfi_head_drop_underscores(&stream->head);
 	verdict = pfi_framing_decide(&stream->framing, &stream->head, from);
 	if (verdict == PFI_BAD) {
-		stream->refusal = stream->framing.refusal;
+		stream->http_error = stream->framing.http_error;
 		return verdict;
 	}
 	sum(stream, from + stream->head.path.at, stream->head.path.length);
@@ -57,7 +57,7 @@ static enum pfi_verdict feed_body(struct stream *stream, const char *bytes, size
 		stream->at += used;
 	}
 	if (verdict == PFI_BAD)
-		stream->refusal = stream->body.chunk.refusal;
+		stream->http_error = stream->body.chunk.http_error;
 	if (verdict != PFI_DONE)
 		return verdict;
 	stream->requests++;

@@ -22,7 +22,7 @@ struct stream {
 	unsigned requests;      /* complete ones */
 	uint64_t body_length;   /* data bytes of all bodies */
 	uint64_t body_sum;      /* and a sum over them, and over all names and values */
-	struct pfi_refusal refusal;
+	struct pfi_http_error http_error;
 };
 
 void stream_start(struct stream *stream, const struct pfi_limits *limits);

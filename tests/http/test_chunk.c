@@ -61,7 +61,7 @@ START_TEST(a_bad_chunk_stays_bad)
 
 	pfi_chunk_start(&chunk, &limits);
 	ck_assert_int_eq(pfi_chunk_feed(&chunk, "x", 1, &used, &span), PFI_BAD);
-	ck_assert_uint_eq(chunk.refusal.status, 400);
+	ck_assert_uint_eq(chunk.http_error.status, 400);
 	ck_assert_int_eq(pfi_chunk_feed(&chunk, "0\r\n\r\n", 5, &used, &span), PFI_BAD);
 	ck_assert_uint_eq(used, 0);
 }

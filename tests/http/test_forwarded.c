@@ -34,9 +34,9 @@ START_TEST(only_who_was_named_is_trusted)
 
 	ck_assert_msg(pfi_forwarded_add_peer(&trust, "198.51.100.7") == 0, "%s", prefork_error());
 	ck_assert_msg(pfi_forwarded_add_peer(&trust, peers[_i].allowed) == 0, "%s", prefork_error());
-	ck_assert_msg(pfi_forwarded_trusts(&trust, peers[_i].peer) == peers[_i].trusted, "%s by %s", peers[_i].peer,
+	ck_assert_msg(pfi_forwarded_is_trusted(&trust, peers[_i].peer) == peers[_i].trusted, "%s by %s", peers[_i].peer,
 	              peers[_i].allowed);
-	ck_assert(pfi_forwarded_trusts(&trust, "198.51.100.7"));
+	ck_assert(pfi_forwarded_is_trusted(&trust, "198.51.100.7"));
 	pfi_forwarded_clear(&trust);
 }
 END_TEST
@@ -45,8 +45,8 @@ START_TEST(nobody_is_trusted_by_default_but_unix_sockets)
 {
 	const struct pfi_forwarded trust = { 0 };
 
-	ck_assert(!pfi_forwarded_trusts(&trust, "127.0.0.1"));
-	ck_assert(pfi_forwarded_trusts(&trust, ""));
+	ck_assert(!pfi_forwarded_is_trusted(&trust, "127.0.0.1"));
+	ck_assert(pfi_forwarded_is_trusted(&trust, ""));
 }
 END_TEST
 

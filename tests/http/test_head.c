@@ -99,7 +99,7 @@ START_TEST(underscores_are_refused_when_told_so)
 	strict.underscores = PFI_UNDERSCORES_REFUSE;
 	pfi_head_start(&head, fields, &strict);
 	ck_assert_int_eq(pfi_head_feed(&head, text, sizeof text - 1), PFI_BAD);
-	ck_assert_uint_eq(head.refusal.status, 400);
+	ck_assert_uint_eq(head.http_error.status, 400);
 }
 END_TEST
 
@@ -138,7 +138,7 @@ START_TEST(methods_are_tokens_and_taken_as_the_settings_say)
 			(void)pfi_head_feed(&head, text, cut);
 			const enum pfi_verdict verdict = pfi_head_feed(&head, text, length);
 			ck_assert_int_eq(verdict, wanted[settings] == 0 ? PFI_DONE : PFI_BAD);
-			ck_assert_int_eq(head.refusal.status, wanted[settings]);
+			ck_assert_int_eq(head.http_error.status, wanted[settings]);
 			if (wanted[settings] == 0)
 				expect_span(text, head.method, methods[_i].method);
 		}

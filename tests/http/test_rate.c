@@ -25,7 +25,7 @@ enum { ROWS = sizeof rows / sizeof rows[0] };
 START_TEST(a_client_has_the_timeout_and_what_its_bytes_have_earned)
 {
 	const uint64_t patience_ms =
-		pfi_rate_patience_ms(rows[_i].timeout_ms, rows[_i].rate, rows[_i].bytes, rows[_i].waited_ms);
+		pfi_rate_timeout_ms(rows[_i].timeout_ms, rows[_i].rate, rows[_i].bytes, rows[_i].waited_ms);
 
 	ck_assert_uint_eq(patience_ms, rows[_i].patience_ms);
 }

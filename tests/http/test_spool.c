@@ -59,7 +59,7 @@ static void fill(struct pfi_spool *spool, size_t total, bool is_measured)
 		size_t size = 0, part;
 		char *to = NULL;
 
-		ck_assert_msg(pfi_spool_room(spool, &store, is_measured ? total - done : 0, &to, &size) == 0, "%s",
+		ck_assert_msg(pfi_spool_space(spool, &store, is_measured ? total - done : 0, &to, &size) == 0, "%s",
 		              prefork_error());
 		ck_assert_uint_gt(size, 0);
 		part = size > 1 ? size / 2 + 1 : 1;
@@ -119,7 +119,7 @@ START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
 	ck_assert(signal(SIGXFSZ, SIG_IGN) != SIG_ERR);
 	ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
 	for (int i = 0; r == 0 && i < 10; i++) {
-		r = pfi_spool_room(&spool, &store, 0, &to, &size);
+		r = pfi_spool_space(&spool, &store, 0, &to, &size);
 		if (r == 0)
 			pfi_spool_add(&spool, size);
 	}
@@ -137,9 +137,9 @@ START_TEST(a_directory_that_is_not_there_is_told)
 	size_t size;
 	char *to;
 
-	ck_assert_int_eq(pfi_spool_room(&spool, &nowhere, 5000, &to, &size), 0);
+	ck_assert_int_eq(pfi_spool_space(&spool, &nowhere, 5000, &to, &size), 0);
 	pfi_spool_add(&spool, size);
-	ck_assert_int_eq(pfi_spool_room(&spool, &nowhere, 904, &to, &size), -ENOENT);
+	ck_assert_int_eq(pfi_spool_space(&spool, &nowhere, 904, &to, &size), -ENOENT);
 	ck_assert_msg(strstr(prefork_error(), "/nowhere/at/all") != NULL, "%s", prefork_error());
 	pfi_spool_clear(&spool, &store);
 }
@@ -152,7 +152,7 @@ static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_store *limited)
 	char *to = NULL;
 	int r;
 
-	while ((r = pfi_spool_room(spool, limited, 0, &to, &size)) == 0) {
+	while ((r = pfi_spool_space(spool, limited, 0, &to, &size)) == 0) {
 		for (size_t i = 0; i < size; i++)
 			to[i] = byte_at(done + i);
 		pfi_spool_add(spool, size);
@@ -195,7 +195,7 @@ static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_store *limit
 	size_t size = 0, done = 0;
 	char *to = NULL;
 
-	while (done < 1 << 30 && pfi_spool_room(spool, limited, 0, &to, &size) == 0) {
+	while (done < 1 << 30 && pfi_spool_space(spool, limited, 0, &to, &size) == 0) {
 		pfi_spool_add(spool, size);
 		done += size;
 	}

@@ -33,11 +33,11 @@ static size_t next_cut(size_t cut, size_t length)
 
 static bool is_refused_as(const struct one_case *one, const struct pfi_uwsgi_packet *packet)
 {
-	const char *const problem = packet->refusal.problem;
+	const char *const problem = packet->http_error.detail;
 	/* Up to a colon of its own, where it gives a hint. */
 	const size_t length = problem != NULL ? strcspn(problem, ":") : 0;
 
-	return length > 0 && packet->refusal.status == one->number &&
+	return length > 0 && packet->http_error.status == one->number &&
 	       strncmp(one->name, problem, length) == 0;
 }
 
@@ -48,7 +48,7 @@ START_TEST(a_violation_is_refused_with_its_status_and_message)
 
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
 	ck_assert_msg(feed(&packet, one, one->length) == PFI_BAD && is_refused_as(one, &packet),
-	              "%s: %u %s", one->name, packet.refusal.status, packet.refusal.problem);
+	              "%s: %u %s", one->name, packet.http_error.status, packet.http_error.detail);
 	ck_assert_uint_eq(pfi_uwsgi_packet_wanted(&packet), 0);
 }
 END_TEST
@@ -65,8 +65,8 @@ START_TEST(no_cut_changes_the_verdict_on_a_violation)
 		ck_assert_msg(first != PFI_DONE, "%s, cut at %zu: accepted", one->name, cut);
 		ck_assert((first == PFI_MORE) == (pfi_uwsgi_packet_wanted(&packet) > 0));
 		ck_assert_msg(feed(&packet, one, one->length) == PFI_BAD && is_refused_as(one, &packet),
-		              "%s, cut at %zu: %u %s", one->name, cut, packet.refusal.status,
-		              packet.refusal.problem);
+		              "%s, cut at %zu: %u %s", one->name, cut, packet.http_error.status,
+		              packet.http_error.detail);
 	}
 }
 END_TEST
@@ -122,8 +122,8 @@ START_TEST(a_valid_packet_is_read)
 
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
 	const enum pfi_verdict verdict = feed(&packet, one, one->length);
-	ck_assert_msg(verdict == PFI_DONE, "%s: %u %s", one->reference, packet.refusal.status,
-	              packet.refusal.problem);
+	ck_assert_msg(verdict == PFI_DONE, "%s: %u %s", one->reference, packet.http_error.status,
+	              packet.http_error.detail);
 	expect(one, &packet);
 }
 END_TEST
@@ -139,7 +139,7 @@ START_TEST(half_a_packet_is_not_a_packet)
 
 		pfi_uwsgi_packet_start(&packet, variables, &limits);
 		ck_assert_msg(feed(&packet, one, cut) == PFI_MORE, "%s, cut at %zu: %s", one->reference, cut,
-		              packet.refusal.problem);
+		              packet.http_error.detail);
 		const size_t wanted = pfi_uwsgi_packet_wanted(&packet);
 		ck_assert_uint_gt(wanted, 0);
 		ck_assert_uint_le(cut + wanted, size);
@@ -200,7 +200,7 @@ START_TEST(variables_are_counted)
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
 	const char *const put = guard_put(&guard, bytes, text.length);
 	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, put, text.length), _i == 0 ? PFI_DONE : PFI_BAD);
-	ck_assert_uint_eq(packet.refusal.status, _i == 0 ? 0 : 431);
+	ck_assert_uint_eq(packet.http_error.status, _i == 0 ? 0 : 431);
 }
 END_TEST
 
@@ -213,7 +213,7 @@ START_TEST(other_methods_are_a_matter_of_limits)
 
 	pfi_uwsgi_packet_start(&packet, variables, &lenient);
 	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, bytes, sizeof bytes), PFI_BAD);
-	ck_assert_uint_eq(packet.refusal.status, 501);
+	ck_assert_uint_eq(packet.http_error.status, 501);
 	lenient.any_method = true;
 	pfi_uwsgi_packet_start(&packet, variables, &lenient);
 	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, bytes, sizeof bytes), PFI_DONE);

@@ -29,12 +29,12 @@ static void expect_same(const struct one_case *one, const struct stream *stream,
                         enum pfi_verdict expected_verdict, size_t cut)
 {
 	ck_assert_msg(verdict == expected_verdict &&
-	              stream->refusal.status == expected->refusal.status &&
+	              stream->http_error.status == expected->http_error.status &&
 	              stream->requests == expected->requests && stream->body_sum == expected->body_sum,
 	              "%s, cut at %zu: verdict %d (%u: %s), %u requests; whole: %d (%u), %u", one->name,
-	              cut, verdict, stream->refusal.status,
-	              stream->refusal.problem != NULL ? stream->refusal.problem : "", stream->requests,
-	              expected_verdict, expected->refusal.status, expected->requests);
+	              cut, verdict, stream->http_error.status,
+	              stream->http_error.detail != NULL ? stream->http_error.detail : "", stream->requests,
+	              expected_verdict, expected->http_error.status, expected->requests);
 }
 
 /* Long cases are long by repetition: every cut near their ends, and some between. */
@@ -77,10 +77,10 @@ START_TEST(a_violation_is_refused_with_its_status)
 	enum pfi_verdict verdict;
 	const struct stream stream = whole(one, &verdict);
 
-	ck_assert_msg(verdict == PFI_BAD && stream.refusal.status == one->number,
+	ck_assert_msg(verdict == PFI_BAD && stream.http_error.status == one->number,
 	              "%s (%s): verdict %d, status %u instead of %d", one->name, one->reference, verdict,
-	              stream.refusal.status, one->number);
-	ck_assert_msg(stream.refusal.problem != NULL && stream.requests == 0, "%s", one->name);
+	              stream.http_error.status, one->number);
+	ck_assert_msg(stream.http_error.detail != NULL && stream.requests == 0, "%s", one->name);
 }
 END_TEST
 
@@ -99,7 +99,7 @@ START_TEST(an_oddity_is_accepted)
 
 	ck_assert_msg(verdict == PFI_DONE && (int)stream.requests == one->number && stream.at == one->length,
 	              "%s (%s): verdict %d, %u: %s; %u requests", one->name, one->reference, verdict,
-	              stream.refusal.status, stream.refusal.problem, stream.requests);
+	              stream.http_error.status, stream.http_error.detail, stream.requests);
 }
 END_TEST
 
