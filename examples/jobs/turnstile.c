@@ -118,7 +118,7 @@ static int run(struct prefork_worker *worker, void *user)
 		return prefork_fail(-E2BIG, "a turnstile has at most %d listeners, not %zu", LISTENERS_MAX, count);
 	prefork_worker_ready(worker);
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
-		const uint64_t rest_ms = prefork_worker_pause_until_ms(worker); /* no descriptors: not to be polled now */
+		const uint64_t rest_ms = prefork_worker_accept_retry_ms(worker); /* no descriptors: not to be polled now */
 
 		wait[0] = (struct pollfd){ .fd = prefork_worker_fd(worker), .events = POLLIN };
 		for (size_t i = 0; i < count; i++)

@@ -97,7 +97,7 @@ struct prefork_service {
 	                           void *user);
 	enum prefork_next (*timed_out)(struct prefork_worker *worker, struct prefork_connection *connection,
 	                               void *user);
-	enum prefork_next (*leaving)(struct prefork_worker *worker, struct prefork_connection *connection,
+	enum prefork_next (*draining)(struct prefork_worker *worker, struct prefork_connection *connection,
 	                             void *user);
 	void (*closed)(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);

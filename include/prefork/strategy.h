@@ -57,7 +57,7 @@ struct prefork_strategy {
  *  prefork_connection_close(); -EAGAIN when nobody waits; -EBUSY when this
  *  listener rests, because descriptors or memory ran out, or accept(2) is not permitted
  *  (the arbiter logs it, and has other workers look for what is pending): no
- *  listener is tried before prefork_worker_pause_until_ms(); -EBADF when this listener will
+ *  listener is tried before prefork_worker_accept_retry_ms(); -EBADF when this listener will
  *  never work again (logged): do not poll it any more. Errors of single clients (ECONNABORTED
  *  and the like, accept(2)) are skipped. One thread at a time. Since 0.1. */
 PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t index,
@@ -65,7 +65,7 @@ PREFORK_API int prefork_worker_accept(struct prefork_worker *worker, size_t inde
 
 /** When the resting listeners are to be tried again, in ms of CLOCK_MONOTONIC,
  *  0 when none rests. While a listener rests the strategy must not poll it. Since 0.1. */
-PREFORK_API uint64_t prefork_worker_pause_until_ms(const struct prefork_worker *worker);
+PREFORK_API uint64_t prefork_worker_accept_retry_ms(const struct prefork_worker *worker);
 
 /** Close this worker's copies of its listeners: accept answers -EAGAIN from now
  *  on. Take them out of every poller first, since the descriptions live on in
@@ -113,7 +113,7 @@ PREFORK_API void *prefork_connection_driver(const struct prefork_connection *con
 /** The next connection that was given back, and what it waits for in
  *  `*ret_next`; NULL when there is none. Call it after prefork_worker_check().
  *  First thread. Since 0.1. */
-PREFORK_API struct prefork_connection *prefork_worker_resumed(struct prefork_worker *worker,
+PREFORK_API struct prefork_connection *prefork_worker_take_resumed(struct prefork_worker *worker,
                                                                  enum prefork_next *ret_next);
 
 /** What prefork_worker_is_full() and prefork_worker_queued() are to answer, for strategies whose

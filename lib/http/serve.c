@@ -99,7 +99,7 @@ static uint64_t drain_idle_ms(const struct prefork_request *request)
 
 /* A client between two requests may have sent the next one just now: it gets an answer, and is
  * told that it is the last. */
-static enum prefork_next on_leaving(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next on_draining(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
 
@@ -182,7 +182,7 @@ static const struct prefork_service http_service = {
 	.accepted = on_accepted,
 	.ready = on_ready,
 	.timed_out = on_timed_out,
-	.leaving = on_leaving,
+	.draining = on_draining,
 	.closed = on_closed,
 	.worker_stop = on_stop,
 };

@@ -21,16 +21,16 @@
 
 enum {
 	TURN_MS = 200,    /* how long one thread waits for another to have written */
-	ANSWERS_MS = 500, /* how long an abort waits for the stacks of all others  */
-	HOST_APART_MS = 1000,
+	OTHERS_MS = 500, /* how long an abort waits for the stacks of all others  */
+	HOOKS_INTERVAL_MS = 1000,
 };
 
 /* A signal handler has no other way to find it; one process, one worker. */
 static _Atomic(struct prefork_worker *) the_worker;
-static _Atomic bool dying;
+static _Atomic bool aborting;
 static _Atomic bool writing;          /* a thread has its turn to write           */
-static _Atomic unsigned answers;      /* threads that were asked and have written */
-static _Atomic uint64_t host_said_ms; /* when the host's own dumps were written   */
+static _Atomic unsigned dumps_done;      /* threads that were asked and have written */
+static _Atomic uint64_t hooks_called_ms; /* when the host's own dumps were written   */
 
 /* A line, put together without stdio. What does not fit is left out. */
 struct line {
@@ -68,7 +68,7 @@ static void add_number(struct line *line, uint64_t number)
 /* A note comes from clients, more or less: nothing of it may end the line, or
  * speak to a terminal. Its thread may write the next one meanwhile, so that it may be
  * of both; but each byte is read only once. */
-__attribute__((no_sanitize("thread"))) static void add_note(struct line *line, const volatile char *activity)
+__attribute__((no_sanitize("thread"))) static void add_activity(struct line *line, const volatile char *activity)
 {
 	for (size_t i = 0; i < PFI_ACTIVITY_SIZE; i++) {
 		const char byte = activity[i];
@@ -112,13 +112,13 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 	}
 	if (thread_slot->activity[0]) {
 		add_text(&line, busy ? " with \"" : ", last with \"");
-		add_note(&line, thread_slot->activity);
+		add_activity(&line, thread_slot->activity);
 		add_text(&line, "\"");
 	}
 	write_line(fd, &line);
 }
 
-static void nap(void)
+static void sleep_1_ms(void)
 {
 	const struct timespec one_ms = { .tv_nsec = 1000 * 1000 };
 
@@ -129,18 +129,18 @@ static void nap(void)
 static void take_turn(void)
 {
 	for (int i = 0; i < TURN_MS && atomic_exchange(&writing, true); i++)
-		nap();
+		sleep_1_ms();
 }
 
 /* The host speaks of all its threads at once, and once is enough. */
-static void let_host_speak(struct prefork_worker *worker, int fd)
+static void call_dump_hooks(struct prefork_worker *worker, int fd)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 	const uint64_t now_ms = pfi_now_ms();
-	uint64_t said_ms = atomic_load(&host_said_ms);
+	uint64_t called_ms = atomic_load(&hooks_called_ms);
 
-	if ((said_ms > 0 && now_ms - said_ms < HOST_APART_MS) ||
-	    !atomic_compare_exchange_strong(&host_said_ms, &said_ms, now_ms))
+	if ((called_ms > 0 && now_ms - called_ms < HOOKS_INTERVAL_MS) ||
+	    !atomic_compare_exchange_strong(&hooks_called_ms, &called_ms, now_ms))
 		return;
 	for (size_t i = 0; i < context->hook_count; i++) {
 		if (context->hooks[i].hooks->dump)
@@ -154,11 +154,11 @@ static void show_stack(struct prefork_worker *worker, int fd)
 
 	if (!pfi_dump_stack(fd))
 		(void)!write(fd, none, sizeof none - 1);
-	let_host_speak(worker, fd);
+	call_dump_hooks(worker, fd);
 }
 
 /* Only who has a number is asked; and it may be done with what it was asked about. */
-static void on_ask(int signo, siginfo_t *info, void *context)
+static void on_dump_signal(int signo, siginfo_t *info, void *context)
 {
 	struct prefork_worker *const worker = atomic_load(&the_worker);
 	const int saved_errno = errno;
@@ -176,24 +176,24 @@ static void on_ask(int signo, siginfo_t *info, void *context)
 		show_stack(worker, fd);
 		atomic_store(&writing, false);
 	}
-	atomic_fetch_add(&answers, 1);
+	atomic_fetch_add(&dumps_done, 1);
 	errno = saved_errno;
 }
 
 /* Have all others that are busy show what they are at, one after the other. */
-static void ask_others(struct prefork_worker *worker)
+static void dump_others(struct prefork_worker *worker)
 {
 	const unsigned self = prefork_worker_thread(worker);
-	const uint64_t until_ms = pfi_now_ms() + ANSWERS_MS;
+	const uint64_t until_ms = pfi_now_ms() + OTHERS_MS;
 
 	for (unsigned i = 0; i <= worker->threads; i++) {
-		const unsigned before = atomic_load(&answers);
+		const unsigned before = atomic_load(&dumps_done);
 
 		if (i == self || !is_busy(worker, i) ||
 		    pfi_dump_ask(getpid(), atomic_load(&worker->tids[i])) < 0)
 			continue;
-		while (atomic_load(&answers) == before && pfi_now_ms() < until_ms)
-			nap();
+		while (atomic_load(&dumps_done) == before && pfi_now_ms() < until_ms)
+			sleep_1_ms();
 	}
 }
 
@@ -208,35 +208,35 @@ static void dump(struct prefork_worker *worker, int fd)
 	}
 	show_stack(worker, fd);
 	atomic_store(&writing, false);
-	ask_others(worker);
+	dump_others(worker);
 }
 
 static void on_abort(int signo)
 {
 	struct prefork_worker *const worker = atomic_load(&the_worker);
-	sigset_t just_this;
+	sigset_t unblock;
 
-	if (worker && !atomic_exchange(&dying, true))
+	if (worker && !atomic_exchange(&aborting, true))
 		dump(worker, pfi_log_fd(worker->context->log));
 	/* SA_RESETHAND has put the default back: only the mask is in its way. */
-	(void)sigemptyset(&just_this);
-	(void)sigaddset(&just_this, signo);
-	(void)pthread_sigmask(SIG_UNBLOCK, &just_this, NULL);
+	(void)sigemptyset(&unblock);
+	(void)sigaddset(&unblock, signo);
+	(void)pthread_sigmask(SIG_UNBLOCK, &unblock, NULL);
 	(void)raise(signo);
 	_exit(128 + signo);
 }
 
 void pfi_abort_arm(struct prefork_worker *worker)
 {
-	struct sigaction abort = { .sa_handler = on_abort, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
-	struct sigaction ask = { .sa_sigaction = on_ask, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
+	struct sigaction abort_action = { .sa_handler = on_abort, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
+	struct sigaction dump_action = { .sa_sigaction = on_dump_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
 
 	pfi_dump_prepare();
 	atomic_store(&the_worker, worker);
-	(void)sigemptyset(&abort.sa_mask);
-	(void)sigaction(SIGABRT, &abort, NULL);
-	(void)sigfillset(&ask.sa_mask);
-	(void)sigaction(PFI_DUMP_SIGNAL, &ask, NULL);
+	(void)sigemptyset(&abort_action.sa_mask);
+	(void)sigaction(SIGABRT, &abort_action, NULL);
+	(void)sigfillset(&dump_action.sa_mask);
+	(void)sigaction(PFI_DUMP_SIGNAL, &dump_action, NULL);
 }
 
 void pfi_abort_forget(void)
@@ -244,7 +244,7 @@ void pfi_abort_forget(void)
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 	struct sigaction now;
 
-	if (sigaction(PFI_DUMP_SIGNAL, NULL, &now) == 0 && now.sa_sigaction == on_ask)
+	if (sigaction(PFI_DUMP_SIGNAL, NULL, &now) == 0 && now.sa_sigaction == on_dump_signal)
 		(void)sigaction(PFI_DUMP_SIGNAL, &plain, NULL);
 	if (sigaction(SIGABRT, NULL, &now) == 0 && now.sa_handler == on_abort)
 		(void)sigaction(SIGABRT, &plain, NULL);

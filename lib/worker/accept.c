@@ -22,7 +22,7 @@
 
 enum {
 	SKIPS_MAX = 16, /* clients that hung up in the queue, passed over in one go */
-	LATECOMERS_MAX = 64,    /* clients that were on their way when a queue was counted */
+	HANDSHAKES_MAX = 64,    /* clients that were on their way when a queue was counted */
 	QUEUE_UNKNOWN = 1 << 12, /* as long as any queue that nobody has made longer      */
 };
 
@@ -53,13 +53,13 @@ void pfi_worker_listeners_close(struct prefork_worker *worker)
 	worker->listener_count = 0;
 }
 
-static int rest(struct prefork_worker *worker, int error)
+static int pause_accepting(struct prefork_worker *worker, int error)
 {
 	pfi_shortage_begin(worker, error);
 	return -EBUSY;
 }
 
-static int give_up(struct prefork_worker *worker, size_t index, int error)
+static int listener_failed(struct prefork_worker *worker, size_t index, int error)
 {
 	bool any = false;
 
@@ -72,14 +72,14 @@ static int give_up(struct prefork_worker *worker, size_t index, int error)
 	return prefork_fail(-EBADF, "listener %zu does not work any more: %s", index, strerror(error));
 }
 
-static int welcome(struct prefork_worker *worker, size_t index, int fd, const union pfi_peer_address *address,
+static int finish_accept(struct prefork_worker *worker, size_t index, int fd, const union pfi_peer_address *address,
                    struct prefork_connection **ret)
 {
 	struct prefork_connection *const connection = pfi_connection_create(worker, fd, index);
 
 	if (!connection) {
 		(void)close(fd);
-		return rest(worker, ENOMEM);
+		return pause_accepting(worker, ENOMEM);
 	}
 	if (atomic_load_explicit(&worker->context->score->shut, memory_order_relaxed) != 0)
 		pfi_accepted_free(worker->listeners[index].listener, fd);
@@ -91,7 +91,7 @@ static int welcome(struct prefork_worker *worker, size_t index, int fd, const un
 }
 
 /* accept(2) found nobody. A unix socket that the arbiter has shut is readable all the same, for ever. */
-static int nobody(struct prefork_worker *worker, size_t index)
+static int check_shut(struct prefork_worker *worker, size_t index)
 {
 	const struct prefork_listener *const listener = worker->listeners[index].listener;
 	struct pollfd pfd = { .fd = listener->fd, .events = POLLRDHUP };
@@ -104,7 +104,7 @@ static int nobody(struct prefork_worker *worker, size_t index)
 
 /* The queue of a server that stops is emptied of who was there, and no further: where new clients
  * are not refused they may come faster than they are served. */
-static bool is_emptied(const struct prefork_worker *worker, struct pfi_worker_listener *entry)
+static bool backlog_is_served(const struct prefork_worker *worker, struct pfi_worker_listener *entry)
 {
 	uint32_t length = 0, max = 0;
 
@@ -112,7 +112,7 @@ static bool is_emptied(const struct prefork_worker *worker, struct pfi_worker_li
 		return false;
 	if (!entry->is_counted) {
 		entry->is_counted = true;
-		entry->left = pfi_listener_queue(entry->listener, &length, &max) == 0 ? length + LATECOMERS_MAX :
+		entry->left = pfi_listener_queue(entry->listener, &length, &max) == 0 ? length + HANDSHAKES_MAX :
 		                                                                      QUEUE_UNKNOWN;
 	}
 	return entry->left == 0;
@@ -132,7 +132,7 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 		return -EBADF;
 	if (worker->paused_until_ms > 0 && worker->paused_until_ms > pfi_now_ms())
 		return -EBUSY;
-	if (is_emptied(worker, &worker->listeners[index]))
+	if (backlog_is_served(worker, &worker->listeners[index]))
 		return -EAGAIN;
 	for (int i = 0; i < SKIPS_MAX; i++) {
 		socklen_t length = sizeof address;
@@ -140,28 +140,28 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 
 		if (fd >= 0) {
 			worker->listeners[index].left -= worker->listeners[index].is_counted;
-			return welcome(worker, index, fd, &address, ret);
+			return finish_accept(worker, index, fd, &address, ret);
 		}
 		error = errno;
 		switch (pfi_accept_verdict(error)) {
 		case PFI_ACCEPT_DROP:
 			continue;
 		case PFI_ACCEPT_AGAIN:
-			return nobody(worker, index);
+			return check_shut(worker, index);
 		case PFI_ACCEPT_PAUSE:
-			return rest(worker, error);
+			return pause_accepting(worker, error);
 		case PFI_ACCEPT_CLOSED:
-			return give_up(worker, index, error);
+			return listener_failed(worker, index, error);
 		}
 	}
 	if (error == EPERM) /* so often in a row: it is us who may not, and the client is still in the queue */
-		return rest(worker, error);
+		return pause_accepting(worker, error);
 	return -EAGAIN; /* as good as: whoever waits for the listener finds it readable */
 }
 
 /* The number stays as it is, and taken by something else of ours, until the worker ends: a thread that is in
  * a callback may ask about its listener at this moment, and must not find another's socket there. */
-static void leave(const struct prefork_worker *worker, int *fd)
+static void replace_fd(const struct prefork_worker *worker, int *fd)
 {
 	if (*fd >= 0 && dup3(worker->quit_fd, *fd, O_CLOEXEC) < 0)
 		pfi_close(fd);
@@ -176,7 +176,7 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 	for (size_t i = 0; i < worker->listener_count; i++) {
 		if (worker->listeners[i].listener) {
 			pfi_reuseport_close(worker->listeners[i].listener);
-			leave(worker, &worker->listeners[i].listener->fd);
+			replace_fd(worker, &worker->listeners[i].listener->fd);
 		}
 		worker->listeners[i].listener = NULL;
 	}
@@ -185,7 +185,7 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 	atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 
-uint64_t prefork_worker_pause_until_ms(const struct prefork_worker *worker)
+uint64_t prefork_worker_accept_retry_ms(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
 	return worker->paused_until_ms;

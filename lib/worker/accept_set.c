@@ -17,7 +17,7 @@
 enum {
 	RETRY_MS = 500, /* when the kernel had no memory for another watch */
 	CONNECTIONS_MAX = 1000, /* without settings */
-	SHARE_MAX = 8, /* of a crowd: those that were let in before want their turn, too */
+	BATCH_MAX = 8, /* of a crowd: those that were let in before want their turn, too */
 };
 
 static int listener_fd(const struct pfi_accept_set *accept_set, size_t index)
@@ -25,7 +25,7 @@ static int listener_fd(const struct pfi_accept_set *accept_set, size_t index)
 	return prefork_listener_fd(prefork_worker_listener(accept_set->worker, index));
 }
 
-static int show(struct pfi_accept_set *accept_set, size_t index)
+static int watch(struct pfi_accept_set *accept_set, size_t index)
 {
 	/* A set of reuseport sockets is this worker's alone, and the kernel would not take the flag for it. */
 	const bool is_shared = !prefork_worker_listener(accept_set->worker, index)->sockets;
@@ -43,7 +43,7 @@ static int show(struct pfi_accept_set *accept_set, size_t index)
 }
 
 /* Before the descriptor is closed: its siblings' copies would keep it in the set. */
-static void hide(struct pfi_accept_set *accept_set, size_t index)
+static void unwatch(struct pfi_accept_set *accept_set, size_t index)
 {
 	if (accept_set->watched[index])
 		(void)epoll_ctl(accept_set->epoll, EPOLL_CTL_DEL, listener_fd(accept_set, index), NULL);
@@ -51,13 +51,13 @@ static void hide(struct pfi_accept_set *accept_set, size_t index)
 }
 
 /* Whether any was in the set. */
-static bool hide_all(struct pfi_accept_set *accept_set)
+static bool unwatch_all(struct pfi_accept_set *accept_set)
 {
 	bool any = false;
 
 	for (size_t i = 0; i < accept_set->count; i++) {
 		any |= accept_set->watched[i];
-		hide(accept_set, i);
+		unwatch(accept_set, i);
 	}
 	return any;
 }
@@ -74,7 +74,7 @@ int pfi_accept_set_open(struct pfi_accept_set *accept_set, struct prefork_worker
 	if (!accept_set->watched)
 		return prefork_fail(-ENOMEM, "no memory for %zu listeners", accept_set->count);
 	for (size_t i = 0; i < accept_set->count; i++) {
-		const int r = show(accept_set, i);
+		const int r = watch(accept_set, i);
 
 		if (r < 0) {
 			pfi_accept_set_finish(accept_set);
@@ -88,36 +88,36 @@ void pfi_accept_set_forget(struct pfi_accept_set *accept_set)
 {
 	for (size_t i = 0; i < accept_set->count; i++)
 		accept_set->watched[i] = false;
-	accept_set->incomplete = true;
+	accept_set->needs_refresh = true;
 }
 
 void pfi_accept_set_move(struct pfi_accept_set *accept_set, int epoll, const uint64_t *keys)
 {
-	(void)hide_all(accept_set);
+	(void)unwatch_all(accept_set);
 	accept_set->epoll = epoll;
 	accept_set->keys = keys;
-	accept_set->incomplete = true;
+	accept_set->needs_refresh = true;
 }
 
 void pfi_accept_set_finish(struct pfi_accept_set *accept_set)
 {
 	if (accept_set->watched && !accept_set->closed)
-		(void)hide_all(accept_set);
+		(void)unwatch_all(accept_set);
 	free(accept_set->watched);
 	accept_set->watched = NULL;
 	accept_set->count = 0;
 }
 
 /* To the back of the queue of every listener. */
-static void queue_again(struct pfi_accept_set *accept_set)
+static void requeue(struct pfi_accept_set *accept_set)
 {
-	accept_set->turn = 0;
+	accept_set->since_requeue = 0;
 	for (size_t i = 0; i < accept_set->count; i++) {
 		if (!accept_set->watched[i])
 			continue;
-		hide(accept_set, i);
-		if (show(accept_set, i) < 0)
-			accept_set->incomplete = true;
+		unwatch(accept_set, i);
+		if (watch(accept_set, i) < 0)
+			accept_set->needs_refresh = true;
 	}
 }
 
@@ -127,35 +127,35 @@ int pfi_accept_set_accept(struct pfi_accept_set *accept_set, size_t index, struc
 
 	switch (r) {
 	case 0:
-		if (++accept_set->turn >= PFI_ACCEPT_TURN)
-			queue_again(accept_set);
+		if (++accept_set->since_requeue >= PFI_ACCEPT_TURN)
+			requeue(accept_set);
 		break;
 	case -EAGAIN:
 		break;
 	case -EBUSY:
 		/* The kernel has woken no sibling for what this one was woken for: the arbiter has them look,
 		 * once nothing more can wake this one. */
-		if (hide_all(accept_set))
+		if (unwatch_all(accept_set))
 			pfi_shortage_publish(accept_set->worker);
-		accept_set->incomplete = true;
+		accept_set->needs_refresh = true;
 		break;
 	default:
-		hide(accept_set, index);
+		unwatch(accept_set, index);
 		break;
 	}
 	return r;
 }
 
-unsigned pfi_accept_set_share(const struct pfi_accept_set *accept_set)
+unsigned pfi_accept_set_batch(const struct pfi_accept_set *accept_set)
 {
-	const bool looks = accept_set->turn == 0;
+	const bool checks_backlog = accept_set->since_requeue == 0;
 
-	return accept_set->crowded ? SHARE_MAX : looks ? 2 : 1;
+	return accept_set->has_backlog ? BATCH_MAX : checks_backlog ? 2 : 1;
 }
 
-void pfi_accept_set_count(struct pfi_accept_set *accept_set, unsigned count)
+void pfi_accept_set_note_batch(struct pfi_accept_set *accept_set, unsigned count)
 {
-	accept_set->crowded = count > 1;
+	accept_set->has_backlog = count > 1;
 }
 
 bool pfi_accept_set_full(const struct pfi_accept_set *accept_set)
@@ -163,45 +163,45 @@ bool pfi_accept_set_full(const struct pfi_accept_set *accept_set)
 	return prefork_worker_connections(accept_set->worker) >= accept_set->connections_max;
 }
 
-void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool held)
+void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused)
 {
-	if (accept_set->held == held || accept_set->closed)
+	if (accept_set->paused == paused || accept_set->closed)
 		return;
-	accept_set->held = held;
-	accept_set->incomplete = true;
-	if (held)
-		(void)hide_all(accept_set);
+	accept_set->paused = paused;
+	accept_set->needs_refresh = true;
+	if (paused)
+		(void)unwatch_all(accept_set);
 }
 
-void pfi_listeners_look(struct pfi_accept_set *accept_set)
+void pfi_accept_set_rearm(struct pfi_accept_set *accept_set)
 {
 	/* What is put into the set is looked at by the kernel, whomever it has woken before. */
-	if (atomic_exchange(&accept_set->worker->must_look, false) && !accept_set->closed)
-		queue_again(accept_set);
+	if (atomic_exchange(&accept_set->worker->poll_requested, false) && !accept_set->closed)
+		requeue(accept_set);
 }
 
 uint64_t pfi_accept_set_refresh(struct pfi_accept_set *accept_set)
 {
-	if (atomic_load_explicit(&accept_set->worker->must_look, memory_order_relaxed))
-		pfi_listeners_look(accept_set);
-	if (!accept_set->incomplete || accept_set->held || accept_set->closed)
+	if (atomic_load_explicit(&accept_set->worker->poll_requested, memory_order_relaxed))
+		pfi_accept_set_rearm(accept_set);
+	if (!accept_set->needs_refresh || accept_set->paused || accept_set->closed)
 		return 0;
 	const uint64_t now_ms = pfi_now_ms();
-	if (pfi_shortage_lasts(accept_set->worker, now_ms))
-		return prefork_worker_pause_until_ms(accept_set->worker);
-	accept_set->incomplete = false;
+	if (pfi_shortage_persists(accept_set->worker, now_ms))
+		return prefork_worker_accept_retry_ms(accept_set->worker);
+	accept_set->needs_refresh = false;
 	for (size_t i = 0; i < accept_set->count; i++) {
-		if (show(accept_set, i) < 0)
-			accept_set->incomplete = true;
+		if (watch(accept_set, i) < 0)
+			accept_set->needs_refresh = true;
 	}
-	return accept_set->incomplete ? now_ms + RETRY_MS : 0;
+	return accept_set->needs_refresh ? now_ms + RETRY_MS : 0;
 }
 
 void pfi_accept_set_close(struct pfi_accept_set *accept_set)
 {
 	if (accept_set->closed)
 		return;
-	(void)hide_all(accept_set);
+	(void)unwatch_all(accept_set);
 	accept_set->closed = true;
 	prefork_worker_close_listeners(accept_set->worker);
 }

@@ -28,11 +28,11 @@ struct pfi_accept_set {
 	uint32_t traits;
 	const uint64_t *keys; /* by index: the data of its events; NULL: the index */
 	size_t count;
-	unsigned turn;      /* clients since the last visit                    */
-	bool crowded;       /* when last looked for, a second client was waiting */
+	unsigned since_requeue;      /* clients since the last visit                    */
+	bool has_backlog;       /* when last looked for, a second client was waiting */
 	bool *watched;      /* by index: in the set now                        */
-	bool incomplete;    /* some listeners are not in the set and should be */
-	bool held;          /* the worker wants no clients for now             */
+	bool needs_refresh;    /* some listeners are not in the set and should be */
+	bool paused;          /* the worker wants no clients for now             */
 	bool closed;
 	size_t connections_max; /* the setting worker_connections */
 };
@@ -57,17 +57,17 @@ int pfi_accept_set_accept(struct pfi_accept_set *accept_set, size_t index, struc
  * since the next wakes a sibling that has nothing to do. But where they stand in line all
  * siblings are busy, and a wait between two of them is in vain: whether they do is looked at
  * from time to time. Say how many there were. */
-unsigned pfi_accept_set_share(const struct pfi_accept_set *accept_set);
-void pfi_accept_set_count(struct pfi_accept_set *accept_set, unsigned count);
+unsigned pfi_accept_set_batch(const struct pfi_accept_set *accept_set);
+void pfi_accept_set_note_batch(struct pfi_accept_set *accept_set, unsigned count);
 
 /* Whether this worker has as many connections as it may have. */
 bool pfi_accept_set_full(const struct pfi_accept_set *accept_set);
 
 /* Keep clients away for a while: out of the set now, back in at the next refresh. */
-void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool held);
+void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused);
 
 /* Have the kernel look at the listeners anew, if the arbiter has asked for that: one thread at a time. */
-void pfi_listeners_look(struct pfi_accept_set *accept_set);
+void pfi_accept_set_rearm(struct pfi_accept_set *accept_set);
 
 /* Put back what should be in the set and is not, and do the above. Call it before each wait;
  * answers when to wake for the next try, 0: no need. */

@@ -35,9 +35,9 @@ static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
 static const int ignored[] = { SIGPIPE, SIGXFSZ };
 /* Meant for the arbiter, when they go to a whole group. Heard and not ignored, since a program that the host
  * starts would go on ignoring them. */
-static const int heard_in_vain[] = { SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
+static const int without_effect[] = { SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
 
-static int watchdog(struct prefork_worker *worker, int fd, enum source source)
+static int add_source(struct prefork_worker *worker, int fd, enum source source)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
 
@@ -46,7 +46,7 @@ static int watchdog(struct prefork_worker *worker, int fd, enum source source)
 	return 0;
 }
 
-static void on_nothing(int signo)
+static void ignore(int signo)
 {
 	(void)signo;
 }
@@ -59,14 +59,14 @@ static void set_all(const int *numbers, size_t count, void (*handler)(int signo)
 		(void)sigaction(numbers[i], &action, NULL);
 }
 
-static void give_back(const int *numbers, size_t count)
+static void restore_default(const int *numbers, size_t count)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 	struct sigaction now;
 
 	for (size_t i = 0; i < count; i++) {
 		if (sigaction(numbers[i], NULL, &now) == 0 &&
-		    (now.sa_handler == on_nothing || now.sa_handler == pfi_parent_death_on_term))
+		    (now.sa_handler == ignore || now.sa_handler == pfi_parent_death_on_term))
 			(void)sigaction(numbers[i], &plain, NULL);
 	}
 }
@@ -74,15 +74,15 @@ static void give_back(const int *numbers, size_t count)
 /* What is ignored stays so, as after any fork. */
 void pfi_check_forget(void)
 {
-	give_back(signals, sizeof signals / sizeof signals[0]);
-	give_back(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0]);
+	restore_default(signals, sizeof signals / sizeof signals[0]);
+	restore_default(without_effect, sizeof without_effect / sizeof without_effect[0]);
 }
 
 static int take_signals(void)
 {
 	/* What holds again when the worker is done with signals, and flushes its output: nothing ends
 	 * it but SIGKILL, which follows if that takes too long, and SIGABRT. */
-	set_all(signals, sizeof signals / sizeof signals[0], on_nothing);
+	set_all(signals, sizeof signals / sizeof signals[0], ignore);
 	set_all(&(int){ SIGTERM }, 1, pfi_parent_death_on_term);
 
 	const int r = pfi_signal_pipe_open(signals, sizeof signals / sizeof signals[0], SA_RESTART);
@@ -92,7 +92,7 @@ static int take_signals(void)
 	pfi_signal_pipe_set_hook(SIGTERM, pfi_parent_death_on_term);
 	set_all(ignored, sizeof ignored / sizeof ignored[0], SIG_IGN);
 	pfi_logfile_expect_ignored_signals();
-	set_all(heard_in_vain, sizeof heard_in_vain / sizeof heard_in_vain[0], on_nothing);
+	set_all(without_effect, sizeof without_effect / sizeof without_effect[0], ignore);
 	return 0;
 }
 
@@ -107,10 +107,10 @@ int pfi_check_open(struct prefork_worker *worker)
 		(void)prefork_fail(r, "a worker cannot open an epoll set or an eventfd: %s", strerror(-r));
 		goto fail;
 	}
-	if ((r = watchdog(worker, pfi_signal_pipe_fd(), SOURCE_SIGNALS)) < 0 ||
-	    (r = watchdog(worker, worker->context->channel, SOURCE_CHANNEL)) < 0 ||
-	    (r = watchdog(worker, worker->context->arbiter_pidfd, SOURCE_ARBITER)) < 0 ||
-	    (r = watchdog(worker, worker->wake_fd, SOURCE_WAKE)) < 0)
+	if ((r = add_source(worker, pfi_signal_pipe_fd(), SOURCE_SIGNALS)) < 0 ||
+	    (r = add_source(worker, worker->context->channel, SOURCE_CHANNEL)) < 0 ||
+	    (r = add_source(worker, worker->context->arbiter_pidfd, SOURCE_ARBITER)) < 0 ||
+	    (r = add_source(worker, worker->wake_fd, SOURCE_WAKE)) < 0)
 		goto fail;
 	return 0;
 
@@ -127,7 +127,7 @@ void pfi_check_close(struct prefork_worker *worker)
 	pfi_signal_pipe_close();
 }
 
-void pfi_check_wake(struct prefork_worker *worker)
+void pfi_worker_wake(struct prefork_worker *worker)
 {
 	const uint64_t one = 1;
 
@@ -151,7 +151,7 @@ static void reopen_logs(struct prefork_worker *worker)
 	}
 }
 
-static void call_leaving_hooks(struct prefork_worker *worker)
+static void enter_drain(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 
@@ -165,7 +165,7 @@ static void call_leaving_hooks(struct prefork_worker *worker)
 }
 
 /* The only place that stores `stay`, and it only grows. */
-static void set_stay(struct prefork_worker *worker, enum prefork_directive directive)
+static void set_directive(struct prefork_worker *worker, enum prefork_directive directive)
 {
 	const uint64_t one = 1;
 	const int before = atomic_load(&worker->directive);
@@ -176,22 +176,22 @@ static void set_stay(struct prefork_worker *worker, enum prefork_directive direc
 	if (directive == PREFORK_QUIT)
 		(void)!write(worker->quit_fd, &one, sizeof one);
 	if (before == PREFORK_CONTINUE)
-		call_leaving_hooks(worker);
+		enter_drain(worker);
 	if (worker->listener_count == 0) /* else when they are closed */
 		atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 
 /* Leave without having been asked by the arbiter, which should know why. */
-static void leave_because(struct prefork_worker *worker, enum prefork_directive directive, const char *why)
+static void stop_because(struct prefork_worker *worker, enum prefork_directive directive, const char *why)
 {
 	if (atomic_load(&worker->directive) == PREFORK_CONTINUE && !worker->orphan)
 		(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, 0, why);
-	set_stay(worker, directive);
+	set_directive(worker, directive);
 }
 
 /* Go on serving until the arbiter has a replacement and says so; where it cannot be
  * told, leave now. */
-static void ask_to_leave(struct prefork_worker *worker)
+static void announce_retirement(struct prefork_worker *worker)
 {
 	const bool is_worn = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
 	const char *const why = is_worn ? "it has served its max_requests" : "by its own decision";
@@ -201,7 +201,7 @@ static void ask_to_leave(struct prefork_worker *worker)
 	worker->retire_announced = true;
 	if (!worker->is_ready || worker->orphan ||
 	    pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, 1, why) < 0)
-		leave_because(worker, PREFORK_DRAIN, why);
+		stop_because(worker, PREFORK_DRAIN, why);
 }
 
 static void on_signals(struct prefork_worker *worker)
@@ -211,9 +211,9 @@ static void on_signals(struct prefork_worker *worker)
 	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
 		reopen_logs(worker);
 	if (taken & PFI_SIGNAL_BIT(SIGTERM))
-		leave_because(worker, PREFORK_DRAIN, "somebody sent it SIGTERM");
+		stop_because(worker, PREFORK_DRAIN, "somebody sent it SIGTERM");
 	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
-		leave_because(worker, PREFORK_QUIT, "somebody sent it SIGINT or SIGQUIT");
+		stop_because(worker, PREFORK_QUIT, "somebody sent it SIGINT or SIGQUIT");
 }
 
 /* The arbiter is gone: an orphan gives its requests a little time and takes no
@@ -231,25 +231,25 @@ static void on_orphaned(struct prefork_worker *worker)
 	if (worker->context->arbiter_pidfd >= 0)
 		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->arbiter_pidfd, NULL);
 	pfi_kill_timer_start();
-	set_stay(worker, PREFORK_DRAIN);
+	set_directive(worker, PREFORK_DRAIN);
 }
 
-static void obey(struct prefork_worker *worker, const struct pfi_message *message)
+static void handle_message(struct prefork_worker *worker, const struct pfi_message *message)
 {
 	switch ((enum pfi_message_type)message->type) {
 	case PFI_MESSAGE_DRAIN:
 		if (message->value == 1)
 			worker->empties_queues = true;
-		set_stay(worker, PREFORK_DRAIN);
+		set_directive(worker, PREFORK_DRAIN);
 		break;
 	case PFI_MESSAGE_QUIT:
-		set_stay(worker, PREFORK_QUIT);
+		set_directive(worker, PREFORK_QUIT);
 		break;
 	case PFI_MESSAGE_REOPEN:
 		reopen_logs(worker);
 		break;
 	case PFI_MESSAGE_LOOK:
-		atomic_store(&worker->must_look, true);
+		atomic_store(&worker->poll_requested, true);
 		if (message->value == 1)
 			(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_ALIVE, 0, NULL);
 		break;
@@ -266,7 +266,7 @@ static void on_channel(struct prefork_worker *worker)
 		const int r = pfi_channel_receive(worker->context->channel, &message);
 
 		if (r == 0)
-			obey(worker, &message);
+			handle_message(worker, &message);
 		else if (r == -EPIPE)
 			on_orphaned(worker);
 		else if (r != -EBADMSG)
@@ -274,7 +274,7 @@ static void on_channel(struct prefork_worker *worker)
 	}
 }
 
-static void look(struct prefork_worker *worker, bool at_wake)
+static void poll_sources(struct prefork_worker *worker, bool at_wake)
 {
 	struct epoll_event events[SOURCE_COUNT];
 	const int count = epoll_wait(worker->fd, events, SOURCE_COUNT, 0);
@@ -303,18 +303,18 @@ static void look(struct prefork_worker *worker, bool at_wake)
 	}
 }
 
-void pfi_check_look(struct prefork_worker *worker)
+void pfi_check_poll(struct prefork_worker *worker)
 {
-	look(worker, false);
+	poll_sources(worker, false);
 }
 
 enum prefork_directive prefork_worker_check(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
-	look(worker, true);
+	poll_sources(worker, true);
 	pfi_shortage_report(worker);
 	if (atomic_load(&worker->wants_retire))
-		ask_to_leave(worker);
+		announce_retirement(worker);
 	return prefork_worker_directive(worker);
 }
 
@@ -329,7 +329,7 @@ void prefork_worker_retire(struct prefork_worker *worker)
 	if (worker == NULL)
 		return; /* no error message: this may be a signal handler */
 	atomic_store(&worker->wants_retire, true);
-	pfi_check_wake(worker);
+	pfi_worker_wake(worker);
 }
 
 int prefork_worker_fd(const struct prefork_worker *worker)

@@ -30,19 +30,19 @@ static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_conn
 
 /* Ours, and what we show of it: each is counted, since of two threads that store what they have
  * counted the last may have the older number. */
-static void count_one(struct prefork_worker *worker)
+static void count_opened(struct prefork_worker *worker)
 {
 	atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed);
 	atomic_fetch_add_explicit(&worker->liveness.score->connections, 1, memory_order_relaxed);
 }
 
-static void count_off(struct prefork_worker *worker)
+static void count_closed(struct prefork_worker *worker)
 {
 	atomic_fetch_sub_explicit(&worker->connections, 1, memory_order_relaxed);
 	atomic_fetch_sub_explicit(&worker->liveness.score->connections, 1, memory_order_relaxed);
 }
 
-static struct prefork_connection *from_pool(struct prefork_worker *worker)
+static struct prefork_connection *take_from_pool(struct prefork_worker *worker)
 {
 	if (!worker->free)
 		worker->free = atomic_exchange_explicit(&worker->freed, NULL, memory_order_acquire);
@@ -55,7 +55,7 @@ static struct prefork_connection *from_pool(struct prefork_worker *worker)
 
 struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener)
 {
-	struct prefork_connection *const connection = from_pool(worker);
+	struct prefork_connection *const connection = take_from_pool(worker);
 
 	if (!connection)
 		return NULL;
@@ -66,8 +66,8 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
 	connection->transport = &pfi_transport_plain;
 	connection->fd = fd;
 	connection->listener = listener;
-	connection->asked = PREFORK_AGAIN;
-	count_one(worker);
+	connection->requested = PREFORK_AGAIN;
+	count_opened(worker);
 	return connection;
 }
 
@@ -79,8 +79,8 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	if (worker->service.closed)
 		worker->service.closed(worker, connection, worker->context->user);
-	pfi_vitals_count_closed(worker);
-	count_off(worker); /* first: whoever reads the end of it finds it counted */
+	pfi_thread_status_count_closed(worker);
+	count_closed(worker); /* first: whoever reads the end of it finds it counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
 	(void)push(&worker->freed, connection);
@@ -109,27 +109,27 @@ static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
 {
 	if (!worker->wake) {
 		if (was_empty)
-			pfi_check_wake(worker);
+			pfi_worker_wake(worker);
 	} else if (!quiet || atomic_load(&worker->wake_for_all)) {
 		worker->wake(worker->wake_user);
 	}
 }
 
-static void give_back(struct prefork_connection *connection, enum prefork_next next, bool quiet)
+static void resume(struct prefork_connection *connection, enum prefork_next next, bool quiet)
 {
 	struct prefork_worker *const worker = connection->worker;
 
-	connection->asked = (uint8_t)pfi_connection_checked(connection, next, PREFORK_AGAIN);
+	connection->requested = (uint8_t)pfi_connection_checked(connection, next, PREFORK_AGAIN);
 	/* With the connection gone the worker may end before this function does. */
-	(void)atomic_fetch_add_explicit(&worker->givers, 1, memory_order_relaxed);
+	(void)atomic_fetch_add_explicit(&worker->resumers, 1, memory_order_relaxed);
 	wake(worker, push(&worker->resumed, connection), quiet);
-	(void)atomic_fetch_sub_explicit(&worker->givers, 1, memory_order_release);
+	(void)atomic_fetch_sub_explicit(&worker->resumers, 1, memory_order_release);
 }
 
 void prefork_connection_resume(struct prefork_connection *connection, enum prefork_next next)
 {
 	PFI_RETURN_IF_NULL(connection, );
-	give_back(connection, next, false);
+	resume(connection, next, false);
 }
 
 void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum prefork_next next)
@@ -137,33 +137,33 @@ void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum
 	const bool quiet = next == PREFORK_WAIT_READABLE && connection->watched &&
 	                   !pfi_connection_has_output(connection);
 
-	give_back(connection, next, quiet);
+	resume(connection, next, quiet);
 }
 
 void pfi_connection_await_resumers(struct prefork_worker *worker)
 {
-	while (atomic_load_explicit(&worker->givers, memory_order_acquire) > 0)
+	while (atomic_load_explicit(&worker->resumers, memory_order_acquire) > 0)
 		(void)sched_yield();
 }
 
 struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker)
 {
-	if (!worker->given) {
+	if (!worker->resumed_fifo) {
 		/* Not only to acquire: see wake(), which looks at wake_for_all after it has pushed. */
 		struct prefork_connection *list = atomic_exchange(&worker->resumed, NULL);
 
 		while (list) { /* turn it round: first come, first served */
 			struct prefork_connection *const next = list->next;
 
-			list->next = worker->given;
-			worker->given = list;
+			list->next = worker->resumed_fifo;
+			worker->resumed_fifo = list;
 			list = next;
 		}
 	}
-	struct prefork_connection *const connection = worker->given;
+	struct prefork_connection *const connection = worker->resumed_fifo;
 	if (!connection)
 		return NULL;
-	worker->given = connection->next;
+	worker->resumed_fifo = connection->next;
 	if (connection->work) {
 		connection->work = NULL;
 		worker->offloaded--;
@@ -192,7 +192,7 @@ static void write_ip4(const void *address, char *text)
 	}
 }
 
-static void learn_peer(struct prefork_connection *connection)
+static void format_peer(struct prefork_connection *connection)
 {
 	const union pfi_peer_address *const address = &connection->address;
 	const struct in6_addr *const six = &address->in6.sin6_addr;
@@ -216,7 +216,7 @@ const char *prefork_connection_peer(struct prefork_connection *connection, unsig
 {
 	PFI_RETURN_IF_NULL(connection, NULL);
 	if (!connection->peer_known)
-		learn_peer(connection);
+		format_peer(connection);
 	if (ret_port)
 		*ret_port = connection->port;
 	return connection->peer;
@@ -282,5 +282,5 @@ size_t prefork_connection_listener(const struct prefork_connection *connection)
 bool prefork_connection_read_would_block(const struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, false);
-	return connection->drained;
+	return connection->read_drained;
 }

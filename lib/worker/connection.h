@@ -52,18 +52,18 @@ struct prefork_connection {
 	bool accepted;     /* `accepted` was called                               */
 	bool ends_output;  /* shut our side once the output is written            */
 	bool end_follows;  /* what is sent may leave with the end                 */
-	bool drained;      /* the last read took all that was there               */
-	_Atomic bool heard;    /* the client has said something                   */
-	_Atomic bool answered; /* and nothing more since it was last spoken to    */
-	_Atomic bool ended;    /* the client has ended its side, or is gone       */
-	bool lingers;      /* it is to be closed; what still comes is dropped     */
-	bool is_stuck;     /* its deadline has passed while output was pending    */
+	bool read_drained;      /* the last read took all that was there               */
+	_Atomic bool received;    /* the client has said something                   */
+	_Atomic bool responded; /* and nothing more since it was last spoken to    */
+	_Atomic bool peer_closed;    /* the client has ended its side, or is gone       */
+	bool lingering;      /* it is to be closed; what still comes is dropped     */
+	bool output_stalled;     /* its deadline has passed while output was pending    */
 	bool peer_known;   /* peer and port are filled in                         */
-	uint8_t asked;     /* enum prefork_next: what the service asked for last  */
+	uint8_t requested;     /* enum prefork_next: what the service asked for last  */
 	unsigned port;
 	size_t listener;
 	uint64_t deadline_ms;
-	uint64_t notice_ms; /* the worker leaves, and waits for it until then; 0: not so far */
+	uint64_t drain_until_ms; /* the worker leaves, and waits for it until then; 0: not so far */
 	void *user;
 	void *driver;
 	int error;                   /* of sending what was pending: it cannot be sent any more */
@@ -71,7 +71,7 @@ struct prefork_connection {
 	prefork_work_function *work; /* NULL unless offloaded                            */
 	void *work_user;
 	struct pfi_output output;
-	size_t unsaid;               /* of the exit message, when their deadline was set; 0: it is the service's */
+	size_t pending_at_deadline;               /* of the exit message, when their deadline was set; 0: it is the service's */
 	struct prefork_connection *next; /* in one of the worker's lists          */
 	union pfi_peer_address address;       /* as accept4(2) told it                 */
 	char peer[INET6_ADDRSTRLEN];

@@ -34,38 +34,38 @@ enum {
 	/* An idle worker takes one client and leaves the next to a sibling that has nothing
 	 * to do; one that is busy takes one more for so many connections it has served
 	 * since, lest they wait for their first turn behind everybody's every turn. */
-	SERVED_PER_CLIENT = 16,
-	SOON_MS = 100,
+	SERVED_PER_ACCEPT = 16,
+	OFFLOADED_POLL_MS = 100,
 };
 
 struct ev {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
-	bool serves; /* it has said so: what goes wrong before that is a failure to start */
+	bool is_ready; /* it has said so: what goes wrong before that is a failure to start */
 	struct pfi_ev_accept_set accept_set;
-	struct pfi_event_core clients;
+	struct pfi_event_core core;
 	ev_io control;
 	ev_timer alarm;
 	uint64_t alarm_ms; /* what it is set for; 0: it is not        */
-	bool rang;         /* deadlines are to be looked at           */
-	bool looks_soon;   /* whatever happens, the alarm comes soon  */
+	bool alarm_fired;         /* deadlines are to be looked at           */
+	bool polls_offloaded;   /* whatever happens, the alarm comes soon  */
 	unsigned served;   /* connections, in this turn               */
-	unsigned before;   /* and in the one before                   */
+	unsigned served_before;   /* and in the one before                   */
 };
 
-struct client {
-	struct pfi_event_connection is; /* first: see clients.h */
+struct ev_state {
+	struct pfi_event_state base; /* first: see clients.h */
 	ev_io io;
 };
 
 /* The loop's userdata. It lives as long as the worker: other threads may give
  * connections back when the strategy has returned already. */
-struct post {
+struct loop_data {
 	struct prefork_worker *worker;
 	ev_async resumed;
 };
 
-static struct post *post_of(struct ev_loop *loop)
+static struct loop_data *loop_data_of(struct ev_loop *loop)
 {
 	return ev_userdata(loop);
 }
@@ -74,12 +74,12 @@ static struct post *post_of(struct ev_loop *loop)
  * after it waits: a turn of the loop lies between an acquire and the next release. */
 static void on_wait_begins(struct ev_loop *loop) EV_NOEXCEPT
 {
-	prefork_worker_idle(post_of(loop)->worker);
+	prefork_worker_idle(loop_data_of(loop)->worker);
 }
 
 static void on_wait_ends(struct ev_loop *loop) EV_NOEXCEPT
 {
-	prefork_worker_busy(post_of(loop)->worker);
+	prefork_worker_busy(loop_data_of(loop)->worker);
 }
 
 static void on_never(struct ev_loop *loop, ev_periodic *periodic, int events)
@@ -91,7 +91,7 @@ static void on_never(struct ev_loop *loop, ev_periodic *periodic, int events)
 
 /* libev looks at the wall clock once a minute, lest somebody has set it, unless the kernel
  * would tell: which it asks the kernel for when the first periodic watcher is started. */
-static void rest_undisturbed(struct ev_loop *loop)
+static void watch_clock_jumps(struct ev_loop *loop)
 {
 	ev_periodic periodic;
 
@@ -117,19 +117,19 @@ static struct ev_loop *open_loop(struct prefork_worker *worker)
 	 * has its own signals, and hosts have theirs. */
 	struct ev_loop *const loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 
-	struct post *const post = calloc(1, sizeof *post);
+	struct loop_data *const loop_data = calloc(1, sizeof *loop_data);
 
-	if (!loop || !post) {
-		free(post);
+	if (!loop || !loop_data) {
+		free(loop_data);
 		pfi_ev_loop_close(loop);
 		return NULL;
 	}
-	post->worker = worker;
-	ev_set_userdata(loop, post);
+	loop_data->worker = worker;
+	ev_set_userdata(loop, loop_data);
 	the_worker = worker;
 	ev_set_syserr_cb(on_system_error);
 	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
-	rest_undisturbed(loop);
+	watch_clock_jumps(loop);
 	return loop;
 }
 
@@ -137,7 +137,7 @@ void pfi_ev_loop_close(struct ev_loop *loop)
 {
 	if (!loop)
 		return;
-	free(post_of(loop));
+	free(loop_data_of(loop));
 	ev_loop_destroy(loop);
 }
 
@@ -149,49 +149,49 @@ struct ev_loop *prefork_worker_loop(struct prefork_worker *worker)
 	return worker->loop;
 }
 
-static void on_client(struct ev_loop *loop, ev_io *io, int events)
+static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 {
 	struct ev *const ev = io->data;
-	struct client *const client = PFI_RING_OWNER(io, struct client, io);
+	struct ev_state *const state = PFI_RING_OWNER(io, struct ev_state, io);
 
 	(void)loop;
 	(void)events;
 	ev->served++;
-	pfi_event_core_ready(&ev->clients, &client->is);
+	pfi_event_core_ready(&ev->core, &state->base);
 }
 
-static int watch(struct pfi_event_core *clients, struct pfi_event_connection *is, enum prefork_next event)
+static int watch(struct pfi_event_core *core, struct pfi_event_state *base, enum prefork_next event)
 {
-	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
-	struct client *const client = (struct client *)(void *)is;
+	struct ev *const ev = PFI_RING_OWNER(core, struct ev, core);
+	struct ev_state *const state = (struct ev_state *)(void *)base;
 
-	if (is->watched != PREFORK_CLOSE)
-		ev_io_stop(ev->loop, &client->io);
+	if (base->watched != PREFORK_CLOSE)
+		ev_io_stop(ev->loop, &state->io);
 	if (event == PREFORK_CLOSE)
 		return 0;
-	ev_io_init(&client->io, on_client, prefork_connection_fd(is->connection),
+	ev_io_init(&state->io, on_connection, prefork_connection_fd(base->connection),
 	           event == PREFORK_WAIT_READABLE ? EV_READ : EV_WRITE);
-	client->io.data = ev;
-	ev_io_start(ev->loop, &client->io);
+	state->io.data = ev;
+	ev_io_start(ev->loop, &state->io);
 	return 0;
 }
 
 static void on_readable(void *user, size_t index)
 {
 	struct ev *const ev = user;
-	const unsigned share = pfi_accept_set_share(&ev->accept_set.accept_set), earned = 1 + ev->before / SERVED_PER_CLIENT;
-	const unsigned most = share > earned ? share : earned;
+	const unsigned share = pfi_accept_set_batch(&ev->accept_set.accept_set), earned = 1 + ev->served_before / SERVED_PER_ACCEPT;
+	const unsigned max = share > earned ? share : earned;
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
-	if (!ev->serves)
+	if (!ev->is_ready)
 		return; /* a client that waits is told of again */
-	for (; count < most && !pfi_accept_set_full(&ev->accept_set.accept_set); count++) {
+	for (; count < max && !pfi_accept_set_full(&ev->accept_set.accept_set); count++) {
 		if (pfi_accept_set_accept(&ev->accept_set.accept_set, index, &connection) < 0)
 			break;
-		pfi_event_core_proceed(&ev->clients, connection);
+		pfi_event_core_proceed(&ev->core, connection);
 	}
-	pfi_accept_set_count(&ev->accept_set.accept_set, count);
+	pfi_accept_set_note_batch(&ev->accept_set.accept_set, count);
 }
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events)
@@ -203,13 +203,13 @@ static void on_control(struct ev_loop *loop, ev_io *io, int events)
 	(void)prefork_worker_check(ev->worker);
 }
 
-static void on_given_back(struct ev_loop *loop, ev_async *async, int events)
+static void on_resumed(struct ev_loop *loop, ev_async *async, int events)
 {
 	struct ev *const ev = async->data;
 
 	(void)loop;
 	(void)events;
-	pfi_event_core_resume(&ev->clients);
+	pfi_event_core_resume(&ev->core);
 }
 
 /* Any thread. libev wakes the loop only if it sleeps. */
@@ -217,7 +217,7 @@ static void wake(void *user)
 {
 	struct ev_loop *const loop = user;
 
-	ev_async_send(loop, &post_of(loop)->resumed);
+	ev_async_send(loop, &loop_data_of(loop)->resumed);
 }
 
 static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
@@ -227,8 +227,8 @@ static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
 	(void)loop;
 	(void)events;
 	ev->alarm_ms = 0;
-	ev->rang = true;
-	ev->looks_soon = false;
+	ev->alarm_fired = true;
+	ev->polls_offloaded = false;
 }
 
 /* Wake by `at_ms`, 0: no need. An earlier alarm stays: it comes up in vain at most once. */
@@ -245,48 +245,48 @@ static void set_alarm(struct ev *ev, uint64_t at_ms)
 }
 
 /* Before the wait: when it begins its limit is fixed. */
-static void mind_own_fds(struct ev *ev)
+static void check_own_fds(struct ev *ev)
 {
 	const uint64_t since_ms = pfi_liveness_since_ms(&ev->worker->liveness, 0);
 
-	if (pfi_own_fds_is_put_off(ev->worker))
+	if (pfi_own_fds_check_is_deferred(ev->worker))
 		pfi_own_fds_check(ev->worker, since_ms, false);
-	if (pfi_own_fds_is_put_off(ev->worker))
+	if (pfi_own_fds_check_is_deferred(ev->worker))
 		set_alarm(ev, since_ms + PFI_OWN_FDS_MS);
 }
 
 static void turn(struct ev *ev)
 {
-	set_alarm(ev, pfi_deadline_heap_next_ms(&ev->clients.deadlines));
+	set_alarm(ev, pfi_deadline_heap_next_ms(&ev->core.deadlines));
 	set_alarm(ev, pfi_ev_accept_set_refresh(&ev->accept_set));
-	if (ev->worker->offloaded > 0 && !ev->looks_soon) {
-		ev->looks_soon = true; /* some may come back quietly */
-		set_alarm(ev, pfi_now_ms() + SOON_MS);
+	if (ev->worker->offloaded > 0 && !ev->polls_offloaded) {
+		ev->polls_offloaded = true; /* some may come back quietly */
+		set_alarm(ev, pfi_now_ms() + OFFLOADED_POLL_MS);
 	}
-	mind_own_fds(ev);
-	ev->before = ev->served;
+	check_own_fds(ev);
+	ev->served_before = ev->served;
 	ev->served = 0;
-	(void)ev_run(ev->loop, pfi_event_core_has_work(&ev->clients) ? EVRUN_NOWAIT : EVRUN_ONCE);
-	pfi_event_core_call_again(&ev->clients);
+	(void)ev_run(ev->loop, pfi_event_core_has_work(&ev->core) ? EVRUN_NOWAIT : EVRUN_ONCE);
+	pfi_event_core_call_again(&ev->core);
 	if (pfi_worker_has_resumed(ev->worker))
-		pfi_event_core_resume(&ev->clients);
-	if (ev->rang && pfi_own_fds_is_put_off(ev->worker))
-		pfi_own_fds_look(ev->worker);
-	if (ev->rang)
-		pfi_event_core_expire(&ev->clients);
-	ev->rang = false;
+		pfi_event_core_resume(&ev->core);
+	if (ev->alarm_fired && pfi_own_fds_check_is_deferred(ev->worker))
+		pfi_own_fds_check_now(ev->worker);
+	if (ev->alarm_fired)
+		pfi_event_core_expire(&ev->core);
+	ev->alarm_fired = false;
 	pfi_accept_set_pause(&ev->accept_set.accept_set, pfi_accept_set_full(&ev->accept_set.accept_set));
 }
 
-static void close_listeners(struct pfi_event_core *clients)
+static void close_listeners(struct pfi_event_core *core)
 {
-	struct ev *const ev = PFI_RING_OWNER(clients, struct ev, clients);
+	struct ev *const ev = PFI_RING_OWNER(core, struct ev, core);
 
 	pfi_ev_accept_set_close(&ev->accept_set);
 }
 
-static const struct pfi_event_driver loop_of_clients = {
-	.client_size = sizeof(struct client),
+static const struct pfi_event_driver driver = {
+	.state_size = sizeof(struct ev_state),
 	.watch = watch,
 	.close_listeners = close_listeners,
 };
@@ -296,17 +296,17 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 	const unsigned threads = (unsigned)pfi_worker_number(worker, "threads", 0);
 
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
-	pfi_event_core_init(&ev->clients, worker, &loop_of_clients);
+	pfi_event_core_init(&ev->core, worker, &driver);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
-	ev_async *const resumed = &post_of(ev->loop)->resumed;
+	ev_async *const resumed = &loop_data_of(ev->loop)->resumed;
 	ev_timer_init(&ev->alarm, on_alarm, 0., 0.);
 	ev->alarm.data = ev;
 	ev_io_init(&ev->control, on_control, prefork_worker_fd(worker), EV_READ);
 	ev_set_priority(&ev->control, EV_MAXPRI);
 	ev->control.data = ev;
 	ev_io_start(ev->loop, &ev->control);
-	ev_async_init(resumed, on_given_back);
+	ev_async_init(resumed, on_resumed);
 	resumed->data = ev;
 	ev_async_start(ev->loop, resumed);
 	worker->wake_user = ev->loop;
@@ -316,7 +316,7 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 		r = pfi_ev_accept_set_open(&ev->accept_set, worker, ev->loop, on_readable, ev);
 	if (r < 0)
 		return r;
-	ev->serves = true;
+	ev->is_ready = true;
 	prefork_worker_ready(worker);
 	return 0;
 }
@@ -326,12 +326,12 @@ static void close_all(struct ev *ev)
 	pfi_offload_pool_close(ev->worker->offload_pool);
 	ev->worker->offload_pool = NULL;
 	pfi_own_fds_clear(ev->worker);
-	pfi_event_core_finish(&ev->clients);
+	pfi_event_core_finish(&ev->core);
 	if (!ev->loop)
 		return;
 	pfi_ev_accept_set_finish(&ev->accept_set);
 	ev_io_stop(ev->loop, &ev->control);
-	ev_async_stop(ev->loop, &post_of(ev->loop)->resumed);
+	ev_async_stop(ev->loop, &loop_data_of(ev->loop)->resumed);
 	ev_timer_stop(ev->loop, &ev->alarm);
 	prefork_worker_idle(ev->worker);
 }
@@ -342,7 +342,7 @@ static int run(struct prefork_worker *worker, void *user)
 	const int r = open_all(&ev, worker);
 
 	(void)user;
-	while (r == 0 && pfi_event_core_continue(&ev.clients))
+	while (r == 0 && pfi_event_core_continue(&ev.core))
 		turn(&ev);
 	close_all(&ev);
 	return r;

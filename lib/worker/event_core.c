@@ -7,264 +7,264 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct pfi_event_connection *client_at(struct pfi_ring *link)
+static struct pfi_event_state *state_at(struct pfi_ring *link)
 {
-	return PFI_RING_OWNER(link, struct pfi_event_connection, link);
+	return PFI_RING_OWNER(link, struct pfi_event_state, link);
 }
 
-static void unlink_client(struct pfi_event_connection *client)
+static void unlink_state(struct pfi_event_state *state)
 {
-	pfi_ring_remove(&client->link);
-	client->waits = false;
+	pfi_ring_remove(&state->link);
+	state->is_waiting = false;
 }
 
-void pfi_event_core_init(struct pfi_event_core *clients, struct prefork_worker *worker,
-                      const struct pfi_event_driver *loop)
+void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *worker,
+                      const struct pfi_event_driver *driver)
 {
-	*clients = (struct pfi_event_core){ .worker = worker, .loop = loop };
-	pfi_ring_init(&clients->waiting);
-	pfi_ring_init(&clients->again);
-	pfi_ring_init(&clients->spare);
+	*core = (struct pfi_event_core){ .worker = worker, .driver = driver };
+	pfi_ring_init(&core->waiting);
+	pfi_ring_init(&core->again);
+	pfi_ring_init(&core->spare);
 }
 
-static struct pfi_event_connection *client_of(struct pfi_event_core *clients, struct prefork_connection *connection)
+static struct pfi_event_state *state_of(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_connection *client = prefork_connection_driver(connection);
+	struct pfi_event_state *state = prefork_connection_driver(connection);
 
-	if (client)
-		return client;
-	struct pfi_ring *const spare = pfi_ring_take(&clients->spare);
+	if (state)
+		return state;
+	struct pfi_ring *const spare = pfi_ring_take(&core->spare);
 
-	client = spare ? client_at(spare) : malloc(clients->loop->client_size);
-	if (!client)
+	state = spare ? state_at(spare) : malloc(core->driver->state_size);
+	if (!state)
 		return NULL;
-	memset(client, 0, clients->loop->client_size);
-	client->connection = connection;
-	client->watched = PREFORK_CLOSE;
-	pfi_ring_init(&client->link);
-	prefork_connection_set_driver(connection, client);
-	return client;
+	memset(state, 0, core->driver->state_size);
+	state->connection = connection;
+	state->watched = PREFORK_CLOSE;
+	pfi_ring_init(&state->link);
+	prefork_connection_set_driver(connection, state);
+	return state;
 }
 
-static int watch(struct pfi_event_core *clients, struct pfi_event_connection *client, enum prefork_next event)
+static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
 {
-	if (client->watched == event)
+	if (state->watched == event)
 		return 0;
-	const int r = clients->loop->watch(clients, client, event);
-	client->watched = event;
-	if (!client->taken)
-		client->connection->watched = event == PREFORK_WAIT_READABLE;
+	const int r = core->driver->watch(core, state, event);
+	state->watched = event;
+	if (!state->suspended)
+		state->connection->watched = event == PREFORK_WAIT_READABLE;
 	return r;
 }
 
-static void close_connection(struct pfi_event_core *clients, struct prefork_connection *connection)
+static void close_connection(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_connection *const client = prefork_connection_driver(connection);
+	struct pfi_event_state *const state = prefork_connection_driver(connection);
 
-	if (client) {
-		(void)watch(clients, client, PREFORK_CLOSE);
-		pfi_deadline_heap_remove(&clients->deadlines, &client->deadline);
-		unlink_client(client);
-		pfi_ring_add(&clients->spare, &client->link);
+	if (state) {
+		(void)watch(core, state, PREFORK_CLOSE);
+		pfi_deadline_heap_remove(&core->deadlines, &state->deadline);
+		unlink_state(state);
+		pfi_ring_add(&core->spare, &state->link);
 	}
 	prefork_connection_close(connection);
 }
 
 /* Nothing of the connection itself may be touched: another thread has it. It stays
  * watched as it was, since most come back soon and with nothing new to say. */
-static void let_go(struct pfi_event_connection *client)
+static void suspend(struct pfi_event_state *state)
 {
-	if (!client)
+	if (!state)
 		return;
-	client->taken = true;
-	client->deadline.at_ms = 0;
-	unlink_client(client);
+	state->suspended = true;
+	state->deadline.at_ms = 0;
+	unlink_state(state);
 }
 
 /* Have `connection` wait for `next`. False: it cannot, for want of memory. */
-static bool wait_for(struct pfi_event_core *clients, struct prefork_connection *connection, enum prefork_next next)
+static bool wait_for(struct pfi_event_core *core, struct prefork_connection *connection, enum prefork_next next)
 {
-	struct pfi_event_connection *const client = client_of(clients, connection);
+	struct pfi_event_state *const state = state_of(core, connection);
 
-	if (!client)
+	if (!state)
 		return false;
 	if (next == PREFORK_AGAIN)
-		pfi_ring_add(&clients->again, &client->link);
-	else if (!client->waits)
-		pfi_ring_add(&clients->waiting, &client->link);
-	client->waits = next != PREFORK_AGAIN;
-	client->deadline.at_ms = prefork_connection_deadline_ms(connection);
-	if (pfi_deadline_heap_add(&clients->deadlines, &client->deadline) < 0)
+		pfi_ring_add(&core->again, &state->link);
+	else if (!state->is_waiting)
+		pfi_ring_add(&core->waiting, &state->link);
+	state->is_waiting = next != PREFORK_AGAIN;
+	state->deadline.at_ms = prefork_connection_deadline_ms(connection);
+	if (pfi_deadline_heap_add(&core->deadlines, &state->deadline) < 0)
 		return false;
 	/* One that is called again soon stays watched as it was. */
-	return next == PREFORK_AGAIN || watch(clients, client, next) == 0;
+	return next == PREFORK_AGAIN || watch(core, state, next) == 0;
 }
 
 /* Do what the service has said. */
-static void obey(struct pfi_event_core *clients, struct prefork_connection *connection, struct pfi_event_connection *client,
+static void apply(struct pfi_event_core *core, struct prefork_connection *connection, struct pfi_event_state *state,
                  enum prefork_next next)
 {
 	if (next == PREFORK_SUSPENDED)
-		let_go(client);
-	else if (next == PREFORK_CLOSE || !wait_for(clients, connection, next))
-		close_connection(clients, connection);
+		suspend(state);
+	else if (next == PREFORK_CLOSE || !wait_for(core, connection, next))
+		close_connection(core, connection);
 }
 
 /* The same, unless it would wait and the worker leaves. `client` was asked for before
  * the callback, since after PREFORK_SUSPENDED the connection is somebody else's. */
-static void follow(struct pfi_event_core *clients, struct prefork_connection *connection, struct pfi_event_connection *client,
+static void apply_or_drain(struct pfi_event_core *core, struct prefork_connection *connection, struct pfi_event_state *state,
                    enum prefork_next next)
 {
-	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
+	const bool is_waiting = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
-	if (waits && prefork_worker_directive(clients->worker) != PREFORK_CONTINUE)
+	if (is_waiting && prefork_worker_directive(core->worker) != PREFORK_CONTINUE)
 		next = prefork_connection_drain(connection);
-	obey(clients, connection, client, next);
+	apply(core, connection, state, next);
 }
 
-void pfi_event_core_proceed(struct pfi_event_core *clients, struct prefork_connection *connection)
+void pfi_event_core_proceed(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_connection *const client = prefork_connection_driver(connection);
+	struct pfi_event_state *const state = prefork_connection_driver(connection);
 
-	follow(clients, connection, client, prefork_connection_proceed(connection));
+	apply_or_drain(core, connection, state, prefork_connection_proceed(connection));
 }
 
-static void proceed(struct pfi_event_core *clients, struct pfi_event_connection *client)
+static void proceed(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	follow(clients, client->connection, client, prefork_connection_proceed(client->connection));
+	apply_or_drain(core, state->connection, state, prefork_connection_proceed(state->connection));
 }
 
 /* Something for a client that somebody else has. It must not be told again and again, and
  * whoever gives it back must be heard. The order matters: first say so, then look whether that
  * came too late. */
-static void miss(struct pfi_event_core *clients, struct pfi_event_connection *client)
+static void note_missed(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	client->missed = true;
-	clients->missed++;
-	atomic_store(&clients->worker->wake_for_all, true);
-	(void)watch(clients, client, PREFORK_CLOSE);
-	pfi_event_core_resume(clients);
+	state->missed_event = true;
+	core->missed_count++;
+	atomic_store(&core->worker->wake_for_all, true);
+	(void)watch(core, state, PREFORK_CLOSE);
+	pfi_event_core_resume(core);
 }
 
-static void find(struct pfi_event_core *clients, struct pfi_event_connection *client)
+static void clear_missed(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	client->missed = false;
-	if (--clients->missed == 0)
-		atomic_store(&clients->worker->wake_for_all, false);
+	state->missed_event = false;
+	if (--core->missed_count == 0)
+		atomic_store(&core->worker->wake_for_all, false);
 }
 
-void pfi_event_core_ready(struct pfi_event_core *clients, struct pfi_event_connection *client)
+void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	if (client->taken)
-		pfi_event_core_resume(clients); /* most of the time it was given back just now */
-	if (client->taken)
-		miss(clients, client);
-	else if (client->waits) /* else it is called anyhow, or was closed since the loop heard of it */
-		proceed(clients, client);
+	if (state->suspended)
+		pfi_event_core_resume(core); /* most of the time it was given back just now */
+	if (state->suspended)
+		note_missed(core, state);
+	else if (state->is_waiting) /* else it is called anyhow, or was closed since the loop heard of it */
+		proceed(core, state);
 }
 
-void pfi_event_core_call_again(struct pfi_event_core *clients)
+void pfi_event_core_call_again(struct pfi_event_core *core)
 {
 	struct pfi_ring ring, *link;
 
-	if (!pfi_event_core_has_work(clients))
+	if (!pfi_event_core_has_work(core))
 		return;
-	pfi_ring_move(&ring, &clients->again); /* whoever asks anew waits for the next turn */
+	pfi_ring_move(&ring, &core->again); /* whoever asks anew waits for the next turn */
 	while ((link = pfi_ring_take(&ring)) != NULL)
-		pfi_event_core_proceed(clients, client_at(link)->connection);
+		pfi_event_core_proceed(core, state_at(link)->connection);
 }
 
-void pfi_event_core_resume(struct pfi_event_core *clients)
+void pfi_event_core_resume(struct pfi_event_core *core)
 {
 	struct prefork_connection *connection;
 	enum prefork_next next;
 
-	while ((connection = prefork_worker_resumed(clients->worker, &next)) != NULL) {
-		struct pfi_event_connection *const client = prefork_connection_driver(connection);
+	while ((connection = prefork_worker_take_resumed(core->worker, &next)) != NULL) {
+		struct pfi_event_state *const state = prefork_connection_driver(connection);
 
-		if (client)
-			client->taken = false;
-		if (client && client->missed) {
-			find(clients, client);
+		if (state)
+			state->suspended = false;
+		if (state && state->missed_event) {
+			clear_missed(core, state);
 			connection->watched = false;
 		}
-		follow(clients, connection, client, next);
+		apply_or_drain(core, connection, state, next);
 	}
 }
 
-void pfi_event_core_expire(struct pfi_event_core *clients)
+void pfi_event_core_expire(struct pfi_event_core *core)
 {
-	struct pfi_deadline *late;
+	struct pfi_deadline *due;
 
-	if (pfi_deadline_heap_next_ms(&clients->deadlines) == 0)
+	if (pfi_deadline_heap_next_ms(&core->deadlines) == 0)
 		return;
 	const uint64_t now_ms = pfi_now_ms();
-	while ((late = pfi_deadline_heap_take(&clients->deadlines, now_ms)) != NULL) {
-		struct pfi_event_connection *const client = PFI_RING_OWNER(late, struct pfi_event_connection, deadline);
+	while ((due = pfi_deadline_heap_take(&core->deadlines, now_ms)) != NULL) {
+		struct pfi_event_state *const state = PFI_RING_OWNER(due, struct pfi_event_state, deadline);
 
-		follow(clients, client->connection, client, prefork_connection_expire(client->connection));
+		apply_or_drain(core, state->connection, state, prefork_connection_expire(state->connection));
 	}
 }
 
-static void empty_queues(struct pfi_event_core *clients)
+static void accept_queued(struct pfi_event_core *core)
 {
 	struct prefork_connection *connection;
 
-	for (size_t i = 0; i < prefork_worker_listeners(clients->worker); i++) {
-		while (prefork_worker_directive(clients->worker) != PREFORK_QUIT &&
-		       prefork_worker_accept(clients->worker, i, &connection) == 0)
-			pfi_event_core_proceed(clients, connection);
+	for (size_t i = 0; i < prefork_worker_listeners(core->worker); i++) {
+		while (prefork_worker_directive(core->worker) != PREFORK_QUIT &&
+		       prefork_worker_accept(core->worker, i, &connection) == 0)
+			pfi_event_core_proceed(core, connection);
 	}
 }
 
-static void ask_to_leave(struct pfi_event_core *clients)
+static void drain_waiting(struct pfi_event_core *core)
 {
 	struct pfi_ring ring;
 
-	clients->missed++; /* all are, from now on: the worker ends with the last one */
-	atomic_store(&clients->worker->wake_for_all, true);
-	pfi_event_core_resume(clients);
-	pfi_ring_move(&ring, &clients->waiting);
+	core->missed_count++; /* all are, from now on: the worker ends with the last one */
+	atomic_store(&core->worker->wake_for_all, true);
+	pfi_event_core_resume(core);
+	pfi_ring_move(&ring, &core->waiting);
 	while (!pfi_ring_is_empty(&ring)) {
-		struct pfi_event_connection *const client = client_at(ring.next);
+		struct pfi_event_state *const state = state_at(ring.next);
 
-		unlink_client(client);
-		obey(clients, client->connection, client, prefork_connection_drain(client->connection));
+		unlink_state(state);
+		apply(core, state->connection, state, prefork_connection_drain(state->connection));
 	}
 }
 
-bool pfi_event_core_continue(struct pfi_event_core *clients)
+bool pfi_event_core_continue(struct pfi_event_core *core)
 {
-	struct prefork_worker *const worker = clients->worker;
+	struct prefork_worker *const worker = core->worker;
 	const enum prefork_directive directive = prefork_worker_directive(worker);
 
-	if (directive == PREFORK_DRAIN && !clients->leaves) {
-		clients->leaves = true;
+	if (directive == PREFORK_DRAIN && !core->draining) {
+		core->draining = true;
 		if (prefork_worker_empties_queues(worker))
-			empty_queues(clients);
-		clients->loop->close_listeners(clients);
-		ask_to_leave(clients);
+			accept_queued(core);
+		core->driver->close_listeners(core);
+		drain_waiting(core);
 	}
-	return directive != PREFORK_QUIT && (!clients->leaves || prefork_worker_connections(worker) > 0);
+	return directive != PREFORK_QUIT && (!core->draining || prefork_worker_connections(worker) > 0);
 }
 
-static void close_ring(struct pfi_event_core *clients, struct pfi_ring *ring)
+static void close_ring(struct pfi_event_core *core, struct pfi_ring *ring)
 {
 	while (!pfi_ring_is_empty(ring))
-		close_connection(clients, client_at(ring->next)->connection);
+		close_connection(core, state_at(ring->next)->connection);
 }
 
-void pfi_event_core_finish(struct pfi_event_core *clients)
+void pfi_event_core_finish(struct pfi_event_core *core)
 {
 	struct prefork_connection *connection;
 	enum prefork_next next;
 
-	while ((connection = prefork_worker_resumed(clients->worker, &next)) != NULL)
-		close_connection(clients, connection);
-	close_ring(clients, &clients->waiting);
-	close_ring(clients, &clients->again);
+	while ((connection = prefork_worker_take_resumed(core->worker, &next)) != NULL)
+		close_connection(core, connection);
+	close_ring(core, &core->waiting);
+	close_ring(core, &core->again);
 	struct pfi_ring *link;
-	while ((link = pfi_ring_take(&clients->spare)) != NULL)
-		free(client_at(link));
-	pfi_deadline_heap_finish(&clients->deadlines);
+	while ((link = pfi_ring_take(&core->spare)) != NULL)
+		free(state_at(link));
+	pfi_deadline_heap_finish(&core->deadlines);
 }

@@ -12,8 +12,8 @@
 #include <sys/uio.h>
 
 enum {
-	OUTPUT_ROOM_FIRST = 4096,
-	OUTPUT_ROOM_KEPT = 64 * 1024, /* a connection that wrote more gives it back */
+	OUTPUT_CAPACITY_FIRST = 4096,
+	OUTPUT_CAPACITY_KEPT = 64 * 1024, /* a connection that wrote more gives it back */
 };
 
 ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *bytes, size_t size)
@@ -24,27 +24,27 @@ ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *b
 	const ptrdiff_t n = connection->transport->receive(connection, bytes, size);
 
 	if (n > 0) {
-		atomic_store_explicit(&connection->heard, true, memory_order_relaxed);
-		atomic_store_explicit(&connection->answered, false, memory_order_relaxed);
+		atomic_store_explicit(&connection->received, true, memory_order_relaxed);
+		atomic_store_explicit(&connection->responded, false, memory_order_relaxed);
 	} else if (n != -EAGAIN) {
-		atomic_store_explicit(&connection->ended, true, memory_order_relaxed);
+		atomic_store_explicit(&connection->peer_closed, true, memory_order_relaxed);
 	}
 	return n;
 }
 
 /* Some of an answer, unless the client was spoken to first. */
-static void note_answer(struct prefork_connection *connection)
+static void note_response(struct prefork_connection *connection)
 {
-	const bool heard = atomic_load_explicit(&connection->heard, memory_order_relaxed);
+	const bool received = atomic_load_explicit(&connection->received, memory_order_relaxed);
 
-	atomic_store_explicit(&connection->answered, heard, memory_order_relaxed);
+	atomic_store_explicit(&connection->responded, received, memory_order_relaxed);
 }
 
 /* Make room for `size` more bytes. */
 static int grow(struct pfi_output *output, size_t size)
 {
 	const size_t used = output->end - output->start;
-	size_t capacity = output->capacity > 0 ? output->capacity : OUTPUT_ROOM_FIRST;
+	size_t capacity = output->capacity > 0 ? output->capacity : OUTPUT_CAPACITY_FIRST;
 
 	if (size <= output->capacity - output->end)
 		return 0;
@@ -65,7 +65,7 @@ static int grow(struct pfi_output *output, size_t size)
 static void clear(struct pfi_output *output)
 {
 	output->start = output->end = 0;
-	if (output->capacity > OUTPUT_ROOM_KEPT) {
+	if (output->capacity > OUTPUT_CAPACITY_KEPT) {
 		free(output->bytes);
 		*output = (struct pfi_output){ 0 };
 	}
@@ -119,7 +119,7 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 		if (taken < 0)
 			taken = 0;
 	}
-	note_answer(connection);
+	note_response(connection);
 	const size_t rest = size - (size_t)taken;
 	if (rest == 0)
 		return PREFORK_WAIT_READABLE;
@@ -142,7 +142,7 @@ ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const s
 		if (r < 0)
 			return r;
 	}
-	note_answer(connection);
+	note_response(connection);
 	return connection->transport->send(connection, pieces, count);
 }
 
@@ -156,7 +156,7 @@ ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, in
 		if (r < 0)
 			return r;
 	}
-	note_answer(connection);
+	note_response(connection);
 	return connection->transport->send_file(connection, fd, offset, size);
 }
 

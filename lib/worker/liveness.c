@@ -29,7 +29,7 @@ void pfi_liveness_finish(struct pfi_liveness *liveness)
 }
 
 /* When the arbiter should look at a thread that has this deadline, after `now_ms`. */
-static uint64_t look_at_ms(const struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms, uint64_t now_ms)
+static uint64_t check_at_ms(const struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms, uint64_t now_ms)
 {
 	const uint64_t since_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
 	const uint64_t slow_at_ms = since_ms + liveness->slow_ms;
@@ -39,11 +39,11 @@ static uint64_t look_at_ms(const struct pfi_liveness *liveness, unsigned thread,
 
 /* The earliest deadline ahead of `now_ms`, UINT64_MAX for none; *ret_late tells
  * whether one lies behind. */
-static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, bool *ret_late)
+static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, bool *ret_overdue)
 {
 	uint64_t first_ms = UINT64_MAX;
 
-	*ret_late = false;
+	*ret_overdue = false;
 	for (unsigned i = 0; i < liveness->thread_slots; i++) {
 		const uint64_t deadline_ms = atomic_load_explicit(&liveness->score->thread_slots[i].deadline_ms,
 		                                                  memory_order_relaxed);
@@ -51,9 +51,9 @@ static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, b
 		if (deadline_ms == 0)
 			continue;
 		if (deadline_ms <= now_ms)
-			*ret_late = true;
-		else if (look_at_ms(liveness, i, deadline_ms, now_ms) < first_ms)
-			first_ms = look_at_ms(liveness, i, deadline_ms, now_ms);
+			*ret_overdue = true;
+		else if (check_at_ms(liveness, i, deadline_ms, now_ms) < first_ms)
+			first_ms = check_at_ms(liveness, i, deadline_ms, now_ms);
 	}
 	return first_ms;
 }
@@ -65,16 +65,16 @@ static bool is_covered(const struct pfi_liveness *liveness, uint64_t deadline_ms
 	return at_ms > now_ms && at_ms <= deadline_ms;
 }
 
-static void set_watch(struct pfi_liveness *liveness, uint64_t deadline_ms)
+static void arm_watchdog(struct pfi_liveness *liveness, uint64_t deadline_ms)
 {
-	bool late;
+	bool overdue;
 
 	(void)pthread_mutex_lock(&liveness->lock);
 	const uint64_t now_ms = pfi_now_ms();
 	if (!is_covered(liveness, deadline_ms, now_ms)) {
-		uint64_t at_ms = earliest(liveness, now_ms, &late);
+		uint64_t at_ms = earliest(liveness, now_ms, &overdue);
 
-		if (!late) {
+		if (!overdue) {
 			liveness->repeat_ms = REPEAT_FIRST_MS;
 		} else {
 			if (at_ms > now_ms + liveness->repeat_ms)
@@ -102,9 +102,9 @@ static void store_deadline(struct pfi_liveness *liveness, unsigned thread, uint6
 		return;
 	atomic_thread_fence(memory_order_seq_cst);
 	const uint64_t now_ms = pfi_now_ms();
-	const uint64_t at_ms = look_at_ms(liveness, thread, deadline_ms, now_ms);
+	const uint64_t at_ms = check_at_ms(liveness, thread, deadline_ms, now_ms);
 	if (at_ms != PFI_NO_DEADLINE && !is_covered(liveness, at_ms, now_ms))
-		set_watch(liveness, at_ms);
+		arm_watchdog(liveness, at_ms);
 }
 
 static uint64_t deadline_after(uint64_t now_ms, uint64_t timeout_ms)

@@ -65,6 +65,6 @@ size_t prefork_worker_queued(const struct prefork_worker *worker)
 	 * one in between takes it out of the queue before that is to be seen here. */
 	const size_t working = atomic_load_explicit(&worker->offload_pool->working, memory_order_acquire);
 	const size_t queued = atomic_load_explicit(&worker->offload_pool->queued, memory_order_relaxed);
-	const size_t free = worker->offload_pool->threads_group.count - working;
+	const size_t free = worker->offload_pool->threads.count - working;
 	return queued > free ? queued - free : 0;
 }

@@ -8,45 +8,45 @@
 #include <errno.h>
 #include <stdlib.h>
 
-static void init_queue(struct pfi_offload_pool *offload_pool)
+static void init_queue(struct pfi_offload_pool *pool)
 {
-	offload_pool->first = NULL;
-	offload_pool->last = &offload_pool->first;
+	pool->first = NULL;
+	pool->last = &pool->first;
 }
 
 /* The next work, or NULL at the end. */
-static struct prefork_connection *wait_for_work(struct pfi_offload_pool *offload_pool)
+static struct prefork_connection *wait_for_work(struct pfi_offload_pool *pool)
 {
-	(void)pthread_mutex_lock(&offload_pool->lock);
-	while (!offload_pool->first && !offload_pool->ends) {
-		offload_pool->asleep++;
-		(void)pthread_cond_wait(&offload_pool->come, &offload_pool->lock);
-		offload_pool->asleep--;
+	(void)pthread_mutex_lock(&pool->lock);
+	while (!pool->first && !pool->stopping) {
+		pool->asleep++;
+		(void)pthread_cond_wait(&pool->work_cond, &pool->lock);
+		pool->asleep--;
 	}
-	struct prefork_connection *const connection = offload_pool->ends ? NULL : offload_pool->first;
+	struct prefork_connection *const connection = pool->stopping ? NULL : pool->first;
 	if (connection) {
-		offload_pool->first = connection->next;
-		if (!offload_pool->first)
-			offload_pool->last = &offload_pool->first;
-		(void)atomic_fetch_sub_explicit(&offload_pool->queued, 1, memory_order_relaxed);
-		(void)atomic_fetch_add_explicit(&offload_pool->working, 1, memory_order_release);
+		pool->first = connection->next;
+		if (!pool->first)
+			pool->last = &pool->first;
+		(void)atomic_fetch_sub_explicit(&pool->queued, 1, memory_order_relaxed);
+		(void)atomic_fetch_add_explicit(&pool->working, 1, memory_order_release);
 	}
-	(void)pthread_mutex_unlock(&offload_pool->lock);
+	(void)pthread_mutex_unlock(&pool->lock);
 	return connection;
 }
 
 static void work(void *user, unsigned number)
 {
-	struct pfi_offload_pool *const offload_pool = user;
+	struct pfi_offload_pool *const pool = user;
 	struct prefork_connection *connection;
 
 	(void)number;
-	while ((connection = wait_for_work(offload_pool)) != NULL) {
-		prefork_worker_busy(offload_pool->worker);
+	while ((connection = wait_for_work(pool)) != NULL) {
+		prefork_worker_busy(pool->worker);
 		const enum prefork_next next =
-			connection->work(offload_pool->worker, connection, connection->work_user);
-		prefork_worker_idle(offload_pool->worker);
-		(void)atomic_fetch_sub_explicit(&offload_pool->working, 1, memory_order_relaxed);
+			connection->work(pool->worker, connection, connection->work_user);
+		prefork_worker_idle(pool->worker);
+		(void)atomic_fetch_sub_explicit(&pool->working, 1, memory_order_relaxed);
 		if (next != PREFORK_SUSPENDED) /* then somebody else has it, and will give it back */
 			pfi_connection_resume_offloaded(connection, next);
 	}
@@ -54,55 +54,55 @@ static void work(void *user, unsigned number)
 
 int pfi_offload_pool_open(struct prefork_worker *worker, unsigned count, struct pfi_offload_pool **ret)
 {
-	struct pfi_offload_pool *const offload_pool = calloc(1, sizeof *offload_pool);
+	struct pfi_offload_pool *const pool = calloc(1, sizeof *pool);
 
-	if (!offload_pool)
+	if (!pool)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", count);
-	offload_pool->worker = worker;
-	init_queue(offload_pool);
-	(void)pthread_mutex_init(&offload_pool->lock, NULL);
-	(void)pthread_cond_init(&offload_pool->come, NULL);
-	const int r = pfi_worker_threads_start(&offload_pool->threads_group, worker, count, work, offload_pool);
+	pool->worker = worker;
+	init_queue(pool);
+	(void)pthread_mutex_init(&pool->lock, NULL);
+	(void)pthread_cond_init(&pool->work_cond, NULL);
+	const int r = pfi_worker_threads_start(&pool->threads, worker, count, work, pool);
 	if (r < 0) {
-		pfi_offload_pool_close(offload_pool);
+		pfi_offload_pool_close(pool);
 		return r;
 	}
-	*ret = offload_pool;
+	*ret = pool;
 	return 0;
 }
 
-void pfi_offload_pool_close(struct pfi_offload_pool *offload_pool)
+void pfi_offload_pool_close(struct pfi_offload_pool *pool)
 {
-	if (!offload_pool)
+	if (!pool)
 		return;
-	(void)pthread_mutex_lock(&offload_pool->lock);
-	struct prefork_connection *connection = offload_pool->first;
-	init_queue(offload_pool);
-	atomic_store_explicit(&offload_pool->queued, 0, memory_order_relaxed);
-	offload_pool->ends = true;
-	(void)pthread_cond_broadcast(&offload_pool->come);
-	(void)pthread_mutex_unlock(&offload_pool->lock);
+	(void)pthread_mutex_lock(&pool->lock);
+	struct prefork_connection *connection = pool->first;
+	init_queue(pool);
+	atomic_store_explicit(&pool->queued, 0, memory_order_relaxed);
+	pool->stopping = true;
+	(void)pthread_cond_broadcast(&pool->work_cond);
+	(void)pthread_mutex_unlock(&pool->lock);
 	while (connection) {
 		struct prefork_connection *const next = connection->next;
 
 		prefork_connection_resume(connection, PREFORK_CLOSE);
 		connection = next;
 	}
-	pfi_worker_threads_join(&offload_pool->threads_group);
-	(void)pthread_cond_destroy(&offload_pool->come);
-	(void)pthread_mutex_destroy(&offload_pool->lock);
-	free(offload_pool);
+	pfi_worker_threads_join(&pool->threads);
+	(void)pthread_cond_destroy(&pool->work_cond);
+	(void)pthread_mutex_destroy(&pool->lock);
+	free(pool);
 }
 
-void pfi_offload_pool_submit(struct pfi_offload_pool *offload_pool, struct prefork_connection *connection)
+void pfi_offload_pool_submit(struct pfi_offload_pool *pool, struct prefork_connection *connection)
 {
 	connection->next = NULL;
-	(void)atomic_fetch_add_explicit(&offload_pool->queued, 1, memory_order_relaxed);
-	(void)pthread_mutex_lock(&offload_pool->lock);
-	*offload_pool->last = connection;
-	offload_pool->last = &connection->next;
-	const bool wake = offload_pool->asleep > 0;
-	(void)pthread_mutex_unlock(&offload_pool->lock);
+	(void)atomic_fetch_add_explicit(&pool->queued, 1, memory_order_relaxed);
+	(void)pthread_mutex_lock(&pool->lock);
+	*pool->last = connection;
+	pool->last = &connection->next;
+	const bool wake = pool->asleep > 0;
+	(void)pthread_mutex_unlock(&pool->lock);
 	if (wake)
-		(void)pthread_cond_signal(&offload_pool->come);
+		(void)pthread_cond_signal(&pool->work_cond);
 }

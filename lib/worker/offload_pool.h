@@ -26,13 +26,13 @@
 
 struct pfi_offload_pool {
 	struct prefork_worker *worker; /* borrowed */
-	struct pfi_worker_threads threads_group;
+	struct pfi_worker_threads threads;
 	pthread_mutex_t lock;
-	pthread_cond_t come; /* a work, or the end */
+	pthread_cond_t work_cond; /* a work, or the end */
 	struct prefork_connection *first, **last;
 	unsigned asleep;
 	_Atomic unsigned working; /* threads that have something in hand: the others are on their way to take some */
-	bool ends;
+	bool stopping;
 	_Atomic size_t queued;
 };
 
@@ -41,9 +41,9 @@ int pfi_offload_pool_open(struct prefork_worker *worker, unsigned count, struct 
 
 /* Wait until every thread is done with what it has in hand; works that nobody has begun
  * give their connections back to be closed. NULL is fine. */
-void pfi_offload_pool_close(struct pfi_offload_pool *offload_pool);
+void pfi_offload_pool_close(struct pfi_offload_pool *pool);
 
 /* `connection` has its work in it, and is not the caller's any more. */
-void pfi_offload_pool_submit(struct pfi_offload_pool *offload_pool, struct prefork_connection *connection);
+void pfi_offload_pool_submit(struct pfi_offload_pool *pool, struct prefork_connection *connection);
 
 #endif

@@ -18,7 +18,7 @@
 #include <unistd.h>
 
 enum {
-	MORE_MAX = 16,    /* besides the listeners */
+	OTHER_FDS_MAX = 16,    /* besides the listeners */
 	CALLBACKS_MS = 1000,
 	EXIT_LOST = 1,
 };
@@ -36,10 +36,10 @@ int pfi_own_fds_open(struct prefork_worker *worker)
 	const struct pfi_spawn_context *const context = worker->context;
 	struct pfi_own_fds *const own = &worker->own_fds;
 
-	own->list = calloc(worker->listener_count + MORE_MAX, sizeof *own->list);
+	own->list = calloc(worker->listener_count + OTHER_FDS_MAX, sizeof *own->list);
 	if (!own->list)
 		return prefork_fail(-ENOMEM, "no memory for a list of descriptors");
-	own->capacity = worker->listener_count + MORE_MAX;
+	own->capacity = worker->listener_count + OTHER_FDS_MAX;
 	pfi_own_fds_add(worker, context->channel, "control channel");
 	pfi_own_fds_add(worker, context->arbiter_pidfd, "parent-death watch");
 	pfi_own_fds_add(worker, context->watchdog, "watchdog timer");
@@ -108,7 +108,7 @@ void pfi_exit_note(struct prefork_worker *worker, const char *text)
 	activity[length] = 0;
 }
 
-static bool others_call(const struct prefork_worker *worker)
+static bool others_in_callback(const struct prefork_worker *worker)
 {
 	const unsigned self = prefork_worker_thread(worker);
 
@@ -122,7 +122,7 @@ static bool others_call(const struct prefork_worker *worker)
 /* worker_stop is not called, as in any crash: what it works with may be gone as well. */
 _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
 {
-	static const struct timespec moment = { .tv_nsec = 5000000 };
+	static const struct timespec pause = { .tv_nsec = 5000000 };
 	const uint64_t until_ms = pfi_now_ms() + CALLBACKS_MS;
 
 	if (!atomic_exchange(&worker->own_fds.lost, true)) {
@@ -133,21 +133,21 @@ _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
 		pfi_exit_note(worker, name_closed(worker, &text) > 0 ? bytes :
 				      "the application has closed a descriptor of the worker's, and opened its number again");
 	}
-	while (others_call(worker) && pfi_now_ms() < until_ms)
-		(void)nanosleep(&moment, NULL);
+	while (others_in_callback(worker) && pfi_now_ms() < until_ms)
+		(void)nanosleep(&pause, NULL);
 	_exit(EXIT_LOST);
 }
 
-static bool one_is_closed(const struct prefork_worker *worker)
+static bool any_is_closed(const struct prefork_worker *worker)
 {
 	const struct pfi_own_fds *const own = &worker->own_fds;
-	struct pollfd fds[MORE_MAX];
+	struct pollfd fds[OTHER_FDS_MAX];
 	size_t i = 0;
 
 	while (i < own->count) {
 		nfds_t count = 0;
 
-		while (count < MORE_MAX && i < own->count)
+		while (count < OTHER_FDS_MAX && i < own->count)
 			fds[count++] = (struct pollfd){ .fd = own->list[i++].fd };
 		if (poll(fds, count, 0) <= 0)
 			continue;
@@ -159,10 +159,10 @@ static bool one_is_closed(const struct prefork_worker *worker)
 	return false;
 }
 
-void pfi_own_fds_look(struct prefork_worker *worker)
+void pfi_own_fds_check_now(struct prefork_worker *worker)
 {
-	atomic_store_explicit(&worker->own_fds.put_off, false, memory_order_relaxed);
-	if (one_is_closed(worker))
+	atomic_store_explicit(&worker->own_fds.check_deferred, false, memory_order_relaxed);
+	if (any_is_closed(worker))
 		pfi_own_fds_lost(worker);
 	(void)pfi_fd_fill_standard();
 }
@@ -174,8 +174,8 @@ void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool wa
 
 	if (since_ms - before_ms < PFI_OWN_FDS_MS) {
 		if (was_callback)
-			pfi_own_fds_put_off(worker);
+			pfi_own_fds_defer_check(worker);
 	} else if (atomic_compare_exchange_strong(&own->checked_ms, &before_ms, since_ms)) {
-		pfi_own_fds_look(worker);
+		pfi_own_fds_check_now(worker);
 	}
 }

@@ -37,18 +37,18 @@ int pfi_own_fds_verify(const struct prefork_worker *worker);
  * none, and if there was a callback it is put off: who waits next waits for so long at most, and looks if
  * nothing has come. */
 void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback);
-void pfi_own_fds_look(struct prefork_worker *worker);
+void pfi_own_fds_check_now(struct prefork_worker *worker);
 enum { PFI_OWN_FDS_MS = 100 };
 
-static inline bool pfi_own_fds_is_put_off(const struct prefork_worker *worker)
+static inline bool pfi_own_fds_check_is_deferred(const struct prefork_worker *worker)
 {
-	return atomic_load_explicit(&worker->own_fds.put_off, memory_order_relaxed);
+	return atomic_load_explicit(&worker->own_fds.check_deferred, memory_order_relaxed);
 }
 
-static inline void pfi_own_fds_put_off(struct prefork_worker *worker)
+static inline void pfi_own_fds_defer_check(struct prefork_worker *worker)
 {
-	if (!pfi_own_fds_is_put_off(worker)) /* threads share the line */
-		atomic_store_explicit(&worker->own_fds.put_off, true, memory_order_relaxed);
+	if (!pfi_own_fds_check_is_deferred(worker)) /* threads share the line */
+		atomic_store_explicit(&worker->own_fds.check_deferred, true, memory_order_relaxed);
 }
 
 /* A wait of the worker's own has failed: end it. Other threads that are in a callback have a second to

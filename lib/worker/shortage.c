@@ -42,11 +42,11 @@ void pfi_shortage_begin(struct prefork_worker *worker, int error)
 
 void pfi_shortage_publish(struct prefork_worker *worker)
 {
-	atomic_store(&worker->shortage_is_news, true);
-	pfi_check_wake(worker);
+	atomic_store(&worker->shortage_unreported, true);
+	pfi_worker_wake(worker);
 }
 
-bool pfi_shortage_lasts(struct prefork_worker *worker, uint64_t now_ms)
+bool pfi_shortage_persists(struct prefork_worker *worker, uint64_t now_ms)
 {
 	if (worker->paused_until_ms == 0)
 		return false;
@@ -70,12 +70,12 @@ void pfi_shortage_end(struct prefork_worker *worker)
 
 void pfi_shortage_report(struct prefork_worker *worker)
 {
-	if (worker->orphan || !atomic_exchange(&worker->shortage_is_news, false))
+	if (worker->orphan || !atomic_exchange(&worker->shortage_unreported, false))
 		return;
 	const int shortage = atomic_load(&worker->shortage);
 	const uint32_t type = shortage ? PFI_MESSAGE_SHORT : PFI_MESSAGE_ABLE;
 
 	/* One that cannot be sent now is sent with the next. */
 	if (pfi_channel_send(worker->context->channel, type, (uint32_t)shortage, NULL) < 0)
-		atomic_store(&worker->shortage_is_news, true);
+		atomic_store(&worker->shortage_unreported, true);
 }

@@ -28,7 +28,7 @@ void pfi_shortage_begin(struct prefork_worker *worker, int error);
 void pfi_shortage_publish(struct prefork_worker *worker);
 
 /* Whether the worker is short. When the time has come this tries: it may be so no more. The thread that accepts. */
-bool pfi_shortage_lasts(struct prefork_worker *worker, uint64_t now_ms);
+bool pfi_shortage_persists(struct prefork_worker *worker, uint64_t now_ms);
 
 /* A connection was accepted. The thread that accepts. */
 void pfi_shortage_end(struct prefork_worker *worker);

@@ -31,7 +31,7 @@ struct sync {
 	struct prefork_worker *worker;
 	int epoll;
 	struct pfi_accept_set accept_set;
-	struct pfi_event_core clients;
+	struct pfi_event_core core;
 };
 
 /* What the data of an event stands for: a listener's number, this, or a pointer,
@@ -40,50 +40,50 @@ static const uint64_t worker_key = PFI_ACCEPT_SET_MAX;
 
 /* Closed ones leave the set by hand: a process that the application has forked may
  * hold a copy of the descriptor, and would keep it there. */
-static int watch(struct pfi_event_core *clients, struct pfi_event_connection *client, enum prefork_next event)
+static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
 {
-	const struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
+	const struct sync *const sync = PFI_RING_OWNER(core, struct sync, core);
 	const int operation = event == PREFORK_CLOSE           ? EPOLL_CTL_DEL
-	                      : client->watched == PREFORK_CLOSE ? EPOLL_CTL_ADD
+	                      : state->watched == PREFORK_CLOSE ? EPOLL_CTL_ADD
 	                                                         : EPOLL_CTL_MOD;
 	struct epoll_event events = { .events = event == PREFORK_WAIT_WRITABLE ? EPOLLOUT : EPOLLIN,
-		                      .data.ptr = client };
+		                      .data.ptr = state };
 
-	if (epoll_ctl(sync->epoll, operation, prefork_connection_fd(client->connection), &events) < 0)
+	if (epoll_ctl(sync->epoll, operation, prefork_connection_fd(state->connection), &events) < 0)
 		return -errno;
 	return 0;
 }
 
 static int timeout_ms(struct sync *sync)
 {
-	uint64_t next_ms = pfi_deadline_heap_next_ms(&sync->clients.deadlines);
+	uint64_t next_ms = pfi_deadline_heap_next_ms(&sync->core.deadlines);
 	const uint64_t listeners_ms = pfi_accept_set_refresh(&sync->accept_set);
 
-	if (pfi_event_core_has_work(&sync->clients))
+	if (pfi_event_core_has_work(&sync->core))
 		return 0;
 	if (listeners_ms > 0 && (next_ms == 0 || listeners_ms < next_ms))
 		next_ms = listeners_ms;
-	const int most = pfi_own_fds_is_put_off(sync->worker) ? PFI_OWN_FDS_MS : INT_MAX;
+	const int max = pfi_own_fds_check_is_deferred(sync->worker) ? PFI_OWN_FDS_MS : INT_MAX;
 	if (next_ms == 0)
-		return most < INT_MAX ? most : -1;
+		return max < INT_MAX ? max : -1;
 	const uint64_t now_ms = pfi_now_ms();
 	if (next_ms <= now_ms)
 		return 0;
-	return next_ms - now_ms > (uint64_t)most ? most : (int)(next_ms - now_ms);
+	return next_ms - now_ms > (uint64_t)max ? max : (int)(next_ms - now_ms);
 }
 
-static void welcome(struct sync *sync, size_t index)
+static void accept_batch(struct sync *sync, size_t index)
 {
-	const unsigned most = pfi_accept_set_share(&sync->accept_set);
+	const unsigned max = pfi_accept_set_batch(&sync->accept_set);
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
-	for (; count < most && !pfi_accept_set_full(&sync->accept_set); count++) {
+	for (; count < max && !pfi_accept_set_full(&sync->accept_set); count++) {
 		if (pfi_accept_set_accept(&sync->accept_set, index, &connection) < 0)
 			break;
-		pfi_event_core_proceed(&sync->clients, connection);
+		pfi_event_core_proceed(&sync->core, connection);
 	}
-	pfi_accept_set_count(&sync->accept_set, count);
+	pfi_accept_set_note_batch(&sync->accept_set, count);
 }
 
 /* Listeners before connections, since nobody else was woken for their clients;
@@ -93,39 +93,39 @@ static void turn(struct sync *sync)
 {
 	struct epoll_event events[EVENTS_MAX];
 	const int count = epoll_wait(sync->epoll, events, EVENTS_MAX, timeout_ms(sync));
-	bool is_reported = false;
+	bool has_control = false;
 
 	if (count < 0 && errno != EINTR)
 		pfi_own_fds_lost(sync->worker);
-	if (count == 0 && pfi_own_fds_is_put_off(sync->worker))
-		pfi_own_fds_look(sync->worker);
+	if (count == 0 && pfi_own_fds_check_is_deferred(sync->worker))
+		pfi_own_fds_check_now(sync->worker);
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 == worker_key)
-			is_reported = true;
+			has_control = true;
 		else if (events[i].data.u64 < sync->accept_set.count)
-			welcome(sync, (size_t)events[i].data.u64);
+			accept_batch(sync, (size_t)events[i].data.u64);
 	}
 	for (int i = 0; i < count; i++) {
 		if (events[i].data.u64 > worker_key)
-			pfi_event_core_ready(&sync->clients, events[i].data.ptr);
+			pfi_event_core_ready(&sync->core, events[i].data.ptr);
 	}
-	pfi_event_core_call_again(&sync->clients);
-	if (is_reported)
+	pfi_event_core_call_again(&sync->core);
+	if (has_control)
 		(void)prefork_worker_check(sync->worker);
-	pfi_event_core_resume(&sync->clients);
-	pfi_event_core_expire(&sync->clients);
+	pfi_event_core_resume(&sync->core);
+	pfi_event_core_expire(&sync->core);
 	pfi_accept_set_pause(&sync->accept_set, pfi_accept_set_full(&sync->accept_set));
 }
 
-static void close_listeners(struct pfi_event_core *clients)
+static void close_listeners(struct pfi_event_core *core)
 {
-	struct sync *const sync = PFI_RING_OWNER(clients, struct sync, clients);
+	struct sync *const sync = PFI_RING_OWNER(core, struct sync, core);
 
 	pfi_accept_set_close(&sync->accept_set);
 }
 
-static const struct pfi_event_driver loop_of_clients = {
-	.client_size = sizeof(struct pfi_event_connection),
+static const struct pfi_event_driver driver = {
+	.state_size = sizeof(struct pfi_event_state),
 	.watch = watch,
 	.close_listeners = close_listeners,
 };
@@ -135,7 +135,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
 
 	*sync = (struct sync){ .worker = worker, .epoll = pfi_open_epoll() };
-	pfi_event_core_init(&sync->clients, worker, &loop_of_clients);
+	pfi_event_core_init(&sync->core, worker, &driver);
 	if (sync->epoll < 0)
 		return prefork_fail(sync->epoll, "cannot open an epoll set: %s", strerror(-sync->epoll));
 	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
@@ -151,7 +151,7 @@ static int open_all(struct sync *sync, struct prefork_worker *worker)
 static void close_all(struct sync *sync)
 {
 	pfi_own_fds_clear(sync->worker);
-	pfi_event_core_finish(&sync->clients);
+	pfi_event_core_finish(&sync->core);
 	pfi_accept_set_finish(&sync->accept_set);
 	pfi_close(&sync->epoll);
 }
@@ -162,7 +162,7 @@ static int run(struct prefork_worker *worker, void *user)
 	const int r = open_all(&sync, worker);
 
 	(void)user;
-	while (r == 0 && pfi_event_core_continue(&sync.clients))
+	while (r == 0 && pfi_event_core_continue(&sync.core))
 		turn(&sync);
 	close_all(&sync);
 	return r;

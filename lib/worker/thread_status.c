@@ -26,13 +26,13 @@ static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-
 /* Workers that began together are not to end together. */
 static void set_limit(struct prefork_worker *worker)
 {
-	const uint64_t most = pfi_worker_number(worker, "max_requests", 0);
+	const uint64_t max = pfi_worker_number(worker, "max_requests", 0);
 	const uint64_t jitter = pfi_worker_number(worker, "max_requests_jitter", 0);
 	uint64_t random = 0;
 
 	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
-	worker->is_limited = most > 0;
-	atomic_init(&worker->requests_left, (int64_t)(most + random % (jitter + 1)));
+	worker->is_limited = max > 0;
+	atomic_init(&worker->requests_left, (int64_t)(max + random % (jitter + 1)));
 }
 
 int pfi_thread_status_open(struct prefork_worker *worker)
@@ -150,7 +150,7 @@ void prefork_worker_set_activity(struct prefork_worker *worker, const char *byte
 	thread_slot->activity[size] = 0;
 }
 
-static void count_one(struct prefork_worker *worker)
+static void count_request(struct prefork_worker *worker)
 {
 	struct pfi_thread_slot *const thread_slot = own_thread_slot(worker);
 
@@ -169,12 +169,12 @@ void prefork_worker_count_request(struct prefork_worker *worker)
 
 	if (!atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
 		atomic_store_explicit(&worker->counts_requests, true, memory_order_relaxed);
-	count_one(worker);
+	count_request(worker);
 }
 
-void pfi_vitals_count_closed(struct prefork_worker *worker)
+void pfi_thread_status_count_closed(struct prefork_worker *worker)
 {
 	if (!(worker->service.traits & PREFORK_SERVICE_COUNTS) &&
 	    !atomic_load_explicit(&worker->counts_requests, memory_order_relaxed))
-		count_one(worker);
+		count_request(worker);
 }

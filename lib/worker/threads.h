@@ -48,9 +48,9 @@ struct pfi_job {
 struct pfi_connection_state {
 	struct pfi_job job;
 	enum pfi_connection_place place;
-	bool fresh;    /* something came while nobody waited for it             */
-	bool ended;    /* the other end: what it sent before must not hide that */
-	bool returned; /* given back before its thread knew that it was taken   */
+	bool missed_event;    /* something came while nobody waited for it             */
+	bool peer_closed;    /* the other end: what it sent before must not hide that */
+	bool resumed_early; /* given back before its thread knew that it was taken   */
 	enum prefork_next next; /* what was said when it was given back         */
 	uint32_t events;        /* what the set watches for; 0: it is not in it */
 	struct prefork_connection *connection;
@@ -65,9 +65,9 @@ struct pfi_accept_job {
 };
 
 /* A thread that serves. */
-struct pfi_server {
-	bool calls;       /* it is in a callback                                */
-	bool written_off; /* and not counted in `running`: others go on without */
+struct pfi_serving_thread {
+	bool in_callback;       /* it is in a callback                                */
+	bool uncounted; /* and not counted in `running`: others go on without */
 	uint64_t since_us;
 };
 
@@ -77,36 +77,36 @@ struct pfi_threads {
 	int epoll;
 	int wake_fd; /* wakes one thread that waits at the set */
 	int timer;   /* wakes the first thread                 */
-	struct pfi_worker_threads threads_group;
+	struct pfi_worker_threads group;
 
 	pthread_mutex_t accept_lock;
 	struct pfi_accept_set accept_set;
-	unsigned beliefs;        /* how often it is not looked whether another client waits */
+	unsigned assumed_more;        /* how often it is not looked whether another client waits */
 	_Atomic bool accept_paused; /* some listener is to come back into the set */
 
 	pthread_mutex_t lock;
-	pthread_cond_t called; /* where threads sleep that nobody needs   */
+	pthread_cond_t wake_cond; /* where threads sleep that nobody needs   */
 	unsigned asleep;
-	unsigned at_set;  /* threads that wait at the set             */
+	unsigned polling;  /* threads that wait at the set             */
 	bool wake_pending;   /* one was called, and none has come since  */
 	unsigned running; /* in callbacks, not written off            */
 	uint64_t calls;   /* begun and ended, to see that some do     */
 	uint64_t calls_seen;
-	bool guarded;     /* the watch is set for the one that is alone */
+	bool runner_watched;     /* the watch is set for the one that is alone */
 	uint64_t timer_at_ms; /* what the watch is set for; 0: nothing  */
-	bool leaves;
-	bool ends;
+	bool draining;
+	bool stopping;
 	struct pfi_wake_policy wake_policy;
-	unsigned calling;        /* in callbacks, written off or not                        */
-	unsigned admitting;      /* at a listener                                               */
+	unsigned in_callbacks;        /* in callbacks, written off or not                        */
+	unsigned accepting;      /* at a listener                                               */
 	size_t queued;           /* jobs in `queue`                                         */
 	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
-	struct pfi_ring untried; /* listeners that may have clients, for who has nothing to do */
+	struct pfi_ring unaccepted; /* listeners that may have clients, for who has nothing to do */
 	struct pfi_ring all;
 	struct pfi_ring spare;
 	struct pfi_deadline_heap deadlines;
-	struct pfi_server *servers; /* by number */
-	struct pfi_accept_job *jobs;  /* by index of the listener */
+	struct pfi_serving_thread *serving_threads; /* by number */
+	struct pfi_accept_job *accept_jobs;  /* by index of the listener */
 };
 
 /* The data of an event of wake_fd: no listener's, no pointer. */
@@ -169,8 +169,8 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 /* Accept nobody for a while: there is no memory for a client. Answers as the next. */
 uint64_t pfi_threads_pause_accept(struct pfi_threads *threads);
 
-/* Do what the arbiter has asked for, if it has: as pfi_listeners_look(). */
-void pfi_threads_look_at_listeners(struct pfi_threads *threads);
+/* Do what the arbiter has asked for, if it has: as pfi_accept_set_rearm(). */
+void pfi_threads_rearm_listeners(struct pfi_threads *threads);
 
 /* See whether listeners that were taken out of the set can come back; answers when to
  * ask again, 0: no need. Called after each close, and after what takes them out, so that

@@ -10,7 +10,7 @@
 
 enum {
 	RETRY_MS = 500, /* when memory ran out                                      */
-	BELIEFS = 8,    /* clients of a crowd, from one look at the waiting to the next */
+	ASSUMED_MAX = 8,    /* clients of a crowd, from one look at the waiting to the next */
 };
 
 /* Whether another client waits. Where one did it is believed for a while that others do: if not,
@@ -20,19 +20,19 @@ static bool has_more(struct pfi_threads *threads, size_t index, bool accepted)
 	const struct prefork_listener *const listener = prefork_worker_listener(threads->worker, index);
 	struct pollfd waiting = { .fd = prefork_listener_fd(listener), .events = POLLIN };
 
-	if (accepted && threads->beliefs > 0) {
-		threads->beliefs--;
+	if (accepted && threads->assumed_more > 0) {
+		threads->assumed_more--;
 		return true;
 	}
 	const bool more = poll(&waiting, 1, 0) > 0;
-	threads->beliefs = more ? BELIEFS : 0;
+	threads->assumed_more = more ? ASSUMED_MAX : 0;
 	return more;
 }
 
 int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret, bool *ret_more)
 {
 	(void)pthread_mutex_lock(&threads->accept_lock);
-	const bool is_open = !threads->accept_set.held && !threads->accept_set.closed;
+	const bool is_open = !threads->accept_set.paused && !threads->accept_set.closed;
 	const int r = is_open ? pfi_accept_set_accept(&threads->accept_set, index, ret) : -EAGAIN;
 	const bool full = pfi_accept_set_full(&threads->accept_set);
 
@@ -55,10 +55,10 @@ uint64_t pfi_threads_pause_accept(struct pfi_threads *threads)
 	return pfi_now_ms() + RETRY_MS;
 }
 
-void pfi_threads_look_at_listeners(struct pfi_threads *threads)
+void pfi_threads_rearm_listeners(struct pfi_threads *threads)
 {
 	(void)pthread_mutex_lock(&threads->accept_lock);
-	pfi_listeners_look(&threads->accept_set);
+	pfi_accept_set_rearm(&threads->accept_set);
 	(void)pthread_mutex_unlock(&threads->accept_lock);
 }
 

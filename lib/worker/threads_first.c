@@ -31,26 +31,26 @@
 
 /* Who stand at each listener when it closes, with others there to serve them: more than threads are woken
  * for at a time, fewer than would keep a worker from leaving. */
-enum { LAST_CLIENTS_MAX = 64 };
+enum { LAST_ACCEPTS_MAX = 64 };
 
 static void expire(struct pfi_threads *threads, uint64_t now_ms)
 {
-	struct pfi_deadline *late;
+	struct pfi_deadline *due;
 
-	while ((late = pfi_deadline_heap_take(&threads->deadlines, now_ms)) != NULL) {
-		struct pfi_connection_state *const state = PFI_RING_OWNER(late, struct pfi_connection_state, deadline);
+	while ((due = pfi_deadline_heap_take(&threads->deadlines, now_ms)) != NULL) {
+		struct pfi_connection_state *const state = PFI_RING_OWNER(due, struct pfi_connection_state, deadline);
 
 		if (state->place == PFI_PLACE_WAITING)
 			pfi_threads_push(threads, state, PFI_TASK_EXPIRE);
 	}
 }
 
-static void take_back(struct pfi_threads *threads)
+static void take_resumed(struct pfi_threads *threads)
 {
 	struct prefork_connection *connection;
 	enum prefork_next next;
 
-	while ((connection = prefork_worker_resumed(threads->worker, &next)) != NULL) {
+	while ((connection = prefork_worker_take_resumed(threads->worker, &next)) != NULL) {
 		struct pfi_connection_state *const state = prefork_connection_driver(connection);
 
 		pfi_threads_lock(threads);
@@ -58,13 +58,13 @@ static void take_back(struct pfi_threads *threads)
 		if (state->place == PFI_PLACE_SUSPENDED)
 			pfi_threads_push(threads, state, PFI_TASK_RESUME);
 		else
-			state->returned = true;
+			state->resumed_early = true;
 		pfi_threads_announce(threads);
 		pfi_threads_unlock(threads);
 	}
 }
 
-static void on_time(struct pfi_threads *threads)
+static void on_timer(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
 	(void)pfi_timer_clear(threads->timer);
@@ -83,7 +83,7 @@ static void on_time(struct pfi_threads *threads)
 }
 
 /* A client that was let in without having been heard of. */
-static void take_in(struct pfi_threads *threads, struct prefork_connection *connection)
+static void queue_accepted(struct pfi_threads *threads, struct prefork_connection *connection)
 {
 	pfi_threads_lock(threads);
 	struct pfi_connection_state *const state = pfi_threads_new_connection(threads);
@@ -101,22 +101,22 @@ static void take_in(struct pfi_threads *threads, struct prefork_connection *conn
 
 /* Whether a thread may have been woken for a client that it comes too late to let in now. The
  * kernel has told nobody else. */
-static bool may_owe(struct pfi_threads *threads)
+static bool may_have_pending_wake(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
-	bool owes = threads->calling < threads->count || threads->admitting > 0;
+	bool pending = threads->in_callbacks < threads->count || threads->accepting > 0;
 	for (size_t i = 0; i < threads->accept_set.count; i++)
-		owes |= threads->jobs[i].queued;
+		pending |= threads->accept_jobs[i].queued;
 	pfi_threads_unlock(threads);
-	return owes;
+	return pending;
 }
 
 /* At a stop of the server nobody else will answer those who wait at the listeners, even if they are
  * more than a worker takes on at other times; otherwise others will answer whom they hear of. */
-static void let_in_last(struct pfi_threads *threads)
+static void accept_last(struct pfi_threads *threads)
 {
 	const size_t most = prefork_worker_empties_queues(threads->worker) ? SIZE_MAX :
-	                    may_owe(threads)                                ? LAST_CLIENTS_MAX :
+	                    may_have_pending_wake(threads)                                ? LAST_ACCEPTS_MAX :
 	                                                                      0;
 	struct prefork_connection *connection;
 
@@ -124,21 +124,21 @@ static void let_in_last(struct pfi_threads *threads)
 		for (size_t n = 0; n < most && prefork_worker_directive(threads->worker) != PREFORK_QUIT; n++) {
 			if (prefork_worker_accept(threads->worker, i, &connection) < 0)
 				break;
-			take_in(threads, connection);
+			queue_accepted(threads, connection);
 		}
 	}
 }
 
-static void begin_to_leave(struct pfi_threads *threads)
+static void begin_drain(struct pfi_threads *threads)
 {
 	(void)pthread_mutex_lock(&threads->accept_lock);
 	pfi_accept_set_pause(&threads->accept_set, true); /* from here on siblings are woken */
-	let_in_last(threads);
+	accept_last(threads);
 	pfi_accept_set_close(&threads->accept_set);
 	(void)pthread_mutex_unlock(&threads->accept_lock);
 
 	pfi_threads_lock(threads);
-	threads->leaves = true;
+	threads->draining = true;
 	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
 		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, all);
 
@@ -149,41 +149,41 @@ static void begin_to_leave(struct pfi_threads *threads)
 	pfi_threads_unlock(threads);
 }
 
-static void hear_arbiter(struct pfi_threads *threads)
+static void on_control(struct pfi_threads *threads)
 {
 	(void)prefork_worker_check(threads->worker);
-	if (atomic_load_explicit(&threads->worker->must_look, memory_order_relaxed))
-		pfi_threads_look_at_listeners(threads);
+	if (atomic_load_explicit(&threads->worker->poll_requested, memory_order_relaxed))
+		pfi_threads_rearm_listeners(threads);
 }
 
 /* Until it is told to end, or has left. 0 or a negative errno. */
-static int mind(struct pfi_threads *threads)
+static int run_first_thread(struct pfi_threads *threads)
 {
 	struct prefork_worker *const worker = threads->worker;
 	struct pollfd fds[] = {
 		{ .fd = prefork_worker_fd(worker), .events = POLLIN },
 		{ .fd = threads->timer, .events = POLLIN },
 	};
-	bool leaves = false;
+	bool draining = false;
 
 	for (;;) {
 		const enum prefork_directive directive = prefork_worker_directive(worker);
 
-		if (directive == PREFORK_DRAIN && !leaves) {
-			leaves = true;
-			begin_to_leave(threads);
+		if (directive == PREFORK_DRAIN && !draining) {
+			draining = true;
+			begin_drain(threads);
 		}
-		if (directive == PREFORK_QUIT || (leaves && prefork_worker_connections(worker) == 0))
+		if (directive == PREFORK_QUIT || (draining && prefork_worker_connections(worker) == 0))
 			return 0;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
 			return prefork_fail(-errno, "cannot wait for the arbiter: %s", strerror(errno));
 		if ((fds[0].revents | fds[1].revents) & POLLNVAL)
 			pfi_own_fds_lost(worker);
 		if (fds[1].revents)
-			on_time(threads);
+			on_timer(threads);
 		if (fds[0].revents)
-			hear_arbiter(threads);
-		take_back(threads);
+			on_control(threads);
+		take_resumed(threads);
 	}
 }
 
@@ -200,13 +200,13 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 
 	threads->worker = worker;
 	threads->count = count > 0 ? count : 1;
-	threads->servers = calloc(threads->count + (size_t)1, sizeof *threads->servers);
-	threads->jobs = calloc(prefork_worker_listeners(worker) + 1, sizeof *threads->jobs);
-	if (!threads->servers || !threads->jobs)
+	threads->serving_threads = calloc(threads->count + (size_t)1, sizeof *threads->serving_threads);
+	threads->accept_jobs = calloc(prefork_worker_listeners(worker) + 1, sizeof *threads->accept_jobs);
+	if (!threads->serving_threads || !threads->accept_jobs)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", threads->count);
 	for (size_t i = 0; i < prefork_worker_listeners(worker); i++) {
-		threads->jobs[i] = (struct pfi_accept_job){ .job.task = PFI_TASK_ACCEPT, .index = i };
-		pfi_ring_init(&threads->jobs[i].job.link);
+		threads->accept_jobs[i] = (struct pfi_accept_job){ .job.task = PFI_TASK_ACCEPT, .index = i };
+		pfi_ring_init(&threads->accept_jobs[i].job.link);
 	}
 	int r;
 	if ((r = threads->epoll = pfi_open_epoll()) < 0 || (r = threads->wake_fd = pfi_open_eventfd()) < 0 ||
@@ -223,15 +223,15 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 static void stop(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
-	threads->ends = true;
-	(void)pthread_cond_broadcast(&threads->called);
+	threads->stopping = true;
+	(void)pthread_cond_broadcast(&threads->wake_cond);
 	pfi_threads_unlock(threads);
 	/* From now on it stays readable for whoever waits at the set, or comes there. */
 	if (threads->wake_fd >= 0 && threads->epoll >= 0) {
 		pfi_threads_wake(threads);
 		(void)watch_event(threads, EPOLLIN, EPOLL_CTL_MOD);
 	}
-	pfi_worker_threads_join(&threads->threads_group);
+	pfi_worker_threads_join(&threads->group);
 }
 
 static void free_ring(struct pfi_ring *ring)
@@ -259,8 +259,8 @@ static void close_all(struct pfi_threads *threads)
 	pfi_timer_close(&threads->timer);
 	pfi_close(&threads->wake_fd);
 	pfi_close(&threads->epoll);
-	free(threads->jobs);
-	free(threads->servers);
+	free(threads->accept_jobs);
+	free(threads->serving_threads);
 }
 
 static int run(struct prefork_worker *worker, void *user)
@@ -270,24 +270,24 @@ static int run(struct prefork_worker *worker, void *user)
 	(void)user;
 	(void)pthread_mutex_init(&threads.accept_lock, NULL);
 	(void)pthread_mutex_init(&threads.lock, NULL);
-	(void)pthread_cond_init(&threads.called, NULL);
+	(void)pthread_cond_init(&threads.wake_cond, NULL);
 	pfi_ring_init(&threads.queue);
-	pfi_ring_init(&threads.untried);
+	pfi_ring_init(&threads.unaccepted);
 	pfi_ring_init(&threads.all);
 	pfi_ring_init(&threads.spare);
 	int r = open_all(&threads, worker);
 	/* Nobody serves before that was said: a worker that dies earlier has failed to start. */
 	pfi_threads_lock(&threads);
 	if (r == 0)
-		r = pfi_worker_threads_start(&threads.threads_group, worker, threads.count, pfi_threads_work, &threads);
+		r = pfi_worker_threads_start(&threads.group, worker, threads.count, pfi_threads_work, &threads);
 	if (r == 0)
 		prefork_worker_ready(worker);
 	pfi_threads_unlock(&threads);
 	if (r == 0)
-		r = mind(&threads);
+		r = run_first_thread(&threads);
 	stop(&threads);
 	close_all(&threads);
-	(void)pthread_cond_destroy(&threads.called);
+	(void)pthread_cond_destroy(&threads.wake_cond);
 	(void)pthread_mutex_destroy(&threads.lock);
 	(void)pthread_mutex_destroy(&threads.accept_lock);
 	return r;

@@ -28,7 +28,7 @@ void pfi_threads_wake(struct pfi_threads *threads)
 /* Listeners that were left with clients before them count: no edge will tell of those. */
 static bool has_job(const struct pfi_threads *threads)
 {
-	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->untried);
+	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->unaccepted);
 }
 
 void pfi_threads_wake_one(struct pfi_threads *threads)
@@ -36,8 +36,8 @@ void pfi_threads_wake_one(struct pfi_threads *threads)
 	if (threads->wake_pending)
 		return;
 	if (threads->asleep > 0)
-		(void)pthread_cond_signal(&threads->called);
-	else if (threads->at_set > 0 && has_job(threads))
+		(void)pthread_cond_signal(&threads->wake_cond);
+	else if (threads->polling > 0 && has_job(threads))
 		pfi_threads_wake(threads);
 	else
 		return;
@@ -46,9 +46,9 @@ void pfi_threads_wake_one(struct pfi_threads *threads)
 
 void pfi_threads_announce(struct pfi_threads *threads)
 {
-	if (pfi_ring_is_empty(&threads->queue) || (threads->wake_policy.alone && threads->running > 0))
+	if (pfi_ring_is_empty(&threads->queue) || (threads->wake_policy.single_runner && threads->running > 0))
 		return; /* whoever runs looks before it waits */
-	if (threads->at_set > 0)
+	if (threads->polling > 0)
 		pfi_threads_wake(threads);
 	else
 		pfi_threads_wake_one(threads);
@@ -84,7 +84,7 @@ struct pfi_connection_state *pfi_threads_new_connection(struct pfi_threads *thre
 		pfi_ring_init(&state->all);
 	}
 	state->place = PFI_PLACE_RUNNING;
-	state->fresh = state->ended = state->returned = false;
+	state->missed_event = state->peer_closed = state->resumed_early = false;
 	state->events = 0;
 	state->connection = NULL;
 	state->deadline.at_ms = 0;
@@ -97,7 +97,7 @@ void pfi_threads_drop_connection(struct pfi_threads *threads, struct pfi_connect
 	pfi_deadline_heap_remove(&threads->deadlines, &state->deadline);
 	state->place = PFI_PLACE_NONE;
 	pfi_ring_add(&threads->spare, &state->all);
-	if (threads->leaves && prefork_worker_connections(threads->worker) == 0)
+	if (threads->draining && prefork_worker_connections(threads->worker) == 0)
 		pfi_threads_wake_first(threads, 1);
 }
 
@@ -106,7 +106,7 @@ void pfi_threads_event(struct pfi_threads *threads, const struct epoll_event *ev
 	if (event->data.u64 == PFI_THREADS_WAKE)
 		return;
 	if (event->data.u64 < threads->accept_set.count) {
-		struct pfi_accept_job *const listener = &threads->jobs[event->data.u64];
+		struct pfi_accept_job *const listener = &threads->accept_jobs[event->data.u64];
 
 		if (!listener->queued)
 			enqueue(threads, &listener->job);
@@ -115,11 +115,11 @@ void pfi_threads_event(struct pfi_threads *threads, const struct epoll_event *ev
 	}
 	struct pfi_connection_state *const state = event->data.ptr;
 	if (event->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
-		state->ended = true;
+		state->peer_closed = true;
 	if (state->place == PFI_PLACE_WAITING)
 		pfi_threads_push(threads, state, PFI_TASK_PROCEED);
 	else
-		state->fresh = true;
+		state->missed_event = true;
 }
 
 struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads)
@@ -129,6 +129,6 @@ struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads)
 	if (link)
 		threads->queued--;
 	else
-		link = pfi_ring_take(&threads->untried);
+		link = pfi_ring_take(&threads->unaccepted);
 	return link ? PFI_RING_OWNER(link, struct pfi_job, link) : NULL;
 }

@@ -20,7 +20,7 @@ static ptrdiff_t plain_receive(struct prefork_connection *connection, void *byte
 	do
 		n = recv(connection->fd, bytes, size, 0);
 	while (n < 0 && errno == EINTR);
-	connection->drained = n < 0 ? errno == EAGAIN : n > 0 && (size_t)n < size;
+	connection->read_drained = n < 0 ? errno == EAGAIN : n > 0 && (size_t)n < size;
 	return n < 0 ? -errno : n;
 }
 

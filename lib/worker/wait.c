@@ -62,8 +62,8 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 				pfi_own_fds_lost(worker);
 		}
 		if (fds[2].revents || fds[3].revents || fds[4].revents) {
-			pfi_check_look(worker);
-			pfi_check_wake(worker); /* the strategy has not seen it yet */
+			pfi_check_poll(worker);
+			pfi_worker_wake(worker); /* the strategy has not seen it yet */
 		}
 		if (prefork_worker_directive(worker) == PREFORK_QUIT)
 			return prefork_fail(-EINTR, "the worker must end");

@@ -4,52 +4,52 @@ enum {
 	INTERVAL_MIN_MS = 10,
 	INTERVAL_MAX_MS = 1000,
 	PROOF_CALLS = 64, /* so many calls alone, and the try was worth it */
-	BLAME_SLOW = 4,
-	BLAME_MAX = 16, /* four slow calls in a row, or every fifth for a while */
+	SCORE_SLOW = 4,
+	SCORE_MAX = 16, /* four slow calls in a row, or every fifth for a while */
 };
 
-static void give_up(struct pfi_wake_policy *wake_policy, uint64_t now_ms)
+static void end_single_runner(struct pfi_wake_policy *policy, uint64_t now_ms)
 {
-	if (wake_policy->calls >= PROOF_CALLS || wake_policy->interval_ms == 0)
-		wake_policy->interval_ms = INTERVAL_MIN_MS;
-	else if (wake_policy->interval_ms < INTERVAL_MAX_MS / 2)
-		wake_policy->interval_ms *= 2;
+	if (policy->calls >= PROOF_CALLS || policy->interval_ms == 0)
+		policy->interval_ms = INTERVAL_MIN_MS;
+	else if (policy->interval_ms < INTERVAL_MAX_MS / 2)
+		policy->interval_ms *= 2;
 	else
-		wake_policy->interval_ms = INTERVAL_MAX_MS;
-	wake_policy->try_at_ms = now_ms + wake_policy->interval_ms;
-	wake_policy->alone = false;
+		policy->interval_ms = INTERVAL_MAX_MS;
+	policy->try_at_ms = now_ms + policy->interval_ms;
+	policy->single_runner = false;
 }
 
-void pfi_wake_policy_overlap(struct pfi_wake_policy *wake_policy, uint64_t now_ms)
+void pfi_wake_policy_overlap(struct pfi_wake_policy *policy, uint64_t now_ms)
 {
-	if (wake_policy->alone || now_ms < wake_policy->try_at_ms)
+	if (policy->single_runner || now_ms < policy->try_at_ms)
 		return;
-	wake_policy->alone = true;
-	wake_policy->blame = 0;
-	wake_policy->calls = 0;
+	policy->single_runner = true;
+	policy->slow_score = 0;
+	policy->calls = 0;
 }
 
-void pfi_wake_policy_called(struct pfi_wake_policy *wake_policy, uint64_t took_us, uint64_t now_ms)
+void pfi_wake_policy_called(struct pfi_wake_policy *policy, uint64_t took_us, uint64_t now_ms)
 {
-	if (!wake_policy->alone)
+	if (!policy->single_runner)
 		return;
-	if (wake_policy->calls < PROOF_CALLS)
-		wake_policy->calls++;
+	if (policy->calls < PROOF_CALLS)
+		policy->calls++;
 	if (took_us >= PFI_WAKE_SLOW_US)
-		wake_policy->blame += BLAME_SLOW;
-	else if (wake_policy->blame > 0)
-		wake_policy->blame--;
-	if (wake_policy->blame >= BLAME_MAX)
-		give_up(wake_policy, now_ms);
+		policy->slow_score += SCORE_SLOW;
+	else if (policy->slow_score > 0)
+		policy->slow_score--;
+	if (policy->slow_score >= SCORE_MAX)
+		end_single_runner(policy, now_ms);
 }
 
-void pfi_wake_policy_stalled(struct pfi_wake_policy *wake_policy, uint64_t now_ms)
+void pfi_wake_policy_stalled(struct pfi_wake_policy *policy, uint64_t now_ms)
 {
-	if (wake_policy->alone)
-		give_up(wake_policy, now_ms);
+	if (policy->single_runner)
+		end_single_runner(policy, now_ms);
 }
 
-void pfi_wake_policy_idle(struct pfi_wake_policy *wake_policy)
+void pfi_wake_policy_idle(struct pfi_wake_policy *policy)
 {
-	wake_policy->alone = false;
+	policy->single_runner = false;
 }

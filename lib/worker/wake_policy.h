@@ -24,8 +24,8 @@ enum {
 };
 
 struct pfi_wake_policy {
-	bool alone;
-	unsigned blame;       /* of callbacks that were slow; the quick ones take it back */
+	bool single_runner;
+	unsigned slow_score;       /* of callbacks that were slow; the quick ones take it back */
 	unsigned calls;       /* while alone                                              */
 	uint64_t try_at_ms;   /* not before                                               */
 	uint64_t interval_ms; /* from a failed try to the next                            */
@@ -34,15 +34,15 @@ struct pfi_wake_policy {
 /* All members zero is spread, and ready to try. */
 
 /* A thread has found work while another is in a callback. */
-void pfi_wake_policy_overlap(struct pfi_wake_policy *wake_policy, uint64_t now_ms);
+void pfi_wake_policy_overlap(struct pfi_wake_policy *policy, uint64_t now_ms);
 
 /* The thread that is alone has come back from a callback. */
-void pfi_wake_policy_called(struct pfi_wake_policy *wake_policy, uint64_t took_us, uint64_t now_ms);
+void pfi_wake_policy_called(struct pfi_wake_policy *policy, uint64_t took_us, uint64_t now_ms);
 
 /* It has not come back for PFI_WAKE_STALL_MS. */
-void pfi_wake_policy_stalled(struct pfi_wake_policy *wake_policy, uint64_t now_ms);
+void pfi_wake_policy_stalled(struct pfi_wake_policy *policy, uint64_t now_ms);
 
 /* It had nothing to do for about as long. */
-void pfi_wake_policy_idle(struct pfi_wake_policy *wake_policy);
+void pfi_wake_policy_idle(struct pfi_wake_policy *policy);
 
 #endif

@@ -36,7 +36,7 @@ struct pfi_own_fds {
 	struct pfi_own_fd *list;
 	size_t count, capacity;
 	_Atomic uint64_t checked_ms;
-	_Atomic bool put_off; /* a callback has ended since then */
+	_Atomic bool check_deferred; /* a callback has ended since then */
 	_Atomic bool lost;
 };
 
@@ -58,15 +58,13 @@ struct prefork_worker {
 	_Atomic int64_t requests_left;
 	_Atomic bool counts_requests; /* the service itself does: not its connections */
 	bool retire_announced;       /* that it wants to: the arbiter knows            */
-	bool was_asked;           /* to leave, by the arbiter or a signal           */
-	bool left_hooks_called;
 	_Atomic bool is_ready;
 	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
 	_Atomic bool empties_queues;
 
 	struct ev_loop *loop; /* of the strategy libev, once somebody asked for it */
 	struct pfi_offload_pool *offload_pool; /* where an event loop offloads to, or NULL            */
-	void (*wake)(void *user); /* one was given back, after none; any thread; NULL: pfi_check_wake() */
+	void (*wake)(void *user); /* one was given back, after none; any thread; NULL: pfi_worker_wake() */
 	void *wake_user;
 	_Atomic bool wake_for_all; /* nudge for every one, see pfi_connection_resume_offloaded()                        */
 	size_t offloaded;       /* connections, those that wait for a thread too; first thread             */
@@ -79,8 +77,8 @@ struct prefork_worker {
 	size_t listener_count;
 	uint64_t paused_until_ms; /* 0: descriptors and memory suffice, as far as we know; see shortage.h */
 	_Atomic int shortage;   /* value of PFI_MESSAGE_SHORT, 0: none                  */
-	_Atomic bool shortage_is_news; /* the arbiter is to be told of it               */
-	_Atomic bool must_look; /* the arbiter says: connections may be pending         */
+	_Atomic bool shortage_unreported; /* the arbiter is to be told of it               */
+	_Atomic bool poll_requested; /* the arbiter says: connections may be pending         */
 	struct pfi_own_fds own_fds;
 
 	_Atomic size_t connections;
@@ -88,22 +86,22 @@ struct prefork_worker {
 	_Atomic bool is_full;  /* so does this                                 */
 	struct prefork_connection *free; /* pool: taken from and refilled by the first thread */
 	_Atomic(struct prefork_connection *) freed;      /* pool: put back by any thread      */
-	struct prefork_connection *given;                /* in the order of giving back       */
+	struct prefork_connection *resumed_fifo;                /* in the order of giving back       */
 	_Atomic(struct prefork_connection *) resumed; /* newest first, by any thread       */
-	_Atomic unsigned givers; /* threads that give one back just now                       */
+	_Atomic unsigned resumers; /* threads that give one back just now                       */
 };
 
 /* A connection is closed: one request more, of a service that does not count by itself. */
-void pfi_vitals_count_closed(struct prefork_worker *worker);
+void pfi_thread_status_count_closed(struct prefork_worker *worker);
 
 /* A number of the settings, or `fallback` where there are no settings (in tests)
  * or no such row. */
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback);
 
-/* Whether prefork_worker_resumed() has one. First thread. */
+/* Whether prefork_worker_take_resumed() has one. First thread. */
 static inline bool pfi_worker_has_resumed(struct prefork_worker *worker)
 {
-	return worker->given || atomic_load(&worker->resumed);
+	return worker->resumed_fifo || atomic_load(&worker->resumed);
 }
 
 /* check.c: open worker->fd and take the signals; 0 or a negative errno. */
@@ -111,10 +109,10 @@ int pfi_check_open(struct prefork_worker *worker);
 void pfi_check_close(struct prefork_worker *worker);
 
 /* Look at what has come, except at connections that were given back. */
-void pfi_check_look(struct prefork_worker *worker);
+void pfi_check_poll(struct prefork_worker *worker);
 
 /* Make worker->fd readable. Any thread, signal handlers. */
-void pfi_check_wake(struct prefork_worker *worker);
+void pfi_worker_wake(struct prefork_worker *worker);
 
 /* accept.c: look up the descriptors of the listeners; 0 or -ENOMEM. */
 int pfi_worker_listeners_open(struct prefork_worker *worker);

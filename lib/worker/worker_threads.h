@@ -31,10 +31,10 @@ struct pfi_worker_threads {
 /* Start `count` threads that run body(user, number), all or none: nobody enters the body
  * before everybody is there. 0, or a negative errno with its error message: -EAGAIN when the
  * system has no more threads, -ERANGE when the worker has not so many numbers. */
-int pfi_worker_threads_start(struct pfi_worker_threads *threads_group, struct prefork_worker *worker, unsigned count,
+int pfi_worker_threads_start(struct pfi_worker_threads *group, struct prefork_worker *worker, unsigned count,
                     void (*body)(void *user, unsigned number), void *user);
 
 /* Wait until every body has returned. Harmless when zeroed and never started. */
-void pfi_worker_threads_join(struct pfi_worker_threads *threads_group);
+void pfi_worker_threads_join(struct pfi_worker_threads *group);
 
 #endif

@@ -341,7 +341,7 @@ static bool serve_client(struct client *client)
 static bool take_back(void)
 {
 	enum prefork_next next;
-	struct prefork_connection *const connection = prefork_worker_resumed(script.worker, &next);
+	struct prefork_connection *const connection = prefork_worker_take_resumed(script.worker, &next);
 
 	if (connection)
 		follow(client_of(connection), next);

@@ -59,7 +59,7 @@ static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, siz
 	size_t n = client->in_end - client->in_at;
 
 	demand(size > 0); /* its answer would look like the end */
-	connection->drained = false;
+	connection->read_drained = false;
 	if (client->was_reset)
 		return -ECONNRESET;
 	if (n == 0 && client->has_ended)
@@ -68,7 +68,7 @@ static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, siz
 		n = size;
 	if (client->segment > 0 && n > client->segment)
 		n = client->segment;
-	connection->drained = n < size;
+	connection->read_drained = n < size;
 	if (n == 0)
 		return -EAGAIN;
 	memcpy(bytes, client->in + client->in_at, n);

@@ -210,7 +210,7 @@ static void on_control(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	while ((connection = prefork_worker_resumed(driver->worker, &next)) != NULL)
+	while ((connection = prefork_worker_take_resumed(driver->worker, &next)) != NULL)
 		follow(driver, connection, next);
 	if (before == PREFORK_CONTINUE && directive == PREFORK_DRAIN)
 		begin_to_leave(driver);

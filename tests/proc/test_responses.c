@@ -847,25 +847,25 @@ END_TEST
 START_TEST(a_request_that_waited_for_too_long_is_not_begun)
 {
 	static const char *const settings[] = { "--queue-timeout", "1s", "--keep-alive", "20", NULL };
-	const int threads_group = harness_threads() > 0 ? harness_threads() : 1;
+	const int thread_count = harness_threads() > 0 ? harness_threads() : 1;
 	struct web web;
 	int busy[8];
 
 	web_open(&web, handle, settings);
-	ck_assert_int_le(threads_group, 8);
-	for (int i = 0; i < threads_group; i++)
+	ck_assert_int_le(thread_count, 8);
+	for (int i = 0; i < thread_count; i++)
 		busy[i] = ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
-	web_wait(&web.counts->handled, threads_group);
+	web_wait(&web.counts->handled, thread_count);
 	const int late = ask(&web, "GET", "/bytes", "\r\n");
 	(void)poll(NULL, 0, 1200); /* the waiting itself */
 	web.counts->noted[0] = 1;
 	(void)web_read_all(late, answer, sizeof answer);
 	ck_assert_msg(web_status(answer) == 503 && strstr(answer, "\r\nRetry-After: 1\r\n") != NULL, "%s", answer);
-	for (int i = 0; i < threads_group; i++) {
+	for (int i = 0; i < thread_count; i++) {
 		(void)web_read_all(busy[i], answer, sizeof answer);
 		ck_assert_int_eq(web_status(answer), 200);
 	}
-	ck_assert_int_eq(web.counts->handled, threads_group);
+	ck_assert_int_eq(web.counts->handled, thread_count);
 	(void)get_all(&web, "GET", "/bytes");
 	ck_assert_int_eq(web_status(answer), 200);
 	web_close(&web);

@@ -188,26 +188,26 @@ START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = hold_or_echo, .timed_out = say_late,
 	};
-	const int threads_group = harness_threads() > 0 && harness_may_block() ? harness_threads() : 1;
+	const int thread_count = harness_threads() > 0 && harness_may_block() ? harness_threads() : 1;
 	struct harness harness;
 	int busy[64] = { 0 };
 
-	ck_assert_int_le(threads_group, 64);
+	ck_assert_int_le(thread_count, 64);
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	const int quick = harness_connect(&harness), silent = harness_connect(&harness);
-	for (int i = 0; i < threads_group; i++) {
+	for (int i = 0; i < thread_count; i++) {
 		busy[i] = harness_connect(&harness);
 		harness_expect_echo(busy[i], "h");
 	}
-	for (int i = 1; i < threads_group; i++)
+	for (int i = 1; i < thread_count; i++)
 		harness_expect_echo(busy[i], "b");
 	harness_expect_echo(quick, "d");
 	harness_expect_echo(silent, "d");
 	harness_expect_echo(busy[0], "b");
 	ck_assert_int_eq(send(quick, "q", 1, MSG_NOSIGNAL), 1);
 	(void)poll(NULL, 0, 200); /* the lateness itself */
-	for (int i = 0; i < threads_group; i++)
+	for (int i = 0; i < thread_count; i++)
 		ck_assert_int_eq(send(busy[i], "x", 1, MSG_NOSIGNAL), 1);
 	const struct { int fd; char answer; } expected[] = { { quick, 'q' }, { silent, 'l' } };
 	for (int i = 0; i < 2; i++) {
@@ -217,7 +217,7 @@ START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
 		ck_assert_int_eq(byte, expected[i].answer);
 		(void)close(expected[i].fd);
 	}
-	for (int i = 0; i < threads_group; i++)
+	for (int i = 0; i < thread_count; i++)
 		(void)close(busy[i]);
 	harness_close(&harness);
 }

@@ -228,9 +228,9 @@
 	NOTHING(prefork_worker_close_listeners, worker, (NULL)) \
 	NUMBER(prefork_worker_connections, worker, (NULL), 0) \
 	NUMBER(prefork_worker_empties_queues, worker, (NULL), false) \
-	POINTER(prefork_worker_resumed, worker, (NULL, ANY)) \
-	POINTER(prefork_worker_resumed, ret_next, (ANY, NULL)) \
-	NUMBER(prefork_worker_pause_until_ms, worker, (NULL), 0) \
+	POINTER(prefork_worker_take_resumed, worker, (NULL, ANY)) \
+	POINTER(prefork_worker_take_resumed, ret_next, (ANY, NULL)) \
+	NUMBER(prefork_worker_accept_retry_ms, worker, (NULL), 0) \
 	NOTHING(prefork_worker_set_queued, worker, (NULL, false, 1)) \
 	/* <prefork/version.h> */ \
 	QUIET(prefork_version, nothing, ()) \

@@ -50,7 +50,7 @@ static enum prefork_next end_connection(void)
 
 	worker.wake_fd = -1;
 	prefork_connection_resume(&connection, PREFORK_CLOSE);
-	ck_assert_ptr_eq(prefork_worker_resumed(&worker, &next), &connection);
+	ck_assert_ptr_eq(prefork_worker_take_resumed(&worker, &next), &connection);
 	return next;
 }
 

@@ -16,15 +16,15 @@ START_TEST(quick_calls_are_left_to_one_thread)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
-	ck_assert(!wake_policy.alone);
+	ck_assert(!wake_policy.single_runner);
 	pfi_wake_policy_overlap(&wake_policy, 1000);
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 	call(&wake_policy, 100000, QUICK_US, 1001);
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 	pfi_wake_policy_idle(&wake_policy);
-	ck_assert(!wake_policy.alone);
+	ck_assert(!wake_policy.single_runner);
 	pfi_wake_policy_overlap(&wake_policy, 1002); /* it was good: no need to wait */
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 }
 END_TEST
 
@@ -37,7 +37,7 @@ START_TEST(a_slow_call_now_and_then_changes_nothing)
 		call(&wake_policy, 1, 500, 1000);
 		call(&wake_policy, 9, QUICK_US, 1000);
 	}
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 }
 END_TEST
 
@@ -47,9 +47,9 @@ START_TEST(slow_calls_are_shared)
 
 	pfi_wake_policy_overlap(&wake_policy, 1000);
 	call(&wake_policy, 4, 500, 1000);
-	ck_assert(!wake_policy.alone);
+	ck_assert(!wake_policy.single_runner);
 	pfi_wake_policy_overlap(&wake_policy, 1000);
-	ck_assert_msg(!wake_policy.alone, "tried again at once");
+	ck_assert_msg(!wake_policy.single_runner, "tried again at once");
 }
 END_TEST
 
@@ -60,7 +60,7 @@ START_TEST(one_that_does_not_come_back_is_left_at_once)
 	pfi_wake_policy_overlap(&wake_policy, 1000);
 	call(&wake_policy, 1000, QUICK_US, 1000);
 	pfi_wake_policy_stalled(&wake_policy, 1000);
-	ck_assert(!wake_policy.alone);
+	ck_assert(!wake_policy.single_runner);
 }
 END_TEST
 
@@ -72,7 +72,7 @@ START_TEST(tries_that_fail_become_rare_and_never_end)
 
 	for (uint64_t now_ms = 1; now_ms <= 60 * 1000; now_ms++) {
 		pfi_wake_policy_overlap(&wake_policy, now_ms);
-		if (!wake_policy.alone)
+		if (!wake_policy.single_runner)
 			continue;
 		tries++;
 		pfi_wake_policy_stalled(&wake_policy, now_ms);
@@ -81,11 +81,11 @@ START_TEST(tries_that_fail_become_rare_and_never_end)
 	ck_assert_uint_le(tries, 70);
 	call(&wake_policy, 1000, QUICK_US, 60000); /* those of a thread that is not alone do not count */
 	pfi_wake_policy_overlap(&wake_policy, 62000);
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 	call(&wake_policy, 64, QUICK_US, 62000);
 	pfi_wake_policy_stalled(&wake_policy, 62000);
 	pfi_wake_policy_overlap(&wake_policy, 62010); /* it was good for a while: soon again */
-	ck_assert(wake_policy.alone);
+	ck_assert(wake_policy.single_runner);
 }
 END_TEST
 
