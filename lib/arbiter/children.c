@@ -334,7 +334,6 @@ void pfi_child_send_event(struct prefork_arbiter *arbiter, unsigned pool, const 
 		pfi_child_dump(arbiter, process);
 		break;
 	case PFI_ACTION_QUIT:
-		(void)pfi_channel_send(process->channel, PFI_MESSAGE_QUIT, 0, NULL);
 		(void)pfi_pidfd_signal(process->pidfd, SIGQUIT, 0);
 		break;
 	case PFI_ACTION_ABORT:
@@ -408,6 +407,8 @@ static void heard(struct prefork_arbiter *arbiter, struct prefork_process *proce
 		pfi_exit_clean_text(message->text, process->exit_message, sizeof process->exit_message);
 		break;
 	case PFI_MESSAGE_RETIRING:
+		if (pfi_process_slot(process)->state == PFI_STATE_QUITTING)
+			break; /* the worker names our SIGQUIT as its cause */
 		pfi_exit_clean_text(message->text, process->exit_message, sizeof process->exit_message);
 		said_leaving(arbiter, process, message->value == 1, now_ms);
 		break;

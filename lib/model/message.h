@@ -21,7 +21,6 @@ enum pfi_message_type {
 	/* arbiter to worker */
 	PFI_MESSAGE_DRAIN = 16, /* finish what you have; value 1: empty the queues first, since  */
 	                        /* nobody else will answer those clients                         */
-	PFI_MESSAGE_QUIT = 17,  /* leave at once                                                 */
 	PFI_MESSAGE_REOPEN = 18, /* open the log files again                                     */
 	PFI_MESSAGE_LOOK = 19,   /* see whether connections are pending: the kernel may have woken */
 	                         /* another worker for them, which could not accept them;        */

@@ -127,14 +127,6 @@ void pfi_check_close(struct prefork_worker *worker)
 	pfi_signal_pipe_close();
 }
 
-void pfi_worker_wake(struct prefork_worker *worker)
-{
-	const uint64_t one = 1;
-
-	/* It can only fail for a full counter, which holds a wake-up already. */
-	(void)!write(worker->wake_fd, &one, sizeof one);
-}
-
 static void reopen_logs(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
@@ -242,9 +234,6 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 			worker->empties_queues = true;
 		set_directive(worker, PREFORK_DRAIN);
 		break;
-	case PFI_MESSAGE_QUIT:
-		set_directive(worker, PREFORK_QUIT);
-		break;
 	case PFI_MESSAGE_REOPEN:
 		reopen_logs(worker);
 		break;
@@ -316,20 +305,6 @@ enum prefork_directive prefork_worker_check(struct prefork_worker *worker)
 	if (atomic_load(&worker->wants_retire))
 		announce_retirement(worker);
 	return prefork_worker_directive(worker);
-}
-
-enum prefork_directive prefork_worker_directive(const struct prefork_worker *worker)
-{
-	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
-	return (enum prefork_directive)atomic_load_explicit(&worker->directive, memory_order_relaxed);
-}
-
-void prefork_worker_retire(struct prefork_worker *worker)
-{
-	if (worker == NULL)
-		return; /* no error message: this may be a signal handler */
-	atomic_store(&worker->wants_retire, true);
-	pfi_worker_wake(worker);
 }
 
 int prefork_worker_fd(const struct prefork_worker *worker)

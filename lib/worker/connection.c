@@ -6,6 +6,7 @@
 #include "os/fd.h"
 #include "worker/worker.h"
 
+#include <prefork/log.h>
 #include <prefork/strategy.h>
 
 #include <arpa/inet.h>
@@ -115,6 +116,17 @@ static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
 	}
 }
 
+enum prefork_next pfi_connection_checked(struct prefork_connection *connection, enum prefork_next next,
+                                         enum prefork_next last)
+{
+	if ((unsigned)next <= (unsigned)last)
+		return next;
+	prefork_log_printf(connection->worker->context->log, PREFORK_LOG_ERROR, "service",
+	                "A callback of the service answered %d, which says nothing of what its connection waits for: closed",
+	                (int)next);
+	return PREFORK_CLOSE;
+}
+
 static void resume(struct prefork_connection *connection, enum prefork_next next, bool quiet)
 {
 	struct prefork_worker *const worker = connection->worker;
@@ -169,12 +181,6 @@ struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *wo
 		worker->offloaded--;
 	}
 	return connection;
-}
-
-size_t prefork_worker_connections(const struct prefork_worker *worker)
-{
-	PFI_RETURN_IF_NULL(worker, 0);
-	return atomic_load_explicit(&worker->connections, memory_order_relaxed);
 }
 
 /* As inet_ntop(3), which would format it by snprintf: a fifth of what a short request takes. */

@@ -9,7 +9,6 @@
 #include "worker/own_fds.h"
 #include "worker/worker.h"
 
-#include <prefork/log.h>
 #include <prefork/strategy.h>
 
 #include <errno.h>
@@ -34,17 +33,6 @@ static void set_output_deadline(struct prefork_connection *connection)
 {
 	connection->deadline_ms = pfi_now_ms() + PFI_LAST_OUTPUT_MS;
 	connection->pending_at_deadline = prefork_connection_pending(connection);
-}
-
-enum prefork_next pfi_connection_checked(struct prefork_connection *connection, enum prefork_next next,
-                                         enum prefork_next last)
-{
-	if ((unsigned)next <= (unsigned)last)
-		return next;
-	prefork_log_printf(connection->worker->context->log, PREFORK_LOG_ERROR, "service",
-	                "A callback of the service answered %d, which says nothing of what its connection waits for: closed",
-	                (int)next);
-	return PREFORK_CLOSE;
 }
 
 /* What came and was not read yet. */

@@ -7,6 +7,7 @@
 #include "model/worker_score.h"
 #include "worker/own_fds.h"
 #include "worker/worker.h"
+#include "worker/worker_threads.h"
 
 #include <prefork/error.h>
 #include <prefork/worker.h>
@@ -16,12 +17,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/syscall.h>
-#include <unistd.h>
-
-/* One more than the number, so that a thread nobody has told has none. Read in signal
- * handlers, where nothing may be allocated for it. */
-static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
 
 /* Workers that began together are not to end together. */
 static void set_limit(struct prefork_worker *worker)
@@ -58,28 +53,7 @@ void pfi_thread_status_close(struct prefork_worker *worker)
 	pfi_liveness_finish(&worker->liveness);
 	free(worker->tids);
 	worker->tids = NULL;
-	number_plus_one = 0;
-}
-
-unsigned prefork_worker_thread(const struct prefork_worker *worker)
-{
-	PFI_RETURN_IF_NULL(worker, UINT_MAX);
-	(void)worker;
-	return number_plus_one - 1;
-}
-
-int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
-{
-	PFI_RETURN_IF_NULL(worker, -EINVAL);
-	if (thread > worker->threads)
-		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads,
-		                    thread);
-	number_plus_one = thread + 1;
-	const pid_t tid = (pid_t)syscall(SYS_gettid);
-
-	atomic_store(&worker->tids[thread], tid);
-	atomic_store_explicit(&worker->context->score->thread_slots[thread].tid, (uint32_t)tid, memory_order_relaxed);
-	return 0;
+	pfi_worker_threads_clear_number();
 }
 
 /* The cell of this thread, or NULL when it has no number. */

@@ -1,4 +1,7 @@
-/* What a worker knows of itself, and that it serves. */
+/*
+ * Accessors of struct prefork_worker, and what any thread may do to it without taking a lock:
+ * wake the first thread, ask to be replaced, report ready. Below every other file of the module.
+ */
 #include "worker/worker.h"
 
 #include "base/required.h"
@@ -6,9 +9,14 @@
 #include "os/control_channel.h"
 #include "os/title.h"
 
+#include <prefork/log.h>
 #include <prefork/settings.h>
+#include <prefork/strategy.h>
 
 #include <limits.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
 
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback)
 {
@@ -16,6 +24,19 @@ uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *sett
 		return fallback;
 	const int64_t number = prefork_settings_int(worker->context->settings, setting);
 	return number < 0 ? fallback : (uint64_t)number;
+}
+
+void pfi_worker_log(const struct prefork_worker *worker, enum prefork_log_level level, const char *event,
+		    const char *format, ...)
+{
+	char text[512];
+	va_list arguments;
+
+	va_start(arguments, format);
+	(void)vsnprintf(text, sizeof text, format, arguments);
+	va_end(arguments);
+	prefork_log_printf(worker->context->log, level, "worker", "%s event=%s pool=%s slot=%u pid=%d", text, event,
+			   worker->context->pool, worker->context->slot, (int)getpid());
 }
 
 void prefork_worker_ready(struct prefork_worker *worker)
@@ -27,7 +48,7 @@ void prefork_worker_ready(struct prefork_worker *worker)
 	if (atomic_exchange(&worker->is_ready, true))
 		return;
 	pfi_title_set("%s: worker %u [%s] serving", context->program, context->slot, context->pool);
-	/* It fails when the arbiter is gone, which the next check will find. */
+	/* Fails when the arbiter has exited, which the next prefork_worker_check() finds. */
 	(void)pfi_channel_send(context->channel, PFI_MESSAGE_READY, 0, NULL);
 }
 
@@ -83,4 +104,32 @@ struct prefork_listener *prefork_worker_listener(const struct prefork_worker *wo
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
 	return index < worker->context->listener_count ? worker->context->listeners[index] : NULL;
+}
+
+size_t prefork_worker_connections(const struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, 0);
+	return atomic_load_explicit(&worker->connections, memory_order_relaxed);
+}
+
+enum prefork_directive prefork_worker_directive(const struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
+	return (enum prefork_directive)atomic_load_explicit(&worker->directive, memory_order_relaxed);
+}
+
+void pfi_worker_wake(struct prefork_worker *worker)
+{
+	const uint64_t one = 1;
+
+	/* EAGAIN means that the counter is full, and then the fd is readable already (eventfd(2)). */
+	(void)!write(worker->wake_fd, &one, sizeof one);
+}
+
+void prefork_worker_retire(struct prefork_worker *worker)
+{
+	if (worker == NULL)
+		return; /* no error message: prefork_fail() is not async-signal-safe */
+	atomic_store(&worker->wants_retire, true);
+	pfi_worker_wake(worker);
 }

@@ -1,8 +1,8 @@
 /*
- * worker -- the inside of struct prefork_worker, for this room only.
+ * worker -- the inside of struct prefork_worker, for lib/worker only.
  *
- * One per process, made by pfi_worker_main() in the child. What several threads
- * may touch is atomic; the rest belongs to the first thread.
+ * One per process, created by pfi_worker_main() in the child. Members that several
+ * threads access are atomic; the rest belongs to the first thread.
  */
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
@@ -10,6 +10,7 @@
 #include "worker/spawn_context.h"
 #include "worker/liveness.h"
 
+#include <prefork/log.h>
 #include <prefork/worker.h>
 
 #include <stdatomic.h>
@@ -18,15 +19,15 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* A listener as this worker sees it. */
+/* The worker's view of a listener. */
 struct pfi_worker_listener {
-	struct prefork_listener *listener; /* borrowed; NULL: closed                  */
-	bool broken; /* accept(2) said something that no waiting will mend           */
-	bool is_counted;   /* the worker drains_queue the queue: so many are left to come */
-	uint32_t left;
+	struct prefork_listener *listener; /* borrowed; NULL: closed                             */
+	bool broken;         /* accept(2) failed with an error that no retry repairs             */
+	bool is_counted;     /* the worker drains the backlog, and `left` was set from its length */
+	uint32_t left;       /* connections still to accept from the backlog                     */
 };
 
-/* See own_fds.h. The first thread writes the list, before others run. */
+/* See own_fds.h. The first thread writes the list before other threads start. */
 struct pfi_own_fd {
 	int fd;
 	const char *name;
@@ -36,7 +37,7 @@ struct pfi_own_fds {
 	struct pfi_own_fd *list;
 	size_t count, capacity;
 	_Atomic uint64_t checked_ms;
-	_Atomic bool check_deferred; /* a callback has ended since then */
+	_Atomic bool check_deferred; /* a callback has returned since the last check */
 	_Atomic bool lost;
 };
 
@@ -45,92 +46,95 @@ struct pfi_offload_pool;
 
 struct prefork_worker {
 	const struct pfi_spawn_context *context;
-	struct prefork_service service; /* as far as the host knows it, the rest NULL */
+	struct prefork_service service; /* callbacks that the application's struct_size does not cover are NULL */
 	struct prefork_strategy strategy;
 	void *user;
 
-	int fd;           /* epoll: signal pipe, control channel, parent-death watch, wake_fd                     */
-	int wake_fd;      /* eventfd: given back, wants_retire, or check() has more to say */
-	int quit_fd;      /* eventfd: readable for ever once `stay` is PREFORK_QUIT      */
-	_Atomic int directive; /* enum prefork_directive; only ever grows                          */
-	_Atomic bool wants_retire; /* prefork_worker_retire() was called              */
-	bool is_limited;          /* to so many requests, after which it wants to   */
+	int fd;                /* epoll set: signal pipe, control channel, arbiter's pidfd, wake_fd */
+	int wake_fd;           /* eventfd: a connection is resumed, wants_retire, or check() must run again */
+	int quit_fd;           /* eventfd: stays readable once `directive` is PREFORK_QUIT          */
+	_Atomic int directive; /* enum prefork_directive; only grows                                */
+	_Atomic bool wants_retire;      /* prefork_worker_retire() was called                       */
+	bool is_limited;                /* by max_requests: retires when requests_left is 0         */
 	_Atomic int64_t requests_left;
-	_Atomic bool counts_requests; /* the service itself does: not its connections */
-	bool retire_announced;       /* that it wants to: the arbiter knows            */
+	_Atomic bool counts_requests;   /* the service counts requests: closed connections do not count */
+	bool retire_announced;          /* the arbiter was sent PFI_MESSAGE_RETIRING                */
 	_Atomic bool is_ready;
-	bool orphan;         /* the arbiter is gone; nothing of it is polled any more */
-	_Atomic bool empties_queues;
+	bool orphan;                    /* the arbiter has exited; its descriptors are polled no more */
+	_Atomic bool empties_queues;    /* this drain accepts the backlog before it closes the listeners */
 
-	struct ev_loop *loop; /* of the strategy libev, once somebody asked for it */
-	struct pfi_offload_pool *offload_pool; /* where an event loop offloads to, or NULL            */
-	void (*wake)(void *user); /* one was given back, after none; any thread; NULL: pfi_worker_wake() */
+	struct ev_loop *loop; /* of the strategy libev, created by the first prefork_worker_loop() */
+	struct pfi_offload_pool *offload_pool; /* of an event loop with the setting threads, or NULL */
+	void (*wake)(void *user);   /* called by any thread when it has resumed a connection; NULL: pfi_worker_wake() */
 	void *wake_user;
-	_Atomic bool wake_for_all; /* nudge for every one, see pfi_connection_resume_offloaded()                        */
-	size_t offloaded;       /* connections, those that wait for a thread too; first thread             */
+	_Atomic bool wake_for_all;  /* also for quiet ones, see pfi_connection_resume_offloaded()  */
+	size_t offloaded;           /* connections queued for or held by the offload pool; first thread */
 
 	struct pfi_liveness liveness;
-	unsigned threads; /* numbers that may be given: 0 to threads */
-	_Atomic pid_t *tids; /* by number; 0: nobody                 */
+	unsigned threads;    /* highest thread number                                     */
+	_Atomic pid_t *tids; /* by number; 0: no such thread yet                          */
 
 	struct pfi_worker_listener *listeners;
 	size_t listener_count;
-	uint64_t paused_until_ms; /* 0: descriptors and memory suffice, as far as we know; see shortage.h */
-	_Atomic int shortage;   /* value of PFI_MESSAGE_SHORT, 0: none                  */
-	_Atomic bool shortage_unreported; /* the arbiter is to be told of it               */
-	_Atomic bool poll_requested; /* the arbiter says: connections may be pending         */
+	uint64_t paused_until_ms; /* do not accept before this; 0: not paused; see shortage.h    */
+	_Atomic int shortage;     /* value of PFI_MESSAGE_SHORT, 0: none                         */
+	_Atomic bool shortage_unreported; /* the arbiter does not have the current value         */
+	_Atomic bool poll_requested; /* by the arbiter: connections may be pending              */
 	struct pfi_own_fds own_fds;
 
 	_Atomic size_t connections;
-	_Atomic size_t queued; /* as the strategy says, where there is no offload pool */
-	_Atomic bool is_full;  /* so does this                                 */
-	struct prefork_connection *free; /* pool: taken from and refilled by the first thread */
-	_Atomic(struct prefork_connection *) freed;      /* pool: put back by any thread      */
-	struct prefork_connection *resumed_fifo;                /* in the order of giving back       */
-	_Atomic(struct prefork_connection *) resumed; /* newest first, by any thread       */
-	_Atomic unsigned resumers; /* threads that give one back just now                       */
+	_Atomic size_t queued; /* set by the strategy where there is no offload pool             */
+	_Atomic bool is_full;  /* likewise                                                       */
+	struct prefork_connection *free;            /* free list; first thread                   */
+	_Atomic(struct prefork_connection *) freed; /* pushed by any thread, moved to `free` by the first */
+	struct prefork_connection *resumed_fifo;    /* oldest first; first thread                */
+	_Atomic(struct prefork_connection *) resumed; /* newest first; pushed by any thread      */
+	_Atomic unsigned resumers;                  /* threads inside prefork_connection_resume() */
 };
 
-/* A connection is closed: one request more, of a service that does not count by itself. */
+/* Write a log line that ends in event=EVENT and the keys of this worker. Any thread. */
+void pfi_worker_log(const struct prefork_worker *worker, enum prefork_log_level level, const char *event,
+		    const char *format, ...) __attribute__((format(printf, 4, 5)));
+
+/* Count a closed connection as one request, unless the service counts requests itself. */
 void pfi_thread_status_count_closed(struct prefork_worker *worker);
 
-/* A number of the settings, or `fallback` where there are no settings (in tests)
- * or no such row. */
+/* The value of a numeric setting; `fallback` without settings (in tests) or without such a row. */
 uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback);
 
-/* Whether prefork_worker_take_resumed() has one. First thread. */
+/* Whether prefork_worker_take_resumed() would return a connection. First thread. */
 static inline bool pfi_worker_has_resumed(struct prefork_worker *worker)
 {
 	return worker->resumed_fifo || atomic_load(&worker->resumed);
 }
 
-/* check.c: open worker->fd and take the signals; 0 or a negative errno. */
-int pfi_check_open(struct prefork_worker *worker);
-void pfi_check_close(struct prefork_worker *worker);
-
-/* Look at what has come, except at connections that were given back. */
-void pfi_check_poll(struct prefork_worker *worker);
-
 /* Make worker->fd readable. Any thread, signal handlers. */
 void pfi_worker_wake(struct prefork_worker *worker);
 
-/* accept.c: look up the descriptors of the listeners; 0 or -ENOMEM. */
+/* check.c: open worker->fd and install the signal handlers; 0 or a negative errno. */
+int pfi_check_open(struct prefork_worker *worker);
+void pfi_check_close(struct prefork_worker *worker);
+
+/* Handle signals and messages, but leave wake_fd readable for the strategy. */
+void pfi_check_poll(struct prefork_worker *worker);
+
+/* accept.c: prepare the listeners' descriptors; 0 or -ENOMEM. */
 int pfi_worker_listeners_open(struct prefork_worker *worker);
 void pfi_worker_listeners_close(struct prefork_worker *worker);
 
-/* ev.c: the event loop, NULL when nobody asked for it. */
+/* ev.c: destroy the event loop; NULL is allowed. */
 void pfi_ev_loop_close(struct ev_loop *loop);
 
-/* thread status.c: number the first thread, and size the table of the others. 0 or -ENOMEM. */
+/* thread_status.c: number the first thread, allocate the table of the others. 0 or -ENOMEM. */
 int pfi_thread_status_open(struct prefork_worker *worker);
 void pfi_thread_status_close(struct prefork_worker *worker);
 
-/* abort.c: have SIGABRT say what this worker was at before it kills it. */
+/* abort.c: have SIGABRT log what each thread is doing before it ends the worker. */
 void pfi_abort_arm(struct prefork_worker *worker);
 void pfi_abort_disarm(void);
 
-/* A child of this process that is no worker gives the signals back, where nobody has changed them
- * since. Async-signal-safe. */
+/* In a forked child that is not a worker: restore the default disposition of each signal whose handler
+ * is still ours. Async-signal-safe. */
 void pfi_abort_forget(void);
 void pfi_check_forget(void);
 

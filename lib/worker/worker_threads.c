@@ -1,17 +1,22 @@
 #include "worker/worker_threads.h"
 
+#include "base/required.h"
+#include "model/worker_score.h"
 #include "os/dump.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
 
 #include <errno.h>
+#include <limits.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-enum verdict { UNDECIDED, BEGIN, GO_AWAY };
+enum verdict { UNDECIDED, RUN, RETURN };
 
 struct pfi_numbered_thread {
 	struct pfi_worker_threads *group;
@@ -19,17 +24,48 @@ struct pfi_numbered_thread {
 	unsigned number;
 };
 
-/* A thread that cannot be told of its own fault dies of it all the same. */
+/* The kernel kills a process that blocks a fault signal when the fault happens, without calling the
+ * handler (sigprocmask(2), NOTES). */
 static const int never_blocked[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGTRAP, SIGSYS, SIGABRT, PFI_DUMP_SIGNAL };
 
-static bool may_begin(struct pfi_worker_threads *group)
+static bool await_verdict(struct pfi_worker_threads *group)
 {
 	(void)pthread_mutex_lock(&group->lock);
 	while (group->verdict == UNDECIDED)
 		(void)pthread_cond_wait(&group->decided, &group->lock);
-	const bool begins = group->verdict == BEGIN;
+	const bool runs = group->verdict == RUN;
 	(void)pthread_mutex_unlock(&group->lock);
-	return begins;
+	return runs;
+}
+
+/* One more than the number, so that 0 means none. Signal handlers read it, and must not allocate
+ * the storage of a dynamic TLS model. */
+static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
+
+unsigned prefork_worker_thread(const struct prefork_worker *worker)
+{
+	PFI_RETURN_IF_NULL(worker, UINT_MAX);
+	(void)worker;
+	return number_plus_one - 1;
+}
+
+void pfi_worker_threads_clear_number(void)
+{
+	number_plus_one = 0;
+}
+
+int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
+{
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
+	if (thread > worker->threads)
+		return prefork_fail(-ERANGE, "thread number %u exceeds the limit of %u (setting threads)", thread,
+		                    worker->threads);
+	number_plus_one = thread + 1;
+	const pid_t tid = (pid_t)syscall(SYS_gettid);
+
+	atomic_store(&worker->tids[thread], tid);
+	atomic_store_explicit(&worker->context->score->thread_slots[thread].tid, (uint32_t)tid, memory_order_relaxed);
+	return 0;
 }
 
 static void decide(struct pfi_worker_threads *group, enum verdict verdict)
@@ -45,33 +81,34 @@ static void *run_thread(void *argument)
 	struct pfi_numbered_thread *const thread = argument;
 	struct pfi_worker_threads *const group = thread->group;
 
-	if (may_begin(group) && prefork_worker_set_thread(group->worker, thread->number) == 0)
+	if (await_verdict(group) && prefork_worker_set_thread(group->worker, thread->number) == 0)
 		group->body(group->user, thread->number);
 	return NULL;
 }
 
-/* How many of them could be made; *ret_error says why not all. Threads are born with the
- * mask of who makes them. */
+/* Returns how many threads were created; *ret_error is the cause when it is fewer than `count`.
+ * The mask is set here, not in the thread: a thread inherits the mask of its creator, so that no
+ * signal reaches it before it could block the signal (pthread_create(3)). */
 static unsigned create(struct pfi_worker_threads *group, unsigned count, int *ret_error)
 {
 	sigset_t blocked, before;
-	unsigned made = 0;
+	unsigned created = 0;
 
 	(void)sigfillset(&blocked);
 	for (size_t i = 0; i < sizeof never_blocked / sizeof never_blocked[0]; i++)
 		(void)sigdelset(&blocked, never_blocked[i]);
 	(void)pthread_sigmask(SIG_SETMASK, &blocked, &before);
 	*ret_error = 0;
-	for (; made < count; made++) {
-		struct pfi_numbered_thread *const thread = &group->list[made];
+	for (; created < count; created++) {
+		struct pfi_numbered_thread *const thread = &group->list[created];
 
-		*thread = (struct pfi_numbered_thread){ .group = group, .number = made + 1 };
+		*thread = (struct pfi_numbered_thread){ .group = group, .number = created + 1 };
 		*ret_error = pthread_create(&thread->thread, NULL, run_thread, thread);
 		if (*ret_error != 0)
 			break;
 	}
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return made;
+	return created;
 }
 
 int pfi_worker_threads_start(struct pfi_worker_threads *group, struct prefork_worker *worker, unsigned count,
@@ -81,20 +118,20 @@ int pfi_worker_threads_start(struct pfi_worker_threads *group, struct prefork_wo
 
 	*group = (struct pfi_worker_threads){ .worker = worker, .body = body, .user = user };
 	if (count > worker->threads)
-		return prefork_fail(-ERANGE, "this worker has room for %u threads, not %u", worker->threads, count);
+		return prefork_fail(-ERANGE, "%u threads exceed the limit of %u (setting threads)", count, worker->threads);
 	group->list = calloc(count, sizeof *group->list);
 	if (!group->list)
-		return prefork_fail(-ENOMEM, "no memory for %u threads", count);
+		return prefork_fail(-ENOMEM, "out of memory for %u threads", count);
 	(void)pthread_mutex_init(&group->lock, NULL);
 	(void)pthread_cond_init(&group->decided, NULL);
 	group->count = create(group, count, &error);
-	decide(group, error == 0 ? BEGIN : GO_AWAY);
+	decide(group, error == 0 ? RUN : RETURN);
 	if (error == 0)
 		return 0;
-	const unsigned made = group->count;
+	const unsigned created = group->count;
 	pfi_worker_threads_join(group);
-	return prefork_fail(-error, "the system allows %u of the %u threads of a worker: %s", made, count,
-	                    strerror(error));
+	return prefork_fail(-error, "only %u of %u threads could be created (RLIMIT_NPROC, pids.max?): %s", created,
+	                    count, strerror(error));
 }
 
 void pfi_worker_threads_join(struct pfi_worker_threads *group)

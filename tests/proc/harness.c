@@ -137,6 +137,11 @@ void harness_send(struct harness *harness, uint32_t type, uint32_t value)
 	ck_assert_int_eq(pfi_channel_send(harness->channel[0], type, value, NULL), 0);
 }
 
+void harness_signal(const struct harness *harness, int signo)
+{
+	ck_assert_int_eq(pfi_pidfd_signal(harness->child.pidfd, signo, 0), 0);
+}
+
 struct pfi_message harness_receive(struct harness *harness)
 {
 	struct pfi_message message;

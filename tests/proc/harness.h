@@ -44,6 +44,7 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 int harness_be_worker(void *context); /* for pfi_spawn() */
 void harness_spawn(struct harness *harness); /* and wait until it is ready */
 void harness_send(struct harness *harness, uint32_t type, uint32_t value);
+void harness_signal(const struct harness *harness, int signo);
 
 /* The next message of the worker, which must come. */
 struct pfi_message harness_receive(struct harness *harness);

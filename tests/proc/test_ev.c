@@ -302,7 +302,7 @@ START_TEST(who_is_called_again_and_again_starves_nobody)
 		harness_expect_echo(fd, "hello");
 		(void)close(fd);
 	}
-	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	harness_signal(&harness, SIGQUIT);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)close(insists);
 	harness_close(&harness);

@@ -385,7 +385,7 @@ START_TEST(a_worker_that_must_end_drops_works_that_nobody_has_begun)
 	}
 	await_begun(&harness);
 	await_queued(idle, '2');
-	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	harness_signal(&harness, SIGQUIT);
 	await_joining(harness.child.pid); /* whose works were begun: the rest is dropped by now */
 	let_through(WORKS);
 	const struct pfi_exit_status death = harness_reap(&harness);

@@ -117,7 +117,7 @@ START_TEST(a_callback_that_waits_for_its_client_ends_when_the_worker_must)
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	ck_assert_int_eq(send(fd, "o", 1, MSG_NOSIGNAL), 1);
-	harness_send(&harness, PFI_MESSAGE_QUIT, 0);
+	harness_signal(&harness, SIGQUIT);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)close(fd);
 	harness_close(&harness);

@@ -691,7 +691,7 @@ START_TEST(without_threads_a_worker_does_not_boot_and_says_why)
 	const struct pfi_message message = harness_receive(&stage->harness);
 	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);
 	ck_assert_int_eq((int)message.value, PREFORK_EXIT_BOOT);
-	ck_assert_ptr_nonnull(strstr(message.text, "threads of a worker"));
+	ck_assert_ptr_nonnull(strstr(message.text, "threads could be created"));
 	ck_assert_int_eq(harness_reap(&stage->harness).code, PREFORK_EXIT_BOOT);
 	close_stage();
 }
