@@ -12,7 +12,6 @@ import sys
 ALLOWED = [
     {"model/library_options", "model/settings", "model/settings_read"},
     {"os/fd", "os/fdtable"},
-    {"worker/check", "worker/connection", "worker/drive", "worker/own_fds", "worker/shortage", "worker/thread_status"},
 ]
 LINE = re.compile(r"^(?P<archive>.*\.a):(?P<object>[^:]+)\.c\.o:(?:[0-9a-f]*)\s+(?P<kind>\w) (?P<name>(?:pfi|prefork)_\w+)$")
 
