@@ -254,7 +254,7 @@ def loaded(server, mode, seconds, connections=64):
 def pace(port, rate, seconds, keep=0, wait=True):
     """Constant load by pace.c: its figures as a dict, or with wait=False the process (see paced())."""
     with pinned("load"):
-        process = subprocess.Popen([helper("pace"), str(port), str(rate), str(seconds), str(keep)],
+        process = subprocess.Popen([helper("paced_load"), str(port), str(rate), str(seconds), str(keep)],
                                    stdout=subprocess.PIPE, text=True)
     return paced(process) if wait else process
 

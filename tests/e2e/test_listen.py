@@ -19,8 +19,8 @@ class Listen(harness.Case):
     def serve(self, *words, **more):
         return harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], cwd=APPS, **more)
 
-    def refused(self, message, *words, status=1, env=None):
-        """A start that has to fail, with this in what it says."""
+    def refused(self, message, *words, status=2, env=None):
+        """A start that has to fail with this message; the status is 1 if only the system refuses it."""
         with harness.Server([harness.program("prefork-wsgi"), *words, "kitchen:app"], bind=None, cwd=APPS,
                             env=env) as server:
             self.assertEqual(server.wait(), status, server.log())
@@ -41,7 +41,7 @@ class Listen(harness.Case):
             path = directory / "socket"
             with self.serve(bind=f"unix:{path}") as server:
                 self.refused(rf"another socket has this address already, that of process {server.pid} \(prefork-wsgi\)",
-                             "--bind", f"unix:{path}")
+                             "--bind", f"unix:{path}", status=1)
                 self.assertEqual(server.get("/hello").body, HELLO)
                 server.wait_for_workers(1)
                 os.kill(server.pid, signal.SIGKILL)
@@ -50,7 +50,7 @@ class Listen(harness.Case):
             with self.serve(bind=f"unix:{path}") as server:
                 self.assertEqual(server.get("/hello").body, HELLO)
             path.write_text("not a socket")
-            self.refused(r"socket.*not a socket|not a socket", "--bind", f"unix:{path}")
+            self.refused(r"socket.*not a socket|not a socket", "--bind", f"unix:{path}", status=1)
             self.assertEqual(path.read_text(), "not a socket")
 
     def test_an_abstract_name_needs_no_file(self):
@@ -109,14 +109,16 @@ class Listen(harness.Case):
         with socket.create_server(("127.0.0.1", 0)) as busy:
             port = busy.getsockname()[1]
             for busy_too in "127.0.0.1", "0.0.0.0":
-                self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}")
+                self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}",
+                             status=1)
         self.refused("another socket .* one of this program itself: an address .* covers another",
-                     "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}")
-        for address, message in (("127.0.0.1:99999", "99999"), ("192.0.2.1:8000", "192.0.2.1"),
-                                  ("unix:/nowhere/socket", "/nowhere"), ("no such host:1", "no such host"),
-                                  ("fd://99", "99"), (f"unix:/tmp/{'x' * 200}", "107 bytes at most")):
+                     "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}", status=1)
+        for address, message, status in (("127.0.0.1:99999", "99999", 2), ("192.0.2.1:8000", "192.0.2.1", 1),
+                                         ("unix:/nowhere/socket", "/nowhere", 1),
+                                         ("no such host:1", "no such host", 2), ("fd://99", "99", 1),
+                                         (f"unix:/tmp/{'x' * 200}", "107 bytes at most", 2)):
             with self.subTest(address=address):
-                self.refused(message, "--bind", address)
+                self.refused(message, "--bind", address, status=status)
 
     def test_a_socket_may_be_inherited_by_number_or_from_systemd(self):
         for variables in False, True:
@@ -156,7 +158,7 @@ class Listen(harness.Case):
             with self.subTest(text=text), self.directory(prefork_ini=f"[prefork]\n{text}\n") as directory:
                 self.refused(message, "-c", directory / "prefork.ini")
         self.refused("nowhere.ini", "-c", "/nowhere.ini")
-        self.refused("--wokers.*--workers", "--wokers", "2", status=2)
+        self.refused("--wokers.*--workers", "--wokers", "2")
         self.refused("PREFORK_TIMEOUT.*soon", env={"PREFORK_TIMEOUT": "soon"})
 
     def test_a_platforms_variables_are_understood(self):
