@@ -28,9 +28,22 @@ extern char **environ;
 
 enum { STEM_MAX = 512 }; /* the directory, a slash and a name without its last part */
 
+struct jobs_settings {
+	const char *spool;
+};
+
 static const struct prefork_option options[] = {
-	{ .struct_size = sizeof(struct prefork_option), .name = "spool", .type = PREFORK_OPTION_STRING, .max = 200,
-	  .default_text = "spool", .unit = "DIR", .section = "Jobs", .doc = "The directory that the jobs are put into." },
+	{ .struct_size = sizeof(struct prefork_option), .name = "spool",
+	  PREFORK_OPTION_IN(STRING, struct jobs_settings, spool), .max = 200, .default_text = "spool", .unit = "DIR",
+	  .section = "Jobs", .doc = "The directory that jobs are put into." },
+};
+
+static const struct prefork_module module = {
+	.struct_size = sizeof module,
+	.name = "jobs",
+	.options = options,
+	.option_count = sizeof options / sizeof options[0],
+	.values_size = sizeof(struct jobs_settings),
 };
 
 /* NAME.job -> NAME.run: only one of all workers can. */
@@ -111,7 +124,8 @@ static bool do_next(struct prefork_worker *worker, const char *spool)
  * prefork_worker_check() tells what it comes to: stay, or leave after this job. */
 static int run(struct prefork_worker *worker, void *user)
 {
-	const char *const spool = prefork_settings_text(prefork_worker_settings(worker), "spool");
+	const struct jobs_settings *const settings = prefork_settings_values(prefork_worker_settings(worker), &module);
+	const char *const spool = settings->spool;
 	const int news = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char events[4096];
 
@@ -146,7 +160,7 @@ int main(int argc, char **argv)
 	int r = prefork_settings_create(&settings);
 
 	prefork_title_take(argc, argv);
-	if (r == 0 && (r = prefork_settings_add_options(settings, options, 1)) == 0 &&
+	if (r == 0 && (r = prefork_settings_add_module(settings, &module)) == 0 &&
 	    (r = prefork_settings_parse(settings, argc, argv)) == 0 && /* 1: --help and the like were answered */
 	    (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&
 	    (r = prefork_arbiter_add_pool(arbiter, "jobs", &strategy, NULL, NULL, NULL)) == 0)

@@ -44,7 +44,28 @@ enum prefork_option_trait {
 	PREFORK_OPTION_COMMAS = 1 << 2,       /* LIST: a comma separates items, too                          */
 	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is understood: back to nothing */
 	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE: "auto" is understood, and is -1        */
-	PREFORK_OPTION_SERVER = 1 << 5        /* about the whole server: prefork_pool_set() refuses it       */
+	PREFORK_OPTION_SERVER = 1 << 5,       /* about the whole server: prefork_pool_set() refuses it       */
+	PREFORK_OPTION_REFERENCE = 1 << 6     /* no row of its own: the struct gets the value of the row of  *
+	                                       * that name, which another module has added. Nothing but      *
+	                                       * `name`, `type`, `member` and `offset` is read               */
+};
+
+/* The values of a LIST row: `items` holds `count` strings and a NULL after them. */
+struct prefork_list {
+	const char *const *items;
+	size_t count;
+};
+
+/* The C type of the struct member that holds the value of a row. PREFORK_OPTION_IN() chooses it. */
+enum prefork_member {
+	PREFORK_MEMBER_NONE,   /* the value is read by name only                                    */
+	PREFORK_MEMBER_BOOL,   /* _Bool                                                             */
+	PREFORK_MEMBER_INT32,  /* signed and unsigned integers of 32 and 64 bits. A CHOICE stores   */
+	PREFORK_MEMBER_UINT32, /* the index of its word in `choices`, so an enum in the same order  */
+	PREFORK_MEMBER_INT64,  /* fits it. "auto" is -1 and needs a signed member                   */
+	PREFORK_MEMBER_UINT64,
+	PREFORK_MEMBER_TEXT,   /* const char *: STRING, CHOICE; NULL: no value                      */
+	PREFORK_MEMBER_LIST    /* struct prefork_list                                               */
 };
 
 /** One setting. Zero in any member after `type` means that there is none. */
@@ -61,7 +82,47 @@ struct prefork_option {
 	const char *unit;         /* what one value is called in --help: "ADDRESS"; NULL: by type             */
 	unsigned traits;          /* of enum prefork_option_trait                                             */
 	const char *section;      /* the heading it stands under in --help                                    */
-	const char *doc;          /* one or two error messages                                                     */
+	const char *doc;          /* one or two sentences                                                     */
+	enum prefork_member member; /* both by PREFORK_OPTION_IN(); only in the rows of a struct               *
+	                           * prefork_module                                                           */
+	size_t offset;
+};
+
+#define PREFORK_MEMBER_INTEGERS_                                                            \
+	int: PREFORK_MEMBER_INT32, unsigned: PREFORK_MEMBER_UINT32,                         \
+	long: sizeof(long) == 4 ? PREFORK_MEMBER_INT32 : PREFORK_MEMBER_INT64,              \
+	unsigned long: sizeof(long) == 4 ? PREFORK_MEMBER_UINT32 : PREFORK_MEMBER_UINT64,   \
+	long long: PREFORK_MEMBER_INT64, unsigned long long: PREFORK_MEMBER_UINT64
+#define PREFORK_MEMBER_BOOL_(member) _Generic((member), _Bool: PREFORK_MEMBER_BOOL)
+#define PREFORK_MEMBER_INT_(member) _Generic((member), PREFORK_MEMBER_INTEGERS_)
+#define PREFORK_MEMBER_DURATION_(member) _Generic((member), PREFORK_MEMBER_INTEGERS_)
+#define PREFORK_MEMBER_SIZE_(member) _Generic((member), PREFORK_MEMBER_INTEGERS_)
+#define PREFORK_MEMBER_MODE_(member) _Generic((member), PREFORK_MEMBER_INTEGERS_)
+#define PREFORK_MEMBER_STRING_(member) _Generic((member), const char *: PREFORK_MEMBER_TEXT)
+#define PREFORK_MEMBER_LIST_(member) _Generic((member), struct prefork_list: PREFORK_MEMBER_LIST)
+#define PREFORK_MEMBER_CHOICE_(member) \
+	_Generic((member), const char *: PREFORK_MEMBER_TEXT, PREFORK_MEMBER_INTEGERS_)
+
+/** In the initializer of a row: its type (BOOL, INT, ... as in enum prefork_option_type), and the member of
+ *  `struct_type` that holds its value. A member that does not exist, or whose C type does not fit, does not compile.
+ *
+ *      { .struct_size = sizeof(struct prefork_option), .name = "queue_timeout",
+ *        PREFORK_OPTION_IN(DURATION, struct queue_settings, timeout_ms), .section = "Queue", .doc = "..." }
+ *
+ *  C11 only: in C++ set `type`, `member` and `offset`. */
+#define PREFORK_OPTION_IN(row_type, struct_type, struct_member)                           \
+	.type = PREFORK_OPTION_##row_type,                                                \
+	.member = PREFORK_MEMBER_##row_type##_(((struct_type *)0)->struct_member),        \
+	.offset = offsetof(struct_type, struct_member)
+
+/** The settings of one part of a program: its rows, and the struct that holds their values. Must stay valid, and
+ *  unchanged, until the settings and every arbiter made from them are destroyed: best `static const`. */
+struct prefork_module {
+	size_t struct_size;  /* sizeof(struct prefork_module)                                  */
+	const char *name;    /* for error messages: "queue"                                    */
+	const struct prefork_option *options;
+	size_t option_count;
+	size_t values_size;  /* sizeof the struct that the rows name; 0: none                  */
 };
 
 /* Where a value came from, lowest first. */
@@ -106,6 +167,25 @@ PREFORK_API int prefork_settings_set_program(struct prefork_settings *settings, 
  *  name: where it is on, a reload warns that it cannot change the code. Since 0.1. */
 PREFORK_API int prefork_settings_add_options(struct prefork_settings *settings,
 					     const struct prefork_option *rows, size_t count);
+
+/** Add the rows of a module, as prefork_settings_add_options() adds rows, and make its struct, which
+ *  prefork_settings_values() returns. Borrows `module`. Errors as of prefork_settings_add_options(); -EEXIST also: the
+ *  module has been added; -EINVAL also: a member does not fit its row (an unsigned one that may be "auto", one of 32
+ *  bits for a larger maximum), or lies outside the struct; -ENOENT: a PREFORK_OPTION_REFERENCE to a row that does not
+ *  exist. Since 0.1. */
+PREFORK_API int prefork_settings_add_module(struct prefork_settings *settings, const struct prefork_module *module);
+
+/** The struct of a module, with the values of these settings: each pool of each generation has its own. Members hold
+ *  what was parsed, or the defaults before that. NULL, with an error message: the module was not added.
+ *  Belongs to the settings; never changes after an arbiter was created from them, so that any thread may read it.
+ *  The members that no row names are zero. Since 0.1. */
+PREFORK_API const void *prefork_settings_values(const struct prefork_settings *settings,
+						const struct prefork_module *module);
+
+/** As prefork_settings_origin(), of the row whose value `member` holds: the address of a member of a struct that
+ *  prefork_settings_values() returned for these settings. -EINVAL, with an error message: it is none. Since 0.1. */
+PREFORK_API int prefork_settings_origin_of(const struct prefork_settings *settings, const void *member,
+					   enum prefork_origin *ret_origin, const char **ret_place);
 
 /** Let a CHOICE row take one more word. `meaning` is the word that
  *  prefork_settings_text() then answers; NULL: the word itself. Both *borrowed*

@@ -40,18 +40,16 @@
 
 static int open_log(struct prefork_arbiter *arbiter)
 {
-	const char *const path = prefork_settings_text(arbiter->settings, "errorlog");
-	const char *const level = prefork_settings_text(arbiter->settings, "loglevel");
-	int r = prefork_log_check(path != NULL ? path : "-", STDERR_FILENO); /* while it can still be seen to be closed */
+	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
+	int r = prefork_log_check(values->errorlog, STDERR_FILENO); /* while it can still be seen to be closed */
 
 	if (r == 0 && (r = pfi_fd_fill_standard()) < 0)
 		return prefork_fail(r, "cannot open /dev/null for a standard descriptor that is closed: %s", strerror(-r));
 	if (r == 0)
-		r = prefork_log_create(path != NULL ? path : "-", STDERR_FILENO, &arbiter->log);
+		r = prefork_log_create(values->errorlog, STDERR_FILENO, &arbiter->log);
 	if (r < 0)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
-	if (level != NULL && prefork_log_level_of(level) >= 0)
-		prefork_log_set_level(arbiter->log, (enum prefork_log_level)prefork_log_level_of(level));
+	prefork_log_set_level(arbiter->log, values->loglevel);
 	return 0;
 }
 
@@ -72,7 +70,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
 	pfi_settings_freeze(arbiter->settings);
-	arbiter->program = prefork_settings_text(settings, "proc_name");
+	arbiter->program = pfi_library_settings(settings)->proc_name;
 	if (arbiter->program == NULL || *arbiter->program == '\0')
 		arbiter->program = program_invocation_short_name;
 	r = open_log(arbiter);
@@ -189,12 +187,12 @@ static int lay_tables(struct prefork_arbiter *arbiter, const struct pfi_generati
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		struct prefork_pool *const pool = &arbiter->pools[i];
 		struct pfi_pool *const model = &arbiter->models[i];
-		const struct prefork_settings *const settings = generation->of_pool[i];
+		const struct pfi_library_settings *const values = pfi_library_settings(generation->of_pool[i]);
 
 		*model = (struct pfi_pool){ 0 };
-		pfi_policy_read(settings, &model->policy);
-		model->target = (uint32_t)prefork_settings_int(settings, "workers");
-		pool->thread_slots = pfi_settings_threads(settings) + 1;
+		pfi_policy_read(values, &model->policy);
+		model->target = values->workers;
+		pool->thread_slots = pfi_settings_threads(values) + 1;
 		if (pool->thread_slots > cells_max)
 			cells_max = pool->thread_slots;
 
@@ -225,11 +223,10 @@ static void reserve_for_clients(const struct prefork_arbiter *arbiter, uint64_t 
 	uint64_t limit = 0, most = 0;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const int64_t clients = prefork_settings_int(arbiter->generations[0].of_pool[i],
-							     "worker_connections");
+		const uint32_t connections = pfi_library_settings(arbiter->generations[0].of_pool[i])->worker_connections;
 
-		if (pfi_pool_has_listeners(&arbiter->pools[i]) && clients > 0 && (uint64_t)clients > most)
-			most = (uint64_t)clients;
+		if (pfi_pool_has_listeners(&arbiter->pools[i]) && connections > most)
+			most = connections;
 	}
 	if (most == 0)
 		return;
@@ -497,8 +494,7 @@ int prefork_arbiter_run(struct prefork_arbiter *arbiter)
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 
-	int r = start(arbiter, arbiter->logged_signals ? arbiter->wants_signals :
-						       prefork_settings_int(arbiter->settings, "signals") != 0);
+	int r = start(arbiter, arbiter->logged_signals ? arbiter->wants_signals : true);
 
 	if (r < 0)
 		return r;

@@ -10,6 +10,7 @@
 #include "listener/inherit.h"
 #include "listener/names.h"
 #include "model/exit_record.h"
+#include "model/library_options.h"
 #include "model/reuseport_assignment.h"
 #include "model/shortage.h"
 #include "model/supervisor.h"
@@ -352,7 +353,7 @@ void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const stru
 			   unsigned pool, const char *text, struct pfi_listener_options *ret);
 
 /* pools.c */
-void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret);
+void pfi_policy_read(const struct pfi_library_settings *values, struct pfi_policy *ret);
 void pfi_policies_follow(struct prefork_arbiter *arbiter);
 const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
 						 const struct prefork_settings *settings);

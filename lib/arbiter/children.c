@@ -2,6 +2,7 @@
 
 #include "listener/listener.h"
 #include "model/deadline.h"
+#include "model/library_options.h"
 #include "model/message.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
@@ -142,7 +143,7 @@ static int fork_into(struct prefork_arbiter *arbiter, struct prefork_process *pr
 	int r;
 
 	process->pidfd = process->channel = process->watchdog = -1;
-	process->slow_ms = (uint64_t)prefork_settings_int(generation->of_pool[process->pool], "soft_timeout");
+	process->slow_ms = pfi_library_settings(generation->of_pool[process->pool])->soft_timeout_ms;
 	prefork_error_clear(); /* what a hook says is its own */
 	r = ask_before_fork(arbiter, process);
 	if (r == 0)

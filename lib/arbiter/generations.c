@@ -57,7 +57,7 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 			return prefork_fail(PREFORK_ECONFIG,
 					    "pool %s: there is no worker class %s in this build",
 					    arbiter->pools[i].name,
-					    prefork_settings_text(settings, "worker_class"));
+					    pfi_library_settings(settings)->worker_class);
 		r = check_together(&arbiter->pools[i], settings);
 		if (r == 0 && pfi_pool_has_listeners(&arbiter->pools[i]))
 			r = pfi_binds_check(settings);

@@ -9,10 +9,10 @@
 
 static bool names(const struct prefork_settings *settings, const char *text)
 {
-	const size_t count = prefork_settings_count(settings, "bind");
+	const struct prefork_list *const bind = &pfi_library_settings(settings)->bind;
 
-	for (size_t i = 0; i < count; i++) {
-		if (strcmp(prefork_settings_item(settings, "bind", i), text) == 0)
+	for (size_t i = 0; i < bind->count; i++) {
+		if (strcmp(bind->items[i], text) == 0)
 			return true;
 	}
 	return false;
@@ -41,7 +41,7 @@ static uint32_t workers_max(const struct prefork_arbiter *arbiter,
 {
 	const uint32_t workers_for = arbiter->models[pool].policy.workers_max; /* once there are slots */
 
-	return workers_for > 0 ? workers_for : (uint32_t)pfi_settings_workers_max(generation->of_pool[pool]);
+	return workers_for > 0 ? workers_for : pfi_settings_workers_max(pfi_library_settings(generation->of_pool[pool]));
 }
 
 /* A reuseport socket for each worker there may ever be here; those that are wanted now listen. */
@@ -55,7 +55,7 @@ static void count_sockets(const struct prefork_arbiter *arbiter,
 		if (!pfi_pool_has_listeners(&arbiter->pools[i]) || !names(settings, text))
 			continue;
 		options->sockets += workers_max(arbiter, generation, i);
-		options->sockets_listening += (unsigned)prefork_settings_int(settings, "workers");
+		options->sockets_listening += pfi_library_settings(settings)->workers;
 	}
 }
 
@@ -74,17 +74,15 @@ int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_gener
 void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 			  unsigned pool, const char *text, struct pfi_listener_options *ret)
 {
-	const struct prefork_settings *const settings = generation->of_pool[pool];
-	const char *const defer = prefork_settings_text(settings, "defer_accept");
-	const bool automatic = defer == NULL || strcmp(defer, "auto") == 0;
+	const struct pfi_library_settings *const values = pfi_library_settings(generation->of_pool[pool]);
 
 	*ret = pfi_listener_defaults;
-	ret->backlog = (int)prefork_settings_int(settings, "backlog");
-	ret->ipv6_only = prefork_settings_int(settings, "ipv6_only") > 0;
-	ret->mode = (mode_t)prefork_settings_int(settings, "socket_mode");
-	ret->defer_accept_s = automatic ? clients_speak_first(arbiter, generation, text)
-					: strcmp(defer, "on") == 0;
-	ret->reuse_port = prefork_settings_int(settings, "reuse_port") > 0;
+	ret->backlog = values->backlog;
+	ret->ipv6_only = values->ipv6_only;
+	ret->mode = (mode_t)values->socket_mode;
+	ret->defer_accept_s = values->defer_accept == PFI_DEFER_ACCEPT_AUTO ? clients_speak_first(arbiter, generation, text)
+								    : values->defer_accept == PFI_DEFER_ACCEPT_ON;
+	ret->reuse_port = values->reuse_port;
 	if (ret->reuse_port)
 		count_sockets(arbiter, generation, text, ret);
 	ret->uid = arbiter->pools[pool].uid;

@@ -9,6 +9,7 @@
 #include "arbiter/arbiter.h"
 
 #include "listener/listener.h"
+#include "model/library_options.h"
 
 #include <prefork/error.h>
 
@@ -194,13 +195,12 @@ static int open_one(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 
 static int open_named(struct prefork_arbiter *arbiter, struct pfi_generation *generation, unsigned pool)
 {
-	const struct prefork_settings *const settings = generation->of_pool[pool];
-	const size_t count = prefork_settings_count(settings, "bind");
+	const struct prefork_list *const bind = &pfi_library_settings(generation->of_pool[pool])->bind;
 	struct pfi_listener_entry *entry;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		r = open_one(arbiter, generation, pool, prefork_settings_item(settings, "bind", i), &entry);
+	for (size_t i = 0; r == 0 && i < bind->count; i++) {
+		r = open_one(arbiter, generation, pool, bind->items[i], &entry);
 		if (r == 0)
 			r = use(arbiter, &generation->listeners[pool], entry);
 	}
@@ -243,8 +243,11 @@ static int adopt_rest(struct prefork_arbiter *arbiter)
 static bool is_said(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 		    unsigned pool)
 {
-	return arbiter->pools[pool].has_bind ||
-	       prefork_settings_was_set(generation->of_pool[pool], "bind") == 1;
+	const struct prefork_settings *const settings = generation->of_pool[pool];
+	enum prefork_origin origin = PREFORK_FROM_ROW;
+
+	(void)prefork_settings_origin_of(settings, &pfi_library_settings(settings)->bind, &origin, NULL);
+	return arbiter->pools[pool].has_bind || origin > PREFORK_FROM_HOST;
 }
 
 int pfi_listener_table_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
@@ -338,7 +341,7 @@ static int refuse(struct prefork_arbiter *arbiter, const struct pfi_listener_ent
  * there is nothing to wait for. */
 uint64_t pfi_listener_table_refuse(struct prefork_arbiter *arbiter)
 {
-	const int64_t said_ms = prefork_settings_int(arbiter->settings, "stop_linger");
+	const int64_t said_ms = pfi_library_settings(arbiter->settings)->stop_linger_ms;
 	uint64_t linger_ms = 0;
 
 	if (said_ms == 0)

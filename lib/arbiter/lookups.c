@@ -10,6 +10,7 @@
 
 #include "config.h"
 #include "listener/listener.h"
+#include "model/library_options.h"
 #include "os/fd.h"
 #include "os/reap.h"
 #include "os/spawn.h"
@@ -59,13 +60,12 @@ static int add_host(struct prefork_arbiter *arbiter, const char *host)
 /* What bind of one pool names, and nobody knows yet. */
 static int collect(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
 {
-	const struct prefork_settings *const settings = generation->of_pool[pool];
-	const size_t count = prefork_settings_count(settings, "bind");
+	const struct prefork_list *const bind = &pfi_library_settings(generation->of_pool[pool])->bind;
 	struct pfi_address address;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		const char *const text = prefork_settings_item(settings, "bind", i);
+	for (size_t i = 0; r == 0 && i < bind->count; i++) {
+		const char *const text = bind->items[i];
 
 		if (pfi_address_parse(text, &address) == 0 && pfi_address_needs_lookup(&address) &&
 		    !pfi_names_find(&generation->names, address.host) && !is_open(arbiter, text, &address))
@@ -122,7 +122,7 @@ static int start_helper(struct prefork_arbiter *arbiter, const struct pfi_genera
 			 (struct pfi_tag){ PFI_SOURCE_LOOKUP, 0, generation->number });
 	if (r < 0)
 		return r;
-	lookup->limit_ms = (uint64_t)prefork_settings_int(generation->settings, "lookup_timeout");
+	lookup->limit_ms = pfi_library_settings(generation->settings)->lookup_timeout_ms;
 	lookup->until_ms = now_ms + lookup->limit_ms;
 	lookup->generation = generation->number;
 	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
@@ -183,10 +183,10 @@ static void address_of(const struct pfi_generation *generation, const struct pre
 		       struct pfi_address *ret)
 {
 	for (unsigned p = 0; p < arbiter->pool_count; p++) {
-		const size_t count = prefork_settings_count(generation->of_pool[p], "bind");
+		const struct prefork_list *const bind = &pfi_library_settings(generation->of_pool[p])->bind;
 
-		for (size_t i = 0; i < count; i++) {
-			if (pfi_address_parse(prefork_settings_item(generation->of_pool[p], "bind", i), ret) == 0 &&
+		for (size_t i = 0; i < bind->count; i++) {
+			if (pfi_address_parse(bind->items[i], ret) == 0 &&
 			    pfi_address_needs_lookup(ret) && strcmp(ret->host, host) == 0)
 				return;
 		}

@@ -8,6 +8,8 @@
  */
 #include "arbiter/arbiter.h"
 
+#include "model/library_options.h"
+
 #include <prefork/error.h>
 
 #include <dirent.h>
@@ -28,7 +30,7 @@ int pfi_orphans_start(struct prefork_arbiter *arbiter)
 	int was = 0;
 
 	*orphans = (struct pfi_orphans){ .active = getpid() == 1, .look = true };
-	if (prefork_settings_int(arbiter->settings, "child_subreaper") <= 0)
+	if (!pfi_library_settings(arbiter->settings)->child_subreaper)
 		return 0;
 	if (prctl(PR_GET_CHILD_SUBREAPER, &was) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return prefork_fail(-errno, "child_subreaper: %s", strerror(errno));

@@ -155,60 +155,37 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
 						 const struct prefork_settings *settings)
 {
-	const char *const name = prefork_settings_text(settings, "worker_class");
+	const char *const name = pfi_library_settings(settings)->worker_class;
 
 	if (arbiter->pools[pool].strategy != NULL)
 		return arbiter->pools[pool].strategy;
 	for (unsigned i = 0; i < arbiter->strategy_count; i++) {
-		if (name != NULL && strcmp(arbiter->strategies[i]->name, name) == 0)
+		if (strcmp(arbiter->strategies[i]->name, name) == 0)
 			return arbiter->strategies[i];
 	}
-	return name != NULL ? pfi_strategy_by_name(name) : NULL;
+	return pfi_strategy_by_name(name);
 }
 
-static uint64_t time_of(const struct prefork_settings *settings, const char *name)
-{
-	const int64_t ms = prefork_settings_int(settings, name);
-
-	return ms > 0 ? (uint64_t)ms : 0;
-}
-
-static uint32_t number_of(const struct prefork_settings *settings, const char *name)
-{
-	const int64_t n = prefork_settings_int(settings, name);
-
-	return n > 0 ? (uint32_t)n : 0;
-}
-
-static enum pfi_on_failing read_on_failing(const struct prefork_settings *settings)
-{
-	const char *const text = prefork_settings_text(settings, "boot_failure_policy");
-
-	if (text != NULL && strcmp(text, "stop") == 0)
-		return PFI_ON_FAILING_STOP;
-	return text != NULL && strcmp(text, "degrade") == 0 ? PFI_ON_FAILING_KEEP : PFI_ON_FAILING_AUTO;
-}
-
-void pfi_policy_read(const struct prefork_settings *settings, struct pfi_policy *ret)
+void pfi_policy_read(const struct pfi_library_settings *values, struct pfi_policy *ret)
 {
 	const struct pfi_intensity intensity = {
-		.failures_max = number_of(settings, "restart_intensity"),
-		.period_ms = time_of(settings, "restart_period"),
+		.failures_max = values->restart_intensity,
+		.period_ms = values->restart_period_ms,
 		.first_ms = 500,
 		.cap_ms = 30000,
 	};
 
 	*ret = (struct pfi_policy){
-		.workers_max = (uint32_t)pfi_settings_workers_max(settings),
-		.surge = number_of(settings, "surge"),
-		.max_unavailable = number_of(settings, "max_unavailable"),
-		.boot_timeout_ms = time_of(settings, "boot_timeout"),
-		.request_timeout_ms = time_of(settings, "timeout"),
-		.graceful_timeout_ms = time_of(settings, "graceful_timeout"),
-		.abort_timeout_ms = time_of(settings, "abort_timeout"),
-		.canary_ms = time_of(settings, "canary_time"),
+		.workers_max = pfi_settings_workers_max(values),
+		.surge = values->surge,
+		.max_unavailable = values->max_unavailable,
+		.boot_timeout_ms = values->boot_timeout_ms,
+		.request_timeout_ms = values->timeout_ms,
+		.graceful_timeout_ms = values->graceful_timeout_ms,
+		.abort_timeout_ms = values->abort_timeout_ms,
+		.canary_ms = values->canary_ms,
 		.healthy_ms = 1000,
-		.on_failing = read_on_failing(settings),
+		.boot_failure_policy = values->boot_failure_policy,
 		.boot = intensity,
 		.run = intensity,
 	};

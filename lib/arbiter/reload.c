@@ -34,23 +34,17 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
-static enum prefork_log_level level_of(const struct prefork_settings *settings)
-{
-	const int level = prefork_log_level_of(prefork_settings_text(settings, "loglevel"));
-
-	return level >= 0 ? (enum prefork_log_level)level : PREFORK_LOG_INFO;
-}
-
 /* Only what differs: a level that the host has set by itself stays. */
 static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
 		      const struct prefork_settings *to)
 {
+	const struct pfi_library_settings *const old = pfi_library_settings(from), *const new = pfi_library_settings(to);
 	int r = 0;
 
-	if (pfi_settings_differ(from, to, "errorlog"))
-		r = pfi_log_move(arbiter->log, prefork_settings_text(to, "errorlog"), STDERR_FILENO);
-	if (r == 0 && pfi_settings_differ(from, to, "loglevel"))
-		prefork_log_set_level(arbiter->log, level_of(to));
+	if (strcmp(old->errorlog, new->errorlog) != 0)
+		r = pfi_log_move(arbiter->log, new->errorlog, STDERR_FILENO);
+	if (r == 0 && old->loglevel != new->loglevel)
+		prefork_log_set_level(arbiter->log, new->loglevel);
 	return r;
 }
 
@@ -61,7 +55,7 @@ static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *gener
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const uint32_t workers_for = arbiter->models[i].policy.workers_max;
 
-		pfi_policy_read(generation->of_pool[i], &arbiter->models[i].policy);
+		pfi_policy_read(pfi_library_settings(generation->of_pool[i]), &arbiter->models[i].policy);
 		arbiter->models[i].policy.workers_max = workers_for; /* the slots are what they are */
 	}
 	pfi_policies_follow(arbiter);
@@ -112,12 +106,12 @@ static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_setti
 static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const int64_t workers = prefork_settings_int(generation->of_pool[i], "workers");
+		const uint32_t workers = pfi_library_settings(generation->of_pool[i])->workers;
 
-		if (workers > (int64_t)arbiter->models[i].policy.workers_max)
+		if (workers > arbiter->models[i].policy.workers_max)
 			return prefork_fail(PREFORK_ECONFIG,
-					    "workers is %d, more than workers_max, %u, which only a new start can raise",
-					    (int)workers, arbiter->models[i].policy.workers_max);
+					    "workers is %u, more than workers_max, %u, which only a new start can raise",
+					    workers, arbiter->models[i].policy.workers_max);
 	}
 	return 0;
 }
@@ -157,15 +151,14 @@ static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_ge
 			    const struct pfi_generation *new)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const int64_t workers = prefork_settings_int(new->of_pool[i], "workers");
-
+		const uint32_t workers = pfi_library_settings(new->of_pool[i])->workers;
 		const bool is_empty = arbiter->models[i].target == 0;
 
 		if (is_empty)
 			prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
-					"Pool %s has no workers: the reload starts %d", arbiter->pools[i].name, (int)workers);
-		if (is_empty || workers != prefork_settings_int(old->of_pool[i], "workers"))
-			pfi_supervisor_propose(&arbiter->supervisor, i, (uint32_t)workers);
+					"Pool %s has no workers: the reload starts %u", arbiter->pools[i].name, workers);
+		if (is_empty || workers != pfi_library_settings(old->of_pool[i])->workers)
+			pfi_supervisor_propose(&arbiter->supervisor, i, workers);
 	}
 }
 
@@ -192,7 +185,7 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 	pfi_directory_follow(arbiter, generation);
 	arbiter->last_generation = number;
 	arbiter->reload_why[0] = '\0';
-	if (prefork_settings_int(arbiter->settings, "preload_app") > 0)
+	if (pfi_settings_preloads(arbiter->settings))
 		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 

@@ -1,4 +1,5 @@
 #include "arbiter/arbiter.h"
+#include "model/library_options.h"
 
 #include "model/message.h"
 #include "os/signal_pipe.h"
@@ -55,9 +56,13 @@ static bool is_single(const struct prefork_arbiter *arbiter, unsigned pool)
 		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
 	enum prefork_origin origin = PREFORK_FROM_ROW;
 
-	return arbiter->models[pool].policy.workers_max == 1 && generation != NULL &&
-	       prefork_settings_origin(generation->of_pool[pool], "workers_max", &origin, NULL) == 0 &&
-	       origin == PREFORK_FROM_POOL;
+	if (arbiter->models[pool].policy.workers_max != 1 || generation == NULL)
+		return false;
+
+	const struct prefork_settings *const settings = generation->of_pool[pool];
+
+	(void)prefork_settings_origin_of(settings, &pfi_library_settings(settings)->workers_max, &origin, NULL);
+	return origin == PREFORK_FROM_POOL;
 }
 
 static void process_more(struct prefork_arbiter *arbiter, uint64_t now_ms)

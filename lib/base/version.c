@@ -2,6 +2,11 @@
 
 #include <prefork/version.h>
 
+/* The header is installed as it is, so the version stands there and in the root meson.build. */
+_Static_assert(PREFORK_VERSION_MAJOR == PFI_BUILD_MAJOR && PREFORK_VERSION_MINOR == PFI_BUILD_MINOR &&
+	       PREFORK_VERSION_PATCH == PFI_BUILD_PATCH,
+	       "prefork/version.h and meson.build give different versions");
+
 const char *prefork_version(void)
 {
 	return PREFORK_VERSION;

@@ -49,8 +49,8 @@ static int read_variable(struct prefork_settings *settings)
 
 static int read_config_file(struct prefork_settings *settings)
 {
-	const char *const path = prefork_settings_text(settings, "config");
-	const char *place = "--config";
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *const path = values->config;
 	char bytes[4096];
 	struct pfi_text text;
 
@@ -60,7 +60,8 @@ static int read_config_file(struct prefork_settings *settings)
 	if (path[0] != '/' && settings->directory != NULL)
 		pfi_text_format(&text, "%s/", settings->directory);
 	pfi_text_add(&text, path);
-	(void)prefork_settings_origin(settings, "config", NULL, &place);
+	const char *const place = pfi_settings_place(settings, &values->config);
+
 	if (text.cut)
 		return prefork_fail(PREFORK_ECONFIG, "%s: the path is too long", place);
 	return pfi_read_file(settings, bytes, place);
@@ -68,13 +69,12 @@ static int read_config_file(struct prefork_settings *settings)
 
 static int check_log(const struct prefork_settings *settings)
 {
-	const char *const path = prefork_settings_text(settings, "errorlog");
-	const char *place = "";
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 
-	if (path == NULL || prefork_log_check(path, STDERR_FILENO) >= 0)
+	if (prefork_log_check(values->errorlog, STDERR_FILENO) >= 0)
 		return 0;
-	(void)prefork_settings_origin(settings, "errorlog", NULL, &place);
-	return prefork_fail(PREFORK_ECONFIG, "errorlog (%s): %s", place, prefork_error());
+	return prefork_fail(PREFORK_ECONFIG, "errorlog (%s): %s", pfi_settings_place(settings, &values->errorlog),
+			    prefork_error());
 }
 
 /* The owner of sockets cannot change by a reload, which must not wait for a directory service. */
@@ -165,25 +165,19 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
  * --check-config only: otherwise the host may still bring one of that name. */
 static int check_worker_class(const struct prefork_settings *settings)
 {
-	const char *const name = prefork_settings_text(settings, "worker_class");
-	const char *place = "";
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *const name = values->worker_class;
 
-	for (size_t i = 0; i < settings->choice_count; i++) {
-		const struct pfi_choice *const choice = &settings->choices[i];
-
-		if (strcmp(choice->row, "worker_class") == 0 && choice->meaning == NULL &&
-		    strcmp(choice->word, name) == 0)
-			return 0; /* the host's */
-	}
-	if (pfi_strategy_by_name(name) != NULL)
+	if (pfi_settings_is_added_choice(settings, &values->worker_class, name) || pfi_strategy_by_name(name) != NULL)
 		return 0;
-	(void)prefork_settings_origin(settings, "worker_class", NULL, &place);
-	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s", place, name);
+	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s",
+			    pfi_settings_place(settings, &values->worker_class), name);
 }
 
 /* Answers what was asked: 1, 0 when nothing was, or what failed. */
 static int answer(const struct prefork_settings *settings, enum pfi_cli_action question)
 {
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 	int r;
 
 	if (question == PFI_CLI_HELP)
@@ -193,9 +187,9 @@ static int answer(const struct prefork_settings *settings, enum pfi_cli_action q
 			(void)printf("%s %s\n", settings->program, settings->version);
 		else
 			(void)printf("%s (prefork %s)\n", settings->program, prefork_version());
-	else if (prefork_settings_int(settings, "print_config") == 1)
+	else if (values->print_config)
 		pfi_print_config(settings, stdout);
-	else if (prefork_settings_int(settings, "check_config") != 1)
+	else if (!values->check_config)
 		return 0;
 	else if ((r = check_worker_class(settings)) < 0 || (r = pfi_binds_try(settings)) < 0)
 		return r; /* what the start would answer */

@@ -2,6 +2,7 @@
 
 #include "http/access_format.h"
 #include "http/http_clock.h"
+#include "http/http_options.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
@@ -31,16 +32,12 @@ struct pfi_access {
 /* NULL: there is to be no access log. */
 static const char *path_of(const struct prefork_settings *settings)
 {
-	const char *const path = prefork_settings_text(settings, "accesslog");
-
-	return path != NULL && *path != '\0' ? path : NULL;
+	return pfi_http_settings(settings)->accesslog;
 }
 
 static int compile(const struct prefork_settings *settings, struct pfi_access_format **ret)
 {
-	const char *const text = prefork_settings_text(settings, "access_log_format");
-
-	return pfi_access_compile(text != NULL ? text : "", getenv, ret);
+	return pfi_access_compile(pfi_http_settings(settings)->access_log_format, getenv, ret);
 }
 
 int pfi_access_check(const struct prefork_settings *settings)
@@ -48,11 +45,16 @@ int pfi_access_check(const struct prefork_settings *settings)
 	struct pfi_access_format *format = NULL;
 	const char *const path = path_of(settings);
 	const char *origin = "";
+	const struct pfi_http_settings *const values = pfi_http_settings(settings);
 	int r = compile(settings, &format);
 
 	pfi_access_format_destroy(format);
+	if (r == -EINVAL) {
+		(void)prefork_settings_origin_of(settings, &values->access_log_format, NULL, &origin);
+		return prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), origin);
+	}
 	if (r == 0 && path != NULL && prefork_log_check(path, STDOUT_FILENO) < 0) {
-		(void)prefork_settings_origin(settings, "accesslog", NULL, &origin);
+		(void)prefork_settings_origin_of(settings, &values->accesslog, NULL, &origin);
 		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", origin, prefork_error());
 	}
 	return r;

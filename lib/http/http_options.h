@@ -1,13 +1,58 @@
 /*
- * options -- the settings of HTTP, and the service as tests reach it.
+ * http_options -- the settings of HTTP: the rows, and the struct that holds their values.
+ *
+ * Requests read struct pfi_http_config, which each worker derives from them when it starts.
  */
 #ifndef HTTP_HTTP_OPTIONS_H
 #define HTTP_HTTP_OPTIONS_H
 
+#include "http/limits.h"
 #include "http/request.h"
 
+#include <prefork/settings.h>
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
 struct prefork_service;
-struct prefork_settings;
+
+/* One member per row, named after it; what a value means is in the text of the row. Times are in ms, rates in bytes per
+ * second. A string is NULL where it was given as empty, or not at all. */
+struct pfi_http_settings {
+	int64_t keepalive_ms; /* -1: auto */
+	uint64_t header_timeout_ms;
+	uint64_t body_timeout_ms;
+	uint64_t body_rate;
+	uint64_t write_timeout_ms;
+	uint64_t response_rate;
+	uint32_t limit_request_line;       /* 0: 8190 */
+	uint32_t limit_request_fields;
+	uint32_t limit_request_field_size; /* 0: 8190 */
+	uint32_t limit_request_head;
+	uint64_t limit_request_body;       /* 0: no limit */
+	uint32_t queue_limit;
+	uint64_t queue_timeout_ms;
+	bool stream_uploads;
+	uint32_t body_memory;
+	uint32_t response_memory;
+	uint64_t spool_limit;
+	const char *worker_tmp_dir;
+	bool permit_unconventional_http_method;
+	bool casefold_http_method;
+	enum pfi_underscores header_map; /* its words are in the order of the enum */
+	struct prefork_list forwarded_allow_ips;
+	struct prefork_list secure_scheme_headers;
+	const char *accesslog;
+	const char *access_log_format;
+
+	/* Rows of libprefork */
+	const char *worker_class;
+	uint64_t graceful_timeout_ms;
+};
+
+/* The values of these settings; NULL, with an error message: prefork_http_add_options() was not called for them. */
+const struct pfi_http_settings *pfi_http_settings(const struct prefork_settings *settings);
 
 /** Read the settings into what is zero, or was read before. -EINVAL when they have no rows of HTTP's,
  *  or wrong ones. */

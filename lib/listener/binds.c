@@ -2,20 +2,14 @@
 
 #include "listener/address.h"
 #include "listener/listener.h"
+#include "model/library_options.h"
+#include "model/settings.h"
 
 #include <prefork/error.h>
 #include <prefork/settings.h>
 
 #include <stdio.h>
 #include <string.h>
-
-static const char *place_of(const struct prefork_settings *settings)
-{
-	const char *place = "";
-
-	(void)prefork_settings_origin(settings, "bind", NULL, &place);
-	return place;
-}
 
 /* As far as the words say; two names may still be of one address. Port 0 is a
  * new port each time. */
@@ -30,44 +24,44 @@ static bool is_same(const struct pfi_address *a, const struct pfi_address *b)
 	return a->port != 0 && a->port == b->port && b->socket_size == 0 && strcmp(a->host, b->host) == 0;
 }
 
-static int check_item(const struct prefork_settings *settings, size_t index)
+static int check_item(const struct prefork_settings *settings, const struct prefork_list *bind, size_t index)
 {
-	const char *const text = prefork_settings_item(settings, "bind", index);
+	const char *const text = bind->items[index];
 	struct pfi_address address, earlier;
 	char why[512];
 
 	if (pfi_address_parse(text, &address) < 0) {
 		(void)snprintf(why, sizeof why, "%s", prefork_error());
-		return prefork_fail(PREFORK_ECONFIG, "bind (%s): %s", place_of(settings), why);
+		return prefork_fail(PREFORK_ECONFIG, "bind (%s): %s", pfi_settings_place(settings, bind), why);
 	}
 	for (size_t i = 0; i < index; i++) {
-		const char *const other = prefork_settings_item(settings, "bind", i);
+		const char *const other = bind->items[i];
 
 		if (pfi_address_parse(other, &earlier) == 0 && is_same(&earlier, &address))
 			return prefork_fail(PREFORK_ECONFIG, "bind (%s): %s and %s are the same: name it once",
-			                    place_of(settings), other, text);
+			                    pfi_settings_place(settings, bind), other, text);
 	}
 	return 0;
 }
 
 int pfi_binds_check(const struct prefork_settings *settings)
 {
-	const size_t count = prefork_settings_count(settings, "bind");
+	const struct prefork_list *const bind = &pfi_library_settings(settings)->bind;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count; i++)
-		r = check_item(settings, i);
+	for (size_t i = 0; r == 0 && i < bind->count; i++)
+		r = check_item(settings, bind, i);
 	return r;
 }
 
 int pfi_binds_try(const struct prefork_settings *settings)
 {
-	const size_t count = prefork_settings_count(settings, "bind");
+	const struct prefork_list *const bind = &pfi_library_settings(settings)->bind;
 	struct pfi_address address;
 	int r = 0;
 
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		r = pfi_address_parse(prefork_settings_item(settings, "bind", i), &address);
+	for (size_t i = 0; r == 0 && i < bind->count; i++) {
+		r = pfi_address_parse(bind->items[i], &address);
 		if (r == 0)
 			r = pfi_address_resolve(&address);
 		if (r == 0 && address.kind != PFI_ADDRESS_FD)

@@ -2,6 +2,8 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "model/library_options.h"
+#include "model/settings.h"
 
 #include <prefork/error.h>
 #include <prefork/settings.h>
@@ -17,23 +19,21 @@ static bool is_id(const char *text, int64_t *ret)
 	return pfi_parse_whole(text, ret) == 0 && *ret >= 0 && *ret < (int64_t)UINT32_MAX;
 }
 
-static int unknown(const struct prefork_settings *settings, const char *setting, const char *kind, const char *text)
+static int unknown(const struct prefork_settings *settings, const char *const *member, const char *kind)
 {
-	const char *place = "";
 	char bytes[128];
 	struct pfi_text quoted;
 
-	(void)prefork_settings_origin(settings, setting, NULL, &place);
 	pfi_text_init(&quoted, bytes, sizeof bytes);
-	pfi_text_add_quoted(&quoted, text);
-	return prefork_fail(PREFORK_ECONFIG, "%s (%s): there is no %s %s on this machine", setting, place, kind,
-			    bytes);
+	pfi_text_add_quoted(&quoted, *member);
+	return prefork_fail(PREFORK_ECONFIG, "socket_%s (%s): there is no %s %s on this machine", kind,
+			    pfi_settings_place(settings, member), kind, bytes);
 }
 
 int pfi_owner_read(const struct prefork_settings *settings, uid_t *ret_uid, gid_t *ret_gid)
 {
-	const char *const user = prefork_settings_text(settings, "socket_user");
-	const char *const group = prefork_settings_text(settings, "socket_group");
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *const user = values->socket_user, *const group = values->socket_group;
 	const struct passwd *account;
 	const struct group *members;
 	int64_t number;
@@ -46,7 +46,7 @@ int pfi_owner_read(const struct prefork_settings *settings, uid_t *ret_uid, gid_
 		else if (is_id(user, &number))
 			*ret_uid = (uid_t)number;
 		else
-			return unknown(settings, "socket_user", "user", user);
+			return unknown(settings, &values->socket_user, "user");
 	}
 	if (group != NULL && *group != '\0') {
 		if ((members = getgrnam(group)) != NULL)
@@ -54,7 +54,7 @@ int pfi_owner_read(const struct prefork_settings *settings, uid_t *ret_uid, gid_
 		else if (is_id(group, &number))
 			*ret_gid = (gid_t)number;
 		else
-			return unknown(settings, "socket_group", "group", group);
+			return unknown(settings, &values->socket_group, "group");
 	}
 	return 0;
 }

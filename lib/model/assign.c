@@ -297,6 +297,7 @@ int pfi_settings_assign(struct prefork_settings *settings, size_t index, const c
 	if (r == 0 && row->type == PREFORK_OPTION_LIST && row->max > 0 && value->count > (uint64_t)row->max)
 		r = prefork_fail(-EINVAL, "%s: expected at most %" PRId64 " items, not %zu", place, row->max,
 				 value->count);
+	pfi_settings_store(settings, index);
 done:
 	finish_value(&fresh);
 	return r == -ENOMEM ? prefork_fail(r, "%s: out of memory", place) : r;
@@ -307,6 +308,7 @@ int pfi_settings_assign_default(struct prefork_settings *settings, size_t index)
 	const struct prefork_option *const row = &settings->rows[index];
 
 	finish_value(&settings->values[index]);
+	pfi_settings_store(settings, index);
 	if (row->default_text == NULL)
 		return 0;
 	return pfi_settings_assign(settings, index, row->default_text, PREFORK_FROM_ROW, "default");

@@ -17,10 +17,11 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-enum pfi_on_failing {
-	PFI_ON_FAILING_AUTO, /* stop at the very first start, later keep trying */
-	PFI_ON_FAILING_KEEP,
-	PFI_ON_FAILING_STOP,
+/* What follows when too many workers have failed. In the order of the words of the row boot_failure_policy. */
+enum pfi_boot_failure_policy {
+	PFI_BOOT_FAILURE_AUTO,    /* STOP until a worker of the pool was ready, then DEGRADE */
+	PFI_BOOT_FAILURE_STOP,    /* stop the server                                         */
+	PFI_BOOT_FAILURE_DEGRADE, /* keep the workers that run, start others ever more slowly */
 };
 
 /* The settings of one pool, as far as they concern its supervision. A time of
@@ -36,7 +37,7 @@ struct pfi_policy {
 	uint64_t abort_timeout_ms; /* from ABRT to KILL, and from KILL to the next; 0 is 1 s        */
 	uint64_t canary_ms;        /* how long a canary has to live; 0: it only has to become ready */
 	uint64_t healthy_ms;       /* this long alive after ready counts as having served           */
-	enum pfi_on_failing on_failing;
+	enum pfi_boot_failure_policy boot_failure_policy;
 	struct pfi_intensity boot; /* deaths before ready */
 	struct pfi_intensity run;  /* deaths after ready  */
 };

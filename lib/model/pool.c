@@ -143,10 +143,10 @@ void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, 
 /* Should the server end, rather than try for ever? */
 static bool gives_up(const struct pfi_pool *pool)
 {
-	switch (pool->policy.on_failing) {
-	case PFI_ON_FAILING_STOP:
+	switch (pool->policy.boot_failure_policy) {
+	case PFI_BOOT_FAILURE_STOP:
 		return true;
-	case PFI_ON_FAILING_AUTO:
+	case PFI_BOOT_FAILURE_AUTO:
 		return !pool->ever_ready;
 	default:
 		return false;
@@ -178,7 +178,7 @@ static pfi_pool_result run_failed(struct pfi_pool *pool, bool served, bool sick,
 	if (pool->run.streak == 1 && !sick)
 		pool->run.not_before_ms = 0; /* one death proves nothing: only a row of them waits */
 	pool->blameless = served;
-	if (pool->policy.on_failing == PFI_ON_FAILING_STOP &&
+	if (pool->policy.boot_failure_policy == PFI_BOOT_FAILURE_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
 		return -ECHILD;
 	return 0;

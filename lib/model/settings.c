@@ -29,7 +29,7 @@ int prefork_settings_create(struct prefork_settings **ret)
 	r = create_empty(&settings);
 	if (r < 0)
 		return r;
-	r = prefork_settings_add_options(settings, pfi_options, pfi_options_count);
+	r = prefork_settings_add_module(settings, &pfi_library_module);
 	if (r < 0) {
 		prefork_settings_destroy(settings);
 		return r;
@@ -68,6 +68,10 @@ void prefork_settings_destroy(struct prefork_settings *settings)
 	}
 	free(settings->defaults);
 	free(settings->choices);
+	free(settings->bindings);
+	for (size_t i = 0; i < settings->module_count; i++)
+		free(settings->modules[i].values);
+	free(settings->modules);
 	free(settings->rows);
 	free(settings);
 }

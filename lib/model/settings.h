@@ -36,6 +36,18 @@ struct pfi_check {
 	void *user;
 };
 
+/* A module, and its struct: own, values_size bytes. */
+struct pfi_module {
+	const struct prefork_module *module;
+	char *values;
+};
+
+/* The value of row `row` is also stored at `offset` of the struct of module `module`. */
+struct pfi_binding {
+	size_t row, module, offset;
+	enum prefork_member member;
+};
+
 /* Texts that are ours to free. */
 struct pfi_texts {
 	char **items;
@@ -49,6 +61,10 @@ struct prefork_settings {
 	/* What the host said before parsing. */
 	struct prefork_option *rows; /* whole rows, whatever struct_size the host had */
 	size_t count;                /* of rows and of values */
+	struct pfi_module *modules;
+	size_t module_count;
+	struct pfi_binding *bindings;
+	size_t binding_count;
 	struct pfi_choice *choices;
 	size_t choice_count;
 	struct pfi_default *defaults;
@@ -96,8 +112,39 @@ int pfi_settings_reread(const struct prefork_settings *old, struct prefork_setti
  * from the same rows. */
 int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const struct prefork_settings *new);
 
-/* Has the value of this row changed? False if there is no such row. */
-bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, const char *name);
+/* Whether the value of row `index` differs. Both have the same rows. */
+bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, size_t index);
+
+/* "--workers", "app.ini:12: workers", "default": where the value that `member` holds was given, as
+ * prefork_settings_origin_of(). */
+const char *pfi_settings_place(const struct prefork_settings *settings, const void *member);
+
+/* Whether `word` is a choice that the application added to the row of `member`, with no meaning but itself. */
+bool pfi_settings_is_added_choice(const struct prefork_settings *settings, const void *member, const char *word);
+
+/* Whether the application has a BOOL row preload_app, and it is on: see prefork_settings_add_options(). */
+bool pfi_settings_preloads(const struct prefork_settings *settings);
+
+/* --- for the files of settings --- */
+
+/* Appends rows; `module` NULL: without members. On failure the caller removes rows, bindings and module by
+ * pfi_settings_drop(). */
+int pfi_settings_add_rows(struct prefork_settings *settings, const struct prefork_option *rows, size_t count,
+			  const struct prefork_module *module);
+/* Removes what was added behind these numbers of rows, bindings and modules. */
+void pfi_settings_drop(struct prefork_settings *settings, size_t rows, size_t bindings, size_t modules);
+
+/* Binds row `index` to the member that `option` names, in the module added last. -EINVAL, -EEXIST, -ENOMEM. */
+int pfi_settings_bind(struct prefork_settings *settings, size_t index, const struct prefork_option *option);
+
+/* Writes the value of row `index` into every member that is bound to it. */
+void pfi_settings_store(const struct prefork_settings *settings, size_t index);
+
+/* Gives `to`, which has the rows of `from` and no modules, the same modules and bindings. -ENOMEM. */
+int pfi_settings_copy_modules(struct prefork_settings *to, const struct prefork_settings *from);
+
+/* Whether a member holds the index of the word in `choices`, so that no words can be added. */
+bool pfi_settings_stores_index(const struct prefork_settings *settings, size_t index);
 
 /* --- for lib/cli --- */
 

@@ -48,8 +48,10 @@ static int copy_host_words(struct prefork_settings *to, const struct prefork_set
 
 static int copy_host_tables(struct prefork_settings *to, const struct prefork_settings *from)
 {
-	int r = prefork_settings_add_options(to, from->rows, from->count);
+	int r = from->count > 0 ? pfi_settings_add_rows(to, from->rows, from->count, NULL) : 0;
 
+	if (r == 0)
+		r = pfi_settings_copy_modules(to, from);
 	for (size_t i = 0; r == 0 && i < from->choice_count; i++)
 		r = prefork_settings_add_choice(to, from->choices[i].row, from->choices[i].word,
 						from->choices[i].meaning);
@@ -99,7 +101,8 @@ int pfi_settings_copy(const struct prefork_settings *old, struct prefork_setting
 	if (r < 0)
 		return r;
 	for (size_t i = 0; r == 0 && i < old->count; i++)
-		r = copy_value(&copy->values[i], &old->values[i]);
+		if ((r = copy_value(&copy->values[i], &old->values[i])) == 0)
+			pfi_settings_store(copy, i);
 	if (r == 0)
 		r = copy_texts(&copy->arguments, &old->arguments);
 	if (r == 0)
@@ -158,11 +161,9 @@ static bool same_value(const struct pfi_value *a, const struct pfi_value *b)
 	return true;
 }
 
-bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, const char *name)
+bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_settings *b, size_t index)
 {
-	const size_t index = pfi_settings_find(a, name);
-
-	return index < a->count && !same_value(&a->values[index], &b->values[index]);
+	return !same_value(&a->values[index], &b->values[index]);
 }
 
 static void add_whole_value(struct pfi_text *text, const struct prefork_settings *settings, size_t index)
@@ -193,8 +194,7 @@ int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const str
 	struct pfi_text text;
 
 	for (size_t i = 0; i < old->count; i++) {
-		if ((old->rows[i].traits & PREFORK_OPTION_RELOADABLE) != 0 ||
-		    same_value(&old->values[i], &new->values[i]))
+		if ((old->rows[i].traits & PREFORK_OPTION_RELOADABLE) != 0 || !pfi_settings_differ(old, new, i))
 			continue;
 		const char *const place = new->values[i].place != NULL ? new->values[i].place : "default";
 

@@ -134,6 +134,8 @@ int prefork_settings_add_choice(struct prefork_settings *settings, const char *n
 		return prefork_fail(-EINVAL, "option %s is not a choice", name);
 	if (meaning != NULL && !has_word(settings->rows[index].choices, meaning))
 		return prefork_fail(-EINVAL, "%s is none of the choices of %s", meaning, name);
+	if (meaning == NULL && pfi_settings_stores_index(settings, index))
+		return prefork_fail(-EINVAL, "option %s takes no other words than its own", name);
 	if (has_word(settings->rows[index].choices, word))
 		return prefork_fail(-EEXIST, "%s is a choice of %s already", word, name);
 	for (size_t i = 0; i < settings->choice_count; i++)

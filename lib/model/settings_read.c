@@ -110,3 +110,11 @@ int prefork_settings_origin(const struct prefork_settings *settings, const char 
 		*ret_place = value->place != NULL ? value->place : "default";
 	return 0;
 }
+
+bool pfi_settings_preloads(const struct prefork_settings *settings)
+{
+	const size_t index = pfi_settings_find(settings, "preload_app");
+
+	return index < settings->count && settings->rows[index].type == PREFORK_OPTION_BOOL &&
+	       settings->values[index].number != 0;
+}

@@ -146,16 +146,21 @@ static int grow(struct prefork_settings *settings, size_t count)
 	return 0;
 }
 
-static int add_row(struct prefork_settings *settings, const struct prefork_option *row)
+static int add_row(struct prefork_settings *settings, const struct prefork_option *row, bool has_struct)
 {
 	char why[512];
 	int r = check_new_row(settings, row);
 
+	if (r == 0 && row->member != PREFORK_MEMBER_NONE && !has_struct)
+		r = prefork_fail(-EINVAL, "option %s names a member: only the rows of a module have a struct", row->name);
 	if (r < 0)
 		return r;
 	settings->rows[settings->count] = *row;
 	settings->values[settings->count] = (struct pfi_value){ 0 };
 	settings->count++;
+	if (row->member != PREFORK_MEMBER_NONE && (r = pfi_settings_bind(settings, settings->count - 1, row)) < 0)
+		return r;
+	settings->rows[settings->count - 1].member = PREFORK_MEMBER_NONE; /* the binding has it */
 	r = pfi_settings_assign_default(settings, settings->count - 1);
 	if (r < 0) {
 		strncpy(why, prefork_error(), sizeof why - 1);
@@ -165,30 +170,67 @@ static int add_row(struct prefork_settings *settings, const struct prefork_optio
 	return r;
 }
 
-static void drop_rows(struct prefork_settings *settings, size_t count)
+static int add_reference(struct prefork_settings *settings, const struct prefork_option *reference)
 {
-	while (settings->count > count) {
+	const size_t index = is_name(reference->name) ? pfi_settings_find(settings, reference->name) : settings->count;
+	int r;
+
+	if (index == settings->count)
+		return prefork_fail(-ENOENT, "there is no option %s to refer to",
+				    reference->name != NULL ? reference->name : "without a name");
+	if ((r = pfi_settings_bind(settings, index, reference)) == 0)
+		pfi_settings_store(settings, index);
+	return r;
+}
+
+void pfi_settings_drop(struct prefork_settings *settings, size_t rows, size_t bindings, size_t modules)
+{
+	while (settings->count > rows) {
 		struct pfi_value *const value = &settings->values[--settings->count];
 
 		pfi_texts_finish(&(struct pfi_texts){ value->items, value->count });
 		free(value->place);
 	}
+	settings->binding_count = bindings;
+	while (settings->module_count > modules)
+		free(settings->modules[--settings->module_count].values);
 }
 
 /* All rows of an array are of one size. */
 static int check_size(const struct prefork_option *row, size_t size)
 {
 	if (row->struct_size != size)
-		return prefork_fail(-EINVAL, "the rows say different struct_sizes, %zu and %zu", size, row->struct_size);
+		return prefork_fail(-EINVAL, "the rows have different values of struct_size, %zu and %zu", size,
+				    row->struct_size);
 	return pfi_table_check(row, size, PFI_SIZE_WITH(struct prefork_option, doc), sizeof *row, "struct prefork_option");
+}
+
+int pfi_settings_add_rows(struct prefork_settings *settings, const struct prefork_option *rows, size_t count,
+			  const struct prefork_module *module)
+{
+	const char *from = (const char *)rows;
+	int r = 0;
+
+	for (size_t i = 0; i < count && r == 0; i++)
+		r = check_size((const void *)(from + i * rows->struct_size), rows->struct_size);
+	if (r == 0 && grow(settings, count) < 0)
+		return prefork_fail(-ENOMEM, "out of memory for %zu options", count);
+	for (size_t i = 0; r == 0 && i < count; i++, from += rows->struct_size) {
+		struct prefork_option row;
+
+		pfi_table_copy(&row, sizeof row, from, rows->struct_size);
+		row.struct_size = sizeof row;
+		r = module != NULL && (row.traits & PREFORK_OPTION_REFERENCE)
+			    ? add_reference(settings, &row)
+			    : add_row(settings, &row, module != NULL);
+	}
+	return r;
 }
 
 int prefork_settings_add_options(struct prefork_settings *settings, const struct prefork_option *rows,
 				 size_t count)
 {
-	const size_t before = settings != NULL ? settings->count : 0;
-	const char *from = (const char *)rows;
-	int r = 0;
+	int r;
 
 	if (settings == NULL || (rows == NULL && count > 0))
 		return prefork_fail(-EINVAL, "there are no settings, or no rows");
@@ -196,20 +238,10 @@ int prefork_settings_add_options(struct prefork_settings *settings, const struct
 		return prefork_fail(-EBUSY, "options cannot be added any more: the settings were parsed");
 	if (count == 0)
 		return 0;
-	for (size_t i = 0; i < count && r == 0; i++)
-		r = check_size((const void *)(from + i * rows->struct_size), rows->struct_size);
-	if (r < 0)
-		return r;
-	if (grow(settings, count) < 0)
-		return prefork_fail(-ENOMEM, "out of memory for %zu options", count);
-	for (size_t i = 0; r == 0 && i < count; i++, from += rows->struct_size) {
-		struct prefork_option row;
+	const size_t before = settings->count;
 
-		pfi_table_copy(&row, sizeof row, from, rows->struct_size);
-		row.struct_size = sizeof row;
-		r = add_row(settings, &row);
-	}
+	r = pfi_settings_add_rows(settings, rows, count, NULL);
 	if (r < 0)
-		drop_rows(settings, before);
+		pfi_settings_drop(settings, before, settings->binding_count, settings->module_count);
 	return r;
 }

@@ -1,6 +1,7 @@
 #include "worker/accept_set.h"
 
 #include "listener/listener.h"
+#include "model/library_options.h"
 #include "os/clock.h"
 #include "worker/shortage.h"
 #include "worker/worker.h"
@@ -16,7 +17,6 @@
 
 enum {
 	RETRY_MS = 500, /* when the kernel had no memory for another watch */
-	CONNECTIONS_MAX = 1000, /* without settings */
 	BATCH_MAX = 8, /* of a crowd: those that were let in before want their turn, too */
 };
 
@@ -66,7 +66,7 @@ int pfi_accept_set_open(struct pfi_accept_set *accept_set, struct prefork_worker
 {
 	*accept_set = (struct pfi_accept_set){
 		.worker = worker, .epoll = epoll, .traits = traits, .count = prefork_worker_listeners(worker),
-		.connections_max = (size_t)pfi_worker_number(worker, "worker_connections", CONNECTIONS_MAX),
+		.connections_max = pfi_worker_settings(worker)->worker_connections,
 	};
 	if (accept_set->count > PFI_ACCEPT_SET_MAX)
 		return prefork_fail(-E2BIG, "%zu listeners, more than %d", accept_set->count, (int)PFI_ACCEPT_SET_MAX);

@@ -4,6 +4,7 @@
  */
 #include "model/message.h"
 #include "base/required.h"
+#include "model/library_options.h"
 #include "model/worker_score.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
@@ -218,7 +219,7 @@ static void on_orphaned(struct prefork_worker *worker)
 	worker->empties_queues = false;
 	prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, "worker",
 	                "The arbiter (pid:%d) is gone: this worker ends its requests, within %" PRIu64 " ms, and leaves",
-	                (int)worker->context->arbiter, pfi_worker_number(worker, "orphan_timeout", 0));
+	                (int)worker->context->arbiter, pfi_worker_settings(worker)->orphan_timeout_ms);
 	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->channel, NULL);
 	if (worker->context->arbiter_pidfd >= 0)
 		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->arbiter_pidfd, NULL);

@@ -14,6 +14,7 @@
  */
 #include "os/clock.h"
 #include "base/required.h"
+#include "model/library_options.h"
 #include "worker/event_core.h"
 #include "worker/offload_pool.h"
 #include "worker/ev_accept_set.h"
@@ -293,7 +294,7 @@ static const struct pfi_event_driver driver = {
 
 static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
-	const unsigned threads = (unsigned)pfi_worker_number(worker, "threads", 0);
+	const unsigned threads = pfi_worker_settings(worker)->threads;
 
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
 	pfi_event_core_init(&ev->core, worker, &driver);

@@ -21,8 +21,8 @@
 /* Workers that began together are not to end together. */
 static void set_limit(struct prefork_worker *worker)
 {
-	const uint64_t max = pfi_worker_number(worker, "max_requests", 0);
-	const uint64_t jitter = pfi_worker_number(worker, "max_requests_jitter", 0);
+	const uint64_t max = pfi_worker_settings(worker)->max_requests;
+	const uint64_t jitter = pfi_worker_settings(worker)->max_requests_jitter;
 	uint64_t random = 0;
 
 	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
@@ -36,14 +36,14 @@ int pfi_thread_status_open(struct prefork_worker *worker)
 
 	if (context->thread_slots == 0)
 		return prefork_fail(-EINVAL, "this worker's page has no room for a single thread");
-	worker->threads = context->settings ? pfi_settings_threads(context->settings) : 0;
+	worker->threads = context->settings ? pfi_settings_threads(pfi_library_settings(context->settings)) : 0;
 	if (worker->threads >= context->thread_slots)
 		worker->threads = context->thread_slots - 1;
 	worker->tids = calloc(worker->threads + (size_t)1, sizeof *worker->tids);
 	if (!worker->tids)
 		return prefork_fail(-ENOMEM, "no memory for %u threads", worker->threads);
 	pfi_liveness_init(&worker->liveness, context->score, worker->threads + 1, context->watchdog,
-	                  pfi_worker_number(worker, "timeout", 0), pfi_worker_number(worker, "soft_timeout", 0));
+	                  pfi_worker_settings(worker)->timeout_ms, pfi_worker_settings(worker)->soft_timeout_ms);
 	set_limit(worker);
 	return prefork_worker_set_thread(worker, 0);
 }

@@ -13,6 +13,7 @@
  * in a callback, and neither is a stop.
  */
 #include "worker/own_fds.h"
+#include "model/library_options.h"
 #include "worker/threads.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -196,7 +197,7 @@ static int watch_event(struct pfi_threads *threads, uint32_t events, int operati
 
 static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 {
-	const unsigned count = (unsigned)pfi_worker_number(worker, "threads", 1);
+	const unsigned count = pfi_worker_settings(worker)->threads;
 
 	threads->worker = worker;
 	threads->count = count > 0 ? count : 1;

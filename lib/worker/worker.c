@@ -5,6 +5,8 @@
 #include "worker/worker.h"
 
 #include "base/required.h"
+#include "base/times.h"
+#include "model/library_options.h"
 #include "model/message.h"
 #include "os/control_channel.h"
 #include "os/title.h"
@@ -18,12 +20,11 @@
 #include <stdio.h>
 #include <unistd.h>
 
-uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback)
+const struct pfi_library_settings *pfi_worker_settings(const struct prefork_worker *worker)
 {
-	if (!worker->context->settings)
-		return fallback;
-	const int64_t number = prefork_settings_int(worker->context->settings, setting);
-	return number < 0 ? fallback : (uint64_t)number;
+	static const struct pfi_library_settings none = { .worker_connections = 1000, .orphan_timeout_ms = PFI_ORPHAN_MS };
+
+	return worker->context->settings ? pfi_library_settings(worker->context->settings) : &none;
 }
 
 void pfi_worker_log(const struct prefork_worker *worker, enum prefork_log_level level, const char *event,

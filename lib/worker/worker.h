@@ -42,6 +42,7 @@ struct pfi_own_fds {
 };
 
 struct ev_loop;
+struct pfi_library_settings;
 struct pfi_offload_pool;
 
 struct prefork_worker {
@@ -99,8 +100,8 @@ void pfi_worker_log(const struct prefork_worker *worker, enum prefork_log_level 
 /* Count a closed connection as one request, unless the service counts requests itself. */
 void pfi_thread_status_count_closed(struct prefork_worker *worker);
 
-/* The value of a numeric setting; `fallback` without settings (in tests) or without such a row. */
-uint64_t pfi_worker_number(const struct prefork_worker *worker, const char *setting, uint64_t fallback);
+/* The settings of the pool. Tests run workers without settings: then defaults. */
+const struct pfi_library_settings *pfi_worker_settings(const struct prefork_worker *worker);
 
 /* Whether prefork_worker_take_resumed() would return a connection. First thread. */
 static inline bool pfi_worker_has_resumed(struct prefork_worker *worker)

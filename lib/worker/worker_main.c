@@ -6,6 +6,7 @@
 #include "base/table.h"
 #include "base/times.h"
 #include "listener/listener.h"
+#include "model/library_options.h"
 #include "model/message.h"
 #include "model/worker_score.h"
 #include "os/fd.h"
@@ -57,14 +58,14 @@ static int close_what_is_not_ours(const struct prefork_worker *worker)
 			pfi_fdtable_keep(context->sets[i]);
 	}
 	pfi_fdtable_close_rest(context->arbiter_id);
-	return pfi_worker_number(worker, "close_fds", 0) == 0 ? 0 : pfi_fdtable_close_strangers();
+	return pfi_worker_settings(worker)->close_fds ? pfi_fdtable_close_strangers() : 0;
 }
 
 /* Before there are threads, the host's included, for their sake. Without it all goes as well,
  * but for a pause here and there. */
 static void make_room_for_clients(const struct prefork_worker *worker)
 {
-	const uint64_t clients = pfi_worker_number(worker, "worker_connections", 0);
+	const uint64_t clients = pfi_worker_settings(worker)->worker_connections;
 
 	if (clients > 0 && worker->context->listener_count > 0)
 		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + clients);
@@ -86,7 +87,7 @@ static int set_up(struct prefork_worker *worker)
 		return r;
 	make_room_for_clients(worker);
 	pfi_abort_arm(worker);
-	r = pfi_parent_death_arm(context->arbiter, pfi_worker_number(worker, "orphan_timeout", PFI_ORPHAN_MS));
+	r = pfi_parent_death_arm(context->arbiter, pfi_worker_settings(worker)->orphan_timeout_ms);
 	if (r < 0)
 		return r;
 	pfi_spawn_unblock();

@@ -100,7 +100,7 @@ static void round_trip(const struct prefork_settings *settings)
 		abort();
 	for (size_t i = 0; i < settings->count; i++)
 		if (!(settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE) &&
-		    pfi_settings_differ(settings, again, settings->rows[i].name))
+		    pfi_settings_differ(settings, again, i))
 			abort();
 	free(bytes);
 	prefork_settings_destroy(again);

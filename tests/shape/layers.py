@@ -8,7 +8,7 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
     "base": set(),
     "os": {"base"},
     "model": {"base"},
-    "listener": {"base", "os"},
+    "listener": {"base", "os", "model"},
     "worker": {"base", "os", "model", "listener"},
     "arbiter": {"base", "os", "model", "listener", "worker"},
     "cli": {"base", "os", "model", "listener", "worker"},

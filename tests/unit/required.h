@@ -182,6 +182,8 @@
 	NUMBER(prefork_settings_add_choice, settings, (NULL, "text", "text", "text"), -EINVAL) \
 	NUMBER(prefork_settings_add_choice, name, (ANY, NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_settings_add_choice, word, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_settings_add_module, settings, (NULL, ANY), -EINVAL) \
+	NUMBER(prefork_settings_add_module, module, (ANY, NULL), -EINVAL) \
 	NUMBER(prefork_settings_add_options, settings, (NULL, ANY, 1), -EINVAL) \
 	NUMBER(prefork_settings_add_options, rows, (ANY, NULL, 1), -EINVAL) \
 	POINTER(prefork_settings_argument, settings, (NULL, 1)) \
@@ -203,6 +205,8 @@
 	NUMBER(prefork_settings_load, ret, (1, ANY, NULL), -EINVAL) \
 	NUMBER(prefork_settings_origin, settings, (NULL, "text", ANY, ANY), -EINVAL) \
 	NUMBER(prefork_settings_origin, name, (ANY, NULL, ANY, ANY), -EINVAL) \
+	NUMBER(prefork_settings_origin_of, settings, (NULL, ANY, ANY, ANY), -EINVAL) \
+	NUMBER(prefork_settings_origin_of, member, (ANY, NULL, ANY, ANY), -EINVAL) \
 	NUMBER(prefork_settings_parse, settings, (NULL, 1, ANY), -EINVAL) \
 	NUMBER(prefork_settings_parse, argv, (ANY, 1, NULL), -EINVAL) \
 	NUMBER(prefork_settings_set_argument_variable, settings, (NULL, "text"), -EINVAL) \
@@ -212,6 +216,8 @@
 	NUMBER(prefork_settings_set_program, settings, (NULL, "text", "text", "text"), -EINVAL) \
 	POINTER(prefork_settings_text, settings, (NULL, "text")) \
 	POINTER(prefork_settings_text, name, (ANY, NULL)) \
+	POINTER(prefork_settings_values, settings, (NULL, ANY)) \
+	POINTER(prefork_settings_values, module, (ANY, NULL)) \
 	NUMBER(prefork_settings_was_set, settings, (NULL, "text"), 0) \
 	NUMBER(prefork_settings_was_set, name, (ANY, NULL), 0) \
 	/* <prefork/strategy.h> */ \

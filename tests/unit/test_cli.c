@@ -382,7 +382,7 @@ START_TEST(a_printed_configuration_reads_back_the_same)
 	ck_assert_msg(parse_with_file(again, path, "") == 0, "%s", prefork_error());
 	for (size_t i = 0; i < settings->count; i++)
 		if (!(settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE))
-			ck_assert_msg(!pfi_settings_differ(settings, again, settings->rows[i].name), "%s differs",
+			ck_assert_msg(!pfi_settings_differ(settings, again, i), "%s differs",
 				      settings->rows[i].name);
 	ck_assert_int_eq(unlink(path), 0);
 	prefork_settings_destroy(settings);

@@ -97,7 +97,7 @@ static const struct {
 START_TEST(a_stop_that_nobody_can_serve_takes_the_drain_time)
 {
 	create();
-	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	for (uint32_t slot = 0; slot < 2; slot++) {
 		if (hopeless[_i].was_ready)
 			pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
@@ -136,7 +136,7 @@ START_TEST(a_stop_starts_one_worker_and_only_for_pending_connections)
 	uint32_t starts = 0;
 
 	create();
-	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	for (uint32_t slot = 0; slot < 2 && rescues[_i].was_ready; slot++)
 		pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
 	pool.queued = rescues[_i].queued;
@@ -244,7 +244,7 @@ START_TEST(a_pool_that_was_killed_off_tries_one_worker_at_once)
 	uint64_t now_ms;
 
 	create();
-	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	become_ready(2, NOW_MS);
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
 	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
@@ -310,7 +310,7 @@ START_TEST(a_later_process_in_the_worker_of_a_canary_is_none)
 {
 	create();
 	pool.canary = (struct pfi_canary){ .slot = 0, .incarnation = slots[0].incarnation - 1 };
-	pool.policy.on_failing = PFI_ON_FAILING_KEEP;
+	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 10);
 	ck_assert_uint_eq(pool.boot.streak, 1);
 	ck_assert(!pool.canary.failed);

@@ -28,7 +28,7 @@ static void random_policy(struct pfi_policy *policy)
 		.abort_timeout_ms = pick(3) ? 500 + pick(1000) : 0,
 		.canary_ms = pick(2) ? pick(2000) : 0,
 		.healthy_ms = 1000,
-		.on_failing = pick(8) ? PFI_ON_FAILING_KEEP : PFI_ON_FAILING_STOP,
+		.boot_failure_policy = pick(8) ? PFI_BOOT_FAILURE_DEGRADE : PFI_BOOT_FAILURE_STOP,
 		.boot = { 5, 60000, 500, 30000 },
 		.run = { pick(2) ? 100 : 3, 10000, 500, 30000 },
 	};
