@@ -29,24 +29,17 @@ struct pfi_access {
 	atomic_bool losing; /* the last line did not get through, and the log says so */
 };
 
-/* NULL: there is to be no access log. */
-static const char *path_of(const struct prefork_settings *settings)
+static int compile(const struct pfi_http_settings *values, struct pfi_access_format **ret)
 {
-	return pfi_http_settings(settings)->accesslog;
+	return pfi_access_compile(values->access_log_format, getenv, ret);
 }
 
-static int compile(const struct prefork_settings *settings, struct pfi_access_format **ret)
-{
-	return pfi_access_compile(pfi_http_settings(settings)->access_log_format, getenv, ret);
-}
-
-int pfi_access_check(const struct prefork_settings *settings)
+int pfi_access_check(const struct prefork_settings *settings, const struct pfi_http_settings *values)
 {
 	struct pfi_access_format *format = NULL;
-	const char *const path = path_of(settings);
+	const char *const path = values->accesslog;
 	const char *origin = "";
-	const struct pfi_http_settings *const values = pfi_http_settings(settings);
-	int r = compile(settings, &format);
+	int r = compile(values, &format);
 
 	pfi_access_format_destroy(format);
 	if (r == -EINVAL) {
@@ -68,9 +61,9 @@ int pfi_access_zone_s(void)
 	return localtime_r(&now, &local) != NULL ? (int)local.tm_gmtoff : 0;
 }
 
-int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct pfi_access **ret)
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct pfi_access **ret)
 {
-	const char *const path = path_of(settings);
+	const char *const path = values->accesslog;
 	struct pfi_access *access;
 	int r;
 
@@ -82,7 +75,7 @@ int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct 
 		return prefork_fail(-ENOMEM, "no memory for the access log");
 	access->zone_s = zone_s;
 	access->pid = getpid();
-	r = compile(settings, &access->format);
+	r = compile(values, &access->format);
 	if (r == 0) {
 		r = prefork_log_create(path, STDOUT_FILENO, &access->log);
 		if (r < 0)

@@ -10,6 +10,7 @@
 
 struct pfi_access;
 struct prefork_request;
+struct pfi_http_settings;
 struct prefork_settings;
 struct prefork_worker;
 
@@ -22,8 +23,8 @@ struct pfi_access_response {
 };
 
 /** Whether accesslog and access_log_format can be used, in the arbiter. 0, or a
- *  negative errno with an error message. */
-int pfi_access_check(const struct prefork_settings *settings);
+ *  negative errno with an error message. `values` are those of `settings`. */
+int pfi_access_check(const struct prefork_settings *settings, const struct pfi_http_settings *values);
 
 /** How far this machine's time is east of Greenwich, now. Takes a lock of the C library's,
  *  so ask before the fork: another thread of the host's may hold it at that moment. */
@@ -31,7 +32,7 @@ int pfi_access_zone_s(void);
 
 /** Open the log that the settings name. Returns *new* in `*ret`, or NULL there when they
  *  name none. 0, or a negative errno with an error message. */
-int pfi_access_open(const struct prefork_settings *settings, int zone_s, struct pfi_access **ret);
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct pfi_access **ret);
 
 /** Tell what was lost and close. NULL is fine. */
 void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker);

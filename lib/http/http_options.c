@@ -236,7 +236,7 @@ static int check_forwarded(const struct prefork_settings *settings, const struct
 static int check(const struct prefork_settings *settings, void *user)
 {
 	const struct pfi_http_settings *const values = pfi_http_settings(settings);
-	int r = pfi_access_check(settings);
+	int r = pfi_access_check(settings, values);
 
 	(void)user;
 	if (r == 0)

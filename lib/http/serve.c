@@ -155,7 +155,7 @@ static int on_start(struct prefork_worker *worker, void *user)
 	int r = pfi_http_configure(&http->config, prefork_worker_settings(worker));
 
 	if (r == 0)
-		r = pfi_access_open(prefork_worker_settings(worker), http->zone_s, &http->access);
+		r = pfi_access_open(pfi_http_settings(prefork_worker_settings(worker)), http->zone_s, &http->access);
 	if (r < 0)
 		return r;
 	check_spool_directory(http, worker);

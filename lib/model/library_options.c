@@ -1,5 +1,6 @@
 #include "model/library_options.h"
 
+#include "base/required.h"
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -149,6 +150,23 @@ const struct prefork_module pfi_library_module = {
 	.option_count = sizeof options / sizeof options[0],
 	.values_size = sizeof(struct pfi_library_settings),
 };
+
+int prefork_settings_create(struct prefork_settings **ret)
+{
+	PFI_RETURN_IF_NULL(ret, -EINVAL);
+
+	struct prefork_settings *settings = NULL;
+	int r = pfi_settings_create_empty(&settings);
+
+	if (r == 0)
+		r = prefork_settings_add_module(settings, &pfi_library_module);
+	if (r < 0) {
+		prefork_settings_destroy(settings);
+		return r;
+	}
+	*ret = settings;
+	return 0;
+}
 
 uint32_t pfi_settings_workers_max(const struct pfi_library_settings *values)
 {

@@ -6,34 +6,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "model/library_options.h"
-
-static int create_empty(struct prefork_settings **ret)
+int pfi_settings_create_empty(struct prefork_settings **ret)
 {
 	struct prefork_settings *const settings = calloc(1, sizeof *settings);
 
 	if (settings == NULL)
 		return prefork_fail(-ENOMEM, "out of memory for the settings");
 	atomic_init(&settings->holders, 1);
-	*ret = settings;
-	return 0;
-}
-
-int prefork_settings_create(struct prefork_settings **ret)
-{
-	struct prefork_settings *settings = NULL;
-	int r;
-
-	if (ret == NULL)
-		return prefork_fail(-EINVAL, "there is no place for the settings");
-	r = create_empty(&settings);
-	if (r < 0)
-		return r;
-	r = prefork_settings_add_module(settings, &pfi_library_module);
-	if (r < 0) {
-		prefork_settings_destroy(settings);
-		return r;
-	}
 	*ret = settings;
 	return 0;
 }

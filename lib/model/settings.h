@@ -86,6 +86,9 @@ struct prefork_settings {
 	int (*reread)(const struct prefork_settings *old, struct prefork_settings **ret);
 };
 
+/* A *new* object without rows. -ENOMEM. */
+int pfi_settings_create_empty(struct prefork_settings **ret);
+
 /* One more holder; everyone lets go by prefork_settings_destroy(). */
 struct prefork_settings *pfi_settings_ref(struct prefork_settings *settings);
 
@@ -139,6 +142,13 @@ int pfi_settings_bind(struct prefork_settings *settings, size_t index, const str
 
 /* Writes the value of row `index` into every member that is bound to it. */
 void pfi_settings_store(const struct prefork_settings *settings, size_t index);
+
+/* Appends a module without rows, its struct all zero. -ENOMEM. */
+int pfi_settings_append_module(struct prefork_settings *settings, const struct prefork_module *module);
+
+/* The module as the settings have it, or NULL. */
+const struct pfi_module *pfi_settings_find_module(const struct prefork_settings *settings,
+						  const struct prefork_module *module);
 
 /* Gives `to`, which has the rows of `from` and no modules, the same modules and bindings. -ENOMEM. */
 int pfi_settings_copy_modules(struct prefork_settings *to, const struct prefork_settings *from);

@@ -64,12 +64,11 @@ static int copy_host_tables(struct prefork_settings *to, const struct prefork_se
 
 int pfi_settings_copy_unparsed(const struct prefork_settings *old, struct prefork_settings **ret)
 {
-	struct prefork_settings *const copy = calloc(1, sizeof *copy);
-	int r;
+	struct prefork_settings *copy = NULL;
+	int r = pfi_settings_create_empty(&copy);
 
-	if (copy == NULL)
-		return prefork_fail(-ENOMEM, "out of memory for the settings");
-	atomic_init(&copy->holders, 1);
+	if (r < 0)
+		return r;
 	r = copy_host_words(copy, old);
 	if (r == 0)
 		r = copy_host_tables(copy, old);

@@ -2,12 +2,10 @@
 #include "model/settings.h"
 
 #include "base/required.h"
-#include "base/table.h"
 
 #include <prefork/error.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -173,7 +171,7 @@ void pfi_settings_store(const struct prefork_settings *settings, size_t index)
 	}
 }
 
-static int append_module(struct prefork_settings *settings, const struct prefork_module *module)
+int pfi_settings_append_module(struct prefork_settings *settings, const struct prefork_module *module)
 {
 	struct pfi_module *const modules = realloc(settings->modules, (settings->module_count + 1) * sizeof *modules);
 	char *values;
@@ -188,7 +186,8 @@ static int append_module(struct prefork_settings *settings, const struct prefork
 	return 0;
 }
 
-static const struct pfi_module *find_module(const struct prefork_settings *settings, const struct prefork_module *module)
+const struct pfi_module *pfi_settings_find_module(const struct prefork_settings *settings,
+						  const struct prefork_module *module)
 {
 	for (size_t i = 0; i < settings->module_count; i++)
 		if (settings->modules[i].module == module)
@@ -196,37 +195,12 @@ static const struct pfi_module *find_module(const struct prefork_settings *setti
 	return NULL;
 }
 
-int prefork_settings_add_module(struct prefork_settings *settings, const struct prefork_module *module)
-{
-	PFI_RETURN_IF_NULL(settings, -EINVAL);
-	PFI_RETURN_IF_NULL(module, -EINVAL);
-
-	const size_t rows = settings->count, bindings = settings->binding_count, modules = settings->module_count;
-	int r = pfi_table_check(module, module->struct_size, PFI_SIZE_WITH(struct prefork_module, values_size),
-				sizeof *module, "struct prefork_module");
-
-	if (r < 0)
-		return r;
-	if (module->name == NULL || (module->options == NULL && module->option_count > 0))
-		return prefork_fail(-EINVAL, "a module needs a name and options");
-	if (settings->parsed || settings->frozen)
-		return prefork_fail(-EBUSY, "module %s: the settings were parsed already", module->name);
-	if (find_module(settings, module) != NULL)
-		return prefork_fail(-EEXIST, "module %s was added already", module->name);
-	r = append_module(settings, module);
-	if (r == 0)
-		r = pfi_settings_add_rows(settings, module->options, module->option_count, module);
-	if (r < 0)
-		pfi_settings_drop(settings, rows, bindings, modules);
-	return r;
-}
-
 int pfi_settings_copy_modules(struct prefork_settings *to, const struct prefork_settings *from)
 {
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < from->module_count; i++)
-		r = append_module(to, from->modules[i].module);
+		r = pfi_settings_append_module(to, from->modules[i].module);
 	if (r < 0 || from->binding_count == 0)
 		return r;
 	to->bindings = malloc(from->binding_count * sizeof *to->bindings);
@@ -244,7 +218,7 @@ const void *prefork_settings_values(const struct prefork_settings *settings, con
 	PFI_RETURN_IF_NULL(settings, NULL);
 	PFI_RETURN_IF_NULL(module, NULL);
 
-	const struct pfi_module *const found = find_module(settings, module);
+	const struct pfi_module *const found = pfi_settings_find_module(settings, module);
 
 	PFI_RETURN_UNLESS(found != NULL, NULL, "the settings of module %s were not added", module->name);
 	return found->values;

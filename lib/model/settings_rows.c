@@ -1,4 +1,4 @@
-/* Rows: are they sound, and do they go together? */
+/* Adding rows and modules: each row is checked by itself and against the others. */
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/required.h"
 #include "base/table.h"
 #include "model/assign.h"
 
@@ -243,5 +244,30 @@ int prefork_settings_add_options(struct prefork_settings *settings, const struct
 	r = pfi_settings_add_rows(settings, rows, count, NULL);
 	if (r < 0)
 		pfi_settings_drop(settings, before, settings->binding_count, settings->module_count);
+	return r;
+}
+
+int prefork_settings_add_module(struct prefork_settings *settings, const struct prefork_module *module)
+{
+	PFI_RETURN_IF_NULL(settings, -EINVAL);
+	PFI_RETURN_IF_NULL(module, -EINVAL);
+
+	const size_t rows = settings->count, bindings = settings->binding_count, modules = settings->module_count;
+	int r = pfi_table_check(module, module->struct_size, PFI_SIZE_WITH(struct prefork_module, values_size),
+				sizeof *module, "struct prefork_module");
+
+	if (r < 0)
+		return r;
+	if (module->name == NULL || (module->options == NULL && module->option_count > 0))
+		return prefork_fail(-EINVAL, "a module needs a name and options");
+	if (settings->parsed || settings->frozen)
+		return prefork_fail(-EBUSY, "module %s: the settings were parsed already", module->name);
+	if (pfi_settings_find_module(settings, module) != NULL)
+		return prefork_fail(-EEXIST, "module %s was added already", module->name);
+	r = pfi_settings_append_module(settings, module);
+	if (r == 0)
+		r = pfi_settings_add_rows(settings, module->options, module->option_count, module);
+	if (r < 0)
+		pfi_settings_drop(settings, rows, bindings, modules);
 	return r;
 }
