@@ -1,13 +1,13 @@
 /*
- * embed_libev: the arbiter inside a program that runs libev's default loop.
+ * embed_libev: the arbiter in a program that runs libev's default loop.
  *
- * The program has a timer and takes SIGTERM and SIGINT by watchers of its own; the arbiter is one
- * watcher more. The workers may be of any class: with --worker-class libev each has a loop of its
- * own, which has nothing to do with the one here.
+ * The program has a timer and its own watchers for SIGTERM and SIGINT; the arbiter is one more
+ * watcher. The workers may have any class: with --worker-class libev each has its own loop,
+ * independent of this one.
  *
- * A default loop waits for every child of its process, ours too. The arbiter notices a death all
- * the same and replaces the worker; only how it died is then known to the loop alone, and the log
- * says "status unknown: reaped by the host". A host that wants to know uses ev_loop_new() instead.
+ * A default loop reaps every child of its process, workers included. The arbiter still detects the
+ * exit, through its pidfd, and replaces the worker, but the exit status is lost: the log records
+ * "status unknown". To keep the status, use ev_loop_new() instead.
  */
 #include <prefork/prefork.h>
 
@@ -16,7 +16,7 @@
 #include <signal.h>
 #include <stdio.h>
 
-struct host {
+struct application {
 	struct prefork_arbiter *arbiter;
 	ev_timer tick;
 	ev_signal term, interrupt;
@@ -40,62 +40,62 @@ static const struct prefork_service service = { .struct_size = sizeof service, .
 
 static void on_tick(struct ev_loop *loop, ev_timer *timer, int events)
 {
-	struct host *const host = timer->data;
+	struct application *const app = timer->data;
 
 	(void)loop;
 	(void)events;
-	printf("tick %u\n", ++host->ticks);
+	printf("tick %u\n", ++app->ticks);
 	fflush(stdout);
 }
 
 static void on_signal(struct ev_loop *loop, ev_signal *watcher, int events)
 {
-	struct host *const host = watcher->data;
+	struct application *const app = watcher->data;
 
 	(void)loop;
 	(void)events;
-	prefork_arbiter_request_stop(host->arbiter, watcher->signum == SIGTERM);
+	prefork_arbiter_request_stop(app->arbiter, watcher->signum == SIGTERM);
 }
 
-/* The server is over; the host could go on without it. */
+/* The arbiter has stopped; the program could continue without it. */
 static void on_end(struct prefork_arbiter *arbiter, int result, void *user)
 {
-	struct host *const host = user;
+	struct application *const app = user;
 
 	(void)arbiter;
-	host->result = result;
+	app->result = result;
 	ev_break(ev_default_loop(0), EVBREAK_ALL);
 }
 
-static void watch(struct host *host, struct ev_loop *loop)
+static void watch(struct application *app, struct ev_loop *loop)
 {
-	host->tick.data = host->term.data = host->interrupt.data = host;
-	ev_timer_init(&host->tick, on_tick, 0.1, 0.1);
-	ev_signal_init(&host->term, on_signal, SIGTERM);
-	ev_signal_init(&host->interrupt, on_signal, SIGINT);
-	ev_timer_start(loop, &host->tick);
-	ev_signal_start(loop, &host->term);
-	ev_signal_start(loop, &host->interrupt);
+	app->tick.data = app->term.data = app->interrupt.data = app;
+	ev_timer_init(&app->tick, on_tick, 0.1, 0.1);
+	ev_signal_init(&app->term, on_signal, SIGTERM);
+	ev_signal_init(&app->interrupt, on_signal, SIGINT);
+	ev_timer_start(loop, &app->tick);
+	ev_signal_start(loop, &app->term);
+	ev_signal_start(loop, &app->interrupt);
 }
 
 int main(int argc, char **argv)
 {
 	struct ev_loop *const loop = ev_default_loop(0);
 	struct prefork_settings *settings = NULL;
-	struct host host = { .result = 0 };
-	int r = prefork_settings_load(argc, argv, &settings); /* 1: --help and the like were answered */
+	struct application app = { .result = 0 };
+	int r = prefork_settings_load(argc, argv, &settings); /* 1: done, for example --help */
 
-	if (r == 0 && (r = prefork_arbiter_create(settings, &host.arbiter)) == 0 &&
-	    (r = prefork_arbiter_add_service(host.arbiter, "echo", &service, NULL)) == 0 &&
-	    (r = prefork_arbiter_start(host.arbiter)) == 0 &&
-	    (r = prefork_arbiter_attach(host.arbiter, loop, on_end, &host)) == 0) {
-		watch(&host, loop);
+	if (r == 0 && (r = prefork_arbiter_create(settings, &app.arbiter)) == 0 &&
+	    (r = prefork_arbiter_add_service(app.arbiter, "echo", &service, NULL)) == 0 &&
+	    (r = prefork_arbiter_start(app.arbiter)) == 0 &&
+	    (r = prefork_arbiter_attach(app.arbiter, loop, on_end, &app)) == 0) {
+		watch(&app, loop);
 		(void)ev_run(loop, 0);
-		r = host.result;
+		r = app.result;
 	}
 	if (r < 0)
 		fprintf(stderr, "embed_libev: %s\n", prefork_error());
-	prefork_arbiter_destroy(host.arbiter);
+	prefork_arbiter_destroy(app.arbiter);
 	prefork_settings_destroy(settings);
 	return prefork_exit_status(r);
 }

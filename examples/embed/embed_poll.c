@@ -1,17 +1,17 @@
 /*
- * embed_poll: the arbiter inside a program that has a loop of its own, here one of poll(2).
+ * embed_poll: the arbiter in a program with its own event loop, here poll(2).
  *
- * The program reads commands from its standard input, a line each, and answers them; beside it,
- * and without a thread, an echo server runs and is supervised:
+ * The program executes commands from its standard input, one per line. In the same thread it
+ * supervises the workers of an echo server:
  *
- *   status      how many workers are ready
- *   scale N     exactly N workers
- *   reload      replace them one by one
- *   stop        finish what there is, then end
+ *   status      print the number of ready workers
+ *   scale N     run exactly N workers
+ *   reload      replace the workers
+ *   stop        drain the workers, then exit
  *
- * What it shows: prefork_arbiter_start() in place of run(), one descriptor among the host's own, one call
- * when it is readable, hooks that tell the host what happens. The library takes no signal
- * and no child of the host's here.
+ * It shows: prefork_arbiter_start() instead of prefork_arbiter_run(), the arbiter's descriptor in
+ * the program's poll set, one call when it is readable, and hooks for events. The library handles
+ * no signal of the program and reaps no child of the program.
  */
 #include <prefork/prefork.h>
 
@@ -23,9 +23,9 @@
 #include <string.h>
 #include <unistd.h>
 
-struct host {
+struct application {
 	int ready;
-	bool listens; /* to its standard input */
+	bool reads_input; /* false after the end of standard input */
 	size_t length;
 	char line[256];
 };
@@ -44,7 +44,7 @@ static enum prefork_next echo(struct prefork_worker *worker, struct prefork_conn
 
 static const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
 
-static void say(const char *text, long number)
+static void print_number(const char *text, long number)
 {
 	printf("%s %ld\n", text, number);
 	fflush(stdout);
@@ -54,22 +54,22 @@ static void say(const char *text, long number)
 
 static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
-	struct host *const host = user;
+	struct application *const app = user;
 
 	(void)arbiter;
-	host->ready++;
-	prefork_process_set_user(process, host); /* it counts, until it is gone */
-	say("ready", prefork_process_pid(process));
+	app->ready++;
+	prefork_process_set_user(process, app); /* counted in `ready` until it exits */
+	print_number("ready", prefork_process_pid(process));
 }
 
 static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
-	struct host *const host = user;
+	struct application *const app = user;
 
 	(void)arbiter;
 	if (prefork_process_user(process))
-		host->ready--;
-	say("gone", prefork_process_pid(process));
+		app->ready--;
+	print_number("exited", prefork_process_pid(process));
 }
 
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
@@ -84,10 +84,10 @@ static const struct prefork_hooks hooks = {
 	.struct_size = sizeof hooks, .worker_ready = on_ready, .worker_exited = on_exited, .reload_end = on_reload_end,
 };
 
-static void obey(struct prefork_arbiter *arbiter, struct host *host, const char *line)
+static void execute(struct prefork_arbiter *arbiter, struct application *app, const char *line)
 {
 	if (strcmp(line, "status") == 0)
-		say("workers", host->ready);
+		print_number("workers", app->ready);
 	else if (strncmp(line, "scale ", 6) == 0)
 		(void)prefork_arbiter_request_scale(arbiter, 0, (unsigned)strtoul(line + 6, NULL, 10));
 	else if (strcmp(line, "reload") == 0)
@@ -98,36 +98,36 @@ static void obey(struct prefork_arbiter *arbiter, struct host *host, const char 
 		printf("unknown: %s\n", line), fflush(stdout);
 }
 
-/* The host's own work: a byte at a time will do for a console. */
-static void read_input(struct prefork_arbiter *arbiter, struct host *host)
+/* The program's own work. Byte by byte is fast enough for a console. */
+static void read_input(struct prefork_arbiter *arbiter, struct application *app)
 {
 	char byte;
 
 	if (read(STDIN_FILENO, &byte, 1) != 1) {
-		host->listens = false;
+		app->reads_input = false;
 		prefork_arbiter_request_stop(arbiter, true);
 	} else if (byte == '\n') {
-		host->line[host->length] = 0;
-		host->length = 0;
-		obey(arbiter, host, host->line);
-	} else if (host->length < sizeof host->line - 1) {
-		host->line[host->length++] = byte;
+		app->line[app->length] = 0;
+		app->length = 0;
+		execute(arbiter, app, app->line);
+	} else if (app->length < sizeof app->line - 1) {
+		app->line[app->length++] = byte;
 	}
 }
 
-/* The host's loop. */
-static int loop(struct prefork_arbiter *arbiter, struct host *host)
+/* The program's event loop. */
+static int loop(struct prefork_arbiter *arbiter, struct application *app)
 {
 	int r;
 
 	while ((r = prefork_arbiter_dispatch(arbiter)) == 1) {
 		struct pollfd wait[] = { { .fd = prefork_arbiter_fd(arbiter), .events = POLLIN },
-			                 { .fd = host->listens ? STDIN_FILENO : -1, .events = POLLIN } };
+			                 { .fd = app->reads_input ? STDIN_FILENO : -1, .events = POLLIN } };
 
 		if (poll(wait, 2, -1) < 0 && errno != EINTR)
 			return prefork_fail(-errno, "poll: %s", strerror(errno));
 		if (wait[1].revents)
-			read_input(arbiter, host);
+			read_input(arbiter, app);
 	}
 	return r;
 }
@@ -136,13 +136,13 @@ int main(int argc, char **argv)
 {
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
-	struct host host = { .listens = true };
-	int r = prefork_settings_load(argc, argv, &settings); /* 1: --help and the like were answered */
+	struct application app = { .reads_input = true };
+	int r = prefork_settings_load(argc, argv, &settings); /* 1: done, for example --help */
 
 	if (r == 0 && (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&
 	    (r = prefork_arbiter_add_service(arbiter, "echo", &service, NULL)) == 0 &&
-	    (r = prefork_arbiter_add_hooks(arbiter, &hooks, &host)) == 0 && (r = prefork_arbiter_start(arbiter)) == 0)
-		r = loop(arbiter, &host);
+	    (r = prefork_arbiter_add_hooks(arbiter, &hooks, &app)) == 0 && (r = prefork_arbiter_start(arbiter)) == 0)
+		r = loop(arbiter, &app);
 	if (r < 0)
 		fprintf(stderr, "embed_poll: %s\n", prefork_error());
 	prefork_arbiter_destroy(arbiter);

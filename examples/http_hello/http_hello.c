@@ -2,7 +2,7 @@
 #include <prefork/prefork.h>
 #include <stdio.h>
 
-/* Called in a worker for each request, once its head has come whole. */
+/* Called in a worker for each request, when its head is complete. */
 static int hello(struct prefork_request *request, void *user)
 {
 	static const char body[] = "Hello, world!\n";
@@ -13,7 +13,7 @@ static int hello(struct prefork_request *request, void *user)
 		r = prefork_response_field(request, "Content-Type", "text/plain");
 	if (r == 0)
 		r = prefork_response_last(request, body, sizeof body - 1);
-	return r; /* negative: the client gets a 500 */
+	return r; /* negative: the library sends 500 */
 }
 
 static const struct prefork_http_service service = { .struct_size = sizeof service, .handle = hello };
@@ -24,7 +24,7 @@ int main(int argc, char **argv)
 	struct prefork_arbiter *arbiter = NULL;
 
 	prefork_title_take(argc, argv); /* ps shows "http_hello: worker 0 [hello] serving" */
-	int r = prefork_http_load(argc, argv, &settings); /* 1: --help and the like were answered */
+	int r = prefork_http_load(argc, argv, &settings); /* 1: done, for example --help */
 
 	if (r == 0 && (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&
 	    (r = prefork_http_add_service(arbiter, "hello", &service, NULL)) == 0)

@@ -1,14 +1,14 @@
 /*
- * jobs --spool DIR: workers without clients. Each takes shell scripts from DIR, one at a time,
- * and runs them: *.job is what waits, *.run is in somebody's hands, *.done and *.failed are over.
+ * jobs --spool DIR: workers without connections. Each runs shell scripts from DIR, one at a time.
+ * The suffix is the state: *.job is queued, *.run is running, *.done and *.failed are finished.
  *
- * The supervisor is the same as for a server: a job that takes longer than --timeout is shown
- * in the log, its worker is ended and replaced (the script stays behind as *.run, and what it has
- * started is left alone); a stop (TERM) lets every worker finish the job it has; HUP replaces the
- * workers one by one, TTIN and TTOU make them more and fewer.
+ * The arbiter supervises them like servers. If a job takes longer than --timeout, the log names it
+ * and its worker is killed and replaced; the script stays as *.run, and its processes continue.
+ * TERM drains: each worker finishes its job. HUP replaces the workers; TTIN and TTOU change their
+ * number.
  *
- * What it shows: a setting of one's own, a strategy of one's own (struct prefork_strategy) that runs
- * without a service, and how such a worker says that it is busy, what with, and idle again.
+ * It shows: an own setting, an own strategy (struct prefork_strategy) without a service, and how a
+ * worker reports that it is busy, its activity, and that it is idle.
  */
 #include <prefork/prefork.h>
 
@@ -26,7 +26,7 @@
 
 extern char **environ;
 
-enum { STEM_MAX = 512 }; /* the directory, a slash and a name without its last part */
+enum { STEM_MAX = 512 }; /* directory, slash, and file name without suffix */
 
 struct jobs_settings {
 	const char *spool;
@@ -35,7 +35,7 @@ struct jobs_settings {
 static const struct prefork_option options[] = {
 	{ .struct_size = sizeof(struct prefork_option), .name = "spool",
 	  PREFORK_OPTION_IN(STRING, struct jobs_settings, spool), .max = 200, .default_text = "spool", .unit = "DIR",
-	  .section = "Jobs", .doc = "The directory that jobs are put into." },
+	  .section = "Jobs", .doc = "The directory of the jobs." },
 };
 
 static const struct prefork_module module = {
@@ -46,7 +46,7 @@ static const struct prefork_module module = {
 	.values_size = sizeof(struct jobs_settings),
 };
 
-/* NAME.job -> NAME.run: only one of all workers can. */
+/* NAME.job -> NAME.run. rename(2) is atomic: it succeeds in one worker only. */
 static bool claim(const char *spool, const char *name, char stem[STEM_MAX])
 {
 	char from[STEM_MAX + 8], to[STEM_MAX + 8];
@@ -60,8 +60,8 @@ static bool claim(const char *spool, const char *name, char stem[STEM_MAX])
 	return rename(from, to) == 0;
 }
 
-/* Workers must not fork without exec; posix_spawn(3) does both at once. What a worker ignores
- * (SIGPIPE) a script does not. */
+/* posix_spawn(3): workers must not fork without exec. The script gets default dispositions: workers
+ * ignore SIGPIPE. */
 static bool run_script(char *path)
 {
 	char shell[] = "/bin/sh";
@@ -92,17 +92,17 @@ static void do_job(struct prefork_worker *worker, const char stem[STEM_MAX])
 	char from[STEM_MAX + 8], to[STEM_MAX + 8];
 
 	(void)snprintf(from, sizeof from, "%.*s.run", STEM_MAX, stem);
-	prefork_worker_busy(worker); /* from here on --timeout counts */
+	prefork_worker_busy(worker); /* --timeout starts */
 	prefork_worker_set_activity(worker, stem, strlen(stem));
-	const bool well = run_script(from);
-	(void)snprintf(to, sizeof to, "%.*s.%s", STEM_MAX, stem, well ? "done" : "failed");
+	const bool ok = run_script(from);
+	(void)snprintf(to, sizeof to, "%.*s.%s", STEM_MAX, stem, ok ? "done" : "failed");
 	if (rename(from, to) < 0)
-		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "jobs", "%s: %s", to, strerror(errno));
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "jobs", "Cannot rename to %s: %s", to, strerror(errno));
 	prefork_worker_count_request(worker);
-	prefork_worker_idle(worker); /* and here it ends */
+	prefork_worker_idle(worker); /* --timeout stops */
 }
 
-/* Do one job of those that wait. False: there is none. */
+/* Run one queued job. Returns false if there is none. */
 static bool do_next(struct prefork_worker *worker, const char *spool)
 {
 	DIR *const directory = opendir(spool);
@@ -120,29 +120,29 @@ static bool do_next(struct prefork_worker *worker, const char *spool)
 	return found;
 }
 
-/* The worker's loop. prefork_worker_fd() is readable when the arbiter has something to say,
- * prefork_worker_check() tells what it comes to: stay, or leave after this job. */
+/* The loop of the worker. prefork_worker_fd() is readable when the arbiter has sent a message;
+ * prefork_worker_check() returns its directive: continue, or drain after this job. */
 static int run(struct prefork_worker *worker, void *user)
 {
 	const struct jobs_settings *const settings = prefork_settings_values(prefork_worker_settings(worker), &module);
 	const char *const spool = settings->spool;
-	const int news = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
+	const int changes = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	char events[4096];
 
 	(void)user;
-	if (news < 0 || inotify_add_watch(news, spool, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
+	if (changes < 0 || inotify_add_watch(changes, spool, IN_MOVED_TO | IN_CLOSE_WRITE) < 0)
 		return prefork_fail(-errno, "cannot watch %s: %s", spool, strerror(errno)); /* a boot failure */
 	prefork_worker_ready(worker);
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
 		struct pollfd wait[] = { { .fd = prefork_worker_fd(worker), .events = POLLIN },
-			                 { .fd = news, .events = POLLIN } };
+			                 { .fd = changes, .events = POLLIN } };
 
 		if (do_next(worker, spool))
 			continue;
-		(void)poll(wait, 2, -1); /* without a deadline: idle workers are never late */
-		(void)!read(news, events, sizeof events);
+		(void)poll(wait, 2, -1); /* no timeout: idle workers have no deadline */
+		(void)!read(changes, events, sizeof events);
 	}
-	(void)close(news);
+	(void)close(changes);
 	return PREFORK_EXIT_RECYCLE;
 }
 
@@ -161,7 +161,7 @@ int main(int argc, char **argv)
 
 	prefork_title_take(argc, argv);
 	if (r == 0 && (r = prefork_settings_add_module(settings, &module)) == 0 &&
-	    (r = prefork_settings_parse(settings, argc, argv)) == 0 && /* 1: --help and the like were answered */
+	    (r = prefork_settings_parse(settings, argc, argv)) == 0 && /* 1: done, for example --help */
 	    (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&
 	    (r = prefork_arbiter_add_pool(arbiter, "jobs", &strategy, NULL, NULL, NULL)) == 0)
 		r = prefork_arbiter_run(arbiter);

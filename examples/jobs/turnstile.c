@@ -1,14 +1,13 @@
 /*
- * turnstile: a server with an accept loop of its own, in place of sync, threads and libev.
+ * turnstile: an own accept loop instead of sync, threads and libev.
  *
- * Each worker lets one client in at a time and stays with it until it leaves; the next one waits
- * in the kernel's queue. That is how the simplest of all servers work, and for a few trusted clients
- * it is enough: one that says nothing keeps the others waiting, and a stop of the server that wants to
- * answer them, until its patience is over. The service is an echo and knows nothing of it.
+ * Each worker serves one connection at a time until it is closed; further connections wait in the
+ * backlog. That suffices for a few trusted clients: an idle connection delays the others, and a
+ * drain, until IDLE_MS has passed. The service is an echo and does not depend on the strategy.
  *
- * What it shows: all that a strategy for clients must do. It waits for the worker's descriptor
- * and for the listeners, accepts, hands each connection to prefork_connection_proceed() and does what
- * the answer says, minds the connection's deadline, and leaves when it is asked to.
+ * It shows everything that a strategy for connections must do: poll the worker's descriptor and the
+ * listeners, accept, call prefork_connection_proceed() and wait for what it returns, enforce the
+ * deadline of the connection, and drain.
  */
 #include <prefork/prefork.h>
 
@@ -20,7 +19,7 @@
 #include <stdio.h>
 #include <time.h>
 
-enum { LISTENERS_MAX = 16, PATIENCE_MS = 10 * 1000 };
+enum { LISTENERS_MAX = 16, IDLE_MS = 10 * 1000 };
 
 static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
@@ -30,7 +29,7 @@ static enum prefork_next echo(struct prefork_worker *worker, struct prefork_conn
 	(void)worker;
 	(void)user;
 	if (n == -EAGAIN) {
-		prefork_connection_set_deadline(connection, PATIENCE_MS); /* others wait outside */
+		prefork_connection_set_deadline(connection, IDLE_MS); /* others wait in the backlog */
 		return PREFORK_WAIT_READABLE;
 	}
 	return n > 0 ? prefork_connection_write(connection, bytes, (size_t)n) : PREFORK_CLOSE;
@@ -38,7 +37,7 @@ static enum prefork_next echo(struct prefork_worker *worker, struct prefork_conn
 
 static const struct prefork_service service = { .struct_size = sizeof service, .ready = echo };
 
-/* For poll(2), until `at_ms` of CLOCK_MONOTONIC; 0: for ever. */
+/* Timeout of poll(2) until `at_ms` of CLOCK_MONOTONIC; 0: infinite. */
 static int timeout_until(uint64_t at_ms)
 {
 	struct timespec now;
@@ -52,11 +51,11 @@ static int timeout_until(uint64_t at_ms)
 	return at_ms - now_ms > INT_MAX ? INT_MAX : (int)(at_ms - now_ms);
 }
 
-/* What this client waits for has come, or its time is up, or the worker is asked to leave. */
+/* Wait for the connection, its deadline or a directive of the arbiter. */
 static enum prefork_next wait_for(struct prefork_worker *worker, struct prefork_connection *connection,
                                   enum prefork_next next)
 {
-	const bool stays = prefork_worker_directive(worker) == PREFORK_CONTINUE;
+	const bool was_continuing = prefork_worker_directive(worker) == PREFORK_CONTINUE;
 	struct pollfd wait[] = {
 		{ .fd = prefork_connection_fd(connection), .events = next == PREFORK_WAIT_WRITABLE ? POLLOUT : POLLIN },
 		{ .fd = prefork_worker_fd(worker), .events = POLLIN },
@@ -72,14 +71,14 @@ static enum prefork_next wait_for(struct prefork_worker *worker, struct prefork_
 
 		if (directive == PREFORK_QUIT)
 			return PREFORK_CLOSE;
-		if (directive == PREFORK_DRAIN && stays)
+		if (directive == PREFORK_DRAIN && was_continuing)
 			return prefork_connection_drain(connection);
 	}
 	return count > 0 && wait[0].revents ? prefork_connection_proceed(connection) : next;
 }
 
-/* PREFORK_SUSPENDED is nothing that this service says. */
-static void attend(struct prefork_worker *worker, struct prefork_connection *connection)
+/* This service never returns PREFORK_SUSPENDED. */
+static void serve(struct prefork_worker *worker, struct prefork_connection *connection)
 {
 	enum prefork_next next = prefork_connection_proceed(connection);
 
@@ -88,22 +87,22 @@ static void attend(struct prefork_worker *worker, struct prefork_connection *con
 	prefork_connection_close(connection);
 }
 
-static void let_in(struct prefork_worker *worker, size_t index)
+static void accept_one(struct prefork_worker *worker, size_t index)
 {
 	struct prefork_connection *connection;
 
 	if (prefork_worker_accept(worker, index, &connection) == 0)
-		attend(worker, connection);
+		serve(worker, connection);
 }
 
-/* At a stop of the server nobody else will answer those who are in the queue. */
-static void leave(struct prefork_worker *worker, size_t count)
+/* When the server stops, no other worker accepts the connections in the backlog. */
+static void drain(struct prefork_worker *worker, size_t count)
 {
 	struct prefork_connection *connection;
 
 	for (size_t i = 0; i < count && prefork_worker_empties_queues(worker); i++) {
 		while (prefork_worker_accept(worker, i, &connection) == 0)
-			attend(worker, connection);
+			serve(worker, connection);
 	}
 	prefork_worker_close_listeners(worker);
 }
@@ -115,23 +114,24 @@ static int run(struct prefork_worker *worker, void *user)
 
 	(void)user;
 	if (count > LISTENERS_MAX)
-		return prefork_fail(-E2BIG, "a turnstile has at most %d listeners, not %zu", LISTENERS_MAX, count);
+		return prefork_fail(-E2BIG, "turnstile supports at most %d listeners, not %zu", LISTENERS_MAX, count);
 	prefork_worker_ready(worker);
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE) {
-		const uint64_t rest_ms = prefork_worker_accept_retry_ms(worker); /* no descriptors: not to be polled now */
+		/* Not 0: shortage of descriptors, do not poll the listeners. */
+		const uint64_t retry_ms = prefork_worker_accept_retry_ms(worker);
 
 		wait[0] = (struct pollfd){ .fd = prefork_worker_fd(worker), .events = POLLIN };
 		for (size_t i = 0; i < count; i++)
 			wait[i + 1] = (struct pollfd){ .fd = prefork_listener_fd(prefork_worker_listener(worker, i)),
 				                       .events = POLLIN };
-		(void)poll(wait, rest_ms > 0 ? 1 : (nfds_t)count + 1, timeout_until(rest_ms));
+		(void)poll(wait, retry_ms > 0 ? 1 : (nfds_t)count + 1, timeout_until(retry_ms));
 		for (size_t i = 0; i < count; i++) {
-			if (rest_ms > 0 || wait[i + 1].revents)
-				let_in(worker, i);
+			if (retry_ms > 0 || wait[i + 1].revents)
+				accept_one(worker, i);
 		}
 	}
 	if (prefork_worker_directive(worker) == PREFORK_DRAIN)
-		leave(worker, count);
+		drain(worker, count);
 	return PREFORK_EXIT_RECYCLE;
 }
 
@@ -148,7 +148,7 @@ int main(int argc, char **argv)
 	struct prefork_arbiter *arbiter = NULL;
 
 	prefork_title_take(argc, argv);
-	int r = prefork_settings_load(argc, argv, &settings); /* 1: --help and the like were answered */
+	int r = prefork_settings_load(argc, argv, &settings); /* 1: done, for example --help */
 	if (r == 0 && (r = prefork_arbiter_create(settings, &arbiter)) == 0 &&
 	    (r = prefork_arbiter_add_pool(arbiter, "echo", &turnstile, &service, NULL, NULL)) == 0)
 		r = prefork_arbiter_run(arbiter); /* ./turnstile --bind 127.0.0.1:7000 --workers 4 */

@@ -26,9 +26,9 @@
 #include <string.h>
 #include <unistd.h>
 
-static struct wsgi_host host; /* of this process; its application is NULL until it was imported */
+static struct wsgi_application application; /* `callable` is NULL until it is imported */
 
-/* What the application is to find around it, before Python looks at any of it. */
+/* Environment variables and working directory of the application, before Python reads them. */
 static int set_surroundings(const struct prefork_settings *settings)
 {
 	const char *directory = prefork_settings_text(settings, "chdir");
@@ -53,7 +53,7 @@ static int set_surroundings(const struct prefork_settings *settings)
 	return 0;
 }
 
-/* The working directory is searched first, then --pythonpath in its order. -1 with an exception set. */
+/* sys.path: the working directory, then --pythonpath in its order. Returns -1 with an exception set. */
 static int set_path(const struct prefork_settings *settings)
 {
 	char directory[PATH_MAX];
@@ -69,8 +69,8 @@ static int set_path(const struct prefork_settings *settings)
 	return wsgi_load_path(NULL, directory);
 }
 
-/* Takes the exception that is set: the whole of it into the log, one line of it as the error message. */
-static int refuse(const char *name, struct prefork_log *log)
+/* Takes the exception that is set: logs the traceback; the error message is one line of it. */
+static int fail_to_load(const char *name, struct prefork_log *log)
 {
 	char title[1024], line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
@@ -80,12 +80,12 @@ static int refuse(const char *name, struct prefork_log *log)
 	(void)snprintf(title, sizeof title, "The application %s does not load", name);
 	if (bytes)
 		prefork_log_block(log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
-	PyErr_Clear(); /* a traceback that is no UTF-8: the error message must do */
+	PyErr_Clear(); /* the traceback is not UTF-8: only the error message remains */
 	Py_XDECREF(text);
 	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
 }
 
-/* Is the application run by threads of the library's? */
+/* Do worker threads call the application? */
 static bool has_threads(const struct prefork_settings *settings)
 {
 	const char *strategy = prefork_settings_text(settings, "worker_class");
@@ -93,7 +93,7 @@ static bool has_threads(const struct prefork_settings *settings)
 	return strategy && strcmp(strategy, "sync") != 0 && prefork_settings_int(settings, "threads") > 0;
 }
 
-/* Python takes the thread that first imports `threading` for the main one. */
+/* Python takes the thread that first imports `threading` as the main thread. */
 static int mark_main_thread(const struct prefork_settings *settings)
 {
 	PyObject *module = has_threads(settings) ? PyImport_ImportModule("threading") : Py_NewRef(Py_None);
@@ -102,31 +102,31 @@ static int mark_main_thread(const struct prefork_settings *settings)
 	return module ? 0 : -1;
 }
 
-/* Start Python and import the application. Python runs, and the GIL is held, unless Python did not start. */
+/* Start Python and import the application. If Python has started, the GIL is held, also after an error. */
 static int import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
 {
 	const char *name = wsgi_options_application(settings);
 	char venv[PATH_MAX];
 	int r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv);
 
-	if (r == 0) /* after the name of the virtualenv, which may be relative */
+	if (r == 0) /* after the path of the virtualenv, which may be relative, is resolved */
 		r = set_surroundings(settings);
 	if (r == 0)
 		r = wsgi_python_start(program, *venv ? venv : NULL);
 	if (r < 0)
 		return r;
-	if (wsgi_names_create() == 0 && wsgi_errors_prepare() == 0 &&
-	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_call_prepare() == 0 &&
+	if (wsgi_header_names_create() == 0 && wsgi_errors_prepare() == 0 &&
+	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_request_prepare() == 0 &&
 	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
-		host.application = wsgi_load(name);
-	if (wsgi_is_forked_children)
-		wsgi_forked_children_end();
-	return host.application ? 0 : refuse(name, log);
+		application.callable = wsgi_load(name);
+	if (wsgi_is_forked_child)
+		wsgi_forked_child_exit();
+	return application.callable ? 0 : fail_to_load(name, log);
 }
 
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
 {
-	const int before = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* may be unreadable: then we stay */
+	const int old_directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* fails if unreadable: then the directory is not restored */
 
 	wsgi_forked_children_prepare();
 	const int r = import(settings, program, log);
@@ -135,15 +135,15 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 		wsgi_python_freeze();
 	if (wsgi_python_runs())
 		wsgi_gil_release();
-	if (before >= 0) {
-		if (fchdir(before) < 0)
-			prefork_log_printf(log, PREFORK_LOG_WARNING, "wsgi", "cannot go back from --chdir: %s", strerror(errno));
-		(void)close(before);
+	if (old_directory >= 0) {
+		if (fchdir(old_directory) < 0)
+			prefork_log_printf(log, PREFORK_LOG_WARNING, "wsgi", "Cannot return to the directory before --chdir: %s", strerror(errno));
+		(void)close(old_directory);
 	}
 	return r;
 }
 
-/* One environ to copy per listener: -1 with an exception set. */
+/* One environ template per listener. Returns -1 with an exception set. */
 static int make_templates(const struct prefork_worker *worker)
 {
 	const struct prefork_settings *settings = prefork_worker_settings(worker);
@@ -152,11 +152,11 @@ static int make_templates(const struct prefork_worker *worker)
 	PyObject *errors = wsgi_errors_create(prefork_worker_log(worker));
 	struct wsgi_template **templates = PyMem_Calloc(count + 1, sizeof *templates);
 
-	host.templates = templates;
+	application.templates = templates;
 	if (errors == NULL || templates == NULL)
 		return -1;
 	for (size_t i = 0; i < count; i++) {
-		const struct wsgi_place place = {
+		const struct wsgi_template_config place = {
 			.address = prefork_listener_address(prefork_worker_listener(worker, i)),
 			.script_name = script_name ? script_name : "",
 			.multithread = has_threads(settings) && prefork_settings_int(settings, "threads") > 1,
@@ -168,7 +168,7 @@ static int make_templates(const struct prefork_worker *worker)
 		if (templates[i] == NULL)
 			return -1;
 	}
-	Py_DECREF(errors); /* the templates have it */
+	Py_DECREF(errors); /* the templates hold references */
 	return 0;
 }
 
@@ -177,22 +177,22 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	const struct prefork_settings *settings = prefork_worker_settings(worker);
 	int r = 0;
 
-	host.log = prefork_worker_log(worker);
-	wsgi_fields_prepare(host.log);
+	application.log = prefork_worker_log(worker);
+	wsgi_response_headers_prepare(application.log);
 	wsgi_forked_children_prepare();
 	if (!wsgi_python_runs())
-		r = import(settings, program, host.log);
-	else /* preloaded, and the GIL is held since the fork */
+		r = import(settings, program, application.log);
+	else /* preloaded; the GIL is held since the fork */
 		r = set_surroundings(settings);
-	if (r == 0 && (wsgi_loggers_prepare(host.log, prefork_settings_text(settings, "loglevel")) < 0 ||
+	if (r == 0 && (wsgi_loggers_prepare(application.log, prefork_settings_text(settings, "loglevel")) < 0 ||
 	               mark_main_thread(settings) < 0 || make_templates(worker) < 0))
-		r = refuse(wsgi_options_application(settings), host.log);
+		r = fail_to_load(wsgi_options_application(settings), application.log);
 	if (wsgi_python_runs())
 		wsgi_gil_release();
 	return r;
 }
 
-const struct wsgi_host *wsgi_application_host(void)
+const struct wsgi_application *wsgi_application_get(void)
 {
-	return &host;
+	return &application;
 }

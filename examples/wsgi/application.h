@@ -1,8 +1,8 @@
 /*
- * application -- the operator's application, in a worker or, with --preload,
- * once in the arbiter before any fork.
+ * application -- import the Python application: in each worker or, with --preload,
+ * once in the arbiter before the forks.
  *
- * Process-wide, as Python is. Nothing here is called with the GIL held.
+ * Process-wide state, as the interpreter is. Call these functions without the GIL.
  */
 #ifndef WSGI_APPLICATION_H
 #define WSGI_APPLICATION_H
@@ -13,16 +13,16 @@ struct prefork_log;
 struct prefork_settings;
 struct prefork_worker;
 
-/** Import it here, without serving it: for --check-config and --preload. Returns 0;
- *  PREFORK_ECONFIG, PREFORK_EBOOT: Python does not start; PREFORK_EAPP with the
- *  traceback in `log`. The working directory is as before. `program` is argv[0]. */
+/** Import the application without serving it: for --check-config and --preload. `program` is
+ *  argv[0]. Restores the working directory. Returns 0, or with an error message:
+ *  PREFORK_ECONFIG; PREFORK_EBOOT: Python does not start; PREFORK_EAPP: the import failed,
+ *  and its traceback is in `log`. */
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log);
 
-/** Make it ready to serve in this worker, imported here unless it was before the
- *  fork. Errors as above. */
+/** Prepare it for serving in this worker; import it unless it was preloaded. Errors as above. */
 int wsgi_application_start(struct prefork_worker *worker, const char *program);
 
-/** What wsgi_call_handle() needs. After wsgi_application_start(). */
-const struct wsgi_host *wsgi_application_host(void);
+/** The argument of wsgi_request_handle(). Valid after wsgi_application_start(). */
+const struct wsgi_application *wsgi_application_get(void);
 
 #endif

@@ -19,9 +19,9 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ASK_MS = 5000, VERSION_MAX = 512 };
+enum { VERSION_TIMEOUT_MS = 5000, VERSION_MAX = 512 };
 
-static struct stat accepted; /* the last interpreter that had to be asked; a reload asks again only for another */
+static struct stat verified; /* the last interpreter whose version was read; a reload runs it again only if the file changed */
 
 static bool is_same_file(const struct stat *a, const struct stat *b)
 {
@@ -36,10 +36,10 @@ static int64_t now_ms(void)
 	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
 }
 
-/* All that comes from `fd` until its end; -ETIMEDOUT, or a negative errno. */
+/* Read `fd` until end of file. Returns 0, -ETIMEDOUT or another negative errno. */
 static int read_all(int fd, char *text, size_t size)
 {
-	const int64_t deadline = now_ms() + ASK_MS;
+	const int64_t deadline = now_ms() + VERSION_TIMEOUT_MS;
 	size_t length = 0;
 
 	for (;;) {
@@ -62,7 +62,7 @@ static int read_all(int fd, char *text, size_t size)
 	return 0;
 }
 
-/* With the arbiter's signals blocked or ignored it could not be ended. */
+/* The child would inherit the arbiter's blocked and ignored signals. */
 static int set_signals(posix_spawnattr_t *attributes)
 {
 	sigset_t none, all;
@@ -101,8 +101,8 @@ static int start(const char *python, int output, pid_t *ret)
 	return -r;
 }
 
-/* What the interpreter says of itself: "3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]". */
-static int ask(const char *python, char *version, size_t size)
+/* sys.version of the interpreter: "3.11.2 (main, Apr 28 2025, 14:11:48) [GCC 12.2.0]". */
+static int read_version(const char *python, char *version, size_t size)
 {
 	int ends[2], status = 0;
 	pid_t pid;
@@ -130,31 +130,31 @@ static void cut_line(char *text)
 	text[strcspn(text, "\n")] = '\0';
 }
 
-int wsgi_build_check(const char *python, const char *venv, const char *said_by)
+int wsgi_build_check(const char *python, const char *venv, const char *source)
 {
 	char version[VERSION_MAX], own[VERSION_MAX], base[PATH_MAX];
 	struct stat theirs, ours;
 	int r;
 
 	if (stat(python, &theirs) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", said_by, python, strerror(errno));
-	if (is_same_file(&theirs, &accepted) || (stat(WSGI_PYTHON, &ours) == 0 && is_same_file(&theirs, &ours)))
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", source, python, strerror(errno));
+	if (is_same_file(&theirs, &verified) || (stat(WSGI_PYTHON, &ours) == 0 && is_same_file(&theirs, &ours)))
 		return 0;
-	r = ask(python, version, sizeof version);
+	r = read_version(python, version, sizeof version);
 	if (r < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s does not say its version: %s: make the virtualenv %s again",
-		                    said_by, python, r == -ENOEXEC ? "it fails" : strerror(-r), venv);
+		return prefork_fail(PREFORK_ECONFIG, "%s: cannot read the version of %s: %s: create the virtualenv %s again",
+		                    source, python, r == -ENOEXEC ? "it exits with an error" : strerror(-r), venv);
 	cut_line(version);
 	(void)snprintf(own, sizeof own, "%s", Py_GetVersion());
 	cut_line(own);
 	if (strcmp(version, own) == 0) {
-		accepted = theirs;
+		verified = theirs;
 		return 0;
 	}
 	return prefork_fail(PREFORK_ECONFIG,
 	                    "%s: the virtualenv %s belongs to another build of Python, %s, which is %s; prefork-wsgi is "
-	                    "built with %s, which is %s: make the virtualenv again with %s -m venv %s, or build "
+	                    "built with %s, which is %s: create the virtualenv again with %s -m venv %s, or build "
 	                    "prefork-wsgi with the other Python",
-	                    said_by, venv, realpath(python, base) ? base : python, version, WSGI_PYTHON, own,
+	                    source, venv, realpath(python, base) ? base : python, version, WSGI_PYTHON, own,
 	                    WSGI_PYTHON, venv);
 }

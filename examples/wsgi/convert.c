@@ -43,14 +43,14 @@ static PyObject *accepts(PyObject *self, PyObject *arguments)
 	prefork_settings_destroy(settings);
 	if (r >= 0)
 		Py_RETURN_NONE;
-	why = strstr(prefork_error(), ": "); /* behind "the program's default for ..." */
+	why = strstr(prefork_error(), ": "); /* after "the program's default for ..." */
 	return PyUnicode_DecodeUTF8(why ? why + 2 : prefork_error(), (Py_ssize_t)strlen(why ? why + 2 : prefork_error()),
 	                            "replace");
 }
 
 static PyMethodDef accepts_method = { "accepts", accepts, METH_VARARGS, NULL };
 
-/* How many of its settings have no counterpart; -1 with an exception set. */
+/* Returns the number of settings without a counterpart; -1 with an exception set. */
 static long run(const char *path)
 {
 	PyObject *globals = PyDict_New();
@@ -72,12 +72,12 @@ static long run(const char *path)
 }
 
 /* Takes the exception that is set. */
-static int tell_failure(const char *path)
+static int fail_with_traceback(const char *path)
 {
 	char line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
 	const char *traceback = text ? PyUnicode_AsUTF8(text) : NULL;
-	const int r = prefork_fail(-EINVAL, "%s does not run:\n%s", path, traceback ? traceback : line);
+	const int r = prefork_fail(-EINVAL, "%s fails:\n%s", path, traceback ? traceback : line);
 
 	PyErr_Clear();
 	Py_XDECREF(text);
@@ -96,10 +96,10 @@ int wsgi_convert(const char *path, const char *program, const char *venv)
 	const long left = run(path);
 
 	if (left < 0)
-		r = tell_failure(path);
+		r = fail_with_traceback(path);
 	else if (left > 0)
-		r = prefork_fail(-EINVAL, "%s: %ld of its settings have no counterpart here; they are comments in "
-		                                  "what was printed",
+		r = prefork_fail(-EINVAL, "%s: %ld of its settings have no counterpart; they are printed as "
+		                                  "comments",
 		                 path, left);
 	wsgi_gil_release();
 	return r;

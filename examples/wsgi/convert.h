@@ -1,12 +1,12 @@
 /*
- * convert -- a configuration file of gunicorn's, which is a program in Python, as one of ours.
+ * convert -- convert a configuration file of gunicorn, which is a Python program, to INI.
  */
 #ifndef WSGI_CONVERT_H
 #define WSGI_CONVERT_H
 
-/** Start Python in this process, which is to end soon afterwards, execute the file `path`, and print on standard
- *  output what it says. `program` is argv[0], `venv` as of the setting. 0; -EINVAL with an error message when the
- *  file fails, or when something in it has no counterpart here, which standard error then names. */
+/** Start Python in this process, execute the file `path`, and print its settings to standard output. The process
+ *  should exit afterwards. `program` is argv[0], `venv` the setting. Returns 0; -EINVAL with an error message if the
+ *  file fails, or if a setting has no counterpart: those are listed on standard error. */
 int wsgi_convert(const char *path, const char *program, const char *venv);
 
 #endif

@@ -1,20 +1,20 @@
-"""What a gunicorn.conf.py says, as a file of prefork-wsgi's (--convert-config)."""
+"""Convert a gunicorn.conf.py to a configuration file of prefork-wsgi (--convert-config)."""
 import ast
 import runpy
 import sys
 import textwrap
 
-# These mean the same to both.
+# Settings with the same meaning in both.
 SAME = """
 accesslog access_log_format backlog bind casefold_http_method chdir errorlog forwarded_allow_ips graceful_timeout header_map keepalive
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
 proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout worker_class worker_connections workers wsgi_app
 """.split()
 
-# These are about gunicorn itself: nothing is lost without them.
+# Settings without an effect on the service: dropped silently.
 NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp_upload_dir".split()
 
-# The others that it has, and what to do instead where that can be said in general.
+# Settings without a counterpart, and the remedy if there is a general one.
 MISSING = {name: "not available in this version" for name in """
 asgi_disconnect_grace_period asgi_lifespan asgi_loop ca_certs capture_output cert_reqs certfile ciphers
 control_socket control_socket_disable control_socket_mode dirty_apps dirty_graceful_timeout dirty_threads dirty_timeout
@@ -27,24 +27,24 @@ raw_paste_global_conf root_path spew ssl_version statsd_host
 statsd_prefix strip_header_spaces syslog syslog_addr syslog_facility syslog_prefix tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}
 MISSING.update({
-    "daemon": "not available: leave that to systemd, or whoever else supervises the arbiter",
+    "daemon": "not available: use a service manager such as systemd",
     "group": "not available: start the program in that group (Group= of systemd)",
     "initgroups": "not available: start the program as that user (User= of systemd)",
-    "pidfile": "not available: systemd knows the main process by itself (MainPID)",
-    "umask": "not available: socket_mode is the mode of a unix socket",
+    "pidfile": "not available: systemd tracks the main process (MainPID)",
+    "umask": "not available: set socket_mode for unix sockets",
     "user": "not available: start the program as that user (User= of systemd)",
 })
 
-# Left out, and nothing is lost; but it should be known.
-REMARKS = {"worker_tmp_dir": "left out: it is for the heartbeat files of gunicorn, which this program has not; its own setting "
-                             "of that name says where large bodies are kept"}
+# Dropped without loss, but with a remark.
+REMARKS = {"worker_tmp_dir": "dropped: in gunicorn it is the directory of heartbeat files, which do not exist here; the setting "
+                             "of that name here is the directory of large bodies"}
 
-# Of these it is the value False that means something.
-ON = {"sendfile": "not available: files are always sent by the kernel", "suppress_ragged_eofs": "not available in this version"}
+# Settings whose value False has no counterpart.
+ON = {"sendfile": "not available: files are always sent by sendfile(2)", "suppress_ragged_eofs": "not available in this version"}
 
 CLASSES = {"gunicorn.workers.sync.SyncWorker": "sync", "gunicorn.workers.gthread.ThreadWorker": "gthread"}
 
-# What is asked of the machine, or of its environment, when the file runs.
+# Functions and variables whose values depend on the machine and its environment.
 SOURCES = {"cpu_count", "process_cpu_count", "sched_getaffinity", "environ", "getenv", "gethostname", "getfqdn"}
 
 HOOKS = """
@@ -58,7 +58,7 @@ ESCAPES = {"\n": r"\n", "\r": r"\r", "\t": r"\t", '"': r"\"", "\\": r"\\", ";": 
 
 
 def written(text):
-    """A text as our files have it: in quotes where it must, and no line longer than they take."""
+    """Quote a value for a configuration file if necessary; split it into lines within the limit."""
     if text and set(text) <= PLAIN and len(text) <= 100:
         return text
     pieces, piece = [], ""
@@ -70,7 +70,7 @@ def written(text):
 
 
 def texts(name, value):
-    """The values of a setting, each of which gets a line."""
+    """The values of a setting, one per line."""
     if isinstance(value, bool):
         return ["yes" if value else "no"]
     if isinstance(value, dict):
@@ -82,7 +82,7 @@ def texts(name, value):
 
 
 def same(name, value, accepts):
-    """The lines of a setting that means the same, and a note for each value that is not taken here."""
+    """The lines of a setting with the same meaning, and a note for each value that is not accepted."""
     lines, notes = [], []
     for text in texts(name, value):
         refusal = accepts(name, text)
@@ -94,15 +94,15 @@ def same(name, value, accepts):
 
 
 def judge(name, value, said, accepts):
-    """The lines for one name of the file, and what of it has no counterpart here."""
+    """The lines for one name of the file, and notes about what has no counterpart."""
     if name in HOOKS and value is not None and not isinstance(value, (bool, int)):
-        return [], [f"{name}: a hook in Python cannot be called by an arbiter that has none"]
+        return [], [f"{name}: hooks in Python are not available: the arbiter does not run Python"]
     if name == "worker_class":
         value = CLASSES.get(value, value) if isinstance(value, str) else value
         if value == "sync" and str(said.get("threads", 1)) not in ("0", "1"):
             value = "gthread"  # as gunicorn does
         if value not in ("sync", "gthread", "threads", "libev"):
-            return [], [f"worker_class {value!r}: not available; threads, or libev with threads, serve many clients at a time"]
+            return [], [f"worker_class {value!r}: not available; threads, or libev with threads, serve many connections at a time"]
     if name == "loglevel" and isinstance(value, str):
         value = value.lower()
     if name in SAME and value is not None:
@@ -118,7 +118,7 @@ def is_source(node):
 
 
 def causes(node, known):
-    """What of SOURCES a piece of the program asks, directly or by a name that depends on it."""
+    """The uses of SOURCES in a node of the program, directly or through a name that depends on them."""
     found = set()
     for each in ast.walk(node):
         if isinstance(each, ast.Call) and is_source(each.func) or isinstance(each, ast.Subscript) and is_source(each.value):
@@ -131,7 +131,7 @@ def causes(node, known):
 
 
 def frozen(tree):
-    """For each name that the file assigns, what of SOURCES its value depends on."""
+    """For each name that the file assigns, the uses of SOURCES that its value depends on."""
     known = {}
 
     def follow(statements, around):
@@ -158,7 +158,7 @@ def comment(text):
 
 
 def convert(path, accepts):
-    """Print the file, and tell on standard error what is not in it; how much that is."""
+    """Print the converted file, and notes on standard error. Return the number of settings without a counterpart."""
     said = runpy.run_path(path, run_name="__config__")
     with open(path, "rb") as file:
         reasons = frozen(ast.parse(file.read()))
@@ -167,7 +167,7 @@ def convert(path, accepts):
         more, without = judge(name, value, said, accepts)
         remark = f"{name}: {REMARKS[name]}" if name in REMARKS and value else None
         if more and reasons.get(name):
-            remark = f"{name}: as it is here and now, by {', '.join(sorted(reasons[name]))}"
+            remark = f"{name}: value on this machine, from {', '.join(sorted(reasons[name]))}"
         if remark:
             remarks.append(remark)
             lines += comment(remark)

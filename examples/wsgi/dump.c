@@ -6,46 +6,46 @@
 #include <stdatomic.h>
 #include <unistd.h>
 
-/* Exported by every CPython so far, but announced in no public header. */
+/* Exported by every CPython so far, but not declared in a public header. */
 #if WSGI_HAVE_DUMP
 const char *_Py_DumpTracebackThreads(int fd, PyInterpreterState *interpreter, PyThreadState *current);
 void _Py_DumpTraceback(int fd, PyThreadState *state);
 
-/* What a thread that runs has just given back to the kernel cannot be read any more. Those two signals are
- * ours for the time of a dump, and for the thread that makes it. */
-static const int faults[] = { SIGSEGV, SIGBUS };
-enum { FAULTS = sizeof faults / sizeof faults[0] };
+/* A dump reads the stacks of running threads. Memory that such a thread unmaps meanwhile raises SIGSEGV or SIGBUS: for
+ * the duration of a dump a handler takes both, and the dumping thread recovers by siglongjmp(3). */
+static const int fault_signals[] = { SIGSEGV, SIGBUS };
+enum { FAULTS = sizeof fault_signals / sizeof fault_signals[0] };
 
 static struct sigaction before[FAULTS];
 static atomic_flag is_dumping = ATOMIC_FLAG_INIT;
-static _Thread_local sigjmp_buf *way_out;
+static _Thread_local sigjmp_buf *recovery;
 
 static void on_fault(int signo)
 {
-	if (way_out)
-		siglongjmp(*way_out, 1);
-	/* Another thread's, and real: it happens again, to whom it concerns. */
+	if (recovery)
+		siglongjmp(*recovery, 1);
+	/* A real fault in another thread: the instruction faults again, under the previous handler. */
 	for (int i = 0; i < FAULTS; i++) {
-		if (faults[i] == signo)
+		if (fault_signals[i] == signo)
 			(void)sigaction(signo, &before[i], NULL);
 	}
 }
 
 static void show_all(int fd)
 {
-	static const char message[] = "  (the stack changed while it was shown)\n";
+	static const char message[] = "  (the stack changed during the dump)\n";
 	PyThreadState *own = wsgi_python_own_state();
 	sigjmp_buf here;
 
 	if (sigsetjmp(here, 1) == 0) {
-		way_out = &here;
+		recovery = &here;
 		(void)_Py_DumpTracebackThreads(fd, wsgi_python_interpreter(), own);
 	} else {
 		(void)!write(fd, message, sizeof message - 1);
 		if (own)
-			_Py_DumpTraceback(fd, own); /* which stands still, in a signal handler */
+			_Py_DumpTraceback(fd, own); /* it does not change: this thread is in a signal handler */
 	}
-	way_out = NULL;
+	recovery = NULL;
 }
 
 void wsgi_python_dump(int fd)
@@ -58,14 +58,14 @@ void wsgi_python_dump(int fd)
 	(void)sigemptyset(&action.sa_mask);
 	(void)sigemptyset(&set);
 	for (int i = 0; i < FAULTS; i++) {
-		(void)sigaction(faults[i], &action, &before[i]);
-		(void)sigaddset(&set, faults[i]);
+		(void)sigaction(fault_signals[i], &action, &before[i]);
+		(void)sigaddset(&set, fault_signals[i]);
 	}
 	(void)pthread_sigmask(SIG_UNBLOCK, &set, &mask);
 	show_all(fd);
 	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 	for (int i = 0; i < FAULTS; i++)
-		(void)sigaction(faults[i], &before[i], NULL);
+		(void)sigaction(fault_signals[i], &before[i], NULL);
 	atomic_flag_clear(&is_dumping);
 }
 
@@ -73,7 +73,7 @@ void wsgi_python_dump(int fd)
 
 void wsgi_python_dump(int fd)
 {
-	(void)fd; /* faulthandler has SIGABRT, and writes before us */
+	(void)fd; /* faulthandler handles SIGABRT, and writes the stacks */
 }
 
 #endif

@@ -1,22 +1,22 @@
 /*
- * hints -- wsgi.early_hints: what a browser may fetch while the application is
- * still at work, as a response 103 before its own one.
+ * early_hints -- wsgi.early_hints: interim response 103 (RFC 8297), with links that a
+ * browser may fetch while the application prepares the final response.
  *
- * One callable serves all requests: it speaks for the one that the calling thread
- * is handling.
+ * One callable serves all requests: it applies to the request that the calling thread
+ * handles.
  */
-#ifndef WSGI_HINTS_H
-#define WSGI_HINTS_H
+#ifndef WSGI_EARLY_HINTS_H
+#define WSGI_EARLY_HINTS_H
 
 #include "python.h"
 
-/** 0, or -1 with an exception set. Once. The caller has the GIL, here and below. */
-int wsgi_hints_prepare(void);
+/** Returns 0, or -1 with an exception set. Call it once. The caller has the GIL, here and below. */
+int wsgi_early_hints_prepare(void);
 
-/** What is in environ["wsgi.early_hints"]. Borrowed. */
-PyObject *wsgi_hints_callable(void);
+/** The value of environ["wsgi.early_hints"]. Borrowed. */
+PyObject *wsgi_early_hints_callable(void);
 
-/** This thread handles the request of `start` (start_response) from now on; NULL: none. Borrowed until then. */
-void wsgi_hints_for(PyObject *start);
+/** Set the request that this thread handles, by its start_response; NULL: none. Borrowed until the next call. */
+void wsgi_early_hints_for(PyObject *start);
 
 #endif

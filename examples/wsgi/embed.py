@@ -1,4 +1,4 @@
-"""embed.py FILE: a text file as a string of C."""
+"""embed.py FILE: print a text file as a C string literal."""
 import sys
 
 for line in open(sys.argv[1], encoding="utf-8"):

@@ -4,11 +4,11 @@
 
 #include <prefork/http.h>
 
-/* A field that came before: "a, b", and RFC 6265 says "; " for cookies. Takes `value`. */
-static int join(PyObject *dict, PyObject *key, PyObject *before, PyObject *value)
+/* Repeated fields are joined by ", " (RFC 9110 5.3), cookies by "; " (RFC 6265 5.4). Takes `value`. */
+static int join(PyObject *dict, PyObject *key, PyObject *first, PyObject *value)
 {
-	const char *between = key == wsgi_keys.http_cookie ? "%U; %U" : "%U, %U";
-	PyObject *both = PyUnicode_FromFormat(between, before, value);
+	const char *format = key == wsgi_keys.http_cookie ? "%U; %U" : "%U, %U";
+	PyObject *both = PyUnicode_FromFormat(format, first, value);
 	int r;
 
 	Py_DECREF(value);
@@ -33,16 +33,16 @@ static int add(PyObject *dict, PyObject *key, PyObject *value)
 
 static int add_field(PyObject *dict, struct prefork_request *request, size_t index)
 {
-	struct wsgi_field spare, *field;
+	struct wsgi_header_name spare, *field;
 	const char *name;
 	size_t name_size, size;
 	const char *bytes = prefork_request_header_at(request, index, &name, &name_size, &size);
 	int r = 0;
 
-	field = wsgi_field_find(name, name_size, &spare);
+	field = wsgi_header_name_find(name, name_size, &spare);
 	if (field == NULL)
 		return -1;
-	if (field->key != wsgi_keys.http_host) /* the template has that one */
+	if (field->key != wsgi_keys.http_host) /* the template contains it */
 		r = add(dict, field->key, wsgi_text(&field->last, bytes, size));
 	if (field == &spare) {
 		Py_XDECREF(spare.key);
@@ -51,7 +51,8 @@ static int add_field(PyObject *dict, struct prefork_request *request, size_t ind
 	return r;
 }
 
-/* A collection could run code of the application, and that give the template to another thread. */
+/* A garbage collection could run application code, which may release the GIL: another thread would then change the
+ * template before it is copied. */
 static PyObject *filled_copy(struct wsgi_template *template, struct prefork_request *request)
 {
 	const int collects = PyGC_Disable();

@@ -1,5 +1,5 @@
 /*
- * environ -- the dict that an application is called with, as PEP 3333 says.
+ * environ -- the dict that the application is called with (PEP 3333).
  *
  * The caller has the GIL.
  */
@@ -11,8 +11,8 @@
 struct prefork_request;
 struct wsgi_template;
 
-/** A *new* dict for one request, or NULL with an exception set; NULL without one:
- *  the path is not below SCRIPT_NAME. */
+/** Returns a *new* dict for one request. NULL with an exception set; NULL without an
+ *  exception: the path is not below SCRIPT_NAME. */
 PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input);
 
 #endif

@@ -4,19 +4,19 @@
 
 #include <string.h>
 
-enum { LINES_MAX = 4094 }; /* what prefork_log_put() takes, and a newline, fit into a page */
+enum { LINES_MAX = 4094 }; /* the limit of prefork_log_put(): with a newline below PIPE_BUF, so that writes to a pipe are atomic */
 
-/* What was written without a newline is kept: print() writes the line and its end apart. */
+/* Text without a newline is buffered: print() writes the text and the newline separately. */
 struct errors {
 	PyObject_HEAD
 	struct prefork_log *log;
 	PyObject *partial; /* bytes, or NULL */
 };
 
-static struct errors *unfinished; /* that has a partial line; borrowed */
+static struct errors *unfinished; /* the stream with a partial line; borrowed */
 
-/* Where the text may be cut so that what is before fits into one line of the log: behind its last newline, or
- * where there is none between two characters. */
+/* Length of the first part of `text` that fits into one write to the log: up to the last newline or, without one, up
+ * to a character boundary of UTF-8. */
 static size_t cut(const char *text, size_t size, size_t *ret_skip)
 {
 	const char *newline = size > LINES_MAX ? memrchr(text, '\n', LINES_MAX) : NULL;
@@ -30,7 +30,7 @@ static size_t cut(const char *text, size_t size, size_t *ret_skip)
 	return length;
 }
 
-/* `text` as it is, and a newline: in one piece where that is possible, so that no other process comes between. */
+/* Log `text` unchanged and a newline, in one write if it fits, so that lines of other processes do not interleave. */
 static void log_lines(struct errors *errors, const char *text, size_t size)
 {
 	size_t length, skip;
@@ -39,7 +39,7 @@ static void log_lines(struct errors *errors, const char *text, size_t size)
 		return;
 	do {
 		length = cut(text, size, &skip);
-		(void)prefork_log_put(errors->log, text, length); /* what is lost is counted, and told by the next line */
+		(void)prefork_log_put(errors->log, text, length); /* the log counts lost lines, and records the count */
 		text += length + skip;
 		size -= length + skip;
 	} while (size > 0);
@@ -156,7 +156,7 @@ static PyTypeObject type = {
 	.tp_basicsize = sizeof(struct errors),
 	.tp_dealloc = errors_free,
 	.tp_flags = Py_TPFLAGS_DEFAULT,
-	.tp_doc = "The error log, for writing.",
+	.tp_doc = "The error log, a stream for writing.",
 	.tp_methods = methods,
 };
 

@@ -1,6 +1,6 @@
 /*
- * errors -- wsgi.errors: a Python stream whose lines go to the error log as they were written,
- * whatever the log level is, as with gunicorn.
+ * errors -- wsgi.errors: a Python stream whose lines are written to the error log unchanged,
+ * at every log level, as with gunicorn.
  */
 #ifndef WSGI_ERRORS_H
 #define WSGI_ERRORS_H
@@ -9,16 +9,16 @@
 
 struct prefork_log;
 
-/** 0, or -1 with an exception set. Once. */
+/** Returns 0, or -1 with an exception set. Call it once. */
 int wsgi_errors_prepare(void);
 
-/** A *new* stream for `log`, which is borrowed for the life of the process. */
+/** Returns a *new* stream for `log`, which is borrowed until the process exits. */
 PyObject *wsgi_errors_create(struct prefork_log *log);
 
-/** Have `stream`, of wsgi_errors_create(), write to `log` from now on. */
+/** Set the log of a stream of wsgi_errors_create(). Borrows `log`. */
 void wsgi_errors_set_log(PyObject *stream, struct prefork_log *log);
 
-/** A request is over: log what it wrote last, if that had no newline. */
+/** A request has finished: log the partial line that it has written. */
 void wsgi_errors_finish_line(void);
 
 #endif

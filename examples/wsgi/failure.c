@@ -3,7 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* The last line of format_exception() is not enough: a SyntaxError says there what, but not where. */
+/* Not the last line of format_exception(): for a SyntaxError it has no file and line number. */
 static void describe(PyObject *type, PyObject *value, char *line, size_t size)
 {
 	PyObject *text = value ? PyObject_Str(value) : NULL;
@@ -46,7 +46,7 @@ PyObject *wsgi_failure_take(char *line, size_t size)
 
 	PyErr_Fetch(&type, &value, &traceback);
 	if (type == NULL) {
-		(void)snprintf(line, size, "SystemError: an error without an exception");
+		(void)snprintf(line, size, "SystemError: error without an exception");
 		return NULL;
 	}
 	PyErr_NormalizeException(&type, &value, &traceback);

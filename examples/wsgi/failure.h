@@ -1,7 +1,7 @@
 /*
- * failure -- Python's exceptions, as text for people.
+ * failure -- Python exceptions as text.
  *
- * The caller has the GIL. All of them leave no exception behind.
+ * The caller has the GIL. No exception is set afterwards.
  */
 #ifndef WSGI_FAILURE_H
 #define WSGI_FAILURE_H
@@ -10,9 +10,8 @@
 
 #include <stddef.h>
 
-/** Take the exception that is set and write it as one line, "KeyError: 'x'",
- *  into `line`. Returns the whole traceback as a *new* str, or NULL when not
- *  even that can be had. */
+/** Take the exception that is set and write it as one line, "KeyError: 'x'", into `line`.
+ *  Returns the traceback as a *new* str, or NULL if it cannot be formatted. */
 PyObject *wsgi_failure_take(char *line, size_t size);
 
 #endif

@@ -11,7 +11,7 @@ struct file {
 	Py_ssize_t block_size;
 };
 
-/* Types whose descriptor is the file they read. A GzipFile, say, has a descriptor of something else. */
+/* Types whose read() returns the bytes of their descriptor. A GzipFile has fileno(), too, but decompresses. */
 static PyObject *raw_type, *buffered_types[2];
 
 static PyObject *file_new(PyTypeObject *self_type, PyObject *arguments, PyObject *keywords)
@@ -25,7 +25,7 @@ static PyObject *file_new(PyTypeObject *self_type, PyObject *arguments, PyObject
 	if (!PyArg_ParseTupleAndKeywords(arguments, keywords, "O|n:FileWrapper", names, &filelike, &block_size))
 		return NULL;
 	if (block_size < 1) {
-		PyErr_SetString(PyExc_ValueError, "the block size must be above 0");
+		PyErr_SetString(PyExc_ValueError, "the block size must be greater than 0");
 		return NULL;
 	}
 	file = (struct file *)self_type->tp_alloc(self_type, 0);
@@ -90,7 +90,7 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
 	{ "filelike", T_OBJECT_EX, offsetof(struct file, filelike), READONLY, "what is wrapped" },
-	{ "blksize", T_PYSSIZET, offsetof(struct file, block_size), READONLY, "how much read() is asked for" },
+	{ "blksize", T_PYSSIZET, offsetof(struct file, block_size), READONLY, "argument of read()" },
 	{ NULL, 0, 0, 0, NULL },
 };
 
@@ -129,7 +129,7 @@ PyObject *wsgi_file_type(void)
 	return (PyObject *)&type;
 }
 
-/* Of tempfile.NamedTemporaryFile(). Who has one has imported the module. */
+/* An object of tempfile.NamedTemporaryFile()? If the module is not imported, it is not. */
 static bool is_temporary(PyObject *filelike)
 {
 	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "tempfile"); /* borrowed */
@@ -168,10 +168,10 @@ bool wsgi_file_sendable(PyObject *object, int *ret_fd, int64_t *ret_offset, int6
 	const long long offset = fd >= 0 ? PyLong_AsLongLong(tell) : -1;
 	struct stat about;
 
-	PyErr_Clear(); /* whatever it is, reading it block by block will tell the application */
+	PyErr_Clear(); /* reading block by block raises it again */
 	Py_XDECREF(tell);
 	Py_XDECREF(file);
-	/* A size of 0 is also what files in /proc say that have something to read. */
+	/* Files in /proc have st_size 0, though read() returns bytes. */
 	if (offset < 0 || fstat(fd, &about) < 0 || !S_ISREG(about.st_mode) || offset >= about.st_size)
 		return false;
 	*ret_fd = fd;

@@ -1,6 +1,6 @@
 /*
- * file -- wsgi.file_wrapper: an iterable over a file, which the kernel can send
- * by itself when it is a real one.
+ * file -- wsgi.file_wrapper: an iterable over a file, sent by sendfile(2) if it is a
+ * regular file.
  */
 #ifndef WSGI_FILE_H
 #define WSGI_FILE_H
@@ -10,14 +10,15 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/** 0, or -1 with an exception set. Once. */
+/** Returns 0, or -1 with an exception set. Call it once. */
 int wsgi_file_prepare(void);
 
-/** The type: what is in environ["wsgi.file_wrapper"]. Borrowed. */
+/** The type, value of environ["wsgi.file_wrapper"]. Borrowed. */
 PyObject *wsgi_file_type(void);
 
-/** Whether `object` wraps a regular file whose descriptor says what its read()
- *  would: where it stands and how much is left are told. No exception is set. */
+/** Does `object` wrap a regular file whose descriptor yields the bytes that its read() would
+ *  return? If so, sets the descriptor, the current offset and the remaining size. Sets no
+ *  exception. */
 bool wsgi_file_sendable(PyObject *object, int *ret_fd, int64_t *ret_offset, int64_t *ret_size);
 
 #endif

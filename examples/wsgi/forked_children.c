@@ -11,19 +11,20 @@
 
 enum { SIGNALS_MAX = 65 };
 
-bool wsgi_is_forked_children;
+bool wsgi_is_forked_child;
 
-static struct sigaction of_worker[SIGNALS_MAX]; /* as the library has set them */
-static _Thread_local sigset_t mask; /* of who forks */
+static struct sigaction worker_actions[SIGNALS_MAX]; /* dispositions that the library has set */
+static _Thread_local sigset_t mask; /* of the thread that forks */
 
-static bool is_of_worker(int signo, const struct sigaction *now)
+static bool is_worker_handler(int signo, const struct sigaction *now)
 {
-	const struct sigaction *then = &of_worker[signo];
+	const struct sigaction *then = &worker_actions[signo];
 
 	return then->sa_handler != SIG_DFL && then->sa_handler != SIG_IGN && now->sa_handler == then->sa_handler;
 }
 
-/* Around fork(). What the child is told before it hears by itself must wait: its parent may end it at once. */
+/* Handlers for pthread_atfork(3). Signals stay blocked until the child has restored its dispositions: a SIGTERM that
+ * its parent sends at once would run the worker's handler, and be lost. */
 
 static void before(void)
 {
@@ -38,38 +39,38 @@ static void in_parent(void)
 	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
-/* Only what is async-signal-safe. A handler that the application has set is left alone, as after any fork. */
-static void become_own_process(void)
+/* Async-signal-safe. Handlers that the application has installed stay, as after any fork. */
+static void restore_dispositions(void)
 {
 	const struct sigaction plain = { .sa_handler = SIG_DFL };
 	struct sigaction now;
 
-	wsgi_is_forked_children = true;
+	wsgi_is_forked_child = true;
 	for (int signo = 1; signo < SIGNALS_MAX; signo++) {
-		if (sigaction(signo, NULL, &now) == 0 && is_of_worker(signo, &now))
+		if (sigaction(signo, NULL, &now) == 0 && is_worker_handler(signo, &now))
 			(void)sigaction(signo, &plain, NULL);
 	}
 }
 
 static void in_child(void)
 {
-	if (!wsgi_is_forked_children && prefork_forget_in_child()) /* else it is a worker */
-		become_own_process();
+	if (!wsgi_is_forked_child && prefork_forget_in_child()) /* false: the arbiter has forked a worker */
+		restore_dispositions();
 	(void)pthread_sigmask(SIG_SETMASK, &mask, NULL);
 }
 
 void wsgi_forked_children_prepare(void)
 {
-	static bool is_registered; /* before the fork of this worker, where the application is preloaded */
+	static bool is_registered; /* with --preload: already in the arbiter */
 
 	for (int signo = 1; signo < SIGNALS_MAX; signo++)
-		(void)sigaction(signo, NULL, &of_worker[signo]);
+		(void)sigaction(signo, NULL, &worker_actions[signo]);
 	if (!is_registered)
-		(void)pthread_atfork(before, in_parent, in_child); /* without memory for it forks are as they would be without us */
+		(void)pthread_atfork(before, in_parent, in_child); /* fails with ENOMEM only: forks are then plain forks */
 	is_registered = true;
 }
 
-/* sys.exit(): None is 0, a number is itself, and what is neither is said and 1. */
+/* As sys.exit(): None is 0, an int is the status, anything else is printed, with status 1. */
 static int status_of(PyObject *exit)
 {
 	PyObject *code = exit ? PyObject_GetAttrString(exit, "code") : NULL;
@@ -86,7 +87,7 @@ static int status_of(PyObject *exit)
 	return status;
 }
 
-void wsgi_forked_children_end(void)
+void wsgi_forked_child_exit(void)
 {
 	PyObject *type, *value, *traceback;
 	int status = 0;

@@ -1,24 +1,25 @@
 /*
- * offspring -- processes that the application forks (os.fork(), multiprocessing) are
- * no workers.
+ * forked_children -- processes that the application forks (os.fork(), multiprocessing) are
+ * not workers.
  *
- * They hear signals as a process of their own, hold no descriptor of the library (no listening
- * socket, no connection), and one that comes back from the application ends there: it must neither
- * answer its parent's client nor serve others.
+ * They have default signal dispositions and no descriptor of the library: no listening socket,
+ * no connection. A child that returns from the application exits: it must not respond to the
+ * request of its parent, and must not serve further requests.
  */
 #ifndef WSGI_FORKED_CHILDREN_H
 #define WSGI_FORKED_CHILDREN_H
 
 #include <stdbool.h>
 
-/** In each worker, before the application is loaded, and in the arbiter before it is preloaded there. */
+/** Register the fork handlers. Call it in each worker before the application is loaded, and in the
+ *  arbiter before it is preloaded. */
 void wsgi_forked_children_prepare(void);
 
-/** This process was forked by the application. */
-extern bool wsgi_is_forked_children;
+/** True in a process that the application has forked. */
+extern bool wsgi_is_forked_child;
 
-/** It came back from the application, with an exception or without: do what python3 does
- *  at its end, and leave with the status of sys.exit(). The caller has the GIL. */
-_Noreturn void wsgi_forked_children_end(void);
+/** The child has returned from the application, with or without an exception: finish as python3
+ *  does, and exit with the status of sys.exit(). The caller has the GIL. */
+_Noreturn void wsgi_forked_child_exit(void);
 
 #endif

@@ -8,14 +8,14 @@
 #include <stdio.h>
 #include <string.h>
 
-#define NOT_YET "it is not built yet"
-#define PROXY "it is not built yet: have a proxy such as nginx in front do it"
-#define SUPERVISOR "leave that to what starts the program, such as systemd"
-#define LOGGING "the application may set up Python's logging itself"
-#define STRICT "what it allows is refused here"
-#define ASGI "ASGI is not built yet: this program serves WSGI"
+#define NOT_YET "not implemented yet"
+#define PROXY "not implemented yet: use a proxy such as nginx in front"
+#define SUPERVISOR "use the service manager, such as systemd"
+#define LOGGING "configure Python's logging in the application"
+#define STRICT "prefork-wsgi always refuses what it permits"
+#define ASGI "ASGI is not implemented yet: prefork-wsgi serves WSGI"
 
-/* Told apart from typing mistakes, by the flag. */
+/* Flags of gunicorn that prefork-wsgi does not have, as opposed to misspelt flags. */
 static const struct {
 	const char *flag, *instead;
 } flags[] = {
@@ -23,11 +23,11 @@ static const struct {
 	{ "--asgi-lifespan", ASGI },
 	{ "--asgi-loop", ASGI },
 	{ "--ca-certs", PROXY },
-	{ "--capture-output", SUPERVISOR ", which may collect standard output in one place" },
+	{ "--capture-output", SUPERVISOR ", which collects standard output" },
 	{ "--cert-reqs", PROXY },
 	{ "--certfile", PROXY },
 	{ "--ciphers", PROXY },
-	{ "--control-socket", NOT_YET ": signals and --config do what it does" },
+	{ "--control-socket", NOT_YET ": use signals and --config" },
 	{ "--control-socket-mode", NOT_YET },
 	{ "--daemon", SUPERVISOR },
 	{ "-D", SUPERVISOR },
@@ -36,16 +36,16 @@ static const struct {
 	{ "--dirty-threads", NOT_YET },
 	{ "--dirty-timeout", NOT_YET },
 	{ "--dirty-workers", NOT_YET },
-	{ "--disable-redirect-access-to-syslog", "nothing goes to syslog: leave it out" },
+	{ "--disable-redirect-access-to-syslog", "nothing is written to syslog: remove it" },
 	{ "--do-handshake-on-connect", PROXY },
 	{ "--dogstatsd-tags", NOT_YET },
 	{ "--enable-backlog-metric", NOT_YET },
-	{ "--enable-stdio-inheritance", "the standard streams are always inherited: leave it out" },
-	{ "-R", "the standard streams are always inherited: leave it out" },
+	{ "--enable-stdio-inheritance", "the standard streams are always inherited: remove it" },
+	{ "-R", "the standard streams are always inherited: remove it" },
 	{ "--forwarder-headers", NOT_YET },
 	{ "--group", "start the program in that group (Group= of systemd, or setpriv --regid)" },
 	{ "-g", "start the program in that group (Group= of systemd, or setpriv --regid)" },
-	{ "--http-parser", "there is one parser: leave it out" },
+	{ "--http-parser", "there is only one parser: remove it" },
 	{ "--http-protocols", PROXY },
 	{ "--http2-cleartext", PROXY },
 	{ "--http2-initial-window-size", PROXY },
@@ -61,36 +61,36 @@ static const struct {
 	{ "--log-syslog-prefix", SUPERVISOR },
 	{ "--log-syslog-to", SUPERVISOR },
 	{ "--logger-class", LOGGING },
-	{ "--no-control-socket", "there is no control socket: leave it out" },
-	{ "--no-sendfile", "files are always sent by the kernel: leave it out" },
-	{ "--paste", "name a call that makes the application: MODULE:FACTORY(\"FILE\")" },
-	{ "--paste-global", "name a call that makes the application: MODULE:FACTORY(\"FILE\")" },
-	{ "--paster", "name a call that makes the application: MODULE:FACTORY(\"FILE\")" },
+	{ "--no-control-socket", "there is no control socket: remove it" },
+	{ "--no-sendfile", "files are always sent by sendfile(2): remove it" },
+	{ "--paste", "name a call that creates the application: MODULE:FACTORY(\"FILE\")" },
+	{ "--paste-global", "name a call that creates the application: MODULE:FACTORY(\"FILE\")" },
+	{ "--paster", "name a call that creates the application: MODULE:FACTORY(\"FILE\")" },
 	{ "--permit-obsolete-folding", STRICT },
 	{ "--permit-unconventional-http-version", STRICT },
-	{ "--pid", "systemd knows the main process by itself (MainPID); a shell by $!" },
-	{ "-p", "systemd knows the main process by itself (MainPID); a shell by $!" },
-	{ "--protocol", "the uwsgi protocol is not built yet: have the proxy speak HTTP" },
+	{ "--pid", "systemd tracks the main process (MainPID); in a shell use $!" },
+	{ "-p", "systemd tracks the main process (MainPID); in a shell use $!" },
+	{ "--protocol", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
 	{ "--proxy-allow-from", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },
 	{ "--proxy-protocol", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },
-	{ "--reload-engine", "--reload finds out by itself how to watch: leave it out" },
-	{ "--root-path", ASGI ": the variable SCRIPT_NAME is the path for WSGI" },
-	{ "--spew", "python3 -m trace does that" },
+	{ "--reload-engine", "--reload uses inotify: remove it" },
+	{ "--root-path", ASGI ": for WSGI set the environment variable SCRIPT_NAME" },
+	{ "--spew", "use python3 -m trace" },
 	{ "--ssl-version", PROXY },
 	{ "--statsd-host", NOT_YET },
 	{ "--statsd-prefix", NOT_YET },
 	{ "--strip-header-spaces", STRICT },
 	{ "--suppress-ragged-eofs", PROXY },
-	{ "--umask", "--socket-mode is the mode of a unix socket; for files, start the program with it (UMask= of systemd)" },
-	{ "-m", "--socket-mode is the mode of a unix socket; for files, start the program with it (UMask= of systemd)" },
+	{ "--umask", "set --socket-mode for unix sockets; for files, start the program with that umask (UMask= of systemd)" },
+	{ "-m", "set --socket-mode for unix sockets; for files, start the program with that umask (UMask= of systemd)" },
 	{ "--user", "start the program as that user (User= of systemd, or setpriv --reuid)" },
 	{ "-u", "start the program as that user (User= of systemd, or setpriv --reuid)" },
-	{ "--uwsgi-allow-from", "the uwsgi protocol is not built yet: have the proxy speak HTTP" },
+	{ "--uwsgi-allow-from", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
 };
 
-#define MANY "threads, or libev with --threads, serve many clients at a time, whatever the application blocks in"
+#define MANY "threads, or libev with --threads, serve many connections at a time, though the application blocks"
 
-/* As the beginning of a worker class. */
+/* Prefixes of worker classes. */
 static const struct {
 	const char *class, *instead;
 } classes[] = {
@@ -99,11 +99,11 @@ static const struct {
 	{ "tornado", MANY },
 	{ "geventwebsocket", MANY },
 	{ "asgi", ASGI },
-	{ "uvicorn", ASGI ": run the application by uvicorn itself" },
-	{ "gunicorn.workers.", "a class is named here by one word" },
+	{ "uvicorn", ASGI ": run the application with uvicorn" },
+	{ "gunicorn.workers.", "name the class by one word" },
 };
 
-/* "GUNICORN_CMD_ARGS: there is no option '--umask'; ...": the library's error message, and in it the flag. */
+/* The error message of the library: "GUNICORN_CMD_ARGS: there is no option '--umask'; ...". */
 static bool explain_flag(const char *message)
 {
 	static const char words[] = "there is no option '";
@@ -147,7 +147,7 @@ static bool is_python_file(const char *name)
 	return strncmp(name, "python:", 7) == 0 || (length > 3 && strcmp(name + length - 3, ".py") == 0);
 }
 
-/* It would be a confusing syntax error of an INI file. */
+/* Otherwise the operator sees a syntax error of an INI file. */
 static bool explain_file(const struct prefork_settings *settings, const char *message)
 {
 	const char *name = prefork_settings_text(settings, "config");
@@ -156,13 +156,14 @@ static bool explain_file(const struct prefork_settings *settings, const char *me
 	if (name == NULL || !is_python_file(name) || strstr(message, name) == NULL)
 		return false;
 	(void)prefork_settings_origin(settings, "config", NULL, &place);
-	(void)prefork_fail(0, "%s: %s: a configuration in Python is not read here, since it would run inside the arbiter; "
-	                      "make a file of it once, by prefork-wsgi --convert-config %s >prefork.ini",
+	(void)prefork_fail(0, "%s: %s: configuration files in Python are not supported, since they would run in the "
+	                      "arbiter; convert it once with prefork-wsgi --convert-config %s >prefork.ini",
 	                   place, name, strncmp(name, "python:", 7) == 0 ? "FILE" : name);
 	return true;
 }
 
-/* The default that set_defaults() took from the environment is looked at when everything has been read. */
+/* The library checks the default that set_defaults() has taken from the environment after it has read all sources; its
+ * message then does not name the variable. */
 static bool explain_proxies(const struct prefork_settings *settings, const char *message)
 {
 	static const char name[] = "forwarded_allow_ips: ";

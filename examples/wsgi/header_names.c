@@ -4,24 +4,24 @@
 #include <string.h>
 
 enum {
-	SLOTS = 1024,     /* a power of two                                       */
-	FIELDS_MAX = 512, /* so that a search ends                                */
-	NAME_MAX_ = 64,   /* longer names and values are rare: not remembered     */
+	SLOTS = 1024,    /* a power of two                                          */
+	NAMES_MAX = 512, /* below SLOTS: a search ends at a free slot               */
+	NAME_SIZE = 64,  /* longer names and values are rare: not cached            */
 	VALUE_MAX = 256,
 };
 
 struct slot {
-	struct wsgi_field field;
+	struct wsgi_header_name field;
 	uint32_t hash;
 	uint32_t size; /* 0: free */
-	char name[NAME_MAX_];
+	char name[NAME_SIZE];
 };
 
 struct wsgi_keys wsgi_keys;
 static struct slot slots[SLOTS];
 static size_t used;
 
-/* Here before any client can fill the table with others. */
+/* Inserted first, so that clients cannot fill the table with other names. */
 static const char *const common[] = {
 	"Host", "User-Agent", "Accept", "Accept-Encoding", "Accept-Language", "Connection", "Cookie",
 	"Content-Type", "Content-Length", "Authorization", "Referer", "Origin", "Cache-Control", "Pragma",
@@ -33,9 +33,9 @@ static const char *const common[] = {
 	"origin", "x-forwarded-for", "x-forwarded-proto", "x-request-id",
 };
 
-int wsgi_names_create(void)
+int wsgi_header_names_create(void)
 {
-	struct wsgi_field spare;
+	struct wsgi_header_name spare;
 
 #define X(member, text)                                                                            \
 	if ((wsgi_keys.member = PyUnicode_InternFromString(text)) == NULL)                         \
@@ -43,7 +43,7 @@ int wsgi_names_create(void)
 	WSGI_KEYS(X)
 #undef X
 	for (size_t i = 0; i < sizeof common / sizeof common[0]; i++) {
-		if (wsgi_field_find(common[i], strlen(common[i]), &spare) == NULL)
+		if (wsgi_header_name_find(common[i], strlen(common[i]), &spare) == NULL)
 			return -1;
 	}
 	return 0;
@@ -65,8 +65,8 @@ PyObject *wsgi_text(PyObject **last, const char *bytes, size_t size)
 	return text;
 }
 
-/* Of the length and the 16 bytes at both ends, which tell real names apart. Whoever makes up names that meet
- * in one slot slows himself down, and the number of slots in use is bounded. */
+/* Over the length, the first 8 and the last 8 bytes, which differ between real names. A client can send names that
+ * collide; at most NAMES_MAX slots are in use, so a search stays bounded. */
 static uint32_t hash_of(const char *name, size_t size)
 {
 	uint64_t first = 0, last = 0;
@@ -82,8 +82,8 @@ static uint32_t hash_of(const char *name, size_t size)
 	return (uint32_t)(first >> 32);
 }
 
-/* RFC 3875 4.1.18: upper case, hyphens as underscores, HTTP_ in front of all but two. Names with an underscore
- * are here only with header_map dangerous, and even then none of them is Content-Length or Content-Type. */
+/* RFC 3875 4.1.18: upper case, hyphens become underscores, prefix HTTP_ except for two names. Names with an underscore
+ * arrive only with header_map=dangerous, and are never mapped to CONTENT_LENGTH or CONTENT_TYPE. */
 static PyObject *key_of(const char *name, size_t size)
 {
 	char text[5 + 8192] = "HTTP_";
@@ -110,7 +110,7 @@ static PyObject *key_of(const char *name, size_t size)
 	return key;
 }
 
-struct wsgi_field *wsgi_field_find(const char *name, size_t size, struct wsgi_field *spare)
+struct wsgi_header_name *wsgi_header_name_find(const char *name, size_t size, struct wsgi_header_name *spare)
 {
 	const uint32_t hash = hash_of(name, size);
 	uint32_t at = hash & (SLOTS - 1);
@@ -126,7 +126,7 @@ struct wsgi_field *wsgi_field_find(const char *name, size_t size, struct wsgi_fi
 	key = key_of(name, size);
 	if (key == NULL)
 		return NULL;
-	if (used == FIELDS_MAX || size > NAME_MAX_) {
+	if (used == NAMES_MAX || size > NAME_SIZE) {
 		spare->key = key;
 		return spare;
 	}

@@ -1,12 +1,12 @@
 /*
- * names -- the texts that come again in every request, made once.
+ * header_names -- cache of the str objects that every request needs.
  *
- * Keys of the environ, methods, versions, and for each header name seen on the
- * wire its key ("accept" -> "HTTP_ACCEPT") and its last value. All of it is
- * guarded by the GIL and lives as long as the process.
+ * Keys of the environ, and for each header name received its key ("accept" ->
+ * "HTTP_ACCEPT") and its last value. Protected by the GIL; lives as long as the
+ * process.
  */
-#ifndef WSGI_NAMES_H
-#define WSGI_NAMES_H
+#ifndef WSGI_HEADER_NAMES_H
+#define WSGI_HEADER_NAMES_H
 
 #include "python.h"
 
@@ -54,24 +54,25 @@ struct wsgi_keys {
 
 extern struct wsgi_keys wsgi_keys;
 
-/** Make them all. 0, or -1 with an exception set. */
-int wsgi_names_create(void);
+/** Create the keys and insert the common names. Returns 0, or -1 with an exception set. */
+int wsgi_header_names_create(void);
 
-/** `size` bytes as a *new* str of latin-1, as PEP 3333 wants it. `*last` is the
- *  text made here the last time (NULL at first): given out again if it is the
- *  same, else replaced. NULL with an exception set when memory ran out. */
+/** Returns `size` bytes, decoded as latin-1 (PEP 3333), as a *new* reference. `*last` is
+ *  the result of the previous call (NULL at first): returned again if it is equal, else
+ *  replaced. NULL with an exception set: no memory. */
 PyObject *wsgi_text(PyObject **last, const char *bytes, size_t size);
 
-/* A header name as it came over the wire, upper and lower case told apart. */
-struct wsgi_field {
+/* A header name as received; case-sensitive. */
+struct wsgi_header_name {
 	PyObject *key;  /* in the environ                             */
 	PyObject *last; /* for wsgi_text()                           */
 };
 
-/** The field of that name: remembered if there is room, which is bounded since
- *  names come from clients, else in `*spare`, whose key the caller releases
- *  after use. NULL with an exception set when memory ran out. Names with an
- *  underscore, which could pass for others with a hyphen, come here only if header_map lets them. */
-struct wsgi_field *wsgi_field_find(const char *name, size_t size, struct wsgi_field *spare);
+/** Returns the entry of that name. If it is not cached and the table has no space (the number
+ *  of names is bounded, since clients choose them), the result is `spare`, whose references
+ *  the caller releases after use. NULL with an exception set: no memory. Names with an
+ *  underscore, which may be confused with names with a hyphen, arrive only if header_map
+ *  permits them. */
+struct wsgi_header_name *wsgi_header_name_find(const char *name, size_t size, struct wsgi_header_name *spare);
 
 #endif

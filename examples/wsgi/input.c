@@ -8,23 +8,23 @@
 #include <string.h>
 
 enum {
-	BUFFER_SIZE = 8192,      /* for lines                                                       */
-	FIRST_SIZE = 64 * 1024,  /* a claimed length is no reason to allocate it: grow as it comes */
+	BUFFER_SIZE = 8192,     /* for lines                                                          */
+	FIRST_SIZE = 64 * 1024, /* do not allocate what Content-Length claims: grow as bytes arrive */
 };
 
 struct input {
 	PyObject_HEAD
-	struct prefork_request *request; /* NULL: it is over           */
+	struct prefork_request *request; /* NULL: finished             */
 	char *buffer;                    /* NULL until a line is wanted */
-	size_t begin, end;               /* what is unread in it        */
+	size_t begin, end;               /* unread part of it           */
 	bool reading;
 	bool ended;
 	int error;
 };
 
-static struct input *spare; /* nobody but us has it */
+static struct input *spare; /* for the next request: the application holds no reference to it */
 
-/* -1 with an exception set, else how many bytes came: 0 at the end. */
+/* Returns the number of bytes read, 0 at the end of the body, -1 with an exception set. */
 static Py_ssize_t receive(struct input *input, char *bytes, size_t size)
 {
 	struct prefork_request *const request = input->request;
@@ -68,7 +68,7 @@ static size_t take(struct input *input, char *bytes, size_t size)
 	return n;
 }
 
-/* `want` bytes or up to the end, -1: all. */
+/* `want` bytes, fewer at the end of the body; -1: the whole body. */
 static PyObject *read_up_to(struct input *input, Py_ssize_t want)
 {
 	const Py_ssize_t limit = want < 0 ? PY_SSIZE_T_MAX : want;
@@ -112,7 +112,7 @@ static bool fill(struct input *input)
 	return true;
 }
 
-/* A line with its end, at most `limit` bytes (-1: any), b"" at the end of the body. */
+/* A line with its newline, at most `limit` bytes (-1: no limit); b"" at the end of the body. */
 static PyObject *read_line(struct input *input, Py_ssize_t limit)
 {
 	PyObject *line = NULL;
@@ -147,7 +147,7 @@ static PyObject *read_line(struct input *input, Py_ssize_t limit)
 	return line ? line : PyBytes_FromStringAndSize(NULL, 0);
 }
 
-/* The one optional argument, None like nothing: `none` if it is not there. */
+/* The optional argument; -1 if it is missing or None. */
 static bool size_argument(const char *method, PyObject *const *arguments, Py_ssize_t count, Py_ssize_t *ret_size)
 {
 	*ret_size = -1;
@@ -200,7 +200,7 @@ static PyObject *input_next(PyObject *self)
 	PyObject *line = read_line((struct input *)self, -1);
 
 	if (line && PyBytes_GET_SIZE(line) == 0)
-		Py_CLEAR(line); /* and no exception: the end of the iteration */
+		Py_CLEAR(line); /* NULL without an exception ends the iteration */
 	return line;
 }
 
@@ -253,7 +253,7 @@ void wsgi_input_end(PyObject *self)
 	struct input *input = (struct input *)self;
 
 	input->request = NULL;
-	while (input->reading) /* a thread that the application has left behind still uses the request */
+	while (input->reading) /* a thread of the application still reads from the request */
 		wsgi_gil_yield();
 	if (spare == NULL && Py_REFCNT(input) == 1) {
 		PyMem_Free(input->buffer);

@@ -1,10 +1,9 @@
 /*
- * input -- wsgi.input: the request's body as a Python file for reading.
+ * input -- wsgi.input: the request body as a Python file object for reading.
  *
- * The bytes come from libprefork-http when they are asked for, with the GIL
- * released meanwhile. A body that ends too early, that is framed wrongly or
- * that comes too slowly raises OSError; it is never passed off as complete.
- * Once the request is over the object raises ValueError, whoever kept it.
+ * Each read calls libprefork-http with the GIL released. A truncated body, invalid
+ * framing, or a timeout raises OSError: a body is never returned as complete if it is
+ * not. After the request has finished, all methods raise ValueError.
  */
 #ifndef WSGI_INPUT_H
 #define WSGI_INPUT_H
@@ -13,14 +12,14 @@
 
 struct prefork_request;
 
-/** 0, or -1 with an exception set. Once. */
+/** Returns 0, or -1 with an exception set. Call it once. */
 int wsgi_input_prepare(void);
 
 /** wsgi.input for `request`, which is borrowed until wsgi_input_end(). NULL with an
  *  exception set. */
 PyObject *wsgi_input_create(struct prefork_request *request);
 
-/** The request is over. Takes `input`: it serves again, unless somebody kept it. */
+/** The request has finished. Takes `input`, and uses it again if the application holds no reference. */
 void wsgi_input_end(PyObject *input);
 
 #endif

@@ -3,8 +3,8 @@
 #include <stdbool.h>
 #include <string.h>
 
-/* The function of Python's that a call of `callable` runs, *new*; NULL, without an exception, where there is none to
- * be seen. functools.partial is looked through. */
+/* The Python function that a call of `callable` runs, *new*; functools.partial is unwrapped. NULL, without an
+ * exception, if it cannot be determined. */
 static PyObject *function_of(PyObject *callable)
 {
 	PyObject *object = Py_NewRef(callable);
@@ -40,7 +40,7 @@ static bool is_asynchronous(PyObject *function)
 	return function && (code_of(function)->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
 }
 
-/* May it be called with two positional arguments, besides `self`? */
+/* Can it be called with two positional arguments, besides `self`? */
 static bool takes_two(PyObject *function, bool has_self)
 {
 	const PyCodeObject *code = code_of(function);
@@ -53,8 +53,8 @@ static bool takes_two(PyObject *function, bool has_self)
 	return (count >= 2 || (code->co_flags & CO_VARARGS)) && count - optional <= 2;
 }
 
-/* ASGI 2: a class that takes the scope, and whose objects are called with receive and send. */
-static bool is_double(PyObject *application)
+/* ASGI 2: a class that takes the scope; its objects are called with receive and send. */
+static bool is_asgi2(PyObject *application)
 {
 	PyObject *call, *init;
 	bool is_one;
@@ -73,15 +73,15 @@ static bool is_asgi(PyObject *application)
 {
 	PyObject *function = function_of(application);
 	PyObject *call = function ? NULL : function_in((PyObject *)Py_TYPE(application), "__call__");
-	const bool is_one = is_asynchronous(function) || is_asynchronous(call) || is_double(application);
+	const bool is_one = is_asynchronous(function) || is_asynchronous(call) || is_asgi2(application);
 
 	Py_XDECREF(call);
 	Py_XDECREF(function);
 	return is_one;
 }
 
-/* A function, or a method of an object: the bare thing, whose arguments are known for certain. */
-static bool is_too_narrow(PyObject *application)
+/* Only a plain function or bound method: its parameters are known for certain. */
+static bool takes_too_few(PyObject *application)
 {
 	const bool has_self = PyMethod_Check(application);
 	PyObject *function = has_self ? PyMethod_GET_FUNCTION(application) : application;
@@ -94,12 +94,12 @@ int wsgi_interface_check(PyObject *application, const char *name)
 	if (is_asgi(application))
 		PyErr_Format(PyExc_TypeError,
 		             "\"%s\" is an ASGI application (a call of it is a coroutine), and prefork-wsgi serves WSGI: name "
-		             "its WSGI application, wrap it (a2wsgi), or run it in an ASGI server such as uvicorn",
+		             "its WSGI application, wrap it (a2wsgi), or use an ASGI server such as uvicorn",
 		             name);
-	else if (is_too_narrow(application))
+	else if (takes_too_few(application))
 		PyErr_Format(PyExc_TypeError,
-		             "\"%s\" cannot be called with environ and start_response, as WSGI does: if it makes the "
-		             "application, say so: \"%s%s()\"",
+		             "\"%s\" cannot be called with environ and start_response, as WSGI requires: if it creates "
+		             "the application, name the call: \"%s%s()\"",
 		             name, name, strchr(name, ':') ? "" : ":application");
 	else
 		return 0;

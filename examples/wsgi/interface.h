@@ -1,14 +1,14 @@
 /*
- * interface -- is what was loaded something that WSGI can call?
+ * interface -- check that the object loaded is a WSGI application.
  */
 #ifndef WSGI_INTERFACE_H
 #define WSGI_INTERFACE_H
 
 #include "python.h"
 
-/** 0, or -1 with an exception that says what to do: the callable `application`, called `name`, is
- *  asynchronous (ASGI), or a function of Python's that cannot take two arguments. What cannot be
- *  told passes: nothing that could answer a request is refused. */
+/** Returns -1 with an exception set, whose message contains the remedy, if the callable `application`
+ *  of that name is asynchronous (ASGI), or is a Python function that does not accept two arguments.
+ *  Returns 0 otherwise, also if that cannot be determined: no working application is refused. */
 int wsgi_interface_check(PyObject *application, const char *name);
 
 #endif

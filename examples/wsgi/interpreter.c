@@ -10,8 +10,8 @@
 
 static PyInterpreterState *interpreter; /* NULL: not started */
 static _Thread_local PyThreadState *own;
-static _Thread_local PyObject *leftover; /* what wsgi_drop_later() was given */
-static pthread_key_t end_of_thread;      /* its value is `own` */
+static _Thread_local PyObject *deferred; /* argument of wsgi_drop_later() */
+static pthread_key_t end_of_thread;    /* its value is `own` */
 static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
 
 static PyStatus configure(PyConfig *config, const char *program, const char *venv)
@@ -20,11 +20,11 @@ static PyStatus configure(PyConfig *config, const char *program, const char *ven
 	char *argv[] = { (char *)(uintptr_t)program };
 	PyStatus status;
 
-	/* As python3 itself, PYTHON* variables included, but for what is the library's: signals, argv. */
+	/* As python3, including the PYTHON* variables, except what belongs to the library: signals, argv. */
 	config->install_signal_handlers = 0;
 	config->parse_argv = 0;
-	/* Where Python thinks it is decides what it can import: a virtualenv's python has a pyvenv.cfg
-	 * beside it. Without a name Python would take the first python3 in PATH for itself. */
+	/* The path of the executable determines sys.path: a virtualenv has a pyvenv.cfg next to bin/. Without
+	 * a name Python uses the first python3 in PATH. */
 	(void)snprintf(executable, sizeof executable, "%s%s", venv ? venv : WSGI_PYTHON, venv ? "/bin/python3" : "");
 	status = PyConfig_SetBytesString(config, &config->executable, executable);
 	if (!PyStatus_Exception(status))
@@ -34,7 +34,7 @@ static PyStatus configure(PyConfig *config, const char *program, const char *ven
 	return status;
 }
 
-/* Python stacks for crashes of C code. SIGABRT stays the library's: it asks us by wsgi_python_dump(). */
+/* Print Python stacks if C code crashes. SIGABRT stays with the library, which calls wsgi_python_dump(). */
 static void enable_faulthandler(void)
 {
 	struct sigaction abort_action;
@@ -46,16 +46,16 @@ static void enable_faulthandler(void)
 		none = PyObject_CallMethod(module, "enable", NULL);
 	if (WSGI_HAVE_DUMP)
 		(void)sigaction(SIGABRT, &abort_action, NULL);
-	PyErr_Clear(); /* no stderr: then there is nowhere to write to */
+	PyErr_Clear(); /* fails without stderr: there is nothing to write to */
 	Py_XDECREF(none);
 	Py_XDECREF(module);
 }
 
-/* A thread of the library ends: nobody waits for it with the GIL in hand. */
+/* A thread of the library exits. No other thread joins it while holding the GIL, so taking it cannot deadlock. */
 static void on_thread_end(void *state)
 {
 	PyEval_RestoreThread(state);
-	Py_CLEAR(leftover);
+	Py_CLEAR(deferred);
 	PyThreadState_Clear(state);
 	PyThreadState_DeleteCurrent();
 }
@@ -66,7 +66,7 @@ int wsgi_python_start(const char *program, const char *venv)
 	PyStatus status;
 
 	if (pthread_key_create(&end_of_thread, on_thread_end) != 0)
-		return prefork_fail(PREFORK_EBOOT, "Python does not start: no thread key is left");
+		return prefork_fail(PREFORK_EBOOT, "Python does not start: no thread key is available");
 	PyConfig_InitPythonConfig(&config);
 	status = configure(&config, program, venv);
 	if (!PyStatus_Exception(status))
@@ -86,9 +86,10 @@ bool wsgi_python_runs(void)
 	return interpreter != NULL;
 }
 
-/* The library's threads hear no signals, and what is started in them, as by subprocess, would hear none either. The
- * process's own still go to the first thread, and every call that one could interrupt is Python's, which goes on. */
-static void hear_signals(void)
+/* The library blocks all signals in its threads, and programs that a thread starts (subprocess) would inherit the mask.
+ * Signals to the process still go to the first thread where it waits for them; if one interrupts a system call here,
+ * it is Python's, which retries (PEP 475). */
+static void unblock_signals(void)
 {
 	sigset_t none;
 
@@ -96,11 +97,11 @@ static void hear_signals(void)
 	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }
 
-static bool make_own(void)
+static bool create_state(void)
 {
 	own = PyThreadState_New(interpreter);
 	if (own && pthread_setspecific(end_of_thread, own) == 0) {
-		hear_signals();
+		unblock_signals();
 		return true;
 	}
 	if (own)
@@ -109,9 +110,9 @@ static bool make_own(void)
 	return false;
 }
 
-/* To `threading` this thread is a stranger, and so a daemon, and whatever the application starts in it would be one, too:
- * not waited for at the end, as it is when python3 has started them all. */
-static void make_known(void)
+/* The module threading treats threads that it has not started as daemons, and the threads that those start inherit
+ * that: they would not be joined at the exit, as they are under python3. */
+static void register_thread(void)
 {
 	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
 	PyObject *thread = module ? PyObject_CallMethod(module, "current_thread", NULL) : NULL;
@@ -136,13 +137,13 @@ bool wsgi_gil_take(void)
 {
 	const bool is_new = own == NULL;
 
-	if (is_new && !make_own())
+	if (is_new && !create_state())
 		return false;
 	PyEval_RestoreThread(own);
 	if (is_new)
-		make_known();
-	if (leftover)
-		Py_CLEAR(leftover);
+		register_thread();
+	if (deferred)
+		Py_CLEAR(deferred);
 	return true;
 }
 
@@ -157,7 +158,7 @@ void wsgi_gil_yield(void)
 
 void wsgi_drop_later(PyObject *object)
 {
-	leftover = object;
+	deferred = object;
 }
 
 void wsgi_gil_release(void)
@@ -174,7 +175,7 @@ static void flush(const char *name)
 		return;
 	Py_INCREF(stream);
 	none = PyObject_CallMethod(stream, "flush", NULL);
-	PyErr_Clear(); /* a full disk: nothing that could be done about it here */
+	PyErr_Clear(); /* for example ENOSPC: no remedy here */
 	Py_XDECREF(none);
 	Py_DECREF(stream);
 }
@@ -185,7 +186,7 @@ void wsgi_python_before_fork(void)
 		return;
 	if (!wsgi_gil_take())
 		return;
-	flush("stdout"); /* or each worker would write it again */
+	flush("stdout"); /* else each worker would write the buffered bytes again */
 	flush("stderr");
 	PyOS_BeforeFork();
 	forking = true;
@@ -225,23 +226,23 @@ void wsgi_python_freeze(void)
 	call("gc", "freeze");
 }
 
-/* Has the module threading been imported, and does it know the thread that it calls the main one? After a fork in a
- * thread of the library's that one is a stranger to it, which some versions choke on. */
+/* Has the module threading been imported, and has it started its main thread? After a fork in a thread of the library
+ * the main thread is a dummy without _tstate_lock, for which threading._shutdown() fails in some versions. */
 static bool has_main_thread(void)
 {
 	PyObject *module = PyDict_GetItemString(PyImport_GetModuleDict(), "threading"); /* borrowed */
 	PyObject *thread = module ? PyObject_GetAttrString(module, "_main_thread") : NULL;
 	PyObject *lock = thread ? PyObject_GetAttrString(thread, "_tstate_lock") : NULL;
-	const bool is_stranger = lock == Py_None;
+	const bool is_dummy = lock == Py_None;
 
 	PyErr_Clear();
 	Py_XDECREF(lock);
 	Py_XDECREF(thread);
-	return module && !is_stranger;
+	return module && !is_dummy;
 }
 
-/* Not Py_FinalizeEx(): it would free what the kernel frees faster, and extension modules and
- * daemon threads are known to crash in it. */
+/* Not Py_FinalizeEx(): the kernel frees memory faster, and extension modules and daemon threads are known to crash
+ * in it. */
 void wsgi_python_finish(void)
 {
 	if (has_main_thread())

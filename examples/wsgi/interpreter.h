@@ -1,13 +1,12 @@
 /*
- * interpreter -- the one CPython of this process: born, forked, shared between
- * threads, and put to rest.
+ * interpreter -- the CPython interpreter of this process: start, fork, threads, exit.
  *
- * Without --preload the arbiter has none: each worker makes its own after the
- * fork, which boots faster than gunicorn and leaves the arbiter small. With
- * --preload it is made in the arbiter and the fork hooks below keep it whole.
+ * Without --preload the arbiter has none: each worker starts its own after the
+ * fork, which boots faster than gunicorn and keeps the arbiter small. With
+ * --preload it is started in the arbiter, and the fork hooks below keep it valid.
  *
- * Threads: every thread has a thread state of its own, made the first time it
- * takes the GIL and deleted when the thread ends. Signals are never Python's here.
+ * Threads: each thread has its own thread state, created the first time it takes
+ * the GIL and deleted when it exits. Python installs no signal handlers.
  */
 #ifndef WSGI_INTERPRETER_H
 #define WSGI_INTERPRETER_H
@@ -21,38 +20,40 @@
  *  with an error message. */
 int wsgi_python_start(const char *program, const char *venv);
 
+/** True after wsgi_python_start(). */
 bool wsgi_python_runs(void);
 
-/** The interpreter, and the calling thread's state in it; NULL: there is none.
+/** The interpreter, and the thread state of the calling thread; NULL if there is none.
  *  Async-signal-safe. */
 PyInterpreterState *wsgi_python_interpreter(void);
 PyThreadState *wsgi_python_own_state(void);
 
-/** Around every use of Python, by any thread. False when memory ran out, and
- *  then the GIL was not taken. */
+/** Required around every use of Python, in any thread. Returns false without memory; the
+ *  GIL is then not held. */
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
 
-/** Let other threads have the GIL for a moment. */
+/** Release the GIL for 1 ms. The caller has the GIL. */
 void wsgi_gil_yield(void);
 
-/** Give up a reference without having the GIL: it is dropped when this thread takes
- *  the GIL next. One at a time, and none of great size. */
+/** Takes `object`, without the GIL: the reference is dropped when this thread takes the GIL
+ *  again. Holds one object at a time, which should be small. */
 void wsgi_drop_later(PyObject *object);
 
-/** The fork hooks: nothing happens where Python does not run yet. The child
- *  has the GIL after wsgi_python_in_child(). */
+/** Fork hooks, without effect if Python does not run. The child has the GIL after
+ *  wsgi_python_in_child(). */
 void wsgi_python_before_fork(void);
 void wsgi_python_in_parent(void);
 void wsgi_python_in_child(void);
 
-/** Collect what the import left, and let no later collection touch, and so
- *  copy, the pages that the workers share. The caller has the GIL. */
+/** Collect garbage of the import, and exclude the rest from later collections, which would
+ *  write to, and so copy, pages that the workers share. The caller has the GIL. */
 void wsgi_python_freeze(void);
 
-/** What an exit of python3 would do for the application: join its threads, run
- *  atexit, flush. The caller has the GIL; or, stop, it is taken if Python runs. */
+/** Finish as python3 does: join threads, run atexit functions, flush. The caller has the GIL. */
 void wsgi_python_finish(void);
+
+/** The same, if Python runs. The caller does not have the GIL. */
 void wsgi_python_stop(void);
 
 #endif

@@ -21,7 +21,7 @@ int wsgi_load_path(const char *base, const char *directory)
 	int r = -1;
 
 	if (path == NULL)
-		PyErr_SetString(PyExc_RuntimeError, "sys.path is gone");
+		PyErr_SetString(PyExc_RuntimeError, "sys.path is missing");
 	else if (text)
 		r = PySequence_Contains(path, text);
 	if (r == 0)
@@ -109,7 +109,7 @@ static PyObject *call_factory(PyObject *ast, PyObject *module, PyObject *node)
 	return result;
 }
 
-/* "make('x')": parsed by Python, so that it means what it would in Python. */
+/* "make('x')": parsed by Python's own parser, so that literals have Python's meaning. */
 static PyObject *from_factory(PyObject *module, const char *text)
 {
 	PyObject *ast = PyImport_ImportModule("ast");
@@ -138,7 +138,7 @@ static PyObject *import(const char *name, size_t length)
 	if (module == NULL && (memchr(name, '/', length) || strncmp(dot_py, ".py", 3) == 0)) {
 		PyErr_Clear();
 		PyErr_Format(PyExc_ImportError, "\"%U\" is a file; name the module: \"myapp:app\" for app in myapp.py "
-		                                "(--chdir says where it is)", text);
+		                                "(set --chdir to its directory)", text);
 	}
 	Py_XDECREF(text);
 	return module;

@@ -1,17 +1,17 @@
 /*
- * load -- from "package.module:app" to a callable.
+ * load -- resolve "package.module:app" to a callable.
  *
- * MODULE                      the name `application` in it
+ * MODULE                      its attribute `application`
  * MODULE:NAME.ATTRIBUTE       any attribute, dotted
- * MODULE:FACTORY('x', y=1)    what a call returns; arguments are literals
+ * MODULE:FACTORY('x', y=1)    result of a call; arguments are literals
  */
 #ifndef WSGI_LOAD_H
 #define WSGI_LOAD_H
 
 #include "python.h"
 
-/** Put `directory` first in sys.path unless it is there; below `base`, if that is not NULL
- *  and it is not absolute. 0, or -1 with an exception set. */
+/** Insert `directory` at the front of sys.path, unless sys.path contains it. A relative path is
+ *  relative to `base`, if that is not NULL. Returns 0, or -1 with an exception set. */
 int wsgi_load_path(const char *base, const char *directory);
 
 /** Returns a *new* reference to the application, or NULL with an exception

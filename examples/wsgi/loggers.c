@@ -7,10 +7,10 @@ static const char script[] =
 #include "loggers.py.inc"
 	;
 
-static PyObject *globals; /* of the script; NULL: not run yet */
+static PyObject *globals; /* of the script; NULL before it has run */
 static PyObject *stream;
 
-/* The numbers of logging: DEBUG is 10, CRITICAL 50. */
+/* Levels of the module logging: DEBUG is 10, CRITICAL 50. */
 static int number_of(const char *level)
 {
 	const int index = prefork_log_level_of(level);

@@ -1,9 +1,9 @@
-"""gunicorn.error and gunicorn.access: made when somebody imports logging, not before."""
+"""Loggers gunicorn.error and gunicorn.access: created when the application imports logging."""
 import sys
 
 
 class State:
-    stream = None  # lines written to it are in the error log as they are
+    stream = None  # writes its lines to the error log unchanged
     level = 0
     logger = None
 
@@ -21,7 +21,7 @@ def set_up(logging):
 
 
 class Finder:
-    """Of sys.meta_path: has the module set up when it was run."""
+    """Finder for sys.meta_path: sets up the loggers after the module logging has been executed."""
 
     @classmethod
     def find_spec(cls, name, path=None, target=None):

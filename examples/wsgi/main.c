@@ -23,13 +23,13 @@ static int start(struct prefork_worker *worker, void *user)
 static int handle(struct prefork_request *request, void *user)
 {
 	(void)user;
-	return wsgi_call_handle(request, wsgi_application_host());
+	return wsgi_request_handle(request, wsgi_application_get());
 }
 
 static void finished(struct prefork_request *request, void *user)
 {
 	(void)user;
-	wsgi_call_finished(request);
+	wsgi_request_finished(request);
 }
 
 static void stop(struct prefork_worker *worker, void *user)
@@ -46,7 +46,7 @@ static const struct prefork_http_service service = {
 	.worker_stop = stop,
 };
 
-/* A Python that was preloaded is forked with the care that os.fork() would take. */
+/* A preloaded interpreter is forked with the steps of os.fork(). */
 
 static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
@@ -99,15 +99,15 @@ static int serve(const struct prefork_settings *settings, char **argv, struct pr
 	if (r == 0)
 		r = wsgi_reloader_add(*ret, settings);
 	if (r == 0)
-		r = prefork_arbiter_take_environment(*ret); /* before the application sees it */
+		r = prefork_arbiter_take_environment(*ret); /* LISTEN_FDS and the like, before the application reads them */
 	if (r == 0 && prefork_settings_int(settings, "preload_app") == 1)
 		r = wsgi_application_import(settings, argv[0], prefork_arbiter_log(*ret));
 	return r == 0 ? prefork_arbiter_run(*ret) : r;
 }
 
-/* As python3 does when it starts, and workers do anyway: a preloaded application, and whoever holds the other end of a
- * pipe, would otherwise end the arbiter. Python, when it starts, takes over what it finds. */
-static void ignore_deadly_signals(void)
+/* As python3 does at its start, and the library in workers: else a preloaded application that writes to a closed pipe
+ * would kill the arbiter. Python keeps the dispositions that it finds. */
+static void ignore_fatal_signals(void)
 {
 	(void)signal(SIGPIPE, SIG_IGN);
 	(void)signal(SIGXFSZ, SIG_IGN);
@@ -118,9 +118,9 @@ int main(int argc, char **argv)
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
 
-	ignore_deadly_signals();
+	ignore_fatal_signals();
 	prefork_title_take(argc, argv);
-	int r = wsgi_options_read(argc, argv, &settings); /* 1: --help and the like were answered */
+	int r = wsgi_options_read(argc, argv, &settings); /* 1: done, for example --help */
 
 	if (r == 0)
 		r = serve(settings, argv, &arbiter);

@@ -1,5 +1,5 @@
 /*
- * python -- Python.h, in the one way that is right: first, and with sizes.
+ * python -- Python.h. Include it before other headers: it defines feature macros.
  */
 #ifndef WSGI_PYTHON_H
 #define WSGI_PYTHON_H

@@ -23,15 +23,15 @@
 enum {
 	DIRECTORIES_MAX = 4096,
 	DEPTH_MAX = 24,
-	QUIET_MS = 100, /* an editor, or a checkout, writes more than one file */
+	QUIET_MS = 100, /* editors and checkouts write several files: wait until none changes */
 	CHANGES = IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CREATE,
 };
 
 struct reloader {
 	struct prefork_worker *worker;
 	int fd;
-	char *folders[DIRECTORIES_MAX]; /* by their watch, of which the kernel counts up from 1 */
-	char changed[PATH_MAX];     /* "": nothing since the last reload */
+	char *directories[DIRECTORIES_MAX]; /* indexed by watch descriptor; inotify(7) counts from 1 */
+	char changed[PATH_MAX]; /* "": no change since the last reload */
 };
 
 static int add_directory(struct reloader *self, const char *path)
@@ -43,12 +43,12 @@ static int add_directory(struct reloader *self, const char *path)
 	if (watch >= DIRECTORIES_MAX)
 		return prefork_fail(-E2BIG, "--reload: more than %d directories below those of the application",
 		                    DIRECTORIES_MAX);
-	free(self->folders[watch]);
-	self->folders[watch] = strdup(path);
-	return self->folders[watch] ? 0 : prefork_fail(-ENOMEM, "--reload: no memory");
+	free(self->directories[watch]);
+	self->directories[watch] = strdup(path);
+	return self->directories[watch] ? 0 : prefork_fail(-ENOMEM, "--reload: no memory");
 }
 
-/* What no application's code of its own is in. */
+/* Directories without code of the application: caches, packages, virtualenvs. */
 static bool is_skipped(const char *directory, const char *name)
 {
 	char mark[PATH_MAX];
@@ -59,7 +59,7 @@ static bool is_skipped(const char *directory, const char *name)
 	       access(mark, F_OK) == 0;
 }
 
-/* Directories that come and go meanwhile, or may not be read, have nothing that could be imported. */
+/* Directories that vanish meanwhile or are unreadable contain nothing to import: not an error. */
 static int add_tree(struct reloader *self, const char *path, int depth)
 {
 	DIR *const directory = depth < DEPTH_MAX ? opendir(path) : NULL;
@@ -77,7 +77,7 @@ static int add_tree(struct reloader *self, const char *path, int depth)
 	return r == -ENOENT || r == -ENOTDIR ? 0 : r;
 }
 
-/* The directories of the setting `name`, or of the files of it; from where the application will be. */
+/* The directories in the setting `name`, or those of its files; relative to --chdir. */
 static int add_items(struct reloader *self, const char *name, bool are_files)
 {
 	const struct prefork_settings *settings = prefork_worker_settings(self->worker);
@@ -97,7 +97,7 @@ static int add_items(struct reloader *self, const char *name, bool are_files)
 	return r;
 }
 
-static int watch_all(struct reloader *self)
+static int add_all(struct reloader *self)
 {
 	const char *directory = prefork_settings_text(prefork_worker_settings(self->worker), "chdir");
 	char here[PATH_MAX];
@@ -105,7 +105,7 @@ static int watch_all(struct reloader *self)
 
 	self->fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
 	if (self->fd < 0)
-		return prefork_fail(-errno, "--reload: no inotify: %s", strerror(errno));
+		return prefork_fail(-errno, "--reload: inotify_init1: %s", strerror(errno));
 	if ((directory && chdir(directory) < 0) || getcwd(here, sizeof here) == NULL)
 		return prefork_fail(-errno, "--chdir: %s: %s", directory ? directory : ".", strerror(errno));
 	r = add_tree(self, here, 0);
@@ -135,11 +135,11 @@ static bool is_code(const char *name)
 
 static void on_event(struct reloader *self, const struct inotify_event *event)
 {
-	const char *directory = event->wd > 0 && event->wd < DIRECTORIES_MAX ? self->folders[event->wd] : NULL;
+	const char *directory = event->wd > 0 && event->wd < DIRECTORIES_MAX ? self->directories[event->wd] : NULL;
 	char path[PATH_MAX];
 
 	if (event->mask & IN_Q_OVERFLOW)
-		(void)snprintf(self->changed, sizeof self->changed, "more than could be told");
+		(void)snprintf(self->changed, sizeof self->changed, "unknown files (inotify queue overflow)");
 	if (directory == NULL || event->len == 0 ||
 	    snprintf(path, sizeof path, "%s/%s", directory, event->name) >= (int)sizeof path)
 		return;
@@ -164,7 +164,7 @@ static void take_events(struct reloader *self)
 	}
 }
 
-static void ask(struct reloader *self, pid_t arbiter)
+static void request_reload(struct reloader *self, pid_t arbiter)
 {
 	prefork_log_printf(prefork_worker_log(self->worker), PREFORK_LOG_INFO, "reload", "Worker reloading: %s modified",
 	                self->changed);
@@ -173,7 +173,8 @@ static void ask(struct reloader *self, pid_t arbiter)
 		(void)kill(arbiter, SIGHUP);
 }
 
-/* Whoever takes over has seen what was edited since it watches, and not what was before: that is told here. */
+/* After a drain request the next reloader has its own watches, and misses edits before them: request a reload for
+ * those here. */
 static void watch(struct reloader *self)
 {
 	const pid_t arbiter = getppid();
@@ -184,28 +185,28 @@ static void watch(struct reloader *self)
 		const int ready = poll(fds, 2, *self->changed ? QUIET_MS : -1);
 
 		if (ready == 0)
-			ask(self, arbiter);
+			request_reload(self, arbiter);
 		else if (fds[1].revents)
 			take_events(self);
 	}
 	if (*self->changed)
-		ask(self, arbiter);
+		request_reload(self, arbiter);
 }
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	static struct reloader self; /* of which a process has one: a worker does nothing else */
+	static struct reloader self; /* static since it is large; one per process */
 	int r;
 
 	(void)user;
 	self.worker = worker;
-	r = watch_all(&self);
+	r = add_all(&self);
 	if (r == 0) {
 		prefork_worker_ready(worker);
 		watch(&self);
 	}
 	for (size_t i = 0; i < DIRECTORIES_MAX; i++)
-		free(self.folders[i]);
+		free(self.directories[i]);
 	if (self.fd >= 0)
 		(void)close(self.fd);
 	return r < 0 ? r : PREFORK_EXIT_RECYCLE;

@@ -36,12 +36,12 @@ const char *wsgi_latin1(PyObject *text, const char *what, size_t *ret_size)
 }
 
 static struct prefork_log *log_of_worker;
-static bool has_warned;
+static bool logged_hop_by_hop;
 
-void wsgi_fields_prepare(struct prefork_log *log)
+void wsgi_response_headers_prepare(struct prefork_log *log)
 {
 	log_of_worker = log;
-	has_warned = false;
+	logged_hop_by_hop = false;
 }
 
 PyObject *wsgi_bytes(PyObject *piece)
@@ -50,7 +50,7 @@ PyObject *wsgi_bytes(PyObject *piece)
 		return Py_NewRef(piece);
 	if (PyByteArray_Check(piece) || PyMemoryView_Check(piece))
 		return PyBytes_FromObject(piece);
-	return PyErr_Format(PyExc_TypeError, "the body is made of bytes, not of %.100s", Py_TYPE(piece)->tp_name);
+	return PyErr_Format(PyExc_TypeError, "the body must consist of bytes, not %.100s", Py_TYPE(piece)->tp_name);
 }
 
 static int64_t number_of(const char *digits, size_t size)
@@ -62,16 +62,16 @@ static int64_t number_of(const char *digits, size_t size)
 	return number;
 }
 
-/* PEP 3333 forbids an application to send fields about the connection, but recipes do (Connection: keep-alive for
- * event streams). They are not for it to decide, so nothing is lost without them. */
-static void warn_of_hop(const char *name, size_t size)
+/* PEP 3333 forbids applications to set hop-by-hop fields (RFC 9110 7.6.1), but published recipes do (Connection:
+ * keep-alive for event streams). The server sets them, so dropping them loses nothing. */
+static void warn_hop_by_hop(const char *name, size_t size)
 {
-	if (has_warned)
+	if (logged_hop_by_hop)
 		return;
-	has_warned = true;
+	logged_hop_by_hop = true;
 	prefork_log_printf(log_of_worker, PREFORK_LOG_WARNING, "wsgi",
-	                "The application sets the header %.*s, which is about the connection and the server's to set: "
-	                "dropped, as all such headers are from now on without a line", (int)size, name);
+	                "The application sets the header %.*s, which is hop-by-hop and set by the server; dropped "
+	                   "(logged once per worker) event=header_dropped", (int)size, name);
 }
 
 static bool is_blank(char c)
@@ -91,15 +91,15 @@ static int add_bytes(struct prefork_request *request, const char *name, size_t n
 		value_size--;
 	r = prefork_response_header(request, name, name_size, value, value_size);
 	if (r == -EPERM)
-		warn_of_hop(name, name_size);
+		warn_hop_by_hop(name, name_size);
 	else if (r < 0)
 		return wsgi_refuse(r);
 	else if (is_length)
-		*length = number_of(value, value_size); /* it is one that fits: the library took it */
+		*length = number_of(value, value_size); /* digits that fit: the library has accepted the value */
 	return 0;
 }
 
-/* A pair, as a tuple or as a list. */
+/* `field` is a pair: a tuple or a list. */
 static int add_field(struct prefork_request *request, PyObject *field, int64_t *length)
 {
 	const char *name, *value;
@@ -109,12 +109,12 @@ static int add_field(struct prefork_request *request, PyObject *field, int64_t *
 		PyErr_Format(PyExc_TypeError, "a header must be a tuple of name and value, not %R", field);
 		return -1;
 	}
-	name = wsgi_latin1(PySequence_Fast_GET_ITEM(field, 0), "a header's name", &name_size);
-	value = name ? wsgi_latin1(PySequence_Fast_GET_ITEM(field, 1), "a header's value", &value_size) : NULL;
+	name = wsgi_latin1(PySequence_Fast_GET_ITEM(field, 0), "the name of a header", &name_size);
+	value = name ? wsgi_latin1(PySequence_Fast_GET_ITEM(field, 1), "the value of a header", &value_size) : NULL;
 	return value ? add_bytes(request, name, name_size, value, value_size, length) : -1;
 }
 
-int wsgi_fields_add(struct prefork_request *request, PyObject *fields, int64_t *length)
+int wsgi_response_headers_add(struct prefork_request *request, PyObject *fields, int64_t *length)
 {
 	PyObject *list = PySequence_Fast(fields, "the headers must be a list of tuples of name and value");
 	int r = list ? 0 : -1;

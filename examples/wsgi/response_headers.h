@@ -1,10 +1,10 @@
 /*
- * fields -- texts and header fields on their way from Python to the library.
+ * response_headers -- pass str, bytes and header fields from Python to the library.
  *
  * The caller has the GIL.
  */
-#ifndef WSGI_FIELDS_H
-#define WSGI_FIELDS_H
+#ifndef WSGI_RESPONSE_HEADERS_H
+#define WSGI_RESPONSE_HEADERS_H
 
 #include "python.h"
 
@@ -14,22 +14,22 @@
 struct prefork_log;
 struct prefork_request;
 
-/** In a worker: where it is told that header fields are dropped, once. Borrows the log. */
-void wsgi_fields_prepare(struct prefork_log *log);
+/** Call it in a worker. Borrows `log`, for one warning if hop-by-hop fields are dropped. */
+void wsgi_response_headers_prepare(struct prefork_log *log);
 
-/** A piece of a body as bytes, *new*: bytes, a bytearray or a memoryview. NULL with an exception set. */
+/** Returns a piece of a body (bytes, bytearray or memoryview) as *new* bytes. NULL with an exception set. */
 PyObject *wsgi_bytes(PyObject *piece);
 
-/** PEP 3333's str: one whose characters fit a byte each. Borrowed from `text`, or
- *  NULL with an exception set, which calls it `what`. */
+/** Returns the bytes of a PEP 3333 str (all characters below U+0100), borrowed from `text`.
+ *  NULL with an exception set, whose message names `what`. */
 const char *wsgi_latin1(PyObject *text, const char *what, size_t *ret_size);
 
-/** Add an iterable of pairs of name and value to the response; `*length` becomes what a Content-Length
- *  among them says. Fields about the connection are dropped. 0, or -1 with an exception set. */
-int wsgi_fields_add(struct prefork_request *request, PyObject *fields, int64_t *length);
+/** Add an iterable of (name, value) to the response. `*length` becomes the value of Content-Length, -1
+ *  without it. Hop-by-hop fields are dropped. Returns 0, or -1 with an exception set. */
+int wsgi_response_headers_add(struct prefork_request *request, PyObject *fields, int64_t *length);
 
-/** What the library has refused, as an exception: ValueError where the application is
- *  wrong, OSError where its client is gone. Returns -1. */
+/** Raise an error of the library: ValueError if the application has passed something invalid,
+ *  OSError otherwise, for example if the client has disconnected. Returns -1. */
 int wsgi_refuse(int error);
 
 #endif

@@ -12,11 +12,11 @@
 struct start {
 	PyObject_HEAD
 	vectorcallfunc vectorcall;
-	struct prefork_request *request; /* NULL: it is over */
-	struct writer *writer;           /* what it returns  */
+	struct prefork_request *request; /* NULL: finished                     */
+	struct writer *writer;           /* result of start_response(): write() */
 	int64_t length;
-	unsigned writing; /* how many threads are in the library */
-	bool closed;      /* nothing may be added to the response */
+	unsigned writing; /* number of threads in prefork_response_write() */
+	bool closed;      /* the response is complete: write() fails      */
 	bool called;
 	bool written;
 };
@@ -24,12 +24,12 @@ struct start {
 struct writer {
 	PyObject_HEAD
 	vectorcallfunc vectorcall;
-	struct start *start; /* borrowed: NULL when it is gone */
+	struct start *start; /* borrowed; NULL once it is freed */
 };
 
-static struct start *spare;       /* nobody but us has it, nor its writer   */
-static PyObject *last_status;     /* the object that an application uses for */
-static int last_code;             /* each of its answers, and what it says   */
+static struct start *spare;   /* for the next request: the application holds no reference to it or its writer */
+static PyObject *last_status; /* last status object, which applications often reuse, and its code               */
+static int last_code;
 
 /* "200 OK" -> 200. 0 with an exception set. */
 static int code_of(PyObject *status)
@@ -66,7 +66,7 @@ static int set_status(struct start *start, PyObject *status)
 
 static int set_head(struct start *start, PyObject *status, PyObject *headers)
 {
-	const int r = set_status(start, status) < 0 ? -1 : wsgi_fields_add(start->request, headers, &start->length);
+	const int r = set_status(start, status) < 0 ? -1 : wsgi_response_headers_add(start->request, headers, &start->length);
 
 	if (r == 0)
 		start->called = true;
@@ -75,19 +75,19 @@ static int set_head(struct start *start, PyObject *status, PyObject *headers)
 	return r;
 }
 
-/* Whether the head has left, or is about to: in another thread, or with a body that was decided on. */
+/* Has the head been sent, or is it about to be sent: by another thread, or with a complete body? */
 static bool is_begun(const struct start *start)
 {
 	return start->closed || start->writing > 0 || prefork_response_begun(start->request);
 }
 
-/* A second call is for errors only, and too late when the head has left. */
+/* PEP 3333: a second call must pass exc_info; if the head has been sent, it raises that exception. */
 static int begin_again(struct start *start, PyObject *exc_info)
 {
 	PyObject *type, *value, *traceback;
 
 	if (exc_info == NULL || exc_info == Py_None) {
-		PyErr_SetString(PyExc_AssertionError, "start_response was called already, and there is no exc_info");
+		PyErr_SetString(PyExc_AssertionError, "start_response called a second time without exc_info");
 		return -1;
 	}
 	if (!is_begun(start)) {
@@ -110,7 +110,7 @@ static PyObject *writer_call(PyObject *self, PyObject *const *arguments, size_t 
 	if (count != 1 || (names && PyTuple_GET_SIZE(names) > 0))
 		return PyErr_Format(PyExc_TypeError, "write() takes one argument, bytes");
 	if (writer->start == NULL)
-		return PyErr_Format(PyExc_RuntimeError, "write() is called after its request");
+		return PyErr_Format(PyExc_RuntimeError, "write() called after the end of its request");
 	piece = wsgi_bytes(arguments[0]);
 	r = piece ? wsgi_start_write((PyObject *)writer->start, piece) : -1;
 	Py_XDECREF(piece);
@@ -131,11 +131,11 @@ static PyObject *start_call(PyObject *self, PyObject *const *arguments, size_t f
 	if (count < 2 || count > 3)
 		return PyErr_Format(PyExc_TypeError, "start_response() takes 2 or 3 arguments (%zd given)", count);
 	if (start->request == NULL)
-		return PyErr_Format(PyExc_RuntimeError, "start_response is called after its request");
+		return PyErr_Format(PyExc_RuntimeError, "start_response called after the end of its request");
 	if (start->called && begin_again(start, exc_info) < 0)
 		return NULL;
-	if (start->closed || start->writing > 0) /* by early_hints() in the thread of the request */
-		return PyErr_Format(PyExc_RuntimeError, "start_response is called while another thread answers");
+	if (start->closed || start->writing > 0) /* another thread writes, or early_hints() holds the request */
+		return PyErr_Format(PyExc_RuntimeError, "start_response called while another thread sends the response");
 	if (set_head(start, arguments[0], arguments[1]) < 0)
 		return NULL;
 	return Py_NewRef((PyObject *)start->writer);
@@ -148,9 +148,9 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	int r;
 
 	if (request == NULL || start->closed || !start->called) {
-		PyErr_SetString(PyExc_RuntimeError, request == NULL  ? "write() is called after its request"
-		                                    : start->closed ? "write() is called after the end of the body"
-		                                                    : "write() before start_response()");
+		PyErr_SetString(PyExc_RuntimeError, request == NULL  ? "write() called after the end of its request"
+		                                    : start->closed ? "write() called after the end of the body"
+		                                                    : "write() called before start_response()");
 		return -1;
 	}
 	if (PyBytes_GET_SIZE(piece) == 0)
@@ -230,7 +230,8 @@ PyObject *wsgi_start_create(struct prefork_request *request)
 	return (PyObject *)start;
 }
 
-/* Threads that the application has left behind are waited for as long as their client may take: as if this one wrote. */
+/* Wait for threads of the application that are in write(). Each may take as long as the client reads slowly: report
+ * activity, as if this thread wrote. */
 void wsgi_start_close(PyObject *self)
 {
 	struct start *start = (struct start *)self;

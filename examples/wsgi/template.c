@@ -21,7 +21,7 @@ static int set(PyObject *dict, PyObject *key, PyObject *value)
 	return r;
 }
 
-/* "127.0.0.1:8000", "[::1]:8000", "example.org": what is not there is `port`. */
+/* SERVER_NAME and SERVER_PORT from "127.0.0.1:8000", "[::1]:8000", "example.org"; `port` is the default. */
 static int set_server(PyObject *dict, const char *address, size_t size, const char *port)
 {
 	const char *end = address + size;
@@ -39,9 +39,9 @@ static int set_server(PyObject *dict, const char *address, size_t size, const ch
 	           PyUnicode_DecodeLatin1(name, (is_ip6 ? bracket : name_end) - name, NULL));
 }
 
-/* The keys that every request sets: here already, so that a copy has their places. Two more make the
- * dict grow, here and once, to where the headers of most requests fit as well; with no more gaps than
- * this PyDict_Copy() copies the table as it is. */
+/* Insert the key that every request sets, so that copies need no insertion. Two further keys, deleted again, make the
+ * table grow once, to a size in which the headers of most requests fit. With few deleted entries PyDict_Copy() copies
+ * the table instead of inserting each key. */
 static int reserve(PyObject *dict)
 {
 	int r = PyDict_SetItem(dict, wsgi_keys.input, Py_None);
@@ -52,7 +52,7 @@ static int reserve(PyObject *dict)
 	return PyDict_DelItem(dict, wsgi_keys.read);
 }
 
-static int set_constants(const struct wsgi_template *self, const struct wsgi_place *place)
+static int set_constants(const struct wsgi_template *self, const struct wsgi_template_config *place)
 {
 	PyObject *const dict = self->environ;
 	const char *const address = self->is_unix ? "localhost" : place->address;
@@ -66,12 +66,12 @@ static int set_constants(const struct wsgi_template *self, const struct wsgi_pla
 	    set(dict, wsgi_keys.multiprocess, PyBool_FromLong(place->multiprocess)) < 0 ||
 	    set(dict, wsgi_keys.run_once, PyBool_FromLong(0)) < 0 ||
 	    set(dict, wsgi_keys.input_terminated, PyBool_FromLong(1)) < 0 ||
-	    set(dict, wsgi_keys.early_hints, Py_NewRef(wsgi_hints_callable())) < 0)
+	    set(dict, wsgi_keys.early_hints, Py_NewRef(wsgi_early_hints_callable())) < 0)
 		return -1;
 	return set(dict, wsgi_keys.file_wrapper, Py_NewRef(wsgi_file_type()));
 }
 
-/* What remembers no request yet. */
+/* Initial values of the parts that depend on the request. */
 static int set_parts(struct wsgi_template *self)
 {
 	static PyObject **const keys[WSGI_PARTS] = {
@@ -91,7 +91,7 @@ static int set_parts(struct wsgi_template *self)
 	return 0;
 }
 
-struct wsgi_template *wsgi_template_create(const struct wsgi_place *place)
+struct wsgi_template *wsgi_template_create(const struct wsgi_template_config *place)
 {
 	struct wsgi_template *self = PyMem_Calloc(1, sizeof *self);
 
@@ -122,7 +122,7 @@ void wsgi_template_destroy(struct wsgi_template *self)
 	PyMem_Free(self);
 }
 
-/* Put a text into the template, unless it is there. */
+/* Set a part of the template if it has changed. Returns 1 if so, else 0; -1 with an exception set. */
 static int refresh(struct wsgi_template *self, enum wsgi_part part, const char *bytes, size_t size)
 {
 	PyObject *text = self->parts[part];
@@ -145,7 +145,7 @@ static int hex(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Once, and what is no escape stays as it is. Returns the size. */
+/* Percent-decode once; invalid escapes stay unchanged. Returns the size. */
 static size_t decode(char *to, const char *from, size_t size)
 {
 	size_t n = 0;
@@ -233,7 +233,7 @@ static int fill_client(struct wsgi_template *self, struct prefork_request *reque
 	return r;
 }
 
-/* Changed: 1, else 0, or -1. */
+/* Returns 1 if the field has changed, else 0; -1 with an exception set. */
 static int refresh_host(struct wsgi_template *self, const char *host, size_t size)
 {
 	if (host)

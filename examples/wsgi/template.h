@@ -1,10 +1,10 @@
 /*
- * template -- the environ before a request fills it in: one per listener.
+ * template -- the environ of a listener, copied for each request.
  *
- * It holds what is the same for all requests of the listener, and beside it the
- * request line, the client and the Host of the last one: only what has changed
- * since is made again before the dict is copied. The caller has the GIL, and
- * keeps it from wsgi_template_fill() until it has its copy.
+ * It holds the values that all requests of the listener share, and the request
+ * line, peer and Host of the previous request: only values that differ are
+ * replaced before the dict is copied. The caller has the GIL, and keeps it from
+ * wsgi_template_fill() until the copy is made.
  */
 #ifndef WSGI_TEMPLATE_H
 #define WSGI_TEMPLATE_H
@@ -16,16 +16,16 @@
 
 struct prefork_request;
 
-/* What a template is made of; texts are copied. */
-struct wsgi_place {
+/* Parameters of a template; strings are copied. */
+struct wsgi_template_config {
 	const char *address;     /* of the listener, as prefork_listener_address()    */
-	const char *script_name; /* where the application is mounted, "" at the root  */
+	const char *script_name; /* path of the application, "" at the root           */
 	bool multithread;
 	bool multiprocess;
 	PyObject *errors; /* borrowed */
 };
 
-/* The texts of a request that a template remembers. */
+/* Values of the previous request that a template keeps. */
 enum wsgi_part {
 	WSGI_METHOD,
 	WSGI_TARGET,
@@ -41,23 +41,23 @@ enum wsgi_part {
 
 struct wsgi_template {
 	PyObject *environ;
-	PyObject *keys[WSGI_PARTS];  /* borrowed                                   */
-	PyObject *parts[WSGI_PARTS]; /* as they are in environ, which owns them    */
-	unsigned port;               /* that parts[WSGI_PORT] says                 */
-	unsigned minor;              /* that parts[WSGI_PROTOCOL] says             */
-	char *mount;                 /* SCRIPT_NAME, without a slash at its end    */
+	PyObject *keys[WSGI_PARTS];  /* borrowed                                */
+	PyObject *parts[WSGI_PARTS]; /* values in environ, which owns them      */
+	unsigned port;               /* value of parts[WSGI_PORT]               */
+	unsigned minor;              /* value of parts[WSGI_PROTOCOL]           */
+	char *mount;                 /* SCRIPT_NAME without a trailing slash    */
 	size_t mount_size;
-	bool is_unix;   /* no name and port of its own: those that the client asks for */
-	bool is_secure; /* the last request came by https                            */
+	bool is_unix;   /* the listener has no name and port: those of Host are used */
+	bool is_secure; /* scheme of the previous request: https                       */
 };
 
-/** A *new* template, or NULL with an exception set. */
-struct wsgi_template *wsgi_template_create(const struct wsgi_place *place);
+/** Returns a *new* template, or NULL with an exception set. */
+struct wsgi_template *wsgi_template_create(const struct wsgi_template_config *place);
 void wsgi_template_destroy(struct wsgi_template *self);
 
-/** Make environ that of `request`, but for its fields other than Host and for
- *  wsgi.input. Returns 0; 1: the path is not below the mount, and environ is of no
- *  use; -1 with an exception set. */
+/** Set environ to the values of `request`, except wsgi.input and header fields other than
+ *  Host. Returns 0; 1: the path is not below SCRIPT_NAME, and environ must not be used;
+ *  -1 with an exception set. */
 int wsgi_template_fill(struct wsgi_template *self, struct prefork_request *request);
 
 #endif

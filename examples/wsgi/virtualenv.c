@@ -36,31 +36,31 @@ static bool read_version(FILE *config, int *ret_major, int *ret_minor)
 	return false;
 }
 
-static int check(const char *directory, const char *said_by)
+static int check(const char *directory, const char *source)
 {
 	char name[4096];
 	int major = PY_MAJOR_VERSION, minor = PY_MINOR_VERSION;
 	FILE *config = open_config(directory);
 
 	if (config == NULL)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s is no virtualenv: pyvenv.cfg: %s", said_by, directory,
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s is not a virtualenv: pyvenv.cfg: %s", source, directory,
 		                    strerror(errno));
 	(void)read_version(config, &major, &minor);
 	(void)fclose(config);
 	if (major != PY_MAJOR_VERSION || minor != PY_MINOR_VERSION)
 		return prefork_fail(PREFORK_ECONFIG,
 		                    "%s: the virtualenv %s is for Python %d.%d, and prefork-wsgi is built with "
-		                    "Python %d.%d: make it again with python%d.%d -m venv",
-		                    said_by, directory, major, minor, PY_MAJOR_VERSION, PY_MINOR_VERSION,
+		                    "Python %d.%d: create it again with python%d.%d -m venv",
+		                    source, directory, major, minor, PY_MAJOR_VERSION, PY_MINOR_VERSION,
 		                    PY_MAJOR_VERSION, PY_MINOR_VERSION);
 	if (snprintf(name, sizeof name, "%s/bin/python3", directory) >= (int)sizeof name || access(name, X_OK) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: the virtualenv %s has no bin/python3: %s", said_by, directory,
+		return prefork_fail(PREFORK_ECONFIG, "%s: the virtualenv %s has no bin/python3: %s", source, directory,
 		                    strerror(errno));
-	return wsgi_build_check(name, directory, said_by);
+	return wsgi_build_check(name, directory, source);
 }
 
-/* The program as the kernel was asked to run it, made absolute. What the caller put into argv[0] may be its bare
- * name, where it was found through PATH. "" when there is no telling. */
+/* The absolute path that execve(2) was called with (AT_EXECFN): argv[0] may be a bare name, found through PATH. "" if
+ * it is unknown. */
 static void find_program(const char *argv0, char *path, size_t size)
 {
 	const char *executed = (const char *)(uintptr_t)getauxval(AT_EXECFN);
@@ -74,8 +74,8 @@ static void find_program(const char *argv0, char *path, size_t size)
 		*path = '\0';
 }
 
-/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. The program is looked for at the first call,
- * before --chdir. */
+/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. The path of the program is determined at the
+ * first call, before --chdir. */
 static bool around_program(const char *argv0, char *path, size_t size)
 {
 	static char program[PATH_MAX];
@@ -100,7 +100,7 @@ static bool around_program(const char *argv0, char *path, size_t size)
 int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size_t size)
 {
 	const char *variable = getenv("VIRTUAL_ENV");
-	const char *said_by = wanted ? "--venv" : "VIRTUAL_ENV";
+	const char *source = wanted ? "--venv" : "VIRTUAL_ENV";
 	const char *found = wanted ? wanted : variable;
 	char absolute[PATH_MAX];
 
@@ -110,11 +110,11 @@ int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size
 		*path = '\0';
 		return 0;
 	}
-	/* Absolute, as --chdir comes before Python; and not resolved further: its name is its own. */
+	/* Absolute, since --chdir takes effect before Python starts. Not realpath(3): the name determines sys.prefix. */
 	if (*found != '/' && getcwd(absolute, sizeof absolute) == NULL)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", said_by, found, strerror(errno));
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", source, found, strerror(errno));
 	if (snprintf(path, size, "%s%s%s", *found == '/' ? "" : absolute, *found == '/' ? "" : "/", found) >=
 	    (int)size)
-		return prefork_fail(PREFORK_ECONFIG, "%s: the path %s is too long", said_by, found);
-	return check(path, said_by);
+		return prefork_fail(PREFORK_ECONFIG, "%s: the path %s is too long", source, found);
+	return check(path, source);
 }

@@ -1,17 +1,16 @@
 /*
- * virtualenv -- which virtualenv is this server meant to run in?
+ * virtualenv -- find and check the virtualenv of this server.
  */
 #ifndef WSGI_VIRTUALENV_H
 #define WSGI_VIRTUALENV_H
 
 #include <stddef.h>
 
-/** The directory of the virtualenv, in `path`, absolute: `wanted` (--venv) if it is
- *  not NULL, else $VIRTUAL_ENV, else the one whose bin/ holds this program, however
- *  it was started (a link to it is enough; `argv0` where the kernel does not say).
- *  "" when there is none. Relative names are looked up in the current directory: to be
- *  called before --chdir. Returns 0, or PREFORK_ECONFIG with an error message: no
- *  virtualenv there, or one of another Python than ours, or of another build. */
+/** Write the absolute path of the virtualenv to `path`: `wanted` (--venv) if it is not
+ *  NULL, else $VIRTUAL_ENV, else the one whose bin/ contains this program or a link to it
+ *  (by AT_EXECFN, else by `argv0`). "" if there is none. Relative names refer to the
+ *  current directory: call it before --chdir. Returns 0, or PREFORK_ECONFIG with an error
+ *  message: not a virtualenv, or one of another version or build of Python. */
 int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size_t size);
 
 #endif

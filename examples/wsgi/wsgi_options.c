@@ -28,7 +28,7 @@ const char *wsgi_options_application(const struct prefork_settings *settings)
 	return argument ? argument : prefork_settings_text(settings, "wsgi_app");
 }
 
-/* Where the operator said it: "GUNICORN_CMD_ARGS: --reload". */
+/* The source of a setting, for messages: "GUNICORN_CMD_ARGS: --reload". */
 static const char *place_of(const struct prefork_settings *settings, const char *name)
 {
 	const char *place = "";
@@ -56,7 +56,7 @@ static const char *file_to_convert(const struct prefork_settings *settings)
 	return path && *path != '\0' ? path : NULL;
 }
 
-/* --check-config: this process ends afterwards, so Python may start in it. */
+/* --check-config: the process exits afterwards, so Python may start in it. */
 static int try_application(const struct prefork_settings *settings)
 {
 	struct prefork_log *log = NULL;
@@ -79,11 +79,11 @@ static int check(const struct prefork_settings *settings, void *user)
 	if (file_to_convert(settings))
 		return 0; /* nothing will be served */
 	if (prefork_settings_int(settings, "reload") == 1 && prefork_settings_int(settings, "preload_app") == 1)
-		return prefork_fail(PREFORK_ECONFIG, "%s: code does not change by a reload when preload_app (%s) loads it "
-		                                     "once: leave one of them out",
+		return prefork_fail(PREFORK_ECONFIG, "%s: a reload does not change code that preload_app (%s) has loaded: "
+		                                     "remove one of them",
 		                    place_of(settings, "reload"), place_of(settings, "preload_app"));
 	if (wsgi_options_application(settings) == NULL)
-		return prefork_fail(PREFORK_EUSAGE, "which application? Name it: prefork-wsgi MODULE:APP");
+		return prefork_fail(PREFORK_EUSAGE, "no application: name it: prefork-wsgi MODULE:APP");
 	if (chdir && stat(chdir, &about) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", place_of(settings, "chdir"), chdir,
 		                    strerror(errno));
@@ -97,7 +97,7 @@ static int check(const struct prefork_settings *settings, void *user)
 	return r;
 }
 
-/* What gunicorn takes from the environment, below its file and its command line. */
+/* Defaults from the environment, as gunicorn has them: configuration file and command line take precedence. */
 static int set_defaults(struct prefork_settings *settings)
 {
 	const char *workers = getenv("WEB_CONCURRENCY");
@@ -141,7 +141,7 @@ static int add_rows(struct prefork_settings *settings)
 	return r;
 }
 
-/* `*ret` is *new*, also where reading it has failed, and then NULL or as far as it got. */
+/* `*ret` is *new*, also after an error: NULL, or with the settings read so far. */
 static int read_settings(int argc, char *const argv[], const char *worker_class, struct prefork_settings **ret)
 {
 	int r = prefork_settings_create(ret);
@@ -155,7 +155,7 @@ static int read_settings(int argc, char *const argv[], const char *worker_class,
 	return r == 0 ? prefork_settings_parse(*ret, argc, argv) : r;
 }
 
-static bool answers_at_once(const char *word)
+static bool is_print_and_exit(const char *word)
 {
 	static const char *const words[] = { "--print-config", "--check-config", "--help", "-h", "--version", "-v" };
 
@@ -166,8 +166,8 @@ static bool answers_at_once(const char *word)
 	return false;
 }
 
-/* As with gunicorn, --threads alone chooses the class that has them. Found out by reading everything once, without the
- * flags that already answer; what is wrong is told by the reading that counts. */
+/* As with gunicorn, --threads alone selects the class `threads`. Read all sources once without the flags that print and
+ * exit; errors are ignored here and reported by the second reading. */
 static const char *default_class(int argc, char *const argv[])
 {
 	struct prefork_settings *settings = NULL;
@@ -178,7 +178,7 @@ static const char *default_class(int argc, char *const argv[])
 	if (words == NULL)
 		return found;
 	for (int i = 0; i < argc; i++) {
-		if (i == 0 || !answers_at_once(argv[i]))
+		if (i == 0 || !is_print_and_exit(argv[i]))
 			words[count++] = argv[i];
 	}
 	(void)read_settings(count, words, "threads", &settings);

@@ -22,346 +22,346 @@
 #include <string.h>
 
 enum {
-	LATER_MAX = 64 * 1024,   /* a larger body is not kept until the next request               */
-	SLICE_MAX = 256 * 1024,  /* of a piece is given out at a time                              */
+	DEFERRED_MAX = 64 * 1024, /* largest body whose release waits until the thread takes the GIL again */
+	SLICE_MAX = 256 * 1024,   /* largest part of a piece that pull() returns                           */
 };
 
 static PyObject *no_bytes; /* b"" */
 
-int wsgi_call_prepare(void)
+int wsgi_request_prepare(void)
 {
 	no_bytes = PyBytes_FromStringAndSize(NULL, 0);
-	return wsgi_hints_prepare() < 0 || wsgi_input_prepare() < 0 || wsgi_file_prepare() < 0 || wsgi_start_prepare() < 0 ? -1 : 0;
+	return wsgi_early_hints_prepare() < 0 || wsgi_input_prepare() < 0 || wsgi_file_prepare() < 0 || wsgi_start_prepare() < 0 ? -1 : 0;
 }
 
-/* One request in the hands of the application. */
-struct call {
-	const struct wsgi_host *host;
+/* One request and its response. */
+struct exchange {
+	const struct wsgi_application *application;
 	struct prefork_request *request;
-	PyObject *context; /* of its own: others run in this thread meanwhile, and it goes on in other threads */
+	PyObject *context; /* contextvars: requests share a thread, and a pulled body continues in other threads */
 	PyObject *input;
 	PyObject *start;    /* start_response */
 	PyObject *iterable; /* what the application returned */
 	PyObject *iterator;
-	PyObject *piece; /* of the body: the one that is being sent */
-	bool pending;    /* it was not given out whole */
-	Py_ssize_t given; /* what of it was             */
-	int error;       /* of FAILED, or of sending what is ANSWERED */
-	int fd;          /* of FILE_RANGE */
+	PyObject *piece;  /* of the body: the one that is being sent         */
+	bool pending;     /* pull() has not returned all of it                */
+	Py_ssize_t sent;  /* how much of it pull() has returned               */
+	int error;        /* NEXT_FAIL, NEXT_DONE: what the handler returns   */
+	int fd;           /* NEXT_SEND_FILE */
 	int64_t offset, size;
 };
 
-/* What is left to do when the GIL is given up. */
+/* What remains to be done without the GIL. */
 enum next {
-	FAILED,
-	ANSWERED,
-	WHOLE,      /* send `piece`: it is all of the body   */
-	FILE_RANGE, /* let the kernel send a part of `fd`    */
-	PULLED,     /* let the library ask for the pieces    */
+	NEXT_FAIL,
+	NEXT_DONE,
+	NEXT_SEND_WHOLE, /* send `piece`, which is the whole body */
+	NEXT_SEND_FILE,  /* sendfile(2) a range of `fd`           */
+	NEXT_PULL,       /* the library pulls the pieces          */
 };
 
-/* Takes the exception that is set. A client that left is no error of the application. */
-static void report(struct call *call)
+/* Takes the exception that is set. If the client has disconnected, an OSError is expected: level INFO. */
+static void report(struct exchange *exchange)
 {
-	const int error = prefork_request_error(call->request);
+	const int error = prefork_request_error(exchange->request);
 	const bool expected = error < 0 && error != -ENOBUFS && PyErr_ExceptionMatches(PyExc_OSError);
-	const char *method = prefork_request_method(call->request, NULL);
-	const char *target = prefork_request_target(call->request, NULL);
+	const char *method = prefork_request_method(exchange->request, NULL);
+	const char *target = prefork_request_target(exchange->request, NULL);
 	char title[1024], line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
 	Py_ssize_t size = 0;
 	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
 	if (expected) {
-		prefork_log_printf(call->host->log, PREFORK_LOG_INFO, "wsgi", "Client lost during request %s %s: %s", method,
+		prefork_log_printf(exchange->application->log, PREFORK_LOG_INFO, "wsgi", "Client lost during request %s %s: %s", method,
 		                target, line);
 	} else if (bytes) {
 		(void)snprintf(title, sizeof title, "Error handling request %s %s", method, target);
-		prefork_log_block(call->host->log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
+		prefork_log_block(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
 	} else {
-		prefork_log_printf(call->host->log, PREFORK_LOG_ERROR, "wsgi", "Error handling request %s %s: %s", method,
+		prefork_log_printf(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", "Error handling request %s %s: %s", method,
 		                target, line);
 	}
 	PyErr_Clear();
 	Py_XDECREF(text);
 }
 
-/* Takes the exception that is set, and what was begun of a response that has not left. */
-static enum next fail(struct call *call)
+/* Takes the exception that is set. Discards a response whose head has not been sent. */
+static enum next fail(struct exchange *exchange)
 {
-	const int lost = prefork_request_error(call->request);
+	const int lost = prefork_request_error(exchange->request);
 
-	if (call->start)
-		wsgi_start_close(call->start);
-	report(call);
-	if (!prefork_response_begun(call->request))
-		(void)prefork_response_reset(call->request);
-	call->error = lost < 0 ? lost : PREFORK_EAPP; /* it is in the log already */
-	return FAILED;
+	if (exchange->start)
+		wsgi_start_close(exchange->start);
+	report(exchange);
+	if (!prefork_response_begun(exchange->request))
+		(void)prefork_response_reset(exchange->request);
+	exchange->error = lost < 0 ? lost : PREFORK_EAPP; /* report() has logged it */
+	return NEXT_FAIL;
 }
 
-/* The application was run, and may have forked: its child has no business here. */
-static void stay_parent(void)
+/* After each call into the application: a child that it has forked and that returned must not serve. */
+static void exit_if_forked_child(void)
 {
-	if (wsgi_is_forked_children)
-		wsgi_forked_children_end();
+	if (wsgi_is_forked_child)
+		wsgi_forked_child_exit();
 }
 
-/* The next piece that is not empty, in `call->piece`. 1, 0 at the end, -1 with an exception set. */
-static int next_piece(struct call *call)
+/* Set `exchange->piece` to the next non-empty piece. Returns 1; 0 at the end; -1 with an exception set. */
+static int next_piece(struct exchange *exchange)
 {
 	do {
-		Py_XSETREF(call->piece, PyIter_Next(call->iterator));
-		stay_parent();
-		if (call->piece == NULL)
+		Py_XSETREF(exchange->piece, PyIter_Next(exchange->iterator));
+		exit_if_forked_child();
+		if (exchange->piece == NULL)
 			return PyErr_Occurred() ? -1 : 0;
-		if (!PyBytes_Check(call->piece)) {
-			Py_SETREF(call->piece, wsgi_bytes(call->piece));
-			if (call->piece == NULL)
+		if (!PyBytes_Check(exchange->piece)) {
+			Py_SETREF(exchange->piece, wsgi_bytes(exchange->piece));
+			if (exchange->piece == NULL)
 				return -1;
 		}
-	} while (PyBytes_GET_SIZE(call->piece) == 0);
+	} while (PyBytes_GET_SIZE(exchange->piece) == 0);
 	return 1;
 }
 
-/* A list or tuple of bytes as one, *new*: all of it is there, so its length can be told. NULL without
- * an exception: it is none, or the application said another length. */
-static PyObject *whole_body(struct call *call)
+/* A list or tuple of bytes, joined, *new*: its length is known, so the response gets a Content-Length. NULL without
+ * an exception: another kind of iterable, or the application has set another Content-Length. */
+static PyObject *whole_body(struct exchange *exchange)
 {
-	PyObject *list = call->iterable, *whole;
+	PyObject *list = exchange->iterable, *whole;
 	const Py_ssize_t count = PyList_CheckExact(list) || PyTuple_CheckExact(list) ? PySequence_Fast_GET_SIZE(list) : -1;
 
-	if (count < 0 || wsgi_start_has_written(call->start))
+	if (count < 0 || wsgi_start_has_written(exchange->start))
 		return NULL;
 	for (Py_ssize_t i = 0; i < count; i++) {
 		if (!PyBytes_Check(PySequence_Fast_GET_ITEM(list, i)))
-			return NULL; /* where it is iterated it is an error */
+			return NULL; /* next_piece() raises the exception */
 	}
 	whole = count == 1 ? Py_NewRef(PySequence_Fast_GET_ITEM(list, 0))
-	                   : PyObject_CallMethod(no_bytes, "join", "(O)", list); /* a tuple alone would be the arguments */
-	if (whole && wsgi_start_length(call->start) >= 0 && wsgi_start_length(call->start) != PyBytes_GET_SIZE(whole))
+	                   : PyObject_CallMethod(no_bytes, "join", "(O)", list); /* without "()" a tuple would become the arguments */
+	if (whole && wsgi_start_length(exchange->start) >= 0 && wsgi_start_length(exchange->start) != PyBytes_GET_SIZE(whole))
 		Py_CLEAR(whole);
 	return whole;
 }
 
-static int must_be_started(struct call *call)
+static int must_be_started(struct exchange *exchange)
 {
-	if (wsgi_start_was_called(call->start))
+	if (wsgi_start_was_called(exchange->start))
 		return 0;
 	PyErr_SetString(PyExc_AssertionError, "the application returned without calling start_response");
 	return -1;
 }
 
-static enum next end_response(struct call *call)
+static enum next end_response(struct exchange *exchange)
 {
-	wsgi_start_close(call->start); /* no piece may follow the end */
+	wsgi_start_close(exchange->start); /* write() in another thread must not follow the end */
 	Py_BEGIN_ALLOW_THREADS
-	call->error = prefork_response_end(call->request);
+	exchange->error = prefork_response_end(exchange->request);
 	Py_END_ALLOW_THREADS
-	return ANSWERED; /* a client that is gone is nothing to log */
+	return NEXT_DONE; /* an error here is a disconnected client: not logged */
 }
 
-/* Piece by piece, in this thread: what the client does not take yet the library keeps. */
-static enum next write_pieces(struct call *call, int more)
+/* Write each piece in this thread; the library buffers what the socket does not accept. */
+static enum next write_pieces(struct exchange *exchange, int more)
 {
 	while (more > 0) {
-		if (wsgi_start_write(call->start, call->piece) < 0) {
-			call->error = prefork_request_error(call->request);
-			if (call->error == 0)
-				return fail(call);
-			PyErr_Clear(); /* a client that is gone is nothing to log */
-			return FAILED;
+		if (wsgi_start_write(exchange->start, exchange->piece) < 0) {
+			exchange->error = prefork_request_error(exchange->request);
+			if (exchange->error == 0)
+				return fail(exchange);
+			PyErr_Clear(); /* the client has disconnected: not logged */
+			return NEXT_FAIL;
 		}
-		more = next_piece(call);
+		more = next_piece(exchange);
 	}
-	return more < 0 ? fail(call) : end_response(call);
+	return more < 0 ? fail(exchange) : end_response(exchange);
 }
 
-/* An iterable may belong to its thread: cursors of databases do, and what is thread-local. Where a thread may
- * wait, one that has begun it ends it. In a loop without threads pieces are asked for as the
- * client takes them; but after write() they, too, can only be written. */
-static bool is_written(const struct call *call)
+/* An iterable may be bound to its thread: database cursors, thread-local state. If the thread may block, it iterates
+ * to the end. In an event loop without threads the library pulls the pieces as the socket becomes writable; but after
+ * write() the response has begun, and the pieces are written, too. */
+static bool must_write(const struct exchange *exchange)
 {
-	return wsgi_start_has_written(call->start) ||
-	       prefork_connection_may_block(prefork_request_connection(call->request));
+	return wsgi_start_has_written(exchange->start) ||
+	       prefork_connection_may_block(prefork_request_connection(exchange->request));
 }
 
-/* Whether what the body is made of is of no use to the client. One without an end would be iterated for ever. */
-static bool sends_head_only(const struct call *call)
+/* RFC 9110 6.4.1: no content in responses to HEAD, 204, 304. The iterable is not consumed: it may be infinite. */
+static bool sends_head_only(const struct exchange *exchange)
 {
-	const int status = prefork_response_status(call->request);
+	const int status = prefork_response_status(exchange->request);
 
-	return status == 204 || status == 304 || strcmp(prefork_request_method(call->request, NULL), "HEAD") == 0;
+	return status == 204 || status == 304 || strcmp(prefork_request_method(exchange->request, NULL), "HEAD") == 0;
 }
 
-/* The head may not leave before the first piece is there: the application may change its mind. */
-static enum next answer_pieces(struct call *call)
+/* PEP 3333: the head is not sent before the first non-empty piece; until then start_response() may be called again. */
+static enum next respond_with_pieces(struct exchange *exchange)
 {
 	int more;
 
-	call->iterator = PyObject_GetIter(call->iterable);
-	if (call->iterator == NULL)
-		return fail(call);
-	more = next_piece(call);
-	if (more < 0 || must_be_started(call) < 0)
-		return fail(call);
-	if (more == 0 || sends_head_only(call))
-		return end_response(call);
-	if (is_written(call))
-		return write_pieces(call, more);
-	wsgi_start_close(call->start);
-	call->pending = true;
-	return PULLED;
+	exchange->iterator = PyObject_GetIter(exchange->iterable);
+	if (exchange->iterator == NULL)
+		return fail(exchange);
+	more = next_piece(exchange);
+	if (more < 0 || must_be_started(exchange) < 0)
+		return fail(exchange);
+	if (more == 0 || sends_head_only(exchange))
+		return end_response(exchange);
+	if (must_write(exchange))
+		return write_pieces(exchange, more);
+	wsgi_start_close(exchange->start);
+	exchange->pending = true;
+	return NEXT_PULL;
 }
 
-static enum next answer_file(struct call *call)
+static enum next respond_with_file(struct exchange *exchange)
 {
-	const int64_t length = wsgi_start_length(call->start);
+	const int64_t length = wsgi_start_length(exchange->start);
 
-	if (must_be_started(call) < 0)
-		return fail(call);
-	if (length >= 0 && sends_head_only(call))
-		return end_response(call); /* the file may be of another length */
-	if (length >= 0 && length < call->size)
-		call->size = length;
-	wsgi_start_close(call->start);
-	return FILE_RANGE;
+	if (must_be_started(exchange) < 0)
+		return fail(exchange);
+	if (length >= 0 && sends_head_only(exchange))
+		return end_response(exchange); /* the file may have another length */
+	if (length >= 0 && length < exchange->size)
+		exchange->size = length;
+	wsgi_start_close(exchange->start);
+	return NEXT_SEND_FILE;
 }
 
-static enum next answer(struct call *call)
+static enum next respond(struct exchange *exchange)
 {
-	call->piece = whole_body(call);
-	if (PyErr_Occurred() || (call->piece && must_be_started(call) < 0)) {
-		Py_CLEAR(call->piece);
-		return fail(call);
+	exchange->piece = whole_body(exchange);
+	if (PyErr_Occurred() || (exchange->piece && must_be_started(exchange) < 0)) {
+		Py_CLEAR(exchange->piece);
+		return fail(exchange);
 	}
-	if (call->piece) {
-		wsgi_start_close(call->start);
-		return WHOLE;
+	if (exchange->piece) {
+		wsgi_start_close(exchange->start);
+		return NEXT_SEND_WHOLE;
 	}
-	/* In this order: to look at the file runs Python, and another thread may write meanwhile. */
-	if (wsgi_file_sendable(call->iterable, &call->fd, &call->offset, &call->size) &&
-	    !wsgi_start_has_written(call->start))
-		return answer_file(call);
-	return answer_pieces(call);
+	/* In this order: wsgi_file_sendable() runs Python code, and another thread may call write() meanwhile. */
+	if (wsgi_file_sendable(exchange->iterable, &exchange->fd, &exchange->offset, &exchange->size) &&
+	    !wsgi_start_has_written(exchange->start))
+		return respond_with_file(exchange);
+	return respond_with_pieces(exchange);
 }
 
-/* What the operator has set does not go with what the client asks for. */
-static enum next refuse_path(struct call *call, const char *mount)
+/* SCRIPT_NAME is set, and the path of the request is outside of it. */
+static enum next refuse_path(struct exchange *exchange, const char *mount)
 {
 	static const char message[] = "The path of this request is not below SCRIPT_NAME.\n";
 
-	prefork_log_printf(call->host->log, PREFORK_LOG_ERROR, "wsgi", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
-	                prefork_request_method(call->request, NULL), prefork_request_target(call->request, NULL), mount);
-	call->piece = PyBytes_FromString(message);
-	if (call->piece == NULL || prefork_response_start(call->request, 500, NULL) < 0 ||
-	    prefork_response_field(call->request, "Content-Type", "text/plain") < 0)
-		return fail(call);
-	return WHOLE;
+	prefork_log_printf(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
+	                prefork_request_method(exchange->request, NULL), prefork_request_target(exchange->request, NULL), mount);
+	exchange->piece = PyBytes_FromString(message);
+	if (exchange->piece == NULL || prefork_response_start(exchange->request, 500, NULL) < 0 ||
+	    prefork_response_field(exchange->request, "Content-Type", "text/plain") < 0)
+		return fail(exchange);
+	return NEXT_SEND_WHOLE;
 }
 
-static enum next run(struct call *call)
+static enum next run(struct exchange *exchange)
 {
-	struct wsgi_template *template = call->host->templates[prefork_request_listener(call->request)];
+	struct wsgi_template *template = exchange->application->templates[prefork_request_listener(exchange->request)];
 	PyObject *arguments[3] = { NULL };
 
-	call->context = PyContext_CopyCurrent();
-	if (call->context == NULL || PyContext_Enter(call->context) < 0)
-		return fail(call);
-	call->input = wsgi_input_create(call->request);
-	call->start = call->input ? wsgi_start_create(call->request) : NULL;
-	arguments[1] = call->start ? wsgi_environ_create(template, call->request, call->input) : NULL;
-	arguments[2] = call->start;
+	exchange->context = PyContext_CopyCurrent();
+	if (exchange->context == NULL || PyContext_Enter(exchange->context) < 0)
+		return fail(exchange);
+	exchange->input = wsgi_input_create(exchange->request);
+	exchange->start = exchange->input ? wsgi_start_create(exchange->request) : NULL;
+	arguments[1] = exchange->start ? wsgi_environ_create(template, exchange->request, exchange->input) : NULL;
+	arguments[2] = exchange->start;
 	if (arguments[1] == NULL)
-		return PyErr_Occurred() ? fail(call) : refuse_path(call, template->mount);
-	wsgi_hints_for(call->start);
-	call->iterable = PyObject_Vectorcall(call->host->application, arguments + 1,
+		return PyErr_Occurred() ? fail(exchange) : refuse_path(exchange, template->mount);
+	wsgi_early_hints_for(exchange->start);
+	exchange->iterable = PyObject_Vectorcall(exchange->application->callable, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);
-	stay_parent();
-	return call->iterable ? answer(call) : fail(call);
+	exit_if_forked_child();
+	return exchange->iterable ? respond(exchange) : fail(exchange);
 }
 
-/* PEP 3333: close() is called once, however the request ended. */
-static void close_iterable(struct call *call)
+/* PEP 3333: close() is called once, whether the request succeeded or not. */
+static void close_iterable(struct exchange *exchange)
 {
 	PyObject *method, *result;
 
-	if (call->iterable == NULL || PyList_CheckExact(call->iterable) || PyTuple_CheckExact(call->iterable))
+	if (exchange->iterable == NULL || PyList_CheckExact(exchange->iterable) || PyTuple_CheckExact(exchange->iterable))
 		return;
-	method = PyObject_GetAttr(call->iterable, wsgi_keys.close);
+	method = PyObject_GetAttr(exchange->iterable, wsgi_keys.close);
 	if (method == NULL && PyErr_ExceptionMatches(PyExc_AttributeError)) {
 		PyErr_Clear();
 		return;
 	}
 	result = method ? PyObject_CallNoArgs(method) : NULL;
-	stay_parent();
+	exit_if_forked_child();
 	if (result == NULL)
-		report(call);
+		report(exchange);
 	Py_XDECREF(result);
 	Py_XDECREF(method);
 }
 
-/* Not before its context is entered again may more of the application be run. */
-static void leave(const struct call *call)
+/* Application code runs again only after PyContext_Enter(). */
+static void exit_context(const struct exchange *exchange)
 {
-	if (call->context && PyContext_Exit(call->context) < 0)
-		PyErr_WriteUnraisable(call->context);
+	if (exchange->context && PyContext_Exit(exchange->context) < 0)
+		PyErr_WriteUnraisable(exchange->context);
 }
 
-/* All but `piece`, which may still have to be sent. */
-static void end(struct call *call)
+/* Releases all but `piece`, which may still have to be sent. */
+static void finish(struct exchange *exchange)
 {
-	close_iterable(call);
-	leave(call);
+	close_iterable(exchange);
+	exit_context(exchange);
 	wsgi_errors_finish_line();
-	Py_XDECREF(call->context);
-	if (call->start)
-		wsgi_start_end(call->start);
-	if (call->input)
-		wsgi_input_end(call->input);
-	Py_XDECREF(call->iterator);
-	Py_XDECREF(call->iterable);
+	Py_XDECREF(exchange->context);
+	if (exchange->start)
+		wsgi_start_end(exchange->start);
+	if (exchange->input)
+		wsgi_input_end(exchange->input);
+	Py_XDECREF(exchange->iterator);
+	Py_XDECREF(exchange->iterable);
 }
 
-static void end_kept(struct call *call)
+static void finish_kept(struct exchange *exchange)
 {
-	prefork_request_set_user(call->request, NULL);
-	Py_CLEAR(call->piece);
-	end(call);
-	PyMem_Free(call);
+	prefork_request_set_user(exchange->request, NULL);
+	Py_CLEAR(exchange->piece);
+	finish(exchange);
+	PyMem_Free(exchange);
 }
 
-/* Called by the library whenever the client can take more. What was given out stays until then. */
+/* Called by the library when the socket is writable. The bytes returned stay valid until the next call. */
 static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
 {
-	struct call *call = user;
+	struct exchange *exchange = user;
 	int more = 1;
 	Py_ssize_t size = 0;
 
 	(void)request;
-	if (!call->pending) {
+	if (!exchange->pending) {
 		if (!wsgi_gil_take())
 			return -ENOMEM;
-		(void)PyContext_Enter(call->context);
-		more = next_piece(call);
-		call->given = 0;
+		(void)PyContext_Enter(exchange->context);
+		more = next_piece(exchange);
+		exchange->sent = 0;
 		if (more < 0)
-			(void)fail(call);
-		size = call->error;
+			(void)fail(exchange);
+		size = exchange->error;
 		if (more <= 0)
-			end_kept(call);
+			finish_kept(exchange);
 		else
-			leave(call);
+			exit_context(exchange);
 		wsgi_gil_release();
 	}
 	if (more <= 0)
 		return size;
-	*ret_bytes = PyBytes_AS_STRING(call->piece) + call->given;
-	size = PyBytes_GET_SIZE(call->piece) - call->given;
+	*ret_bytes = PyBytes_AS_STRING(exchange->piece) + exchange->sent;
+	size = PyBytes_GET_SIZE(exchange->piece) - exchange->sent;
 	size = size < SLICE_MAX ? size : SLICE_MAX;
-	call->given += size;
-	call->pending = call->given < PyBytes_GET_SIZE(call->piece);
+	exchange->sent += size;
+	exchange->pending = exchange->sent < PyBytes_GET_SIZE(exchange->piece);
 	return size;
 }
 
@@ -371,12 +371,12 @@ static int send_whole(struct prefork_request *request, PyObject *piece)
 	const size_t size = (size_t)PyBytes_GET_SIZE(piece);
 	int r;
 
-	if (size <= LATER_MAX) {
+	if (size <= DEFERRED_MAX) {
 		r = prefork_response_last(request, PyBytes_AS_STRING(piece), size);
 		wsgi_drop_later(piece);
 		return r;
 	}
-	r = prefork_response_bytes(request, PyBytes_AS_STRING(piece), size); /* the GIL may keep us waiting */
+	r = prefork_response_bytes(request, PyBytes_AS_STRING(piece), size); /* sent before this thread waits for the GIL */
 	if (wsgi_gil_take()) {
 		Py_DECREF(piece);
 		wsgi_gil_release();
@@ -384,56 +384,56 @@ static int send_whole(struct prefork_request *request, PyObject *piece)
 	return r;
 }
 
-/* What outlives the handling of the request. NULL and FAILED when memory ran out. */
-static struct call *keep(struct call *call, enum next *next)
+/* Copy the exchange to the heap, since it outlives the handler. Without memory: NULL, and `*next` is NEXT_FAIL. */
+static struct exchange *keep(struct exchange *exchange, enum next *next)
 {
-	struct call *kept = PyMem_Malloc(sizeof *kept);
+	struct exchange *kept = PyMem_Malloc(sizeof *kept);
 
 	if (kept) {
-		leave(call);
-		*kept = *call;
-		prefork_request_set_user(call->request, kept);
+		exit_context(exchange);
+		*kept = *exchange;
+		prefork_request_set_user(exchange->request, kept);
 		return kept;
 	}
 	(void)PyErr_NoMemory();
-	*next = fail(call);
-	Py_CLEAR(call->piece);
-	end(call);
+	*next = fail(exchange);
+	Py_CLEAR(exchange->piece);
+	finish(exchange);
 	return NULL;
 }
 
-int wsgi_call_handle(struct prefork_request *request, const struct wsgi_host *host)
+int wsgi_request_handle(struct prefork_request *request, const struct wsgi_application *application)
 {
-	struct call call = { .host = host, .request = request }, *kept = NULL;
+	struct exchange exchange = { .application = application, .request = request }, *kept = NULL;
 	enum next next;
 
 	if (!wsgi_gil_take())
 		return -ENOMEM;
-	next = run(&call);
-	wsgi_hints_for(NULL); /* the response was started, or will not be */
-	if (next == FILE_RANGE || next == PULLED)
-		kept = keep(&call, &next);
+	next = run(&exchange);
+	wsgi_early_hints_for(NULL); /* start_response() was called, or the request failed */
+	if (next == NEXT_SEND_FILE || next == NEXT_PULL)
+		kept = keep(&exchange, &next);
 	else
-		end(&call);
-	if (next == FAILED || next == ANSWERED)
-		Py_CLEAR(call.piece);
+		finish(&exchange);
+	if (next == NEXT_FAIL || next == NEXT_DONE)
+		Py_CLEAR(exchange.piece);
 	wsgi_gil_release();
-	if (next == WHOLE)
-		return send_whole(request, call.piece);
-	if (next == FILE_RANGE)
-		return prefork_response_file(request, call.fd, call.offset, call.size);
-	if (next == PULLED)
+	if (next == NEXT_SEND_WHOLE)
+		return send_whole(request, exchange.piece);
+	if (next == NEXT_SEND_FILE)
+		return prefork_response_file(request, exchange.fd, exchange.offset, exchange.size);
+	if (next == NEXT_PULL)
 		return prefork_response_pull(request, pull, kept);
-	return call.error;
+	return exchange.error;
 }
 
-void wsgi_call_finished(struct prefork_request *request)
+void wsgi_request_finished(struct prefork_request *request)
 {
-	struct call *call = prefork_request_user(request);
+	struct exchange *exchange = prefork_request_user(request);
 
-	if (call == NULL || !wsgi_gil_take())
+	if (exchange == NULL || !wsgi_gil_take())
 		return;
-	(void)PyContext_Enter(call->context);
-	end_kept(call);
+	(void)PyContext_Enter(exchange->context);
+	finish_kept(exchange);
 	wsgi_gil_release();
 }

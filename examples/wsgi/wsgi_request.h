@@ -1,11 +1,10 @@
 /*
- * call -- one request through the application: start_response, the body, the
- * end.
+ * wsgi_request -- call the application for one request: start_response, body, close().
  *
- * All functions take the GIL themselves.
+ * The functions take the GIL, except wsgi_request_prepare().
  */
-#ifndef WSGI_CALL_H
-#define WSGI_CALL_H
+#ifndef WSGI_REQUEST_H
+#define WSGI_REQUEST_H
 
 #include "python.h"
 
@@ -13,18 +12,20 @@ struct prefork_log;
 struct prefork_request;
 struct wsgi_template;
 
-/* What every request of a worker needs. References are owned by the worker. */
-struct wsgi_host {
-	PyObject *application;
+/* The application as a worker serves it. The worker owns the references. */
+struct wsgi_application {
+	PyObject *callable;
 	struct wsgi_template **templates; /* one per listener */
 	struct prefork_log *log;
 };
 
-/** 0, or -1 with an exception set. Once; the caller has the GIL. */
-int wsgi_call_prepare(void);
+/** Returns 0, or -1 with an exception set. Call it once, with the GIL held. */
+int wsgi_request_prepare(void);
 
-/** For struct prefork_http_service. */
-int wsgi_call_handle(struct prefork_request *request, const struct wsgi_host *host);
-void wsgi_call_finished(struct prefork_request *request);
+/** The handler of struct prefork_http_service: returns 0 or a negative error. */
+int wsgi_request_handle(struct prefork_request *request, const struct wsgi_application *application);
+
+/** Its callback `finished`: releases the body of a response that the library pulled. */
+void wsgi_request_finished(struct prefork_request *request);
 
 #endif

@@ -115,7 +115,7 @@ class Convert(harness.Case):
                 self.assertRegex(done.stdout, rf"(?m)^# {message}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {message}")
             self.assertNotIn("helper", done.stdout)
-            self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: left out: it is for the heartbeat")
+            self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: dropped: in gunicorn it is the directory of heartbeat")
             self.assertIn("worker_tmp_dir", done.stderr)
             self.assertIn("sendfile", done.stderr)
             self.assertIn("when_ready", done.stderr)
@@ -133,8 +133,8 @@ class Convert(harness.Case):
             joined = text.replace('" \\\n\t"', "")
             self.assertIn(f"wsgi_app = {LONG_NAME}\n", joined.replace("\"", ""))
             self.assertEqual((found["loglevel"], found["worker_class"], found["threads"]), (["warning"], ["threads"], ["2"]))
-            for remark in (r"workers: as it is here and now, by (multiprocessing\.)?cpu_count\(\)",
-                           r"timeout: as it is here and now, by os\.environ\.get\('LIMIT', '30'\)", r"keepalive: .*os\.getenv\('KEEP'\)",
+            for remark in (r"workers: value on this machine, from (multiprocessing\.)?cpu_count\(\)",
+                           r"timeout: value on this machine, from os\.environ\.get\('LIMIT', '30'\)", r"keepalive: .*os\.getenv\('KEEP'\)",
                            r"proc_name: .*os\.environ\['NAME'\]"):
                 self.assertRegex(" ".join(done.stdout.replace("\n#  ", "").split("\n")), "# " + remark)
                 self.assertRegex(done.stderr, remark)

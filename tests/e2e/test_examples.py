@@ -158,7 +158,7 @@ class EmbedPoll(harness.Case):
             host.say("scale 3")
             host.hear(r"ready \d+")
             os.kill(int(first[0]), signal.SIGKILL)
-            host.hear(f"gone {first[0]}")
+            host.hear(f"exited {first[0]}")
             host.hear(r"ready \d+")
             host.say("reload")
             host.hear(r"reloaded 0 *")

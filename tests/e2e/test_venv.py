@@ -100,7 +100,7 @@ class VirtualEnvironment(harness.Case):
     def test_what_is_none_is_refused_in_words(self):
         (self.work / "empty").mkdir()
         self.refused("--venv: .*/nowhere", "--venv", "/nowhere")
-        self.refused("--venv: .*empty is no virtualenv", "--venv", "empty")
+        self.refused("--venv: .*empty is not a virtualenv", "--venv", "empty")
         self.refused("VIRTUAL_ENV: .*/nowhere", env={"VIRTUAL_ENV": "/nowhere"})
         config = self.venv / "pyvenv.cfg"
         config.write_text("version = 2.7.18\n")
@@ -114,7 +114,7 @@ class VirtualEnvironment(harness.Case):
                                 r"--venv: the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "
                                 r"which is 3\.11\.99 \(main, somewhere else\) \[GCC 1\.2\.3\]; prefork-wsgi is built with "
                                 r".*python3\S* -m venv .*/venv"),
-                               ("exit 3", "--venv: .*/bin/python3 does not say its version: it fails"),
+                               ("exit 3", "--venv: cannot read the version of .*/bin/python3: it exits with an error"),
                                (f"echo '{sys.version}'", None)):
             with self.subTest(body=body):
                 python.unlink()

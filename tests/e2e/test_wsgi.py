@@ -204,7 +204,7 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
 
     def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
-        for words, status, message in (((), 2, "which application"),
+        for words, status, message in (((), 2, "no application: name it"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--umask=022", "hello:app"), 2, "--umask is gunicorn's.*--socket-mode"),
@@ -212,15 +212,15 @@ class Failures(harness.Case):
                                         (("--pid", "x", "hello:app"), 2, "--pid is gunicorn's.*MainPID"),
                                         (("-u", "www-data", "hello:app"), 2, "-u is gunicorn's.*User="),
                                         (("--group", "www-data", "hello:app"), 2, "--group is gunicorn's.*Group="),
-                                        (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not built yet"),
+                                        (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
                                         (("-k", "gevent", "hello:app"), 2, "-k: .*'gevent', which is gunicorn's: threads, or"),
                                         (("--worker-class=eventlet", "hello:app"), 2, "--worker-class: .*'eventlet'.*: threads, or"),
                                         (("-k", "tornado", "hello:app"), 2, "'tornado', which is gunicorn's: threads, or"),
-                                        (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not built yet"),
+                                        (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not implemented yet"),
                                         (("-k", "theards", "hello:app"), 2, "did you mean 'threads'"),
-                                        (("--threads", "4"), 2, "which application"),
+                                        (("--threads", "4"), 2, "no application: name it"),
                                         (("--config", "/nowhere.ini", "hello:app"), 2, "--config: /nowhere.ini: No such file"),
-                                        (("--reload", "--preload", "hello:app"), 2, "leave one of them out"),
+                                        (("--reload", "--preload", "hello:app"), 2, "remove one of them"),
                                         (("--env", "NAME", "hello:app"), 2, "is not NAME=VALUE"),
                                         (("--threads", "4", "-k", "sync", "hello:app"), 2,
                                          r"threads \(--threads\) is 4, and the worker class sync \(-k\) handles one"),
@@ -236,7 +236,7 @@ class Failures(harness.Case):
                                 ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
                                 ("-c gunicorn.conf.py", "GUNICORN_CMD_ARGS: -c: gunicorn.conf.py: .*--convert-config"),
-                                ("--reload --preload", "GUNICORN_CMD_ARGS: --reload: code does not change"),
+                                ("--reload --preload", "GUNICORN_CMD_ARGS: --reload: a reload does not change code"),
                                 ("--chdir /nowhere", "GUNICORN_CMD_ARGS: --chdir: /nowhere: "),
                                 ("--env NAME", "GUNICORN_CMD_ARGS: --env: \"NAME\" is not"),
                                 ("--threads 4 -k sync", r"threads \(GUNICORN_CMD_ARGS: --threads\) is 4")):

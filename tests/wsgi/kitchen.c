@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-struct wsgi_host kitchen;
+struct wsgi_application kitchen;
 struct wsgi_template *kitchen_template;
 char kitchen_log[1 << 16];
 
@@ -52,18 +52,18 @@ void kitchen_open(void)
 
 	make_file();
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
-	ck_assert_int_eq(wsgi_names_create(), 0);
-	ck_assert_int_eq(wsgi_call_prepare(), 0);
+	ck_assert_int_eq(wsgi_header_names_create(), 0);
+	ck_assert_int_eq(wsgi_request_prepare(), 0);
 	ck_assert_int_eq(wsgi_errors_prepare(), 0);
 	ck_assert_int_eq(wsgi_load_path(NULL, APPS), 0);
-	kitchen.application = wsgi_load("kitchen:app");
-	ck_assert_ptr_nonnull(kitchen.application);
+	kitchen.callable = wsgi_load("kitchen:app");
+	ck_assert_ptr_nonnull(kitchen.callable);
 	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);
 	prefork_log_set_sink(kitchen.log, remember, NULL);
-	wsgi_fields_prepare(kitchen.log);
+	wsgi_response_headers_prepare(kitchen.log);
 	(void)unlink(KITCHEN_ERRORS);
 	ck_assert_int_eq(prefork_log_create(KITCHEN_ERRORS, 2, &errors), 0);
-	kitchen_template = wsgi_template_create(&(struct wsgi_place){
+	kitchen_template = wsgi_template_create(&(struct wsgi_template_config){
 		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(errors) });
 	ck_assert_ptr_nonnull(kitchen_template);
 	kitchen.templates = &kitchen_template;
@@ -81,7 +81,7 @@ struct prefork_request kitchen_request(const char *target)
 
 void kitchen_serve(struct prefork_request *request)
 {
-	const int r = wsgi_call_handle(request, &kitchen);
+	const int r = wsgi_request_handle(request, &kitchen);
 
 	if (r < 0 && !request->begun)
 		request->status = 500;
@@ -89,5 +89,5 @@ void kitchen_serve(struct prefork_request *request)
 		request->error = r;
 	if (r == 0)
 		fake_drive(request);
-	wsgi_call_finished(request);
+	wsgi_request_finished(request);
 }

@@ -11,7 +11,7 @@
 #include "fake_http.h"
 #include "template.h"
 
-extern struct wsgi_host kitchen;
+extern struct wsgi_application kitchen;
 extern struct wsgi_template *kitchen_template;
 extern char kitchen_log[1 << 16]; /* what was logged, one after the other */
 

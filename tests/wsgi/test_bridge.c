@@ -90,7 +90,7 @@ static const char *const errors[][2] = {
 	{ "/never-starts", "start_response" },
 	{ "/close-without-start", "start_response" },
 	{ "/starts-twice", "start_response" },
-	{ "/returns-str", "bytes, not of str" },
+	{ "/returns-str", "bytes, not str" },
 	{ "/returns-none", "NoneType" },
 	{ "/bad-head?pair-of-letters", "TypeError" },
 	{ "/bad-head?lf", "ValueError" },
@@ -121,7 +121,7 @@ END_TEST
 /* As gunicorn does, but not without a word. */
 START_TEST(fields_about_the_connection_are_dropped_with_one_warning)
 {
-	wsgi_fields_prepare(kitchen.log);
+	wsgi_response_headers_prepare(kitchen.log);
 	for (int i = 0; i < 3; i++) {
 		struct prefork_request request = kitchen_request("/lax-head?hop");
 
@@ -297,7 +297,7 @@ START_TEST(a_path_outside_of_the_mount_is_refused_with_a_reason)
 	struct prefork_request request = kitchen_request("/shopping");
 
 	(void)wsgi_gil_take();
-	kitchen_template = wsgi_template_create(&(struct wsgi_place){ "127.0.0.1:80", "/shop", false, false, Py_None });
+	kitchen_template = wsgi_template_create(&(struct wsgi_template_config){ "127.0.0.1:80", "/shop", false, false, Py_None });
 	wsgi_gil_release();
 	kitchen_serve(&request);
 	ck_assert_int_eq(request.status, 500);

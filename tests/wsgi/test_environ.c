@@ -15,15 +15,15 @@
 static void start_python(void)
 {
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
-	ck_assert_int_eq(wsgi_names_create(), 0);
+	ck_assert_int_eq(wsgi_header_names_create(), 0);
 	ck_assert_int_eq(wsgi_file_prepare(), 0);
-	ck_assert_int_eq(wsgi_hints_prepare(), 0);
+	ck_assert_int_eq(wsgi_early_hints_prepare(), 0);
 }
 
 static struct wsgi_template *template_for(const char *address, const char *script_name)
 {
 	struct wsgi_template *template = wsgi_template_create(
-		&(struct wsgi_place){ .address = address, .script_name = script_name, .errors = Py_None });
+		&(struct wsgi_template_config){ .address = address, .script_name = script_name, .errors = Py_None });
 
 	ck_assert_ptr_nonnull(template);
 	return template;

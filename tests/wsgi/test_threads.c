@@ -77,7 +77,7 @@ END_TEST
 
 static void *do_handle(void *request)
 {
-	wrong += wsgi_call_handle(request, &kitchen) != 0;
+	wrong += wsgi_request_handle(request, &kitchen) != 0;
 	return NULL;
 }
 
@@ -89,7 +89,7 @@ static void *do_drive(void *request)
 
 static void *do_finish(void *request)
 {
-	wsgi_call_finished(request);
+	wsgi_request_finished(request);
 	return NULL;
 }
 

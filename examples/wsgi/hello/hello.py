@@ -1,4 +1,4 @@
-"""The smallest application there is, and one that reads: prefork-wsgi --chdir examples/wsgi/hello hello:app"""
+"""A minimal application that also reads a request body: prefork-wsgi --chdir examples/wsgi/hello hello:app"""
 
 
 def app(environ, start_response):
