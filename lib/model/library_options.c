@@ -16,131 +16,145 @@ enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
 	.struct_size = sizeof(struct prefork_option), .name = row_name,   \
 	PREFORK_OPTION_IN(row_type, struct pfi_library_settings, struct_member)
 
-/* In the order of --help. A DURATION of 0 means "never" where its doc says so. */
+/* In the order of --help. */
 static const struct prefork_option options[] = {
 	/* Server socket */
 	{ ROW("bind", LIST, bind), .flags = "-b, --bind", .max = 64, .default_text = "127.0.0.1:8000",
 	  .unit = "ADDRESS", .traits = RELOADABLE | PREFORK_OPTION_COMMAS, .section = "Server socket",
-	  .doc = "Where to listen: HOST[:PORT], [IPV6][:PORT], unix:PATH, unix:@NAME (abstract) or fd://NUMBER. "
-		 "Without a port it is 8000; port 0 takes a free one. A socket that is handed over (fd://, systemd) is made "
-		 "non-blocking and is left so at the end: its next server may be using it already." },
+	  .doc = "The addresses to listen on: HOST[:PORT], [IPV6][:PORT], unix:PATH, unix:@NAME (abstract) or "
+		 "fd://NUMBER. The default port is 8000; port 0 takes a free port. An inherited socket (fd://, "
+		 "systemd) is set non-blocking and stays so after the stop, since its next server may already use "
+		 "it." },
 	{ ROW("backlog", INT, backlog), .min = 1, .max = 1048576, .default_text = "2048", .section = "Server socket",
-	  .doc = "How many connections may wait to be accepted, per address." },
+	  .doc = "The number of connections per address that the kernel queues until a worker accepts them "
+		 "(listen(2))." },
 	{ ROW("defer_accept", CHOICE, defer_accept), .choices = "auto|on|off", .default_text = "auto",
 	  .section = "Server socket",
-	  .doc = "Let the kernel hold a connection back until its first bytes are there (at most 1 s). auto: "
-		 "for HTTP, on addresses bound here." },
+	  .doc = "Set TCP_DEFER_ACCEPT: the kernel wakes a worker when the first data of a connection arrives, or "
+		 "after about 1 s. auto: for HTTP, on addresses that this server binds." },
 	{ ROW("ipv6_only", BOOL, ipv6_only), .section = "Server socket",
-	  .doc = "Let [::] take IPv6 alone; otherwise it takes IPv4, too." },
+	  .doc = "Accept only IPv6 connections on [::]. Without this flag [::] also accepts IPv4." },
 	{ ROW("reuse_port", BOOL, reuse_port), .section = "Server socket",
-	  .doc = "Give each worker a TCP socket of its own, between which the kernel deals out the connections, "
-		 "instead of one for all." },
+	  .doc = "Give each worker its own TCP socket (SO_REUSEPORT). The kernel distributes connections between "
+		 "the sockets. Without this flag all workers accept from one socket." },
 	{ ROW("socket_mode", MODE, socket_mode), .min = 0, .max = 0777, .default_text = "0666", .section = "Server socket",
 	  .doc = "The mode of a unix:PATH socket." },
 	{ ROW("socket_user", STRING, socket_user), .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
-	  .section = "Server socket", .doc = "Who owns a unix:PATH socket: a name or a number." },
+	  .section = "Server socket",
+	  .doc = "The owner of a unix:PATH socket, as a name or a number." },
 	{ ROW("socket_group", STRING, socket_group), .unit = "GROUP", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
-	  .section = "Server socket", .doc = "The group of a unix:PATH socket: a name or a number." },
+	  .section = "Server socket",
+	  .doc = "The group of a unix:PATH socket, as a name or a number." },
 
 	/* Workers */
 	{ ROW("workers", INT, workers), .flags = "-w, --workers", .min = 1, .max = 4096, .default_text = "1",
-	  .traits = RELOADABLE, .section = "Workers", .doc = "How many worker processes serve." },
+	  .traits = RELOADABLE, .section = "Workers",
+	  .doc = "The number of worker processes." },
 	{ ROW("workers_max", INT, workers_max), .min = 0, .max = 4096, .default_text = "0", .section = "Workers",
-	  .doc = "How many workers TTIN, a scale command or a reload may ask for. 0: twice --workers, and at "
-		 "least four more." },
+	  .doc = "The highest number of workers that TTIN, a scale command or a reload can set. 0: twice "
+		 "--workers, and at least four more." },
 	{ ROW("worker_class", CHOICE, worker_class), .flags = "-k, --worker-class", .choices = "sync|threads|libev",
 	  .default_text = "sync", .unit = "CLASS", .traits = RELOADABLE, .section = "Workers",
-	  .doc = "How a worker handles its connections." },
+	  .doc = "How a worker handles connections: one request at a time (sync), a pool of threads (threads), or "
+		 "an event loop (libev)." },
 	{ ROW("threads", INT, threads), .min = 0, .max = 1024, .default_text = "0", .section = "Workers",
-	  .doc = "How many threads handle requests in one worker. 0: one under the class threads; none of "
-		 "their own under libev, where the loop handles requests itself." },
+	  .doc = "The number of threads per worker that handle requests. 0: one thread with the class threads. "
+		 "With libev and 0 the event loop handles requests itself; above 0 it offloads them to threads." },
 	{ ROW("worker_connections", INT, worker_connections), .min = 1, .max = 1048576, .default_text = "1000",
 	  .traits = RELOADABLE, .section = "Workers",
-	  .doc = "How many connections one worker holds at a time." },
+	  .doc = "The highest number of simultaneous connections per worker." },
 
 	/* Time limits */
 	{ ROW("timeout", DURATION, timeout_ms), .flags = "-t, --timeout", .min = 0, .max = 30 * (int64_t)DAY,
 	  .default_text = "30s", .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "How long a request may keep a thread, from one piece of its answer to the next, before its stack is "
-		 "logged and its worker replaced. The worker's other threads serve until the new one is ready. 0: for ever." },
+	  .doc = "The longest time a request may use a thread without producing output. When it expires, the stack "
+		 "of the thread is logged and the worker is replaced; its other threads serve until the "
+		 "replacement is ready. 0: no limit." },
 	{ ROW("soft_timeout", DURATION, soft_timeout_ms), .min = 0, .max = 30 * (int64_t)DAY, .default_text = "0",
 	  .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "After this long a request is noted in the log, and goes on. 0: never." },
+	  .doc = "Log a request that uses a thread for longer than this; the request continues. 0: never." },
 	{ ROW("boot_timeout", DURATION, boot_timeout_ms), .min = 0, .max = DAY, .default_text = "60s", .traits = RELOADABLE,
-	  .section = "Time limits", .doc = "How long a worker may take to become ready. 0: for ever." },
+	  .section = "Time limits",
+	  .doc = "The longest time from the fork of a worker until it is ready. 0: no limit." },
 	{ ROW("graceful_timeout", DURATION, graceful_timeout_ms), .min = 0, .max = DAY, .default_text = "30s",
 	  .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "How long a worker that was asked to leave may take to finish its requests." },
+	  .doc = "The longest time a draining worker has to finish its requests. 0: no limit." },
 	{ ROW("lookup_timeout", DURATION, lookup_timeout_ms), .min = 100, .max = 60 * SECOND, .default_text = "5s",
 	  .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "How long a reload waits for a name server when bind has a new host name, before it fails." },
+	  .doc = "The longest time a reload waits for name servers when bind has a new host name. When it expires, "
+		 "the reload fails." },
 	{ ROW("abort_timeout", DURATION, abort_timeout_ms), .min = 10, .max = 60 * SECOND, .default_text = "1s",
 	  .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "How long a stuck worker has, from SIGABRT to SIGKILL, to write down what it was doing." },
+	  .doc = "The time between SIGABRT and SIGKILL for a stuck worker, in which it logs its stack." },
 	{ ROW("orphan_timeout", DURATION, orphan_timeout_ms), .min = 0, .max = HOUR, .default_text = "1s", .traits = RELOADABLE,
 	  .section = "Time limits",
-	  .doc = "How long workers may finish their requests after the arbiter was killed." },
+	  .doc = "The longest time workers have to finish their requests after the arbiter has been killed." },
 	{ ROW("stop_linger", DURATION, stop_linger_ms), .min = 0, .max = 60 * SECOND, .default_text = "auto",
 	  .traits = SERVER | RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO, .section = "Time limits",
-	  .doc = "How long a stop waits for connections that are on their way. auto: 100 ms, and 1.2 s where "
-		 "the kernel holds connections back (--defer-accept)." },
+	  .doc = "The longest time a stop waits for connections that are being established. auto: 100 ms, or 1.2 s "
+		 "with --defer-accept. 0: do not wait." },
 
 	/* Replacing workers */
 	{ ROW("surge", INT, surge), .min = 0, .max = 4096, .default_text = "1", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "How many workers more than --workers may run while old ones are replaced by new ones. 0, with "
-		 "--max-unavailable 1: a worker is started only when the process that it replaces is gone, so that "
-		 "two never overlap, with a gap in between." },
+	  .doc = "The number of workers above --workers that may run while workers are replaced. 0 (needs "
+		 "--max-unavailable 1 or more): a worker starts only after the worker that it replaces has exited, "
+		 "so that they never overlap." },
 	{ ROW("max_unavailable", INT, max_unavailable), .min = 0, .max = 4096, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "How many workers fewer than --workers may be ready meanwhile." },
+	  .doc = "The number of workers below --workers that are allowed while workers are replaced." },
 	{ ROW("max_requests", INT, max_requests), .min = 0, .max = INT32_MAX, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "After how many requests a worker is replaced (of a service that counts none: closed connections). It "
-		 "serves until the new one is ready. 0: never." },
+	  .doc = "Replace a worker after this number of requests (closed connections, if the service counts no "
+		 "requests). The worker serves until its replacement is ready. 0: never." },
 	{ ROW("max_requests_jitter", INT, max_requests_jitter), .min = 0, .max = INT32_MAX, .default_text = "0", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "At most so many requests more, different for each worker, lest all be due at once." },
+	  .doc = "Add a random number up to this to --max-requests of each worker, so that workers are not "
+		 "replaced all at once." },
 	{ ROW("canary_time", DURATION, canary_ms), .min = 0, .max = HOUR, .default_text = "1s", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "How long the first worker of a reload must live before the others are replaced." },
+	  .doc = "How long the first worker of a reload must run after it is ready before the other workers are "
+		 "replaced." },
 	{ ROW("restart_intensity", INT, restart_intensity), .min = 1, .max = 10000, .default_text = "10", .traits = RELOADABLE,
 	  .section = "Replacing workers",
-	  .doc = "So many failures within --restart-period are too many; see --boot-failure-policy." },
+	  .doc = "The number of worker failures within --restart-period that makes --boot-failure-policy take "
+		 "effect." },
 	{ ROW("restart_period", DURATION, restart_period_ms), .min = SECOND, .max = DAY, .default_text = "60s",
 	  .traits = RELOADABLE, .section = "Replacing workers",
-	  .doc = "The period that --restart-intensity counts in." },
+	  .doc = "The period in which --restart-intensity counts failures." },
 	{ ROW("boot_failure_policy", CHOICE, boot_failure_policy), .choices = "auto|stop|degrade", .default_text = "auto",
 	  .unit = "POLICY", .traits = RELOADABLE, .section = "Replacing workers",
-	  .doc = "What happens when too many workers failed: stop the server, or degrade: go on with those "
-		 "there are and try again, ever slower. auto: stop if none was ever ready." },
+	  .doc = "What to do after too many worker failures. stop: stop the server. degrade: keep the running "
+		 "workers and retry with growing delays. auto: stop if no worker was ever ready, else degrade." },
 
 	/* Log */
 	{ ROW("errorlog", STRING, errorlog), .flags = "--error-logfile, --log-file", .default_text = "-", .unit = "FILE",
-	  .traits = SERVER | RELOADABLE, .section = "Log", .doc = "The file that messages go to. -: standard error." },
+	  .traits = SERVER | RELOADABLE, .section = "Log",
+	  .doc = "The file for log lines; - is standard error." },
 	{ ROW("loglevel", CHOICE, loglevel), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
 	  .default_text = "info", .unit = "LEVEL", .traits = SERVER | RELOADABLE, .section = "Log",
-	  .doc = "The least important messages that are written." },
+	  .doc = "The lowest level that is logged." },
 
 	/* Process */
 	{ ROW("proc_name", STRING, proc_name), .flags = "-n, --name", .max = 64, .unit = "NAME",
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
-	  .doc = "What ps and top call the server." },
+	  .doc = "The name of the processes in ps and top." },
 	{ ROW("child_subreaper", BOOL, child_subreaper), .section = "Process",
-	  .doc = "Adopt the processes that workers leave behind (PR_SET_CHILD_SUBREAPER), and reap those that have been "
-		 "zombies for 10 s. A process with the id 1, as in a container, does so anyway." },
+	  .doc = "Adopt the orphaned children of workers (PR_SET_CHILD_SUBREAPER), and reap a child that has been "
+		 "a zombie for 10 s. Process 1 (in a container) does this in any case." },
 	{ ROW("close_fds", BOOL, close_fds), .section = "Process",
-	  .doc = "Close, in workers, every descriptor that is none of the library's." },
+	  .doc = "Close in workers every descriptor that the library did not open." },
 
 	/* This start */
 	{ ROW("config", STRING, config), .flags = "-c, --config", .unit = "FILE",
 	  .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .section = "This start", .doc = "Read settings from this INI file, section [prefork]." },
+	  .section = "This start",
+	  .doc = "Read settings from section [prefork] of this INI file." },
 	{ ROW("check_config", BOOL, check_config), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
-	  .doc = "Check all settings, and whether the files and addresses in them can be used; start and make "
-		 "nothing; status 0 if they are right." },
+	  .doc = "Check all settings, and whether their files and addresses can be used, then exit with status 0 "
+		 "if they can. Starts no server and creates no files." },
 	{ ROW("print_config", BOOL, print_config), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
-	  .doc = "Print all settings in the form of a file, with where each came from; start nothing." },
+	  .doc = "Print all settings as an INI file, with the origin of each value, and exit." },
 };
 
 const struct prefork_module pfi_library_module = {
@@ -225,7 +239,7 @@ int pfi_options_check(const struct prefork_settings *settings)
 	if (values->threads > 1 && is_sync_for_threads(settings, values))
 		return prefork_fail(PREFORK_ECONFIG,
 				    "threads (%s) is %u, and the worker class sync (%s) handles one request at a time: "
-				    "say --worker-class threads, or leave threads out",
+				    "use --worker-class threads, or do not set threads",
 				    pfi_settings_place(settings, &values->threads), values->threads,
 				    pfi_settings_place(settings, &values->worker_class));
 	if (values->bind.count == 0)
