@@ -1,16 +1,14 @@
 /*
  * prefork/log.h -- one line per event, from every thread and every process.
  *
- * A log writes to one file (or stream, or function of the host's). A line is put
- * together on the stack and leaves with one write(2): no lock, no allocation, so
- * that neither a fork nor a stuck thread can hold it up. A full disk, a closed
- * pipe or a reader that stopped reading costs lines, never time: they are counted,
- * and the count is the first thing written when it works again. Neither SIGPIPE nor
- * SIGXFSZ is raised, whatever their dispositions.
+ * A log writes to one file (or stream, or function of the application). A line is formatted on the stack and written
+ * with one write(2): no lock and no allocation, so that neither a fork nor a stuck thread delays it. If the disk is
+ * full, the pipe is closed or its reader is too slow, lines are dropped and counted, and the count is the first
+ * line written afterwards; the caller never blocks. SIGPIPE and SIGXFSZ are not raised, whatever their
+ * dispositions are.
  *
- * Owner: who created a log destroys it, after all its users. Threads: everything
- * but create and destroy may be called from any thread; nothing from a signal
- * handler. Fork: a child goes on writing to the same file.
+ * Ownership: the creator destroys a log, after its last use. Threads: everything but create and destroy may be called
+ * in any thread; nothing in a signal handler. Fork: the child writes to the same file.
  */
 #ifndef PREFORK_LOG_H
 #define PREFORK_LOG_H
@@ -34,8 +32,8 @@ enum prefork_log_level {
 	PREFORK_LOG_CRITICAL
 };
 
-/** One key=value behind the error message: PREFORK_TEXT("pool", name), or
- *  PREFORK_NUMBER("pid", pid). A text may be NULL: written as "-". */
+/** One key=value pair after the message: PREFORK_TEXT("pool", name), or PREFORK_NUMBER("pid", pid). A NULL text is
+ *  written as "-". */
 struct prefork_log_pair {
 	const char *key;
 	const char *text;
@@ -46,48 +44,43 @@ struct prefork_log_pair {
 #define PREFORK_TEXT(key, text) { (key), (text), 0, 0 }
 #define PREFORK_NUMBER(key, number) { (key), 0, (int64_t)(number), 1 }
 
-/** Takes what would have been a line. `room` is the part of the program that
- *  speaks ("arbiter", "worker"); `error message` has no line breaks; what
- *  prefork_log_block() was given has its lines in the pair "text". Called in any
- *  thread of any process. */
+/** Receives each line instead of the file. `module` is the part of the program that logs ("arbiter", "worker");
+ *  `message` has no line breaks; the text of prefork_log_block() is the pair "text". Called in any thread of any
+ *  process. */
 typedef void prefork_log_sink(void *user, enum prefork_log_level level, const char *module, const char *message,
 			      const struct prefork_log_pair *pairs, size_t count);
 
-/** Open a log on the file `path`, which is made if need be and appended to; "-" is
- *  the open descriptor `standard_fd` (2: standard error), which is borrowed for
- *  the call only and never made non-blocking for others. A *new* log that takes
- *  PREFORK_LOG_INFO and above. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or
- *  what open(2) says. Since 0.1. */
+/** Open a log that appends to the file `path`, and create the file if it does not exist; "-" is the open descriptor
+ *  `standard_fd` (2: standard error), which is borrowed for the call and never set non-blocking. Returns a *new* log
+ *  with level PREFORK_LOG_INFO. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or the error of open(2).
+ *  Since 0.1. */
 PREFORK_API int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret);
 
-/** Whether prefork_log_create() would work, for a check of settings: makes no file, and
- *  writes nothing. 0, or its errors with an error message. That nobody reads from a pipe it does
- *  not find out, since looking would disturb who does. Since 0.1. */
+/** Whether prefork_log_create() would succeed, for a check of settings: creates no file and writes nothing. 0, or its
+ *  errors with an error message. A pipe without a reader is not detected, since opening it would disturb a reader.
+ *  Since 0.1. */
 PREFORK_API int prefork_log_check(const char *path, int standard_fd);
 
-/** Close and free. NULL is fine. Since 0.1. */
+/** Close and free the log. NULL is allowed. Since 0.1. */
 PREFORK_API void prefork_log_destroy(struct prefork_log *log);
 
-/** Give all lines to `sink` from now on, instead of the file; NULL: to the file
- *  again. Borrows `user` until the next such call. Not while other threads use
- *  the log. Since 0.1. */
+/** Pass all lines to `sink` instead of the file; NULL: write to the file again. Borrows `user` until the next such
+ *  call. No other thread may use the log during the call. Since 0.1. */
 PREFORK_API void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user);
 
-/** Leave out what is less important than `level`. Since 0.1. */
+/** Drop lines below `level`. Since 0.1. */
 PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level);
 
-/** 1 when a line of this level would be written: spare yourself the work of
- *  preparing it. A NULL log takes nothing. Since 0.1. */
+/** 1: lines of this level are written; 0: they are dropped, so the caller can skip preparing them, or `log` is NULL.
+ *  Since 0.1. */
 PREFORK_API int prefork_log_enabled(const struct prefork_log *log, enum prefork_log_level level);
 
-/** The level called "debug", "info", "warning", "error" or "critical", in
- *  capitals or not; -EINVAL. Since 0.1. */
+/** The level named "debug", "info", "warning", "error" or "critical", in upper or lower case; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_log_level_of(const char *name);
 
-/** Write one line: time, pid, level, error message, and `count` pairs. Control
- *  characters and line breaks in the error message and the values are written as
- *  \n or \x1b, so that nobody outside can forge a line. Cut at 4096 bytes. A NULL
- *  log is fine. errno is kept. Since 0.1. */
+/** Write one line: time, pid, level, message, and `count` pairs. Control characters and line breaks in the message and
+ *  the values are written as \n or \x1b, so that data from a client cannot forge a line. Truncated to 4096 bytes.
+ *  With a NULL log nothing is written. errno is preserved. Since 0.1. */
 PREFORK_API void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				   const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 	PREFORK_PRINTF(6, 7);
@@ -96,25 +89,22 @@ PREFORK_API void prefork_log_write(struct prefork_log *log, enum prefork_log_lev
 PREFORK_API void prefork_log_printf(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				 const char *format, ...) PREFORK_PRINTF(4, 5);
 
-/** Write one line as above that says `title`, and below it `size` bytes of text of
- *  several lines, each indented: a traceback. At most 64 KiB of it. Since 0.1. */
+/** Write one line as above with the message `title`, and below it `size` bytes of text of several lines, each indented,
+ *  such as a traceback. Truncated to 64 KiB. Since 0.1. */
 PREFORK_API void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, const char *module,
 				   const char *title, const char *text, size_t size);
 
-/** Write `size` bytes as they are, as one line: no time, no level, the caller has
- *  escaped what must be; a newline is added, and it is cut at 4096 bytes. For access
- *  logs. No sink. 0; or, when the line was lost and counted, -EAGAIN: who reads is too slow, or
- *  what write(2) says (-ENOSPC, -EPIPE). errno is kept. Since 0.1. */
+/** Write `size` bytes unchanged as one line, without time and level; the caller has escaped them. Adds a newline and
+ *  truncates to 4096 bytes. For access logs; the sink is not called. 0; or, if the line was dropped and counted,
+ *  -EAGAIN: the reader is too slow, or the error of write(2) (-ENOSPC, -EPIPE). errno is preserved. Since 0.1. */
 PREFORK_API int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size);
 
-/** How many lines this process has lost since it was asked last. The lines of
- *  prefork_log_write() tell it by themselves, those of prefork_log_put() do not.
- *  Since 0.1. */
+/** Return the number of lines that this process has dropped since the last call. prefork_log_write() logs the number
+ *  itself, prefork_log_put() does not. Since 0.1. */
 PREFORK_API unsigned prefork_log_take_lost(struct prefork_log *log);
 
-/** Open the file again under its name, as after a rotation. On failure the old
- *  one stays in use: what open(2) says. 0 for a standard stream. To be called
- *  in every process. Since 0.1. */
+/** Reopen the file by its name, after a rotation. 0 also for a standard stream; or the error of open(2), and the old
+ *  file stays in use. Each process calls it for itself. Since 0.1. */
 PREFORK_API int prefork_log_reopen(struct prefork_log *log);
 
 #ifdef __cplusplus

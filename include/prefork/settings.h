@@ -1,16 +1,17 @@
 /*
- * prefork/settings.h -- the settings of a server: one table, many places.
+ * prefork/settings.h -- the settings of a server: one table of rows, many sources of values.
  *
- * Every setting is one row of a table: struct prefork_option. Flags, environment
- * variables, file keys, --help, the manual and the checks are made from the row.
- * A value comes from the highest of these places, lowest first: the row's
- * default, the host's default, the file named by --config, the environment
- * (PREFORK_WORKERS=4), the host's argument variable, the command line.
+ * Every setting is one row: struct prefork_option. Flags, environment variables, file keys, --help, the manual pages
+ * and the checks are made from the row. A value comes from the highest of these sources, lowest first: the default of
+ * the row, the application's default, the file named by --config, the environment (PREFORK_WORKERS=4), the argument
+ * variable of the application, the command line.
  *
- * Owner: whoever created the settings destroys them; an arbiter holds on to what
- * it needs by itself. Threads: build them in one thread; once an arbiter was
- * created from them they never change again, and any thread may read them.
- * Fork: the child has the same values.
+ * A program reads a value by name (prefork_settings_int() and others), or as a member of a struct
+ * (prefork_settings_values()): the struct costs no lookup, and a misspelt member does not compile.
+ *
+ * Ownership: the creator destroys the settings; an arbiter keeps its own reference. Threads: fill in the settings in
+ * one thread; after an arbiter was created from them they never change, and any thread may read them. Fork: the
+ * child has the same values.
  */
 #ifndef PREFORK_SETTINGS_H
 #define PREFORK_SETTINGS_H
@@ -26,25 +27,25 @@ extern "C" {
 
 struct prefork_settings;
 
-/* What a value is made of. The number is what prefork_settings_int() answers. */
+/* The type of a value. Numbers are returned by prefork_settings_int(). */
 enum prefork_option_type {
 	PREFORK_OPTION_BOOL = 1, /* a flag without a value; yes, no, on, off, true, false, 1, 0   */
 	PREFORK_OPTION_INT,      /* a whole number                                                */
 	PREFORK_OPTION_DURATION, /* milliseconds; "30" is 30 seconds; 1.5, 500ms, 30s, 2m, 1h, 7d */
 	PREFORK_OPTION_SIZE,     /* bytes; "64k" is 65536; k, m and g                             */
-	PREFORK_OPTION_STRING,   /* any text                                                      */
-	PREFORK_OPTION_LIST,     /* texts; the flag may be given again                            */
-	PREFORK_OPTION_CHOICE,   /* one word of `choices`; capitals are the same as small letters  */
+	PREFORK_OPTION_STRING,   /* any string                                                    */
+	PREFORK_OPTION_LIST,     /* strings; the flag may be repeated                             */
+	PREFORK_OPTION_CHOICE,   /* one word of `choices`, in upper or lower case                  */
 	PREFORK_OPTION_MODE      /* the mode of a file, octal: 0660                               */
 };
 
 enum prefork_option_trait {
-	PREFORK_OPTION_RELOADABLE = 1 << 0,   /* a reload may change it                                      */
-	PREFORK_OPTION_COMMAND_LINE = 1 << 1, /* not in a file: it is about this one start                   */
-	PREFORK_OPTION_COMMAS = 1 << 2,       /* LIST: a comma separates items, too                          */
-	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is understood: back to nothing */
-	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE: "auto" is understood, and is -1        */
-	PREFORK_OPTION_SERVER = 1 << 5,       /* about the whole server: prefork_pool_set() refuses it       */
+	PREFORK_OPTION_RELOADABLE = 1 << 0,   /* a reload can change it                                      */
+	PREFORK_OPTION_COMMAND_LINE = 1 << 1, /* not in a file: it applies to this start only                */
+	PREFORK_OPTION_COMMAS = 1 << 2,       /* LIST: a comma also separates items                          */
+	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is valid and unsets it         */
+	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE: "auto" is valid, and is -1             */
+	PREFORK_OPTION_SERVER = 1 << 5,       /* applies to the whole server: prefork_pool_set() refuses it  */
 	PREFORK_OPTION_REFERENCE = 1 << 6     /* no row of its own: the struct gets the value of the row of  *
 	                                       * that name, which another module has added. Nothing but      *
 	                                       * `name`, `type`, `member` and `offset` is read               */
@@ -68,7 +69,7 @@ enum prefork_member {
 	PREFORK_MEMBER_LIST    /* struct prefork_list                                               */
 };
 
-/** One setting. Zero in any member after `type` means that there is none. */
+/** One setting. Zero in a member after `type`: none. */
 struct prefork_option {
 	size_t struct_size;       /* sizeof(struct prefork_option)                                            */
 	const char *name;         /* "worker_class": lower case, digits, underscores; the key in a file       */
@@ -77,11 +78,11 @@ struct prefork_option {
 	enum prefork_option_type type;
 	int64_t min, max;         /* INT; DURATION in ms; SIZE in bytes; MODE; STRING: bytes; LIST: items.    *
 	                           * Both 0: no bounds but the type's own                                     */
-	const char *default_text; /* as it would be typed; a LIST's items with commas; NULL: 0, off, nothing  */
+	const char *default_text; /* as on the command line; a LIST's items with commas; NULL: 0, off, none   */
 	const char *choices;      /* CHOICE: "sync|threads|libev"                                             */
-	const char *unit;         /* what one value is called in --help: "ADDRESS"; NULL: by type             */
+	const char *unit;         /* the name of a value in --help: "ADDRESS"; NULL: by type                  */
 	unsigned traits;          /* of enum prefork_option_trait                                             */
-	const char *section;      /* the heading it stands under in --help                                    */
+	const char *section;      /* its heading in --help                                                    */
 	const char *doc;          /* one or two sentences                                                     */
 	enum prefork_member member; /* both by PREFORK_OPTION_IN(); only in the rows of a struct               *
 	                           * prefork_module                                                           */
@@ -125,7 +126,7 @@ struct prefork_module {
 	size_t values_size;  /* sizeof the struct that the rows name; 0: none                  */
 };
 
-/* Where a value came from, lowest first. */
+/* The source of a value, lowest first. */
 enum prefork_origin {
 	PREFORK_FROM_ROW,          /* the row's default                  */
 	PREFORK_FROM_HOST,         /* prefork_settings_set_default()     */
@@ -133,38 +134,32 @@ enum prefork_origin {
 	PREFORK_FROM_ENVIRONMENT,  /* PREFORK_NAME                       */
 	PREFORK_FROM_VARIABLE,     /* prefork_settings_set_argument_variable() */
 	PREFORK_FROM_COMMAND_LINE,
-	PREFORK_FROM_POOL          /* prefork_pool_set(): what the host gave one pool */
+	PREFORK_FROM_POOL          /* prefork_pool_set(): the application gave it to one pool */
 };
 
-/** The short way: the library's own rows, no arguments besides flags. Returns 0
- *  and a *new* object in `ret`, the caller destroys it; 1 when --help,
- *  --version, --check-config or --print-config was asked for and answered on
- *  stdout (then `ret` is set to NULL: there is nothing left to do); or what
- *  prefork_settings_parse() fails with, and `ret` as it was. Borrows `argv` for
- *  the call. Since 0.1. */
+/** Create settings with the library's rows and parse the command line, without arguments besides flags. Returns 0 and a
+ *  *new* object in `ret`, which the caller destroys; 1 if --help, --version, --check-config or --print-config was
+ *  given and has been printed to stdout (then `ret` is NULL, and the program exits); or the error of
+ *  prefork_settings_parse(), and `ret` is unchanged. Borrows `argv` for the call. Since 0.1. */
 PREFORK_API int prefork_settings_load(int argc, char *const argv[], struct prefork_settings **ret);
 
-/** Settings with the library's rows, all at their defaults: a *new* object, for
- *  hosts with rows of their own, or without a command line. -ENOMEM. Since 0.1. */
+/** Create settings with the library's rows, all at their defaults: a *new* object, for applications with rows of their
+ *  own, or without a command line. -ENOMEM. Since 0.1. */
 PREFORK_API int prefork_settings_create(struct prefork_settings **ret);
 
-/** Let go of the settings. An arbiter that still runs keeps what it needs. NULL
- *  is fine. Since 0.1. */
+/** Release the settings. An arbiter created from them keeps its own reference. NULL is allowed. Since 0.1. */
 PREFORK_API void prefork_settings_destroy(struct prefork_settings *settings);
 
-/** What --help and --version say. `name` NULL: the last part of argv[0];
- *  `version` NULL: --version tells that of this library; `summary`: one or two error messages.
- *  Copies its arguments. -ENOMEM; -EBUSY after an arbiter took the settings.
- *  Since 0.1. */
+/** Set the texts of --help and --version. `name` NULL: the last part of argv[0]; `version` NULL: --version prints the
+ *  version of this library; `summary`: one or two sentences. Copies its arguments. -ENOMEM; -EBUSY after
+ *  parsing. Since 0.1. */
 PREFORK_API int prefork_settings_set_program(struct prefork_settings *settings, const char *name,
 					     const char *version, const char *summary);
 
-/** Add `count` rows, to be read like the library's own. The rows are copied; the
- *  texts in them are *borrowed* until the settings and every arbiter made from
- *  them are gone (so rows are best `static const`). -EINVAL: a row that
- *  contradicts itself; -EEXIST: its name or a flag is taken; -ENOMEM; -EBUSY
- *  after parsing. No row is added on failure. A BOOL row "preload_app" is known by its
- *  name: where it is on, a reload warns that it cannot change the code. Since 0.1. */
+/** Add `count` rows without members. The rows are copied; the strings in them are *borrowed* until the settings and
+ *  every arbiter created from them are destroyed (`static const` rows are best). -EINVAL: a row contradicts
+ *  itself; -EEXIST: its name or a flag is taken; -ENOMEM; -EBUSY after parsing. No row is added on failure. If a BOOL
+ *  row "preload_app" is on, a reload logs a warning that it cannot change the code. Since 0.1. */
 PREFORK_API int prefork_settings_add_options(struct prefork_settings *settings,
 					     const struct prefork_option *rows, size_t count);
 
@@ -187,93 +182,84 @@ PREFORK_API const void *prefork_settings_values(const struct prefork_settings *s
 PREFORK_API int prefork_settings_origin_of(const struct prefork_settings *settings, const void *member,
 					   enum prefork_origin *ret_origin, const char **ret_place);
 
-/** Let a CHOICE row take one more word. `meaning` is the word that
- *  prefork_settings_text() then answers; NULL: the word itself. Both *borrowed*
- *  as in prefork_settings_add_options(). -ENOENT: no such row; -EINVAL: it is no
- *  CHOICE, or `meaning` is none of its words; -EEXIST; -ENOMEM; -EBUSY after
- *  parsing. Since 0.1. */
+/** Add a word to a CHOICE row. prefork_settings_text() returns `meaning` for it; NULL: the word itself. Both are
+ *  *borrowed* as in prefork_settings_add_options(). -ENOENT: no such row; -EINVAL: the row is not a CHOICE, `meaning`
+ *  is not one of its words, or `meaning` is NULL and a member holds the index of the word; -EEXIST: the row has the
+ *  word; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_add_choice(struct prefork_settings *settings, const char *name,
 					    const char *word, const char *meaning);
 
-/** Replace a row's default: what the host prefers, under everything that the
- *  operator says. `text` as it would be typed. -ENOENT: no such row; -EINVAL: the
- *  row does not take that text; -ENOMEM; -EBUSY after parsing. Since 0.1. */
+/** Replace the default of a row by `text`, as on the command line. Every value that the operator sets is higher.
+ *  -ENOENT: no such row; -EINVAL: not a valid value; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_set_default(struct prefork_settings *settings, const char *name,
 					     const char *text);
 
-/** Take between `min` and `max` arguments besides flags, and call them `usage`
- *  ("MODULE:APP") in --help. Without this call there are none. `usage` is copied.
- *  -EINVAL: min above max; -ENOMEM; -EBUSY after parsing. Since 0.1. */
+/** Accept `min` to `max` arguments besides flags; `usage` ("MODULE:APP") names them in --help and is copied. Without
+ *  this call the command line has none. -EINVAL: min above max; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_accept_arguments(struct prefork_settings *settings, size_t min,
 						  size_t max, const char *usage);
 
-/** Read flags also from the environment variable `name` (as "GUNICORN_CMD_ARGS"),
- *  split as a shell would, above the other variables and below the command line.
- *  Copies `name`. -EINVAL, -ENOMEM, -EBUSY after parsing. Since 0.1. */
+/** Also read flags from the environment variable `name` (such as "GUNICORN_CMD_ARGS"), split into words as in a shell.
+ *  They are higher than other variables and lower than the command line. Copies `name`. -EINVAL: not a variable's
+ *  name; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_set_argument_variable(struct prefork_settings *settings,
 						       const char *name);
 
-/** A variable PREFORK_SOMETHING that is no setting is an error, since it is likely
- *  a typing mistake; this one the host uses for itself. Copies `name`. -EINVAL:
- *  not such a name; -ENOMEM; -EBUSY after parsing. Since 0.1. */
+/** Allow the environment variable `name`, which the application reads itself. Any other variable PREFORK_SOMETHING that
+ *  is not a setting is an error. Copies `name`. -EINVAL: `name` does not begin with PREFORK_; -ENOMEM; -EBUSY
+ *  after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_claim_variable(struct prefork_settings *settings, const char *name);
 
-/** Have `check` called whenever values were read, at the start and on a reload,
- *  before anything uses them: 0, or negative with an error message by prefork_fail(),
- *  which refuses them (-EINVAL is taken for PREFORK_ECONFIG). Every check must be happy. It also runs for --check-config
- *  (prefork_settings_int(settings, "check_config") is 1 then), so that a host can
- *  look at more than words. `user` is *borrowed* like rows. -ENOMEM, -EBUSY after
- *  parsing. Since 0.1. */
+/** Call `check` after values were read, at the start and on each reload, before anything uses them. It returns 0, or a
+ *  negative number and an error message by prefork_fail(), which refuses the values (-EINVAL becomes PREFORK_ECONFIG).
+ *  It also runs for --check-config (prefork_settings_int(settings, "check_config") is 1 then). `user` is *borrowed*
+ *  as rows are. -EINVAL: `check` is NULL; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_add_check(struct prefork_settings *settings,
 					   int (*check)(const struct prefork_settings *settings, void *user),
 					   void *user);
 
-/** Read the command line, the environment and the file, and check all of it.
- *  Borrows `argv` for the call. 0; 1 when a question was answered on stdout (see
- *  prefork_settings_load()); PREFORK_EUSAGE: the command line is wrong;
- *  PREFORK_ECONFIG: the environment or the file is, or settings contradict each other (for
- *  both prefork_exit_status() is 2); prefork_error() says where and what was expected.
- *  What --check-config finds wrong with an address: what the start would fail with. -EALREADY: parsed before; -EINVAL; -ENOMEM; -EIO: stdout
- *  took no answer. Since 0.1. */
+/** Read the command line, the environment and the file, and check all values. Borrows `argv` for the call. Returns 0; 1
+ *  if --help or the like was printed (see prefork_settings_load()); PREFORK_EUSAGE: an error in the command line;
+ *  PREFORK_ECONFIG: an error in the environment or the file, or settings that contradict each other (for both
+ *  prefork_exit_status() is 2, and prefork_error() names the source and what was expected); with --check-config the
+ *  error that the start would have; -EALREADY: parsed before; -EINVAL; -ENOMEM; -EIO: writing to stdout failed.
+ *  Since 0.1. */
 PREFORK_API int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[]);
 
-/** The value of a BOOL (0, 1), INT, DURATION (ms), SIZE (bytes) or MODE row; -1
- *  for "auto". -EINVAL, with an error message, for a name that is no such row: a mistake
- *  in the program, as names are constants. Where a name is not one, or the number may be as
- *  small as that, ask prefork_settings_get_int(): kept as an unsigned number -EINVAL would be a
- *  huge one. Since 0.1. */
+/** The value of a BOOL (0, 1), INT, DURATION (ms), SIZE (bytes) or MODE row; -1 for "auto". -EINVAL, with an error
+ *  message: no row of that name and type, an error of the program. If `name` is not a constant, or values may be that
+ *  small, use prefork_settings_get_int(); stored in an unsigned variable -EINVAL is a huge number. Since 0.1. */
 PREFORK_API int64_t prefork_settings_int(const struct prefork_settings *settings, const char *name);
 
-/** The same in `*ret`, which stays as it was on failure. 0; -ENOENT: no such row; -EINVAL: its
- *  value is no number. Since 0.1. */
+/** The same in `*ret`, which is unchanged on failure. 0; -ENOENT: no such row; -EINVAL: the value is not a number.
+ *  Since 0.1. */
 PREFORK_API int prefork_settings_get_int(const struct prefork_settings *settings, const char *name,
 					 int64_t *ret);
 
-/** The value of a STRING or CHOICE row, NULL when it has none (or there is no such
- *  row: prefork_error() says so). Belongs to the settings. Since 0.1. */
+/** The value of a STRING or CHOICE row; NULL: it has none, or there is no such row (then with an error message).
+ *  Belongs to the settings. Since 0.1. */
 PREFORK_API const char *prefork_settings_text(const struct prefork_settings *settings, const char *name);
 
-/** How many items a LIST row has; 0 also if there is no such row. Since 0.1. */
+/** The number of items of a LIST row; 0 also if there is no such row. Since 0.1. */
 PREFORK_API size_t prefork_settings_count(const struct prefork_settings *settings, const char *name);
 
-/** Item `index` of a LIST row, NULL behind the last. Belongs to the settings.
- *  Since 0.1. */
+/** Item `index` of a LIST row; NULL after the last. Belongs to the settings. Since 0.1. */
 PREFORK_API const char *prefork_settings_item(const struct prefork_settings *settings, const char *name,
 					      size_t index);
 
-/** How many arguments besides flags there were. Since 0.1. */
+/** The number of arguments besides flags. Since 0.1. */
 PREFORK_API size_t prefork_settings_argument_count(const struct prefork_settings *settings);
 
-/** Argument `index`, NULL behind the last. Belongs to the settings. Since 0.1. */
+/** Argument `index`; NULL after the last. Belongs to the settings. Since 0.1. */
 PREFORK_API const char *prefork_settings_argument(const struct prefork_settings *settings, size_t index);
 
-/** Has the operator said it (file, environment, command line)? 1 or 0; 0 also if
- *  there is no such row. Since 0.1. */
+/** 1: the value was set by the operator (file, environment, command line), or for a pool by prefork_pool_set(); 0: it
+ *  is a default, or there is no such row. Since 0.1. */
 PREFORK_API int prefork_settings_was_set(const struct prefork_settings *settings, const char *name);
 
-/** Where the value of a row came from. `ret_place`, unless NULL, gets a text for
- *  messages that belongs to the settings: "--workers", "PREFORK_WORKERS",
- *  "/etc/app.ini:12", "default". -ENOENT: no such row; -EINVAL. Since 0.1. */
+/** The source of the value of a row. `ret_place`, unless NULL, gets a string for messages: "--workers",
+ *  "PREFORK_WORKERS", "/etc/app.ini:12", "default". It belongs to the settings. -ENOENT: no such row; -EINVAL: an
+ *  argument is NULL. Since 0.1. */
 PREFORK_API int prefork_settings_origin(const struct prefork_settings *settings, const char *name,
 					enum prefork_origin *ret_origin, const char **ret_place);
 
