@@ -1,4 +1,5 @@
-/* The arbiter in a host's libev loop: one watcher on its one descriptor. */
+/* The arbiter in an application's libev loop: one watcher on its epoll descriptor. arbiter.c ends the attachment through
+ * arbiter->detach, so that it does not depend on libev. */
 #include "arbiter/arbiter.h"
 
 #include "base/required.h"
@@ -29,7 +30,7 @@ static void detach(struct prefork_arbiter *arbiter)
 	free(attachment);
 }
 
-static void on_due(struct ev_loop *loop, ev_io *io, int events)
+static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 {
 	const struct pfi_attachment attachment = *(struct pfi_attachment *)io->data;
 	const int r = prefork_arbiter_dispatch(attachment.arbiter);
@@ -40,7 +41,7 @@ static void on_due(struct ev_loop *loop, ev_io *io, int events)
 		return;
 	detach(attachment.arbiter);
 	if (attachment.done != NULL)
-		attachment.done(attachment.arbiter, r, attachment.user); /* which may destroy the arbiter */
+		attachment.done(attachment.arbiter, r, attachment.user); /* may destroy the arbiter */
 }
 
 int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop,
@@ -61,10 +62,10 @@ int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct ev_loop *loop
 	if (attachment == NULL)
 		return prefork_fail(-ENOMEM, "no memory to attach to a loop");
 	*attachment = (struct pfi_attachment){ .arbiter = arbiter, .loop = loop, .done = done, .user = user };
-	ev_io_init(&attachment->io, on_due, prefork_arbiter_fd(arbiter), EV_READ);
+	ev_io_init(&attachment->io, on_readable, prefork_arbiter_fd(arbiter), EV_READ);
 	attachment->io.data = attachment;
 	ev_io_start(loop, &attachment->io);
-	ev_feed_event(loop, &attachment->io, EV_READ); /* what start left to do does not wait for news */
+	ev_feed_event(loop, &attachment->io, EV_READ); /* the first turn after start is due at once */
 	arbiter->attachment = attachment;
 	arbiter->detach = detach;
 	return 0;

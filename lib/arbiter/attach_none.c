@@ -1,8 +1,7 @@
-/* A library that was built without libev. */
-#include "arbiter/arbiter.h"
-
+/* For a build without libev. */
 #include "base/required.h"
 
+#include <prefork/arbiter.h>
 #include <prefork/error.h>
 
 #include <errno.h>

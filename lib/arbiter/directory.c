@@ -1,13 +1,14 @@
 /*
- * Releases are often directories beside each other, and a symbolic link, `current`, that names the one
- * in use. Whoever starts the server in there says the link's name in PWD; the kernel keeps the directory
- * alone. A reload looks the name up again, so that its workers start in the release of that moment.
+ * Releases are often directories beside each other, with a symbolic link, `current`, to the one in use. A shell that
+ * starts the server there has the name of the link in PWD, while the kernel knows the directory only. A reload resolves
+ * the name again, so that its workers start in the release of that moment.
  *
- * The working directory of this process is the application's and stays what it is: each worker of a
- * generation goes into the directory that the generation has.
+ * The working directory of this process belongs to the application and stays: each worker changes into the directory of
+ * its generation.
  */
-#include "arbiter/arbiter.h"
+#include "arbiter/directory.h"
 
+#include "arbiter/arbiter.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
 #include "os/path.h"
@@ -17,14 +18,19 @@
 #include <string.h>
 #include <sys/stat.h>
 
-void pfi_directory_remember(struct prefork_arbiter *arbiter)
+void pfi_directory_record(struct prefork_arbiter *arbiter)
 {
 	free(arbiter->directory.name);
 	arbiter->directory.name = stat(".", &arbiter->directory.status) == 0 ? pfi_path_working_directory() : NULL;
 }
 
-/* By the name: a descriptor, or a negative errno. */
-static int open_again(const struct prefork_arbiter *arbiter)
+void pfi_directory_free(struct prefork_arbiter *arbiter)
+{
+	free(arbiter->directory.name);
+}
+
+/* A descriptor, or a negative errno. */
+static int open_by_name(const struct prefork_arbiter *arbiter)
 {
 	pfi_fdtable_begin();
 	const int fd = pfi_fdtable_enter(open(arbiter->directory.name, O_PATH | O_DIRECTORY | O_CLOEXEC), PFI_FD_PATH);
@@ -37,44 +43,45 @@ static bool is_same(const struct stat *a, const struct stat *b)
 	return a->st_dev == b->st_dev && a->st_ino == b->st_ino;
 }
 
-void pfi_directory_follow(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+void pfi_directory_resolve(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
+	const char *const name = arbiter->directory.name;
 	struct stat now, then;
 	int fd;
 
-	if (arbiter->directory.name == NULL || stat(".", &now) < 0 || !is_same(&now, &arbiter->directory.status))
-		return; /* the application has gone elsewhere since the start: that counts */
-	fd = open_again(arbiter);
+	if (name == NULL || stat(".", &now) < 0 || !is_same(&now, &arbiter->directory.status))
+		return; /* the application has called chdir(2) since the start: its choice holds */
+	fd = open_by_name(arbiter);
 	if (fd < 0) {
-		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
-				"The working directory %s cannot be found again (%s): new workers start in the old one%s",
-				arbiter->directory.name, strerror(-fd), now.st_nlink == 0 ? ", which was removed" : "");
+		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "directory_missing", PFI_NO_PAIRS,
+				"The working directory %s cannot be opened again (%s): new workers start in the old one%s",
+				name, strerror(-fd), now.st_nlink == 0 ? ", which was removed" : "");
 		return;
 	}
 	if (fstat(fd, &then) == 0 && !is_same(&now, &then))
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
-				"The working directory %s is another one than at the start: new workers start there",
-				arbiter->directory.name);
+		pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "directory_changed", PFI_NO_PAIRS,
+				"The working directory %s is another one than at the start: new workers start there", name);
 	pfi_fdtable_set_owner(fd, arbiter->id, PFI_FD_NO_SLOT);
 	generation->directory_fd = fd;
 }
 
-/* A generation whose directory was removed could load nothing any more. */
+/* In a removed directory an application can load nothing: without this its workers would fail until the next reload. */
 void pfi_directory_check(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	struct stat status;
 	int fd;
 
-	if (arbiter->directory.name == NULL || generation->lost_directory ||
+	if (arbiter->directory.name == NULL || generation->logged_removed ||
 	    (generation->directory_fd > 0 ? fstat(generation->directory_fd, &status) : stat(".", &status)) < 0 ||
 	    status.st_nlink > 0)
 		return;
-	generation->lost_directory = true;
-	fd = open_again(arbiter);
-	prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
+	generation->logged_removed = true;
+	fd = open_by_name(arbiter);
+	pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "directory_removed",
+			PFI_PAIRS(PREFORK_NUMBER("generation", generation->number)),
 			"The working directory of generation %u was removed: %s%s", (unsigned)generation->number,
-			fd < 0 ? "its workers may not load any more, and there is no " :
-				 "its next workers start in what has the name now, ",
+			fd < 0 ? "its workers may fail to load the application, and there is no " :
+				 "its next workers start in the directory that has the name now, ",
 			arbiter->directory.name);
 	if (fd < 0)
 		return;

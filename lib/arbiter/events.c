@@ -1,39 +1,41 @@
-/* Every kind of event, and who deals with it. */
+#include "arbiter/events.h"
+
 #include "arbiter/arbiter.h"
+#include "arbiter/child_messages.h"
+#include "arbiter/exits.h"
+#include "arbiter/flood_control.h"
+#include "arbiter/health.h"
+#include "arbiter/queues.h"
+#include "arbiter/signals.h"
 
-#include "os/timer.h"
-
-#include <unistd.h>
-
-static void child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
+static void process_child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
 	if (tag.worker_index >= arbiter->processes_max)
 		return;
 
 	struct prefork_process *const process = &arbiter->processes[tag.worker_index];
 
-	if (process->pid == 0 || process->exited_ms != 0 ||
+	if (process->pid == 0 || process->exit.at_ms != 0 ||
 	    pfi_process_slot(process)->incarnation != tag.incarnation)
-		return; /* of a process that is gone */
-	if (tag.source == PFI_SOURCE_PIDFD)
+		return; /* the event of a process that has exited */
+	if (tag.source == PFI_SOURCE_PIDFD) {
 		pfi_child_exited(arbiter, process, now_ms);
-	else if (tag.source == PFI_SOURCE_CHANNEL)
+	} else if (tag.source == PFI_SOURCE_CHANNEL) {
 		pfi_child_receive(arbiter, process, now_ms);
-	else
-		pfi_child_watchdog_fired(arbiter, process, now_ms);
+	} else {
+		pfi_flood_count_watchdog(arbiter, process, now_ms);
+		pfi_health_check(arbiter, process, now_ms);
+	}
 }
 
-static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
+static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
-	uint64_t sink;
-
 	switch (tag.source) {
 	case PFI_SOURCE_TIMER:
-		(void)pfi_timer_clear(arbiter->timer);
-		arbiter->timer_at_ms = 0;
+		pfi_loop_clear_timer(arbiter);
 		break;
 	case PFI_SOURCE_REQUESTS:
-		(void)!read(arbiter->request_fd, &sink, sizeof sink);
+		pfi_loop_clear_request(arbiter);
 		break;
 	case PFI_SOURCE_SIGNALS:
 		pfi_signals_process(arbiter, now_ms);
@@ -45,7 +47,7 @@ static void take_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint
 		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);
 		break;
 	default:
-		child_event(arbiter, tag, now_ms);
+		process_child_event(arbiter, tag, now_ms);
 	}
 }
 
@@ -55,12 +57,12 @@ void pfi_events_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	const size_t count = pfi_loop_take(arbiter, tags);
 
 	if (count == 0)
-		pfi_turn_without_events(arbiter, now_ms);
-	/* Before the events of the workers: a TERM to the whole process group reaches us and them, and
-	 * a worker that leaves for it must not be taken for one that is to be replaced. */
+		pfi_flood_count_empty_turn(arbiter, now_ms);
+	/* Signals before exits: a TERM to the process group reaches the arbiter and its workers, and a worker that has
+	 * exited because of it must not be replaced. */
 	if (arbiter->has_signals)
 		pfi_signals_process(arbiter, now_ms);
 	for (size_t i = 0; i < count; i++)
-		take_event(arbiter, tags[i], now_ms);
+		process_event(arbiter, tags[i], now_ms);
 	pfi_exits_report(arbiter, now_ms);
 }

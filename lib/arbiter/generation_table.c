@@ -1,4 +1,5 @@
-/* Look-ups among the generations that exist. */
+#include "arbiter/generation_table.h"
+
 #include "arbiter/arbiter.h"
 
 struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number)
@@ -10,13 +11,25 @@ struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter
 	return NULL;
 }
 
+struct pfi_generation *pfi_generation_wanted(const struct prefork_arbiter *arbiter)
+{
+	return pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+}
+
+bool pfi_listener_list_has(const struct pfi_listener_list *list, const struct pfi_listener_entry *entry)
+{
+	for (size_t i = 0; i < list->count; i++) {
+		if (list->list[i] == entry)
+			return true;
+	}
+	return false;
+}
+
 bool pfi_generation_uses(const struct pfi_generation *generation, const struct pfi_listener_entry *entry)
 {
 	for (unsigned p = 0; p < PFI_POOLS_MAX; p++) {
-		for (size_t i = 0; i < generation->listeners[p].count; i++) {
-			if (generation->listeners[p].list[i] == entry)
-				return true;
-		}
+		if (pfi_listener_list_has(&generation->listeners[p], entry))
+			return true;
 	}
 	return false;
 }

@@ -1,5 +1,6 @@
-#include "arbiter/arbiter.h"
+#include "arbiter/generations.h"
 
+#include "arbiter/arbiter.h"
 #include "listener/binds.h"
 #include "model/library_options.h"
 #include "model/settings.h"
@@ -11,6 +12,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+/* The settings of each pool: those of the generation, with the pool's overrides. */
 static int override(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
@@ -32,7 +34,7 @@ static int override(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 	return 0;
 }
 
-/* Each value was right by itself; with what a pool has of its own they may not go together. */
+/* Each value is valid; with the pool's overrides they may contradict each other. */
 static int check_together(const struct prefork_pool *pool, const struct prefork_settings *settings)
 {
 	char why[512];
@@ -44,7 +46,7 @@ static int check_together(const struct prefork_pool *pool, const struct prefork_
 	return prefork_fail(r, "pool %s: %s", pool->name, why);
 }
 
-/* What can be known to be wrong before anything is opened. */
+/* Everything that can be checked before anything is opened. */
 static int check(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	int r = 0;
@@ -67,7 +69,6 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 	return r < 0 ? r : 0;
 }
 
-/* Takes `settings`. Opens nothing yet. */
 int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settings *settings, uint32_t number)
 {
 	struct pfi_generation *const more =
@@ -91,7 +92,6 @@ int pfi_generation_create(struct prefork_arbiter *arbiter, struct prefork_settin
 	return r;
 }
 
-/* The listeners. When that fails the generation is gone. */
 int pfi_generation_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	const int r = pfi_listener_table_open(arbiter, generation);
@@ -113,7 +113,6 @@ void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation 
 	*generation = arbiter->generations[--arbiter->generation_count];
 }
 
-/* Those that nobody is of, and nobody will be: their listeners close with them. */
 void pfi_generations_sweep(struct prefork_arbiter *arbiter)
 {
 	for (size_t i = arbiter->generation_count; i-- > 0;) {

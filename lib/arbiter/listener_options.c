@@ -1,7 +1,6 @@
-/* How a listener is opened: what the settings, and the services behind it, say. */
-#include "arbiter/arbiter.h"
+#include "arbiter/listener_options.h"
 
-#include "listener/listener.h"
+#include "arbiter/arbiter.h"
 #include "listener/owner.h"
 #include "model/library_options.h"
 
@@ -18,11 +17,12 @@ static bool names(const struct prefork_settings *settings, const char *text)
 	return false;
 }
 
-/* One pool whose clients wait to be spoken to decides for all that share the listener. */
-static bool clients_speak_first(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
-				const char *text)
+/* TCP_DEFER_ACCEPT is an option of the socket, so a single pool whose protocol lets the server send first disables it
+ * for all pools that share the listener. */
+static bool clients_send_first(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
+			       const char *text)
 {
-	bool some = false;
+	bool any = false;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const struct prefork_service *const service = arbiter->pools[i].service;
@@ -31,23 +31,24 @@ static bool clients_speak_first(const struct prefork_arbiter *arbiter, const str
 			continue;
 		if (service == NULL || (service->traits & PREFORK_SERVICE_CLIENT_FIRST) == 0)
 			return false;
-		some = true;
+		any = true;
 	}
-	return some;
+	return any;
 }
 
+/* The slots of the start limit workers_max; before the start there are none. */
 static uint32_t workers_max(const struct prefork_arbiter *arbiter,
 			    const struct pfi_generation *generation, unsigned pool)
 {
-	const uint32_t workers_for = arbiter->models[pool].policy.workers_max; /* once there are slots */
+	const uint32_t slots = arbiter->models[pool].policy.workers_max;
 
-	return workers_for > 0 ? workers_for : pfi_settings_workers_max(pfi_library_settings(generation->of_pool[pool]));
+	return slots > 0 ? slots : pfi_settings_workers_max(pfi_library_settings(generation->of_pool[pool]));
 }
 
-/* A reuseport socket for each worker there may ever be here; those that are wanted now listen. */
+/* One socket for each worker that may ever accept here; as many listen as there are to be workers now. */
 static void count_sockets(const struct prefork_arbiter *arbiter,
-			const struct pfi_generation *generation, const char *text,
-			struct pfi_listener_options *options)
+			  const struct pfi_generation *generation, const char *text,
+			  struct pfi_listener_options *options)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const struct prefork_settings *const settings = generation->of_pool[i];
@@ -59,8 +60,7 @@ static void count_sockets(const struct prefork_arbiter *arbiter,
 	}
 }
 
-/* At the start, since it may wait for a directory service; a reload cannot change the owner. */
-int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+int pfi_listener_owners_read(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	int r = 0;
 
@@ -72,7 +72,7 @@ int pfi_listening_owners(struct prefork_arbiter *arbiter, const struct pfi_gener
 }
 
 void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
-			  unsigned pool, const char *text, struct pfi_listener_options *ret)
+			       unsigned pool, const char *text, struct pfi_listener_options *ret)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(generation->of_pool[pool]);
 
@@ -80,8 +80,8 @@ void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const stru
 	ret->backlog = values->backlog;
 	ret->ipv6_only = values->ipv6_only;
 	ret->mode = (mode_t)values->socket_mode;
-	ret->defer_accept_s = values->defer_accept == PFI_DEFER_ACCEPT_AUTO ? clients_speak_first(arbiter, generation, text)
-								    : values->defer_accept == PFI_DEFER_ACCEPT_ON;
+	ret->defer_accept_s = values->defer_accept == PFI_DEFER_ACCEPT_AUTO ? clients_send_first(arbiter, generation, text)
+									    : values->defer_accept == PFI_DEFER_ACCEPT_ON;
 	ret->reuse_port = values->reuse_port;
 	if (ret->reuse_port)
 		count_sockets(arbiter, generation, text, ret);

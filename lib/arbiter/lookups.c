@@ -1,17 +1,14 @@
 /*
- * Host names that a reload brings: looked up by a child, with a limit, while the arbiter goes on.
- *
- *   pfi_reload ---> needed? --no--> go on
- *                      | yes
- *                   helper runs ---> ended: its answers, go on
- *                      |---> limit, TERM, another HUP: killed, and the reload has its verdict
+ *   pfi_reload --> new host names? --no--> go on
+ *                     | yes
+ *                  helper runs --> exits: apply its results, go on
+ *                     '--> time limit, stop, another reload: killed, and the reload has its verdict
  */
-#include "arbiter/arbiter.h"
+#include "arbiter/lookups.h"
 
+#include "arbiter/arbiter.h"
 #include "config.h"
 #include "listener/listener.h"
-#include "model/library_options.h"
-#include "os/fd.h"
 #include "os/reap.h"
 #include "os/spawn.h"
 
@@ -22,13 +19,14 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { HOSTS_MAX = PFI_POOLS_MAX * 64 }; /* bind has 64 items at most; 64 KiB of answers */
+enum { HOSTS_MAX = PFI_POOLS_MAX * 64 }; /* bind has at most 64 items */
 
-static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_answer) <= 65536, "the answers fit into a pipe");
+/* The arbiter reads after the helper's exit, so a pipe must hold all results: 64 KiB by default, pipe(7). */
+static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_answer) <= 65536, "the results fit into a pipe");
 
 const char *pfi_lookup_program = PREFORK_LOOKUP;
 
-/* Open already, under that very text: listeners.c finds it so, and asks for no address. */
+/* Open already under this very text: the listener table finds it without an address. */
 static bool is_open(const struct prefork_arbiter *arbiter, const char *text, const struct pfi_address *address)
 {
 	for (size_t i = 0; address->port != 0 && i < arbiter->listeners.count; i++) {
@@ -51,13 +49,13 @@ static int add_host(struct prefork_arbiter *arbiter, const char *host)
 	char **const more = realloc(lookup->hosts, (lookup->count + 1) * sizeof *more);
 
 	if (more == NULL)
-		return prefork_fail(-ENOMEM, "no memory for the names of hosts");
+		return prefork_fail(-ENOMEM, "no memory for host names");
 	lookup->hosts = more;
 	more[lookup->count] = strdup(host);
-	return more[lookup->count] ? (lookup->count++, 0) : prefork_fail(-ENOMEM, "no memory for the names of hosts");
+	return more[lookup->count] ? (lookup->count++, 0) : prefork_fail(-ENOMEM, "no memory for host names");
 }
 
-/* What bind of one pool names, and nobody knows yet. */
+/* Add the names in bind of one pool that are not known yet. */
 static int collect(struct prefork_arbiter *arbiter, const struct pfi_generation *generation, unsigned pool)
 {
 	const struct prefork_list *const bind = &pfi_library_settings(generation->of_pool[pool])->bind;
@@ -82,19 +80,19 @@ static int look_up(void *arg, int fd)
 	return pfi_lookup_all((const char *const *)lookup->hosts, lookup->count, fd) < 0;
 }
 
-/* Beside other threads a forked child can only exec: getaddrinfo(3) takes locks that one of
- * these may have held. */
+/* With other threads running, a forked child can only exec: getaddrinfo(3) takes locks that a thread of the parent may
+ * have held at the fork. */
 static int start_program(struct prefork_arbiter *arbiter, int threads)
 {
 	struct pfi_lookup *const lookup = &arbiter->lookup;
 	char **const argv = calloc(lookup->count + 2, sizeof *argv);
 
 	if (argv == NULL)
-		return prefork_fail(-ENOMEM, "no memory for the names of hosts");
+		return prefork_fail(-ENOMEM, "no memory for host names");
 	if (access(pfi_lookup_program, X_OK) < 0) {
 		free(argv);
 		return prefork_fail(-ENOENT, "bind has the new host name %s, and nothing can look it up: a process with %d "
-					     "threads needs %s for that (%s); use an address in numbers, or start anew",
+					     "threads needs %s for that (%s); use a numeric address, or restart",
 				    lookup->hosts[0], threads, pfi_lookup_program, strerror(errno));
 	}
 	argv[0] = (char *)(uintptr_t)pfi_lookup_program;
@@ -113,8 +111,8 @@ static int start_helper(struct prefork_arbiter *arbiter, const struct pfi_genera
 	const int threads = pfi_thread_count();
 	int r;
 
-	if (!pfi_dying_has_room(arbiter))
-		return prefork_fail(-EAGAIN, "too many children that were killed have not ended yet");
+	if (!pfi_killed_has_space(arbiter))
+		return prefork_fail(-EAGAIN, "too many children that were killed have not exited yet");
 	r = threads == 1 ? pfi_helper_fork(look_up, lookup, &lookup->helper) : start_program(arbiter, threads);
 	if (r < 0)
 		return r;
@@ -125,7 +123,8 @@ static int start_helper(struct prefork_arbiter *arbiter, const struct pfi_genera
 	lookup->limit_ms = pfi_library_settings(generation->settings)->lookup_timeout_ms;
 	lookup->until_ms = now_ms + lookup->limit_ms;
 	lookup->generation = generation->number;
-	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
+	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "lookup",
+			PFI_PAIRS(PREFORK_TEXT("host", lookup->hosts[0]), PREFORK_NUMBER("hosts", lookup->count)),
 			"The reload looks up the host name %s%s, for %.1f s at most", lookup->hosts[0],
 			lookup->count > 1 ? " and others" : "", (double)lookup->limit_ms / 1000);
 	return 0;
@@ -137,8 +136,8 @@ void pfi_lookup_end(struct prefork_arbiter *arbiter)
 
 	if (lookup->helper.pid != 0) {
 		pfi_loop_remove(arbiter, lookup->helper.pidfd);
-		if (lookup->helper.pidfd >= 0 && !lookup->has_ended)
-			pfi_dying_add(arbiter, &lookup->helper.pidfd);
+		if (lookup->helper.pidfd >= 0 && !lookup->has_exited)
+			pfi_killed_add(arbiter, &lookup->helper.pidfd);
 		pfi_helper_close(&lookup->helper);
 	}
 	for (size_t i = 0; i < lookup->count; i++)
@@ -151,7 +150,7 @@ int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 {
 	int r = 0;
 
-	/* What the settings in force have was looked up for these. */
+	/* The names of the settings in force keep their addresses. */
 	for (size_t i = 0; r == 0 && i < arbiter->generation_count; i++) {
 		if (arbiter->generations[i].settings == arbiter->settings)
 			r = pfi_names_copy(&generation->names, &arbiter->generations[i].names);
@@ -172,13 +171,13 @@ int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation)
 {
 	struct pfi_lookup *const lookup = &arbiter->lookup;
-	struct pfi_exit_status death;
+	struct pfi_exit_status status;
 
-	if (generation == lookup->generation && !lookup->has_ended)
-		lookup->has_ended = pfi_reap(lookup->helper.pidfd, &death) != -EAGAIN;
+	if (generation == lookup->generation && !lookup->has_exited)
+		lookup->has_exited = pfi_reap(lookup->helper.pidfd, &status) != -EAGAIN;
 }
 
-/* A text that `host` stands in, for the messages about it. */
+/* An address in bind that has the host name, for error messages. */
 static void address_of(const struct pfi_generation *generation, const struct prefork_arbiter *arbiter, const char *host,
 		       struct pfi_address *ret)
 {
@@ -193,29 +192,29 @@ static void address_of(const struct pfi_generation *generation, const struct pre
 	}
 }
 
-int pfi_lookup_take(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
+int pfi_lookup_apply(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	const struct pfi_lookup *const lookup = &arbiter->lookup;
 	struct pfi_address address = { .kind = PFI_ADDRESS_TCP };
-	struct pfi_lookup_answer answer;
+	struct pfi_lookup_answer result;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < lookup->count; i++) {
-		if (pfi_helper_read(&lookup->helper, &answer, sizeof answer) != sizeof answer ||
-		    answer.magic != PFI_LOOKUP_MAGIC)
+		if (pfi_helper_read(&lookup->helper, &result, sizeof result) != sizeof result ||
+		    result.magic != PFI_LOOKUP_MAGIC)
 			return prefork_fail(-EAGAIN, "the host name %s was not looked up: the child that should do it failed",
 					    lookup->hosts[i]);
 		address_of(generation, arbiter, lookup->hosts[i], &address);
-		r = pfi_address_apply(&address, &answer);
+		r = pfi_address_apply(&address, &result);
 		if (r == 0)
-			r = pfi_names_add(&generation->names, lookup->hosts[i], &answer);
+			r = pfi_names_add(&generation->names, lookup->hosts[i], &result);
 	}
 	return r;
 }
 
-int pfi_lookup_missed(const struct prefork_arbiter *arbiter)
+int pfi_lookup_timed_out(const struct prefork_arbiter *arbiter)
 {
-	return prefork_fail(-ETIMEDOUT, "no name server has answered for the host name %s within %.1f s (lookup_timeout); an "
-					"address in numbers needs none",
+	return prefork_fail(-ETIMEDOUT, "no name server has responded for the host name %s within %.1f s (lookup_timeout); a "
+					"numeric address needs none",
 			    arbiter->lookup.hosts[0], (double)arbiter->lookup.limit_ms / 1000);
 }

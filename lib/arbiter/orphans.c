@@ -1,14 +1,14 @@
 /*
- * Zombies that are nobody's: as process 1, or as a sub-reaper, this process becomes the parent of
- * what workers and applications leave behind.
+ * Process 1, and a sub-reaper (PR_SET_CHILD_SUBREAPER, prctl(2)), becomes the parent of what workers and applications
+ * leave behind.
  *
- * The library's own children are reaped by their pidfds, and the program's are the program's, which
- * may ask for their exit status late: only a child that has stayed a zombie for ten seconds is taken
- * for an orphan. SIGCHLD says that one may have come; without zombies no timer runs.
+ * The library's own children are reaped through their pidfds. Other children may belong to the application, which may
+ * ask for their exit status at any time: only a child that has been a zombie for ten seconds counts as an orphan.
+ * SIGCHLD says when to scan; without zombies no timer runs.
  */
-#include "arbiter/arbiter.h"
+#include "arbiter/orphans.h"
 
-#include "model/library_options.h"
+#include "arbiter/arbiter.h"
 
 #include <prefork/error.h>
 
@@ -29,29 +29,35 @@ int pfi_orphans_start(struct prefork_arbiter *arbiter)
 	struct pfi_orphans *const orphans = &arbiter->orphans;
 	int was = 0;
 
-	*orphans = (struct pfi_orphans){ .active = getpid() == 1, .look = true };
+	*orphans = (struct pfi_orphans){ .active = getpid() == 1, .scan_due = true };
 	if (!pfi_library_settings(arbiter->settings)->child_subreaper)
 		return 0;
 	if (prctl(PR_GET_CHILD_SUBREAPER, &was) < 0 || prctl(PR_SET_CHILD_SUBREAPER, 1) < 0)
 		return prefork_fail(-errno, "child_subreaper: %s", strerror(errno));
 	orphans->active = true;
-	orphans->give_back = was == 0;
+	orphans->was_no_subreaper = was == 0;
 	return 0;
 }
 
 void pfi_orphans_finish(struct prefork_arbiter *arbiter)
 {
-	if (arbiter->orphans.give_back)
+	if (arbiter->orphans.was_no_subreaper)
 		(void)prctl(PR_SET_CHILD_SUBREAPER, 0);
 	arbiter->orphans = (struct pfi_orphans){ 0 };
 }
 
-/* A handler of the application's own stays. */
-bool pfi_orphans_want_signal(const struct prefork_arbiter *arbiter)
+bool pfi_orphans_take_signal(struct prefork_arbiter *arbiter)
 {
 	struct sigaction now;
 
-	return arbiter->orphans.active && sigaction(SIGCHLD, NULL, &now) == 0 && now.sa_handler == SIG_DFL;
+	arbiter->orphans.has_signal = arbiter->orphans.active && sigaction(SIGCHLD, NULL, &now) == 0 &&
+				      now.sa_handler == SIG_DFL;
+	return arbiter->orphans.has_signal;
+}
+
+void pfi_orphans_signalled(struct prefork_arbiter *arbiter)
+{
+	arbiter->orphans.scan_due = true;
 }
 
 static bool is_zombie(pid_t pid)
@@ -61,7 +67,7 @@ static bool is_zombie(pid_t pid)
 	return waitid(P_PID, (id_t)pid, &info, WEXITED | WNOHANG | WNOWAIT) == 0 && info.si_pid == pid;
 }
 
-static void activity(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms)
+static void add_zombie(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms)
 {
 	struct pfi_orphans *const orphans = &arbiter->orphans;
 
@@ -77,7 +83,8 @@ static void activity(struct prefork_arbiter *arbiter, pid_t pid, uint64_t now_ms
 		orphans->zombies[orphans->count++] = (struct pfi_zombie){ pid, now_ms };
 }
 
-/* /proc may be that of an outer namespace, whose numbers are others: the last of NSpid is ours. */
+/* If /proc is that of an outer pid namespace, its numbers are those of that one: the last of NSpid is ours
+ * (proc_pid_status(5), since Linux 4.1). */
 static pid_t own_number(pid_t pid)
 {
 	char path[64], line[256];
@@ -96,8 +103,8 @@ static pid_t own_number(pid_t pid)
 	return own;
 }
 
-/* The children of one thread, as the kernel lists them. */
-static void note_children(struct prefork_arbiter *arbiter, const char *thread, bool is_own_proc, uint64_t now_ms)
+/* Children are listed by the thread that forked them. */
+static void add_children(struct prefork_arbiter *arbiter, const char *thread, bool is_own_proc, uint64_t now_ms)
 {
 	char path[300];
 	int pid;
@@ -105,12 +112,12 @@ static void note_children(struct prefork_arbiter *arbiter, const char *thread, b
 	(void)snprintf(path, sizeof path, "/proc/self/task/%s/children", thread);
 	FILE *const file = fopen(path, "re");
 	while (file && fscanf(file, "%d", &pid) == 1)
-		activity(arbiter, is_own_proc ? (pid_t)pid : own_number((pid_t)pid), now_ms);
+		add_zombie(arbiter, is_own_proc ? (pid_t)pid : own_number((pid_t)pid), now_ms);
 	if (file)
 		(void)fclose(file);
 }
 
-static void look_for_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
+static void scan(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	char self[32] = "";
 	DIR *const tasks = opendir("/proc/self/task");
@@ -119,17 +126,18 @@ static void look_for_more(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	const bool is_own_proc = readlink("/proc/self", self, sizeof self - 1) > 0 && atoi(self) == (int)getpid();
 	for (const struct dirent *entry; tasks && (entry = readdir(tasks));) {
 		if (entry->d_name[0] != '.')
-			note_children(arbiter, entry->d_name, is_own_proc, now_ms);
+			add_children(arbiter, entry->d_name, is_own_proc, now_ms);
 	}
 	if (tasks)
 		(void)closedir(tasks);
-	/* Without /proc, or its lists, one at a time. */
+	/* Without /proc, or without CONFIG_PROC_CHILDREN, one at a time. */
 	if (waitid(P_ALL, 0, &first, WEXITED | WNOHANG | WNOWAIT) == 0 && first.si_pid > 0)
-		activity(arbiter, first.si_pid, now_ms);
+		add_zombie(arbiter, first.si_pid, now_ms);
 }
 
-/* Reap those that are due, forget those that somebody else has reaped. When the next is due, 0: none. */
-static uint64_t look_at_known(struct prefork_arbiter *arbiter, uint64_t now_ms)
+/* Reap the zombies that are due, and remove those that the application has reaped. Returns when the next is due, 0:
+ * there is none. */
+static uint64_t reap_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	struct pfi_orphans *const orphans = &arbiter->orphans;
 	uint64_t wake_ms = 0;
@@ -143,9 +151,9 @@ static uint64_t look_at_known(struct prefork_arbiter *arbiter, uint64_t now_ms)
 			continue;
 		if (due_ms <= now_ms) {
 			(void)waitpid(zombie.pid, NULL, WNOHANG);
-			prefork_log_printf(arbiter->log, PREFORK_LOG_DEBUG, "arbiter", "Orphan (pid:%d) reaped",
-					(int)zombie.pid);
-			orphans->look = true; /* there may be more than the list holds */
+			pfi_arbiter_log(arbiter, PREFORK_LOG_DEBUG, "orphan_reaped", PFI_PAIRS(PREFORK_NUMBER("pid", zombie.pid)),
+					"Orphan (pid:%d) reaped", (int)zombie.pid);
+			orphans->scan_due = true; /* there may be more than the list holds */
 			continue;
 		}
 		orphans->zombies[kept++] = zombie;
@@ -162,11 +170,11 @@ uint64_t pfi_orphans_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 	if (!orphans->active)
 		return 0;
-	if (orphans->look || !orphans->has_signal || (orphans->wake_ms != 0 && orphans->wake_ms <= now_ms)) {
-		(void)look_at_known(arbiter, now_ms);
-		orphans->look = false;
-		look_for_more(arbiter, now_ms);
-		orphans->wake_ms = look_at_known(arbiter, now_ms);
+	if (orphans->scan_due || !orphans->has_signal || (orphans->wake_ms != 0 && orphans->wake_ms <= now_ms)) {
+		(void)reap_due(arbiter, now_ms);
+		orphans->scan_due = false;
+		scan(arbiter, now_ms);
+		orphans->wake_ms = reap_due(arbiter, now_ms);
 	}
 	return orphans->wake_ms;
 }

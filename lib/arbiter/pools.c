@@ -1,5 +1,6 @@
-#include "arbiter/arbiter.h"
+#include "arbiter/pools.h"
 
+#include "arbiter/arbiter.h"
 #include "base/required.h"
 #include "base/table.h"
 #include "listener/binds.h"
@@ -22,7 +23,7 @@ static int check_service(const struct prefork_service *service, const char *pool
 		       : r;
 }
 
-/* `pool` NULL: it is added by its name. */
+/* `pool` NULL: the strategy has no name that a message could show. */
 static int check_strategy(const struct prefork_strategy *strategy, const char *pool)
 {
 	const int r = pfi_table_check(strategy, strategy->struct_size, PFI_SIZE_WITH(struct prefork_strategy, run),
@@ -89,7 +90,7 @@ int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct p
 	if (r < 0)
 		return r;
 	if (strategy->name == NULL)
-		return prefork_fail(-EINVAL, "a strategy that worker_class may name needs a name");
+		return prefork_fail(-EINVAL, "a strategy needs a name that worker_class can have");
 	if (arbiter->strategy_count == PFI_STRATEGIES_MAX)
 		return prefork_fail(-EINVAL, "an arbiter has at most %d strategies", PFI_STRATEGIES_MAX);
 	bool is_taken = pfi_strategy_by_name(strategy->name) != NULL;
@@ -102,7 +103,7 @@ int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter, const struct p
 	return 0;
 }
 
-/* Would the pool take it? Asked of a copy, which is thrown away. */
+/* Check the value on a copy of the settings, which is then destroyed. */
 static int try_override(const struct prefork_pool *pool, const char *setting, const char *text)
 {
 	struct prefork_settings *copy = NULL;
@@ -116,7 +117,6 @@ static int try_override(const struct prefork_pool *pool, const char *setting, co
 	return r;
 }
 
-/* A service accepts connections; a strategy without one may have listeners of its own. */
 bool pfi_pool_has_listeners(const struct prefork_pool *pool)
 {
 	return pool->service != NULL || pool->has_bind;
@@ -130,9 +130,9 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 	int r;
 
 	if (pool->arbiter->started)
-		return prefork_fail(-EBUSY, "pools are set up before the arbiter starts");
+		return prefork_fail(-EBUSY, "the settings of pools are set before the arbiter starts");
 	if (setting == NULL || text == NULL)
-		return prefork_fail(-EINVAL, "a pool's setting needs a name and a text");
+		return prefork_fail(-EINVAL, "a setting of a pool needs a name and a value");
 	r = try_override(pool, setting, text);
 	if (r < 0)
 		return r;
@@ -150,6 +150,24 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 	pool->override_count += 2;
 	pool->has_bind |= strcmp(setting, "bind") == 0;
 	return 0;
+}
+
+uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool)
+{
+	const struct pfi_worker_counts counts = pfi_worker_table_count(&arbiter->models[pool].worker_table,
+								       arbiter->supervisor.rollout.wanted, UINT32_MAX);
+
+	return counts.current_ready + counts.outdated_ready;
+}
+
+void pfi_pools_free(struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		for (size_t n = 0; n < arbiter->pools[i].override_count; n++)
+			free(arbiter->pools[i].overrides[n]);
+		free(arbiter->pools[i].overrides);
+		free(arbiter->pools[i].name);
+	}
 }
 
 const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
@@ -189,13 +207,13 @@ void pfi_policy_read(const struct pfi_library_settings *values, struct pfi_polic
 		.boot = intensity,
 		.run = intensity,
 	};
-	/* Workers that served before they died are replaced at once, so this is
-	 * the bound on forking and no judgement: thirty times what is borne otherwise. */
+	/* A worker that was ready before it exited is replaced at once. This limit only bounds how often the arbiter
+	 * forks: thirty times restart_intensity. */
 	ret->run.failures_max = intensity.failures_max * 30;
 	ret->run.period_ms = intensity.period_ms;
 }
 
-/* A stop waits for the queues as long as the most patient pool would for a worker. */
+/* A stop waits for the backlogs to empty as long as the longest graceful_timeout of all pools, 0: without a limit. */
 void pfi_policies_follow(struct prefork_arbiter *arbiter)
 {
 	uint64_t most_ms = 0;
@@ -204,7 +222,7 @@ void pfi_policies_follow(struct prefork_arbiter *arbiter)
 		const uint64_t one_ms = arbiter->models[i].policy.graceful_timeout_ms;
 
 		if (one_ms == 0) {
-			most_ms = 0; /* for ever */
+			most_ms = 0;
 			break;
 		}
 		if (one_ms > most_ms)

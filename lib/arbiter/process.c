@@ -1,7 +1,8 @@
-/* The record of one worker process: what it is found by, what is closed with it, and what hooks may ask about it. */
-#include "arbiter/arbiter.h"
+#include "arbiter/process.h"
 
+#include "arbiter/arbiter.h"
 #include "base/required.h"
+#include "listener/listener.h"
 #include "listener/reuseport.h"
 #include "os/clock.h"
 #include "os/fd.h"
@@ -18,44 +19,42 @@ struct pfi_slot *pfi_process_slot(const struct prefork_process *process)
 	return &process->arbiter->pools[process->pool].slots[process->slot];
 }
 
-struct pfi_worker_score *pfi_process_score(const struct prefork_process *process)
+void pfi_process_set_exit_note(struct prefork_process *process, const char *text)
 {
-	return pfi_scoreboard_at(&process->arbiter->scoreboard, process->worker_index);
+	pfi_exit_clean_text(text, process->exit_note, sizeof process->exit_note);
 }
 
-int pfi_reuseport_sets_open(struct prefork_process *process, const struct pfi_listener_list *listeners)
+int pfi_process_open_sets(struct prefork_process *process, const struct pfi_listener_list *listeners)
 {
-	process->sets = calloc(listeners->count + 1, sizeof *process->sets);
-	if (process->sets == NULL)
+	process->reuseport.sets = calloc(listeners->count + 1, sizeof *process->reuseport.sets);
+	if (process->reuseport.sets == NULL)
 		return -ENOMEM;
-	process->set_count = listeners->count;
+	process->reuseport.count = listeners->count;
 	for (size_t i = 0; i < listeners->count; i++)
-		process->sets[i] = -1;
+		process->reuseport.sets[i] = -1;
 	for (size_t i = 0; i < listeners->count; i++) {
 		if (listeners->list[i]->listener->sockets == NULL)
 			continue;
-		process->sets[i] = pfi_reuseport_set_open();
-		if (process->sets[i] < 0) {
-			const int r = process->sets[i];
 
-			process->sets[i] = -1;
-			return r;
-		}
+		const int set = pfi_reuseport_set_open();
+
+		if (set < 0)
+			return set;
+		process->reuseport.sets[i] = set;
 	}
 	return 0;
 }
 
-void pfi_reuseport_sets_close(struct prefork_process *process)
+void pfi_process_close_sets(struct prefork_process *process)
 {
-	for (size_t i = 0; i < process->set_count; i++)
-		pfi_close(&process->sets[i]);
-	free(process->sets);
-	process->sets = NULL;
-	process->set_count = 0;
+	for (size_t i = 0; i < process->reuseport.count; i++)
+		pfi_close(&process->reuseport.sets[i]);
+	free(process->reuseport.sets);
+	process->reuseport.sets = NULL;
+	process->reuseport.count = 0;
 }
 
-/* Close what this process had. Its slot must be empty, or about to be. */
-void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *process)
+void pfi_process_release(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
 	pfi_loop_remove(arbiter, process->pidfd);
 	pfi_loop_remove(arbiter, process->channel);
@@ -63,20 +62,19 @@ void pfi_child_release(struct prefork_arbiter *arbiter, struct prefork_process *
 	pfi_close(&process->pidfd);
 	pfi_close(&process->channel);
 	pfi_timer_close(&process->watchdog);
-	pfi_reuseport_sets_close(process);
+	pfi_process_close_sets(process);
 	process->pid = 0;
 }
 
-/* It was sent SIGKILL: wait for the end, which the kernel does not put off, and forget it. */
-void pfi_child_reap(struct prefork_arbiter *arbiter, struct prefork_process *process)
+void pfi_process_reap(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
-	struct pollfd gone = { .fd = process->pidfd, .events = POLLIN };
-	struct pfi_exit_status death;
+	struct pollfd exited = { .fd = process->pidfd, .events = POLLIN };
+	struct pfi_exit_status status;
 
-	while (poll(&gone, 1, -1) < 0 && errno == EINTR)
+	while (poll(&exited, 1, -1) < 0 && errno == EINTR)
 		continue;
-	(void)pfi_reap(process->pidfd, &death);
-	pfi_child_release(arbiter, process);
+	(void)pfi_reap(process->pidfd, &status);
+	pfi_process_release(arbiter, process);
 }
 
 int prefork_process_pid(const struct prefork_process *process)
@@ -106,43 +104,43 @@ const char *prefork_process_pool(const struct prefork_process *process)
 uint64_t prefork_process_age_ms(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, 0);
-	return (process->exited_ms ? process->exited_ms : pfi_now_ms()) - process->spawned_ms;
+	return (process->exit.at_ms ? process->exit.at_ms : pfi_now_ms()) - process->spawned_ms;
 }
 
 uint64_t prefork_process_requests(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, 0);
-	return process->requests;
+	return process->health.requests;
 }
 
 const char *prefork_process_activity(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, NULL);
-	return process->activity;
+	return process->health.activity;
 }
 
 int prefork_process_status(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, -EINVAL);
-	return process->status;
+	return process->exit.status;
 }
 
 enum prefork_reason prefork_process_reason(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, PREFORK_REASON_UNKNOWN);
-	return process->reason;
+	return process->exit.reason;
 }
 
 const char *prefork_process_exit_message(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, NULL);
-	return process->message;
+	return process->exit.message;
 }
 
 const struct rusage *prefork_process_rusage(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, NULL);
-	return &process->rusage;
+	return &process->exit.rusage;
 }
 
 void prefork_process_set_user(struct prefork_process *process, void *user)

@@ -1,26 +1,28 @@
 /*
- * The queues of reuseport sockets. The kernel goes on handing connections to the socket of a worker that is stopped
- * (SIGSTOP, a debugger, a frozen cgroup), and no other worker looks there.
+ * The kernel keeps queueing connections on the reuseport socket of a worker that does not run (SIGSTOP, a debugger, a
+ * frozen cgroup), and no other worker accepts from it. Per socket:
  *
- *     armed --a connection--> wait a second --empty--> armed
- *                                  |
- *                               pending, and the worker idle: ask it
- *                                  |
- *                             wait a second --answered, or empty--> armed
- *                                  |
- *                               no answer: its socket goes to another, until it answers
+ *     armed --a connection--> wait 1 s --backlog empty--> armed
+ *                                |
+ *                        backlog not empty, worker idle: send PFI_MESSAGE_LOOK
+ *                                |
+ *                             wait 1 s --response, or backlog empty--> armed
+ *                                |
+ *                        no response: another worker gets the socket until there is one
  *
- * The event is one-shot and armed again only after it was looked at, so that an idle arbiter stays idle, and a busy
- * server wakes it once a second for each socket. A worker at work is the business of its deadlines, not of this.
+ * The event is one-shot (EPOLLONESHOT) and re-armed after a check only, so that an idle arbiter stays idle, and a busy
+ * server wakes it once a second for each socket. Workers that are busy have deadlines instead.
  */
-#include "arbiter/arbiter.h"
+#include "arbiter/queues.h"
 
+#include "arbiter/arbiter.h"
+#include "arbiter/score_reader.h"
+#include "listener/listener.h"
 #include "listener/reuseport.h"
 #include "model/deadline.h"
 #include "model/message.h"
 #include "os/control_channel.h"
 
-#include <inttypes.h>
 #include <poll.h>
 
 enum { CHECK_MS = 1000 };
@@ -60,41 +62,31 @@ void pfi_queue_fired(struct prefork_arbiter *arbiter, unsigned socket_index, uin
 	}
 }
 
-/* No thread has a deadline: it waits for work. */
-static bool is_idle(const struct prefork_process *process)
+/* Connections have been pending on a socket of this worker for a second. */
+static void check_worker(struct prefork_process *process, uint64_t now_ms)
 {
-	const struct pfi_worker_score *const score = pfi_process_score(process);
-	const unsigned thread_slots = process->arbiter->pools[process->pool].thread_slots;
+	struct pfi_process_queue *const queue = &process->queue;
 
-	for (unsigned i = 0; i < thread_slots && i < PFI_THREAD_SLOTS_MAX; i++) {
-		if (atomic_load_explicit(&score->thread_slots[i].deadline_ms, memory_order_relaxed) != 0)
-			return false;
-	}
-	return true;
-}
-
-/* Connections have been pending for a second at a socket of this worker. */
-static void suspect(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
-{
-	if (!is_idle(process) || process->is_silent) /* what it was asked is still to be answered */
+	if (queue->is_unresponsive || !pfi_score_is_idle(process))
 		return;
-	if (process->asked_ms == 0) {
-		process->asked_ms = now_ms;
+	if (queue->requested_ms == 0) {
+		queue->requested_ms = now_ms;
 		(void)pfi_channel_send(process->channel, PFI_MESSAGE_LOOK, 1, NULL);
-	} else if (now_ms - process->asked_ms >= CHECK_MS) {
-		process->is_silent = true;
-		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
+	} else if (now_ms - queue->requested_ms >= CHECK_MS) {
+		queue->is_unresponsive = true;
+		pfi_process_log(process, PREFORK_LOG_WARNING, "worker_unresponsive", PFI_NO_PAIRS,
 				"Worker (pid:%d) does not run, is it stopped? Its connections go to other workers",
 				(int)process->pid);
 	}
 }
 
-void pfi_queue_answered(struct prefork_arbiter *arbiter, struct prefork_process *process)
+void pfi_queue_worker_responded(struct prefork_process *process)
 {
-	process->asked_ms = 0;
-	if (process->is_silent)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Worker (pid:%d) runs again", (int)process->pid);
-	process->is_silent = false;
+	process->queue.requested_ms = 0;
+	if (process->queue.is_unresponsive)
+		pfi_process_log(process, PREFORK_LOG_INFO, "worker_responsive", PFI_NO_PAIRS,
+				"Worker (pid:%d) runs again", (int)process->pid);
+	process->queue.is_unresponsive = false;
 }
 
 static void check(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned socket_index, uint64_t now_ms)
@@ -104,26 +96,25 @@ static void check(struct prefork_arbiter *arbiter, struct pfi_listener_entry *en
 		return;
 	}
 	entry->check_at_ms[socket_index] = now_ms + CHECK_MS;
-	for (uint32_t worker_index = 0; worker_index < entry->sockets.worker_count; worker_index++) {
-		if (entry->served[worker_index] && pfi_reuseport_accepts(&entry->sockets, worker_index, socket_index))
-			suspect(arbiter, &arbiter->processes[worker_index], now_ms);
+	for (uint32_t w = 0; w < entry->sockets.worker_count; w++) {
+		if (entry->served[w] && pfi_reuseport_accepts(&entry->sockets, w, socket_index))
+			check_worker(&arbiter->processes[w], now_ms);
 	}
 }
 
-/* After the sockets were given to workers. When to look again, 0: no need. */
 uint64_t pfi_queues_turn(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0;
 
-	for (unsigned socket_index = 0; socket_index < entry->listener->sockets_listening && socket_index < entry->sockets.sockets; socket_index++) {
-		const uint64_t at_ms = entry->check_at_ms[socket_index];
+	for (unsigned s = 0; s < entry->listener->sockets_listening && s < entry->sockets.sockets; s++) {
+		const uint64_t at_ms = entry->check_at_ms[s];
 
 		if (at_ms == 0)
-			arm(arbiter, entry, socket_index, now_ms);
+			arm(arbiter, entry, s, now_ms);
 		else if (at_ms != ARMED && pfi_deadline_is_past(at_ms, now_ms))
-			check(arbiter, entry, socket_index, now_ms);
-		if (entry->check_at_ms[socket_index] != ARMED)
-			wake_ms = pfi_earlier_ms(wake_ms, entry->check_at_ms[socket_index]);
+			check(arbiter, entry, s, now_ms);
+		if (entry->check_at_ms[s] != ARMED)
+			wake_ms = pfi_earlier_ms(wake_ms, entry->check_at_ms[s]);
 	}
 	return wake_ms;
 }

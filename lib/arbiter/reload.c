@@ -1,5 +1,16 @@
-#include "arbiter/arbiter.h"
+/*
+ *   HUP --> read and check the settings --> new host names? --no--> open listeners --> model: canary, rollout
+ *                    |                          | yes                 |                      |
+ *                 failed                  lookup (a child)         failed                 verdict
+ *                                               |--> done: open listeners
+ *                                               '--> time limit, stop, another reload: verdict
+ *
+ * Every reload has exactly one verdict: one log line, one call of the hooks.
+ */
+#include "arbiter/reload.h"
 
+#include "arbiter/arbiter.h"
+#include "arbiter/generations.h"
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
@@ -9,16 +20,17 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
-/* Behind the verdict on a reload that failed. */
+/* What the log line of a failed reload ends with. */
 static const char *what_remains(const struct prefork_arbiter *arbiter)
 {
 	bool any_wanted = false;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		if (pfi_pool_serving(arbiter, i) > 0)
-			return "; the old workers serve on";
+			return "; the old workers keep serving";
 		any_wanted |= pfi_pool_wanted(&arbiter->models[i]) > 0;
 	}
 	return any_wanted ? "; workers of the old generation start again" : "; there are no workers";
@@ -28,13 +40,14 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
-	prefork_log_printf(arbiter->log, failed ? PREFORK_LOG_ERROR : PREFORK_LOG_INFO, "arbiter",
+	pfi_arbiter_log(arbiter, failed ? PREFORK_LOG_ERROR : PREFORK_LOG_INFO, "reload_end",
+			PFI_PAIRS(PREFORK_TEXT("verdict", pfi_verdict_name(verdict))),
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
-/* Only what differs: a level that the host has set by itself stays. */
+/* Only what differs between the settings: a level that the application has set itself stays. */
 static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
 		      const struct prefork_settings *to)
 {
@@ -48,28 +61,27 @@ static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_sett
 	return r;
 }
 
-/* Have everything here go by the settings of `generation`, but for the log. */
+/* Put the settings of `generation` in force, except for the log. */
 static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	arbiter->settings = generation->settings;
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const uint32_t workers_for = arbiter->models[i].policy.workers_max;
+		const uint32_t workers_max = arbiter->models[i].policy.workers_max;
 
 		pfi_policy_read(pfi_library_settings(generation->of_pool[i]), &arbiter->models[i].policy);
-		arbiter->models[i].policy.workers_max = workers_for; /* the slots are what they are */
+		arbiter->models[i].policy.workers_max = workers_max; /* the slots were allocated at the start */
 	}
 	pfi_policies_follow(arbiter);
 }
 
-/* What was there before rules again. */
 static void fall_back(struct prefork_arbiter *arbiter)
 {
-	struct pfi_generation *const now = pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+	struct pfi_generation *const now = pfi_generation_wanted(arbiter);
 
 	if (now == NULL || now->settings == arbiter->settings)
 		return;
 	if (follow_log(arbiter, arbiter->settings, now->settings) < 0)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
+		pfi_arbiter_log(arbiter, PREFORK_LOG_ERROR, "log_restore_failed", PFI_NO_PAIRS,
 				"Cannot go back to the old log: %s", prefork_error());
 	follow(arbiter, now);
 }
@@ -83,12 +95,12 @@ void pfi_reload_decided(struct prefork_arbiter *arbiter, struct pfi_decision dec
 	if (failed || decision.verdict == PREFORK_RELOAD_STOPPED)
 		fall_back(arbiter);
 	announce(arbiter, decision.verdict,
-		 !failed			 ? "" :
+		 !failed			? "" :
 		 arbiter->reload_why[0] != '\0' ? arbiter->reload_why :
-						   "its first worker did not become ready and stay so");
+						  "its first worker did not become ready and stay so");
 }
 
-static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
+static int call_reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
 {
 	for (unsigned h = 0; h < arbiter->hook_count; h++) {
 		const struct pfi_hook_set *const set = &arbiter->hooks[h];
@@ -102,21 +114,21 @@ static int ask_begin(struct prefork_arbiter *arbiter, const struct prefork_setti
 	return 0;
 }
 
-/* The slots are what they were at the start. */
-static int check_room(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+static int check_slots(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const uint32_t workers = pfi_library_settings(generation->of_pool[i])->workers;
 
 		if (workers > arbiter->models[i].policy.workers_max)
 			return prefork_fail(PREFORK_ECONFIG,
-					    "workers is %u, more than workers_max, %u, which only a new start can raise",
+					    "workers is %u, more than workers_max, %u, which only a restart can raise",
 					    workers, arbiter->models[i].policy.workers_max);
 	}
 	return 0;
 }
 
-/* What can be wrong, and is known without waiting for anybody, is found here, before anything changes. */
+/* Find every error that can be found without waiting, before anything changes. 1: a lookup was started, 0, or an
+ * error. */
 static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 {
 	struct prefork_settings *fresh = NULL;
@@ -125,7 +137,7 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 	if (r == 0)
 		r = pfi_settings_diff_unreloadable(arbiter->settings, fresh);
 	if (r == 0)
-		r = ask_begin(arbiter, fresh);
+		r = call_reload_begin(arbiter, fresh);
 	if (r < 0) {
 		prefork_settings_destroy(fresh);
 		return r;
@@ -136,7 +148,7 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
 
-	r = check_room(arbiter, generation);
+	r = check_slots(arbiter, generation);
 	if (r == 0)
 		r = pfi_lookup_start(arbiter, generation, pfi_now_ms());
 	if (r < 0)
@@ -144,9 +156,9 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 	return r;
 }
 
-/* A number that is new counts once the candidate is proved. What TTIN and TTOU said
- * holds otherwise; but a pool without workers (WINCH, scaled to 0) has those of the setting again,
- * as with gunicorn: a reload of nothing would prove nothing. */
+/* If the reload changes `workers`, the new number holds once the canary is proved; else TTIN and TTOU keep their effect.
+ * A pool without workers (WINCH, scaled to 0) gets those of the setting, as with gunicorn: without a worker the
+ * reload would prove nothing. */
 static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_generation *old,
 			    const struct pfi_generation *new)
 {
@@ -155,8 +167,9 @@ static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_ge
 		const bool is_empty = arbiter->models[i].target == 0;
 
 		if (is_empty)
-			prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
-					"Pool %s has no workers: the reload starts %u", arbiter->pools[i].name, workers);
+			pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "pool_scale",
+				     PFI_PAIRS(PREFORK_NUMBER("workers", workers), PREFORK_NUMBER("before", 0)),
+				     "Pool %s has no workers: the reload starts %u", arbiter->pools[i].name, workers);
 		if (is_empty || workers != pfi_library_settings(old->of_pool[i])->workers)
 			pfi_supervisor_propose(&arbiter->supervisor, i, workers);
 	}
@@ -170,7 +183,7 @@ static void announce_failure(struct prefork_arbiter *arbiter)
 	announce(arbiter, PREFORK_RELOAD_FAILED, why);
 }
 
-/* All is known that has to be: open what is new, and have the model try the first workers. */
+/* All names are known: open the new listeners and have the model try the generation. */
 static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 {
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
@@ -182,19 +195,19 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 		announce_failure(arbiter);
 		return;
 	}
-	pfi_directory_follow(arbiter, generation);
+	pfi_directory_resolve(arbiter, generation);
 	arbiter->last_generation = number;
 	arbiter->reload_why[0] = '\0';
 	if (pfi_settings_preloads(arbiter->settings))
-		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
+		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "reload_preloaded", PFI_NO_PAIRS,
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 
 	follow(arbiter, generation);
 	pfi_reload_decided(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
-	propose_workers(arbiter, pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted), generation);
+	propose_workers(arbiter, pfi_generation_wanted(arbiter), generation);
 }
 
-/* The reload that waits for a lookup ends here. */
+/* End the reload that waits for a lookup. */
 static void end_waiting(struct prefork_arbiter *arbiter)
 {
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, arbiter->lookup.generation);
@@ -224,10 +237,9 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 	else if (r == 0)
 		proceed(arbiter, number);
 	else
-		arbiter->last_generation = number; /* goes on in pfi_reload_turn() */
+		arbiter->last_generation = number; /* continued by pfi_reload_turn() */
 }
 
-/* One that waits for a lookup: does it go on, or end? When to ask again, 0: none waits. */
 uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const uint32_t number = arbiter->lookup.generation;
@@ -240,10 +252,10 @@ uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
 		return 0;
 	}
-	if (!arbiter->lookup.has_ended && now_ms < arbiter->lookup.until_ms)
+	if (!arbiter->lookup.has_exited && now_ms < arbiter->lookup.until_ms)
 		return arbiter->lookup.until_ms;
-	r = arbiter->lookup.has_ended ? pfi_lookup_take(arbiter, pfi_generation_find(arbiter, number)) :
-					pfi_lookup_missed(arbiter);
+	r = arbiter->lookup.has_exited ? pfi_lookup_apply(arbiter, pfi_generation_find(arbiter, number)) :
+					 pfi_lookup_timed_out(arbiter);
 	if (r < 0) {
 		end_waiting(arbiter);
 		announce_failure(arbiter);

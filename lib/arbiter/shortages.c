@@ -1,9 +1,6 @@
-/*
- * Workers that cannot accept connections: what is pending goes to others at once, and the worker is replaced when
- * it lasts. What it lacks is the worker's word: a number to name, and no more.
- */
-#include "arbiter/arbiter.h"
+#include "arbiter/shortages.h"
 
+#include "arbiter/arbiter.h"
 #include "model/deadline.h"
 #include "model/message.h"
 #include "os/control_channel.h"
@@ -11,86 +8,100 @@
 #include <stdio.h>
 #include <string.h>
 
+/* At a limit each connection that closes makes space for another: a shortage that returns within this time is the same. */
 enum { RELAPSE_MS = 2000 };
 
-/* The kernel has woken the one that is short, and none of these. With reuse_port the socket moves, see reuseport sockets.c. */
-static void have_others_look(struct prefork_arbiter *arbiter)
+/* The kernel has woken only the worker that cannot accept. With reuse_port its socket is reassigned, see
+ * reuseport_sets.c. */
+static void wake_others(struct prefork_arbiter *arbiter)
 {
 	for (unsigned i = 0; i < arbiter->processes_max; i++) {
 		const struct prefork_process *const other = &arbiter->processes[i];
 
-		if (other->pid != 0 && other->exited_ms == 0 && other->short_of == 0 &&
+		if (other->pid != 0 && other->exit.at_ms == 0 && other->shortage.error == 0 &&
 		    pfi_process_slot(other)->state == PFI_STATE_SERVING)
 			(void)pfi_channel_send(other->channel, PFI_MESSAGE_LOOK, 0, NULL);
 	}
 }
 
-void pfi_shortage_heard(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,
-			uint64_t now_ms)
+/* `value` is input: its errno is only printed. */
+void pfi_shortage_reported(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,
+			   uint64_t now_ms)
 {
 	struct pfi_slot *const slot = pfi_process_slot(process);
+	struct pfi_process_shortage *const shortage = &process->shortage;
 
-	/* At a limit each connection that ends lets one in: short again soon is short all the time. */
-	if (process->short_of == 0 && (process->able_ms == 0 || now_ms - process->able_ms > RELAPSE_MS))
-		process->short_since_ms = now_ms;
-	slot->short_ms = process->short_since_ms;
+	if (shortage->error == 0 && (shortage->ended_ms == 0 || now_ms - shortage->ended_ms > RELAPSE_MS))
+		shortage->since_ms = now_ms;
+	slot->short_ms = shortage->since_ms;
 	slot->short_own = (value & PFI_SHORT_OWN) != 0;
 	slot->short_by_load = (value & PFI_SHORT_LOAD) != 0;
-	process->short_of = (int)(value & PFI_SHORT_ERRNO);
-	have_others_look(arbiter);
+	shortage->error = (int)(value & PFI_SHORT_ERRNO);
+	wake_others(arbiter);
 }
 
-void pfi_shortage_over(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
+void pfi_shortage_ended(struct prefork_process *process, uint64_t now_ms)
 {
-	process->able_ms = now_ms;
+	process->shortage.ended_ms = now_ms;
 	pfi_process_slot(process)->short_ms = 0;
-	process->short_of = 0;
-	if (process->logged_short)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Worker (pid:%d) accepts connections again",
-				(int)process->pid);
-	process->logged_short = false;
+	process->shortage.error = 0;
+	if (process->shortage.logged)
+		pfi_process_log(process, PREFORK_LOG_INFO, "worker_accepts", PFI_NO_PAIRS,
+				"Worker (pid:%d) accepts connections again", (int)process->pid);
+	process->shortage.logged = false;
 }
 
-static void replace(struct prefork_arbiter *arbiter, struct prefork_process *process)
+static void replace(struct prefork_process *process)
 {
+	const struct pfi_slot *const slot = pfi_process_slot(process);
+	char note[128];
+
 	pfi_process_slot(process)->wants_retire = true;
-	(void)snprintf(process->exit_message, sizeof process->exit_message, "it could not accept connections: %s",
-		       strerror(process->short_of));
-	prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
-			"Worker (pid:%d) is replaced: it cannot accept connections for %d ms now%s", (int)process->pid,
+	(void)snprintf(note, sizeof note, "it could not accept connections: %s", strerror(process->shortage.error));
+	pfi_process_set_exit_note(process, note);
+	pfi_process_log(process, PREFORK_LOG_WARNING, "worker_replace", PFI_NO_PAIRS,
+			"Worker (pid:%d) is replaced: it has not accepted connections for %d ms%s", (int)process->pid,
 			PFI_SHORTAGE_LASTS_MS,
-			pfi_process_slot(process)->short_own ? " (does the application leave files or sockets open?)" : "");
+			slot->short_own ? " (does the application leak descriptors?)" : "");
 }
 
-/* One line for each worker that is short beside others, one for all of them together. */
-static void say(struct prefork_arbiter *arbiter, unsigned pool, enum pfi_shortage before)
+/* Log each worker that cannot accept while others of its pool do. Returns the errno of the last one of all, or 0. */
+static int log_workers(struct prefork_arbiter *arbiter, unsigned pool)
 {
 	const struct prefork_pool *const it = &arbiter->pools[pool];
-	const bool all = it->shortage == PFI_SHORTAGE_ALL;
-	int lacks = 0;
+	int error = 0;
 
 	for (uint32_t i = 0; i < arbiter->models[pool].worker_table.count; i++) {
 		struct prefork_process *const process = &arbiter->processes[it->first_worker_index + i];
 
-		if (process->pid == 0 || process->short_of == 0)
+		if (process->pid == 0 || process->shortage.error == 0)
 			continue;
-		lacks = process->short_of;
-		if (it->shortage == PFI_SHORTAGE_SOME && !process->logged_short) {
-			process->logged_short = true;
-			prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
-					"Worker (pid:%d) cannot accept connections: %s; other workers of pool %s do",
-					(int)process->pid, strerror(lacks), it->name);
-		}
+		error = process->shortage.error;
+		if (it->shortage != PFI_SHORTAGE_SOME || process->shortage.logged)
+			continue;
+		process->shortage.logged = true;
+		pfi_process_log(process, PREFORK_LOG_ERROR, "worker_short", PFI_PAIRS(PREFORK_NUMBER("errno", error)),
+				"Worker (pid:%d) cannot accept connections: %s; other workers of pool %s do",
+				(int)process->pid, strerror(error), it->name);
 	}
-	if (all && before != PFI_SHORTAGE_ALL)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
-				"Pool %s cannot accept connections: %s; all its workers retry twice a second", it->name,
-				strerror(lacks));
-	else if (!all && before == PFI_SHORTAGE_ALL)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Pool %s accepts connections again", it->name);
+	return error;
 }
 
-/* When to look again, 0: no need. */
+/* If all workers of a pool are short, one line is for all of them. */
+static void log_change(struct prefork_arbiter *arbiter, unsigned pool, enum pfi_shortage before)
+{
+	const bool all = arbiter->pools[pool].shortage == PFI_SHORTAGE_ALL;
+	const int error = log_workers(arbiter, pool);
+
+	if (all && before != PFI_SHORTAGE_ALL)
+		pfi_pool_log(arbiter, pool, PREFORK_LOG_ERROR, "pool_short", PFI_PAIRS(PREFORK_NUMBER("errno", error)),
+			     "Pool %s cannot accept connections: %s; all its workers retry twice a second",
+			     arbiter->pools[pool].name, strerror(error));
+	else if (!all && before == PFI_SHORTAGE_ALL)
+		pfi_pool_log(arbiter, pool, PREFORK_LOG_INFO, "pool_accepts", PFI_NO_PAIRS,
+			     "Pool %s accepts connections again", arbiter->pools[pool].name);
+}
+
 uint64_t pfi_shortages_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0, at_ms;
@@ -104,10 +115,10 @@ uint64_t pfi_shortages_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		wake_ms = pfi_earlier_ms(wake_ms, at_ms);
 		if (pool->shortage == PFI_SHORTAGE_NONE && before == PFI_SHORTAGE_NONE)
 			continue;
-		say(arbiter, p, before);
+		log_change(arbiter, p, before);
 		for (uint32_t i = 0; i < worker_table->count; i++) {
 			if (pfi_shortage_replaces(worker_table, i, now_ms, &at_ms))
-				replace(arbiter, &arbiter->processes[pool->first_worker_index + i]);
+				replace(&arbiter->processes[pool->first_worker_index + i]);
 			wake_ms = pfi_earlier_ms(wake_ms, at_ms);
 		}
 	}

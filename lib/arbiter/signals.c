@@ -1,6 +1,8 @@
-#include "arbiter/arbiter.h"
-#include "model/library_options.h"
+#include "arbiter/signals.h"
 
+#include "arbiter/arbiter.h"
+#include "arbiter/children.h"
+#include "arbiter/reload.h"
 #include "model/message.h"
 #include "os/signal_pipe.h"
 
@@ -10,27 +12,38 @@
 #include <stddef.h>
 #include <unistd.h>
 
+static void stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms)
+{
+	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
+
+	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
+		supervisor->linger_ms = pfi_listener_table_refuse(arbiter);
+		arbiter->refused = true;
+	}
+	pfi_reload_decided(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));
+}
+
 static void process_quick_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	pfi_stop(arbiter, false, now_ms);
+	stop(arbiter, false, now_ms);
 }
 
 static void process_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	pfi_stop(arbiter, true, now_ms);
+	stop(arbiter, true, now_ms);
 }
 
 static void process_upgrade(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
+	pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "upgrade_unavailable", PFI_NO_PAIRS,
 			"The binary upgrade (USR2) is not available in this version");
 }
 
 static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Hang up: Master");
+	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "reload", PFI_NO_PAIRS, "Hang up: Master");
 	pfi_reload(arbiter);
 }
 
@@ -39,21 +52,20 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 	const uint32_t before = arbiter->models[pool].target;
 
 	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_WARNING, "arbiter",
-				"Pool %s keeps the number of its workers, %u: %u are more than workers_max, %u, which only a new start can raise",
-				arbiter->pools[pool].name, before, workers,
-				arbiter->models[pool].policy.workers_max);
+		pfi_pool_log(arbiter, pool, PREFORK_LOG_WARNING, "pool_scale_refused",
+			     PFI_PAIRS(PREFORK_NUMBER("workers", before), PREFORK_NUMBER("requested", workers)),
+			     "Pool %s keeps %u workers: %u are more than workers_max, %u, which only a restart can raise",
+			     arbiter->pools[pool].name, before, workers, arbiter->models[pool].policy.workers_max);
 	else
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
-				"Pool %s: workers wanted: %u, before: %u",
-				arbiter->pools[pool].name, workers, before);
+		pfi_pool_log(arbiter, pool, PREFORK_LOG_INFO, "pool_scale",
+			     PFI_PAIRS(PREFORK_NUMBER("workers", workers), PREFORK_NUMBER("before", before)),
+			     "Pool %s: workers wanted: %u, before: %u", arbiter->pools[pool].name, workers, before);
 }
 
-/* The host wants one worker there, and no operator's signal is about it. */
+/* The application has set workers_max to 1 for this pool: TTIN, TTOU and WINCH are not about it. */
 static bool is_single(const struct prefork_arbiter *arbiter, unsigned pool)
 {
-	const struct pfi_generation *const generation =
-		pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+	const struct pfi_generation *const generation = pfi_generation_wanted(arbiter);
 	enum prefork_origin origin = PREFORK_FROM_ROW;
 
 	if (arbiter->models[pool].policy.workers_max != 1 || generation == NULL)
@@ -81,17 +93,19 @@ static void process_fewer(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		if (arbiter->models[i].target > 1)
 			scale(arbiter, i, arbiter->models[i].target - 1);
 		else if (!is_single(arbiter, i))
-			prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter",
-					"Pool %s keeps its last worker", arbiter->pools[i].name);
+			pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "pool_scale_refused",
+				     PFI_PAIRS(PREFORK_NUMBER("workers", arbiter->models[i].target)),
+				     "Pool %s keeps its last worker", arbiter->pools[i].name);
 	}
 }
 
-static void process_nobody(struct prefork_arbiter *arbiter, uint64_t now_ms)
+static void process_no_workers(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
-	/* A terminal sends WINCH when its window changes: then it means nothing. */
+	/* A terminal sends WINCH when its window changes size. gunicorn ignores it then, too. */
 	if (tcgetpgrp(STDIN_FILENO) >= 0 || tcgetpgrp(STDERR_FILENO) >= 0) {
-		prefork_log_printf(arbiter->log, PREFORK_LOG_DEBUG, "arbiter", "WINCH ignored: there is a terminal");
+		pfi_arbiter_log(arbiter, PREFORK_LOG_DEBUG, "signal_ignored", PFI_PAIRS(PREFORK_TEXT("signal", "winch")),
+				"WINCH ignored: there is a terminal");
 		return;
 	}
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
@@ -102,12 +116,12 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
 	if (prefork_log_reopen(arbiter->log) < 0)
-		prefork_log_printf(arbiter->log, PREFORK_LOG_ERROR, "arbiter",
+		pfi_arbiter_log(arbiter, PREFORK_LOG_ERROR, "log_reopen_failed", PFI_NO_PAIRS,
 				"The log cannot be opened again, the old file stays in use: %s", prefork_error());
 	pfi_children_notify_all(arbiter, PFI_MESSAGE_REOPEN);
 }
 
-/* In order of severity: what ends the server comes first. */
+/* In the order of severity: if a stop and a reload are delivered together, the stop is processed first. */
 static const struct {
 	int signo;
 	const char *name;
@@ -116,7 +130,7 @@ static const struct {
 	{ SIGINT, "int", process_quick_stop }, { SIGQUIT, "quit", process_quick_stop },
 	{ SIGTERM, "term", process_stop },     { SIGUSR2, "usr2", process_upgrade },
 	{ SIGHUP, "hup", process_reload },     { SIGTTIN, "ttin", process_more },
-	{ SIGTTOU, "ttou", process_fewer },    { SIGWINCH, "winch", process_nobody },
+	{ SIGTTOU, "ttou", process_fewer },    { SIGWINCH, "winch", process_no_workers },
 	{ SIGUSR1, "usr1", process_reopen },
 };
 
@@ -129,10 +143,9 @@ int pfi_signals_take(struct prefork_arbiter *arbiter)
 
 	for (size_t i = 0; i < TABLE_SIZE; i++)
 		signals[i] = table[i].signo;
-
-	arbiter->orphans.has_signal = pfi_orphans_want_signal(arbiter);
-	if (arbiter->orphans.has_signal)
+	if (pfi_orphans_take_signal(arbiter))
 		signals[count++] = SIGCHLD;
+
 	const int r = pfi_signal_pipe_open(signals, count, SA_RESTART);
 
 	if (r < 0)
@@ -142,43 +155,40 @@ int pfi_signals_take(struct prefork_arbiter *arbiter)
 	return pfi_loop_add(arbiter, pfi_signal_pipe_fd(), (struct pfi_tag){ PFI_SOURCE_SIGNALS, 0, 0 });
 }
 
+void pfi_signals_release(struct prefork_arbiter *arbiter)
+{
+	if (arbiter->has_signals) {
+		pfi_loop_remove(arbiter, pfi_signal_pipe_fd());
+		pfi_signal_pipe_close();
+	}
+	arbiter->has_signals = false;
+}
+
 void pfi_signals_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const uint64_t arrived = pfi_signal_pipe_take();
 
 	if (arrived & PFI_SIGNAL_BIT(SIGCHLD))
-		arbiter->orphans.look = true;
-
+		pfi_orphans_signalled(arbiter);
 	for (size_t i = 0; i < TABLE_SIZE; i++) {
 		if ((arrived & PFI_SIGNAL_BIT(table[i].signo)) == 0)
 			continue;
-		prefork_log_printf(arbiter->log, PREFORK_LOG_INFO, "arbiter", "Handling signal: %s", table[i].name);
+		pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "signal", PFI_PAIRS(PREFORK_TEXT("signal", table[i].name)),
+				"Handling signal: %s", table[i].name);
 		table[i].process(arbiter, now_ms);
 	}
 }
 
-void pfi_stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms)
-{
-	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
-
-	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
-		supervisor->linger_ms = pfi_listener_table_refuse(arbiter);
-		arbiter->refused = true;
-	}
-	pfi_reload_decided(arbiter, pfi_supervisor_stop(supervisor, graceful, 0, now_ms));
-}
-
-/* What the public requests asked for, from whatever thread or signal handler. */
 void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	const unsigned stop = atomic_exchange(&arbiter->asked.stop, 0);
+	const unsigned how = atomic_exchange(&arbiter->requested.stop, 0);
 
-	if (stop != 0)
-		pfi_stop(arbiter, stop == 1, now_ms);
-	if (atomic_exchange(&arbiter->asked.reload, 0) != 0)
+	if (how != 0)
+		stop(arbiter, how == 1, now_ms);
+	if (atomic_exchange(&arbiter->requested.reload, 0) != 0)
 		pfi_reload(arbiter);
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const unsigned workers = atomic_exchange(&arbiter->asked.scale[i], 0);
+		const unsigned workers = atomic_exchange(&arbiter->requested.scale[i], 0);
 
 		if (workers != 0)
 			scale(arbiter, i, workers - 1);

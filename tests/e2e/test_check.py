@@ -74,7 +74,7 @@ class Check(harness.Case):
         with self.directory() as directory:
             words = ["--error-logfile", directory / "log", "--access-logfile", directory / "access"]
             with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{directory}/socket") as server:
-                harness.wait_until(lambda: b"is complete" in (directory / "log").read_bytes(), "its last line")
+                harness.wait_until(lambda: b"workers ready" in (directory / "log").read_bytes(), "its last line")
                 before = (directory / "log").read_bytes()
                 self.assertEqual(self.run_it(*words, "--bind", f"unix:{directory}/socket", "--check-config")[0], 0)
                 self.assertEqual((directory / "log").read_bytes(), before)

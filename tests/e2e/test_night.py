@@ -76,16 +76,16 @@ class Night(harness.Case):
     def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
         with self.directory(app_py=FRAIL) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
-            server.wait_for_log("Pool web is complete: 2 workers serve")
+            server.wait_for_log("Pool web: 2 of 2 workers ready")
             (directory / "ill").touch()
             os.kill(server.wait_for_workers(2)[0], signal.SIGKILL)
             harness.wait_until(lambda: re.search(r"exited with code 7, before it was ready; .*; replaced in \d+\.\d s: too many fail", server.log()),
                                "a pause is told")
             size = len(server.log())
             (directory / "ill").unlink()
-            harness.wait_until(lambda: "Pool web is complete: 2 workers serve" in server.log()[size:], "they are back", 40)
+            harness.wait_until(lambda: "Pool web: 2 of 2 workers ready" in server.log()[size:], "they are back", 40)
             server.send_signal(signal.SIGTTIN)
-            server.wait_for_log("Pool web is complete: 3 workers serve")
+            server.wait_for_log("Pool web: 3 of 3 workers ready")
 
     def test_signals_leave_alone_what_the_program_has_of_its_own(self):
         """--reload has a pool of one worker, which no TTIN is meant for."""
@@ -93,12 +93,12 @@ class Night(harness.Case):
                 [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=directory) as server:
             server.wait_for_serving(2)
             server.send_signal(signal.SIGTTIN)
-            server.wait_for_log("Pool web is complete: 2 workers serve")
+            server.wait_for_log("Pool web: 2 of 2 workers ready")
             server.send_signal(signal.SIGTTOU)
             server.wait_for_serving(2)
             server.send_signal(signal.SIGTTOU)
             server.wait_for_log("Pool web keeps its last worker")
-            self.assertNotRegex(server.log(), "Pool reload (?!is complete)")
+            self.assertNotRegex(server.log(), "Pool reload(?!: 1 of 1 workers ready)")
 
     def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]

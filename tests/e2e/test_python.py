@@ -145,7 +145,7 @@ class Errors(Case):
                 with self.subTest(words=words), self.serve(directory, *words, "site_app:app") as server:
                     server.wait_for_serving(1)
                     if words[-1].lower() != "critical":
-                        server.wait_for_log("is complete")  # and no line of the arbiter's comes between
+                        server.wait_for_log("workers ready")  # and no line of the arbiter's comes between
                     self.assertEqual(server.get().body, b"ok")
                     server.wait_for_log("unfinished\n")
                     log = server.log()

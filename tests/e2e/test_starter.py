@@ -169,7 +169,7 @@ class NameServer(harness.Case):
                     server.wait_for_log("WORKER TIMEOUT")
                     self.assertLess(time.monotonic() - asked, 0.6 + 0.4 * harness.PATIENCE)
                 self.assertNotIn("Reload failed", server.log())
-                server.wait_for_log("Reload failed: no name server has answered for the host name new.example within 2.0 s")
+                server.wait_for_log("Reload failed: no name server has responded for the host name new.example within 2.0 s")
                 self.assertLess(time.monotonic() - began, 2.1 + harness.PATIENCE)
                 server.send_signal(signal.SIGHUP)
                 harness.wait_until(lambda: server.log().count("looks up the host name") == 2, "a second look-up")

@@ -100,8 +100,8 @@ class Lines(harness.Case):
             server.wait_for_serving(1)
             self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
-            self.assertNotIn("it is at", server.log())
-            self.assertIn("graceful_timeout to leave; it was last at: GET /", server.log())
+            self.assertNotIn("it works on", server.log())
+            self.assertIn("graceful_timeout to leave; it last worked on: GET /", server.log())
 
     def test_an_end_says_once_that_the_server_stops(self):
         for group in False, True:

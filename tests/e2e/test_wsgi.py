@@ -137,7 +137,7 @@ class Reloader(harness.Case):
                 see(b"two")
                 edit("TEXT = (\n")
                 server.wait_for_log("SyntaxError")
-                server.wait_for_log("the old workers serve on")
+                server.wait_for_log("the old workers keep serving")
                 see(b"two")
                 (directory / "new").mkdir()
                 edit("TEXT = b'three'\n", "new/page.py")

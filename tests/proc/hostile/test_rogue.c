@@ -313,7 +313,7 @@ START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
 	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.message);
 	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.message);
 	PROMISE(strstr(stage.message, "a request that hangs") != NULL, "%s", stage.message);
-	PROMISE(_i > 0 || stage_log_count("has gone wild: its watch") == 1, "it is said once");
+	PROMISE(_i > 0 || stage_log_count("misbehaves: its watchdog timer") == 1, "it is said once");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST

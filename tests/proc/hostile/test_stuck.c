@@ -202,7 +202,7 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 	ck_assert(stage_until(&stage.ready, 2)); /* which takes its time */
 	PROMISE(stage.exited == 0, "it was gone before somebody else was ready");
 	ck_assert_int_eq(stage_log_count("WORKER TIMEOUT"), 1);
-	ck_assert_int_eq(stage_log_count("it is at: stuck here"), 1);
+	ck_assert_int_eq(stage_log_count("it works on: stuck here"), 1);
 	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
 	ck_assert_int_eq(stage_log_count(" with \"stuck here\""), 1);
 	PROMISE(busy_for_ms() >= TIMEOUT_MS, "after %lu ms", busy_for_ms());
@@ -374,7 +374,7 @@ START_TEST(a_thread_that_blocks_all_signals_is_replaced_all_the_same)
 
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
-	ck_assert_int_eq(stage_log_count("it is at: blocks"), 1);
+	ck_assert_int_eq(stage_log_count("it works on: blocks"), 1);
 	ck_assert(stage_until(&stage.ready, 2));
 	(void)close(fd);
 	ck_assert_int_eq(stage_stop(true), 0);

@@ -1,0 +1,22 @@
+/*
+ * arbiter/children.h -- spawn workers.
+ */
+#ifndef ARBITER_CHILDREN_H
+#define ARBITER_CHILDREN_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct pfi_order;
+struct prefork_arbiter;
+
+/* Fork a worker into the slot of `order`. False: that failed; the log and the model know. */
+bool pfi_child_spawn(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
+
+/* Kill and reap every worker, for prefork_arbiter_destroy(). */
+void pfi_children_kill_all(struct prefork_arbiter *arbiter);
+
+/* Send `message` (PFI_MESSAGE_...) to every worker. */
+void pfi_children_notify_all(struct prefork_arbiter *arbiter, uint32_t message);
+
+#endif

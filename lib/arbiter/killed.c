@@ -1,0 +1,71 @@
+#include "arbiter/killed.h"
+
+#include "arbiter/arbiter.h"
+#include "os/fd.h"
+#include "os/reap.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+
+/* The pause between checks doubles from 5 ms to about a second. */
+enum { FIRST_PAUSE_MS = 5, PAUSE_MAX_MS = 1000, FINISH_WAIT_MS = 100 };
+
+bool pfi_killed_has_space(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->killed.count < PFI_KILLED_MAX;
+}
+
+void pfi_killed_add(struct prefork_arbiter *arbiter, int *pidfd)
+{
+	struct pfi_killed *const killed = &arbiter->killed;
+
+	(void)pfi_pidfd_signal(*pidfd, SIGKILL, 0);
+	if (!pfi_killed_has_space(arbiter)) { /* not reached: callers ask before they fork */
+		pfi_close(pidfd);
+		return;
+	}
+	killed->pidfds[killed->count++] = *pidfd;
+	killed->pause_ms = FIRST_PAUSE_MS;
+	killed->check_at_ms = 0;
+	*pidfd = -1;
+}
+
+void pfi_killed_finish(struct prefork_arbiter *arbiter)
+{
+	struct pfi_exit_status status;
+
+	for (unsigned i = 0; i < arbiter->killed.count; i++) {
+		struct pollfd exited = { .fd = arbiter->killed.pidfds[i], .events = POLLIN };
+
+		(void)poll(&exited, 1, FINISH_WAIT_MS);
+		(void)pfi_reap(exited.fd, &status);
+		pfi_close(&arbiter->killed.pidfds[i]);
+	}
+	arbiter->killed.count = 0;
+}
+
+uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_killed *const killed = &arbiter->killed;
+	struct pfi_exit_status status;
+	unsigned kept = 0;
+
+	for (unsigned i = 0; i < killed->count; i++) {
+		int pidfd = killed->pidfds[i];
+
+		if (pfi_reap(pidfd, &status) == -EAGAIN)
+			killed->pidfds[kept++] = pidfd;
+		else
+			pfi_close(&pidfd);
+	}
+	killed->count = kept;
+	if (kept == 0)
+		return 0;
+	if (killed->check_at_ms <= now_ms) {
+		killed->check_at_ms = now_ms + killed->pause_ms;
+		if (killed->pause_ms < PAUSE_MAX_MS)
+			killed->pause_ms *= 2;
+	}
+	return killed->check_at_ms;
+}

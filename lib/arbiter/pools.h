@@ -1,0 +1,54 @@
+/*
+ * arbiter/pools.h -- pools as the application adds them, and what their settings mean for the model.
+ */
+#ifndef ARBITER_POOLS_H
+#define ARBITER_POOLS_H
+
+#include "model/library_options.h"
+#include "model/pool.h"
+#include "model/shortage.h"
+
+#include <prefork/arbiter.h>
+#include <prefork/settings.h>
+
+#include <sys/types.h>
+
+enum { PFI_POOLS_MAX = 32, PFI_STRATEGIES_MAX = 16 };
+
+struct prefork_pool {
+	struct prefork_arbiter *arbiter;
+	char *name;
+	const struct prefork_strategy *strategy; /* NULL: that of the setting worker_class */
+	const struct prefork_service *service;
+	void *user;
+	char **overrides; /* setting, text, setting, text ... */
+	size_t override_count;
+	bool has_bind; /* among the overrides */
+	uid_t uid;     /* socket_user and socket_group, -1: not set */
+	gid_t gid;
+	unsigned first_worker_index;
+	unsigned thread_slots;      /* of each worker, in the scoreboard                                */
+	enum pfi_shortage shortage; /* as last judged by shortages.c                                    */
+	uint32_t ready_logged;      /* the log says that so many workers are ready, 0: workers are missing */
+	struct pfi_slot *slots;
+};
+
+/* Whether the pool accepts connections: it has a service, or a strategy and listeners of its own. */
+bool pfi_pool_has_listeners(const struct prefork_pool *pool);
+
+/* How many workers of the pool serve, in either generation. */
+uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
+
+/* The strategy that workers of these settings run; NULL if this build has none of that name. */
+const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
+						 const struct prefork_settings *settings);
+
+void pfi_policy_read(const struct pfi_library_settings *values, struct pfi_policy *ret);
+
+/* Have the supervisor's limits follow the policies of the pools. */
+void pfi_policies_follow(struct prefork_arbiter *arbiter);
+
+/* Free what prefork_arbiter_add_pool() and prefork_pool_set() allocated. */
+void pfi_pools_free(struct prefork_arbiter *arbiter);
+
+#endif

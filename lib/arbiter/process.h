@@ -1,0 +1,70 @@
+/*
+ * arbiter/process.h -- the record of one worker process.
+ *
+ * One per slot, reused by the next process of the slot. Each sub-struct is written by the one file that it is named
+ * after; the others read it. What hooks may ask of it is in <prefork/arbiter.h>.
+ */
+#ifndef ARBITER_PROCESS_H
+#define ARBITER_PROCESS_H
+
+#include "arbiter/child_actions.h"
+#include "arbiter/exits.h"
+#include "arbiter/flood_control.h"
+#include "arbiter/health.h"
+#include "arbiter/queues.h"
+#include "arbiter/shortages.h"
+#include "arbiter/stack_dumps.h"
+
+#include <prefork/arbiter.h>
+
+#include <stddef.h>
+#include <sys/types.h>
+
+struct pfi_listener_list;
+struct pfi_slot;
+
+struct prefork_process {
+	/* Written by children.c when it forks, closed by pfi_process_release(). */
+	struct prefork_arbiter *arbiter;
+	unsigned pool, slot;
+	unsigned worker_index;
+	uint32_t generation;
+	pid_t pid; /* 0: there is no process */
+	int pidfd, channel, watchdog;
+	unsigned hooks_called; /* sets of hooks, in their order, whose before_fork returned 0 */
+	uint64_t spawned_ms;
+
+	unsigned messages_received; /* written by child_messages.c */
+	struct pfi_process_stop stop;
+	struct pfi_process_health health;
+	struct pfi_process_dumps dumps;
+	struct pfi_process_flood flood;
+	struct pfi_process_queue queue;
+	struct pfi_process_shortage shortage;
+	struct pfi_process_exit exit;
+
+	/* Written by process.c. */
+	struct {
+		int *sets; /* by listener: its epoll set of reuseport sockets, -1: the listener has none */
+		size_t count;
+	} reuseport;
+	char exit_note[256]; /* why it fails or exits, in its own words */
+	void *user;
+};
+
+struct pfi_slot *pfi_process_slot(const struct prefork_process *process);
+
+/* Keep why it exits, cleaned of control characters. */
+void pfi_process_set_exit_note(struct prefork_process *process, const char *text);
+
+/* Open its epoll sets of reuseport sockets, one for each listener that has such. 0 or a negative errno. */
+int pfi_process_open_sets(struct prefork_process *process, const struct pfi_listener_list *listeners);
+void pfi_process_close_sets(struct prefork_process *process);
+
+/* Close all its descriptors. Its slot is empty, or about to be. */
+void pfi_process_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
+
+/* It was sent SIGKILL: wait for its exit and release it. */
+void pfi_process_reap(struct prefork_arbiter *arbiter, struct prefork_process *process);
+
+#endif

@@ -1,0 +1,16 @@
+/*
+ * arbiter/resource_limits.h -- check at the start what would fail at night: RLIMIT_NOFILE, and forking with threads.
+ */
+#ifndef ARBITER_RESOURCE_LIMITS_H
+#define ARBITER_RESOURCE_LIMITS_H
+
+struct prefork_arbiter;
+
+/* Raise RLIMIT_NOFILE to what the arbiter and its workers need. 0; -EMFILE if the arbiter cannot have enough, or the
+ * error of getrlimit(2), with an error message. Too low a limit for worker_connections is a warning. */
+int pfi_resource_limits_reserve(const struct prefork_arbiter *arbiter);
+
+/* Warn if this process has several threads. */
+void pfi_resource_limits_check_threads(const struct prefork_arbiter *arbiter);
+
+#endif

@@ -1,0 +1,131 @@
+#include "arbiter/turn.h"
+
+#include "arbiter/arbiter.h"
+#include "arbiter/child_actions.h"
+#include "arbiter/children.h"
+#include "arbiter/events.h"
+#include "arbiter/generations.h"
+#include "arbiter/health.h"
+#include "arbiter/reload.h"
+#include "arbiter/reuseport_sets.h"
+#include "arbiter/shortages.h"
+#include "arbiter/signals.h"
+
+/* A plan that never comes to rest would be a bug of the model: the arbiter then goes on in the next turn. */
+enum { ROUNDS_MAX = 64 };
+
+/* The watchdog timer reports a deadline when it passes. What the model waits for besides, it notes in next_ms. */
+static void check_health(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	for (unsigned i = 0; i < arbiter->processes_max; i++) {
+		struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid == 0)
+			continue;
+
+		const struct pfi_slot *const slot = pfi_process_slot(process);
+
+		if (slot->late != 0 || pfi_deadline_is_past(slot->next_ms, now_ms))
+			pfi_health_check(arbiter, process, now_ms);
+	}
+}
+
+static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
+{
+	if (phase == PFI_PHASE_RUNNING)
+		return;
+	if (!arbiter->logged_stop) {
+		arbiter->logged_stop = true;
+		pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "stop", PFI_NO_PAIRS, "Shutting down: Master");
+		for (unsigned h = 0; h < arbiter->hook_count; h++) {
+			if (arbiter->hooks[h].hooks->stopping != NULL)
+				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
+		}
+	}
+	if (phase >= PFI_PHASE_LEAVING)
+		pfi_listener_table_release_all(arbiter);
+}
+
+/* If one fork fails, the others of this plan would fail, too: the model decides again first. If an event ends the
+ * server (phase changes), no further worker is spawned. */
+static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
+		      const struct pfi_orders *orders, uint64_t now_ms)
+{
+	const enum pfi_phase phase = arbiter->supervisor.phase;
+	bool can_spawn = true;
+
+	for (uint32_t i = 0; i < orders->count; i++) {
+		const struct pfi_order *const order = &orders->list[i];
+
+		if (order->event != PFI_EVENT_FORKED)
+			pfi_child_apply(arbiter, pool, order, now_ms);
+		else if (can_spawn && arbiter->supervisor.phase == phase)
+			can_spawn = pfi_child_spawn(arbiter, pool, order, now_ms);
+	}
+}
+
+/* While the server refuses new connections the model needs to know which are still in the backlogs. */
+static void refuse_connections(struct prefork_arbiter *arbiter)
+{
+	if (arbiter->supervisor.phase != PFI_PHASE_REFUSING)
+		return;
+	if (!arbiter->refused) { /* the model itself has ended the server */
+		arbiter->supervisor.linger_ms = pfi_listener_table_refuse(arbiter);
+		arbiter->refused = true;
+	}
+	pfi_listener_table_count_pending(arbiter);
+}
+
+/* Plan and carry out until no order follows. */
+static struct pfi_turn plan_and_act(struct prefork_arbiter *arbiter, uint64_t now_ms, uint64_t *wake_ms)
+{
+	struct pfi_turn turn = { 0 };
+	struct pfi_orders orders;
+	bool more = true;
+
+	for (int round = 0; more && round < ROUNDS_MAX; round++) {
+		refuse_connections(arbiter);
+		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
+		pfi_reload_decided(arbiter, turn.decision);
+		follow_phase(arbiter, turn.phase);
+		*wake_ms = turn.wake_ms;
+		more = false;
+		for (unsigned p = 0; p < arbiter->pool_count; p++) {
+			pfi_supervisor_plan(&arbiter->supervisor, p, now_ms, &orders);
+			*wake_ms = pfi_earlier_ms(*wake_ms, orders.wake_ms);
+			more |= orders.more || orders.count > 0;
+			carry_out(arbiter, p, &orders, now_ms);
+		}
+	}
+	if (more)
+		*wake_ms = now_ms + 1;
+	return turn;
+}
+
+bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	uint64_t wake_ms = 0;
+
+	pfi_events_process(arbiter, now_ms);
+	pfi_requests_process(arbiter, now_ms);
+	check_health(arbiter, now_ms);
+	(void)pfi_reload_turn(arbiter, now_ms);
+
+	const uint64_t shortage_ms = pfi_shortages_turn(arbiter, now_ms);
+	const struct pfi_turn turn = plan_and_act(arbiter, now_ms, &wake_ms);
+
+	wake_ms = pfi_earlier_ms(wake_ms, shortage_ms);
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_reload_turn(arbiter, now_ms)); /* the plan may have begun a stop */
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
+	if (turn.finished) {
+		pfi_loop_arm(arbiter, 0);
+		return true;
+	}
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_reuseport_turn(arbiter, now_ms));
+	pfi_generations_sweep(arbiter);
+	pfi_supervisor_rest(&arbiter->supervisor, wake_ms);
+	pfi_loop_arm(arbiter, wake_ms);
+	return false;
+}
