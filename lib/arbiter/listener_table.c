@@ -135,8 +135,8 @@ static int use(struct prefork_arbiter *arbiter, struct pfi_listener_list *list, 
 static int resolve(const struct prefork_arbiter *arbiter, struct pfi_generation *generation,
 		   struct pfi_address *address)
 {
-	const struct pfi_lookup_answer *const known = pfi_names_find(&generation->names, address->host);
-	struct pfi_lookup_answer result;
+	const struct pfi_lookup_result *const known = pfi_names_find(&generation->names, address->host);
+	struct pfi_lookup_result result;
 	int r;
 
 	if (!pfi_address_needs_lookup(address))

@@ -22,7 +22,7 @@
 enum { HOSTS_MAX = PFI_POOLS_MAX * 64 }; /* bind has at most 64 items */
 
 /* The arbiter reads after the helper's exit, so a pipe must hold all results: 64 KiB by default, pipe(7). */
-static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_answer) <= 65536, "the results fit into a pipe");
+static_assert(HOSTS_MAX * sizeof(struct pfi_lookup_result) <= 65536, "the results fit into a pipe");
 
 const char *pfi_lookup_program = PREFORK_LOOKUP;
 
@@ -196,7 +196,7 @@ int pfi_lookup_apply(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 {
 	const struct pfi_lookup *const lookup = &arbiter->lookup;
 	struct pfi_address address = { .kind = PFI_ADDRESS_TCP };
-	struct pfi_lookup_answer result;
+	struct pfi_lookup_result result;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < lookup->count; i++) {

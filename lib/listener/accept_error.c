@@ -12,11 +12,11 @@ static const struct {
 	{ EAGAIN, PFI_ACCEPT_AGAIN },
 	{ EINTR, PFI_ACCEPT_AGAIN },
 
-	/* Linux hands over what had gone wrong with the new socket already. */
+	/* accept(2) of Linux passes on errors that are pending on the new socket. */
 	{ ECONNABORTED, PFI_ACCEPT_DROP },
 	{ ECONNRESET, PFI_ACCEPT_DROP },
 	{ EPROTO, PFI_ACCEPT_DROP },
-	{ EPERM, PFI_ACCEPT_DROP }, /* a firewall; but again and again: a filter of system calls, which leaves the client */
+	{ EPERM, PFI_ACCEPT_DROP }, /* a firewall dropped it; if it repeats, a seccomp filter refused the call and the connection stays in the backlog */
 	{ ETIMEDOUT, PFI_ACCEPT_DROP },
 	{ ENETDOWN, PFI_ACCEPT_DROP },
 	{ ENETUNREACH, PFI_ACCEPT_DROP },
@@ -50,7 +50,7 @@ int pfi_accept_probe(int fd)
 	const int accepted = accept4(fd, NULL, NULL, SOCK_CLOEXEC);
 	const int error = accepted < 0 ? errno : 0;
 
-	if (accepted >= 0) /* it listens after all */
+	if (accepted >= 0) /* `fd` listens: a caller's mistake */
 		(void)close(accepted);
 	if (error == EPERM || error == EACCES || error == ENOSYS)
 		return error;

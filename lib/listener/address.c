@@ -14,7 +14,6 @@
 
 enum { PORT_MAX = 65535, FD_MAX = 1 << 20 };
 
-/* Refuse `text` for a reason that the reader can act on. */
 static int bad(const char *text, const char *reason)
 {
 	char bytes[512];
@@ -55,7 +54,7 @@ static int parse_fd(const char *text, const char *number, struct pfi_address *ad
 	unsigned fd;
 
 	if (!parse_number(number, FD_MAX, &fd))
-		return bad(text, "fd:// wants the number of an open descriptor, as in fd://3");
+		return bad(text, "fd:// needs the number of an open descriptor, as in fd://3");
 	address->kind = PFI_ADDRESS_FD;
 	address->fd = (int)fd;
 	return 0;
@@ -70,7 +69,7 @@ static int parse_unix(const char *text, const char *path, struct pfi_address *ad
 	const bool is_abstract = *path == '@';
 	const size_t length = strlen(path);
 	if (length == 0 || (is_abstract && length == 1))
-		return bad(text, "unix: wants a path, as in unix:/run/app.sock, or an @name");
+		return bad(text, "unix: needs a path, as in unix:/run/app.sock, or an @name");
 	if (length >= sizeof socket->sun_path)
 		return bad(text, "the path of a unix socket may have 107 bytes at most");
 	address->kind = PFI_ADDRESS_UNIX;
@@ -78,7 +77,7 @@ static int parse_unix(const char *text, const char *path, struct pfi_address *ad
 	memcpy(socket->sun_path, path, length);
 	if (is_abstract)
 		socket->sun_path[0] = 0;
-	/* The 0 at the end belongs to a path, but would be part of an abstract name. */
+	/* unix(7): a path includes its NUL; in an abstract name a NUL would be a byte of the name. */
 	address->socket_size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length + !is_abstract);
 	return 0;
 }
@@ -103,8 +102,8 @@ static void set_ipv6(struct pfi_address *address, struct in6_addr host)
 	address->socket_size = sizeof *socket;
 }
 
-/* A number is understood here and now. A name is left to resolve, and so is a
- * link-local address, whose interface has to be looked up. */
+/* Fill in the socket address of a numeric host. Host names are resolved later, and so are link-local addresses, whose
+ * interface must be looked up. */
 static int parse_host(const char *text, bool in_brackets, struct pfi_address *address)
 {
 	struct in_addr ipv4 = { .s_addr = htonl(INADDR_ANY) };
@@ -119,25 +118,25 @@ static int parse_host(const char *text, bool in_brackets, struct pfi_address *ad
 		memcpy(number, host, length);
 		number[length] = 0;
 		if (inet_pton(AF_INET6, number, &ipv6) != 1)
-			return bad(text, "between the brackets there is no IPv6 address");
+			return bad(text, "there is no IPv6 address between the brackets");
 		if (!zone)
 			set_ipv6(address, ipv6);
 		else if (!zone[1])
-			return bad(text, "after the % there is no interface");
+			return bad(text, "the interface after the % is missing");
 		return 0;
 	}
 	if (!*host || inet_pton(AF_INET, host, &ipv4) == 1) {
 		set_ipv4(address, ipv4);
 		return 0;
 	}
-	/* getaddrinfo() would take 8000 for the address 0.0.31.64. */
+	/* getaddrinfo(3) accepts 8000 as the address 0.0.31.64, inet_aton(3). */
 	if (host[strspn(host, "0123456789")] == 0)
 		return bad(text, "a port alone is written with a colon before it, as in :8000");
 	if (host[strspn(host, "0123456789.")] == 0)
 		return bad(text, "an IPv4 address has four numbers up to 255, as in 127.0.0.1");
 	for (const char *c = host; *c; c++) {
 		if ((unsigned char)*c <= ' ' || *c == 0x7f || strchr("/\\?#@[]%,;'\"", *c))
-			return bad(text, "this cannot be part of a host name");
+			return bad(text, "a host name cannot have this character");
 	}
 	return 0;
 }
@@ -158,7 +157,7 @@ static int parse_tcp(const char *text, const char *rest, struct pfi_address *add
 	if (*tail && *tail != ':')
 		return bad(text, "after the bracket only :PORT may follow");
 	if (!in_brackets && *tail && strchr(tail + 1, ':'))
-		return bad(text, "an IPv6 address wants brackets, as in [::1]:8000");
+		return bad(text, "an IPv6 address needs brackets, as in [::1]:8000");
 	if (*tail && !parse_number(tail + 1, PORT_MAX, &port))
 		return bad(text, "the port is not a number from 0 to 65535");
 
@@ -203,44 +202,44 @@ static int unresolved(const struct pfi_address *address, int error)
 	const char *const zone = strchr(address->host, '%');
 
 	if (zone != NULL && if_nametoindex(zone + 1) == 0)
-		return prefork_fail(-EINVAL, "cannot listen on [%s]:%u: there is no interface %s; ip address shows what "
-		                             "there is",
+		return prefork_fail(-EINVAL, "cannot listen on [%s]:%u: there is no interface %s; ip address lists "
+		                             "them",
 		                    address->host, address->port, zone + 1);
 	if (error == EAI_AGAIN)
-		return prefork_fail(-EAGAIN, "cannot listen on %s:%u: no name server could be asked for the host (%s); an "
-		                             "address in numbers needs none",
+		return prefork_fail(-EAGAIN, "cannot listen on %s:%u: no name server responded for the host (%s); a "
+		                             "numeric address needs none",
 		                    address->host, address->port, gai_strerror(error));
 	return prefork_fail(-EINVAL, "cannot listen on %s:%u: there is no such host (%s); an address is HOST:PORT, as in "
 	                             "127.0.0.1:8000, or unix:PATH",
 	                    address->host, address->port, gai_strerror(error));
 }
 
-int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_answer *answer)
+int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_result *result)
 {
 	struct in_addr ipv4;
 	struct in6_addr ipv6;
 
-	if (answer->error != 0)
-		return unresolved(address, answer->error);
-	if (answer->family == AF_INET) {
-		memcpy(&ipv4, answer->bytes, sizeof ipv4);
+	if (result->error != 0)
+		return unresolved(address, result->error);
+	if (result->family == AF_INET) {
+		memcpy(&ipv4, result->bytes, sizeof ipv4);
 		set_ipv4(address, ipv4);
 		return 0;
 	}
-	memcpy(&ipv6, answer->bytes, sizeof ipv6);
+	memcpy(&ipv6, result->bytes, sizeof ipv6);
 	set_ipv6(address, ipv6);
-	((struct sockaddr_in6 *)&address->socket)->sin6_scope_id = answer->scope;
+	((struct sockaddr_in6 *)&address->socket)->sin6_scope_id = result->scope;
 	return 0;
 }
 
 int pfi_address_resolve(struct pfi_address *address)
 {
-	struct pfi_lookup_answer answer;
+	struct pfi_lookup_result result;
 
 	if (!pfi_address_needs_lookup(address))
 		return 0;
-	pfi_lookup_host(address->host, &answer);
-	return pfi_address_apply(address, &answer);
+	pfi_lookup_host(address->host, &result);
+	return pfi_address_apply(address, &result);
 }
 
 static void format_unix(const struct sockaddr_un *socket, size_t size, struct pfi_text *text)
@@ -249,7 +248,7 @@ static void format_unix(const struct sockaddr_un *socket, size_t size, struct pf
 
 	pfi_text_add(text, "unix:");
 	if (size <= offsetof(struct sockaddr_un, sun_path))
-		return; /* it was never bound */
+		return; /* an unbound socket, unix(7) */
 	if (length > sizeof socket->sun_path)
 		length = sizeof socket->sun_path;
 	if (socket->sun_path[0]) {

@@ -5,8 +5,8 @@
  *   unix:PATH  unix://PATH  unix:@NAME (abstract)
  *   fd://NUMBER
  *
- * Parsing makes no system call and never asks a name server; that is resolve's
- * work, at start and never in the loop.
+ * Parsing makes no system call and asks no name server. Resolving may block: the arbiter does it at the start; for a
+ * reload, a child does (arbiter/lookups.c).
  */
 #ifndef LISTENER_ADDRESS_H
 #define LISTENER_ADDRESS_H
@@ -40,18 +40,18 @@ struct pfi_address {
 /* 0, or -EINVAL with an error message that says what is wrong with `text`. */
 int pfi_address_parse(const char *text, struct pfi_address *ret);
 
-/* Whether its host is a name, whose address is not known yet. */
+/* Whether its host is a name that is not resolved yet. */
 bool pfi_address_needs_lookup(const struct pfi_address *address);
 
-/* Fill in `socket` of a TCP address: at once for numbers, by pfi_lookup_host() for a
- * name, which may take seconds. 0, -EINVAL (no such name), -EAGAIN (no answer now). */
+/* Fill in `socket` of a TCP address: at once for a number, by pfi_lookup_host() for a name, which may take seconds. 0,
+ * -EINVAL (no such name), -EAGAIN (no name server responded). */
 int pfi_address_resolve(struct pfi_address *address);
 
-/* The same by an answer that was got before. */
-int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_answer *answer);
+/* The same from the result of an earlier lookup. */
+int pfi_address_apply(struct pfi_address *address, const struct pfi_lookup_result *result);
 
 /* The canonical form: "127.0.0.1:80", "[::1]:80", "unix:/run/a", "unix:@name".
- * What cannot be printed is escaped, and what does not fit is cut. */
+ * Unprintable bytes are escaped, and the text is cut to `text_size`. */
 void pfi_address_format(const struct sockaddr_storage *socket, socklen_t size, char *text, size_t text_size);
 
 /* Whether two sockets would have the same address; port 0 matches nothing. */

@@ -1,5 +1,5 @@
 /*
- * binds -- the setting bind as a whole: is each address one, and each only once?
+ * binds -- check the setting bind: every item is an address, and none is there twice.
  */
 #ifndef LISTENER_BINDS_H
 #define LISTENER_BINDS_H
@@ -8,13 +8,12 @@
 
 struct prefork_settings;
 
-/* Looks at words alone: opens nothing and asks no name server. 0, or
- * PREFORK_ECONFIG with an error message that says which item of which place is wrong. */
+/* Check the texts only: opens nothing and asks no name server. 0, or PREFORK_ECONFIG with an error message that names
+ * the item and where it was set. */
 int pfi_binds_check(const struct prefork_settings *settings);
 
-/* Whether one could listen there, for --check-config: asks name servers, and opens nothing that
- * anybody could notice. Descriptors (fd://3) are those of the start, and left to it.
- * As pfi_listener_try(). */
+/* For --check-config: whether the addresses could be bound. Asks name servers; opens nothing that another process could
+ * notice. Descriptors (fd://3) are not checked, they are there at the start only. As pfi_listener_try(). */
 int pfi_binds_try(const struct prefork_settings *settings);
 
 #endif

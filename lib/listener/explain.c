@@ -18,10 +18,10 @@ int pfi_explain_taken(const char *text, pid_t pid)
 
 	if (pid == 0)
 		return prefork_fail(-EADDRINUSE, "cannot listen on %s: another socket has this address already (as "
-						 "root, ss -ltnp shows whose)", text);
+						 "root, ss -ltnp shows which process)", text);
 	if (pid == getpid())
 		return prefork_fail(-EADDRINUSE, "cannot listen on %s: another socket has this address already, one of "
-						 "this program itself: an address is named twice, or covers another",
+						 "this program itself: bind has an address twice, or one includes another",
 				    text);
 	pfi_port_owner_name(pid, comm);
 	pfi_text_init(&name, bytes, sizeof bytes);
@@ -51,13 +51,13 @@ static int explain_address(int error, const char *text, const struct sockaddr_st
 	switch (error) {
 	case -EADDRNOTAVAIL:
 		return prefork_fail(error, "cannot listen on %s: no interface of this machine has this address%s", text,
-				    is_ipv6 ? "; ip -6 address shows what there is, nothing if IPv6 is switched off" :
-					      "; ip address shows what there is");
+				    is_ipv6 ? "; ip -6 address lists them, none if IPv6 is disabled" :
+					      "; ip address lists them");
 	case -EAFNOSUPPORT:
 		return prefork_fail(error, "cannot listen on %s: this machine has no %s", text,
 				    is_ipv6 ? "IPv6" : "IPv4");
 	case -EINVAL:
-		return is_ipv6 ? prefork_fail(error, "cannot listen on %s: a link-local address wants its interface, as in "
+		return is_ipv6 ? prefork_fail(error, "cannot listen on %s: a link-local address needs its interface, as in "
 						     "[fe80::1%%eth0]:8000", text)
 			       : explain(error, text);
 	default:

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { FIRST_FD = 3, FD_MAX = 1 << 20 }; /* 0 to 2 are never handed over so */
+enum { FIRST_FD = 3, FD_MAX = 1 << 20 }; /* 0 to 2 are the standard descriptors */
 
 static int bad(const char *variable, const char *value, const char *reason)
 {
@@ -32,10 +32,10 @@ static int add(struct pfi_inherited *inherited, int fd, char *name, const char *
 	int r = name ? 0 : prefork_fail(-ENOMEM, "out of memory");
 
 	if (r == 0 && inherited->count == PFI_INHERITED_MAX)
-		r = bad(variable, value, "more sockets than anybody needs");
+		r = bad(variable, value, "more than 1024 sockets");
 	for (size_t i = 0; r == 0 && i < inherited->count; i++) {
 		if (inherited->sockets[i].fd == fd)
-			r = bad(variable, value, "the same descriptor is named twice");
+			r = bad(variable, value, "the same descriptor is there twice");
 	}
 	if (r < 0) {
 		free(name);
@@ -45,7 +45,7 @@ static int add(struct pfi_inherited *inherited, int fd, char *name, const char *
 	return 0;
 }
 
-/* The name of the next descriptor, or of none. Moves *names on. */
+/* The name of the next descriptor, "unknown" if it has none. Advances *names. */
 static char *next_name(const char **names)
 {
 	const size_t length = strcspn(*names, ":");
@@ -134,7 +134,7 @@ static char *name_of(const struct list *list, const char *text, size_t length, i
 	return list->has_codes ? decode(text, length, error) : strndup(text, length);
 }
 
-/* One NAME=FD of `length` bytes. A name may have a = in it where it has no codes. */
+/* One NAME=FD of `length` bytes. A name without codes may contain a =. */
 static int parse_entry(const struct list *list, const char *entry, size_t length, struct pfi_inherited *inherited)
 {
 	const char *const equals = list->has_codes ? memchr(entry, '=', length) : memrchr(entry, '=', length);
@@ -143,7 +143,7 @@ static int parse_entry(const struct list *list, const char *entry, size_t length
 	int error;
 
 	if (!equals || equals == entry)
-		return bad(list->variable, list->value, "each entry wants NAME=FD");
+		return bad(list->variable, list->value, "each entry must be NAME=FD");
 	const size_t digits = length - (size_t)(equals - entry) - 1;
 	if (digits >= sizeof number)
 		return bad(list->variable, list->value, "that is not a descriptor");
@@ -153,7 +153,7 @@ static int parse_entry(const struct list *list, const char *entry, size_t length
 		return bad(list->variable, list->value, "that is not a descriptor");
 	char *name = name_of(list, entry, (size_t)(equals - entry), &error);
 	if (!name && error == -EINVAL)
-		return bad(list->variable, list->value, "a % wants two hexadecimal digits after it");
+		return bad(list->variable, list->value, "two hexadecimal digits must follow %");
 	return add(inherited, (int)fd, name, list->variable, list->value);
 }
 
@@ -197,13 +197,13 @@ int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self,
 	for (size_t i = 0; r == 0 && i < sizeof lists / sizeof lists[0]; i++)
 		r = parse_list(&lists[i], &inherited);
 	if (r < 0)
-		forget(&inherited); /* closes nothing: these numbers may be anybody's */
+		forget(&inherited); /* closes nothing: the numbers may be of any descriptor */
 	else
 		*ret = inherited;
 	return r;
 }
 
-/* Only what is a socket: a wrong number must not close a file of the host. */
+/* A wrong number must not close a file of the application, so only sockets are closed. */
 static bool is_socket(int fd)
 {
 	int type;
@@ -224,7 +224,7 @@ int pfi_inherit_take(struct pfi_inherited *ret)
 	const int r = pfi_inherit_parse(&variables, getpid(), ret);
 
 	pfi_starter_forget_sockets();
-	/* As sd_listen_fds(3): nothing that is started meanwhile has them. */
+	/* As sd_listen_fds(3): a program that is executed from here on does not get them. */
 	for (size_t i = 0; r == 0 && i < ret->count; i++) {
 		if (is_socket(ret->sockets[i].fd))
 			(void)fcntl(ret->sockets[i].fd, F_SETFD, FD_CLOEXEC);

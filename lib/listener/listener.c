@@ -55,7 +55,7 @@ static int bind_tcp(struct prefork_listener *listener, const struct pfi_address 
 	return r;
 }
 
-/* Absolute, because the program may change its working directory before it closes. */
+/* Absolute: the program may change its working directory before the listener closes. */
 static char *absolute_path(const char *path)
 {
 	char *directory = NULL, *absolute = NULL;
@@ -98,8 +98,8 @@ static int bind_unix(struct prefork_listener *listener, const struct pfi_address
 	return 0;
 }
 
-/* Fill in what the socket says of itself: with port 0 that is news. */
-static int note_address(struct prefork_listener *listener)
+/* Read the address from the socket: with port 0 the kernel has chosen one. */
+static int read_address(struct prefork_listener *listener)
 {
 	struct sockaddr_storage address = { 0 };
 	socklen_t size = sizeof address;
@@ -123,7 +123,7 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	const int family = address->socket.ss_family;
 
 	listener->family = family;
-	/* For the error messages of errors, until it has one of its own. */
+	/* For error messages, until the socket is bound. */
 	pfi_address_format(&address->socket, address->socket_size, listener->address, sizeof listener->address);
 	listener->fd = pfi_open_socket(family, SOCK_NONBLOCK);
 	if (listener->fd < 0)
@@ -142,7 +142,7 @@ static int bind_and_listen(struct prefork_listener *listener, const struct pfi_a
 	}
 	if (listen(listener->fd, options->backlog) < 0)
 		return explain(-errno, listener, address);
-	const int r = note_address(listener);
+	const int r = read_address(listener);
 	if (r < 0)
 		return explain(r, listener, address);
 	return options->sockets > 0 && family != AF_UNIX ? pfi_reuseport_open(listener, options) : 0;
@@ -210,8 +210,8 @@ static int check_adoptable(int fd, const char *name)
 
 	const int r = get_option(fd, SOL_SOCKET, SO_TYPE, &type);
 	if (r == -EBADF)
-		return prefork_fail(r, "cannot adopt descriptor %d (%s): it is not open; whoever starts this program must "
-					"leave it open", fd, name);
+		return prefork_fail(r, "cannot adopt descriptor %d (%s): it is not open; the program that starts "
+					"this one must leave it open", fd, name);
 	if (r < 0)
 		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a socket", fd, name);
 	(void)get_option(fd, SOL_SOCKET, SO_DOMAIN, &domain);
@@ -236,7 +236,7 @@ int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
 		return prefork_fail(-ENOMEM, "cannot adopt descriptor %d (%s): out of memory", fd, name);
 	listener->fd = fd;
 	listener->is_inherited = true;
-	r = note_address(listener);
+	r = read_address(listener);
 	if (r == 0)
 		r = pfi_fd_set_nonblock(fd, true);
 	if (r == 0)
@@ -244,7 +244,7 @@ int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
 	if (r == 0)
 		r = pfi_fdtable_adopt(fd, PFI_FD_LISTENER);
 	if (r < 0) {
-		listener->fd = -1; /* it stays the caller's */
+		listener->fd = -1; /* the caller still owns it */
 		pfi_listener_close(listener);
 		return prefork_fail(r, "cannot adopt descriptor %d (%s): %s", fd, name, strerror(-r));
 	}
@@ -271,8 +271,7 @@ void pfi_listener_close(struct prefork_listener *listener)
 {
 	if (!listener)
 		return;
-	/* The path first: between the two, a client would be refused either way,
-	 * but a server that starts now would have to judge a stale path. */
+	/* The path first: a server that starts between the two steps finds no stale path. */
 	if (listener->path && listener->maker == getpid())
 		pfi_unix_path_remove(listener->path, listener->path_fd);
 	pfi_close(&listener->path_fd);

@@ -1,9 +1,8 @@
 /*
- * listener -- the life of a listening socket: open or adopt, refuse, close.
+ * listener -- a listening socket: open or adopt, refuse new connections, close.
  *
- * Opened and closed by the arbiter. A worker inherits the object by fork and
- * closes its copy with the same function, which removes a unix path only in
- * the process that made it.
+ * The arbiter opens and closes it. A worker inherits the object by fork and closes its copy with the same function, which
+ * removes a unix path only in the process that created it.
  */
 #ifndef LISTENER_LISTENER_H
 #define LISTENER_LISTENER_H
@@ -18,13 +17,13 @@
 
 struct pfi_listener_options {
 	int backlog;
-	bool ipv6_only;           /* [::] without IPv4                             */
-	bool reuse_port;          /* several sockets on one address (listener/reuseport.h) */
-	unsigned sockets;           /* TCP with reuse_port: how many, and how many of them  */
-	unsigned sockets_listening;      /* listen from the beginning; 0: one, without reuseport sockets     */
-	unsigned defer_accept_s;  /* TCP: wake us when the client has spoken; 0: off */
-	mode_t mode;              /* of a unix path                                */
-	uid_t uid;                /* its owner; (uid_t)-1: who we are              */
+	bool ipv6_only;             /* [::] without IPv4                                       */
+	bool reuse_port;            /* several sockets on one address (listener/reuseport.h)  */
+	unsigned sockets;           /* TCP with reuse_port: how many, 0: fd alone; and how many */
+	unsigned sockets_listening; /* of them listen at the start                             */
+	unsigned defer_accept_s;    /* TCP_DEFER_ACCEPT: a connection is accepted once data has arrived; 0: off */
+	mode_t mode;                /* of a unix path                                          */
+	uid_t uid;                  /* its owner; (uid_t)-1: that of this process              */
 	gid_t gid;
 };
 
@@ -35,67 +34,62 @@ struct prefork_listener {
 	int fd;
 	int family;
 	bool is_inherited;
-	bool is_refusing;       /* pfi_listener_refuse() has worked        */
+	bool is_refusing;           /* pfi_listener_refuse() has succeeded           */
 	unsigned defer_accept_s;
-	pid_t maker;            /* the process that made the path below    */
-	char *path;             /* of the unix socket that we made, absolute, or NULL */
-	int path_fd;            /* of it, so that nobody else's is removed */
-	int *sockets;             /* one socket per slot, the first is fd; NULL: fd alone.
-	                         * In a worker fd is its set of them instead.        */
+	pid_t maker;                /* the process that created the path below       */
+	char *path;                 /* of the unix socket that it created, absolute, or NULL */
+	int path_fd;                /* O_PATH of it: only this very file is removed  */
+	int *sockets;               /* one socket per slot, the first is fd; NULL: fd alone. In a worker fd is its
+	                             * epoll set of them instead                     */
 	unsigned socket_count;
-	unsigned sockets_listening;    /* so many listen, the first ones          */
-	int backlog;            /* of a reuseport socket                               */
+	unsigned sockets_listening; /* the first so many                             */
+	int backlog;                /* of each socket                                */
 	char *name;
 	char address[PFI_ADDRESS_TEXT_MAX];
 };
 
 /* Bind and listen. Returns new in *ret. 0, or a negative errno with an error message:
  * -EINVAL, -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EAFNOSUPPORT, -EEXIST (the path
- * is something else), -ENOMEM and what socket(2), bind(2), listen(2) say. */
+ * is not a socket), -ENOMEM and the errors of socket(2), bind(2), listen(2). */
 int pfi_listener_open(const char *text, const struct pfi_listener_options *options,
                       struct prefork_listener **ret);
 
-/* The same for an address that is parsed, and resolved if it is TCP. */
+/* The same for an address that is parsed and, for TCP, resolved. */
 int pfi_listener_open_at(const struct pfi_address *address, const char *name,
                          const struct pfi_listener_options *options, struct prefork_listener **ret);
 
-/* Whether that could work: an address that is parsed, and resolved if it is TCP, is bound for a
- * moment, and of a path it is looked whether there could be a socket. Who is there already may
- * be the server that is asked about, so that is no error. As open, without -EADDRINUSE. */
+/* Whether opening would succeed. A TCP address is bound for a moment, a path is only examined. An address in use is no
+ * error: most likely by the running server whose settings are checked. Otherwise as open. */
 int pfi_listener_try(const struct pfi_address *address);
 
-/* Make `fd`, which listens already, a listener called `name`. Takes `fd` when it
- * works, leaves it alone when not. 0, -EINVAL (not a listening stream socket),
- * -EBADF, -ENOMEM. */
+/* Make a listener named `name` of `fd`, which listens already. Takes `fd` on success only. 0, -EINVAL (not a listening
+ * stream socket), -EBADF, -ENOMEM. */
 int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret);
 
-/* Say in the table of descriptors which arbiter it belongs to. */
+/* Enter its arbiter in the table of descriptors (os/fdtable.h). */
 void pfi_listener_set_owner(const struct prefork_listener *listener, uint32_t arbiter);
 
-/* Runs in the worker: its descriptors are not to be closed with those of others. */
+/* Runs in the worker: keep its descriptors open when those of other workers are closed. */
 void pfi_listener_keep(const struct prefork_listener *listener);
 
-/* Close, and remove the path if it is still ours. NULL is fine. */
+/* Close, and remove the unix path if it is still the file that this process created. NULL is fine. */
 void pfi_listener_close(struct prefork_listener *listener);
 
-/* From now on new clients are not let in, while those in the queue can still be
- * accepted, and none is reset. Only for a listener that we bound, when no other
- * program holds it; there is no way back. *ret_linger_ms is how long clients
- * may still come out of the kernel, so how long the workers go on accepting
- * before the queue counts as empty; 0 for unix sockets, whose descriptor stays
- * readable from here on, so accept until -EAGAIN and poll it no more. Tell the
- * workers before, who must call pfi_accepted_free().
- * 0, -EPERM (inherited), or what setsockopt(2) says. */
+/* Refuse new connections. Handshakes in progress complete, connections in the backlog can be accepted, none is reset.
+ * Cannot be undone; only for a listener that this process has bound and no other program uses. *ret_linger_ms is how long
+ * handshakes may take: the workers accept until then, before an empty backlog counts. For unix sockets it is 0, and their
+ * descriptor is always readable afterwards: accept until -EAGAIN and do not poll. Before the call, have the workers call
+ * pfi_accepted_free() for what they accept. 0, -EPERM (inherited), or the error of setsockopt(2). */
 int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_ms);
 
-/* Runs in the worker, for what was accepted from a listener that refuses, or may: see refuse.c. */
+/* Runs in the worker: reset what an accepted connection inherits from a listener that refuses, see refuse.c. */
 void pfi_accepted_free(const struct prefork_listener *listener, int fd);
 
-/* Whether a client waits in the queue: 1 or 0, or a negative errno: -EOPNOTSUPP
- * for a unix socket that refuses, where only accept(2) can tell. */
+/* Whether the backlog has a connection: 1 or 0, or a negative errno. -EOPNOTSUPP for a unix socket that refuses: only
+ * accept(2) can tell. */
 int pfi_listener_has_pending(const struct prefork_listener *listener);
 
-/* How many wait, and how many may: TCP only, -EOPNOTSUPP otherwise. */
+/* Length and limit of the backlog. 0 or a negative errno; -EOPNOTSUPP for unix sockets. */
 int pfi_listener_queue(const struct prefork_listener *listener, uint32_t *ret_length, uint32_t *ret_max);
 
 #endif

@@ -6,21 +6,21 @@
 #include <string.h>
 #include <unistd.h>
 
-static void take_address(const struct addrinfo *found, struct pfi_lookup_answer *answer)
+static void take_address(const struct addrinfo *found, struct pfi_lookup_result *result)
 {
 	const struct sockaddr_in *const ipv4 = (const struct sockaddr_in *)(const void *)found->ai_addr;
 	const struct sockaddr_in6 *const ipv6 = (const struct sockaddr_in6 *)(const void *)found->ai_addr;
 
-	answer->family = (uint32_t)found->ai_family;
+	result->family = (uint32_t)found->ai_family;
 	if (found->ai_family == AF_INET) {
-		memcpy(answer->bytes, &ipv4->sin_addr, sizeof ipv4->sin_addr);
+		memcpy(result->bytes, &ipv4->sin_addr, sizeof ipv4->sin_addr);
 		return;
 	}
-	memcpy(answer->bytes, &ipv6->sin6_addr, sizeof ipv6->sin6_addr);
-	answer->scope = ipv6->sin6_scope_id;
+	memcpy(result->bytes, &ipv6->sin6_addr, sizeof ipv6->sin6_addr);
+	result->scope = ipv6->sin6_scope_id;
 }
 
-void pfi_lookup_host(const char *host, struct pfi_lookup_answer *ret)
+void pfi_lookup_host(const char *host, struct pfi_lookup_result *ret)
 {
 	const struct addrinfo hints = {
 		.ai_flags = AI_PASSIVE,
@@ -30,7 +30,7 @@ void pfi_lookup_host(const char *host, struct pfi_lookup_answer *ret)
 	const struct addrinfo *best = NULL;
 	struct addrinfo *found = NULL;
 
-	*ret = (struct pfi_lookup_answer){ .magic = PFI_LOOKUP_MAGIC };
+	*ret = (struct pfi_lookup_result){ .magic = PFI_LOOKUP_MAGIC };
 	ret->error = getaddrinfo(host, NULL, &hints, &found);
 	if (ret->error != 0)
 		return;
@@ -47,24 +47,24 @@ void pfi_lookup_host(const char *host, struct pfi_lookup_answer *ret)
 	freeaddrinfo(found);
 }
 
-static int write_answer(int fd, const struct pfi_lookup_answer *answer)
+static int write_result(int fd, const struct pfi_lookup_result *result)
 {
 	ssize_t n;
 
 	do
-		n = write(fd, answer, sizeof *answer); /* less than PIPE_BUF: whole or not at all */
+		n = write(fd, result, sizeof *result); /* less than PIPE_BUF: atomic, pipe(7) */
 	while (n < 0 && errno == EINTR);
 	return n < 0 ? -errno : 0;
 }
 
 int pfi_lookup_all(const char *const *hosts, size_t count, int fd)
 {
-	struct pfi_lookup_answer answer;
+	struct pfi_lookup_result result;
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < count; i++) {
-		pfi_lookup_host(hosts[i], &answer);
-		r = write_answer(fd, &answer);
+		pfi_lookup_host(hosts[i], &result);
+		r = write_result(fd, &result);
 	}
 	return r;
 }

@@ -1,6 +1,6 @@
 /*
- * prefork-lookup HOST... -- answers on standard output, for arbiters whose process has several
- * threads: a child that is forked there may do nothing but exec(2).
+ * prefork-lookup HOST... -- write the results to standard output. For arbiters in a process with several threads, whose
+ * forked child may only call async-signal-safe functions before execve(2), fork(2).
  */
 #include "listener/lookup.h"
 

@@ -7,25 +7,25 @@
 #include <stdlib.h>
 #include <string.h>
 
-const struct pfi_lookup_answer *pfi_names_find(const struct pfi_names *names, const char *host)
+const struct pfi_lookup_result *pfi_names_find(const struct pfi_names *names, const char *host)
 {
 	for (size_t i = 0; i < names->count; i++) {
 		if (strcmp(names->list[i].host, host) == 0)
-			return &names->list[i].answer;
+			return &names->list[i].result;
 	}
 	return NULL;
 }
 
-int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_answer *answer)
+int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_result *result)
 {
 	if (pfi_names_find(names, host))
 		return 0;
 	struct pfi_name *const more = realloc(names->list, (names->count + 1) * sizeof *more);
 
 	if (more == NULL)
-		return prefork_fail(-ENOMEM, "no memory for the address of a host");
+		return prefork_fail(-ENOMEM, "no memory for the address of a host name");
 	names->list = more;
-	more[names->count].answer = *answer;
+	more[names->count].result = *result;
 	(void)snprintf(more[names->count++].host, sizeof more->host, "%s", host);
 	return 0;
 }
@@ -35,7 +35,7 @@ int pfi_names_copy(struct pfi_names *names, const struct pfi_names *from)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < from->count; i++)
-		r = pfi_names_add(names, from->list[i].host, &from->list[i].answer);
+		r = pfi_names_add(names, from->list[i].host, &from->list[i].result);
 	return r;
 }
 

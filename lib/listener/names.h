@@ -1,5 +1,5 @@
 /*
- * names -- hosts whose addresses are known, so that nobody is asked for these again.
+ * names -- host names whose addresses are known, so that they are not looked up again.
  */
 #ifndef LISTENER_NAMES_H
 #define LISTENER_NAMES_H
@@ -10,16 +10,16 @@
 struct pfi_names {
 	struct pfi_name {
 		char host[PFI_HOST_MAX + 1];
-		struct pfi_lookup_answer answer;
+		struct pfi_lookup_result result;
 	} *list;
 	size_t count;
 };
 
-/* The answer for `host`, or NULL. Borrowed until the next call that changes `names`. */
-const struct pfi_lookup_answer *pfi_names_find(const struct pfi_names *names, const char *host);
+/* The result for `host`, or NULL. Borrowed until the next call that changes `names`. */
+const struct pfi_lookup_result *pfi_names_find(const struct pfi_names *names, const char *host);
 
-/* Remember an answer without an error. 0 or -ENOMEM. */
-int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_answer *answer);
+/* Add a result without an error. 0 or -ENOMEM. */
+int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_result *result);
 
 /* Add all of `from`. 0 or -ENOMEM. */
 int pfi_names_copy(struct pfi_names *names, const struct pfi_names *from);

@@ -1,17 +1,13 @@
 /*
- * The last minutes of a listener, and the length of its queue.
+ * Refuse new connections while handshakes in progress complete, and the length of a backlog.
  *
- * TCP: a filter drops bare SYNs, so nobody new gets in, while handshakes under
- * way complete. The kernel shows the filter of a listening socket the packet
- * from its TCP header on, for IPv4 and IPv6 alike. A client whose SYN was
- * dropped sends it again a second later and is refused by the closed port.
- * Kernels that keep such filters for CAP_NET_ADMIN (seen: 6.18) let anybody ask
- * for packets that have made no hop, which a SYN is not looked at for after the
- * handshake is under way; those who come in so inherit the wish, and must be
- * freed of it: pfi_accepted_free().
+ * TCP: a socket filter drops packets with SYN alone. The filter of a listening socket sees the packet from its TCP header
+ * on, for IPv4 and IPv6 alike. The client retransmits its SYN after 1 s and finds the port closed by then.
+ * Where SO_ATTACH_FILTER needs CAP_NET_ADMIN (seen on Linux 6.18), IP_MINTTL of 255 drops SYNs instead: only routers send
+ * packets with that TTL. Packets of handshakes in progress are not checked. A connection that is accepted from such a
+ * socket inherits the option, and pfi_accepted_free() resets it.
  *
- * Unix: after shutdown(SHUT_RD) connect() is refused, and those who wait in the
- * queue can still be accepted.
+ * Unix: after shutdown(SHUT_RD) the kernel refuses connect(2), and what is in the backlog can still be accepted.
  */
 #include "listener/reuseport.h"
 
@@ -32,7 +28,7 @@ enum {
 	RST = 0x04,
 	ACK = 0x10,
 	PASS_WHOLE = 0x7fffffff,
-	HOPS_MAX = 255,  /* what nobody's packets begin with but those of routers */
+	HOPS_MAX = 255,  /* packets of hosts start lower, 64 by default on Linux */
 };
 
 #ifndef IPV6_MINHOPCOUNT
@@ -41,7 +37,7 @@ enum {
 
 static int set_hops(int fd, int family, int hops)
 {
-	/* One of IPv6 may take IPv4, too. */
+	/* An IPv6 socket may accept IPv4, too. */
 	int r = setsockopt(fd, IPPROTO_IP, IP_MINTTL, &hops, sizeof hops);
 
 	if (r == 0 && family == AF_INET6)
@@ -88,7 +84,7 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	int r = 0;
 
 	if (listener->is_inherited)
-		return prefork_fail(-EPERM, "%s was inherited, and others may still serve it",
+		return prefork_fail(-EPERM, "%s was inherited, another process may still serve it",
 				    listener->address);
 	if (listener->sockets)
 		r = drop_in_sockets(listener);
@@ -97,9 +93,9 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 	else if (shutdown(listener->fd, SHUT_RD) < 0)
 		r = -errno;
 	if (r < 0)
-		return prefork_fail(r, "cannot refuse new clients on %s: %s", listener->address, strerror(-r));
+		return prefork_fail(r, "cannot refuse new connections on %s: %s", listener->address, strerror(-r));
 	listener->is_refusing = true;
-	/* A deferred client comes out when it speaks, or when its time is over. */
+	/* TCP_DEFER_ACCEPT: a connection enters the backlog with its first data, or when the time is over. */
 	*ret_linger_ms = listener->family == AF_UNIX ? 0 :
 						       PFI_DRAIN_ACK_MS +
 							       listener->defer_accept_s * (uint64_t)PFI_DRAIN_DEFER_MS;
@@ -113,7 +109,7 @@ static int queue_of(int fd, uint32_t *ret_length, uint32_t *ret_max)
 
 	if (getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
 		return -errno;
-	/* For a listening socket these two mean something else than their names. */
+	/* tcp_get_info(): of a listening socket these two are the length and the limit of its backlog. */
 	*ret_length = info.tcpi_state == TCP_LISTEN ? info.tcpi_unacked : 0;
 	*ret_max = info.tcpi_state == TCP_LISTEN ? info.tcpi_sacked : 0;
 	return 0;
@@ -145,7 +141,7 @@ int pfi_listener_has_pending(const struct prefork_listener *listener)
 {
 	struct pollfd pfd = { .fd = listener->fd, .events = POLLIN };
 
-	/* A unix socket that refuses is readable for ever, and says nothing by it. */
+	/* After shutdown(SHUT_RD) a unix socket is always readable, whatever its backlog. */
 	if (listener->family == AF_UNIX && listener->is_refusing)
 		return -EOPNOTSUPP;
 	if (listener->sockets)

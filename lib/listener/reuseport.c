@@ -29,7 +29,7 @@ static int open_socket(const struct prefork_listener *listener,
 
 int pfi_reuseport_open(struct prefork_listener *listener, const struct pfi_listener_options *options)
 {
-	struct sockaddr_storage address = { 0 }; /* with port 0, the one that was given */
+	struct sockaddr_storage address = { 0 }; /* with port 0, the port that the kernel chose */
 	socklen_t size = sizeof address;
 	int r = 0;
 
@@ -92,13 +92,13 @@ int pfi_reuseport_steer(const struct prefork_listener *listener, unsigned count)
 					      SO_ATTACH_REUSEPORT_CBPF, &program, sizeof program);
 
 	if (r < 0 && count == 0 && errno == ENOENT)
-		return 0; /* nobody is steered */
+		return 0; /* no program is attached */
 	return r < 0 ? -errno : 0;
 }
 
 void pfi_reuseport_close_last(struct prefork_listener *listener)
 {
-	/* Not close: workers have copies, and the reuseport socket may be wanted again. It stays bound. */
+	/* Not close(2): workers have copies, and the socket may listen again. It stays bound. */
 	(void)shutdown(listener->sockets[--listener->sockets_listening], SHUT_RDWR);
 }
 
@@ -139,13 +139,13 @@ int pfi_listener_accept(const struct prefork_listener *listener, struct sockaddr
 
 	if (!listener->sockets || listener->fd == listener->sockets[0])
 		return pfi_accept(listener->fd, address, size);
-	/* Another worker may watch the same reuseport socket, and be faster: then the next one. */
+	/* Another worker may have accepted the connection meanwhile: then try the next socket. */
 	for (unsigned i = 0; i < listener->socket_count; i++) {
 		if (epoll_wait(listener->fd, &event, 1, 0) <= 0 || event.data.u32 >= listener->socket_count)
 			break;
 		*size = capacity;
 		const int fd = pfi_accept(listener->sockets[event.data.u32], address, size);
-		/* EINVAL: the arbiter has just closed this reuseport socket. */
+		/* EINVAL: the arbiter has just stopped this socket from listening. */
 		if (fd >= 0 || (errno != EAGAIN && errno != EINVAL))
 			return fd;
 	}

@@ -1,14 +1,13 @@
 /*
- * reuseport sockets -- several sockets on one address, one per slot of a pool (reuse_port).
+ * reuseport -- with reuse_port: several sockets on one address (SO_REUSEPORT), one per slot of a pool.
  *
- * The kernel deals new clients out to the sockets that listen. All are bound from the
- * beginning, so that every worker has them by inheritance; the first sockets_listening of
- * them listen. Who accepts from which is the arbiter's to say at any time: each
- * worker polls one epoll set per listener, made by the arbiter before the fork and
- * edited by the arbiter alone.
+ * The kernel distributes new connections over the sockets that listen. All sockets are bound at the start, so that every
+ * worker inherits them; the first sockets_listening of them listen. Which worker accepts from which socket the arbiter
+ * decides at any time: each worker polls one epoll set per listener, which the arbiter opens before the fork and alone
+ * edits.
  *
- * Reuseport sockets open and close at the end only: the kernel numbers them in the order in which
- * they began to listen, and steering counts on that.
+ * Sockets begin and stop to listen at the end of the array only: the kernel numbers them in the order in which they began,
+ * and steering relies on that.
  */
 #ifndef LISTENER_REUSEPORT_H
 #define LISTENER_REUSEPORT_H
@@ -17,33 +16,33 @@
 
 #include <sys/socket.h>
 
-/* Bind `count` - 1 sockets more beside listener->fd, and listen on the first `open`.
- * 0, or a negative errno with an error message. */
+/* Besides listener->fd bind options->sockets - 1 sockets, and listen on options->sockets_listening of all. 0, or a
+ * negative errno with an error message. */
 int pfi_reuseport_open(struct prefork_listener *listener, const struct pfi_listener_options *options);
 
-/* Close the reuseport sockets' descriptors, whether they listen or not, but for listener->fd. */
+/* Close all sockets except for listener->fd. */
 void pfi_reuseport_close(struct prefork_listener *listener);
 
-/* Listen on one more. 0 or a negative errno. */
+/* Listen on one more socket. 0 or a negative errno. */
 int pfi_reuseport_listen_next(struct prefork_listener *listener);
 
-/* Have new clients go to the first `count` of those that listen; 0: to all. */
+/* Have new connections go to the first `count` sockets that listen; 0: to all. 0 or a negative errno. */
 int pfi_reuseport_steer(const struct prefork_listener *listener, unsigned count);
 
-/* The last one listens no more, in any process. Who waits in its queue is lost, so it
- * must be empty, and steered away from. */
+/* Have the last socket stop listening, in all processes. Connections in its backlog are reset: steer new ones away and
+ * wait until it is empty. */
 void pfi_reuseport_close_last(struct prefork_listener *listener);
 
-/* Whether a client waits in reuseport socket `from` or above. */
+/* Whether connections are pending on socket `from` or a later one. */
 bool pfi_reuseport_has_pending(const struct prefork_listener *listener, unsigned from);
 
-/* A set for one worker; and what it watches. Done twice, they do nothing. */
+/* The epoll set of one worker. Adding or removing a socket twice has no effect. */
 int pfi_reuseport_set_open(void);
 int pfi_reuseport_set_add(int set, const struct prefork_listener *listener, unsigned socket_index);
 void pfi_reuseport_set_remove(int set, const struct prefork_listener *listener, unsigned socket_index);
 
-/* As accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC; in a worker whose listener->fd is
- * its set, from whichever reuseport socket of it has a client. */
+/* As accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC; in a worker whose listener->fd is an epoll set, from any socket in
+ * it. */
 int pfi_listener_accept(const struct prefork_listener *listener, struct sockaddr *address, socklen_t *size);
 
 #endif

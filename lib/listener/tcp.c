@@ -17,10 +17,10 @@ int pfi_tcp_set_options(int fd, int family, const struct pfi_listener_options *o
 
 	if (r == 0 && options->reuse_port)
 		r = set_option(fd, SOL_SOCKET, SO_REUSEPORT, 1);
-	/* Said in both cases: the default is the administrator's (bindv6only). */
+	/* Set in both cases: the default is net.ipv6.bindv6only. */
 	if (r == 0 && family == AF_INET6)
 		r = set_option(fd, IPPROTO_IPV6, IPV6_V6ONLY, options->ipv6_only);
-	/* Inherited by each connection, which saves a system call there. */
+	/* Accepted connections inherit it, which saves a system call for each. */
 	if (r == 0)
 		r = set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
 	if (r == 0 && options->defer_accept_s > 0)

@@ -15,8 +15,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* 0: a server answers there, and 0 or its process id in *ret_holder; -ECONNREFUSED: nobody does. */
-static int probe(const struct sockaddr_un *socket_address, socklen_t size, pid_t *ret_holder)
+/* 0: a server listens there, its process id or 0 in *ret_owner; -ECONNREFUSED: no process does. */
+static int probe(const struct sockaddr_un *socket_address, socklen_t size, pid_t *ret_owner)
 {
 	struct ucred server = { 0 };
 	socklen_t server_size = sizeof server;
@@ -26,10 +26,10 @@ static int probe(const struct sockaddr_un *socket_address, socklen_t size, pid_t
 		return fd;
 	int r = connect(fd, (const struct sockaddr *)socket_address, size) < 0 ? -errno : 0;
 	if (r == -EAGAIN)
-		r = 0; /* alive: its queue is full */
+		r = 0; /* its backlog is full, so a process listens */
 	else if (r == 0)
 		(void)getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &server, &server_size);
-	*ret_holder = server.pid;
+	*ret_owner = server.pid;
 	pfi_close(&fd);
 	return r;
 }
@@ -43,7 +43,7 @@ static bool is_same_file(const char *path, const struct stat *expected)
 
 static int not_a_socket(const char *path)
 {
-	return prefork_fail(-EEXIST, "cannot listen on unix:%s: there is something else that is not a socket; remove it, "
+	return prefork_fail(-EEXIST, "cannot listen on unix:%s: the path exists and is not a socket; remove it, "
 				     "or choose another path", path);
 }
 
@@ -54,7 +54,7 @@ static int cannot_bind(int error, const char *path)
 	return prefork_fail(error, "cannot listen on unix:%s: %s", path, pfi_path_why(error, why));
 }
 
-/* Remove a socket that nobody listens on. 0: the way is free, try again. */
+/* Remove a socket that no process listens on. 0: the path is free, retry. */
 static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 {
 	const char *const path = socket_address->sun_path;
@@ -63,7 +63,7 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 
 	if (lstat(path, &before) < 0)
 		return errno == ENOENT ? 0
-				       : prefork_fail(-errno, "cannot look at %s: %s", path,
+				       : prefork_fail(-errno, "cannot examine %s: %s", path,
 						      strerror(errno));
 	if (!S_ISSOCK(before.st_mode))
 		return not_a_socket(path);
@@ -78,15 +78,15 @@ static int clear_stale(const struct sockaddr_un *socket_address, socklen_t size)
 		return 0;
 	if (r != -ECONNREFUSED)
 		return prefork_fail(r,
-				    "cannot listen on unix:%s: it exists, and whether it is in use "
-				    "cannot be told: %s",
+				    "cannot listen on unix:%s: it exists, and whether a process "
+				    "listens there is not known: %s",
 				    path, strerror(-r));
 	if (is_same_file(path, &before) && unlink(path) < 0 && errno != ENOENT)
 		return prefork_fail(-errno, "cannot remove the stale socket %s: %s", path, strerror(errno));
 	return 0;
 }
 
-/* Through a descriptor of the very file: chmod() by name would follow a link. */
+/* Through an O_PATH descriptor of the file: chmod(2) by name would follow a link. */
 static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gid, int *ret_file)
 {
 	char by_fd[64];
@@ -104,7 +104,7 @@ static int set_owner_and_mode(const char *path, mode_t mode, uid_t uid, gid_t gi
 		r = -EEXIST;
 	else if ((uid != (uid_t)-1 || gid != (gid_t)-1) && fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0)
 		r = -errno;
-	/* The owner first: the wider mode is for the new one. */
+	/* The owner first: the old owner must not have the new mode. chmod(2) works on O_PATH through /proc only. */
 	(void)snprintf(by_fd, sizeof by_fd, "/proc/self/fd/%d", fd);
 	if (r == 0 && chmod(by_fd, mode) < 0)
 		r = -errno;
@@ -121,8 +121,8 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 	const char *const path = socket_address->sun_path;
 	int r = 0;
 
-	/* The file is made with the mode of the socket, less the umask: so never
-	 * wider than asked for, not even for the moment until it is set. */
+	/* bind(2) creates the file with the mode of the socket, minus the umask: never wider than requested, not even
+	 * until set_owner_and_mode(). */
 	if (fchmod(fd, mode) < 0)
 		return prefork_fail(-errno, "cannot set the mode of %s: %s", path, strerror(errno));
 	for (int tries = 0; bind(fd, (const struct sockaddr *)socket_address, size) < 0; tries++) {
@@ -136,10 +136,10 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket_address, socklen
 	r = set_owner_and_mode(path, mode, uid, gid, ret_file);
 	if (r == 0)
 		return 0;
-	if (r != -EEXIST && r != -ENOENT) /* those say that it is not ours any more */
+	if (r != -EEXIST && r != -ENOENT) /* then the file is another one by now */
 		(void)unlink(path);
-	return prefork_fail(r, r == -EPERM ? "cannot set owner and mode of %s: only root may give a socket to another user, or "
-					     "to a group it is not in (socket_user, socket_group)"
+	return prefork_fail(r, r == -EPERM ? "cannot set owner and mode of %s: only root can set another user, or a group "
+					     "that this user is not in (socket_user, socket_group)"
 					   : "cannot set owner and mode of %s: %s", path, strerror(-r));
 }
 

@@ -1,5 +1,5 @@
 /*
- * unix_path -- binding a unix socket to a path that may be in the way.
+ * unix_path -- bind a unix socket to a path, where the socket of an earlier server may exist.
  */
 #ifndef LISTENER_UNIX_PATH_H
 #define LISTENER_UNIX_PATH_H
@@ -8,22 +8,23 @@
 #include <sys/types.h>
 #include <sys/un.h>
 
-/* Bind `fd`. A socket that nobody listens on any more is replaced; anything else
- * stays. Mode and owner are set before anybody can connect, since `fd` does not
- * listen yet, and never by name, so a link put there meanwhile leads nowhere.
- * 0 and an O_PATH descriptor of the file in *ret_file, which the caller closes, or a negative errno with an error message:
- *   -EADDRINUSE  a live server is there
- *   -EEXIST      it is not a socket
- *   -EACCES, -ENOENT, -EPERM and what bind(2) says */
+/* Bind `fd`. A socket at the path that no process listens on is replaced; everything else stays. Mode and owner are set
+ * before a client can connect, since `fd` does not listen yet, and through a descriptor, so that a link put at the path
+ * meanwhile has no effect.
+ * 0 and an O_PATH descriptor of the file in *ret_file, which the caller closes, or a negative errno with an error
+ * message:
+ *   -EADDRINUSE  a server listens there
+ *   -EEXIST      the file is not a socket
+ *   -EACCES, -ENOENT, -EPERM and the errors of bind(2) */
 int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket, socklen_t size, mode_t mode,
                        uid_t uid, gid_t gid, int *ret_file);
 
-/* Whether there could be a socket at `path`, as far as can be seen: 0, or as bind but for
- * -EADDRINUSE. Makes nothing, and connects nowhere. */
+/* Whether a socket could be bound at `path`, without creating or connecting one: 0, or the errors of bind except for
+ * -EADDRINUSE. */
 int pfi_unix_path_try(const char *path);
 
-/* Remove `path` if it is still the file behind `file`. As long as that is open
- * nobody else's file can have its inode number, which is soon reused otherwise. */
+/* Remove `path` if it is still the file behind `file`. While `file` is open the kernel does not reuse its inode number,
+ * so no other file compares equal. */
 void pfi_unix_path_remove(const char *path, int file);
 
 #endif

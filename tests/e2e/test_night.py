@@ -103,7 +103,7 @@ class Night(harness.Case):
     def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
         for words, message in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
-                                (["--workers", "300"], r"1024.*needed.*LimitNOFILE")):
+                                (["--workers", "300"], r"1024.*needs.*LimitNOFILE")):
             with self.subTest(words=words), harness.Server([*shell, "--bind", "127.0.0.1:0", *words], bind=None) as server:
                 harness.wait_until(lambda: re.search(message, server.log()), message)
 

@@ -120,7 +120,7 @@ class Symlink(harness.Case):
                 shutil.rmtree(directory / "two")
                 self.release(directory, "three")
                 os.kill(server.workers()[0], signal.SIGKILL)
-                server.wait_for_log("was removed: its next workers start in what has the name now")
+                server.wait_for_log("was removed: its next workers start in the directory that has the name now")
                 server.wait_for_serving(1)
                 self.assertEqual(server.get().body, f"three {directory}/three".encode())
                 current.unlink()

@@ -165,7 +165,7 @@ static const struct {
 	{ "bind", "localhost:port", PREFORK_ECONFIG, "port" },
 	{ "bind", "127.0.0.1:80,tcp://127.0.0.1:80", PREFORK_ECONFIG, "name it once" },
 	{ NULL, "3", -EINVAL, "name" },
-	{ "workers", NULL, -EINVAL, "text" },
+	{ "workers", NULL, -EINVAL, "value" },
 };
 
 START_TEST(a_pools_setting_is_judged_at_once)
