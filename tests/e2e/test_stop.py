@@ -61,6 +61,7 @@ class Stop(harness.Case):
         for _ in range(3):
             with harness.Server([harness.program("http_hello"), "--workers", "4"]) as server:
                 server.wait_for_serving(4)
+                server.wait_for_log("4 of 4 workers ready")  # a worker may serve before its line is logged
                 took, log = self.end(server, group=True)
                 self.assertLess(took, 2 * harness.PATIENCE, log)
                 self.assertNotIn("Booting worker", log)

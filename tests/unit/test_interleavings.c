@@ -1,6 +1,6 @@
 /*
  * Every interleaving of the watch protocol (lib/worker/liveness.c with
- * lib/arbiter/children.c), in a model small enough to walk: two threads of one
+ * lib/arbiter/health.c), in a model small enough to walk: two threads of one
  * worker, the arbiter, the kernel's timer, a clock, and a store buffer for each
  * thread. A request that hangs has to be seen, whoever is held up wherever.
  *
