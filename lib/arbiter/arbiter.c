@@ -256,7 +256,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 	return 0;
 }
 
-/* What really runs: a pool may have a strategy of the application, whatever worker_class says. */
+/* The strategy that really runs: that of the application, if the pool has one, else that of worker_class. */
 static void log_strategies(const struct prefork_arbiter *arbiter)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {

@@ -1,5 +1,5 @@
-/* The arbiter in an application's libev loop: one watcher on its epoll descriptor. arbiter.c ends the attachment through
- * arbiter->detach, so that it does not depend on libev. */
+/* The arbiter in a libev loop of the application: one watcher on the epoll descriptor. arbiter.c ends the attachment
+ * through arbiter->detach, so that it does not depend on libev. */
 #include "arbiter/arbiter.h"
 
 #include "base/required.h"

@@ -1,7 +1,7 @@
 /*
- * arbiter/child_actions.h -- move a worker through its lifecycle, and carry out what the transition asks for.
+ * arbiter/child_actions.h -- move a worker through its lifecycle, and carry out the action of each transition.
  *
- * The only place where a worker is asked to drain, or is sent a signal.
+ * The only place where a worker is sent a drain message or a signal.
  */
 #ifndef ARBITER_CHILD_ACTIONS_H
 #define ARBITER_CHILD_ACTIONS_H
@@ -18,8 +18,8 @@ struct prefork_process;
 /* Written by child_actions.c. */
 struct pfi_process_stop {
 	enum pfi_cause cause;
-	uint64_t drain_at_ms; /* when to ask it to drain; 0: no request is delayed                       */
-	bool drains_queue;    /* it was asked to accept what is in the backlog before it exits */
+	uint64_t drain_at_ms; /* when to send the drain message; 0: none is delayed           */
+	bool drains_queue;    /* the message sent: accept what is in the backlog, then exit */
 };
 
 /* Apply the event of `order` to its slot. */
@@ -28,7 +28,7 @@ void pfi_child_apply(struct prefork_arbiter *arbiter, unsigned pool, const struc
 /* The worker drains by its own decision. */
 void pfi_child_drains(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
-/* Send the drain requests that are due. Returns when the next is, 0: there is none. */
+/* Send the drain messages that are due. Returns when the next is, 0: there is none. */
 uint64_t pfi_children_drain_due(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 #endif

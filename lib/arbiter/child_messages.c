@@ -13,7 +13,7 @@
 enum {
 	MESSAGES_A_TURN = 16,
 	MESSAGES_MAX = 500, /* of one process, which needs a handful, and                  */
-	MESSAGE_MS = 100,   /* one more for each period: a shortage may come and go for ever */
+	MESSAGE_MS = 100,   /* one more for each period: a shortage may begin and end often */
 };
 
 /* Log when a pool is complete: after the start, and whenever workers were missing. */
@@ -40,7 +40,7 @@ static void process_ready(struct prefork_arbiter *arbiter, struct prefork_proces
 	PFI_HOOKS(arbiter, worker_ready, process);
 }
 
-/* If it still accepts, it keeps its state: the plan spawns its replacement, then asks it to drain. */
+/* If it still accepts, it keeps its state: the plan spawns its replacement, then has it drain. */
 static void process_retiring(struct prefork_arbiter *arbiter, struct prefork_process *process,
 			     bool still_accepts, uint64_t now_ms)
 {

@@ -158,7 +158,7 @@ static int fork_worker(struct prefork_arbiter *arbiter, struct prefork_process *
  * before anything depends on it: its exit would not be seen either. */
 static int add_to_loop(struct prefork_arbiter *arbiter, struct prefork_process *process)
 {
-	const uint32_t incarnation = pfi_process_slot(process)->incarnation + 1; /* once the model knows the fork */
+	const uint32_t incarnation = pfi_process_slot(process)->incarnation + 1; /* after pfi_supervisor_forked() */
 	const unsigned worker_index = process->worker_index;
 	int r = pfi_loop_add(arbiter, process->pidfd, (struct pfi_tag){ PFI_SOURCE_PIDFD, worker_index, incarnation });
 

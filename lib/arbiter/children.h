@@ -10,7 +10,7 @@
 struct pfi_order;
 struct prefork_arbiter;
 
-/* Fork a worker into the slot of `order`. False: that failed; the log and the model know. */
+/* Fork a worker into the slot of `order`. False: that failed, was logged, and the model retries. */
 bool pfi_child_spawn(struct prefork_arbiter *arbiter, unsigned pool, const struct pfi_order *order, uint64_t now_ms);
 
 /* Kill and reap every worker, for prefork_arbiter_destroy(). */

@@ -1,6 +1,6 @@
 /*
  * Releases are often directories beside each other, with a symbolic link, `current`, to the one in use. A shell that
- * starts the server there has the name of the link in PWD, while the kernel knows the directory only. A reload resolves
+ * starts the server there has the name of the link in PWD, while getcwd(3) resolves the link. A reload resolves
  * the name again, so that its workers start in the release of that moment.
  *
  * The working directory of this process belongs to the application and stays: each worker changes into the directory of

@@ -71,7 +71,7 @@ static const char *what_follows_a_stop(const struct prefork_arbiter *arbiter, co
 				       uint32_t *replaced)
 {
 	if (process->stop.cause == PFI_CAUSE_STOP)
-		return ""; /* the explanation says so */
+		return ""; /* the cause is in the explanation */
 	if (pfi_supervisor_starts_max(&arbiter->supervisor, process->pool) > *replaced) {
 		++*replaced;
 		return "replaced: connections are pending";
@@ -79,8 +79,8 @@ static const char *what_follows_a_stop(const struct prefork_arbiter *arbiter, co
 	return "not replaced: the server stops";
 }
 
-/* What the explanation of an exit ends with. *replaced counts the exits of this pool and turn whose line already says
- * that a replacement is spawned. */
+/* The end of the explanation of an exit. *replaced counts the exits of this pool and turn whose line promises a
+ * replacement. */
 static const char *what_follows(const struct prefork_arbiter *arbiter, const struct prefork_process *process,
 				uint64_t now_ms, uint32_t *replaced, char buffer[48])
 {
@@ -91,7 +91,7 @@ static const char *what_follows(const struct prefork_arbiter *arbiter, const str
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return what_follows_a_stop(arbiter, process, replaced);
 	if (process->exit.reason == PREFORK_REASON_FATAL && process->stop.cause == PFI_CAUSE_NONE)
-		return "not replaced: it asked for that";
+		return "not replaced: its exit status asks for that";
 	const struct pfi_worker_counts counts =
 		pfi_worker_table_count(&model->worker_table, arbiter->supervisor.rollout.wanted, UINT32_MAX);
 	const uint32_t booting = counts.current_booting + *replaced;

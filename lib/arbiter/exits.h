@@ -22,7 +22,7 @@ struct pfi_process_exit {
 	char message[1024];            /* the explanation, as logged     */
 };
 
-/* Its pidfd is readable: reap it and tell the model. */
+/* Its pidfd is readable: reap it and update the model. */
 void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
 /* Log all exits of this turn, call the hooks, release the slots. */

@@ -25,7 +25,7 @@ struct pfi_generation {
 	struct pfi_listener_list listeners[PFI_POOLS_MAX];
 	struct pfi_names names; /* the hosts of bind that were looked up                            */
 	int directory_fd;       /* where its workers start; 0: in this process's working directory */
-	bool logged_removed;    /* the log says that this directory was removed                     */
+	bool logged_removed;    /* its removal was logged                                           */
 };
 
 /* NULL if there is no such generation. Borrowed until the next generation is created or dropped. */

@@ -28,9 +28,9 @@ void pfi_health_init(struct prefork_process *process, uint64_t soft_timeout_ms)
 	process->health.soft_timeout_ms = soft_timeout_ms;
 }
 
-/* If a deadline is long past when the arbiter first sees it, the arbiter did not run (SIGSTOP, a suspended machine), and
- * perhaps the worker did not either. The worker gets one more period, once for each deadline: by storing new deadlines a
- * worker can only prolong its own time. */
+/* If a deadline is long past when the arbiter first reads it, the arbiter did not run (SIGSTOP, a suspended machine),
+ * and perhaps the worker did not either. The worker gets one more period, once for each deadline: by storing new
+ * deadlines a worker can only extend its own time. */
 static void extend_deadline(struct prefork_process *process, struct pfi_slot *slot, uint64_t late_ms, uint64_t now_ms)
 {
 	const struct pfi_policy *const policy = &process->arbiter->models[process->pool].policy;
@@ -44,7 +44,8 @@ static void extend_deadline(struct prefork_process *process, struct pfi_slot *sl
 }
 
 /* Each moment lies between two checks, so that each slow request is logged once. */
-static void log_slow(const struct prefork_process *process, const struct pfi_thread_deadline *deadlines, uint64_t now_ms)
+static void log_slow(const struct prefork_process *process, const struct pfi_thread_deadline *deadlines,
+		     uint64_t now_ms)
 {
 	char activity[PFI_ACTIVITY_SIZE + 1];
 	unsigned logged = 0;

@@ -21,7 +21,7 @@ void pfi_killed_add(struct prefork_arbiter *arbiter, int *pidfd)
 	struct pfi_killed *const killed = &arbiter->killed;
 
 	(void)pfi_pidfd_signal(*pidfd, SIGKILL, 0);
-	if (!pfi_killed_has_space(arbiter)) { /* not reached: callers ask before they fork */
+	if (!pfi_killed_has_space(arbiter)) { /* not reached: callers check before they fork */
 		pfi_close(pidfd);
 		return;
 	}

@@ -20,7 +20,7 @@ struct pfi_killed {
 	uint64_t pause_ms, check_at_ms;
 };
 
-/* Ask before a child is forked that may have to be killed. */
+/* Call it before forking a child that may have to be killed. */
 bool pfi_killed_has_space(const struct prefork_arbiter *arbiter);
 
 /* Send SIGKILL. Takes *pidfd, which is -1 afterwards. */

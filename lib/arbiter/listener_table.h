@@ -31,7 +31,7 @@ struct pfi_listener_entry {
  * closed by pfi_listener_table_release(). */
 int pfi_listener_table_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 
-/* Give up the listeners of a generation, or of all: the arbiter's copies close with their last user. */
+/* Release the listeners of a generation, or of all: the arbiter's copies close with their last user. */
 void pfi_listener_table_release(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 void pfi_listener_table_release_all(struct prefork_arbiter *arbiter);
 
@@ -51,7 +51,7 @@ uint64_t pfi_listener_table_refuse(struct prefork_arbiter *arbiter);
 bool pfi_listener_table_retire(struct prefork_arbiter *arbiter, const struct prefork_process *process,
 			       uint64_t *ret_linger_ms);
 
-/* Tell the model how many listeners of each pool have connections in their backlog. */
+/* Count for the model how many listeners of each pool have connections in their backlog. */
 void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * arbiter/log_lines.h -- the form of the arbiter's log lines: a sentence, then event=NAME and further pairs.
+ * arbiter/log_lines.h -- the form of the arbiter's log lines: a message, then event=NAME and further pairs.
  */
 #ifndef ARBITER_LOG_LINES_H
 #define ARBITER_LOG_LINES_H

@@ -13,8 +13,8 @@ struct prefork_arbiter;
 
 enum { PFI_EVENTS_MAX = 64 };
 
-/* The source of an event. The tag holds no pointer: when an event is read, its slot may already hold another
- * process, which the incarnation tells. */
+/* The source of an event. The tag holds no pointer: when an event is read, its slot may already hold another process,
+ * which has another incarnation. */
 enum pfi_source {
 	PFI_SOURCE_TIMER,
 	PFI_SOURCE_REQUESTS,

@@ -1,9 +1,9 @@
 /*
- * Process 1, and a sub-reaper (PR_SET_CHILD_SUBREAPER, prctl(2)), becomes the parent of what workers and applications
- * leave behind.
+ * Process 1, and a sub-reaper (PR_SET_CHILD_SUBREAPER, prctl(2)), becomes the parent of processes whose parent exits:
+ * children of workers and of applications.
  *
  * The library's own children are reaped through their pidfds. Other children may belong to the application, which may
- * ask for their exit status at any time: only a child that has been a zombie for ten seconds counts as an orphan.
+ * read their exit status at any time: only a child that has been a zombie for ten seconds counts as an orphan.
  * SIGCHLD says when to scan; without zombies no timer runs.
  */
 #include "arbiter/orphans.h"

@@ -31,10 +31,10 @@ struct pfi_orphans {
 /* How long a child may be a zombie before it is reaped as an orphan; tests shorten it. */
 extern uint64_t pfi_orphans_after_ms;
 
-/* Become a sub-reaper if the setting child_subreaper says so. 0, or a negative errno with an error message. */
+/* Become a sub-reaper if the setting child_subreaper is on. 0, or a negative errno with an error message. */
 int pfi_orphans_start(struct prefork_arbiter *arbiter);
 
-/* Whether SIGCHLD is to be handled; keeps the answer. A handler of the application stays. */
+/* Whether SIGCHLD is to be handled; sets has_signal. A handler of the application stays. */
 bool pfi_orphans_take_signal(struct prefork_arbiter *arbiter);
 
 /* SIGCHLD was delivered. */

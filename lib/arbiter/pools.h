@@ -29,7 +29,7 @@ struct prefork_pool {
 	unsigned first_worker_index;
 	unsigned thread_slots;      /* of each worker, in the scoreboard                                */
 	enum pfi_shortage shortage; /* as last judged by shortages.c                                    */
-	uint32_t ready_logged;      /* the log says that so many workers are ready, 0: workers are missing */
+	uint32_t ready_logged;      /* so many workers were logged as ready, 0: workers are missing since   */
 	struct pfi_slot *slots;
 };
 

@@ -2,7 +2,7 @@
  * arbiter/process.h -- the record of one worker process.
  *
  * One per slot, reused by the next process of the slot. Each sub-struct is written by the one file that it is named
- * after; the others read it. What hooks may ask of it is in <prefork/arbiter.h>.
+ * after; the others read it. What hooks may read of it is in <prefork/arbiter.h>.
  */
 #ifndef ARBITER_PROCESS_H
 #define ARBITER_PROCESS_H

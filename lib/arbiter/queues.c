@@ -36,7 +36,8 @@ static bool is_pending(const struct pfi_listener_entry *entry, unsigned socket_i
 	return poll(&pfd, 1, 0) > 0 && (pfd.revents & POLLIN);
 }
 
-static void arm(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned socket_index, uint64_t now_ms)
+static void arm(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned socket_index,
+		uint64_t now_ms)
 {
 	const struct pfi_tag tag = { PFI_SOURCE_QUEUE, socket_index, entry->number };
 	const int r = pfi_loop_add_once(arbiter, entry->listener->sockets[socket_index], tag);
@@ -89,7 +90,8 @@ void pfi_queue_worker_responded(struct prefork_process *process)
 	process->queue.is_unresponsive = false;
 }
 
-static void check(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned socket_index, uint64_t now_ms)
+static void check(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned socket_index,
+		  uint64_t now_ms)
 {
 	if (!is_pending(entry, socket_index)) {
 		arm(arbiter, entry, socket_index, now_ms);

@@ -156,8 +156,8 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 	return r;
 }
 
-/* If the reload changes `workers`, the new number holds once the canary is proved; else TTIN and TTOU keep their effect.
- * A pool without workers (WINCH, scaled to 0) gets those of the setting, as with gunicorn: without a worker the
+/* If the reload changes `workers`, the new number holds once the canary is proved; else TTIN and TTOU keep their
+ * effect. A pool without workers (WINCH, scaled to 0) gets those of the setting, as with gunicorn: without a worker the
  * reload would prove nothing. */
 static void propose_workers(struct prefork_arbiter *arbiter, const struct pfi_generation *old,
 			    const struct pfi_generation *new)

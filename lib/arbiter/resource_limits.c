@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
-/* Workers inherit the limit. A worker that reaches it pauses accepting, so too low a limit is a warning, not an error. */
+/* Workers inherit the limit. A worker that reaches it pauses accepting, so a low limit is a warning, not an error. */
 static void reserve_for_connections(const struct prefork_arbiter *arbiter, uint64_t base)
 {
 	uint64_t limit = 0, most = 0;

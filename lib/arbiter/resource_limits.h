@@ -1,5 +1,5 @@
 /*
- * arbiter/resource_limits.h -- check at the start what would fail at night: RLIMIT_NOFILE, and forking with threads.
+ * arbiter/resource_limits.h -- checks at the start: RLIMIT_NOFILE, and threads running when the arbiter forks.
  */
 #ifndef ARBITER_RESOURCE_LIMITS_H
 #define ARBITER_RESOURCE_LIMITS_H

@@ -74,7 +74,7 @@ static int set_of(const struct prefork_arbiter *arbiter, unsigned worker_index, 
 	return -1;
 }
 
-/* A worker that was asked to accept what is in the backlog serves until it exits. */
+/* A worker that drains its backlog serves until it exits. */
 static bool is_serving(const struct prefork_arbiter *arbiter, unsigned worker_index,
 		       const struct pfi_listener_entry *entry)
 {
@@ -91,7 +91,8 @@ static void add(const struct prefork_arbiter *arbiter, struct pfi_listener_entry
 {
 	const int set = worker_index != PFI_NONE_ASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
 
-	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED && pfi_reuseport_set_add(set, entry->listener, socket_index) < 0)
+	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED &&
+	    pfi_reuseport_set_add(set, entry->listener, socket_index) < 0)
 		entry->unsettled = true;
 }
 
@@ -101,7 +102,8 @@ static void remove_from(const struct prefork_arbiter *arbiter, const struct pfi_
 {
 	const int set = worker_index != PFI_NONE_ASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
 
-	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED && !pfi_reuseport_accepts(&entry->sockets, worker_index, socket_index))
+	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED &&
+	    !pfi_reuseport_accepts(&entry->sockets, worker_index, socket_index))
 		pfi_reuseport_set_remove(set, entry->listener, socket_index);
 }
 
@@ -133,7 +135,8 @@ static void apply(const struct prefork_arbiter *arbiter, struct pfi_listener_ent
 }
 
 /* A worker that cannot accept connections, or does not run, gets no socket while another worker can. */
-static bool is_able(const struct prefork_arbiter *arbiter, unsigned worker_index, const struct pfi_listener_entry *entry)
+static bool is_able(const struct prefork_arbiter *arbiter, unsigned worker_index,
+		    const struct pfi_listener_entry *entry)
 {
 	const struct prefork_process *const process = &arbiter->processes[worker_index];
 
@@ -234,17 +237,17 @@ static void steer(struct prefork_arbiter *arbiter, struct pfi_listener_entry *en
  * backlogs are empty. Returns when to call again, 0: no need. */
 static uint64_t shrink(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, uint64_t now_ms)
 {
-	const unsigned left = entry->steered_to;
+	const unsigned target = entry->steered_to;
 
-	if (left == 0)
+	if (target == 0)
 		return 0;
 	if (now_ms < entry->shrink_at_ms)
 		return entry->shrink_at_ms;
-	if (pfi_reuseport_has_pending(entry->listener, left))
+	if (pfi_reuseport_has_pending(entry->listener, target))
 		return now_ms + BACKLOG_CHECK_MS;
-	if (!assign(arbiter, entry, left))
+	if (!assign(arbiter, entry, target))
 		return now_ms + RETRY_MS;
-	while (entry->listener->sockets_listening > left) {
+	while (entry->listener->sockets_listening > target) {
 		pfi_queue_forget(arbiter, entry, entry->listener->sockets_listening - 1);
 		pfi_reuseport_close_last(entry->listener);
 	}
@@ -278,7 +281,7 @@ static uint64_t update(struct prefork_arbiter *arbiter, struct pfi_listener_entr
 	return pfi_earlier_ms(pfi_earlier_ms(retry_ms, shrink_ms), pfi_queues_turn(arbiter, entry, now_ms));
 }
 
-/* Once the workers have been asked to drain nothing changes: each accepts what is in its backlogs. */
+/* Once the workers drain for a stop, nothing changes: each accepts what is in its backlogs. */
 uint64_t pfi_reuseport_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0;

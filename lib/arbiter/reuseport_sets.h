@@ -1,5 +1,6 @@
 /*
- * arbiter/reuseport_sets.h -- with reuse_port: how many sockets of a listener listen, and which worker accepts from which.
+ * arbiter/reuseport_sets.h -- with reuse_port: how many sockets of a listener listen, and which worker accepts from
+ * which.
  */
 #ifndef ARBITER_REUSEPORT_SETS_H
 #define ARBITER_REUSEPORT_SETS_H

@@ -28,7 +28,7 @@ unsigned pfi_score_threads(const struct prefork_process *process);
 unsigned pfi_score_read_deadlines(const struct prefork_process *process, struct pfi_thread_deadline *ret,
 				  uint64_t *ret_requests);
 
-/* What a thread works on, with control characters replaced; "" if it has not said. */
+/* What a thread works on, with control characters replaced; "" if it has set none. */
 void pfi_score_read_activity(const struct prefork_process *process, unsigned thread, char ret[PFI_ACTIVITY_SIZE + 1]);
 
 /* Why the worker exits, where it could not send that. */

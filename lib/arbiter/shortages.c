@@ -8,7 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
-/* At a limit each connection that closes makes space for another: a shortage that returns within this time is the same. */
+/* At a limit each connection that closes makes space for one more: a shortage that returns within this time is the same
+ * one. */
 enum { RELAPSE_MS = 2000 };
 
 /* The kernel has woken only the worker that cannot accept. With reuse_port its socket is reassigned, see

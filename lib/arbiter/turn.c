@@ -11,10 +11,10 @@
 #include "arbiter/shortages.h"
 #include "arbiter/signals.h"
 
-/* A plan that never comes to rest would be a bug of the model: the arbiter then goes on in the next turn. */
+/* A plan that returns orders without end would be a bug of the model: the arbiter then continues in the next turn. */
 enum { ROUNDS_MAX = 64 };
 
-/* The watchdog timer reports a deadline when it passes. What the model waits for besides, it notes in next_ms. */
+/* The watchdog timer reports the first deadline of a worker. Later ones, and soft timeouts, are in next_ms. */
 static void check_health(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	for (unsigned i = 0; i < arbiter->processes_max; i++) {
@@ -64,7 +64,7 @@ static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
 	}
 }
 
-/* While the server refuses new connections the model needs to know which are still in the backlogs. */
+/* While the server refuses new connections the model counts which are still in the backlogs. */
 static void refuse_connections(struct prefork_arbiter *arbiter)
 {
 	if (arbiter->supervisor.phase != PFI_PHASE_REFUSING)

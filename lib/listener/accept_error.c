@@ -16,7 +16,8 @@ static const struct {
 	{ ECONNABORTED, PFI_ACCEPT_DROP },
 	{ ECONNRESET, PFI_ACCEPT_DROP },
 	{ EPROTO, PFI_ACCEPT_DROP },
-	{ EPERM, PFI_ACCEPT_DROP }, /* a firewall dropped it; if it repeats, a seccomp filter refused the call and the connection stays in the backlog */
+	/* A firewall dropped it. If it repeats, a seccomp filter refuses the call, and the connection stays pending. */
+	{ EPERM, PFI_ACCEPT_DROP },
 	{ ETIMEDOUT, PFI_ACCEPT_DROP },
 	{ ENETDOWN, PFI_ACCEPT_DROP },
 	{ ENETUNREACH, PFI_ACCEPT_DROP },

@@ -34,7 +34,8 @@ struct pfi_inherited {
 	size_t count;
 };
 
-/* Parse the variables of the process `self`; touches no descriptor. Returns new in *ret: finish it. 0, -EINVAL with an error message, -ENOMEM. */
+/* Parse the variables of the process `self`; touches no descriptor. Returns new in *ret: finish it. 0,
+ * -EINVAL with an error message, -ENOMEM. */
 int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self, struct pfi_inherited *ret);
 
 /* Parse the environment and remove the variables from it, so that no child uses them. Once, at the start, before there

@@ -211,7 +211,7 @@ static int check_adoptable(int fd, const char *name)
 	const int r = get_option(fd, SOL_SOCKET, SO_TYPE, &type);
 	if (r == -EBADF)
 		return prefork_fail(r, "cannot adopt descriptor %d (%s): it is not open; the program that starts "
-					"this one must leave it open", fd, name);
+					"this one must keep it open", fd, name);
 	if (r < 0)
 		return prefork_fail(-EINVAL, "cannot adopt descriptor %d (%s): it is not a socket", fd, name);
 	(void)get_option(fd, SOL_SOCKET, SO_DOMAIN, &domain);

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* UINT32_MAX is -1, which leaves the owner unchanged in chown(2). */
+/* UINT32_MAX is -1: chown(2) does not change the owner then. */
 static bool is_id(const char *text, int64_t *ret)
 {
 	return pfi_parse_whole(text, ret) == 0 && *ret >= 0 && *ret < (int64_t)UINT32_MAX;
