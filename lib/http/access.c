@@ -26,7 +26,7 @@ struct pfi_access {
 	struct pfi_access_format *format;
 	int zone_s;
 	int pid;
-	atomic_bool losing; /* the last line did not get through, and the log says so */
+	atomic_bool losing; /* the last line was lost, and the error log says so */
 };
 
 static int compile(const struct pfi_http_settings *values, struct pfi_access_format **ret)
@@ -96,8 +96,8 @@ static void log_lost(struct pfi_access *access, struct prefork_worker *worker)
 
 	if (lost > 0)
 		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
-		                "%u line%s of the access log %s lost", lost, lost == 1 ? "" : "s",
-		                lost == 1 ? "was" : "were");
+		                "Access log: %u line%s lost event=access_log_lost lines=%u", lost,
+		                lost == 1 ? "" : "s", lost);
 }
 
 void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker)
@@ -116,10 +116,10 @@ void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
 
 	if (r < 0)
 		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "http",
-		                "cannot open the access log again, the old file stays in use: %s", prefork_error());
+		                "Access log cannot be reopened, the old file stays in use: %s event=access_log_reopen_failed", prefork_error());
 }
 
-/* The moment as the log writes it. This thread keeps it for a second. */
+/* The current time in the format of the log, cached per thread for a second. */
 static const char *log_time(const struct pfi_access *access, bool is_json)
 {
 	static _Thread_local struct {
@@ -136,8 +136,8 @@ static const char *log_time(const struct pfi_access *access, bool is_json)
 	return last.text;
 }
 
-/* The file may be on a full disk, the pipe may have no reader: say so once, and how much
- * it was when it works again. */
+/* The disk may be full, or the pipe without a reader. Log that once, and the number of lost lines when writing works
+ * again. */
 static void put(struct pfi_access *access, struct prefork_worker *worker, const struct pfi_text *line)
 {
 	const int r = prefork_log_put(access->log, line->bytes, line->length);
@@ -148,12 +148,12 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 		return;
 	if (r < 0)
 		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
-		                "the access log takes no more lines (%s): they are lost, and counted", strerror(-r));
+		                "Access log cannot be written: %s; lines are lost until it can event=access_log_failed", strerror(-r));
 	else
 		log_lost(access, worker);
 }
 
-void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *answer)
+void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *response)
 {
 	const char *const bytes = request->in + request->in_from;
 	const bool complete = request->has_head, is_json = pfi_access_is_json(access->format);
@@ -171,10 +171,10 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.peer_port = port,
 		.server = listener != NULL ? prefork_listener_address(listener) : "",
 		.is_secure = complete && request->is_secure,
-		.status = answer->status,
-		.sent = answer->sent,
-		.response = answer->head,
-		.response_length = answer->head_length,
+		.status = response->status,
+		.sent = response->sent,
+		.response = response->head,
+		.response_length = response->head_length,
 		.time = log_time(access, is_json),
 		.time_length = is_json ? PFI_DATE_ISO_LENGTH : PFI_DATE_LOG_LENGTH,
 		.took_us = complete ? pfi_http_now_us() - request->began_us : 0,

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <strings.h>
 
-/* Variables of a request, as CGI and WSGI call them. */
+/* Variables of a request, by their names in CGI and WSGI. */
 static const struct {
 	const char *name;
 	enum pfi_atom atom;
@@ -25,7 +25,7 @@ static const struct {
 	{ "wsgi.url_scheme", PFI_ATOM_SCHEME },
 };
 
-/* What is the same for every request, as an application finds it in its environ. */
+/* Variables that are the same for every request, with their values in an application's environ. */
 static const struct {
 	const char *name, *value;
 } constants[] = {
@@ -73,7 +73,7 @@ static int add_field(struct pfi_access_format *format, enum pfi_atom atom, const
 	return 0;
 }
 
-/* The name of the field that CGI calls so: "X_ID" behind "HTTP_". */
+/* A header field by its CGI name: "X_ID" after "HTTP_" is X-ID. */
 static int add_field_of_variable(struct pfi_access_format *format, const char *name, size_t length)
 {
 	const int r = add_field(format, PFI_ATOM_REQUEST_FIELD, name, length);
@@ -87,13 +87,13 @@ static int add_field_of_variable(struct pfi_access_format *format, const char *n
 	return 0;
 }
 
-/* In any case, as gunicorn looks them up. */
+/* Case-insensitive, as in gunicorn. */
 static bool is_name(const char *name, size_t length, const char *known)
 {
 	return strlen(known) == length && strncasecmp(name, known, length) == 0;
 }
 
-/* A variable of the process is what it was when the worker was born. */
+/* A variable of the process has the value that it had when the worker started. */
 static int add_variable(struct pfi_access_format *format, const char *name, size_t length,
                         char *(*variable)(const char *name))
 {
@@ -121,7 +121,7 @@ static int add_variable(struct pfi_access_format *format, const char *name, size
 	return add_literal(format, buffer, value.length);
 }
 
-/* "{Name}i" and its like: what is between the braces, and what it is of. */
+/* "{Name}i": the name between the braces, and the letter that says where it is looked up. */
 static int add_named(struct pfi_access_format *format, const char *atom, size_t length, size_t column,
                      char *(*variable)(const char *name))
 {
@@ -143,7 +143,7 @@ static int add_named(struct pfi_access_format *format, const char *atom, size_t 
 	}
 }
 
-/* `atom` is what stands between "%(" and ")s". */
+/* `atom` is the text between "%(" and ")s". */
 static int add_atom(struct pfi_access_format *format, const char *atom, size_t length, size_t column,
                     char *(*variable)(const char *name))
 {
@@ -159,7 +159,7 @@ static int add_atom(struct pfi_access_format *format, const char *atom, size_t l
 	return r;
 }
 
-/* What begins with the '%' at `at`. Sets `*ret_end` behind it. */
+/* The atom that begins with the '%' at `at`. Sets `*ret_end` to the byte after it. */
 static int add_percent(struct pfi_access_format *format, const char *text, const char *at, const char **ret_end,
                        char *(*variable)(const char *name))
 {
@@ -170,7 +170,7 @@ static int add_percent(struct pfi_access_format *format, const char *text, const
 	if (at[1] == '%')
 		return add_literal(format, "%", 1);
 	if (at[1] != '(')
-		return prefork_fail(-EINVAL, "access_log_format: the %% at column %zu is followed by neither ( nor "
+		return prefork_fail(-EINVAL, "access_log_format: the %% at column %zu must be followed by ( or "
 		                    "another %%", column);
 	if (close == NULL)
 		return prefork_fail(-EINVAL, "access_log_format: the %%( at column %zu lacks its )s", column);

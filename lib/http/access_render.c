@@ -1,4 +1,4 @@
-/* A line, from the steps of a format and the facts of a request. */
+/* Renders a line from the steps of a format and the facts of a request. */
 #include "http/access_steps.h"
 #include "http/access_text.h"
 #include "http/basic.h"
@@ -8,17 +8,17 @@
 
 enum { USER_MAX = 256 };
 
-/* One rendering of a line. What is too long is rendered anew, with a bound for each text that came from
- * outside: nobody can push what stands behind it out of the line. */
+/* One rendering of a line. A line that is too long is rendered again, with a limit for each text from outside, so that
+ * a client cannot push the texts after its own out of the line. */
 struct rendering {
 	struct pfi_text *line;
-	size_t max;         /* bytes that such a text may take; SIZE_MAX: any number */
-	unsigned texts;     /* how many there were so far                            */
-	unsigned shortened; /* and of these were longer                              */
-	size_t unused;       /* bytes that those did not use of what they might take  */
+	size_t max;         /* bytes that such a text may take; SIZE_MAX: no limit */
+	unsigned texts;     /* number of such texts so far */
+	unsigned shortened; /* of them longer than `max` */
+	size_t unused;      /* bytes of `max` that the shortened texts did not use: no text is cut inside a character */
 };
 
-/* A piece of text, or that there is none (NULL). */
+/* A piece of text; NULL: there is none. */
 struct piece {
 	const char *bytes;
 	size_t length;
@@ -47,7 +47,7 @@ static struct piece request_field(const struct pfi_access_facts *facts, const st
 	return (struct piece){ NULL, 0 };
 }
 
-/* The response's head is ours, so every line in it is "Name: value\r\n". */
+/* The library writes the response head, so every line of it is "Name: value\r\n". */
 static struct piece response_field(const struct pfi_access_facts *facts, const struct pfi_step *step)
 {
 	const char *at = facts->response, *const end = at != NULL ? at + facts->response_length : NULL;
@@ -64,14 +64,14 @@ static struct piece response_field(const struct pfi_access_facts *facts, const s
 	return (struct piece){ NULL, 0 };
 }
 
-/* The first line of a head that was never complete, as far as it came. */
+/* The first line of an incomplete head, as far as it was received. */
 static struct piece raw_line(const struct pfi_access_facts *facts)
 {
 	const char *const bytes = facts->bytes;
 	size_t at = 0, end;
 
 	while (at < facts->length && at < 2 && (bytes[at] == '\r' || bytes[at] == '\n'))
-		at++; /* the one empty line that is forgiven */
+		at++; /* one empty line is skipped before a request (RFC 9112 2.2) */
 	for (end = at; end < facts->length && bytes[end] != '\r' && bytes[end] != '\n';)
 		end++;
 	return (struct piece){ bytes + at, end - at };
@@ -106,7 +106,7 @@ static struct piece of_address(const char *address, size_t length, enum pfi_atom
 	return (struct piece){ address, (size_t)(stop - address) };
 }
 
-/* As in the environ of an application: of a unix socket only the client knows a name. */
+/* As in the environ of an application: a unix socket has no host, so Host names it. */
 static struct piece server(const struct pfi_access_facts *facts, enum pfi_atom atom)
 {
 	const bool is_unix = strncmp(facts->server, "unix:", 5) == 0;
@@ -123,7 +123,7 @@ static struct piece server(const struct pfi_access_facts *facts, enum pfi_atom a
 	return facts->is_secure ? (struct piece){ "443", 3 } : (struct piece){ "80", 2 };
 }
 
-/* What there is of the request line when its head is complete. */
+/* A part of the request line; NULL if the head is not complete. */
 static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom atom, char buffer[USER_MAX])
 {
 	const struct pfi_head *const head = facts->head;
@@ -144,7 +144,7 @@ static struct piece of_line(const struct pfi_access_facts *facts, enum pfi_atom 
 	}
 }
 
-/* Of the atoms that are texts; `room` is for those that must be made. */
+/* The text of an atom; `buffer` is for texts that are not in the facts. */
 static struct piece text_of(const struct pfi_step *step, const struct pfi_access_facts *facts, char buffer[USER_MAX])
 {
 	switch (step->atom) {
@@ -193,7 +193,7 @@ static void add_decimal(struct pfi_text *line, uint64_t took_us)
 	pfi_text_add_bytes(line, digits, sizeof digits);
 }
 
-/* A text was added behind the first `before` bytes of the line. */
+/* A text was added after the first `before` bytes of the line. */
 static void note_text(struct rendering *to, size_t before, bool whole)
 {
 	if (whole)
@@ -278,7 +278,7 @@ static void add_one(struct rendering *to, const struct pfi_access_facts *facts, 
 		add_number(line, (uint64_t)facts->pid);
 		pfi_text_add_char(line, '>');
 		break;
-	case PFI_ATOM_QUERY: /* empty is an answer here, as it is with gunicorn */
+	case PFI_ATOM_QUERY: /* an empty query stays empty, as in gunicorn; other empty texts become - */
 		piece = of_line(facts, PFI_ATOM_QUERY, buffer);
 		if (piece.bytes != NULL && piece.length == 0)
 			break;
@@ -291,7 +291,7 @@ static void add_one(struct rendering *to, const struct pfi_access_facts *facts, 
 
 /* The keys of a line of JSON, in their order. */
 static const struct {
-	const char *key; /* with what stands before and behind it */
+	const char *key; /* with its punctuation */
 	struct pfi_step step;
 } members[] = {
 	{ "{\"time\":", { .atom = PFI_ATOM_TIME } },
@@ -373,8 +373,8 @@ static struct rendering render(const struct pfi_access_format *format, const str
 	return to;
 }
 
-/* All texts have the same bound: what is left without any of them, by their number. What those that are
- * shorter leave goes to the others, twice, which is nearly all of it. */
+/* All texts have the same limit: the space that is left without any of them, divided by their number. Space that
+ * shorter texts do not use is divided among the others, twice, after which nearly all of it is used. */
 void pfi_access_render(const struct pfi_access_format *format, const struct pfi_access_facts *facts,
                        struct pfi_text *line)
 {
@@ -384,7 +384,7 @@ void pfi_access_render(const struct pfi_access_format *format, const struct pfi_
 		return;
 	(void)render(format, facts, line, 0);
 	if (line->cut)
-		return; /* by its own words */
+		return; /* by the format's own text */
 	size_t max = (line->size - 1 - line->length) / was.texts;
 	was = render(format, facts, line, max);
 	for (int i = 0; i < 2 && was.shortened > 0; i++) {

@@ -1,6 +1,6 @@
 /*
- * access_steps -- a compiled format from the inside, for access_format, which makes it, and
- * access_render, which walks it.
+ * access_steps -- the content of a compiled format: access_format compiles it, access_render renders
+ * lines from it.
  */
 #ifndef HTTP_ACCESS_STEPS_H
 #define HTTP_ACCESS_STEPS_H

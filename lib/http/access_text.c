@@ -2,7 +2,7 @@
 
 #include <stdint.h>
 
-/* Nearly all bytes are, and nearly all of those come in long runs. */
+/* Nearly all bytes are plain, in long runs: copy these at once. */
 static size_t plain_length(const char *bytes, size_t length)
 {
 	size_t n = 0;
@@ -41,14 +41,14 @@ static uint32_t decode(const char *bytes, size_t length)
 	return character;
 }
 
-/* Controls, line ends, and what turns the direction of text. */
+/* Control characters, line ends, and characters that change the direction of text. */
 static bool is_control(uint32_t character)
 {
 	return character < 0x20 || (character >= 0x7f && character < 0xa0) ||
 	       (character >= 0x2028 && character <= 0x202e) || (character >= 0x2066 && character <= 0x2069);
 }
 
-/* What stands between the quotes. */
+/* The bytes between the quotes. */
 static void add_json_bytes(struct pfi_text *line, const char *bytes, size_t length)
 {
 	size_t at = 0;
@@ -86,13 +86,13 @@ void pfi_access_add_json(struct pfi_text *line, const char *bytes, size_t length
 	pfi_text_add_char(line, '"');
 }
 
-/* Character by character, so that the text can end behind any of them. */
+/* Character by character, so that the text can end after any of them. */
 static bool add_most(struct pfi_text *line, const char *bytes, size_t length, size_t max,
                      void (*add)(struct pfi_text *line, const char *bytes, size_t length))
 {
 	static const char dots[] = "...";
 	const size_t begin = line->length;
-	size_t end = begin; /* as far as it may stay if dots follow */
+	size_t end = begin; /* the end of the text if dots follow */
 
 	for (size_t at = 0, n; at < length && !line->cut; at += n) {
 		n = pfi_utf8_length(bytes + at, length - at);
@@ -100,7 +100,7 @@ static bool add_most(struct pfi_text *line, const char *bytes, size_t length, si
 		add(line, bytes + at, n);
 		const size_t now = line->length - begin;
 		if (line->cut || now > max) {
-			line->cut = false; /* it was not when this text began */
+			line->cut = false; /* as it was when this text began */
 			line->length = end;
 			pfi_text_add(line, max < sizeof dots - 1 ? "" : dots);
 			return false;

@@ -1,4 +1,4 @@
-/* Gives the service to an arbiter. */
+/* Adds the HTTP service to an arbiter. */
 #include "http/access.h"
 
 #include "base/table.h"
@@ -10,7 +10,7 @@
 #include <errno.h>
 #include <stddef.h>
 
-/* The zone changes twice a year; workers are born with the one of their birth. */
+/* The UTC offset changes twice a year; a worker keeps the one of its fork. */
 static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	struct pfi_http *const http = user;
@@ -36,11 +36,11 @@ static void on_destroyed(void *user)
 static int check_table(const struct prefork_http_service *service)
 {
 	const size_t least = PFI_SIZE_WITH(struct prefork_http_service, handle);
-	const int r = service == NULL ? prefork_fail(-EINVAL, "there is no struct prefork_http_service") :
+	const int r = service == NULL ? prefork_fail(-EINVAL, "the struct prefork_http_service is NULL") :
 	                                pfi_table_check(service, service->struct_size, least, sizeof *service,
 	                                                "struct prefork_http_service");
 
-	return r == 0 && service->handle == NULL ? prefork_fail(-EINVAL, "an HTTP service needs the callback `handle`") : r;
+	return r == 0 && service->handle == NULL ? prefork_fail(-EINVAL, "the callback `handle` of struct prefork_http_service is NULL") : r;
 }
 
 int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
@@ -56,7 +56,7 @@ int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
 	int r;
 
 	if (arbiter == NULL || pool == NULL)
-		return prefork_fail(-EINVAL, "an HTTP service needs an arbiter, and the name of a pool");
+		return prefork_fail(-EINVAL, "the arbiter or the name of the pool is NULL");
 	r = check_table(service);
 	if (r < 0)
 		return r;

@@ -43,5 +43,5 @@ size_t pfi_basic_user(const char *value, size_t length, char *user, size_t size)
 			return used;
 		user[used++] = c;
 	}
-	return 0; /* "user" without a colon is no pair */
+	return 0; /* without a colon it is not user:password */
 }

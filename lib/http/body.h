@@ -1,8 +1,5 @@
 /*
- * body -- a request body, whichever way it is framed.
- *
- * Pure. One object for both framings, so that those who read a body need not
- * know which one it is.
+ * body -- the parser of a request body: one interface for Content-Length and for chunks. Pure.
  */
 #ifndef HTTP_BODY_H
 #define HTTP_BODY_H
@@ -25,14 +22,14 @@ enum pfi_verdict pfi_body_start(struct pfi_body *body, const struct pfi_framing 
 enum pfi_verdict pfi_body_feed(struct pfi_body *body, const char *bytes, size_t length,
                                size_t *ret_used, struct pfi_span *ret_data);
 
-/** How many bytes that come next are surely data, so that they may be read
- *  straight to where they are wanted, and pfi_body_skip() told. */
+/** How many of the next bytes are data for sure: the caller may read them from the socket into
+ *  its own buffer, and then call pfi_body_skip(). */
 static inline uint64_t pfi_body_ahead(const struct pfi_body *body)
 {
 	return body->done ? 0 : body->kind == PFI_BODY_LENGTH ? body->left : pfi_chunk_ahead(&body->chunk);
 }
 
-/** `length` bytes of data, at most pfi_body_ahead(), were read elsewhere. */
+/** The caller has read `length` bytes of data itself, at most pfi_body_ahead(). */
 enum pfi_verdict pfi_body_skip(struct pfi_body *body, uint64_t length);
 
 #endif

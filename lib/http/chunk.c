@@ -4,7 +4,7 @@
 
 #include <string.h>
 
-/* What a byte is, as far as this grammar cares. */
+/* The classes of bytes that the grammar distinguishes. */
 enum kind {
 	KIND_BAD, /* controls, delete */
 	KIND_HEX,
@@ -21,12 +21,12 @@ enum kind {
 	KIND_COUNT,
 };
 
-/* Where in the coding the next byte stands. Zero is refused. */
+/* The position of the next byte in the grammar. Cells of the table that are not set are BAD. */
 enum state {
 	STATE_BAD,
 	STATE_SIZE_FIRST,
 	STATE_SIZE,
-	STATE_BEFORE_SEMICOLON, /* blanks after a size or an extension: only another one may follow */
+	STATE_BEFORE_SEMICOLON, /* blanks after a size or an extension: only another extension may follow */
 	STATE_BEFORE_NAME,
 	STATE_NAME,
 	STATE_AFTER_NAME,
@@ -50,7 +50,7 @@ enum state {
 
 #define TOKENS(next) [KIND_HEX] = STATE_##next, [KIND_TOKEN] = STATE_##next
 #define ON(kind, next) [KIND_##kind] = STATE_##next
-/* What a field value or a quoted string takes as it is. */
+/* Bytes of a field value or a quoted string that have no meaning of their own. */
 #define PLAIN(next)                                                                                \
 	TOKENS(next), ON(BLANK, next), ON(COLON, next), ON(SEMICOLON, next), ON(EQUALS, next),     \
 		ON(OTHER, next)
@@ -72,7 +72,7 @@ static const uint8_t next_state[STATE_COUNT][KIND_COUNT] = {
 	[STATE_QUOTED_PAIR] = { PLAIN(QUOTED), ON(BACKSLASH, QUOTED), ON(QUOTE, QUOTED) },
 	[STATE_AFTER_QUOTED] = { ON(BLANK, BEFORE_SEMICOLON), ON(SEMICOLON, BEFORE_NAME),
 	                         ON(CR, SIZE_LF) },
-	[STATE_SIZE_LF] = { ON(LF, DATA) }, /* or FIELD, when the size was 0 */
+	[STATE_SIZE_LF] = { ON(LF, DATA) }, /* or FIELD if the size is 0 */
 	[STATE_DATA_CR] = { ON(CR, DATA_LF) },
 	[STATE_DATA_LF] = { ON(LF, SIZE_FIRST) },
 	[STATE_FIELD] = { TOKENS(FIELD_NAME), ON(CR, END_LF) },
@@ -146,9 +146,9 @@ void pfi_chunk_start(struct pfi_chunk *chunk, const struct pfi_limits *limits)
 	*chunk = (struct pfi_chunk){ .limits = limits, .state = STATE_SIZE_FIRST };
 }
 
-/* All framing is counted, so that a body of one-byte chunks with long
- * extensions, or of trailers, ends somewhere (CVE-2024-22019, CVE-2023-39326).
- * A plain size line is not: it costs its sender more than it costs us. */
+/* Extensions and trailers are counted: without a limit, one-byte chunks with long extensions, or endless trailers, cost
+ * the server without limit (CVE-2024-22019, CVE-2023-39326). Plain size lines are not counted: they cost the client
+ * more than the server. */
 static enum pfi_verdict count(struct pfi_chunk *chunk, enum state state)
 {
 	const bool trailer = state >= STATE_FIELD;
@@ -165,7 +165,7 @@ static enum pfi_verdict count(struct pfi_chunk *chunk, enum state state)
 static enum pfi_verdict add_digit(struct pfi_chunk *chunk, char c)
 {
 	if (chunk->left >> 60 != 0)
-		return refuse(chunk, 400, "a chunk size beyond all numbers");
+		return refuse(chunk, 400, "a chunk size above 64 bits");
 	chunk->left = chunk->left << 4 | (uint64_t)hex_value(c);
 	return PFI_DONE;
 }
@@ -203,12 +203,11 @@ static enum pfi_verdict end_name(struct pfi_chunk *chunk)
 
 	if (length <= sizeof chunk->name &&
 	    (pfi_field_rules(pfi_field_find(chunk->name, length)) & PFI_FIELD_NO_TRAILER))
-		return refuse(chunk, 400, "a field that may not come in a trailer");
+		return refuse(chunk, 400, "a field that is not allowed in a trailer");
 	return PFI_DONE;
 }
 
-/* One byte that is not data. The table says where it leads; here is what else
- * it means. */
+/* One byte of framing: the table has the next state; this function carries out the rest. */
 static enum pfi_verdict step(struct pfi_chunk *chunk, char c)
 {
 	const enum state from = (enum state)chunk->state;

@@ -14,7 +14,7 @@ struct civil {
 
 static struct civil civil_of(uint64_t day)
 {
-	/* Count from the 1st of March of the year 0, so that the leap day comes last: then
+	/* Count from the 1st of March of the year 0, so that the leap day is the last of the year: then
 	 * the 146097 days of four centuries divide evenly, and months are 153 days per five. */
 	const uint64_t since = day + 719468;
 	const uint64_t era = since / 146097;

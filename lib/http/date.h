@@ -1,7 +1,7 @@
 /*
- * date -- a moment as HTTP writes it (RFC 9110 5.6.7).
+ * date -- dates in the format of HTTP (RFC 9110 5.6.7) and of access logs.
  *
- * Pure: the moment comes in as a number. No locale, no time zone, no lock.
+ * Pure: seconds since 1970 in, text out. No locale, no time zone, no lock.
  */
 #ifndef HTTP_DATE_H
 #define HTTP_DATE_H
@@ -17,22 +17,20 @@ enum {
 /** Writes PFI_DATE_LENGTH bytes and no NUL. Seconds since 1970, up to the year 9999. */
 void pfi_date_format(uint64_t seconds, char *text);
 
-/** The same moment as access logs write it, in a zone that is `offset_s` east of
- *  Greenwich: PFI_DATE_LOG_LENGTH bytes and no NUL. */
+/** The format of access logs, in a zone `offset_s` seconds east of UTC. Writes PFI_DATE_LOG_LENGTH bytes
+ *  and no NUL. */
 void pfi_date_format_log(uint64_t seconds, int offset_s, char *text);
 
-/** The same as RFC 3339 writes it: PFI_DATE_ISO_LENGTH bytes and no NUL. */
+/** The format of RFC 3339. Writes PFI_DATE_ISO_LENGTH bytes and no NUL. */
 void pfi_date_format_iso(uint64_t seconds, int offset_s, char *text);
 
-/* The last date that was written: a busy server asks for the same one many
- * times a second. One per thread. */
+/* The last date that was formatted: a busy server needs the same one many times per second. One per thread. */
 struct pfi_date_cache {
 	uint64_t seconds;
 	char text[PFI_DATE_LENGTH];
 };
 
-/** The text of `seconds`, PFI_DATE_LENGTH bytes that stay until the next call.
- *  Start with a cache of zeroes. */
+/** Returns the text of `seconds`: PFI_DATE_LENGTH bytes, valid until the next call. The cache starts as zeroes. */
 const char *pfi_date_cached(struct pfi_date_cache *cache, uint64_t seconds);
 
 #endif

@@ -15,7 +15,7 @@
 enum {
 	BODY_MAX = 1024 * 1024,
 	FIELDS_MAX = 64 * 1024,
-	REST_MAX = 512, /* status line, Date, Connection, Content-Length, Retry-After */
+	REST_MAX = 512, /* bytes of status line, Date, Connection, Content-Length, Retry-After */
 };
 
 int prefork_error_page_status(const struct prefork_error_page *page)
@@ -55,7 +55,7 @@ int prefork_error_page_body(struct prefork_error_page *page, const char *type, c
 	return 0;
 }
 
-/* Those that the library sends in every answer of its own. */
+/* The fields that the library sends in every error response. */
 static bool is_ours(const char *name, size_t length)
 {
 	const enum pfi_field_id id = pfi_field_find(name, length);
@@ -90,7 +90,7 @@ int prefork_error_page_field(struct prefork_error_page *page, const char *name, 
 	return pfi_response_field(&page->fields, name, name_length, value, value_length);
 }
 
-/* Room for all of it: what the caller has, or new memory. */
+/* The caller's buffer, or new memory. */
 static int ensure_space(struct pfi_out *out, size_t size)
 {
 	if (size <= out->size)

@@ -1,5 +1,4 @@
-/* The second half of the walk: the host is called, its answer goes out, and the connection goes on
- * or ends. */
+/* Calls the handler, sends its response, and then keeps the connection for the next request or closes it. */
 #include "http/internal.h"
 
 #include "base/times.h"
@@ -22,7 +21,7 @@
 #include <sys/socket.h>
 
 enum {
-	DISCARD_TURN = 64 * 1024, /* is thrown away before other connections have a turn */
+	DISCARD_TURN = 64 * 1024, /* bytes discarded before other connections have a turn */
 };
 
 enum prefork_next pfi_exchange_lingering_close(struct prefork_request *request)
@@ -42,8 +41,8 @@ enum prefork_next pfi_exchange_lingering_close(struct prefork_request *request)
 	}
 }
 
-/* A close with bytes unread resets the connection, and the client may never see
- * its answer: end our side, and listen to the rest for a while. */
+/* close(2) with unread input sends RST, and the client may lose the response before it has read it. So shut down
+ * the output, and discard input for a while (RFC 9112 9.6). */
 static enum prefork_next begin_lingering_close(struct prefork_request *request)
 {
 	request->phase = PFI_PHASE_LINGERING_CLOSE;
@@ -58,11 +57,11 @@ static uint64_t bytes_sent(const struct prefork_request *request)
 	return request->response.sent + request->pending.file_sent;
 }
 
-/* A line of the access log for the response that the host has begun. */
+/* For a response that the handler has begun. */
 static void log_response(struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
-	const struct pfi_access_response answer = {
+	const struct pfi_access_response line = {
 		.status = response->status,
 		.sent = response->body == PFI_RESPONSE_NONE ? 0 : bytes_sent(request),
 		.head = response->out.bytes,
@@ -70,21 +69,21 @@ static void log_response(struct prefork_request *request)
 	};
 
 	if (request->http->access != NULL)
-		pfi_access_write(request->http->access, request, &answer);
+		pfi_access_write(request->http->access, request, &line);
 }
 
-/* And one for an answer of our own. */
+/* For an error response of the library. */
 static void log_error_response(struct prefork_request *request, int status, const struct pfi_out *out)
 {
 	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
 	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
-	const struct pfi_access_response answer = { status, out->length - head, out->bytes, head };
+	const struct pfi_access_response line = { status, out->length - head, out->bytes, head };
 
 	if (request->http->access != NULL)
-		pfi_access_write(request->http->access, request, &answer);
+		pfi_access_write(request->http->access, request, &line);
 }
 
-/* The answer, in `out` or in memory that `out` then points at. */
+/* In the buffer of `out`, or in new memory that `out` then points at. */
 static int make_error_response(struct prefork_request *request, struct pfi_http_error http_error, struct pfi_out *out)
 {
 	const struct pfi_http *const http = request->http;
@@ -105,7 +104,7 @@ enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, st
 	const int r = make_error_response(request, http_error, &out);
 
 	log_error_response(request, http_error.status, &out);
-	/* An interim response was cut, or waits in a file and would be overtaken. */
+	/* Nothing may follow an interim response that was cut, or overtake one that is in the spool. */
 	const bool is_queued = r == 0 && !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
 	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
 	if (out.bytes != buffer)
@@ -124,8 +123,8 @@ void pfi_request_finish(struct prefork_request *request)
 		request->http->service.finished(request, request->http->user);
 }
 
-/* Something that we have not read, or the kernel has not given us yet. Who has asked for the end has
- * said its last word; who has not may have gone on. */
+/* Input that is unread, here or in the kernel. A client that sent "Connection: close" sends nothing after this
+ * request; another may have pipelined the next one. */
 static bool has_unread_input(const struct prefork_request *request)
 {
 	char byte;
@@ -140,7 +139,6 @@ static enum prefork_next end_connection(struct prefork_request *request)
 	return has_unread_input(request) ? begin_lingering_close(request) : PREFORK_CLOSE;
 }
 
-/* The response has been handed over: the next request, or the end. */
 enum prefork_next pfi_exchange_finish(struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
@@ -165,7 +163,7 @@ enum prefork_next pfi_exchange_finish(struct prefork_request *request)
 	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
 }
 
-/* Whether the client has, or will have, all that was promised to it: the error came behind that. */
+/* Whether the response is complete although the request has an error: the error came after its last byte. */
 static bool is_whole(const struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
@@ -174,13 +172,12 @@ static bool is_whole(const struct prefork_request *request)
 	       !request->pending.is_cut && request->error != -EINTR && pfi_pending_output_is_drained(&request->pending);
 }
 
-/* The request failed: tell the client why, as long as nothing was told yet. */
 enum prefork_next pfi_exchange_failed(struct prefork_request *request)
 {
 	static const struct pfi_http_error failed = { 500, NULL };
 	const bool begun = prefork_response_begun(request);
 
-	pfi_request_finish(request); /* until then a thread may read the body, and give the reason */
+	pfi_request_finish(request); /* until it returns a thread may read the body, and set request->http_error */
 	const struct pfi_http_error http_error = request->http_error.status != 0 ? request->http_error : failed;
 	if (is_whole(request))
 		return end_connection(request);
@@ -189,17 +186,15 @@ enum prefork_next pfi_exchange_failed(struct prefork_request *request)
 	return pfi_exchange_respond_error(request, http_error);
 }
 
-/* May block: it calls the host. */
 static enum prefork_next call_continue(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
 
-/* The client takes nothing, or too little: the host is told, and the connection ends. */
+/* The client takes nothing, or less than response_rate. `finished` may block, so it is called in the pool. */
 static enum prefork_next abort_send(struct prefork_request *request)
 {
 	(void)pfi_request_abort_output(request, -ETIMEDOUT);
 	return prefork_connection_offload(request->connection, call_continue, request);
 }
 
-/* Until the client has taken some of it. */
 static enum prefork_next wait_to_send(struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
@@ -220,11 +215,11 @@ static enum prefork_next continue_sending(struct prefork_request *request)
 	if (error < 0)
 		(void)pfi_request_abort_output(request, error);
 	switch (pfi_response_proceed(request)) {
-	case PFI_DONE: /* as far as the host is concerned */
+	case PFI_DONE: /* all of it is sent or pending */
 		return pfi_pending_output_is_drained(&request->pending) ? pfi_exchange_finish(request) : wait_to_send(request);
 	case PFI_BAD:
 		if (request->error == 0)
-			(void)pfi_request_handler_failed(request, prefork_fail(-EPROTO, "it was handled, and never answered"));
+			(void)pfi_request_handler_failed(request, prefork_fail(-EPROTO, "the handler returned without a response"));
 		return pfi_exchange_failed(request);
 	case PFI_MORE:
 		break;
@@ -232,8 +227,8 @@ static enum prefork_next continue_sending(struct prefork_request *request)
 	return wait_to_send(request);
 }
 
-/* What was noted when the head was read may be in another thread's place, or have made room for another
- * request since. */
+/* The activity that was set when the head was read is in another thread's slot if the request was offloaded, and
+ * overwritten by another request if its body was collected meanwhile. */
 static void set_activity(struct prefork_request *request)
 {
 	char text[96];
@@ -243,8 +238,8 @@ static void set_activity(struct prefork_request *request)
 	prefork_worker_set_activity(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
 }
 
-/* Whether the request has waited for too long, in the kernel or for a thread: the kernel knows when its
- * last bytes came. Where it does not (unix sockets), nobody does. */
+/* Whether the request has waited longer than queue_timeout, in the kernel or for a thread. tcpi_last_data_recv is the
+ * time in ms since the last data arrived; unix sockets have no TCP_INFO, and never time out here. */
 static bool queued_too_long(const struct prefork_request *request)
 {
 	const uint64_t queue_ms = request->http->config.queue_ms;
@@ -262,7 +257,7 @@ static enum prefork_next call_handler(struct prefork_worker *worker, struct pref
 {
 	struct prefork_request *const request = user;
 	struct pfi_http *const http = request->http;
-	static const struct pfi_http_error queued_too_long_error = { 503, "it had to wait for too long" };
+	static const struct pfi_http_error queued_too_long_error = { 503, "the request waited too long" };
 
 	(void)worker;
 	if (prefork_connection_is_offloaded(connection) || request->phase == PFI_PHASE_COLLECT)
@@ -270,19 +265,19 @@ static enum prefork_next call_handler(struct prefork_worker *worker, struct pref
 	if (queued_too_long(request))
 		return pfi_exchange_respond_error(request, queued_too_long_error);
 	request->in_handler = true;
-	prefork_error_clear(); /* what is there is of another request */
+	prefork_error_clear(); /* an error message of an earlier request must not get into this one's log line */
 	const int r = http->service.handle(request, http->user);
 	pfi_response_close(request);
 	prefork_worker_count_request(request->worker);
 	if (r < 0)
 		(void)pfi_request_handler_failed(request, r);
-	return continue_sending(request); /* or end it: what was said before it failed is still sent */
+	return continue_sending(request); /* after an error, too: what was written before it is still sent */
 }
 
-const struct pfi_http_error pfi_exchange_overload_error = { 503, "too many requests are waiting already" };
+const struct pfi_http_error pfi_exchange_overload_error = { 503, "too many requests are waiting" };
 
-/* How many new clients stand at the listener that this one came by, since nobody is free to let them in. The kernel
- * knows; it does not tell of unix sockets, nor of sets of sockets. */
+/* Length of the accept queue of this connection's listener, if all threads are busy; 0 for unix sockets, which have
+ * no TCP_INFO, and for reuseport sockets. */
 static uint64_t accept_queue_length(const struct prefork_request *request)
 {
 	const size_t index = prefork_connection_listener(request->connection);
@@ -293,13 +288,12 @@ static uint64_t accept_queue_length(const struct prefork_request *request)
 	if (!request->is_first || !prefork_worker_is_full(request->worker) ||
 	    getsockopt(prefork_listener_fd(listener), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
 		return 0;
-	return info.tcpi_unacked; /* of a socket that listens: who has not been accepted */
+	return info.tcpi_unacked; /* of a listening socket: connections that are not accepted yet */
 }
 
-/* Whether the queue is full behind this request: the one predicate for that. All that are counted are taken up
- * after this one, wherever they wait, and each once: of so many that wait at most those beyond the limit are
- * refused, by however many threads at once. A client that is told at once can go elsewhere; one that waits in
- * vain asks again, and there is twice the work. */
+/* The only place that decides whether the queue is full. It counts requests that are handled after this one, each
+ * once, wherever they wait. So with any number of threads, only requests beyond the limit get 503. A client that gets
+ * 503 at once can try another server; one that times out sends the request again, and the work doubles. */
 bool pfi_exchange_is_overloaded(const struct prefork_request *request)
 {
 	const uint64_t queue_max = request->http->config.queue_max;
@@ -322,7 +316,7 @@ static enum prefork_next call_continue(struct prefork_worker *worker, struct pre
 	return continue_sending(user);
 }
 
-/* The client has taken something. A file, ours or the host's, needs nobody but the kernel until its end. */
+/* The spool and a file are sent from here, without a thread: sendfile(2) does not wait for the client. */
 enum prefork_next pfi_exchange_send(struct prefork_request *request)
 {
 	(void)pfi_pending_output_end_wait(&request->pending);
@@ -333,5 +327,6 @@ enum prefork_next pfi_exchange_send(struct prefork_request *request)
 
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request)
 {
-	return pfi_pending_output_end_wait(&request->pending) ? wait_to_send(request) : abort_send(request); /* or slow, but it takes it */
+	/* A slow client may take a little without the socket becoming writable. */
+	return pfi_pending_output_end_wait(&request->pending) ? wait_to_send(request) : abort_send(request);
 }

@@ -2,8 +2,7 @@
 
 #include <string.h>
 
-/* Sums of the PFI_CHAR_* bits; test_fields.c derives every cell from the RFC's
- * grammar again. */
+/* Sums of the PFI_CHAR_* bits; test_fields.c derives every cell from the grammar of the RFCs. */
 const uint8_t pfi_chars[256] = {
 	 0,  0,  0,  0,  0,  0,  0,  0,  0, 16,  0,  0,  0,  0,  0,  0,  /* 00 */
 	 0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  0,  /* 10 */
@@ -23,8 +22,7 @@ const uint8_t pfi_chars[256] = {
 	20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20, 20,  /* f0 */
 };
 
-/* A perfect hash: were two names to meet in one slot, the compiler would warn
- * that an initialiser is overridden, and the build fails. */
+/* A perfect hash: if two names collide, the compiler warns of an overridden initialiser, and the build fails. */
 #define SLOTS               128
 #define SLOT(n, first, last) (((n)*4 + (first)*51 + (last)*29) % SLOTS)
 
@@ -47,8 +45,8 @@ static const struct {
 #undef PFI_ROW_FIELD
 };
 
-/* Are these bytes of a text, as a word, those of a lower-case text but for the case
- * of letters? The bit of case may differ where the other has a letter's 0x40. */
+/* Compare 8 bytes of a text with 8 bytes of a lower case text, case ignored: bit 0x20 may differ only if `lower` has a
+ * letter there (bit 0x40). */
 static inline bool word_is(uint64_t text, uint64_t lower)
 {
 	const uint64_t cases = UINT64_C(0x2020202020202020);
@@ -116,8 +114,8 @@ bool pfi_token_valid(const char *text, size_t length)
 	return length > 0;
 }
 
-/* Eight bytes at a time: does one lie below 0x20, or is one 0x7f? The borrow
- * may also flag a neighbour, which costs a second look and nothing else. */
+/* Whether none of 8 bytes is below 0x20, or 0x7f. The borrow may also flag a neighbour, which only costs the byte by
+ * byte check that follows. */
 static inline bool word_is_plain(const char *text)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);

@@ -1,8 +1,7 @@
 /*
- * fields -- the field names that this server has a meaning for, and the
- * character classes of RFC 9110.
+ * fields -- the field names that this server interprets, and the character classes of RFC 9110.
  *
- * Pure. A name that is looked up must be a token already.
+ * Pure. A name that is looked up must be a token.
  */
 #ifndef HTTP_FIELDS_H
 #define HTTP_FIELDS_H
@@ -12,10 +11,10 @@
 #include <stdint.h>
 
 enum {
-	PFI_FIELD_ONCE = 1,       /* a second one in a request is refused                      */
-	PFI_FIELD_NO_TRAILER = 2, /* RFC 9110 6.5.1: framing, routing, authorization: refused there */
-	PFI_FIELD_HOP = 4,        /* about the connection: an application may not send it      */
-	PFI_FIELD_LATE = 8,       /* about content, or a control: too late in a trailer, dropped there */
+	PFI_FIELD_ONCE = 1,       /* a request with two of them is refused */
+	PFI_FIELD_NO_TRAILER = 2, /* framing, routing, authorization: refused in a trailer (RFC 9110 6.5.1) */
+	PFI_FIELD_HOP = 4,        /* hop-by-hop: an application may not send it */
+	PFI_FIELD_LATE = 8,       /* content, controls: ignored in a trailer, where they come too late */
 };
 
 /* id, name, its first and last letter (C has no constant "x"[0]), rules. */
@@ -66,11 +65,11 @@ unsigned pfi_field_rules(enum pfi_field_id id);
 const char *pfi_field_name(enum pfi_field_id id);
 
 enum {
-	PFI_CHAR_TOKEN = 1,  /* RFC 9110 5.6.2                                                 */
-	PFI_CHAR_METHOD = 2, /* a token without lower case letters and '#'                     */
-	PFI_CHAR_TARGET = 4, /* what a request target may hold, and raw UTF-8, which is common */
-	PFI_CHAR_HOST = 8,   /* RFC 3986 reg-name without the comma, which merges two Hosts    */
-	PFI_CHAR_TEXT = 16,  /* what a field value may hold: all but controls; tab is fine     */
+	PFI_CHAR_TOKEN = 1,  /* RFC 9110 5.6.2 */
+	PFI_CHAR_METHOD = 2, /* a token without lower case letters and '#' */
+	PFI_CHAR_TARGET = 4, /* a request target: RFC 3986, and raw UTF-8, which is common */
+	PFI_CHAR_HOST = 8,   /* RFC 3986 reg-name without the comma, which merges two Hosts */
+	PFI_CHAR_TEXT = 16,  /* a field value: no control characters except tab */
 	PFI_CHAR_DIGIT = 32,
 };
 
@@ -81,13 +80,13 @@ static inline bool pfi_char_is(char c, unsigned classes)
 	return (pfi_chars[(unsigned char)c] & classes) != 0;
 }
 
-/* ASCII only, whatever the locale. `lower` is made of small letters and of bytes from
- * 0x20 to 0x3f: digits and most signs, but no underscore. */
+/* Whether `text` is `lower`, ASCII case ignored, whatever the locale. `lower` has lower case letters and bytes from 0x20
+ * to 0x3f only: digits and most punctuation, no underscore. */
 bool pfi_text_is(const char *text, size_t length, const char *lower, size_t lower_length);
 bool pfi_token_valid(const char *text, size_t length);
 bool pfi_value_valid(const char *text, size_t length);
 
-/* The first byte in [text, end) that no field value may hold, or `end`. */
+/* The first byte in [text, end) that is not PFI_CHAR_TEXT, or `end`. */
 const char *pfi_value_end(const char *text, const char *end);
 
 #endif

@@ -24,7 +24,7 @@ static int refuse(const char *text, const char *why)
 	return prefork_fail(-EINVAL, "forwarded_allow_ips: \"%s\" %s", text, why);
 }
 
-/* "/24" behind an address, or nothing. */
+/* "/24" after an address, or nothing. */
 static bool read_bits(const char *slash, unsigned most, unsigned *ret)
 {
 	char *end;
@@ -39,7 +39,7 @@ static bool read_bits(const char *slash, unsigned most, unsigned *ret)
 	return *end == '\0' && bits <= most;
 }
 
-/* The bits that are the network's stay; any other must be 0, or the operator meant something else. */
+/* Bits after the network prefix must be 0: otherwise the prefix length or the address is a mistake. */
 static bool is_network(const struct pfi_network *network)
 {
 	for (unsigned bit = network->bits; bit < 128; bit++) {
@@ -63,17 +63,17 @@ int pfi_forwarded_add_peer(struct pfi_forwarded *forwarded, const char *text)
 		return 0;
 	}
 	if (length >= sizeof address)
-		return refuse(text, "is no address");
+		return refuse(text, "is not an address");
 	memcpy(address, text, length);
 	address[length] = '\0';
 	if (!read_address(address, network.bytes, &is_ipv4))
-		return refuse(text, "is no address of IPv4 or IPv6, no network such as 10.0.0.0/8, and not *");
+		return refuse(text, "is not an IPv4 or IPv6 address, a network such as 10.0.0.0/8, or *");
 	if (!read_bits(slash, is_ipv4 ? 32 : 128, &bits))
-		return refuse(text, is_ipv4 ? "has no number from 0 to 32 behind its slash"
-		                            : "has no number from 0 to 128 behind its slash");
+		return refuse(text, is_ipv4 ? "has no prefix length from 0 to 32 after the slash"
+		                            : "has no prefix length from 0 to 128 after the slash");
 	network.bits = (uint8_t)(is_ipv4 ? 96 + bits : bits);
 	if (!is_network(&network))
-		return refuse(text, "has bits behind its network");
+		return refuse(text, "has bits set after the network prefix");
 
 	struct pfi_network *const more = realloc(forwarded->networks, (forwarded->network_count + 1) * sizeof *more);
 	if (more == NULL)
@@ -90,7 +90,7 @@ int pfi_forwarded_add_field(struct pfi_forwarded *forwarded, const char *text)
 	if (equals == NULL || !pfi_token_valid(text, (size_t)(equals - text)) || equals[1] == '\0')
 		return prefork_fail(-EINVAL, "secure_scheme_headers: \"%s\" is not NAME=VALUE", text);
 	if (forwarded->field_count == PFI_FORWARDED_FIELDS_MAX)
-		return prefork_fail(-EINVAL, "secure_scheme_headers: more than %d are not possible", PFI_FORWARDED_FIELDS_MAX);
+		return prefork_fail(-EINVAL, "secure_scheme_headers: more than %d headers", PFI_FORWARDED_FIELDS_MAX);
 
 	struct pfi_secure_field *const field = &forwarded->fields[forwarded->field_count++];
 	*field = (struct pfi_secure_field){
@@ -130,7 +130,7 @@ bool pfi_forwarded_is_trusted(const struct pfi_forwarded *forwarded, const char 
 	return false;
 }
 
-/* Names in any case, as everywhere; unlike the rest of the room, neither side is lower case. */
+/* Case-insensitive. pfi_text_is() needs one side in lower case; here neither is. */
 static bool is_name(const char *a, const char *b, size_t length)
 {
 	for (size_t i = 0; i < length; i++) {
@@ -169,10 +169,10 @@ enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, cons
 			continue;
 		const bool secure = field->value.length == one->value_length &&
 		                    memcmp(bytes + field->value.at, one->value, one->value_length) == 0;
-		const enum pfi_scheme said = secure ? PFI_SCHEME_SECURE : PFI_SCHEME_PLAIN;
-		if (found && said != scheme)
+		const enum pfi_scheme reported = secure ? PFI_SCHEME_SECURE : PFI_SCHEME_PLAIN;
+		if (found && reported != scheme)
 			return PFI_SCHEME_CONTRADICTORY;
-		scheme = said;
+		scheme = reported;
 		found = true;
 	}
 	return scheme;

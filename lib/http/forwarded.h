@@ -1,9 +1,9 @@
 /*
- * trust -- which peers are proxies of ours, and what they say about the scheme
- * their client used.
+ * forwarded -- which peers are trusted proxies (setting forwarded_allow_ips), and which scheme they
+ * report for their clients (setting secure_scheme_headers).
  *
- * Anybody can send X-Forwarded-Proto: only of a trusted peer it means something.
- * Pure: a peer comes as the text of its address.
+ * Any client can send X-Forwarded-Proto: it is ignored unless the peer is trusted.
+ * Pure: a peer is the text of its address.
  */
 #ifndef HTTP_FORWARDED_H
 #define HTTP_FORWARDED_H
@@ -22,7 +22,7 @@ struct pfi_network {
 	uint8_t bits;
 };
 
-/* A field, and its value when the client spoke TLS. Both borrowed. */
+/* A field, and the value that it has if the client uses TLS. Both borrowed. */
 struct pfi_secure_field {
 	const char *name;
 	size_t name_length;
@@ -38,13 +38,13 @@ struct pfi_forwarded {
 	struct pfi_secure_field fields[PFI_FORWARDED_FIELDS_MAX];
 	size_t field_count;
 	uint64_t known;  /* a bit per enum pfi_field_id among the fields */
-	bool has_others; /* some field is none of those: all of a head must be looked at */
+	bool has_others; /* a field has no id, so all fields of a head must be compared by name */
 };
 
 enum pfi_scheme {
 	PFI_SCHEME_PLAIN,
 	PFI_SCHEME_SECURE,
-	PFI_SCHEME_CONTRADICTORY, /* one field says so, the other so */
+	PFI_SCHEME_CONTRADICTORY, /* two fields report different schemes */
 };
 
 /** Add "10.0.0.1", "10.0.0.0/8", "fd00::/8", or "*". -EINVAL with an error message, or -ENOMEM. */
@@ -53,16 +53,16 @@ int pfi_forwarded_add_peer(struct pfi_forwarded *forwarded, const char *text);
 /** Add "NAME=VALUE"; the text is borrowed. -EINVAL with an error message. */
 int pfi_forwarded_add_field(struct pfi_forwarded *forwarded, const char *text);
 
-/** Whether the peer is trusted; "", a unix socket, always is: who may open it was decided elsewhere. */
+/** Whether the peer is trusted. A unix socket ("") always is: its file permissions decide which programs connect. */
 bool pfi_forwarded_is_trusted(const struct pfi_forwarded *forwarded, const char *peer);
 
-/** Whether a head has a field that pfi_forwarded_scheme() would look at. */
+/** Whether a head may have a field that pfi_forwarded_scheme() reads. */
 static inline bool pfi_forwarded_concerns(const struct pfi_forwarded *forwarded, const struct pfi_head *head)
 {
 	return (head->seen & forwarded->known) != 0 || forwarded->has_others;
 }
 
-/** What the fields of a trusted peer say. */
+/** The scheme that the fields of a trusted peer report. */
 enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, const struct pfi_head *head, const char *bytes);
 
 void pfi_forwarded_clear(struct pfi_forwarded *forwarded);

@@ -65,8 +65,7 @@ static enum pfi_verdict for_elements(struct pfi_framing *framing, const struct p
 
 #define IS(text, length, literal) pfi_text_is(text, length, literal, sizeof(literal) - 1)
 
-/* Only `chunked`, once and last: whatever follows it, or takes a parameter, is
- * a second reading of the same bytes. */
+/* Only `chunked`, once and last. A coding after it, or a parameter, makes a second reading of the same bytes possible. */
 static enum pfi_verdict each_coding(struct pfi_framing *framing, const char *text, size_t length)
 {
 	size_t name = 0;
@@ -78,7 +77,7 @@ static enum pfi_verdict each_coding(struct pfi_framing *framing, const char *tex
 	if (!IS(text, name, "chunked")) {
 		if (name < length && text[name] != ';' && text[name] != ' ' && text[name] != '\t')
 			return refuse(framing, 400, "Transfer-Encoding is not a list of codings");
-		framing->foreign_coding = true; /* not known, or worse: the list has not ended */
+		framing->foreign_coding = true; /* 501, unless the rest of the list is malformed (400) */
 		return PFI_DONE;
 	}
 	if (name < length)
@@ -124,7 +123,7 @@ static enum pfi_verdict decide_repeated(struct pfi_framing *framing, const struc
 	for (unsigned id = 1; id < PFI_FIELD_COUNT; id++)
 		if ((head->repeated & PFI_FIELD_BIT(id)) &&
 		    (pfi_field_rules((enum pfi_field_id)id) & PFI_FIELD_ONCE))
-			return refuse(framing, 400, "a field that may come once came twice");
+			return refuse(framing, 400, "a header field that must be unique is repeated");
 	return PFI_DONE;
 }
 

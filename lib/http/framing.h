@@ -1,9 +1,8 @@
 /*
- * framing -- the one decision: where does the body of this request end, and
- * what becomes of the connection?
+ * framing -- decides where the body of a request ends, and whether the connection is kept.
  *
- * RFC 9112 6.3 lets a server choose in some of the cases in which two readings
- * are possible. This one never chooses: it refuses.
+ * In some cases of RFC 9112 6.3 two readings are possible, and a server may choose one. Two servers
+ * that choose differently are request smuggling, so this one refuses the request.
  */
 #ifndef HTTP_FRAMING_H
 #define HTTP_FRAMING_H
@@ -20,7 +19,7 @@ struct pfi_framing {
 	uint8_t body; /* enum pfi_body_kind */
 	bool keep_alive;
 	bool expects_continue;
-	bool upgrade; /* asked for in the right way: Connection names it */
+	bool upgrade; /* requested, and named by Connection */
 	bool asks_close;
 	bool asks_keep_alive;
 	bool foreign_coding;
@@ -28,17 +27,17 @@ struct pfi_framing {
 	struct pfi_http_error http_error;
 };
 
-/** Decide on a head that is DONE. Answers DONE or BAD. When the target has a
- *  host of its own, the Host field is made to say the same (RFC 9112 3.2.2). */
+/** Decide on a head that is DONE. Returns DONE or BAD. If the target is absolute, its host replaces the value of
+ *  the Host field (RFC 9112 3.2.2). */
 enum pfi_verdict pfi_framing_decide(struct pfi_framing *framing, struct pfi_head *head,
                                     const char *bytes);
 
-/** A Content-Length: digits only. -1 when it is not one; UINT64_MAX in
- *  ret_length when it is too large for any machine. */
+/** Parse a Content-Length: digits only. 0; -1: it is not a number. A number above INT64_MAX returns UINT64_MAX in
+ *  `ret_length`. */
 int pfi_length_parse(const char *text, size_t length, uint64_t *ret_length);
 
-/** Walk a comma separated list: the next element, without blanks, from
- *  *position on; false at the end. Elements may be empty. */
+/** Returns the next element of a comma separated list, without blanks, from `*position` on; false at the end.
+ *  Elements may be empty. */
 bool pfi_list_next(const char *text, size_t length, size_t *position, struct pfi_span *ret_element);
 
 #endif

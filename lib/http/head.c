@@ -4,9 +4,9 @@
 
 #include <string.h>
 
-/* Where in a head the next byte stands. */
+/* The position of the next byte in the grammar. */
 enum state {
-	STATE_START,      /* one empty line before a request is forgiven (RFC 9112 2.2) */
+	STATE_START,      /* one empty line before a request is skipped (RFC 9112 2.2) */
 	STATE_START_LF,
 	STATE_METHOD,
 	STATE_TARGET,
@@ -24,8 +24,7 @@ enum state {
 
 enum { METHOD_MIN = 3, METHOD_MAX = 20 };
 
-/* The steps below answer MORE when they ran out of bytes, BAD, or DONE when
- * they have moved to another state. */
+/* The steps below return MORE at the end of the input, BAD, or DONE after they have entered another state. */
 
 static enum pfi_verdict refuse(struct pfi_head *head, uint16_t status, const char *problem)
 {
@@ -48,7 +47,7 @@ static enum pfi_verdict wait_at(struct pfi_head *head, uint32_t at)
 	return PFI_MORE;
 }
 
-/* How far to look: to the end of what is there, or one byte past the limit. */
+/* Where to stop: at the end of the input, or one byte after the limit. */
 static uint32_t stop_at(uint32_t length, uint32_t limit)
 {
 	return length <= limit ? length : limit + 1;
@@ -62,8 +61,8 @@ static enum pfi_verdict step_lf(struct pfi_head *head, const char *bytes, enum s
 	return go(head, head->at + 1, next);
 }
 
-/* A method is a token (RFC 9110 9.1); by convention it has no small letters and no number sign, and 3 to 20
- * bytes. From the first byte of another one on. */
+/* A method is a token (RFC 9110 9.1); by convention it has 3 to 20 bytes, and no lower case letters or '#'. Called at
+ * the first byte that is against the convention. */
 static uint32_t skip_unconventional(struct pfi_head *head, const char *bytes, uint32_t i, uint32_t length)
 {
 	for (; i < length && pfi_char_is(bytes[i], PFI_CHAR_TOKEN); i++) {
@@ -75,7 +74,7 @@ static uint32_t skip_unconventional(struct pfi_head *head, const char *bytes, ui
 	return i;
 }
 
-/* A server that does not know a method answers 501 (RFC 9110 9.1). */
+/* An unknown method gets 501 (RFC 9110 9.1). */
 static bool is_implemented(const struct pfi_head *head)
 {
 	const struct pfi_limits *const limits = head->limits;
@@ -102,7 +101,7 @@ static enum pfi_verdict step_method(struct pfi_head *head, const char *bytes, ui
 	if (bytes[i] != ' ' || head->method.length == 0)
 		return refuse(head, 400, "the request does not begin with a method");
 	if (!is_implemented(head))
-		return refuse(head, 501, "the method is not one of those that are served");
+		return refuse(head, 501, "the method is not implemented");
 	return go(head, i + 1, STATE_TARGET);
 }
 
@@ -126,7 +125,7 @@ static enum pfi_verdict step_target(struct pfi_head *head, const char *bytes, ui
 	return go(head, i + 1, STATE_VERSION);
 }
 
-/* "HTTP/d.d" and the CR behind it. */
+/* "HTTP/d.d" and the CR after it. */
 static enum pfi_verdict step_version(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	static const char shape[] = "HTTP/0.0\r";
@@ -203,7 +202,7 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 	field->id = (uint8_t)pfi_field_find(bytes + head->part_at, field->name.length);
 	field->underscore = underscore;
 	if (i + 2 < length && bytes[i + 1] == ' ' && bytes[i + 2] != ' ' && bytes[i + 2] != '\t')
-		return go(head, i + 2, STATE_VALUE); /* as almost all write it */
+		return go(head, i + 2, STATE_VALUE); /* the common case: one space after the colon */
 	return go(head, i + 1, STATE_BLANKS);
 }
 
@@ -307,7 +306,7 @@ static enum pfi_verdict step(struct pfi_head *head, const char *bytes, uint32_t 
 
 void pfi_head_start(struct pfi_head *head, struct pfi_field *fields, const struct pfi_limits *limits)
 {
-	/* `first` needs no clearing: `seen` says which of it counts. */
+	/* `first` is not cleared: only members with a bit in `seen` are valid. */
 	memset(head, 0, offsetof(struct pfi_head, first));
 	head->http_error = (struct pfi_http_error){ 0, NULL };
 	head->fields = fields;

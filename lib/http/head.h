@@ -1,13 +1,12 @@
 /*
- * head -- the request line and the header fields, as they come off the wire.
+ * head -- the parser of the request line and the header fields.
  *
- * Pure: it reads the caller's buffer, keeps offsets into it and copies nothing.
- * The buffer may grow and move between two calls, as long as what was shown
- * stays in front. Every byte is looked at once, wherever the input is cut; the
- * verdict does not depend on the cuts. A violation is told at the first byte
- * that cannot be right, not when the head is complete.
+ * Pure: it reads the caller's buffer, keeps offsets into it and copies nothing. The buffer may grow
+ * and move between two calls, as long as the bytes parsed so far stay at its beginning. Every byte is
+ * parsed once, and the verdict does not depend on where the input is split. A violation is reported
+ * at its first byte, not when the head is complete.
  *
- * What a head means for the body that follows is decided in framing.
+ * framing decides what a head means for the body.
  */
 #ifndef HTTP_HEAD_H
 #define HTTP_HEAD_H
@@ -32,25 +31,25 @@ enum pfi_target_form {
 
 struct pfi_head {
 	const struct pfi_limits *limits; /* borrowed */
-	struct pfi_field *fields;        /* borrowed: room for limits->fields_max */
-	uint32_t at;                     /* how far it has read; at DONE, how long the head is */
+	struct pfi_field *fields;        /* borrowed: limits->fields_max of them */
+	uint32_t at;                     /* bytes parsed; at DONE the length of the head */
 	uint32_t line_at;
 	uint32_t part_at;
 	uint8_t state;
 	uint8_t minor; /* of HTTP/1.minor */
 	uint8_t form;  /* enum pfi_target_form */
-	bool method_is_small; /* it has small letters */
-	bool method_is_odd;   /* or a number sign     */
+	bool method_is_small; /* it has lower case letters */
+	bool method_is_odd;   /* it has '#' */
 	struct pfi_span method;
 	struct pfi_span target;
 	struct pfi_span authority; /* of an absolute or authority form */
 	struct pfi_span path;      /* not decoded; empty in "http://host" */
-	struct pfi_span query;     /* what follows the first '?' */
+	struct pfi_span query;     /* after the first '?' */
 	bool has_query;
 	uint32_t fields_count;
 	uint32_t underscores_count;
 	uint64_t seen;                   /* a bit per enum pfi_field_id */
-	uint64_t repeated;               /* those that came twice */
+	uint64_t repeated;               /* fields that occur more than once */
 	uint16_t first[PFI_FIELD_COUNT]; /* index of the first one; valid where `seen` has the bit */
 	struct pfi_http_error http_error;      /* at BAD */
 };
@@ -60,16 +59,16 @@ struct pfi_head {
 /** Begin a head at offset 0 of the buffer. *Borrows* limits and fields. */
 void pfi_head_start(struct pfi_head *head, struct pfi_field *fields, const struct pfi_limits *limits);
 
-/** Read on. `bytes` is the whole buffer, from the first byte of the head. */
+/** Continue. `bytes` is the whole buffer, from the first byte of the head. */
 enum pfi_verdict pfi_head_feed(struct pfi_head *head, const char *bytes, size_t length);
 
-/** The first field of a known name, NULL when there is none. */
+/** The first field of a known name; NULL: there is none. */
 static inline const struct pfi_field *pfi_head_field(const struct pfi_head *head, enum pfi_field_id id)
 {
 	return head->seen & PFI_FIELD_BIT(id) ? &head->fields[head->first[id]] : NULL;
 }
 
-/** Forget the fields whose name has an underscore. */
+/** Remove the fields whose name has an underscore. */
 void pfi_head_drop_underscores(struct pfi_head *head);
 
 #endif

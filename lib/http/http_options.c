@@ -1,4 +1,4 @@
-/* The rows of HTTP: gunicorn's names where it has the same thing. */
+/* The settings of HTTP. A setting that gunicorn has, too, has gunicorn's name. */
 #include "http/http_options.h"
 
 #include "base/required.h"
@@ -12,7 +12,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SPOOL_SHARE = 8 }; /* one file may have so small a part of what all may have */
+enum { SPOOL_SHARE = 8 }; /* one file may have 1/8 of spool_limit */
 
 #define ROW(row_name, row_type, struct_member)                                   \
 	.struct_size = sizeof(struct prefork_option), .name = row_name,          \
@@ -23,94 +23,93 @@ enum { SPOOL_SHARE = 8 }; /* one file may have so small a part of what all may h
 static const struct prefork_option rows[] = {
 	{ ROW("keepalive", DURATION, keepalive_ms), .flags = "--keep-alive", .min = 0, .max = 3600 * 1000, .default_text = "auto",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO,
-	  .doc = "How long a connection is kept for the next request; 0: never. auto is 0 with the sync workers and 2 "
-	         "seconds with others." },
+	  .doc = "How long a connection is kept open for the next request; 0: each response closes it. auto is 0 with the "
+	         "sync workers and 2 seconds with others." },
 	{ ROW("header_timeout", DURATION, header_timeout_ms), .min = 100, .max = 3600 * 1000, .default_text = "10",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long the header of a request may take, from its first byte to its last; also how "
-	         "long a new client may say nothing, after the time of defer_accept." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Time limit for the header of a request, from its first byte to its last. Also how long a new connection "
+	         "may send nothing, in addition to defer_accept." },
 	{ ROW("body_timeout", DURATION, body_timeout_ms), .min = 100, .max = 3600 * 1000, .default_text = "30",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a request body may be silent. Who takes longer is answered with 408." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long no data of a request body may arrive. Then the response is 408." },
 	{ ROW("body_rate", SIZE, body_rate), .min = 0, .max = 1 << 30, .default_text = "500", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How many bytes a second a request body must come with, on average, once body_timeout has passed: "
-	         "clients that send a byte now and then would hold a worker for hours. 0: any." },
+	  .doc = "Least average rate of a request body, in bytes per second, once body_timeout has passed. Without it a "
+	         "client that sends a byte now and then keeps a worker busy for hours. 0: no limit." },
 	{ ROW("write_timeout", DURATION, write_timeout_ms), .min = 100, .max = 3600 * 1000, .default_text = "30",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a client may take nothing of its response." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How long a client may take nothing of its response. Then the connection is reset." },
 	{ ROW("response_rate", SIZE, response_rate), .min = 0, .max = 1 << 30, .default_text = "500", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How many bytes a second a client must take of its response, on average, once write_timeout has passed: "
-	         "clients that take a little now and then would keep memory and files for hours. Only time in which "
-	         "output is pending counts: a stream may be silent for as long as it likes. 0: any." },
+	  .doc = "Least average rate at which a client takes its response, in bytes per second, once write_timeout has "
+	         "passed. Without it a client that takes a byte now and then keeps memory and files in use for hours. Only "
+	         "time with pending output counts: a stream may be silent for any time. 0: no limit." },
 	{ ROW("limit_request_line", INT, limit_request_line), .min = 0, .max = 8190, .default_text = "4094",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest request line, in bytes; 0 is 8190. Longer ones are answered with 414." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request line, in bytes; 0 is 8190. Beyond it the response is 414." },
 	{ ROW("limit_request_fields", INT, limit_request_fields), .min = 1, .max = 32768, .default_text = "100",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How many header fields a request may have. More are answered with 431." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum number of header fields of a request. Beyond it the response is 431." },
 	{ ROW("limit_request_field_size", INT, limit_request_field_size), .flags = "--limit-request-field-size, --limit-request-field_size",
 	  .min = 0, .max = 1048576, .default_text = "8190",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header field, in bytes; 0 is 8190. Longer ones are answered with 431, and so are "
-	         "names of more than 8192 bytes." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a header field, in bytes; 0 is 8190. Beyond it the response is 431, as for header names "
+	         "above 8192 bytes." },
 	{ ROW("limit_request_head", SIZE, limit_request_head), .min = 1024, .max = 16 * 1048576, .default_text = "64k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The longest header of a request. A longer one is answered with 431." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of the header of a request. Beyond it the response is 431." },
 	{ ROW("limit_request_body", SIZE, limit_request_body), .min = 0, .max = INT64_MAX, .default_text = "0",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "The largest request body; 0: no limit. A larger one is answered with 413." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request body; 0: no limit. Beyond it the response is 413." },
 	{ ROW("queue_limit", INT, queue_limit), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). What "
-	         "comes beyond is answered with 503 and Retry-After: at once by the loop of libev; under threads by the first "
-	         "thread that is free again, the longest wait first. Under sync and threads new clients wait in the kernel, for "
-	         "whichever worker is free first: while so many stand at an address (TCP, without reuse_port), who is let "
-	         "in is answered so, too. 0: any number." },
+	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). Requests "
+	         "beyond it get 503 with Retry-After: from libev at once; from threads when a thread is free, the longest wait "
+	         "first. Under sync and threads new connections wait in the kernel for any worker: while the accept queue of a "
+	         "listener is longer than this (TCP, without reuse_port), a worker whose threads are all busy responds in the "
+	         "same way. 0: no limit." },
 	{ ROW("queue_timeout", DURATION, queue_timeout_ms), .min = 0, .max = 3600 * 1000, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How long a request may have waited, with all workers at work, and still be handled. One that waited longer "
-	         "is answered with 503 and Retry-After: its client has likely given up. TCP only. 0: for ever." },
+	  .doc = "How long a request may wait while all workers are busy. After a longer wait it gets 503 with Retry-After: its "
+	         "client has likely given up. TCP only. 0: no limit." },
 	{ ROW("stream_uploads", BOOL, stream_uploads), .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Handle a request as soon as its header is there, and have its body read while it comes: a thread then "
-	         "waits for the client. Otherwise bodies are collected first, in memory and in files, as far as "
-	         "spool_limit allows. An event loop without threads always collects." },
+	  .doc = "Call the handler as soon as the header is received, and let it read the body while it arrives: a thread then "
+	         "waits for the client. Otherwise bodies are collected first, in memory and in files, up to spool_limit. An "
+	         "event loop without threads always collects." },
 	{ ROW("body_memory", SIZE, body_memory), .min = 4096, .max = 1 << 30, .default_text = "256k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is kept in memory until all of it has come; a "
-	         "larger one goes to a file in worker_tmp_dir." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is collected in memory. A larger body goes to a file in worker_tmp_dir." },
 	{ ROW("response_memory", SIZE, response_memory), .min = 0, .max = 1 << 30, .default_text = "256k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a response is kept in memory until its client has taken it; "
-	         "what is more goes to a file in worker_tmp_dir." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much pending output of a response is kept in memory. More goes to a file in worker_tmp_dir." },
 	{ ROW("spool_limit", SIZE, spool_limit), .min = 0, .max = INT64_MAX, .default_text = "1g", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How much a worker keeps in such files, of all requests and responses together; of each at most an eighth "
-	         "of it. Beyond it a thread waits for its client. In an event loop without threads, where nothing can wait, an upload that "
-	         "is larger than its part is answered with 413, one for which the others leave no room with 507, and a response "
-	         "that is written goes no further. 0: no files." },
-	{ ROW("worker_tmp_dir", STRING, worker_tmp_dir), .unit = "FOLDER",
+	  .doc = "Maximum size of the files of a worker, for all request bodies and responses together; each file may have an "
+	         "eighth of it. Beyond it a thread waits for its client. An event loop without threads cannot wait: a body "
+	         "that is larger than its eighth gets 413, one for which the others leave no space 507, and a response that "
+	         "is written piece by piece is aborted. 0: no files." },
+	{ ROW("worker_tmp_dir", STRING, worker_tmp_dir), .unit = "DIRECTORY",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .doc = "Where such files are, which have no name there. In a tmpfs they are quick, and take memory. Empty: "
-	         "$TMPDIR, or /tmp. Where no file can be made, a line at the start says so; threads then wait for slow clients, and "
-	         "an event loop without threads keeps uploads in memory, up to 64 MiB of all together." },
+	  .doc = "Directory of these files, which have no name in it. In a tmpfs they are fast, and use memory. Empty: $TMPDIR, "
+	         "or /tmp. If no file can be created, a worker logs it when it starts; threads then wait for slow clients, and "
+	         "an event loop without threads keeps request bodies in memory, up to 64 MiB in all." },
 	{ ROW("permit_unconventional_http_method", BOOL, permit_unconventional_http_method), .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Pass on methods with small letters or a number sign, of fewer than 3 or more than 20 bytes: to HTTP they "
-	         "are tokens, and \"get\" is another method than \"GET\". Otherwise they are answered with 501." },
+	  .doc = "Accept methods with lower case letters or a number sign, and of fewer than 3 or more than 20 bytes: in HTTP they "
+	         "are valid, and \"get\" is not \"GET\". Otherwise they get 501." },
 	{ ROW("casefold_http_method", BOOL, casefold_http_method), .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Make small letters in methods capital, for clients that send \"get\". A server in front that tells the two "
-	         "apart, to allow one of them, is bypassed." },
+	  .doc = "Convert methods to upper case, for clients that send \"get\". This bypasses a proxy that filters methods by "
+	         "name." },
 	{ ROW("header_map", CHOICE, header_map), .choices = "drop|refuse|dangerous", .default_text = "drop",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What becomes of header names with an underscore, which in CGI look like others with a hyphen." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What happens to header names with an underscore, which in CGI look like names with a hyphen: the field is "
+	         "dropped, the request refused with 400, or the field passed on." },
 	{ ROW("forwarded_allow_ips", LIST, forwarded_allow_ips), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .doc = "The proxies whose word is taken about their clients: addresses, networks such as 10.0.0.0/8, or * for "
-	         "everybody. Peers on unix sockets are always trusted." },
+	  .doc = "Trusted proxies, whose forwarding headers are used: addresses, networks such as 10.0.0.0/8, or * for all. Peers "
+	         "on unix sockets are always trusted." },
 	{ ROW("secure_scheme_headers", LIST, secure_scheme_headers), .max = PFI_FORWARDED_FIELDS_MAX, .unit = "NAME=VALUE",
 	  .default_text = "X-Forwarded-Protocol=ssl,X-Forwarded-Proto=https,X-Forwarded-Ssl=on",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .doc = "By which header, and which value of it, such a proxy says that its client spoke TLS. One that says so "
-	         "beside one that does not is answered with 400." },
+	  .doc = "Headers, and their values, by which a trusted proxy reports that its client uses TLS. If two of them "
+	         "contradict each other, the response is 400." },
 	{ ROW("accesslog", STRING, accesslog), .flags = "--access-logfile", .unit = "FILE",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
-	  .doc = "Where a line goes for each request; - is standard output. Empty: nowhere. Opened again on USR1." },
+	  .doc = "File of the access log, one line per request; - is standard output. Empty: no access log. Reopened on USR1." },
 	{ ROW("access_log_format", STRING, access_log_format), .flags = "--access-logformat, --access-log-format", .unit = "FORMAT",
 	  .default_text = "%(h)s %(l)s %(u)s %(t)s \"%(r)s\" %(s)s %(b)s \"%(f)s\" \"%(a)s\"",
 	  .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "What such a line says: json for an object of JSON; or a text with %(x)s in it, where x is h client, u user, t time, r request line, m method, U path, q query, H protocol, "
-	         "s status, B body bytes, b the same with - for none, f referer, a user agent, T seconds, M "
-	         "milliseconds, D microseconds, L seconds with decimals, p process, {Name}i header of the request, "
-	         "{Name}o of the response, {NAME}e variable: of the "
+	  .doc = "Format of a line: json for a JSON object; or a text with %(x)s in it, where x is h client, u user, t time, r "
+	         "request line, m method, U path, q query, H protocol, s status, B body bytes, b the same with - for none, f "
+	         "referer, a user agent, T seconds, M milliseconds, D microseconds, L seconds with decimals, p process, "
+	         "{Name}i header of the request, {Name}o of the response, {NAME}e variable: of the "
 	         "request (REMOTE_ADDR, REMOTE_PORT, SERVER_NAME, SERVER_PORT, REQUEST_METHOD, PATH_INFO, QUERY_STRING, "
 	         "wsgi.url_scheme, HTTP_NAME and so on), else of the process. A line has at most 4095 bytes: in a longer one "
-	         "the longest of what the client sent is shortened, and ends with three dots." },
+	         "the longest texts that the client sent are shortened, and end with three dots." },
 
 	/* libprefork's */
 	{ ROW("worker_class", CHOICE, worker_class), REFERENCE },
@@ -151,7 +150,7 @@ int prefork_http_load(int argc, char *const argv[], struct prefork_settings **re
 	return r;
 }
 
-/* The time that any first request has, but well within what the worker has. */
+/* The time of any first request, but at most half of the worker's drain time. */
 static uint64_t drain_idle_ms(const struct pfi_http_settings *values)
 {
 	const uint64_t header_ms = values->header_timeout_ms, worker_ms = values->graceful_timeout_ms / 2;
@@ -260,7 +259,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 	struct pfi_forwarded forwarded = { 0 };
 
 	if (values == NULL)
-		return prefork_fail(-EINVAL, "the settings lack those of prefork_http_add_options()");
+		return prefork_fail(-EINVAL, "the settings have no rows of prefork_http_add_options()");
 
 	const int r = read_forwarded(values, &forwarded, &list);
 

@@ -54,14 +54,14 @@ struct pfi_http_settings {
 /* The values of these settings; NULL, with an error message: prefork_http_add_options() was not called for them. */
 const struct pfi_http_settings *pfi_http_settings(const struct prefork_settings *settings);
 
-/** Read the settings into what is zero, or was read before. -EINVAL when they have no rows of HTTP's,
- *  or wrong ones. */
+/** Read the settings into `config`, which is zero or was read before. -EINVAL: prefork_http_add_options() was not
+ *  called, or a value is invalid. */
 int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings);
 
 /** The table of callbacks, whose user pointer is a struct pfi_http. */
 const struct prefork_service *pfi_http_table(void);
 
-/** A *new* object with a copy of the table, for the life of the arbiter. NULL when memory ran out. */
+/** Returns *new*, with a copy of the table. NULL: memory ran out. */
 struct pfi_http *pfi_http_create(const struct prefork_http_service *service, void *user);
 void pfi_http_destroy(struct pfi_http *http);
 

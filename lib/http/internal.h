@@ -1,13 +1,20 @@
 /*
- * walk -- what the files of this room that meet the worker call of each other.
+ * internal -- the functions by which the files of this module that need a worker call each other.
  *
- *     serve     the callbacks: which step is next, by the phase of the connection
- *     receive   a head, and its body, so that no thread has to wait for it
- *     answer    the host is called, its answer goes out, the connection goes on
- *     objects   struct prefork_request, before and after all that
+ * Calls go down this list only; tests/shape/layers.py checks it:
  *
- * Every step answers what the connection waits for next. A step may block where its
- * connection may.
+ *     attach          adds the service to an arbiter
+ *     serve           the service: selects the step by the phase of the connection
+ *     receive         reads the head, and collects the body
+ *     exchange        calls the handler, sends its response, then keeps or closes the connection
+ *     request_pool    allocates and resets struct prefork_request
+ *     response        the public functions by which the handler responds
+ *     upload          reads and collects the request body
+ *     send            sends pieces of the response
+ *     pending_output  the part of a response that the client has not taken yet
+ *     spool           memory, and a file without a name
+ *
+ * Every step returns what the connection waits for next. A step may block if its connection may.
  */
 #ifndef HTTP_INTERNAL_H
 #define HTTP_INTERNAL_H
@@ -21,51 +28,55 @@
 struct pfi_http;
 struct prefork_request;
 
-/* objects.c */
+/* request_pool.c */
 
-/** An object for a new connection, or NULL when memory ran out. Any thread. */
+/** Returns a request object for a new connection, or NULL if memory ran out. Any thread. */
 struct prefork_request *pfi_request_pool_take(struct pfi_http *http);
+
+/** Return the object of a connection that is closed to the pool. Any thread. */
 void pfi_request_pool_put(struct prefork_request *request);
 
-/** What is there of the next request begins where the last one ended. */
+/** Reset the object for the next request of its connection. Input that is received already is kept. */
 void pfi_request_begin(struct prefork_request *request);
+
+/** Free all objects in the pool. */
 void pfi_request_pool_free(struct pfi_http *http);
 
 /* receive.c */
 
-/** Something has come, or may have. */
+/** The connection may be readable. */
 enum prefork_next pfi_receive_head(struct prefork_request *request);
 enum prefork_next pfi_receive_body(struct prefork_request *request);
 
-/** Nothing has come for too long, or too little. */
+/** body_timeout has passed without input, or the body arrives below body_rate: respond with 408. */
 enum prefork_next pfi_receive_body_timed_out(struct prefork_request *request);
 
-/* answer.c */
+/* exchange.c */
 
-/** Whether so many requests wait that one more had better be refused. */
+/** Whether the setting queue_limit is reached, so that this request gets 503. */
 bool pfi_exchange_is_overloaded(const struct prefork_request *request);
 extern const struct pfi_http_error pfi_exchange_overload_error;
 
-/** Call the host: the request is as complete as it must be. */
+/** Call the handler, in a thread that may block. */
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request);
 
-/** The client has taken something, or has taken nothing for too long. */
+/** The connection is writable; or write_timeout has passed. */
 enum prefork_next pfi_exchange_send(struct prefork_request *request);
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request);
 
-/** All was handed over: the next request, or the end. */
+/** The response is sent: begin the next request, or close. */
 enum prefork_next pfi_exchange_finish(struct prefork_request *request);
 
-/** The request has an error: tell the client, as long as nothing was told yet. */
+/** The request has an error: send an error response, unless the response was begun. */
 enum prefork_next pfi_exchange_failed(struct prefork_request *request);
 
-/** An answer of our own, and the end. */
+/** Send an error response of the library, and close. */
 enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, struct pfi_http_error http_error);
 
-/** Our side has ended: listen to the client's for a while, and throw it away. */
+/** Lingering close (RFC 9112 9.6): output has ended; read and discard input until the client closes. */
 enum prefork_next pfi_exchange_lingering_close(struct prefork_request *request);
 
-/** The host's last call for this request, if there was a first. */
+/** Write the access log line and call `finished`, if the handler was called. */
 void pfi_request_finish(struct prefork_request *request);
 
 #endif

@@ -1,5 +1,5 @@
 /*
- * limits -- how much of a request is read before it is refused.
+ * limits -- the limits of a request, and the status of the error response beyond each.
  */
 #ifndef HTTP_LIMITS_H
 #define HTTP_LIMITS_H
@@ -7,15 +7,14 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Field names with an underscore look like those with a hyphen once they are
- * CGI names: Content_Length would stand where Content-Length is expected. */
+/* In CGI names an underscore and a hyphen are the same, so Content_Length could be taken for Content-Length. */
 enum pfi_underscores {
 	PFI_UNDERSCORES_DROP,
 	PFI_UNDERSCORES_REFUSE,
 	PFI_UNDERSCORES_KEEP,
 };
 
-enum { PFI_NAME_MAX = 8192 }; /* of a header field, whatever its line may have -> 431 */
+enum { PFI_NAME_MAX = 8192 }; /* bytes of a header name, whatever field_max is -> 431 */
 
 struct pfi_limits {
 	uint32_t line_max;   /* request line, without its CRLF          -> 414 */
@@ -24,8 +23,8 @@ struct pfi_limits {
 	uint32_t head_max;   /* a head, or all framing between chunks   -> 431 */
 	uint64_t body_max;   /* UINT64_MAX: no limit                    -> 413 */
 	enum pfi_underscores underscores;
-	bool any_method;     /* any token is one, not only 3 to 20 bytes without small letters and '#' -> 501 */
-	bool fold_method;    /* small letters in one are made capital                                         */
+	bool any_method;     /* any token, not only 3 to 20 bytes without lower case letters and '#' -> 501 */
+	bool fold_method;    /* convert methods to upper case */
 };
 
 #define PFI_LIMITS_DEFAULT                                                                         \

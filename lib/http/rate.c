@@ -4,7 +4,7 @@ uint64_t pfi_rate_timeout_ms(uint64_t timeout_ms, uint64_t rate, uint64_t bytes,
 {
 	if (rate == 0)
 		return timeout_ms;
-	/* Not bytes * 1000 / rate, which has an end at 16 PiB. */
+	/* bytes * 1000 / rate would overflow at 16 PiB. */
 	const uint64_t earned_ms = bytes / rate * 1000 + bytes % rate * 1000 / rate;
 	const uint64_t allowed_ms = timeout_ms <= UINT64_MAX - earned_ms ? timeout_ms + earned_ms : UINT64_MAX;
 	if (waited_ms >= allowed_ms)

@@ -1,4 +1,4 @@
-/* The first half of the walk: a head is read, and its body, unless the host is to read that by itself. */
+/* Reads the head, and collects the body unless the handler reads it itself (setting stream_uploads). */
 #include "http/internal.h"
 
 #include "http/http_clock.h"
@@ -12,7 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { BODY_SPACE = 1024 }; /* behind a head, for the framing of its body */
+enum { BODY_SPACE = 1024 }; /* after the head, to read chunk sizes and trailers into */
 
 static int grow_in(struct prefork_request *request)
 {
@@ -29,8 +29,8 @@ static int grow_in(struct prefork_request *request)
 	return 0;
 }
 
-/* Open a gap of `size` bytes behind the head, which then counts as a part of it: for texts that spans of
- * the head point at. Returns its offset, or -ENOMEM. */
+/* Insert `size` bytes after the head, which then belong to it, for texts that spans of the head point at. Returns
+ * their offset, or -ENOMEM. */
 static int64_t open_gap(struct prefork_request *request, size_t size)
 {
 	struct pfi_head *const head = &request->head;
@@ -46,8 +46,8 @@ static int64_t open_gap(struct prefork_request *request, size_t size)
 	return head->at - (int64_t)size;
 }
 
-/* Behind the host of an absolute target stands its path, and no NUL can: a copy of it stands behind
- * the head. */
+/* The host of an absolute target is followed by its path, so it cannot be terminated in place: Host points at a copy
+ * after the head. */
 static int copy_host(struct prefork_request *request)
 {
 	struct pfi_head *const head = &request->head;
@@ -64,9 +64,8 @@ static int copy_host(struct prefork_request *request)
 	return 0;
 }
 
-/* A chunked body of which all was collected has a length now, and its head says so as RFC 9112 7.1.3
- * decodes it: Content-Length in the place of Transfer-Encoding, of which there is exactly one, or
- * pfi_framing_decide() had refused it. */
+/* A chunked body that is collected whole has a known length. Replace Transfer-Encoding by Content-Length in its head,
+ * as RFC 9112 7.1.3 decodes it. There is exactly one Transfer-Encoding: pfi_framing_decide() refuses more. */
 static int decode_framing(struct prefork_request *request)
 {
 	static const char name[] = "Content-Length";
@@ -122,7 +121,7 @@ enum prefork_next pfi_receive_body(struct prefork_request *request)
 	return PREFORK_WAIT_READABLE;
 }
 
-/* A NUL behind each text, over the delimiter that ended it. */
+/* Put a NUL after each text, over the delimiter that ended it: the public functions return C strings. */
 static void terminate_texts(struct prefork_request *request)
 {
 	char *const base = request->in + request->in_from;
@@ -137,7 +136,7 @@ static void terminate_texts(struct prefork_request *request)
 	}
 }
 
-/* What a proxy says of its client, if it is one of ours. False: it says two things at once. */
+/* The scheme that a trusted proxy reports. False: its fields contradict each other. */
 static bool decide_scheme(struct prefork_request *request)
 {
 	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
@@ -151,14 +150,14 @@ static bool decide_scheme(struct prefork_request *request)
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
 
-/* Whether the host can have it now: nothing of its body is missing, or the host is to wait for that. */
+/* Whether the handler can be called now: the body is received, or the handler waits for it in its thread. */
 static bool is_ready(const struct prefork_request *request)
 {
 	return request->body.done || pfi_upload_is_received(request) ||
 	       (request->http->config.streams_uploads && prefork_worker_may_block(request->worker));
 }
 
-/* Methods are case-sensitive, so this is only done where it is asked for. */
+/* Setting casefold_http_method. Methods are case-sensitive (RFC 9110 9.1), so the default is off. */
 static void fold_method(struct prefork_request *request)
 {
 	char *const method = request->in + request->in_from + request->head.method.at;
@@ -168,7 +167,6 @@ static void fold_method(struct prefork_request *request)
 			method[i] = (char)(method[i] - 'a' + 'A');
 }
 
-/* The head is complete: what does it mean? */
 static enum prefork_next process_head(struct prefork_request *request)
 {
 	static const struct pfi_http_error contradiction = { 400, "the forwarded schemes contradict each other" };
@@ -208,7 +206,7 @@ static enum prefork_next process_head(struct prefork_request *request)
 	return pfi_receive_body(request);
 }
 
-/* Read once. What is there is looked at; the rest is waited for. */
+/* At most one read(2) per call, unless a pipelined request is in the buffer already. */
 enum prefork_next pfi_receive_head(struct prefork_request *request)
 {
 	if (request->in_end == 0 || request->head.at + request->in_from >= request->in_end) {

@@ -1,11 +1,12 @@
-/* What a host may ask of a request. The texts end with NUL because serve puts one
- * behind each of them, over a delimiter that was read already. */
+/* The public functions that read a request. Texts end with a NUL: receive.c writes one after each, over a delimiter
+ * that is parsed already. */
 #include "http/request.h"
 
 #include "base/required.h"
 
 #include <prefork/error.h>
 #include <prefork/log.h>
+#include <prefork/service.h>
 #include <prefork/worker.h>
 
 #include <string.h>
@@ -133,6 +134,18 @@ const char *prefork_request_scheme(const struct prefork_request *request)
 	return request->is_secure ? "https" : "http";
 }
 
+const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)
+{
+	PFI_RETURN_IF_NULL(request, NULL);
+	return prefork_connection_peer(request->connection, ret_port);
+}
+
+size_t prefork_request_listener(const struct prefork_request *request)
+{
+	PFI_RETURN_IF_NULL(request, SIZE_MAX);
+	return prefork_connection_listener(request->connection);
+}
+
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, NULL);
@@ -201,7 +214,7 @@ void pfi_request_log_spool_error(struct prefork_request *request)
 {
 	if (!atomic_flag_test_and_set(&request->http->has_logged))
 		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_WARNING, "http",
-		                "Slow clients have to be waited for: %s", prefork_error());
+		                "Threads wait for slow clients, since the spool failed: %s event=spool_failed", prefork_error());
 }
 
 int prefork_response_status(const struct prefork_request *request)
@@ -214,6 +227,6 @@ bool prefork_response_begun(const struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, false);
 
-	/* Before a first pull the head is closed, and still here. */
+	/* Before the first pull the head is complete, but not sent. */
 	return request->response.stage > PFI_STAGE_HEAD && request->response.out.length == 0;
 }

@@ -1,5 +1,4 @@
-/* The objects: made when a connection needs one and none is left over, used again for every
- * request of it, and kept for the next connection. */
+/* The pool of request objects. An object serves all requests of a connection, and then later connections. */
 #include "http/internal.h"
 
 #include "http/request.h"
@@ -32,7 +31,7 @@ struct prefork_request *pfi_request_pool_take(struct pfi_http *http)
 	return request;
 }
 
-/* Long heads and bodies are rare; what they needed is not kept for the next one. */
+/* Long heads and bodies are rare, so their memory is not kept for the next request. */
 static void release_memory(struct prefork_request *request)
 {
 	if (request->response.out.bytes != request->out_buffer) {
@@ -62,7 +61,6 @@ void pfi_request_pool_put(struct prefork_request *request)
 	pthread_mutex_unlock(&http->lock);
 }
 
-/* The next request begins where the last one ended. */
 void pfi_request_begin(struct prefork_request *request)
 {
 	const size_t rest = request->in_end - request->in_at;

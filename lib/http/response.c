@@ -1,5 +1,5 @@
-/* The response as the host makes it: its head is built in a room of the request's, and leaves with
- * the first of its body. */
+/* The public functions by which a handler responds. The head is built in a buffer of the request, and sent together
+ * with the first piece of the body. */
 #include "http/request.h"
 
 #include "base/required.h"
@@ -25,7 +25,7 @@ void pfi_response_start(struct prefork_request *request)
 	request->response = (struct pfi_response){ .out = { out.bytes, 0, out.size } };
 }
 
-/* Room for `size` more bytes of head. */
+/* For `size` more bytes of the head. */
 static int ensure_space(struct prefork_request *request, size_t size)
 {
 	struct pfi_out *const out = &request->response.out;
@@ -88,7 +88,7 @@ static int apply_length(struct prefork_request *request, const char *value, size
 	return 0;
 }
 
-/* What a known field means for the rest of the head. */
+/* What a known field changes in the rest of the head. */
 static int apply_field(struct prefork_request *request, enum pfi_field_id id, const char *value, size_t size)
 {
 	if (id == PFI_FIELD_CONTENT_LENGTH)
@@ -153,7 +153,7 @@ int prefork_response_reset(struct prefork_request *request)
 	return 0;
 }
 
-/* The end of the head: what the library says, and the empty line. Interim heads have the line only. */
+/* Complete the head: the library's fields, and the empty line. An interim head gets the empty line only. */
 static int finish_head(struct prefork_request *request, bool has_body)
 {
 	struct pfi_response *const response = &request->response;
@@ -204,7 +204,7 @@ static int interim(struct prefork_request *request)
 	return r;
 }
 
-/* Where no body follows on the wire, none need be given for a length that was. */
+/* Without a body on the wire (HEAD, 304), any Content-Length may go with an empty body. */
 static bool fits_content_length(const struct prefork_request *request, size_t size)
 {
 	const struct pfi_response *const response = &request->response;
@@ -229,7 +229,7 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 		return prefork_fail(-EINVAL, "a body of %zu bytes does not go with its head, which has a Content-Length of %llu "
 		                             "or is an interim one",
 		                    size, (unsigned long long)response->length);
-	/* Nothing in answer to a HEAD does not mean that a GET would have nothing. */
+	/* An empty body in a response to HEAD does not mean that the response to GET has none. */
 	if (!response->has_length && !pfi_status_bodiless(response->status) && (size > 0 || !pfi_request_is_head(request))) {
 		if ((r = ensure_space(request, 64)) < 0)
 			return r;
@@ -247,8 +247,9 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
-/* Bytes that come after ours would make our close a reset, and an answer that waits for the
- * close would be lost: only a client that has said its last word is made to wait. */
+/* Whether the end of the output may be sent in one packet with the response, at close(2). Input that arrives in between
+ * would turn the close into RST, and the response, which is held back until then, would be lost. So only if the
+ * client has announced that nothing follows. */
 static bool end_follows(const struct prefork_request *request)
 {
 	return !request->framing.keep_alive && request->framing.body == PFI_BODY_NONE &&
@@ -264,7 +265,7 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	return prefork_response_bytes(request, bytes, size);
 }
 
-/* Where no body is sent, no error of sending it tells. */
+/* Without a body on the wire no send(2) fails, so the only sign is an EOF or an error on input. */
 static bool client_is_gone(const struct prefork_request *request)
 {
 	char byte;
@@ -273,7 +274,7 @@ static bool client_is_gone(const struct prefork_request *request)
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-/* Under `output`: pieces that several threads write do not mix, and none follows the end. */
+/* With `output` locked, so that pieces of several threads do not mix, and none follows the end. */
 static int write_piece(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_response *const response = &request->response;
@@ -290,7 +291,7 @@ static int write_piece(struct prefork_request *request, const void *bytes, size_
 	if (response->stage == PFI_STAGE_HEAD && (r = finish_head(request, true)) < 0)
 		return r;
 	if (response->body == PFI_RESPONSE_NONE && response->sent > 0 && client_is_gone(request))
-		return pfi_request_fail(request, prefork_fail(-ECONNRESET, "the client is gone"));
+		return pfi_request_fail(request, prefork_fail(-ECONNRESET, "the client has closed the connection"));
 	if (response->body != PFI_RESPONSE_NONE && response->sent > 0)
 		prefork_worker_beat(request->worker);
 	const bool over = response->body == PFI_RESPONSE_LENGTH && size > response->length - response->sent;
@@ -312,7 +313,7 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
-/* Under `output`, or when no more pieces are accepted. */
+/* With `output` locked, or when no more pieces are accepted. */
 static int end_response(struct prefork_request *request)
 {
 	struct pfi_response *const response = &request->response;
@@ -332,7 +333,7 @@ static int end_response(struct prefork_request *request)
 	return r == 0 ? pfi_response_end_pieces(request) : r;
 }
 
-/* Closed first: the lock is not a fair one, and threads that write without a pause would keep it from the end. */
+/* Close before locking: the mutex is not fair, and threads that write without a pause would starve this one. */
 int prefork_response_end(struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, -EINVAL);
@@ -349,13 +350,13 @@ void pfi_response_close(struct prefork_request *request)
 	struct pfi_response *const response = &request->response;
 
 	if (response->stage != PFI_STAGE_HEAD && response->stage != PFI_STAGE_PIECES)
-		return; /* no pieces are accepted as it is */
+		return; /* no pieces are accepted in these stages */
 	atomic_store_explicit(&response->is_closed, true, memory_order_relaxed);
 	(void)pthread_mutex_lock(&request->output);
 	(void)pthread_mutex_unlock(&request->output);
 }
 
-/* Whether a body can be read from it: when its head has left, all that is left to do is to break off. */
+/* Check the file before the head is sent: afterwards an error can only be reported by closing the connection. */
 static int check_file(int fd)
 {
 	struct stat about;

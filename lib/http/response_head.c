@@ -84,7 +84,7 @@ int pfi_response_known_field(struct pfi_out *out, const char *name, size_t name_
 {
 	if (!pfi_value_valid(value, value_length))
 		return -EINVAL;
-	/* Neither length is near SIZE_MAX: both were read through. */
+	/* The sum does not overflow: both texts are in memory, and were read. */
 	if (!pfi_out_fits(out, name_length + value_length + 4))
 		return -ENOSPC;
 

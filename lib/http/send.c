@@ -147,8 +147,8 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 	}
 }
 
-/* Send a response's pieces, the first of which is its head. One buffer costs the kernel
- * less than two: a small body is copied behind the head. */
+/* Send pieces of which the first is the head. sendmsg(2) costs less with one buffer than with two, so a small body is
+ * copied after the head. */
 int pfi_response_send_head(struct prefork_request *request, struct iovec *pieces, int count)
 {
 	const size_t size = request->response.out.size;
@@ -167,7 +167,6 @@ int pfi_response_send_head(struct prefork_request *request, struct iovec *pieces
 	return pfi_request_send(request, pieces, 1);
 }
 
-/* One piece, with the head before it if it has not left and its chunk around it. */
 int pfi_response_send_piece(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_response *const response = &request->response;
@@ -192,7 +191,7 @@ int pfi_response_send_piece(struct prefork_request *request, const void *bytes, 
 	return count > 0 ? pfi_request_send(request, pieces, count) : 0;
 }
 
-/* What was promised and is not there can only be told by breaking off. */
+/* A body that is too short can only be reported by closing the connection: the head is sent already. */
 int pfi_response_end_pieces(struct prefork_request *request)
 {
 	struct pfi_response *const response = &request->response;

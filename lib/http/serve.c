@@ -1,8 +1,6 @@
-/* Joins the parsers to a worker: one struct prefork_service, whose connections
- * walk through the phases of enum pfi_phase. */
+/* The service of a worker: selects the next step by the phase of the connection (enum pfi_phase). */
 #include "http/internal.h"
 
-#include "base/required.h"
 #include "base/times.h"
 #include "http/access.h"
 #include "http/http_options.h"
@@ -56,7 +54,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 	pfi_request_begin(request);
 	request->is_first = true;
 	prefork_connection_set_user(connection, request);
-	/* Who says nothing was held back by the kernel already, for as long as defer_accept says. */
+	/* With defer_accept the kernel has already waited that long for the first data. */
 	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
 	return PREFORK_AGAIN;
 }
@@ -84,9 +82,8 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	return PREFORK_CLOSE;
 }
 
-/* How long a client that has nothing under way may still ask. One that has just come in was not
- * answered at all, and would not ask again by itself: it has the time that others have, unless
- * the whole server stops. */
+/* How long an idle connection of a draining worker may still send a request. A new connection has had no response, and
+ * its client would not retry by itself: it has the time of any first request, unless the whole server stops. */
 static uint64_t drain_idle_ms(const struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
@@ -97,8 +94,7 @@ static uint64_t drain_idle_ms(const struct prefork_request *request)
 	                                                                            PFI_LAST_REQUEST_MS;
 }
 
-/* A client between two requests may have sent the next one just now: it gets an answer, and is
- * told that it is the last. */
+/* On an idle connection the next request may be in flight: it is served, with "Connection: close". */
 static enum prefork_next on_draining(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
@@ -110,8 +106,8 @@ static enum prefork_next on_draining(struct prefork_worker *worker, struct prefo
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 
-/* A body that ends with its connection must not end as if it were whole; and for a client that took too little the
- * kernel would keep megabytes for as long as the client likes. */
+/* Close with RST instead of FIN. If the body is delimited by the close (HTTP/1.0), FIN would make a truncated body look
+ * complete. If the client took too little, the kernel would keep its send buffer for as long as the client likes. */
 static void reset_if_cut(struct prefork_request *request, struct prefork_connection *connection)
 {
 	const struct linger now = { .l_onoff = 1, .l_linger = 0 };
@@ -136,16 +132,16 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 	prefork_connection_set_user(connection, NULL);
 }
 
-/* Told at once, and not by the first client that needs a file. */
+/* Log it at the start, not when the first request needs a file. */
 static void check_spool_directory(struct pfi_http *http, struct prefork_worker *worker)
 {
-	static const char fallback[] = "uploads are kept in memory, up to 64 MiB of all together";
+	static const char fallback[] = "uploads are kept in memory, up to 64 MiB in all";
 	static const char waited[] = "threads wait for slow clients";
 
 	if (http->config.store.files_max == 0 || pfi_spool_try(&http->config.store) == 0)
 		return;
 	(void)atomic_flag_test_and_set(&http->has_logged);
-	prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http", "worker_tmp_dir: %s; %s", prefork_error(),
+	prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http", "worker_tmp_dir: %s; %s event=spool_failed", prefork_error(),
 	                prefork_worker_may_block(worker) ? waited : fallback);
 }
 
@@ -211,18 +207,4 @@ void pfi_http_destroy(struct pfi_http *http)
 	pfi_forwarded_clear(&http->config.forwarded);
 	pthread_mutex_destroy(&http->lock);
 	free(http);
-}
-
-/* Where the rest of what a request may be asked needs the worker. */
-
-const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)
-{
-	PFI_RETURN_IF_NULL(request, NULL);
-	return prefork_connection_peer(request->connection, ret_port);
-}
-
-size_t prefork_request_listener(const struct prefork_request *request)
-{
-	PFI_RETURN_IF_NULL(request, SIZE_MAX);
-	return prefork_connection_listener(request->connection);
 }

@@ -15,10 +15,11 @@ enum { FIRST_SIZE = 16 * 1024 };
 
 static int fail(int error, const struct pfi_spool_store *store)
 {
-	return prefork_fail(error, "its body cannot be kept in %s: %s", store->directory, strerror(-error));
+	return prefork_fail(error, "cannot write its body to a file in %s: %s", store->directory, strerror(-error));
 }
 
-/* What the application prints must not get into a body, where it has closed its standard descriptors. */
+/* If the application has closed its standard descriptors, the file must not become one of them: what it prints would
+ * get into the body. */
 static int above_standard(int fd)
 {
 	if (fd < 0)
@@ -31,7 +32,7 @@ static int above_standard(int fd)
 	return r;
 }
 
-/* A file that is gone when it is closed, however the process ends. */
+/* The file has no name, so the kernel frees it however the process ends. */
 static int open_file(const char *directory)
 {
 	char path[PATH_MAX];
@@ -39,7 +40,7 @@ static int open_file(const char *directory)
 
 	if (fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 		return above_standard(fd);
-	/* A file system, or a kernel, without such files. */
+	/* A file system or kernel without O_TMPFILE (open(2)). */
 	if (snprintf(path, sizeof path, "%s/prefork-body-XXXXXX", directory) >= (int)sizeof path)
 		return -ENAMETOOLONG;
 	fd = mkostemp(path, O_CLOEXEC);
@@ -53,18 +54,18 @@ int pfi_spool_try(const struct pfi_spool_store *store)
 	const int fd = open_file(store->directory);
 
 	if (fd < 0)
-		return prefork_fail(fd, "no file can be made in %s: %s", store->directory, strerror(-fd));
+		return prefork_fail(fd, "cannot create a file in %s: %s", store->directory, strerror(-fd));
 	(void)close(fd);
 	return 0;
 }
 
-/* Have a file that may grow to `length` bytes. */
-static int book(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t length)
+/* Open a file if there is none, and count `length` bytes of it in the store. */
+static int reserve(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t length)
 {
 	const uint64_t more = length > spool->reserved ? length - spool->reserved : 0;
 
 	if (length > store->file_max)
-		return prefork_fail(-ENOBUFS, "its body has filled its file in %s", store->directory);
+		return prefork_fail(-ENOBUFS, "its body has reached the limit of a file in %s", store->directory);
 	if (spool->fd < 0) {
 		const int fd = open_file(store->directory);
 
@@ -74,17 +75,17 @@ static int book(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t
 	}
 	if (atomic_fetch_add_explicit(&store->reserved, more, memory_order_relaxed) + more > store->files_max) {
 		(void)atomic_fetch_sub_explicit(&store->reserved, more, memory_order_relaxed);
-		return prefork_fail(-ENOBUFS, "bodies have filled %s as far as they may", store->directory);
+		return prefork_fail(-ENOBUFS, "the files in %s have reached spool_limit", store->directory);
 	}
 	spool->reserved += more;
 	return 0;
 }
 
-/* What is in memory goes behind what is in the file. */
+/* Append the bytes in memory to the file. */
 static int spill(struct pfi_spool *spool, struct pfi_spool_store *store)
 {
 	size_t written = 0;
-	const int r = book(spool, store, spool->length);
+	const int r = reserve(spool, store, spool->length);
 
 	if (r < 0)
 		return r;
@@ -110,14 +111,14 @@ static int grow(struct pfi_spool *spool, const struct pfi_spool_store *store, ui
 		size = store->memory_max;
 	char *const bytes = realloc(spool->bytes, (size_t)size);
 	if (bytes == NULL)
-		return prefork_fail(-ENOMEM, "there is no memory for its body");
+		return prefork_fail(-ENOMEM, "no memory for its body");
 	spool->bytes = bytes;
 	spool->size = (size_t)size;
 	return 0;
 }
 
-/* No file can be had, for the reason `error`. */
-static int use_spare(struct pfi_spool *spool, struct pfi_spool_store *store, int error)
+/* No file can be created, because of `error`. */
+static int use_fallback(struct pfi_spool *spool, struct pfi_spool_store *store, int error)
 {
 	const size_t more = spool->size;
 
@@ -134,7 +135,7 @@ static int use_spare(struct pfi_spool *spool, struct pfi_spool_store *store, int
 		}
 	}
 	(void)atomic_fetch_sub_explicit(&store->fallback, more, memory_order_relaxed);
-	return prefork_fail(-ENOBUFS, "bodies have used up the memory that is for those without a file");
+	return prefork_fail(-ENOBUFS, "bodies without a file have reached their limit of memory");
 }
 
 int pfi_spool_space(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
@@ -145,7 +146,7 @@ int pfi_spool_space(struct pfi_spool *spool, struct pfi_spool_store *store, uint
 	if (spool->end == spool->size)
 		r = spool->size < store->memory_max ? grow(spool, store, expected) : spill(spool, store);
 	if (r < 0 && spool->size >= store->memory_max)
-		r = use_spare(spool, store, r);
+		r = use_fallback(spool, store, r);
 	if (r == 0) {
 		*ret = spool->bytes + spool->end;
 		*ret_size = spool->size - spool->end;
@@ -186,15 +187,15 @@ ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size)
 	do
 		n = pread(spool->fd, bytes, size < SSIZE_MAX ? size : SSIZE_MAX, (off_t)spool->at);
 	while (n < 0 && errno == EINTR);
-	if (n <= 0) /* somebody has cut a file that nobody else can see */
-		return prefork_fail(n < 0 ? -errno : -EIO, "the body that was kept cannot be read: %s",
+	if (n <= 0) /* 0: the file is shorter than what was written to it, a disk error */
+		return prefork_fail(n < 0 ? -errno : -EIO, "cannot read the body back from its file: %s",
 		                    n < 0 ? strerror(errno) : "it is too short");
 	spool->at += (uint64_t)n;
 	return n;
 }
 
-/* All was taken, and more comes: the file begins anew. The kernel may still be sending what was
- * taken, from the very pages of the file. These must not be written to: they are given up. */
+/* All bytes are sent, and more follow: start the file from the beginning. The kernel may still be sending from the
+ * pages of the file, which must not change. ftruncate(2) detaches them. */
 static int rewind_file(struct pfi_spool *spool, const struct pfi_spool_store *store)
 {
 	if (spool->length == 0 || pfi_spool_has_more(spool))
@@ -214,7 +215,7 @@ int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_store *store, con
 	for (int i = 0; i < count; i++)
 		size += pieces[i].iov_len;
 	if (r == 0)
-		r = book(spool, store, spool->length + size);
+		r = reserve(spool, store, spool->length + size);
 	if (r < 0)
 		return r;
 	do

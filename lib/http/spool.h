@@ -1,10 +1,10 @@
 /*
- * spool -- bytes that are kept for who is not ready for them, in memory as far as
- * that is allowed and from there on in a file without a name: a request body until
- * its handler asks for it, or what a client has not taken yet of its response.
+ * spool -- a buffer of bytes: in memory up to a limit, and from there on in a file without a
+ * name (O_TMPFILE). It holds a request body until the handler reads it, or the part of a
+ * response that the client has not taken yet.
  *
- * The files of a worker have a bound together, and so has each of them. It belongs
- * to one thread at a time; the place is shared.
+ * The files of a worker have a limit together, and so has each of them. One thread uses a
+ * spool at a time. Threads share the store, which has the limits and counts what is in use.
  */
 #ifndef HTTP_SPOOL_H
 #define HTTP_SPOOL_H
@@ -17,62 +17,61 @@
 struct iovec;
 
 struct pfi_spool {
-	char *bytes;     /* the last `end` bytes that came: they lie behind those of the file */
+	char *bytes;     /* the last `end` bytes that were added: they follow those in the file */
 	size_t size;
 	size_t end;
-	int fd;          /* -1: all of it is in memory */
-	uint64_t length;
-	uint64_t at;     /* read so far */
-	uint64_t reserved; /* how long its file may be so far: as much of the place is taken */
-	bool may_use_fallback;  /* where no file can be had it may use the place's spare memory     */
-	size_t fallback;   /* bytes of `size` that are                                         */
+	int fd;          /* -1: no file */
+	uint64_t length; /* bytes added */
+	uint64_t at;     /* bytes read */
+	uint64_t reserved; /* bytes of the file that are counted in the store */
+	bool may_use_fallback; /* if no file can be created, use memory beyond memory_max */
+	size_t fallback; /* bytes of `size` beyond memory_max */
 };
 
 #define PFI_SPOOL_EMPTY { .fd = -1 }
 
 enum { PFI_SPOOL_FALLBACK_MAX = 64 * 1024 * 1024 };
 
-/* Where bytes may stay. */
+/* The directory of the files, and the limits in bytes. */
 struct pfi_spool_store {
-	size_t memory_max;  /* of one of them */
+	size_t memory_max;  /* of one spool, in memory */
 	const char *directory;
-	uint64_t file_max;  /* of one of them */
-	uint64_t files_max; /* of all together */
-	_Atomic uint64_t reserved;
-	_Atomic uint64_t fallback; /* memory beyond memory_max, of all together: at most PFI_SPOOL_FALLBACK_MAX */
+	uint64_t file_max;  /* of one file */
+	uint64_t files_max; /* of all files */
+	_Atomic uint64_t reserved; /* of all files, so far */
+	_Atomic uint64_t fallback; /* memory beyond memory_max of all spools: at most PFI_SPOOL_FALLBACK_MAX */
 };
 
-/** Whether a file can be made there: 0, or a negative errno with an error message. */
+/** Try to create a file. 0, or a negative errno with an error message. */
 int pfi_spool_try(const struct pfi_spool_store *store);
 
-/** Room for bytes that come: at least one. `expected` is how many more are known to come, 0
- *  when that is unknown. 0, or a negative errno with an error message, and all that came is still there:
- *  -ENOBUFS at the bounds, -ENOMEM, or what the directory and its disk say (-ENOSPC, -EDQUOT, -EFBIG,
+/** Returns space for more bytes, at least one. `expected` is how many more will be added, 0 if that is
+ *  unknown. 0, or a negative errno with an error message, and the bytes that were added stay readable:
+ *  -ENOBUFS at the limits, -ENOMEM, or an error of the directory and its disk (-ENOSPC, -EDQUOT, -EFBIG,
  *  -EACCES, -EMFILE ...). */
 int pfi_spool_space(struct pfi_spool *spool, struct pfi_spool_store *store, uint64_t expected, char **ret,
                    size_t *ret_size);
 
-/** So many were put there. */
+/** `count` bytes were written to that space. */
 void pfi_spool_add(struct pfi_spool *spool, size_t count);
 
-/** No more will come: if there is a file, the rest goes there, too, as far as that is possible. */
+/** No more bytes will be added. If there is a file, write the rest to it and free the memory, if possible. */
 void pfi_spool_end(struct pfi_spool *spool, struct pfi_spool_store *store);
 
-/** The next bytes: how many, 0 at the end, or a negative errno. */
+/** Read the next bytes. Bytes read, 0 at the end, or a negative errno with an error message. */
 ptrdiff_t pfi_spool_read(struct pfi_spool *spool, void *bytes, size_t size);
 
-/** Put all these bytes into the file of one that keeps nothing in memory, and whose bytes the
- *  kernel takes from there: `at` is moved on by who has it take them. 0, or an error of
- *  pfi_spool_space(), and nothing was put there. */
+/** Append `pieces` to the file of a spool that has nothing in memory. The caller sends the file by sendfile(2),
+ *  and advances `at`. 0, or an error of pfi_spool_space(), and nothing was appended. */
 int pfi_spool_append(struct pfi_spool *spool, struct pfi_spool_store *store, const struct iovec *pieces, int count);
 
-/** Whether bytes are left in it. */
+/** Whether bytes are left to read. */
 static inline bool pfi_spool_has_more(const struct pfi_spool *spool)
 {
 	return spool->at < spool->length;
 }
 
-/** Give back memory and file; it is empty then. */
+/** Free memory and file; the spool is empty then. */
 void pfi_spool_clear(struct pfi_spool *spool, struct pfi_spool_store *store);
 
 #endif

@@ -7,7 +7,7 @@ static bool is_hex(char c)
 	return (c >= '0' && c <= '9') || ((c | 0x20) >= 'a' && (c | 0x20) <= 'f');
 }
 
-/* "[...]": addresses are not taken apart here, but nothing else gets in. */
+/* "[...]": the address is not parsed, but only bytes of an address are accepted. Returns 0 if it is invalid. */
 static size_t literal_length(const char *text, size_t length)
 {
 	size_t colons = 0;
@@ -23,7 +23,7 @@ static size_t literal_length(const char *text, size_t length)
 	return 0;
 }
 
-/* A registered name; false when a percent sign in it is not followed by two digits. */
+/* A reg-name (RFC 3986); false: a percent sign is not followed by two hex digits. */
 static bool skip_name(const char *text, size_t length, size_t *ret_length)
 {
 	size_t i = 0;
@@ -78,8 +78,7 @@ static void split_query(struct pfi_head *head, const char *bytes, struct pfi_spa
 	head->query.length = rest.length - head->path.length - 1;
 }
 
-/* An origin server knows two schemes. A user before the host is a trick
- * (RFC 9110 4.2.4), and so is no host. */
+/* http and https only. User information before the host is refused (RFC 9110 4.2.4), and so is an empty host. */
 static bool split_absolute(struct pfi_head *head, const char *bytes)
 {
 	static const char *const schemes[] = { "http://", "https://" };
@@ -101,7 +100,7 @@ static bool split_absolute(struct pfi_head *head, const char *bytes)
 	return false;
 }
 
-/* CONNECT names a host and a port, and nothing else. */
+/* The target of CONNECT is host:port. */
 static bool split_authority(struct pfi_head *head, const char *bytes)
 {
 	const char *const text = bytes + head->target.at;
@@ -114,7 +113,7 @@ static bool split_authority(struct pfi_head *head, const char *bytes)
 	       (text[0] != '[' || memchr(text, ']', length - 1) != NULL);
 }
 
-/* Of seven letters, which CONNECT and OPTIONS have. */
+/* CONNECT and OPTIONS have seven letters. */
 static bool method_is(const struct pfi_head *head, const char *bytes, const char *upper, const char *lower)
 {
 	const char *const method = bytes + head->method.at;

@@ -1,16 +1,15 @@
 /*
- * target -- the four forms of a request target, and the syntax of a host.
+ * target -- the four forms of a request target (RFC 9112 3.2), and the syntax of a host. Pure.
  */
 #ifndef HTTP_TARGET_H
 #define HTTP_TARGET_H
 
 #include "http/head.h"
 
-/** Take head->target apart. False when it has none of the forms that its
- *  method allows. */
+/** Split head->target into authority, path and query. False: its form is not allowed for the method. */
 bool pfi_target_split(struct pfi_head *head, const char *bytes);
 
-/** RFC 9110 7.2: uri-host [ ":" port ], which may be empty. */
+/** Whether `text` is uri-host [ ":" port ] (RFC 9110 7.2), which may be empty. */
 bool pfi_host_valid(const char *text, size_t length);
 
 #endif

@@ -26,8 +26,8 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
-/* "name: value\r\n" at `from`, whose LF is at `end`, becomes name NUL value NUL at `to`, which is
- * never behind `from`. Returns where it ends. */
+/* Write "name: value\r\n" at `from`, whose LF is at `end`, as name NUL value NUL to `to`, which is never after `from`.
+ * Returns the end of what is written. */
 static char *terminate(char *to, const char *from, const char *end)
 {
 	const char *const colon = memchr(from, ':', (size_t)(end - from));
@@ -46,7 +46,7 @@ static char *terminate(char *to, const char *from, const char *end)
 	return to;
 }
 
-/* What would change how the body is understood, or the request handled, comes too late (RFC 9110 6.5.1). */
+/* A trailer arrives too late to change how the body is read, or the request handled (RFC 9110 6.5.1). */
 static bool is_kept(const char *name, size_t length, bool underscores)
 {
 	return (underscores || memchr(name, '_', length) == NULL) &&

@@ -1,9 +1,8 @@
 /*
- * trailers -- the fields behind a chunked body (RFC 9112 7.1.2), for those who
- * ask for them. They are kept apart from the header fields, as RFC 9110 6.5.1
- * demands.
+ * trailers -- the trailer fields of a chunked body (RFC 9112 7.1.2). They are not merged into the
+ * header fields (RFC 9110 6.5.1).
  *
- * Pure. The chunk parser has checked every byte, and bounds how many there are.
+ * Pure. The chunk parser has checked every byte, and limits their number.
  */
 #ifndef HTTP_TRAILERS_H
 #define HTTP_TRAILERS_H
@@ -18,14 +17,14 @@ struct pfi_trailers {
 	size_t count;
 };
 
-/** One more byte of a field line. 0 or -ENOMEM. */
+/** Add a byte of a field line. 0 or -ENOMEM. */
 int pfi_trailers_add(struct pfi_trailers *trailers, char byte);
 
-/** The last line is there. Fields about the content (Content-Type) and controls (Range) are dropped, and names
- *  with an underscore unless `underscores`. */
+/** The trailer is complete. Drop fields about the content (Content-Type), controls (Range), and names with an
+ *  underscore unless `underscores`. */
 void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores);
 
-/** Field `index` and its name, both ended by NUL; NULL behind the last. */
+/** The value of field `index`, and its name, both with a NUL; NULL after the last. */
 const char *pfi_trailers_at(const struct pfi_trailers *trailers, size_t index, const char **ret_name);
 
 void pfi_trailers_clear(struct pfi_trailers *trailers);

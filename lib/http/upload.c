@@ -1,4 +1,4 @@
-/* The request body: read when the host asks for it, or collected before it is asked. */
+/* The request body: collected before the handler is called, or read while the handler runs. */
 #include "http/http_clock.h"
 #include "base/required.h"
 #include "http/rate.h"
@@ -12,8 +12,8 @@
 #include <sys/uio.h>
 
 enum {
-	SKIP_MAX = 64 * 1024,  /* of an unwanted body is read so that the connection can go on */
-	TURN_MAX = 256 * 1024, /* of a body is collected before other connections have a turn */
+	SKIP_MAX = 64 * 1024,  /* bytes of an unread body that are discarded to keep the connection */
+	TURN_MAX = 256 * 1024, /* bytes of a body that are collected before other connections have a turn */
 };
 
 void pfi_upload_start(struct prefork_request *request)
@@ -21,7 +21,7 @@ void pfi_upload_start(struct prefork_request *request)
 	const enum pfi_verdict verdict =
 		pfi_body_start(&request->body, &request->framing, &request->http->config.limits);
 
-	/* Who has sent something of the body does not wait for permission. */
+	/* A client that has sent a part of the body does not wait for 100 Continue (RFC 9110 10.1.1). */
 	request->continue_due = verdict == PFI_MORE && request->framing.expects_continue &&
 	                        request->in_at == request->in_end;
 	request->skipped = 0;
@@ -45,7 +45,7 @@ uint64_t pfi_upload_timeout_ms(const struct prefork_request *request)
 	return pfi_rate_timeout_ms(config->body_timeout_ms, config->body_rate, request->uploaded, took_ms);
 }
 
-/* Only what is waited for counts: between two reads the host may take its time. */
+/* Only the time of waiting counts: between two reads the handler may take as long as it likes. */
 static int wait_for_client(struct prefork_request *request)
 {
 	const uint64_t wait_ms = pfi_upload_timeout_ms(request), before_us = pfi_http_now_us();
@@ -82,10 +82,10 @@ static int refuse_framing(struct prefork_request *request)
 static int refuse_read(struct prefork_request *request, ptrdiff_t n)
 {
 	if (n == -ETIMEDOUT)
-		return refuse(request, -ETIMEDOUT, 408, "nothing came for too long");
+		return refuse(request, -ETIMEDOUT, 408, "no data arrived for too long");
 	if (n == -EINTR)
 		return pfi_request_fail(request, -EINTR);
-	return refuse(request, -ECONNRESET, 400, "the client ended before its end");
+	return refuse(request, -ECONNRESET, 400, "the client closed the connection before its end");
 }
 
 static int send_continue(struct prefork_request *request)
@@ -101,7 +101,7 @@ static int send_continue(struct prefork_request *request)
 	return r;
 }
 
-/* Of the bytes between two pieces of data, those of trailer fields are kept. */
+/* Keep the byte if it belongs to a trailer field. */
 static int keep_trailer(struct prefork_request *request, char byte)
 {
 	if (request->body.kind != PFI_BODY_CHUNKED)
@@ -109,11 +109,11 @@ static int keep_trailer(struct prefork_request *request, char byte)
 	if (request->body.done)
 		pfi_trailers_end(&request->trailers, request->http->config.limits.underscores == PFI_UNDERSCORES_KEEP);
 	else if (pfi_chunk_in_trailer(&request->body.chunk) && pfi_trailers_add(&request->trailers, byte) < 0)
-		return refuse(request, -ENOMEM, 500, "there is no memory for its trailer");
+		return refuse(request, -ENOMEM, 500, "no memory for its trailer");
 	return 0;
 }
 
-/* The next data among the bytes that are here already: how many were put to `to`. */
+/* Copy data from the input buffer. Bytes copied, or a negative errno. */
 static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 {
 	size_t got = 0;
@@ -124,8 +124,8 @@ static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 		const uint64_t ahead = pfi_body_ahead(&request->body);
 		struct pfi_span data;
 		size_t used;
-		/* Data is asked for by its size; what is between, as it comes, byte by byte at
-		 * its end, so that no more data comes out than there is room for. */
+		/* Framing is parsed byte by byte, so that the parser never returns more data than
+		 * fits into `to`. */
 		if (ahead > 0 && length > size - got)
 			length = size - got;
 		if (ahead == 0 && length > 1)
@@ -141,8 +141,8 @@ static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 	return (ptrdiff_t)got;
 }
 
-/* Where the rest of a body is read to when it does not go straight to the host: behind the
- * head, which the host still looks at. There is room: see serve. */
+/* Read more of the body and its framing into the input buffer, after the head, which the handler still reads.
+ * process_head() has made BODY_SPACE there. */
 static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
 {
 	const size_t base = request->in_from + request->head.at;
@@ -165,7 +165,7 @@ static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
 	return n == 0 ? -ECONNRESET : n;
 }
 
-/* Large data goes from the socket to where it is wanted. */
+/* Read data from the socket into the handler's buffer, without a copy. */
 static ptrdiff_t read_direct(struct prefork_request *request, char *to, size_t size)
 {
 	const uint64_t ahead = pfi_body_ahead(&request->body);
@@ -205,7 +205,7 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 	return 0;
 }
 
-/* Under `input`. */
+/* With `input` locked. */
 static ptrdiff_t read_body(struct prefork_request *request, void *bytes, size_t size)
 {
 	if (request->error != 0)
@@ -228,9 +228,9 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 	return n;
 }
 
-static const char too_large[] = "it is larger than can be kept";
+static const char too_large[] = "it is larger than spool_limit allows";
 
-/* Whether a body of this length is more than one file and what is kept in memory before it may have. */
+/* Whether a body of this length exceeds what one body may have in memory, and in a file. */
 static bool exceeds_file_limit(const struct prefork_request *request, uint64_t length)
 {
 	const struct pfi_spool_store *const store = &request->http->config.store;
@@ -238,8 +238,8 @@ static bool exceeds_file_limit(const struct prefork_request *request, uint64_t l
 	return length > store->memory_max && length > store->file_max;
 }
 
-/* There is no room for more. Where nobody can wait for the rest this client must try again, though
- * a full disk is nobody's request. */
+/* The spool takes no more. If threads can wait, the handler reads the rest itself. Otherwise the client gets 413 if
+ * this body alone is too large, 507 if the limits of all together or the disk are exhausted: a retry may succeed. */
 static enum pfi_verdict stop_collecting(struct prefork_request *request, int error)
 {
 	if (prefork_worker_may_block(request->worker)) {
@@ -256,7 +256,7 @@ static enum pfi_verdict stop_collecting(struct prefork_request *request, int err
 	return PFI_BAD;
 }
 
-/* Some of the body, from here or from the client, to `to`. As prefork_connection_read(). */
+/* Copy some of the body, from the input buffer or the connection. As prefork_connection_read(). */
 static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t size)
 {
 	const uint64_t ahead = pfi_body_ahead(&request->body);
@@ -286,7 +286,7 @@ static enum pfi_verdict collect(struct prefork_request *request)
 		size_t size;
 		int r;
 
-		/* The others want their turn, too; what is in the socket will call us again. */
+		/* Other connections have a turn; data in the socket makes this one ready again. */
 		if (turn >= TURN_MAX && request->in_at == request->in_end)
 			return PFI_MORE;
 		r = pfi_spool_space(spool, store, is_measured ? request->body.left : 0, &to, &size);
@@ -308,7 +308,7 @@ static enum pfi_verdict collect(struct prefork_request *request)
 
 enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 {
-	/* Where nobody may wait for the rest, the client need not send what is thrown away at last. */
+	/* Without a thread that can wait, refuse it now: the client need not send what would be discarded. */
 	if (request->collect_us == 0 && !prefork_worker_may_block(request->worker) &&
 	    request->body.kind == PFI_BODY_LENGTH && exceeds_file_limit(request, request->body.left))
 		return refuse(request, -EFBIG, 413, too_large) < 0 ? PFI_BAD : PFI_DONE;
@@ -327,7 +327,7 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 
 bool pfi_upload_can_be_skipped(const struct prefork_request *request)
 {
-	/* To who waits for permission: it may come, or may not, and nobody can tell what the next byte is. */
+	/* A client that waits for 100 Continue may send the body, or not: the meaning of the next byte is unknown. */
 	return !request->continue_due && pfi_body_ahead(&request->body) <= SKIP_MAX;
 }
 

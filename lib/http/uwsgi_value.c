@@ -41,10 +41,10 @@ static struct result check_METHOD(const char *text, size_t length, const struct 
 	for (size_t i = 0; i < length; i++)
 		if (!pfi_char_is(text[i], PFI_CHAR_METHOD) &&
 		    !(limits->fold_method && text[i] >= 'a' && text[i] <= 'z'))
-			return bad(501, "the method is not one of those that are served");
+			return bad(501, "the method is not implemented");
 	return length >= METHOD_MIN && length <= METHOD_MAX ?
 	               fine :
-	               bad(501, "the method is not one of those that are served");
+	               bad(501, "the method is not implemented");
 }
 
 /* nginx sends the origin form, also if its client sent the absolute one. */

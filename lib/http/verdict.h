@@ -1,8 +1,8 @@
 /*
- * verdict -- what every parser of this room answers.
+ * verdict -- types that the parsers of this module share.
  *
- * A parser that says MORE has taken note of all it was shown and goes on where
- * it stopped; one that says BAD keeps saying so, whatever it is fed.
+ * After MORE a parser has consumed all of its input, and continues where it stopped. After BAD it
+ * returns BAD for any input.
  */
 #ifndef HTTP_VERDICT_H
 #define HTTP_VERDICT_H
@@ -11,16 +11,16 @@
 
 #include <stdint.h>
 
-/* Bytes of a buffer that may move while a request is being collected. */
+/* Bytes of a buffer, by offset: the buffer may move while a request is being received. */
 struct pfi_span {
 	uint32_t at;
 	uint32_t length;
 };
 
-/* What to answer when something is refused, and an error message for the log. */
+/* An error response: its status, and a short text for its page. */
 struct pfi_http_error {
 	uint16_t status;
-	const char *detail; /* static */
+	const char *detail; /* static; NULL: none */
 };
 
 #endif

@@ -45,7 +45,7 @@ class Forwarded(harness.Case):
         with harness.Server([harness.program("prefork-wsgi"), "--forwarded-allow-ips", "10.0.0.1/8", "--check-config",
                              "scheme:app"], bind=None, cwd=APPS) as server:
             self.assertNotEqual(server.wait(), 0)
-            self.assertIn('forwarded_allow_ips: "10.0.0.1/8" has bits behind its network', server.log())
+            self.assertIn('forwarded_allow_ips: "10.0.0.1/8" has bits set after the network prefix', server.log())
 
 
 if __name__ == "__main__":

@@ -64,6 +64,8 @@ class SpoolLimit(harness.Case):
             clients = [self.upload(server, 200000, wait=False) for _ in range(20)]
             for client in clients:
                 client.socket.settimeout(10)
+            # Before the first body is complete, the worker must have received those of all clients.
+            harness.wait_until(lambda: kept_bytes(worker) > 1_600_000, "the bodies are received")
             refused = 0
             for client in clients:
                 client.send(b"x")
@@ -77,10 +79,10 @@ class SpoolLimit(harness.Case):
     def test_a_directory_that_takes_no_files_is_told_at_the_start(self):
         with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
             server.wait_for_serving(1)
-            harness.wait_until(lambda: "worker_tmp_dir: no file can be made in /proc" in server.log(), "the line")
+            harness.wait_until(lambda: "worker_tmp_dir: cannot create a file in /proc" in server.log(), "the line")
             self.assertEqual(self.upload(server, 3000000), 200)
             self.assertEqual(self.upload(server, 3000000, chunked=True), 200)
-            self.assertEqual(server.log().count("no file can be made"), 1)
+            self.assertEqual(server.log().count("cannot create a file"), 1)
 
 
 if __name__ == "__main__":

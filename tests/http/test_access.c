@@ -320,7 +320,7 @@ static const struct {
 	const char *format;
 	const char *message; /* a part of it */
 } refused[] = {
-	{ "%", "column 1" },           { "ab%", "column 3" },          { "%h", "neither ( nor" },
+	{ "%", "column 1" },           { "ab%", "column 3" },          { "%h", "must be followed by" },
 	{ "%(h", "lacks its )s" },     { "%(h)", "must end with )s" }, { "%(T)d", "must end with )s" },
 	{ "%()s", "there is no %()s" }, { "%(z)s", "there is no %(z)s (column 1)" },
 	{ "ok %(hh)s", "column 4" },   { "%({}i)s", "between { and }" },{ "%({a b}i)s", "column 1" },

@@ -124,7 +124,7 @@ START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
 			pfi_spool_add(&spool, size);
 	}
 	ck_assert_int_eq(r, -EFBIG);
-	ck_assert_msg(strstr(prefork_error(), "cannot be kept in /tmp: ") != NULL, "%s", prefork_error());
+	ck_assert_msg(strstr(prefork_error(), "cannot write its body to a file in /tmp: ") != NULL, "%s", prefork_error());
 	pfi_spool_clear(&spool, &store);
 }
 END_TEST

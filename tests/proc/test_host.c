@@ -163,7 +163,7 @@ static const struct {
 	{ "/sentence", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /sentence: no such queue: 7\n" },
 	{ "/number", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /number: No space left on device\n" },
 	{ "/told", "HTTP/1.1 500 ", NULL },
-	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: it was handled, and never answered\n" },
+	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: the handler returned without a response\n" },
 	{ "/pull", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /pull: the tape ran out\n" },
 	{ "/pull-told", "HTTP/1.1 500 ", NULL },
 	{ "/short", "HTTP/1.1 200 ",
