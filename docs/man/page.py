@@ -199,6 +199,7 @@ def entries(text):
 
 
 def functions(code):
+    """The functions that a group declares."""
     return list(dict.fromkeys(re.findall(r"\b(prefork_\w+)\(", code))) if "{" not in code and not code.startswith(
         ("typedef", "#")) else []
 
@@ -206,7 +207,7 @@ def functions(code):
 def type_name(code):
     found = (re.findall(r"^((?:struct|enum) \w+) *\{", code, re.M)[:1] or
              re.findall(r"^typedef .*?\b(prefork_\w+)\(", code, re.M | re.S)[:1] or
-             re.findall(r"^#define (\w+)", code, re.M))
+             re.findall(r"^#define (\w+(?:\([^)]*\))?)", code, re.M))
     return ", ".join(dict.fromkeys(found))
 
 
@@ -251,11 +252,28 @@ def since(comment):
     return (comment[:match.start()], match[1]) if match else (comment, None)
 
 
+def without_preprocessor(text):
+    """Text without directives, but for the public macros: a number, or the name and parameters of another macro."""
+    def kept(match):
+        name, parameters, value = match["name"], match["parameters"] or "", match["value"].strip()
+        if name.endswith(("_H", "_")) or name in ("PREFORK_API", "PREFORK_PRINTF"):
+            return ""
+        number = re.match(r"\(?-?\d+\)?(?=\s|$)", value)
+        comment = re.search(r"/\*.*?\*/", value)
+        return f"#define {name}{parameters}" + (f" {number[0]}" if number else "") + (
+            f" {comment[0]}" if comment else "") + "\n"
+    text = re.sub(r"[ \t]*\\\n[ \t]*", " ", text)
+    text = re.sub(r"^#[ \t]*(?!define)\w.*\n", lambda match: "" if "cplusplus" not in match[0] and "endif" not in match[0]
+                  else match[0], text, flags=re.M)
+    text = re.sub(r"^#define (?P<name>\w+)(?P<parameters>\([^)]*\))?(?P<value>.*)\n", kept, text, flags=re.M)
+    return text
+
+
 def parsed(path):
     text = path.read_text()
     first = COMMENT.search(text)
     title, _, description = plain(first.group(1)).partition("\n\n")
-    body = declarations(re.sub(r"^#(?!define PREFORK_E|define PREFORK_[A-Z_]+ ).*\n", "", text[first.end():], flags=re.M))
+    body = declarations(without_preprocessor(text[first.end():]))
     body = re.sub(r"(?<=\n\n)(?=(?:enum|struct) \w+ \{)", "/** */\n", body)  # a type without a comment
     return " ".join(title.split()).partition(" -- ")[2].rstrip("."), description, [
         entry for entry in entries(body) if functions(entry[1]) or type_name(entry[1])]
@@ -281,7 +299,7 @@ def print_header(path, version):
     if description:
         out += [".SH DESCRIPTION", prose(description)]
     version_of = None
-    for title, wanted in (("TYPES", False), ("FUNCTIONS", True)):
+    for title, wanted in (("TYPES AND MACROS", False), ("FUNCTIONS", True)):
         chosen = [(comment, code) for comment, code in groups if bool(functions(code)) == wanted]
         if chosen:
             out.append(f".SH {title}")

@@ -107,8 +107,11 @@ struct prefork_option {
 /** In the initializer of a row: its type (BOOL, INT, ... as in enum prefork_option_type), and the member of
  *  `struct_type` that holds its value. A member that does not exist, or whose C type does not fit, does not compile.
  *
- *      { .struct_size = sizeof(struct prefork_option), .name = "queue_timeout",
- *        PREFORK_OPTION_IN(DURATION, struct queue_settings, timeout_ms), .section = "Queue", .doc = "..." }
+ *      { .struct_size = sizeof(struct prefork_option),
+ *        .name = "queue_timeout",
+ *        PREFORK_OPTION_IN(DURATION, struct queue_settings,
+ *                          timeout_ms),
+ *        .section = "Queue", .doc = "..." }
  *
  *  C11 only: in C++ set `type`, `member` and `offset`. */
 #define PREFORK_OPTION_IN(row_type, struct_type, struct_member)                           \
