@@ -1,7 +1,7 @@
 """What every end-to-end test needs: a server as a child process, a client that shows every byte, and patience.
 
     class Hello(harness.Case):
-        def test_a_request_is_answered(self):
+        def test_a_request_gets_a_response(self):
             with harness.Server([harness.program("prefork-wsgi"), "hello:app"], cwd=APPS) as server:
                 self.assertEqual(server.get("/").status, 200)
 

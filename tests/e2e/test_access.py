@@ -41,7 +41,7 @@ class AccessLog(harness.Case):
             self.assertEqual(server.stop(), 0)
             self.assertNotIn("/secret HTTP", server.log())
 
-    def test_each_answer_is_a_line_of_the_combined_format(self):
+    def test_each_response_is_a_line_of_the_combined_format(self):
         with self.server("--access-logfile", self.path) as server:
             server.get("/a?b=c", {"Referer": "http://r/", "User-Agent": 'x" forged', "Authorization": "Basic Ym9iOng="})
             server.request("HEAD", "/h")
@@ -52,7 +52,7 @@ class AccessLog(harness.Case):
         self.assertIn('"GET /a?b=c HTTP/1.1" 200 14 "http://r/" "x\\" forged"', lines[0])
         self.assertIn('"HEAD /h HTTP/1.1" 200 - "-" "-"', lines[1])
 
-    def test_a_client_cannot_push_anything_out_of_its_line(self):
+    def test_a_request_cannot_forge_a_log_line(self):
         with self.server("--access-logfile", self.path, "--limit-request-line", "0") as server:
             for path, agent in ("/" + "a" * 4070, "curl"), ("/", "\xff" * 1050), ("/" + '"' * 8000, '"' * 8000):
                 server.get(path, {"User-Agent": agent})
@@ -95,7 +95,7 @@ class AccessLog(harness.Case):
             "user_agent": 'x"\\\t\\xe9'})
         self.assertEqual((bad["status"], bad["method"], bad["line"]), (400, None, "G\x1b\\xff /"))
 
-    def test_a_bad_format_is_told_before_anything_starts(self):
+    def test_a_bad_format_is_refused_at_the_start(self):
         for words in (["--check-config"], []):
             server = harness.Server([harness.program("http_hello"), "--access-logformat", "%(h)s %(x)s", *words],
                                     bind=None)
@@ -152,7 +152,7 @@ class AccessLog(harness.Case):
             self.assertIn("Access log cannot be written", server.log())
             self.assertRegex(server.log(), r"Access log: [5-9] lines lost event=access_log_lost lines=[5-9]\n")
 
-    def test_a_reader_that_stops_reading_holds_nobody_up(self):
+    def test_a_stalled_reader_delays_no_other_connection(self):
         os.mkfifo(self.path)
         reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         try:
@@ -170,7 +170,7 @@ class AccessLog(harness.Case):
         finally:
             os.close(reader)
 
-    def test_lines_of_many_clients_do_not_mix(self):
+    def test_lines_of_concurrent_requests_do_not_interleave(self):
         with self.server("--workers", "2", "--access-logfile", self.path, "--access-logformat", "<%(q)s>") as server:
             def ask(who):
                 for number in range(25):

@@ -21,7 +21,7 @@ class Bodies(harness.Shared, harness.Case):
             answer = client.answer(head_only)
             return answer, client.read_all()
 
-    def test_it_comes_whole(self):
+    def test_it_arrives_complete(self):
         for kind in KINDS:
             for version in "1.1", "1.0":
                 for length in "", "10":
@@ -29,7 +29,7 @@ class Bodies(harness.Shared, harness.Case):
                         answer, rest = self.ask(f"GET /{kind}?{length} HTTP/{version}\r\n")
                         self.assertEqual((answer.status, answer.body, rest), (200, DATA, b""))
 
-    def test_one_that_is_too_long_is_cut_where_content_length_says(self):
+    def test_a_body_that_is_too_long_is_cut_at_content_length(self):
         """Whether or not the client has more to say: it is not reset before it has read that."""
         for kind in KINDS:
             for length in 0, 2, 3, 5, 9:

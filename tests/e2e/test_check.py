@@ -37,7 +37,7 @@ class Check(harness.Case):
                               stdin=subprocess.DEVNULL, timeout=20 * harness.PATIENCE)
         return done.returncode, done.stdout, done.stderr
 
-    def test_it_says_what_the_start_would_say(self):
+    def test_it_reports_what_the_start_would_report(self):
         with self.directory(file_="") as directory:
             (directory / "file.").rename(directory / "file")
             for flags, message in IMPOSSIBLE:

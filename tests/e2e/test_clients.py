@@ -56,7 +56,7 @@ class Curl(Served):
                 with self.subTest(words=words, size=len(data)):
                     self.assertEqual(self.curl("/echo", *words, data=data)[0], data)
 
-    def test_head_tells_the_length_and_sends_nothing(self):
+    def test_head_has_the_length_and_no_body(self):
         head = self.curl("/hello", "-I")[0]
         self.assertTrue(head.startswith(b"HTTP/1.1 200 OK\r\n"))
         self.assertIn(b"Content-Length: 14\r\n", head)
@@ -69,20 +69,20 @@ class Curl(Served):
         self.assertEqual(seen.count("Connected to"), 1)
         self.assertEqual(seen.lower().count("re-using existing connection"), 3)
 
-    def test_an_old_client_gets_no_chunks(self):
+    def test_http_1_0_gets_no_chunks(self):
         body, seen = self.curl("/no-length", "-0", "-v")
         self.assertEqual(body, b"onetwothree")
         self.assertNotIn("chunked", seen.lower())
         self.assertIn("chunked", self.curl("/generator", "-v")[1].lower())
 
-    def test_a_client_that_loses_patience_harms_nobody(self):
+    def test_a_client_that_disconnects_affects_no_other(self):
         self.curl("/endless", "-m", "0.3", "-o", "/dev/null", status=28)
         self.assertEqual(self.curl("/hello")[0], b"Hello, world!\n")
 
 
 @harness.every_worker_class
 class Raw(Served):
-    def test_pipelined_requests_are_answered_in_order(self):
+    def test_pipelined_requests_get_responses_in_order(self):
         with self.server.connect() as client:
             client.send(b"".join(b"GET /%s HTTP/1.1\r\nHost: x\r\n\r\n" % name for name in (b"hello", b"a-tuple", b"empty")) +
                         b"POST /echo HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\nbody"
@@ -102,7 +102,7 @@ class Raw(Served):
                 client.send(bytes([byte]))
             self.assertEqual(client.answer().body, b"ab")
 
-    def test_a_silent_or_slow_client_holds_up_nobody(self):
+    def test_an_idle_or_slow_connection_delays_no_other(self):
         quiet = [self.server.connect() for _ in range(50)]
         try:
             for client in quiet[:25]:
@@ -119,7 +119,7 @@ class Raw(Served):
         self.assertEqual(len(self.server.get("/large").body), 16 << 20)
         self.assertEqual(self.server.request("HEAD", "/large").headers["Content-Length"], str(16 << 20))
 
-    def test_half_sent_bodies_hold_up_nobody(self):
+    def test_incomplete_bodies_delay_no_other_connection(self):
         """More of them than both workers have threads."""
         halves = [BIG[:500000], BIG[500000:1000000]]
         heads = [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n7a120\r\n"]
@@ -138,7 +138,7 @@ class Raw(Served):
             for client in slow:
                 client.__exit__()
 
-    def test_an_iterable_is_closed_once_when_its_client_is_gone(self):
+    def test_an_iterable_is_closed_once_after_a_disconnect(self):
         """Each worker has a list of its own: ask until every one has told."""
         with self.server.connect() as client:
             client.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")

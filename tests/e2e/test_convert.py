@@ -92,7 +92,7 @@ class Convert(harness.Case):
             found.setdefault(name, []).append(value.strip('"'))
         return found, done.stdout
 
-    def test_what_it_prints_is_read_back_and_means_the_same(self):
+    def test_its_output_is_read_back_with_the_same_meaning(self):
         with self.directory(gunicorn_conf_py="", conf_py=CONFIG) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -106,7 +106,7 @@ class Convert(harness.Case):
             self.assertRegex(joined, r'access_log_format = "%\(h\)s \\"%\(r\)s\\" \\x3b %\(s\)s \\\\\\\\\\\\x{150} tail\\x09"')
             self.assertNotIn("cores", done.stdout)
 
-    def test_what_has_no_counterpart_is_named_with_what_to_do(self):
+    def test_settings_without_a_counterpart_are_named_with_the_remedy(self):
         with self.directory(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
@@ -123,7 +123,7 @@ class Convert(harness.Case):
             (directory / "prefork.ini").write_text(done.stdout)
             self.in_force(directory / "prefork.ini", "app:app")
 
-    def test_what_many_files_say_is_read_back_and_means_the_same(self):
+    def test_common_files_are_converted_with_the_same_meaning(self):
         with self.directory(conf_py=COMMON) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -151,7 +151,7 @@ class Convert(harness.Case):
         tables = [*converter["SAME"], *converter["NEEDLESS"], *converter["MISSING"], *converter["ON"], *converter["REMARKS"], *converter["HOOKS"]]
         self.assertEqual(len(tables), len(set(tables)))
 
-    def test_a_file_that_fails_is_told_with_its_line(self):
+    def test_a_failing_file_is_reported_with_its_line(self):
         with self.directory(conf_py="workers = 2\nbind = undefined_name\n") as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual((done.returncode, done.stdout), (1, ""))
@@ -162,7 +162,7 @@ class Convert(harness.Case):
         self.assertEqual(done.returncode, 1)
         self.assertIn("/nowhere/conf.py", done.stderr)
 
-    def test_a_start_with_such_a_file_says_how_to_go_on(self):
+    def test_a_start_with_a_python_file_reports_the_remedy(self):
         for words in ["-c", "gunicorn.conf.py"], ["--config=gunicorn.conf.py"], ["-cpython:mine.conf"]:
             done = subprocess.run([harness.program("prefork-wsgi"), *words, "app:app"], text=True, capture_output=True)
             self.assertEqual(done.returncode, 2)

@@ -29,7 +29,7 @@ class Jobs(harness.Case):
     def wait_for(self, name):
         harness.wait_until((self.spool / name).exists, f"{name} in {sorted(os.listdir(self.spool))}")
 
-    def test_every_job_is_done_once_those_that_waited_too(self):
+    def test_every_job_runs_once_including_queued_ones(self):
         for n in range(10):
             self.put(f"early{n}", f"echo {n} >> {self.spool}/out\n")
         with self.serve("--workers", "3") as server:
@@ -42,7 +42,7 @@ class Jobs(harness.Case):
             self.assertEqual(sorted(map(int, (self.spool / "out").read_text().split())), list(range(20)))
             self.assertEqual(server.stop(), 0)
 
-    def test_a_stop_waits_for_the_job_in_hand_and_begins_no_other(self):
+    def test_a_stop_finishes_the_running_job_and_starts_no_other(self):
         os.mkfifo(self.spool / "gate")
         with self.serve() as server:
             server.wait_for_serving(1)
@@ -56,7 +56,7 @@ class Jobs(harness.Case):
         self.assertTrue((self.spool / "slow.done").exists())
         self.assertTrue((self.spool / "next.job").exists())
 
-    def test_a_job_that_takes_too_long_is_named_and_its_worker_replaced(self):
+    def test_a_job_that_times_out_is_named_and_its_worker_replaced(self):
         with self.serve("--timeout", "300ms", "--abort-timeout", "100ms") as server:
             first, = server.wait_for_serving(1)
             self.put("stuck", f"echo $$ > {self.spool}/pid; exec sleep 600\n")
@@ -68,7 +68,7 @@ class Jobs(harness.Case):
                 os.kill(int((self.spool / "pid").read_text()), signal.SIGKILL)
         self.assertTrue((self.spool / "stuck.run").exists())
 
-    def test_a_spool_that_is_not_there_ends_the_start_with_a_message(self):
+    def test_a_missing_spool_fails_the_start_with_a_message(self):
         with harness.Server([harness.program("jobs"), "--spool", self.spool / "none"], bind=None) as server:
             self.assertEqual(server.wait(), 3)
             self.assertIn("cannot watch", server.log())
@@ -90,7 +90,7 @@ class Turnstile(harness.Case):
     def serve(self, *words):
         return harness.Server([harness.program("turnstile"), *words])
 
-    def test_the_next_client_waits_until_the_first_has_left(self):
+    def test_the_next_connection_waits_until_the_first_is_closed(self):
         with self.serve() as server, server.dial(10 * harness.PATIENCE) as first:
             first.sendall(b"first")
             self.assertEqual(first.recv(100), b"first")
@@ -105,7 +105,7 @@ class Turnstile(harness.Case):
                 self.assertEqual(second.recv(100), b"second")
             self.assertEqual(server.stop(), 0)
 
-    def test_a_stop_ends_who_is_idle(self):
+    def test_a_stop_closes_idle_connections(self):
         with self.serve() as server, server.dial(10 * harness.PATIENCE) as first:
             first.sendall(b"first")
             self.assertEqual(first.recv(100), b"first")
@@ -149,7 +149,7 @@ class Console:
 
 
 class EmbedPoll(harness.Case):
-    def test_the_hosts_loop_runs_the_server_and_its_own_console(self):
+    def test_the_loop_of_the_program_runs_arbiter_and_console(self):
         with Console("--workers", "2") as host:
             first = host.hear(r"ready (\d+)")[1], host.hear(r"ready (\d+)")[1]
             self.assertEqual(Echo.ask(host.port), b"hello\n")
@@ -167,7 +167,7 @@ class EmbedPoll(harness.Case):
             host.say("stop")
             self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
 
-    def test_the_end_of_its_input_stops_it(self):
+    def test_end_of_input_stops_it(self):
         with Console() as host:
             host.hear(r"ready \d+")
             host.process.stdin.close()
@@ -175,7 +175,7 @@ class EmbedPoll(harness.Case):
 
 
 class EmbedLibev(harness.Case):
-    def test_the_hosts_watchers_and_the_server_share_a_loop(self):
+    def test_watchers_of_the_program_and_the_arbiter_share_a_loop(self):
         for words in (), ("-k", "libev"):
             with self.subTest(words), harness.Server([harness.program("embed_libev"), *words]) as server:
                 server.wait_for_log("tick 2")

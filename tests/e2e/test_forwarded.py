@@ -41,7 +41,7 @@ class Forwarded(harness.Case):
         with self.server() as server:
             self.assertEqual(server.get(headers={**SECURE, "X-Forwarded-Ssl": "off"}).status, 400)
 
-    def test_a_wrong_address_is_told(self):
+    def test_a_wrong_address_is_reported(self):
         with harness.Server([harness.program("prefork-wsgi"), "--forwarded-allow-ips", "10.0.0.1/8", "--check-config",
                              "scheme:app"], bind=None, cwd=APPS) as server:
             self.assertNotEqual(server.wait(), 0)

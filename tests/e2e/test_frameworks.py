@@ -152,7 +152,7 @@ class Flask(Site):
             for client, path in zip((first, second), paths):
                 self.assertEqual(set(client.answer().body.decode().split()), {path})
 
-    def test_every_request_is_torn_down_once_whatever_its_client_does(self):
+    def test_every_request_is_finished_once_in_every_case(self):
         with self.server.connect() as client:  # goes away in the middle of a stream without end
             client.send(b"GET /stream?lines=100000000 HTTP/1.1\r\nHost: x\r\n\r\n")
             client.more()
@@ -213,7 +213,7 @@ class Validated(harness.Shared, harness.Case):
         self.assertNotIn("garbage collected", log)
         self.assertIn("one line\nand two\n", re.sub(r"^\[.*\] ", "\n", log, flags=re.M))
 
-    def test_the_input_reads_as_the_pep_says_with_both_framings(self):
+    def test_the_input_conforms_to_pep_3333_with_both_framings(self):
         body = b"first line\nsecond\nthird\n"
         want = repr([b"fi", b"rst line\n", b"sec", [b"ond\n"], b"third\n", b""]).encode()
         self.assertEqual(self.server.request("POST", "/reads", body).body, want)

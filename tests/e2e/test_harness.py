@@ -52,7 +52,7 @@ class Harness(harness.Case):
             child = server.wait_for_workers(1)[0]
         harness.wait_until(lambda: harness.start_time(child) is None, "the stray is killed")
 
-    def test_a_server_that_ends_at_once_is_told(self):
+    def test_a_server_that_exits_at_once_is_reported(self):
         with self.assertRaisesRegex(AssertionError, "status 3"):
             server = harness.Server([sys.executable, "-c", "raise SystemExit(3)"], bind=None)
             server.wait_for_it = True

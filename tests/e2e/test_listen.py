@@ -27,7 +27,7 @@ class Listen(harness.Case):
             self.assertRegex(server.log(), message)
             self.assertNotIn("Booting worker", server.log())
 
-    def test_a_unix_path_has_its_mode_and_goes_when_the_server_goes(self):
+    def test_a_unix_path_has_its_mode_and_is_removed_at_the_exit(self):
         with self.directory() as directory:
             path = directory / "socket"
             with self.serve("--socket-mode", "0640", bind=f"unix:{path}") as server:
@@ -98,7 +98,7 @@ class Listen(harness.Case):
                 else:
                     self.assertFalse(server.is_listening())
 
-    def test_port_0_takes_a_free_port_and_tells_it(self):
+    def test_port_0_takes_a_free_port_and_logs_it(self):
         with self.serve(bind="127.0.0.1:0") as server:
             server.wait_for_log("Listening at")
             server.port = int(re.search(r"Listening at: 127\.0\.0\.1:(\d+)", server.log()).group(1))

@@ -33,7 +33,7 @@ def standard(pid):
 
 
 class Night(harness.Case):
-    def test_closed_standard_descriptors_are_nobodys(self):
+    def test_closed_standard_descriptors_are_not_reused(self):
         """A program that prints must not write to a descriptor of the library's that got the number."""
         for program, words in (("http_hello", []), ("prefork-wsgi", ["app:app"])):
             with self.subTest(program=program), self.directory(app_py=APP) as directory:
@@ -53,7 +53,7 @@ class Night(harness.Case):
                 done = subprocess.run([*shell, *words], cwd=directory, timeout=20 * harness.PATIENCE)
                 self.assertEqual(done.returncode, 2)
 
-    def test_a_full_disk_is_told_with_its_reason_and_served_past(self):
+    def test_a_full_disk_is_logged_with_its_cause_and_serving_continues(self):
         with harness.Server([harness.program("http_hello"), "--access-logfile", "/dev/full"]) as server:
             for _ in range(3):
                 self.assertEqual(server.get().status, 200)
@@ -87,7 +87,7 @@ class Night(harness.Case):
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("Pool web: 3 of 3 workers ready")
 
-    def test_signals_leave_alone_what_the_program_has_of_its_own(self):
+    def test_signals_do_not_affect_other_children_of_the_program(self):
         """--reload has a pool of one worker, which no TTIN is meant for."""
         with self.directory(app_py=APP) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=directory) as server:
@@ -100,7 +100,7 @@ class Night(harness.Case):
             server.wait_for_log("Pool web keeps its last worker")
             self.assertNotRegex(server.log(), "Pool reload(?!: 1 of 1 workers ready)")
 
-    def test_a_limit_of_descriptors_is_told_with_what_to_do(self):
+    def test_a_descriptor_limit_is_reported_with_the_remedy(self):
         shell = ["/bin/sh", "-c", 'ulimit -n 1024; exec "$@"', "sh", harness.program("http_hello")]
         for words, message in ((["--worker-connections", "5000"], r"WARNING.*1024.*5000.*LimitNOFILE"),
                                 (["--workers", "300"], r"1024.*needs.*LimitNOFILE")):

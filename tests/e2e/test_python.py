@@ -157,7 +157,7 @@ class Errors(Case):
 
 
 class Loggers(Case):
-    def test_borrowed_handlers_write_to_the_error_log_at_its_level(self):
+    def test_reused_handlers_write_to_the_error_log_at_its_level(self):
         with self.directory(site_app_py=LOGS) as directory:
             for level, words in ("info", ()), ("debug", ("--preload",)), ("error", ()):
                 path = directory / f"log-{level}"
@@ -216,7 +216,7 @@ class Interface(Case):
                     log = self.refused(directory, name)
                     self.assertRegex(log, 'cannot be called with environ and start_response.*' + re.escape(f'"{hint}"'))
 
-    def test_whatever_can_answer_is_taken(self):
+    def test_every_working_application_is_accepted(self):
         with self.directory(site_app_py=WSGI) as directory:
             for name in ("answer", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
                          "both", "partial", "lambdas"):

@@ -28,7 +28,7 @@ class ExamplesRun(harness.Case):
     def run_it(self, *words, **more):
         return harness.Server([RUN, *words], **more)
 
-    def test_it_serves_says_so_in_one_line_and_ends_with_status_0(self):
+    def test_it_serves_logs_one_line_and_exits_with_status_0(self):
         for number in signal.SIGINT, signal.SIGTERM:
             with self.subTest(number=number), self.run_it() as server:
                 self.assertEqual(server.get().body, b"Hello, world!\n")
@@ -47,7 +47,7 @@ class ExamplesRun(harness.Case):
             self.assertEqual(server.wait(), 2)
             self.assertIn("--workers", server.log())
 
-    def test_a_busy_port_is_said(self):
+    def test_a_busy_port_is_reported(self):
         with socket.create_server(("127.0.0.1", 0)) as busy:
             where = "127.0.0.1:%d" % busy.getsockname()[1]
             for words in ("--bind", where), (f"--bind={where}",), (f"-b{where}",):

@@ -46,7 +46,7 @@ class SpoolLimit(harness.Case):
         client.__exit__()
         return status
 
-    def test_one_that_is_larger_than_its_part_is_refused_where_nothing_can_wait(self):
+    def test_a_body_above_its_share_is_refused_if_no_thread_can_wait(self):
         with self.serve("--spool-limit", "8m", "--body-memory", "64k") as server:
             worker, = server.wait_for_serving(1)
             for chunked in False, True:
@@ -76,7 +76,7 @@ class SpoolLimit(harness.Case):
             harness.wait_until(lambda: kept_bytes(worker) == 0, "all is given up")
             self.assertEqual(self.upload(server, 200000), 200)
 
-    def test_a_directory_that_takes_no_files_is_told_at_the_start(self):
+    def test_an_unwritable_directory_is_reported_at_the_start(self):
         with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
             server.wait_for_serving(1)
             harness.wait_until(lambda: "worker_tmp_dir: cannot create a file in /proc" in server.log(), "the line")

@@ -32,7 +32,7 @@ class Deadly(harness.Case):
     def test_a_preloaded_application_may_write_to_closed_pipes(self):
         self.serve("--preload")
 
-    def test_so_may_one_that_the_workers_load(self):
+    def test_an_application_loaded_in_workers_may_as_well(self):
         self.serve()
 
     def test_a_log_that_reaches_the_limit_of_file_sizes_costs_lines_only(self):
@@ -81,7 +81,7 @@ class Environment(harness.Case):
     def test_a_preloaded_application_does_not_see_it(self):
         self.serve("--preload")
 
-    def test_nor_does_one_that_the_workers_load(self):
+    def test_an_application_loaded_in_workers_does_not_either(self):
         self.serve()
 
 

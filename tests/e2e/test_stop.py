@@ -104,7 +104,7 @@ class Lines(harness.Case):
             self.assertNotIn("it works on", server.log())
             self.assertIn("graceful_timeout to leave; it last worked on: GET /", server.log())
 
-    def test_an_end_says_once_that_the_server_stops(self):
+    def test_a_stop_is_logged_once(self):
         for group in False, True:
             with self.subTest(group=group), harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
                 server.wait_for_serving(2)

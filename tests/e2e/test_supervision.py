@@ -36,7 +36,7 @@ class Served(harness.Case):
 
 @harness.every_worker_class
 class Hang(Served):
-    def test_a_request_that_hangs_is_ended_in_time_told_and_its_worker_replaced(self):
+    def test_a_hanging_request_is_aborted_logged_and_its_worker_replaced(self):
         for path in "/hang", "/spin":
             with self.subTest(path=path), self.serve("-w", "1", "--timeout", "1", "kitchen:app") as server:
                 old, = server.wait_for_serving(1)
@@ -57,7 +57,7 @@ class Hang(Served):
                 self.assertIn(f"GET {path}", log, "the request line")
                 self.assertEqual(log.count("was ended by"), 1)
 
-    def test_a_worker_is_replaced_before_the_stuck_one_is_gone(self):
+    def test_a_replacement_starts_before_the_stuck_worker_exits(self):
         with self.serve("-w", "1", "--timeout", "1", "--abort-timeout", "30", "stubborn:app") as server:
             old, = server.wait_for_serving(1)
             with server.connect() as client:
@@ -87,7 +87,7 @@ class Failing(Served):
             self.assertEqual(server.get("/pid").body, pid)
             self.assertEqual(server.stop(), 0)
 
-    def test_a_worker_that_ends_itself_is_replaced_and_the_reason_is_told(self):
+    def test_a_worker_that_exits_is_replaced_and_the_cause_logged(self):
         with self.serve("-w", "1", "ends:app") as server:
             for path, told in (("/exit-9", "exited with code 9"), ("/segv", "was ended by SIG(SEGV|ABRT)"),
                                ("/abort", "was ended by SIGABRT")):  # sanitizers make an abort of it
@@ -119,7 +119,7 @@ class Killed(Served):
             self.assertEqual(server.log().count("was ended by SIGKILL, not by us"), 4)
             self.assertEqual({answer.status for answer in load.answered}, {200})
 
-    def test_the_death_of_the_arbiter_ends_its_workers_and_frees_the_port(self):
+    def test_workers_exit_with_the_arbiter_and_the_port_is_free(self):
         for path in None, "/hang":
             with self.subTest(path=path), self.serve("-w", "2", "kitchen:app") as server:
                 workers = server.wait_for_serving(2)
@@ -198,7 +198,7 @@ class Reload(Served):
                     self.assertEqual(server.stop(), 0)
                 self.assertEqual(server.wait(20), 0)  # a second SIGTERM may meet one that is all but gone
 
-    def test_a_preloaded_application_says_that_its_code_stays(self):
+    def test_a_reload_of_a_preloaded_application_logs_that_its_code_stays(self):
         with self.directory(pages_py=VERSION % 1) as directory, self.serve(
                 "-w", "1", "--preload", "--canary-time", "0", "pages:app", directory=directory) as server:
             (directory / "pages.py").write_text(VERSION % 2)
@@ -291,7 +291,7 @@ class Signals(Served):
             server.wait_for_log("Reload done")
             self.assertFalse(set(old) & set(server.wait_for_serving(3)))
 
-    def test_every_line_of_the_log_begins_with_when_who_and_how_bad(self):
+    def test_every_log_line_begins_with_time_pid_and_level(self):
         with self.serve("-w", "2", "--log-level", "debug", "kitchen:app") as server:
             victim = server.wait_for_serving(2)[0]
             server.get("/fails")

@@ -67,12 +67,12 @@ class VirtualEnvironment(harness.Case):
                 self.assertEqual(os.path.realpath(told["prefix"]), os.path.realpath(self.venv))
                 self.assertTrue(told["executable"].startswith(str(self.venv)), told)
 
-    def test_one_with_system_packages_shows_both(self):
+    def test_system_site_packages_are_visible_if_enabled(self):
         harness.need_module("flask")
         told = self.ask("--venv", self.make("both", "--system-site-packages"))
         self.assertEqual((told["said"], told["system"]), ("hello from both", True))
 
-    def test_the_one_that_the_program_lies_in_is_taken(self):
+    def test_the_virtualenv_that_contains_the_program_is_used(self):
         inside = self.venv / "bin" / "prefork-wsgi"
         os.symlink(harness.program("prefork-wsgi"), inside)
         self.assertEqual(self.ask(program=inside)["said"], "hello from venv")
@@ -94,10 +94,10 @@ class VirtualEnvironment(harness.Case):
                                     env={"VIRTUAL_ENV": "", **env}) as server:
                     self.assertEqual(json.loads(server.get().body)["said"], "hello from venv")
 
-    def test_without_one_its_packages_are_not_there(self):
+    def test_without_a_virtualenv_its_packages_are_not_visible(self):
         self.refused("No module named 'only_in_the_venv'")
 
-    def test_what_is_none_is_refused_in_words(self):
+    def test_a_directory_that_is_not_a_virtualenv_is_refused(self):
         (self.work / "empty").mkdir()
         self.refused("--venv: .*/nowhere", "--venv", "/nowhere")
         self.refused("--venv: .*empty is not a virtualenv", "--venv", "empty")
@@ -108,7 +108,7 @@ class VirtualEnvironment(harness.Case):
         os.symlink(harness.program("prefork-wsgi"), self.venv / "bin" / "prefork-wsgi")
         self.refused(r"the directory of prefork-wsgi: .*is for Python 2\.7", program=self.venv / "bin" / "prefork-wsgi")
 
-    def test_one_of_another_build_of_the_same_version_is_refused_in_words(self):
+    def test_another_build_of_the_same_version_is_refused_with_the_remedy(self):
         python = self.venv / "bin" / "python3"
         for body, message in (("echo '3.11.99 (main, somewhere else) [GCC 1.2.3]'",
                                 r"--venv: the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "

@@ -15,7 +15,7 @@ def serve(*words, directory=APPS, **more):
 
 
 class Hello(harness.Case):
-    def test_a_get_is_answered(self):
+    def test_a_get_gets_a_response(self):
         with serve("hello:app", directory=HELLO) as server:
             answer = server.get("/")
             self.assertEqual((answer.status, answer.body), (200, b"Hello, world!\n"))
@@ -27,7 +27,7 @@ class Hello(harness.Case):
         with serve("hello:app", directory=HELLO) as server:
             self.assertEqual(server.request("POST", body=body).body, b"You sent: " + body)
 
-    def test_the_client_is_told_by_its_address(self):
+    def test_the_client_is_logged_by_its_address(self):
         with serve("kitchen:app") as server:
             for address in ("127.0.0.1", "127.255.255.254", "127.1.22.203", "127.10.100.9", "127.99.101.200"):
                 with socket.create_connection((server.host, server.port), source_address=(address, 0)) as client:
@@ -47,7 +47,7 @@ class Hello(harness.Case):
             self.assertEqual(server.get("/shop/").body, b"Hello, world!\n")
 
 
-    def test_a_head_that_is_answered_by_nothing_claims_no_length(self):
+    def test_an_empty_response_to_head_has_no_length(self):
         """Bottle returns an empty list, whatever a GET would have."""
         with serve("kitchen:app") as server:
             answer = server.request("HEAD", "/empty")
@@ -55,7 +55,7 @@ class Hello(harness.Case):
             self.assertEqual(server.get("/empty").headers["Content-Length"], "0")
             self.assertEqual(server.request("HEAD", "/no-length").headers["Content-Length"], "11")
 
-    def test_pythonpath_is_found_wherever_the_application_goes(self):
+    def test_pythonpath_is_absolute_whatever_the_directory(self):
         with self.directory(app_py="import os\nos.chdir('/')\ndef app(e, s):\n import late\n return late.app(e, s)\n"
                          ) as directory:
             (directory / "lib").mkdir()
@@ -68,7 +68,7 @@ class Hello(harness.Case):
 class Laxities(harness.Case):
     """What gunicorn forgives an application, and the ways it lets an operator choose."""
 
-    def test_fields_about_the_connection_are_dropped_with_one_warning(self):
+    def test_hop_by_hop_headers_are_dropped_with_one_warning(self):
         with serve(*self.flags, "kitchen:app") as server:
             for _ in range(3):
                 answer = server.get("/lax-head?hop", {"Connection": "close"})
@@ -93,7 +93,7 @@ class Laxities(harness.Case):
 class Surroundings(harness.Case):
     """What an application is told about who else runs it."""
 
-    def test_it_is_told_truly_of_threads_and_processes(self):
+    def test_multithread_and_multiprocess_are_correct(self):
         for words, threads, processes in (((), False, False), (("-w", "2"), False, True),
                                           (("-k", "threads", "--threads", "2"), True, False),
                                           (("-k", "libev", "-w", "3"), False, True)):
@@ -162,7 +162,7 @@ class Answers(harness.Case):
 
 
 class Frameworks(harness.Case):
-    def test_flask_answers(self):
+    def test_flask_serves(self):
         harness.need_module("flask")
         with serve("hello_flask:app", directory=HELLO) as server:
             self.assertEqual(server.get("/").body, b"Hello from Flask!\n")
@@ -170,7 +170,7 @@ class Frameworks(harness.Case):
             self.assertEqual(json.loads(answer.body), {"sent": [1, 2]})
             self.assertEqual(server.get("/nowhere").status, 404)
 
-    def test_django_answers(self):
+    def test_django_serves(self):
         harness.need_module("django")
         with serve("hello_django:app", directory=HELLO) as server:
             answer = server.get("/")
@@ -198,12 +198,12 @@ class Failures(harness.Case):
                     self.assertEqual(server.wait(), 4)
                     self.assertIn(message, server.log())
 
-    def test_check_config_loads_the_application_and_says_so_by_its_status(self):
+    def test_check_config_loads_the_application_and_sets_the_status(self):
         for name, status in (("kitchen:app", 0), ("broken:app", 4)):
             with self.subTest(name=name), serve("--check-config", name, wait=False) as server:
                 self.assertEqual(server.wait(), status)
 
-    def test_what_cannot_be_meant_is_refused_before_anything_starts(self):
+    def test_wrong_settings_are_refused_before_the_start(self):
         for words, status, message in (((), 2, "no application: name it"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
@@ -231,7 +231,7 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
                 self.assertRegex(server.log(), message)
 
-    def test_the_variable_that_has_the_mistake_is_named(self):
+    def test_the_variable_with_the_mistake_is_named(self):
         for flags, message in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
                                 ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
@@ -283,7 +283,7 @@ class Family(harness.Shared, harness.Case):
             self.assertEqual(server.stop(), 0)
             self.assertIn("the thread of the application is done\n", server.log())
 
-    def test_a_fork_that_comes_back_neither_answers_nor_serves(self):
+    def test_a_forked_child_that_returns_sends_no_response(self):
         for path, status in ("/exits", 3), ("/complains", 1), ("/fails", 1), ("/returns", 0):
             with self.subTest(path=path), self.server.connect() as client:
                 client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())

@@ -1,10 +1,10 @@
 /*
  * asleep -- wait until every thread of some processes sleeps.
  *
- * Where the kernel wakes one of several workers that wait, which one is certain; which of them
- * waits at a given moment is up to the scheduler, and on a busy machine one of them may wait for
- * its turn for longer than a whole test takes. A test that lets each client come only once all
- * workers wait judges the library, and not the machine.
+ * The kernel wakes one of several waiting workers in a defined order, but the scheduler decides
+ * which of them are waiting: on a busy machine a worker may be runnable, but not running, for
+ * longer than a test takes. A test that connects only when all workers sleep tests the library
+ * and not the machine.
  */
 #ifndef TESTS_ASLEEP_H
 #define TESTS_ASLEEP_H
@@ -19,11 +19,11 @@ struct asleep {
 	size_t count;
 };
 
-/* The threads that these processes have now. */
+/* Collects the present threads of these processes. */
 void asleep_open(struct asleep *asleep, const pid_t *pids, size_t count);
 void asleep_close(struct asleep *asleep);
 
-/* Aborts the test when it takes too long. */
+/* Fails the test after the time limit. */
 void asleep_wait(const struct asleep *asleep);
 
 #endif

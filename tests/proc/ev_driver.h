@@ -1,4 +1,4 @@
-/* A worker strategy on libev, for tests: see ev_driver.c. */
+/* A strategy on libev, for tests; see ev_driver.c. */
 #ifndef TESTS_EV_DRIVER_H
 #define TESTS_EV_DRIVER_H
 

@@ -1,6 +1,6 @@
 /*
- * harness -- one worker and the arbiter's ends of everything it holds, without
- * an arbiter: for tests of the worker room.
+ * harness -- one worker, and the arbiter's end of its channel, watchdog timer and
+ * scoreboard, without an arbiter: for tests of the module worker.
  */
 #ifndef TESTS_HARNESS_H
 #define TESTS_HARNESS_H
@@ -26,48 +26,47 @@ struct harness {
 	int fds_before;
 };
 
-/* Everything that can wait does so this long, times TEST_PATIENCE. */
+/* Time limit of every wait; includes TEST_PATIENCE. */
 int harness_patience_ms(void);
 
-/* How many threads the worker under test has besides its first. */
+/* Number of worker threads besides the first thread. */
 int harness_threads(void);
 
-/* Whether the strategy under test lets callbacks block. */
+/* May callbacks block under this strategy? */
 bool harness_may_block(void);
 
-/* What most services here do when a connection is ready: what has come goes back, is counted as a
- * request, and is the thread's note. */
+/* `ready` of most services here: echo the input, count it as a request, and set it as activity. */
 enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
 
-/* A listener on a free port, a page, a watch: ready to spawn. Asserts. */
+/* Open a listener on a free port, a scoreboard and a watchdog timer. Asserts. */
 void harness_open(struct harness *harness, const struct prefork_service *service);
 int harness_be_worker(void *context); /* for pfi_spawn() */
 void harness_spawn(struct harness *harness); /* and wait until it is ready */
 void harness_send(struct harness *harness, uint32_t type, uint32_t value);
 void harness_signal(const struct harness *harness, int signo);
 
-/* The next message of the worker, which must come. */
+/* Receive the next message of the worker. Asserts that it arrives in time. */
 struct pfi_message harness_receive(struct harness *harness);
 
-/* Wait until it has left, however. */
+/* Wait for its exit. */
 struct pfi_exit_status harness_reap(struct harness *harness);
 
-/* End what is left, and count the descriptors. */
+/* Kill a remaining worker, close everything, and assert that no descriptor leaks. */
 void harness_close(struct harness *harness);
 
-/* What the page says of all threads together: requests served; whether somebody left this
- * note. And wait until it says that nobody is in a callback, or in a turn of a loop. */
+/* From the scoreboard: requests of all threads; whether a thread has this activity; wait until
+ * no thread runs a callback or a turn of a loop. */
 uint64_t harness_requests(const struct harness *harness);
 void harness_await_rest(const struct harness *harness);
 bool harness_has_note(const struct harness *harness, const char *activity);
 
-/* A blocking client with a time limit. */
+/* A connected blocking socket with a time limit. */
 int harness_connect(const struct harness *harness);
 
-/* Send `text`, and read exactly as many bytes: they must be the same. */
+/* Send `text` and assert that it is echoed. */
 void harness_expect_echo(int fd, const char *text);
 
-/* The next read finds the end. */
+/* Assert that the next read is at end of file. */
 void harness_expect_end(int fd);
 
 #endif

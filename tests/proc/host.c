@@ -23,7 +23,7 @@ static bool has_pool;
 static pid_t awaited;
 
 /* Runs in the worker. */
-static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next respond(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char line[64], text[64];
 	const ssize_t n = prefork_connection_read(connection, line, sizeof line - 1);
@@ -44,7 +44,7 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 }
 
 const struct prefork_service host_service = {
-	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = answer,
+	.struct_size = sizeof host_service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = respond,
 };
 
 static void on_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
@@ -82,7 +82,7 @@ static int on_worker_start(struct prefork_worker *worker, void *user)
 	(void)user;
 	while (atomic_load(&host_orders->boots_wait) != 0 && prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, 5);
-	return atomic_load(&host_orders->boots_fail) ? prefork_fail(PREFORK_EAPP, "told to fail") : 0;
+	return atomic_load(&host_orders->boots_fail) ? prefork_fail(PREFORK_EAPP, "boots_fail is set") : 0;
 }
 
 static const struct prefork_hooks hooks = {
@@ -114,7 +114,7 @@ void host_create(const char *const *words)
 
 static void add_pool(void)
 {
-	/* -EEXIST: the test has one of that name, and perhaps more. */
+	/* -EEXIST: the test has added its own. */
 	const int r = prefork_arbiter_add_service(host, "web", &host_service, NULL);
 
 	ck_assert(r == 0 || r == -EEXIST);
@@ -226,8 +226,8 @@ int host_connect(const char *address)
 	return -1;
 }
 
-/* The answer to "who" on `fd`, which is closed: a pid, or -1. */
-static pid_t hear_who(int fd, unsigned *ret_generation)
+/* Receives the response to "who" and closes `fd`. Returns the pid, or -1. */
+static pid_t receive_who(int fd, unsigned *ret_generation)
 {
 	char text[64] = "";
 	unsigned generation = 0;
@@ -250,21 +250,21 @@ int host_ask(const char *address)
 	return fd;
 }
 
-pid_t host_hear(int fd)
+pid_t host_receive(int fd)
 {
-	return hear_who(fd, NULL);
+	return receive_who(fd, NULL);
 }
 
 pid_t host_who(const char *address, unsigned *ret_generation)
 {
 	const int fd = host_ask(address);
 
-	return fd < 0 ? 0 : hear_who(fd, ret_generation);
+	return fd < 0 ? 0 : receive_who(fd, ret_generation);
 }
 
 enum { AT_ONCE = 10 };
 
-/* Ask `address` so often at the same time. False: it refuses. */
+/* AT_ONCE concurrent requests. Returns false if `address` refuses connections. */
 static bool ask_together(const char *address, struct host_report *seen)
 {
 	int fds[AT_ONCE];
@@ -277,7 +277,7 @@ static bool ask_together(const char *address, struct host_report *seen)
 	for (int i = 0; i < AT_ONCE; i++) {
 		if (fds[i] < 0)
 			continue;
-		if (hear_who(fds[i], NULL) > 0)
+		if (receive_who(fds[i], NULL) > 0)
 			seen->answered++;
 		else
 			seen->broken++;
@@ -288,18 +288,18 @@ static bool ask_together(const char *address, struct host_report *seen)
 /* Runs in a child of its own. */
 static void keep_asking(const char *address, const char *next, int stop, int report)
 {
-	struct pollfd told = { .fd = stop, .events = POLLIN };
+	struct pollfd stopped = { .fd = stop, .events = POLLIN };
 	struct host_report seen = { 0 };
-	bool is_under_way = false;
+	bool has_started = false;
 
-	(void)prefork_forget_in_child(); /* above all the listeners */
-	while (poll(&told, 1, address ? 0 : -1) == 0) {
-		const bool welcome = ask_together(address, &seen);
+	(void)prefork_forget_in_child(); /* closes the listeners, among others */
+	while (poll(&stopped, 1, address ? 0 : -1) == 0) {
+		const bool accepted = ask_together(address, &seen);
 
-		if (!is_under_way)
+		if (!has_started)
 			(void)!write(report, "", 1);
-		is_under_way = true;
-		if (welcome)
+		has_started = true;
+		if (accepted)
 			continue;
 		seen.refused++;
 		address = next;
@@ -326,8 +326,8 @@ void host_load_start(struct host_load *load, const char *address, const char *ne
 	(void)close(report[1]);
 	load->stop = stop[1];
 	load->report = report[0];
-	/* Until it is at work. */
-	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not begin");
+	/* Wait until it has sent requests. */
+	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not start");
 	ck_assert_int_eq(read(load->report, &byte, 1), 1);
 }
 
@@ -335,10 +335,10 @@ struct host_report host_load_stop(struct host_load *load)
 {
 	struct host_report seen = { 0 };
 
-	/* Closing alone says nothing: workers have copies of what this process has open. */
+	/* Closing alone causes no end of file: workers have inherited the descriptor. */
 	ck_assert_int_eq(write(load->stop, "", 1), 1);
 	(void)close(load->stop);
-	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not end");
+	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not stop");
 	ck_assert_int_eq(read(load->report, &seen, sizeof seen), (ssize_t)sizeof seen);
 	(void)close(load->report);
 	ck_assert_int_eq(waitpid(load->pid, NULL, 0), load->pid);

@@ -1,9 +1,9 @@
 /*
- * host -- an arbiter in this process, driven from a plain poll loop, with a small
- * service for clients: for tests of what clients notice of the arbiter's doings.
+ * host -- an arbiter in this process, driven by a poll loop, and a small service: for
+ * tests of what clients observe during the arbiter's actions.
  *
- * The service answers each line: "who" with its pid and generation, "leave" with
- * "bye" after asking to be replaced, "die" not at all.
+ * The service responds to each line: "who" with its pid and generation, "leave" with
+ * "bye" after prefork_worker_retire(); "die" makes it exit without a response.
  */
 #ifndef TESTS_HOST_H
 #define TESTS_HOST_H
@@ -16,7 +16,7 @@
 
 struct host_seen {
 	int ready, exited, verdicts;
-	int gone; /* how often the one has exited that host_until_gone() waits for */
+	int gone; /* exits of the worker that host_until_gone() waits for */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	enum prefork_verdict verdict;
@@ -25,7 +25,7 @@ struct host_seen {
 
 /* Shared with the workers, before they are ready. */
 struct host_orders {
-	_Atomic int boots_fail; /* worker_start answers with a failure  */
+	_Atomic int boots_fail; /* worker_start fails                   */
 	_Atomic int boots_wait; /* worker_start waits until this is 0   */
 };
 
@@ -34,38 +34,37 @@ extern struct host_seen host_seen;
 extern struct host_orders *host_orders;
 extern const struct prefork_service host_service;
 
-/* Words of the command line, ended by NULL; no pool yet. Asserts. Logs only what is
- * critical, unless host_is_loud. */
+/* `words` are arguments, terminated by NULL; adds no pool. Asserts. Logs only level critical,
+ * unless host_is_loud. */
 extern bool host_is_loud;
 void host_create(const char *const *words);
 void host_start(void); /* with one pool "web" if there is none; waits for `workers` to be ready */
 void host_expect_refused(int error, const char *message); /* start fails */
 
-/* Dispatch until *counter is `least`, or all is over; the last answer of dispatch. */
+/* Dispatch until `*counter` is `least` or the arbiter has stopped; returns the last result. */
 int host_until(const int *counter, int least);
-void host_until_gone(pid_t pid); /* the same, until this worker has exited: others may, in the same turn */
+void host_until_gone(pid_t pid); /* until this worker has exited; others may exit in the same turn */
 void host_scale(unsigned workers);
 void host_turn(void);  /* one dispatch, without waiting */
-void host_stop(void);  /* gracefully, to its end, which must be 0 */
+void host_stop(void);  /* graceful; asserts that the result is 0 */
 void host_close(void);
 
 /* The address of listener `index` as text, as prefork_arbiter_listener() has it. */
 const char *host_address(size_t index);
 
-/* A client with a time limit, -1 when refused. */
+/* A connected socket with a time limit; -1 if the connection is refused. */
 int host_connect(const char *address);
 
-/* Ask on a new connection: the pid that answers, and its generation, 0 when it was
- * refused, -1 when the connection broke. Calls nothing of Check: also for children. */
+/* Send "who" on a new connection. Returns the pid; 0 if the connection is refused, -1 if it
+ * breaks. Does not call Check: usable in children. */
 pid_t host_who(const char *address, unsigned *ret_generation);
 
-/* The same in two steps: the question is asked, the answer is waited for and the
- * descriptor closed. */
+/* The same in two steps: connect and send "who"; receive the response and close. */
 int host_ask(const char *address);
-pid_t host_hear(int fd);
+pid_t host_receive(int fd);
 
-/* A child that keeps asking `address`, and from when that refuses `next` (NULL: then
- * nobody), ten at a time, a connection each; until it is told to end. */
+/* A child that sends requests to `address` until it is stopped, ten at a time, each on its own
+ * connection; once `address` refuses, to `next` (NULL: it stops sending). */
 struct host_load {
 	pid_t pid;
 	int stop, report;

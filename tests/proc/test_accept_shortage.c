@@ -163,7 +163,7 @@ static unsigned ask_burst(unsigned count)
 
 		late += !await_answer(fds[i], spent_ms < limit_ms ? limit_ms - spent_ms : 0);
 		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "a connection was never accepted");
-		ck_assert_int_gt(host_hear(fds[i]), 0);
+		ck_assert_int_gt(host_receive(fds[i]), 0);
 	}
 	return late;
 }
@@ -243,7 +243,7 @@ START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
 END_TEST
 
 /* An idle worker is stopped: its share of the connections goes to another, and comes back when it runs again. */
-START_TEST(a_stopped_worker_keeps_its_reuseport_socket_from_nobody)
+START_TEST(connections_of_a_stopped_workers_reuseport_socket_are_served)
 {
 	const struct variant *const variant = &variants[2 * _i + 1];
 	siginfo_t stopped;
@@ -260,7 +260,7 @@ START_TEST(a_stopped_worker_keeps_its_reuseport_socket_from_nobody)
 		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
 	for (int i = 0; i < 20; i++) {
 		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "connection %d was not accepted", i);
-		ck_assert_int_ne(host_hear(fds[i]), pid);
+		ck_assert_int_ne(host_receive(fds[i]), pid);
 	}
 	ck_assert_int_eq(logged("does not run"), 1);
 	ck_assert_int_eq(kill(pid, SIGCONT), 0);
@@ -280,6 +280,6 @@ int main(void)
 	tcase_add_loop_test(tc, a_worker_at_its_descriptor_limit_keeps_no_connection_waiting, 0, VARIANTS);
 	tcase_add_loop_test(tc, a_worker_that_may_not_accept_keeps_no_connection_waiting, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
-	tcase_add_loop_test(tc, a_stopped_worker_keeps_its_reuseport_socket_from_nobody, 0, VARIANTS / 2);
+	tcase_add_loop_test(tc, connections_of_a_stopped_workers_reuseport_socket_are_served, 0, VARIANTS / 2);
 	return run_suite(suite);
 }

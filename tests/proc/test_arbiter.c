@@ -269,7 +269,7 @@ static const struct {
 	{ NO_BOOT, PREFORK_EBOOT, "the database is away" },
 };
 
-START_TEST(a_first_start_that_fails_says_why)
+START_TEST(a_failed_first_start_reports_the_cause)
 {
 	static const int never = 0;
 
@@ -360,7 +360,7 @@ START_TEST(scaling_is_exact)
 END_TEST
 
 /* A host that ignores SIGCHLD has its children reaped by the kernel. */
-START_TEST(a_death_that_the_host_reaped_is_seen)
+START_TEST(an_exit_that_the_application_reaped_is_detected)
 {
 	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
 	start_good();
@@ -401,7 +401,7 @@ START_TEST(a_signal_that_comes_during_the_start_is_handled)
 }
 END_TEST
 
-START_TEST(destroy_ends_who_is_left)
+START_TEST(destroy_kills_remaining_workers)
 {
 	start_good();
 }
@@ -417,16 +417,16 @@ int main(void)
 	tcase_add_test(tc, a_worker_that_flushes_its_output_is_not_ended_by_a_signal);
 	tcase_add_test(tc, a_killed_worker_is_replaced);
 	tcase_add_test(tc, a_quick_stop_ends_everybody);
-	tcase_add_loop_test(tc, a_first_start_that_fails_says_why, 0, 2);
+	tcase_add_loop_test(tc, a_failed_first_start_reports_the_cause, 0, 2);
 	tcase_add_test(tc, a_bad_reload_changes_nothing);
 	tcase_add_test(tc, a_good_reload_replaces_everybody);
 	tcase_add_test(tc, a_second_reload_supersedes_the_first);
 	tcase_add_test(tc, a_stop_ends_a_reload);
 	tcase_add_test(tc, a_hung_worker_is_ended_with_its_note);
 	tcase_add_test(tc, scaling_is_exact);
-	tcase_add_test(tc, a_death_that_the_host_reaped_is_seen);
+	tcase_add_test(tc, an_exit_that_the_application_reaped_is_detected);
 	tcase_add_test(tc, a_signal_that_comes_during_the_start_is_handled);
-	tcase_add_test(tc, destroy_ends_who_is_left);
+	tcase_add_test(tc, destroy_kills_remaining_workers);
 	suite_add_tcase(suite, tc);
 
 	SRunner *const runner = srunner_create(suite);

@@ -119,7 +119,7 @@ static void close_all(void)
 
 /* Which of two looks first, the loop at SIGCHLD or the arbiter at its pidfd, is nobody's to
  * say: as a rule it is the loop. The last time it is the host for certain. */
-START_TEST(a_death_that_the_host_reaped_is_told_and_made_good)
+START_TEST(an_exit_that_the_application_reaped_is_logged_and_the_worker_replaced)
 {
 	enum { DEATHS = 5 };
 
@@ -145,7 +145,7 @@ START_TEST(a_death_that_the_host_reaped_is_told_and_made_good)
 }
 END_TEST
 
-START_TEST(taken_out_of_the_loop_it_goes_on_by_hand)
+START_TEST(after_detach_it_continues_by_dispatch)
 {
 	open_all();
 	while (ready < 1)
@@ -181,8 +181,8 @@ int main(void)
 	TCase *tc = new_case(suite, "attach");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_test(tc, a_death_that_the_host_reaped_is_told_and_made_good);
-	tcase_add_test(tc, taken_out_of_the_loop_it_goes_on_by_hand);
+	tcase_add_test(tc, an_exit_that_the_application_reaped_is_logged_and_the_worker_replaced);
+	tcase_add_test(tc, after_detach_it_continues_by_dispatch);
 	tcase_add_test(tc, destroy_takes_it_out_of_the_loop);
 
 	return run_suite(suite);

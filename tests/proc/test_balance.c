@@ -125,7 +125,7 @@ static const struct kind kinds[] = {
 	{ "threads", "--reuse-port", 2048, 332 },   { "libev", "--reuse-port", 2048, 332 },
 };
 
-START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
+START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
 {
 	pid_t pids[WORKERS];
 	struct asleep workers;
@@ -160,6 +160,6 @@ int main(void)
 	TCase *const tc = new_case(suite, "balance");
 
 	tcase_set_timeout(tc, patience_ms(60000) / 1000);
-	tcase_add_loop_test(tc, clients_are_shared_evenly_and_wake_one_worker_each, 0, sizeof kinds / sizeof kinds[0]);
+	tcase_add_loop_test(tc, connections_are_balanced_evenly_and_wake_one_worker_each, 0, sizeof kinds / sizeof kinds[0]);
 	return run_suite(suite);
 }

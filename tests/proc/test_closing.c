@@ -51,7 +51,7 @@ static int talk_too_much(const struct harness *harness)
 	return error;
 }
 
-START_TEST(a_client_that_said_more_than_was_read_gets_its_answer_and_an_end)
+START_TEST(unread_input_does_not_reset_the_response)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one };
 	struct harness harness;
@@ -175,7 +175,7 @@ static int count_lines(const char *words)
 	return count;
 }
 
-START_TEST(an_answer_that_is_none_is_logged_and_closes_the_connection)
+START_TEST(an_invalid_result_is_logged_and_closes_the_connection)
 {
 	const struct prefork_service *const service = &services[_i / 4];
 	struct harness harness;
@@ -211,9 +211,9 @@ int main(void)
 	Suite *suite = suite_create("closing");
 	TCase *tc = new_case(suite, "closing");
 
-	tcase_add_test(tc, a_client_that_said_more_than_was_read_gets_its_answer_and_an_end);
+	tcase_add_test(tc, unread_input_does_not_reset_the_response);
 	tcase_add_test(tc, a_service_may_ask_for_an_end_at_once);
 	tcase_add_test(tc, lingering_ends);
-	tcase_add_loop_test(tc, an_answer_that_is_none_is_logged_and_closes_the_connection, 0, 16);
+	tcase_add_loop_test(tc, an_invalid_result_is_logged_and_closes_the_connection, 0, 16);
 	return run_suite(suite);
 }

@@ -95,7 +95,7 @@ static struct prefork_arbiter *start(const char *address, const char *word, cons
 	return arbiter;
 }
 
-START_TEST(only_listeners_of_ours_whose_clients_speak_first_wait_for_them)
+START_TEST(only_own_client_first_listeners_defer_accept)
 {
 	const bool inherited = promises[_i].inherited;
 	const int fd = inherited ? open_socket() : -1;
@@ -132,7 +132,7 @@ static int connect_to(const struct prefork_listener *listener)
 }
 
 /* The kernel gives them up to the worker after its second, and the header timeout runs from there. */
-START_TEST(a_client_that_never_speaks_is_cut_off_all_the_same)
+START_TEST(a_connection_without_a_request_times_out)
 {
 	struct prefork_arbiter *const arbiter = start("127.0.0.1:0", "auto", "200ms", WEB);
 	const int fd = connect_to(prefork_arbiter_listener(arbiter, 0));
@@ -151,9 +151,9 @@ int main(void)
 	TCase *tc = tcase_create("defer");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, NULL);
-	tcase_add_loop_test(tc, only_listeners_of_ours_whose_clients_speak_first_wait_for_them, 0,
+	tcase_add_loop_test(tc, only_own_client_first_listeners_defer_accept, 0,
 	                    (int)(sizeof promises / sizeof promises[0]));
-	tcase_add_test(tc, a_client_that_never_speaks_is_cut_off_all_the_same);
+	tcase_add_test(tc, a_connection_without_a_request_times_out);
 	suite_add_tcase(suite, tc);
 
 	SRunner *runner = srunner_create(suite);

@@ -106,7 +106,7 @@ static int handle(struct prefork_request *request, void *user)
 static const char *const kept[] = { "--keep-alive", "20", NULL };
 
 /* An empty body where ten bytes were promised would make the client take the next answer for them. */
-START_TEST(no_answer_is_shorter_than_it_says)
+START_TEST(no_response_is_shorter_than_its_content_length)
 {
 	static const char get[] = "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\nGET /unread HTTP/1.1\r\nHost: h\r\n\r\n";
 	static const char head[] = "HEAD /nothing HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
@@ -136,7 +136,7 @@ static const struct {
 
 /* RFC 9112 3.2.2: the target's host is the host; and it is a text as others are, not one that goes on
  * with the path. */
-START_TEST(the_host_of_a_target_is_a_text)
+START_TEST(the_host_of_a_target_is_text)
 {
 	char request[512];
 	struct web web;
@@ -156,7 +156,7 @@ END_TEST
 
 /* What a client says that has not asked for the end is not heard any more when we end; but a close with bytes
  * unread is a reset, which throws away all that the client has not taken yet. */
-START_TEST(the_end_does_not_take_the_answer_with_it)
+START_TEST(a_close_does_not_discard_the_response)
 {
 	static const char *const settings[] = { "--keep-alive", "0", NULL };
 	static const char get[] = "GET /large HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -188,7 +188,7 @@ static const struct {
 
 /* Who is to send its next request elsewhere hears of it in the answer (RFC 9110 10.1.1). Where bodies are
  * collected first, all have been read. */
-START_TEST(a_connection_that_ends_behind_an_unread_body_says_so)
+START_TEST(a_connection_closed_after_an_unread_body_announces_it)
 {
 	static const char *const settings[] = { "--keep-alive", "20", "--stream-uploads", NULL };
 	static char request[1000000 + 200];
@@ -234,7 +234,7 @@ START_TEST(a_stop_empties_the_queue_of_a_full_worker_too)
 END_TEST
 
 /* A thread that is in a callback may ask about the listener: it must not find another's socket there. */
-START_TEST(the_number_of_a_listener_that_was_left_is_nobodys)
+START_TEST(the_index_of_a_removed_listener_stays_unused)
 {
 	static const char get[] = "GET /late HTTP/1.1\r\nHost: h\r\n\r\n";
 	struct web web;
@@ -257,13 +257,13 @@ int main(void)
 	TCase *tc = new_case(suite, "endings");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, no_answer_is_shorter_than_it_says);
-	tcase_add_loop_test(tc, the_host_of_a_target_is_a_text, 0, (int)(sizeof hosts / sizeof hosts[0]));
-	tcase_add_test(tc, the_end_does_not_take_the_answer_with_it);
-	tcase_add_loop_test(tc, a_connection_that_ends_behind_an_unread_body_says_so, 0,
+	tcase_add_test(tc, no_response_is_shorter_than_its_content_length);
+	tcase_add_loop_test(tc, the_host_of_a_target_is_text, 0, (int)(sizeof hosts / sizeof hosts[0]));
+	tcase_add_test(tc, a_close_does_not_discard_the_response);
+	tcase_add_loop_test(tc, a_connection_closed_after_an_unread_body_announces_it, 0,
 	                    (int)(sizeof unread / sizeof unread[0]));
 	tcase_add_test(tc, a_stop_empties_the_queue_of_a_full_worker_too);
 	if (harness_threads() > 0)
-		tcase_add_test(tc, the_number_of_a_listener_that_was_left_is_nobodys);
+		tcase_add_test(tc, the_index_of_a_removed_listener_stays_unused);
 	return run_suite(suite);
 }

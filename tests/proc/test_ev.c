@@ -68,7 +68,7 @@ static void stop_timer(worker_t *worker, void *user)
 	ev_timer_stop(prefork_worker_loop(worker), &host.timer);
 }
 
-START_TEST(a_host_runs_watchers_of_its_own)
+START_TEST(an_application_runs_its_own_watchers)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = harness_echo, .worker_start = start_timer, .worker_stop = stop_timer,
@@ -111,7 +111,7 @@ static enum prefork_next start_hanging_timer(worker_t *worker, connection_t *con
 }
 
 /* The arbiter sees a deadline while a watcher of the host's is at work. */
-START_TEST(a_watcher_of_the_hosts_has_a_deadline)
+START_TEST(a_watcher_of_the_application_has_a_deadline)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = start_hanging_timer,
@@ -287,7 +287,7 @@ static enum prefork_next echo_or_insist(worker_t *worker, connection_t *connecti
 	return harness_echo(worker, connection, user);
 }
 
-START_TEST(who_is_called_again_and_again_starves_nobody)
+START_TEST(again_starves_no_other_connection)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_or_insist };
 	struct harness harness;
@@ -335,7 +335,7 @@ static unsigned long switches(pid_t pid)
 	return count;
 }
 
-START_TEST(clients_are_shared_evenly_and_wake_one_worker_each)
+START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = answer, .accepted = answer,
@@ -425,14 +425,14 @@ int main(void)
 	TCase *tc = new_case(suite, "ev");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, a_host_runs_watchers_of_its_own);
-	tcase_add_test(tc, a_watcher_of_the_hosts_has_a_deadline);
+	tcase_add_test(tc, an_application_runs_its_own_watchers);
+	tcase_add_test(tc, a_watcher_of_the_application_has_a_deadline);
 	tcase_add_test(tc, at_rest_it_means_to_sleep_for_a_day);
 	tcase_add_test(tc, other_strategies_have_no_loop);
 	tcase_add_test(tc, listeners_stay_exclusive_when_libev_replaces_its_set);
 	tcase_add_test(tc, what_a_service_does_not_read_does_not_spin);
-	tcase_add_test(tc, who_is_called_again_and_again_starves_nobody);
-	tcase_add_test(tc, clients_are_shared_evenly_and_wake_one_worker_each);
+	tcase_add_test(tc, again_starves_no_other_connection);
+	tcase_add_test(tc, connections_are_balanced_evenly_and_wake_one_worker_each);
 
 	return run_suite(suite);
 }

@@ -243,7 +243,7 @@ static const struct {
 	{ { { "SERVER_STARTER_PORT=80=3;/x=4" }, { "-b", "%a" } }, { true, false }, "80=127." },
 };
 
-START_TEST(a_socket_that_was_handed_over_is_served)
+START_TEST(an_inherited_socket_is_served)
 {
 	int seconds = -1;
 	socklen_t size = sizeof seconds;
@@ -277,7 +277,7 @@ START_TEST(a_socket_that_was_handed_over_is_served)
 }
 END_TEST
 
-START_TEST(a_reload_keeps_what_was_handed_over)
+START_TEST(a_reload_keeps_inherited_sockets)
 {
 	open_sockets();
 	start_server(&handovers[_i].start);
@@ -330,8 +330,8 @@ int main(int argc, char **argv)
 	Suite *const suite = suite_create("handover");
 	TCase *const tc = new_case(suite, "handover");
 
-	tcase_add_loop_test(tc, a_socket_that_was_handed_over_is_served, 0, sizeof handovers / sizeof handovers[0]);
-	tcase_add_loop_test(tc, a_reload_keeps_what_was_handed_over, 0, sizeof handovers / sizeof handovers[0]);
+	tcase_add_loop_test(tc, an_inherited_socket_is_served, 0, sizeof handovers / sizeof handovers[0]);
+	tcase_add_loop_test(tc, a_reload_keeps_inherited_sockets, 0, sizeof handovers / sizeof handovers[0]);
 	tcase_add_loop_test(tc, what_cannot_be_served_is_refused, 0, sizeof refusals / sizeof refusals[0]);
 	return run_suite(suite);
 }

@@ -200,7 +200,7 @@ static int until(struct prefork_arbiter *arbiter, const int *counter, int least)
 
 static const int never;
 
-START_TEST(hooks_hear_all_of_a_life_in_order)
+START_TEST(hooks_are_called_in_the_order_of_a_workers_life)
 {
 	static int second;
 	struct prefork_arbiter *const arbiter = new_arbiter();
@@ -342,7 +342,7 @@ static const struct prefork_hooks refusing = {
 };
 
 /* Each before_fork is followed by one answer, whatever becomes of the fork, and the reason is told. */
-START_TEST(a_fork_that_fails_is_told_to_whom_it_was_announced)
+START_TEST(fork_failed_follows_before_fork)
 {
 	static int second, third;
 	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
@@ -363,7 +363,7 @@ START_TEST(a_fork_that_fails_is_told_to_whom_it_was_announced)
 }
 END_TEST
 
-START_TEST(what_before_fork_says_is_the_reason_of_the_end)
+START_TEST(a_failing_before_fork_is_the_result_of_the_run)
 {
 	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
 
@@ -381,9 +381,9 @@ int main(void)
 	Suite *const suite = suite_create("hooks");
 	TCase *const tc = new_case(suite, "hooks");
 
-	tcase_add_test(tc, hooks_hear_all_of_a_life_in_order);
+	tcase_add_test(tc, hooks_are_called_in_the_order_of_a_workers_life);
 	tcase_add_test(tc, two_arbiters_live_side_by_side);
-	tcase_add_test(tc, a_fork_that_fails_is_told_to_whom_it_was_announced);
-	tcase_add_test(tc, what_before_fork_says_is_the_reason_of_the_end);
+	tcase_add_test(tc, fork_failed_follows_before_fork);
+	tcase_add_test(tc, a_failing_before_fork_is_the_result_of_the_run);
 	return run_suite(suite);
 }

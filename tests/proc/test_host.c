@@ -172,7 +172,7 @@ static const struct {
 };
 
 /* The log is written before the connection ends, so that it is there once the answer is. */
-START_TEST(a_handler_that_fails_is_in_the_log_with_its_request_and_its_message)
+START_TEST(a_failing_handler_is_logged_with_request_and_message)
 {
 	static char answer[4096], log[65536];
 	const char *const target = mistakes[_i].target;
@@ -195,7 +195,7 @@ START_TEST(a_handler_that_fails_is_in_the_log_with_its_request_and_its_message)
 END_TEST
 
 /* As a host does that was built before `finished` and `worker_stop` were there. */
-START_TEST(a_shorter_table_of_an_older_host_is_understood)
+START_TEST(a_shorter_struct_of_an_older_application_is_accepted)
 {
 	static char answer[4096];
 	struct prefork_http_service older;
@@ -235,9 +235,9 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_table_that_cannot_be_is_refused);
 	tcase_add_test(tc, settings_without_the_rows_of_http_are_refused);
-	tcase_add_loop_test(tc, a_handler_that_fails_is_in_the_log_with_its_request_and_its_message, 0,
+	tcase_add_loop_test(tc, a_failing_handler_is_logged_with_request_and_message, 0,
 	                    (int)(sizeof mistakes / sizeof mistakes[0]));
-	tcase_add_test(tc, a_shorter_table_of_an_older_host_is_understood);
+	tcase_add_test(tc, a_shorter_struct_of_an_older_application_is_accepted);
 	tcase_add_test(tc, a_longer_table_is_understood_unless_it_asks_for_something_new);
 	suite_add_tcase(suite, tc);
 

@@ -88,7 +88,7 @@ static size_t exchange(const struct web *web, const char *bytes, size_t length, 
 	return web_read_all(fd, answer, size);
 }
 
-START_TEST(every_violation_is_answered_with_its_status_and_the_end)
+START_TEST(every_violation_gets_its_status_and_a_close)
 {
 	const char *const settings[] = { "--keep-alive", "5", "--limit-request-body", "1048576", NULL };
 	static char answer[8192];
@@ -105,7 +105,7 @@ START_TEST(every_violation_is_answered_with_its_status_and_the_end)
 }
 END_TEST
 
-START_TEST(every_oddity_is_answered_with_200)
+START_TEST(every_oddity_gets_200)
 {
 	const char *const settings[] = { "--keep-alive", "5", NULL };
 	static char answer[8192];
@@ -213,8 +213,8 @@ int main(void)
 	Suite *suite = suite_create("http");
 	TCase *tc = tcase_create("sync");
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, every_violation_is_answered_with_its_status_and_the_end);
-	tcase_add_test(tc, every_oddity_is_answered_with_200);
+	tcase_add_test(tc, every_violation_gets_its_status_and_a_close);
+	tcase_add_test(tc, every_oddity_gets_200);
 	tcase_add_test(tc, a_response_has_the_right_bytes);
 	tcase_add_test(tc, half_a_body_is_a_bad_request);
 	tcase_add_test(tc, a_slow_header_is_cut_off);

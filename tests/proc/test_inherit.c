@@ -35,7 +35,7 @@ static const struct {
 	{ { "1234", "1", "web", "a=900", "80=901" }, "web 3 a 900 80 901 " },
 };
 
-START_TEST(what_was_handed_over_is_known_by_name)
+START_TEST(inherited_sockets_are_found_by_name)
 {
 	char found[256] = "";
 	size_t used = 0;
@@ -162,7 +162,7 @@ START_TEST(a_socket_is_found_by_its_name)
 }
 END_TEST
 
-START_TEST(a_socket_that_nobody_asks_for_is_offered_or_closed)
+START_TEST(an_unlisted_inherited_socket_is_offered_or_closed)
 {
 	hand_over("somebody");
 	if (_i)
@@ -172,7 +172,7 @@ START_TEST(a_socket_that_nobody_asks_for_is_offered_or_closed)
 END_TEST
 
 /* The variable lies: that is a file of the host, not to be closed either. */
-START_TEST(a_descriptor_that_is_no_socket_is_left_alone)
+START_TEST(a_descriptor_that_is_not_a_socket_stays_open)
 {
 	int fds[2];
 	char value[32];
@@ -195,12 +195,12 @@ int main(void)
 	Suite *suite = suite_create("inherit");
 	TCase *tc = new_case(suite, "inherit");
 
-	ADD_TABLE(tc, what_was_handed_over_is_known_by_name, good);
+	ADD_TABLE(tc, inherited_sockets_are_found_by_name, good);
 	ADD_TABLE(tc, what_makes_no_sense_is_refused_in_words, bad);
 	tcase_add_test(tc, a_socket_is_found_by_its_address_and_only_once);
 	tcase_add_test(tc, a_child_forgets_what_was_for_its_parent);
 	tcase_add_test(tc, a_socket_is_found_by_its_name);
-	tcase_add_loop_test(tc, a_socket_that_nobody_asks_for_is_offered_or_closed, 0, 2);
-	tcase_add_test(tc, a_descriptor_that_is_no_socket_is_left_alone);
+	tcase_add_loop_test(tc, an_unlisted_inherited_socket_is_offered_or_closed, 0, 2);
+	tcase_add_test(tc, a_descriptor_that_is_not_a_socket_stays_open);
 	return run_suite(suite);
 }

@@ -142,7 +142,7 @@ static const char *address_with_filter_or_without(int index)
 }
 
 /* Those in the queue are answered, a later one is refused, and none is reset. */
-START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
+START_TEST(a_refusing_listener_serves_its_backlog_only)
 {
 	const char *const address = address_with_filter_or_without(_i);
 	char where[PFI_ADDRESS_TEXT_MAX];
@@ -177,7 +177,7 @@ START_TEST(a_refusing_listener_serves_its_queue_and_nobody_else)
 END_TEST
 
 /* Who speaks only after the listener has begun to refuse is no worse off than the others. */
-START_TEST(a_handshake_under_way_ends_in_a_connection_that_works)
+START_TEST(a_handshake_in_progress_completes)
 {
 	const char *const address = address_with_filter_or_without(_i);
 	char where[PFI_ADDRESS_TEXT_MAX], bytes[8];
@@ -232,7 +232,7 @@ START_TEST(the_queue_of_a_tcp_listener_is_counted)
 }
 END_TEST
 
-START_TEST(the_ipv6_wildcard_takes_ipv4_too_unless_told_not_to)
+START_TEST(the_ipv6_wildcard_accepts_ipv4_unless_v6only_is_set)
 {
 	char ipv4[64];
 	int error;
@@ -300,7 +300,7 @@ START_TEST(a_stale_path_is_replaced)
 }
 END_TEST
 
-START_TEST(a_path_that_is_no_socket_is_left_alone)
+START_TEST(a_path_that_is_not_a_socket_is_not_removed)
 {
 	struct stat file;
 	const int fd = open(text + 5, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
@@ -396,14 +396,14 @@ int main(void)
 	tcase_add_checked_fixture(tc, make_directory, remove_directory);
 	ADD_TABLE(tc, what_is_opened_can_be_reached_at_its_address, kinds);
 	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
-	tcase_add_loop_test(tc, a_refusing_listener_serves_its_queue_and_nobody_else, 0, 2 * KINDS);
-	tcase_add_loop_test(tc, a_handshake_under_way_ends_in_a_connection_that_works, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, a_refusing_listener_serves_its_backlog_only, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, a_handshake_in_progress_completes, 0, 2 * KINDS);
 	tcase_add_test(tc, the_queue_of_a_tcp_listener_is_counted);
-	tcase_add_loop_test(tc, the_ipv6_wildcard_takes_ipv4_too_unless_told_not_to, 0, 2);
+	tcase_add_loop_test(tc, the_ipv6_wildcard_accepts_ipv4_unless_v6only_is_set, 0, 2);
 	ADD_TABLE(tc, a_path_has_the_mode_asked_for_whatever_the_umask, modes);
 	tcase_add_test(tc, a_path_has_the_owner_asked_for);
 	tcase_add_test(tc, a_stale_path_is_replaced);
-	tcase_add_test(tc, a_path_that_is_no_socket_is_left_alone);
+	tcase_add_test(tc, a_path_that_is_not_a_socket_is_not_removed);
 	tcase_add_test(tc, a_missing_directory_is_named);
 	tcase_add_test(tc, an_address_of_another_machine_is_refused_in_words);
 	tcase_add_test(tc, a_worker_that_closes_removes_no_path);

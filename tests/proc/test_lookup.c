@@ -115,7 +115,7 @@ START_TEST(a_mute_name_server_holds_nothing_up)
 }
 END_TEST
 
-START_TEST(a_later_reload_takes_the_place_of_one_that_waits)
+START_TEST(a_later_reload_replaces_a_pending_one)
 {
 	open_with("127.0.0.1:0");
 	reload(MUTE, "");
@@ -156,7 +156,7 @@ START_TEST(a_name_is_looked_up_once)
 }
 END_TEST
 
-START_TEST(a_stop_at_once_ends_one_that_waits)
+START_TEST(a_quick_stop_ends_a_pending_graceful_stop)
 {
 	static const int never = 0;
 
@@ -170,7 +170,7 @@ START_TEST(a_stop_at_once_ends_one_that_waits)
 }
 END_TEST
 
-START_TEST(destroy_ends_one_that_waits)
+START_TEST(destroy_ends_a_pending_stop)
 {
 	open_with("127.0.0.1:0");
 	reload(MUTE, "");
@@ -225,10 +225,10 @@ int main(void)
 	TCase *const tc = new_case(suite, "lookup");
 
 	tcase_add_test(tc, a_mute_name_server_holds_nothing_up);
-	tcase_add_test(tc, a_later_reload_takes_the_place_of_one_that_waits);
+	tcase_add_test(tc, a_later_reload_replaces_a_pending_one);
 	tcase_add_test(tc, a_name_is_looked_up_once);
-	tcase_add_test(tc, a_stop_at_once_ends_one_that_waits);
-	tcase_add_test(tc, destroy_ends_one_that_waits);
+	tcase_add_test(tc, a_quick_stop_ends_a_pending_graceful_stop);
+	tcase_add_test(tc, destroy_ends_a_pending_stop);
 	tcase_add_loop_test(tc, a_process_with_threads_asks_a_program, 0, sizeof programs / sizeof programs[0]);
 	return run_suite(suite);
 }

@@ -177,7 +177,7 @@ static void await_begun(const struct harness *harness)
 			ck_assert_uint_lt(pfi_now_ms(), until_ms);
 }
 
-START_TEST(the_loop_goes_on_while_every_thread_is_busy)
+START_TEST(the_loop_runs_while_every_thread_is_busy)
 {
 	enum { THREADS = TEST_THREADS, WORKS = THREADS + 3 };
 	struct harness harness;
@@ -204,7 +204,7 @@ START_TEST(the_loop_goes_on_while_every_thread_is_busy)
 END_TEST
 
 /* Two requests at once on one connection: the second is looked at when the first is answered. */
-START_TEST(what_comes_meanwhile_is_kept_and_does_not_spin)
+START_TEST(input_that_arrives_meanwhile_is_kept_without_spinning)
 {
 	struct harness harness;
 
@@ -223,7 +223,7 @@ START_TEST(what_comes_meanwhile_is_kept_and_does_not_spin)
 }
 END_TEST
 
-START_TEST(a_client_that_leaves_meanwhile_is_found_out_afterwards)
+START_TEST(a_disconnect_meanwhile_is_detected_afterwards)
 {
 	struct harness harness;
 
@@ -298,7 +298,7 @@ START_TEST(slow_readers_hold_no_thread)
 END_TEST
 
 /* What is to be done at the end of a broken answer may block, too. */
-START_TEST(an_answer_that_loses_its_client_is_ended_in_a_thread)
+START_TEST(a_response_without_a_client_is_ended_in_a_thread)
 {
 	const struct linger at_once = { .l_onoff = 1 };
 	struct harness harness;
@@ -323,7 +323,7 @@ START_TEST(an_answer_that_loses_its_client_is_ended_in_a_thread)
 }
 END_TEST
 
-START_TEST(a_worker_that_leaves_finishes_its_works)
+START_TEST(a_draining_worker_finishes_its_work_items)
 {
 	enum { WORKS = TEST_THREADS + 2 };
 	struct harness harness;
@@ -371,7 +371,7 @@ static void await_joining(pid_t pid)
 	}
 }
 
-START_TEST(a_worker_that_must_end_drops_works_that_nobody_has_begun)
+START_TEST(a_quitting_worker_drops_queued_work_items)
 {
 	enum { WORKS = TEST_THREADS + 2 };
 	struct harness harness;
@@ -406,14 +406,14 @@ int main(void)
 	TCase *tc = new_case(suite, "offload");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, the_loop_goes_on_while_every_thread_is_busy);
-	tcase_add_test(tc, what_comes_meanwhile_is_kept_and_does_not_spin);
-	tcase_add_test(tc, a_client_that_leaves_meanwhile_is_found_out_afterwards);
+	tcase_add_test(tc, the_loop_runs_while_every_thread_is_busy);
+	tcase_add_test(tc, input_that_arrives_meanwhile_is_kept_without_spinning);
+	tcase_add_test(tc, a_disconnect_meanwhile_is_detected_afterwards);
 	tcase_add_test(tc, a_deadline_that_a_work_has_set_passes_in_time);
 	tcase_add_test(tc, slow_readers_hold_no_thread);
-	tcase_add_test(tc, an_answer_that_loses_its_client_is_ended_in_a_thread);
-	tcase_add_test(tc, a_worker_that_leaves_finishes_its_works);
-	tcase_add_test(tc, a_worker_that_must_end_drops_works_that_nobody_has_begun);
+	tcase_add_test(tc, a_response_without_a_client_is_ended_in_a_thread);
+	tcase_add_test(tc, a_draining_worker_finishes_its_work_items);
+	tcase_add_test(tc, a_quitting_worker_drops_queued_work_items);
 
 	return run_suite(suite);
 }

@@ -233,7 +233,7 @@ static int arm_too_late(void *arg)
 	return 0;
 }
 
-START_TEST(an_arbiter_that_is_gone_already_is_noticed)
+START_TEST(an_arbiter_that_has_exited_before_is_detected)
 {
 	struct pfi_child worker;
 	int status = -1;
@@ -254,6 +254,6 @@ int main(void)
 	                    (int)(sizeof workers / sizeof workers[0]));
 	tcase_add_test(tc, a_sigterm_lights_nothing_while_the_arbiter_lives);
 	tcase_add_test(tc, the_end_of_the_forking_thread_is_not_the_end_of_the_arbiter);
-	tcase_add_test(tc, an_arbiter_that_is_gone_already_is_noticed);
+	tcase_add_test(tc, an_arbiter_that_has_exited_before_is_detected);
 	return run_suite(suite);
 }

@@ -203,7 +203,7 @@ START_TEST(a_pools_settings_must_go_together)
 END_TEST
 
 /* A class of the host's own, by a word of the command line. */
-START_TEST(worker_class_may_name_a_strategy_of_the_hosts)
+START_TEST(worker_class_may_name_a_strategy_of_the_application)
 {
 	static const char *const argv[] = { "test", "-k", "teller", "-b", "127.0.0.1:0", "--log-level", "critical" };
 	struct prefork_settings *settings = NULL;
@@ -245,7 +245,7 @@ static const struct {
 	{ { "-b", "127.0.0.1:0", "--workers-max", "1000" }, -EMFILE, "workers_max" },
 };
 
-START_TEST(a_start_that_cannot_be_leaves_nothing_behind)
+START_TEST(a_failed_start_leaves_nothing_behind)
 {
 	const struct rlimit few = { 256, 256 };
 	const int before = pfi_fd_count();
@@ -279,7 +279,7 @@ START_TEST(a_limit_that_cannot_be_read_is_named)
 END_TEST
 
 /* Room for many clients is made where it can be, and missed aloud where not. */
-START_TEST(descriptors_for_clients_are_reserved_or_missed_aloud)
+START_TEST(descriptors_for_connections_are_reserved_or_their_lack_is_logged)
 {
 	static const struct rlimit limits[] = { { 256, 256 }, { 256, 2000 } };
 	char log_file[64], log_bytes[4096] = "";
@@ -394,7 +394,7 @@ static void ask_it_to_leave(const char *address)
 	(void)close(fd);
 }
 
-START_TEST(who_asks_to_leave_serves_until_its_replacement_does)
+START_TEST(a_retiring_worker_serves_until_its_replacement_is_ready)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
 
@@ -423,7 +423,7 @@ START_TEST(who_asks_to_leave_serves_until_its_replacement_does)
 }
 END_TEST
 
-START_TEST(recycling_under_load_drops_nobody)
+START_TEST(recycling_under_load_drops_no_connection)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", "2", NULL };
 	struct host_load load;
@@ -514,7 +514,7 @@ START_TEST(jitter_lets_workers_last_differently)
 }
 END_TEST
 
-START_TEST(replacing_workers_all_the_time_drops_nobody)
+START_TEST(continuous_replacement_drops_no_connection)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", "2", "--max-requests", "20",
 		                      "--max-requests-jitter", "10", NULL };
@@ -543,18 +543,18 @@ int main(void)
 	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
 	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
 	tcase_add_test(tc, a_pools_settings_must_go_together);
-	tcase_add_test(tc, worker_class_may_name_a_strategy_of_the_hosts);
-	tcase_add_loop_test(tc, a_start_that_cannot_be_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
+	tcase_add_test(tc, worker_class_may_name_a_strategy_of_the_application);
+	tcase_add_loop_test(tc, a_failed_start_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
 	tcase_add_test(tc, a_limit_that_cannot_be_read_is_named);
-	tcase_add_loop_test(tc, descriptors_for_clients_are_reserved_or_missed_aloud, 0, 2);
+	tcase_add_loop_test(tc, descriptors_for_connections_are_reserved_or_their_lack_is_logged, 0, 2);
 	tcase_add_test(tc, a_pool_without_a_class_is_refused_before_it_listens);
 	tcase_add_loop_test(tc, a_bad_address_is_found_by_check_config, 0, sizeof bad_binds / sizeof bad_binds[0]);
 	tcase_add_test(tc, any_ipv6_address_takes_ipv4_too);
-	tcase_add_test(tc, who_asks_to_leave_serves_until_its_replacement_does);
-	tcase_add_test(tc, recycling_under_load_drops_nobody);
+	tcase_add_test(tc, a_retiring_worker_serves_until_its_replacement_is_ready);
+	tcase_add_test(tc, recycling_under_load_drops_no_connection);
 	tcase_add_test(tc, after_so_many_requests_a_worker_is_replaced);
 	tcase_add_loop_test(tc, the_connections_of_a_service_that_counts_nothing_are_counted, 0, 3);
 	tcase_add_test(tc, jitter_lets_workers_last_differently);
-	tcase_add_test(tc, replacing_workers_all_the_time_drops_nobody);
+	tcase_add_test(tc, continuous_replacement_drops_no_connection);
 	return run_suite(suite);
 }

@@ -145,7 +145,7 @@ static bool file_says(const char *path, const char *text)
 	return strstr(bytes, text) != NULL;
 }
 
-START_TEST(the_log_follows_a_good_reload_and_comes_back_from_a_bad_one)
+START_TEST(the_log_follows_a_good_reload_and_returns_after_a_bad_one)
 {
 	char text[256];
 
@@ -206,7 +206,7 @@ static const struct {
 
 /* New addresses are bound before, old ones closed after their last worker: a client
  * is served here or there, or refused, and never dropped. */
-START_TEST(a_reload_to_another_address_drops_nobody)
+START_TEST(a_reload_to_another_address_drops_no_connection)
 {
 	const bool is_unix = moves[_i].is_unix;
 	char text[256], old[64], new[64];
@@ -345,8 +345,8 @@ int main(void)
 	tcase_add_test(tc, a_good_reload_brings_its_number_of_workers);
 	tcase_add_test(tc, scaling_during_probation_is_not_forgotten);
 	tcase_add_test(tc, a_reload_without_workers_has_a_verdict);
-	tcase_add_test(tc, the_log_follows_a_good_reload_and_comes_back_from_a_bad_one);
-	tcase_add_loop_test(tc, a_reload_to_another_address_drops_nobody, 0, moves_here());
+	tcase_add_test(tc, the_log_follows_a_good_reload_and_returns_after_a_bad_one);
+	tcase_add_loop_test(tc, a_reload_to_another_address_drops_no_connection, 0, moves_here());
 	tcase_add_test(tc, a_reload_to_an_address_in_use_changes_nothing);
 	tcase_add_loop_test(tc, without_a_surge_no_worker_overlaps_the_one_that_it_replaces, 0, 2);
 	return run_suite(suite);

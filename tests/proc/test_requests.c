@@ -176,7 +176,7 @@ START_TEST(a_method_reaches_the_handler_as_the_settings_say)
 }
 END_TEST
 
-START_TEST(connect_is_for_hosts_that_ask_for_it)
+START_TEST(connect_is_refused_unless_the_application_enables_it)
 {
 	static const char bytes[] = "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n";
 	const struct prefork_http_service service = {
@@ -244,7 +244,7 @@ static const struct {
 	{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n", "HTTP/1.1 413 ", ",\"refused\":1}" },
 };
 
-START_TEST(the_host_says_what_an_error_page_says)
+START_TEST(the_application_sets_the_content_of_error_pages)
 {
 	static const char *const settings[] = { "--limit-request-body", "1000", NULL };
 	static char whole[200000];
@@ -287,8 +287,8 @@ int main(void)
 	tcase_add_loop_test(tc, a_body_that_is_streamed_has_none, 0, 2);
 	tcase_add_test(tc, a_header_name_of_any_length_is_read_or_refused);
 	tcase_add_loop_test(tc, a_method_reaches_the_handler_as_the_settings_say, 0, sizeof lines / sizeof lines[0]);
-	tcase_add_test(tc, connect_is_for_hosts_that_ask_for_it);
-	tcase_add_loop_test(tc, the_host_says_what_an_error_page_says, 0, sizeof scoreboard / sizeof scoreboard[0]);
+	tcase_add_test(tc, connect_is_refused_unless_the_application_enables_it);
+	tcase_add_loop_test(tc, the_application_sets_the_content_of_error_pages, 0, sizeof scoreboard / sizeof scoreboard[0]);
 	tcase_add_test(tc, an_error_page_may_only_have_other_fields);
 	return run_suite(suite);
 }

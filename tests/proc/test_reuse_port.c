@@ -58,7 +58,7 @@ static unsigned expect_all_answered(unsigned count)
 	for (unsigned i = 0; i < count; i++) {
 		unsigned k = 0;
 
-		pids[i] = host_hear(fds[i]);
+		pids[i] = host_receive(fds[i]);
 		ck_assert_msg(pids[i] > 0, "client %u of %u was lost", i, count);
 		while (k < different && seen[k] != pids[i])
 			k++;
@@ -97,7 +97,7 @@ static void go_on(void)
 	}
 }
 
-START_TEST(every_worker_has_a_socket_and_gets_its_clients)
+START_TEST(every_worker_accepts_from_its_own_socket)
 {
 	open_with("4", _i);
 	ck_assert_uint_eq(sockets_listening(), 4);
@@ -108,7 +108,7 @@ START_TEST(every_worker_has_a_socket_and_gets_its_clients)
 END_TEST
 
 /* A worker that closes what is not its own keeps its sockets. */
-START_TEST(closing_the_hosts_descriptors_leaves_it_its_sockets)
+START_TEST(closing_the_applications_descriptors_keeps_its_sockets)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--reuse-port", "--workers", "2", "-k", classes[_i],
 	                              "--close-fds", "--defer-accept", "off", NULL };
@@ -123,7 +123,7 @@ START_TEST(closing_the_hosts_descriptors_leaves_it_its_sockets)
 END_TEST
 
 /* The queues of workers that die before they could look are their successors'. */
-START_TEST(who_waits_for_a_worker_that_dies_is_answered_by_another)
+START_TEST(connections_pending_at_a_crashed_worker_are_served_by_another)
 {
 	int fds[QUEUED];
 	siginfo_t stopped;
@@ -137,7 +137,7 @@ START_TEST(who_waits_for_a_worker_that_dies_is_answered_by_another)
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 2), 1);
 	for (int i = 0; i < QUEUED; i++)
-		ck_assert_int_eq(host_hear(fds[i]), host_seen.last_ready);
+		ck_assert_int_eq(host_receive(fds[i]), host_seen.last_ready);
 	host_stop();
 	host_close();
 }
@@ -166,7 +166,7 @@ START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
 END_TEST
 
 /* A socket for a new worker takes clients when the worker does. */
-START_TEST(scaling_up_keeps_nobody_waiting)
+START_TEST(scaling_up_leaves_no_connection_pending)
 {
 	open_with("1", _i);
 	atomic_store(&host_orders->boots_wait, 1);
@@ -186,7 +186,7 @@ START_TEST(scaling_up_keeps_nobody_waiting)
 }
 END_TEST
 
-START_TEST(scaling_down_and_up_again_loses_nobody)
+START_TEST(scaling_down_and_up_drops_no_connection)
 {
 	open_with("5", _i);
 	start_load();
@@ -240,7 +240,7 @@ static bool hold_back(bool held)
 
 /* The kernel has told a client that it is welcome, and the client's answer is on the way, for as
  * long as that takes: its socket may not be closed meanwhile. */
-START_TEST(who_is_still_shaking_hands_when_it_scales_down_is_not_lost)
+START_TEST(handshakes_in_progress_survive_a_scale_down)
 {
 	int fds[QUEUED];
 
@@ -258,14 +258,14 @@ START_TEST(who_is_still_shaking_hands_when_it_scales_down_is_not_lost)
 		(void)wait_for(prefork_arbiter_fd(host), POLLIN, 10);
 	(void)hold_back(false);
 	for (int i = 0; i < QUEUED; i++)
-		ck_assert_msg(host_hear(fds[i]) > 0, "client %d was lost", i);
+		ck_assert_msg(host_receive(fds[i]) > 0, "client %d was lost", i);
 	host_stop();
 	host_close();
 }
 END_TEST
 
 /* Half-way down it is wanted again. */
-START_TEST(scaling_back_up_while_it_steers_loses_nobody)
+START_TEST(scaling_up_during_a_steered_scale_down_drops_no_connection)
 {
 	open_with("4", _i);
 	start_load();
@@ -284,7 +284,7 @@ START_TEST(scaling_back_up_while_it_steers_loses_nobody)
 }
 END_TEST
 
-START_TEST(a_reload_loses_nobody)
+START_TEST(a_reload_drops_no_connection)
 {
 	open_with("3", _i);
 	start_load();
@@ -303,7 +303,7 @@ START_TEST(a_reload_loses_nobody)
 END_TEST
 
 /* The canary shares a socket; when it fails, nothing has changed. */
-START_TEST(a_failed_reload_loses_nobody)
+START_TEST(a_failed_reload_drops_no_connection)
 {
 	open_with("2", _i);
 	start_load();
@@ -319,7 +319,7 @@ START_TEST(a_failed_reload_loses_nobody)
 }
 END_TEST
 
-START_TEST(recycling_loses_nobody)
+START_TEST(recycling_drops_no_connection)
 {
 	open_with("2", _i);
 	start_load();
@@ -339,7 +339,7 @@ START_TEST(recycling_loses_nobody)
 END_TEST
 
 /* With four queues to empty, too. */
-START_TEST(a_stop_answers_or_refuses)
+START_TEST(a_stop_serves_or_refuses)
 {
 	open_with("4", _i);
 	start_load();
@@ -356,18 +356,18 @@ static void add_case(Suite *suite, int number)
 	TCase *const tc = new_case(suite, classes[number]);
 
 	tcase_set_timeout(tc, patience_ms(60000) / 1000);
-	tcase_add_loop_test(tc, every_worker_has_a_socket_and_gets_its_clients, number, number + 1);
-	tcase_add_loop_test(tc, closing_the_hosts_descriptors_leaves_it_its_sockets, number, number + 1);
-	tcase_add_loop_test(tc, who_waits_for_a_worker_that_dies_is_answered_by_another, number, number + 1);
+	tcase_add_loop_test(tc, every_worker_accepts_from_its_own_socket, number, number + 1);
+	tcase_add_loop_test(tc, closing_the_applications_descriptors_keeps_its_sockets, number, number + 1);
+	tcase_add_loop_test(tc, connections_pending_at_a_crashed_worker_are_served_by_another, number, number + 1);
 	tcase_add_loop_test(tc, the_socket_of_a_worker_that_cannot_start_is_adopted, number, number + 1);
-	tcase_add_loop_test(tc, scaling_up_keeps_nobody_waiting, number, number + 1);
-	tcase_add_loop_test(tc, scaling_down_and_up_again_loses_nobody, number, number + 1);
-	tcase_add_loop_test(tc, who_is_still_shaking_hands_when_it_scales_down_is_not_lost, number, number + 1);
-	tcase_add_loop_test(tc, scaling_back_up_while_it_steers_loses_nobody, number, number + 1);
-	tcase_add_loop_test(tc, a_reload_loses_nobody, number, number + 1);
-	tcase_add_loop_test(tc, a_failed_reload_loses_nobody, number, number + 1);
-	tcase_add_loop_test(tc, recycling_loses_nobody, number, number + 1);
-	tcase_add_loop_test(tc, a_stop_answers_or_refuses, number, number + 1);
+	tcase_add_loop_test(tc, scaling_up_leaves_no_connection_pending, number, number + 1);
+	tcase_add_loop_test(tc, scaling_down_and_up_drops_no_connection, number, number + 1);
+	tcase_add_loop_test(tc, handshakes_in_progress_survive_a_scale_down, number, number + 1);
+	tcase_add_loop_test(tc, scaling_up_during_a_steered_scale_down_drops_no_connection, number, number + 1);
+	tcase_add_loop_test(tc, a_reload_drops_no_connection, number, number + 1);
+	tcase_add_loop_test(tc, a_failed_reload_drops_no_connection, number, number + 1);
+	tcase_add_loop_test(tc, recycling_drops_no_connection, number, number + 1);
+	tcase_add_loop_test(tc, a_stop_serves_or_refuses, number, number + 1);
 }
 
 int main(void)

@@ -51,7 +51,7 @@ static enum prefork_next hand_over(worker_t *worker, connection_t *connection, v
 	return PREFORK_SUSPENDED;
 }
 
-START_TEST(a_taken_connection_comes_back_from_another_thread)
+START_TEST(a_suspended_connection_is_resumed_from_another_thread)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = hand_over };
 	struct harness harness;
@@ -88,7 +88,7 @@ static enum prefork_next read_twice(worker_t *worker, connection_t *connection, 
 	return PREFORK_CLOSE;
 }
 
-START_TEST(a_callback_may_wait_for_its_client)
+START_TEST(a_callback_may_block_on_its_connection)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_twice };
 	struct harness harness;
@@ -108,7 +108,7 @@ START_TEST(a_callback_may_wait_for_its_client)
 }
 END_TEST
 
-START_TEST(a_callback_that_waits_for_its_client_ends_when_the_worker_must)
+START_TEST(a_callback_that_blocks_on_its_connection_returns_when_the_worker_quits)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_twice };
 	struct harness harness;
@@ -134,7 +134,7 @@ static int leave_few_descriptors(worker_t *worker, void *user)
 	return setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-START_TEST(without_descriptors_it_rests_and_goes_on_later)
+START_TEST(without_descriptors_accepting_pauses_and_resumes)
 {
 	enum { CLIENTS = 40 };
 	const struct prefork_service service = {
@@ -167,7 +167,7 @@ static enum prefork_next hang(worker_t *worker, connection_t *connection, void *
 	return PREFORK_CLOSE;
 }
 
-START_TEST(an_aborted_worker_says_what_it_was_at)
+START_TEST(an_aborted_worker_is_logged_with_its_activity)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = hang };
 	struct harness harness;
@@ -209,7 +209,7 @@ static enum prefork_next die(worker_t *worker, connection_t *connection, void *u
 }
 
 /* Else its death would be taken for a failure to start, and stop the server. */
-START_TEST(who_dies_of_its_first_client_has_said_ready_before)
+START_TEST(a_worker_that_crashes_on_its_first_connection_was_ready)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = die };
 
@@ -253,7 +253,7 @@ static void await_connections(const struct harness *harness, unsigned count)
 
 /* The question of who was accepted and not heard yet may be on its way, and so may the rest of
  * a question. Who was answered is let go at once. */
-START_TEST(who_was_not_answered_yet_may_go_on_when_its_worker_leaves)
+START_TEST(unanswered_connections_continue_during_a_drain)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = answer_lines };
 	struct harness harness;
@@ -281,7 +281,7 @@ START_TEST(who_was_not_answered_yet_may_go_on_when_its_worker_leaves)
 END_TEST
 
 /* The kernel told nobody else of it. */
-START_TEST(whom_a_worker_was_woken_for_it_lets_in_before_it_leaves)
+START_TEST(a_draining_worker_accepts_the_connection_that_woke_it)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
@@ -306,7 +306,7 @@ START_TEST(whom_a_worker_was_woken_for_it_lets_in_before_it_leaves)
 END_TEST
 
 /* And whoever says nothing at all is not waited for long. The deadline is not the service's. */
-START_TEST(a_silent_client_does_not_hold_a_worker_that_leaves)
+START_TEST(an_idle_connection_does_not_delay_a_drain)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = answer_lines, .timed_out = die,
@@ -393,7 +393,7 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_sco
 
 /* Four workers that all wait on one listener: the share of each is the same, give or take one turn at the front
  * of the queue. */
-START_TEST(clients_are_shared_evenly)
+START_TEST(connections_are_balanced_evenly)
 {
 	const unsigned fair = CLIENTS / WORKERS + PFI_ACCEPT_TURN;
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
@@ -433,19 +433,19 @@ int main(void)
 	TCase *tc = new_case(suite, "service");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, a_taken_connection_comes_back_from_another_thread);
+	tcase_add_test(tc, a_suspended_connection_is_resumed_from_another_thread);
 	if (harness_may_block()) {
-		tcase_add_test(tc, a_callback_may_wait_for_its_client);
-		tcase_add_test(tc, a_callback_that_waits_for_its_client_ends_when_the_worker_must);
+		tcase_add_test(tc, a_callback_may_block_on_its_connection);
+		tcase_add_test(tc, a_callback_that_blocks_on_its_connection_returns_when_the_worker_quits);
 	}
-	tcase_add_test(tc, without_descriptors_it_rests_and_goes_on_later);
-	tcase_add_test(tc, an_aborted_worker_says_what_it_was_at);
-	tcase_add_test(tc, who_dies_of_its_first_client_has_said_ready_before);
-	tcase_add_test(tc, who_was_not_answered_yet_may_go_on_when_its_worker_leaves);
-	tcase_add_test(tc, whom_a_worker_was_woken_for_it_lets_in_before_it_leaves);
-	tcase_add_test(tc, a_silent_client_does_not_hold_a_worker_that_leaves);
+	tcase_add_test(tc, without_descriptors_accepting_pauses_and_resumes);
+	tcase_add_test(tc, an_aborted_worker_is_logged_with_its_activity);
+	tcase_add_test(tc, a_worker_that_crashes_on_its_first_connection_was_ready);
+	tcase_add_test(tc, unanswered_connections_continue_during_a_drain);
+	tcase_add_test(tc, a_draining_worker_accepts_the_connection_that_woke_it);
+	tcase_add_test(tc, an_idle_connection_does_not_delay_a_drain);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);
-	tcase_add_test(tc, clients_are_shared_evenly);
+	tcase_add_test(tc, connections_are_balanced_evenly);
 
 	return run_suite(suite);
 }

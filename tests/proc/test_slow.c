@@ -217,7 +217,7 @@ static bool some_may_wait(void)
 #endif
 }
 
-START_TEST(slow_readers_hold_nobody_up)
+START_TEST(slow_readers_delay_no_other_connection)
 {
 	struct web web;
 	int fds[CROWD];
@@ -234,7 +234,7 @@ START_TEST(slow_readers_hold_nobody_up)
 END_TEST
 
 /* The kernel finds no room worth telling of while a client takes a little now and then. */
-START_TEST(who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not)
+START_TEST(only_clients_that_read_nothing_time_out)
 {
 	static const char *const settings[] = { "--write-timeout", "1", NULL };
 	enum { TURNS = 48, LITTLE = 32768 };
@@ -265,7 +265,7 @@ START_TEST(who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not)
 }
 END_TEST
 
-START_TEST(a_reader_that_goes_away_ends_its_answer)
+START_TEST(a_disconnecting_reader_ends_its_response)
 {
 	static const struct linger reset = { .l_onoff = 1, .l_linger = 0 };
 	struct web web;
@@ -297,7 +297,7 @@ static void expect_big_or_refusal(const struct web *web, int fd, const char *pat
 }
 
 /* Only those threads wait, and only because nothing may be kept. */
-START_TEST(without_room_for_an_answer_its_thread_waits_and_nothing_is_lost)
+START_TEST(a_full_result_queue_blocks_the_thread_without_loss)
 {
 	static const char *const settings[] = { "--spool-limit", "0", "--response-memory", "0", NULL };
 	struct web web;
@@ -363,7 +363,7 @@ START_TEST(many_slow_readers_need_little_memory)
 }
 END_TEST
 
-START_TEST(a_worker_that_leaves_has_its_slow_readers_served_to_the_end)
+START_TEST(a_draining_worker_serves_slow_readers_to_the_end)
 {
 	struct web web;
 
@@ -377,7 +377,7 @@ START_TEST(a_worker_that_leaves_has_its_slow_readers_served_to_the_end)
 }
 END_TEST
 
-START_TEST(what_was_said_before_a_failure_is_heard)
+START_TEST(messages_before_a_failure_are_received)
 {
 	struct web web;
 
@@ -422,7 +422,7 @@ static void expect_upload(int fd)
 }
 
 /* Of known length and chunked, in memory and in files. */
-START_TEST(half_sent_bodies_hold_nobody_up_and_arrive_whole)
+START_TEST(incomplete_bodies_delay_no_connection_and_arrive_complete)
 {
 	static const char *const settings[] = { "--body-memory", "4k", NULL };
 	struct web web;
@@ -469,7 +469,7 @@ START_TEST(a_request_behind_a_slow_upload_has_its_turn)
 }
 END_TEST
 
-START_TEST(a_worker_that_leaves_lets_slow_bodies_come_to_their_end)
+START_TEST(a_draining_worker_waits_for_slow_bodies)
 {
 	struct web web;
 
@@ -486,7 +486,7 @@ START_TEST(a_worker_that_leaves_lets_slow_bodies_come_to_their_end)
 }
 END_TEST
 
-START_TEST(who_goes_away_in_the_middle_of_a_body_is_forgotten)
+START_TEST(a_disconnect_during_a_body_frees_the_request)
 {
 	struct web web;
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
@@ -505,7 +505,7 @@ START_TEST(who_goes_away_in_the_middle_of_a_body_is_forgotten)
 END_TEST
 
 /* Where a thread can wait for the rest: as soon as the head is there, or no more can be kept. */
-START_TEST(a_body_can_be_read_while_it_comes)
+START_TEST(a_body_can_be_read_while_it_arrives)
 {
 	static const char *const settings[][5] = {
 		{ "--stream-uploads", NULL },
@@ -553,19 +553,19 @@ int main(void)
 	TCase *tc = tcase_create("slow");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, make_file, close_file);
-	tcase_add_loop_test(tc, slow_readers_hold_nobody_up, 0, SOURCES);
-	tcase_add_test(tc, who_takes_nothing_is_cut_off_and_who_takes_a_little_is_not);
-	tcase_add_loop_test(tc, a_reader_that_goes_away_ends_its_answer, 0, SOURCES);
-	tcase_add_loop_test(tc, without_room_for_an_answer_its_thread_waits_and_nothing_is_lost, 0, SOURCES);
+	tcase_add_loop_test(tc, slow_readers_delay_no_other_connection, 0, SOURCES);
+	tcase_add_test(tc, only_clients_that_read_nothing_time_out);
+	tcase_add_loop_test(tc, a_disconnecting_reader_ends_its_response, 0, SOURCES);
+	tcase_add_loop_test(tc, a_full_result_queue_blocks_the_thread_without_loss, 0, SOURCES);
 	tcase_add_test(tc, a_file_that_was_filled_is_used_again);
 	tcase_add_loop_test(tc, many_slow_readers_need_little_memory, 0, SOURCES);
-	tcase_add_loop_test(tc, a_worker_that_leaves_has_its_slow_readers_served_to_the_end, 0, SOURCES);
-	tcase_add_test(tc, what_was_said_before_a_failure_is_heard);
-	tcase_add_loop_test(tc, half_sent_bodies_hold_nobody_up_and_arrive_whole, 0, 4);
+	tcase_add_loop_test(tc, a_draining_worker_serves_slow_readers_to_the_end, 0, SOURCES);
+	tcase_add_test(tc, messages_before_a_failure_are_received);
+	tcase_add_loop_test(tc, incomplete_bodies_delay_no_connection_and_arrive_complete, 0, 4);
 	tcase_add_loop_test(tc, a_request_behind_a_slow_upload_has_its_turn, 0, 2);
-	tcase_add_loop_test(tc, a_worker_that_leaves_lets_slow_bodies_come_to_their_end, 0, 2);
-	tcase_add_loop_test(tc, who_goes_away_in_the_middle_of_a_body_is_forgotten, 0, 2);
-	tcase_add_loop_test(tc, a_body_can_be_read_while_it_comes, 0, 8);
+	tcase_add_loop_test(tc, a_draining_worker_waits_for_slow_bodies, 0, 2);
+	tcase_add_loop_test(tc, a_disconnect_during_a_body_frees_the_request, 0, 2);
+	tcase_add_loop_test(tc, a_body_can_be_read_while_it_arrives, 0, 8);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

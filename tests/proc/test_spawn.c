@@ -41,7 +41,7 @@ static _Noreturn int wait_to_be_killed(void *arg)
 		pause();
 }
 
-START_TEST(an_exit_is_told_by_its_code)
+START_TEST(an_exit_is_reported_with_its_code)
 {
 	int code = _i;
 
@@ -58,7 +58,7 @@ END_TEST
 
 static const int deadly[] = { SIGKILL, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGALRM };
 
-START_TEST(a_kill_is_told_by_its_signal)
+START_TEST(a_kill_is_reported_with_its_signal)
 {
 	ck_assert_int_eq(pfi_spawn(wait_to_be_killed, NULL, &child), 0);
 	ck_assert_int_eq(pfi_reap(child.pidfd, &death), -EAGAIN);
@@ -98,7 +98,7 @@ START_TEST(the_cpu_time_is_of_this_child_alone)
 END_TEST
 
 /* Such a host loses the status, but not the death. */
-START_TEST(a_host_that_ignores_sigchld_still_learns_of_the_death)
+START_TEST(exits_are_detected_though_sigchld_is_ignored)
 {
 	int code = 5;
 
@@ -116,7 +116,7 @@ START_TEST(a_host_that_ignores_sigchld_still_learns_of_the_death)
 }
 END_TEST
 
-START_TEST(a_host_that_reaps_everything_still_learns_of_the_death)
+START_TEST(exits_are_detected_though_the_application_reaps_all_children)
 {
 	int code = 5;
 
@@ -330,7 +330,7 @@ START_TEST(without_descriptors_there_is_an_error_and_no_child)
 }
 END_TEST
 
-START_TEST(the_gone_cannot_be_signalled)
+START_TEST(exited_processes_cannot_be_signalled)
 {
 	int code = 0;
 
@@ -394,18 +394,18 @@ int main(void)
 	Suite *suite = suite_create("spawn");
 	TCase *tc = new_case(suite, "spawn");
 
-	tcase_add_loop_test(tc, an_exit_is_told_by_its_code, 0, 3);
-	tcase_add_loop_test(tc, a_kill_is_told_by_its_signal, 0, (int)(sizeof deadly / sizeof deadly[0]));
+	tcase_add_loop_test(tc, an_exit_is_reported_with_its_code, 0, 3);
+	tcase_add_loop_test(tc, a_kill_is_reported_with_its_signal, 0, (int)(sizeof deadly / sizeof deadly[0]));
 	tcase_add_test(tc, the_cpu_time_is_of_this_child_alone);
-	tcase_add_test(tc, a_host_that_ignores_sigchld_still_learns_of_the_death);
-	tcase_add_test(tc, a_host_that_reaps_everything_still_learns_of_the_death);
+	tcase_add_test(tc, exits_are_detected_though_sigchld_is_ignored);
+	tcase_add_test(tc, exits_are_detected_though_the_application_reaps_all_children);
 	tcase_add_test(tc, a_reaping_thread_never_confuses_a_spawn);
 	tcase_add_test(tc, a_child_starts_from_a_clean_slate_and_keeps_only_the_crash_handlers);
 	tcase_add_test(tc, a_child_gets_its_own_mail_and_the_parent_none_of_it);
 	tcase_add_test(tc, nothing_buffered_is_written_twice);
 	tcase_add_test(tc, a_thread_that_reads_the_console_does_not_stop_a_spawn);
 	tcase_add_loop_test(tc, without_descriptors_there_is_an_error_and_no_child, 0, 3);
-	tcase_add_test(tc, the_gone_cannot_be_signalled);
+	tcase_add_test(tc, exited_processes_cannot_be_signalled);
 	tcase_add_test(tc, a_value_travels_with_the_signal);
 	tcase_add_test(tc, a_stack_is_dumped_where_libc_can);
 	return run_suite(suite);

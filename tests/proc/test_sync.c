@@ -26,7 +26,7 @@ static void expect_left(struct harness *harness, int code)
 	ck_assert_int_eq(death.code, code);
 }
 
-START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
+START_TEST(it_echoes_over_many_connections_and_drains_on_request)
 {
 	struct harness harness;
 
@@ -52,7 +52,7 @@ START_TEST(it_echoes_over_many_connections_and_leaves_when_asked)
 END_TEST
 
 /* The weakness of a blocking worker: here nobody has to speak for others to be served. */
-START_TEST(silent_clients_never_hold_the_worker)
+START_TEST(idle_connections_never_block_the_worker)
 {
 	enum { SILENT = 300 };
 	struct harness harness;
@@ -74,7 +74,7 @@ START_TEST(silent_clients_never_hold_the_worker)
 END_TEST
 
 /* A client that does not read holds up itself only, and gets every byte in the end. */
-START_TEST(what_a_slow_client_cannot_take_is_kept_for_it)
+START_TEST(output_for_a_slow_client_is_buffered)
 {
 	enum { SIZE = 8 * 1024 * 1024 };
 	struct harness harness;
@@ -129,7 +129,7 @@ static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_
 	return PREFORK_CLOSE;
 }
 
-START_TEST(a_deadline_that_passes_is_told_once_and_ends_the_connection)
+START_TEST(an_expired_deadline_is_reported_once_and_closes_the_connection)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = patient, .timed_out = say_late,
@@ -154,7 +154,7 @@ static const struct {
 	bool graceful;
 } asks[] = { { SIGTERM, true }, { SIGINT, false }, { SIGQUIT, false } };
 
-START_TEST(signals_ask_it_to_leave_and_the_arbiter_is_told)
+START_TEST(signals_drain_a_worker_and_the_arbiter_is_notified)
 {
 	struct harness harness;
 
@@ -220,7 +220,7 @@ static enum prefork_next multiply(struct prefork_worker *worker, struct prefork_
 }
 
 /* Where nobody refuses them, clients come for ever: who was there when the stop began is served. */
-START_TEST(clients_that_never_cease_do_not_hold_a_stop)
+START_TEST(continuous_connections_do_not_delay_a_stop)
 {
 	enum { QUEUED = 20 };
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = multiply };
@@ -261,7 +261,7 @@ static const struct {
 	{ PREFORK_EFATAL, PREFORK_EXIT_FATAL },
 };
 
-START_TEST(a_worker_that_cannot_start_says_why)
+START_TEST(a_worker_that_cannot_start_reports_the_cause)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = harness_echo, .worker_start = cannot_start,
@@ -309,7 +309,7 @@ START_TEST(at_rest_nothing_wakes_it)
 }
 END_TEST
 
-START_TEST(an_orphan_leaves_by_itself)
+START_TEST(an_orphan_exits_by_itself)
 {
 	struct harness harness;
 
@@ -327,16 +327,16 @@ int main(void)
 	TCase *tc = new_case(suite, "sync");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, it_echoes_over_many_connections_and_leaves_when_asked);
-	tcase_add_test(tc, silent_clients_never_hold_the_worker);
-	tcase_add_test(tc, what_a_slow_client_cannot_take_is_kept_for_it);
-	tcase_add_test(tc, a_deadline_that_passes_is_told_once_and_ends_the_connection);
-	tcase_add_loop_test(tc, signals_ask_it_to_leave_and_the_arbiter_is_told, 0, 3);
+	tcase_add_test(tc, it_echoes_over_many_connections_and_drains_on_request);
+	tcase_add_test(tc, idle_connections_never_block_the_worker);
+	tcase_add_test(tc, output_for_a_slow_client_is_buffered);
+	tcase_add_test(tc, an_expired_deadline_is_reported_once_and_closes_the_connection);
+	tcase_add_loop_test(tc, signals_drain_a_worker_and_the_arbiter_is_notified, 0, 3);
 	tcase_add_test(tc, a_stop_empties_the_queue_first);
-	tcase_add_test(tc, clients_that_never_cease_do_not_hold_a_stop);
-	tcase_add_loop_test(tc, a_worker_that_cannot_start_says_why, 0, 3);
+	tcase_add_test(tc, continuous_connections_do_not_delay_a_stop);
+	tcase_add_loop_test(tc, a_worker_that_cannot_start_reports_the_cause, 0, 3);
 	tcase_add_test(tc, at_rest_nothing_wakes_it);
-	tcase_add_test(tc, an_orphan_leaves_by_itself);
+	tcase_add_test(tc, an_orphan_exits_by_itself);
 
 	return run_suite(suite);
 }

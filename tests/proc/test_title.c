@@ -92,7 +92,7 @@ static const struct {
 	{ "refuse_a_foreign_argv", refuse_a_foreign_argv },
 };
 
-START_TEST(a_title_is_shown_and_never_leaves_its_room)
+START_TEST(a_title_stays_within_its_buffer)
 {
 	int status = -1;
 	char *const argv[] = { own_argv[0], (char *)(uintptr_t)cases[_i].name, NULL };
@@ -118,7 +118,7 @@ int main(int argc, char **argv)
 	Suite *suite = suite_create("title");
 	TCase *tc = new_case(suite, "title");
 
-	tcase_add_loop_test(tc, a_title_is_shown_and_never_leaves_its_room, 0,
+	tcase_add_loop_test(tc, a_title_stays_within_its_buffer, 0,
 	                    (int)(sizeof cases / sizeof cases[0]));
 	return run_suite(suite);
 }

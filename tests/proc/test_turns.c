@@ -51,7 +51,7 @@ static enum prefork_next take_turns(worker_t *worker, connection_t *connection, 
 	return PREFORK_CLOSE;
 }
 
-START_TEST(who_asks_to_be_called_again_is_whatever_the_others_do)
+START_TEST(again_is_honoured_under_load_of_other_connections)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = take_turns };
 	struct harness harness;
@@ -121,7 +121,7 @@ static void report_closed(worker_t *worker, void *user)
 		prefork_worker_count_request(worker);
 }
 
-START_TEST(one_that_is_closed_is_not_called_for_what_was_heard_before)
+START_TEST(a_closed_connection_gets_no_stale_event)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .traits = PREFORK_SERVICE_COUNTS, .ready = give_back_others,
@@ -183,7 +183,7 @@ static enum prefork_next say_late(worker_t *worker, connection_t *connection, vo
 }
 
 /* The worker is the one that was late. */
-START_TEST(who_spoke_in_time_is_heard_though_nobody_had_time_to_listen)
+START_TEST(a_request_within_its_timeout_is_served_though_every_thread_was_busy)
 {
 	const struct prefork_service service = {
 		.struct_size = sizeof service, .ready = hold_or_echo, .timed_out = say_late,
@@ -229,8 +229,8 @@ int main(void)
 	TCase *tc = new_case(suite, "turns");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, who_asks_to_be_called_again_is_whatever_the_others_do);
-	tcase_add_test(tc, one_that_is_closed_is_not_called_for_what_was_heard_before);
-	tcase_add_test(tc, who_spoke_in_time_is_heard_though_nobody_had_time_to_listen);
+	tcase_add_test(tc, again_is_honoured_under_load_of_other_connections);
+	tcase_add_test(tc, a_closed_connection_gets_no_stale_event);
+	tcase_add_test(tc, a_request_within_its_timeout_is_served_though_every_thread_was_busy);
 	return run_suite(suite);
 }

@@ -65,7 +65,7 @@ static void expect_answer(struct side sides[2], int which)
 	ck_assert_int_ge(fd, 0);
 	while (!turn(sides, fd))
 		continue;
-	ck_assert_int_gt(host_hear(fd), 0);
+	ck_assert_int_gt(host_receive(fd), 0);
 }
 
 START_TEST(they_stop_and_start_again_independently)

@@ -149,7 +149,7 @@ static int write_for_ever(struct prefork_request *request, void *user)
 }
 
 /* Nothing of it is sent, so nothing fails when the client leaves. */
-START_TEST(pieces_in_answer_to_head_end_when_the_client_leaves)
+START_TEST(pieces_in_a_response_to_head_end_on_a_disconnect)
 {
 	static const char head[] = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
 	char text[512] = "";
@@ -172,7 +172,7 @@ int main(void)
 	TCase *tc = tcase_create("writers");
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, pieces_of_several_threads_do_not_mix_and_none_follows_the_end, 0, 2);
-	tcase_add_test(tc, pieces_in_answer_to_head_end_when_the_client_leaves);
+	tcase_add_test(tc, pieces_in_a_response_to_head_end_on_a_disconnect);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

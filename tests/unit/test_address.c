@@ -90,7 +90,7 @@ static const struct {
 	{ "fd://99999999999", "number" },
 };
 
-START_TEST(what_is_wrong_is_said)
+START_TEST(mistakes_are_reported)
 {
 	address.fd = 77;
 	ck_assert_int_eq(pfi_address_parse(bad[_i].text, &address), -EINVAL);
@@ -250,7 +250,7 @@ int main(void)
 	TCase *tc = new_case(suite, "address");
 
 	ADD_TABLE(tc, what_is_written_is_what_is_meant, good);
-	ADD_TABLE(tc, what_is_wrong_is_said, bad);
+	ADD_TABLE(tc, mistakes_are_reported, bad);
 	tcase_add_test(tc, a_descriptor_is_a_number);
 	tcase_add_test(tc, a_path_is_as_long_as_the_kernel_takes);
 	tcase_add_test(tc, a_host_is_as_long_as_a_name_may_be);

@@ -196,7 +196,7 @@ START_TEST(a_wrong_variable_is_named)
 }
 END_TEST
 
-START_TEST(variables_that_are_no_mistake_are_left_alone)
+START_TEST(unrelated_variables_are_ignored)
 {
 	struct prefork_settings *const settings = made();
 
@@ -473,7 +473,7 @@ int main(void)
 	tcase_add_test(tc, switches_go_on_and_off);
 	tcase_add_test(tc, arguments_are_counted);
 	tcase_add_loop_test(tc, a_wrong_variable_is_named, 0, sizeof bad_variables / sizeof bad_variables[0]);
-	tcase_add_test(tc, variables_that_are_no_mistake_are_left_alone);
+	tcase_add_test(tc, unrelated_variables_are_ignored);
 #if HAVE_INIH
 	tcase_add_loop_test(tc, a_wrong_file_is_named_with_its_line, 0, sizeof bad_files / sizeof bad_files[0]);
 	tcase_add_test(tc, a_file_that_cannot_be_read_is_named);

@@ -62,7 +62,7 @@ static void take_some(void)
 	ck_assert_int_eq(prefork_connection_proceed(&connection), PREFORK_WAIT_WRITABLE);
 }
 
-START_TEST(the_last_words_reach_who_takes_them_slowly)
+START_TEST(pending_output_reaches_slow_readers_before_the_close)
 {
 	open_connection();
 	ck_assert_int_eq(end_connection(), PREFORK_WAIT_WRITABLE);
@@ -113,7 +113,7 @@ static struct prefork_connection *new_connection(void)
 }
 
 /* The arbiter counts on it when it decides for how many others a stuck worker is waited for. */
-START_TEST(the_page_tells_how_many_there_are_while_others_come_and_go)
+START_TEST(the_scoreboard_counts_connections_under_change)
 {
 	static const struct pfi_spawn_context context = { .program = "test" };
 	pthread_t thread;
@@ -146,8 +146,8 @@ int main(void)
 	Suite *suite = suite_create("connection");
 	TCase *tc = new_case(suite, "connection");
 
-	tcase_add_test(tc, the_last_words_reach_who_takes_them_slowly);
+	tcase_add_test(tc, pending_output_reaches_slow_readers_before_the_close);
 	tcase_add_test(tc, the_deadline_of_the_service_stays_the_last);
-	tcase_add_test(tc, the_page_tells_how_many_there_are_while_others_come_and_go);
+	tcase_add_test(tc, the_scoreboard_counts_connections_under_change);
 	return run_suite(suite);
 }

@@ -71,7 +71,7 @@ START_TEST(garbage_is_refused_and_thrown_away)
 END_TEST
 
 /* Descriptors are not smuggled into the arbiter: tear_down counts them too. */
-START_TEST(descriptors_that_come_along_are_dropped)
+START_TEST(descriptors_in_messages_are_closed)
 {
 	union {
 		struct cmsghdr head;
@@ -97,7 +97,7 @@ START_TEST(descriptors_that_come_along_are_dropped)
 END_TEST
 
 /* SIGPIPE would kill the test. The exit message are read before the end. */
-START_TEST(the_end_is_told_apart_from_silence)
+START_TEST(end_of_file_and_no_data_are_distinguished)
 {
 	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EAGAIN);
 	ck_assert_int_eq(pfi_channel_send(ends[1], 1, 0, "exit message"), 0);
@@ -143,8 +143,8 @@ int main(void)
 	tcase_add_test(tc, a_long_text_is_cut);
 	tcase_add_loop_test(tc, garbage_is_refused_and_thrown_away, 0,
 	                    (int)(sizeof garbage / sizeof garbage[0]));
-	tcase_add_test(tc, descriptors_that_come_along_are_dropped);
-	tcase_add_test(tc, the_end_is_told_apart_from_silence);
+	tcase_add_test(tc, descriptors_in_messages_are_closed);
+	tcase_add_test(tc, end_of_file_and_no_data_are_distinguished);
 	tcase_add_test(tc, an_end_with_unread_messages_is_an_end_too);
 	tcase_add_test(tc, a_full_line_never_blocks);
 	return run_suite(suite);

@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-START_TEST(they_come_up_in_time_order_and_once)
+START_TEST(deadlines_expire_in_order_and_once)
 {
 	enum { COUNT = 500 };
 	struct pfi_deadline_heap heap = { 0 };
@@ -30,7 +30,7 @@ START_TEST(they_come_up_in_time_order_and_once)
 }
 END_TEST
 
-START_TEST(one_that_moved_back_does_not_come_up_early)
+START_TEST(a_postponed_deadline_does_not_expire_early)
 {
 	struct pfi_deadline_heap heap = { 0 };
 	struct pfi_deadline entry = { .at_ms = 10 };
@@ -46,7 +46,7 @@ START_TEST(one_that_moved_back_does_not_come_up_early)
 }
 END_TEST
 
-START_TEST(one_that_moved_forward_does_not_come_up_late)
+START_TEST(an_advanced_deadline_does_not_expire_late)
 {
 	struct pfi_deadline_heap heap = { 0 };
 	struct pfi_deadline entries[] = { { .at_ms = 10 }, { .at_ms = 20 }, { .at_ms = 30 } };
@@ -62,7 +62,7 @@ START_TEST(one_that_moved_forward_does_not_come_up_late)
 }
 END_TEST
 
-START_TEST(one_that_was_taken_away_never_comes_up)
+START_TEST(a_removed_deadline_never_expires)
 {
 	struct pfi_deadline_heap heap = { 0 };
 	struct pfi_deadline entry = { .at_ms = 10 };
@@ -120,10 +120,10 @@ int main(void)
 	Suite *suite = suite_create("deadlines");
 	TCase *tc = new_case(suite, "deadlines");
 
-	tcase_add_test(tc, they_come_up_in_time_order_and_once);
-	tcase_add_test(tc, one_that_moved_back_does_not_come_up_early);
-	tcase_add_test(tc, one_that_moved_forward_does_not_come_up_late);
-	tcase_add_test(tc, one_that_was_taken_away_never_comes_up);
+	tcase_add_test(tc, deadlines_expire_in_order_and_once);
+	tcase_add_test(tc, a_postponed_deadline_does_not_expire_early);
+	tcase_add_test(tc, an_advanced_deadline_does_not_expire_late);
+	tcase_add_test(tc, a_removed_deadline_never_expires);
 	tcase_add_loop_test(tc, whatever_happens_nothing_is_missed, 0, 8);
 
 	return run_suite(suite);

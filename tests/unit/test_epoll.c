@@ -49,7 +49,7 @@ START_TEST(a_member_is_found_with_its_set_and_data)
 }
 END_TEST
 
-START_TEST(who_is_in_no_set_or_in_several_is_not_found)
+START_TEST(a_descriptor_in_no_set_or_in_several_is_not_found)
 {
 	int set = -1;
 	uint64_t data = 7;
@@ -73,7 +73,7 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, open_all, close_all);
 	tcase_add_test(tc, a_member_is_found_with_its_set_and_data);
-	tcase_add_test(tc, who_is_in_no_set_or_in_several_is_not_found);
+	tcase_add_test(tc, a_descriptor_in_no_set_or_in_several_is_not_found);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

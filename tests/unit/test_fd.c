@@ -87,7 +87,7 @@ START_TEST(descriptors_are_counted)
 }
 END_TEST
 
-START_TEST(the_limit_is_raised_as_far_as_it_goes_and_then_named)
+START_TEST(the_limit_is_raised_to_the_maximum_and_then_named)
 {
 	struct rlimit limit;
 	uint64_t now = 0;
@@ -146,6 +146,6 @@ int main(void)
 	tcase_add_loop_test(tc, standard_descriptors_that_are_closed_become_dev_null, 0, 8);
 	tcase_add_test(tc, descriptors_are_counted);
 	tcase_add_test(tc, room_for_descriptors_is_made_at_once_up_to_the_limit);
-	tcase_add_test(tc, the_limit_is_raised_as_far_as_it_goes_and_then_named);
+	tcase_add_test(tc, the_limit_is_raised_to_the_maximum_and_then_named);
 	return run_suite(suite);
 }

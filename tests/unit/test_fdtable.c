@@ -217,7 +217,7 @@ static int count_after_forgetting(void)
 	return is_open(programs_own) ? 0 : 11;
 }
 
-START_TEST(a_fork_among_threads_that_open_and_close_leaves_nothing_open)
+START_TEST(a_fork_while_threads_open_and_close_leaks_no_descriptor)
 {
 	pthread_t threads[CHURNERS];
 	int listener;
@@ -262,7 +262,7 @@ static int tell(void *unused)
 	return forks_were_told ? worker_main(NULL) : 2;
 }
 
-START_TEST(a_child_of_ours_is_told_from_one_of_the_program)
+START_TEST(children_of_the_library_and_of_the_program_are_distinguished)
 {
 	struct pfi_child child;
 	int status = 0;
@@ -286,7 +286,7 @@ int main(void)
 	tcase_add_test(tc, none_of_ours_has_a_standard_number);
 	tcase_add_test(tc, a_worker_keeps_what_is_listed_and_the_programs_own);
 	tcase_add_test(tc, a_forked_child_keeps_logs_and_the_programs_own);
-	tcase_add_test(tc, a_fork_among_threads_that_open_and_close_leaves_nothing_open);
-	tcase_add_test(tc, a_child_of_ours_is_told_from_one_of_the_program);
+	tcase_add_test(tc, a_fork_while_threads_open_and_close_leaks_no_descriptor);
+	tcase_add_test(tc, children_of_the_library_and_of_the_program_are_distinguished);
 	return run_suite(suite);
 }

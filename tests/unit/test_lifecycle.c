@@ -19,7 +19,7 @@ START_TEST(exit_frees_the_slot_from_every_live_state)
 }
 END_TEST
 
-START_TEST(nobody_walks_back)
+START_TEST(no_state_precedes_an_earlier_one)
 {
 	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
 		const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, (enum pfi_event)event);
@@ -82,7 +82,7 @@ START_TEST(service_counts_for_nothing_in_a_bad_period)
 END_TEST
 
 /* An event loop that goes on turning must not hide that nobody handles what it has read. */
-START_TEST(a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck)
+START_TEST(a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck)
 {
 	const struct pfi_thread_deadline words[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
 
@@ -164,7 +164,7 @@ static const struct {
 	{ 78, ", by us: a reload, but it said that it will never work;" },
 };
 
-START_TEST(who_was_asked_and_left_otherwise_is_told_of_in_english)
+START_TEST(an_unexpected_exit_after_a_drain_request_is_explained)
 {
 	const struct pfi_exit_record dead = { .known = true, .was_ready = true, .code = asked_to_leave[_i].code, .pool = "web",
 					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .activity = "",
@@ -177,7 +177,7 @@ START_TEST(who_was_asked_and_left_otherwise_is_told_of_in_english)
 END_TEST
 
 /* What a worker wrote into its page cannot forge a line of the log, nor overrun one. */
-START_TEST(a_death_is_one_clean_line)
+START_TEST(an_exit_is_one_log_line)
 {
 	struct pfi_exit_record dead = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
 				     .state = PFI_STATE_SERVING, .was_ready = true, .age_ms = 61005, .requests = 7,
@@ -198,15 +198,15 @@ int main(void)
 	TCase *const tc = new_case(suite, "lifecycle");
 
 	tcase_add_loop_test(tc, exit_frees_the_slot_from_every_live_state, PFI_STATE_BOOTING, PFI_STATE_COUNT);
-	tcase_add_loop_test(tc, nobody_walks_back, PFI_STATE_EMPTY, PFI_STATE_COUNT);
+	tcase_add_loop_test(tc, no_state_precedes_an_earlier_one, PFI_STATE_EMPTY, PFI_STATE_COUNT);
 	tcase_add_test(tc, an_empty_slot_only_accepts_a_fork);
 	tcase_add_test(tc, the_wait_grows_to_its_cap_and_no_further);
 	tcase_add_test(tc, service_counts_for_nothing_in_a_bad_period);
-	tcase_add_test(tc, a_loop_is_of_no_use_when_all_who_work_beside_it_are_stuck);
+	tcase_add_test(tc, a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck);
 	tcase_add_test(tc, words_are_read_as_numbers);
 	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
-	tcase_add_loop_test(tc, who_was_asked_and_left_otherwise_is_told_of_in_english, 0, 3);
-	tcase_add_test(tc, a_death_is_one_clean_line);
+	tcase_add_loop_test(tc, an_unexpected_exit_after_a_drain_request_is_explained, 0, 3);
+	tcase_add_test(tc, an_exit_is_one_log_line);
 
 	return run_suite(suite);
 }

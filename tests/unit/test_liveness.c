@@ -53,7 +53,7 @@ static bool timer_events(int within_ms)
 	return poll(&pollfd, 1, within_ms) == 1;
 }
 
-START_TEST(busy_writes_a_deadline_and_sets_the_watch_for_it)
+START_TEST(busy_writes_a_deadline_and_arms_the_watchdog)
 {
 	const uint64_t before_ms = pfi_now_ms();
 
@@ -67,7 +67,7 @@ START_TEST(busy_writes_a_deadline_and_sets_the_watch_for_it)
 }
 END_TEST
 
-START_TEST(a_beat_begins_the_deadline_anew_and_never_shortens_it)
+START_TEST(a_beat_restarts_the_deadline_and_never_shortens_it)
 {
 	pfi_liveness_beat(&liveness, 1);
 	ck_assert_uint_eq(score->thread_slots[1].deadline_ms, 0); /* who is idle stays so */
@@ -98,7 +98,7 @@ START_TEST(the_watch_is_set_once_per_timeout_and_not_per_request)
 }
 END_TEST
 
-START_TEST(busy_again_moves_the_deadline_and_leaves_the_watch_alone)
+START_TEST(busy_again_moves_the_deadline_and_does_not_rearm_the_watchdog)
 {
 	pfi_liveness_begin(&liveness, 0);
 	const uint64_t deadline_ms = score->thread_slots[0].deadline_ms, at_ms = liveness.watchdog_at_ms;
@@ -135,7 +135,7 @@ START_TEST(a_shorter_extension_brings_the_watch_forward)
 }
 END_TEST
 
-START_TEST(a_longer_extension_leaves_the_watch_alone)
+START_TEST(a_longer_extension_does_not_rearm_the_watchdog)
 {
 	pfi_liveness_begin(&liveness, 0);
 	const uint64_t at_ms = liveness.watchdog_at_ms;
@@ -207,14 +207,14 @@ int main(void)
 	TCase *tc = tcase_create("liveness");
 
 	tcase_add_checked_fixture(tc, open_all, close_all);
-	tcase_add_test(tc, busy_writes_a_deadline_and_sets_the_watch_for_it);
-	tcase_add_test(tc, a_beat_begins_the_deadline_anew_and_never_shortens_it);
+	tcase_add_test(tc, busy_writes_a_deadline_and_arms_the_watchdog);
+	tcase_add_test(tc, a_beat_restarts_the_deadline_and_never_shortens_it);
 	tcase_add_test(tc, the_watch_is_set_once_per_timeout_and_not_per_request);
-	tcase_add_test(tc, busy_again_moves_the_deadline_and_leaves_the_watch_alone);
+	tcase_add_test(tc, busy_again_moves_the_deadline_and_does_not_rearm_the_watchdog);
 	tcase_add_test(tc, no_timeout_means_busy_without_a_limit_and_no_watch);
 	tcase_add_test(tc, the_watch_fires_when_work_becomes_slow);
 	tcase_add_test(tc, a_shorter_extension_brings_the_watch_forward);
-	tcase_add_test(tc, a_longer_extension_leaves_the_watch_alone);
+	tcase_add_test(tc, a_longer_extension_does_not_rearm_the_watchdog);
 	tcase_add_test(tc, a_wait_for_the_client_moves_the_deadline_by_as_long);
 	tcase_add_test(tc, a_late_sister_is_told_again_although_the_watch_was_set_anew);
 	suite_add_tcase(suite, tc);

@@ -57,7 +57,7 @@ START_TEST(a_line_has_time_pid_level_message_and_pairs)
 }
 END_TEST
 
-START_TEST(nobody_outside_can_forge_a_line)
+START_TEST(log_lines_cannot_be_forged)
 {
 	const struct prefork_log_pair pair = PREFORK_TEXT("path", "/\n[2026] [1] [INFO] forged");
 	char bytes[1000];
@@ -97,7 +97,7 @@ START_TEST(a_long_line_is_cut_and_a_long_block_is_not)
 }
 END_TEST
 
-START_TEST(levels_leave_out_what_is_less)
+START_TEST(levels_filter_lower_levels)
 {
 	char bytes[500];
 	struct prefork_log *log;
@@ -168,7 +168,7 @@ START_TEST(a_reader_of_a_socket_that_stops_costs_counted_lines)
 }
 END_TEST
 
-START_TEST(a_dead_pipe_neither_kills_nor_blocks)
+START_TEST(a_broken_pipe_neither_kills_nor_blocks)
 {
 	struct prefork_log *log;
 	const int reader = piped(&log);
@@ -182,7 +182,7 @@ START_TEST(a_dead_pipe_neither_kills_nor_blocks)
 }
 END_TEST
 
-START_TEST(a_pipe_that_was_dead_from_the_start_is_written_to_in_vain)
+START_TEST(writes_to_a_broken_pipe_are_lost)
 {
 	struct prefork_log *log;
 	int fds[2];
@@ -301,7 +301,7 @@ START_TEST(a_rotated_file_is_opened_again)
 }
 END_TEST
 
-START_TEST(a_log_that_cannot_be_opened_says_why)
+START_TEST(a_log_that_cannot_be_opened_reports_the_cause)
 {
 	struct prefork_log *log = NULL;
 
@@ -371,18 +371,18 @@ int main(void)
 	TCase *tc = new_case(suite, "log");
 
 	tcase_add_test(tc, a_line_has_time_pid_level_message_and_pairs);
-	tcase_add_test(tc, nobody_outside_can_forge_a_line);
+	tcase_add_test(tc, log_lines_cannot_be_forged);
 	tcase_add_test(tc, a_long_line_is_cut_and_a_long_block_is_not);
-	tcase_add_test(tc, levels_leave_out_what_is_less);
+	tcase_add_test(tc, levels_filter_lower_levels);
 	tcase_add_test(tc, a_reader_of_a_pipe_that_stops_costs_counted_lines);
 	tcase_add_test(tc, a_reader_of_a_socket_that_stops_costs_counted_lines);
-	tcase_add_test(tc, a_dead_pipe_neither_kills_nor_blocks);
-	tcase_add_test(tc, a_pipe_that_was_dead_from_the_start_is_written_to_in_vain);
+	tcase_add_test(tc, a_broken_pipe_neither_kills_nor_blocks);
+	tcase_add_test(tc, writes_to_a_broken_pipe_are_lost);
 	tcase_add_test(tc, a_full_disk_costs_counted_lines);
 	tcase_add_test(tc, a_limit_of_file_sizes_costs_counted_lines);
 	tcase_add_test(tc, what_the_parent_lost_is_not_the_childs_to_tell);
 	tcase_add_test(tc, a_rotated_file_is_opened_again);
-	tcase_add_test(tc, a_log_that_cannot_be_opened_says_why);
+	tcase_add_test(tc, a_log_that_cannot_be_opened_reports_the_cause);
 	tcase_add_test(tc, lines_of_many_threads_stay_whole);
 	tcase_add_test(tc, a_sink_gets_what_would_have_been_a_line);
 	return run_suite(suite);

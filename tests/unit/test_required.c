@@ -243,7 +243,7 @@ START_TEST(an_unknown_setting_is_an_error_and_no_number)
 END_TEST
 
 /* It should have stopped at the answer 1, and has made no settings. */
-START_TEST(who_goes_on_after_help_is_refused)
+START_TEST(arguments_after_help_are_refused)
 {
 	const char *const words[] = { "program", "--help", NULL };
 
@@ -269,6 +269,6 @@ int main(void)
 	tcase_add_test(tc, every_public_function_has_a_row);
 	tcase_add_loop_test(tc, one_rule_for_struct_size, 0, TABLES);
 	tcase_add_test(tc, an_unknown_setting_is_an_error_and_no_number);
-	tcase_add_test(tc, who_goes_on_after_help_is_refused);
+	tcase_add_test(tc, arguments_after_help_are_refused);
 	return run_suite(suite);
 }

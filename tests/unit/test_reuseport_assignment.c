@@ -50,7 +50,7 @@ static void check(const struct pfi_reuseport_assignment *sockets)
 	}
 }
 
-START_TEST(every_socket_has_somebody_whoever_comes_and_goes)
+START_TEST(every_reuseport_socket_has_an_owner)
 {
 	struct pfi_reuseport_assignment sockets;
 	uint64_t seed = 4711 + (uint64_t)_i;
@@ -72,7 +72,7 @@ START_TEST(every_socket_has_somebody_whoever_comes_and_goes)
 END_TEST
 
 /* A replacement beside the old one, then alone: nobody else moves. */
-START_TEST(a_replacement_takes_over_the_socket_and_nobody_else_moves)
+START_TEST(a_replacement_takes_over_the_socket_and_others_keep_theirs)
 {
 	struct pfi_reuseport_assignment sockets;
 
@@ -133,8 +133,8 @@ int main(void)
 	Suite *const suite = suite_create("reuseport sockets");
 	TCase *const tc = new_case(suite, "reuseport sockets");
 
-	tcase_add_loop_test(tc, every_socket_has_somebody_whoever_comes_and_goes, 0, 10);
-	tcase_add_test(tc, a_replacement_takes_over_the_socket_and_nobody_else_moves);
+	tcase_add_loop_test(tc, every_reuseport_socket_has_an_owner, 0, 10);
+	tcase_add_test(tc, a_replacement_takes_over_the_socket_and_others_keep_theirs);
 	tcase_add_test(tc, settling_twice_changes_nothing);
 	tcase_add_loop_test(tc, sockets_open_for_workers_that_are_there, 0, sizeof counts / sizeof counts[0]);
 	return run_suite(suite);

@@ -139,7 +139,7 @@ START_TEST(the_defaults_are_what_the_rows_say_and_go_together)
 }
 END_TEST
 
-START_TEST(a_wrong_name_or_type_is_told)
+START_TEST(a_wrong_name_or_type_is_reported)
 {
 	struct prefork_settings *const settings = made();
 
@@ -185,7 +185,7 @@ END_TEST
 	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type, \
 	.section = "Ours", .doc = "Of the host."
 
-START_TEST(a_host_adds_rows_defaults_and_words)
+START_TEST(an_application_adds_rows_defaults_and_arguments)
 {
 	static const struct prefork_option rows[] = {
 		{ ROW("keepalive", DURATION), .flags = "--keep-alive", .max = 60000, .default_text = "2" },
@@ -249,7 +249,7 @@ static const struct {
 	  "option x needs a section and a doc" },
 };
 
-START_TEST(a_row_that_contradicts_itself_is_refused_and_leaves_nothing)
+START_TEST(an_inconsistent_row_is_refused_without_effect)
 {
 	struct prefork_settings *const settings = made();
 	const size_t before = settings->count;
@@ -306,7 +306,7 @@ START_TEST(rows_that_contradict_each_other_are_refused)
 }
 END_TEST
 
-START_TEST(workers_max_grows_with_workers_unless_said)
+START_TEST(workers_max_grows_with_workers_unless_set)
 {
 	static const struct {
 		const char *workers, *max;
@@ -383,14 +383,14 @@ int main(void)
 	tcase_add_test(tc, no_number_flag_or_choice_takes_garbage);
 	tcase_add_test(tc, every_choice_takes_its_words);
 	tcase_add_test(tc, the_defaults_are_what_the_rows_say_and_go_together);
-	tcase_add_test(tc, a_wrong_name_or_type_is_told);
+	tcase_add_test(tc, a_wrong_name_or_type_is_reported);
 	tcase_add_test(tc, a_list_collects_within_one_place_and_is_replaced_by_a_higher_one);
-	tcase_add_test(tc, a_host_adds_rows_defaults_and_words);
-	tcase_add_loop_test(tc, a_row_that_contradicts_itself_is_refused_and_leaves_nothing, 0,
+	tcase_add_test(tc, an_application_adds_rows_defaults_and_arguments);
+	tcase_add_loop_test(tc, an_inconsistent_row_is_refused_without_effect, 0,
 			    sizeof bad_rows / sizeof bad_rows[0]);
 	tcase_add_test(tc, rows_of_a_longer_struct_are_understood);
 	tcase_add_loop_test(tc, rows_that_contradict_each_other_are_refused, 0, sizeof together / sizeof together[0]);
-	tcase_add_test(tc, workers_max_grows_with_workers_unless_said);
+	tcase_add_test(tc, workers_max_grows_with_workers_unless_set);
 	tcase_add_test(tc, a_copy_has_the_values_and_an_override_wins);
 	tcase_add_test(tc, a_change_that_no_reload_can_make_is_named);
 	return run_suite(suite);

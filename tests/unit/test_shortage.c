@@ -59,7 +59,7 @@ static const struct {
 	{ -1, false, false, false, false, false },
 };
 
-START_TEST(who_is_short_for_long_is_replaced_where_that_helps)
+START_TEST(a_lasting_shortage_replaces_the_worker_if_that_helps)
 {
 	const int others = replacements[_i].others_short ? 5000 : 0;
 	const int for_ms[WORKERS] = { replacements[_i].for_ms, others, others };
@@ -80,7 +80,7 @@ int main(void)
 	TCase *const tc = new_case(suite, "shortage");
 
 	tcase_add_loop_test(tc, a_shortage_is_private_until_all_have_it, 0, sizeof cases / sizeof cases[0]);
-	tcase_add_loop_test(tc, who_is_short_for_long_is_replaced_where_that_helps, 0,
+	tcase_add_loop_test(tc, a_lasting_shortage_replaces_the_worker_if_that_helps, 0,
 	                    sizeof replacements / sizeof replacements[0]);
 	return run_suite(suite);
 }

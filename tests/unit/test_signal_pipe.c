@@ -21,7 +21,7 @@ START_TEST(two_signals_never_shadow_each_other)
 }
 END_TEST
 
-START_TEST(close_gives_the_handlers_back)
+START_TEST(close_restores_the_handlers)
 {
 	const int signals[] = { SIGTERM, SIGTERM };
 	struct sigaction now;
@@ -161,7 +161,7 @@ int main(void)
 	TCase *tc = new_case(suite, "signal pipe");
 
 	tcase_add_test(tc, two_signals_never_shadow_each_other);
-	tcase_add_test(tc, close_gives_the_handlers_back);
+	tcase_add_test(tc, close_restores_the_handlers);
 	tcase_add_test(tc, blocked_signals_arrive_and_are_blocked_again_at_the_end);
 	tcase_add_test(tc, there_is_one_signal_pipe_per_process);
 	tcase_add_loop_test(tc, a_refused_signal_leaves_nothing_changed, 0,

@@ -45,7 +45,7 @@ static bool forks(uint64_t now_ms)
 }
 
 /* The queue is not a reason to try an application again that cannot be loaded. */
-START_TEST(a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue)
+START_TEST(after_a_fatal_error_without_ready_workers_the_backlog_is_dropped)
 {
 	create();
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
@@ -58,7 +58,7 @@ START_TEST(a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue)
 }
 END_TEST
 
-START_TEST(a_server_that_gave_up_lets_who_is_ready_serve_the_queue)
+START_TEST(after_a_fatal_error_ready_workers_serve_the_backlog)
 {
 	create();
 	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
@@ -71,7 +71,7 @@ START_TEST(a_server_that_gave_up_lets_who_is_ready_serve_the_queue)
 }
 END_TEST
 
-START_TEST(a_graceful_stop_replaces_who_dies_while_somebody_waits)
+START_TEST(a_graceful_stop_replaces_crashed_workers_while_connections_are_pending)
 {
 	create();
 	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_READY, NOW_MS + 5);
@@ -94,7 +94,7 @@ static const struct {
 	{ "no worker was ever ready", false, false, true },
 };
 
-START_TEST(a_stop_that_nobody_can_serve_takes_the_drain_time)
+START_TEST(a_stop_without_ready_workers_takes_the_drain_time)
 {
 	create();
 	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
@@ -171,7 +171,7 @@ START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
 }
 END_TEST
 
-START_TEST(a_late_turn_is_forgiven_once)
+START_TEST(a_late_turn_gives_grace_once)
 {
 	create();
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS);
@@ -239,7 +239,7 @@ static const struct {
 	{ PREFORK_REASON_SICK, false, false, 5000, 30000 },
 };
 
-START_TEST(a_pool_that_was_killed_off_tries_one_worker_at_once)
+START_TEST(a_pool_without_workers_starts_one_at_once)
 {
 	uint64_t now_ms;
 
@@ -306,7 +306,7 @@ START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
 }
 END_TEST
 
-START_TEST(a_later_process_in_the_worker_of_a_canary_is_none)
+START_TEST(a_later_process_in_the_slot_of_a_canary_is_not_a_canary)
 {
 	create();
 	pool.canary = (struct pfi_canary){ .slot = 0, .incarnation = slots[0].incarnation - 1 };
@@ -338,7 +338,7 @@ static uint64_t rest(uint64_t now_ms, struct pfi_orders *orders)
 	return pfi_earlier_ms(turn_ms, orders->wake_ms);
 }
 
-START_TEST(an_hour_of_idling_needs_no_turn_and_excuses_nobody)
+START_TEST(an_idle_hour_needs_no_turn_and_gives_no_grace)
 {
 	const uint64_t later_ms = NOW_MS + 3600000, deadline_ms = later_ms + 1000;
 	struct pfi_orders orders;
@@ -366,18 +366,18 @@ int main(void)
 	Suite *suite = suite_create("supervisor");
 	TCase *tc = new_case(suite, "phases");
 
-	tcase_add_test(tc, a_server_that_gave_up_with_nobody_ready_does_not_wait_for_its_queue);
-	tcase_add_test(tc, a_server_that_gave_up_lets_who_is_ready_serve_the_queue);
-	tcase_add_test(tc, a_graceful_stop_replaces_who_dies_while_somebody_waits);
-	tcase_add_loop_test(tc, a_stop_that_nobody_can_serve_takes_the_drain_time, 0, 3);
+	tcase_add_test(tc, after_a_fatal_error_without_ready_workers_the_backlog_is_dropped);
+	tcase_add_test(tc, after_a_fatal_error_ready_workers_serve_the_backlog);
+	tcase_add_test(tc, a_graceful_stop_replaces_crashed_workers_while_connections_are_pending);
+	tcase_add_loop_test(tc, a_stop_without_ready_workers_takes_the_drain_time, 0, 3);
 	tcase_add_loop_test(tc, a_stop_starts_one_worker_and_only_for_pending_connections, 0, 4);
 	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
-	tcase_add_test(tc, a_late_turn_is_forgiven_once);
+	tcase_add_test(tc, a_late_turn_gives_grace_once);
 	tcase_add_test(tc, asking_again_puts_no_deadline_off);
 	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
-	tcase_add_loop_test(tc, a_pool_that_was_killed_off_tries_one_worker_at_once, 0, 5);
+	tcase_add_loop_test(tc, a_pool_without_workers_starts_one_at_once, 0, 5);
 	tcase_add_loop_test(tc, a_reload_of_an_empty_pool_has_a_verdict, 0, 3);
-	tcase_add_test(tc, a_later_process_in_the_worker_of_a_canary_is_none);
-	tcase_add_test(tc, an_hour_of_idling_needs_no_turn_and_excuses_nobody);
+	tcase_add_test(tc, a_later_process_in_the_slot_of_a_canary_is_not_a_canary);
+	tcase_add_test(tc, an_idle_hour_needs_no_turn_and_gives_no_grace);
 	return run_suite(suite);
 }

@@ -117,7 +117,7 @@ START_TEST(durations_and_sizes_are_written_as_they_are_read)
 }
 END_TEST
 
-START_TEST(a_full_text_says_so_and_stays_ended)
+START_TEST(a_full_text_is_reported_and_stays_terminated)
 {
 	char bytes[8];
 	struct pfi_text text;
@@ -263,7 +263,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, numbers_are_read_whole_or_refused, 0, sizeof numbers / sizeof numbers[0]);
 	tcase_add_test(tc, durations_and_sizes_are_written_as_they_are_read);
-	tcase_add_test(tc, a_full_text_says_so_and_stays_ended);
+	tcase_add_test(tc, a_full_text_is_reported_and_stays_terminated);
 	tcase_add_loop_test(tc, what_is_shown_of_foreign_bytes_steers_nothing, 0, sizeof escapes / sizeof escapes[0]);
 	tcase_add_test(tc, a_quoted_value_is_short);
 	tcase_add_loop_test(tc, distance_counts_what_fingers_do_wrong, 0, sizeof distances / sizeof distances[0]);

@@ -24,7 +24,7 @@ START_TEST(a_watch_fires_once_and_not_before_its_time)
 }
 END_TEST
 
-START_TEST(a_time_gone_by_fires_at_once)
+START_TEST(a_past_deadline_fires_at_once)
 {
 	int fd = pfi_timer_open();
 
@@ -57,7 +57,7 @@ START_TEST(the_end_of_time_is_accepted)
 }
 END_TEST
 
-START_TEST(a_closed_watch_says_so)
+START_TEST(a_closed_watch_is_reported)
 {
 	ck_assert_int_eq(pfi_timer_set(-1, 5), -EBADF);
 	ck_assert_int_eq(pfi_timer_clear(-1), -EBADF);
@@ -70,9 +70,9 @@ int main(void)
 	TCase *tc = new_case(suite, "watch");
 
 	tcase_add_test(tc, a_watch_fires_once_and_not_before_its_time);
-	tcase_add_test(tc, a_time_gone_by_fires_at_once);
+	tcase_add_test(tc, a_past_deadline_fires_at_once);
 	tcase_add_test(tc, zero_disarms_even_what_has_fired);
 	tcase_add_test(tc, the_end_of_time_is_accepted);
-	tcase_add_test(tc, a_closed_watch_says_so);
+	tcase_add_test(tc, a_closed_watch_is_reported);
 	return run_suite(suite);
 }

@@ -12,7 +12,7 @@ static void call(struct pfi_wake_policy *wake_policy, unsigned times, uint64_t t
 		pfi_wake_policy_called(wake_policy, took_us, now_ms);
 }
 
-START_TEST(quick_calls_are_left_to_one_thread)
+START_TEST(short_callbacks_run_in_one_thread)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
@@ -53,7 +53,7 @@ START_TEST(slow_calls_are_shared)
 }
 END_TEST
 
-START_TEST(one_that_does_not_come_back_is_left_at_once)
+START_TEST(a_thread_that_does_not_return_is_not_waited_for)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
@@ -94,10 +94,10 @@ int main(void)
 	Suite *suite = suite_create("pace");
 	TCase *tc = new_case(suite, "pace");
 
-	tcase_add_test(tc, quick_calls_are_left_to_one_thread);
+	tcase_add_test(tc, short_callbacks_run_in_one_thread);
 	tcase_add_test(tc, a_slow_call_now_and_then_changes_nothing);
 	tcase_add_test(tc, slow_calls_are_shared);
-	tcase_add_test(tc, one_that_does_not_come_back_is_left_at_once);
+	tcase_add_test(tc, a_thread_that_does_not_return_is_not_waited_for);
 	tcase_add_test(tc, tries_that_fail_become_rare_and_never_end);
 
 	return run_suite(suite);

@@ -74,7 +74,7 @@ static const struct answer {
 	{ "/lax-head?length", 200, "lax" },
 };
 
-START_TEST(an_application_is_answered_as_it_said)
+START_TEST(the_response_is_what_the_application_returned)
 {
 	assert_answer(answers[_i].target, answers[_i].status, answers[_i].body);
 	ck_assert_str_eq(kitchen_log, "");
@@ -119,7 +119,7 @@ START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
 END_TEST
 
 /* As gunicorn does, but not without a word. */
-START_TEST(fields_about_the_connection_are_dropped_with_one_warning)
+START_TEST(hop_by_hop_headers_are_dropped_with_one_warning)
 {
 	wsgi_response_headers_prepare(kitchen.log);
 	for (int i = 0; i < 3; i++) {
@@ -136,7 +136,7 @@ START_TEST(fields_about_the_connection_are_dropped_with_one_warning)
 }
 END_TEST
 
-START_TEST(hints_come_before_the_response)
+START_TEST(early_hints_precede_the_response)
 {
 	struct prefork_request request = kitchen_request("/early-hints");
 
@@ -147,7 +147,7 @@ START_TEST(hints_come_before_the_response)
 }
 END_TEST
 
-START_TEST(an_error_after_the_head_breaks_the_response_off)
+START_TEST(an_error_after_the_head_aborts_the_response)
 {
 	struct prefork_request request = kitchen_request("/recovers-too-late");
 
@@ -159,7 +159,7 @@ START_TEST(an_error_after_the_head_breaks_the_response_off)
 }
 END_TEST
 
-START_TEST(what_was_returned_is_closed_once_however_it_ends)
+START_TEST(the_iterable_is_closed_once_in_every_case)
 {
 	struct prefork_request request = kitchen_request("/endless");
 
@@ -190,7 +190,7 @@ START_TEST(what_was_returned_is_closed_once_however_it_ends)
 }
 END_TEST
 
-START_TEST(a_file_is_left_to_the_kernel_whatever_it_is_wrapped_in)
+START_TEST(a_wrapped_file_is_sent_by_sendfile)
 {
 	struct prefork_request request = kitchen_request(_i ? "/a-temporary-file" : "/a-file-part");
 
@@ -201,7 +201,7 @@ START_TEST(a_file_is_left_to_the_kernel_whatever_it_is_wrapped_in)
 }
 END_TEST
 
-START_TEST(a_line_without_an_end_is_in_the_log_when_its_request_is_over)
+START_TEST(a_partial_line_is_logged_when_its_request_finishes)
 {
 	assert_answer("/half-a-line", 200, "ok");
 
@@ -241,7 +241,7 @@ START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 }
 END_TEST
 
-START_TEST(a_body_is_read_whole_by_every_method)
+START_TEST(every_method_reads_the_whole_body)
 {
 	static const char text[] = "first line\nsecond line\nthird\n\nlast without end";
 	static const char seen[] = "[b'', b'first line\\n', b'sec', b'ond line\\n', b'th', [b'ird\\n'], "
@@ -267,7 +267,7 @@ START_TEST(a_body_is_read_whole_by_every_method)
 }
 END_TEST
 
-START_TEST(a_short_body_is_never_passed_off_as_complete)
+START_TEST(a_short_body_is_never_returned_as_complete)
 {
 	struct prefork_request request = kitchen_request("/echo");
 
@@ -282,7 +282,7 @@ START_TEST(a_short_body_is_never_passed_off_as_complete)
 }
 END_TEST
 
-START_TEST(what_the_application_keeps_is_refused_after_the_request)
+START_TEST(objects_kept_after_the_request_raise_exceptions)
 {
 	assert_answer("/keep-input", 200, "kept");
 	assert_answer("/read-kept-input", 200, "refused: ValueError");
@@ -291,7 +291,7 @@ START_TEST(what_the_application_keeps_is_refused_after_the_request)
 }
 END_TEST
 
-START_TEST(a_path_outside_of_the_mount_is_refused_with_a_reason)
+START_TEST(a_path_outside_of_script_name_is_refused_with_its_cause)
 {
 	struct wsgi_template *const whole = kitchen_template;
 	struct prefork_request request = kitchen_request("/shopping");
@@ -369,7 +369,7 @@ static const char *const scarce[] = {
 };
 
 /* Whatever piece of memory is refused: there is an answer or an error, and the next request finds all as it was. */
-START_TEST(memory_that_runs_out_fails_one_request_and_harms_no_other)
+START_TEST(an_allocation_failure_fails_one_request_only)
 {
 	long n = 0;
 
@@ -404,7 +404,7 @@ static Py_ssize_t allocated_blocks(void)
 	return n;
 }
 
-START_TEST(no_reference_is_left_after_many_requests)
+START_TEST(no_reference_leaks_over_many_requests)
 {
 	Py_ssize_t blocks[3];
 
@@ -444,7 +444,7 @@ static const char *const loads[][2] = {
 	{ "leaves:app", "SystemExit: not today" },
 };
 
-START_TEST(an_application_loads_or_says_precisely_why_not)
+START_TEST(an_application_loads_or_the_cause_is_reported)
 {
 	char line[512] = "";
 	PyObject *application, *text = NULL;
@@ -469,24 +469,24 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
 	tcase_add_checked_fixture(tcase, before, after);
-	tcase_add_loop_test(tcase, an_application_is_answered_as_it_said, 0, sizeof answers / sizeof *answers);
+	tcase_add_loop_test(tcase, the_response_is_what_the_application_returned, 0, sizeof answers / sizeof *answers);
 	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,
 	                    sizeof errors / sizeof *errors);
-	tcase_add_test(tcase, fields_about_the_connection_are_dropped_with_one_warning);
-	tcase_add_test(tcase, hints_come_before_the_response);
-	tcase_add_test(tcase, an_error_after_the_head_breaks_the_response_off);
-	tcase_add_test(tcase, what_was_returned_is_closed_once_however_it_ends);
-	tcase_add_loop_test(tcase, a_file_is_left_to_the_kernel_whatever_it_is_wrapped_in, 0, 2);
-	tcase_add_test(tcase, a_line_without_an_end_is_in_the_log_when_its_request_is_over);
+	tcase_add_test(tcase, hop_by_hop_headers_are_dropped_with_one_warning);
+	tcase_add_test(tcase, early_hints_precede_the_response);
+	tcase_add_test(tcase, an_error_after_the_head_aborts_the_response);
+	tcase_add_test(tcase, the_iterable_is_closed_once_in_every_case);
+	tcase_add_loop_test(tcase, a_wrapped_file_is_sent_by_sendfile, 0, 2);
+	tcase_add_test(tcase, a_partial_line_is_logged_when_its_request_finishes);
 	tcase_add_test(tcase, the_path_is_decoded_once_and_fields_become_keys);
-	tcase_add_test(tcase, a_body_is_read_whole_by_every_method);
-	tcase_add_test(tcase, a_short_body_is_never_passed_off_as_complete);
-	tcase_add_test(tcase, what_the_application_keeps_is_refused_after_the_request);
-	tcase_add_test(tcase, a_path_outside_of_the_mount_is_refused_with_a_reason);
-	tcase_add_loop_test(tcase, memory_that_runs_out_fails_one_request_and_harms_no_other, 0,
+	tcase_add_test(tcase, every_method_reads_the_whole_body);
+	tcase_add_test(tcase, a_short_body_is_never_returned_as_complete);
+	tcase_add_test(tcase, objects_kept_after_the_request_raise_exceptions);
+	tcase_add_test(tcase, a_path_outside_of_script_name_is_refused_with_its_cause);
+	tcase_add_loop_test(tcase, an_allocation_failure_fails_one_request_only, 0,
 	                    sizeof scarce / sizeof *scarce);
-	tcase_add_test(tcase, no_reference_is_left_after_many_requests);
-	tcase_add_loop_test(tcase, an_application_loads_or_says_precisely_why_not, 0, sizeof loads / sizeof *loads);
+	tcase_add_test(tcase, no_reference_leaks_over_many_requests);
+	tcase_add_loop_test(tcase, an_application_loads_or_the_cause_is_reported, 0, sizeof loads / sizeof *loads);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
 	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */

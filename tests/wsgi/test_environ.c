@@ -115,7 +115,7 @@ static const struct mounted {
 	{ "/shop", "/sh", NULL, NULL },
 };
 
-START_TEST(the_path_is_split_at_the_mount_or_refused)
+START_TEST(the_path_is_split_at_script_name_or_refused)
 {
 	const struct mounted *const row = &mounted[_i];
 	struct wsgi_template *template = template_for("127.0.0.1:80", row->script_name);
@@ -133,7 +133,7 @@ START_TEST(the_path_is_split_at_the_mount_or_refused)
 END_TEST
 
 /* A template remembers the last request: nothing of it may be seen in the next one. */
-START_TEST(one_request_shows_nothing_of_another)
+START_TEST(no_value_leaks_into_the_next_environ)
 {
 	struct wsgi_template *template = template_for("unix:/run/x", "");
 	static const struct {
@@ -208,7 +208,7 @@ START_TEST(fields_of_one_name_are_joined_even_if_they_are_the_same)
 END_TEST
 
 /* They come here with header_map dangerous only. */
-START_TEST(names_with_underscores_are_as_those_with_hyphens_but_two)
+START_TEST(names_with_underscores_map_like_hyphens_with_two_exceptions)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
 
@@ -235,7 +235,7 @@ START_TEST(names_with_underscores_are_as_those_with_hyphens_but_two)
 END_TEST
 
 /* The table of names is bounded; what does not fit must work all the same. */
-START_TEST(a_client_that_invents_names_costs_no_memory)
+START_TEST(unknown_header_names_use_bounded_memory)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
 	char names[600][16];
@@ -270,12 +270,12 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tcase, start_python, NULL);
 	tcase_add_loop_test(tcase, the_server_has_a_name_and_a_port, 0, sizeof servers / sizeof *servers);
-	tcase_add_loop_test(tcase, the_path_is_split_at_the_mount_or_refused, 0, sizeof mounted / sizeof *mounted);
-	tcase_add_test(tcase, one_request_shows_nothing_of_another);
+	tcase_add_loop_test(tcase, the_path_is_split_at_script_name_or_refused, 0, sizeof mounted / sizeof *mounted);
+	tcase_add_test(tcase, no_value_leaks_into_the_next_environ);
 	tcase_add_test(tcase, the_port_of_a_unix_socket_goes_with_the_scheme);
 	tcase_add_test(tcase, fields_of_one_name_are_joined_even_if_they_are_the_same);
-	tcase_add_test(tcase, names_with_underscores_are_as_those_with_hyphens_but_two);
-	tcase_add_test(tcase, a_client_that_invents_names_costs_no_memory);
+	tcase_add_test(tcase, names_with_underscores_map_like_hyphens_with_two_exceptions);
+	tcase_add_test(tcase, unknown_header_names_use_bounded_memory);
 	suite_add_tcase(suite, tcase);
 	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
 	srunner_run_all(runner, CK_ENV);

@@ -58,7 +58,7 @@ static void *serve_many(void *number)
 }
 
 /* Each request has its own environ, start_response and input, and no thread leaves a state behind. */
-START_TEST(threads_serve_at_once_and_leave_nothing)
+START_TEST(concurrent_threads_leak_nothing)
 {
 	const unsigned before = thread_states();
 	pthread_t threads[THREADS];
@@ -158,7 +158,7 @@ END_TEST
 
 /* The bridge takes the request away from them while they call into the library: it must have read which request
  * it is before it gives up the GIL, or one in four requests crashes. */
-START_TEST(a_thread_left_behind_never_uses_a_request_that_is_over)
+START_TEST(a_background_thread_never_uses_a_finished_request)
 {
 	static const char *const targets[] = { "/leave-a-writer", "/leave-a-busy-reader" };
 
@@ -287,11 +287,11 @@ int main(void)
 	int failed;
 
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
-	tcase_add_test(tcase, threads_serve_at_once_and_leave_nothing);
+	tcase_add_test(tcase, concurrent_threads_leak_nothing);
 	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
 	tcase_add_loop_test(tcase, a_response_keeps_its_context_among_others_and_in_any_thread, 0, 2);
 	tcase_add_test(tcase, a_request_is_not_over_while_a_thread_reads_its_body);
-	tcase_add_loop_test(tcase, a_thread_left_behind_never_uses_a_request_that_is_over, 0, 2);
+	tcase_add_loop_test(tcase, a_background_thread_never_uses_a_finished_request, 0, 2);
 	tcase_add_test(tcase, no_request_finds_the_context_of_another);
 	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
 	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);

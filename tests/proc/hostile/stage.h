@@ -1,10 +1,9 @@
 /*
- * stage -- an arbiter with an echo service, driven by a plain poll loop as a
- * host would, for tests that are hostile to it.
+ * stage -- an arbiter with an echo service, driven by a poll loop as an application
+ * would, for hostile tests.
  *
- * Workers are told how to behave by `mood`, which lies in shared memory: the
- * first thing a worker does is to look it up, and so settle what becomes of it.
- * What the arbiter says, hooks note down, and a file in memory holds the log.
+ * `mood`, in shared memory, sets the behaviour of workers: each reads it once, at its
+ * start. Hooks record the events of the arbiter; a memfd holds the log.
  */
 #ifndef TESTS_STAGE_H
 #define TESTS_STAGE_H
@@ -24,7 +23,7 @@ struct stage {
 	int log;               /* a file in memory */
 	int fds_before;
 	int forked, ready, exited, verdicts, stopping, rounds; /* how often */
-	pid_t pids[2]; /* of the first two that were ready */
+	pid_t pids[2]; /* of the first two ready workers */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	int status;
@@ -36,10 +35,10 @@ extern struct stage stage;
 
 /* Shared with the workers. */
 struct orders {
-	_Atomic int mood;            /* the test's own meaning                    */
-	_Atomic int started;         /* workers that looked it up, ever           */
-	_Atomic int pid;             /* of the one that it is about               */
-	_Atomic int number;          /* for whatever the test has to tell or hear */
+	_Atomic int mood;            /* its meaning depends on the test           */
+	_Atomic int started;         /* workers that have read it, in total       */
+	_Atomic int pid;             /* of the worker concerned                   */
+	_Atomic int number;          /* for the test                              */
 	_Atomic uintptr_t at;        /* an address that is the same after a fork  */
 };
 extern struct orders *orders;
@@ -50,7 +49,7 @@ struct stage_parts {
 	const struct prefork_strategy *strategy;
 	bool with_echo; /* the strategy serves, too */
 	const struct prefork_service *service; /* instead of the echo service */
-	const struct prefork_hooks *hooks; /* called behind the stage's own */
+	const struct prefork_hooks *hooks; /* called after the hooks of the stage */
 	int (*worker_start)(struct prefork_worker *worker, void *user);
 };
 
@@ -65,27 +64,27 @@ void stage_destroy(void);
 /* All of it, and two workers are ready. */
 void stage_start(const struct stage_parts *parts, const char *const *arguments);
 
-/* Dispatch until `*counter` is `least`; false: all is over before, see stage_result(). Aborts the
- * test when that takes too long. Asserts nothing. */
+/* Dispatch until `*counter` is `least`. Returns false if the arbiter stops before; see
+ * stage_result(). Fails the test after the time limit, without assertions. */
 bool stage_until(const int *counter, int least);
 int stage_result(void);
 void stage_run_for(unsigned time_ms);
 
-/* Whether a thread of the first worker is at this, by its note. */
+/* Has a thread of the first worker this activity? */
 bool stage_is_at(const char *activity);
 
-/* Stop, and wait for the end: its result. */
+/* Stop, and wait. Returns the result. */
 int stage_stop(bool graceful);
 
-/* How often `text` stands in the log. */
+/* Number of occurrences of `text` in the log. */
 int stage_log_count(const char *text);
-char *stage_log(void); /* all of it, new, or NULL */
+char *stage_log(void); /* all of it, *new*, or NULL */
 
-/* A client of the first listener with a time limit, -1 if it is refused; and a word said and heard. */
+/* Connect to the first listener, with a time limit; -1 if refused. Send a word and receive its echo. */
 int stage_connect(void);
 bool stage_echo(int fd);
 
-/* The wait after a failed boot is half a second: too long for a table. Holds until a reload. */
+/* Shortens the back-off after a failed boot, which is 500 ms. Until the next reload. */
 void stage_hurry(void);
 
 uint64_t stage_cpu_ms(void); /* of this process, so far */

@@ -119,7 +119,7 @@ static void disperse(struct crowd *crowd)
 /* ---- graceful stops ---- */
 
 /* Three servers, one of each class, are stopped at the same time. */
-START_TEST(a_client_is_answered_or_refused_when_the_server_stops)
+START_TEST(a_stop_serves_or_refuses_each_connection)
 {
 	struct server servers[CLASSES];
 	struct crowd crowds[CLASSES];
@@ -212,7 +212,7 @@ static bool is_free(uint16_t port)
 	return is;
 }
 
-START_TEST(nobody_survives_the_arbiter)
+START_TEST(no_worker_survives_the_arbiter)
 {
 	const enum situation situation = (enum situation)(_i / CLASSES);
 	struct server server;
@@ -276,10 +276,10 @@ int main(void)
 	TCase *const tc = new_case(suite, "ends");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, a_client_is_answered_or_refused_when_the_server_stops, 0, STOPS);
+	tcase_add_loop_test(tc, a_stop_serves_or_refuses_each_connection, 0, STOPS);
 	tcase_add_loop_test(tc, a_quick_stop_waits_for_no_request, 0, CLASSES);
 	tcase_add_loop_test(tc, a_stop_in_the_midst_of_a_reload_ends_all, 0, 2);
-	tcase_add_loop_test(tc, nobody_survives_the_arbiter, 0, SITUATIONS * CLASSES);
+	tcase_add_loop_test(tc, no_worker_survives_the_arbiter, 0, SITUATIONS * CLASSES);
 	tcase_add_test(tc, a_path_of_a_killed_server_can_be_bound_again);
 	return run_suite(suite);
 }

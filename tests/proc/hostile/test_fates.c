@@ -280,7 +280,7 @@ START_TEST(a_reload_that_a_hook_refuses_fails_with_its_message)
 END_TEST
 
 /* Who is stopped from outside and has nothing to do is not stuck; but it cannot leave either. */
-START_TEST(an_idle_worker_that_stands_still_is_left_alone_until_it_must_go)
+START_TEST(a_stopped_idle_worker_is_tolerated_until_it_must_exit)
 {
 	stage_start(&parts, arguments);
 	PROMISE(kill(stage.last_ready, SIGSTOP) == 0, "%d", errno);
@@ -302,7 +302,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_crash_loop_is_slowed_down, 0, sizeof loops / sizeof loops[0]);
 	tcase_add_test(tc, a_fork_that_a_hook_refuses_is_tried_again);
 	tcase_add_test(tc, a_reload_that_a_hook_refuses_fails_with_its_message);
-	tcase_add_test(tc, an_idle_worker_that_stands_still_is_left_alone_until_it_must_go);
+	tcase_add_test(tc, a_stopped_idle_worker_is_tolerated_until_it_must_exit);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

@@ -195,7 +195,7 @@ enum { CHANGES = sizeof changes / sizeof changes[0] };
 
 /* Whatever is refused while something changes: it comes about all the same, or is
  * taken back whole, and those that serve go on. */
-START_TEST(a_change_comes_about_though_calls_fail)
+START_TEST(a_change_is_completed_despite_failing_calls)
 {
 	const int i = _i % FAULTS, change = _i / FAULTS;
 	int nth = 0, hits, client;
@@ -320,7 +320,7 @@ static const struct {
 enum { CLASSES = sizeof classes / sizeof classes[0], REFUSALS = sizeof refusals / sizeof refusals[0] };
 
 /* Both workers are refused a client: they rest, or try at once, and then it is served. */
-START_TEST(a_client_that_cannot_be_accepted_is_accepted_later)
+START_TEST(a_failed_accept_is_retried)
 {
 	const char *const name = classes[_i / REFUSALS];
 	const char *const arguments[] = { "--worker-class", name, NULL };
@@ -362,12 +362,12 @@ int main(void)
 	tcase_add_loop_test(tc, an_arbiter_is_made_whole_or_not_at_all, 0, FAULTS);
 	tcase_add_loop_test(tc, a_start_succeeds_or_can_be_repeated, 0, FAULTS);
 	tc = add_case(suite, "change");
-	tcase_add_loop_test(tc, a_change_comes_about_though_calls_fail, 0, FAULTS * CHANGES);
+	tcase_add_loop_test(tc, a_change_is_completed_despite_failing_calls, 0, FAULTS * CHANGES);
 	tc = add_case(suite, "last");
 	tcase_add_loop_test(tc, a_stop_ends_though_calls_fail, 0, FAULTS);
 	tcase_add_loop_test(tc, a_shortage_that_lasts_is_waited_out, 0, sizeof for_long / sizeof for_long[0]);
 	tcase_add_test(tc, one_failed_fork_of_many_counts_once);
-	tcase_add_loop_test(tc, a_client_that_cannot_be_accepted_is_accepted_later, 0, CLASSES * REFUSALS);
+	tcase_add_loop_test(tc, a_failed_accept_is_retried, 0, CLASSES * REFUSALS);
 
 	return run_suite(suite);
 }

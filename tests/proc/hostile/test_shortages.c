@@ -83,7 +83,7 @@ static bool was_sent_away(int client)
 }
 
 /* The client for whom it is may be sent away; the next one is served, by the same workers. */
-START_TEST(a_client_for_whom_a_call_fails_costs_nobody_else)
+START_TEST(a_failing_call_affects_only_its_connection)
 {
 	const int place = _i / AT_WORK;
 	const struct fault fault = at_work[_i % AT_WORK];
@@ -115,7 +115,7 @@ START_TEST(a_client_for_whom_a_call_fails_costs_nobody_else)
 END_TEST
 
 /* Every wait is interrupted, and begins again. */
-START_TEST(signals_disturb_no_client)
+START_TEST(signals_disturb_no_connection)
 {
 	if (!has_worker_class(places[_i].class))
 		return;
@@ -142,8 +142,8 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, PLACES * AT_BOOT);
-	tcase_add_loop_test(tc, a_client_for_whom_a_call_fails_costs_nobody_else, 0, PLACES * AT_WORK);
-	tcase_add_loop_test(tc, signals_disturb_no_client, 0, PLACES);
+	tcase_add_loop_test(tc, a_failing_call_affects_only_its_connection, 0, PLACES * AT_WORK);
+	tcase_add_loop_test(tc, signals_disturb_no_connection, 0, PLACES);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

@@ -119,7 +119,7 @@ START_TEST(a_burst_of_signals_loses_no_kind_of_them)
 END_TEST
 
 /* Bursts of all kinds at once, those that end the server among them: it ends. */
-START_TEST(a_stop_is_heard_in_a_burst)
+START_TEST(a_stop_is_noticed_in_a_burst)
 {
 	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
 	static const int never = 0;
@@ -138,7 +138,7 @@ START_TEST(a_stop_is_heard_in_a_burst)
 END_TEST
 
 /* WINCH asks for no workers, but only where there is no terminal whose size may have changed. */
-START_TEST(winch_asks_for_nobody_and_ttin_or_hup_for_somebody_again)
+START_TEST(winch_scales_to_zero_and_ttin_or_hup_scales_up_again)
 {
 	ck_assert_int_eq(stage_load(NULL), 0);
 	ck_assert_int_eq(stage_create(NULL), 0);
@@ -188,7 +188,7 @@ static void wait_for_death(pid_t pid)
 }
 
 /* What the line of one says of the future, the other's death has a word in. */
-START_TEST(of_those_that_die_at_once_as_many_are_said_to_be_replaced_as_are)
+START_TEST(the_log_counts_replacements_of_simultaneous_exits)
 {
 	static const char *const workers[] = { "--workers", "3", NULL };
 	const int signals[] = { SIGSEGV, SIGKILL };
@@ -258,7 +258,7 @@ static void host_runs_libev(void)
 
 static void (*const hosts[])(void) = { host_ignores, host_waits_for_all, host_runs_libev };
 
-START_TEST(a_death_that_the_host_reaped_is_told)
+START_TEST(an_exit_that_the_application_reaped_is_logged)
 {
 	if (hosts[_i] == host_runs_libev && !has_worker_class("libev"))
 		return;
@@ -300,7 +300,7 @@ static const struct stage_parts parts = { .strategy = &strategy };
 
 /* The arbiter's process stood still, as in a suspend: when it looks again the deadline
  * is long past, but it is not the worker's fault. Were it awake, it would have ended it. */
-START_TEST(nobody_is_judged_at_the_first_look_after_a_standstill)
+START_TEST(the_first_health_check_after_a_standstill_gives_grace)
 {
 	static const char *const arguments[] = { "--timeout", "1s", NULL };
 
@@ -319,14 +319,14 @@ int main(void)
 	TCase *const tc = tcase_create("storms");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, of_those_that_die_at_once_as_many_are_said_to_be_replaced_as_are, 0, 2);
+	tcase_add_loop_test(tc, the_log_counts_replacements_of_simultaneous_exits, 0, 2);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
-	tcase_add_loop_test(tc, a_stop_is_heard_in_a_burst, 0, 3);
-	tcase_add_loop_test(tc, winch_asks_for_nobody_and_ttin_or_hup_for_somebody_again, 0, 2);
+	tcase_add_loop_test(tc, a_stop_is_noticed_in_a_burst, 0, 3);
+	tcase_add_loop_test(tc, winch_scales_to_zero_and_ttin_or_hup_scales_up_again, 0, 2);
 	tcase_add_test(tc, a_pool_that_was_killed_off_serves_again_at_once);
-	tcase_add_loop_test(tc, a_death_that_the_host_reaped_is_told, 0, sizeof hosts / sizeof hosts[0]);
-	tcase_add_loop_test(tc, nobody_is_judged_at_the_first_look_after_a_standstill, 0, 2);
+	tcase_add_loop_test(tc, an_exit_that_the_application_reaped_is_logged, 0, sizeof hosts / sizeof hosts[0]);
+	tcase_add_loop_test(tc, the_first_health_check_after_a_standstill_gives_grace, 0, 2);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

@@ -227,7 +227,7 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 END_TEST
 
 /* As long as its listeners are open it may have a client at any moment, whom its end would hit. */
-START_TEST(who_is_stuck_is_not_ended_before_its_worker_has_closed_its_listeners)
+START_TEST(a_stuck_draining_worker_is_aborted_after_it_has_closed_its_listeners)
 {
 	start("threads", "4", "0");
 	atomic_store(&orders->mood, LEAVES_SLOWLY);
@@ -245,7 +245,7 @@ END_TEST
 
 /* Of several requests at work the one that began last is the most likely culprit, and it is said
  * that there were others. */
-START_TEST(who_ends_its_worker_is_named_and_not_who_was_there_before)
+START_TEST(a_crash_is_logged_with_the_current_activity)
 {
 	start_with("threads", "4", "0", "60s"); /* the end, and nothing else, however slow it is */
 	const int slow = ask("stuck before it");
@@ -351,7 +351,7 @@ START_TEST(a_slow_request_is_noted_once_and_nothing_else_happens)
 }
 END_TEST
 
-START_TEST(a_request_that_extends_its_time_is_not_late)
+START_TEST(a_request_that_extends_its_deadline_does_not_time_out)
 {
 	char bytes[6];
 
@@ -421,14 +421,14 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
-	tcase_add_test(tc, who_is_stuck_is_not_ended_before_its_worker_has_closed_its_listeners);
-	tcase_add_test(tc, who_ends_its_worker_is_named_and_not_who_was_there_before);
+	tcase_add_test(tc, a_stuck_draining_worker_is_aborted_after_it_has_closed_its_listeners);
+	tcase_add_test(tc, a_crash_is_logged_with_the_current_activity);
 	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
 	if (has_libev)
 		tcase_add_test(tc, a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain);
 	tcase_add_test(tc, under_sync_the_stuck_request_is_shown_before_the_end);
 	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, count);
-	tcase_add_loop_test(tc, a_request_that_extends_its_time_is_not_late, 0, count);
+	tcase_add_loop_test(tc, a_request_that_extends_its_deadline_does_not_time_out, 0, count);
 	tcase_add_test(tc, a_thread_that_blocks_all_signals_is_replaced_all_the_same);
 	tcase_add_loop_test(tc, a_worker_that_is_killed_while_it_shows_its_stack_is_replaced, 0, count);
 	tcase_add_test(tc, a_stop_gets_past_a_stuck_thread);
