@@ -1,12 +1,10 @@
 /*
- * model/backoff.h -- how long to wait before the next worker is started.
+ * model/backoff.h -- the delay before the next worker is started.
  *
- * Each pool has two: one for workers that die before they are ready, one for
- * workers that die afterwards. A failure without service in between makes the
- * wait 1.5 times as long; a worker that has served makes it nothing again. So
- * that workers which serve one request and die cannot make the arbiter fork
- * without end, service counts for nothing once there were `failures_max`
- * failures in the current period. Pure: the chance comes in as a number.
+ * Each pool has two: for workers that fail before they are ready, and for workers that fail later. Each failure in a row
+ * multiplies the delay by 1.5; a worker that has served resets it to 0. After `failures_max` failures in the current
+ * period service no longer resets it: otherwise workers that serve one request and crash would make the arbiter fork
+ * without limit. Pure: random numbers are arguments.
  */
 #ifndef PFI_MODEL_BACKOFF_H
 #define PFI_MODEL_BACKOFF_H
@@ -15,37 +13,36 @@
 #include <stdint.h>
 
 struct pfi_intensity {
-	uint32_t failures_max; /* this many in one period are borne */
+	uint32_t failures_max; /* tolerated in one period */
 	uint64_t period_ms;
-	uint64_t first_ms; /* the wait after the first failure */
-	uint64_t cap_ms;   /* the longest wait                 */
+	uint64_t first_ms; /* the delay after the first failure */
+	uint64_t cap_ms;   /* the longest delay                 */
 };
 
 struct pfi_backoff {
 	uint32_t streak;        /* failures since a worker last served */
 	uint32_t recent;        /* failures in this period             */
 	uint64_t period_at_ms;  /* when this period began              */
-	uint64_t not_before_ms; /* the next start may happen then      */
+	uint64_t not_before_ms; /* no start before this time           */
 };
 
-/** The wait after `streak` failures in a row, 0 for none: first 1.5^(streak-1), give or
- *  take a fifth, which `chance` decides, never above the cap. */
+/** The delay after `streak` failures in a row: first_ms * 1.5^(streak-1), varied by up to a fifth by `chance`, at most
+ *  cap_ms; 0 for no failure. */
 uint64_t pfi_backoff_delay_ms(const struct pfi_intensity *limits, uint32_t streak, uint64_t chance);
 
-/** A worker died that should not have; `served` when it had been of use. */
+/** A worker failed; `served`: it has handled requests. */
 void pfi_backoff_failed(struct pfi_backoff *backoff, const struct pfi_intensity *limits, bool served,
 			uint64_t now_ms, uint64_t chance);
 
-/** A worker proved that starting workers works again. Changes nothing in a
- *  period that has had too many failures. */
+/** A worker has served: reset the delay, except in a period with too many failures. */
 void pfi_backoff_healed(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
 			uint64_t now_ms);
 
-/** True when there were more failures than a period may have. */
+/** True if the period has had more than failures_max failures. */
 bool pfi_backoff_is_exhausted(const struct pfi_backoff *backoff, const struct pfi_intensity *limits,
 			      uint64_t now_ms);
 
-/** The next of a row of numbers that look random (xorshift); never keep 0 in `*seed`. */
+/** The next pseudo-random number (xorshift). `*seed` must not be 0. */
 uint64_t pfi_random(uint64_t *seed);
 
 #endif

@@ -1,11 +1,9 @@
 /*
- * model/deadline.h -- reading deadline words.
+ * model/deadline.h -- evaluating the deadlines of a worker's threads.
  *
- * A word is 0 while its thread waits for work, and otherwise the moment on
- * CLOCK_MONOTONIC by which the thread promised to be done, PFI_NO_DEADLINE when
- * it did not promise. The words come from a page that the worker writes, so they
- * are numbers and nothing else: the caller copies them out, these functions
- * compare them. Pure.
+ * A deadline is 0 while its thread waits for work, else a time of CLOCK_MONOTONIC, PFI_NO_DEADLINE if the work has no
+ * limit. Deadlines are read from shared memory that the worker writes, so they are only compared as numbers: the
+ * caller copies them first. Pure.
  */
 #ifndef PFI_MODEL_DEADLINE_H
 #define PFI_MODEL_DEADLINE_H
@@ -16,21 +14,21 @@
 
 #define PFI_NO_DEADLINE UINT64_MAX
 
-/* What one thread says of itself, copied out of the page. */
+/* The deadline of one thread, copied from its thread slot. */
 struct pfi_thread_deadline {
 	uint64_t deadline_ms;
-	uint64_t since_ms; /* when the work in hand, or the last one, began; 0: it never had any */
-	bool exists;       /* the number belongs to a thread                                     */
+	uint64_t since_ms; /* when the current or last work began; 0: none yet                    */
+	bool exists;       /* there is a thread with this number                                 */
 };
 
 struct pfi_deadline_summary {
-	uint32_t busy;    /* words that are set                                       */
-	uint32_t late;    /* of these, the ones that have passed                      */
-	uint64_t late_ms; /* the first of those, 0 for none                           */
-	uint32_t able;    /* threads that take, or will take, work: 0 once the first  */
-	                  /* thread is late, for nobody else hears the arbiter        */
-	uint64_t next_ms; /* the nearest that has not passed, 0 for none; also of the */
-	                  /* moments at which work becomes slow                       */
+	uint32_t busy;    /* deadlines that are set                                   */
+	uint32_t late;    /* of these: passed                                         */
+	uint64_t late_ms; /* the earliest of the passed ones, 0: none                 */
+	uint32_t able;    /* threads that accept work; 0 if the first thread's        */
+	                  /* deadline has passed, since only it reads the channel     */
+	uint64_t next_ms; /* the next deadline, or time at which work becomes slow;   */
+	                  /* 0: none                                                  */
 };
 
 static inline bool pfi_deadline_is_past(uint64_t deadline_ms, uint64_t now_ms)
@@ -38,7 +36,7 @@ static inline bool pfi_deadline_is_past(uint64_t deadline_ms, uint64_t now_ms)
 	return deadline_ms != 0 && now_ms >= deadline_ms;
 }
 
-/** The earlier of two moments, where 0 stands for never. */
+/** The earlier of two times; 0 is never. */
 static inline uint64_t pfi_earlier_ms(uint64_t one_ms, uint64_t other_ms)
 {
 	if (one_ms == 0 || other_ms == 0)
@@ -46,7 +44,7 @@ static inline uint64_t pfi_earlier_ms(uint64_t one_ms, uint64_t other_ms)
 	return one_ms < other_ms ? one_ms : other_ms;
 }
 
-/** `since` + `timeout`, where a timeout of 0 stands for never; never overflows. */
+/** `since` + `timeout`, without overflow; 0, never, if the timeout is 0. */
 static inline uint64_t pfi_deadline_after_ms(uint64_t since_ms, uint64_t timeout_ms)
 {
 	if (timeout_ms == 0)
@@ -54,17 +52,16 @@ static inline uint64_t pfi_deadline_after_ms(uint64_t since_ms, uint64_t timeout
 	return timeout_ms > UINT64_MAX - since_ms ? UINT64_MAX : since_ms + timeout_ms;
 }
 
-/** Look at all words of one worker, the first thread's first. Work is slow after
- *  `slow_ms`, 0: never. */
+/** Summarize the deadlines of one worker, the first thread's first. Work is slow after `slow_ms`, 0: never. */
 struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *words, size_t count, uint64_t slow_ms,
 				  uint64_t now_ms);
 
-/** When the work in hand becomes slow, 0: never, or there is none. */
+/** When the current work becomes slow; 0: never, or the thread is idle. */
 uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *word, uint64_t slow_ms);
 
-/** How long everybody is spared when our own turn came at `now` and should have come at
- *  `due` (0: whenever): nothing, or until when. After a suspend, a SIGSTOP or a stopped
- *  virtual machine every deadline has passed at once, and not one worker is to blame. */
+/** If the arbiter's turn at `now` comes much later than `due` (0: it had no deadline), the time until which no deadline
+ *  is enforced, else 0. After a suspend, a SIGSTOP or a stopped virtual machine all deadlines have passed at once, and
+ *  no worker is at fault. */
 uint64_t pfi_deadline_grace_until_ms(uint64_t due_ms, uint64_t now_ms, uint64_t period_ms);
 
 #endif

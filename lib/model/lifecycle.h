@@ -1,39 +1,37 @@
 /*
- * model/lifecycle.h -- what one worker may do next.
+ * model/lifecycle.h -- the states of one worker, and the action that each event leads to.
  *
- * Pure: no system calls, no clock, no allocation. Events go in, the next state
- * and the action that goes with it come out. pfi_worker_table_step() is the only
- * function that stores a state, the arbiter's perform() the only one that
- * carries out an action.
+ * Pure: no system calls, no clock, no allocation. pfi_worker_table_step() is the only function that stores a state;
+ * lib/arbiter/children.c carries out the actions.
  */
 #ifndef PFI_MODEL_LIFECYCLE_H
 #define PFI_MODEL_LIFECYCLE_H
 
 /*
- * A state says what the arbiter has asked of a process, not what the process
- * makes of it: a draining worker may be idle, gone deaf, or already dead and
- * not yet reaped. States only move down this list, and from anywhere to empty.
+ * A state is what the arbiter has requested of a process, not what the process does: a draining worker may be idle, may
+ * not react, or may have exited and not be reaped yet. A state only changes to one further down this list, and from
+ * every state to EMPTY.
  */
 #define PFI_STATES(X)                                                          \
 	X(EMPTY, "empty")       /* no process                                */ \
-	X(BOOTING, "booting")   /* forked, has not yet said that it is ready */ \
-	X(SERVING, "serving")   /* said ready; takes work                    */ \
-	X(DUMPING, "dumping")   /* one thread is stuck, its stack was asked  */ \
-	                        /* for; the others serve until a replacement */ \
-	                        /* is ready                                  */ \
-	X(DRAINING, "draining") /* asked to finish what it has and leave     */ \
-	X(QUITTING, "quitting") /* asked to leave at once                    */ \
-	X(ABORTING, "aborting") /* sent SIGABRT: show your stacks and die    */ \
-	X(KILLING, "killing")   /* sent SIGKILL, only the exit is missing    */
+	X(BOOTING, "booting")   /* forked, not ready yet                     */ \
+	X(SERVING, "serving")   /* ready; handles requests                   */ \
+	X(DUMPING, "dumping")   /* a thread is stuck and was signalled to    */ \
+	                        /* log its stack; the others serve until a   */ \
+	                        /* replacement is ready                      */ \
+	X(DRAINING, "draining") /* finishes its requests, then exits         */ \
+	X(QUITTING, "quitting") /* exits at once                             */ \
+	X(ABORTING, "aborting") /* received SIGABRT: logs its stacks, exits  */ \
+	X(KILLING, "killing")   /* received SIGKILL; not reaped yet          */
 
 #define PFI_EVENTS(X)                                                   \
-	X(FORKED)  /* a process exists now                           */ \
-	X(READY)   /* it said that it is ready                       */ \
+	X(FORKED)  /* a process was forked                          */ \
+	X(READY)   /* the worker reported that it is ready          */ \
 	X(RETIRE)  /* a reload, a recycling, a scale-down or a stop  */ \
 	X(QUIT)   /* a quick stop                                   */ \
-	X(TIMEOUT)    /* a deadline passed, other threads can go on     */ \
-	X(STUCK)   /* a deadline passed, and nobody can              */ \
-	X(OVERDUE) /* the patience with its present state ran out    */ \
+	X(TIMEOUT)    /* a deadline has passed; other threads can work */ \
+	X(STUCK)   /* a deadline has passed; no thread can work     */ \
+	X(OVERDUE) /* the time limit of its state has passed         */ \
 	X(EXITED)  /* its pidfd became readable                      */
 
 #define PFI_ENUM_STATE(name, text) PFI_STATE_##name,
@@ -48,11 +46,11 @@ enum pfi_event {
 #undef PFI_ENUM_EVENT
 
 enum pfi_step_action {
-	PFI_ACTION_REFUSE, /* zero on purpose: a cell nobody wrote is refused */
+	PFI_ACTION_REFUSE, /* 0, so that an entry missing in the table refuses */
 	PFI_ACTION_NONE,
 	PFI_ACTION_DRAIN,
 	PFI_ACTION_QUIT,
-	PFI_ACTION_DUMP, /* have the threads that are late show their stacks */
+	PFI_ACTION_DUMP, /* signal the stuck threads to log their stacks */
 	PFI_ACTION_ABORT,
 	PFI_ACTION_KILL,
 	PFI_ACTION_RELEASE,
@@ -64,10 +62,10 @@ struct pfi_step {
 	enum pfi_step_action action;
 };
 
-/** The answer to `event` in `state`. A refused event leaves the state as it is. */
+/** The next state and the action for `event` in `state`. A refused event leaves the state unchanged. */
 struct pfi_step pfi_lifecycle_step(enum pfi_state state, enum pfi_event event);
 
-/** "serving" and the like; for logs, titles and status. */
+/** "serving" etc., for logs, titles and status. */
 const char *pfi_state_name(enum pfi_state state);
 const char *pfi_event_name(enum pfi_event event);
 

@@ -1,37 +1,37 @@
 /*
- * message -- what the two ends of a control channel say to each other.
+ * message -- the messages on a control channel between worker and arbiter.
  *
- * One datagram each: os/lifeline carries {type, value, text}. Either end
- * ignores types that it does not know: the other may be newer, or hostile.
+ * Each is one datagram {type, value, text} of os/control_channel. Both ends ignore unknown types: the peer may be newer,
+ * or its memory corrupted.
  */
 #ifndef MODEL_MESSAGE_H
 #define MODEL_MESSAGE_H
 
 enum pfi_message_type {
 	/* worker to arbiter */
-	PFI_MESSAGE_READY = 1,  /* it serves                                                    */
-	PFI_MESSAGE_FAILED = 2, /* it will leave before ready; value: exit status, text: why     */
-	PFI_MESSAGE_RETIRING = 3, /* it leaves by its own decision; text: why; value 1: not yet,   */
-	                         /* it serves until it is asked to leave                         */
+	PFI_MESSAGE_READY = 1,  /* it is ready                                                  */
+	PFI_MESSAGE_FAILED = 2, /* it exits before it was ready; value: exit status, text: why  */
+	PFI_MESSAGE_RETIRING = 3, /* it drains by its own decision; text: why; value 1: not yet, */
+	                         /* it serves until PFI_MESSAGE_DRAIN                            */
 	PFI_MESSAGE_SHORT = 4,   /* it cannot accept connections and has left the accept set;     */
 	                         /* value: errno, with PFI_SHORT_ flags                          */
 	PFI_MESSAGE_ABLE = 5,    /* it accepts connections again                                 */
-	PFI_MESSAGE_ALIVE = 6,   /* the answer to a PFI_MESSAGE_LOOK that wants one              */
+	PFI_MESSAGE_ALIVE = 6,   /* the response to a PFI_MESSAGE_LOOK with value 1              */
 
 	/* arbiter to worker */
-	PFI_MESSAGE_DRAIN = 16, /* finish what you have; value 1: empty the queues first, since  */
-	                        /* nobody else will answer those clients                         */
-	PFI_MESSAGE_REOPEN = 18, /* open the log files again                                     */
-	PFI_MESSAGE_LOOK = 19,   /* see whether connections are pending: the kernel may have woken */
-	                         /* another worker for them, which could not accept them;        */
-	                         /* value 1: answer, to show that this worker runs               */
+	PFI_MESSAGE_DRAIN = 16, /* finish all requests and exit; value 1: first accept what is  */
+	                        /* pending, since no other worker will                          */
+	PFI_MESSAGE_REOPEN = 18, /* reopen the log files                                         */
+	PFI_MESSAGE_LOOK = 19,   /* accept pending connections: the kernel may have woken        */
+	                         /* another worker for them that could not accept them;          */
+	                         /* value 1: respond, to show that this worker runs              */
 };
 
 /* In the value of PFI_MESSAGE_SHORT. */
 enum {
 	PFI_SHORT_ERRNO = 0xffff,
 	PFI_SHORT_OWN = 1 << 16,  /* a limit of this process: its siblings have their own     */
-	PFI_SHORT_LOAD = 1 << 17, /* its connections explain that: another would fare no better */
+	PFI_SHORT_LOAD = 1 << 17, /* its connections explain the shortage: a replacement would have it too */
 };
 
 #endif

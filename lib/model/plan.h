@@ -1,10 +1,9 @@
 /*
- * model/plan.h -- what to do about one pool, right now.
+ * model/plan.h -- what to do about one pool now.
  *
- * pfi_plan() looks at the policy, the wish, the worker table and the clock, and says
- * which slots get a process and which processes get told something. It keeps
- * nothing between two calls: what was not carried out is ordered again the
- * next time, and what has been carried out shows in the worker table. Pure.
+ * pfi_plan() compares the desired state with the worker table, under a policy and a clock, and returns orders: in which
+ * slots to start a process, and which events to send to which slot. It keeps no state: an order that was not carried
+ * out is returned again by the next call. Pure.
  */
 #ifndef PFI_MODEL_PLAN_H
 #define PFI_MODEL_PLAN_H
@@ -32,33 +31,33 @@ struct pfi_policy {
 				  /* before the process that it replaces is gone     */
 	uint32_t max_unavailable; /* workers below the target while replacing        */
 	uint64_t boot_timeout_ms;
-	uint64_t request_timeout_ms; /* only for the grace after a suspend: the words hold the rest */
+	uint64_t request_timeout_ms; /* only for the grace after a suspend: thread slots hold deadlines */
 	uint64_t graceful_timeout_ms;
 	uint64_t abort_timeout_ms; /* from ABRT to KILL, and from KILL to the next; 0 is 1 s        */
-	uint64_t canary_ms;        /* how long a canary has to live; 0: it only has to become ready */
-	uint64_t healthy_ms;       /* this long alive after ready counts as having served           */
+	uint64_t canary_ms;        /* how long a canary must run; 0: it only has to become ready */
+	uint64_t healthy_ms;       /* a worker that runs this long after ready counts as having served */
 	enum pfi_boot_failure_policy boot_failure_policy;
-	struct pfi_intensity boot; /* deaths before ready */
-	struct pfi_intensity run;  /* deaths after ready  */
+	struct pfi_intensity boot; /* failures before ready */
+	struct pfi_intensity run;  /* failures after ready  */
 };
 
-/* What is wanted of one pool. */
+/* The desired state of one pool. */
 struct pfi_desired_state {
 	uint32_t target;
-	uint32_t generation;    /* new workers are born with it, others are outdated */
+	uint32_t generation;    /* of new workers; workers of others are outdated    */
 	uint32_t canary;        /* slot of the canary, UINT32_MAX for none           */
 	uint32_t probation;     /* generation to start a canary of, 0 for none       */
-	uint64_t not_before_ms; /* nobody is started before (backoff)                */
-	uint64_t grace_until_ms; /* no deadline is enforced before (a late turn)     */
+	uint64_t not_before_ms; /* no worker is started before (back-off)            */
+	uint64_t grace_until_ms; /* no deadline is enforced before                   */
 	uint32_t starts_max;    /* start no more than so many now                    */
 	bool one_by_one;        /* start the next only when the last is ready        */
-	bool hold;              /* replace nobody: a reload is being proved          */
-	bool leave;             /* everybody out, gracefully                         */
-	bool quit;              /* everybody out, at once                            */
+	bool hold;              /* replace no worker: a canary is on probation       */
+	bool leave;             /* drain all workers                                 */
+	bool quit;              /* quit all workers at once                          */
 };
 
 struct pfi_order {
-	enum pfi_event event; /* FORKED: start a process there; else tell the slot */
+	enum pfi_event event; /* FORKED: start a process in the slot; else send it */
 	enum pfi_cause cause;
 	uint32_t slot;
 	uint32_t generation; /* with FORKED */
@@ -69,7 +68,7 @@ enum { PFI_ORDERS_MAX = 64 };
 struct pfi_orders {
 	struct pfi_order list[PFI_ORDERS_MAX];
 	uint32_t count;
-	bool more;        /* there was no room for all: plan again after these  */
+	bool more;        /* the list is full: plan again after these           */
 	uint64_t wake_ms; /* plan again then, 0 for whenever something happens  */
 };
 
