@@ -8,6 +8,8 @@
 ```sh      passes bash -n; files of the tree that it calls exist and can be run; the arguments it gives to
            prefork-wsgi or ./echo are accepted by --check-config, as far as this build has the program
 ```text and ```console show output and are not looked at; a block without a language is an error.
+
+Links, and paths in backquotes, must name files that exist.
 """
 import os
 import pathlib
@@ -105,6 +107,16 @@ def manual_pages():
                         complaints.append(f"{page.name}: prefork-wsgi has no {flag}: {line}")
 
 
+def check_references(document, text):
+    """Relative links, and paths of the tree in backquotes, name something that exists."""
+    prose = BLOCK.sub("", text)
+    links = re.findall(r"\]\((?!https?:|#)([^)#\s]+)", prose)
+    missing = [link for link in links if not (document.parent / link).exists()]
+    paths = re.findall(r"`((?:lib|tests|examples|include|docs|tools)/[\w./*-]+)", prose)
+    missing += [path for path in paths if not any(source.glob(path.rstrip("/"))) and not any(source.glob(path + ".*"))]
+    complaints.extend(f"{document.relative_to(source)}: there is no {name}" for name in missing)
+
+
 CHECKS = {"c": check_c, "python": check_python, "ini": check_ini, "sh": check_sh}
 
 
@@ -124,6 +136,7 @@ manual_pages()
 with tempfile.TemporaryDirectory(prefix="examples-") as directory:
     for document in documents():
         text = document.read_text()
+        check_references(document, text)
         for match in BLOCK.finditer(text):
             language, example = match.groups()
             line = text.count("\n", 0, match.start()) + 1
