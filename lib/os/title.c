@@ -6,7 +6,6 @@
 
 #include <errno.h>
 #include <stdarg.h>
-#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,7 +13,6 @@
 
 static char *area;       /* where the kernel looks; NULL: no titles here */
 static size_t area_size; /* with the last 0 */
-static bool active;      /* between init and finish */
 
 /* A copy of the area, to which all pointers into it were moved. It is never
  * freed: nobody can know who holds on to a string of argv or environ. */
@@ -41,10 +39,8 @@ static void follow_all(char **strings)
 
 void pfi_title_init(int argc, char **argv)
 {
-	if (moved) {
-		active = true;
+	if (moved)
 		return;
-	}
 	if (argc <= 0 || !argv || !argv[0])
 		return;
 	const char *const last = argv[argc - 1];
@@ -64,7 +60,6 @@ void pfi_title_init(int argc, char **argv)
 	/* libc keeps pointers of its own to the first, for error messages. */
 	program_invocation_name = follow(program_invocation_name);
 	program_invocation_short_name = follow(program_invocation_short_name);
-	active = true;
 }
 
 void prefork_title_take(int argc, char **argv)
@@ -77,7 +72,7 @@ void pfi_title_set(const char *format, ...)
 {
 	va_list arguments;
 
-	if (!active)
+	if (!moved)
 		return;
 	va_start(arguments, format);
 	const int length = vsnprintf(area, area_size, format, arguments);
@@ -85,11 +80,4 @@ void pfi_title_set(const char *format, ...)
 	/* Zeros to the end: ps would show what is left of the old strings. */
 	if (length >= 0 && (size_t)length < area_size)
 		memset(area + length, 0, area_size - (size_t)length);
-}
-
-void pfi_title_finish(void)
-{
-	if (active)
-		memcpy(area, moved, area_size);
-	active = false;
 }

@@ -17,7 +17,4 @@ void pfi_title_init(int argc, char **argv);
 /* Cut to the room there is. */
 void pfi_title_set(const char *format, ...) PREFORK_PRINTF(1, 2);
 
-/* Give the first title back. */
-void pfi_title_finish(void);
-
 #endif

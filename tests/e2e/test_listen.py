@@ -111,7 +111,7 @@ class Listen(harness.Case):
             for busy_too in "127.0.0.1", "0.0.0.0":
                 self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}",
                              status=1)
-        self.refused("another socket .* one of this program itself: an address .* covers another",
+        self.refused("another socket .* one of this program itself: bind has .* includes another",
                      "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}", status=1)
         for address, message, status in (("127.0.0.1:99999", "99999", 2), ("192.0.2.1:8000", "192.0.2.1", 1),
                                          ("unix:/nowhere/socket", "/nowhere", 1),

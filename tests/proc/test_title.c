@@ -30,9 +30,6 @@ static bool shows(const char *title)
 
 static int show_a_title(int argc, char **argv)
 {
-	char before[8192], after[8192];
-	const size_t size = read_command_line(before, sizeof before);
-
 	pfi_title_init(argc, argv);
 	pfi_title_set("prefork: worker %d [%s] serving", 3, "shop");
 	if (!shows("prefork: worker 3 [shop] serving"))
@@ -40,17 +37,13 @@ static int show_a_title(int argc, char **argv)
 	pfi_title_set("short");
 	if (!shows("short"))
 		return 2;
-	/* Nobody's strings were lost on the way. */
+	/* The strings of argv and environ are intact at their new place. */
 	if (strcmp(argv[1], "show_a_title") != 0 || !getenv("TITLE_TEST") ||
 	    strcmp(getenv("TITLE_TEST"), "kept") != 0 || !getenv("PATH"))
 		return 3;
 	if (setenv("TITLE_TEST", "changed", 1) != 0 || strcmp(getenv("TITLE_TEST"), "changed") != 0)
 		return 4;
-	pfi_title_finish();
-	if (read_command_line(after, sizeof after) != size || memcmp(before, after, size) != 0)
-		return 5;
-	pfi_title_set("after the end");
-	return shows("after the end") ? 6 : 0;
+	return 0;
 }
 
 static int cut_a_long_title(int argc, char **argv)
