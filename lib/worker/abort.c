@@ -1,10 +1,10 @@
 /*
- * What the threads of a worker are at, written by themselves in a signal handler.
+ * Stack dumps of a worker's threads, written by the threads themselves in signal handlers.
  *
- * Asked by PFI_DUMP_SIGNAL, a thread writes its own stack and goes on: the arbiter
- * asks each thread whose deadline has passed. SIGABRT is the last word of the whole
- * worker: every busy thread is described and shows its stack, and then comes the
- * death that the signal means, with a core where the system makes one.
+ * On PFI_DUMP_SIGNAL a thread writes its own stack to the log and continues: the arbiter
+ * sends it to each thread whose deadline has passed. On SIGABRT every busy thread is
+ * described and writes its stack, then the default action of the signal ends the worker,
+ * with a core dump where the system writes one.
  */
 #include "model/worker_score.h"
 #include "os/clock.h"
@@ -20,19 +20,19 @@
 #include <unistd.h>
 
 enum {
-	TURN_MS = 200,    /* how long one thread waits for another to have written */
+	TURN_MS = 200,    /* how long a thread waits for another to finish writing */
 	OTHERS_MS = 500, /* how long an abort waits for the stacks of all others  */
 	HOOKS_INTERVAL_MS = 1000,
 };
 
-/* A signal handler has no other way to find it; one process, one worker. */
+/* For signal handlers; one process has one worker. */
 static _Atomic(struct prefork_worker *) the_worker;
 static _Atomic bool aborting;
-static _Atomic bool writing;          /* a thread has its turn to write           */
-static _Atomic unsigned dumps_done;      /* threads that were asked and have written */
-static _Atomic uint64_t hooks_called_ms; /* when the host's own dumps were written   */
+static _Atomic bool writing;          /* a thread is writing                      */
+static _Atomic unsigned dumps_done;      /* threads that have handled PFI_DUMP_SIGNAL */
+static _Atomic uint64_t hooks_called_ms; /* when the dump hooks were called          */
 
-/* A line, put together without stdio. What does not fit is left out. */
+/* A line, formatted without stdio (async-signal-safe) and truncated at the size of the buffer. */
 struct line {
 	char bytes[512];
 	size_t size;
@@ -65,9 +65,9 @@ static void add_number(struct line *line, uint64_t number)
 	add_bytes(line, digits + at, sizeof digits - at);
 }
 
-/* A note comes from clients, more or less: nothing of it may end the line, or
- * speak to a terminal. Its thread may write the next one meanwhile, so that it may be
- * of both; but each byte is read only once. */
+/* The activity contains client data: control characters are replaced, so that it cannot end the line or
+ * drive a terminal. Its thread may be writing the next one, so that the line may mix both; each byte is
+ * read once only. */
 __attribute__((no_sanitize("thread"))) static void add_activity(struct line *line, const volatile char *activity)
 {
 	for (size_t i = 0; i < PFI_ACTIVITY_SIZE; i++) {
@@ -90,7 +90,7 @@ static bool is_busy(const struct prefork_worker *worker, unsigned thread)
 	return atomic_load(&worker->context->score->thread_slots[thread].deadline_ms) > 0;
 }
 
-static void describe(const struct prefork_worker *worker, int fd, unsigned thread, const char *why)
+static void describe(const struct prefork_worker *worker, int fd, unsigned thread, const char *event)
 {
 	const struct pfi_thread_slot *const thread_slot = &worker->context->score->thread_slots[thread];
 	const bool busy = is_busy(worker, thread);
@@ -98,11 +98,9 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 	const uint64_t since_ms = atomic_load(&thread_slot->since_ms);
 	struct line line = { .size = 0 };
 
-	add_text(&line, "worker ");
-	add_number(&line, worker->context->slot);
-	add_text(&line, " (pid ");
+	add_text(&line, "Worker (pid:");
 	add_number(&line, (uint64_t)getpid());
-	add_text(&line, why);
+	add_text(&line, "): thread ");
 	add_number(&line, thread);
 	add_text(&line, busy ? " is busy" : " is idle");
 	if (busy && since_ms > 0 && since_ms <= now_ms) {
@@ -115,6 +113,14 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 		add_activity(&line, thread_slot->activity);
 		add_text(&line, "\"");
 	}
+	add_text(&line, " event=");
+	add_text(&line, event);
+	add_text(&line, " pool=");
+	add_text(&line, worker->context->pool);
+	add_text(&line, " slot=");
+	add_number(&line, worker->context->slot);
+	add_text(&line, " pid=");
+	add_number(&line, (uint64_t)getpid());
 	write_line(fd, &line);
 }
 
@@ -125,14 +131,14 @@ static void sleep_1_ms(void)
 	(void)nanosleep(&one_ms, NULL);
 }
 
-/* One after the other, but nobody waits for ever: a thread may be stuck in here too. */
+/* Threads write one after the other, with a time limit: a thread may be stuck in here too. */
 static void take_turn(void)
 {
 	for (int i = 0; i < TURN_MS && atomic_exchange(&writing, true); i++)
 		sleep_1_ms();
 }
 
-/* The host speaks of all its threads at once, and once is enough. */
+/* A dump hook covers all threads of the process, so it runs once per second at most. */
 static void call_dump_hooks(struct prefork_worker *worker, int fd)
 {
 	const struct pfi_spawn_context *const context = worker->context;
@@ -150,14 +156,14 @@ static void call_dump_hooks(struct prefork_worker *worker, int fd)
 
 static void show_stack(struct prefork_worker *worker, int fd)
 {
-	static const char none[] = "(this build cannot show a stack: its C library has no backtrace)\n";
+	static const char none[] = "(no stack: built without backtrace(3))\n";
 
 	if (!pfi_dump_stack(fd))
 		(void)!write(fd, none, sizeof none - 1);
 	call_dump_hooks(worker, fd);
 }
 
-/* Only who has a number is asked; and it may be done with what it was asked about. */
+/* Only numbered threads get the signal. A thread may have finished the work in question by now. */
 static void on_dump_signal(int signo, siginfo_t *info, void *context)
 {
 	struct prefork_worker *const worker = atomic_load(&the_worker);
@@ -172,7 +178,7 @@ static void on_dump_signal(int signo, siginfo_t *info, void *context)
 		const int fd = pfi_log_fd(worker->context->log);
 
 		take_turn();
-		describe(worker, fd, thread, "): thread ");
+		describe(worker, fd, thread, "thread_dump");
 		show_stack(worker, fd);
 		atomic_store(&writing, false);
 	}
@@ -180,7 +186,7 @@ static void on_dump_signal(int signo, siginfo_t *info, void *context)
 	errno = saved_errno;
 }
 
-/* Have all others that are busy show what they are at, one after the other. */
+/* Have all other busy threads write their stacks, one after the other. */
 static void dump_others(struct prefork_worker *worker)
 {
 	const unsigned self = prefork_worker_thread(worker);
@@ -204,7 +210,7 @@ static void dump(struct prefork_worker *worker, int fd)
 	take_turn();
 	for (unsigned i = 0; i <= worker->threads; i++) {
 		if (i == self || is_busy(worker, i))
-			describe(worker, fd, i, ") aborts: thread ");
+			describe(worker, fd, i, "worker_abort");
 	}
 	show_stack(worker, fd);
 	atomic_store(&writing, false);
@@ -218,7 +224,7 @@ static void on_abort(int signo)
 
 	if (worker && !atomic_exchange(&aborting, true))
 		dump(worker, pfi_log_fd(worker->context->log));
-	/* SA_RESETHAND has put the default back: only the mask is in its way. */
+	/* SA_RESETHAND has restored the default; the signal is still masked inside its handler. */
 	(void)sigemptyset(&unblock);
 	(void)sigaddset(&unblock, signo);
 	(void)pthread_sigmask(SIG_UNBLOCK, &unblock, NULL);

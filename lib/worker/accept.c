@@ -21,12 +21,10 @@
 #include <unistd.h>
 
 enum {
-	SKIPS_MAX = 16, /* clients that hung up in the queue, passed over in one go */
-	HANDSHAKES_MAX = 64,    /* clients that were on their way when a queue was counted */
-	QUEUE_UNKNOWN = 1 << 12, /* as long as any queue that nobody has made longer      */
+	SKIPS_MAX = 16, /* aborted connections skipped per call */
+	HANDSHAKES_MAX = 64,    /* handshakes in progress when the backlog was measured  */
+	QUEUE_UNKNOWN = 1 << 12, /* net.core.somaxconn is 4096 by default since Linux 5.4 */
 };
-
-static const char module[] = "worker";
 
 int pfi_worker_listeners_open(struct prefork_worker *worker)
 {
@@ -34,12 +32,12 @@ int pfi_worker_listeners_open(struct prefork_worker *worker)
 
 	worker->listeners = calloc(context->listener_count + 1, sizeof *worker->listeners);
 	if (!worker->listeners)
-		return prefork_fail(-ENOMEM, "no memory for %zu listeners", context->listener_count);
+		return prefork_fail(-ENOMEM, "out of memory for %zu listeners", context->listener_count);
 	for (size_t i = 0; i < context->listener_count; i++) {
 		struct prefork_listener *const listener = context->listeners[i];
 
 		if (context->sets && context->sets[i] >= 0)
-			listener->fd = context->sets[i]; /* this process's copy; reuseport sockets[0] stays open */
+			listener->fd = context->sets[i]; /* in this process's copy; sockets[0] stays open */
 		worker->listeners[i].listener = listener;
 	}
 	worker->listener_count = context->listener_count;
@@ -64,12 +62,13 @@ static int listener_failed(struct prefork_worker *worker, size_t index, int erro
 	bool any = false;
 
 	worker->listeners[index].broken = true;
-	prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, module, "listener %zu does not work any more: %s", index, strerror(error));
+	pfi_worker_log(worker, PREFORK_LOG_ERROR, "listener_failed",
+		       "Listener %zu failed, the worker stops polling it: %s", index, strerror(error));
 	for (size_t i = 0; i < worker->listener_count; i++)
 		any = any || !worker->listeners[i].broken;
 	if (!any)
-		prefork_worker_retire(worker); /* the arbiter may know better, and does not hurry */
-	return prefork_fail(-EBADF, "listener %zu does not work any more: %s", index, strerror(error));
+		prefork_worker_retire(worker); /* the arbiter decides, with backoff */
+	return prefork_fail(-EBADF, "listener %zu failed: %s", index, strerror(error));
 }
 
 static int finish_accept(struct prefork_worker *worker, size_t index, int fd, const union pfi_peer_address *address,
@@ -90,7 +89,8 @@ static int finish_accept(struct prefork_worker *worker, size_t index, int fd, co
 	return 0;
 }
 
-/* accept(2) found nobody. A unix socket that the arbiter has shut is readable all the same, for ever. */
+/* accept4(2) returned EAGAIN. A unix socket that the arbiter has shut down stays readable (EPOLLHUP), so
+ * that the worker must stop polling it. */
 static int check_shut(struct prefork_worker *worker, size_t index)
 {
 	const struct prefork_listener *const listener = worker->listeners[index].listener;
@@ -99,11 +99,11 @@ static int check_shut(struct prefork_worker *worker, size_t index)
 	if (listener->family != AF_UNIX || poll(&pfd, 1, 0) <= 0)
 		return -EAGAIN;
 	worker->listeners[index].broken = true;
-	return prefork_fail(-EBADF, "listener %zu is shut, and its queue is empty", index);
+	return prefork_fail(-EBADF, "listener %zu is shut down and its backlog is empty", index);
 }
 
-/* The queue of a server that stops is emptied of who was there, and no further: where new clients
- * are not refused they may come faster than they are served. */
+/* At a stop of the server the worker accepts the connections that are in the backlog now, not those that
+ * arrive later: on a socket that does not refuse them, they could arrive faster than they are served. */
 static bool backlog_is_served(const struct prefork_worker *worker, struct pfi_worker_listener *entry)
 {
 	uint32_t length = 0, max = 0;
@@ -154,13 +154,13 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 			return listener_failed(worker, index, error);
 		}
 	}
-	if (error == EPERM) /* so often in a row: it is us who may not, and the client is still in the queue */
+	if (error == EPERM) /* 16 times in a row: this process may not accept (LSM, seccomp), and the connection is still in the backlog */
 		return pause_accepting(worker, error);
-	return -EAGAIN; /* as good as: whoever waits for the listener finds it readable */
+	return -EAGAIN; /* the listener is still readable, so the poller reports it again */
 }
 
-/* The number stays as it is, and taken by something else of ours, until the worker ends: a thread that is in
- * a callback may ask about its listener at this moment, and must not find another's socket there. */
+/* Closes the listener but keeps its descriptor number in use, by a duplicate of quit_fd: a thread in a callback
+ * may be reading the number at this moment, and must not find an unrelated descriptor of the application there. */
 static void replace_fd(const struct prefork_worker *worker, int *fd)
 {
 	if (*fd >= 0 && dup3(worker->quit_fd, *fd, O_CLOEXEC) < 0)
@@ -171,8 +171,7 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	/* Only the descriptors: the objects belong to the arbiter's side of the fork,
-	 * and still say which address a connection came by. */
+	/* Only the descriptors. The objects still return the address that a connection was accepted on. */
 	for (size_t i = 0; i < worker->listener_count; i++) {
 		if (worker->listeners[i].listener) {
 			pfi_reuseport_close(worker->listeners[i].listener);
@@ -181,7 +180,7 @@ void prefork_worker_close_listeners(struct prefork_worker *worker)
 		worker->listeners[i].listener = NULL;
 	}
 	worker->paused_until_ms = 0;
-	/* Whoever was accepted is counted: the arbiter may go by what it reads from here on. */
+	/* Release: the arbiter that reads `closed` also reads every connection counted before it. */
 	atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 

@@ -1,6 +1,6 @@
 /*
- * One descriptor for all that a worker is told: signals, the control channel, the
- * arbiter's end, and connections that are given back.
+ * One descriptor for all control events of a worker: signals, messages of the control channel, the
+ * exit of the arbiter, and resumed connections.
  */
 #include "model/message.h"
 #include "base/required.h"
@@ -29,13 +29,13 @@
 
 enum source { SOURCE_SIGNALS, SOURCE_CHANNEL, SOURCE_ARBITER, SOURCE_WAKE, SOURCE_COUNT };
 
-/* Messages taken at one look: more come at the next, the descriptor stays readable. */
+/* Messages per poll; with more pending the level-triggered descriptor stays readable. */
 enum { MESSAGES_MAX = 16 };
 
 static const int signals[] = { SIGTERM, SIGINT, SIGQUIT, SIGUSR1 };
 static const int ignored[] = { SIGPIPE, SIGXFSZ };
-/* Meant for the arbiter, when they go to a whole group. Heard and not ignored, since a program that the host
- * starts would go on ignoring them. */
+/* For the arbiter, but a signal to the process group reaches workers too. A handler that does nothing
+ * instead of SIG_IGN, because exec preserves SIG_IGN for programs that the application starts (execve(2)). */
 static const int without_effect[] = { SIGHUP, SIGWINCH, SIGTTIN, SIGTTOU, SIGUSR2 };
 
 static int add_source(struct prefork_worker *worker, int fd, enum source source)
@@ -43,7 +43,7 @@ static int add_source(struct prefork_worker *worker, int fd, enum source source)
 	struct epoll_event event = { .events = EPOLLIN, .data.u32 = source };
 
 	if (fd >= 0 && epoll_ctl(worker->fd, EPOLL_CTL_ADD, fd, &event) < 0)
-		return prefork_fail(-errno, "a worker cannot watch its arbiter: %s", strerror(errno));
+		return prefork_fail(-errno, "adding a control descriptor to the epoll set failed: %s", strerror(errno));
 	return 0;
 }
 
@@ -72,7 +72,7 @@ static void restore_default(const int *numbers, size_t count)
 	}
 }
 
-/* What is ignored stays so, as after any fork. */
+/* SIG_IGN stays, as after any fork. */
 void pfi_check_forget(void)
 {
 	restore_default(signals, sizeof signals / sizeof signals[0]);
@@ -81,8 +81,8 @@ void pfi_check_forget(void)
 
 static int take_signals(void)
 {
-	/* What holds again when the worker is done with signals, and flushes its output: nothing ends
-	 * it but SIGKILL, which follows if that takes too long, and SIGABRT. */
+	/* pfi_signal_pipe_close() restores these dispositions. From then on, while the worker flushes its
+	 * output, only SIGABRT and SIGKILL end it; the arbiter sends them if the flush takes too long. */
 	set_all(signals, sizeof signals / sizeof signals[0], ignore);
 	set_all(&(int){ SIGTERM }, 1, pfi_parent_death_on_term);
 
@@ -105,7 +105,7 @@ int pfi_check_open(struct prefork_worker *worker)
 		return r;
 	if ((r = worker->fd = pfi_open_epoll()) < 0 || (r = worker->wake_fd = pfi_open_eventfd()) < 0 ||
 	    (r = worker->quit_fd = pfi_open_eventfd()) < 0) {
-		(void)prefork_fail(r, "a worker cannot open an epoll set or an eventfd: %s", strerror(-r));
+		(void)prefork_fail(r, "opening an epoll set or an eventfd failed: %s", strerror(-r));
 		goto fail;
 	}
 	if ((r = add_source(worker, pfi_signal_pipe_fd(), SOURCE_SIGNALS)) < 0 ||
@@ -134,8 +134,8 @@ static void reopen_logs(struct prefork_worker *worker)
 	const int r = prefork_log_reopen(worker->context->log);
 
 	if (r < 0)
-		prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, "worker",
-		                "The log cannot be opened again, the old file stays in use: %s", prefork_error());
+		pfi_worker_log(worker, PREFORK_LOG_ERROR, "log_reopen_failed",
+			       "Reopening the log failed, the old file stays in use: %s", prefork_error());
 	for (size_t i = 0; i < context->hook_count; i++) {
 		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
 
@@ -148,7 +148,7 @@ static void enter_drain(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 
-	pfi_title_set("%s: worker %u [%s] leaving", context->program, context->slot, context->pool);
+	pfi_title_set("%s: worker %u [%s] draining", context->program, context->slot, context->pool);
 	for (size_t i = 0; i < context->hook_count; i++) {
 		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
 
@@ -157,7 +157,7 @@ static void enter_drain(struct prefork_worker *worker)
 	}
 }
 
-/* The only place that stores `stay`, and it only grows. */
+/* The only function that stores `directive`, which only grows. */
 static void set_directive(struct prefork_worker *worker, enum prefork_directive directive)
 {
 	const uint64_t one = 1;
@@ -170,11 +170,11 @@ static void set_directive(struct prefork_worker *worker, enum prefork_directive 
 		(void)!write(worker->quit_fd, &one, sizeof one);
 	if (before == PREFORK_CONTINUE)
 		enter_drain(worker);
-	if (worker->listener_count == 0) /* else when they are closed */
+	if (worker->listener_count == 0) /* otherwise prefork_worker_close_listeners() does */
 		atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
 
-/* Leave without having been asked by the arbiter, which should know why. */
+/* Drain or quit without a request of the arbiter: send it the reason first. */
 static void stop_because(struct prefork_worker *worker, enum prefork_directive directive, const char *why)
 {
 	if (atomic_load(&worker->directive) == PREFORK_CONTINUE && !worker->orphan)
@@ -182,12 +182,12 @@ static void stop_because(struct prefork_worker *worker, enum prefork_directive d
 	set_directive(worker, directive);
 }
 
-/* Go on serving until the arbiter has a replacement and says so; where it cannot be
- * told, leave now. */
+/* Serve on until the arbiter has a replacement and sends PFI_MESSAGE_DRAIN; if the message cannot be
+ * sent, drain now. */
 static void announce_retirement(struct prefork_worker *worker)
 {
 	const bool is_worn = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
-	const char *const why = is_worn ? "it has served its max_requests" : "by its own decision";
+	const char *const why = is_worn ? "max_requests served" : "requested by the application";
 
 	if (worker->retire_announced || atomic_load(&worker->directive) != PREFORK_CONTINUE)
 		return;
@@ -204,13 +204,13 @@ static void on_signals(struct prefork_worker *worker)
 	if (taken & PFI_SIGNAL_BIT(SIGUSR1))
 		reopen_logs(worker);
 	if (taken & PFI_SIGNAL_BIT(SIGTERM))
-		stop_because(worker, PREFORK_DRAIN, "somebody sent it SIGTERM");
+		stop_because(worker, PREFORK_DRAIN, "received SIGTERM");
 	if (taken & (PFI_SIGNAL_BIT(SIGINT) | PFI_SIGNAL_BIT(SIGQUIT)))
-		stop_because(worker, PREFORK_QUIT, "somebody sent it SIGINT or SIGQUIT");
+		stop_because(worker, PREFORK_QUIT, "received SIGINT or SIGQUIT");
 }
 
-/* The arbiter is gone: an orphan gives its requests a little time and takes no
- * more. What says so stays readable for ever, so nobody polls it any more. */
+/* The arbiter has exited: finish open requests within orphan_timeout, accept no more. The control
+ * channel and the pidfd stay readable from now on, so they leave the epoll set. */
 static void on_orphaned(struct prefork_worker *worker)
 {
 	if (worker->orphan)
@@ -244,7 +244,7 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 			(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_ALIVE, 0, NULL);
 		break;
 	default:
-		break; /* a newer arbiter */
+		break; /* of a newer arbiter: ignored */
 	}
 }
 

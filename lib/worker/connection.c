@@ -6,7 +6,6 @@
 #include "os/fd.h"
 #include "worker/worker.h"
 
-#include <prefork/log.h>
 #include <prefork/strategy.h>
 
 #include <arpa/inet.h>
@@ -15,9 +14,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Put one on a list that any thread may add to and that is only ever taken as
- * a whole, which is why the newest may come off and back between two reads
- * without harm. Tells whether the list was empty. */
+/* Push onto a lock-free list. Lists are only ever emptied as a whole, so ABA is harmless: if the head was
+ * removed and pushed again between the load and the exchange, `next` is still right. Returns whether the
+ * list was empty. */
 static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_connection *connection)
 {
 	struct prefork_connection *first = atomic_load_explicit(list, memory_order_relaxed);
@@ -29,8 +28,8 @@ static bool push(_Atomic(struct prefork_connection *) *list, struct prefork_conn
 	return first == NULL;
 }
 
-/* Ours, and what we show of it: each is counted, since of two threads that store what they have
- * counted the last may have the older number. */
+/* Two counters, the worker's and the scoreboard's, each updated atomically: if threads copied one to the
+ * other, the last store could be the older value. */
 static void count_opened(struct prefork_worker *worker)
 {
 	atomic_fetch_add_explicit(&worker->connections, 1, memory_order_relaxed);
@@ -60,8 +59,7 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
 
 	if (!connection)
 		return NULL;
-	/* The address and its text are not cleared: accept fills in the one, and
-	 * peer_known tells of the other. */
+	/* The address and its text are not cleared: accept fills in the address, and peer_known covers the text. */
 	memset(connection, 0, offsetof(struct prefork_connection, address));
 	connection->worker = worker;
 	connection->transport = &pfi_transport_plain;
@@ -81,7 +79,7 @@ void prefork_connection_close(struct prefork_connection *connection)
 	if (worker->service.closed)
 		worker->service.closed(worker, connection, worker->context->user);
 	pfi_thread_status_count_closed(worker);
-	count_closed(worker); /* first: whoever reads the end of it finds it counted */
+	count_closed(worker); /* before close: a client that reads end of file finds the request counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
 	(void)push(&worker->freed, connection);
@@ -104,8 +102,9 @@ void pfi_connection_pool_finish(struct prefork_worker *worker)
 	worker->free = NULL;
 }
 
-/* A loop with a nudge of its own sorts out by itself whether it sleeps. A quiet one is not
- * worth waking it, unless it said so: before it looked for the last time. */
+/* A loop with a `wake` of its own (ev_async) knows whether it sleeps. A quiet connection does not wake it,
+ * unless wake_for_all is set: the loop sets that first and then takes the list once more, this thread pushes
+ * first and then reads the flag, so that one of the two sees the other. */
 static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
 {
 	if (!worker->wake) {
@@ -121,9 +120,8 @@ enum prefork_next pfi_connection_checked(struct prefork_connection *connection, 
 {
 	if ((unsigned)next <= (unsigned)last)
 		return next;
-	prefork_log_printf(connection->worker->context->log, PREFORK_LOG_ERROR, "service",
-	                "A callback of the service answered %d, which says nothing of what its connection waits for: closed",
-	                (int)next);
+	pfi_worker_log(connection->worker, PREFORK_LOG_ERROR, "service_invalid_next",
+		       "Callback of the service returned %d, not an enum prefork_next: connection closed", (int)next);
 	return PREFORK_CLOSE;
 }
 
@@ -132,7 +130,7 @@ static void resume(struct prefork_connection *connection, enum prefork_next next
 	struct prefork_worker *const worker = connection->worker;
 
 	connection->requested = (uint8_t)pfi_connection_checked(connection, next, PREFORK_AGAIN);
-	/* With the connection gone the worker may end before this function does. */
+	/* Once pushed, the connection may be closed and the worker exit before this function returns. */
 	(void)atomic_fetch_add_explicit(&worker->resumers, 1, memory_order_relaxed);
 	wake(worker, push(&worker->resumed, connection), quiet);
 	(void)atomic_fetch_sub_explicit(&worker->resumers, 1, memory_order_release);
@@ -161,10 +159,10 @@ void pfi_connection_await_resumers(struct prefork_worker *worker)
 struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker)
 {
 	if (!worker->resumed_fifo) {
-		/* Not only to acquire: see wake(), which looks at wake_for_all after it has pushed. */
+		/* Sequentially consistent, not only acquire: see wake(), which reads wake_for_all after the push. */
 		struct prefork_connection *list = atomic_exchange(&worker->resumed, NULL);
 
-		while (list) { /* turn it round: first come, first served */
+		while (list) { /* reverse: oldest first */
 			struct prefork_connection *const next = list->next;
 
 			list->next = worker->resumed_fifo;
@@ -183,7 +181,7 @@ struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *wo
 	return connection;
 }
 
-/* As inet_ntop(3), which would format it by snprintf: a fifth of what a short request takes. */
+/* As inet_ntop(3), whose snprintf costs a fifth of a short request's instructions. */
 static void write_ip4(const void *address, char *text)
 {
 	const unsigned char *const bytes = address;
@@ -209,7 +207,7 @@ static void format_peer(struct prefork_connection *connection)
 		write_ip4(&address->in.sin_addr, connection->peer);
 		connection->port = ntohs(address->in.sin_port);
 	} else if (address->any.sa_family == AF_INET6) {
-		/* A client of IPv4 at a dual-stack listener is the same client. */
+		/* An IPv4 client of a dual-stack listener: ::ffff:a.b.c.d */
 		if (IN6_IS_ADDR_V4MAPPED(six))
 			write_ip4(&six->s6_addr[12], connection->peer);
 		else

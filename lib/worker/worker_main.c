@@ -1,5 +1,5 @@
 /*
- * A worker's life, from just after the fork to just before _exit(2).
+ * The main function of a worker: from just after the fork to just before _exit(2).
  */
 #include "worker/worker.h"
 
@@ -33,19 +33,17 @@
 #include <unistd.h>
 
 enum {
-	FDS_BESIDE = 64, /* open in a worker besides those of its clients */
+	FDS_BESIDE = 64, /* open in a worker besides its connections */
 	EXIT_CRASHED = 1,
 	EXIT_LEAKED = 23,
 };
 
-/* There in builds with the leak sanitizer, which a process that leaves by
- * _exit() would otherwise get past. */
+/* Defined in builds with the leak sanitizer, whose atexit handler _exit(2) skips. */
 extern int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
 
-/* What its arbiter has listed for this worker stays open; the rest of the library's descriptors does
- * not, those of other workers and other arbiters above all. The program's own are its business,
- * unless it asked for `close_fds`. */
-static int close_what_is_not_ours(const struct prefork_worker *worker)
+/* Closes every descriptor of the library that the arbiter has not listed for this worker, those of other
+ * workers and arbiters included. Descriptors of the application stay open unless `close_fds` is set. */
+static int close_other_fds(const struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 	const int own[] = { context->channel, context->arbiter_pidfd, context->watchdog };
@@ -61,31 +59,31 @@ static int close_what_is_not_ours(const struct prefork_worker *worker)
 	return pfi_worker_settings(worker)->close_fds ? pfi_fdtable_close_strangers() : 0;
 }
 
-/* Before there are threads, the host's included, for their sake. Without it all goes as well,
- * but for a pause here and there. */
-static void make_room_for_clients(const struct prefork_worker *worker)
+/* While the process has one thread: with several, growing the table waits for an RCU grace period, which
+ * stalls the thread that opens a descriptor. Failure is harmless. */
+static void grow_fd_table(const struct prefork_worker *worker)
 {
-	const uint64_t clients = pfi_worker_settings(worker)->worker_connections;
+	const uint64_t connections = pfi_worker_settings(worker)->worker_connections;
 
-	if (clients > 0 && worker->context->listener_count > 0)
-		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + clients);
+	if (connections > 0 && worker->context->listener_count > 0)
+		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + connections);
 }
 
-/* Signals are blocked until the end of this. */
+/* Signals are blocked until the end of this function. */
 static int set_up(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 	int r;
 
 	if (context->scoreboard) {
-		struct pfi_scoreboard own = *context->scoreboard; /* the arbiter's record stays true for hooks */
+		struct pfi_scoreboard own = *context->scoreboard; /* hooks may still read the arbiter's record */
 
 		(void)pfi_scoreboard_keep(&own, context->worker_index);
 	}
 	if ((r = pfi_thread_status_open(worker)) < 0 || (r = pfi_worker_listeners_open(worker)) < 0 ||
 	    (r = pfi_check_open(worker)) < 0 || (r = pfi_own_fds_open(worker)) < 0)
 		return r;
-	make_room_for_clients(worker);
+	grow_fd_table(worker);
 	pfi_abort_arm(worker);
 	r = pfi_parent_death_arm(context->arbiter, pfi_worker_settings(worker)->orphan_timeout_ms);
 	if (r < 0)
@@ -136,7 +134,7 @@ static void stop(struct prefork_worker *worker)
 	}
 }
 
-/* Tell the arbiter why this worker never got ready. Returns its exit status. */
+/* Report to the arbiter why this worker did not become ready. Returns the exit status. */
 static int fail_to_boot(struct prefork_worker *worker, int error)
 {
 	const char *message = prefork_error();
@@ -145,9 +143,9 @@ static int fail_to_boot(struct prefork_worker *worker, int error)
 	                                             : PREFORK_EXIT_BOOT;
 
 	if (!message[0])
-		message = error > PREFORK_ECONFIG ? strerror(-error) : "it did not say why";
+		message = error > PREFORK_ECONFIG ? strerror(-error) : "no error message";
 	if (pfi_channel_send(worker->context->channel, PFI_MESSAGE_FAILED, (uint32_t)status, message) < 0)
-		pfi_exit_note(worker, message); /* the application may have closed it while it was loaded */
+		pfi_exit_note(worker, message); /* the application may have closed the channel while it loaded */
 	return status;
 }
 
@@ -162,20 +160,20 @@ static int serve(struct prefork_worker *worker)
 		return r;
 	if (!worker->is_ready)
 		return fail_to_boot(worker, r);
-	prefork_log_printf(context->log, PREFORK_LOG_ERROR, "worker", "its loop failed: %s",
-	               prefork_error()[0] ? prefork_error() : strerror(-r));
+	pfi_worker_log(worker, PREFORK_LOG_ERROR, "worker_loop_failed", "Event loop of the worker failed: %s",
+		       prefork_error()[0] ? prefork_error() : strerror(-r));
 	return EXIT_CRASHED;
 }
 
-static int live(struct prefork_worker *worker)
+static int run_worker(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 	int r;
 
 	pfi_title_set("%s: worker %u [%s] booting", context->program, context->slot, context->pool);
 	r = start(worker);
-	/* What the application prints from now on must not get to a client: no descriptor of ours has
-	 * a standard number, wherever the application has closed its own. */
+	/* If the application has closed descriptor 0, 1 or 2, the next connection would get that number and
+	 * receive what the application prints. */
 	(void)pfi_fd_fill_standard();
 	if (r >= 0)
 		r = pfi_own_fds_verify(worker);
@@ -191,11 +189,11 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	struct prefork_worker *const worker = calloc(1, sizeof *worker);
 	int r;
 
-	prefork_error_clear(); /* the arbiter's last failure is not this worker's */
+	prefork_error_clear(); /* inherited from the arbiter */
 	pfi_signal_pipe_forget_in_child();
 	pfi_starter_forget_in_child();
 	if (context->directory > 0)
-		(void)!fchdir(context->directory); /* at worst it stays where its arbiter is */
+		(void)!fchdir(context->directory); /* on failure the worker keeps the arbiter's directory */
 	if (!worker)
 		return PREFORK_EXIT_SICK;
 	worker->context = context;
@@ -208,10 +206,10 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 		if (context->hooks[i].hooks->child_after_fork)
 			context->hooks[i].hooks->child_after_fork(worker, context->hooks[i].user);
 	}
-	r = close_what_is_not_ours(worker);
+	r = close_other_fds(worker);
 	if (r == 0)
 		r = set_up(worker);
-	r = r < 0 ? fail_to_boot(worker, r) : live(worker);
+	r = r < 0 ? fail_to_boot(worker, r) : run_worker(worker);
 	finish(worker);
 	free(worker);
 	(void)fflush(NULL);

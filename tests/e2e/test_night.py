@@ -71,7 +71,7 @@ class Night(harness.Case):
             server.wait_for_serving(2)
             server.send_signal(signal.SIGKILL)
             server.wait()
-            harness.wait_until(lambda: server.log().count(f"The arbiter (pid:{server.pid}) is gone") == 2, "both say so")
+            harness.wait_until(lambda: server.log().count(f"Arbiter (pid:{server.pid}) has exited") == 2, "both say so")
 
     def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
         with self.directory(app_py=FRAIL) as directory, harness.Server(

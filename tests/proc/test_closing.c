@@ -197,7 +197,7 @@ START_TEST(an_invalid_result_is_logged_and_closes_the_connection)
 	}
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)snprintf(words, sizeof words, "A callback of the service answered %d, which", answer);
+	(void)snprintf(words, sizeof words, "Callback of the service returned %d, not", answer);
 	ck_assert_int_eq(count_lines(words), 3);
 	ck_assert_int_eq(count_lines("[ERROR]"), 3);
 	(void)unlink(log_path);

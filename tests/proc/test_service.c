@@ -192,7 +192,7 @@ START_TEST(an_aborted_worker_is_logged_with_its_activity)
 	ck_assert_int_eq(death.signo, SIGABRT);
 	for (ssize_t n; (n = read(ends[0], text + size, sizeof text - 1 - size)) > 0;)
 		size += (size_t)n;
-	ck_assert_ptr_nonnull(strstr(text, "aborts: thread "));
+	ck_assert_ptr_nonnull(strstr(text, " event=worker_abort pool="));
 	ck_assert_ptr_nonnull(strstr(text, "with \"GET /hang?\""));
 	(void)close(ends[0]);
 	(void)close(fd);

@@ -80,7 +80,7 @@ def returns(environ):
 def goes_on(environ):
     """python3 would wait for such a thread at its end."""
     def work():
-        while "leaving" not in pathlib.Path("/proc/self/cmdline").read_text():
+        while "draining" not in pathlib.Path("/proc/self/cmdline").read_text():
             time.sleep(0.01)
         time.sleep(0.1)
         print("the thread of the application is done", flush=True)
