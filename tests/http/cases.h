@@ -22,7 +22,7 @@ struct cases {
 	int count;
 };
 
-/* Aborts the test program when the file is not there or does not read well. */
+/* Aborts the test program if the file cannot be read, or a line is malformed. */
 struct cases read_cases(const char *path);
 void free_cases(struct cases *cases);
 

@@ -1,6 +1,6 @@
 /*
- * guard -- room that ends where reading ends: behind its last byte lies a page
- * without permissions, so that a parser that looks one byte too far dies.
+ * guard -- a buffer that ends at a page without permissions: a parser that reads one byte too far
+ * crashes.
  */
 #ifndef TESTS_HTTP_GUARD_H
 #define TESTS_HTTP_GUARD_H
@@ -16,7 +16,7 @@ struct guard {
 void guard_open(struct guard *guard, size_t size);
 void guard_close(struct guard *guard);
 
-/* A copy that ends at the wall. It stays until the next one. */
+/* A copy that ends at the guard page. Valid until the next call. */
 const char *guard_put(struct guard *guard, const char *bytes, size_t length);
 
 #endif

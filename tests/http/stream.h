@@ -1,8 +1,8 @@
 /*
- * stream -- what the parsers, in the order in which a server uses them, make
- * of a stream of bytes that comes in pieces.
+ * stream -- runs the parsers in the order in which a server uses them, on a stream of bytes that
+ * arrives in pieces.
  *
- * Also the driver of the fuzzers, so it takes no part in assertions.
+ * The fuzzers use it, too, so it has no assertions.
  */
 #ifndef TESTS_HTTP_STREAM_H
 #define TESTS_HTTP_STREAM_H
@@ -18,17 +18,17 @@ struct stream {
 	struct pfi_framing framing;
 	struct pfi_body body;
 	bool in_body;
-	size_t at;              /* where in the bytes the request or the rest of its body begins */
-	unsigned requests;      /* complete ones */
+	size_t at;              /* offset of the current request, or of the rest of its body */
+	unsigned requests;      /* number of complete requests */
 	uint64_t body_length;   /* data bytes of all bodies */
-	uint64_t body_sum;      /* and a sum over them, and over all names and values */
+	uint64_t body_sum;      /* checksum of them, and of all names and values */
 	struct pfi_http_error http_error;
 };
 
 void stream_start(struct stream *stream, const struct pfi_limits *limits);
 
-/* `bytes` is the whole stream so far. DONE: nothing is begun; MORE: inside a request. After the
- * last request of a connection the rest is not read. */
+/* `bytes` is the whole stream so far. DONE: between two requests; MORE: inside a request. After the last request of a
+ * connection the rest is not parsed. */
 enum pfi_verdict stream_feed(struct stream *stream, const char *bytes, size_t length);
 
 #endif

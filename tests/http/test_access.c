@@ -1,4 +1,4 @@
-/* The access log: its format as a table of what is asked for and what comes, and what is refused. */
+/* The format of the access log: a table of formats with the expected lines, and of invalid formats. */
 #include "../support.h"
 
 #include "http/access_format.h"
@@ -70,7 +70,7 @@ static const struct {
 	{ "\r\n\r\n", "%(r)s", "-" },
 };
 
-START_TEST(a_line_says_what_the_format_asks_for)
+START_TEST(a_line_has_the_atoms_of_the_format)
 {
 	const char *const request = lines[_i].request != NULL ? lines[_i].request : get;
 	struct pfi_field fields[100];
@@ -151,7 +151,7 @@ static const struct {
 	{ "\xc2\x9b\xe2\x80\xa8\xe2\x80\xae\xe2\x81\xa6", 11, "\"\\u009b\\u2028\\u202e\\u2066\"" },
 };
 
-START_TEST(a_string_of_json_is_one_whatever_is_in_it)
+START_TEST(any_bytes_make_a_valid_json_string)
 {
 	struct pfi_text line;
 	char buffer[128];
@@ -187,7 +187,7 @@ static char *repeat(char *at, const char *what, size_t count)
 }
 
 /* Texts of the client's make way, nothing else. */
-START_TEST(a_line_that_is_too_long_loses_parts_of_values_and_nothing_else)
+START_TEST(a_line_that_is_too_long_has_shortened_values)
 {
 	static char request[100000], target[] = "GET /", rest[] = " HTTP/1.1\r\nHost: h\r\nUser-Agent: ";
 	const char *const made_of = long_lines[_i].repeated;
@@ -234,7 +234,7 @@ static const struct {
 	{ "unix:@x", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "localhost 80 http" },
 };
 
-START_TEST(the_server_is_the_one_of_the_environ)
+START_TEST(the_server_name_is_that_of_the_environ)
 {
 	const char *const request = servers[_i].request;
 	struct pfi_field fields[100];
@@ -256,7 +256,7 @@ START_TEST(the_server_is_the_one_of_the_environ)
 }
 END_TEST
 
-START_TEST(what_is_not_known_is_a_dash)
+START_TEST(an_unknown_value_is_a_dash)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
@@ -273,7 +273,7 @@ START_TEST(what_is_not_known_is_a_dash)
 }
 END_TEST
 
-/* Whatever comes from outside: one line, and no quote that is not ours. */
+/* Any bytes from outside: one line, and no unescaped quote. */
 START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
 {
 	struct pfi_access_format *format = NULL;
@@ -295,7 +295,7 @@ START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
 }
 END_TEST
 
-START_TEST(a_format_too_long_for_its_buffer_is_cut_and_says_so)
+START_TEST(a_format_that_exceeds_the_buffer_is_cut)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
@@ -329,7 +329,7 @@ static const struct {
 	{ "%({a\"b}i)s", "between { and }" },
 };
 
-START_TEST(a_format_that_is_not_understood_is_refused_with_its_place)
+START_TEST(an_invalid_format_is_refused_with_the_column)
 {
 	struct pfi_access_format *format = NULL;
 
@@ -369,7 +369,7 @@ START_TEST(the_user_of_basic_credentials_is_found)
 }
 END_TEST
 
-START_TEST(log_dates_are_right_in_every_zone)
+START_TEST(log_dates_are_right_in_every_time_zone)
 {
 	static const int zones[] = { 0, 3600, -3600, 5 * 3600 + 2700, -(9 * 3600 + 1800), 14 * 3600, -12 * 3600 };
 	char text[PFI_DATE_LOG_LENGTH + 1] = "", iso[PFI_DATE_ISO_LENGTH + 1] = "", wanted[64];
@@ -398,21 +398,21 @@ int main(void)
 {
 	Suite *suite = suite_create("access");
 	TCase *tc = new_case(suite, "access");
-	tcase_add_loop_test(tc, a_line_says_what_the_format_asks_for, 0, (int)(sizeof lines / sizeof lines[0]));
+	tcase_add_loop_test(tc, a_line_has_the_atoms_of_the_format, 0, (int)(sizeof lines / sizeof lines[0]));
 	tcase_add_test(tc, a_line_of_json_has_every_member);
-	tcase_add_loop_test(tc, a_string_of_json_is_one_whatever_is_in_it, 0,
+	tcase_add_loop_test(tc, any_bytes_make_a_valid_json_string, 0,
 	                    (int)(sizeof strings / sizeof strings[0]));
-	tcase_add_loop_test(tc, a_line_that_is_too_long_loses_parts_of_values_and_nothing_else, 0,
+	tcase_add_loop_test(tc, a_line_that_is_too_long_has_shortened_values, 0,
 	                    (int)(sizeof long_lines / sizeof long_lines[0]));
-	tcase_add_loop_test(tc, the_server_is_the_one_of_the_environ, 0, (int)(sizeof servers / sizeof servers[0]));
-	tcase_add_test(tc, what_is_not_known_is_a_dash);
+	tcase_add_loop_test(tc, the_server_name_is_that_of_the_environ, 0, (int)(sizeof servers / sizeof servers[0]));
+	tcase_add_test(tc, an_unknown_value_is_a_dash);
 	tcase_add_loop_test(tc, no_byte_from_outside_ends_the_line_or_its_quotes, 0, 256);
-	tcase_add_test(tc, a_format_too_long_for_its_buffer_is_cut_and_says_so);
-	tcase_add_loop_test(tc, a_format_that_is_not_understood_is_refused_with_its_place, 0,
+	tcase_add_test(tc, a_format_that_exceeds_the_buffer_is_cut);
+	tcase_add_loop_test(tc, an_invalid_format_is_refused_with_the_column, 0,
 	                    (int)(sizeof refused / sizeof refused[0]));
 	tcase_add_loop_test(tc, the_user_of_basic_credentials_is_found, 0,
 	                    (int)(sizeof credentials / sizeof credentials[0]));
-	tcase_add_test(tc, log_dates_are_right_in_every_zone);
+	tcase_add_test(tc, log_dates_are_right_in_every_time_zone);
 
 	return run_suite(suite);
 }

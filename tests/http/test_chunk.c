@@ -21,7 +21,7 @@ static const struct {
 	{ "4\r\n\r\n\r\n\r\n0\r\n\r\n", "\r\n\r\n", 0 },
 };
 
-/* The data comes out whole, in whatever pieces the bytes come in. */
+/* The data is complete, wherever the input is split. */
 START_TEST(data_is_found_between_the_framing)
 {
 	const char *const bytes = bodies[_i].bytes;
@@ -67,8 +67,8 @@ START_TEST(a_bad_chunk_stays_bad)
 }
 END_TEST
 
-/* Large data can be read past the parser, which is told how much it was. */
-START_TEST(data_ahead_may_be_read_elsewhere)
+/* The caller may read large data itself, and call pfi_chunk_skip(). */
+START_TEST(the_caller_may_read_data_itself)
 {
 	struct pfi_framing framing = { .body = PFI_BODY_CHUNKED };
 	struct pfi_body body;
@@ -113,7 +113,7 @@ int main(void)
 	guard_open(&guard, 4096);
 	tcase_add_loop_test(tc, data_is_found_between_the_framing, 0, (int)(sizeof bodies / sizeof bodies[0]));
 	tcase_add_test(tc, a_bad_chunk_stays_bad);
-	tcase_add_test(tc, data_ahead_may_be_read_elsewhere);
+	tcase_add_test(tc, the_caller_may_read_data_itself);
 	tcase_add_test(tc, a_request_without_a_body_is_done);
 	suite_add_tcase(suite, tc);
 

@@ -22,7 +22,7 @@ START_TEST(every_known_name_is_found_in_any_case)
 }
 END_TEST
 
-START_TEST(a_name_that_only_resembles_a_known_one_is_another)
+START_TEST(a_name_that_resembles_a_known_one_is_not_found)
 {
 	static const char *const names[] = { "hosT2", "hpst", "h0st", "content_length", "content-lengtH ",
 		                             "x", "", "tE\x01", "connectiom", "transfer-encodings" };
@@ -32,8 +32,8 @@ START_TEST(a_name_that_only_resembles_a_known_one_is_another)
 }
 END_TEST
 
-/* Eight letters at a time, or what there is: as if they were looked at one by one. */
-START_TEST(a_text_is_another_but_for_the_case_of_its_letters)
+/* The comparison of eight bytes at a time has the result of a comparison byte by byte. */
+START_TEST(texts_are_compared_without_case)
 {
 	static const char lower[] = "az-09:/.proxy-authentic";
 	char text[sizeof lower];
@@ -81,8 +81,8 @@ START_TEST(every_byte_has_the_classes_of_the_grammar)
 }
 END_TEST
 
-/* The scan that takes eight bytes at a time finds what a plain one finds, wherever it stands. */
-START_TEST(the_end_of_a_value_is_found_at_every_place)
+/* The scan of eight bytes at a time has the result of a scan byte by byte, at every offset. */
+START_TEST(the_end_of_a_value_is_found_at_every_offset)
 {
 	char text[40];
 
@@ -122,10 +122,10 @@ int main(void)
 
 	guard_open(&guard, 4096);
 	tcase_add_loop_test(tc, every_known_name_is_found_in_any_case, 1, PFI_FIELD_COUNT);
-	tcase_add_test(tc, a_name_that_only_resembles_a_known_one_is_another);
-	tcase_add_test(tc, a_text_is_another_but_for_the_case_of_its_letters);
+	tcase_add_test(tc, a_name_that_resembles_a_known_one_is_not_found);
+	tcase_add_test(tc, texts_are_compared_without_case);
 	tcase_add_test(tc, every_byte_has_the_classes_of_the_grammar);
-	tcase_add_test(tc, the_end_of_a_value_is_found_at_every_place);
+	tcase_add_test(tc, the_end_of_a_value_is_found_at_every_offset);
 	tcase_add_test(tc, tokens_and_values);
 	suite_add_tcase(suite, tc);
 

@@ -1,4 +1,4 @@
-/* Whose word is taken about a client, and what it says. */
+/* Which proxies are trusted, and which scheme they report. */
 #include "../support.h"
 
 #include "http/forwarded.h"
@@ -28,7 +28,7 @@ static const struct {
 	{ "10.0.0.1", "nonsense", false },    { "10.0.0.1", "", true }, /* a unix socket */
 };
 
-START_TEST(only_who_was_named_is_trusted)
+START_TEST(only_peers_in_forwarded_allow_ips_are_trusted)
 {
 	struct pfi_forwarded trust = { 0 };
 
@@ -41,7 +41,7 @@ START_TEST(only_who_was_named_is_trusted)
 }
 END_TEST
 
-START_TEST(nobody_is_trusted_by_default_but_unix_sockets)
+START_TEST(without_networks_only_unix_sockets_are_trusted)
 {
 	const struct pfi_forwarded trust = { 0 };
 
@@ -56,7 +56,7 @@ static const char *const not_peers[] = {
 	"00000000000000000000000000000000000000000000000000000000000000000000000000000",
 };
 
-START_TEST(what_is_no_peer_is_refused)
+START_TEST(an_invalid_peer_is_refused)
 {
 	struct pfi_forwarded trust = { 0 };
 
@@ -89,7 +89,7 @@ static const struct {
 	{ "X-Forwarded-Proto: https\r\nX-Forwarded-Proto: http\r\n", PFI_SCHEME_CONTRADICTORY },
 };
 
-START_TEST(the_fields_say_which_scheme_it_was)
+START_TEST(the_fields_of_a_proxy_set_the_scheme)
 {
 	static const struct pfi_limits limits = PFI_LIMITS_DEFAULT;
 	struct pfi_forwarded trust = { 0 };
@@ -112,7 +112,7 @@ START_TEST(the_fields_say_which_scheme_it_was)
 }
 END_TEST
 
-START_TEST(what_is_no_field_is_refused)
+START_TEST(an_invalid_field_is_refused)
 {
 	static const char *const wrong[] = { "", "X", "X=", "=on", "X Y=on", "X:Y=on" };
 	struct pfi_forwarded trust = { 0 };
@@ -130,11 +130,11 @@ int main(void)
 {
 	Suite *suite = suite_create("trust");
 	TCase *tc = new_case(suite, "trust");
-	tcase_add_loop_test(tc, only_who_was_named_is_trusted, 0, (int)(sizeof peers / sizeof peers[0]));
-	tcase_add_test(tc, nobody_is_trusted_by_default_but_unix_sockets);
-	tcase_add_loop_test(tc, what_is_no_peer_is_refused, 0, (int)(sizeof not_peers / sizeof not_peers[0]));
-	tcase_add_loop_test(tc, the_fields_say_which_scheme_it_was, 0, (int)(sizeof schemes / sizeof schemes[0]));
-	tcase_add_test(tc, what_is_no_field_is_refused);
+	tcase_add_loop_test(tc, only_peers_in_forwarded_allow_ips_are_trusted, 0, (int)(sizeof peers / sizeof peers[0]));
+	tcase_add_test(tc, without_networks_only_unix_sockets_are_trusted);
+	tcase_add_loop_test(tc, an_invalid_peer_is_refused, 0, (int)(sizeof not_peers / sizeof not_peers[0]));
+	tcase_add_loop_test(tc, the_fields_of_a_proxy_set_the_scheme, 0, (int)(sizeof schemes / sizeof schemes[0]));
+	tcase_add_test(tc, an_invalid_field_is_refused);
 
 	return run_suite(suite);
 }

@@ -41,7 +41,7 @@ static const struct {
 	{ "CONNECT [::1]:443 HTTP/1.1", "CONNECT", "", NULL, "[::1]:443", PFI_TARGET_AUTHORITY, 1 },
 };
 
-START_TEST(a_request_line_is_taken_apart)
+START_TEST(a_request_line_is_split)
 {
 	char text[256];
 
@@ -91,7 +91,7 @@ START_TEST(dropping_underscores_keeps_the_rest_in_order)
 }
 END_TEST
 
-START_TEST(underscores_are_refused_when_told_so)
+START_TEST(underscores_are_refused_if_the_limits_say_so)
 {
 	struct pfi_limits strict = limits;
 	static const char text[] = "GET / HTTP/1.1\r\nHost: h\r\nA_b: 1\r\n\r\n";
@@ -122,7 +122,7 @@ static const struct {
 };
 
 /* However it is cut. */
-START_TEST(methods_are_tokens_and_taken_as_the_settings_say)
+START_TEST(the_limits_decide_which_methods_are_accepted)
 {
 	const int wanted[] = { methods[_i].usual, methods[_i].fold, methods[_i].any, methods[_i].both };
 	char text[64];
@@ -146,8 +146,8 @@ START_TEST(methods_are_tokens_and_taken_as_the_settings_say)
 }
 END_TEST
 
-/* Rubbish is told as early as can be: nobody waits ten seconds for the rest of it. */
-START_TEST(a_violation_is_told_at_its_first_byte)
+/* An invalid request gets its response at once, not after header_timeout. */
+START_TEST(a_violation_is_reported_at_its_first_byte)
 {
 	static const char *const texts[] = { "\x16", "GET  ", "GET /a\x01", "GET / HTTQ", "GET / HTTP/1.1\r\n ",
 		                             "GET / HTTP/1.1\r\nHost ", "GET / HTTP/1.1\r\nHost: a\n" };
@@ -223,13 +223,13 @@ int main(void)
 	Suite *suite = suite_create("head");
 	TCase *tc = new_case(suite, "head");
 
-	tcase_add_loop_test(tc, a_request_line_is_taken_apart, 0, (int)(sizeof lines / sizeof lines[0]));
+	tcase_add_loop_test(tc, a_request_line_is_split, 0, (int)(sizeof lines / sizeof lines[0]));
 	tcase_add_test(tc, fields_are_found_in_their_order_and_by_name);
 	tcase_add_test(tc, dropping_underscores_keeps_the_rest_in_order);
-	tcase_add_test(tc, underscores_are_refused_when_told_so);
-	tcase_add_loop_test(tc, methods_are_tokens_and_taken_as_the_settings_say, 0,
+	tcase_add_test(tc, underscores_are_refused_if_the_limits_say_so);
+	tcase_add_loop_test(tc, the_limits_decide_which_methods_are_accepted, 0,
 	                    (int)(sizeof methods / sizeof methods[0]));
-	tcase_add_test(tc, a_violation_is_told_at_its_first_byte);
+	tcase_add_test(tc, a_violation_is_reported_at_its_first_byte);
 	tcase_add_loop_test(tc, a_head_means_one_framing, 0, (int)(sizeof framings / sizeof framings[0]));
 	tcase_add_test(tc, the_host_of_an_absolute_target_replaces_Host);
 

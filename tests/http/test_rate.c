@@ -22,7 +22,7 @@ static const struct {
 };
 enum { ROWS = sizeof rows / sizeof rows[0] };
 
-START_TEST(a_client_has_the_timeout_and_what_its_bytes_have_earned)
+START_TEST(a_client_has_the_timeout_and_the_time_that_its_bytes_earned)
 {
 	const uint64_t patience_ms =
 		pfi_rate_timeout_ms(rows[_i].timeout_ms, rows[_i].rate, rows[_i].bytes, rows[_i].waited_ms);
@@ -35,7 +35,7 @@ int main(void)
 {
 	Suite *suite = suite_create("rate");
 	TCase *tc = tcase_create("rate");
-	tcase_add_loop_test(tc, a_client_has_the_timeout_and_what_its_bytes_have_earned, 0, ROWS);
+	tcase_add_loop_test(tc, a_client_has_the_timeout_and_the_time_that_its_bytes_earned, 0, ROWS);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);

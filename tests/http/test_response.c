@@ -36,7 +36,7 @@ START_TEST(a_head_is_built_from_its_parts)
 }
 END_TEST
 
-START_TEST(a_reason_may_be_the_applications_own)
+START_TEST(an_application_may_set_the_reason)
 {
 	ck_assert_int_eq(pfi_response_line(&out, 299, "Caf\xe9"), 0);
 	ck_assert_int_eq(pfi_response_line(&out, 799, NULL), 0);
@@ -47,7 +47,7 @@ START_TEST(a_reason_may_be_the_applications_own)
 END_TEST
 
 /* Response splitting: nothing that ends a line gets in, and nothing of it stays behind. */
-START_TEST(what_could_end_a_line_is_refused)
+START_TEST(bytes_that_could_end_a_line_are_refused)
 {
 	ck_assert_int_eq(pfi_response_line(&out, 99, NULL), -EINVAL);
 	ck_assert_int_eq(pfi_response_line(&out, 1000, NULL), -EINVAL);
@@ -62,7 +62,7 @@ START_TEST(what_could_end_a_line_is_refused)
 }
 END_TEST
 
-START_TEST(what_does_not_fit_is_not_begun)
+START_TEST(text_that_does_not_fit_is_not_written_in_part)
 {
 	for (size_t size = 0; size < 9; size++) {
 		out = (struct pfi_out){ buffer, 0, size };
@@ -116,7 +116,7 @@ START_TEST(a_chunk_prefix_is_hexadecimal)
 }
 END_TEST
 
-START_TEST(every_registered_line_is_as_long_as_it_says)
+START_TEST(every_registered_status_line_has_its_length)
 {
 	unsigned registered = 0;
 
@@ -138,7 +138,7 @@ START_TEST(every_registered_line_is_as_long_as_it_says)
 }
 END_TEST
 
-START_TEST(an_error_page_is_a_whole_response_and_escapes)
+START_TEST(an_error_page_is_a_complete_response_and_escaped)
 {
 	ck_assert_int_eq(pfi_error_response(&out, 400, "<b> & \"c\"", "Sun, 06 Nov 1994 08:49:37 GMT", false), 0);
 	buffer[out.length] = '\0';
@@ -189,13 +189,13 @@ int main(void)
 
 	tcase_add_checked_fixture(tc, setup, NULL);
 	tcase_add_test(tc, a_head_is_built_from_its_parts);
-	tcase_add_test(tc, a_reason_may_be_the_applications_own);
-	tcase_add_test(tc, what_could_end_a_line_is_refused);
-	tcase_add_test(tc, what_does_not_fit_is_not_begun);
+	tcase_add_test(tc, an_application_may_set_the_reason);
+	tcase_add_test(tc, bytes_that_could_end_a_line_are_refused);
+	tcase_add_test(tc, text_that_does_not_fit_is_not_written_in_part);
 	tcase_add_loop_test(tc, a_response_has_one_framing, 0, (int)(sizeof responses / sizeof responses[0]));
 	tcase_add_test(tc, a_chunk_prefix_is_hexadecimal);
-	tcase_add_test(tc, every_registered_line_is_as_long_as_it_says);
-	tcase_add_test(tc, an_error_page_is_a_whole_response_and_escapes);
+	tcase_add_test(tc, every_registered_status_line_has_its_length);
+	tcase_add_test(tc, an_error_page_is_a_complete_response_and_escaped);
 	tcase_add_test(tc, dates_are_right);
 	tcase_add_test(tc, a_cached_date_changes_with_its_second);
 	suite_add_tcase(suite, tc);

@@ -21,7 +21,7 @@
 
 static bool has_tmpfile = true;
 
-/* open(2) on a file system without unnamed files, if the test says so. */
+/* open(2) of a file system without O_TMPFILE, if the test says so. */
 int __real_open(const char *path, int flags, mode_t mode);
 int __wrap_open(const char *path, int flags, mode_t mode);
 int __real_open64(const char *path, int flags, mode_t mode);
@@ -75,7 +75,7 @@ static void fill(struct pfi_spool *spool, size_t total, bool is_measured)
 
 static const size_t sizes[] = { 0, 1, 4095, 4096, 4097, 8192, 20000, 300001 };
 
-START_TEST(what_was_kept_comes_back_wherever_it_lay)
+START_TEST(bytes_are_read_back_from_memory_and_file)
 {
 	const size_t total = sizes[_i / 4];
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
@@ -107,8 +107,8 @@ START_TEST(what_was_kept_comes_back_wherever_it_lay)
 }
 END_TEST
 
-/* As on a full disk, without one: the limit on the size of files answers EFBIG. */
-START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
+/* Simulates a full disk: above RLIMIT_FSIZE a write fails with EFBIG. */
+START_TEST(a_full_disk_is_reported_with_its_directory)
 {
 	const struct rlimit limit = { 8192, 8192 };
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
@@ -129,7 +129,7 @@ START_TEST(a_disk_that_takes_no_more_is_told_with_its_directory)
 }
 END_TEST
 
-START_TEST(a_directory_that_is_not_there_is_told)
+START_TEST(a_missing_directory_is_reported)
 {
 	struct pfi_spool_store nowhere = { .memory_max = 4096, .directory = "/nowhere/at/all", .file_max = 5000,
 		                           .files_max = 5000 };
@@ -163,8 +163,8 @@ static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_store *limited)
 	return done;
 }
 
-/* One file has a bound, and so have all; what lies in the file and what lies in memory come back in order. */
-START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
+/* Each file has a limit, and all files together; bytes in the file and in memory are read back in order. */
+START_TEST(at_the_limits_nothing_is_lost_and_space_is_released)
 {
 	struct pfi_spool_store limited = { .memory_max = 4096, .directory = "/tmp", .file_max = 20000, .files_max = 30000 };
 	struct pfi_spool spools[3] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
@@ -183,7 +183,7 @@ START_TEST(at_its_bounds_nothing_is_lost_and_room_is_given_back)
 			ck_assert_msg(bytes[at] == byte_at(at), "byte %zu of %d", at, i);
 	}
 	pfi_spool_clear(&spools[0], &limited);
-	ck_assert_uint_gt(fill_up(&spools[2], &limited), 4096); /* there is room again */
+	ck_assert_uint_gt(fill_up(&spools[2], &limited), 4096); /* there is space again */
 	pfi_spool_clear(&spools[1], &limited);
 	pfi_spool_clear(&spools[2], &limited);
 	ck_assert_uint_eq(limited.reserved, 0);
@@ -202,15 +202,15 @@ static size_t fill_memory(struct pfi_spool *spool, struct pfi_spool_store *limit
 	return done;
 }
 
-/* Only where no file can be made, and not for one that has reached the bounds of its file. */
-START_TEST(where_no_file_can_be_had_memory_is_used_up_to_a_bound)
+/* Only if no file can be created, and not for a spool that has reached the limit of its file. */
+START_TEST(without_a_file_memory_is_used_up_to_a_limit)
 {
 	struct pfi_spool_store nowhere = { .memory_max = 1024 * 1024, .directory = "/nowhere", .file_max = 1 << 30,
 		                           .files_max = 1 << 30 };
 	struct pfi_spool spools[2] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
 
 	ck_assert_int_lt(pfi_spool_try(&nowhere), 0);
-	ck_assert_uint_eq(fill_memory(&spools[0], &nowhere), 1024 * 1024); /* one that may not */
+	ck_assert_uint_eq(fill_memory(&spools[0], &nowhere), 1024 * 1024); /* without may_use_fallback */
 	pfi_spool_clear(&spools[0], &nowhere);
 	spools[0].may_use_fallback = spools[1].may_use_fallback = true;
 	const size_t first = fill_memory(&spools[0], &nowhere);
@@ -224,8 +224,8 @@ START_TEST(where_no_file_can_be_had_memory_is_used_up_to_a_bound)
 }
 END_TEST
 
-/* What the kernel was given of the file it may still be sending, page by page: it must not be written over. */
-START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
+/* The kernel may still be sending from the pages of the file: they must not be overwritten. */
+START_TEST(a_file_that_was_sent_restarts_on_new_pages)
 {
 	static char first[8192], second[8192], seen[8192];
 	struct pfi_spool spool = PFI_SPOOL_EMPTY;
@@ -237,7 +237,7 @@ START_TEST(a_file_that_was_taken_begins_anew_on_other_pages)
 	memset(second, '2', sizeof second);
 	ck_assert_int_eq(pfi_spool_append(&spool, &store, &piece, 1), 0);
 	ck_assert_int_eq(pipe(line), 0);
-	off_t offset = 0; /* the pages themselves go into the pipe */
+	off_t offset = 0; /* the pipe references the pages themselves */
 	ck_assert_int_eq(splice(spool.fd, &offset, line[1], NULL, sizeof first, 0), sizeof first);
 	ck_assert(pfi_spool_has_more(&spool));
 	spool.at = spool.length;
@@ -272,7 +272,7 @@ static const struct {
 	{ "Content-Type: a\r\nA: b\r\nRANGE: c\r\n\r\n", "A=b|", "A=b|" },
 };
 
-/* Fed a byte at a time, as the reader of bodies does between two pieces of data. */
+/* Byte by byte, as upload.c parses the framing between two pieces of data. */
 START_TEST(trailer_fields_are_found)
 {
 	static const struct pfi_limits limits = PFI_LIMITS_DEFAULT;
@@ -308,12 +308,12 @@ int main(void)
 {
 	Suite *suite = suite_create("spool");
 	TCase *tc = new_case(suite, "spool");
-	tcase_add_loop_test(tc, what_was_kept_comes_back_wherever_it_lay, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
-	tcase_add_test(tc, a_disk_that_takes_no_more_is_told_with_its_directory);
-	tcase_add_test(tc, a_directory_that_is_not_there_is_told);
-	tcase_add_test(tc, at_its_bounds_nothing_is_lost_and_room_is_given_back);
-	tcase_add_test(tc, where_no_file_can_be_had_memory_is_used_up_to_a_bound);
-	tcase_add_test(tc, a_file_that_was_taken_begins_anew_on_other_pages);
+	tcase_add_loop_test(tc, bytes_are_read_back_from_memory_and_file, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
+	tcase_add_test(tc, a_full_disk_is_reported_with_its_directory);
+	tcase_add_test(tc, a_missing_directory_is_reported);
+	tcase_add_test(tc, at_the_limits_nothing_is_lost_and_space_is_released);
+	tcase_add_test(tc, without_a_file_memory_is_used_up_to_a_limit);
+	tcase_add_test(tc, a_file_that_was_sent_restarts_on_new_pages);
 	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
 
 	return run_suite(suite);

@@ -12,7 +12,7 @@ static struct cases oddities;
 static const struct pfi_limits limits = { .line_max = 4094, .field_max = 8190, .fields_max = 100,
 	                                  .head_max = 65536, .body_max = 1048576 };
 
-/* Every reading below ends at a page that cannot be read: one byte too far is a crash. */
+/* Every input below ends at a guard page: reading one byte too far crashes. */
 static struct guard guard;
 
 static struct stream whole(const struct one_case *one, enum pfi_verdict *verdict)
