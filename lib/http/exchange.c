@@ -117,7 +117,7 @@ void pfi_request_finish(struct prefork_request *request)
 	if (!request->in_handler)
 		return;
 	request->in_handler = false;
-	if (prefork_response_begun(request))
+	if (pfi_response_is_begun(request))
 		log_response(request);
 	if (request->http->service.finished != NULL)
 		request->http->service.finished(request, request->http->user);
@@ -168,14 +168,14 @@ static bool is_whole(const struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
 
-	return response->body == PFI_RESPONSE_LENGTH && bytes_sent(request) == response->length && prefork_response_begun(request) &&
+	return response->body == PFI_RESPONSE_LENGTH && bytes_sent(request) == response->length && pfi_response_is_begun(request) &&
 	       !request->pending.is_cut && request->error != -EINTR && pfi_pending_output_is_drained(&request->pending);
 }
 
 enum prefork_next pfi_exchange_failed(struct prefork_request *request)
 {
 	static const struct pfi_http_error failed = { 500, NULL };
-	const bool begun = prefork_response_begun(request);
+	const bool begun = pfi_response_is_begun(request);
 
 	pfi_request_finish(request); /* until it returns a thread may read the body, and set request->http_error */
 	const struct pfi_http_error http_error = request->http_error.status != 0 ? request->http_error : failed;

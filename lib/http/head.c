@@ -84,9 +84,14 @@ static bool is_implemented(const struct pfi_head *head)
 	        (!head->method_is_small || limits->fold_method));
 }
 
+static bool is_conventional(const struct pfi_head *head)
+{
+	return head->method.length - METHOD_MIN <= METHOD_MAX - METHOD_MIN && !head->method_is_small &&
+	       !head->method_is_odd;
+}
+
 static enum pfi_verdict step_method(struct pfi_head *head, const char *bytes, uint32_t length)
 {
-	const uint32_t longest = head->limits->any_method ? head->limits->line_max : METHOD_MAX;
 	uint32_t i = head->at;
 
 	while (i < length && pfi_char_is(bytes[i], PFI_CHAR_METHOD))
@@ -94,7 +99,9 @@ static enum pfi_verdict step_method(struct pfi_head *head, const char *bytes, ui
 	if (i < length && bytes[i] != ' ')
 		i = skip_unconventional(head, bytes, i, length);
 	head->method = (struct pfi_span){ head->part_at, i - head->part_at };
-	if (head->method.length > longest)
+	if (i < length && bytes[i] == ' ' && is_conventional(head))
+		return go(head, i + 1, STATE_TARGET);
+	if (head->method.length > (head->limits->any_method ? head->limits->line_max : METHOD_MAX))
 		return refuse(head, 501, "the method is too long");
 	if (i == length)
 		return wait_at(head, i);

@@ -226,7 +226,5 @@ int prefork_response_status(const struct prefork_request *request)
 bool prefork_response_begun(const struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, false);
-
-	/* Before the first pull the head is complete, but not sent. */
-	return request->response.stage > PFI_STAGE_HEAD && request->response.out.length == 0;
+	return pfi_response_is_begun(request);
 }

@@ -195,7 +195,12 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request);
 bool pfi_upload_can_be_skipped(const struct prefork_request *request);
 
 /* The same while the handler runs. False while another thread reads the body. */
-bool pfi_upload_may_stay_unread(struct prefork_request *request);
+bool pfi_upload_rest_may_stay_unread(struct prefork_request *request);
+
+static inline bool pfi_upload_may_stay_unread(struct prefork_request *request)
+{
+	return request->framing.body == PFI_BODY_NONE || pfi_upload_rest_may_stay_unread(request);
+}
 
 /* Discard the body, without waiting. DONE; MORE: wait until readable; or BAD: close. */
 enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
@@ -214,7 +219,21 @@ static inline bool pfi_response_is_interim(const struct prefork_request *request
 int pfi_response_send_head(struct prefork_request *request, struct iovec *pieces, int count);
 
 /* The handler has returned: wait for threads that are writing a piece; later ones get -EALREADY. */
-void pfi_response_close(struct prefork_request *request);
+void pfi_response_refuse_pieces(struct prefork_request *request);
+
+static inline void pfi_response_close(struct prefork_request *request)
+{
+	const unsigned stage = atomic_load_explicit(&request->response.stage, memory_order_relaxed);
+
+	if (stage == PFI_STAGE_HEAD || stage == PFI_STAGE_PIECES) /* the stages that accept pieces */
+		pfi_response_refuse_pieces(request);
+}
+
+/* As prefork_response_begun(). Before the first pull the head is complete, but not sent. */
+static inline bool pfi_response_is_begun(const struct prefork_request *request)
+{
+	return request->response.stage > PFI_STAGE_HEAD && request->response.out.length == 0;
+}
 
 /* Send a piece of the body, as a chunk if the body is chunked, after the head if that is not sent yet. */
 int pfi_response_send_piece(struct prefork_request *request, const void *bytes, size_t size);

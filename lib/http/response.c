@@ -100,13 +100,9 @@ static int apply_field(struct prefork_request *request, enum pfi_field_id id, co
 	return 0;
 }
 
-int prefork_response_header(struct prefork_request *request, const char *name, size_t name_size,
-                            const char *value, size_t value_size)
+static int add_field(struct prefork_request *request, const char *name, size_t name_size, const char *value,
+                     size_t value_size)
 {
-	PFI_RETURN_IF_NULL(request, -EINVAL);
-	PFI_RETURN_IF_NO_BYTES(name, name_size, -EINVAL);
-	PFI_RETURN_IF_NO_BYTES(value, value_size, -EINVAL);
-
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 	const enum pfi_field_id id = pfi_field_find(name, name_size);
 
@@ -127,12 +123,21 @@ int prefork_response_header(struct prefork_request *request, const char *name, s
 	return r < 0 ? prefork_fail(r, "a field whose name is no token, or whose value has control characters") : 0;
 }
 
+int prefork_response_header(struct prefork_request *request, const char *name, size_t name_size,
+                            const char *value, size_t value_size)
+{
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(name, name_size, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(value, value_size, -EINVAL);
+	return add_field(request, name, name_size, value, value_size);
+}
+
 int prefork_response_field(struct prefork_request *request, const char *name, const char *value)
 {
 	PFI_RETURN_IF_NULL(request, -EINVAL);
 	PFI_RETURN_IF_NULL(name, -EINVAL);
 	PFI_RETURN_IF_NULL(value, -EINVAL);
-	return prefork_response_header(request, name, strlen(name), value, strlen(value));
+	return add_field(request, name, strlen(name), value, strlen(value));
 }
 
 int prefork_response_close(struct prefork_request *request)
@@ -215,11 +220,8 @@ static bool fits_content_length(const struct prefork_request *request, size_t si
 	       (size == 0 && (pfi_request_is_head(request) || pfi_status_bodiless(response->status)));
 }
 
-int prefork_response_bytes(struct prefork_request *request, const void *bytes, size_t size)
+static int send_whole(struct prefork_request *request, const void *bytes, size_t size)
 {
-	PFI_RETURN_IF_NULL(request, -EINVAL);
-	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
-
 	struct pfi_response *const response = &request->response;
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 
@@ -247,6 +249,13 @@ int prefork_response_bytes(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
+int prefork_response_bytes(struct prefork_request *request, const void *bytes, size_t size)
+{
+	PFI_RETURN_IF_NULL(request, -EINVAL);
+	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
+	return send_whole(request, bytes, size);
+}
+
 /* Whether the end of the output may be sent in one packet with the response, at close(2). Input that arrives in between
  * would turn the close into RST, and the response, which is held back until then, would be lost. So only if the
  * client has announced that nothing follows. */
@@ -262,7 +271,7 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
 	if (end_follows(request))
 		prefork_connection_end_follows(request->connection);
-	return prefork_response_bytes(request, bytes, size);
+	return send_whole(request, bytes, size);
 }
 
 /* Without a body on the wire no send(2) fails, so the only sign is an EOF or an error on input. */
@@ -345,13 +354,9 @@ int prefork_response_end(struct prefork_request *request)
 	return r;
 }
 
-void pfi_response_close(struct prefork_request *request)
+void pfi_response_refuse_pieces(struct prefork_request *request)
 {
-	struct pfi_response *const response = &request->response;
-
-	if (response->stage != PFI_STAGE_HEAD && response->stage != PFI_STAGE_PIECES)
-		return; /* no pieces are accepted in these stages */
-	atomic_store_explicit(&response->is_closed, true, memory_order_relaxed);
+	atomic_store_explicit(&request->response.is_closed, true, memory_order_relaxed);
 	(void)pthread_mutex_lock(&request->output);
 	(void)pthread_mutex_unlock(&request->output);
 }

@@ -44,7 +44,8 @@ size_t pfi_chunk_prefix(char *text, uint64_t length)
 	return used;
 }
 
-static int custom_line(struct pfi_out *out, int status, const char *reason)
+/* Not inlined: pfi_response_line() needs no stack protector. */
+__attribute__((noinline)) static int custom_line(struct pfi_out *out, int status, const char *reason)
 {
 	const size_t length = strlen(reason);
 	char number[20];
@@ -104,24 +105,35 @@ int pfi_response_known_field(struct pfi_out *out, const char *name, size_t name_
 int pfi_response_length(struct pfi_out *out, uint64_t length)
 {
 	static const char name[] = "Content-Length: ";
-	char text[sizeof name + 20 + 2];
-	size_t used = sizeof name - 1;
+	uint64_t rest = length;
+	size_t digits = 1;
 
-	memcpy(text, name, used);
-	used += pfi_decimal(text + used, length);
-	text[used++] = '\r';
-	text[used++] = '\n';
-	return pfi_out_add(out, text, used);
+	while ((rest /= 10) > 0)
+		digits++;
+	const size_t size = sizeof name - 1 + digits + 2;
+	if (!pfi_out_fits(out, size))
+		return -ENOSPC;
+	char *const text = out->bytes + out->length;
+	memcpy(text, name, sizeof name - 1);
+	for (size_t i = digits; i > 0; i--, length /= 10)
+		text[sizeof name - 2 + i] = (char)('0' + length % 10);
+	memcpy(text + size - 2, "\r\n", 2);
+	out->length += size;
+	return 0;
 }
 
 int pfi_response_date(struct pfi_out *out, const char *date)
 {
-	char text[6 + PFI_DATE_LENGTH + 2];
+	const size_t size = 6 + PFI_DATE_LENGTH + 2;
 
+	if (!pfi_out_fits(out, size))
+		return -ENOSPC;
+	char *const text = out->bytes + out->length;
 	memcpy(text, "Date: ", 6);
 	memcpy(text + 6, date, PFI_DATE_LENGTH);
 	memcpy(text + 6 + PFI_DATE_LENGTH, "\r\n", 2);
-	return pfi_out_add(out, text, sizeof text);
+	out->length += size;
+	return 0;
 }
 
 enum pfi_response_body pfi_response_body(int status, bool to_head, uint8_t minor, bool has_length)

@@ -331,10 +331,8 @@ bool pfi_upload_can_be_skipped(const struct prefork_request *request)
 	return !request->continue_due && pfi_body_ahead(&request->body) <= SKIP_MAX;
 }
 
-bool pfi_upload_may_stay_unread(struct prefork_request *request)
+bool pfi_upload_rest_may_stay_unread(struct prefork_request *request)
 {
-	if (request->framing.body == PFI_BODY_NONE)
-		return true;
 	if (pthread_mutex_trylock(&request->input) != 0)
 		return false;
 	const bool can_be = pfi_upload_can_be_skipped(request);
