@@ -17,14 +17,8 @@ void pfi_close(int *fd)
 
 	/* Linux has let go of the number even when close() says EINTR: a second
 	 * try could close what another thread has opened since. */
-	if (*fd >= 0 && pfi_fdtable_look_up(*fd).kind == PFI_FD_NONE) {
-		(void)close(*fd);
-	} else if (*fd >= 0) {
-		pfi_fdtable_begin();
-		pfi_fdtable_remove(*fd);
-		(void)close(*fd);
-		pfi_fdtable_end();
-	}
+	if (*fd >= 0)
+		pfi_fdtable_close(*fd);
 	*fd = -1;
 	errno = saved_errno;
 }

@@ -36,7 +36,8 @@ static atomic_int inside; /* threads between begin and end */
 static atomic_int forking;
 static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER; /* of the thread that forks */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
-static atomic_bool forgotten;
+static atomic_bool is_registered;
+atomic_bool pfi_fdtable_forgotten;
 /* Read in a handler of pthread_atfork(3), where nothing may be allocated for it. */
 static _Thread_local bool is_spawning __attribute__((tls_model("initial-exec")));
 
@@ -59,12 +60,14 @@ static void in_parent(void)
 static void register_handlers(void)
 {
 	(void)pthread_atfork(before_fork, in_parent, in_parent);
+	atomic_store_explicit(&is_registered, true, memory_order_release);
 }
 
 /* Either this thread sees that a fork is about to happen, or the fork sees that it is inside. */
 void pfi_fdtable_begin(void)
 {
-	(void)pthread_once(&once, register_handlers);
+	if (!atomic_load_explicit(&is_registered, memory_order_acquire)) /* spares a call per connection */
+		(void)pthread_once(&once, register_handlers);
 	for (;;) {
 		(void)atomic_fetch_add(&inside, 1);
 		if (atomic_load(&forking) == 0)
@@ -117,13 +120,15 @@ static int put(int fd, enum pfi_fd_kind kind)
 
 	if (fd >= CHUNK * CHUNKS)
 		return -EMFILE;
-	if (!find(fd)) {
+	entry *at = find(fd);
+	if (!at) {
 		const int r = map_chunk((size_t)fd / CHUNK);
 
 		if (r < 0)
 			return r;
+		at = find(fd);
 	}
-	atomic_store_explicit(find(fd), (uint64_t)kind | (uint64_t)PFI_FD_NO_SLOT << SLOT_SHIFT, memory_order_relaxed);
+	atomic_store_explicit(at, (uint64_t)kind | (uint64_t)PFI_FD_NO_SLOT << SLOT_SHIFT, memory_order_relaxed);
 	while (now <= fd && !atomic_compare_exchange_weak(&top, &now, fd + 1))
 		continue;
 	return 0;
@@ -168,6 +173,20 @@ void pfi_fdtable_remove(int fd)
 
 	if (at)
 		atomic_store_explicit(at, 0, memory_order_relaxed);
+}
+
+void pfi_fdtable_close(int fd)
+{
+	entry *const at = find(fd);
+
+	if (!at || atomic_load_explicit(at, memory_order_relaxed) == 0) {
+		(void)close(fd);
+		return;
+	}
+	pfi_fdtable_begin();
+	atomic_store_explicit(at, 0, memory_order_relaxed);
+	(void)close(fd);
+	pfi_fdtable_end();
 }
 
 void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot)
@@ -286,7 +305,7 @@ void pfi_fdtable_close_rest(uint32_t arbiter)
 {
 	const int end = atomic_load(&top);
 
-	atomic_store(&forgotten, false); /* of the process that has become an arbiter, not of its workers */
+	atomic_store(&pfi_fdtable_forgotten, false); /* of the process that has become an arbiter, not of its workers */
 	for (int fd = 0; fd < end; fd++) {
 		entry *const at = find(fd);
 		const uint64_t bits = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
@@ -343,13 +362,8 @@ void pfi_fdtable_forget(void)
 		pfi_fdtable_remove(fd);
 		(void)close(fd);
 	}
-	atomic_store(&forgotten, true);
+	atomic_store(&pfi_fdtable_forgotten, true);
 	errno = saved_errno;
-}
-
-bool pfi_fdtable_is_forgotten(void)
-{
-	return atomic_load_explicit(&forgotten, memory_order_relaxed);
 }
 
 void pfi_fdtable_set_spawning(bool spawning)

@@ -18,6 +18,7 @@
 #ifndef OS_FDTABLE_H
 #define OS_FDTABLE_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <sys/socket.h>
@@ -52,6 +53,9 @@ int pfi_fdtable_enter(int fd, enum pfi_fd_kind kind);
 /* Enter one that is open already, under any number; take it out without closing it. */
 int pfi_fdtable_adopt(int fd, enum pfi_fd_kind kind);
 void pfi_fdtable_remove(int fd);
+
+/* close(2), and take it out if it is entered. Changes errno. */
+void pfi_fdtable_close(int fd);
 
 /* Say whose it is: of an arbiter (1 and up; 0: of the program), and of one of its processes, or
  * of none in particular. Descriptors that are not entered are passed over. */
@@ -91,7 +95,13 @@ int pfi_fdtable_close_strangers(void);
  * forget it. Async-signal-safe. From then on pfi_fdtable_is_forgotten(), until this process has
  * workers of its own: what its memory calls a connection is closed. */
 void pfi_fdtable_forget(void);
-bool pfi_fdtable_is_forgotten(void);
+
+extern atomic_bool pfi_fdtable_forgotten;
+
+static inline bool pfi_fdtable_is_forgotten(void)
+{
+	return atomic_load_explicit(&pfi_fdtable_forgotten, memory_order_relaxed);
+}
 
 /* Around the fork of pfi_spawn(), by the thread that forks: its child is a worker, and handlers of
  * pthread_atfork(3) that want to forget must not. */

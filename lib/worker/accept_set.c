@@ -158,11 +158,6 @@ void pfi_accept_set_note_batch(struct pfi_accept_set *accept_set, unsigned count
 	accept_set->has_backlog = count > 1;
 }
 
-bool pfi_accept_set_full(const struct pfi_accept_set *accept_set)
-{
-	return prefork_worker_connections(accept_set->worker) >= accept_set->connections_max;
-}
-
 void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused)
 {
 	if (accept_set->paused == paused || accept_set->closed)
@@ -180,7 +175,7 @@ void pfi_accept_set_rearm(struct pfi_accept_set *accept_set)
 		requeue(accept_set);
 }
 
-uint64_t pfi_accept_set_refresh(struct pfi_accept_set *accept_set)
+uint64_t pfi_accept_set_restore(struct pfi_accept_set *accept_set)
 {
 	if (atomic_load_explicit(&accept_set->worker->poll_requested, memory_order_relaxed))
 		pfi_accept_set_rearm(accept_set);

@@ -10,11 +10,12 @@
 #ifndef WORKER_ACCEPT_SET_H
 #define WORKER_ACCEPT_SET_H
 
+#include "worker/worker.h"
+
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
-struct prefork_worker;
 struct prefork_connection;
 
 enum {
@@ -61,7 +62,11 @@ unsigned pfi_accept_set_batch(const struct pfi_accept_set *accept_set);
 void pfi_accept_set_note_batch(struct pfi_accept_set *accept_set, unsigned count);
 
 /* Whether this worker has as many connections as it may have. */
-bool pfi_accept_set_full(const struct pfi_accept_set *accept_set);
+static inline bool pfi_accept_set_full(const struct pfi_accept_set *accept_set)
+{
+	return atomic_load_explicit(&accept_set->worker->connections, memory_order_relaxed) >=
+	       accept_set->connections_max;
+}
 
 /* Keep clients away for a while: out of the set now, back in at the next refresh. */
 void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused);
@@ -71,7 +76,14 @@ void pfi_accept_set_rearm(struct pfi_accept_set *accept_set);
 
 /* Put back what should be in the set and is not, and do the above. Call it before each wait;
  * answers when to wake for the next try, 0: no need. */
-uint64_t pfi_accept_set_refresh(struct pfi_accept_set *accept_set);
+uint64_t pfi_accept_set_restore(struct pfi_accept_set *accept_set);
+
+static inline uint64_t pfi_accept_set_refresh(struct pfi_accept_set *accept_set)
+{
+	const bool poll_requested = atomic_load_explicit(&accept_set->worker->poll_requested, memory_order_relaxed);
+
+	return accept_set->needs_refresh || poll_requested ? pfi_accept_set_restore(accept_set) : 0;
+}
 
 /* Out of the set and out of service, for good. */
 void pfi_accept_set_close(struct pfi_accept_set *accept_set);

@@ -72,7 +72,7 @@ static enum prefork_next close_gently(struct prefork_connection *connection)
 }
 
 /* What the strategy has to wait for when the service asked for `next`. */
-static enum prefork_next settle(struct prefork_connection *connection, enum prefork_next next)
+__attribute__((noinline)) static enum prefork_next settle_rest(struct prefork_connection *connection, enum prefork_next next)
 {
 	const bool output_stalled = connection->output_stalled;
 
@@ -88,6 +88,17 @@ static enum prefork_next settle(struct prefork_connection *connection, enum pref
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
 		set_output_deadline(connection);
 	return PREFORK_WAIT_WRITABLE;
+}
+
+/* For nearly every callback nothing is pending and nothing has failed. */
+static inline enum prefork_next settle(struct prefork_connection *connection, enum prefork_next next)
+{
+	if ((unsigned)next > PREFORK_AGAIN || connection->error < 0 || pfi_connection_has_output(connection) ||
+	    (next == PREFORK_CLOSE && !(connection->worker->service.traits & PREFORK_SERVICE_NO_LINGER)))
+		return settle_rest(connection, next);
+	connection->requested = (uint8_t)next;
+	connection->output_stalled = false;
+	return next;
 }
 
 struct prefork_connection *prefork_worker_take_resumed(struct prefork_worker *worker, enum prefork_next *ret_next)

@@ -29,7 +29,7 @@ void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *wor
 
 static struct pfi_event_state *state_of(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_state *state = prefork_connection_driver(connection);
+	struct pfi_event_state *state = connection->driver;
 
 	if (state)
 		return state;
@@ -59,7 +59,7 @@ static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enu
 
 static void close_connection(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_state *const state = prefork_connection_driver(connection);
+	struct pfi_event_state *const state = connection->driver;
 
 	if (state) {
 		(void)watch(core, state, PREFORK_CLOSE);
@@ -93,7 +93,7 @@ static bool wait_for(struct pfi_event_core *core, struct prefork_connection *con
 	else if (!state->is_waiting)
 		pfi_ring_add(&core->waiting, &state->link);
 	state->is_waiting = next != PREFORK_AGAIN;
-	state->deadline.at_ms = prefork_connection_deadline_ms(connection);
+	state->deadline.at_ms = connection->deadline_ms;
 	if (pfi_deadline_heap_add(&core->deadlines, &state->deadline) < 0)
 		return false;
 	/* One that is called again soon stays watched as it was. */
@@ -117,14 +117,14 @@ static void apply_or_drain(struct pfi_event_core *core, struct prefork_connectio
 {
 	const bool is_waiting = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
-	if (is_waiting && prefork_worker_directive(core->worker) != PREFORK_CONTINUE)
+	if (is_waiting && pfi_worker_directive(core->worker) != PREFORK_CONTINUE)
 		next = prefork_connection_drain(connection);
 	apply(core, connection, state, next);
 }
 
 void pfi_event_core_proceed(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_state *const state = prefork_connection_driver(connection);
+	struct pfi_event_state *const state = connection->driver;
 
 	apply_or_drain(core, connection, state, prefork_connection_proceed(connection));
 }
@@ -180,7 +180,7 @@ void pfi_event_core_resume(struct pfi_event_core *core)
 	enum prefork_next next;
 
 	while ((connection = prefork_worker_take_resumed(core->worker, &next)) != NULL) {
-		struct pfi_event_state *const state = prefork_connection_driver(connection);
+		struct pfi_event_state *const state = connection->driver;
 
 		if (state)
 			state->suspended = false;
@@ -211,7 +211,7 @@ static void accept_queued(struct pfi_event_core *core)
 	struct prefork_connection *connection;
 
 	for (size_t i = 0; i < prefork_worker_listeners(core->worker); i++) {
-		while (prefork_worker_directive(core->worker) != PREFORK_QUIT &&
+		while (pfi_worker_directive(core->worker) != PREFORK_QUIT &&
 		       prefork_worker_accept(core->worker, i, &connection) == 0)
 			pfi_event_core_proceed(core, connection);
 	}
@@ -236,7 +236,7 @@ static void drain_waiting(struct pfi_event_core *core)
 bool pfi_event_core_continue(struct pfi_event_core *core)
 {
 	struct prefork_worker *const worker = core->worker;
-	const enum prefork_directive directive = prefork_worker_directive(worker);
+	const enum prefork_directive directive = pfi_worker_directive(worker);
 
 	if (directive == PREFORK_DRAIN && !core->draining) {
 		core->draining = true;
@@ -245,7 +245,7 @@ bool pfi_event_core_continue(struct pfi_event_core *core)
 		core->driver->close_listeners(core);
 		drain_waiting(core);
 	}
-	return directive != PREFORK_QUIT && (!core->draining || prefork_worker_connections(worker) > 0);
+	return directive != PREFORK_QUIT && (!core->draining || atomic_load_explicit(&worker->connections, memory_order_relaxed) > 0);
 }
 
 static void close_ring(struct pfi_event_core *core, struct pfi_ring *ring)

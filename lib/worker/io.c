@@ -132,16 +132,23 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 	return PREFORK_WAIT_READABLE;
 }
 
+__attribute__((noinline)) static ptrdiff_t flush_and_send(struct prefork_connection *connection,
+                                                          const struct iovec *pieces, int count)
+{
+	const int r = pfi_connection_flush(connection);
+
+	if (r < 0)
+		return r;
+	note_response(connection);
+	return connection->transport->send(connection, pieces, count);
+}
+
 ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const struct iovec *pieces, int count)
 {
 	PFI_RETURN_IF_NULL(connection, -EINVAL);
 	PFI_RETURN_IF_NO_BYTES(pieces, count, -EINVAL);
-	if (pfi_connection_has_output(connection)) {
-		const int r = pfi_connection_flush(connection);
-
-		if (r < 0)
-			return r;
-	}
+	if (pfi_connection_has_output(connection))
+		return flush_and_send(connection, pieces, count);
 	note_response(connection);
 	return connection->transport->send(connection, pieces, count);
 }

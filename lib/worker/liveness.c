@@ -133,11 +133,6 @@ void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 		store_deadline(liveness, thread, deadline_ms);
 }
 
-uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread)
-{
-	return atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
-}
-
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
 {
 	const uint64_t deadline_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].deadline_ms,
@@ -145,11 +140,6 @@ void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)
 
 	if (deadline_ms > 0 && deadline_ms < deadline_after(pfi_now_ms(), liveness->timeout_ms))
 		pfi_liveness_begin(liveness, thread);
-}
-
-void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
-{
-	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, 0, memory_order_release);
 }
 
 void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms)

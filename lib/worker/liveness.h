@@ -26,11 +26,11 @@
 #ifndef WORKER_LIVENESS_H
 #define WORKER_LIVENESS_H
 
+#include "model/worker_score.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
-
-struct pfi_worker_score;
 
 struct pfi_liveness {
 	struct pfi_worker_score *score; /* borrowed; the worker's memory is ours to believe, not the page's */
@@ -49,10 +49,17 @@ void pfi_liveness_finish(struct pfi_liveness *liveness);
 
 /* Thread `thread` has work in hand, or waits for some. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread);
-void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread);
+
+static inline void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
+{
+	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, 0, memory_order_release);
+}
 
 /* When the work in hand, or the last, began. */
-uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread);
+static inline uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread)
+{
+	return atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
+}
 
 /* The work in hand goes on: as begun anew, unless its deadline lies further ahead. */
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread);

@@ -167,15 +167,8 @@ void pfi_own_fds_check_now(struct prefork_worker *worker)
 	(void)pfi_fd_fill_standard();
 }
 
-void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback)
+void pfi_own_fds_check_once(struct prefork_worker *worker, uint64_t before_ms, uint64_t since_ms)
 {
-	struct pfi_own_fds *const own = &worker->own_fds;
-	uint64_t before_ms = atomic_load_explicit(&own->checked_ms, memory_order_relaxed);
-
-	if (since_ms - before_ms < PFI_OWN_FDS_MS) {
-		if (was_callback)
-			pfi_own_fds_defer_check(worker);
-	} else if (atomic_compare_exchange_strong(&own->checked_ms, &before_ms, since_ms)) {
+	if (atomic_compare_exchange_strong(&worker->own_fds.checked_ms, &before_ms, since_ms))
 		pfi_own_fds_check_now(worker);
-	}
 }

@@ -32,11 +32,7 @@ void pfi_own_fds_close(struct prefork_worker *worker);
 /* 0, or -EBADF with a message that names what is closed. */
 int pfi_own_fds_verify(const struct prefork_worker *worker);
 
-/* After work that began at `since_ms`: look, and end the worker if one is gone. Standard descriptors
- * that are closed become /dev/null again. Where another look was less than PFI_OWN_FDS_MS ago there is
- * none, and if there was a callback it is put off: who waits next waits for so long at most, and looks if
- * nothing has come. */
-void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback);
+/* The check itself. */
 void pfi_own_fds_check_now(struct prefork_worker *worker);
 enum { PFI_OWN_FDS_MS = 100 };
 
@@ -49,6 +45,23 @@ static inline void pfi_own_fds_defer_check(struct prefork_worker *worker)
 {
 	if (!pfi_own_fds_check_is_deferred(worker)) /* threads share the line */
 		atomic_store_explicit(&worker->own_fds.check_deferred, true, memory_order_relaxed);
+}
+
+/* The same, unless another thread is doing it: the last check was at `before_ms`. */
+void pfi_own_fds_check_once(struct prefork_worker *worker, uint64_t before_ms, uint64_t since_ms);
+
+/* After work that began at `since_ms`: look, and end the worker if one is gone. Standard descriptors
+ * that are closed become /dev/null again. Where another look was less than PFI_OWN_FDS_MS ago there is
+ * none, and if there was a callback it is put off: who waits next waits for so long at most, and looks if
+ * nothing has come. */
+static inline void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback)
+{
+	const uint64_t before_ms = atomic_load_explicit(&worker->own_fds.checked_ms, memory_order_relaxed);
+
+	if (since_ms - before_ms >= PFI_OWN_FDS_MS)
+		pfi_own_fds_check_once(worker, before_ms, since_ms);
+	else if (was_callback)
+		pfi_own_fds_defer_check(worker);
 }
 
 /* A wait of the worker's own has failed: end it. Other threads that are in a callback have a second to

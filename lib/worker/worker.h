@@ -103,6 +103,12 @@ void pfi_thread_status_count_closed(struct prefork_worker *worker);
 /* The settings of the pool. Tests run workers without settings: then defaults. */
 const struct pfi_library_settings *pfi_worker_settings(const struct prefork_worker *worker);
 
+/* prefork_worker_directive(), without its check of `worker`. */
+static inline enum prefork_directive pfi_worker_directive(const struct prefork_worker *worker)
+{
+	return (enum prefork_directive)atomic_load_explicit(&worker->directive, memory_order_relaxed);
+}
+
 /* Whether prefork_worker_take_resumed() would return a connection. First thread. */
 static inline bool pfi_worker_has_resumed(struct prefork_worker *worker)
 {
