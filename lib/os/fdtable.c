@@ -114,6 +114,11 @@ __attribute__((destructor)) static void unmap_chunks(void)
 	}
 }
 
+static uint64_t fresh_entry(enum pfi_fd_kind kind)
+{
+	return (uint64_t)kind | (uint64_t)PFI_FD_NO_SLOT << SLOT_SHIFT;
+}
+
 static int put(int fd, enum pfi_fd_kind kind)
 {
 	int now = atomic_load(&top);
@@ -128,7 +133,7 @@ static int put(int fd, enum pfi_fd_kind kind)
 			return r;
 		at = find(fd);
 	}
-	atomic_store_explicit(at, (uint64_t)kind | (uint64_t)PFI_FD_NO_SLOT << SLOT_SHIFT, memory_order_relaxed);
+	atomic_store_explicit(at, fresh_entry(kind), memory_order_relaxed);
 	while (now <= fd && !atomic_compare_exchange_weak(&top, &now, fd + 1))
 		continue;
 	return 0;
@@ -280,11 +285,23 @@ int pfi_open_pair(int type, int fds[2])
 	return r;
 }
 
+/* A number that was in use before needs no more than its entry. */
+static int enter_connection(int fd)
+{
+	entry *const at = fd > STDERR_FILENO ? find(fd) : NULL;
+
+	if (!at || fd >= atomic_load_explicit(&top, memory_order_relaxed))
+		return pfi_fdtable_enter(fd, PFI_FD_CONNECTION);
+	atomic_store_explicit(at, fresh_entry(PFI_FD_CONNECTION), memory_order_relaxed);
+	return fd;
+}
+
 int pfi_accept(int listener, struct sockaddr *address, socklen_t *size)
 {
 	pfi_fdtable_begin();
-	const int fd = enter_and_end(accept4(listener, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC), PFI_FD_CONNECTION);
+	const int fd = enter_connection(accept4(listener, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC));
 
+	pfi_fdtable_end();
 	if (fd >= 0)
 		return fd;
 	errno = -fd;

@@ -173,7 +173,7 @@ static void on_dump_signal(int signo, siginfo_t *info, void *context)
 	(void)context;
 	if (!worker || info->si_code != SI_TKILL)
 		return;
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 	if (thread <= worker->threads && is_busy(worker, thread)) {
 		const int fd = pfi_log_fd(worker->context->log);
 
@@ -189,7 +189,7 @@ static void on_dump_signal(int signo, siginfo_t *info, void *context)
 /* Have all other busy threads write their stacks, one after the other. */
 static void dump_others(struct prefork_worker *worker)
 {
-	const unsigned self = prefork_worker_thread(worker);
+	const unsigned self = pfi_worker_thread(worker);
 	const uint64_t until_ms = pfi_now_ms() + OTHERS_MS;
 
 	for (unsigned i = 0; i <= worker->threads; i++) {
@@ -205,7 +205,7 @@ static void dump_others(struct prefork_worker *worker)
 
 static void dump(struct prefork_worker *worker, int fd)
 {
-	const unsigned self = prefork_worker_thread(worker);
+	const unsigned self = pfi_worker_thread(worker);
 
 	take_turn();
 	for (unsigned i = 0; i <= worker->threads; i++) {

@@ -110,7 +110,7 @@ void pfi_exit_note(struct prefork_worker *worker, const char *text)
 
 static bool others_in_callback(const struct prefork_worker *worker)
 {
-	const unsigned self = prefork_worker_thread(worker);
+	const unsigned self = pfi_worker_thread(worker);
 
 	for (unsigned i = 0; i <= worker->threads; i++) {
 		if (i != self && atomic_load(&worker->context->score->thread_slots[i].deadline_ms) != 0)

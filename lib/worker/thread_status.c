@@ -59,7 +59,7 @@ void pfi_thread_status_close(struct prefork_worker *worker)
 /* The cell of this thread, or NULL when it has no number. */
 static struct pfi_thread_slot *own_thread_slot(struct prefork_worker *worker)
 {
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 
 	return thread <= worker->threads ? &worker->liveness.score->thread_slots[thread] : NULL;
 }
@@ -68,7 +68,7 @@ void prefork_worker_busy(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 
 	if (thread <= worker->threads)
 		pfi_liveness_begin(&worker->liveness, thread);
@@ -78,7 +78,7 @@ void prefork_worker_idle(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 
 	if (thread > worker->threads)
 		return;
@@ -92,7 +92,7 @@ void prefork_worker_beat(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 
 	if (thread <= worker->threads)
 		pfi_liveness_beat(&worker->liveness, thread);
@@ -102,7 +102,7 @@ void prefork_request_extend(struct prefork_worker *worker, uint64_t more_ms)
 {
 	PFI_RETURN_IF_NULL(worker, );
 
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 
 	if (thread <= worker->threads)
 		pfi_liveness_extend(&worker->liveness, thread, more_ms);

@@ -19,7 +19,7 @@ bool prefork_connection_may_block(const struct prefork_connection *connection)
 	const struct prefork_worker *const worker = connection->worker;
 
 	/* The loop of a strategy that must not block runs in the first thread. */
-	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || prefork_worker_thread(worker) != 0;
+	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || pfi_worker_thread(worker) != 0;
 }
 
 /* poll(2) until `until_ms`, 0: no limit. Its answer, errno as a negative one. */
@@ -42,7 +42,7 @@ static int poll_until(struct pollfd *fds, nfds_t count, uint64_t until_ms)
 static int wait_for(struct prefork_connection *connection, short events, uint64_t until_ms)
 {
 	struct prefork_worker *const worker = connection->worker;
-	const bool looks = prefork_worker_thread(worker) == 0;
+	const bool looks = pfi_worker_thread(worker) == 0;
 
 	for (;;) {
 		const bool has_arbiter = looks && !worker->orphan;
@@ -79,7 +79,7 @@ int prefork_connection_wait(struct prefork_connection *connection, enum prefork_
 	PFI_RETURN_IF_NULL(connection, -EINVAL);
 
 	struct prefork_worker *const worker = connection->worker;
-	const unsigned thread = prefork_worker_thread(worker);
+	const unsigned thread = pfi_worker_thread(worker);
 	const bool counts = thread <= worker->threads;
 	const uint64_t now_ms = pfi_now_ms();
 	const uint64_t until_ms = timeout_ms > 0 && timeout_ms <= UINT64_MAX - now_ms ? now_ms + timeout_ms : 0;

@@ -109,6 +109,18 @@ static inline enum prefork_directive pfi_worker_directive(const struct prefork_w
 	return (enum prefork_directive)atomic_load_explicit(&worker->directive, memory_order_relaxed);
 }
 
+/* One more than the number of the thread, so that 0 means none. Signal handlers read it, and must not allocate
+ * the storage of a dynamic TLS model. */
+#define PFI_STATIC_TLS __attribute__((tls_model("initial-exec")))
+extern _Thread_local unsigned pfi_thread_number_plus_one PFI_STATIC_TLS;
+
+/* prefork_worker_thread(), without its check of `worker`. */
+static inline unsigned pfi_worker_thread(const struct prefork_worker *worker)
+{
+	(void)worker;
+	return pfi_thread_number_plus_one - 1;
+}
+
 /* Whether prefork_worker_take_resumed() would return a connection. First thread. */
 static inline bool pfi_worker_has_resumed(struct prefork_worker *worker)
 {

@@ -38,20 +38,17 @@ static bool await_verdict(struct pfi_worker_threads *group)
 	return runs;
 }
 
-/* One more than the number, so that 0 means none. Signal handlers read it, and must not allocate
- * the storage of a dynamic TLS model. */
-static _Thread_local unsigned number_plus_one __attribute__((tls_model("initial-exec")));
+_Thread_local unsigned pfi_thread_number_plus_one PFI_STATIC_TLS;
 
 unsigned prefork_worker_thread(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, UINT_MAX);
-	(void)worker;
-	return number_plus_one - 1;
+	return pfi_worker_thread(worker);
 }
 
 void pfi_worker_threads_clear_number(void)
 {
-	number_plus_one = 0;
+	pfi_thread_number_plus_one = 0;
 }
 
 int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
@@ -60,7 +57,7 @@ int prefork_worker_set_thread(struct prefork_worker *worker, unsigned thread)
 	if (thread > worker->threads)
 		return prefork_fail(-ERANGE, "thread number %u exceeds the limit of %u (setting threads)", thread,
 		                    worker->threads);
-	number_plus_one = thread + 1;
+	pfi_thread_number_plus_one = thread + 1;
 	const pid_t tid = (pid_t)syscall(SYS_gettid);
 
 	atomic_store(&worker->tids[thread], tid);
