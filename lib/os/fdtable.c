@@ -63,11 +63,9 @@ static void register_handlers(void)
 	atomic_store_explicit(&is_registered, true, memory_order_release);
 }
 
-/* Either this thread sees that a fork is about to happen, or the fork sees that it is inside. */
-void pfi_fdtable_begin(void)
+__attribute__((noinline)) static void register_and_begin(void)
 {
-	if (!atomic_load_explicit(&is_registered, memory_order_acquire)) /* spares a call per connection */
-		(void)pthread_once(&once, register_handlers);
+	(void)pthread_once(&once, register_handlers);
 	for (;;) {
 		(void)atomic_fetch_add(&inside, 1);
 		if (atomic_load(&forking) == 0)
@@ -76,6 +74,18 @@ void pfi_fdtable_begin(void)
 		(void)pthread_mutex_lock(&fork_lock);
 		(void)pthread_mutex_unlock(&fork_lock);
 	}
+}
+
+/* Either this thread sees that a fork is about to happen, or the fork sees that it is inside. */
+void pfi_fdtable_begin(void)
+{
+	if (atomic_load_explicit(&is_registered, memory_order_acquire)) {
+		(void)atomic_fetch_add(&inside, 1);
+		if (atomic_load(&forking) == 0)
+			return;
+		(void)atomic_fetch_sub(&inside, 1);
+	}
+	register_and_begin();
 }
 
 void pfi_fdtable_end(void)
