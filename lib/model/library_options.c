@@ -62,7 +62,8 @@ static const struct prefork_option options[] = {
 		 "With libev and 0 the event loop handles requests itself; above 0 it offloads them to threads." },
 	{ ROW("worker_connections", INT, worker_connections), .min = 1, .max = 1048576, .default_text = "1000",
 	  .traits = RELOADABLE, .section = "Workers",
-	  .doc = "The highest number of simultaneous connections per worker." },
+	  .doc = "The highest number of simultaneous connections per worker. With the class threads, up to "
+		 "one more per thread." },
 
 	/* Time limits */
 	{ ROW("timeout", DURATION, timeout_ms), .flags = "-t, --timeout", .min = 0, .max = 30 * (int64_t)DAY,

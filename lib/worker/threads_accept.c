@@ -29,10 +29,27 @@ static bool has_more(struct pfi_threads *threads, size_t index, bool accepted)
 	return more;
 }
 
+/* Whether a connection may be accepted, though the worker may be at its limit. While it is not in the accept set
+ * the kernel wakes siblings; but each of its threads may have been woken before, for a connection of its own:
+ *
+ *     connection 1 -> wakes thread 1              thread 1 accepts it: the worker is at its limit
+ *     connection 2 -> wakes thread 2, no sibling  thread 2 must accept it, or no worker does
+ *
+ * (Or thread 1 does, if thread 2 found that the event was delivered already.) So the number of threads is the bound
+ * above the limit. */
+static bool may_accept(const struct pfi_threads *threads)
+{
+	const struct pfi_accept_set *const accept_set = &threads->accept_set;
+
+	if (accept_set->closed || (accept_set->paused && !pfi_accept_set_full(accept_set))) /* memory ran out */
+		return false;
+	return prefork_worker_connections(threads->worker) < accept_set->connections_max + threads->count;
+}
+
 int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret, bool *ret_more)
 {
 	(void)pthread_mutex_lock(&threads->accept_lock);
-	const bool is_open = !threads->accept_set.paused && !threads->accept_set.closed;
+	const bool is_open = may_accept(threads);
 	const int r = is_open ? pfi_accept_set_accept(&threads->accept_set, index, ret) : -EAGAIN;
 	const bool full = pfi_accept_set_full(&threads->accept_set);
 
@@ -41,7 +58,7 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 	if (full || (r < 0 && r != -EAGAIN))
 		atomic_store(&threads->accept_paused, true);
 	/* -EAGAIN does not say that nobody is there: it may have been this client's fault. */
-	*ret_more = (r == 0 || r == -EAGAIN) && !full && is_open && has_more(threads, index, r == 0);
+	*ret_more = (r == 0 || r == -EAGAIN) && is_open && may_accept(threads) && has_more(threads, index, r == 0);
 	(void)pthread_mutex_unlock(&threads->accept_lock);
 	return r;
 }

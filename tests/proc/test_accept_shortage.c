@@ -8,6 +8,7 @@
 #include "seccomp.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
@@ -19,6 +20,7 @@ enum {
 	                  * tries again, more than a machine at its limits takes; a quiet one takes a few        */
 	GIVE_UP_MS = 5000,
 	FEW = 256,
+	ROUNDS = 5,
 };
 
 static const struct variant {
@@ -30,6 +32,7 @@ static const struct variant {
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 
+static const char *worker_connections = "1000";
 static char log_file[64], log_bytes[65536];
 
 /* The application leaks: runs in the worker. */
@@ -67,6 +70,7 @@ static bool open_variant(const struct variant *variant, const char *workers)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--workers", workers, "-k", variant->worker_class, "--threads",
 		                      variant->threads, "--defer-accept", "off", "--error-logfile", log_file,
+		                      "--worker-connections", worker_connections,
 		                      variant->reuse_port ? "--reuse-port" : NULL, NULL };
 
 	if (!has_worker_class(variant->worker_class))
@@ -272,12 +276,60 @@ START_TEST(connections_of_a_stopped_workers_reuseport_socket_are_served)
 }
 END_TEST
 
+/* Run before all others of this processor, or as they do. */
+static void take_precedence(bool on)
+{
+	const struct sched_param param = { .sched_priority = on ? 1 : 0 };
+
+	(void)sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param); /* without permission the test shows less */
+}
+
+/* On one processor, and by one process that has precedence, both connections are established before a worker runs:
+ * a thread of one worker is woken for each. */
+static void connect_both(int *fds)
+{
+	take_precedence(true);
+	for (int i = 0; i < 2; i++) {
+		fds[i] = host_connect(host_address(0));
+		(void)send(fds[i], "who\n", 4, MSG_NOSIGNAL);
+	}
+	take_precedence(false);
+}
+
+START_TEST(a_worker_at_its_connection_limit_keeps_no_connection_waiting)
+{
+	const struct variant *const variant = &variants[2 * _i]; /* a reuseport socket is of one worker */
+	cpu_set_t one;
+	int fds[2];
+
+	CPU_ZERO(&one);
+	CPU_SET((size_t)sched_getcpu(), &one);
+	ck_assert_int_eq(sched_setaffinity(0, sizeof one, &one), 0);
+	worker_connections = "1";
+	if (!open_variant(variant, "2"))
+		return;
+	for (int round = 0; round < ROUNDS; round++) {
+		go_on_ms(50); /* until the workers wait again */
+		connect_both(fds);
+		for (int i = 0; i < 2; i++)
+			ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)),
+			              "%s, %s threads: connection %d of round %d waits", variant->worker_class,
+			              variant->threads, i, round);
+		for (int i = 0; i < 2; i++)
+			ck_assert_int_eq(close(fds[i]), 0);
+	}
+	host_stop();
+	close_variant();
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("accept_shortage");
 	TCase *const tc = new_case(suite, "accept_shortage");
 
 	tcase_add_loop_test(tc, a_worker_at_its_descriptor_limit_keeps_no_connection_waiting, 0, VARIANTS);
+	tcase_add_loop_test(tc, a_worker_at_its_connection_limit_keeps_no_connection_waiting, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, a_worker_that_may_not_accept_keeps_no_connection_waiting, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, connections_of_a_stopped_workers_reuseport_socket_are_served, 0, VARIANTS / 2);
