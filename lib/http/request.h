@@ -172,10 +172,11 @@ int pfi_request_flush(struct prefork_request *request);
 /* Discard the pending output: the request has this error. Returns the request's first error. */
 int pfi_request_abort_output(struct prefork_request *request, int error);
 
-/* Other threads that read the stage hold a lock, or only ask whether the response has begun: relaxed is enough. */
+/* Other threads that read the stage hold a lock, or only ask whether the response has begun, or is DONE: then all of it
+ * has been sent or is pending, which release makes visible. */
 static inline void pfi_response_enter(struct pfi_response *response, enum pfi_stage stage)
 {
-	atomic_store_explicit(&response->stage, (uint8_t)stage, memory_order_relaxed);
+	atomic_store_explicit(&response->stage, (uint8_t)stage, memory_order_release);
 }
 
 /* Begin a request body; the head must be DONE. Reads nothing. */

@@ -199,8 +199,12 @@ int pfi_response_end_pieces(struct prefork_request *request)
 
 	if (response->body == PFI_RESPONSE_LENGTH && response->sent < response->length)
 		return pfi_request_handler_failed(request, prefork_fail(-EINVAL, "the body is shorter than its Content-Length"));
-	pfi_response_enter(response, PFI_STAGE_DONE);
-	return response->body == PFI_RESPONSE_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
+	const int r = response->body == PFI_RESPONSE_CHUNKED ? pfi_request_send(request, &piece, 1) : 0;
+	/* After the send: pfi_response_close() waits only for a response that is not DONE, and another thread may
+	 * send this chunk while the handler returns. */
+	if (r == 0)
+		pfi_response_enter(response, PFI_STAGE_DONE);
+	return r;
 }
 
 enum pfi_verdict pfi_response_send_pulled(struct prefork_request *request)

@@ -4,6 +4,7 @@
 #include "web.h"
 
 #include <prefork/error.h>
+#include <prefork/service.h>
 
 #include <errno.h>
 #include <pthread.h>
@@ -166,6 +167,91 @@ START_TEST(pieces_in_a_response_to_head_end_on_a_disconnect)
 }
 END_TEST
 
+enum {
+	STORED_MS = 300, /* from a return to what is stored next, on a busy machine */
+	READ_MS = 800,   /* until the client reads, and the end of the response can be sent */
+};
+static _Atomic int ending_thread; /* its number, once it is about to call prefork_response_end() */
+static _Atomic bool has_ended;
+
+/* Runs in the worker, as a thread: the end of the response waits, since bytes of another kind fill the socket. */
+static void *end_when_full(void *user)
+{
+	static char filling[65536];
+	struct prefork_request *const request = user;
+	const int fd = prefork_connection_fd(prefork_request_connection(request));
+
+	if (prefork_response_write(request, "piece", 5) == 0)
+		while (send(fd, filling, sizeof filling, MSG_DONTWAIT | MSG_NOSIGNAL) > 0)
+			continue;
+	atomic_store(&ending_thread, gettid());
+	(void)prefork_response_end(request);
+	atomic_store(&has_ended, true);
+	return NULL;
+}
+
+/* Whether that thread waits in the call, or has returned from it. */
+static bool is_inside(int thread)
+{
+	char path[64], line[256] = "";
+
+	(void)snprintf(path, sizeof path, "/proc/self/task/%d/stat", thread);
+	FILE *const in = thread > 0 ? fopen(path, "r") : NULL;
+	const bool runs = thread == 0 || (in && fgets(line, sizeof line, in) && strstr(line, ") R ") != NULL);
+	if (in)
+		(void)fclose(in);
+	return !runs;
+}
+
+/* Runs in the worker, and returns while its thread is inside prefork_response_end(). */
+static int return_meanwhile(struct prefork_request *request, void *user)
+{
+	pthread_t thread;
+	int r = prefork_response_start(request, 200, NULL);
+
+	(void)user;
+	if (r == 0)
+		r = -pthread_create(&thread, NULL, end_when_full, request);
+	if (r < 0)
+		return r;
+	prefork_request_set_user(request, (void *)(uintptr_t)thread);
+	while (!is_inside(atomic_load(&ending_thread)))
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	return 0;
+}
+
+/* Runs in the worker, which the return from the call wakes before the thread can store that it has returned. */
+static void note_whether_ended(struct prefork_request *request, void *user)
+{
+	(void)user;
+	for (int i = 0; i < STORED_MS && !atomic_load(&has_ended); i++)
+		(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	web_counts(request)->noted[0] = atomic_load(&has_ended) ? 1 : -1;
+	(void)pthread_join((pthread_t)(uintptr_t)prefork_request_user(request), NULL);
+}
+
+/* Else the connection would go on to the next request while the last chunk of this one is being sent. */
+START_TEST(a_request_is_finished_when_the_thread_that_ends_its_response_has_returned)
+{
+	static const char *const settings[] = { "--response-memory", "0", "--spool-limit", "0", NULL };
+	static const char text[] = "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+	static const struct prefork_http_service service = {
+		.struct_size = sizeof service, .handle = return_meanwhile, .finished = note_whether_ended,
+	};
+	struct web web;
+
+	web_open_service(&web, &service, settings);
+	const int fd = web_ask(&web, text, sizeof text - 1);
+	(void)nanosleep(&(struct timespec){ .tv_nsec = READ_MS * 1000 * 1000 }, NULL);
+	answer = malloc(ANSWER_MAX);
+	(void)web_read_rest(fd, answer, ANSWER_MAX);
+	free(answer);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->noted[0], 1);
+	web_close(&web);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("writers");
@@ -173,6 +259,7 @@ int main(void)
 	tcase_set_timeout(tc, 30);
 	tcase_add_loop_test(tc, pieces_of_several_threads_do_not_mix_and_none_follows_the_end, 0, 2);
 	tcase_add_test(tc, pieces_in_a_response_to_head_end_on_a_disconnect);
+	tcase_add_test(tc, a_request_is_finished_when_the_thread_that_ends_its_response_has_returned);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);
