@@ -455,13 +455,13 @@ class Client:
         return Answer(status, headers, self.read_all())
 
     def chunks(self):
-        body = b""
+        body = bytearray()  # bytes would be copied whole for each chunk
         while True:
             size = int(self.read_until(b"\r\n").split(b";")[0], 16)
             if size == 0:
                 while self.read_until(b"\r\n") != b"\r\n":
                     pass
-                return body
+                return bytes(body)
             body += self.read_exactly(size)
             if self.read_exactly(2) != b"\r\n":
                 raise AssertionError("a chunk without its line end")
