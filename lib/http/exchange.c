@@ -163,6 +163,21 @@ enum prefork_next pfi_exchange_finish(struct prefork_request *request)
 	return request->in_end > 0 ? PREFORK_AGAIN : PREFORK_WAIT_READABLE;
 }
 
+/* A client that is still receiving the response is not idle: the kernel buffers megabytes of it. */
+enum prefork_next pfi_exchange_idle_timed_out(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	if (request->is_first || prefork_worker_directive(request->worker) != PREFORK_CONTINUE)
+		return PREFORK_CLOSE;
+	const uint64_t more_ms = pfi_pending_output_idle_ms(&request->pending, config->keepalive_ms,
+	                                                    config->write_timeout_ms, config->response_rate);
+	if (more_ms == 0)
+		return PREFORK_CLOSE;
+	prefork_connection_set_deadline(request->connection, more_ms);
+	return PREFORK_WAIT_READABLE;
+}
+
 /* Whether the response is complete although the request has an error: the error came after its last byte. */
 static bool is_whole(const struct prefork_request *request)
 {

@@ -23,8 +23,8 @@ enum { SPOOL_SHARE = 8 }; /* one file may have 1/8 of spool_limit */
 static const struct prefork_option rows[] = {
 	{ ROW("keepalive", DURATION, keepalive_ms), .flags = "--keep-alive", .min = 0, .max = 3600 * 1000, .default_text = "auto",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO,
-	  .doc = "How long a connection is kept open for the next request; 0: each response closes it. auto is 0 with the "
-	         "sync workers and 2 seconds with others." },
+	  .doc = "How long a connection is kept open for the next request, from when the client has received the response; "
+	         "0: each response closes it. auto is 0 with the sync workers and 2 seconds with others." },
 	{ ROW("header_timeout", DURATION, header_timeout_ms), .min = 100, .max = 3600 * 1000, .default_text = "10",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Time limit for the header of a request, from its first byte to its last. Also how long a new connection "
 	         "may send nothing, in addition to defer_accept." },

@@ -64,6 +64,9 @@ enum prefork_next pfi_exchange_call_handler(struct prefork_request *request);
 enum prefork_next pfi_exchange_send(struct prefork_request *request);
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request);
 
+/** No request has come for as long as keepalive says, or a connection is drained that long. */
+enum prefork_next pfi_exchange_idle_timed_out(struct prefork_request *request);
+
 /** The response is sent: begin the next request, or close. */
 enum prefork_next pfi_exchange_finish(struct prefork_request *request);
 

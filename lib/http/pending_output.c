@@ -5,7 +5,10 @@
 
 #include <errno.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 
 enum {
@@ -127,6 +130,36 @@ bool pfi_pending_output_end_wait(struct pfi_pending_output *out)
 	out->waited_us += pfi_http_now_us() - out->wait_us;
 	out->taken += has_taken ? out->left - left : 0;
 	return has_taken;
+}
+
+/* Until the next request the last ACK is that of the end of the response, or of a keep-alive probe: the caller
+ * extends a connection once by it. UINT64_MAX: not TCP. */
+static uint64_t since_last_ack_ms(const struct pfi_pending_output *out)
+{
+	struct tcp_info info = { 0 };
+	socklen_t size = sizeof info;
+
+	if (getsockopt(prefork_connection_fd(out->connection), IPPROTO_TCP, TCP_INFO, &info, &size) < 0)
+		return UINT64_MAX;
+	return info.tcpi_last_ack_recv;
+}
+
+uint64_t pfi_pending_output_idle_ms(struct pfi_pending_output *out, uint64_t keepalive_ms, uint64_t timeout_ms,
+                                    uint64_t rate)
+{
+	const uint64_t left = pfi_pending_output_left(out);
+
+	if (left > 0 && out->left > 0) {
+		if (left >= out->left) /* not since wait_us, but the window of a slow client opens rarely */
+			return (pfi_http_now_us() - out->wait_us) / 1000 < timeout_ms ? keepalive_ms : 0;
+		(void)pfi_pending_output_end_wait(out);
+	}
+	if (left > 0)
+		return pfi_pending_output_begin_wait(out, timeout_ms, rate) > 0 ? keepalive_ms : 0;
+	/* A client that has received all ACKs that within a round trip, which is not worth another timer. */
+	const uint64_t idle_ms = out->left < UINT64_MAX ? since_last_ack_ms(out) : UINT64_MAX;
+	out->left = UINT64_MAX;
+	return idle_ms < keepalive_ms - keepalive_ms / 4 ? keepalive_ms - idle_ms : 0;
 }
 
 void pfi_pending_output_discard(struct pfi_pending_output *out)

@@ -37,7 +37,7 @@ struct pfi_pending_output {
 	uint64_t file_left; /* bytes */
 	uint64_t file_sent; /* bytes */
 	bool is_cut;        /* a part of the output was discarded: nothing may follow it */
-	uint64_t left;      /* pfi_pending_output_left() when the wait began */
+	uint64_t left;      /* pfi_pending_output_left() when the wait began; 0: no wait so far */
 	uint64_t wait_us;   /* when that was */
 	uint64_t waited_us; /* duration of all waits of this request */
 	uint64_t taken;     /* bytes that the client took during these waits */
@@ -54,7 +54,7 @@ static inline void pfi_pending_output_begin(struct pfi_pending_output *out)
 {
 	out->file_left = out->file_sent = 0;
 	out->is_cut = false;
-	out->waited_us = out->taken = 0;
+	out->left = out->waited_us = out->taken = 0;
 }
 
 /** Whether spool and file are sent, so that at most the queue is left. */
@@ -95,6 +95,12 @@ uint64_t pfi_pending_output_begin_wait(struct pfi_pending_output *out, uint64_t 
 
 /** End that wait. Whether the client has taken something meanwhile. */
 bool pfi_pending_output_end_wait(struct pfi_pending_output *out);
+
+/** A connection has been idle for `keepalive_ms` since the kernel accepted the last of the response. Returns how much
+ *  longer, in ms, it is kept, since the time counts from when the client has received that; 0: it is over, or the
+ *  client takes nothing for `timeout_ms`, or fewer than `rate` bytes per second. */
+uint64_t pfi_pending_output_idle_ms(struct pfi_pending_output *out, uint64_t keepalive_ms, uint64_t timeout_ms,
+                                    uint64_t rate);
 
 /** Forget the spool and the file; the output is cut from now on. */
 void pfi_pending_output_discard(struct pfi_pending_output *out);

@@ -188,6 +188,7 @@ static enum prefork_next process_head(struct prefork_request *request)
 		return PREFORK_CLOSE;
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
+	pfi_pending_output_begin(&request->pending); /* again: what the client took of the last response since */
 	if (request->http->access != NULL)
 		request->began_us = pfi_http_now_us();
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_SPACE)

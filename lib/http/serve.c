@@ -75,6 +75,7 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	case PFI_PHASE_SEND:
 		return pfi_exchange_send_timed_out(request);
 	case PFI_PHASE_IDLE:
+		return pfi_exchange_idle_timed_out(request);
 	case PFI_PHASE_SKIP:
 	case PFI_PHASE_LINGERING_CLOSE:
 		break;

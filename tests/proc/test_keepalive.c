@@ -1,0 +1,131 @@
+/* The time of keepalive begins when the client has received the response, of which the kernel buffers megabytes. */
+#include "../support.h"
+
+#include "web.h"
+
+#include "os/clock.h"
+
+#include <prefork/service.h>
+#include <prefork/worker.h>
+
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+	SIZE = 600000,      /* the kernel accepts it at once             */
+	CAPACITY = 60000,   /* of the receive buffer of a slow client    */
+	PARTS = 20,
+	KEEPALIVE_MS = 2000,
+	CLOSED_MS = 20000,  /* the limit for a connection to be closed   */
+};
+
+static char body[SIZE], answer[SIZE + 4096];
+
+/* Runs in the worker: /big, or else the number of connections is noted. */
+static int handle(struct prefork_request *request, void *user)
+{
+	const bool big = strcmp(prefork_request_target(request, NULL), "/big") == 0;
+
+	(void)user;
+	if (!big)
+		web_counts(request)->noted[0] = (int)prefork_worker_connections(prefork_request_worker(request));
+	(void)prefork_response_start(request, 200, NULL);
+	return prefork_response_bytes(request, body, big ? SIZE : 2);
+}
+
+static int ask_for_big(const struct web *web)
+{
+	static const char request[] = "GET /big HTTP/1.1\r\nHost: h\r\n\r\n";
+	const int fd = harness_connect(&web->harness), capacity = CAPACITY;
+
+	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &capacity, sizeof capacity), 0);
+	ck_assert_int_eq(send(fd, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
+	web_wait(&web->counts->finished, 1);
+	return fd;
+}
+
+/* The head, which the first part must contain, and SIZE bytes, in so many milliseconds. */
+static void receive_slowly(int fd, int ms)
+{
+	ssize_t got = recv(fd, answer, SIZE / PARTS, MSG_WAITALL);
+
+	ck_assert_int_eq(got, SIZE / PARTS);
+	ck_assert_int_eq(web_status(answer), 200);
+	const ssize_t size = strstr(answer, "\r\n\r\n") + 4 - answer + SIZE;
+	while (got < size) {
+		const ssize_t left = size - got, part = left < SIZE / PARTS ? left : SIZE / PARTS;
+
+		(void)poll(NULL, 0, ms / PARTS);
+		ck_assert_int_eq(recv(fd, answer + got, (size_t)part, MSG_WAITALL), part);
+		got += part;
+	}
+}
+
+static const struct {
+	int receives_ms, asks_ms;
+} cases[] = {
+	{ KEEPALIVE_MS * 13 / 10, KEEPALIVE_MS * 13 / 10 }, /* it is still receiving when keepalive has passed */
+	{ KEEPALIVE_MS * 7 / 10, KEEPALIVE_MS * 13 / 10 },  /* it has received all, but for less than keepalive */
+};
+enum { CASES = sizeof cases / sizeof cases[0] };
+
+START_TEST(a_client_that_receives_slowly_may_send_its_next_request)
+{
+	static const char *const settings[] = { "--keep-alive", "2", NULL };
+	static const char next[] = "GET /next HTTP/1.1\r\nHost: h\r\n\r\n";
+	const uint64_t begin_ms = pfi_now_ms();
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask_for_big(&web);
+	receive_slowly(fd, cases[_i].receives_ms);
+	const uint64_t spent_ms = pfi_now_ms() - begin_ms, asks_ms = (uint64_t)cases[_i].asks_ms;
+	(void)poll(NULL, 0, spent_ms < asks_ms ? (int)(asks_ms - spent_ms) : 0);
+	ck_assert_int_eq(send(fd, next, sizeof next - 1, MSG_NOSIGNAL), sizeof next - 1);
+	ck_assert_int_gt(recv(fd, answer, sizeof answer - 1, 0), 0);
+	ck_assert_int_eq(web_status(answer), 200);
+	while (recv(fd, answer, sizeof answer, 0) > 0) /* and is closed at the end of keepalive */
+		continue;
+	(void)close(fd);
+	web_close(&web);
+}
+END_TEST
+
+/* How many connections the worker has beside the one that asks. */
+static int other_connections(const struct web *web)
+{
+	static const char request[] = "GET /count HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+
+	(void)web_read_all(web_ask(web, request, sizeof request - 1), answer, sizeof answer);
+	return web->counts->noted[0] - 1;
+}
+
+START_TEST(a_client_that_receives_nothing_is_closed_after_write_timeout)
+{
+	static const char *const settings[] = { "--keep-alive", "500ms", "--write-timeout", "1", NULL };
+	struct web web;
+
+	web_open(&web, handle, settings);
+	const int fd = ask_for_big(&web);
+	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(CLOSED_MS);
+	ck_assert_int_eq(other_connections(&web), 1);
+	while (other_connections(&web) > 0) {
+		ck_assert_uint_lt(pfi_now_ms(), end_ms);
+		(void)poll(NULL, 0, 50);
+	}
+	ck_assert_uint_ge(web_read_all(fd, answer, sizeof answer), SIZE); /* the kernel still has all of it */
+	web_close(&web);
+}
+END_TEST
+
+int main(void)
+{
+	Suite *const suite = suite_create("keepalive");
+	TCase *const tc = new_case(suite, "keepalive");
+
+	tcase_add_loop_test(tc, a_client_that_receives_slowly_may_send_its_next_request, 0, CASES);
+	tcase_add_test(tc, a_client_that_receives_nothing_is_closed_after_write_timeout);
+	return run_suite(suite);
+}
