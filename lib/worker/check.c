@@ -217,9 +217,9 @@ static void on_orphaned(struct prefork_worker *worker)
 		return;
 	worker->orphan = true;
 	worker->empties_queues = false;
-	prefork_log_printf(worker->context->log, PREFORK_LOG_ERROR, "worker",
-	                "The arbiter (pid:%d) is gone: this worker ends its requests, within %" PRIu64 " ms, and leaves",
-	                (int)worker->context->arbiter, pfi_worker_settings(worker)->orphan_timeout_ms);
+	pfi_worker_log(worker, PREFORK_LOG_ERROR, "worker_orphaned",
+		       "Arbiter (pid:%d) has exited: worker drains within %" PRIu64 " ms and exits",
+		       (int)worker->context->arbiter, pfi_worker_settings(worker)->orphan_timeout_ms);
 	(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->channel, NULL);
 	if (worker->context->arbiter_pidfd >= 0)
 		(void)epoll_ctl(worker->fd, EPOLL_CTL_DEL, worker->context->arbiter_pidfd, NULL);
