@@ -120,7 +120,7 @@ class Night(harness.Case):
                         sent += 1
                     os.rename(log, directory / f"access.{turn}")
                     server.send_signal(signal.SIGUSR1)
-                harness.wait_until(log.exists, "the log is opened anew")
+                    harness.wait_until(log.exists, "the log is opened anew")
                 self.assertEqual(server.stop(), 0)
                 lines = sum((path.read_text().split() for path in directory.iterdir()), [])
                 self.assertEqual(sorted(lines), sorted(f"/{number}" for number in range(sent)))
