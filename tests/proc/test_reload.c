@@ -63,7 +63,7 @@ START_TEST(a_failed_reload_changes_no_number)
 	atomic_store(&host_orders->boots_fail, 1);
 	reload_until_verdict("bind = 127.0.0.1:0\nworkers = 4\ntimeout = 9\ndefer_accept = off\n");
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
-	ck_assert_ptr_nonnull(strstr(host_seen.why, "told to fail"));
+	ck_assert_ptr_nonnull(strstr(host_seen.why, "boots_fail is set"));
 	ck_assert_int_eq(host_seen.ready, 2);
 	ck_assert_int_eq(host_seen.exited, 1); /* the canary */
 	ck_assert_int_eq(prefork_settings_int(prefork_arbiter_settings(host), "timeout"), 7000);
