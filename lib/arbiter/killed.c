@@ -9,7 +9,7 @@
 #include <signal.h>
 
 /* The pause between checks doubles from 5 ms to about a second. */
-enum { FIRST_PAUSE_MS = 5, PAUSE_MAX_MS = 1000, FINISH_WAIT_MS = 100 };
+enum { FIRST_PAUSE_MS = 5, PAUSE_MAX_MS = 1000, FINISH_WAIT_MS = 2000 };
 
 bool pfi_killed_has_space(const struct prefork_arbiter *arbiter)
 {

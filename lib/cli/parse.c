@@ -155,7 +155,10 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
 			return argv[i] == NULL ? prefork_fail(-EINVAL, "argv ends before argc") : out_of_memory();
 	if (settings->program == NULL && (settings->program = strdup(slash != NULL ? slash + 1 : argv[0])) == NULL)
 		return out_of_memory();
-	settings->directory = pfi_path_working_directory(); /* NULL: the directory is gone; only absolute paths work then */
+	errno = 0;
+	settings->directory = pfi_path_working_directory();
+	if (settings->directory == NULL && errno == ENOMEM)
+		return out_of_memory(); /* else the directory is gone, and only absolute paths work */
 	settings->parsed = true;
 	settings->reread = reread;
 	return 0;
