@@ -53,8 +53,8 @@ class SpoolLimit(harness.Case):
                 self.assertEqual(self.upload(server, 900000, chunked), 200)
                 self.assertEqual(self.upload(server, 3000000, chunked), 200 if self.may_wait else 413)
             with self.upload(server, 900000, wait=False):
-                harness.wait_until(lambda: kept_bytes(worker), "it is kept")
-                self.assertLessEqual(kept_bytes(worker), 1 << 20)
+                # The file of the body before goes when its connection is closed, a moment later.
+                harness.wait_until(lambda: 0 < kept_bytes(worker) <= 1 << 20, "this body alone is kept")
 
     def test_all_together_have_no_more_than_the_limit(self):
         if self.may_wait:
