@@ -18,6 +18,7 @@ import functools
 import http.client
 import os
 import pathlib
+import random
 import select
 import signal
 import socket
@@ -53,8 +54,16 @@ def program(name):
 
 
 def free_port(host="127.0.0.1"):
-    """A port that was free a moment ago."""
+    """A port that was free a moment ago, below those that the kernel gives to clients: a client that connects to a
+    port of its own range before the server listens can be connected to itself, and then the server has no port."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in [*random.sample(range(10000, lowest), 100)] if lowest > 11000 else []:
+        try:
+            with socket.create_server((host, port), family=family):
+                return port
+        except OSError:
+            continue
     with socket.create_server((host, 0), family=family) as listener:
         return listener.getsockname()[1]
 
