@@ -6,6 +6,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <string.h>
 #include <strings.h>
 
 int wsgi_refuse(int error)
@@ -79,10 +80,16 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t';
 }
 
+/* Most applications write it like this: memcmp of a constant size is two comparisons, strncasecmp a call. */
+static bool is_content_length(const char *name, size_t size)
+{
+	return size == 14 && (memcmp(name, "Content-Length", 14) == 0 || strncasecmp(name, "Content-Length", 14) == 0);
+}
+
 static int add_bytes(struct prefork_request *request, const char *name, size_t name_size, const char *value,
                      size_t value_size, int64_t *length)
 {
-	const bool is_length = name_size == 14 && strncasecmp(name, "Content-Length", 14) == 0;
+	const bool is_length = is_content_length(name, name_size);
 	int r;
 
 	for (; is_length && value_size > 0 && is_blank(*value); value_size--)
