@@ -34,6 +34,7 @@
 #include "arbiter/orphans.h"
 #include "arbiter/pools.h"
 #include "arbiter/process.h"
+#include "arbiter/resource_limits.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
 #include "os/scoreboard.h"
@@ -87,6 +88,7 @@ struct prefork_arbiter {
 	struct pfi_lookup lookup;
 	struct pfi_directory directory;
 	struct pfi_killed killed;
+	struct pfi_resource_limits limits;
 	char reload_why[1024];   /* why the reload in progress fails */
 	char last_failure[1024]; /* of a worker                      */
 

@@ -45,7 +45,7 @@ static uint32_t workers_max(const struct prefork_arbiter *arbiter,
 	return slots > 0 ? slots : pfi_settings_workers_max(pfi_library_settings(generation->of_pool[pool]));
 }
 
-/* One socket for each worker that may ever accept here; as many listen as there are to be workers now. */
+/* One socket for each worker that is likely to accept here; as many listen as there are to be workers now. */
 static void count_sockets(const struct prefork_arbiter *arbiter,
 			  const struct pfi_generation *generation, const char *text,
 			  struct pfi_listener_options *options)
@@ -55,7 +55,7 @@ static void count_sockets(const struct prefork_arbiter *arbiter,
 
 		if (!pfi_pool_has_listeners(&arbiter->pools[i]) || !names(settings, text))
 			continue;
-		options->sockets += workers_max(arbiter, generation, i);
+		options->sockets += pfi_settings_sockets(pfi_library_settings(settings), workers_max(arbiter, generation, i));
 		options->sockets_listening += pfi_library_settings(settings)->workers;
 	}
 }

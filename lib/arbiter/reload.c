@@ -11,6 +11,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/generations.h"
+#include "arbiter/resource_limits.h"
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
@@ -114,8 +115,12 @@ static int call_reload_begin(struct prefork_arbiter *arbiter, const struct prefo
 	return 0;
 }
 
+/* The limits that the numbers of workers of this generation meet. */
 static int check_slots(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
+	uint64_t more = 0;
+	int r;
+
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const uint32_t workers = pfi_library_settings(generation->of_pool[i])->workers;
 
@@ -123,8 +128,11 @@ static int check_slots(const struct prefork_arbiter *arbiter, const struct pfi_g
 			return prefork_fail(PREFORK_ECONFIG,
 					    "workers is %u, more than workers_max, %u, which only a restart can raise",
 					    workers, arbiter->models[i].policy.workers_max);
+		if (workers > arbiter->models[i].target)
+			more += workers - arbiter->models[i].target;
 	}
-	return 0;
+	r = more > 0 ? pfi_resource_limits_raise(arbiter, more) : 0;
+	return r == -EMFILE ? r : 0; /* if the limit cannot be read, the forks show it */
 }
 
 /* Find every error that can be found without waiting, before anything changes. 1: a lookup was started, 0, or an

@@ -10,6 +10,12 @@
 #include <errno.h>
 #include <string.h>
 
+enum {
+	FDS_PER_WORKER = 4, /* pidfd, control channel, watchdog timer, and a spare one             */
+	FDS_TO_SPARE = 16,  /* while a worker is forked, for a reload, and of the application      */
+	FDS_UNKNOWN = 48,   /* open at the start where /proc is missing                            */
+};
+
 /* Workers inherit the limit. A worker that reaches it pauses accepting, so a low limit is a warning, not an error. */
 static void reserve_for_connections(const struct prefork_arbiter *arbiter, uint64_t base)
 {
@@ -33,31 +39,56 @@ static void reserve_for_connections(const struct prefork_arbiter *arbiter, uint6
 				(unsigned long long)limit, (unsigned long long)most);
 }
 
-int pfi_resource_limits_reserve(const struct prefork_arbiter *arbiter)
+/* How many descriptors the arbiter needs with `more` workers beside those that are wanted now. During a reload `surge`
+ * workers and a canary run beside them. */
+static uint64_t count_needed(const struct prefork_arbiter *arbiter, uint64_t more)
 {
+	uint64_t workers = more, per_worker = FDS_PER_WORKER;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++)
+		workers += (uint64_t)arbiter->models[i].target + arbiter->models[i].policy.surge + 1;
+	for (size_t i = 0; i < arbiter->listeners.count; i++)
+		per_worker += arbiter->listeners.list[i]->listener->sockets != NULL; /* an epoll set of them */
+	return arbiter->limits.fds_at_start + FDS_TO_SPARE + workers * per_worker;
+}
+
+static uint64_t count_workers(const struct prefork_arbiter *arbiter)
+{
+	uint64_t workers = 0;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++)
+		workers += arbiter->models[i].target;
+	return workers;
+}
+
+int pfi_resource_limits_raise(const struct prefork_arbiter *arbiter, uint64_t more)
+{
+	const uint64_t needed = count_needed(arbiter, more);
 	uint64_t limit = 0;
-	/* Per worker a pidfd, a control channel, a watchdog timer, and one to spare; 64 for everything else. */
-	uint64_t wanted = 64 + 4 * (uint64_t)arbiter->processes_max;
+	const int r = pfi_fd_reserve(needed, &limit);
 
-	for (size_t i = 0; i < arbiter->listeners.count; i++) {
-		const struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
+	if (r != -EMFILE)
+		return r;
+	return prefork_fail(r,
+			    "RLIMIT_NOFILE is %llu, but the arbiter needs %llu descriptors for %llu workers: raise the limit "
+			    "(ulimit -n, LimitNOFILE= of systemd) or run fewer workers",
+			    (unsigned long long)limit, (unsigned long long)needed,
+			    (unsigned long long)(count_workers(arbiter) + more));
+}
 
-		if (listener->sockets != NULL) /* the sockets, and an epoll set of them for each worker */
-			wanted += arbiter->processes_max + listener->socket_count;
-	}
+int pfi_resource_limits_reserve(struct prefork_arbiter *arbiter)
+{
+	const int count = pfi_fd_count();
+	int r;
 
-	const int r = pfi_fd_reserve(wanted, &limit);
-
+	arbiter->limits.fds_at_start = count > 0 ? (unsigned)count : FDS_UNKNOWN;
+	r = pfi_resource_limits_raise(arbiter, 0);
 	if (r < 0 && r != -EMFILE) /* most likely by a seccomp filter: the limit is not known */
 		return prefork_fail(r, "the limit of open files (RLIMIT_NOFILE) cannot be read, getrlimit is refused: %s",
 				    strerror(-r));
-	if (r < 0)
-		return prefork_fail(r,
-				    "RLIMIT_NOFILE is %llu, but the arbiter needs %llu descriptors for workers_max workers: "
-				    "raise the limit (ulimit -n, LimitNOFILE= of systemd) or lower workers_max",
-				    (unsigned long long)limit, (unsigned long long)wanted);
-	reserve_for_connections(arbiter, wanted);
-	return 0;
+	if (r == 0)
+		reserve_for_connections(arbiter, count_needed(arbiter, 0));
+	return r;
 }
 
 void pfi_resource_limits_check_threads(const struct prefork_arbiter *arbiter)

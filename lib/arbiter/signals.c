@@ -3,11 +3,13 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/children.h"
 #include "arbiter/reload.h"
+#include "arbiter/resource_limits.h"
 #include "model/message.h"
 #include "os/signal_pipe.h"
 
 #include <prefork/error.h>
 
+#include <errno.h>
 #include <signal.h>
 #include <stddef.h>
 #include <unistd.h>
@@ -47,15 +49,29 @@ static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	pfi_reload(arbiter);
 }
 
+/* Why `workers` are too many: 0, or -ERANGE or -EMFILE with an error message that names the limit. */
+static int check_limits(const struct prefork_arbiter *arbiter, unsigned pool, uint32_t workers)
+{
+	const struct pfi_pool *const model = &arbiter->models[pool];
+	int r;
+
+	if (workers <= model->target)
+		return 0;
+	if (workers > model->policy.workers_max)
+		return prefork_fail(-ERANGE, "%u are more than workers_max, %u, which only a restart can raise", workers,
+				    model->policy.workers_max);
+	r = pfi_resource_limits_raise(arbiter, workers - model->target);
+	return r == -EMFILE ? r : 0; /* if the limit cannot be read, the forks show it */
+}
+
 static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t workers)
 {
 	const uint32_t before = arbiter->models[pool].target;
 
-	if (pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
+	if (check_limits(arbiter, pool, workers) < 0 || pfi_supervisor_scale(&arbiter->supervisor, pool, workers) < 0)
 		pfi_pool_log(arbiter, pool, PREFORK_LOG_WARNING, "pool_scale_refused",
 			     PFI_PAIRS(PREFORK_NUMBER("workers", before), PREFORK_NUMBER("requested", workers)),
-			     "Pool %s keeps %u workers: %u are more than workers_max, %u, which only a restart can raise",
-			     arbiter->pools[pool].name, before, workers, arbiter->models[pool].policy.workers_max);
+			     "Pool %s keeps %u workers: %s", arbiter->pools[pool].name, before, prefork_error());
 	else
 		pfi_pool_log(arbiter, pool, PREFORK_LOG_INFO, "pool_scale",
 			     PFI_PAIRS(PREFORK_NUMBER("workers", workers), PREFORK_NUMBER("before", before)),

@@ -9,6 +9,7 @@
 #include <string.h>
 
 enum { SECOND = 1000, HOUR = 3600 * SECOND, DAY = 24 * HOUR };
+enum { WORKERS_MAX = 4096, WORKERS_MAX_LEAST = 64 };
 
 #define RELOADABLE PREFORK_OPTION_RELOADABLE
 #define SERVER PREFORK_OPTION_SERVER
@@ -36,7 +37,8 @@ static const struct prefork_option options[] = {
 	  .doc = "Accept only IPv6 connections on [::]. Without this flag [::] also accepts IPv4." },
 	{ ROW("reuse_port", BOOL, reuse_port), .section = "Server socket",
 	  .doc = "Give each worker its own TCP socket (SO_REUSEPORT). The kernel distributes connections between "
-		 "the sockets. Without this flag all workers accept from one socket." },
+		 "the sockets. Without this flag all workers accept from one socket. Unless --workers-max is set, "
+		 "workers beyond twice --workers, and at least four more, share the sockets." },
 	{ ROW("socket_mode", MODE, socket_mode), .min = 0, .max = 0777, .default_text = "0666", .section = "Server socket",
 	  .doc = "The mode of a unix:PATH socket." },
 	{ ROW("socket_user", STRING, socket_user), .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
@@ -47,12 +49,12 @@ static const struct prefork_option options[] = {
 	  .doc = "The group of a unix:PATH socket, as a name or a number." },
 
 	/* Workers */
-	{ ROW("workers", INT, workers), .flags = "-w, --workers", .min = 1, .max = 4096, .default_text = "1",
+	{ ROW("workers", INT, workers), .flags = "-w, --workers", .min = 1, .max = WORKERS_MAX, .default_text = "1",
 	  .traits = RELOADABLE, .section = "Workers",
 	  .doc = "The number of worker processes." },
-	{ ROW("workers_max", INT, workers_max), .min = 0, .max = 4096, .default_text = "0", .section = "Workers",
-	  .doc = "The highest number of workers that TTIN, a scale command or a reload can set. 0: twice "
-		 "--workers, and at least four more." },
+	{ ROW("workers_max", INT, workers_max), .min = 0, .max = WORKERS_MAX, .default_text = "0", .section = "Workers",
+	  .doc = "The highest number of workers that TTIN, a scale command or a reload can set. 0: four times "
+		 "--workers, and at least 64." },
 	{ ROW("worker_class", CHOICE, worker_class), .flags = "-k, --worker-class", .choices = "sync|threads|libev",
 	  .default_text = "sync", .unit = "CLASS", .traits = RELOADABLE, .section = "Workers",
 	  .doc = "How a worker handles connections: one request at a time (sync), a pool of threads (threads), or "
@@ -185,11 +187,19 @@ int prefork_settings_create(struct prefork_settings **ret)
 
 uint32_t pfi_settings_workers_max(const struct pfi_library_settings *values)
 {
-	const uint32_t workers = values->workers;
+	const uint32_t most = values->workers * 4 < WORKERS_MAX ? values->workers * 4 : WORKERS_MAX;
 
 	if (values->workers_max > 0)
 		return values->workers_max;
-	return workers * 2 > workers + 4 ? workers * 2 : workers + 4;
+	return most > WORKERS_MAX_LEAST ? most : WORKERS_MAX_LEAST;
+}
+
+uint32_t pfi_settings_sockets(const struct pfi_library_settings *values, uint32_t workers_max)
+{
+	const uint32_t workers = values->workers;
+	const uint32_t sockets = workers * 2 > workers + 4 ? workers * 2 : workers + 4;
+
+	return values->workers_max > 0 || sockets > workers_max ? workers_max : sockets;
 }
 
 unsigned pfi_settings_threads(const struct pfi_library_settings *values)

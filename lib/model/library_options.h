@@ -88,9 +88,13 @@ static inline const struct pfi_library_settings *pfi_library_settings(const stru
 /* What must hold between several settings: 0, or PREFORK_ECONFIG with an error message. */
 int pfi_options_check(const struct prefork_settings *settings);
 
-/* The most workers that run at the same time, surge not counted: `workers_max`, or where that is 0 twice `workers`, at
- * least four more. */
+/* The most workers that run at the same time, surge not counted: `workers_max`, or where that is 0 four times
+ * `workers`, at least 64. */
 uint32_t pfi_settings_workers_max(const struct pfi_library_settings *values);
+
+/* How many reuseport sockets a listener of a pool with at most `workers_max` workers has: every worker inherits all of
+ * them, so a maximum that no one has set does not multiply them. */
+uint32_t pfi_settings_sockets(const struct pfi_library_settings *values, uint32_t workers_max);
 
 /* How many threads a worker may have beside its first: `threads`, but at least 1. */
 unsigned pfi_settings_threads(const struct pfi_library_settings *values);

@@ -242,7 +242,7 @@ static const struct {
 	{ { "-b", "[::1%nowhere]:0" }, -EINVAL, "nowhere" },
 	{ { "-b", "192.0.2.1:0" }, -EADDRNOTAVAIL, "no interface" },
 	{ { "-b", "127.0.0.1:0,unix:/proc/x" }, -ENOENT, "/proc/x" },
-	{ { "-b", "127.0.0.1:0", "--workers-max", "1000" }, -EMFILE, "workers_max" },
+	{ { "-b", "127.0.0.1:0", "-w", "1000" }, -EMFILE, "for 1000 workers" },
 };
 
 START_TEST(a_failed_start_leaves_nothing_behind)

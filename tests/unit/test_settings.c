@@ -310,8 +310,11 @@ START_TEST(workers_max_grows_with_workers_unless_set)
 {
 	static const struct {
 		const char *workers, *max;
-		int64_t answer;
-	} cases[] = { { "1", "0", 5 }, { "4", "0", 8 }, { "20", "0", 40 }, { "20", "21", 21 } };
+		int64_t answer, sockets;
+	} cases[] = {
+		{ "1", "0", 64, 5 },     { "4", "0", 64, 8 },         { "16", "0", 64, 32 },        { "20", "0", 80, 40 },
+		{ "20", "21", 21, 21 },  { "2000", "0", 4096, 4000 }, { "4096", "0", 4096, 4096 }, { "1", "2", 2, 2 },
+	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
 		struct prefork_settings *const settings = made();
@@ -319,6 +322,8 @@ START_TEST(workers_max_grows_with_workers_unless_set)
 		ck_assert_int_eq(prefork_settings_set_default(settings, "workers", cases[i].workers), 0);
 		ck_assert_int_eq(prefork_settings_set_default(settings, "workers_max", cases[i].max), 0);
 		ck_assert_int_eq(pfi_settings_workers_max(pfi_library_settings(settings)), cases[i].answer);
+		ck_assert_int_eq(pfi_settings_sockets(pfi_library_settings(settings), (uint32_t)cases[i].answer),
+				 cases[i].sockets);
 		prefork_settings_destroy(settings);
 	}
 }

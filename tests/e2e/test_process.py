@@ -1,0 +1,71 @@
+"""The process as its operators see it: the number of workers and its limits."""
+import pathlib
+import signal
+
+import harness
+
+APPS = pathlib.Path(__file__).resolve().parent / "apps"
+HELLO = harness.program("http_hello")
+
+
+def limited(files):
+    """A prefix that starts the server with at most so many open files."""
+    return ("/bin/sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+
+
+class Ceilings(harness.Case):
+    def test_ttin_adds_workers_far_beyond_those_of_the_start(self):
+        with harness.Server([HELLO, "-w", "2"]) as server:
+            server.wait_for_serving(2)
+            for count in range(3, 11):
+                server.send_signal(signal.SIGTTIN)
+                server.wait_for_serving(count)
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+            self.assertNotIn("keeps", server.log())
+
+    def test_reuseport_workers_beyond_the_sockets_share_them(self):
+        with harness.Server([HELLO, "-w", "1", "--reuse-port"]) as server:
+            for count in range(2, 9):
+                server.send_signal(signal.SIGTTIN)
+                server.wait_for_serving(count)
+            for _ in range(40):
+                self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def test_few_open_files_are_enough_for_few_workers_and_the_limit_is_named(self):
+        for flags in ((), ("--reuse-port",)):
+            with self.subTest(flags=flags), harness.Server([HELLO, "-w", "2", *flags], prefix=limited(64)) as server:
+                server.wait_for_serving(2)
+                self.assertEqual(server.get().status, 200)
+                count = 2
+                while "keeps" not in server.log():
+                    server.send_signal(signal.SIGTTIN)
+                    count = harness.wait_until(
+                        lambda before=count: before + 1 if f"wanted: {before + 1}," in server.log()
+                        else before if "keeps" in server.log() else None, "an answer to TTIN")
+                self.assertRegex(server.log(), rf"keeps {count} workers: RLIMIT_NOFILE is 64, but the arbiter needs \d+ "
+                                               rf"descriptors for {count + 1} workers: raise the limit")
+                server.wait_for_serving(count)
+                self.assertEqual(server.get().status, 200)
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("Reload done")
+                self.assertEqual(server.get().status, 200)
+                self.assertEqual(server.stop(), 0)
+
+    def test_too_few_open_files_for_the_workers_of_the_start_are_refused(self):
+        with harness.Server([HELLO, "-w", "30"], prefix=limited(64), wait=False) as server:
+            self.assertNotEqual(server.wait(), 0)
+            self.assertRegex(server.log(), r"RLIMIT_NOFILE is 64, but the arbiter needs \d+ descriptors for 30 workers")
+
+    def test_workers_max_is_named(self):
+        with harness.Server([HELLO, "-w", "1", "--workers-max", "2"]) as server:
+            server.send_signal(signal.SIGTTIN)
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGTTIN)
+            server.wait_for_log("keeps 2 workers: 3 are more than workers_max, 2, which only a restart can raise")
+            self.assertEqual(server.stop(), 0)
+
+
+if __name__ == "__main__":
+    harness.main()
