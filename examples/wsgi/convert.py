@@ -8,7 +8,7 @@ import textwrap
 SAME = """
 accesslog access_log_format backlog bind casefold_http_method chdir errorlog forwarded_allow_ips graceful_timeout header_map keepalive
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
-proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout worker_class worker_connections workers wsgi_app
+pidfile proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout worker_class worker_connections workers wsgi_app
 """.split()
 
 # Settings without an effect on the service: dropped silently.
@@ -30,7 +30,6 @@ MISSING.update({
     "daemon": "not available: use a service manager such as systemd",
     "group": "not available: start the program in that group (Group= of systemd)",
     "initgroups": "not available: start the program as that user (User= of systemd)",
-    "pidfile": "not available: systemd tracks the main process (MainPID)",
     "umask": "not available: set socket_mode for unix sockets",
     "user": "not available: start the program as that user (User= of systemd)",
 })

@@ -68,8 +68,6 @@ static const struct {
 	{ "--paster", "name a call that creates the application: MODULE:FACTORY(\"FILE\")" },
 	{ "--permit-obsolete-folding", STRICT },
 	{ "--permit-unconventional-http-version", STRICT },
-	{ "--pid", "systemd tracks the main process (MainPID); in a shell use $!" },
-	{ "-p", "systemd tracks the main process (MainPID); in a shell use $!" },
 	{ "--protocol", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
 	{ "--proxy-allow-from", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },
 	{ "--proxy-protocol", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },

@@ -17,6 +17,7 @@
 #include "arbiter/children.h"
 #include "arbiter/generations.h"
 #include "arbiter/listener_options.h"
+#include "arbiter/pid.h"
 #include "arbiter/resource_limits.h"
 #include "arbiter/signals.h"
 #include "arbiter/turn.h"
@@ -68,6 +69,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	if (arbiter == NULL)
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
 	arbiter->loop.epoll = arbiter->loop.timer = arbiter->loop.request_fd = arbiter->arbiter_pidfd = -1;
+	arbiter->pidfile = PFI_NO_PIDFILE;
 	/* Frozen settings never change again, so a reference is as good as a copy. */
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
@@ -111,6 +113,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		free(arbiter->pools[i].slots);
 		arbiter->pools[i].slots = NULL;
 	}
+	pfi_pid_close(arbiter);
 }
 
 void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
@@ -245,7 +248,10 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 				    r == -EBUSY ? "another arbiter of this process handles the signals"
 						: "cannot handle signals: %s",
 				    strerror(-r));
-	r = open_first_generation(arbiter);
+	/* Before the listeners: "the server with process id N is running" says more than "address in use". */
+	r = pfi_pid_open(arbiter, "");
+	if (r == 0)
+		r = open_first_generation(arbiter);
 	if (r < 0)
 		return r;
 	arbiter->arbiter_pidfd = pfi_arbiter_pidfd_open();

@@ -14,7 +14,7 @@
  *     children, child_actions, generations, health
  *     listener_table, reuseport_sets, lookups, directory
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader
+ *     process, score_reader, pid
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -37,6 +37,7 @@
 #include "arbiter/resource_limits.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
+#include "os/pidfile.h"
 #include "os/scoreboard.h"
 #include "worker/spawn_context.h"
 
@@ -89,6 +90,8 @@ struct prefork_arbiter {
 	struct pfi_directory directory;
 	struct pfi_killed killed;
 	struct pfi_resource_limits limits;
+	struct pfi_pidfile pidfile; /* written by pid.c */
+	size_t pidfile_suffix;      /* so many bytes at the end of its name */
 	char reload_why[1024];   /* why the reload in progress fails */
 	char last_failure[1024]; /* of a worker                      */
 

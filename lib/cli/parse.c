@@ -15,6 +15,7 @@
 #include "listener/owner.h"
 #include "model/library_options.h"
 #include "model/settings.h"
+#include "os/pidfile.h"
 #include "os/path.h"
 #include "worker/spawn_context.h"
 
@@ -177,6 +178,13 @@ static int check_worker_class(const struct prefork_settings *settings)
 			    pfi_settings_place(settings, &values->worker_class), name);
 }
 
+static int check_pidfile(const struct prefork_settings *settings)
+{
+	const char *const path = pfi_library_settings(settings)->pidfile;
+
+	return path != NULL && *path != '\0' ? pfi_pidfile_check(path) : 0;
+}
+
 /* Answers what was asked: 1, 0 when nothing was, or what failed. */
 static int answer(const struct prefork_settings *settings, enum pfi_cli_action question)
 {
@@ -194,7 +202,8 @@ static int answer(const struct prefork_settings *settings, enum pfi_cli_action q
 		pfi_print_config(settings, stdout);
 	else if (!values->check_config)
 		return 0;
-	else if ((r = check_worker_class(settings)) < 0 || (r = pfi_binds_try(settings)) < 0)
+	else if ((r = check_worker_class(settings)) < 0 || (r = check_pidfile(settings)) < 0 ||
+		 (r = pfi_binds_try(settings)) < 0)
 		return r; /* what the start would answer */
 	else
 		(void)printf("%s: the settings are right\n", settings->program);

@@ -139,6 +139,10 @@ static const struct prefork_option options[] = {
 	  .doc = "The lowest level that is logged." },
 
 	/* Process */
+	{ ROW("pidfile", STRING, pidfile), .flags = "-p, --pid", .unit = "FILE",
+	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "Write the process id of the arbiter to this file, lock it, and remove it at the end. A second server "
+		 "with the same file does not start. A file that a killed server has left is replaced." },
 	{ ROW("proc_name", STRING, proc_name), .flags = "-n, --name", .max = 64, .unit = "NAME",
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "The name of the processes in ps and top." },

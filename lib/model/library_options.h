@@ -67,6 +67,7 @@ struct pfi_library_settings {
 	enum prefork_log_level loglevel; /* its words are in the order of the enum */
 
 	/* Process */
+	const char *pidfile;
 	const char *proc_name;
 	bool child_subreaper;
 	bool close_fds;

@@ -33,6 +33,7 @@ enum pfi_fd_kind {
 	PFI_FD_LISTENER,
 	PFI_FD_PATH,       /* of a unix socket                                                */
 	PFI_FD_CONNECTION,
+	PFI_FD_PIDFILE,
 	PFI_FD_LOG,        /* stays open in forked children: what they log has to go somewhere */
 	PFI_FD_KINDS
 };

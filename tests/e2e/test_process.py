@@ -1,6 +1,10 @@
-"""The process as its operators see it: the number of workers and its limits."""
+"""The process as its operators see it: the number of workers and its limits, the pid file."""
+import os
 import pathlib
 import signal
+import socket
+import subprocess
+import tempfile
 
 import harness
 
@@ -65,6 +69,55 @@ class Ceilings(harness.Case):
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("keeps 2 workers: 3 are more than workers_max, 2, which only a restart can raise")
             self.assertEqual(server.stop(), 0)
+
+
+class Pidfile(harness.Case):
+    def serve(self, directory, *flags, **options):
+        return harness.Server([HELLO, *flags], cwd=directory, **options)
+
+    def test_it_names_the_arbiter_and_no_worker_holds_it(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "pid"
+            with self.serve(directory, "-w", "2", "--pid", "pid") as server:
+                self.assertEqual(path.read_text(), f"{server.pid}\n")
+                for worker in server.wait_for_serving(2):
+                    held = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
+                    self.assertNotIn(os.path.realpath(path), held)
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("Reload done")
+                self.assertEqual(path.read_text(), f"{server.pid}\n")
+                self.assertEqual(server.stop(), 0)
+            self.assertEqual(os.listdir(directory), [])
+
+    def test_a_second_server_is_refused_and_the_first_one_named(self):
+        with tempfile.TemporaryDirectory() as directory, self.serve(directory, "-p", "pid") as first:
+            with self.serve(directory, "-p", "pid", wait=False) as second:
+                self.assertEqual(second.wait(), 1)
+                self.assertIn(f"the server with process id {first.pid} is running", second.log())
+            self.assertEqual((pathlib.Path(directory) / "pid").read_text(), f"{first.pid}\n")
+            self.assertEqual(subprocess.run([HELLO, "-p", "pid", "-b", "127.0.0.1:0", "--check-config"], cwd=directory,
+                                            check=False, stdout=subprocess.DEVNULL).returncode, 0)
+            self.assertEqual(first.stop(), 0)
+
+    def test_a_file_that_a_killed_server_has_left_is_replaced(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = pathlib.Path(directory) / "pid"
+            with self.serve(directory, "-p", "pid") as killed:
+                killed.wait_for_serving(1)
+                killed.stop(signal.SIGKILL)
+            path.write_text(f"{os.getpid()}\n")  # the pid of a living process
+            with self.serve(directory, "-p", "pid") as server:
+                self.assertEqual(path.read_text(), f"{server.pid}\n")
+                path.unlink()
+                path.write_text("42\n")
+                self.assertEqual(server.stop(), 0)
+            self.assertEqual(path.read_text(), "42\n")
+
+    def test_a_start_that_fails_leaves_no_file(self):
+        with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as taken:
+            with self.serve(directory, "-p", "pid", bind="127.0.0.1:%d" % taken.getsockname()[1]) as server:
+                self.assertEqual(server.wait(), 1)
+            self.assertEqual(os.listdir(directory), [])
 
 
 if __name__ == "__main__":

@@ -209,7 +209,7 @@ class Failures(harness.Case):
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--umask=022", "hello:app"), 2, "--umask is gunicorn's.*--socket-mode"),
                                         (("-m022", "hello:app"), 2, "-m is gunicorn's.*--socket-mode"),
-                                        (("--pid", "x", "hello:app"), 2, "--pid is gunicorn's.*MainPID"),
+                                        (("--log-syslog", "hello:app"), 2, "--log-syslog is gunicorn's.*journal"),
                                         (("-u", "www-data", "hello:app"), 2, "-u is gunicorn's.*User="),
                                         (("--group", "www-data", "hello:app"), 2, "--group is gunicorn's.*Group="),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
