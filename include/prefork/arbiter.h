@@ -187,7 +187,9 @@ PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, b
 
 /** Remove from the environment now what the starter of this process has put there for it alone:
  *  LISTEN_*, PREFORK_FDS and SERVER_STARTER_PORT, whose sockets prefork_arbiter_start() then
- *  serves, and NOTIFY_SOCKET and WATCHDOG_*, which this version does not use: read them before.
+ *  serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter tells the service manager of its state, as
+ *  sd_notify(3) does. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
+ *  by prefork_arbiter_start() leaves both to the application unless this function is called.
  *  For applications that run foreign code in the arbiter before the start. Workers never see
  *  these variables. Call it once, after the pools were added, while no other thread uses the
  *  environment. 0; -EBUSY after the start; -EINVAL: a variable has a bad value, or `arbiter` is

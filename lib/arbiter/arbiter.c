@@ -28,7 +28,6 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/parent_death.h"
-#include "os/starter.h"
 #include "os/title.h"
 
 #include <prefork/error.h>
@@ -70,6 +69,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
 	arbiter->loop.epoll = arbiter->loop.timer = arbiter->loop.request_fd = arbiter->arbiter_pidfd = -1;
 	arbiter->pidfile = PFI_NO_PIDFILE;
+	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	/* Frozen settings never change again, so a reference is as good as a copy. */
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
@@ -114,6 +114,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		arbiter->pools[i].slots = NULL;
 	}
 	pfi_pid_close(arbiter);
+	pfi_notify_close(arbiter);
 }
 
 void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
@@ -169,7 +170,7 @@ int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter)
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "the environment is taken before the arbiter starts");
-	pfi_starter_forget_notify();
+	pfi_notify_open(arbiter);
 	return pfi_listener_table_inherit(arbiter);
 }
 
@@ -290,6 +291,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 			"Starting %s (prefork %s)", arbiter->program, prefork_version());
 	r = begin(arbiter, signals);
 	if (r < 0) {
+		pfi_notify_failed(arbiter, r);
 		finish_run(arbiter);
 		arbiter->settings = arbiter->initial;
 		arbiter->started = false;
@@ -349,8 +351,11 @@ int prefork_arbiter_run(struct prefork_arbiter *arbiter)
 {
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 
-	int r = start(arbiter, !arbiter->chose_signals || arbiter->wants_signals);
+	int r;
 
+	if (!arbiter->started)
+		pfi_notify_open(arbiter);
+	r = start(arbiter, !arbiter->chose_signals || arbiter->wants_signals);
 	if (r < 0)
 		return r;
 	while ((r = prefork_arbiter_dispatch(arbiter)) == 1) {

@@ -14,7 +14,7 @@
  *     children, child_actions, generations, health
  *     listener_table, reuseport_sets, lookups, directory
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader, pid
+ *     process, score_reader, pid, notify
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -31,6 +31,7 @@
 #include "arbiter/log_lines.h"
 #include "arbiter/lookups.h"
 #include "arbiter/loop.h"
+#include "arbiter/notify.h"
 #include "arbiter/orphans.h"
 #include "arbiter/pools.h"
 #include "arbiter/process.h"
@@ -90,6 +91,7 @@ struct prefork_arbiter {
 	struct pfi_directory directory;
 	struct pfi_killed killed;
 	struct pfi_resource_limits limits;
+	struct pfi_notify notify;
 	struct pfi_pidfile pidfile; /* written by pid.c */
 	size_t pidfile_suffix;      /* so many bytes at the end of its name */
 	char reload_why[1024];   /* why the reload in progress fails */

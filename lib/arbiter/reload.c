@@ -11,6 +11,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/generations.h"
+#include "arbiter/notify.h"
 #include "arbiter/resource_limits.h"
 #include "model/library_options.h"
 #include "model/settings.h"
@@ -45,6 +46,8 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			PFI_PAIRS(PREFORK_TEXT("verdict", pfi_verdict_name(verdict))),
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
+	if (verdict != PREFORK_RELOAD_SUPERSEDED) /* another reload goes on */
+		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
@@ -238,6 +241,7 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 		end_waiting(arbiter);
 		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, "");
 	}
+	pfi_notify_reload_begins(arbiter);
 	(void)prefork_fail(0, "%s", "");
 	r = prepare(arbiter, number);
 	if (r < 0)

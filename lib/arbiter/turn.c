@@ -6,6 +6,7 @@
 #include "arbiter/events.h"
 #include "arbiter/generations.h"
 #include "arbiter/health.h"
+#include "arbiter/notify.h"
 #include "arbiter/reload.h"
 #include "arbiter/reuseport_sets.h"
 #include "arbiter/shortages.h"
@@ -119,6 +120,7 @@ bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_notify_turn(arbiter, turn.phase, now_ms));
 	if (turn.finished) {
 		pfi_loop_arm(arbiter, 0);
 		return true;

@@ -235,7 +235,7 @@ const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
 		[PFI_FD_PIDFD] = "a pidfd",                     [PFI_FD_CHANNEL] = "the control channel",
 		[PFI_FD_LISTENER] = "a listener",               [PFI_FD_PATH] = "the path of a unix socket",
 		[PFI_FD_CONNECTION] = "a connection",           [PFI_FD_LOG] = "a log",
-		[PFI_FD_PIDFILE] = "the pid file",
+		[PFI_FD_PIDFILE] = "the pid file",              [PFI_FD_NOTIFY] = "the notify socket",
 	};
 
 	return (unsigned)kind < PFI_FD_KINDS ? names[kind] : "";
@@ -273,6 +273,12 @@ int pfi_open_socket(int family, int flags)
 {
 	pfi_fdtable_begin();
 	return enter_and_end(socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), PFI_FD_LISTENER);
+}
+
+int pfi_open_datagram(void)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), PFI_FD_NOTIFY);
 }
 
 int pfi_open_pair(int type, int fds[2])

@@ -34,6 +34,7 @@ enum pfi_fd_kind {
 	PFI_FD_PATH,       /* of a unix socket                                                */
 	PFI_FD_CONNECTION,
 	PFI_FD_PIDFILE,
+	PFI_FD_NOTIFY,     /* the socket of the service manager                                */
 	PFI_FD_LOG,        /* stays open in forked children: what they log has to go somewhere */
 	PFI_FD_KINDS
 };
@@ -77,6 +78,7 @@ int pfi_open_epoll(void);
 int pfi_open_eventfd(void);
 int pfi_open_pidfd(int pid);
 int pfi_open_socket(int family, int flags);
+int pfi_open_datagram(void); /* a unix socket */
 int pfi_open_pair(int type, int fds[2]);
 
 /* accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC, in errors too. */

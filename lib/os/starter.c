@@ -8,7 +8,7 @@
 
 static const char *const about_sockets[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
 					     "PREFORK_FDS", "SERVER_STARTER_PORT" };
-static const char *const about_notify[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC" };
+static const char *const about_notify[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE" };
 
 enum {
 	SOCKETS_COUNT = sizeof about_sockets / sizeof about_sockets[0],

@@ -69,7 +69,7 @@ class Environment(harness.Case):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = "127.0.0.1:%d" % listener.getsockname()[1]
             told = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/nowhere",
-                    "WATCHDOG_USEC": "1", "WATCHDOG_PID": "1", "SERVER_STARTER_PORT": "",
+                    "WATCHDOG_USEC": "1", "FDSTORE": "4", "WATCHDOG_PID": "1", "SERVER_STARTER_PORT": "",
                     "PREFORK_FDS": f"{address}={listener.fileno()}"}
             with harness.Server([WSGI, "surroundings:app", *flags], bind=address, cwd=APPS, env=told,
                                 fds=[listener.fileno()]) as server:

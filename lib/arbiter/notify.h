@@ -1,0 +1,46 @@
+/*
+ * arbiter/notify.h -- tell the service manager of the state of the arbiter (model/service_state.h), as sd_notify(3) does.
+ *
+ * An arbiter that runs by itself, or that has taken the environment, does so if NOTIFY_SOCKET is set; the messages of an
+ * embedded one would speak for a program that is more than its server. A message that the manager's queue has no space
+ * for is sent later; a manager that is gone costs one log line.
+ */
+#ifndef ARBITER_NOTIFY_H
+#define ARBITER_NOTIFY_H
+
+#include "model/service_state.h"
+#include "model/supervisor.h"
+#include "os/notify_socket.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct prefork_arbiter;
+
+/* Written by notify.c. */
+struct pfi_notify {
+	struct pfi_notify_socket socket;
+	struct pfi_service service;
+	char pending[PFI_SERVICE_MESSAGE_MAX]; /* not sent yet; "": there is none */
+	bool logged_failure;
+};
+
+/* Take NOTIFY_SOCKET and WATCHDOG_* out of the environment; what is wrong with them is logged. */
+void pfi_notify_open(struct prefork_arbiter *arbiter);
+void pfi_notify_close(struct prefork_arbiter *arbiter);
+
+/* Send what is due. Returns when to call again, 0: no need. */
+uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_phase phase, uint64_t now_ms);
+
+/* A reload begins; it has a verdict. */
+void pfi_notify_reload_begins(struct prefork_arbiter *arbiter);
+void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why);
+
+/* The start has failed with this error; its message is the status. */
+void pfi_notify_failed(struct prefork_arbiter *arbiter, int error);
+
+/* Another process is the main process of the service now: say so, and nothing more. Call it after that process has
+ * renamed its pid file. */
+void pfi_notify_replaced(struct prefork_arbiter *arbiter, int main_pid);
+
+#endif
