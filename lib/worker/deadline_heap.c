@@ -8,23 +8,23 @@ struct pfi_deadline_heap_entry {
 	struct pfi_deadline *deadline;
 };
 
-enum { ROOM_FIRST = 64 };
+enum { CAPACITY_FIRST = 64 };
 
-static void put(struct pfi_deadline_heap *heap, size_t place, struct pfi_deadline_heap_entry entry)
+static void put(struct pfi_deadline_heap *heap, size_t index, struct pfi_deadline_heap_entry entry)
 {
-	heap->entries[place] = entry;
-	entry.deadline->place = place;
+	heap->entries[index] = entry;
+	entry.deadline->index = index;
 }
 
-/* Let `entry` sink or rise from the hole at `place` to where it belongs. */
-static void settle(struct pfi_deadline_heap *heap, size_t place, struct pfi_deadline_heap_entry entry)
+/* Sift `entry` up or down from the free `index`. */
+static void sift(struct pfi_deadline_heap *heap, size_t index, struct pfi_deadline_heap_entry entry)
 {
-	while (place > 1 && heap->entries[place / 2].key_ms > entry.key_ms) {
-		put(heap, place, heap->entries[place / 2]);
-		place /= 2;
+	while (index > 1 && heap->entries[index / 2].key_ms > entry.key_ms) {
+		put(heap, index, heap->entries[index / 2]);
+		index /= 2;
 	}
 	for (;;) {
-		size_t child = place * 2;
+		size_t child = index * 2;
 
 		if (child > heap->count)
 			break;
@@ -32,23 +32,23 @@ static void settle(struct pfi_deadline_heap *heap, size_t place, struct pfi_dead
 			child++;
 		if (heap->entries[child].key_ms >= entry.key_ms)
 			break;
-		put(heap, place, heap->entries[child]);
-		place = child;
+		put(heap, index, heap->entries[child]);
+		index = child;
 	}
-	put(heap, place, entry);
+	put(heap, index, entry);
 }
 
 void pfi_deadline_heap_finish(struct pfi_deadline_heap *heap)
 {
 	for (size_t i = 1; i <= heap->count; i++)
-		heap->entries[i].deadline->place = 0;
+		heap->entries[i].deadline->index = 0;
 	free(heap->entries);
 	*heap = (struct pfi_deadline_heap){ 0 };
 }
 
-static int make_room(struct pfi_deadline_heap *heap)
+static int reserve(struct pfi_deadline_heap *heap)
 {
-	const size_t capacity = heap->capacity > 0 ? heap->capacity * 2 : ROOM_FIRST;
+	const size_t capacity = heap->capacity > 0 ? heap->capacity * 2 : CAPACITY_FIRST;
 
 	if (heap->count + 1 < heap->capacity)
 		return 0;
@@ -65,31 +65,31 @@ int pfi_deadline_heap_add(struct pfi_deadline_heap *heap, struct pfi_deadline *d
 	const struct pfi_deadline_heap_entry entry = { deadline->at_ms, deadline };
 
 	if (deadline->at_ms == 0)
-		return 0; /* if it is filed, it is found out when its key comes up */
-	if (deadline->place > 0) {
-		if (heap->entries[deadline->place].key_ms > deadline->at_ms)
-			settle(heap, deadline->place, entry);
+		return 0; /* if it is in the heap, it is removed when its key is due */
+	if (deadline->index > 0) {
+		if (heap->entries[deadline->index].key_ms > deadline->at_ms)
+			sift(heap, deadline->index, entry);
 		return 0;
 	}
-	const int r = make_room(heap);
+	const int r = reserve(heap);
 	if (r < 0)
 		return r;
 	heap->count++;
-	settle(heap, heap->count, entry);
+	sift(heap, heap->count, entry);
 	return 0;
 }
 
 void pfi_deadline_heap_remove(struct pfi_deadline_heap *heap, struct pfi_deadline *deadline)
 {
-	const size_t place = deadline->place;
+	const size_t index = deadline->index;
 
-	if (place == 0)
+	if (index == 0)
 		return;
-	deadline->place = 0;
+	deadline->index = 0;
 	const struct pfi_deadline_heap_entry last = heap->entries[heap->count];
 	heap->count--;
 	if (last.deadline != deadline)
-		settle(heap, place, last);
+		sift(heap, index, last);
 }
 
 uint64_t pfi_deadline_heap_next_ms(const struct pfi_deadline_heap *heap)
@@ -103,7 +103,7 @@ struct pfi_deadline *pfi_deadline_heap_take(struct pfi_deadline_heap *heap, uint
 		struct pfi_deadline *const first = heap->entries[1].deadline;
 
 		if (first->at_ms > now_ms) {
-			settle(heap, 1, (struct pfi_deadline_heap_entry){ first->at_ms, first });
+			sift(heap, 1, (struct pfi_deadline_heap_entry){ first->at_ms, first });
 			continue;
 		}
 		pfi_deadline_heap_remove(heap, first);

@@ -20,7 +20,7 @@ START_TEST(deadlines_expire_in_order_and_once)
 		const struct pfi_deadline *const first = pfi_deadline_heap_take(&heap, pfi_deadline_heap_next_ms(&heap));
 
 		ck_assert_ptr_nonnull(first);
-		ck_assert_uint_eq(first->place, 0);
+		ck_assert_uint_eq(first->index, 0);
 		ck_assert_uint_ge(first->at_ms, last_ms);
 		last_ms = first->at_ms;
 	}
@@ -58,7 +58,7 @@ START_TEST(an_advanced_deadline_does_not_expire_late)
 	ck_assert_uint_eq(pfi_deadline_heap_next_ms(&heap), 5);
 	ck_assert_ptr_eq(pfi_deadline_heap_take(&heap, 5), &entries[2]);
 	pfi_deadline_heap_finish(&heap);
-	ck_assert_uint_eq(entries[0].place, 0);
+	ck_assert_uint_eq(entries[0].index, 0);
 }
 END_TEST
 
@@ -70,7 +70,7 @@ START_TEST(a_removed_deadline_never_expires)
 	ck_assert_int_eq(pfi_deadline_heap_add(&heap, &entry), 0);
 	entry.at_ms = 0;
 	ck_assert_ptr_null(pfi_deadline_heap_take(&heap, 1000));
-	ck_assert_uint_eq(entry.place, 0);
+	ck_assert_uint_eq(entry.index, 0);
 	pfi_deadline_heap_remove(&heap, &entry); /* harmless when not filed */
 	pfi_deadline_heap_finish(&heap);
 }
