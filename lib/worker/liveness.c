@@ -28,7 +28,7 @@ void pfi_liveness_finish(struct pfi_liveness *liveness)
 	(void)pthread_mutex_destroy(&liveness->lock);
 }
 
-/* When the arbiter should look at a thread that has this deadline, after `now_ms`. */
+/* When the arbiter must next read the slot of a thread with this deadline, after `now_ms`. */
 static uint64_t check_at_ms(const struct pfi_liveness *liveness, unsigned thread, uint64_t deadline_ms, uint64_t now_ms)
 {
 	const uint64_t since_ms = atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
@@ -37,8 +37,8 @@ static uint64_t check_at_ms(const struct pfi_liveness *liveness, unsigned thread
 	return liveness->slow_ms > 0 && slow_at_ms > now_ms && slow_at_ms < deadline_ms ? slow_at_ms : deadline_ms;
 }
 
-/* The earliest deadline ahead of `now_ms`, UINT64_MAX for none; *ret_late tells
- * whether one lies behind. */
+/* The earliest time after `now_ms` at which the arbiter must read a slot, UINT64_MAX: none;
+ * *ret_overdue: whether a deadline has passed. */
 static uint64_t earliest(const struct pfi_liveness *liveness, uint64_t now_ms, bool *ret_overdue)
 {
 	uint64_t first_ms = UINT64_MAX;
@@ -82,13 +82,20 @@ static void arm_watchdog(struct pfi_liveness *liveness, uint64_t deadline_ms)
 			if (liveness->repeat_ms < REPEAT_LAST_MS)
 				liveness->repeat_ms *= 2;
 		}
-		if (at_ms == UINT64_MAX) /* what had to be looked at came up meanwhile */
+		/* The work has become slow since the caller read the clock. */
+		if (at_ms == UINT64_MAX)
 			at_ms = now_ms;
-		/* Until it is set nobody may count on what it was set for: an earlier time
-		 * may come up and be over before the line below says so. */
+		/* No thread may rely on the old time while the timer is set. Otherwise:
+		 *
+		 *     this thread                            another thread
+		 *     timer, set for 9: set for 5
+		 *     (5 passes, the timer expires)
+		 *                                            deadline = 10; clock: 6; set for 9: covered
+		 *     watchdog_at_ms = 5
+		 */
 		atomic_store_explicit(&liveness->watchdog_at_ms, 0, memory_order_seq_cst);
-		/* It fails only when the application has closed the descriptor: then
-		 * nobody watches over this worker but the arbiter's drain and stop. */
+		/* Fails only if the application has closed the descriptor. Until
+		 * pfi_own_fds_check() finds that, no deadline of this worker is enforced. */
 		(void)pfi_timer_set(liveness->watchdog, at_ms);
 		atomic_store_explicit(&liveness->watchdog_at_ms, at_ms, memory_order_release);
 	}
@@ -112,10 +119,10 @@ static uint64_t deadline_after(uint64_t now_ms, uint64_t timeout_ms)
 	return timeout_ms == 0 || timeout_ms > PFI_NO_DEADLINE - now_ms ? PFI_NO_DEADLINE : now_ms + timeout_ms;
 }
 
-/* A thread that is busy and begins the next piece of work moves a deadline that lies ahead
- * further ahead. The watch is set for the old one, or has fired and whoever looked has noted
- * the old one: at that time it is found to be another, and noted again. Nothing to do. So it
- * is with the moment at which work becomes slow, while the old one lies ahead. */
+/* A busy thread that begins the next work replaces a deadline ahead by a later one, and need not
+ * read the timer: either it expires by the old deadline, or it has expired and the arbiter has
+ * remembered the old deadline. At that time the arbiter reads the slot and remembers the new one.
+ * The same holds for the time at which work becomes slow, if the old one is ahead. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 {
 	struct pfi_thread_slot *const thread_slot = &liveness->score->thread_slots[thread];
@@ -123,11 +130,11 @@ void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 	const uint64_t deadline_ms = deadline_after(now_ms, liveness->timeout_ms);
 	const uint64_t before_ms = atomic_load_explicit(&thread_slot->deadline_ms, memory_order_relaxed);
 	const uint64_t since_ms = atomic_load_explicit(&thread_slot->since_ms, memory_order_relaxed);
-	const bool is_noted = before_ms > now_ms && before_ms <= deadline_ms &&
+	const bool is_tracked = before_ms > now_ms && before_ms <= deadline_ms &&
 	                      (liveness->slow_ms == 0 || since_ms + liveness->slow_ms > now_ms);
 
 	atomic_store_explicit(&thread_slot->since_ms, now_ms, memory_order_relaxed);
-	if (is_noted)
+	if (is_tracked)
 		atomic_store_explicit(&thread_slot->deadline_ms, deadline_ms, memory_order_relaxed);
 	else
 		store_deadline(liveness, thread, deadline_ms);

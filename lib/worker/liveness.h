@@ -1,27 +1,27 @@
 /*
- * liveness -- how the threads of a worker show the arbiter that they are not stuck.
+ * liveness -- the deadlines by which a worker shows the arbiter that its threads are not stuck.
  *
- * Each thread has a deadline word in the shared page: 0 while it waits for
- * work, else the time by which it must have written again. The arbiter does
- * not poll the words. It sleeps until the worker's *watch* fires, an inherited
- * timer that only the worker sets, and looks then. What must stay true, after
- * every function here has returned:
+ * Each thread has a deadline in its thread slot of the scoreboard: 0 while it waits for
+ * work, otherwise the time by which it must have stored a new one. The arbiter does not poll
+ * the slots. It reads them when the watchdog timer of the worker expires, an inherited
+ * timerfd that only the worker sets. Invariant after every function of this header:
  *
- *     the watch fires at or before the earliest deadline that lies ahead, and before
- *     that when work in hand becomes slow; or it has fired since that thread became
- *     busy, and who looked then looks again in time.
+ *     the timer expires at or before the earliest deadline ahead, and at or before the time
+ *     at which current work becomes slow; or it has expired since that thread became busy,
+ *     and the arbiter has remembered the deadline that it read then.
  *
- * So a thread that turns busy stores its deadline first and reads the clock
- * after a full fence. Either the watch has not fired by that clock, and
- * whoever looks when it fires finds the deadline, or it has, and the thread
- * sets it anew: one system call per worker and timeout, none per request.
+ * A thread that becomes busy stores its deadline, then a full fence orders the store before
+ * the read of the clock. If the timer has not expired by that clock, the arbiter finds the
+ * deadline when it does. If it has, the thread sets the timer again. That is one system call
+ * per worker and timeout, and none per request.
  *
- * Setting a timer throws away an expiry that the arbiter has not read yet, and
- * with it the news that a sister thread is late. Whoever sets the watch while
- * a deadline lies behind therefore has it fire again soon, ever less often.
+ * Setting a timer discards an expiration that the arbiter has not read (timerfd_settime(2)),
+ * perhaps the one that reports another thread as stuck. Therefore, if a deadline has already
+ * passed, a thread that sets the timer lets it expire soon, at intervals that double from
+ * 10 ms to 10 s.
  *
- * Threads: begin, end, extend, pause and resume by the thread that has the
- * number; the watch itself is shared and has a lock, taken when it is set.
+ * Threads: begin, end, beat, extend, pause and resume are for the thread with that number.
+ * The timer is shared by all; `lock` is held while it is set.
  */
 #ifndef WORKER_LIVENESS_H
 #define WORKER_LIVENESS_H
@@ -33,21 +33,21 @@
 #include <stdint.h>
 
 struct pfi_liveness {
-	struct pfi_worker_score *score; /* borrowed; the worker's memory is ours to believe, not the page's */
-	unsigned thread_slots;        /* threads with a number: 0 to cells - 1                            */
-	int watchdog;             /* borrowed timer                                                   */
-	uint64_t timeout_ms;   /* of a request; 0: no limit                                        */
-	uint64_t slow_ms;      /* after which the arbiter notes it in the log; 0: never            */
-	_Atomic uint64_t watchdog_at_ms; /* what the watch was last set for; 0: never                 */
-	uint64_t repeat_ms;           /* under `lock`                                              */
-	pthread_mutex_t lock;         /* held while the watch is set                               */
+	struct pfi_worker_score *score;  /* borrowed                                             */
+	unsigned thread_slots;           /* threads are numbered 0 to thread_slots - 1           */
+	int watchdog;                    /* timerfd, borrowed                                    */
+	uint64_t timeout_ms;             /* of a request; 0: no limit                            */
+	uint64_t slow_ms;                /* then the arbiter logs a request as slow; 0: never    */
+	_Atomic uint64_t watchdog_at_ms; /* when the timer expires, or has; 0: do not rely on it */
+	uint64_t repeat_ms;              /* interval while a deadline has passed; under `lock`   */
+	pthread_mutex_t lock;
 };
 
 void pfi_liveness_init(struct pfi_liveness *liveness, struct pfi_worker_score *score, unsigned thread_slots, int watchdog,
                        uint64_t timeout_ms, uint64_t slow_ms);
 void pfi_liveness_finish(struct pfi_liveness *liveness);
 
-/* Thread `thread` has work in hand, or waits for some. */
+/* `thread` begins work, or ends it and waits for more. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread);
 
 static inline void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
@@ -55,20 +55,20 @@ static inline void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thre
 	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, 0, memory_order_release);
 }
 
-/* When the work in hand, or the last, began. */
+/* When the current or last work began. */
 static inline uint64_t pfi_liveness_since_ms(const struct pfi_liveness *liveness, unsigned thread)
 {
 	return atomic_load_explicit(&liveness->score->thread_slots[thread].since_ms, memory_order_relaxed);
 }
 
-/* The work in hand goes on: as begun anew, unless its deadline lies further ahead. */
+/* The current work makes progress: restart its deadline, unless that is later already. */
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread);
 
-/* The deadline of the work in hand is `more_ms` from now; 0: it has none. */
+/* Set the deadline of the current work to `more_ms` from now; 0: none. */
 void pfi_liveness_extend(struct pfi_liveness *liveness, unsigned thread, uint64_t more_ms);
 
-/* Work that waits for its client: what pause returns is for resume, which moves the
- * deadline by as long as the wait took. */
+/* The current work waits for its client, without a deadline. Resume takes what pause has returned,
+ * and moves the deadline by the duration of the wait. */
 struct pfi_pause {
 	uint64_t deadline_ms;
 	uint64_t since_ms;
