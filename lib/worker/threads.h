@@ -1,19 +1,20 @@
 /*
- * threads -- the inside of the strategy threads: what its files share.
+ * threads -- internal header of the strategy threads.
  *
- *     threads_first.c  the first thread, and the beginning and end of all
- *     threads_serve.c  the threads that serve
- *     threads_queue.c  what is to be done, and who is called to do it
- *     threads_listeners.c  how clients are let in
+ *     threads_first.c   the first thread: control events, deadlines, start and drain
+ *     threads_serve.c   the serving threads: poll, run jobs
+ *     threads_queue.c   the job queue, and wake-ups
+ *     threads_accept.c  the listeners in the epoll set
  *
- * The set is edge-triggered: a connection stays in it from one request to the
- * next, without a system call, though several threads wait there. What comes
- * while it is in a callback is remembered (`fresh`), and one that was not read
- * to the end is put in anew.
+ * Connections, listeners and `wake_fd` are in one edge-triggered epoll set, in which idle
+ * threads wait. A connection stays in the set from one request to the next without a system
+ * call. An event that arrives during its callback sets `missed_event`; if a callback has
+ * left input unread, EPOLL_CTL_MOD makes the kernel report the input again.
  *
- * `lock` guards everything here but the listeners, which have their own; no system
- * call that can wait and no callback is made under either. A client in the state
- * RUNNING belongs to its thread: others may only leave a word (fresh, returned).
+ * Locks: `accept_lock` guards the accept set, `lock` everything else. Only begin_drain()
+ * holds both; it takes `accept_lock` first. No callback runs under `lock`, and no system
+ * call that can block under either. A connection with the status RUNNING belongs to its
+ * thread: other threads only set its flags, under `lock`.
  */
 #ifndef WORKER_THREADS_H
 #define WORKER_THREADS_H
@@ -34,40 +35,59 @@
 
 struct epoll_event;
 
-/* What is to be done next with a client, or by a listener. */
-enum pfi_task { PFI_TASK_PROCEED, PFI_TASK_EXPIRE, PFI_TASK_DRAIN, PFI_TASK_RESUME, PFI_TASK_CLOSE, PFI_TASK_ACCEPT };
+/* What a job does with its connection or listener. */
+enum pfi_task {
+	PFI_TASK_PROCEED,
+	PFI_TASK_EXPIRE,
+	PFI_TASK_DRAIN,
+	PFI_TASK_RESUME,
+	PFI_TASK_CLOSE,
+	PFI_TASK_ACCEPT,
+};
 
-/* Where a client is. WAITING: in the set. TAKEN: until it is given back. */
-enum pfi_connection_place { PFI_PLACE_NONE, PFI_PLACE_WAITING, PFI_PLACE_QUEUED, PFI_PLACE_RUNNING, PFI_PLACE_SUSPENDED };
+/* Which part of the strategy refers to a connection. Only under `lock`:
+ *
+ *     POLLED -- event, deadline, drain --> QUEUED -- a thread takes the job --> RUNNING
+ *     RUNNING -- callback returned --> POLLED, QUEUED (PREFORK_AGAIN), SUSPENDED, or FREE (closed)
+ *     SUSPENDED -- prefork_connection_resume() --> QUEUED
+ *
+ * FREE: the connection is closed, but an event that a thread has received from epoll_wait may
+ * still refer to the state. */
+enum pfi_connection_status {
+	PFI_CONNECTION_FREE,
+	PFI_CONNECTION_POLLED,
+	PFI_CONNECTION_QUEUED,
+	PFI_CONNECTION_RUNNING,
+	PFI_CONNECTION_SUSPENDED,
+};
 
 struct pfi_job {
-	struct pfi_ring link; /* in the queue */
+	struct pfi_ring link; /* in `queue` or `pending_accepts` */
 	enum pfi_task task;
 };
 
 struct pfi_connection_state {
 	struct pfi_job job;
-	enum pfi_connection_place place;
-	bool missed_event;    /* something came while nobody waited for it             */
-	bool peer_closed;    /* the other end: what it sent before must not hide that */
-	bool resumed_early; /* given back before its thread knew that it was taken   */
-	enum prefork_next next; /* what was said when it was given back         */
-	uint32_t events;        /* what the set watches for; 0: it is not in it */
+	enum pfi_connection_status status;
+	bool missed_event;      /* an event arrived while the status was not POLLED               */
+	bool peer_closed;       /* EPOLLRDHUP, EPOLLHUP or EPOLLERR was reported                  */
+	bool resumed_early;     /* resumed before its thread stored SUSPENDED                     */
+	enum prefork_next next; /* argument of prefork_connection_resume()                        */
+	uint32_t events;        /* in the epoll set; 0: not in the set                            */
 	struct prefork_connection *connection;
 	struct pfi_deadline deadline;
-	struct pfi_ring all;
+	struct pfi_ring link; /* in `connections` or `free_connections` */
 };
 
 struct pfi_accept_job {
 	struct pfi_job job;
-	size_t index;
+	size_t index; /* of the listener */
 	bool queued;
 };
 
-/* A thread that serves. */
 struct pfi_serving_thread {
-	bool in_callback;       /* it is in a callback                                */
-	bool uncounted; /* and not counted in `running`: others go on without */
+	bool in_callback;
+	bool uncounted; /* in a callback that is not part of `running` */
 	uint64_t since_us;
 };
 
@@ -75,41 +95,41 @@ struct pfi_threads {
 	struct prefork_worker *worker;
 	unsigned count;
 	int epoll;
-	int wake_fd; /* wakes one thread that waits at the set */
-	int timer;   /* wakes the first thread                 */
+	int wake_fd; /* eventfd in the epoll set: wakes one polling thread */
+	int timer;   /* timerfd: wakes the first thread                    */
 	struct pfi_worker_threads group;
 
 	pthread_mutex_t accept_lock;
 	struct pfi_accept_set accept_set;
-	unsigned assumed_more;        /* how often it is not looked whether another client waits */
-	_Atomic bool accept_paused; /* some listener is to come back into the set */
+	unsigned accepts_until_poll; /* accepts left that assume a backlog, without poll(2)      */
+	_Atomic bool accept_paused;  /* a listener has left the accept set and must be re-added  */
 
 	pthread_mutex_t lock;
-	pthread_cond_t wake_cond; /* where threads sleep that nobody needs   */
-	unsigned asleep;
-	unsigned polling;  /* threads that wait at the set             */
-	bool wake_pending;   /* one was called, and none has come since  */
-	unsigned running; /* in callbacks, not written off            */
-	uint64_t calls;   /* begun and ended, to see that some do     */
-	uint64_t calls_seen;
-	bool runner_watched;     /* the watch is set for the one that is alone */
-	uint64_t timer_at_ms; /* what the watch is set for; 0: nothing  */
+	pthread_cond_t wake_cond; /* threads beside a single runner wait here                */
+	unsigned asleep;          /* threads that wait on `wake_cond`                        */
+	unsigned polling;         /* threads in epoll_wait                                   */
+	bool wake_pending;        /* a thread was woken, and none has returned since         */
+	unsigned running;         /* threads in callbacks, without the uncounted             */
+	uint64_t progress;        /* begins and ends of callbacks                            */
+	uint64_t progress_seen;   /* `progress` when the runner was checked                  */
+	bool runner_watched;      /* the timer is armed to check the single runner           */
+	uint64_t timer_at_ms;     /* when the timer expires; 0: not armed                    */
 	bool draining;
 	bool stopping;
 	struct pfi_wake_policy wake_policy;
-	unsigned in_callbacks;        /* in callbacks, written off or not                        */
-	unsigned accepting;      /* at a listener                                               */
-	size_t queued;           /* jobs in `queue`                                         */
-	struct pfi_ring queue;   /* jobs that somebody was woken for, or is awake for       */
-	struct pfi_ring unaccepted; /* listeners that may have clients, for who has nothing to do */
-	struct pfi_ring all;
-	struct pfi_ring spare;
+	unsigned in_callbacks;           /* threads in callbacks, with the uncounted              */
+	unsigned accepting;              /* threads in accept_one()                               */
+	size_t queued;                   /* length of `queue`                                     */
+	struct pfi_ring queue;           /* if not empty, a thread runs or has been woken         */
+	struct pfi_ring pending_accepts; /* listeners with a backlog; taken if `queue` is empty   */
+	struct pfi_ring connections;
+	struct pfi_ring free_connections;
 	struct pfi_deadline_heap deadlines;
-	struct pfi_serving_thread *serving_threads; /* by number */
-	struct pfi_accept_job *accept_jobs;  /* by index of the listener */
+	struct pfi_serving_thread *serving_threads; /* by thread number     */
+	struct pfi_accept_job *accept_jobs;         /* by index of listener */
 };
 
-/* The data of an event of wake_fd: no listener's, no pointer. */
+/* Event data of wake_fd: neither the index of a listener nor a pointer. */
 enum { PFI_THREADS_WAKE = PFI_ACCEPT_SET_MAX };
 
 static inline void pfi_threads_lock(struct pfi_threads *threads)
@@ -122,59 +142,63 @@ static inline void pfi_threads_unlock(struct pfi_threads *threads)
 	(void)pthread_mutex_unlock(&threads->lock);
 }
 
-/* The body of each thread that serves. */
-void pfi_threads_work(void *threads, unsigned number);
+/* The body of each serving thread. */
+void pfi_threads_loop(void *threads, unsigned number);
 
-/* The lock is held in these. */
+/* `lock` is held in the following functions. */
 
-/* Have the first thread look after things at `at_ms`, or before; 0: no need. */
-void pfi_threads_wake_first(struct pfi_threads *threads, uint64_t at_ms);
+/* Wake the first thread at `at_ms` or earlier; 0: do nothing. */
+void pfi_threads_arm_timer(struct pfi_threads *threads, uint64_t at_ms);
 
-/* Whoever serves alone has come back since the last look, or had nothing to do, or is
- * stuck: then others go on. */
+/* Check the single runner, if runner_watched is set. If it is stuck in a callback since the last
+ * check, end the trial and wake another thread; if it has had no work, end the trial. */
 void pfi_threads_check_runner(struct pfi_threads *threads, uint64_t now_ms);
 
-/* A connection state for a new connection, in the hands of the caller; NULL when memory ran out. */
-struct pfi_connection_state *pfi_threads_new_connection(struct pfi_threads *threads);
+/* The state of a new connection, with the status RUNNING: it belongs to the caller. NULL if
+ * memory is exhausted. */
+struct pfi_connection_state *pfi_threads_add_connection(struct pfi_threads *threads);
 
-/* Its connection is closed. */
-void pfi_threads_drop_connection(struct pfi_threads *threads, struct pfi_connection_state *state);
+/* The connection is closed: keep its state for the next one. */
+void pfi_threads_remove_connection(struct pfi_threads *threads, struct pfi_connection_state *state);
 
-/* Something is to be done with a connection state that is in nobody's hands but the caller's. */
-void pfi_threads_push(struct pfi_threads *threads, struct pfi_connection_state *state, enum pfi_task task);
+/* Append a job for a connection that belongs to the caller or is POLLED or SUSPENDED. Wakes no
+ * thread. */
+void pfi_threads_enqueue(struct pfi_threads *threads, struct pfi_connection_state *state,
+                         enum pfi_task task);
 
-/* One of the set's events: something may be to be done. */
-void pfi_threads_event(struct pfi_threads *threads, const struct epoll_event *event);
+/* Turn an event of the epoll set into a job. */
+void pfi_threads_handle_event(struct pfi_threads *threads, const struct epoll_event *event);
 
-/* What is to be done next, NULL: nothing. */
+/* Remove and return the next job; NULL: there is none. */
 struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads);
 
-/* Somebody is to look at the queue, or at the set. One who is on the way is enough: it calls
- * the next when there is more than it can take. */
+/* Wake one thread, unless a wake-up is pending: the woken thread wakes the next if more jobs are
+ * queued than it can run. */
 void pfi_threads_wake_one(struct pfi_threads *threads);
 
-/* The first thread has pushed: see to it that somebody looks. */
-void pfi_threads_announce(struct pfi_threads *threads);
+/* The first thread has queued jobs: wake a thread, unless one takes them anyway. */
+void pfi_threads_wake_for_jobs(struct pfi_threads *threads);
 
-/* The lock is not held in these. */
+/* `lock` is not held in the following functions. */
 
-/* Wake one that waits at the set. */
-void pfi_threads_wake(struct pfi_threads *threads);
+/* Wake one thread that polls. Also allowed with `lock` held. */
+void pfi_threads_wake_poller(struct pfi_threads *threads);
 
-/* Accept one client, when there still is one: as prefork_worker_accept(). *ret_more tells
- * whether there are others. */
+/* prefork_worker_accept(), unless accepting is paused. *ret_more: whether more connections may
+ * be pending. */
 int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork_connection **ret,
                        bool *ret_more);
 
-/* Accept nobody for a while: there is no memory for a client. Answers as the next. */
+/* Stop accepting, because memory for a connection state is exhausted. Returns when to call
+ * pfi_threads_refresh_accept(). */
 uint64_t pfi_threads_pause_accept(struct pfi_threads *threads);
 
-/* Do what the arbiter has asked for, if it has: as pfi_accept_set_rearm(). */
+/* pfi_accept_set_rearm() under its lock. */
 void pfi_threads_rearm_listeners(struct pfi_threads *threads);
 
-/* See whether listeners that were taken out of the set can come back; answers when to
- * ask again, 0: no need. Called after each close, and after what takes them out, so that
- * of two threads that meet here one sees what the other did. */
+/* Re-add listeners that have left the accept set, if that is possible now. Returns when to try
+ * again, 0: not necessary. Call it after each close of a connection and after each accept: of two
+ * threads that do so at the same time, at least one sees the effect of the other. */
 uint64_t pfi_threads_refresh_accept(struct pfi_threads *threads);
 
 #endif

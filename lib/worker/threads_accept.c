@@ -1,5 +1,6 @@
-/* How the strategy threads lets clients in. The listeners have a lock of their own; the
- * other one is not held here. */
+/*
+ * How the strategy threads accepts. `accept_lock` is taken here; `lock` is not held.
+ */
 #include "os/clock.h"
 #include "worker/threads.h"
 
@@ -9,39 +10,41 @@
 #include <poll.h>
 
 enum {
-	RETRY_MS = 500, /* when memory ran out                                      */
-	ASSUMED_MAX = 8,    /* clients of a crowd, from one look at the waiting to the next */
+	RETRY_MS = 500,       /* after an accept without memory for a connection state    */
+	ACCEPTS_PER_POLL = 8, /* successful accepts after one poll(2) that found a backlog */
 };
 
-/* Whether another client waits. Where one did it is believed for a while that others do: if not,
- * the next accept will tell. */
+/* Whether the backlog has more connections. After one poll(2) that found some, the next accepts
+ * assume that there are: a wrong assumption costs one accept4 that returns EAGAIN, a poll(2) costs
+ * one system call per connection. */
 static bool has_more(struct pfi_threads *threads, size_t index, bool accepted)
 {
 	const struct prefork_listener *const listener = prefork_worker_listener(threads->worker, index);
-	struct pollfd waiting = { .fd = prefork_listener_fd(listener), .events = POLLIN };
+	struct pollfd pending = { .fd = prefork_listener_fd(listener), .events = POLLIN };
 
-	if (accepted && threads->assumed_more > 0) {
-		threads->assumed_more--;
+	if (accepted && threads->accepts_until_poll > 0) {
+		threads->accepts_until_poll--;
 		return true;
 	}
-	const bool more = poll(&waiting, 1, 0) > 0;
-	threads->assumed_more = more ? ASSUMED_MAX : 0;
+	const bool more = poll(&pending, 1, 0) > 0;
+	threads->accepts_until_poll = more ? ACCEPTS_PER_POLL : 0;
 	return more;
 }
 
-/* Whether a connection may be accepted, though the worker may be at its limit. While it is not in the accept set
- * the kernel wakes siblings; but each of its threads may have been woken before, for a connection of its own:
+/* Whether a connection may be accepted, even if the worker is at its limit (worker_connections).
+ * While the worker is not in the accept set, the kernel wakes other workers, but it may have woken
+ * several threads of this one before:
  *
  *     connection 1 -> wakes thread 1              thread 1 accepts it: the worker is at its limit
- *     connection 2 -> wakes thread 2, no sibling  thread 2 must accept it, or no worker does
+ *     connection 2 -> wakes thread 2 only         thread 2 must accept it, or no worker does
  *
- * (Or thread 1 does, if thread 2 found that the event was delivered already.) So the number of threads is the bound
- * above the limit. */
+ * (Or thread 1 does, if epoll_wait has delivered both events to it.) So the limit is exceeded by at
+ * most the number of threads. */
 static bool may_accept(const struct pfi_threads *threads)
 {
 	const struct pfi_accept_set *const accept_set = &threads->accept_set;
 
-	if (accept_set->closed || (accept_set->paused && !pfi_accept_set_full(accept_set))) /* memory ran out */
+	if (accept_set->closed || (accept_set->paused && !pfi_accept_set_full(accept_set))) /* paused for lack of memory */
 		return false;
 	return prefork_worker_connections(threads->worker) < accept_set->connections_max + threads->count;
 }
@@ -57,7 +60,9 @@ int pfi_threads_accept(struct pfi_threads *threads, size_t index, struct prefork
 		pfi_accept_set_pause(&threads->accept_set, true);
 	if (full || (r < 0 && r != -EAGAIN))
 		atomic_store(&threads->accept_paused, true);
-	/* -EAGAIN does not say that nobody is there: it may have been this client's fault. */
+	/* -EAGAIN does not mean that the backlog is empty: prefork_worker_accept() returns it
+	 * after errors of single connections, too, and an edge-triggered listener is not
+	 * reported again. */
 	*ret_more = (r == 0 || r == -EAGAIN) && is_open && may_accept(threads) && has_more(threads, index, r == 0);
 	(void)pthread_mutex_unlock(&threads->accept_lock);
 	return r;
@@ -81,6 +86,9 @@ void pfi_threads_rearm_listeners(struct pfi_threads *threads)
 
 uint64_t pfi_threads_refresh_accept(struct pfi_threads *threads)
 {
+	/* This thread has closed a connection before; a thread that pauses because the worker is
+	 * full stores accept_paused and then counts the connections here. With the fence, one of
+	 * the two sees the other. */
 	atomic_thread_fence(memory_order_seq_cst);
 	if (!atomic_load(&threads->accept_paused))
 		return 0;

@@ -1,16 +1,15 @@
 /*
- * threads -- several requests at a time, each in a thread of its own.
+ * threads -- a strategy that runs several callbacks at a time, each in a thread.
  *
- * Connections that wait, wait in one epoll set, and occupy no thread. Whoever
- * has nothing to do waits at the set; with all threads in callbacks nobody
- * does, so that new clients go to a sibling or stay in the kernel's queue, which
- * is the bound, and the back-pressure. A thread that is done with a callback
- * looks for the next one before anybody is woken for it, and worker/pace says
- * when to wake nobody at all.
+ * Connections wait in one epoll set and occupy no thread. Idle threads wait in
+ * epoll_wait. If all threads are in callbacks, no thread waits there: new
+ * connections go to other workers or stay in the backlog, whose length is the bound
+ * and the back-pressure. A thread that completes a callback takes the next job before
+ * another thread is woken; wake_policy.h decides whether to wake a thread at all.
  *
- * The first thread serves nobody: it hears the arbiter, keeps the connections'
- * deadlines and the guard over a thread that serves alone. So it is never stuck
- * in a callback, and neither is a stop.
+ * The first thread calls no service. It reads the control channel and the signals,
+ * keeps the deadlines of connections and checks the single runner. Therefore no
+ * callback can delay a drain or a stop.
  */
 #include "worker/own_fds.h"
 #include "model/library_options.h"
@@ -30,9 +29,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-/* Who stand at each listener when it closes, with others there to serve them: more than threads are woken
- * for at a time, fewer than would keep a worker from leaving. */
-enum { LAST_ACCEPTS_MAX = 64 };
+/* Connections to accept per listener before a drain closes it, while other workers accept, too:
+ * more than the kernel has woken threads of this worker for, few enough that the drain ends. */
+enum { DRAIN_ACCEPTS_MAX = 64 };
 
 static void expire(struct pfi_threads *threads, uint64_t now_ms)
 {
@@ -41,8 +40,8 @@ static void expire(struct pfi_threads *threads, uint64_t now_ms)
 	while ((due = pfi_deadline_heap_take(&threads->deadlines, now_ms)) != NULL) {
 		struct pfi_connection_state *const state = PFI_RING_OWNER(due, struct pfi_connection_state, deadline);
 
-		if (state->place == PFI_PLACE_WAITING)
-			pfi_threads_push(threads, state, PFI_TASK_EXPIRE);
+		if (state->status == PFI_CONNECTION_POLLED)
+			pfi_threads_enqueue(threads, state, PFI_TASK_EXPIRE);
 	}
 }
 
@@ -56,11 +55,11 @@ static void take_resumed(struct pfi_threads *threads)
 
 		pfi_threads_lock(threads);
 		state->next = next;
-		if (state->place == PFI_PLACE_SUSPENDED)
-			pfi_threads_push(threads, state, PFI_TASK_RESUME);
+		if (state->status == PFI_CONNECTION_SUSPENDED)
+			pfi_threads_enqueue(threads, state, PFI_TASK_RESUME);
 		else
 			state->resumed_early = true;
-		pfi_threads_announce(threads);
+		pfi_threads_wake_for_jobs(threads);
 		pfi_threads_unlock(threads);
 	}
 }
@@ -69,7 +68,8 @@ static void on_timer(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
 	(void)pfi_timer_clear(threads->timer);
-	threads->timer_at_ms = 0; /* first: who sets it from now on has not been looked at */
+	/* First: a time that is armed after the checks below needs an expiration of its own. */
+	threads->timer_at_ms = 0;
 	pfi_threads_unlock(threads);
 	const uint64_t listeners_ms = pfi_threads_refresh_accept(threads);
 	const uint64_t now_ms = pfi_now_ms();
@@ -77,31 +77,31 @@ static void on_timer(struct pfi_threads *threads)
 	pfi_threads_lock(threads);
 	pfi_threads_check_runner(threads, now_ms);
 	expire(threads, now_ms);
-	pfi_threads_wake_first(threads, listeners_ms);
-	pfi_threads_wake_first(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
-	pfi_threads_announce(threads);
+	pfi_threads_arm_timer(threads, listeners_ms);
+	pfi_threads_arm_timer(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
+	pfi_threads_wake_for_jobs(threads);
 	pfi_threads_unlock(threads);
 }
 
-/* A client that was let in without having been heard of. */
+/* Queue a connection that was accepted without an event of its listener. */
 static void queue_accepted(struct pfi_threads *threads, struct prefork_connection *connection)
 {
 	pfi_threads_lock(threads);
-	struct pfi_connection_state *const state = pfi_threads_new_connection(threads);
+	struct pfi_connection_state *const state = pfi_threads_add_connection(threads);
 
 	if (state) {
 		state->connection = connection;
 		prefork_connection_set_driver(connection, state);
-		pfi_threads_push(threads, state, PFI_TASK_PROCEED);
-		pfi_threads_announce(threads);
+		pfi_threads_enqueue(threads, state, PFI_TASK_PROCEED);
+		pfi_threads_wake_for_jobs(threads);
 	}
 	pfi_threads_unlock(threads);
 	if (!state)
 		prefork_connection_close(connection);
 }
 
-/* Whether a thread may have been woken for a client that it comes too late to let in now. The
- * kernel has told nobody else. */
+/* Whether a thread may have been woken for a connection that it has not accepted yet. The kernel
+ * wakes one waiter per connection (EPOLLEXCLUSIVE), so no other worker was woken for it. */
 static bool may_have_pending_wake(struct pfi_threads *threads)
 {
 	pfi_threads_lock(threads);
@@ -112,17 +112,17 @@ static bool may_have_pending_wake(struct pfi_threads *threads)
 	return pending;
 }
 
-/* At a stop of the server nobody else will answer those who wait at the listeners, even if they are
- * more than a worker takes on at other times; otherwise others will answer whom they hear of. */
-static void accept_last(struct pfi_threads *threads)
+/* At a stop of the server no other worker accepts the backlog, so this one does, beyond its limit
+ * if necessary. Otherwise it accepts only what its own threads may have been woken for. */
+static void accept_pending(struct pfi_threads *threads)
 {
-	const size_t most = prefork_worker_empties_queues(threads->worker) ? SIZE_MAX :
-	                    may_have_pending_wake(threads)                                ? LAST_ACCEPTS_MAX :
-	                                                                      0;
+	const size_t max = prefork_worker_empties_queues(threads->worker) ? SIZE_MAX :
+	                   may_have_pending_wake(threads)                 ? DRAIN_ACCEPTS_MAX :
+	                                                                    0;
 	struct prefork_connection *connection;
 
 	for (size_t i = 0; i < threads->accept_set.count; i++) {
-		for (size_t n = 0; n < most && prefork_worker_directive(threads->worker) != PREFORK_QUIT; n++) {
+		for (size_t n = 0; n < max && prefork_worker_directive(threads->worker) != PREFORK_QUIT; n++) {
 			if (prefork_worker_accept(threads->worker, i, &connection) < 0)
 				break;
 			queue_accepted(threads, connection);
@@ -133,20 +133,20 @@ static void accept_last(struct pfi_threads *threads)
 static void begin_drain(struct pfi_threads *threads)
 {
 	(void)pthread_mutex_lock(&threads->accept_lock);
-	pfi_accept_set_pause(&threads->accept_set, true); /* from here on siblings are woken */
-	accept_last(threads);
+	pfi_accept_set_pause(&threads->accept_set, true); /* now the kernel wakes other workers */
+	accept_pending(threads);
 	pfi_accept_set_close(&threads->accept_set);
 	(void)pthread_mutex_unlock(&threads->accept_lock);
 
 	pfi_threads_lock(threads);
 	threads->draining = true;
-	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
-		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, all);
+	for (struct pfi_ring *link = threads->connections.next; link != &threads->connections; link = link->next) {
+		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, link);
 
-		if (state->place == PFI_PLACE_WAITING)
-			pfi_threads_push(threads, state, PFI_TASK_DRAIN);
+		if (state->status == PFI_CONNECTION_POLLED)
+			pfi_threads_enqueue(threads, state, PFI_TASK_DRAIN);
 	}
-	pfi_threads_announce(threads);
+	pfi_threads_wake_for_jobs(threads);
 	pfi_threads_unlock(threads);
 }
 
@@ -157,7 +157,7 @@ static void on_control(struct pfi_threads *threads)
 		pfi_threads_rearm_listeners(threads);
 }
 
-/* Until it is told to end, or has left. 0 or a negative errno. */
+/* Returns 0 after PREFORK_QUIT or at the end of a drain, or a negative errno. */
 static int run_first_thread(struct pfi_threads *threads)
 {
 	struct prefork_worker *const worker = threads->worker;
@@ -177,7 +177,7 @@ static int run_first_thread(struct pfi_threads *threads)
 		if (directive == PREFORK_QUIT || (draining && prefork_worker_connections(worker) == 0))
 			return 0;
 		if (poll(fds, 2, -1) < 0 && errno != EINTR)
-			return prefork_fail(-errno, "cannot wait for the arbiter: %s", strerror(errno));
+			return prefork_fail(-errno, "polling the control descriptors failed: %s", strerror(errno));
 		if ((fds[0].revents | fds[1].revents) & POLLNVAL)
 			pfi_own_fds_lost(worker);
 		if (fds[1].revents)
@@ -188,7 +188,7 @@ static int run_first_thread(struct pfi_threads *threads)
 	}
 }
 
-static int watch_event(struct pfi_threads *threads, uint32_t events, int operation)
+static int set_wake_events(struct pfi_threads *threads, uint32_t events, int operation)
 {
 	struct epoll_event event = { .events = events, .data.u64 = PFI_THREADS_WAKE };
 
@@ -212,9 +212,9 @@ static int open_all(struct pfi_threads *threads, struct prefork_worker *worker)
 	int r;
 	if ((r = threads->epoll = pfi_open_epoll()) < 0 || (r = threads->wake_fd = pfi_open_eventfd()) < 0 ||
 	    (r = threads->timer = pfi_timer_open()) < 0)
-		return prefork_fail(r, "threads cannot open an epoll set, an eventfd or a timer: %s", strerror(-r));
-	if (watch_event(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
-		return prefork_fail(-errno, "threads cannot poll an eventfd: %s", strerror(errno));
+		return prefork_fail(r, "opening an epoll set, an eventfd or a timer failed: %s", strerror(-r));
+	if (set_wake_events(threads, EPOLLIN | EPOLLET, EPOLL_CTL_ADD) < 0)
+		return prefork_fail(-errno, "adding an eventfd to the epoll set failed: %s", strerror(errno));
 	pfi_own_fds_add(worker, threads->epoll, "epoll set of connections");
 	pfi_own_fds_add(worker, threads->wake_fd, "wake-up eventfd of the threads");
 	pfi_own_fds_add(worker, threads->timer, "timer of the threads");
@@ -227,10 +227,10 @@ static void stop(struct pfi_threads *threads)
 	threads->stopping = true;
 	(void)pthread_cond_broadcast(&threads->wake_cond);
 	pfi_threads_unlock(threads);
-	/* From now on it stays readable for whoever waits at the set, or comes there. */
+	/* Level-triggered from here on: wakes every thread that polls now or later. */
 	if (threads->wake_fd >= 0 && threads->epoll >= 0) {
-		pfi_threads_wake(threads);
-		(void)watch_event(threads, EPOLLIN, EPOLL_CTL_MOD);
+		pfi_threads_wake_poller(threads);
+		(void)set_wake_events(threads, EPOLLIN, EPOLL_CTL_MOD);
 	}
 	pfi_worker_threads_join(&threads->group);
 }
@@ -240,23 +240,23 @@ static void free_ring(struct pfi_ring *ring)
 	struct pfi_ring *link;
 
 	while ((link = pfi_ring_take(ring)) != NULL)
-		free(PFI_RING_OWNER(link, struct pfi_connection_state, all));
+		free(PFI_RING_OWNER(link, struct pfi_connection_state, link));
 }
 
 static void close_all(struct pfi_threads *threads)
 {
 	pfi_own_fds_clear(threads->worker);
-	/* A client that is taken belongs to whoever has it, to the end of the process. */
-	for (struct pfi_ring *link = threads->all.next; link != &threads->all; link = link->next) {
-		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, all);
+	/* A suspended connection belongs to the code that suspended it, until the process exits. */
+	for (struct pfi_ring *link = threads->connections.next; link != &threads->connections; link = link->next) {
+		struct pfi_connection_state *const state = PFI_RING_OWNER(link, struct pfi_connection_state, link);
 
-		if (state->place != PFI_PLACE_SUSPENDED)
+		if (state->status != PFI_CONNECTION_SUSPENDED)
 			prefork_connection_close(state->connection);
 	}
 	pfi_accept_set_finish(&threads->accept_set);
 	pfi_deadline_heap_finish(&threads->deadlines);
-	free_ring(&threads->all);
-	free_ring(&threads->spare);
+	free_ring(&threads->connections);
+	free_ring(&threads->free_connections);
 	pfi_timer_close(&threads->timer);
 	pfi_close(&threads->wake_fd);
 	pfi_close(&threads->epoll);
@@ -273,14 +273,15 @@ static int run(struct prefork_worker *worker, void *user)
 	(void)pthread_mutex_init(&threads.lock, NULL);
 	(void)pthread_cond_init(&threads.wake_cond, NULL);
 	pfi_ring_init(&threads.queue);
-	pfi_ring_init(&threads.unaccepted);
-	pfi_ring_init(&threads.all);
-	pfi_ring_init(&threads.spare);
+	pfi_ring_init(&threads.pending_accepts);
+	pfi_ring_init(&threads.connections);
+	pfi_ring_init(&threads.free_connections);
 	int r = open_all(&threads, worker);
-	/* Nobody serves before that was said: a worker that dies earlier has failed to start. */
+	/* The lock keeps the threads from serving before the worker has reported ready: an exit
+	 * before that counts as a boot failure. */
 	pfi_threads_lock(&threads);
 	if (r == 0)
-		r = pfi_worker_threads_start(&threads.group, worker, threads.count, pfi_threads_work, &threads);
+		r = pfi_worker_threads_start(&threads.group, worker, threads.count, pfi_threads_loop, &threads);
 	if (r == 0)
 		prefork_worker_ready(worker);
 	pfi_threads_unlock(&threads);

@@ -1,6 +1,5 @@
 /*
- * What the threads of the strategy threads do with its clients, and when they
- * sleep. The locks are those of worker/threads.h.
+ * The serving threads: take a job, run the callback, poll if there is no job.
  */
 #include "os/clock.h"
 #include "worker/own_fds.h"
@@ -11,11 +10,12 @@
 #include <errno.h>
 #include <sys/epoll.h>
 
-enum { EVENTS_MAX = 16 }; /* taken at once by a thread that is alone, or the only one free */
+enum { EVENTS_MAX = 16 }; /* per epoll_wait of the single runner or of the last idle thread */
 
-/* The lock is not held in these: the client is in the hands of this thread. */
+/* `lock` is not held in the following functions: the connection is RUNNING and belongs to this
+ * thread. */
 
-static bool set_watch(struct pfi_threads *threads, struct pfi_connection_state *state, uint32_t events)
+static bool set_events(struct pfi_threads *threads, struct pfi_connection_state *state, uint32_t events)
 {
 	const int operation = events == 0           ? EPOLL_CTL_DEL
 	                      : state->events == 0 ? EPOLL_CTL_ADD
@@ -28,16 +28,20 @@ static bool set_watch(struct pfi_threads *threads, struct pfi_connection_state *
 	return epoll_ctl(threads->epoll, operation, prefork_connection_fd(state->connection), &event) == 0;
 }
 
-/* One that has not read all there was, its end included, hears of it at once. */
-static bool wait_for(struct pfi_threads *threads, struct pfi_connection_state *state, enum prefork_next next, bool peer_closed)
+/* Have the connection polled for what it waits for. If the callback has read all input, the entry
+ * in the epoll set is still right, and costs no system call. Otherwise EPOLL_CTL_MOD makes the
+ * kernel report the rest again (epoll_ctl(2)). After a short read the input counts as read, but end
+ * of file may still follow, so peer_closed requires the EPOLL_CTL_MOD, too. */
+static bool poll_for(struct pfi_threads *threads, struct pfi_connection_state *state,
+                     enum prefork_next next, bool peer_closed)
 {
 	const uint32_t reads = EPOLLIN | EPOLLRDHUP | EPOLLET, writes = EPOLLOUT | EPOLLET;
 
 	if (next == PREFORK_WAIT_WRITABLE)
-		return set_watch(threads, state, writes);
+		return set_events(threads, state, writes);
 	if (state->events == reads && prefork_connection_read_would_block(state->connection) && !peer_closed)
 		return true;
-	return set_watch(threads, state, reads);
+	return set_events(threads, state, reads);
 }
 
 static enum prefork_next call_service(struct pfi_connection_state *state, enum pfi_task task)
@@ -61,49 +65,50 @@ static bool is_wait(enum prefork_next next)
 	return next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 }
 
-/* The lock is held from here on. */
+/* `lock` is held in the following functions. */
 
-/* What has become of a client goes on record. */
-static void record_next(struct pfi_threads *threads, struct pfi_connection_state *state, enum prefork_next next, bool drain_called)
+/* Store what the connection waits for next. */
+static void apply_next(struct pfi_threads *threads, struct pfi_connection_state *state,
+                       enum prefork_next next, bool drain_called)
 {
 	switch (next) {
 	case PREFORK_CLOSE:
-		pfi_threads_drop_connection(threads, state);
+		pfi_threads_remove_connection(threads, state);
 		break;
 	case PREFORK_SUSPENDED:
 		state->deadline.at_ms = 0;
-		state->place = PFI_PLACE_SUSPENDED;
+		state->status = PFI_CONNECTION_SUSPENDED;
 		if (state->resumed_early)
-			pfi_threads_push(threads, state, PFI_TASK_RESUME);
+			pfi_threads_enqueue(threads, state, PFI_TASK_RESUME);
 		state->resumed_early = false;
 		break;
 	case PREFORK_AGAIN:
-		pfi_threads_push(threads, state, PFI_TASK_PROCEED);
+		pfi_threads_enqueue(threads, state, PFI_TASK_PROCEED);
 		break;
 	default:
 		state->deadline.at_ms = prefork_connection_deadline_ms(state->connection);
 		if (pfi_deadline_heap_add(&threads->deadlines, &state->deadline) < 0) {
-			pfi_threads_push(threads, state, PFI_TASK_CLOSE);
+			pfi_threads_enqueue(threads, state, PFI_TASK_CLOSE);
 			break;
 		}
-		pfi_threads_wake_first(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
-		state->place = PFI_PLACE_WAITING;
+		pfi_threads_arm_timer(threads, pfi_deadline_heap_next_ms(&threads->deadlines));
+		state->status = PFI_CONNECTION_POLLED;
 		if (threads->draining && !drain_called)
-			pfi_threads_push(threads, state, PFI_TASK_DRAIN);
+			pfi_threads_enqueue(threads, state, PFI_TASK_DRAIN);
 		else if (state->missed_event)
-			pfi_threads_push(threads, state, PFI_TASK_PROCEED);
+			pfi_threads_enqueue(threads, state, PFI_TASK_PROCEED);
 		break;
 	}
 }
 
-/* Entered and left with the lock held, which is given up meanwhile. */
+/* Run a callback, with `lock` released meanwhile. */
 static void serve(struct pfi_threads *threads, struct pfi_connection_state *state, enum pfi_task task)
 {
 	const bool peer_closed = state->peer_closed;
 	bool drain_called = task == PFI_TASK_DRAIN;
 	uint64_t listeners_ms = 0;
 
-	state->place = PFI_PLACE_RUNNING;
+	state->status = PFI_CONNECTION_RUNNING;
 	if (task == PFI_TASK_PROCEED)
 		state->missed_event = false;
 	pfi_threads_unlock(threads);
@@ -112,24 +117,26 @@ static void serve(struct pfi_threads *threads, struct pfi_connection_state *stat
 		drain_called = true;
 		next = prefork_connection_drain(state->connection);
 	}
-	if (is_wait(next) && !wait_for(threads, state, next, peer_closed))
+	if (is_wait(next) && !poll_for(threads, state, next, peer_closed))
 		next = PREFORK_CLOSE;
 	if (next == PREFORK_SUSPENDED)
-		(void)set_watch(threads, state, 0);
+		(void)set_events(threads, state, 0);
 	if (next == PREFORK_CLOSE) {
-		(void)set_watch(threads, state, 0); /* a forked process may hold a copy */
+		/* A forked process may hold a copy of the socket, which would keep it in the set
+		 * (epoll(7), Q6). */
+		(void)set_events(threads, state, 0);
 		prefork_connection_close(state->connection);
 		listeners_ms = pfi_threads_refresh_accept(threads);
 	}
 	pfi_threads_lock(threads);
-	pfi_threads_wake_first(threads, listeners_ms);
-	record_next(threads, state, next, drain_called);
+	pfi_threads_arm_timer(threads, listeners_ms);
+	apply_next(threads, state, next, drain_called);
 }
 
-/* Accept one client from a listener. NULL: nobody is there, or nobody can be taken. */
+/* Accept one connection. NULL: none is pending, or accepting is paused. */
 static struct pfi_connection_state *accept_one(struct pfi_threads *threads, size_t index, bool *ret_more)
 {
-	struct pfi_connection_state *const state = pfi_threads_new_connection(threads);
+	struct pfi_connection_state *const state = pfi_threads_add_connection(threads);
 	struct prefork_connection *connection = NULL;
 	int r = -ENOMEM;
 
@@ -140,21 +147,21 @@ static struct pfi_connection_state *accept_one(struct pfi_threads *threads, size
 	const uint64_t again_ms = state ? pfi_threads_refresh_accept(threads) : pfi_threads_pause_accept(threads);
 	pfi_threads_lock(threads);
 	threads->accepting--;
-	pfi_threads_wake_first(threads, again_ms);
+	pfi_threads_arm_timer(threads, again_ms);
 	if (r == 0) {
 		state->connection = connection;
 		prefork_connection_set_driver(connection, state);
 		return state;
 	}
 	if (state)
-		pfi_threads_drop_connection(threads, state);
+		pfi_threads_remove_connection(threads, state);
 	return NULL;
 }
 
-/* A listener has, or may have, clients. They are taken as far as there are threads for them;
- * who is left is looked for when a thread has nothing else to do. The listener is
- * edge-triggered, since a level would wake a second thread for every client, and so
- * nobody tells us of those. */
+/* Accept as many connections as there are idle threads, and serve the first of them in this thread.
+ * The listener is edge-triggered, because a level-triggered one would wake a second thread for
+ * every connection; so the kernel does not report the rest of the backlog again. It goes to
+ * pending_accepts, which a thread takes when the queue is empty. */
 static void accept_batch(struct pfi_threads *threads, struct pfi_accept_job *listener)
 {
 	unsigned idle = threads->wake_policy.single_runner ? 0 : threads->polling + threads->asleep;
@@ -165,17 +172,18 @@ static void accept_batch(struct pfi_threads *threads, struct pfi_accept_job *lis
 		struct pfi_connection_state *const another = accept_one(threads, listener->index, &more);
 
 		if (another) {
-			pfi_threads_push(threads, another, PFI_TASK_PROCEED);
+			pfi_threads_enqueue(threads, another, PFI_TASK_PROCEED);
 			pfi_threads_wake_one(threads);
 		}
 	}
 	if (more && !listener->queued)
-		pfi_ring_add(&threads->unaccepted, &listener->job.link);
+		pfi_ring_add(&threads->pending_accepts, &listener->job.link);
 	if (first)
 		serve(threads, first, PFI_TASK_PROCEED);
 }
 
-/* They are not waited for any more; when they come back, they see what is left to do. */
+/* Stop counting the threads that are in callbacks now. When their callbacks return, they find out
+ * in pfi_threads_loop() whether to wait on wake_cond. */
 static void uncount_running(struct pfi_threads *threads)
 {
 	for (unsigned i = 1; i <= threads->count; i++)
@@ -183,14 +191,15 @@ static void uncount_running(struct pfi_threads *threads)
 	threads->running = 0;
 }
 
-/* One that is alone needs somebody to see that it comes back. */
+/* The other threads wait on wake_cond, so that only the first thread finds a stuck single
+ * runner. */
 static void watch_runner(struct pfi_threads *threads, uint64_t now_ms)
 {
 	if (threads->runner_watched)
 		return;
 	threads->runner_watched = true;
-	threads->calls_seen = threads->calls;
-	pfi_threads_wake_first(threads, now_ms + 1 + PFI_WAKE_STALL_MS);
+	threads->progress_seen = threads->progress;
+	pfi_threads_arm_timer(threads, now_ms + 1 + PFI_WAKE_STALL_MS);
 }
 
 void pfi_threads_check_runner(struct pfi_threads *threads, uint64_t now_ms)
@@ -200,7 +209,7 @@ void pfi_threads_check_runner(struct pfi_threads *threads, uint64_t now_ms)
 	threads->runner_watched = false;
 	if (!threads->wake_policy.single_runner)
 		return;
-	if (threads->calls != threads->calls_seen) {
+	if (threads->progress != threads->progress_seen) {
 		watch_runner(threads, now_ms);
 	} else if (threads->running == 0) {
 		pfi_wake_policy_idle(&threads->wake_policy);
@@ -224,7 +233,7 @@ static void begin_callback(struct pfi_threads *threads, struct pfi_serving_threa
 	serving->in_callback = true;
 	threads->in_callbacks++;
 	threads->running++;
-	threads->calls++;
+	threads->progress++;
 	const bool is_full = threads->in_callbacks == threads->count;
 	prefork_worker_set_queued(threads->worker, is_full, is_full ? threads->queued : 0);
 	if (threads->wake_policy.single_runner)
@@ -235,7 +244,7 @@ static void begin_callback(struct pfi_threads *threads, struct pfi_serving_threa
 
 static void end_callback(struct pfi_threads *threads, struct pfi_serving_thread *serving)
 {
-	threads->calls++;
+	threads->progress++;
 	threads->in_callbacks--;
 	serving->in_callback = false;
 	if (serving->uncounted) {
@@ -250,9 +259,9 @@ static void end_callback(struct pfi_threads *threads, struct pfi_serving_thread 
 	}
 }
 
-/* One event, and the next wakes another thread; but where there is none, or one is enough,
- * as many as have come. The only thread that is free takes all, so that it is known how
- * many wait. */
+/* Wait for events. With other threads polling, a thread takes one event, and the kernel wakes
+ * another thread for the next. The single runner takes up to EVENTS_MAX. The last idle thread takes
+ * all, so that the queue has all ready connections and prefork_worker_queued() is exact. */
 static void poll_set(struct pfi_threads *threads)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -272,7 +281,7 @@ static void poll_set(struct pfi_threads *threads)
 		threads->polling--;
 		threads->wake_pending = false;
 		for (int i = 0; i < count; i++)
-			pfi_threads_event(threads, &events[i]);
+			pfi_threads_handle_event(threads, &events[i]);
 		timeout_ms = 0;
 	} while (is_last && count == capacity);
 }
@@ -289,7 +298,7 @@ static void run_job(struct pfi_threads *threads, struct pfi_job *job)
 	}
 }
 
-void pfi_threads_work(void *user, unsigned number)
+void pfi_threads_loop(void *user, unsigned number)
 {
 	struct pfi_threads *const threads = user;
 	struct pfi_serving_thread *const serving = &threads->serving_threads[number];
