@@ -33,18 +33,18 @@ bool prefork_connection_is_offloaded(const struct prefork_connection *connection
 	       prefork_connection_may_block(connection);
 }
 
-/* What stood in line when this thread took up what it is at. The number of now would count for several threads
- * what is behind all of them. */
+/* The length of the queue when this thread took its current job. The present length would include
+ * jobs that arrived behind that one. */
 static _Thread_local struct {
 	const struct prefork_worker *worker;
 	size_t queued;
-} at_begin __attribute__((tls_model("initial-exec")));
+} queue_at_begin __attribute__((tls_model("initial-exec")));
 
 void prefork_worker_set_queued(struct prefork_worker *worker, bool is_full, size_t queued)
 {
 	PFI_RETURN_IF_NULL(worker, );
-	at_begin.worker = worker;
-	at_begin.queued = queued;
+	queue_at_begin.worker = worker;
+	queue_at_begin.queued = queued;
 	atomic_store_explicit(&worker->is_full, is_full, memory_order_relaxed);
 	atomic_store_explicit(&worker->queued, queued, memory_order_relaxed);
 }
@@ -59,10 +59,12 @@ size_t prefork_worker_queued(const struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, 0);
 	if (!worker->offload_pool)
-		return at_begin.worker == worker ? at_begin.queued :
+		return queue_at_begin.worker == worker ? queue_at_begin.queued :
 		                                   atomic_load_explicit(&worker->queued, memory_order_relaxed);
-	/* Each thread that has nothing in hand will take one: those wait for nobody. Threads first, since who takes
-	 * one in between takes it out of the queue before that is to be seen here. */
+	/* Each idle thread takes one connection of the queue, which therefore does not wait.
+	 * `working` is read first: a thread decrements `queued` before it increments `working` with
+	 * release order, so that a connection that is counted as working is not counted as queued
+	 * as well. */
 	const size_t working = atomic_load_explicit(&worker->offload_pool->working, memory_order_acquire);
 	const size_t queued = atomic_load_explicit(&worker->offload_pool->queued, memory_order_relaxed);
 	const size_t free = worker->offload_pool->threads.count - working;

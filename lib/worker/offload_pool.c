@@ -14,7 +14,7 @@ static void init_queue(struct pfi_offload_pool *pool)
 	pool->last = &pool->first;
 }
 
-/* The next work, or NULL at the end. */
+/* The next connection with work; NULL: the pool stops. */
 static struct prefork_connection *wait_for_work(struct pfi_offload_pool *pool)
 {
 	(void)pthread_mutex_lock(&pool->lock);
@@ -35,7 +35,7 @@ static struct prefork_connection *wait_for_work(struct pfi_offload_pool *pool)
 	return connection;
 }
 
-static void work(void *user, unsigned number)
+static void run_thread(void *user, unsigned number)
 {
 	struct pfi_offload_pool *const pool = user;
 	struct prefork_connection *connection;
@@ -47,7 +47,7 @@ static void work(void *user, unsigned number)
 			connection->work(pool->worker, connection, connection->work_user);
 		prefork_worker_idle(pool->worker);
 		(void)atomic_fetch_sub_explicit(&pool->working, 1, memory_order_relaxed);
-		if (next != PREFORK_SUSPENDED) /* then somebody else has it, and will give it back */
+		if (next != PREFORK_SUSPENDED) /* otherwise the application resumes it */
 			pfi_connection_resume_offloaded(connection, next);
 	}
 }
@@ -62,7 +62,7 @@ int pfi_offload_pool_open(struct prefork_worker *worker, unsigned count, struct 
 	init_queue(pool);
 	(void)pthread_mutex_init(&pool->lock, NULL);
 	(void)pthread_cond_init(&pool->work_cond, NULL);
-	const int r = pfi_worker_threads_start(&pool->threads, worker, count, work, pool);
+	const int r = pfi_worker_threads_start(&pool->threads, worker, count, run_thread, pool);
 	if (r < 0) {
 		pfi_offload_pool_close(pool);
 		return r;

@@ -1,17 +1,16 @@
 /*
- * offload pool -- the pool of threads to which an event loop hands what may block.
+ * offload pool -- threads that run callbacks that may block, beside an event loop.
  *
- * A connection has at most one work at a time, so the queue is a list through
- * the connections themselves: handing over allocates nothing, cannot fail, and
- * is bounded by the number of connections. Where that is too far, whoever
- * answers the client looks at the length of the queue first.
+ * A connection has at most one work function at a time, so the queue is a list through the
+ * connections: submitting allocates nothing, cannot fail, and the number of connections
+ * bounds the queue. For a lower bound, the service reads prefork_worker_queued() before it
+ * offloads.
  *
- * A thread takes the oldest work, runs it with its own deadline around it, and
- * gives the connection back with what the work answered. A thread is woken for
- * each work only while one sleeps; how the loop is woken is its own affair
- * (prefork_connection_resume()).
+ * A thread takes the oldest connection, runs its work function with the request deadline of the
+ * thread, and resumes the connection with what the function returns. A thread is signalled only
+ * if one waits; pfi_connection_resume_offloaded() decides whether the loop is woken.
  *
- * Threads: open and close by the first thread, submit and queued by any.
+ * Threads: the first thread opens, submits and closes.
  */
 #ifndef WORKER_OFFLOAD_POOL_H
 #define WORKER_OFFLOAD_POOL_H
@@ -28,22 +27,24 @@ struct pfi_offload_pool {
 	struct prefork_worker *worker; /* borrowed */
 	struct pfi_worker_threads threads;
 	pthread_mutex_t lock;
-	pthread_cond_t work_cond; /* a work, or the end */
-	struct prefork_connection *first, **last;
-	unsigned asleep;
-	_Atomic unsigned working; /* threads that have something in hand: the others are on their way to take some */
+	pthread_cond_t work_cond; /* the queue is not empty, or `stopping` is set */
+	struct prefork_connection *first, **last; /* the queue; *last is its terminating NULL */
+	unsigned asleep;                          /* threads that wait on `work_cond`         */
+	_Atomic unsigned working; /* threads with a connection; the others wait, or are about to take one */
 	bool stopping;
-	_Atomic size_t queued;
+	_Atomic size_t queued; /* length of the queue */
 };
 
-/* A new offload pool of `count` threads in `*ret`. 0, or a negative errno with its error message. */
+/* A new offload pool of `count` threads in `*ret`. 0, or a negative errno with its error
+ * message. */
 int pfi_offload_pool_open(struct prefork_worker *worker, unsigned count, struct pfi_offload_pool **ret);
 
-/* Wait until every thread is done with what it has in hand; works that nobody has begun
- * give their connections back to be closed. NULL is fine. */
+/* Resume the connections of the queue with PREFORK_CLOSE, and wait until the work functions that
+ * have begun return. NULL is allowed. */
 void pfi_offload_pool_close(struct pfi_offload_pool *pool);
 
-/* `connection` has its work in it, and is not the caller's any more. */
+/* Queue `connection`, whose work and work_user are set. It belongs to the pool until it is
+ * resumed. */
 void pfi_offload_pool_submit(struct pfi_offload_pool *pool, struct prefork_connection *connection);
 
 #endif

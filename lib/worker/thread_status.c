@@ -1,6 +1,6 @@
 /*
- * What a thread of a worker says of itself: busy or idle, what it is at, how
- * many requests it has served. Nothing here but the watch makes a system call.
+ * The status of a thread, which it stores in its slot of the scoreboard: busy or idle, activity,
+ * number of requests. None of these functions makes a system call, except to set the watchdog timer.
  */
 #include "model/library_options.h"
 #include "base/required.h"
@@ -18,14 +18,14 @@
 #include <string.h>
 #include <sys/random.h>
 
-/* Workers that began together are not to end together. */
+/* The jitter spreads the replacements of workers that were started at the same time. */
 static void set_limit(struct prefork_worker *worker)
 {
 	const uint64_t max = pfi_worker_settings(worker)->max_requests;
 	const uint64_t jitter = pfi_worker_settings(worker)->max_requests_jitter;
 	uint64_t random = 0;
 
-	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* 0 is a number, too */
+	(void)!getrandom(&random, sizeof random, GRND_NONBLOCK); /* on failure: no jitter */
 	worker->is_limited = max > 0;
 	atomic_init(&worker->requests_left, (int64_t)(max + random % (jitter + 1)));
 }
@@ -35,7 +35,7 @@ int pfi_thread_status_open(struct prefork_worker *worker)
 	const struct pfi_spawn_context *const context = worker->context;
 
 	if (context->thread_slots == 0)
-		return prefork_fail(-EINVAL, "this worker's page has no room for a single thread");
+		return prefork_fail(-EINVAL, "the scoreboard entry of this worker has no thread slot");
 	worker->threads = context->settings ? pfi_settings_threads(pfi_library_settings(context->settings)) : 0;
 	if (worker->threads >= context->thread_slots)
 		worker->threads = context->thread_slots - 1;
@@ -56,7 +56,7 @@ void pfi_thread_status_close(struct prefork_worker *worker)
 	pfi_worker_threads_clear_number();
 }
 
-/* The cell of this thread, or NULL when it has no number. */
+/* The slot of the calling thread; NULL: it has no number. */
 static struct pfi_thread_slot *own_thread_slot(struct prefork_worker *worker)
 {
 	const unsigned thread = pfi_worker_thread(worker);
@@ -83,7 +83,8 @@ void prefork_worker_idle(struct prefork_worker *worker)
 	if (thread > worker->threads)
 		return;
 	pfi_liveness_end(&worker->liveness, thread);
-	/* When the work began is near enough, and costs no look at the clock. */
+	/* The beginning of the work is close enough to the time now, and saves reading the
+	 * clock. */
 	pfi_own_fds_check(worker, pfi_liveness_since_ms(&worker->liveness, thread),
 			  thread != 0 || !(worker->strategy.traits & PREFORK_STRATEGY_TURNS));
 }
@@ -128,7 +129,7 @@ static void count_request(struct prefork_worker *worker)
 {
 	struct pfi_thread_slot *const thread_slot = own_thread_slot(worker);
 
-	if (thread_slot) { /* its only writer: no need for an atomic addition */
+	if (thread_slot) { /* only this thread writes it, so the addition need not be atomic */
 		const uint64_t served = atomic_load_explicit(&thread_slot->requests, memory_order_relaxed);
 
 		atomic_store_explicit(&thread_slot->requests, served + 1, memory_order_relaxed);

@@ -118,7 +118,7 @@ int pfi_worker_threads_start(struct pfi_worker_threads *group, struct prefork_wo
 		return prefork_fail(-ERANGE, "%u threads exceed the limit of %u (setting threads)", count, worker->threads);
 	group->list = calloc(count, sizeof *group->list);
 	if (!group->list)
-		return prefork_fail(-ENOMEM, "out of memory for %u threads", count);
+		return prefork_fail(-ENOMEM, "no memory for %u threads", count);
 	(void)pthread_mutex_init(&group->lock, NULL);
 	(void)pthread_cond_init(&group->decided, NULL);
 	group->count = create(group, count, &error);
