@@ -13,7 +13,7 @@
 
 enum {
 	OUTPUT_CAPACITY_FIRST = 4096,
-	OUTPUT_CAPACITY_KEPT = 64 * 1024, /* a connection that wrote more gives it back */
+	OUTPUT_CAPACITY_KEPT = 64 * 1024, /* a larger buffer is freed once it is empty */
 };
 
 ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *bytes, size_t size)
@@ -32,7 +32,7 @@ ptrdiff_t prefork_connection_read(struct prefork_connection *connection, void *b
 	return n;
 }
 
-/* Some of an answer, unless the client was spoken to first. */
+/* What was sent is a response only if the client has sent something before. */
 static void note_response(struct prefork_connection *connection)
 {
 	const bool received = atomic_load_explicit(&connection->received, memory_order_relaxed);
@@ -40,7 +40,7 @@ static void note_response(struct prefork_connection *connection)
 	atomic_store_explicit(&connection->responded, received, memory_order_relaxed);
 }
 
-/* Make room for `size` more bytes. */
+/* Make space for `size` more bytes. */
 static int grow(struct pfi_output *output, size_t size)
 {
 	const size_t used = output->end - output->start;
@@ -92,7 +92,7 @@ int pfi_connection_flush(struct prefork_connection *connection)
 	clear(output);
 	if (connection->ends_output) {
 		connection->ends_output = false;
-		(void)connection->transport->end_output(connection); /* fails when the client is gone */
+		(void)connection->transport->end_output(connection); /* may fail after a reset */
 	}
 	return 0;
 }
@@ -102,32 +102,32 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
 	PFI_RETURN_IF_NO_BYTES(bytes, size, PREFORK_CLOSE);
 
-	ptrdiff_t taken = 0;
+	ptrdiff_t sent = 0;
 
 	if (connection->error < 0) {
-		(void)prefork_fail(connection->error, "the client is gone: %s", strerror(-connection->error));
+		(void)prefork_fail(connection->error, "the connection is lost: %s", strerror(-connection->error));
 		return PREFORK_CLOSE;
 	}
 	if (!pfi_connection_has_output(connection) && size > 0) {
 		const struct iovec piece = { (void *)(uintptr_t)bytes, size };
 
-		taken = connection->transport->send(connection, &piece, 1);
-		if (taken < 0 && taken != -EAGAIN) {
-			(void)prefork_fail((int)taken, "the client is gone: %s", strerror((int)-taken));
+		sent = connection->transport->send(connection, &piece, 1);
+		if (sent < 0 && sent != -EAGAIN) {
+			(void)prefork_fail((int)sent, "the connection is lost: %s", strerror((int)-sent));
 			return PREFORK_CLOSE;
 		}
-		if (taken < 0)
-			taken = 0;
+		if (sent < 0)
+			sent = 0;
 	}
 	note_response(connection);
-	const size_t rest = size - (size_t)taken;
+	const size_t rest = size - (size_t)sent;
 	if (rest == 0)
 		return PREFORK_WAIT_READABLE;
 	if (grow(&connection->output, rest) < 0) {
-		(void)prefork_fail(-ENOMEM, "no memory to keep %zu bytes for a slow client", rest);
+		(void)prefork_fail(-ENOMEM, "no memory for %zu bytes of pending output", rest);
 		return PREFORK_CLOSE;
 	}
-	memcpy(connection->output.bytes + connection->output.end, (const char *)bytes + taken, rest);
+	memcpy(connection->output.bytes + connection->output.end, (const char *)bytes + sent, rest);
 	connection->output.end += rest;
 	return PREFORK_WAIT_READABLE;
 }

@@ -1,8 +1,8 @@
 /*
- * ring -- a doubly linked list whose head is one of its links.
+ * ring -- a circular doubly linked list whose head is a link without an owner.
  *
- * Links are embedded in their owner. An owner that is in no ring is a ring of
- * one, so that taking it out twice does no harm.
+ * Links are embedded in their owner. A link that is in no list is a list of one, so
+ * that it can be removed twice.
  */
 #ifndef WORKER_RING_H
 #define WORKER_RING_H
@@ -34,7 +34,7 @@ static inline void pfi_ring_remove(struct pfi_ring *link)
 	pfi_ring_init(link);
 }
 
-/* At the end of `ring`, out of where it was. */
+/* Remove `link` from its list and append it to `ring`. */
 static inline void pfi_ring_add(struct pfi_ring *ring, struct pfi_ring *link)
 {
 	pfi_ring_remove(link);
@@ -44,7 +44,7 @@ static inline void pfi_ring_add(struct pfi_ring *ring, struct pfi_ring *link)
 	ring->previous = link;
 }
 
-/* The first link, taken out, or NULL. */
+/* Remove and return the first link; NULL: the list is empty. */
 static inline struct pfi_ring *pfi_ring_take(struct pfi_ring *ring)
 {
 	struct pfi_ring *const first = ring->next;
@@ -55,7 +55,7 @@ static inline struct pfi_ring *pfi_ring_take(struct pfi_ring *ring)
 	return first;
 }
 
-/* All of `from`, which is empty afterwards, into `to`, which is made by this. */
+/* Initialise `to` with all links of `from`, which is empty afterwards. */
 static inline void pfi_ring_move(struct pfi_ring *to, struct pfi_ring *from)
 {
 	pfi_ring_init(to);

@@ -184,11 +184,11 @@ int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum p
 	demand(event == PREFORK_WAIT_READABLE || event == PREFORK_WAIT_WRITABLE);
 	for (;;) {
 		if (atomic_load(&script.worker->directive) == PREFORK_QUIT)
-			return prefork_fail(-EINTR, "the worker must end");
+			return prefork_fail(-EINTR, "the worker quits");
 		if (client_is_ready(client, event))
 			return 0;
 		if (now_ms() >= until_ms)
-			return prefork_fail(-ETIMEDOUT, "the client took too long");
+			return prefork_fail(-ETIMEDOUT, "timed out waiting for the client");
 		if (!play_one())
 			serve_system.now_ns = until_ms * 1000000;
 	}
