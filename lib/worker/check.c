@@ -186,8 +186,8 @@ static void stop_because(struct prefork_worker *worker, enum prefork_directive d
  * sent, drain now. */
 static void announce_retirement(struct prefork_worker *worker)
 {
-	const bool is_worn = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
-	const char *const why = is_worn ? "max_requests served" : "requested by the application";
+	const bool has_served_max = worker->is_limited && atomic_load(&worker->requests_left) <= 0;
+	const char *const why = has_served_max ? "max_requests served" : "requested by the application";
 
 	if (worker->retire_announced || atomic_load(&worker->directive) != PREFORK_CONTINUE)
 		return;

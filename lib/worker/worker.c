@@ -1,6 +1,6 @@
 /*
- * Accessors of struct prefork_worker, and what any thread may do to it without taking a lock:
- * wake the first thread, ask to be replaced, report ready. Below every other file of the module.
+ * Accessors of struct prefork_worker, and functions that any thread may call without taking a lock:
+ * wake the first thread, ask to be replaced, report ready. This file calls no other file of its module.
  */
 #include "worker/worker.h"
 
@@ -123,7 +123,8 @@ void pfi_worker_wake(struct prefork_worker *worker)
 {
 	const uint64_t one = 1;
 
-	/* EAGAIN means that the counter is full, and then the fd is readable already (eventfd(2)). */
+	/* EAGAIN means that the counter is full, and then the fd is readable already
+	 * (eventfd(2)). */
 	(void)!write(worker->wake_fd, &one, sizeof one);
 }
 

@@ -68,7 +68,7 @@ struct prefork_worker {
 	struct pfi_offload_pool *offload_pool; /* of an event loop with the setting threads, or NULL */
 	void (*wake)(void *user);   /* called by any thread when it has resumed a connection; NULL: pfi_worker_wake() */
 	void *wake_user;
-	_Atomic bool wake_for_all;  /* also for quiet ones, see pfi_connection_resume_offloaded()  */
+	_Atomic bool wake_for_all;  /* every resumption wakes, see pfi_connection_resume_offloaded() */
 	size_t offloaded;           /* connections queued for or held by the offload pool; first thread */
 
 	struct pfi_liveness liveness;

@@ -33,7 +33,7 @@
 #include <unistd.h>
 
 enum {
-	FDS_BESIDE = 64, /* open in a worker besides its connections */
+	FDS_OTHER = 64, /* estimate of the descriptors of a worker that are no connections */
 	EXIT_CRASHED = 1,
 	EXIT_LEAKED = 23,
 };
@@ -66,7 +66,7 @@ static void grow_fd_table(const struct prefork_worker *worker)
 	const uint64_t connections = pfi_worker_settings(worker)->worker_connections;
 
 	if (connections > 0 && worker->context->listener_count > 0)
-		(void)pfi_fd_make_room(worker->wake_fd, FDS_BESIDE + connections);
+		(void)pfi_fd_make_room(worker->wake_fd, FDS_OTHER + connections);
 }
 
 /* Signals are blocked until the end of this function. */
