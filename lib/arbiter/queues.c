@@ -4,7 +4,7 @@
  *
  *     armed --a connection--> wait 1 s --backlog empty--> armed
  *                                |
- *                        backlog not empty, worker idle: send PFI_MESSAGE_LOOK
+ *                        backlog not empty, worker idle: send PFI_MESSAGE_POLL
  *                                |
  *                             wait 1 s --response, or backlog empty--> armed
  *                                |
@@ -72,7 +72,7 @@ static void check_worker(struct prefork_process *process, uint64_t now_ms)
 		return;
 	if (queue->requested_ms == 0) {
 		queue->requested_ms = now_ms;
-		(void)pfi_channel_send(process->channel, PFI_MESSAGE_LOOK, 1, NULL);
+		(void)pfi_channel_send(process->channel, PFI_MESSAGE_POLL, 1, NULL);
 	} else if (now_ms - queue->requested_ms >= CHECK_MS) {
 		queue->is_unresponsive = true;
 		pfi_process_log(process, PREFORK_LOG_WARNING, "worker_unresponsive", PFI_NO_PAIRS,

@@ -13,7 +13,7 @@ struct prefork_process;
 
 /* Written by queues.c. */
 struct pfi_process_queue {
-	uint64_t requested_ms; /* when PFI_MESSAGE_LOOK was sent, 0: no response is pending              */
+	uint64_t requested_ms; /* when PFI_MESSAGE_POLL was sent, 0: no response is pending              */
 	bool is_unresponsive;  /* it has not responded: its sockets belong to other workers meanwhile */
 };
 

@@ -21,7 +21,7 @@ static void wake_others(struct prefork_arbiter *arbiter)
 
 		if (other->pid != 0 && other->exit.at_ms == 0 && other->shortage.error == 0 &&
 		    pfi_process_slot(other)->state == PFI_STATE_SERVING)
-			(void)pfi_channel_send(other->channel, PFI_MESSAGE_LOOK, 0, NULL);
+			(void)pfi_channel_send(other->channel, PFI_MESSAGE_POLL, 0, NULL);
 	}
 }
 

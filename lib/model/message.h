@@ -16,13 +16,13 @@ enum pfi_message_type {
 	PFI_MESSAGE_SHORT = 4,   /* it cannot accept connections and has left the accept set;     */
 	                         /* value: errno, with PFI_SHORT_ flags                          */
 	PFI_MESSAGE_ABLE = 5,    /* it accepts connections again                                 */
-	PFI_MESSAGE_ALIVE = 6,   /* the response to a PFI_MESSAGE_LOOK with value 1              */
+	PFI_MESSAGE_ALIVE = 6,   /* the response to a PFI_MESSAGE_POLL with value 1              */
 
 	/* arbiter to worker */
 	PFI_MESSAGE_DRAIN = 16, /* finish all requests and exit; value 1: first accept what is  */
 	                        /* pending, since no other worker will                          */
 	PFI_MESSAGE_REOPEN = 18, /* reopen the log files                                         */
-	PFI_MESSAGE_LOOK = 19,   /* accept pending connections: the kernel may have woken        */
+	PFI_MESSAGE_POLL = 19,   /* accept pending connections: the kernel may have woken        */
 	                         /* another worker for them that could not accept them;          */
 	                         /* value 1: respond, to show that this worker runs              */
 };

@@ -238,7 +238,7 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 	case PFI_MESSAGE_REOPEN:
 		reopen_logs(worker);
 		break;
-	case PFI_MESSAGE_LOOK:
+	case PFI_MESSAGE_POLL:
 		atomic_store(&worker->poll_requested, true);
 		if (message->value == 1)
 			(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_ALIVE, 0, NULL);
