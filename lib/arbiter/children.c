@@ -101,7 +101,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 		.user = pool->user,
 		.listeners = resources->listeners,
 		.listener_count = generation->listeners[process->pool].count,
-		.sets = process->reuseport.sets,
+		.reuseport_sets = process->reuseport.sets,
 		.hooks = arbiter->hooks,
 		.hook_count = arbiter->hook_count,
 		.scoreboard = &arbiter->scoreboard,

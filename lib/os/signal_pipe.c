@@ -166,7 +166,7 @@ void pfi_signal_pipe_forget_in_child(void)
 	forget();
 }
 
-void pfi_signal_pipe_give_back_in_child(void)
+void pfi_signal_pipe_restore_in_child(void)
 {
 	struct sigaction now;
 

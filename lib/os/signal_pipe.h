@@ -51,6 +51,6 @@ void pfi_signal_pipe_forget_in_child(void);
 
 /* In a child that is no worker: signals are again as before, where nobody has changed that since,
  * and the descriptor is left to pfi_fdtable_forget(). Async-signal-safe. */
-void pfi_signal_pipe_give_back_in_child(void);
+void pfi_signal_pipe_restore_in_child(void);
 
 #endif

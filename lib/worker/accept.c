@@ -21,8 +21,8 @@
 #include <unistd.h>
 
 enum {
-	SKIPS_MAX = 16, /* aborted connections skipped per call */
-	HANDSHAKES_MAX = 64,    /* handshakes in progress when the backlog was measured  */
+	SKIPS_MAX = 16,          /* aborted connections skipped per call                   */
+	HANDSHAKES_MAX = 64,     /* handshakes in progress when the backlog was measured   */
 	QUEUE_UNKNOWN = 1 << 12, /* net.core.somaxconn is 4096 by default since Linux 5.4 */
 };
 
@@ -32,12 +32,12 @@ int pfi_worker_listeners_open(struct prefork_worker *worker)
 
 	worker->listeners = calloc(context->listener_count + 1, sizeof *worker->listeners);
 	if (!worker->listeners)
-		return prefork_fail(-ENOMEM, "out of memory for %zu listeners", context->listener_count);
+		return prefork_fail(-ENOMEM, "no memory for %zu listeners", context->listener_count);
 	for (size_t i = 0; i < context->listener_count; i++) {
 		struct prefork_listener *const listener = context->listeners[i];
 
-		if (context->sets && context->sets[i] >= 0)
-			listener->fd = context->sets[i]; /* in this process's copy; sockets[0] stays open */
+		if (context->reuseport_sets && context->reuseport_sets[i] >= 0)
+			listener->fd = context->reuseport_sets[i]; /* only in this process; sockets[0] stays open */
 		worker->listeners[i].listener = listener;
 	}
 	worker->listener_count = context->listener_count;
@@ -72,7 +72,7 @@ static int listener_failed(struct prefork_worker *worker, size_t index, int erro
 }
 
 static int finish_accept(struct prefork_worker *worker, size_t index, int fd, const union pfi_peer_address *address,
-                   struct prefork_connection **ret)
+                         struct prefork_connection **ret)
 {
 	struct prefork_connection *const connection = pfi_connection_create(worker, fd, index);
 
@@ -111,9 +111,10 @@ static bool backlog_is_served(const struct prefork_worker *worker, struct pfi_wo
 	if (!worker->empties_queues)
 		return false;
 	if (!entry->is_counted) {
+		const bool is_known = pfi_listener_queue(entry->listener, &length, &max) == 0;
+
 		entry->is_counted = true;
-		entry->left = pfi_listener_queue(entry->listener, &length, &max) == 0 ? length + HANDSHAKES_MAX :
-		                                                                      QUEUE_UNKNOWN;
+		entry->left = is_known ? length + HANDSHAKES_MAX : QUEUE_UNKNOWN;
 	}
 	return entry->left == 0;
 }
@@ -154,7 +155,8 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 			return listener_failed(worker, index, error);
 		}
 	}
-	if (error == EPERM) /* 16 times in a row: this process may not accept (LSM, seccomp), and the connection is still in the backlog */
+	/* EPERM 16 times in a row: an LSM or seccomp does not permit accept(2), and the connection is still pending. */
+	if (error == EPERM)
 		return pause_accepting(worker, error);
 	return -EAGAIN; /* the listener is still readable, so the poller reports it again */
 }

@@ -1,6 +1,6 @@
 /*
- * What a process that is no worker does with what it has of one: see prefork_forget_in_child(). All
- * of it is async-signal-safe, for the threads that could hold a lock do not exist here.
+ * prefork_forget_in_child(): a process that the application has forked from a worker releases what it has
+ * inherited. Everything here is async-signal-safe: a lock that another thread held at the fork stays locked.
  */
 #include "os/fdtable.h"
 #include "os/parent_death.h"
@@ -13,8 +13,8 @@ bool prefork_forget_in_child(void)
 {
 	if (pfi_fdtable_is_spawning())
 		return false;
-	/* The handlers first: what they write to is closed next, and its number may become a file's. */
-	pfi_signal_pipe_give_back_in_child();
+	/* The handlers first: they write to descriptors that are closed next, and whose numbers may be reused. */
+	pfi_signal_pipe_restore_in_child();
 	pfi_check_forget();
 	pfi_abort_forget();
 	pfi_parent_death_forget();

@@ -1,9 +1,9 @@
 /*
- * birth -- all that the arbiter hands to a worker, and the child's main.
+ * spawn_context -- what a worker receives across the fork, and the child's main function.
  *
- * The arbiter fills it in, forks (os/spawn), and the child calls
- * pfi_worker_main() with it, signals still blocked. Everything in it is
- * borrowed and stays valid in the child, which has its own copy of the memory.
+ * The arbiter fills in the struct and forks (os/spawn); the child calls pfi_worker_main() with it while
+ * signals are still blocked. All members are borrowed. They stay valid in the child, which has its own
+ * copy of the memory.
  */
 #ifndef WORKER_SPAWN_CONTEXT_H
 #define WORKER_SPAWN_CONTEXT_H
@@ -26,38 +26,38 @@ struct pfi_hook_set {
 };
 
 struct pfi_spawn_context {
-	const char *program; /* for the process title */
+	const char *program;   /* for the process title                                               */
 	const char *pool;
-	unsigned slot;         /* of the pool                                                 */
-	unsigned worker_index; /* over all pools: which page is this worker's                 */
+	unsigned slot;         /* of the pool                                                         */
+	unsigned worker_index; /* of all pools: the index of the scoreboard entry                     */
 	unsigned generation;
-	const struct prefork_settings *settings; /* the pool's: frozen                        */
+	const struct prefork_settings *settings; /* of the pool, frozen                               */
 	struct prefork_log *log;
 	const struct prefork_strategy *strategy;
-	const struct prefork_service *service; /* or NULL: a job runner                       */
-	void *user;                            /* of the pool: for service or strategy        */
+	const struct prefork_service *service; /* NULL: the strategy runs jobs                        */
+	void *user;                            /* the pool's pointer for service or strategy          */
 	struct prefork_listener *const *listeners;
 	size_t listener_count;
-	const int *sets; /* by listener: this worker's set of its reuseport sockets, -1: it has none; or NULL */
+	const int *reuseport_sets; /* by listener: epoll set of this worker's reuseport sockets, or -1; NULL: no listener has one */
 	const struct pfi_hook_set *hooks;
 	size_t hook_count;
 
-	const struct pfi_scoreboard *scoreboard; /* the child keeps its own page and unmaps the rest    */
-	struct pfi_worker_score *score;         /* of this worker_index                                */
-	unsigned thread_slots;                /* in it: one more than the pool's setting `threads`   */
-	int channel;                  /* this worker's end of its control channel                   */
-	int arbiter_pidfd;                      /* a pidfd of the arbiter: readable when it is gone    */
-	int directory;                 /* to start in; 0: in the arbiter's                    */
-	int watchdog;                     /* the timerfd that tells the arbiter of deadlines     */
+	const struct pfi_scoreboard *scoreboard; /* the child keeps its own entry and unmaps the rest */
+	struct pfi_worker_score *score;          /* the entry of worker_index                         */
+	unsigned thread_slots; /* of that entry: the setting `threads` at the start, plus 1           */
+	int channel;           /* the worker's end of its control channel                             */
+	int arbiter_pidfd;     /* readable when the arbiter has exited                                */
+	int directory;         /* the working directory of the worker; 0: the arbiter's               */
+	int watchdog;          /* timerfd shared with the arbiter: the watchdog timer                 */
 	pid_t arbiter;
-	uint32_t arbiter_id;           /* in the table of descriptors, see os/fdtable.h       */
+	uint32_t arbiter_id;   /* owner in the table of descriptors, see os/fdtable.h                 */
 };
 
-/** The child's whole life; the answer is for _exit(2). Runs in the child, with
- *  all signals blocked on entry. */
+/* The worker, from the fork to its exit status, which is for _exit(2). Runs in the child, with all signals blocked on
+ * entry. */
 int pfi_worker_main(const struct pfi_spawn_context *context);
 
-/** The built-in strategy of that name, or NULL. */
+/* The built-in strategy with that name, or NULL. */
 const struct prefork_strategy *pfi_strategy_by_name(const char *name);
 
 #endif

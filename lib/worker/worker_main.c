@@ -52,8 +52,8 @@ static int close_other_fds(const struct prefork_worker *worker)
 		pfi_fdtable_keep(own[i]);
 	for (size_t i = 0; i < context->listener_count; i++) {
 		pfi_listener_keep(context->listeners[i]);
-		if (context->sets)
-			pfi_fdtable_keep(context->sets[i]);
+		if (context->reuseport_sets)
+			pfi_fdtable_keep(context->reuseport_sets[i]);
 	}
 	pfi_fdtable_close_rest(context->arbiter_id);
 	return pfi_worker_settings(worker)->close_fds ? pfi_fdtable_close_strangers() : 0;
