@@ -16,8 +16,8 @@
 #include <sys/epoll.h>
 
 enum {
-	RETRY_MS = 500, /* when the kernel had no memory for another watch */
-	BATCH_MAX = 8, /* of a crowd: those that were let in before want their turn, too */
+	RETRY_MS = 500, /* after ENOMEM or ENOSPC of epoll_ctl(2) */
+	BATCH_MAX = 8,  /* more would delay the connections that the worker already has */
 };
 
 static int listener_fd(const struct pfi_accept_set *accept_set, size_t index)
@@ -27,7 +27,8 @@ static int listener_fd(const struct pfi_accept_set *accept_set, size_t index)
 
 static int watch(struct pfi_accept_set *accept_set, size_t index)
 {
-	/* A set of reuseport sockets is this worker's alone, and the kernel would not take the flag for it. */
+	/* The descriptor of a group of reuseport sockets is an epoll set that only this worker polls, and EPOLLEXCLUSIVE
+	 * is EINVAL for an epoll set (epoll_ctl(2)). */
 	const bool is_shared = !prefork_worker_listener(accept_set->worker, index)->sockets;
 	struct epoll_event event = {
 		.events = (is_shared ? EPOLLIN | EPOLLEXCLUSIVE : EPOLLIN) | accept_set->traits,
@@ -37,12 +38,13 @@ static int watch(struct pfi_accept_set *accept_set, size_t index)
 	if (accept_set->watched[index])
 		return 0;
 	if (epoll_ctl(accept_set->epoll, EPOLL_CTL_ADD, listener_fd(accept_set, index), &event) < 0)
-		return prefork_fail(-errno, "cannot watch a listener: %s", strerror(errno));
+		return prefork_fail(-errno, "adding a listener to the epoll set failed: %s", strerror(errno));
 	accept_set->watched[index] = true;
 	return 0;
 }
 
-/* Before the descriptor is closed: its siblings' copies would keep it in the set. */
+/* Call it before the descriptor is closed: the entry would stay for as long as a sibling has a copy of the
+ * open file description (epoll(7), Q6). */
 static void unwatch(struct pfi_accept_set *accept_set, size_t index)
 {
 	if (accept_set->watched[index])
@@ -50,7 +52,7 @@ static void unwatch(struct pfi_accept_set *accept_set, size_t index)
 	accept_set->watched[index] = false;
 }
 
-/* Whether any was in the set. */
+/* Returns whether any entry was there. */
 static bool unwatch_all(struct pfi_accept_set *accept_set)
 {
 	bool any = false;
@@ -108,7 +110,7 @@ void pfi_accept_set_finish(struct pfi_accept_set *accept_set)
 	accept_set->count = 0;
 }
 
-/* To the back of the queue of every listener. */
+/* Move to the end of the wait queue of every listener. */
 static void requeue(struct pfi_accept_set *accept_set)
 {
 	accept_set->since_requeue = 0;
@@ -127,14 +129,14 @@ int pfi_accept_set_accept(struct pfi_accept_set *accept_set, size_t index, struc
 
 	switch (r) {
 	case 0:
-		if (++accept_set->since_requeue >= PFI_ACCEPT_TURN)
+		if (++accept_set->since_requeue >= PFI_REQUEUE_AFTER)
 			requeue(accept_set);
 		break;
 	case -EAGAIN:
 		break;
 	case -EBUSY:
-		/* The kernel has woken no sibling for what this one was woken for: the arbiter has them look,
-		 * once nothing more can wake this one. */
+		/* The pending connection has woken this worker only. Once the entries are removed, no connection
+		 * can wake it, and the arbiter makes the siblings check their listeners. See shortage.h. */
 		if (unwatch_all(accept_set))
 			pfi_shortage_publish(accept_set->worker);
 		accept_set->needs_refresh = true;
@@ -170,7 +172,7 @@ void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused)
 
 void pfi_accept_set_rearm(struct pfi_accept_set *accept_set)
 {
-	/* What is put into the set is looked at by the kernel, whomever it has woken before. */
+	/* EPOLL_CTL_ADD checks the listener's state, whether or not another worker was woken for it. */
 	if (atomic_exchange(&accept_set->worker->poll_requested, false) && !accept_set->closed)
 		requeue(accept_set);
 }

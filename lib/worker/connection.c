@@ -102,9 +102,10 @@ void pfi_connection_pool_finish(struct prefork_worker *worker)
 	worker->free = NULL;
 }
 
-/* A loop with a `wake` of its own (ev_async) knows whether it sleeps. A quiet connection does not wake it,
- * unless wake_for_all is set: the loop sets that first and then takes the list once more, this thread pushes
- * first and then reads the flag, so that one of the two sees the other. */
+/* Without a `wake` of the loop, only the first connection on the list costs a write(2). ev_async_send() makes no
+ * system call unless the loop waits. A quiet connection does not wake the loop, unless wake_for_all is set: the
+ * loop sets that first and then takes the list once more, this thread pushes first and then reads the flag, so
+ * that one of the two sees the other. */
 static void wake(struct prefork_worker *worker, bool was_empty, bool quiet)
 {
 	if (!worker->wake) {
@@ -159,7 +160,7 @@ void pfi_connection_await_resumers(struct prefork_worker *worker)
 struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker)
 {
 	if (!worker->resumed_fifo) {
-		/* Sequentially consistent, not only acquire: see wake(), which reads wake_for_all after the push. */
+		/* Sequentially consistent, not only acquire: wake() reads wake_for_all after the push. */
 		struct prefork_connection *list = atomic_exchange(&worker->resumed, NULL);
 
 		while (list) { /* reverse: oldest first */

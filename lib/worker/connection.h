@@ -1,9 +1,8 @@
 /*
- * connection -- the inside of struct prefork_connection, for this room only.
+ * connection -- the inside of struct prefork_connection, for lib/worker only.
  *
- * It is driven by one thread at a time, but while a service's callback runs one
- * thread may read and another write. Who waits for it is the strategy's
- * business; what it waits for is kept here.
+ * One thread at a time drives a connection, but while a callback of the service runs, one thread may
+ * read and another one write. The strategy polls; what to poll for is kept here.
  */
 #ifndef WORKER_CONNECTION_H
 #define WORKER_CONNECTION_H
@@ -19,8 +18,8 @@
 
 struct prefork_worker;
 
-/* How bytes travel: the seam for TLS. Nothing here blocks or raises a signal.
- * Each returns a count, or a negative errno: -EAGAIN when it cannot go on now. */
+/* How bytes are sent and received; TLS would be another table. No function blocks or raises a signal.
+ * Each returns a number of bytes, or a negative errno: -EAGAIN if it would block. */
 struct pfi_transport {
 	ptrdiff_t (*receive)(struct prefork_connection *connection, void *bytes, size_t size);
 	ptrdiff_t (*send)(struct prefork_connection *connection, const struct iovec *pieces, int count);
@@ -28,10 +27,10 @@ struct pfi_transport {
 	int (*end_output)(struct prefork_connection *connection);
 };
 
-/* The socket as it is. */
+/* The socket itself. */
 extern const struct pfi_transport pfi_transport_plain;
 
-/* Bytes [start, end) wait for the client. */
+/* Pending output: bytes [start, end). */
 struct pfi_output {
 	char *bytes;
 	size_t start;
@@ -39,7 +38,8 @@ struct pfi_output {
 	size_t capacity;
 };
 
-union pfi_peer_address { /* no longer than needed: a unix client's name is of no use to us */
+/* What accept4(2) stores. Without sockaddr_un: the address of a unix client is not used. */
+union pfi_peer_address {
 	struct sockaddr any;
 	struct sockaddr_in in;
 	struct sockaddr_in6 in6;
@@ -49,31 +49,31 @@ struct prefork_connection {
 	struct prefork_worker *worker;
 	const struct pfi_transport *transport;
 	int fd;
-	bool accepted;     /* `accepted` was called                               */
-	bool ends_output;  /* shut our side once the output is written            */
-	bool end_follows;  /* what is sent may leave with the end                 */
-	bool read_drained;      /* the last read took all that was there               */
-	_Atomic bool received;    /* the client has said something                   */
-	_Atomic bool responded; /* and nothing more since it was last spoken to    */
-	_Atomic bool peer_closed;    /* the client has ended its side, or is gone       */
-	bool lingering;      /* it is to be closed; what still comes is dropped     */
-	bool output_stalled;     /* its deadline has passed while output was pending    */
-	bool peer_known;   /* peer and port are filled in                         */
-	uint8_t requested;     /* enum prefork_next: what the service asked for last  */
+	bool accepted;            /* the callback `accepted` was called                            */
+	bool ends_output;         /* shut down the output after the pending output                 */
+	bool end_follows;         /* send with MSG_MORE                                            */
+	bool read_drained;        /* the last read emptied the receive buffer                      */
+	_Atomic bool received;    /* data has been received                                        */
+	_Atomic bool responded;   /* data has been sent, and none received after it                */
+	_Atomic bool peer_closed; /* a read or write has found the connection closed by the client */
+	bool lingering;           /* lingering close: input is dropped                             */
+	bool output_stalled;      /* the deadline has passed while output was pending              */
+	bool peer_known;          /* `peer` and `port` are filled in                               */
+	uint8_t requested;        /* enum prefork_next: the last one that the service returned     */
 	unsigned port;
 	size_t listener;
 	uint64_t deadline_ms;
-	uint64_t drain_until_ms; /* the worker leaves, and waits for it until then; 0: not so far */
+	uint64_t drain_until_ms;  /* the drain time ends; 0: not in a drain                        */
 	void *user;
 	void *driver;
-	int error;                   /* of sending what was pending: it cannot be sent any more */
-	bool watched;                /* for reading, and stays so while it is taken      */
-	prefork_work_function *work; /* NULL unless offloaded                            */
+	int error;                /* negative errno with which sending pending output failed       */
+	bool watched;             /* polled for reading, also while it is suspended                */
+	prefork_work_function *work; /* NULL unless offloaded                                      */
 	void *work_user;
 	struct pfi_output output;
-	size_t pending_at_deadline;               /* of the exit message, when their deadline was set; 0: it is the service's */
-	struct prefork_connection *next; /* in one of the worker's lists          */
-	union pfi_peer_address address;       /* as accept4(2) told it                 */
+	size_t pending_at_deadline; /* bytes pending when the library set the deadline; 0: the service's deadline */
+	struct prefork_connection *next; /* in one of the worker's lists                           */
+	union pfi_peer_address address;  /* not cleared from here on, see pfi_connection_create()  */
 	char peer[INET6_ADDRSTRLEN];
 };
 
@@ -82,29 +82,29 @@ static inline bool pfi_connection_has_output(const struct prefork_connection *co
 	return connection->output.end > connection->output.start;
 }
 
-/* Take over `fd`; NULL when memory ran out, and `fd` stays the caller's. First thread. */
+/* Takes `fd`. NULL if memory is exhausted: then `fd` is still the caller's. First thread, or the thread that
+ * accepts. */
 struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, int fd, size_t listener);
 
-/* Give back what was offloaded, from a thread of the offload pool. A connection that only waits for
- * its client, and is watched for that, need not wake the loop: the client will, and the loop
- * looks by itself before long as long as anything is offloaded. */
+/* Resume an offloaded connection, in a thread of the offload pool. If it has no output and its loop already polls
+ * it for input, the loop is not woken: the client's next data does that, and meanwhile the loop checks for resumed
+ * connections at least every OFFLOADED_POLL_MS (ev.c). */
 void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum prefork_next next);
 
-/* The next one that was given back, NULL: none. First thread. */
+/* The next resumed connection, or NULL. First thread. */
 struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *worker);
 
-/* Until no other thread is inside prefork_connection_resume(). */
+/* Wait until no other thread is inside prefork_connection_resume(). */
 void pfi_connection_await_resumers(struct prefork_worker *worker);
 
-/* Free the pool. */
+/* Free the connections of the free lists. */
 void pfi_connection_pool_finish(struct prefork_worker *worker);
 
-/* What a callback has answered, as it will be obeyed: what is no enum prefork_next is logged, and means
- * PREFORK_CLOSE. `last` is the last value that is one here. */
+/* `next`, or PREFORK_CLOSE with a log line if it is greater than `last`: a callback may return any number. */
 enum prefork_next pfi_connection_checked(struct prefork_connection *connection, enum prefork_next next,
                                          enum prefork_next last);
 
-/* Send what waits. 0: nothing is left; -EAGAIN: some is; or what send says. */
+/* Send pending output. 0: all is sent; -EAGAIN: some is left; or the negative errno of sending. */
 int pfi_connection_flush(struct prefork_connection *connection);
 
 #endif

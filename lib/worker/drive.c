@@ -1,6 +1,6 @@
 /*
- * How a connection goes on: callbacks of the service with the request deadline
- * around them, and the output that is written before anything else happens.
+ * The steps of a connection under every strategy: pending output is sent first, then the callback of the
+ * service is called, with the request deadline set.
  */
 #include "worker/connection.h"
 #include "base/required.h"
@@ -15,11 +15,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-/* So much of a connection that is to be closed is read before other connections have a turn. */
-enum { LINGER_TURN_BYTES = 64 * 1024 };
-
-/* How often one that talks without a pause is still heard when its worker leaves. */
-enum { DRAIN_INPUTS_MAX = 16 };
+enum {
+	LINGER_TURN_BYTES = 64 * 1024, /* input dropped by a lingering close before other connections continue */
+	DRAIN_INPUTS_MAX = 16,         /* callbacks for a client that sends without pause to a draining worker */
+};
 
 typedef enum prefork_next (*callback)(struct prefork_worker *worker, struct prefork_connection *connection,
                                       void *user);
@@ -35,7 +34,7 @@ static void set_output_deadline(struct prefork_connection *connection)
 	connection->pending_at_deadline = prefork_connection_pending(connection);
 }
 
-/* What came and was not read yet. */
+/* Whether unread data is in the receive buffer. Not at end of file. */
 static bool has_input(const struct prefork_connection *connection)
 {
 	char byte;
@@ -59,8 +58,9 @@ static enum prefork_next linger(struct prefork_connection *connection)
 	return PREFORK_AGAIN;
 }
 
-/* The last of the output is with the kernel. */
-static enum prefork_next close_gently(struct prefork_connection *connection)
+/* All output has been passed to the kernel. If input is unread, close(2) would reset the connection, and the client
+ * could lose the end of the response (RFC 9112 9.6). */
+static enum prefork_next close_or_linger(struct prefork_connection *connection)
 {
 	if (atomic_load_explicit(&connection->peer_closed, memory_order_relaxed) ||
 	    (connection->worker->service.traits & PREFORK_SERVICE_NO_LINGER) || !has_input(connection) ||
@@ -71,8 +71,9 @@ static enum prefork_next close_gently(struct prefork_connection *connection)
 	return linger(connection);
 }
 
-/* What the strategy has to wait for when the service asked for `next`. */
-__attribute__((noinline)) static enum prefork_next settle_rest(struct prefork_connection *connection, enum prefork_next next)
+/* Out of line: see after_callback(). */
+__attribute__((noinline)) static enum prefork_next after_callback_slow(struct prefork_connection *connection,
+                                                                       enum prefork_next next)
 {
 	const bool output_stalled = connection->output_stalled;
 
@@ -84,18 +85,19 @@ __attribute__((noinline)) static enum prefork_next settle_rest(struct prefork_co
 		return PREFORK_CLOSE;
 	}
 	if (!pfi_connection_has_output(connection))
-		return next == PREFORK_CLOSE ? close_gently(connection) : next;
+		return next == PREFORK_CLOSE ? close_or_linger(connection) : next;
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
 		set_output_deadline(connection);
 	return PREFORK_WAIT_WRITABLE;
 }
 
-/* For nearly every callback nothing is pending and nothing has failed. */
-static inline enum prefork_next settle(struct prefork_connection *connection, enum prefork_next next)
+/* What the strategy polls for after the service has returned `next`. The usual case, without pending output and
+ * errors, is inlined. */
+static inline enum prefork_next after_callback(struct prefork_connection *connection, enum prefork_next next)
 {
 	if ((unsigned)next > PREFORK_AGAIN || connection->error < 0 || pfi_connection_has_output(connection) ||
 	    (next == PREFORK_CLOSE && !(connection->worker->service.traits & PREFORK_SERVICE_NO_LINGER)))
-		return settle_rest(connection, next);
+		return after_callback_slow(connection, next);
 	connection->requested = (uint8_t)next;
 	connection->output_stalled = false;
 	return next;
@@ -109,11 +111,11 @@ struct prefork_connection *prefork_worker_take_resumed(struct prefork_worker *wo
 	struct prefork_connection *const connection = pfi_connection_take_resumed(worker);
 
 	if (connection)
-		*ret_next = settle(connection, (enum prefork_next)connection->requested);
+		*ret_next = after_callback(connection, (enum prefork_next)connection->requested);
 	return connection;
 }
 
-/* After PREFORK_SUSPENDED another thread may have the connection already. */
+/* After PREFORK_SUSPENDED another thread may be using the connection. */
 static enum prefork_next call(callback function, struct prefork_connection *connection)
 {
 	struct prefork_worker *const worker = connection->worker;
@@ -124,7 +126,7 @@ static enum prefork_next call(callback function, struct prefork_connection *conn
 		pfi_own_fds_defer_check(worker);
 	else
 		prefork_worker_idle(worker);
-	return next == PREFORK_SUSPENDED ? next : settle(connection, next);
+	return next == PREFORK_SUSPENDED ? next : after_callback(connection, next);
 }
 
 enum prefork_next prefork_connection_proceed(struct prefork_connection *connection)
@@ -141,16 +143,16 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 
 		if (r == -EAGAIN)
 			return PREFORK_WAIT_WRITABLE;
-		/* Who is in the middle of an answer finds that it has nobody to hear it. */
+		/* A service in the middle of a response finds prefork_connection_error() set, and ends its work. */
 		if (r < 0 && connection->requested == PREFORK_WAIT_WRITABLE)
 			return call(service->ready, connection);
 		if (r < 0)
-			return settle(connection, PREFORK_CLOSE);
+			return after_callback(connection, PREFORK_CLOSE);
 		if (connection->requested == PREFORK_WAIT_READABLE)
-			return PREFORK_WAIT_READABLE; /* it may well have nothing to read yet */
+			return PREFORK_WAIT_READABLE; /* this event was EPOLLOUT; input is reported by the next poll */
 	}
 	if (connection->requested == PREFORK_CLOSE)
-		return close_gently(connection);
+		return close_or_linger(connection);
 	if (!connection->accepted) {
 		connection->accepted = true;
 		if (service->accepted) {
@@ -163,8 +165,8 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 	return call(service->ready, connection);
 }
 
-/* What it waits for may have come while nobody had time to look, and then it was not the client
- * that was late. */
+/* Whether the event that the connection waits for has happened by now. If all threads were busy until after the
+ * deadline, a request that arrived in time is served. */
 static bool is_ready(const struct prefork_connection *connection)
 {
 	const bool writes = connection->requested == PREFORK_WAIT_WRITABLE || pfi_connection_has_output(connection);
@@ -190,26 +192,26 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 	if (is_ready(connection)) {
 		const enum prefork_next next = prefork_connection_proceed(connection);
 
-		if (!has_expired(connection, next)) /* taken ones are not even looked at */
+		if (!has_expired(connection, next)) /* which is false for PREFORK_SUSPENDED, and reads nothing */
 			return next;
 	}
 	const bool drain_is_over = connection->drain_until_ms > 0 && connection->deadline_ms == connection->drain_until_ms;
 	connection->deadline_ms = 0;
 	if (connection->requested != PREFORK_CLOSE && timed_out && !drain_is_over) {
-		/* A last word of `timed_out` is waited for, as long as nothing stands before it. */
+		/* If output was pending already, a PREFORK_CLOSE of `timed_out` drops it: the client has stalled. */
 		connection->output_stalled = pfi_connection_has_output(connection);
 		return call(timed_out, connection);
 	}
 	if (prefork_connection_pending(connection) < connection->pending_at_deadline) {
-		set_output_deadline(connection); /* slow, but it takes it */
+		set_output_deadline(connection); /* the client is slow, but has read some of it */
 		return PREFORK_WAIT_WRITABLE;
 	}
 	drop_output(connection);
 	return PREFORK_CLOSE;
 }
 
-/* A client that was not heard yet, or not answered, may have a question on the way: it is
- * waited for, but once, not beyond the service's own deadline, and not by an orphan. */
+/* Until the connection has been responded to, a request may be in flight: it has PFI_LAST_REQUEST_MS, or less if
+ * the service has set an earlier deadline. An orphan has no time for that: its kill timer runs. */
 static bool may_wait_for_request(struct prefork_connection *connection)
 {
 	if (connection->responded || connection->requested != PREFORK_WAIT_READABLE || connection->worker->orphan)
@@ -240,5 +242,5 @@ enum prefork_next prefork_connection_drain(struct prefork_connection *connection
 		if (next != PREFORK_WAIT_READABLE)
 			return next;
 	}
-	return may_wait_for_request(connection) ? PREFORK_WAIT_READABLE : settle(connection, PREFORK_CLOSE);
+	return may_wait_for_request(connection) ? PREFORK_WAIT_READABLE : after_callback(connection, PREFORK_CLOSE);
 }

@@ -1,16 +1,14 @@
 /*
- * libev -- one loop, in which nothing blocks.
+ * The strategy libev: one event loop in which nothing may block.
  *
- * The worker fd, the listeners and every connection that has had to wait are
- * watchers of one libev loop. A connection stays watched from one request to
- * the next, so that a request costs no change of the kernel's set, and all
- * connections share one timer, which is set anew only when an earlier deadline
- * turns up. At rest, and as long as no deadline comes up, nothing wakes this
- * worker.
+ * prefork_worker_fd(), the listeners, and every connection that has waited at least once are watchers of
+ * one libev loop. A connection stays watched between requests, so a request costs no epoll_ctl(2). All
+ * connections share one timer, which is set again only for an earlier deadline. An idle worker is not woken
+ * until a deadline passes.
  *
- * The request deadline of the thread spans one turn of the loop, from the end
- * of its wait to the beginning of the next, with whatever the host has its own
- * watchers do; each connection's callbacks begin it anew.
+ * The request deadline of the thread spans one turn of the loop: from the end of one wait to the beginning
+ * of the next, callbacks of the application's own watchers included. Each callback of a connection starts
+ * it again.
  */
 #include "os/clock.h"
 #include "base/required.h"
@@ -32,35 +30,35 @@
 #include <stdlib.h>
 
 enum {
-	/* An idle worker takes one client and leaves the next to a sibling that has nothing
-	 * to do; one that is busy takes one more for so many connections it has served
-	 * since, lest they wait for their first turn behind everybody's every turn. */
+	/* An idle worker accepts one connection per turn, so that the next one wakes an idle sibling. A busy
+	 * worker accepts one more for every 16 connections that it served in the previous turn: its turns are
+	 * long, and with one per turn new connections would wait for many of them. */
 	SERVED_PER_ACCEPT = 16,
-	OFFLOADED_POLL_MS = 100,
+	OFFLOADED_POLL_MS = 100, /* see pfi_connection_resume_offloaded() */
 };
 
 struct ev {
 	struct prefork_worker *worker;
 	struct ev_loop *loop;
-	bool is_ready; /* it has said so: what goes wrong before that is a failure to start */
+	bool is_ready; /* the worker has reported ready: it accepts nothing before, as a later failure is a boot failure */
 	struct pfi_ev_accept_set accept_set;
 	struct pfi_event_core core;
 	ev_io control;
 	ev_timer alarm;
-	uint64_t alarm_ms; /* what it is set for; 0: it is not        */
-	bool alarm_fired;         /* deadlines are to be looked at           */
-	bool polls_offloaded;   /* whatever happens, the alarm comes soon  */
-	unsigned served;   /* connections, in this turn               */
-	unsigned served_before;   /* and in the one before                   */
+	uint64_t alarm_ms;      /* CLOCK_MONOTONIC; 0: not set                                    */
+	bool alarm_fired;       /* in this turn: check deadlines and descriptors                  */
+	bool polls_offloaded;   /* the alarm is set for offloaded connections                     */
+	unsigned served;        /* connections, in this turn                                      */
+	unsigned served_before; /* and in the previous one                                        */
 };
 
 struct ev_state {
-	struct pfi_event_state base; /* first: see clients.h */
+	struct pfi_event_state base; /* first: see event_core.h */
 	ev_io io;
 };
 
-/* The loop's userdata. It lives as long as the worker: other threads may give
- * connections back when the strategy has returned already. */
+/* The loop's userdata. It lives until the worker is freed: other threads may still resume connections
+ * after the strategy has returned. */
 struct loop_data {
 	struct prefork_worker *worker;
 	ev_async resumed;
@@ -71,8 +69,8 @@ static struct loop_data *loop_data_of(struct ev_loop *loop)
 	return ev_userdata(loop);
 }
 
-/* libev gives its memory to no other thread, and these are called just before and just
- * after it waits: a turn of the loop lies between an acquire and the next release. */
+/* libev calls these just before and just after each wait. Its documentation means them for a lock; here they
+ * are where the request deadline ends and starts. */
 static void on_wait_begins(struct ev_loop *loop) EV_NOEXCEPT
 {
 	prefork_worker_idle(loop_data_of(loop)->worker);
@@ -83,39 +81,41 @@ static void on_wait_ends(struct ev_loop *loop) EV_NOEXCEPT
 	prefork_worker_busy(loop_data_of(loop)->worker);
 }
 
-static void on_never(struct ev_loop *loop, ev_periodic *periodic, int events)
+static void on_unused_periodic(struct ev_loop *loop, ev_periodic *periodic, int events)
 {
 	(void)loop;
 	(void)periodic;
 	(void)events;
 }
 
-/* libev looks at the wall clock once a minute, lest somebody has set it, unless the kernel
- * would tell: which it asks the kernel for when the first periodic watcher is started. */
+/* Without a periodic watcher, libev wakes up about once a minute to compare CLOCK_REALTIME with
+ * CLOCK_MONOTONIC. Once one has been started, it uses a timerfd with TFD_TIMER_CANCEL_ON_SET
+ * (timerfd_create(2)) instead, and an idle worker sleeps. */
 static void watch_clock_jumps(struct ev_loop *loop)
 {
 	ev_periodic periodic;
 
-	ev_periodic_init(&periodic, on_never, ev_now(loop) + 1e6, 0., NULL);
+	ev_periodic_init(&periodic, on_unused_periodic, ev_now(loop) + 1e6, 0., NULL);
 	ev_periodic_start(loop, &periodic);
 	ev_periodic_stop(loop, &periodic);
 }
 
-static struct prefork_worker *the_worker; /* of this process */
+static struct prefork_worker *process_worker; /* for on_system_error(), which has no user pointer */
 
-/* libev would abort, with a line that no log has. Its epoll set is closed, or something else now. */
+/* Instead of libev's own reaction, a line on stderr and abort(3). EBADF or EINVAL: the application has closed
+ * libev's epoll set, or the number is another file's by now. */
 static void on_system_error(const char *what) EV_NOEXCEPT
 {
 	if (errno == EBADF || errno == EINVAL)
-		pfi_own_fds_lost(the_worker);
+		pfi_own_fds_lost(process_worker);
 	perror(what);
 	abort();
 }
 
 static struct ev_loop *open_loop(struct prefork_worker *worker)
 {
-	/* Not its io_uring and aio: see ev_listeners. No signals, no environment: a worker
-	 * has its own signals, and hosts have theirs. */
+	/* Epoll only, not io_uring or Linux AIO: ev_accept_set.h replaces entries of the epoll set. LIBEV_FLAGS
+	 * could select another backend. The signal mask belongs to the worker and the application. */
 	struct ev_loop *const loop = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV | EVFLAG_NOSIGMASK);
 
 	struct loop_data *const loop_data = calloc(1, sizeof *loop_data);
@@ -127,7 +127,7 @@ static struct ev_loop *open_loop(struct prefork_worker *worker)
 	}
 	loop_data->worker = worker;
 	ev_set_userdata(loop, loop_data);
-	the_worker = worker;
+	process_worker = worker;
 	ev_set_syserr_cb(on_system_error);
 	ev_set_loop_release_cb(loop, on_wait_begins, on_wait_ends);
 	watch_clock_jumps(loop);
@@ -180,13 +180,14 @@ static int watch(struct pfi_event_core *core, struct pfi_event_state *base, enum
 static void on_readable(void *user, size_t index)
 {
 	struct ev *const ev = user;
-	const unsigned share = pfi_accept_set_batch(&ev->accept_set.accept_set), earned = 1 + ev->served_before / SERVED_PER_ACCEPT;
-	const unsigned max = share > earned ? share : earned;
+	const unsigned batch = pfi_accept_set_batch(&ev->accept_set.accept_set);
+	const unsigned by_load = 1 + ev->served_before / SERVED_PER_ACCEPT;
+	const unsigned max = batch > by_load ? batch : by_load;
 	struct prefork_connection *connection;
 	unsigned count = 0;
 
 	if (!ev->is_ready)
-		return; /* a client that waits is told of again */
+		return; /* the entry is level-triggered: reported again in the next turn */
 	for (; count < max && !pfi_accept_set_full(&ev->accept_set.accept_set); count++) {
 		if (pfi_accept_set_accept(&ev->accept_set.accept_set, index, &connection) < 0)
 			break;
@@ -213,7 +214,7 @@ static void on_resumed(struct ev_loop *loop, ev_async *async, int events)
 	pfi_event_core_resume(&ev->core);
 }
 
-/* Any thread. libev wakes the loop only if it sleeps. */
+/* Any thread. ev_async_send() writes to the loop's eventfd only if the loop is waiting. */
 static void wake(void *user)
 {
 	struct ev_loop *const loop = user;
@@ -232,7 +233,8 @@ static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
 	ev->polls_offloaded = false;
 }
 
-/* Wake by `at_ms`, 0: no need. An earlier alarm stays: it comes up in vain at most once. */
+/* Wake up at `at_ms` or earlier; 0: not needed. An earlier alarm stays: it costs one spurious wake-up, and
+ * ev_timer_set() for each deadline that moves would cost more. */
 static void set_alarm(struct ev *ev, uint64_t at_ms)
 {
 	if (at_ms == 0 || (ev->alarm_ms > 0 && ev->alarm_ms <= at_ms))
@@ -245,7 +247,7 @@ static void set_alarm(struct ev *ev, uint64_t at_ms)
 	ev->alarm_ms = at_ms;
 }
 
-/* Before the wait: when it begins its limit is fixed. */
+/* Before ev_run(), because libev computes the timeout of its epoll_wait(2) at the beginning. */
 static void check_own_fds(struct ev *ev)
 {
 	const uint64_t since_ms = pfi_liveness_since_ms(&ev->worker->liveness, 0);
@@ -261,7 +263,7 @@ static void turn(struct ev *ev)
 	set_alarm(ev, pfi_deadline_heap_next_ms(&ev->core.deadlines));
 	set_alarm(ev, pfi_ev_accept_set_refresh(&ev->accept_set));
 	if (ev->worker->offloaded > 0 && !ev->polls_offloaded) {
-		ev->polls_offloaded = true; /* some may come back quietly */
+		ev->polls_offloaded = true; /* quiet ones are resumed without waking the loop */
 		set_alarm(ev, pfi_now_ms() + OFFLOADED_POLL_MS);
 	}
 	check_own_fds(ev);
@@ -299,7 +301,7 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
 	pfi_event_core_init(&ev->core, worker, &driver);
 	if (!ev->loop)
-		return prefork_fail(-ENOMEM, "libev cannot make an event loop on epoll");
+		return prefork_fail(-ENOMEM, "libev cannot create an event loop with epoll");
 	ev_async *const resumed = &loop_data_of(ev->loop)->resumed;
 	ev_timer_init(&ev->alarm, on_alarm, 0., 0.);
 	ev->alarm.data = ev;

@@ -48,8 +48,9 @@ static void on_fork(struct ev_loop *loop, ev_fork *fork, int events)
 	ev->replaced = true;
 }
 
-/* Take all entries out of libev's set, after noting what they were. */
-static int take_entries(struct pfi_ev_accept_set *ev, int *ret_set)
+/* Remove libev's entries for the listeners from its epoll set, after their data is in `keys`. On failure none
+ * is removed. */
+static int remove_entries(struct pfi_ev_accept_set *ev, int *ret_set)
 {
 	int set = -1, first = -1;
 
@@ -70,22 +71,24 @@ static int take_entries(struct pfi_ev_accept_set *ev, int *ret_set)
 	return 0;
 }
 
-/* libev does not touch the kernel's entry when a watcher is stopped; it finds out
- * later that nobody wants the events, and takes it out then. */
+/* ev_io_stop() makes no system call. libev removes the kernel's entry when it next returns an event that no
+ * watcher wants. */
 static void stop_listeners(struct pfi_ev_accept_set *ev)
 {
 	for (size_t i = 0; i < ev->accept_set.count; i++)
 		ev_io_stop(ev->loop, &ev->ios[i]);
 }
 
-/* libev has entries of its own for the listeners now. Ours instead of them, or none. */
+/* libev's epoll set has entries without EPOLLEXCLUSIVE for the listeners. Replace them, or, if they cannot be
+ * found, stop the watchers and poll the nested set. */
 static void replace_entries(struct pfi_ev_accept_set *ev)
 {
 	int set = -1;
 
 	ev->replaced = false;
-	pfi_accept_set_move(&ev->accept_set, ev->inner, NULL); /* in no set for now, so that there is one to find */
-	if (take_entries(ev, &set) == 0) {
+	/* pfi_epoll_find() requires that a listener is in one epoll set only, so it leaves the nested one first. */
+	pfi_accept_set_move(&ev->accept_set, ev->inner, NULL);
+	if (remove_entries(ev, &set) == 0) {
 		pfi_accept_set_move(&ev->accept_set, set, ev->keys);
 		ev_io_stop(ev->loop, &ev->inner_io);
 		return;
@@ -99,7 +102,7 @@ static void start_listeners(struct pfi_ev_accept_set *ev, struct prefork_worker 
 	for (size_t i = 0; i < ev->accept_set.count; i++) {
 		ev_io_init(&ev->ios[i], on_listener,
 		           prefork_listener_fd(prefork_worker_listener(worker, i)), EV_READ);
-		ev_set_priority(&ev->ios[i], 1); /* nobody else was woken for their clients */
+		ev_set_priority(&ev->ios[i], 1); /* before connections: no sibling was woken for these */
 		ev->ios[i].data = ev;
 		ev_io_start(ev->loop, &ev->ios[i]);
 	}
@@ -109,7 +112,7 @@ static void start_listeners(struct pfi_ev_accept_set *ev, struct prefork_worker 
 }
 
 int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *worker, struct ev_loop *loop,
-                      pfi_listener_ready *on_readable, void *user)
+                           pfi_listener_ready *on_readable, void *user)
 {
 	const size_t count = prefork_worker_listeners(worker);
 	int r;
@@ -121,7 +124,7 @@ int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *
 	if (!ev->ios || !ev->keys)
 		r = prefork_fail(-ENOMEM, "no memory for %zu listeners", count);
 	else if (ev->inner < 0)
-		r = prefork_fail(ev->inner, "cannot open an epoll set: %s", strerror(-ev->inner));
+		r = prefork_fail(ev->inner, "opening an epoll set failed: %s", strerror(-ev->inner));
 	else
 		r = pfi_accept_set_open(&ev->accept_set, worker, ev->inner, 0);
 	if (r < 0) {
@@ -133,7 +136,7 @@ int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *
 	ev_set_priority(&ev->inner_io, 1);
 	ev->inner_io.data = ev;
 	start_listeners(ev, worker);
-	(void)ev_run(loop, EVRUN_NOWAIT); /* which makes the entries */
+	(void)ev_run(loop, EVRUN_NOWAIT); /* libev adds its epoll entries */
 	replace_entries(ev);
 	return 0;
 }

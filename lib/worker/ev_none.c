@@ -1,4 +1,4 @@
-/* A library that was built without libev: there is a place for the strategy, and none there. */
+/* For builds without libev. Without `run`, pfi_strategy_by_name() does not find the strategy. */
 #include "worker/strategies.h"
 #include "base/required.h"
 #include "worker/worker.h"

@@ -19,23 +19,24 @@ static void unlink_state(struct pfi_event_state *state)
 }
 
 void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *worker,
-                      const struct pfi_event_driver *driver)
+                         const struct pfi_event_driver *driver)
 {
 	*core = (struct pfi_event_core){ .worker = worker, .driver = driver };
 	pfi_ring_init(&core->waiting);
 	pfi_ring_init(&core->again);
-	pfi_ring_init(&core->spare);
+	pfi_ring_init(&core->free_states);
 }
 
+/* The state of `connection`, created when it waits for the first time; NULL: no memory. */
 static struct pfi_event_state *state_of(struct pfi_event_core *core, struct prefork_connection *connection)
 {
 	struct pfi_event_state *state = connection->driver;
 
 	if (state)
 		return state;
-	struct pfi_ring *const spare = pfi_ring_take(&core->spare);
+	struct pfi_ring *const link = pfi_ring_take(&core->free_states);
 
-	state = spare ? state_at(spare) : malloc(core->driver->state_size);
+	state = link ? state_at(link) : malloc(core->driver->state_size);
 	if (!state)
 		return NULL;
 	memset(state, 0, core->driver->state_size);
@@ -52,7 +53,7 @@ static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enu
 		return 0;
 	const int r = core->driver->watch(core, state, event);
 	state->watched = event;
-	if (!state->suspended)
+	if (!state->suspended) /* otherwise another thread may be reading it */
 		state->connection->watched = event == PREFORK_WAIT_READABLE;
 	return r;
 }
@@ -65,13 +66,13 @@ static void close_connection(struct pfi_event_core *core, struct prefork_connect
 		(void)watch(core, state, PREFORK_CLOSE);
 		pfi_deadline_heap_remove(&core->deadlines, &state->deadline);
 		unlink_state(state);
-		pfi_ring_add(&core->spare, &state->link);
+		pfi_ring_add(&core->free_states, &state->link);
 	}
 	prefork_connection_close(connection);
 }
 
-/* Nothing of the connection itself may be touched: another thread has it. It stays
- * watched as it was, since most come back soon and with nothing new to say. */
+/* Another thread may be using the connection, so only `state` is written. The connection stays in the
+ * poller: most are resumed soon and have no input meanwhile, which saves two epoll_ctl(2) calls each. */
 static void suspend(struct pfi_event_state *state)
 {
 	if (!state)
@@ -81,7 +82,7 @@ static void suspend(struct pfi_event_state *state)
 	unlink_state(state);
 }
 
-/* Have `connection` wait for `next`. False: it cannot, for want of memory. */
+/* False: memory is exhausted, or the poller has refused the connection. */
 static bool wait_for(struct pfi_event_core *core, struct prefork_connection *connection, enum prefork_next next)
 {
 	struct pfi_event_state *const state = state_of(core, connection);
@@ -96,13 +97,12 @@ static bool wait_for(struct pfi_event_core *core, struct prefork_connection *con
 	state->deadline.at_ms = connection->deadline_ms;
 	if (pfi_deadline_heap_add(&core->deadlines, &state->deadline) < 0)
 		return false;
-	/* One that is called again soon stays watched as it was. */
+	/* Under PREFORK_AGAIN the poller stays as it is: the next callback decides. */
 	return next == PREFORK_AGAIN || watch(core, state, next) == 0;
 }
 
-/* Do what the service has said. */
 static void apply(struct pfi_event_core *core, struct prefork_connection *connection, struct pfi_event_state *state,
-                 enum prefork_next next)
+                  enum prefork_next next)
 {
 	if (next == PREFORK_SUSPENDED)
 		suspend(state);
@@ -110,10 +110,10 @@ static void apply(struct pfi_event_core *core, struct prefork_connection *connec
 		close_connection(core, connection);
 }
 
-/* The same, unless it would wait and the worker leaves. `client` was asked for before
- * the callback, since after PREFORK_SUSPENDED the connection is somebody else's. */
-static void apply_or_drain(struct pfi_event_core *core, struct prefork_connection *connection, struct pfi_event_state *state,
-                   enum prefork_next next)
+/* As apply(), but a connection that would wait in a draining worker is drained. The caller has read `state`
+ * before the callback: after PREFORK_SUSPENDED another thread may be using `connection`. */
+static void apply_or_drain(struct pfi_event_core *core, struct prefork_connection *connection,
+                           struct pfi_event_state *state, enum prefork_next next)
 {
 	const bool is_waiting = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
@@ -134,9 +134,10 @@ static void proceed(struct pfi_event_core *core, struct pfi_event_state *state)
 	apply_or_drain(core, state->connection, state, prefork_connection_proceed(state->connection));
 }
 
-/* Something for a client that somebody else has. It must not be told again and again, and
- * whoever gives it back must be heard. The order matters: first say so, then look whether that
- * came too late. */
+/* A suspended connection has an event. A level-triggered poller would return it in every turn, so the
+ * connection leaves the poller, and the thread that resumes it must wake the loop. That thread pushes the
+ * connection first and reads wake_for_all afterwards (connection.c, wake()); this one sets wake_for_all
+ * first and takes the resumed connections afterwards. So one of the two sees the other. */
 static void note_missed(struct pfi_event_core *core, struct pfi_event_state *state)
 {
 	state->missed_event = true;
@@ -156,10 +157,10 @@ static void clear_missed(struct pfi_event_core *core, struct pfi_event_state *st
 void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state)
 {
 	if (state->suspended)
-		pfi_event_core_resume(core); /* most of the time it was given back just now */
+		pfi_event_core_resume(core); /* usually it has been resumed since the poll began */
 	if (state->suspended)
 		note_missed(core, state);
-	else if (state->is_waiting) /* else it is called anyhow, or was closed since the loop heard of it */
+	else if (state->is_waiting) /* otherwise it is in `again`, or was closed earlier in this turn */
 		proceed(core, state);
 }
 
@@ -169,7 +170,7 @@ void pfi_event_core_call_again(struct pfi_event_core *core)
 
 	if (!pfi_event_core_has_work(core))
 		return;
-	pfi_ring_move(&ring, &core->again); /* whoever asks anew waits for the next turn */
+	pfi_ring_move(&ring, &core->again); /* PREFORK_AGAIN from now on: next turn */
 	while ((link = pfi_ring_take(&ring)) != NULL)
 		pfi_event_core_proceed(core, state_at(link)->connection);
 }
@@ -221,7 +222,8 @@ static void drain_waiting(struct pfi_event_core *core)
 {
 	struct pfi_ring ring;
 
-	core->missed_count++; /* all are, from now on: the worker ends with the last one */
+	/* From now on each resumed connection wakes the loop, which returns when the last one is closed. */
+	core->missed_count++;
 	atomic_store(&core->worker->wake_for_all, true);
 	pfi_event_core_resume(core);
 	pfi_ring_move(&ring, &core->waiting);
@@ -245,7 +247,8 @@ bool pfi_event_core_continue(struct pfi_event_core *core)
 		core->driver->close_listeners(core);
 		drain_waiting(core);
 	}
-	return directive != PREFORK_QUIT && (!core->draining || atomic_load_explicit(&worker->connections, memory_order_relaxed) > 0);
+	return directive != PREFORK_QUIT &&
+	       (!core->draining || atomic_load_explicit(&worker->connections, memory_order_relaxed) > 0);
 }
 
 static void close_ring(struct pfi_event_core *core, struct pfi_ring *ring)
@@ -264,7 +267,7 @@ void pfi_event_core_finish(struct pfi_event_core *core)
 	close_ring(core, &core->waiting);
 	close_ring(core, &core->again);
 	struct pfi_ring *link;
-	while ((link = pfi_ring_take(&core->spare)) != NULL)
+	while ((link = pfi_ring_take(&core->free_states)) != NULL)
 		free(state_at(link));
 	pfi_deadline_heap_finish(&core->deadlines);
 }

@@ -1,11 +1,11 @@
 /*
- * clients -- what an event loop does with its connections, whatever it waits
- * with: it does what the service says, and keeps those that wait and those
- * that are to be called again in rings, their deadlines in one heap.
+ * event_core -- what every event loop does with its connections, whatever it polls with: call the
+ * service, keep the connections that wait and those that are called again in rings, and their
+ * deadlines in one heap.
  *
- * A connection gets a client when it first has to wait; one whose first read
- * brings the whole request never has one. The loop embeds struct pfi_event_state at
- * the beginning of its own object, and does the watching.
+ * A connection gets a struct pfi_event_state when it waits for the first time; a connection whose
+ * first read yields the whole request never gets one. The loop embeds struct pfi_event_state at the
+ * beginning of its own struct and does the polling (struct pfi_event_driver). First thread only.
  */
 #ifndef WORKER_EVENT_CORE_H
 #define WORKER_EVENT_CORE_H
@@ -23,64 +23,65 @@ struct pfi_event_core;
 struct pfi_event_state {
 	struct prefork_connection *connection;
 	struct pfi_deadline deadline;
-	struct pfi_ring link;      /* in `waiting`, `again` or `spare`                */
-	bool is_waiting;                /* in the ring `waiting`                           */
-	bool suspended;                /* in somebody else's hands                        */
-	bool missed_event;               /* and not watched any more, though something came */
-	enum prefork_next watched; /* READABLE, WRITABLE, or PREFORK_CLOSE: it is not */
+	struct pfi_ring link;      /* in `waiting`, `again` or `free_states`                  */
+	bool is_waiting;           /* in the ring `waiting`                                   */
+	bool suspended;            /* by PREFORK_SUSPENDED: another thread may use it         */
+	bool missed_event;         /* had an event while suspended, and is not polled any more */
+	enum prefork_next watched; /* READABLE or WRITABLE; PREFORK_CLOSE: not polled         */
 };
 
-/* Have `client`, whose `watched` still says what was before, watched for `event` from
- * now on. 0, or a negative errno, upon which its connection is closed. */
+/* Poll the connection of `state` for `event` from now on; `state->watched` still has the previous
+ * value. PREFORK_CLOSE: stop polling. Returns 0, or a negative errno, after which the connection is
+ * closed. */
 typedef int pfi_event_watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event);
 
-/* What a loop does in its own way. */
+/* What the loops do differently. */
 struct pfi_event_driver {
-	size_t state_size; /* of its object */
+	size_t state_size; /* of the struct that embeds struct pfi_event_state */
 	pfi_event_watch *watch;
-	void (*close_listeners)(struct pfi_event_core *core); /* the worker leaves */
+	void (*close_listeners)(struct pfi_event_core *core); /* the worker drains */
 };
 
 struct pfi_event_core {
-	struct prefork_worker *worker;       /* borrowed */
+	struct prefork_worker *worker;         /* borrowed */
 	const struct pfi_event_driver *driver; /* borrowed */
 	bool draining;
 	struct pfi_deadline_heap deadlines;
-	size_t missed_count; /* clients that are */
+	size_t missed_count; /* states with `missed_event`; plus 1 in a drain */
 	struct pfi_ring waiting;
 	struct pfi_ring again;
-	struct pfi_ring spare;
+	struct pfi_ring free_states;
 };
 
 void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *worker,
-                      const struct pfi_event_driver *driver);
+                         const struct pfi_event_driver *driver);
 
-/* Close all that are not taken, and free what is held. */
+/* Close every connection that is not suspended, and free all memory. */
 void pfi_event_core_finish(struct pfi_event_core *core);
 
-/* A connection is new. */
+/* Serve a new connection. */
 void pfi_event_core_proceed(struct pfi_event_core *core, struct prefork_connection *connection);
 
-/* What `client` is watched for has come. */
+/* The poller has returned the event that `state` is watched for. */
 void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state);
 
-/* Once per turn: those that asked for it are called again... */
+/* Once per turn: call the connections again that returned PREFORK_AGAIN in the previous turn. */
 void pfi_event_core_call_again(struct pfi_event_core *core);
 
-/* ...those that were given back are taken... */
+/* Once per turn: continue with the connections that were resumed. */
 void pfi_event_core_resume(struct pfi_event_core *core);
 
-/* ...and those that are late are told. */
+/* Once per turn: handle the deadlines that have passed. */
 void pfi_event_core_expire(struct pfi_event_core *core);
 
-/* Whether the next turn must not wait. */
+/* Whether the next turn must poll without waiting. */
 static inline bool pfi_event_core_has_work(const struct pfi_event_core *core)
 {
 	return !pfi_ring_is_empty(&core->again);
 }
 
-/* Whether there is to be one more turn. The first time that the worker is asked to leave it
- * accepts who must be, closes the listeners, and asks those that wait. */
+/* Whether the loop runs another turn. The first call after the directive has become PREFORK_DRAIN
+ * accepts the backlog if the server stops, closes the listeners, and drains the waiting connections. */
 bool pfi_event_core_continue(struct pfi_event_core *core);
 
 #endif

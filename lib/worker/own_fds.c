@@ -18,8 +18,8 @@
 #include <unistd.h>
 
 enum {
-	OTHER_FDS_MAX = 16,    /* besides the listeners */
-	CALLBACKS_MS = 1000,
+	OTHER_FDS_MAX = 16,  /* besides the listeners                            */
+	CALLBACKS_MS = 1000, /* time for other threads to return from a callback */
 	EXIT_LOST = 1,
 };
 
@@ -72,8 +72,8 @@ static bool is_closed(int fd)
 	return poll(&pollfd, 1, 0) > 0 && (pollfd.revents & POLLNVAL);
 }
 
-/* How many are gone, and what is to be said of it. */
-static size_t name_closed(const struct prefork_worker *worker, struct pfi_text *text)
+/* Returns how many are closed, and writes the exit note about it. */
+static size_t describe_closed(const struct prefork_worker *worker, struct pfi_text *text)
 {
 	const struct pfi_own_fds *const own = &worker->own_fds;
 	size_t closed = 0;
@@ -96,16 +96,16 @@ int pfi_own_fds_verify(const struct prefork_worker *worker)
 	struct pfi_text text;
 
 	pfi_text_init(&text, bytes, sizeof bytes);
-	return name_closed(worker, &text) > 0 ? prefork_fail(-EBADF, "%s", bytes) : 0;
+	return describe_closed(worker, &text) > 0 ? prefork_fail(-EBADF, "%s", bytes) : 0;
 }
 
 void pfi_exit_note(struct prefork_worker *worker, const char *text)
 {
-	char *const activity = worker->context->score->exit_note;
+	char *const note = worker->context->score->exit_note;
 	const size_t length = strnlen(text, PFI_EXIT_NOTE_SIZE - 1);
 
-	memcpy(activity, text, length);
-	activity[length] = 0;
+	memcpy(note, text, length);
+	note[length] = 0;
 }
 
 static bool others_in_callback(const struct prefork_worker *worker)
@@ -119,7 +119,7 @@ static bool others_in_callback(const struct prefork_worker *worker)
 	return false;
 }
 
-/* worker_stop is not called, as in any crash: what it works with may be gone as well. */
+/* As in a crash, worker_stop is not called: descriptors of the application may be closed as well. */
 _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
 {
 	static const struct timespec pause = { .tv_nsec = 5000000 };
@@ -130,8 +130,8 @@ _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
 		struct pfi_text text;
 
 		pfi_text_init(&text, bytes, sizeof bytes);
-		pfi_exit_note(worker, name_closed(worker, &text) > 0 ? bytes :
-				      "the application has closed a descriptor of the worker's, and opened its number again");
+		pfi_exit_note(worker, describe_closed(worker, &text) > 0 ? bytes :
+				      "the application has closed a descriptor of the worker and opened another file with its number");
 	}
 	while (others_in_callback(worker) && pfi_now_ms() < until_ms)
 		(void)nanosleep(&pause, NULL);

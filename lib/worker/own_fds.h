@@ -1,14 +1,16 @@
 /*
- * own_fds -- the descriptors without which a worker can neither serve nor be stopped.
+ * own_fds -- the descriptors that a worker needs to serve and to be stopped.
  *
- * An application may close descriptors that are not its own (os.closerange(3, 256) of a recipe for
- * daemons). epoll drops a descriptor that is closed without a word, and a poll of a closed one
- * returns at once: such a worker would be deaf, or burn a core, and never be replaced. So the
- * worker looks at them after callbacks, at most every 100 ms, and where its own wait fails; when
- * one is gone the worker ends at once, and the arbiter finds the reason in the shared page.
- * It is not told by a message or a log line: those numbers may be the application's by now.
+ * An application may close descriptors that are not its own (os.closerange(3, 256), as in recipes for
+ * daemons). The kernel then removes the entry from epoll sets without an event, and poll(2) of a closed
+ * descriptor returns at once: the worker would miss requests and messages, or use all of a core, and
+ * would not be replaced. So the worker checks its descriptors after callbacks, at most every
+ * PFI_OWN_FDS_MS, and when one of its polls fails. If one is closed, the worker exits at once. The
+ * reason is in the exit note of the scoreboard, not in a message or a log line: the numbers of the
+ * channel and the log may refer to files of the application by now.
  *
- * Threads: add and clear by the first thread while no other calls back; the rest by any.
+ * Threads: pfi_own_fds_add() and pfi_own_fds_clear() by the first thread while no other thread is in a
+ * callback; the rest by any thread.
  */
 #ifndef WORKER_OWN_FDS_H
 #define WORKER_OWN_FDS_H
@@ -19,20 +21,21 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Descriptors that this worker has from its birth, and listeners. 0 or -ENOMEM. */
+/* Lists the descriptors of the spawn context, of the control events, and the listeners. 0 or -ENOMEM. */
 int pfi_own_fds_open(struct prefork_worker *worker);
 
-/* One more; `name` ("epoll set") lives as long as the program. Beyond a bound it is not looked at. */
+/* Lists one more. `name` ("epoll set") is static. If the list is full, the descriptor is not checked. */
 void pfi_own_fds_add(struct prefork_worker *worker, int fd, const char *name);
 
-/* From here on they may be closed: the worker ends. */
+/* The worker exits and closes them itself: check none from now on. */
 void pfi_own_fds_clear(struct prefork_worker *worker);
 void pfi_own_fds_close(struct prefork_worker *worker);
 
-/* 0, or -EBADF with a message that names what is closed. */
+/* 0, or -EBADF with an error message that names what is closed. */
 int pfi_own_fds_verify(const struct prefork_worker *worker);
 
-/* The check itself. */
+/* Checks all, and exits the worker if one is closed. Standard descriptors that are closed become
+ * /dev/null. */
 void pfi_own_fds_check_now(struct prefork_worker *worker);
 enum { PFI_OWN_FDS_MS = 100 };
 
@@ -43,17 +46,16 @@ static inline bool pfi_own_fds_check_is_deferred(const struct prefork_worker *wo
 
 static inline void pfi_own_fds_defer_check(struct prefork_worker *worker)
 {
-	if (!pfi_own_fds_check_is_deferred(worker)) /* threads share the line */
+	if (!pfi_own_fds_check_is_deferred(worker)) /* without a store if it is set: threads share the cache line */
 		atomic_store_explicit(&worker->own_fds.check_deferred, true, memory_order_relaxed);
 }
 
-/* The same, unless another thread is doing it: the last check was at `before_ms`. */
+/* As pfi_own_fds_check_now(), unless another thread has started a check since `before_ms` was read. */
 void pfi_own_fds_check_once(struct prefork_worker *worker, uint64_t before_ms, uint64_t since_ms);
 
-/* After work that began at `since_ms`: look, and end the worker if one is gone. Standard descriptors
- * that are closed become /dev/null again. Where another look was less than PFI_OWN_FDS_MS ago there is
- * none, and if there was a callback it is put off: who waits next waits for so long at most, and looks if
- * nothing has come. */
+/* The check after work that began at `since_ms`. If the last check was less than PFI_OWN_FDS_MS ago, it is
+ * deferred (only after a callback): the thread that polls next polls for at most PFI_OWN_FDS_MS, and checks
+ * if nothing was readable. */
 static inline void pfi_own_fds_check(struct prefork_worker *worker, uint64_t since_ms, bool was_callback)
 {
 	const uint64_t before_ms = atomic_load_explicit(&worker->own_fds.checked_ms, memory_order_relaxed);
@@ -64,11 +66,11 @@ static inline void pfi_own_fds_check(struct prefork_worker *worker, uint64_t sin
 		pfi_own_fds_defer_check(worker);
 }
 
-/* A wait of the worker's own has failed: end it. Other threads that are in a callback have a second to
- * come back, and whatever else is lost with the process. */
+/* A poll of the worker's own descriptors has failed, or a check has found one closed: exit. Other threads have
+ * 1 s to return from their callbacks. */
 _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker);
 
-/* Leave `text` for the arbiter, which reads it when this worker is dead and has said nothing else. */
+/* Stores `text` in the scoreboard. The arbiter uses it as the reason of the exit if the worker has sent none. */
 void pfi_exit_note(struct prefork_worker *worker, const char *text);
 
 #endif

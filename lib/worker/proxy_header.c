@@ -15,7 +15,7 @@ void pfi_proxy_header_start(struct pfi_proxy_header *header, unsigned versions)
 	*header = (struct pfi_proxy_header){ .versions = (uint8_t)versions, .wanted = DETECT_LENGTH };
 }
 
-/* What byte 14 of version 2, address family and transport, stands for. */
+/* Version 2, byte 13: address family and transport protocol. */
 struct block {
 	uint16_t size; /* of both addresses */
 	uint8_t family;
@@ -57,7 +57,7 @@ static void set_unix(struct pfi_proxy_address *address, const char *path)
 		length--;
 	address->socket.un = (struct sockaddr_un){ .sun_family = AF_UNIX };
 	memcpy(address->socket.un.sun_path, path, length);
-	/* The kernel counts the NUL behind a path, if there is space for it. */
+	/* The kernel counts the NUL after a path, if there is space for it. */
 	if (length > 0 && path[0] != '\0' && length < size)
 		length++;
 	address->size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + length);
@@ -78,12 +78,12 @@ static void set_addresses(struct pfi_proxy_header *header, const char *block, ui
 		set_unix(&header->source, block);
 		set_unix(&header->destination, block + 108);
 		break;
-	default: /* UNSPEC: the addresses of the connection count */
+	default: /* UNSPEC: the addresses are those of the connection */
 		break;
 	}
 }
 
-/* The first 16 bytes. Sets `length` and `local`. */
+/* Reads the first 16 bytes; sets `length` and `local`. */
 static enum pfi_verdict read_fixed(struct pfi_proxy_header *header, const char *bytes)
 {
 	const uint8_t version = (uint8_t)bytes[12] >> 4, command = (uint8_t)bytes[12] & 15;
@@ -119,8 +119,8 @@ static enum pfi_verdict read_binary(struct pfi_proxy_header *header, const char 
 		header->wanted = (uint16_t)(header->length - length);
 		return PFI_MORE;
 	}
-	/* LOCAL: "discard the protocol block including the family which is ignored". Without a
-	 * family the place where addresses end and TLVs begin is unknown. */
+	/* LOCAL: "discard the protocol block including the family which is ignored". Without the
+	 * family, the offset of the TLVs is unknown. */
 	if (header->local)
 		return PFI_DONE;
 	const struct block *const block = &blocks[(uint8_t)bytes[13]];

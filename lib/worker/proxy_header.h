@@ -6,11 +6,11 @@
  * Pure: it reads the caller's buffer, keeps offsets into it, and makes no system call. The buffer
  * begins with the first byte of the connection; it may move between two calls.
  *
- * The bytes behind the header belong to another layer: TLS, HTTP, any service. So the parser
+ * The bytes after the header belong to another layer: TLS, HTTP, any service. So the parser
  * returns how many bytes to read next, and never more than the shortest valid header still lacks
  * that begins with the bytes read so far. A caller that reads pfi_proxy_header_wanted() bytes leaves
- * everything behind the header in the socket and needs no MSG_PEEK, which under a level-triggered
- * epoll(7) set wakes without end while half a header waits:
+ * everything after the header in the socket and needs no MSG_PEEK, which in a level-triggered
+ * epoll(7) set returns the same event without end while half a header is unread:
  *
  *	pfi_proxy_header_start(&header, PFI_PROXY_AUTO);
  *	do {
@@ -18,7 +18,7 @@
  *		verdict = pfi_proxy_header_feed(&header, buffer, n);
  *	} while (verdict == PFI_MORE);
  *
- * Version 2 takes three reads: 8 bytes, 8 bytes, the rest. A version 1 line has no length in front:
+ * Version 2 takes three reads: 8 bytes, 8 bytes, the rest. A version 1 line does not begin with its length:
  * usually 6 to 8 reads, at most 50.
  *
  * Whether the peer may send a header at all is not decided here (sections 2 and 5: trusted proxies

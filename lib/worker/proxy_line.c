@@ -1,4 +1,4 @@
-/* Section 2.1: one line of text, and the only part of the protocol without a length in front. */
+/* Section 2.1: one line of text, the only part of the protocol that does not begin with its length. */
 #include "worker/proxy_internal.h"
 
 #include <arpa/inet.h>
@@ -6,12 +6,12 @@
 
 enum { FIELDS_MAX = 4, ADDRESS_TEXT_MAX = 45 };
 
-/* A field of the line: bytes of one set, and the byte behind it. */
+/* A field of the line: bytes of one set, and the byte after it. */
 struct field {
 	const char *set;
-	uint8_t most;  /* bytes of a valid field, at most */
-	uint8_t least; /* ... at least                    */
-	char end;      /* the byte behind it              */
+	uint8_t max; /* bytes of a valid field, at most */
+	uint8_t min; /* ... at least                    */
+	char end;    /* the byte after it               */
 	const char *problem;
 };
 
@@ -42,22 +42,22 @@ static const struct form forms[] = {
 
 enum { FORMS = sizeof forms / sizeof forms[0] };
 
-/* The least number of bytes that a line has from its field `from` on: each field in its shortest form
- * with the byte behind it, and the LF. */
-static size_t least_from(const struct form *form, size_t from)
+/* The smallest number of bytes that a line has from its field `from` on: each field in its shortest form
+ * with the byte after it, and the LF. */
+static size_t min_from(const struct form *form, size_t from)
 {
-	size_t least = form->family == AF_UNSPEC ? 2 : 1;
+	size_t min = form->family == AF_UNSPEC ? 2 : 1;
 
 	for (size_t i = from; i < FIELDS_MAX && form->fields[i].set != NULL; i++)
-		least += form->fields[i].least + 1u;
-	return least;
+		min += form->fields[i].min + 1u;
+	return min;
 }
 
-/* The form whose start the line has. NULL with `*ret_least`: none yet, and at least so many bytes
- * are missing; 0: there is no such form. */
-static const struct form *find_form(const char *bytes, size_t length, size_t *ret_least)
+/* The form that the line begins with. NULL: none so far, and at least `*ret_min` bytes are missing; with 0
+ * there is no such form. */
+static const struct form *find_form(const char *bytes, size_t length, size_t *ret_min)
 {
-	*ret_least = 0;
+	*ret_min = 0;
 	for (size_t i = 0; i < FORMS; i++) {
 		const struct form *const form = &forms[i];
 		const size_t shared = length < form->start_length ? length : form->start_length;
@@ -66,9 +66,9 @@ static const struct form *find_form(const char *bytes, size_t length, size_t *re
 			continue;
 		if (shared == form->start_length)
 			return form;
-		const size_t least = form->start_length - shared + least_from(form, 0);
-		if (*ret_least == 0 || least < *ret_least)
-			*ret_least = least;
+		const size_t min = form->start_length - shared + min_from(form, 0);
+		if (*ret_min == 0 || min < *ret_min)
+			*ret_min = min;
 	}
 	return NULL;
 }
@@ -119,7 +119,7 @@ static bool is_in(const char *set, char c)
 	return c != '\0' && strchr(set, c) != NULL;
 }
 
-/* One field from `*at` on, and the byte behind it. */
+/* Reads the field at `*at` and the byte after it. */
 static enum pfi_verdict read_field(struct pfi_proxy_header *header, const struct form *form, size_t index,
                                    const char *bytes, size_t length, size_t *at)
 {
@@ -128,11 +128,11 @@ static enum pfi_verdict read_field(struct pfi_proxy_header *header, const struct
 	const size_t left = length - *at;
 	size_t n = 0;
 
-	while (n < left && n < field->most && is_in(field->set, text[n]))
+	while (n < left && n < field->max && is_in(field->set, text[n]))
 		n++;
 	if (n == left) {
-		const size_t rest = n < field->least ? field->least - n : 0;
-		header->wanted = (uint16_t)(rest + 1 + least_from(form, index + 1));
+		const size_t rest = n < field->min ? field->min - n : 0;
+		header->wanted = (uint16_t)(rest + 1 + min_from(form, index + 1));
 		return PFI_MORE;
 	}
 	if (text[n] != field->end || !field_parse(header, form, index, text, n))
@@ -141,8 +141,8 @@ static enum pfi_verdict read_field(struct pfi_proxy_header *header, const struct
 	return PFI_DONE;
 }
 
-/* Behind "PROXY UNKNOWN" anything may stand up to the CRLF, and means nothing. It is text all the
- * same: a line feed alone would end the line for a more lenient receiver. */
+/* After "PROXY UNKNOWN", everything up to the CRLF is ignored. It must still be printable text: a line feed
+ * alone would end the line for a more lenient receiver. */
 static enum pfi_verdict skip_unknown(struct pfi_proxy_header *header, const char *bytes, size_t length,
                                      size_t *at)
 {
@@ -187,18 +187,18 @@ static enum pfi_verdict read_fields(struct pfi_proxy_header *header, const struc
 enum pfi_verdict pfi_proxy_line_read(struct pfi_proxy_header *header, const char *bytes, size_t length)
 {
 	const size_t shown = length < PFI_PROXY_LINE_MAX ? length : PFI_PROXY_LINE_MAX;
-	size_t least = 0;
-	const struct form *const form = find_form(bytes, shown, &least);
+	size_t min = 0;
+	const struct form *const form = find_form(bytes, shown, &min);
 
-	if (form == NULL && least == 0)
+	if (form == NULL && min == 0)
 		return pfi_proxy_refuse(header, "the protocol is not TCP4, TCP6 or UNKNOWN");
-	header->wanted = (uint16_t)least;
+	header->wanted = (uint16_t)min;
 	const enum pfi_verdict verdict =
 		form != NULL ? read_fields(header, form, bytes, shown) : PFI_MORE;
 
 	if (verdict != PFI_MORE)
 		return verdict;
-	/* This bounds what is read (CVE-2021-23351). */
+	/* Without a bound, a sender could make the receiver buffer any amount (CVE-2021-23351). */
 	if (shown == PFI_PROXY_LINE_MAX)
 		return pfi_proxy_refuse(header, "the line has more than 107 bytes");
 	if (header->wanted > PFI_PROXY_LINE_MAX - shown)

@@ -1,4 +1,4 @@
-/* Sections 2.2.1 to 2.2.8: type, length, value, up to the end of a version 2 header. */
+/* Sections 2.2.1 to 2.2.8: the TLVs (type, length, value) of a version 2 header. */
 #include "worker/proxy_internal.h"
 
 #include "base/crc32c.h"
@@ -31,8 +31,8 @@ enum content {
 struct rule {
 	uint8_t type;
 	uint8_t content; /* enum content */
-	uint16_t least;
-	uint16_t most;
+	uint16_t min; /* length of the value */
+	uint16_t max;
 	uint16_t offset; /* of its struct pfi_proxy_value */
 	const char *problem;
 };
@@ -87,7 +87,7 @@ static enum pfi_verdict keep(struct pfi_proxy_header *header, const struct rule 
 
 	if (kept->at != 0)
 		return pfi_proxy_refuse(header, "a TLV is there twice");
-	if (value.length < rule->least || value.length > rule->most ||
+	if (value.length < rule->min || value.length > rule->max ||
 	    (rule->content != CONTENT_OPAQUE &&
 	     !is_text(bytes + value.at, value.length, (enum content)rule->content)))
 		return pfi_proxy_refuse(header, rule->problem);
@@ -95,7 +95,7 @@ static enum pfi_verdict keep(struct pfi_proxy_header *header, const struct rule 
 	return PFI_DONE;
 }
 
-/* The TLV at `*at`; moves behind it. DONE, BAD if it crosses `end`, MORE at the end. */
+/* Reads the TLV at `*at` and advances `*at`. DONE, BAD if it crosses `end`, MORE at the end. */
 static enum pfi_verdict next(const char *bytes, uint16_t end, uint16_t *at, uint8_t *ret_type,
                              struct pfi_proxy_value *ret_value)
 {
@@ -123,7 +123,7 @@ static uint32_t read_u32(const char *bytes)
 	return (uint32_t)b[0] << 24 | (uint32_t)b[1] << 16 | (uint32_t)b[2] << 8 | b[3];
 }
 
-/* Over the whole header, with zeros for the four bytes of the checksum (section 2.2.3). */
+/* The CRC32C of the whole header, with zeros in the four bytes of the checksum (section 2.2.3). */
 static enum pfi_verdict check_sum(struct pfi_proxy_header *header, const char *bytes,
                                   struct pfi_proxy_value value)
 {
@@ -134,11 +134,11 @@ static enum pfi_verdict check_sum(struct pfi_proxy_header *header, const char *b
 		return pfi_proxy_refuse(header, "a TLV is there twice");
 	if (value.length != sizeof zeros)
 		return pfi_proxy_refuse(header, "the checksum has not 4 bytes");
-	const size_t behind = value.at + sizeof zeros;
+	const size_t after = value.at + sizeof zeros;
 
 	crc = pfi_crc32c(crc, bytes, value.at);
 	crc = pfi_crc32c(crc, zeros, sizeof zeros);
-	crc = pfi_crc32c(crc, bytes + behind, header->length - behind);
+	crc = pfi_crc32c(crc, bytes + after, header->length - after);
 	if (crc != read_u32(bytes + value.at))
 		return pfi_proxy_refuse(header, "the checksum is wrong");
 	header->has_checksum = true;

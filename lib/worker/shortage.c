@@ -13,10 +13,10 @@
 
 enum {
 	RETRY_MS = 500,
-	FDS_PER_CONNECTION = 4, /* itself, two files of what waits, one of the application's */
+	FDS_PER_CONNECTION = 4, /* the socket, two spool files, one descriptor of the application */
 };
 
-/* At its limit because of its connections, the worker is full and not broken: nothing leaks. */
+/* The worker has so many connections that RLIMIT_NOFILE is reached without a leak: a replacement would not help. */
 static bool is_load(const struct prefork_worker *worker)
 {
 	struct rlimit limit;
@@ -25,7 +25,7 @@ static bool is_load(const struct prefork_worker *worker)
 	       prefork_worker_connections(worker) * FDS_PER_CONNECTION >= limit.rlim_cur;
 }
 
-static int describe(const struct prefork_worker *worker, int error)
+static int message_value(const struct prefork_worker *worker, int error)
 {
 	if (error != EMFILE)
 		return error;
@@ -34,9 +34,9 @@ static int describe(const struct prefork_worker *worker, int error)
 
 void pfi_shortage_begin(struct prefork_worker *worker, int error)
 {
-	/* What is short is short for all listeners of this process. */
+	/* Descriptors and memory are the same for all listeners, so all are paused. */
 	worker->paused_until_ms = pfi_now_ms() + RETRY_MS;
-	atomic_store(&worker->shortage, describe(worker, error));
+	atomic_store(&worker->shortage, message_value(worker, error));
 	pfi_shortage_publish(worker);
 }
 
@@ -75,7 +75,7 @@ void pfi_shortage_report(struct prefork_worker *worker)
 	const int shortage = atomic_load(&worker->shortage);
 	const uint32_t type = shortage ? PFI_MESSAGE_SHORT : PFI_MESSAGE_ABLE;
 
-	/* One that cannot be sent now is sent with the next. */
+	/* If the channel is full, the next call sends it. */
 	if (pfi_channel_send(worker->context->channel, type, (uint32_t)shortage, NULL) < 0)
 		atomic_store(&worker->shortage_unreported, true);
 }

@@ -1,17 +1,18 @@
 /*
- * shortage -- a worker that cannot accept connections, for want of descriptors or memory, or of permission.
+ * shortage -- the worker cannot accept connections: descriptors or memory are exhausted, or accept(2) is not permitted.
  *
- *     worker                         arbiter                     siblings
+ *     worker                            arbiter                          siblings
  *     accept4: EMFILE
- *     leaves the accept set
- *     SHORT -----------------------> notes it
- *                                    LOOK ---------------------> accept what is pending
- *     tries again twice a second     short for 1 s, and a
- *                                    sibling is able: replaced
- *     ABLE ------------------------> (or) it is able again
+ *     removes its listeners from
+ *     the accept set
+ *     PFI_MESSAGE_SHORT --------------> records the shortage
+ *                                       PFI_MESSAGE_LOOK --------------> accept pending connections
+ *     retries every 500 ms              if it lasts 1 s and a sibling
+ *                                       accepts: replaces the worker
+ *     PFI_MESSAGE_ABLE ---------------> the shortage is over
  *
- * The order matters: once the worker is out of the accept set the kernel wakes siblings for all that
- * comes, and what it was woken for before is found by their look.
+ * Invariant: SHORT is sent (again) after the worker has left the accept set. From then on the kernel wakes siblings for
+ * new connections, and those that this worker was woken for are found by the siblings' check.
  */
 #ifndef WORKER_SHORTAGE_H
 #define WORKER_SHORTAGE_H
@@ -21,19 +22,20 @@
 
 struct prefork_worker;
 
-/* accept(2) said `error`: accept nothing for a while. The thread that accepts. */
+/* accept4(2) has failed with `error`: pause accepting. The thread that accepts. */
 void pfi_shortage_begin(struct prefork_worker *worker, int error);
 
-/* The worker has left the accept set since: the arbiter is to be told (again). The same thread. */
+/* The worker has left the accept set: report the shortage (again). The thread that accepts. */
 void pfi_shortage_publish(struct prefork_worker *worker);
 
-/* Whether the worker is short. When the time has come this tries: it may be so no more. The thread that accepts. */
+/* Whether accepting is paused. If the pause has expired, tries to open a descriptor first and may end the shortage. The
+ * thread that accepts. */
 bool pfi_shortage_persists(struct prefork_worker *worker, uint64_t now_ms);
 
 /* A connection was accepted. The thread that accepts. */
 void pfi_shortage_end(struct prefork_worker *worker);
 
-/* Send to the arbiter what it does not know yet. The first thread. */
+/* Send the current state to the arbiter if it has changed. The first thread. */
 void pfi_shortage_report(struct prefork_worker *worker);
 
 #endif

@@ -1,20 +1,20 @@
 /*
- * strategies -- the worker loops that come with the library.
+ * strategies -- the worker classes of the library.
  *
- * Each is written against <prefork/strategy.h>, as a host's own would be.
+ * They use <prefork/strategy.h>, like a strategy of an application.
  */
 #ifndef WORKER_STRATEGIES_H
 #define WORKER_STRATEGIES_H
 
 #include <prefork/strategy.h>
 
-/* One request at a time; what waits for its client waits in an epoll set. */
+/* One request at a time; idle connections wait in an epoll set. */
 extern const struct prefork_strategy pfi_strategy_sync;
 
-/* Several requests at a time, each in a thread of its own. */
+/* Several requests at a time, each in a thread. */
 extern const struct prefork_strategy pfi_strategy_threads;
 
-/* One libev loop, in which nothing blocks. In a library without libev it only says so. */
+/* One libev loop in which nothing may block. Without `run` in a library that was built without libev. */
 extern const struct prefork_strategy pfi_strategy_libev;
 
 #endif

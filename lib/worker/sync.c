@@ -1,11 +1,9 @@
 /*
- * sync -- one request at a time.
+ * The strategy sync: one request at a time.
  *
- * The worker belongs to a connection only while the service works on it.
- * Connections that have nothing to say wait in the same epoll set as the
- * listeners, level-triggered, and stay in it from one request to the next; one
- * whose first read brings the whole request never gets there. At rest, and as
- * long as no deadline comes up, nothing wakes this worker.
+ * Idle connections and listeners are in one level-triggered epoll set. A connection stays in it between
+ * requests, so a request costs no epoll_ctl(2); a connection whose first read yields the whole request never
+ * enters it. An idle worker is not woken until a deadline passes.
  */
 #include "os/clock.h"
 #include "os/fd.h"
@@ -25,7 +23,7 @@
 #include <string.h>
 #include <sys/epoll.h>
 
-enum { EVENTS_MAX = 16 }; /* few: whoever stands behind a slow request waits for it */
+enum { EVENTS_MAX = 16 }; /* per turn; new connections and messages of the arbiter wait for the end of the turn */
 
 struct sync {
 	struct prefork_worker *worker;
@@ -34,12 +32,12 @@ struct sync {
 	struct pfi_event_core core;
 };
 
-/* What the data of an event stands for: a listener's number, this, or a pointer,
- * which may well lie below 4 GiB. */
-static const uint64_t worker_key = PFI_ACCEPT_SET_MAX;
+/* Data of an event: the index of a listener, this key for prefork_worker_fd(), or a pointer to a state, which
+ * is greater. */
+static const uint64_t control_key = PFI_ACCEPT_SET_MAX;
 
-/* Closed ones leave the set by hand: a process that the application has forked may
- * hold a copy of the descriptor, and would keep it there. */
+/* EPOLL_CTL_DEL before close(2): if a process that the application has forked has a copy of the descriptor,
+ * close(2) alone would leave the entry in the set (epoll(7), Q6). */
 static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
 {
 	const struct sync *const sync = PFI_RING_OWNER(core, struct sync, core);
@@ -86,9 +84,8 @@ static void accept_batch(struct sync *sync, size_t index)
 	pfi_accept_set_note_batch(&sync->accept_set, count);
 }
 
-/* Listeners before connections, since nobody else was woken for their clients;
- * and everything that can close a connection whose event is still to come
- * after both. */
+/* Listeners first: no sibling was woken for their connections. What may close a connection that has an event in
+ * `events` comes after the events. */
 static void turn(struct sync *sync)
 {
 	struct epoll_event events[EVENTS_MAX];
@@ -100,13 +97,13 @@ static void turn(struct sync *sync)
 	if (count == 0 && pfi_own_fds_check_is_deferred(sync->worker))
 		pfi_own_fds_check_now(sync->worker);
 	for (int i = 0; i < count; i++) {
-		if (events[i].data.u64 == worker_key)
+		if (events[i].data.u64 == control_key)
 			has_control = true;
 		else if (events[i].data.u64 < sync->accept_set.count)
 			accept_batch(sync, (size_t)events[i].data.u64);
 	}
 	for (int i = 0; i < count; i++) {
-		if (events[i].data.u64 > worker_key)
+		if (events[i].data.u64 > control_key)
 			pfi_event_core_ready(&sync->core, events[i].data.ptr);
 	}
 	pfi_event_core_call_again(&sync->core);
@@ -132,15 +129,15 @@ static const struct pfi_event_driver driver = {
 
 static int open_all(struct sync *sync, struct prefork_worker *worker)
 {
-	struct epoll_event event = { .events = EPOLLIN, .data.u64 = worker_key };
+	struct epoll_event event = { .events = EPOLLIN, .data.u64 = control_key };
 
 	*sync = (struct sync){ .worker = worker, .epoll = pfi_open_epoll() };
 	pfi_event_core_init(&sync->core, worker, &driver);
 	if (sync->epoll < 0)
-		return prefork_fail(sync->epoll, "cannot open an epoll set: %s", strerror(-sync->epoll));
-	prefork_worker_set_queued(worker, true, 0); /* whoever asks is in its only callback */
+		return prefork_fail(sync->epoll, "opening an epoll set failed: %s", strerror(-sync->epoll));
+	prefork_worker_set_queued(worker, true, 0); /* a callback that reads this is the only one */
 	if (epoll_ctl(sync->epoll, EPOLL_CTL_ADD, prefork_worker_fd(worker), &event) < 0)
-		return prefork_fail(-errno, "cannot watch the arbiter: %s", strerror(errno));
+		return prefork_fail(-errno, "adding the control descriptor to the epoll set failed: %s", strerror(errno));
 	pfi_own_fds_add(worker, sync->epoll, "epoll set of connections");
 	const int r = pfi_accept_set_open(&sync->accept_set, worker, sync->epoll, 0);
 	if (r == 0)

@@ -8,8 +8,8 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
-/* In a process that the application has forked, and that called prefork_forget_in_child(), the number
- * may be a file's of the application: nothing is read from it, or written to it. */
+/* After prefork_forget_in_child(), in a process that the application has forked, the library's descriptors are
+ * closed, and their numbers may be files of the application: the functions return -EBADF. */
 
 static ptrdiff_t plain_receive(struct prefork_connection *connection, void *bytes, size_t size)
 {
@@ -24,7 +24,7 @@ static ptrdiff_t plain_receive(struct prefork_connection *connection, void *byte
 	return n < 0 ? -errno : n;
 }
 
-/* One piece is the usual case, and sendmsg(2) would read its description first. */
+/* The usual case: send(2) copies no struct msghdr and no iovec from user space. */
 static ptrdiff_t send_one(int fd, const struct iovec *piece, int flags)
 {
 	ssize_t n;
@@ -43,7 +43,7 @@ static ptrdiff_t plain_send(struct prefork_connection *connection, const struct 
 		return -EBADF;
 	if (count == 1)
 		return send_one(connection->fd, pieces, flags);
-	/* The cast takes away a const that sendmsg(2) keeps, and its type does not say. */
+	/* sendmsg(2) does not write to the pieces, but struct msghdr has no const. */
 	const struct msghdr message = { .msg_iov = (struct iovec *)(uintptr_t)pieces,
 		                        .msg_iovlen = (size_t)count };
 	ssize_t n;
@@ -54,7 +54,7 @@ static ptrdiff_t plain_send(struct prefork_connection *connection, const struct 
 	return n < 0 ? -errno : n;
 }
 
-/* A worker ignores SIGPIPE, which sendfile(2) cannot be asked to keep back. */
+/* sendfile(2) has no MSG_NOSIGNAL; a worker ignores SIGPIPE. */
 static ptrdiff_t plain_send_file(struct prefork_connection *connection, int fd, int64_t *offset, size_t size)
 {
 	off_t at = (off_t)*offset;

@@ -346,7 +346,7 @@ START_TEST(without_a_pool_an_offloaded_callback_is_called_at_once)
 }
 END_TEST
 
-enum { WORKERS = 4, CLIENTS = 4 * WORKERS * PFI_ACCEPT_TURN };
+enum { WORKERS = 4, CLIENTS = 4 * WORKERS * PFI_REQUEUE_AFTER };
 
 static unsigned connections_of(const struct pfi_scoreboard *scoreboard, unsigned worker)
 {
@@ -395,7 +395,7 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_sco
  * of the queue. */
 START_TEST(connections_are_balanced_evenly)
 {
-	const unsigned fair = CLIENTS / WORKERS + PFI_ACCEPT_TURN;
+	const unsigned fair = CLIENTS / WORKERS + PFI_REQUEUE_AFTER;
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
 	struct pfi_child children[WORKERS];
