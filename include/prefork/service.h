@@ -80,12 +80,15 @@ typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
  * timed_out     the deadline that the service set has passed before the
  *               connection became ready. The deadline is removed. NULL means
  *               PREFORK_CLOSE.
- * draining      the worker drains and the connection is waiting. Return
+ * draining      the worker drains and the connection is waiting. Called again
+ *               each time the connection waits after that. Return
  *               PREFORK_CLOSE if no request is in progress, else what it waits
- *               for. NULL means PREFORK_CLOSE once received data is read and
- *               pending output is sent; a connection without a request yet, or
- *               with one that is not responded to, stays open for up to 2 s,
- *               because the rest of the request may be in transit.
+ *               for; prefork_connection_drain_ms() says how long to wait for a
+ *               request that may be in transit. NULL means PREFORK_CLOSE once
+ *               received data is read and pending output is sent; a connection
+ *               between two requests stays open for drain_idle, one without a
+ *               request yet or with an incomplete one for up to 2 s, and the
+ *               next response closes it.
  * closed        the last callback of a connection, whatever ended it. The
  *               socket is still open, the user pointer still set.
  * worker_stop   once, after the last connection is closed, unless the worker
@@ -157,6 +160,12 @@ PREFORK_API int prefork_connection_wait(struct prefork_connection *connection, e
  *  gives its client time to respond sets the deadline when prefork_connection_pending() is 0. Since
  *  0.1. */
 PREFORK_API void prefork_connection_set_deadline(struct prefork_connection *connection, uint64_t after_ms);
+
+/** How much longer a connection between two requests may stay open in a drain, in ms: the setting
+ *  drain_idle from the first call, but not beyond three quarters of graceful_timeout from the
+ *  beginning of the drain. 0: close it. UINT64_MAX if the worker does not drain: no limit, as
+ *  prefork_connection_set_deadline() takes it. For the callback `draining`. Since 0.1. */
+PREFORK_API uint64_t prefork_connection_drain_ms(struct prefork_connection *connection);
 
 /** The end of the connection follows at once: the kernel may hold back what is sent from now on and
  *  send it together with the FIN (MSG_MORE, send(2)), which saves a packet in each direction. If

@@ -90,7 +90,8 @@ PREFORK_API enum prefork_next prefork_connection_proceed(struct prefork_connecti
  *  proceeds with it; otherwise calls `timed_out`. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_expire(struct prefork_connection *connection);
 
-/** The worker drains, and this connection is waiting: calls `draining`. Since 0.1. */
+/** The worker drains, and this connection is waiting: calls `draining`. Call it when the drain begins
+ *  and each time that the connection waits afterwards. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_drain(struct prefork_connection *connection);
 
 /** When to call prefork_connection_expire(), in ms of CLOCK_MONOTONIC; 0: never. Any callback may

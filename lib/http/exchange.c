@@ -169,7 +169,7 @@ enum prefork_next pfi_exchange_idle_timed_out(struct prefork_request *request)
 	const struct pfi_http_config *const config = &request->http->config;
 
 	if (request->is_first || prefork_worker_directive(request->worker) != PREFORK_CONTINUE)
-		return PREFORK_CLOSE;
+		return end_connection(request);
 	const uint64_t more_ms = pfi_pending_output_idle_ms(&request->pending, config->keepalive_ms,
 	                                                    config->write_timeout_ms, config->response_rate);
 	if (more_ms == 0)

@@ -151,7 +151,7 @@ int prefork_http_load(int argc, char *const argv[], struct prefork_settings **re
 }
 
 /* The time of any first request, but at most half of the worker's drain time. */
-static uint64_t drain_idle_ms(const struct pfi_http_settings *values)
+static uint64_t drain_first_ms(const struct pfi_http_settings *values)
 {
 	const uint64_t header_ms = values->header_timeout_ms, worker_ms = values->graceful_timeout_ms / 2;
 
@@ -282,7 +282,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.body_timeout_ms = values->body_timeout_ms,
 		.write_timeout_ms = values->write_timeout_ms,
 		.keepalive_ms = keepalive_ms(values),
-		.drain_idle_ms = drain_idle_ms(values),
+		.drain_first_ms = drain_first_ms(values),
 		.body_rate = values->body_rate,
 		.response_rate = values->response_rate,
 		.queue_ms = values->queue_timeout_ms,

@@ -64,7 +64,7 @@ enum prefork_next pfi_exchange_call_handler(struct prefork_request *request);
 enum prefork_next pfi_exchange_send(struct prefork_request *request);
 enum prefork_next pfi_exchange_send_timed_out(struct prefork_request *request);
 
-/** No request has come for as long as keepalive says, or a connection is drained that long. */
+/** No request has arrived within keepalive, or, in a drain, within the time of on_draining(). */
 enum prefork_next pfi_exchange_idle_timed_out(struct prefork_request *request);
 
 /** The response is sent: begin the next request, or close. */

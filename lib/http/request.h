@@ -39,7 +39,7 @@ struct pfi_http_config {
 	uint64_t body_timeout_ms;
 	uint64_t write_timeout_ms;
 	uint64_t keepalive_ms; /* 0: every response closes */
-	uint64_t drain_idle_ms;  /* time for the first request of a connection when the worker drains */
+	uint64_t drain_first_ms; /* time for the first request of a connection when the worker drains */
 	uint64_t body_rate;    /* least bytes per second of a request body; 0: any */
 	uint64_t response_rate; /* least bytes per second that the client takes of a response; 0: any */
 	uint64_t queue_ms;     /* that a request may wait for a thread; 0: no limit */

@@ -83,27 +83,38 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 	return PREFORK_CLOSE;
 }
 
+static uint64_t shorter_ms(uint64_t a_ms, uint64_t b_ms)
+{
+	return a_ms < b_ms ? a_ms : b_ms;
+}
+
 /* How long an idle connection of a draining worker may still send a request. A new connection has had no response, and
  * its client would not retry by itself: it has the time of any first request, unless the whole server stops. */
-static uint64_t drain_idle_ms(const struct prefork_request *request)
+static uint64_t idle_ms(const struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
 
 	if (request->is_first)
-		return prefork_worker_empties_queues(request->worker) ? PFI_LAST_REQUEST_MS : config->drain_idle_ms;
-	return config->keepalive_ms > 0 && config->keepalive_ms < PFI_LAST_REQUEST_MS ? config->keepalive_ms :
-	                                                                            PFI_LAST_REQUEST_MS;
+		return prefork_worker_empties_queues(request->worker) ?
+			       shorter_ms(config->drain_first_ms, PFI_LAST_REQUEST_MS) :
+			       config->drain_first_ms;
+	return shorter_ms(config->keepalive_ms, prefork_connection_drain_ms(request->connection));
 }
 
-/* On an idle connection the next request may be in flight: it is served, with "Connection: close". */
+/* On an idle connection the next request may be in flight: it is served, with "Connection: close". If there is no time
+ * for that, the deadline is 1 ms and not a close, because prefork_connection_expire() serves a request that has been
+ * received already. */
 static enum prefork_next on_draining(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
 
 	(void)worker;
 	(void)user;
-	if (request->phase == PFI_PHASE_IDLE)
-		prefork_connection_set_deadline(connection, drain_idle_ms(request));
+	if (request->phase == PFI_PHASE_IDLE) {
+		const uint64_t wait_ms = idle_ms(request);
+
+		prefork_connection_set_deadline(connection, wait_ms > 0 ? wait_ms : 1);
+	}
 	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
 }
 

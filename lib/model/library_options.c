@@ -82,6 +82,12 @@ static const struct prefork_option options[] = {
 	{ ROW("graceful_timeout", DURATION, graceful_timeout_ms), .min = 0, .max = DAY, .default_text = "30s",
 	  .traits = RELOADABLE, .section = "Time limits",
 	  .doc = "The longest time a draining worker has to finish its requests. 0: no limit." },
+	{ ROW("drain_idle", DURATION, drain_idle_ms), .min = 0, .max = HOUR, .default_text = "2s", .traits = RELOADABLE,
+	  .section = "Time limits",
+	  .doc = "How long a draining worker (reload, recycling, scale-down, stop) keeps a connection open between two "
+		 "requests. A request that arrives in this time is served, and the connection is closed after the "
+		 "response. At most three quarters of --graceful-timeout. A quick stop does not wait. 0: close idle "
+		 "connections at once." },
 	{ ROW("lookup_timeout", DURATION, lookup_timeout_ms), .min = 100, .max = 60 * SECOND, .default_text = "5s",
 	  .traits = RELOADABLE, .section = "Time limits",
 	  .doc = "The longest time a reload waits for name servers when bind has a new host name. When it expires, "

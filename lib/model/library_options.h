@@ -47,6 +47,7 @@ struct pfi_library_settings {
 	uint64_t soft_timeout_ms;
 	uint64_t boot_timeout_ms;
 	uint64_t graceful_timeout_ms;
+	uint64_t drain_idle_ms;
 	uint64_t lookup_timeout_ms;
 	uint64_t abort_timeout_ms;
 	uint64_t orphan_timeout_ms;

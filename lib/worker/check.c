@@ -6,6 +6,7 @@
 #include "base/required.h"
 #include "model/library_options.h"
 #include "model/worker_score.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
 #include "os/parent_death.h"
@@ -165,6 +166,8 @@ static void set_directive(struct prefork_worker *worker, enum prefork_directive 
 
 	if ((int)directive <= before)
 		return;
+	if (before == PREFORK_CONTINUE)
+		atomic_store(&worker->drain_start_ms, pfi_now_ms());
 	atomic_store(&worker->directive, (int)directive);
 	if (directive == PREFORK_QUIT)
 		(void)!write(worker->quit_fd, &one, sizeof one);

@@ -63,7 +63,7 @@ struct prefork_connection {
 	unsigned port;
 	size_t listener;
 	uint64_t deadline_ms;
-	uint64_t drain_until_ms;  /* the drain time ends; 0: not in a drain                        */
+	uint64_t drain_until_ms;  /* end of its wait for a request in a drain; 0: no drain so far  */
 	void *user;
 	void *driver;
 	int error;                /* negative errno with which sending pending output failed       */

@@ -5,6 +5,8 @@
 #include "worker/connection.h"
 #include "base/required.h"
 #include "base/times.h"
+#include "model/drain.h"
+#include "model/library_options.h"
 #include "os/clock.h"
 #include "worker/own_fds.h"
 #include "worker/worker.h"
@@ -210,14 +212,52 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 	return PREFORK_CLOSE;
 }
 
-/* Until the connection has been responded to, a request may be in flight: it has PFI_LAST_REQUEST_MS, or less if
- * the service has set an earlier deadline. An orphan has no time for that: its kill timer runs. */
+/* The first call for a connection in a drain starts its wait for one more request. An orphan does not wait: its kill
+ * timer runs. */
+static void begin_drain(struct prefork_connection *connection, uint64_t wait_ms)
+{
+	const struct prefork_worker *const worker = connection->worker;
+	const uint64_t start_ms = atomic_load(&worker->drain_start_ms), now_ms = pfi_now_ms();
+
+	if (connection->drain_until_ms > 0)
+		return;
+	connection->drain_until_ms = pfi_drain_until_ms(now_ms, worker->orphan ? 0 : wait_ms, start_ms,
+							pfi_worker_settings(worker)->graceful_timeout_ms);
+}
+
+uint64_t prefork_connection_drain_ms(struct prefork_connection *connection)
+{
+	PFI_RETURN_IF_NULL(connection, 0);
+
+	const enum prefork_directive directive = pfi_worker_directive(connection->worker);
+
+	if (directive != PREFORK_DRAIN)
+		return directive == PREFORK_CONTINUE ? UINT64_MAX : 0;
+	begin_drain(connection, pfi_worker_settings(connection->worker)->drain_idle_ms);
+	const uint64_t now_ms = pfi_now_ms();
+	return connection->drain_until_ms > now_ms ? connection->drain_until_ms - now_ms : 0;
+}
+
+/* For a service without the callback `draining`. A connection between two requests counts as one that has not been
+ * responded to from now on: so the next response closes it, and it is not kept again. */
+static void begin_default_drain(struct prefork_connection *connection)
+{
+	const uint64_t idle_ms = pfi_worker_settings(connection->worker)->drain_idle_ms;
+	const bool is_between = atomic_load_explicit(&connection->responded, memory_order_relaxed);
+
+	if (connection->drain_until_ms > 0)
+		return;
+	begin_drain(connection, is_between ? idle_ms : PFI_LAST_REQUEST_MS);
+	atomic_store_explicit(&connection->responded, false, memory_order_relaxed);
+}
+
+/* Until the connection has been responded to, a request may be in flight. If the service has set an earlier deadline,
+ * that one is kept. */
 static bool may_wait_for_request(struct prefork_connection *connection)
 {
-	if (connection->responded || connection->requested != PREFORK_WAIT_READABLE || connection->worker->orphan)
+	if (connection->responded || connection->requested != PREFORK_WAIT_READABLE ||
+	    connection->drain_until_ms <= pfi_now_ms())
 		return false;
-	if (connection->drain_until_ms == 0)
-		connection->drain_until_ms = pfi_now_ms() + PFI_LAST_REQUEST_MS;
 	if (connection->deadline_ms == 0 || connection->deadline_ms > connection->drain_until_ms)
 		connection->deadline_ms = connection->drain_until_ms;
 	return true;
@@ -233,6 +273,7 @@ enum prefork_next prefork_connection_drain(struct prefork_connection *connection
 		return PREFORK_WAIT_READABLE;
 	if (connection->requested != PREFORK_CLOSE && draining)
 		return call(draining, connection);
+	begin_default_drain(connection);
 	for (int i = 0; i < DRAIN_INPUTS_MAX; i++) {
 		if (connection->requested != PREFORK_WAIT_READABLE || !has_input(connection))
 			break;

@@ -79,6 +79,15 @@ static void wait_readable(int fd)
 /* LeakSanitizer looks for pointers in here, but not in a mapping that a test may keep its harness in. */
 static void *volatile reachable[2];
 
+void harness_set(struct harness *harness, const char *name, const char *text)
+{
+	if (!harness->settings)
+		ck_assert_int_eq(prefork_settings_create(&harness->settings), 0);
+	reachable[1] = harness->settings;
+	ck_assert_int_eq(prefork_settings_set_default(harness->settings, name, text), 0);
+	harness->context.settings = harness->settings;
+}
+
 void harness_open(struct harness *harness, const struct prefork_service *service)
 {
 	*harness = (struct harness){ .child.pidfd = -1 };
@@ -111,12 +120,10 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 	char threads[16];
 
 	(void)snprintf(threads, sizeof threads, "%d", TEST_THREADS);
-	ck_assert_int_eq(prefork_settings_create(&harness->settings), 0);
-	ck_assert_int_eq(prefork_settings_set_default(harness->settings, "threads", threads), 0);
-	harness->context.settings = harness->settings;
+	harness_set(harness, "threads", threads);
+	harness_set(harness, "drain_idle", "0");
 #endif
 	reachable[0] = harness->listener;
-	reachable[1] = harness->settings;
 	ck_assert_int_ge(harness->context.arbiter_pidfd, 0);
 	ck_assert_int_ge(harness->context.watchdog, 0);
 }

@@ -40,6 +40,10 @@ enum prefork_next harness_echo(struct prefork_worker *worker, struct prefork_con
 
 /* Open a listener on a free port, a scoreboard and a watchdog timer. Asserts. */
 void harness_open(struct harness *harness, const struct prefork_service *service);
+
+/* Change the default of a setting before the worker starts. Unless changed, drain_idle is 0, so that
+ * idle connections do not delay the end of a test. Asserts. */
+void harness_set(struct harness *harness, const char *name, const char *text);
 int harness_be_worker(void *context); /* for pfi_spawn() */
 void harness_spawn(struct harness *harness); /* and wait until it is ready */
 void harness_send(struct harness *harness, uint32_t type, uint32_t value);

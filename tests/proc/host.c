@@ -95,8 +95,8 @@ static const struct prefork_hooks hooks = {
 
 void host_create(const char *const *words)
 {
-	const char *argv[40] = { "test", "--canary-time", "50ms" };
-	int argc = 3;
+	const char *argv[40] = { "test", "--canary-time", "50ms", "--drain-idle", "0" };
+	int argc = 5;
 
 	if (!host_is_loud)
 		(void)setenv("PREFORK_LOGLEVEL", "critical", 1);

@@ -52,11 +52,12 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 
 void web_open_service(struct web *web, const struct prefork_http_service *service, const char *const settings[])
 {
-	/* No keep-alive unless the test asks for it, whatever the worker class would have by default. */
+	/* No keep-alive unless the test asks for it, whatever the worker class would have by default. Idle connections do
+	 * not delay the end of a test. */
 	const char *argv[20] = { "web", harness_threads() > 1 ? "--worker-class=threads" : "--worker-class=sync",
-				 "--keep-alive=0" };
+				 "--keep-alive=0", "--drain-idle=0" };
 	char threads[32];
-	int argc = 3;
+	int argc = 4;
 
 	for (size_t i = 0; settings != NULL && settings[i] != NULL; i++) {
 		ck_assert_int_lt(argc, 17);

@@ -154,6 +154,7 @@
 	NOTHING(prefork_connection_resume, connection, (NULL, PREFORK_WAIT_READABLE)) \
 	NUMBER(prefork_connection_is_offloaded, connection, (NULL), false) \
 	NUMBER(prefork_connection_listener, connection, (NULL), SIZE_MAX) \
+	NUMBER(prefork_connection_drain_ms, connection, (NULL), 0) \
 	NUMBER(prefork_connection_may_block, connection, (NULL), false) \
 	NUMBER(prefork_connection_offload, connection, (NULL, NULL, NULL), PREFORK_CLOSE) \
 	NUMBER(prefork_connection_offload, work, (ANY, NULL, NULL), PREFORK_CLOSE) \

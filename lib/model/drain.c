@@ -1,0 +1,11 @@
+#include "model/drain.h"
+
+uint64_t pfi_drain_until_ms(uint64_t now_ms, uint64_t wait_ms, uint64_t start_ms, uint64_t graceful_ms)
+{
+	const uint64_t until_ms = wait_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + wait_ms;
+	const uint64_t end_ms = graceful_ms > 0 ? start_ms + (graceful_ms - graceful_ms / 4) : UINT64_MAX;
+
+	if (until_ms <= end_ms)
+		return until_ms;
+	return end_ms > now_ms ? end_ms : now_ms;
+}
