@@ -119,7 +119,7 @@ struct pfi_threads {
 	struct pfi_wake_policy wake_policy;
 	unsigned in_callbacks;           /* threads in callbacks, with the uncounted              */
 	unsigned accepting;              /* threads in accept_one()                               */
-	size_t queued;                   /* length of `queue`                                     */
+	size_t queued;                   /* connections in `queue`                                */
 	struct pfi_ring queue;           /* if not empty, a thread runs or has been woken         */
 	struct pfi_ring pending_accepts; /* listeners with a backlog; taken if `queue` is empty   */
 	struct pfi_ring connections;

@@ -56,10 +56,16 @@ void pfi_threads_wake_for_jobs(struct pfi_threads *threads)
 		pfi_threads_wake_one(threads);
 }
 
+/* Accept jobs are not counted: the connections for which one stands are in the backlog. */
+static bool is_counted(const struct pfi_job *job)
+{
+	return job->task != PFI_TASK_ACCEPT;
+}
+
 static void enqueue_job(struct pfi_threads *threads, struct pfi_job *job)
 {
 	pfi_ring_add(&threads->queue, &job->link);
-	threads->queued++;
+	threads->queued += is_counted(job);
 }
 
 void pfi_threads_enqueue(struct pfi_threads *threads, struct pfi_connection_state *state, enum pfi_task task)
@@ -129,9 +135,11 @@ struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads)
 {
 	struct pfi_ring *link = pfi_ring_take(&threads->queue);
 
-	if (link)
-		threads->queued--;
-	else
+	if (!link) {
 		link = pfi_ring_take(&threads->pending_accepts);
-	return link ? PFI_RING_OWNER(link, struct pfi_job, link) : NULL;
+		return link ? PFI_RING_OWNER(link, struct pfi_job, link) : NULL;
+	}
+	struct pfi_job *const job = PFI_RING_OWNER(link, struct pfi_job, link);
+	threads->queued -= is_counted(job);
+	return job;
 }

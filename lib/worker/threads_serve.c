@@ -158,6 +158,15 @@ static struct pfi_connection_state *accept_one(struct pfi_threads *threads, size
 	return NULL;
 }
 
+/* Set the number of connections that wait behind the callback that this thread starts. It is read under the lock, so that
+ * it counts no connection that another thread has started before. */
+static void count_queued(const struct pfi_threads *threads)
+{
+	const bool is_full = threads->in_callbacks == threads->count;
+
+	prefork_worker_set_queued(threads->worker, is_full, is_full ? threads->queued : 0);
+}
+
 /* Accept as many connections as there are idle threads, and serve the first of them in this thread.
  * The listener is edge-triggered, because a level-triggered one would wake a second thread for
  * every connection; so the kernel does not report the rest of the backlog again. It goes to
@@ -178,8 +187,10 @@ static void accept_batch(struct pfi_threads *threads, struct pfi_accept_job *lis
 	}
 	if (more && !listener->queued)
 		pfi_ring_add(&threads->pending_accepts, &listener->job.link);
-	if (first)
+	if (first) {
+		count_queued(threads); /* again: during accept4(2) other threads may have taken jobs from the queue */
 		serve(threads, first, PFI_TASK_PROCEED);
+	}
 }
 
 /* Stop counting the threads that are in callbacks now. When their callbacks return, they find out
@@ -234,8 +245,7 @@ static void begin_callback(struct pfi_threads *threads, struct pfi_serving_threa
 	threads->in_callbacks++;
 	threads->running++;
 	threads->progress++;
-	const bool is_full = threads->in_callbacks == threads->count;
-	prefork_worker_set_queued(threads->worker, is_full, is_full ? threads->queued : 0);
+	count_queued(threads);
 	if (threads->wake_policy.single_runner)
 		watch_runner(threads, now_ms);
 	else if (threads->polling == 0 || !pfi_ring_is_empty(&threads->queue))
