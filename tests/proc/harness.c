@@ -28,6 +28,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <linux/sockios.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 #include <unistd.h>
@@ -206,8 +208,34 @@ void harness_await_rest(const struct harness *harness)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
-	while (!is_at_rest(harness))
+	while (!is_at_rest(harness)) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+void harness_await_connections(const struct harness *harness, unsigned count)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (harness->context.score->connections != count) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+void harness_await_acknowledged(int fd)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	int unacknowledged = 1;
+
+	for (;;) {
+		ck_assert_int_eq(ioctl(fd, SIOCOUTQ, &unacknowledged), 0);
+		if (unacknowledged == 0)
+			return;
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
 }
 
 bool harness_has_note(const struct harness *harness, const char *activity)

@@ -62,10 +62,19 @@ void harness_close(struct harness *harness);
  * no thread runs a callback or a turn of a loop. */
 uint64_t harness_requests(const struct harness *harness);
 void harness_await_rest(const struct harness *harness);
+
+/* Wait until the worker has exactly `count` connections. A client sees an end of file or a response before the worker
+ * has counted the close. */
+void harness_await_connections(const struct harness *harness, unsigned count);
 bool harness_has_note(const struct harness *harness, const char *activity);
 
 /* A connected blocking socket with a time limit. */
 int harness_connect(const struct harness *harness);
+
+/* Wait until the other end of a TCP connection has acknowledged all that was sent: then the connection is in the
+ * backlog, and its input can be read. The kernel may deliver both later than connect(2) and send(2) return, and not in
+ * the order of the calls. */
+void harness_await_acknowledged(int fd);
 
 /* Send `text` and assert that it is echoed. */
 void harness_expect_echo(int fd, const char *text);

@@ -182,6 +182,39 @@ void host_close(void)
 	settings = NULL;
 }
 
+static bool is_free(int port)
+{
+	const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+					     .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	const int one = 1, fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	const bool is = setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one) == 0 &&
+			bind(fd, (const struct sockaddr *)&address, sizeof address) == 0 && listen(fd, 1) == 0;
+
+	(void)close(fd);
+	return is;
+}
+
+int host_fixed_port(void)
+{
+	enum { LOWEST = 10000, FEW = 1000 };
+	FILE *const range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
+	int end = 0;
+
+	if (range) {
+		(void)!fscanf(range, "%d", &end);
+		(void)fclose(range);
+	}
+	ck_assert_msg(end >= LOWEST + FEW, "the kernel gives all ports to clients");
+	/* Tests that run at the same time begin at different ports. */
+	for (int i = 0; i < FEW; i++) {
+		const int port = LOWEST + (getpid() * 7 + i) % (end - LOWEST);
+
+		if (is_free(port))
+			return port;
+	}
+	ck_abort_msg("no port is free");
+}
+
 const char *host_address(size_t index)
 {
 	const struct prefork_listener *const listener = prefork_arbiter_listener(host, index);

@@ -49,6 +49,10 @@ void host_turn(void);  /* one dispatch, without waiting */
 void host_stop(void);  /* graceful; asserts that the result is 0 */
 void host_close(void);
 
+/* A TCP port of 127.0.0.1 that is free now, for a server that binds it later or again. It is below those that the
+ * kernel gives to clients, so that no client takes it meanwhile. */
+int host_fixed_port(void);
+
 /* The address of listener `index` as text, as prefork_arbiter_listener() has it. */
 const char *host_address(size_t index);
 

@@ -75,7 +75,8 @@ static bool open_variant(const struct variant *variant, const char *workers)
 
 	if (!has_worker_class(variant->worker_class))
 		return false;
-	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-shortage-%d.log", (int)getpid());
+	(void)strcpy(log_file, "/tmp/prefork-shortage-XXXXXX");
+	ck_assert_int_eq(close(mkstemp(log_file)), 0);
 	host_is_loud = true;
 	host_create(words);
 	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &service, NULL), 0);

@@ -96,7 +96,7 @@ START_TEST(lingering_ends)
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	ck_assert_int_eq(recv(fd, bytes, 3, MSG_WAITALL), 3);
 	harness_expect_end(fd);
-	ck_assert_uint_eq(harness.context.score->connections, 1);
+	harness_await_connections(&harness, 1);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	const uint64_t began_ms = pfi_now_ms();
 	ck_assert_int_eq(harness_reap(&harness).code, 0);

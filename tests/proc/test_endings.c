@@ -223,6 +223,8 @@ START_TEST(a_stop_empties_the_queue_of_a_full_worker_too)
 	int queued[3];
 	for (int i = 0; i < 3; i++)
 		queued[i] = web_ask(&web, get, sizeof get - 1);
+	for (int i = 0; i < 3; i++)
+		harness_await_acknowledged(queued[i]);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 1);
 	for (int i = 0; i < 3; i++) {
 		(void)web_read_all(queued[i], answer, sizeof answer);

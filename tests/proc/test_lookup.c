@@ -84,31 +84,30 @@ static void expect(int verdicts, enum prefork_verdict verdict, const char *why)
 
 START_TEST(a_mute_name_server_holds_nothing_up)
 {
-	open_with("127.0.0.1:0");
-	uint64_t began_ms = pfi_now_ms();
+	const int timeout_ms = patience_ms(1000);
+	char setting[64];
 
-	reload(MUTE, "lookup_timeout = 600ms\n");
-	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
-	began_ms = pfi_now_ms();
+	open_with("127.0.0.1:0");
+	(void)snprintf(setting, sizeof setting, "lookup_timeout = %dms\n", timeout_ms);
+	const uint64_t began_ms = pfi_now_ms();
+	reload(MUTE, setting);
+	ck_assert_int_eq(host_seen.verdicts, 0);
 	ck_assert_int_eq(kill(host_seen.last_ready, SIGKILL), 0);
 	host_until_gone(host_seen.last_ready);
 	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
-	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
 	prefork_arbiter_request_scale(host, 0, 3);
 	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
-	ck_assert_int_eq(host_seen.verdicts, 0);
-	expect(1, PREFORK_RELOAD_FAILED, "mute.example within 0.6 s");
-	ck_assert_int_ge((int)(pfi_now_ms() - began_ms), 500);
-	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), 600 + patience_ms(400));
+	ck_assert_int_eq(host_seen.verdicts, 0); /* both are done before the lookup is */
+	expect(1, PREFORK_RELOAD_FAILED, "mute.example within ");
+	ck_assert_int_ge((int)(pfi_now_ms() - began_ms), timeout_ms - 1);
+	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), timeout_ms + patience_ms(1000));
 	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
 
 	/* And a stop during the next one. */
 	reload(MUTE, "");
-	began_ms = pfi_now_ms();
 	prefork_arbiter_request_stop(host, true);
-	host_turn();
+	host_turn(); /* does not wait for the lookup */
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_STOPPED);
-	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), patience_ms(100));
 	host_stop();
 	ck_assert_int_eq(host_seen.verdicts, 2);
 	close_all();

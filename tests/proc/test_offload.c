@@ -162,6 +162,7 @@ static void await_queued(int fd, char count)
 
 	while (told != count) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
 		ask(fd, "q");
 		ck_assert_int_eq(recv(fd, &told, 1, 0), 1);
 	}
@@ -173,8 +174,10 @@ static void await_begun(const struct harness *harness)
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
-		while (strcmp(harness->context.score->thread_slots[i].activity, "waits") != 0)
+		while (strcmp(harness->context.score->thread_slots[i].activity, "waits") != 0) {
 			ck_assert_uint_lt(pfi_now_ms(), until_ms);
+			(void)poll(NULL, 0, 1);
+		}
 }
 
 START_TEST(the_loop_runs_while_every_thread_is_busy)
@@ -234,9 +237,7 @@ START_TEST(a_disconnect_meanwhile_is_detected_afterwards)
 	(void)close(fd);
 	harness_expect_echo(other, "x");
 	let_through(1);
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	while (harness.context.score->connections != 1)
-		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	harness_await_connections(&harness, 1);
 	(void)close(other);
 	close_all(&harness);
 }
@@ -312,9 +313,7 @@ START_TEST(a_response_without_a_client_is_ended_in_a_thread)
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
 	(void)close(fd);
 	harness_expect_echo(other, "x");
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	while (harness.context.score->connections != 1)
-		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	harness_await_connections(&harness, 1);
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
 		ended += harness.context.score->thread_slots[i].requests;
 	ck_assert_uint_eq(ended, 1);
@@ -353,21 +352,30 @@ START_TEST(a_draining_worker_finishes_its_work_items)
 }
 END_TEST
 
-/* Until the first thread waits for another: it is in no epoll_wait(2) any more. */
-static void await_joining(pid_t pid)
+/* Whether the first thread is in pthread_join(3): a futex(2) whose value is the number of a thread. A mutex or a
+ * condition variable has another value. */
+static bool is_joining(pid_t pid)
 {
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 	char path[64];
+	unsigned long value = 0;
 	long call = -1;
 
 	(void)snprintf(path, sizeof path, "/proc/%d/syscall", (int)pid);
-	while (call != SYS_futex) {
+	FILE *const file = fopen(path, "re");
+	ck_assert_ptr_nonnull(file);
+	const int found = fscanf(file, "%ld %*x %*x %lx", &call, &value); /* 0: it runs */
+	(void)fclose(file);
+	(void)snprintf(path, sizeof path, "/proc/%d/task/%lu", (int)pid, value);
+	return found == 2 && call == SYS_futex && value != 0 && access(path, F_OK) == 0;
+}
+
+static void await_joining(pid_t pid)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (!is_joining(pid)) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
-		FILE *const file = fopen(path, "re");
-		ck_assert_ptr_nonnull(file);
-		if (fscanf(file, "%ld", &call) != 1)
-			call = -1; /* it runs */
-		(void)fclose(file);
+		(void)poll(NULL, 0, 1);
 	}
 }
 

@@ -18,7 +18,7 @@ static const char *const as_init[] = { "-b", "127.0.0.1:0", NULL };
 
 static void open_with(const char *const *words)
 {
-	pfi_orphans_after_ms = SHORT_MS;
+	pfi_orphans_after_ms = (unsigned)patience_ms(SHORT_MS);
 	host_create(words);
 	prefork_arbiter_take_signals(host, true);
 	host_start();
@@ -82,7 +82,7 @@ START_TEST(a_subreaper_reaps_orphans_and_leaves_children_to_the_program)
 	ck_assert(all_go(orphans, ORPHANS));
 	/* And now it is idle. */
 	host_turn();
-	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 2 * SHORT_MS));
+	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 2 * SHORT_MS)); /* wait_for() multiplies by TEST_PATIENCE */
 	host_stop();
 	ck_assert_int_eq(prctl(PR_GET_CHILD_SUBREAPER, &was), 0);
 	ck_assert_int_eq(was, 0);

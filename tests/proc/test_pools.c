@@ -286,7 +286,8 @@ START_TEST(descriptors_for_connections_are_reserved_or_their_lack_is_logged)
 	const char *const words[] = { "-b", "127.0.0.1:0", "--worker-connections", "1000", "--error-logfile", log_file, NULL };
 	struct rlimit now;
 
-	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-pools-%d.log", (int)getpid());
+	(void)strcpy(log_file, "/tmp/prefork-pools-XXXXXX");
+	ck_assert_int_eq(close(mkstemp(log_file)), 0);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limits[_i]), 0);
 	host_is_loud = true;
 	host_create(words);

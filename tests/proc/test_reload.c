@@ -180,18 +180,6 @@ START_TEST(the_log_follows_a_good_reload_and_returns_after_a_bad_one)
 }
 END_TEST
 
-static int a_free_port(void)
-{
-	const char *const words[] = { "-b", "127.0.0.1:0", "--defer-accept", "off", NULL };
-
-	host_create(words);
-	host_start();
-	const int port = atoi(strrchr(host_address(0), ':') + 1);
-	host_stop();
-	host_close();
-	return port;
-}
-
 static const struct {
 	bool is_unix;
 	const char *settings;
@@ -211,7 +199,7 @@ START_TEST(a_reload_to_another_address_drops_no_connection)
 	const bool is_unix = moves[_i].is_unix;
 	char text[256], old[64], new[64];
 	struct host_load load[3];
-	const int port = is_unix ? 0 : a_free_port();
+	const int port = is_unix ? 0 : host_fixed_port();
 
 	(void)snprintf(old, sizeof old, is_unix ? "unix:/tmp/prefork-reload-%d.old" : "127.0.0.1:0", (int)getpid());
 	(void)snprintf(new, sizeof new, is_unix ? "unix:/tmp/prefork-reload-%d.new" : "127.0.0.1:%d",

@@ -240,17 +240,6 @@ static enum prefork_next answer_lines(worker_t *worker, connection_t *connection
 	return n > 0 && bytes[n - 1] == '\n' ? prefork_connection_write(connection, "hello\n", 6) : PREFORK_WAIT_READABLE;
 }
 
-/* Until the worker has so many connections. */
-static void await_connections(const struct harness *harness, unsigned count)
-{
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-
-	while (harness->context.score->connections != count) {
-		ck_assert_uint_lt(pfi_now_ms(), until_ms);
-		(void)poll(NULL, 0, 1);
-	}
-}
-
 /* The question of who was accepted and not heard yet may be on its way, and so may the rest of
  * a question. Who was answered is let go at once. */
 START_TEST(unanswered_connections_continue_during_a_drain)
@@ -264,7 +253,7 @@ START_TEST(unanswered_connections_continue_during_a_drain)
 	const int new = harness_connect(&harness), half = harness_connect(&harness), kept = harness_connect(&harness);
 	ck_assert_int_eq(send(half, "hel", 3, MSG_NOSIGNAL), 3);
 	harness_expect_echo(kept, "hello\n");
-	await_connections(&harness, 3);
+	harness_await_connections(&harness, 3);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(kept);
 	harness_expect_echo(new, "hello\n");
@@ -316,7 +305,7 @@ START_TEST(an_idle_connection_does_not_delay_a_drain)
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
-	await_connections(&harness, 1);
+	harness_await_connections(&harness, 1);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fd);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);

@@ -489,7 +489,6 @@ END_TEST
 START_TEST(a_disconnect_during_a_body_frees_the_request)
 {
 	struct web web;
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
 	web_open(&web, handle, NULL);
 	const size_t size = make_upload(upload, sizeof upload, _i & 1, "");
@@ -497,8 +496,7 @@ START_TEST(a_disconnect_during_a_body_frees_the_request)
 	say(fd, upload, size / 2);
 	expect_hello(&web);
 	ck_assert_int_eq(close(fd), 0);
-	while (web.harness.context.score->connections > 0)
-		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+	harness_await_connections(&web.harness, 0);
 	ck_assert_int_eq(web.counts->handled, 1);
 	web_close(&web);
 }

@@ -7,6 +7,7 @@
 #include <prefork/service.h>
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -224,7 +225,7 @@ static int return_meanwhile(struct prefork_request *request, void *user)
 static void note_whether_ended(struct prefork_request *request, void *user)
 {
 	(void)user;
-	for (int i = 0; i < STORED_MS && !atomic_load(&has_ended); i++)
+	for (int i = 0; i < patience_ms(STORED_MS) && !atomic_load(&has_ended); i++)
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
 	web_counts(request)->noted[0] = atomic_load(&has_ended) ? 1 : -1;
 	(void)pthread_join((pthread_t)(uintptr_t)prefork_request_user(request), NULL);
@@ -242,7 +243,7 @@ START_TEST(a_request_is_finished_when_the_thread_that_ends_its_response_has_retu
 
 	web_open_service(&web, &service, settings);
 	const int fd = web_ask(&web, text, sizeof text - 1);
-	(void)nanosleep(&(struct timespec){ .tv_nsec = READ_MS * 1000 * 1000 }, NULL);
+	(void)poll(NULL, 0, patience_ms(READ_MS));
 	answer = malloc(ANSWER_MAX);
 	(void)web_read_rest(fd, answer, ANSWER_MAX);
 	free(answer);

@@ -109,12 +109,27 @@ static enum prefork_next echo(struct prefork_worker *worker, struct prefork_conn
 
 static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = echo };
 
-uint64_t stage_patience_ms(void)
+unsigned stage_scaled_ms(unsigned time_ms)
 {
 	const char *const text = getenv("TEST_PATIENCE");
-	const unsigned long factor = text != NULL ? strtoul(text, NULL, 10) : 1;
+	const unsigned factor = text != NULL ? (unsigned)strtoul(text, NULL, 10) : 1;
 
-	return 20000 * (factor > 0 ? factor : 1);
+	return time_ms * (factor > 0 ? factor : 1);
+}
+
+uint64_t stage_patience_ms(void)
+{
+	return stage_scaled_ms(20000);
+}
+
+const char *stage_scaled(unsigned time_ms)
+{
+	static char texts[8][32];
+	static unsigned next;
+	char *const text = texts[next++ % 8];
+
+	(void)snprintf(text, sizeof texts[0], "%ums", stage_scaled_ms(time_ms));
+	return text;
 }
 
 void stage_set_up(void)

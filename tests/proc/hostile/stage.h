@@ -90,6 +90,11 @@ void stage_hurry(void);
 uint64_t stage_cpu_ms(void); /* of this process, so far */
 uint64_t stage_patience_ms(void);
 
+/* A setting of so many milliseconds times TEST_PATIENCE: for a limit that a busy machine must not exceed. One of 8
+ * buffers, in turn. */
+const char *stage_scaled(unsigned time_ms);
+unsigned stage_scaled_ms(unsigned time_ms);
+
 /* End the test with an error message, if this does not hold; unlike ck_assert() it allocates
  * nothing when it does. */
 #define PROMISE(condition, ...)                               \

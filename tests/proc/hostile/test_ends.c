@@ -109,6 +109,17 @@ static void wait_until_answered(struct crowd *crowd, unsigned count)
 	}
 }
 
+/* Wait until a client was refused: each one is, once the server has exited. */
+static void wait_until_refused(struct crowd *crowd)
+{
+	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(20000);
+
+	while (!atomic_load(&crowd->over)) {
+		ck_assert_msg(pfi_now_ms() < end_ms, "no connection is refused");
+		(void)poll(NULL, 0, 1);
+	}
+}
+
 static void disperse(struct crowd *crowd)
 {
 	atomic_store(&crowd->over, true);
@@ -147,6 +158,7 @@ START_TEST(a_stop_serves_or_refuses_each_connection)
 		if (!runs[c])
 			continue;
 		ck_assert_msg(server_wait(&servers[c]) == 0, "%s", classes[c]);
+		wait_until_refused(&crowds[c]);
 		disperse(&crowds[c]);
 		ck_assert_msg(crowds[c].reset == 0 && crowds[c].cut == 0, "%s: %u reset, %u cut, %u answered, %u refused",
 			      classes[c], crowds[c].reset, crowds[c].cut, crowds[c].answered, crowds[c].refused);

@@ -179,8 +179,13 @@ static const struct prefork_hooks hooks = {
 
 static const struct stage_parts parts = { .strategy = &strategy, .hooks = &hooks };
 
-static const char *const arguments[] = { "--timeout", "200ms", "--graceful-timeout", "200ms", "--boot-timeout",
-					 "400ms", "--abort-timeout", "50ms", NULL };
+static void start(const struct stage_parts *these)
+{
+	const char *const arguments[] = { "--timeout", stage_scaled(200), "--graceful-timeout", stage_scaled(200),
+					  "--boot-timeout", stage_scaled(400), "--abort-timeout", "50ms", NULL };
+
+	stage_start(these, arguments);
+}
 
 static void decree(const struct fate *fate, int whose)
 {
@@ -195,7 +200,7 @@ START_TEST(every_end_has_its_reason_and_its_consequence)
 	const struct fate *const fate = &fates[_i];
 	const int gets_ready = fate->moment >= RUN;
 
-	stage_start(&parts, arguments);
+	start(&parts);
 	stage_hurry();
 	decree(fate, ONCE);
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0, WHERE);
@@ -232,7 +237,7 @@ START_TEST(a_crash_loop_is_slowed_down)
 	const struct fate *const fate = &loops[_i].fate;
 	const pid_t *const pids = stage.pids;
 
-	stage_start(&parts, arguments);
+	start(&parts);
 	decree(fate, ALWAYS);
 	const uint64_t before_ms = stage_cpu_ms();
 	const int rounds = stage.rounds;
@@ -253,7 +258,7 @@ END_TEST
 
 START_TEST(a_fork_that_a_hook_refuses_is_tried_again)
 {
-	stage_start(&parts, arguments);
+	start(&parts);
 	stage_hurry();
 	forks_refused = 3;
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0, "%s", prefork_error());
@@ -269,7 +274,7 @@ START_TEST(a_reload_that_a_hook_refuses_fails_with_its_message)
 	static const struct prefork_hooks refusing = { .struct_size = sizeof refusing, .reload_begin = reload_begin };
 	static const struct stage_parts others = { .hooks = &refusing };
 
-	stage_start(&others, arguments);
+	start(&others);
 	prefork_arbiter_request_reload(stage.arbiter);
 	PROMISE(stage_until(&stage.verdicts, 1), "a verdict");
 	PROMISE(stage.verdict == PREFORK_RELOAD_FAILED, "%d", (int)stage.verdict);
@@ -282,9 +287,9 @@ END_TEST
 /* Who is stopped from outside and has nothing to do is not stuck; but it cannot leave either. */
 START_TEST(a_stopped_idle_worker_is_tolerated_until_it_must_exit)
 {
-	stage_start(&parts, arguments);
+	start(&parts);
 	PROMISE(kill(stage.last_ready, SIGSTOP) == 0, "%d", errno);
-	stage_run_for(600);
+	stage_run_for(stage_scaled_ms(600)); /* three times the timeout */
 	PROMISE(stage.exited == 0, "%s", stage.message);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 	PROMISE(stage.exited == 2 && stage_log_count("sending SIGKILL") == 1, "%s", stage.message);

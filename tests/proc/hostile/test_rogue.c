@@ -264,8 +264,8 @@ static void expect_echo(const char *name)
 
 START_TEST(a_rogue_harms_itself_alone)
 {
-	static const char *const arguments[] = { "--timeout", "300ms", "--graceful-timeout", "400ms", "--boot-timeout",
-						 "800ms", NULL };
+	const char *const arguments[] = { "--timeout", stage_scaled(300), "--graceful-timeout", "400ms", "--boot-timeout",
+					  stage_scaled(800), NULL };
 	const int act = _i % ACTS, moment = _i / ACTS;
 	const char *const name = acts[act].name;
 	const int ready = moment == BEFORE_READY ? 1 : 2;
