@@ -1,5 +1,5 @@
 /*
- * features -- what a build may lack: a test that needs it says so, and is skipped.
+ * features -- features that a build may lack: a test that needs one prints SKIP and returns.
  */
 #ifndef TESTS_FEATURES_H
 #define TESTS_FEATURES_H

@@ -1,6 +1,6 @@
 /*
- * support -- what every Check test here wants: descriptors counted before and
- * after, waiting with a deadline and never by sleeping, and a main().
+ * support -- for every Check test here: descriptors counted before and after a
+ * test, waiting with a deadline and never by sleeping, and a main().
  */
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
@@ -18,7 +18,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A time limit of a test, stretched on slow machines. */
+/* A time limit of a test, multiplied by TEST_PATIENCE. */
 static inline int patience_ms(int milliseconds)
 {
 	const char *factor = getenv("TEST_PATIENCE");
@@ -45,7 +45,7 @@ static inline bool wait_for(int fd, short events, int limit_ms)
 static int fds_before_test;
 
 /* Checked fixture: children inherit Check's own handlers, so a worker that is
- * asked to leave would end the whole test; and no test may leak a descriptor. */
+ * gets SIGTERM would end the whole test. No test may leak a descriptor. */
 static inline void set_up(void)
 {
 	(void)signal(SIGTERM, SIG_DFL);
@@ -77,7 +77,7 @@ static inline int run_suite(Suite *suite)
 	srunner_run_all(runner, CK_ENV);
 	const int failed = srunner_ntests_failed(runner), run = srunner_ntests_run(runner);
 	srunner_free(runner);
-	return failed || run == 0 ? EXIT_FAILURE : EXIT_SUCCESS; /* none: CK_RUN_CASE names no case */
+	return failed || run == 0 ? EXIT_FAILURE : EXIT_SUCCESS; /* 0 tests: CK_RUN_CASE names no case */
 }
 
 #endif

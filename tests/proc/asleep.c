@@ -64,6 +64,6 @@ void asleep_wait(const struct asleep *asleep)
 		}
 		ck_assert_uint_lt(pfi_now_ms(), end_ms);
 		(void)sched_yield();
-		i = 0; /* it may have woken one that was seen already */
+		i = 0; /* this thread may have woken one that was checked before */
 	}
 }

@@ -1,6 +1,6 @@
 /*
- * A strategy on libev, written against the public headers alone: it shows that
- * the contract carries an event loop, in which no callback may block.
+ * A strategy on libev that includes public headers only: it shows that they suffice
+ * for an event loop, in which no callback may block.
  */
 #include "ev_driver.h"
 
@@ -14,7 +14,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-/* A client once it has had to wait. */
+/* The state of a connection that waits. */
 struct client {
 	struct prefork_connection *connection;
 	ev_io io;
@@ -88,7 +88,7 @@ static void start_timer(struct driver *driver, struct client *client)
 	ev_timer_start(driver->loop, &client->timer);
 }
 
-static void obey(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
+static void apply_next(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
 {
 	struct client *client = prefork_connection_driver(connection);
 
@@ -115,13 +115,13 @@ static void obey(struct driver *driver, struct prefork_connection *connection, e
 	start_timer(driver, client);
 }
 
-static void follow(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
+static void continue_with(struct driver *driver, struct prefork_connection *connection, enum prefork_next next)
 {
 	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
 	if (waits && prefork_worker_directive(driver->worker) != PREFORK_CONTINUE)
 		next = prefork_connection_drain(connection);
-	obey(driver, connection, next);
+	apply_next(driver, connection, next);
 }
 
 static void on_io(struct ev_loop *loop, ev_io *io, int events)
@@ -130,7 +130,7 @@ static void on_io(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	follow(io->data, client->connection, prefork_connection_proceed(client->connection));
+	continue_with(io->data, client->connection, prefork_connection_proceed(client->connection));
 }
 
 static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
@@ -140,7 +140,7 @@ static void on_timer(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	follow(timer->data, connection, client->again ? prefork_connection_proceed(connection)
+	continue_with(timer->data, connection, client->again ? prefork_connection_proceed(connection)
 	                                              : prefork_connection_expire(connection));
 }
 
@@ -150,7 +150,7 @@ static void stop_listeners(struct driver *driver)
 		ev_io_stop(driver->loop, &driver->accept_set[i]);
 }
 
-static void on_rested(struct ev_loop *loop, ev_timer *timer, int events)
+static void on_rest_over(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	struct driver *const driver = timer->data;
 
@@ -169,7 +169,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)events;
 	if (r == 0) {
-		follow(driver, connection, prefork_connection_proceed(connection));
+		continue_with(driver, connection, prefork_connection_proceed(connection));
 	} else if (r == -EBUSY) {
 		stop_listeners(driver);
 		ev_timer_set(&driver->rest, 0.5, 0.);
@@ -179,7 +179,7 @@ static void on_readable(struct ev_loop *loop, ev_io *io, int events)
 	}
 }
 
-static void begin_to_leave(struct driver *driver)
+static void begin_drain(struct driver *driver)
 {
 	struct prefork_connection *connection;
 	struct client *client = driver->waiting;
@@ -188,14 +188,14 @@ static void begin_to_leave(struct driver *driver)
 	for (size_t i = 0; prefork_worker_empties_queues(driver->worker) &&
 	                   i < prefork_worker_listeners(driver->worker); i++) {
 		while (prefork_worker_accept(driver->worker, i, &connection) == 0)
-			follow(driver, connection, prefork_connection_proceed(connection));
+			continue_with(driver, connection, prefork_connection_proceed(connection));
 	}
 	stop_listeners(driver);
 	prefork_worker_close_listeners(driver->worker);
-	while (client) { /* new ones are put before it */
+	while (client) { /* new connections are added before it */
 		struct client *const next = client->next;
 
-		obey(driver, client->connection, prefork_connection_drain(client->connection));
+		apply_next(driver, client->connection, prefork_connection_drain(client->connection));
 		client = next;
 	}
 }
@@ -211,26 +211,26 @@ static void on_control(struct ev_loop *loop, ev_io *io, int events)
 	(void)loop;
 	(void)events;
 	while ((connection = prefork_worker_take_resumed(driver->worker, &next)) != NULL)
-		follow(driver, connection, next);
+		continue_with(driver, connection, next);
 	if (before == PREFORK_CONTINUE && directive == PREFORK_DRAIN)
-		begin_to_leave(driver);
+		begin_drain(driver);
 }
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	const size_t accept_set = prefork_worker_listeners(worker);
+	const size_t count = prefork_worker_listeners(worker);
 	struct driver driver = { .worker = worker, .loop = ev_loop_new(EVFLAG_NOENV | EVFLAG_NOSIGMASK) };
 
 	(void)user;
-	driver.accept_set = calloc(accept_set + 1, sizeof *driver.accept_set);
+	driver.accept_set = calloc(count + 1, sizeof *driver.accept_set);
 	if (!driver.loop || !driver.accept_set)
 		return prefork_fail(-ENOMEM, "no memory for an event loop");
-	ev_timer_init(&driver.rest, on_rested, 0., 0.);
+	ev_timer_init(&driver.rest, on_rest_over, 0., 0.);
 	driver.rest.data = &driver;
 	ev_io_init(&driver.control, on_control, prefork_worker_fd(worker), EV_READ);
 	driver.control.data = &driver;
 	ev_io_start(driver.loop, &driver.control);
-	for (size_t i = 0; i < accept_set; i++) {
+	for (size_t i = 0; i < count; i++) {
 		ev_io_init(&driver.accept_set[i], on_readable, prefork_listener_fd(prefork_worker_listener(worker, i)),
 		           EV_READ);
 		driver.accept_set[i].data = &driver;

@@ -38,7 +38,7 @@
 #define TEST_THREADS 0 /* how many, besides the first */
 #endif
 
-enum { CELLS = 1 + TEST_THREADS, PATIENCE_MS = 5000 };
+enum { THREAD_SLOTS = 1 + TEST_THREADS, PATIENCE_MS = 5000 };
 
 int harness_patience_ms(void)
 {
@@ -78,7 +78,7 @@ static void wait_readable(int fd)
 	ck_assert_int_eq(poll(&pollfd, 1, harness_patience_ms()), 1);
 }
 
-/* LeakSanitizer looks for pointers in here, but not in a mapping that a test may keep its harness in. */
+/* LeakSanitizer searches these pointers, but not the shared mapping in which a test may have its harness. */
 static void *volatile reachable[2];
 
 void harness_set(struct harness *harness, const char *name, const char *text)
@@ -99,7 +99,7 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 	(void)signal(SIGALRM, SIG_DFL);
 	harness->fds_before = pfi_fd_count();
 	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &pfi_listener_defaults, &harness->listener), 0);
-	ck_assert_int_eq(pfi_scoreboard_open(1, pfi_worker_score_bytes(CELLS), &harness->scoreboard), 0);
+	ck_assert_int_eq(pfi_scoreboard_open(1, pfi_worker_score_bytes(THREAD_SLOTS), &harness->scoreboard), 0);
 	ck_assert_int_eq(pfi_channel_open(harness->channel), 0);
 	harness->context = (struct pfi_spawn_context){
 		.program = "test",
@@ -112,7 +112,7 @@ void harness_open(struct harness *harness, const struct prefork_service *service
 		.listener_count = 1,
 		.scoreboard = &harness->scoreboard,
 		.score = pfi_scoreboard_at(&harness->scoreboard, 0),
-		.thread_slots = CELLS,
+		.thread_slots = THREAD_SLOTS,
 		.channel = harness->channel[1],
 		.arbiter_pidfd = pfi_arbiter_pidfd_open(),
 		.watchdog = pfi_timer_open(),
@@ -162,12 +162,12 @@ struct pfi_message harness_receive(struct harness *harness)
 
 struct pfi_exit_status harness_reap(struct harness *harness)
 {
-	struct pfi_exit_status death;
+	struct pfi_exit_status exit_status;
 
 	wait_readable(harness->child.pidfd);
-	ck_assert_int_eq(pfi_reap(harness->child.pidfd, &death), 0);
+	ck_assert_int_eq(pfi_reap(harness->child.pidfd, &exit_status), 0);
 	pfi_close(&harness->child.pidfd);
-	return death;
+	return exit_status;
 }
 
 void harness_close(struct harness *harness)
@@ -190,25 +190,25 @@ uint64_t harness_requests(const struct harness *harness)
 {
 	uint64_t requests = 0;
 
-	for (unsigned i = 0; i < CELLS; i++)
+	for (unsigned i = 0; i < THREAD_SLOTS; i++)
 		requests += harness->context.score->thread_slots[i].requests;
 	return requests;
 }
 
-static bool is_at_rest(const struct harness *harness)
+static bool is_idle(const struct harness *harness)
 {
-	for (unsigned i = 0; i < CELLS; i++) {
+	for (unsigned i = 0; i < THREAD_SLOTS; i++) {
 		if (harness->context.score->thread_slots[i].deadline_ms != 0)
 			return false;
 	}
 	return true;
 }
 
-void harness_await_rest(const struct harness *harness)
+void harness_await_idle(const struct harness *harness)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 
-	while (!is_at_rest(harness)) {
+	while (!is_idle(harness)) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);
 	}
@@ -238,9 +238,9 @@ void harness_await_acknowledged(int fd)
 	}
 }
 
-bool harness_has_note(const struct harness *harness, const char *activity)
+bool harness_has_activity(const struct harness *harness, const char *activity)
 {
-	for (unsigned i = 0; i < CELLS; i++) {
+	for (unsigned i = 0; i < THREAD_SLOTS; i++) {
 		if (strcmp(harness->context.score->thread_slots[i].activity, activity) == 0)
 			return true;
 	}

@@ -61,12 +61,12 @@ void harness_close(struct harness *harness);
 /* From the scoreboard: requests of all threads; whether a thread has this activity; wait until
  * no thread runs a callback or a turn of a loop. */
 uint64_t harness_requests(const struct harness *harness);
-void harness_await_rest(const struct harness *harness);
+void harness_await_idle(const struct harness *harness);
 
 /* Wait until the worker has exactly `count` connections. A client sees an end of file or a response before the worker
  * has counted the close. */
 void harness_await_connections(const struct harness *harness, unsigned count);
-bool harness_has_note(const struct harness *harness, const char *activity);
+bool harness_has_activity(const struct harness *harness, const char *activity);
 
 /* A connected blocking socket with a time limit. */
 int harness_connect(const struct harness *harness);

@@ -61,7 +61,7 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	(void)user;
 	host_seen.exited++;
 	host_seen.last_exited = prefork_process_pid(process);
-	host_seen.gone += host_seen.last_exited == awaited;
+	host_seen.awaited_exits += host_seen.last_exited == awaited;
 	host_seen.reason = prefork_process_reason(process);
 }
 
@@ -148,10 +148,10 @@ int host_until(const int *counter, int least)
 	return r;
 }
 
-void host_until_gone(pid_t pid)
+void host_until_exited(pid_t pid)
 {
 	awaited = pid;
-	ck_assert_int_eq(host_until(&host_seen.gone, host_seen.gone + 1), 1);
+	ck_assert_int_eq(host_until(&host_seen.awaited_exits, host_seen.awaited_exits + 1), 1);
 }
 
 void host_scale(unsigned workers)
@@ -274,7 +274,7 @@ static pid_t receive_who(int fd, unsigned *ret_generation)
 	return pid;
 }
 
-int host_ask(const char *address)
+int host_request(const char *address)
 {
 	const int fd = host_connect(address);
 
@@ -290,7 +290,7 @@ pid_t host_receive(int fd)
 
 pid_t host_who(const char *address, unsigned *ret_generation)
 {
-	const int fd = host_ask(address);
+	const int fd = host_request(address);
 
 	return fd < 0 ? 0 : receive_who(fd, ret_generation);
 }
@@ -298,20 +298,20 @@ pid_t host_who(const char *address, unsigned *ret_generation)
 enum { AT_ONCE = 10 };
 
 /* AT_ONCE concurrent requests. Returns false if `address` refuses connections. */
-static bool ask_together(const char *address, struct host_report *seen)
+static bool request_together(const char *address, struct host_report *seen)
 {
 	int fds[AT_ONCE];
 	bool refused = false;
 
 	for (int i = 0; i < AT_ONCE; i++) {
-		fds[i] = refused ? -1 : host_ask(address);
+		fds[i] = refused ? -1 : host_request(address);
 		refused |= fds[i] < 0;
 	}
 	for (int i = 0; i < AT_ONCE; i++) {
 		if (fds[i] < 0)
 			continue;
 		if (receive_who(fds[i], NULL) > 0)
-			seen->answered++;
+			seen->served++;
 		else
 			seen->broken++;
 	}
@@ -319,7 +319,7 @@ static bool ask_together(const char *address, struct host_report *seen)
 }
 
 /* Runs in a child of its own. */
-static void keep_asking(const char *address, const char *next, int stop, int report)
+static void keep_requesting(const char *address, const char *next, int stop, int report)
 {
 	struct pollfd stopped = { .fd = stop, .events = POLLIN };
 	struct host_report seen = { 0 };
@@ -327,7 +327,7 @@ static void keep_asking(const char *address, const char *next, int stop, int rep
 
 	(void)prefork_forget_in_child(); /* closes the listeners, among others */
 	while (poll(&stopped, 1, address ? 0 : -1) == 0) {
-		const bool accepted = ask_together(address, &seen);
+		const bool accepted = request_together(address, &seen);
 
 		if (!has_started)
 			(void)!write(report, "", 1);
@@ -353,7 +353,7 @@ void host_load_start(struct host_load *load, const char *address, const char *ne
 	ck_assert_int_ge(load->pid, 0);
 	if (load->pid == 0) {
 		(void)close(stop[1]);
-		keep_asking(address, next, stop[0], report[1]);
+		keep_requesting(address, next, stop[0], report[1]);
 	}
 	(void)close(stop[0]);
 	(void)close(report[1]);

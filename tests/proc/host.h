@@ -2,7 +2,7 @@
  * host -- an arbiter in this process, driven by a poll loop, and a small service: for
  * tests of what clients observe during the arbiter's actions.
  *
- * The service responds to each line: "who" with its pid and generation, "leave" with
+ * The service responds to each line: to "who" with its pid and generation, to "leave" with
  * "bye" after prefork_worker_retire(); "die" makes it exit without a response.
  */
 #ifndef TESTS_HOST_H
@@ -16,7 +16,7 @@
 
 struct host_seen {
 	int ready, exited, verdicts;
-	int gone; /* exits of the worker that host_until_gone() waits for */
+	int awaited_exits; /* of the worker that host_until_exited() waits for */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	enum prefork_verdict verdict;
@@ -43,7 +43,7 @@ void host_expect_refused(int error, const char *message); /* start fails */
 
 /* Dispatch until `*counter` is `least` or the arbiter has stopped; returns the last result. */
 int host_until(const int *counter, int least);
-void host_until_gone(pid_t pid); /* until this worker has exited; others may exit in the same turn */
+void host_until_exited(pid_t pid); /* until this worker has exited; others may exit in the same turn */
 void host_scale(unsigned workers);
 void host_turn(void);  /* one dispatch, without waiting */
 void host_stop(void);  /* graceful; asserts that the result is 0 */
@@ -64,7 +64,7 @@ int host_connect(const char *address);
 pid_t host_who(const char *address, unsigned *ret_generation);
 
 /* The same in two steps: connect and send "who"; receive the response and close. */
-int host_ask(const char *address);
+int host_request(const char *address);
 pid_t host_receive(int fd);
 
 /* A child that sends requests to `address` until it is stopped, ten at a time, each on its own
@@ -74,7 +74,7 @@ struct host_load {
 	int stop, report;
 };
 struct host_report {
-	unsigned answered, broken, refused;
+	unsigned served, broken, refused;
 };
 void host_load_start(struct host_load *load, const char *address, const char *next);
 struct host_report host_load_stop(struct host_load *load);

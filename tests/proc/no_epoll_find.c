@@ -1,4 +1,4 @@
-/* With --wrap: libev's set cannot be found, as without /proc. */
+/* With -Wl,--wrap: the epoll set of libev is not found, as without /proc. */
 #include "os/epoll.h"
 
 #include <errno.h>

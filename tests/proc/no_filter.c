@@ -1,5 +1,5 @@
-/* With TEST_NO_FILTER in the environment filters are for others, as they are to who is not root on some kernels.
- * The linker puts this between the library and the libc (-Wl,--wrap). */
+/* With TEST_NO_FILTER in the environment, SO_ATTACH_FILTER fails as it does without privileges on some kernels.
+ * The linker puts this between the library and libc (-Wl,--wrap). */
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/socket.h>

@@ -13,7 +13,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* From here on `number` fails with `error`, for this process and its children. False: no such filters here. */
+/* From now on system call `number` fails with `error` in this process and its children. False: seccomp is missing. */
 static inline bool deny_syscall(long number, int error)
 {
 	struct sock_filter instructions[] = {

@@ -313,17 +313,17 @@ int sources_handle(struct prefork_request *request, void *user)
 
 const char *const kept[] = { "--keep-alive", "20", NULL };
 
-int sources_ask(const struct web *web, const char *method, const char *path, const char *rest)
+int sources_request(const struct web *web, const char *method, const char *path, const char *rest)
 {
 	char request[512];
 	const int length = snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: h\r\n%s", method, path, rest);
 
-	return web_ask(web, request, (size_t)length);
+	return web_request(web, request, (size_t)length);
 }
 
 size_t sources_get(const struct web *web, const char *method, const char *path)
 {
-	return web_read_all(sources_ask(web, method, path, "Connection: close\r\n\r\n"), response, sizeof response);
+	return web_read_all(sources_request(web, method, path, "Connection: close\r\n\r\n"), response, sizeof response);
 }
 
 void sources_make_file(void)

@@ -28,7 +28,7 @@ extern const char *const kept[];    /* settings: keep-alive 20 s                
 int sources_handle(struct prefork_request *request, void *user);
 
 /* Sends a request whose head ends with `rest`; returns the socket. */
-int sources_ask(const struct web *web, const char *method, const char *path, const char *rest);
+int sources_request(const struct web *web, const char *method, const char *path, const char *rest);
 
 /* One request on a new connection; the response is in `response`. Returns its size. */
 size_t sources_get(const struct web *web, const char *method, const char *path);

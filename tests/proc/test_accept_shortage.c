@@ -1,6 +1,6 @@
 /*
- * A worker that cannot accept connections beside one that can: no connection waits for it, and it is
- * replaced when that lasts. Where no worker can, all retry, and nothing is replaced.
+ * One worker cannot accept connections and another one can: no connection waits for the first one, which is
+ * replaced if the shortage lasts. If no worker can accept, all retry, and none is replaced.
  */
 #include "../features.h"
 #include "../support.h"
@@ -16,8 +16,8 @@
 enum {
 	CONNECTIONS = 200,
 	BURST = 10,      /* connections at a time, in the second half of them */
-	LATE_MS = 300,   /* no connection waits longer: less than the half second after which a worker that is short
-	                  * tries again, more than a machine at its limits takes; a quiet one takes a few        */
+	LATE_MS = 300,   /* no connection waits longer: below the 500 ms after which a worker retries, above the time
+	                  * that a busy machine takes; an idle one takes a few ms                                */
 	GIVE_UP_MS = 5000,
 	FEW = 256,
 	ROUNDS = 5,
@@ -45,7 +45,7 @@ static void leak_all(void)
 		continue;
 }
 
-static enum prefork_next leak_or_tell(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next leak_or_respond(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char line[64], text[64];
 	const ptrdiff_t n = prefork_connection_read(connection, line, sizeof line - 1);
@@ -63,7 +63,7 @@ static enum prefork_next leak_or_tell(struct prefork_worker *worker, struct pref
 }
 
 static const struct prefork_service service = {
-	.struct_size = sizeof service, .ready = leak_or_tell,
+	.struct_size = sizeof service, .ready = leak_or_respond,
 };
 
 static bool open_variant(const struct variant *variant, const char *workers)
@@ -85,7 +85,7 @@ static bool open_variant(const struct variant *variant, const char *workers)
 	return true;
 }
 
-/* How often the log has `text`. */
+/* Number of occurrences of `text` in the log. */
 static int logged(const char *text)
 {
 	FILE *const in = fopen(log_file, "r");
@@ -105,8 +105,8 @@ static void close_variant(void)
 	(void)unlink(log_file);
 }
 
-/* Wait until `fd` is readable while the arbiter goes on. False: not within `limit_ms`. */
-static bool await_answer(int fd, uint64_t limit_ms)
+/* Wait until `fd` is readable, and dispatch meanwhile. False: not within `limit_ms`. */
+static bool await_readable(int fd, uint64_t limit_ms)
 {
 	const uint64_t end_ms = pfi_now_ms() + limit_ms;
 	struct pollfd wait[] = { { .fd = fd, .events = POLLIN },
@@ -125,22 +125,22 @@ static bool await_answer(int fd, uint64_t limit_ms)
 	}
 }
 
-/* Dispatch for so long, whatever comes. */
-static void go_on_ms(uint64_t ms)
+/* Dispatch for `ms`. */
+static void run_for_ms(uint64_t ms)
 {
-	(void)await_answer(-1, ms);
+	(void)await_readable(-1, ms);
 }
 
-static void go_on_until_logged(const char *text)
+static void run_until_logged(const char *text)
 {
 	for (int i = 0; logged(text) == 0; i++) {
 		ck_assert_msg(i < patience_ms(GIVE_UP_MS) / 20, "not in the log: %s\n%s", text, log_bytes);
-		go_on_ms(20);
+		run_for_ms(20);
 	}
 }
 
-/* One worker gets `word`; its connection stays open, in *ret_fd. */
-static pid_t tell_one(const char *word, int *ret_fd)
+/* Sends `word` to one worker; returns its pid, and the connection, which stays open, in *ret_fd. */
+static pid_t send_to_one(const char *word, int *ret_fd)
 {
 	char text[64] = "";
 	int pid = -1;
@@ -148,39 +148,39 @@ static pid_t tell_one(const char *word, int *ret_fd)
 	*ret_fd = host_connect(host_address(0));
 	ck_assert_int_ge(*ret_fd, 0);
 	ck_assert_int_eq(send(*ret_fd, word, strlen(word), MSG_NOSIGNAL), (ssize_t)strlen(word));
-	ck_assert(await_answer(*ret_fd, (uint64_t)patience_ms(GIVE_UP_MS)));
+	ck_assert(await_readable(*ret_fd, (uint64_t)patience_ms(GIVE_UP_MS)));
 	ck_assert_int_gt(recv(*ret_fd, text, sizeof text - 1, 0), 0);
 	ck_assert_int_eq(sscanf(text, "%d", &pid), 1);
 	return pid;
 }
 
-/* `count` connections at once; how many waited for too long. */
-static unsigned ask_burst(unsigned count)
+/* Sends `count` requests at once. Returns the number of those that waited for too long. */
+static unsigned request_burst(unsigned count)
 {
 	const uint64_t limit_ms = (uint64_t)patience_ms(LATE_MS), begin_ms = pfi_now_ms();
 	unsigned late = 0;
 	int fds[BURST];
 
 	for (unsigned i = 0; i < count; i++)
-		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+		ck_assert_int_ge(fds[i] = host_request(host_address(0)), 0);
 	for (unsigned i = 0; i < count; i++) {
 		const uint64_t spent_ms = pfi_now_ms() - begin_ms;
 
-		late += !await_answer(fds[i], spent_ms < limit_ms ? limit_ms - spent_ms : 0);
-		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "a connection was never accepted");
+		late += !await_readable(fds[i], spent_ms < limit_ms ? limit_ms - spent_ms : 0);
+		ck_assert_msg(await_readable(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "a connection was never accepted");
 		ck_assert_int_gt(host_receive(fds[i]), 0);
 	}
 	return late;
 }
 
-static void expect_nobody_late(const struct variant *variant)
+static void expect_no_delay(const struct variant *variant)
 {
 	unsigned late = 0;
 
 	for (unsigned i = 0; i < CONNECTIONS / 2; i++)
-		late += ask_burst(1);
+		late += request_burst(1);
 	for (unsigned i = 0; i < CONNECTIONS / 2; i += BURST)
-		late += ask_burst(BURST);
+		late += request_burst(BURST);
 	ck_assert_msg(late == 0, "%s, %s threads%s: %u of %d connections waited longer than %d ms",
 	              variant->worker_class, variant->threads, variant->reuse_port ? ", reuse_port" : "", late,
 	              CONNECTIONS, LATE_MS);
@@ -193,9 +193,9 @@ START_TEST(a_worker_at_its_descriptor_limit_keeps_no_connection_waiting)
 
 	if (!open_variant(variant, "2"))
 		return;
-	const pid_t short_one = tell_one("leak\n", &fd);
-	expect_nobody_late(variant);
-	host_until_gone(short_one); /* it is replaced before long */
+	const pid_t affected = send_to_one("leak\n", &fd);
+	expect_no_delay(variant);
+	host_until_exited(affected); /* it is replaced */
 	(void)close(fd);
 	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
 	ck_assert_msg(logged("cannot accept connections: Too many open files") == 1, "%s", log_bytes);
@@ -206,22 +206,22 @@ END_TEST
 
 START_TEST(a_worker_that_may_not_accept_keeps_no_connection_waiting)
 {
-	const struct variant *const variant = &variants[2 * _i + _i % 2]; /* every other one has reuse_port */
+	const struct variant *const variant = &variants[2 * _i + _i % 2]; /* every second one has reuse_port */
 	int fd;
 
 	if (!open_variant(variant, "2"))
 		return;
-	const pid_t short_one = tell_one("deny\n", &fd);
-	expect_nobody_late(variant);
-	host_until_gone(short_one);
+	const pid_t affected = send_to_one("deny\n", &fd);
+	expect_no_delay(variant);
+	host_until_exited(affected);
 	(void)close(fd);
 	host_stop();
 	close_variant();
 }
 END_TEST
 
-/* Its only worker may not accept, and a connection waits: one line, no CPU time, and a stop does not wait. */
-START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
+/* The only worker may not accept, and a connection waits: one log line, no CPU time, and a stop is not delayed. */
+START_TEST(if_no_worker_may_accept_none_is_replaced_and_a_stop_is_not_delayed)
 {
 	const struct variant *const variant = &variants[2 * _i + 1 - _i % 2];
 	struct rusage usage;
@@ -229,13 +229,13 @@ START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
 
 	if (!open_variant(variant, "1"))
 		return;
-	(void)tell_one("deny\n", &fd);
-	const int waits = host_ask(host_address(0));
-	go_on_until_logged("cannot accept connections: Operation not permitted");
-	go_on_ms(1200);
+	(void)send_to_one("deny\n", &fd);
+	const int waits = host_request(host_address(0));
+	run_until_logged("cannot accept connections: Operation not permitted");
+	run_for_ms(1200);
 	ck_assert_int_eq(logged("cannot accept connections"), 1);
 	ck_assert_int_eq(host_seen.exited, 0);
-	ck_assert_int_eq(host_seen.ready, 1); /* another would fare no better */
+	ck_assert_int_eq(host_seen.ready, 1); /* a replacement could not accept either */
 	(void)close(fd);
 	const uint64_t begin_ms = pfi_now_ms();
 	host_stop();
@@ -247,7 +247,7 @@ START_TEST(where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed)
 }
 END_TEST
 
-/* An idle worker is stopped: its share of the connections goes to another, and comes back when it runs again. */
+/* An idle worker is stopped: another worker accepts from its socket until it runs again. */
 START_TEST(connections_of_a_stopped_workers_reuseport_socket_are_served)
 {
 	const struct variant *const variant = &variants[2 * _i + 1];
@@ -256,37 +256,37 @@ START_TEST(connections_of_a_stopped_workers_reuseport_socket_are_served)
 
 	if (!open_variant(variant, "2"))
 		return;
-	const pid_t pid = tell_one("who\n", &fd);
+	const pid_t pid = send_to_one("who\n", &fd);
 	(void)close(fd);
-	go_on_ms(50); /* until the worker has seen that */
+	run_for_ms(50); /* until the worker is idle */
 	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
 	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &stopped, WSTOPPED), 0);
 	for (int i = 0; i < 20; i++)
-		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+		ck_assert_int_ge(fds[i] = host_request(host_address(0)), 0);
 	for (int i = 0; i < 20; i++) {
-		ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "connection %d was not accepted", i);
+		ck_assert_msg(await_readable(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)), "connection %d was not accepted", i);
 		ck_assert_int_ne(host_receive(fds[i]), pid);
 	}
 	ck_assert_int_eq(logged("does not run"), 1);
 	ck_assert_int_eq(kill(pid, SIGCONT), 0);
-	go_on_until_logged("runs again");
-	ck_assert_uint_eq(ask_burst(BURST), 0);
+	run_until_logged("runs again");
+	ck_assert_uint_eq(request_burst(BURST), 0);
 	ck_assert_int_eq(host_seen.exited, 0);
 	host_stop();
 	close_variant();
 }
 END_TEST
 
-/* Run before all others of this processor, or as they do. */
+/* With `on`, this process runs before all others of its processor. */
 static void take_precedence(bool on)
 {
 	const struct sched_param param = { .sched_priority = on ? 1 : 0 };
 
-	(void)sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param); /* without permission the test shows less */
+	(void)sched_setscheduler(0, on ? SCHED_FIFO : SCHED_OTHER, &param); /* without privileges the race is less likely */
 }
 
-/* On one processor, and by one process that has precedence, both connections are established before a worker runs:
- * a thread of one worker is woken for each. */
+/* On one processor, by a process with precedence: both connections are established before a worker runs, and a thread of
+ * one worker is woken for each. */
 static void connect_both(int *fds)
 {
 	take_precedence(true);
@@ -310,10 +310,10 @@ START_TEST(a_worker_at_its_connection_limit_keeps_no_connection_waiting)
 	if (!open_variant(variant, "2"))
 		return;
 	for (int round = 0; round < ROUNDS; round++) {
-		go_on_ms(50); /* until the workers wait again */
+		run_for_ms(50); /* until the workers are idle */
 		connect_both(fds);
 		for (int i = 0; i < 2; i++)
-			ck_assert_msg(await_answer(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)),
+			ck_assert_msg(await_readable(fds[i], (uint64_t)patience_ms(GIVE_UP_MS)),
 			              "%s, %s threads: connection %d of round %d waits", variant->worker_class,
 			              variant->threads, i, round);
 		for (int i = 0; i < 2; i++)
@@ -332,7 +332,7 @@ int main(void)
 	tcase_add_loop_test(tc, a_worker_at_its_descriptor_limit_keeps_no_connection_waiting, 0, VARIANTS);
 	tcase_add_loop_test(tc, a_worker_at_its_connection_limit_keeps_no_connection_waiting, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, a_worker_that_may_not_accept_keeps_no_connection_waiting, 0, VARIANTS / 2);
-	tcase_add_loop_test(tc, where_no_worker_may_accept_all_rest_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
+	tcase_add_loop_test(tc, if_no_worker_may_accept_none_is_replaced_and_a_stop_is_not_delayed, 0, VARIANTS / 2);
 	tcase_add_loop_test(tc, connections_of_a_stopped_workers_reuseport_socket_are_served, 0, VARIANTS / 2);
 	return run_suite(suite);
 }

@@ -1,6 +1,6 @@
 /*
- * The arbiter with real forks, driven from a plain poll loop as a host would.
- * The workers are jobs without clients; what they do stands in shared memory.
+ * The arbiter with real forks, driven by a poll loop as an application would.
+ * The workers are jobs without listeners; shared memory selects what they do.
  */
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
@@ -24,8 +24,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-enum mood { GOOD, HANGS, NO_BOOT, NO_APP, DIES, TALKS };
-enum { WORDS = 200000 }; /* more than a pipe holds */
+enum mood { GOOD, HANGS, NO_BOOT, NO_APP, EXITS, WRITES };
+enum { OUTPUT_SIZE = 200000 }; /* more than a pipe buffers */
 
 static _Atomic int *mood; /* shared with the workers */
 static int fds_before;
@@ -71,19 +71,19 @@ static void on_stopping(struct prefork_arbiter *arbiter, void *user)
 	seen.stopping++;
 }
 
-/* What this worker will do: looked up before it says ready, so that the test may
- * change its mood for the next ones as soon as it has heard that. */
-static int fate;
+/* What this worker does: read before the ready message, so that the test may change
+ * `mood` for the next workers after it. */
+static int own_mood;
 
 /* Runs in the worker. */
 static int on_worker_start(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	(void)user;
-	fate = atomic_load(mood);
-	if (fate == NO_BOOT)
+	own_mood = atomic_load(mood);
+	if (own_mood == NO_BOOT)
 		return prefork_fail(-ENOENT, "the database is away");
-	return fate == NO_APP ? prefork_fail(PREFORK_EAPP, "no such module") : 0;
+	return own_mood == NO_APP ? prefork_fail(PREFORK_EAPP, "no such module") : 0;
 }
 
 static const struct prefork_hooks hooks = {
@@ -98,13 +98,13 @@ static const struct prefork_hooks hooks = {
 static int output[2] = { -1, -1 };
 
 /* Runs in the worker: all of it is written when it flushes its streams, before _exit(2). */
-static void talk(void)
+static void write_output(void)
 {
-	static char buffer[2 * WORDS];
+	static char buffer[2 * OUTPUT_SIZE];
 
 	if (dup2(output[1], STDOUT_FILENO) < 0 || setvbuf(stdout, buffer, _IOFBF, sizeof buffer) != 0)
 		_exit(99);
-	for (int i = 0; i < WORDS; i++)
+	for (int i = 0; i < OUTPUT_SIZE; i++)
 		(void)putchar('x');
 }
 
@@ -114,11 +114,11 @@ static int job(struct prefork_worker *worker, void *user)
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	if (fate == DIES)
+	if (own_mood == EXITS)
 		return 9;
-	if (fate == TALKS)
-		talk();
-	if (fate == HANGS) {
+	if (own_mood == WRITES)
+		write_output();
+	if (own_mood == HANGS) {
 		prefork_worker_set_activity(worker, "job 17", 6);
 		prefork_worker_busy(worker);
 		for (;;)
@@ -168,10 +168,10 @@ static void tear_down(void)
 	prefork_settings_destroy(settings);
 	(void)munmap((void *)mood, sizeof *mood);
 	ck_assert_int_eq(pfi_fd_count(), fds_before);
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
-/* Dispatch until `*counter` is `least`, or all is over. The last answer of dispatch. */
+/* Dispatch until `*counter` is `least`, or the arbiter has stopped. Returns the last result. */
 static int until(const int *counter, int least)
 {
 	const uint64_t end_ms = pfi_now_ms() + patience_ms();
@@ -208,8 +208,7 @@ static void stop(bool graceful)
 	ck_assert_int_eq(seen.stopping, 1);
 }
 
-/* One Ctrl-C reaches a worker twice, from the terminal and by the arbiter; so it is with any signal
- * that comes late. */
+/* One Ctrl-C reaches a worker twice: from the terminal, and from the arbiter. Other signals may arrive late, too. */
 START_TEST(a_worker_that_flushes_its_output_is_not_ended_by_a_signal)
 {
 	static const int late[] = { SIGQUIT, SIGINT, SIGTERM, SIGUSR1, SIGQUIT };
@@ -220,7 +219,7 @@ START_TEST(a_worker_that_flushes_its_output_is_not_ended_by_a_signal)
 
 	ck_assert_int_eq(pipe2(output, O_CLOEXEC), 0);
 	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 1), 0);
-	atomic_store(mood, TALKS);
+	atomic_store(mood, WRITES);
 	start_one();
 	ck_assert_int_eq(close(output[1]), 0);
 	ck_assert_int_eq(kill(seen.last_ready, SIGQUIT), 0);
@@ -232,7 +231,7 @@ START_TEST(a_worker_that_flushes_its_output_is_not_ended_by_a_signal)
 	while ((n = read(output[0], bytes, sizeof bytes)) > 0)
 		written += (size_t)n;
 	ck_assert_int_eq(close(output[0]), 0);
-	ck_assert_uint_eq(written, WORDS);
+	ck_assert_uint_eq(written, OUTPUT_SIZE);
 	prefork_arbiter_request_stop(arbiter, true);
 	ck_assert_int_eq(until(&never, 1), 0);
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_STOPPED);
@@ -252,7 +251,7 @@ START_TEST(a_killed_worker_is_replaced)
 }
 END_TEST
 
-START_TEST(a_quick_stop_ends_everybody)
+START_TEST(a_quick_stop_ends_all_workers)
 {
 	start_good();
 	stop(false);
@@ -288,14 +287,14 @@ START_TEST(a_bad_reload_changes_nothing)
 	ck_assert_int_eq(until(&seen.verdicts, 1), 1);
 	ck_assert_int_eq(seen.verdict, PREFORK_RELOAD_FAILED);
 	ck_assert_ptr_nonnull(strstr(seen.why, "no such module"));
-	ck_assert_int_eq(seen.exited, 1); /* the canary alone */
+	ck_assert_int_eq(seen.exited, 1); /* only the canary */
 	atomic_store(mood, GOOD);
 	stop(true);
 	ck_assert_int_eq(seen.verdicts, 1);
 }
 END_TEST
 
-START_TEST(a_good_reload_replaces_everybody)
+START_TEST(a_good_reload_replaces_all_workers)
 {
 	start_good();
 	prefork_arbiter_request_reload(arbiter);
@@ -332,7 +331,7 @@ START_TEST(a_stop_ends_a_reload)
 }
 END_TEST
 
-START_TEST(a_hung_worker_is_ended_with_its_note)
+START_TEST(a_stuck_worker_is_ended_and_its_activity_reported)
 {
 	atomic_store(mood, HANGS);
 	start_good();
@@ -359,7 +358,7 @@ START_TEST(scaling_is_exact)
 }
 END_TEST
 
-/* A host that ignores SIGCHLD has its children reaped by the kernel. */
+/* If the application ignores SIGCHLD, the kernel reaps its children. */
 START_TEST(an_exit_that_the_application_reaped_is_detected)
 {
 	ck_assert(signal(SIGCHLD, SIG_IGN) != SIG_ERR);
@@ -385,7 +384,7 @@ static int hang_up(const struct prefork_settings *read)
 	return 0;
 }
 
-START_TEST(a_signal_that_comes_during_the_start_is_handled)
+START_TEST(a_signal_during_the_start_is_handled)
 {
 	static const struct prefork_strategy strategy = {
 		.struct_size = sizeof strategy, .name = "hangs up", .traits = PREFORK_STRATEGY_NO_SERVICE,
@@ -416,16 +415,16 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, a_worker_that_flushes_its_output_is_not_ended_by_a_signal);
 	tcase_add_test(tc, a_killed_worker_is_replaced);
-	tcase_add_test(tc, a_quick_stop_ends_everybody);
+	tcase_add_test(tc, a_quick_stop_ends_all_workers);
 	tcase_add_loop_test(tc, a_failed_first_start_reports_the_cause, 0, 2);
 	tcase_add_test(tc, a_bad_reload_changes_nothing);
-	tcase_add_test(tc, a_good_reload_replaces_everybody);
+	tcase_add_test(tc, a_good_reload_replaces_all_workers);
 	tcase_add_test(tc, a_second_reload_supersedes_the_first);
 	tcase_add_test(tc, a_stop_ends_a_reload);
-	tcase_add_test(tc, a_hung_worker_is_ended_with_its_note);
+	tcase_add_test(tc, a_stuck_worker_is_ended_and_its_activity_reported);
 	tcase_add_test(tc, scaling_is_exact);
 	tcase_add_test(tc, an_exit_that_the_application_reaped_is_detected);
-	tcase_add_test(tc, a_signal_that_comes_during_the_start_is_handled);
+	tcase_add_test(tc, a_signal_during_the_start_is_handled);
 	tcase_add_test(tc, destroy_kills_remaining_workers);
 	suite_add_tcase(suite, tc);
 

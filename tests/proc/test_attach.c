@@ -1,4 +1,4 @@
-/* The arbiter in a host's libev loop: a default one, which reaps every child of its process. */
+/* The arbiter in the libev loop of an application: the default loop, which reaps every child of its process. */
 #include "../support.h"
 
 #include <prefork/arbiter.h>
@@ -23,18 +23,18 @@ static int ready, exited, unknown, ended, result;
 static pid_t last_ready;
 static char message[1024];
 
-static void on_ready(struct prefork_arbiter *who, struct prefork_process *process, void *user)
+static void on_ready(struct prefork_arbiter *caller, struct prefork_process *process, void *user)
 {
-	(void)who;
+	(void)caller;
 	(void)user;
 	ready++;
 	last_ready = prefork_process_pid(process);
 	ev_break(loop, EVBREAK_ALL);
 }
 
-static void on_exited(struct prefork_arbiter *who, struct prefork_process *process, void *user)
+static void on_exited(struct prefork_arbiter *caller, struct prefork_process *process, void *user)
 {
-	(void)who;
+	(void)caller;
 	(void)user;
 	exited++;
 	if (prefork_process_reason(process) != PREFORK_REASON_UNKNOWN)
@@ -62,18 +62,18 @@ static const struct prefork_strategy jobs = {
 	.struct_size = sizeof jobs, .name = "jobs", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = job,
 };
 
-static void on_end(struct prefork_arbiter *who, int r, void *user)
+static void on_end(struct prefork_arbiter *caller, int r, void *user)
 {
-	ck_assert_ptr_eq(who, arbiter);
+	ck_assert_ptr_eq(caller, arbiter);
 	ck_assert_ptr_eq(user, &ended);
 	ended++;
 	result = r;
 	ev_break(loop, EVBREAK_ALL);
 }
 
-static void give_up(struct ev_loop *its, ev_timer *timer, int events)
+static void on_time_limit(struct ev_loop *of_timer, ev_timer *timer, int events)
 {
-	(void)its;
+	(void)of_timer;
 	(void)timer;
 	(void)events;
 	ck_abort_msg("waited too long");
@@ -85,7 +85,7 @@ static void run_loop(void)
 	const char *const patience = getenv("TEST_PATIENCE");
 	ev_timer limit;
 
-	ev_timer_init(&limit, give_up, 20. * (patience ? atof(patience) : 1.), 0.);
+	ev_timer_init(&limit, on_time_limit, 20. * (patience ? atof(patience) : 1.), 0.);
 	ev_now_update(loop);
 	ev_timer_start(loop, &limit);
 	(void)ev_run(loop, 0);
@@ -117,35 +117,35 @@ static void close_all(void)
 	ev_loop_destroy(loop);
 }
 
-/* Which of two looks first, the loop at SIGCHLD or the arbiter at its pidfd, is nobody's to
- * say: as a rule it is the loop. The last time it is the host for certain. */
+/* Either the loop reaps first, at SIGCHLD, or the arbiter, at the pidfd: usually the loop. The last time, the test reaps
+ * first. */
 START_TEST(an_exit_that_the_application_reaped_is_logged_and_the_worker_replaced)
 {
-	enum { DEATHS = 5 };
+	enum { EXITS = 5 };
 
 	open_all();
-	for (int i = 1; i <= DEATHS; i++) {
+	for (int i = 1; i <= EXITS; i++) {
 		while (ready < i)
 			run_loop();
 		ck_assert_int_eq(kill(last_ready, SIGKILL), 0);
-		if (i == DEATHS)
+		if (i == EXITS)
 			ck_assert_int_eq(waitpid(-1, NULL, 0), last_ready);
 	}
-	while (ready <= DEATHS)
+	while (ready <= EXITS)
 		run_loop();
-	ck_assert_int_eq(exited, DEATHS);
+	ck_assert_int_eq(exited, EXITS);
 	ck_assert_int_gt(unknown, 0);
 	ck_assert_ptr_nonnull(strstr(message, "status unknown: reaped by the host"));
 	prefork_arbiter_request_stop(arbiter, true);
 	while (!ended)
 		run_loop();
 	ck_assert_int_eq(result, 0);
-	ck_assert_int_eq(exited, DEATHS + 1);
+	ck_assert_int_eq(exited, EXITS + 1);
 	close_all();
 }
 END_TEST
 
-START_TEST(after_detach_it_continues_by_dispatch)
+START_TEST(after_detach_the_arbiter_continues_by_dispatch)
 {
 	open_all();
 	while (ready < 1)
@@ -163,7 +163,7 @@ START_TEST(after_detach_it_continues_by_dispatch)
 }
 END_TEST
 
-START_TEST(destroy_takes_it_out_of_the_loop)
+START_TEST(destroy_removes_the_arbiter_from_the_loop)
 {
 	open_all();
 	while (ready < 1)
@@ -182,8 +182,8 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_test(tc, an_exit_that_the_application_reaped_is_logged_and_the_worker_replaced);
-	tcase_add_test(tc, after_detach_it_continues_by_dispatch);
-	tcase_add_test(tc, destroy_takes_it_out_of_the_loop);
+	tcase_add_test(tc, after_detach_the_arbiter_continues_by_dispatch);
+	tcase_add_test(tc, destroy_removes_the_arbiter_from_the_loop);
 
 	return run_suite(suite);
 }

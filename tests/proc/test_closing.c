@@ -1,5 +1,4 @@
-/* How a connection of a plain service ends: after its last bytes, in good order, and by any answer of a
- * callback. */
+/* How a connection of a plain service ends: after its last bytes, without a reset, and by any result of a callback. */
 #include "../support.h"
 
 #include "harness.h"
@@ -14,13 +13,13 @@
 #include <stdio.h>
 #include <sys/socket.h>
 
-enum { TALK = 100 * 1000, TRIES = 10 };
+enum { INPUT_SIZE = 100 * 1000, TRIES = 10 };
 
-static char talk[TALK];
+static char input[INPUT_SIZE];
 static char log_path[] = "/tmp/test_closing.XXXXXX";
 
-/* Hears one byte of what the client has to say, and ends. */
-static enum prefork_next hear_one(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+/* Reads one byte of the input, responds, and closes. */
+static enum prefork_next read_one(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char byte;
 
@@ -33,18 +32,18 @@ static enum prefork_next hear_one(struct prefork_worker *worker, struct prefork_
 	return PREFORK_CLOSE;
 }
 
-/* Sends more than is read. Returns 0 where the connection ends in good order behind the response, errno otherwise. A
- * reset is reported once, by the first call after it: by send() where the worker closes before all is sent. */
-static int talk_too_much(const struct harness *harness)
+/* Sends more than is read. Returns 0 if the connection ends with end of file after the response, errno otherwise. A
+ * reset is reported once, by the first call after it: by send() if the worker closes before all is sent. */
+static int send_too_much(const struct harness *harness)
 {
 	const int fd = harness_connect(harness);
 	char bytes[8];
 	int sent = 0, got = 0, error = 0;
 	ssize_t n;
 
-	while (sent < TALK && (n = send(fd, talk, (size_t)(TALK - sent), MSG_NOSIGNAL)) > 0)
+	while (sent < INPUT_SIZE && (n = send(fd, input, (size_t)(INPUT_SIZE - sent), MSG_NOSIGNAL)) > 0)
 		sent += (int)n;
-	if (sent < TALK)
+	if (sent < INPUT_SIZE)
 		error = errno;
 	while ((n = recv(fd, bytes + got, sizeof bytes - (size_t)got, 0)) > 0)
 		got += (int)n;
@@ -57,36 +56,36 @@ static int talk_too_much(const struct harness *harness)
 
 START_TEST(unread_input_does_not_reset_the_response)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_one };
 	struct harness harness;
 
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	for (int i = 0; i < TRIES; i++)
-		ck_assert_int_eq(talk_too_much(&harness), 0);
+		ck_assert_int_eq(send_too_much(&harness), 0);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	harness_close(&harness);
 }
 END_TEST
 
-START_TEST(a_service_may_ask_for_an_end_at_once)
+START_TEST(without_lingering_close_unread_input_resets_the_connection)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one,
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_one,
 		                                 .traits = PREFORK_SERVICE_NO_LINGER };
 	struct harness harness;
 
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
-	ck_assert_int_ne(talk_too_much(&harness), 0);
+	ck_assert_int_ne(send_too_much(&harness), 0);
 	harness_close(&harness);
 }
 END_TEST
 
-/* A client that goes on talking is not listened to for ever. */
-START_TEST(lingering_ends)
+/* A client that does not close its end delays the worker for at most 2 s. */
+START_TEST(a_lingering_close_ends_after_its_time_limit)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = hear_one };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = read_one };
 	struct harness harness;
 	char bytes[3];
 
@@ -106,12 +105,12 @@ START_TEST(lingering_ends)
 }
 END_TEST
 
-/* What is no member of the enum, by each way in which a service can say it. */
+/* Values that are no member of the enum, by each way in which a service can return them. */
 
-static const int strange[] = { 99, -1, 256 + PREFORK_SUSPENDED, PREFORK_SUSPENDED + 1 };
-static int answer;
+static const int invalid_values[] = { 99, -1, 256 + PREFORK_SUSPENDED, PREFORK_SUSPENDED + 1 };
+static int result;
 
-static enum prefork_next answer_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next return_invalid(struct prefork_worker *worker, struct prefork_connection *connection,
                                           void *user)
 {
 	char bytes[16];
@@ -120,47 +119,47 @@ static enum prefork_next answer_strangely(struct prefork_worker *worker, struct 
 	(void)user;
 	if (prefork_connection_read(connection, bytes, sizeof bytes) == -EAGAIN)
 		return PREFORK_WAIT_READABLE;
-	return (enum prefork_next)answer;
+	return (enum prefork_next)result;
 }
 
-static enum prefork_next accept_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next accepted_invalid(struct prefork_worker *worker, struct prefork_connection *connection,
                                           void *user)
 {
 	(void)worker;
 	(void)connection;
 	(void)user;
-	return (enum prefork_next)answer;
+	return (enum prefork_next)result;
 }
 
-static enum prefork_next offload_strangely(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next offload_invalid(struct prefork_worker *worker, struct prefork_connection *connection,
                                            void *user)
 {
 	(void)worker;
-	return prefork_connection_offload(connection, answer_strangely, user);
+	return prefork_connection_offload(connection, return_invalid, user);
 }
 
-static void *give_back_strangely(void *connection)
+static void *resume_invalid(void *connection)
 {
-	prefork_connection_resume(connection, (enum prefork_next)answer);
+	prefork_connection_resume(connection, (enum prefork_next)result);
 	return NULL;
 }
 
-static enum prefork_next hand_over(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next suspend_and_resume(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
-	const enum prefork_next next = answer_strangely(worker, connection, user);
+	const enum prefork_next next = return_invalid(worker, connection, user);
 	pthread_t thread;
 
-	if (next == PREFORK_WAIT_READABLE || pthread_create(&thread, NULL, give_back_strangely, connection) != 0)
+	if (next == PREFORK_WAIT_READABLE || pthread_create(&thread, NULL, resume_invalid, connection) != 0)
 		return PREFORK_WAIT_READABLE;
 	(void)pthread_detach(thread);
 	return PREFORK_SUSPENDED;
 }
 
 static const struct prefork_service services[] = {
-	{ .struct_size = sizeof services[0], .ready = answer_strangely },
-	{ .struct_size = sizeof services[0], .ready = hear_one, .accepted = accept_strangely },
-	{ .struct_size = sizeof services[0], .ready = offload_strangely },
-	{ .struct_size = sizeof services[0], .ready = hand_over },
+	{ .struct_size = sizeof services[0], .ready = return_invalid },
+	{ .struct_size = sizeof services[0], .ready = read_one, .accepted = accepted_invalid },
+	{ .struct_size = sizeof services[0], .ready = offload_invalid },
+	{ .struct_size = sizeof services[0], .ready = suspend_and_resume },
 };
 
 /* Read while the worker may still write. */
@@ -185,7 +184,7 @@ START_TEST(an_invalid_result_is_logged_and_closes_the_connection)
 	struct harness harness;
 	char words[64];
 
-	answer = strange[_i % 4];
+	result = invalid_values[_i % 4];
 	harness_open(&harness, service);
 	const int log_fd = mkstemp(log_path);
 	ck_assert_int_ge(log_fd, 0);
@@ -201,7 +200,7 @@ START_TEST(an_invalid_result_is_logged_and_closes_the_connection)
 	}
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)snprintf(words, sizeof words, "Callback of the service returned %d, not", answer);
+	(void)snprintf(words, sizeof words, "Callback of the service returned %d, not", result);
 	ck_assert_int_eq(count_lines(words), 3);
 	ck_assert_int_eq(count_lines("[ERROR]"), 3);
 	(void)unlink(log_path);
@@ -216,8 +215,8 @@ int main(void)
 	TCase *tc = new_case(suite, "closing");
 
 	tcase_add_test(tc, unread_input_does_not_reset_the_response);
-	tcase_add_test(tc, a_service_may_ask_for_an_end_at_once);
-	tcase_add_test(tc, lingering_ends);
+	tcase_add_test(tc, without_lingering_close_unread_input_resets_the_connection);
+	tcase_add_test(tc, a_lingering_close_ends_after_its_time_limit);
 	tcase_add_loop_test(tc, an_invalid_result_is_logged_and_closes_the_connection, 0, 16);
 	return run_suite(suite);
 }

@@ -1,5 +1,4 @@
-/* Which listeners hold their clients back until these have spoken: asked of the
- * kernel, through an arbiter. */
+/* Which listeners have TCP_DEFER_ACCEPT, as the kernel reports it, under an arbiter. */
 #include "os/fd.h"
 
 #include <prefork/arbiter.h>
@@ -18,7 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int say_hello(struct prefork_request *request, void *user)
+static int respond_hello(struct prefork_request *request, void *user)
 {
 	(void)user;
 	(void)prefork_response_start(request, 200, NULL);
@@ -33,7 +32,7 @@ static enum prefork_next greet(struct prefork_worker *worker, struct prefork_con
 	return PREFORK_CLOSE;
 }
 
-static const struct prefork_http_service web = { .struct_size = sizeof web, .handle = say_hello };
+static const struct prefork_http_service web = { .struct_size = sizeof web, .handle = respond_hello };
 static const struct prefork_service greeter = { .struct_size = sizeof greeter, .ready = greet };
 
 enum { WEB = 1, GREETER = 2 };
@@ -42,8 +41,8 @@ static const struct {
 	unsigned pools;
 	const char *word;
 	bool inherited;
-	int seconds; /* what the kernel must say */
-} promises[] = {
+	int seconds; /* TCP_DEFER_ACCEPT */
+} cases[] = {
 	{ WEB, "auto", false, 1 },
 	{ WEB, "on", false, 1 },
 	{ WEB, "off", false, 0 },
@@ -51,7 +50,7 @@ static const struct {
 	{ WEB, "on", true, 0 },
 	{ GREETER, "auto", false, 0 },
 	{ GREETER, "on", false, 1 },
-	{ WEB | GREETER, "auto", false, 0 }, /* one listener for both: nobody may wait in vain */
+	{ WEB | GREETER, "auto", false, 0 }, /* one listener for both pools: clients of the greeter send nothing first */
 };
 
 static int fds_before;
@@ -97,7 +96,7 @@ static struct prefork_arbiter *start(const char *address, const char *word, cons
 
 START_TEST(only_own_client_first_listeners_defer_accept)
 {
-	const bool inherited = promises[_i].inherited;
+	const bool inherited = cases[_i].inherited;
 	const int fd = inherited ? open_socket() : -1;
 	char address[32] = "127.0.0.1:0";
 	socklen_t size = sizeof(int);
@@ -105,12 +104,12 @@ START_TEST(only_own_client_first_listeners_defer_accept)
 
 	if (inherited)
 		(void)snprintf(address, sizeof address, "fd://%d", fd);
-	struct prefork_arbiter *const arbiter = start(address, promises[_i].word, "10", promises[_i].pools);
+	struct prefork_arbiter *const arbiter = start(address, cases[_i].word, "10", cases[_i].pools);
 	const struct prefork_listener *const listener = prefork_arbiter_listener(arbiter, 0);
 
 	ck_assert_int_eq(prefork_listener_is_inherited(listener), inherited);
 	ck_assert_int_eq(getsockopt(prefork_listener_fd(listener), IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &size), 0);
-	ck_assert_int_eq(seconds, promises[_i].seconds);
+	ck_assert_int_eq(seconds, cases[_i].seconds);
 	prefork_arbiter_destroy(arbiter);
 	ck_assert_int_eq(pfi_fd_count(), fds_before);
 }
@@ -131,7 +130,7 @@ static int connect_to(const struct prefork_listener *listener)
 	return fd;
 }
 
-/* The kernel gives them up to the worker after its second, and the header timeout runs from there. */
+/* The worker can accept the connection after 1 s, when header_timeout starts. */
 START_TEST(a_connection_without_a_request_times_out)
 {
 	struct prefork_arbiter *const arbiter = start("127.0.0.1:0", "auto", "200ms", WEB);
@@ -152,7 +151,7 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, NULL);
 	tcase_add_loop_test(tc, only_own_client_first_listeners_defer_accept, 0,
-	                    (int)(sizeof promises / sizeof promises[0]));
+	                    (int)(sizeof cases / sizeof cases[0]));
 	tcase_add_test(tc, a_connection_without_a_request_times_out);
 	suite_add_tcase(suite, tc);
 

@@ -73,7 +73,7 @@ static bool announces_close(void)
 /* A connection with one response. */
 static int keep(const struct web *web)
 {
-	const int fd = web_ask(web, get, sizeof get - 1);
+	const int fd = web_request(web, get, sizeof get - 1);
 
 	receive(fd, 2);
 	ck_assert(!announces_close());
@@ -190,7 +190,7 @@ START_TEST(with_drain_idle_0_a_request_that_was_received_is_served)
 
 	open_with(&web, "0", NULL);
 	const int fd = keep(&web);
-	harness_await_rest(&web.harness);
+	harness_await_idle(&web.harness);
 	harness_signal(&web.harness, SIGSTOP);
 	ask(fd);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
@@ -235,7 +235,7 @@ START_TEST(a_connection_that_becomes_idle_during_a_drain_waits_for_one_more_requ
 	struct web web;
 
 	open_with(&web, LONG, NULL);
-	const int fd = web_ask(&web, wait, sizeof wait - 1);
+	const int fd = web_request(&web, wait, sizeof wait - 1);
 	receive(fd, 2);
 	ck_assert(!announces_close());
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);

@@ -1,4 +1,4 @@
-/* What only the strategy libev promises: the loop, how its listeners are shared, and that nothing spins. */
+/* Guarantees of the strategy libev: the loop, exclusive listeners, and that nothing spins. */
 #include "../support.h"
 
 #include "harness.h"
@@ -29,7 +29,7 @@ static uint64_t limit_ms(void)
 	return pfi_now_ms() + (uint64_t)harness_patience_ms();
 }
 
-/* The host's own watchers: a timer that counts its rounds in the note. */
+/* Watchers of the application: a timer that shows its rounds as the activity. */
 
 static struct {
 	ev_timer timer;
@@ -89,7 +89,7 @@ START_TEST(an_application_runs_its_own_watchers)
 }
 END_TEST
 
-/* Not in the first turn, which comes before the worker says that it is ready. */
+/* Not in the first turn, which precedes the ready message. */
 static void hang(struct ev_loop *loop, ev_timer *timer, int events)
 {
 	(void)events;
@@ -98,7 +98,7 @@ static void hang(struct ev_loop *loop, ev_timer *timer, int events)
 	ev_timer_start(loop, timer);
 }
 
-/* Not before it is ready, which a busy machine may delay for longer than any timer. */
+/* Starts the timer once a request has arrived, so that the worker is ready. */
 static enum prefork_next start_hanging_timer(worker_t *worker, connection_t *connection, void *user)
 {
 	char byte;
@@ -110,7 +110,7 @@ static enum prefork_next start_hanging_timer(worker_t *worker, connection_t *con
 	return harness_echo(worker, connection, user);
 }
 
-/* The arbiter sees a deadline while a watcher of the host's is at work. */
+/* While a watcher of the application runs, the first thread has a deadline. */
 START_TEST(a_watcher_of_the_application_has_a_deadline)
 {
 	const struct prefork_service service = {
@@ -127,7 +127,7 @@ START_TEST(a_watcher_of_the_application_has_a_deadline)
 	harness_expect_echo(fd, "hello");
 	const uint64_t until_ms = limit_ms();
 	uint64_t since_ms = 0;
-	/* The same turn for a while: others, at the start, are over at once. */
+	/* Wait until one turn lasts: other turns, at the start, are short. */
 	while (since_ms == 0 || pfi_now_ms() < since_ms + 50) {
 		const struct pfi_thread_slot *const thread_slot = &harness.context.score->thread_slots[0];
 
@@ -162,7 +162,7 @@ START_TEST(other_strategies_have_no_loop)
 }
 END_TEST
 
-/* How /proc shows the listener in a set of the worker's: the bit that asks for exclusive wake-ups. */
+/* Whether /proc shows the listener with EPOLLEXCLUSIVE in an epoll set of the worker. */
 static bool is_exclusive(const struct harness *harness)
 {
 	bool found = false;
@@ -186,8 +186,8 @@ static bool is_exclusive(const struct harness *harness)
 	return found;
 }
 
-/* "!" makes libev replace its epoll set, as it does when it meets an event it cannot explain. */
-static enum prefork_next echo_and_shake(worker_t *worker, connection_t *connection, void *user)
+/* "!" makes libev replace its epoll set, as it does after an event for an unknown descriptor. */
+static enum prefork_next echo_and_replace_set(worker_t *worker, connection_t *connection, void *user)
 {
 	char bytes[64];
 	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
@@ -202,7 +202,7 @@ static enum prefork_next echo_and_shake(worker_t *worker, connection_t *connecti
 
 START_TEST(listeners_stay_exclusive_when_libev_replaces_its_set)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_and_shake };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_and_replace_set };
 	struct harness harness;
 
 	harness_open(&harness, &service);
@@ -210,7 +210,7 @@ START_TEST(listeners_stay_exclusive_when_libev_replaces_its_set)
 	const int fd = harness_connect(&harness);
 	for (int i = 0; i < 3; i++) {
 		harness_expect_echo(fd, "hello");
-		const int other = harness_connect(&harness); /* another turn, which puts them back */
+		const int other = harness_connect(&harness); /* another turn, which adds the listeners again */
 		harness_expect_echo(other, "hello");
 		(void)close(other);
 		harness_expect_echo(fd, "again");
@@ -224,7 +224,7 @@ START_TEST(listeners_stay_exclusive_when_libev_replaces_its_set)
 }
 END_TEST
 
-/* A client that sends and never reads, to a service that waits until it does. */
+/* A client that sends and never reads; the service waits until the socket is writable. */
 static enum prefork_next fill(worker_t *worker, connection_t *connection, void *user)
 {
 	static char bytes[65536];
@@ -251,7 +251,7 @@ static uint64_t cpu_ns(const struct harness *harness)
 	return ns;
 }
 
-START_TEST(what_a_service_does_not_read_does_not_spin)
+START_TEST(unread_input_does_not_spin_the_loop)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = fill };
 	struct harness harness;
@@ -269,15 +269,15 @@ START_TEST(what_a_service_does_not_read_does_not_spin)
 		(void)poll(NULL, 0, 100);
 	}
 	ck_assert_int_eq(send(fd, "unread", 6, MSG_NOSIGNAL), 6);
-	(void)poll(NULL, 0, 400); /* to see that nothing happens */
+	(void)poll(NULL, 0, 400); /* this does not wait for an event: it checks that there is none */
 	ck_assert_uint_lt(cpu_ns(&harness) - before_ns, 20 * 1000 * 1000);
 	(void)close(fd);
 	harness_close(&harness);
 }
 END_TEST
 
-/* A connection that always wants to be called again leaves turns to the others. */
-static enum prefork_next echo_or_insist(worker_t *worker, connection_t *connection, void *user)
+/* A connection whose callback always returns PREFORK_AGAIN leaves turns to the others. */
+static enum prefork_next echo_or_again(worker_t *worker, connection_t *connection, void *user)
 {
 	char byte;
 
@@ -292,13 +292,13 @@ static enum prefork_next echo_or_insist(worker_t *worker, connection_t *connecti
 
 START_TEST(again_starves_no_other_connection)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_or_insist };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_or_again };
 	struct harness harness;
 
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
-	const int insists = harness_connect(&harness);
-	ck_assert_int_eq(send(insists, "i", 1, MSG_NOSIGNAL), 1);
+	const int again = harness_connect(&harness);
+	ck_assert_int_eq(send(again, "i", 1, MSG_NOSIGNAL), 1);
 	for (int i = 0; i < 100; i++) {
 		const int fd = harness_connect(&harness);
 
@@ -307,16 +307,16 @@ START_TEST(again_starves_no_other_connection)
 	}
 	harness_signal(&harness, SIGQUIT);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(insists);
+	(void)close(again);
 	harness_close(&harness);
 }
 END_TEST
 
-/* Eight workers, and clients one after the other that are answered at once. */
+/* Eight workers, and one client after the other. */
 
 enum { WORKERS = 8, CLIENTS = 4000 };
 
-static enum prefork_next answer(worker_t *worker, connection_t *connection, void *user)
+static enum prefork_next respond(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)user;
 	prefork_worker_count_request(worker);
@@ -341,7 +341,7 @@ static unsigned long switches(pid_t pid)
 START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = answer, .accepted = answer,
+		.struct_size = sizeof service, .ready = respond, .accepted = respond,
 	};
 	struct pfi_child children[WORKERS];
 	unsigned long before = 0, after = 0;
@@ -358,7 +358,7 @@ START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
 		children[i] = harness.child;
 		harness.child.pidfd = -1;
 	}
-	for (int i = -WORKERS; i < CLIENTS; i++) { /* the first ones let all settle down */
+	for (int i = -WORKERS; i < CLIENTS; i++) { /* the first ones warm up all workers */
 		const int fd = harness_connect(&harness);
 		char byte;
 
@@ -385,8 +385,8 @@ START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
 }
 END_TEST
 
-/* In how many milliseconds a process wants to be woken from epoll_wait(2), -1 for never, -2 when it is
- * not in there, -3 when the kernel does not tell. */
+/* The timeout in ms of the epoll_wait(2) that a process is in; -1: none, -2: it is not in epoll_wait(2), -3: the kernel
+ * does not show it. */
 static long wakes_in_ms(pid_t pid)
 {
 	char path[64];
@@ -405,8 +405,8 @@ static long wakes_in_ms(pid_t pid)
 	return found == 2 && number == SYS_epoll_pwait ? (int)timeout : -2;
 }
 
-/* libev would look at the wall clock once a minute, and a hundred workers with it. */
-START_TEST(at_rest_it_means_to_sleep_for_a_day)
+/* By default, libev wakes once a minute to read the wall clock, in every worker. */
+START_TEST(an_idle_loop_sleeps_for_at_least_a_day)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
 	struct harness harness;
@@ -430,10 +430,10 @@ int main(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, an_application_runs_its_own_watchers);
 	tcase_add_test(tc, a_watcher_of_the_application_has_a_deadline);
-	tcase_add_test(tc, at_rest_it_means_to_sleep_for_a_day);
+	tcase_add_test(tc, an_idle_loop_sleeps_for_at_least_a_day);
 	tcase_add_test(tc, other_strategies_have_no_loop);
 	tcase_add_test(tc, listeners_stay_exclusive_when_libev_replaces_its_set);
-	tcase_add_test(tc, what_a_service_does_not_read_does_not_spin);
+	tcase_add_test(tc, unread_input_does_not_spin_the_loop);
 	tcase_add_test(tc, again_starves_no_other_connection);
 	tcase_add_test(tc, connections_are_balanced_evenly_and_wake_one_worker_each);
 

@@ -1,6 +1,6 @@
 /*
- * Sockets that were there before the server: this program starts itself anew as
- * an echo server, by a real exec, with sockets in its hands.
+ * Inherited sockets: this program executes itself as an echo server, which inherits
+ * sockets that are open already.
  */
 #include "../support.h"
 
@@ -74,13 +74,13 @@ static int serve(int argc, char **argv)
 		printf("failed %s\n", prefork_error());
 	if (getenv("LISTEN_FDS") || getenv("LISTEN_PID") || getenv("LISTEN_FDNAMES") || getenv("PREFORK_FDS") ||
 	    getenv("SERVER_STARTER_PORT"))
-		printf("the environment still has them\n");
+		printf("the environment still names the sockets\n");
 	prefork_arbiter_destroy(arbiter);
 	prefork_settings_destroy(settings);
 	return prefork_exit_status(r);
 }
 
-/* ---- the one who starts it ---- */
+/* ---- the parent ---- */
 
 static char path[64];
 static int sockets[2]; /* TCP, unix */
@@ -103,7 +103,7 @@ static void open_sockets(void)
 	ck_assert_int_eq(bind(sockets[1], (const struct sockaddr *)&local, sizeof local), 0);
 	ck_assert_int_eq(listen(sockets[0], 64), 0);
 	ck_assert_int_eq(listen(sockets[1], 64), 0);
-	/* Where exec will find them: above what the server is to see. */
+	/* Above the numbers that the server uses; become_server() duplicates them. */
 	for (int i = 0; i < 2; i++) {
 		const int high = fcntl(sockets[i], F_DUPFD_CLOEXEC, 100);
 
@@ -117,14 +117,14 @@ static void close_sockets(void)
 {
 	struct stat there;
 
-	ck_assert_msg(stat(path, &there) == 0, "the path of an inherited socket is gone");
+	ck_assert_msg(stat(path, &there) == 0, "the path of an inherited socket was removed");
 	(void)unlink(path);
 	(void)close(sockets[0]);
 	(void)close(sockets[1]);
 }
 
-/* What the server gets: variables as NAME=VALUE, and words of its command line. %p
- * in LISTEN_PID stands for its pid, %a for the TCP socket's address. */
+/* Environment of the server, as NAME=VALUE, and words of its command line. %p stands for its pid, %a for the address of
+ * the TCP socket. */
 struct start {
 	const char *variables[4];
 	const char *words[6];
@@ -146,7 +146,7 @@ static void fill_in(char *to, size_t size, const char *from)
 		(void)snprintf(to, size, "%s", from);
 }
 
-/* Runs in the child, whose only way out is exec or _exit. */
+/* Runs in the child; ends with exec or _exit(2). */
 static void become_server(const struct start *start, int out)
 {
 	static char texts[10][128];
@@ -188,7 +188,7 @@ static const char *next_line(void)
 	size_t used = 0;
 
 	do {
-		ck_assert_msg(wait_for(server.out, POLLIN, LIMIT_MS), "the server says nothing");
+		ck_assert_msg(wait_for(server.out, POLLIN, LIMIT_MS), "the server writes nothing");
 		if (read(server.out, &line[used], 1) != 1)
 			break;
 	} while (line[used] != '\n' && ++used < sizeof line - 1);
@@ -219,7 +219,7 @@ static void expect_echo(int socket_fd)
 	const int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
 	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, size), 0);
 	ck_assert_int_eq(send(fd, "ping", 4, MSG_NOSIGNAL), 4);
-	ck_assert_msg(wait_for(fd, POLLIN, LIMIT_MS), "no answer");
+	ck_assert_msg(wait_for(fd, POLLIN, LIMIT_MS), "no response");
 	ck_assert_int_eq(recv(fd, bytes, 4, MSG_WAITALL), 4);
 	ck_assert_mem_eq(bytes, "ping", 4);
 	(void)close(fd);
@@ -228,7 +228,7 @@ static void expect_echo(int socket_fd)
 static const struct {
 	struct start start;
 	bool serves[2];     /* TCP, unix */
-	const char *listed; /* in the line that says ready */
+	const char *listed; /* in the line "ready" */
 } handovers[] = {
 	{ { { "LISTEN_PID=%p", "LISTEN_FDS=2" }, { 0 } }, { true, true }, "unknown=127." },
 	{ { { "LISTEN_PID=%p", "LISTEN_FDS=2", "LISTEN_FDNAMES=web:admin" }, { 0 } }, { true, true }, "admin=unix:" },
@@ -251,18 +251,18 @@ START_TEST(an_inherited_socket_is_served)
 	open_sockets();
 	start_server(&handovers[_i].start);
 	const char *const line = next_line();
-	ck_assert_msg(strstr(line, "ready") && strstr(line, handovers[_i].listed), "it says: %s", line);
+	ck_assert_msg(strstr(line, "ready") && strstr(line, handovers[_i].listed), "its output is: %s", line);
 	ck_assert_ptr_nonnull(strchr(line, '!'));
 	for (int i = 0; i < 2; i++) {
 		if (handovers[_i].serves[i])
 			expect_echo(sockets[i]);
 	}
-	/* It is others' too: left as it was. */
+	/* Other processes share it: its options are unchanged. */
 	ck_assert_int_eq(getsockopt(sockets[0], IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &size), 0);
 	ck_assert_int_eq(seconds, 0);
 	ck_assert_int_eq(end_server(SIGTERM), 0);
 
-	/* And it goes on after this server: it refuses nobody. */
+	/* It still accepts connections after this server. */
 	for (int i = 0; i < 2; i++) {
 		struct sockaddr_storage address;
 		const int fd = socket(i ? AF_UNIX : AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
@@ -270,7 +270,7 @@ START_TEST(an_inherited_socket_is_served)
 		size = sizeof address;
 		ck_assert_int_eq(getsockname(sockets[i], (struct sockaddr *)&address, &size), 0);
 		ck_assert(connect(fd, (const struct sockaddr *)&address, size) == 0 || errno == EINPROGRESS);
-		ck_assert_msg(wait_for(sockets[i], POLLIN, LIMIT_MS), "the socket lets nobody in any more");
+		ck_assert_msg(wait_for(sockets[i], POLLIN, LIMIT_MS), "the socket refuses connections");
 		(void)close(fd);
 	}
 	close_sockets();
@@ -284,7 +284,7 @@ START_TEST(a_reload_keeps_inherited_sockets)
 	(void)next_line();
 	(void)kill(server.pid, SIGHUP);
 	for (const char *line = next_line(); !strstr(line, "verdict"); line = next_line())
-		ck_assert_msg(*line, "the server is gone");
+		ck_assert_msg(*line, "the server has exited");
 	for (int i = 0; i < 2; i++) {
 		if (handovers[_i].serves[i])
 			expect_echo(sockets[i]);
@@ -306,16 +306,16 @@ static const struct {
 	{ { { "LISTEN_PID=%p", "LISTEN_FDS=3" }, { 0 } }, "descriptor 5" },
 	{ { { "LISTEN_PID=%p", "LISTEN_FDS=x" }, { 0 } }, "LISTEN_FDS" },
 	{ { { "LISTEN_PID=%p", "LISTEN_FDS=1", "PREFORK_FDS=x=3" }, { 0 } }, "twice" },
-	/* For another process: not ours to take, so the address is what it was. */
+	/* For another process: not inherited, so that the address is in use. */
 	{ { { "LISTEN_PID=1", "LISTEN_FDS=2" }, { "-b", "%a" } }, "another socket has this address" },
 };
 
-START_TEST(what_cannot_be_served_is_refused)
+START_TEST(an_unusable_inherited_socket_is_refused)
 {
 	open_sockets();
 	start_server(&refusals[_i].start);
 	const char *const line = next_line();
-	ck_assert_msg(strstr(line, "failed") && strstr(line, refusals[_i].message), "it says: %s", line);
+	ck_assert_msg(strstr(line, "failed") && strstr(line, refusals[_i].message), "its output is: %s", line);
 	const int status = end_server(0);
 	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == (_i < 2 ? 2 : 1), "status %d", status);
 	close_sockets();
@@ -332,6 +332,6 @@ int main(int argc, char **argv)
 
 	tcase_add_loop_test(tc, an_inherited_socket_is_served, 0, sizeof handovers / sizeof handovers[0]);
 	tcase_add_loop_test(tc, a_reload_keeps_inherited_sockets, 0, sizeof handovers / sizeof handovers[0]);
-	tcase_add_loop_test(tc, what_cannot_be_served_is_refused, 0, sizeof refusals / sizeof refusals[0]);
+	tcase_add_loop_test(tc, an_unusable_inherited_socket_is_refused, 0, sizeof refusals / sizeof refusals[0]);
 	return run_suite(suite);
 }

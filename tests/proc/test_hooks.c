@@ -1,5 +1,5 @@
 /*
- * What hooks hear, in which order and on which side of the fork; and several arbiters
+ * The calls of hooks, their order, and the process in which they run; and several arbiters
  * in one process.
  */
 #include "../support.h"
@@ -11,13 +11,13 @@
 #include <sys/mman.h>
 #include <sys/resource.h>
 
-enum { LIMIT_MS = 20000, TAPE = 512 };
+enum { LIMIT_MS = 20000, EVENTS_MAX = 512 };
 
-/* Events as letters: in this process, and in the worker. */
-static char here[TAPE];
-static struct tape {
+/* Calls as letters: in this process, and in the worker. */
+static char here[EVENTS_MAX];
+static struct events {
 	_Atomic unsigned used;
-	char letters[TAPE];
+	char letters[EVENTS_MAX];
 } *there;
 
 static int verdicts, readies, exits;
@@ -28,7 +28,7 @@ static long peak_kib;
 static uint64_t requests;
 static enum prefork_reason reason;
 
-static void note_here(const char *letters)
+static void add_here(const char *letters)
 {
 	const size_t used = strlen(here);
 
@@ -36,25 +36,25 @@ static void note_here(const char *letters)
 	(void)strcpy(here + used, letters);
 }
 
-static void note_there(char letter)
+static void add_there(char letter)
 {
 	const unsigned at = atomic_fetch_add(&there->used, 1);
 
-	if (at < TAPE - 1)
+	if (at < EVENTS_MAX - 1)
 		there->letters[at] = letter;
 }
 
 static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter, (void)process;
-	note_here(user ? "B" : "b");
+	add_here(user ? "B" : "b");
 	return 0;
 }
 
 static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter;
-	note_here(user ? "A" : "a");
+	add_here(user ? "A" : "a");
 	ck_assert_int_gt(prefork_process_pid(process), 0);
 	prefork_process_set_user(process, &slot_user);
 }
@@ -62,14 +62,14 @@ static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *
 static void worker_ready(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter, (void)process;
-	note_here(user ? "R" : "r");
+	add_here(user ? "R" : "r");
 	readies++;
 }
 
 static void worker_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter;
-	note_here(user ? "X" : "x");
+	add_here(user ? "X" : "x");
 	exits++;
 	had_user = prefork_process_user(process) == &slot_user;
 	(void)snprintf(message, sizeof message, "%s", prefork_process_exit_message(process));
@@ -81,26 +81,26 @@ static void worker_exited(struct prefork_arbiter *arbiter, struct prefork_proces
 static int reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings, void *user)
 {
 	(void)arbiter;
-	note_here(user ? "L" : "l");
+	add_here(user ? "L" : "l");
 	return prefork_settings_int(settings, "workers") == 1 ? 0 : -EINVAL;
 }
 
 static void reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
 {
 	(void)arbiter, (void)why;
-	note_here(verdict == PREFORK_RELOAD_DONE ? user ? "E" : "e" : "?");
+	add_here(verdict == PREFORK_RELOAD_DONE ? user ? "E" : "e" : "?");
 	verdicts++;
 }
 
 static void stopping(struct prefork_arbiter *arbiter, void *user)
 {
 	(void)arbiter;
-	note_here(user ? "S" : "s");
+	add_here(user ? "S" : "s");
 }
 
 static void destroyed(void *user)
 {
-	note_here(user ? "D" : "d");
+	add_here(user ? "D" : "d");
 }
 
 /* These run in the worker. */
@@ -108,28 +108,28 @@ static void destroyed(void *user)
 static void child_after_fork(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
-	note_there(user ? 'F' : 'f');
+	add_there(user ? 'F' : 'f');
 	if (getenv("NOTIFY_SOCKET") != NULL || getenv("LISTEN_FDS") != NULL)
-		note_there('!'); /* that is for the arbiter's process alone */
+		add_there('!'); /* these variables are for the arbiter only */
 }
 
 static int worker_start(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
-	note_there(user ? 'G' : 'g');
+	add_there(user ? 'G' : 'g');
 	return 0;
 }
 
 static void worker_draining(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
-	note_there(user ? 'H' : 'h');
+	add_there(user ? 'H' : 'h');
 }
 
 static void worker_stop(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
-	note_there(user ? 'I' : 'i');
+	add_there(user ? 'I' : 'i');
 }
 
 static int service_start(struct prefork_worker *worker, void *user)
@@ -137,11 +137,11 @@ static int service_start(struct prefork_worker *worker, void *user)
 	(void)user;
 	prefork_worker_set_activity(worker, "GET /last", 9);
 	prefork_worker_count_request(worker);
-	note_there('(');
+	add_there('(');
 	return 0;
 }
 
-static enum prefork_next answer(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next close_at_once(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker, (void)connection, (void)user;
 	return PREFORK_CLOSE;
@@ -150,11 +150,11 @@ static enum prefork_next answer(struct prefork_worker *worker, struct prefork_co
 static void service_stop(struct prefork_worker *worker, void *user)
 {
 	(void)worker, (void)user;
-	note_there(')');
+	add_there(')');
 }
 
 static const struct prefork_service service = {
-	.struct_size = sizeof service, .worker_start = service_start, .ready = answer, .worker_stop = service_stop
+	.struct_size = sizeof service, .worker_start = service_start, .ready = close_at_once, .worker_stop = service_stop
 };
 
 static const struct prefork_hooks hooks = {
@@ -186,7 +186,7 @@ static struct prefork_arbiter *new_arbiter(void)
 	return arbiter;
 }
 
-/* The last answer of dispatch. */
+/* Returns the last result of prefork_arbiter_dispatch(). */
 static int until(struct prefork_arbiter *arbiter, const int *counter, int least)
 {
 	int r = 1;
@@ -227,7 +227,7 @@ START_TEST(hooks_are_called_in_the_order_of_a_workers_life)
 	ck_assert_int_gt(peak_kib, 0);
 	ck_assert_uint_eq(requests, 1);
 	ck_assert_ptr_nonnull(strstr(message, "GET /last"));
-	/* The new one was ready before the old one heard of it. */
+	/* The new worker was ready before the old one was drained. */
 	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii");
 
 	prefork_arbiter_request_stop(arbiter, true);
@@ -252,7 +252,7 @@ static void count_ready(struct prefork_arbiter *arbiter, struct prefork_process 
 
 static const struct prefork_hooks counting = { .struct_size = sizeof counting, .worker_ready = count_ready };
 
-static const struct prefork_service quiet = { .struct_size = sizeof quiet, .ready = answer };
+static const struct prefork_service quiet = { .struct_size = sizeof quiet, .ready = close_at_once };
 
 static struct prefork_arbiter *new_quiet(int *readies_of_it)
 {
@@ -284,7 +284,7 @@ START_TEST(two_arbiters_live_side_by_side)
 	ck_assert_int_eq(until(first, &stopped_readies, 2), 1);
 	ck_assert_int_eq(until(second, &other_readies, 2), 1);
 
-	/* A signal ends the one that has them; the other one does not notice. */
+	/* A signal stops the arbiter that takes signals; the other one continues. */
 	ck_assert_int_eq(kill(getpid(), SIGTERM), 0);
 	ck_assert_int_eq(until(first, &never, 1), 0);
 	ck_assert_int_eq(prefork_arbiter_dispatch(second), 1);
@@ -300,15 +300,15 @@ END_TEST
 /* ---- forks that fail ---- */
 
 static struct {
-	int asked, refusals;
+	int before, refusals;
 	int after, failed, error;
 	char order[16];
 } forks;
 
-static int ask(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+static int count_before(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter, (void)process, (void)user;
-	forks.asked++;
+	forks.before++;
 	return 0;
 }
 
@@ -333,30 +333,30 @@ static void not_forked(struct prefork_arbiter *arbiter, struct prefork_process *
 	(void)strncat(forks.order, user == NULL ? "1" : "2", sizeof forks.order - strlen(forks.order) - 1);
 }
 
-static const struct prefork_hooks asking = {
-	.struct_size = sizeof asking, .before_fork = ask, .after_fork = forked, .fork_failed = not_forked,
+static const struct prefork_hooks counting_forks = {
+	.struct_size = sizeof counting_forks, .before_fork = count_before, .after_fork = forked, .fork_failed = not_forked,
 };
 static const struct prefork_hooks plain = { .struct_size = sizeof plain, .fork_failed = not_forked };
 static const struct prefork_hooks refusing = {
 	.struct_size = sizeof refusing, .before_fork = refuse, .fork_failed = not_forked,
 };
 
-/* Each before_fork is followed by one answer, whatever becomes of the fork, and the reason is told. */
+/* Each before_fork is followed by after_fork or fork_failed, which gets the error. */
 START_TEST(fork_failed_follows_before_fork)
 {
 	static int second, third;
 	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
 
-	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &asking, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &counting_forks, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &plain, &second), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &refusing, &third), 0);
 	forks.refusals = 1;
 	other_readies = 0;
 	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
-	ck_assert_str_eq(forks.order, "21"); /* who refused knows */
+	ck_assert_str_eq(forks.order, "21"); /* not the hook that refused */
 	ck_assert_int_eq(forks.error, -EINVAL);
 	ck_assert_int_eq(until(arbiter, &other_readies, 2), 1);
-	ck_assert_int_eq(forks.asked, forks.after + forks.failed);
+	ck_assert_int_eq(forks.before, forks.after + forks.failed);
 	prefork_arbiter_request_stop(arbiter, false);
 	ck_assert_int_eq(until(arbiter, &never, 1), 0);
 	prefork_arbiter_destroy(arbiter);

@@ -1,4 +1,4 @@
-/* A host of HTTP and its mistakes: tables that cannot be, and handlers that fail. */
+/* Errors of an application that serves HTTP: invalid service structs, and handlers that fail. */
 #include "os/fd.h"
 
 #include <prefork/arbiter.h>
@@ -50,32 +50,32 @@ static void tear_down(void)
 static bool path_is(const struct prefork_request *request, const char *path)
 {
 	size_t size;
-	const char *const said = prefork_request_path(request, &size);
+	const char *const actual = prefork_request_path(request, &size);
 
-	return size == strlen(path) && memcmp(said, path, size) == 0;
+	return size == strlen(path) && memcmp(actual, path, size) == 0;
 }
 
 static ptrdiff_t pull_nothing(struct prefork_request *request, const void **ret_bytes, void *user)
 {
 	(void)ret_bytes;
 	(void)user;
-	return path_is(request, "/pull-told") ? PREFORK_EAPP : prefork_fail(-EIO, "the tape ran out");
+	return path_is(request, "/pull-silent") ? PREFORK_EAPP : prefork_fail(-EIO, "the tape ran out");
 }
 
-/* Each path is a mistake. */
+/* Each path is an error of the handler. */
 static int handle(struct prefork_request *request, void *user)
 {
 	(void)user;
-	if (path_is(request, "/sentence"))
+	if (path_is(request, "/message"))
 		return prefork_fail(-ENOENT, "no such queue: 7");
 	if (path_is(request, "/number"))
 		return -ENOSPC;
-	if (path_is(request, "/told"))
+	if (path_is(request, "/silent"))
 		return PREFORK_EAPP;
 	if (path_is(request, "/never"))
 		return 0;
 	(void)prefork_response_start(request, 200, NULL);
-	if (path_is(request, "/pull") || path_is(request, "/pull-told"))
+	if (path_is(request, "/pull") || path_is(request, "/pull-silent"))
 		return prefork_response_pull(request, pull_nothing, NULL);
 	if (path_is(request, "/short")) {
 		(void)prefork_response_field(request, "Content-Length", "10");
@@ -87,7 +87,7 @@ static int handle(struct prefork_request *request, void *user)
 
 static const struct prefork_http_service whole = { .struct_size = sizeof whole, .handle = handle };
 
-START_TEST(a_table_that_cannot_be_is_refused)
+START_TEST(an_invalid_service_struct_is_refused)
 {
 	const struct prefork_http_service unsized = { .handle = handle };
 	const struct prefork_http_service tiny = { .struct_size = sizeof(size_t) * 2, .handle = handle };
@@ -119,8 +119,8 @@ START_TEST(settings_without_the_rows_of_http_are_refused)
 }
 END_TEST
 
-/* Sends one request for `target`; all that comes until the end, whichever way it ends. */
-static size_t ask(const char *target, char *answer, size_t size)
+/* Sends one request for `target`; receives all until end of file or reset. */
+static size_t get(const char *target, char *response, size_t size)
 {
 	const char *const patience = getenv("TEST_PATIENCE");
 	const struct timeval limit = { .tv_sec = 20L * (patience != NULL && atoi(patience) > 0 ? atoi(patience) : 1) };
@@ -138,10 +138,10 @@ static size_t ask(const char *target, char *answer, size_t size)
 	                             (struct sockaddr *)&address, &address_size), 0);
 	ck_assert_int_eq(connect(fd, (const struct sockaddr *)&address, address_size), 0);
 	ck_assert_int_eq(send(fd, request, (size_t)length, MSG_NOSIGNAL), length);
-	while (got < size - 1 && (n = recv(fd, answer + got, size - 1 - got, 0)) > 0)
+	while (got < size - 1 && (n = recv(fd, response + got, size - 1 - got, 0)) > 0)
 		got += (size_t)n;
-	ck_assert_msg(errno != EAGAIN || n >= 0, "%s: nothing came", target);
-	answer[got] = '\0';
+	ck_assert_msg(errno != EAGAIN || n >= 0, "%s: no response", target);
+	response[got] = '\0';
 	(void)close(fd);
 	return got;
 }
@@ -157,62 +157,63 @@ static void read_log(char *text, size_t size)
 
 static const struct {
 	const char *target;
-	const char *answer; /* how it begins */
+	const char *response; /* how it begins */
 	const char *line;   /* in the log; NULL: none */
-} mistakes[] = {
-	{ "/sentence", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /sentence: no such queue: 7\n" },
+} failures[] = {
+	{ "/message", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /message: no such queue: 7\n" },
 	{ "/number", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /number: No space left on device\n" },
-	{ "/told", "HTTP/1.1 500 ", NULL },
+	{ "/silent", "HTTP/1.1 500 ", NULL },
 	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: the handler returned without a response\n" },
 	{ "/pull", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /pull: the tape ran out\n" },
-	{ "/pull-told", "HTTP/1.1 500 ", NULL },
+	{ "/pull-silent", "HTTP/1.1 500 ", NULL },
 	{ "/short", "HTTP/1.1 200 ",
 	  "[ERROR] Error handling request GET /short: the body is shorter than its Content-Length\n" },
 	{ "/fine", "HTTP/1.1 200 ", NULL },
 };
 
-/* The log is written before the connection ends, so that it is there once the answer is. */
+/* The log is written before the connection ends, so that it is there once the response is. */
 START_TEST(a_failing_handler_is_logged_with_request_and_message)
 {
-	static char answer[4096], log[65536];
-	const char *const target = mistakes[_i].target;
+	static char response[4096], log[65536];
+	const char *const target = failures[_i].target;
 
 	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &whole, NULL), 0);
 	ck_assert_msg(prefork_arbiter_start(arbiter) == 0, "%s", prefork_error());
-	(void)ask("/sentence?before", answer, sizeof answer); /* what it leaves behind belongs to no other request */
-	(void)ask(target, answer, sizeof answer);
-	ck_assert_msg(strncmp(answer, mistakes[_i].answer, strlen(mistakes[_i].answer)) == 0, "%s: %s", target, answer);
-	(void)ask("/fine", answer, sizeof answer);
-	ck_assert_msg(strstr(answer, "\r\n\r\nfine") != NULL, "after %s: %s", target, answer);
+	/* Its error message must not be in the log line of another request. */
+	(void)get("/message?before", response, sizeof response);
+	(void)get(target, response, sizeof response);
+	ck_assert_msg(strncmp(response, failures[_i].response, strlen(failures[_i].response)) == 0, "%s: %s", target, response);
+	(void)get("/fine", response, sizeof response);
+	ck_assert_msg(strstr(response, "\r\n\r\nfine") != NULL, "after %s: %s", target, response);
 	read_log(log, sizeof log);
-	if (mistakes[_i].line != NULL)
-		ck_assert_msg(strstr(log, mistakes[_i].line) != NULL, "%s", log);
-	const char *const before = strstr(log, "Error handling request GET /sentence?before");
+	if (failures[_i].line != NULL)
+		ck_assert_msg(strstr(log, failures[_i].line) != NULL, "%s", log);
+	const char *const before = strstr(log, "Error handling request GET /message?before");
 	ck_assert_ptr_nonnull(before);
 	const char *const first = strstr(before + 1, "Error handling request");
-	ck_assert_msg((first != NULL) == (mistakes[_i].line != NULL), "%s", log);
+	ck_assert_msg((first != NULL) == (failures[_i].line != NULL), "%s", log);
 }
 END_TEST
 
-/* As a host does that was built before `finished` and `worker_stop` were there. */
+/* As of an application that was built before `finished` and `worker_stop` were added. */
 START_TEST(a_shorter_struct_of_an_older_application_is_accepted)
 {
-	static char answer[4096];
+	static char response[4096];
 	struct prefork_http_service older;
 
-	memset(&older, 0xff, sizeof older); /* what is behind its end is none of ours */
+	memset(&older, 0xff, sizeof older); /* the bytes after its end must not be read */
 	older.struct_size = offsetof(struct prefork_http_service, handle) + sizeof older.handle;
 	older.worker_start = NULL;
 	older.handle = handle;
 	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &older, NULL), 0);
 	memset(&older, 0xee, sizeof older); /* it was copied */
 	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
-	(void)ask("/fine", answer, sizeof answer);
-	ck_assert_msg(strstr(answer, "\r\n\r\nfine") != NULL, "%s", answer);
+	(void)get("/fine", response, sizeof response);
+	ck_assert_msg(strstr(response, "\r\n\r\nfine") != NULL, "%s", response);
 }
 END_TEST
 
-START_TEST(a_longer_table_is_understood_unless_it_asks_for_something_new)
+START_TEST(a_longer_struct_is_accepted_unless_an_unknown_member_is_set)
 {
 	struct {
 		struct prefork_http_service known;
@@ -233,12 +234,12 @@ int main(void)
 	TCase *tc = tcase_create("host");
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_test(tc, a_table_that_cannot_be_is_refused);
+	tcase_add_test(tc, an_invalid_service_struct_is_refused);
 	tcase_add_test(tc, settings_without_the_rows_of_http_are_refused);
 	tcase_add_loop_test(tc, a_failing_handler_is_logged_with_request_and_message, 0,
-	                    (int)(sizeof mistakes / sizeof mistakes[0]));
+	                    (int)(sizeof failures / sizeof failures[0]));
 	tcase_add_test(tc, a_shorter_struct_of_an_older_application_is_accepted);
-	tcase_add_test(tc, a_longer_table_is_understood_unless_it_asks_for_something_new);
+	tcase_add_test(tc, a_longer_struct_is_accepted_unless_an_unknown_member_is_set);
 	suite_add_tcase(suite, tc);
 
 	SRunner *runner = srunner_create(suite);

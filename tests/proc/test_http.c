@@ -1,5 +1,5 @@
-/* HTTP over real sockets, one worker, without an arbiter: the tables again, and
- * what only a connection can show. */
+/* HTTP over real sockets, one worker, without an arbiter: the tables of tests/http, and
+ * what only a connection shows. */
 #include "../http/cases.h"
 #include "web.h"
 
@@ -49,7 +49,7 @@ static int too_short(struct prefork_request *request)
 
 static uintptr_t pulled;
 
-/* Reads the whole body; what it answers depends on the path. */
+/* Reads the whole body; the response depends on the path. */
 static int handle(struct prefork_request *request, void *user)
 {
 	char bytes[1000];
@@ -78,28 +78,28 @@ static int handle(struct prefork_request *request, void *user)
 	return report_length(request, length);
 }
 
-/* All that comes until the end of the connection, which must come in good order. */
-static size_t exchange(const struct web *web, const char *bytes, size_t length, bool end, char *answer, size_t size)
+/* Receives all until end of file; a reset fails the test. */
+static size_t exchange(const struct web *web, const char *bytes, size_t length, bool end, char *response, size_t size)
 {
-	const int fd = web_ask(web, bytes, length);
+	const int fd = web_request(web, bytes, length);
 
 	if (end)
 		(void)shutdown(fd, SHUT_WR);
-	return web_read_all(fd, answer, size);
+	return web_read_all(fd, response, size);
 }
 
 START_TEST(every_violation_gets_its_status_and_a_close)
 {
 	const char *const settings[] = { "--keep-alive", "5", "--limit-request-body", "1048576", NULL };
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, settings);
 	for (int i = 0; i < violations.count; i++) {
 		const struct one_case *const one = &violations.all[i];
-		(void)exchange(&web, one->bytes, one->length, false, answer, sizeof answer);
-		ck_assert_msg(web_status(answer) == one->number, "%s: %.60s", one->name, answer);
-		ck_assert_msg(strstr(answer, "\nHTTP/1.1 ") == NULL, "%s: two answers", one->name);
+		(void)exchange(&web, one->bytes, one->length, false, response, sizeof response);
+		ck_assert_msg(web_status(response) == one->number, "%s: %.60s", one->name, response);
+		ck_assert_msg(strstr(response, "\nHTTP/1.1 ") == NULL, "%s: two responses", one->name);
 	}
 	web_close(&web);
 }
@@ -108,19 +108,19 @@ END_TEST
 START_TEST(every_oddity_gets_200)
 {
 	const char *const settings[] = { "--keep-alive", "5", NULL };
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, settings);
 	for (int i = 0; i < oddities.count; i++) {
 		const struct one_case *const one = &oddities.all[i];
-		int answers = 0;
-		(void)exchange(&web, one->bytes, one->length, true, answer, sizeof answer);
-		for (const char *at = answer; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
+		int responses = 0;
+		(void)exchange(&web, one->bytes, one->length, true, response, sizeof response);
+		for (const char *at = response; (at = strstr(at, "HTTP/1.1 ")) != NULL; at += 9) {
 			ck_assert_msg(web_status(at) == 200, "%s: %.60s", one->name, at);
-			answers++;
+			responses++;
 		}
-		ck_assert_msg(answers == one->number, "%s: %d answers", one->name, answers);
+		ck_assert_msg(responses == one->number, "%s: %d responses", one->name, responses);
 	}
 	web_close(&web);
 }
@@ -128,7 +128,7 @@ END_TEST
 
 static const struct {
 	const char *request;
-	const char *expected; /* the end of the answer */
+	const char *expected; /* the end of the response */
 } exchanges[] = {
 	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "Content-Length: 1\r\nServer: prefork\r\nDate: " },
 	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "Connection: close\r\n\r\n0" },
@@ -145,62 +145,62 @@ static const struct {
 
 START_TEST(a_response_has_the_right_bytes)
 {
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, NULL);
 	for (size_t i = 0; i < sizeof exchanges / sizeof exchanges[0]; i++) {
 		const char *const request = exchanges[i].request;
-		(void)exchange(&web, request, strlen(request), false, answer, sizeof answer);
-		ck_assert_msg(strstr(answer, exchanges[i].expected) != NULL, "%s gets %s", request, answer);
+		(void)exchange(&web, request, strlen(request), false, response, sizeof response);
+		ck_assert_msg(strstr(response, exchanges[i].expected) != NULL, "%s gets %s", request, response);
 	}
 	web_close(&web);
 }
 END_TEST
 
-/* A body that ends too early is never taken for a whole one. */
-START_TEST(half_a_body_is_a_bad_request)
+/* A body that ends too early is never handled as complete. */
+START_TEST(a_truncated_body_gets_400)
 {
 	static const char *const requests[] = {
 		"POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 50\r\n\r\nhello",
 		"POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n",
 	};
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, NULL);
 	for (size_t i = 0; i < sizeof requests / sizeof requests[0]; i++) {
-		(void)exchange(&web, requests[i], strlen(requests[i]), true, answer, sizeof answer);
-		ck_assert_msg(web_status(answer) == 400, "%s", answer);
+		(void)exchange(&web, requests[i], strlen(requests[i]), true, response, sizeof response);
+		ck_assert_msg(web_status(response) == 400, "%s", response);
 	}
 	web_close(&web);
 }
 END_TEST
 
-START_TEST(a_slow_header_is_cut_off)
+START_TEST(a_slow_header_gets_408_and_a_silent_client_nothing)
 {
 	const char *const settings[] = { "--header-timeout", "200ms", NULL };
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, settings);
-	(void)exchange(&web, "GET / HT", 8, false, answer, sizeof answer);
-	ck_assert_int_eq(web_status(answer), 408);
-	ck_assert_uint_eq(exchange(&web, "", 0, false, answer, sizeof answer), 0); /* silent: no answer */
+	(void)exchange(&web, "GET / HT", 8, false, response, sizeof response);
+	ck_assert_int_eq(web_status(response), 408);
+	ck_assert_uint_eq(exchange(&web, "", 0, false, response, sizeof response), 0); /* no byte sent: no response */
 	web_close(&web);
 }
 END_TEST
 
-START_TEST(a_slow_body_is_cut_off)
+START_TEST(a_slow_body_gets_408)
 {
 	static const char half[] = "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 9\r\n\r\nhalf";
 	const char *const settings[] = { "--body-timeout", "200ms", NULL };
-	static char answer[8192];
+	static char response[8192];
 	struct web web;
 
 	web_open(&web, handle, settings);
-	(void)exchange(&web, half, sizeof half - 1, false, answer, sizeof answer);
-	ck_assert_int_eq(web_status(answer), 408);
+	(void)exchange(&web, half, sizeof half - 1, false, response, sizeof response);
+	ck_assert_int_eq(web_status(response), 408);
 	web_close(&web);
 }
 END_TEST
@@ -216,9 +216,9 @@ int main(void)
 	tcase_add_test(tc, every_violation_gets_its_status_and_a_close);
 	tcase_add_test(tc, every_oddity_gets_200);
 	tcase_add_test(tc, a_response_has_the_right_bytes);
-	tcase_add_test(tc, half_a_body_is_a_bad_request);
-	tcase_add_test(tc, a_slow_header_is_cut_off);
-	tcase_add_test(tc, a_slow_body_is_cut_off);
+	tcase_add_test(tc, a_truncated_body_gets_400);
+	tcase_add_test(tc, a_slow_header_gets_408_and_a_silent_client_nothing);
+	tcase_add_test(tc, a_slow_body_gets_408);
 	suite_add_tcase(suite, tc);
 
 	SRunner *runner = srunner_create(suite);

@@ -11,10 +11,10 @@ enum { SELF = 1234 };
 
 static struct pfi_inherited inherited;
 
-/* Numbers nobody has open here, so that finish has nothing to close. */
+/* Numbers that are not open in this process, so that finish closes nothing. */
 static const struct {
 	struct pfi_inherit_variables variables;
-	const char *names; /* NAME FD, one after the other */
+	const char *names; /* NAME FD NAME FD ... */
 } good[] = {
 	{ { 0 }, "" },
 	{ { .prefork_fds = "" }, "" },
@@ -23,7 +23,7 @@ static const struct {
 	{ { "1234", "2", "web:api", NULL }, "web 3 api 4 " },
 	{ { "1234", "3", "web::x", NULL }, "web 3 unknown 4 x 5 " },
 	{ { "1234", "2", "web", NULL }, "web 3 unknown 4 " },
-	{ { "1235", "2", NULL, NULL }, "" },  /* another process's */
+	{ { "1235", "2", NULL, NULL }, "" },  /* for another process */
 	{ { NULL, "2", NULL, NULL }, "" },
 	{ { "1234", NULL, NULL, NULL }, "" },
 	{ { .prefork_fds = "127.0.0.1:80=900" }, "127.0.0.1:80 900 " },
@@ -44,7 +44,7 @@ START_TEST(inherited_sockets_are_found_by_name)
 	for (size_t i = 0; i < inherited.count; i++) {
 		used += (size_t)snprintf(found + used, sizeof found - used, "%s %d ", inherited.sockets[i].name,
 		                         inherited.sockets[i].fd);
-		inherited.sockets[i].fd = -1; /* 3 may be open, and is not ours */
+		inherited.sockets[i].fd = -1; /* 3 may be open for another purpose */
 	}
 	ck_assert_str_eq(found, good[_i].names);
 	pfi_inherit_finish(&inherited);
@@ -86,7 +86,7 @@ static const struct {
 	{ { .prefork_fds = "a%00b=900" }, "hexadecimal" },
 };
 
-START_TEST(what_makes_no_sense_is_refused_in_words)
+START_TEST(an_invalid_variable_is_named_in_the_error_message)
 {
 	ck_assert_int_eq(pfi_inherit_parse(&bad[_i].variables, SELF, &inherited), -EINVAL);
 	ck_assert_msg(strstr(prefork_error(), bad[_i].word), "%s", prefork_error());
@@ -96,7 +96,7 @@ END_TEST
 
 static struct prefork_listener *opened, *found;
 
-/* Hand a real listener over to ourselves under `name`. */
+/* Pass a real listener to this process under `name`. */
 static void hand_over(const char *name)
 {
 	char value[128], address[PFI_ADDRESS_TEXT_MAX];
@@ -124,7 +124,7 @@ START_TEST(a_socket_is_found_by_its_address_and_only_once)
 {
 	struct pfi_address address;
 
-	hand_over("somebody");
+	hand_over("other");
 	ck_assert_int_eq(pfi_address_parse("127.0.0.1:1", &address), 0);
 	ck_assert_int_eq(pfi_inherit_match(&inherited, &address, "127.0.0.1:1", &found), 1);
 	ck_assert_int_eq(pfi_address_parse(opened->address, &address), 0);
@@ -138,7 +138,7 @@ START_TEST(a_socket_is_found_by_its_address_and_only_once)
 }
 END_TEST
 
-START_TEST(a_child_forgets_what_was_for_its_parent)
+START_TEST(variables_for_the_parent_are_removed_in_a_child)
 {
 	char first[] = "A=1", pid[] = "LISTEN_PID=1", longer[] = "LISTEN_PIDS=2", watchdog[] = "WATCHDOG_USEC=", last[] = "B=";
 	char *variables[] = { first, pid, longer, watchdog, last, NULL };
@@ -164,14 +164,14 @@ END_TEST
 
 START_TEST(an_unlisted_inherited_socket_is_offered_or_closed)
 {
-	hand_over("somebody");
+	hand_over("other");
 	if (_i)
 		ck_assert_int_eq(pfi_inherit_next(&inherited, &found), 0);
 	finish(); /* tear_down counts */
 }
 END_TEST
 
-/* The variable lies: that is a file of the host, not to be closed either. */
+/* The variable is wrong: this file of the application must stay open. */
 START_TEST(a_descriptor_that_is_not_a_socket_stays_open)
 {
 	int fds[2];
@@ -196,9 +196,9 @@ int main(void)
 	TCase *tc = new_case(suite, "inherit");
 
 	ADD_TABLE(tc, inherited_sockets_are_found_by_name, good);
-	ADD_TABLE(tc, what_makes_no_sense_is_refused_in_words, bad);
+	ADD_TABLE(tc, an_invalid_variable_is_named_in_the_error_message, bad);
 	tcase_add_test(tc, a_socket_is_found_by_its_address_and_only_once);
-	tcase_add_test(tc, a_child_forgets_what_was_for_its_parent);
+	tcase_add_test(tc, variables_for_the_parent_are_removed_in_a_child);
 	tcase_add_test(tc, a_socket_is_found_by_its_name);
 	tcase_add_loop_test(tc, an_unlisted_inherited_socket_is_offered_or_closed, 0, 2);
 	tcase_add_test(tc, a_descriptor_that_is_not_a_socket_stays_open);

@@ -21,9 +21,9 @@ enum {
 	CLOSED_MS = 20000,  /* the limit for a connection to be closed   */
 };
 
-static char body[SIZE], answer[SIZE + 4096];
+static char body[SIZE], response[SIZE + 4096];
 
-/* Runs in the worker: /big, or else the number of connections is noted. */
+/* Runs in the worker: a large response to /big; for other targets, notes the number of connections. */
 static int handle(struct prefork_request *request, void *user)
 {
 	const bool big = strcmp(prefork_request_target(request, NULL), "/big") == 0;
@@ -35,7 +35,7 @@ static int handle(struct prefork_request *request, void *user)
 	return prefork_response_bytes(request, body, big ? SIZE : 2);
 }
 
-static int ask_for_big(const struct web *web)
+static int request_big(const struct web *web)
 {
 	static const char request[] = "GET /big HTTP/1.1\r\nHost: h\r\n\r\n";
 	const int fd = harness_connect(&web->harness), capacity = CAPACITY;
@@ -46,25 +46,25 @@ static int ask_for_big(const struct web *web)
 	return fd;
 }
 
-/* The head, which the first part must contain, and SIZE bytes, in so many milliseconds. */
+/* Receives the head, which the first part must contain, and SIZE bytes, in about `ms` milliseconds. */
 static void receive_slowly(int fd, int ms)
 {
-	ssize_t got = recv(fd, answer, SIZE / PARTS, MSG_WAITALL);
+	ssize_t got = recv(fd, response, SIZE / PARTS, MSG_WAITALL);
 
 	ck_assert_int_eq(got, SIZE / PARTS);
-	ck_assert_int_eq(web_status(answer), 200);
-	const ssize_t size = strstr(answer, "\r\n\r\n") + 4 - answer + SIZE;
+	ck_assert_int_eq(web_status(response), 200);
+	const ssize_t size = strstr(response, "\r\n\r\n") + 4 - response + SIZE;
 	while (got < size) {
 		const ssize_t left = size - got, part = left < SIZE / PARTS ? left : SIZE / PARTS;
 
 		(void)poll(NULL, 0, ms / PARTS);
-		ck_assert_int_eq(recv(fd, answer + got, (size_t)part, MSG_WAITALL), part);
+		ck_assert_int_eq(recv(fd, response + got, (size_t)part, MSG_WAITALL), part);
 		got += part;
 	}
 }
 
 static const struct {
-	int receives_ms, asks_ms;
+	int receives_ms, sends_ms;
 } cases[] = {
 	{ KEEPALIVE_MS * 13 / 10, KEEPALIVE_MS * 13 / 10 }, /* it is still receiving when keepalive has passed */
 	{ KEEPALIVE_MS * 7 / 10, KEEPALIVE_MS * 13 / 10 },  /* it has received all, but for less than keepalive */
@@ -79,26 +79,26 @@ START_TEST(a_client_that_receives_slowly_may_send_its_next_request)
 	struct web web;
 
 	web_open(&web, handle, settings);
-	const int fd = ask_for_big(&web);
+	const int fd = request_big(&web);
 	receive_slowly(fd, cases[_i].receives_ms);
-	const uint64_t spent_ms = pfi_now_ms() - begin_ms, asks_ms = (uint64_t)cases[_i].asks_ms;
-	(void)poll(NULL, 0, spent_ms < asks_ms ? (int)(asks_ms - spent_ms) : 0);
+	const uint64_t spent_ms = pfi_now_ms() - begin_ms, sends_ms = (uint64_t)cases[_i].sends_ms;
+	(void)poll(NULL, 0, spent_ms < sends_ms ? (int)(sends_ms - spent_ms) : 0);
 	ck_assert_int_eq(send(fd, next, sizeof next - 1, MSG_NOSIGNAL), sizeof next - 1);
-	ck_assert_int_gt(recv(fd, answer, sizeof answer - 1, 0), 0);
-	ck_assert_int_eq(web_status(answer), 200);
-	while (recv(fd, answer, sizeof answer, 0) > 0) /* and is closed at the end of keepalive */
+	ck_assert_int_gt(recv(fd, response, sizeof response - 1, 0), 0);
+	ck_assert_int_eq(web_status(response), 200);
+	while (recv(fd, response, sizeof response, 0) > 0) /* until it is closed at the end of keepalive */
 		continue;
 	(void)close(fd);
 	web_close(&web);
 }
 END_TEST
 
-/* How many connections the worker has beside the one that asks. */
+/* The number of connections of the worker besides the one of this request. */
 static int other_connections(const struct web *web)
 {
 	static const char request[] = "GET /count HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
-	(void)web_read_all(web_ask(web, request, sizeof request - 1), answer, sizeof answer);
+	(void)web_read_all(web_request(web, request, sizeof request - 1), response, sizeof response);
 	return web->counts->noted[0] - 1;
 }
 
@@ -108,14 +108,14 @@ START_TEST(a_client_that_receives_nothing_is_closed_after_write_timeout)
 	struct web web;
 
 	web_open(&web, handle, settings);
-	const int fd = ask_for_big(&web);
+	const int fd = request_big(&web);
 	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(CLOSED_MS);
 	ck_assert_int_eq(other_connections(&web), 1);
 	while (other_connections(&web) > 0) {
 		ck_assert_uint_lt(pfi_now_ms(), end_ms);
 		(void)poll(NULL, 0, 50);
 	}
-	ck_assert_uint_ge(web_read_all(fd, answer, sizeof answer), SIZE); /* the kernel still has all of it */
+	ck_assert_uint_ge(web_read_all(fd, response, sizeof response), SIZE); /* the kernel still has the whole response */
 	web_close(&web);
 }
 END_TEST

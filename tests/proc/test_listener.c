@@ -16,7 +16,7 @@
 static struct prefork_listener *listener;
 static struct pfi_listener_options options;
 static char directory[64];
-static char text[160]; /* "unix:FOLDER/s", and from byte 5 on the path */
+static char text[160]; /* "unix:DIRECTORY/s"; the path begins at byte 5 */
 
 static void make_directory(void)
 {
@@ -31,7 +31,7 @@ static void remove_directory(void)
 {
 	pfi_listener_close(listener);
 	(void)unlink(text + 5);
-	ck_assert_int_eq(rmdir(directory), 0); /* nothing was left behind */
+	ck_assert_int_eq(rmdir(directory), 0); /* it is empty */
 }
 
 static bool has_ipv6(void)
@@ -47,7 +47,7 @@ static bool has_ipv6(void)
 	return has;
 }
 
-/* A non-blocking client of `address`: 0 or errno in *error. */
+/* Connects to `address` without blocking; 0 or errno in *error. */
 static int dial(const char *address, int *error)
 {
 	struct pfi_address to;
@@ -59,7 +59,7 @@ static int dial(const char *address, int *error)
 	return fd;
 }
 
-/* Wait for what becomes of a connection: 0 or its errno. */
+/* Wait until the connection is established or fails: 0 or its errno. */
 static int outcome(int fd)
 {
 	int error = 0;
@@ -100,7 +100,7 @@ static const char *address_of(int kind)
 	return strncmp(kinds[kind], "unix:", 5) == 0 ? text : kinds[kind];
 }
 
-START_TEST(what_is_opened_can_be_reached_at_its_address)
+START_TEST(an_open_listener_accepts_at_its_address)
 {
 	const char *const address = address_of(_i);
 	int error;
@@ -133,7 +133,7 @@ END_TEST
 
 enum { KINDS = sizeof kinds / sizeof kinds[0] };
 
-/* The second half of the cases: to this process filters are not allowed. */
+/* In the second half of the cases, this process may not attach filters. */
 static const char *address_with_filter_or_without(int index)
 {
 	if (index >= KINDS)
@@ -141,7 +141,7 @@ static const char *address_with_filter_or_without(int index)
 	return address_of(index % KINDS);
 }
 
-/* Those in the queue are answered, a later one is refused, and none is reset. */
+/* Connections in the backlog are served, a later one is refused, and none is reset. */
 START_TEST(a_refusing_listener_serves_its_backlog_only)
 {
 	const char *const address = address_with_filter_or_without(_i);
@@ -176,7 +176,7 @@ START_TEST(a_refusing_listener_serves_its_backlog_only)
 }
 END_TEST
 
-/* Who speaks only after the listener has begun to refuse is no worse off than the others. */
+/* A client whose first data arrives after the listener has begun to refuse is served. */
 START_TEST(a_handshake_in_progress_completes)
 {
 	const char *const address = address_with_filter_or_without(_i);
@@ -226,7 +226,7 @@ static void expect_backlog(uint32_t expected, uint32_t expected_max)
 	ck_assert_uint_eq(max, expected_max);
 }
 
-START_TEST(the_queue_of_a_tcp_listener_is_counted)
+START_TEST(the_backlog_of_a_tcp_listener_is_counted)
 {
 	int clients[3], error;
 
@@ -265,7 +265,7 @@ END_TEST
 
 static const mode_t modes[] = { 0600, 0660, 0666, 0777, 0 };
 
-START_TEST(a_path_has_the_mode_asked_for_whatever_the_umask)
+START_TEST(a_path_has_the_configured_mode_whatever_the_umask)
 {
 	struct stat file;
 
@@ -277,12 +277,12 @@ START_TEST(a_path_has_the_mode_asked_for_whatever_the_umask)
 }
 END_TEST
 
-START_TEST(a_path_has_the_owner_asked_for)
+START_TEST(a_path_has_the_configured_owner)
 {
 	struct stat file;
 
 	if (getuid() != 0) {
-		fprintf(stderr, "skipped: only root can give files away\n");
+		fprintf(stderr, "skipped: only root can change the owner of a file\n");
 		return;
 	}
 	options.uid = 65534;
@@ -294,7 +294,7 @@ START_TEST(a_path_has_the_owner_asked_for)
 }
 END_TEST
 
-/* What a server that was killed leaves behind must not stop the next one. */
+/* The path of a server that was killed must not prevent the next start. */
 START_TEST(a_stale_path_is_replaced)
 {
 	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
@@ -303,7 +303,7 @@ START_TEST(a_stale_path_is_replaced)
 	ck_assert_int_eq(access(text + 5, F_OK), 0);
 	ck_assert_int_eq(pfi_listener_open(text, &options, &listener), 0);
 
-	/* And the one before removes only what is its own. */
+	/* The first listener removes only its own path. */
 	pfi_listener_close(dead);
 	ck_assert_int_eq(access(text + 5, F_OK), 0);
 	pfi_listener_close(listener);
@@ -327,12 +327,12 @@ END_TEST
 
 START_TEST(a_missing_directory_is_named)
 {
-	ck_assert_int_eq(pfi_listener_open("unix:/nonexistent/folder/s", &options, &listener), -ENOENT);
-	ck_assert_ptr_nonnull(strstr(prefork_error(), "/nonexistent/folder/s"));
+	ck_assert_int_eq(pfi_listener_open("unix:/nonexistent/directory/s", &options, &listener), -ENOENT);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "/nonexistent/directory/s"));
 }
 END_TEST
 
-START_TEST(an_address_of_another_machine_is_refused_in_words)
+START_TEST(an_address_of_another_machine_is_refused_with_its_cause)
 {
 	ck_assert_int_eq(pfi_listener_open("192.0.2.1:0", &options, &listener), -EADDRNOTAVAIL);
 	ck_assert_ptr_nonnull(strstr(prefork_error(), "no interface"));
@@ -377,12 +377,12 @@ START_TEST(a_listening_descriptor_is_adopted)
 	ck_assert_int_eq(fcntl(fd, F_GETFD), FD_CLOEXEC);
 	ck_assert(fcntl(fd, F_GETFL) & O_NONBLOCK);
 	serve(dial(listener->address, &error));
-	/* Others may hold it: it is not ours to shut. */
+	/* Other processes may share it: it must not be shut down. */
 	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), -EPERM);
 }
 END_TEST
 
-START_TEST(what_is_no_listener_is_not_adopted)
+START_TEST(a_descriptor_that_is_not_a_listener_is_not_adopted)
 {
 	int fds[3] = { -1, -1, -1 };
 
@@ -394,7 +394,7 @@ START_TEST(what_is_no_listener_is_not_adopted)
 	ck_assert_ptr_nonnull(strstr(prefork_error(), "stream socket"));
 	ck_assert_int_eq(pfi_listener_adopt(99999, "x", &listener), -EBADF);
 	for (int i = 0; i < 3; i++)
-		ck_assert_int_eq(close(fds[i]), 0); /* they stayed the caller's */
+		ck_assert_int_eq(close(fds[i]), 0); /* they are still open */
 }
 END_TEST
 
@@ -406,20 +406,20 @@ int main(void)
 	TCase *tc = new_case(suite, "listener");
 
 	tcase_add_checked_fixture(tc, make_directory, remove_directory);
-	ADD_TABLE(tc, what_is_opened_can_be_reached_at_its_address, kinds);
+	ADD_TABLE(tc, an_open_listener_accepts_at_its_address, kinds);
 	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
 	tcase_add_loop_test(tc, a_refusing_listener_serves_its_backlog_only, 0, 2 * KINDS);
 	tcase_add_loop_test(tc, a_handshake_in_progress_completes, 0, 2 * KINDS);
-	tcase_add_test(tc, the_queue_of_a_tcp_listener_is_counted);
+	tcase_add_test(tc, the_backlog_of_a_tcp_listener_is_counted);
 	tcase_add_loop_test(tc, the_ipv6_wildcard_accepts_ipv4_unless_v6only_is_set, 0, 2);
-	ADD_TABLE(tc, a_path_has_the_mode_asked_for_whatever_the_umask, modes);
-	tcase_add_test(tc, a_path_has_the_owner_asked_for);
+	ADD_TABLE(tc, a_path_has_the_configured_mode_whatever_the_umask, modes);
+	tcase_add_test(tc, a_path_has_the_configured_owner);
 	tcase_add_test(tc, a_stale_path_is_replaced);
 	tcase_add_test(tc, a_path_that_is_not_a_socket_is_not_removed);
 	tcase_add_test(tc, a_missing_directory_is_named);
-	tcase_add_test(tc, an_address_of_another_machine_is_refused_in_words);
+	tcase_add_test(tc, an_address_of_another_machine_is_refused_with_its_cause);
 	tcase_add_test(tc, a_worker_that_closes_removes_no_path);
 	tcase_add_test(tc, a_listening_descriptor_is_adopted);
-	tcase_add_test(tc, what_is_no_listener_is_not_adopted);
+	tcase_add_test(tc, a_descriptor_that_is_not_a_listener_is_not_adopted);
 	return run_suite(suite);
 }

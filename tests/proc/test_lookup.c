@@ -1,5 +1,5 @@
 /*
- * Reloads that bring host names, with a name server that answers, answers late, or never.
+ * Reloads with new host names; the name server replies at once, late, or never.
  */
 #include "../support.h"
 #include "host.h"
@@ -13,10 +13,10 @@
 #include <sys/mman.h>
 #include <sys/socket.h>
 
-/* Shared with the children that look up. */
+/* Shared with the children that look up names. */
 static struct {
 	_Atomic int calls;
-	_Atomic int answers; /* late.example has an address now */
+	_Atomic int replies; /* late.example has an address now */
 } *names;
 
 int __real_getaddrinfo(const char *name, const char *port, const struct addrinfo *hints, struct addrinfo **ret);
@@ -27,9 +27,9 @@ int __wrap_getaddrinfo(const char *name, const char *port, const struct addrinfo
 	atomic_fetch_add(&names->calls, 1);
 	if (strcmp(name, "none.example") == 0)
 		return EAI_NONAME;
-	while (strcmp(name, "mute.example") == 0)
+	while (strcmp(name, "silent.example") == 0)
 		(void)pause();
-	while (strcmp(name, "late.example") == 0 && !atomic_load(&names->answers))
+	while (strcmp(name, "late.example") == 0 && !atomic_load(&names->replies))
 		(void)poll(NULL, 0, 1);
 	return __real_getaddrinfo("127.0.0.1", port, hints, ret);
 }
@@ -62,7 +62,7 @@ static void close_all(void)
 	host_close();
 	(void)unlink(file);
 	(void)munmap(names, sizeof *names);
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
 static void reload(const char *bind, const char *rest)
@@ -80,9 +80,9 @@ static void expect(int verdicts, enum prefork_verdict verdict, const char *why)
 	ck_assert_msg(strstr(host_seen.why, why) != NULL, "%s", host_seen.why);
 }
 
-#define MUTE "127.0.0.1:0, mute.example:0"
+#define SILENT "127.0.0.1:0, silent.example:0"
 
-START_TEST(a_mute_name_server_holds_nothing_up)
+START_TEST(a_silent_name_server_delays_nothing_else)
 {
 	const int timeout_ms = patience_ms(1000);
 	char setting[64];
@@ -90,21 +90,21 @@ START_TEST(a_mute_name_server_holds_nothing_up)
 	open_with("127.0.0.1:0");
 	(void)snprintf(setting, sizeof setting, "lookup_timeout = %dms\n", timeout_ms);
 	const uint64_t began_ms = pfi_now_ms();
-	reload(MUTE, setting);
+	reload(SILENT, setting);
 	ck_assert_int_eq(host_seen.verdicts, 0);
 	ck_assert_int_eq(kill(host_seen.last_ready, SIGKILL), 0);
-	host_until_gone(host_seen.last_ready);
+	host_until_exited(host_seen.last_ready);
 	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
 	prefork_arbiter_request_scale(host, 0, 3);
 	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
 	ck_assert_int_eq(host_seen.verdicts, 0); /* both are done before the lookup is */
-	expect(1, PREFORK_RELOAD_FAILED, "mute.example within ");
+	expect(1, PREFORK_RELOAD_FAILED, "silent.example within ");
 	ck_assert_int_ge((int)(pfi_now_ms() - began_ms), timeout_ms - 1);
 	ck_assert_int_lt((int)(pfi_now_ms() - began_ms), timeout_ms + patience_ms(1000));
 	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
 
-	/* And a stop during the next one. */
-	reload(MUTE, "");
+	/* A stop during the next lookup. */
+	reload(SILENT, "");
 	prefork_arbiter_request_stop(host, true);
 	host_turn(); /* does not wait for the lookup */
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_STOPPED);
@@ -117,7 +117,7 @@ END_TEST
 START_TEST(a_later_reload_replaces_a_pending_one)
 {
 	open_with("127.0.0.1:0");
-	reload(MUTE, "");
+	reload(SILENT, "");
 	reload("127.0.0.1:0", "");
 	ck_assert_int_eq(host_seen.verdicts, 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_SUPERSEDED);
@@ -139,7 +139,7 @@ START_TEST(a_name_is_looked_up_once)
 	reload("first.example:0, late.example:0", "");
 	ck_assert_int_eq(host_seen.verdicts, 1);
 	ck_assert_ptr_null(prefork_arbiter_listener(host, 1));
-	atomic_store(&names->answers, 1);
+	atomic_store(&names->replies, 1);
 	expect(2, PREFORK_RELOAD_DONE, "");
 	ck_assert_int_eq(atomic_load(&names->calls), 2);
 	ck_assert_int_gt(host_who(host_address(1), NULL), 0);
@@ -160,7 +160,7 @@ START_TEST(a_quick_stop_ends_a_pending_graceful_stop)
 	static const int never = 0;
 
 	open_with("127.0.0.1:0");
-	reload(MUTE, "");
+	reload(SILENT, "");
 	prefork_arbiter_request_stop(host, false);
 	ck_assert_int_eq(host_until(&never, 1), 0);
 	ck_assert_int_eq(host_seen.verdicts, 1);
@@ -172,12 +172,12 @@ END_TEST
 START_TEST(destroy_ends_a_pending_stop)
 {
 	open_with("127.0.0.1:0");
-	reload(MUTE, "");
+	reload(SILENT, "");
 	close_all();
 }
 END_TEST
 
-/* ---- beside other threads ---- */
+/* ---- in a process with threads ---- */
 
 static void *wait_for_byte(void *fd)
 {
@@ -194,10 +194,10 @@ static const struct {
 	{ LOOKUP, "127.0.0.1:0, localhost:0", "", PREFORK_RELOAD_DONE },
 	{ "/nowhere/prefork-lookup", "new.example:0", "needs /nowhere/prefork-lookup", PREFORK_RELOAD_FAILED },
 	{ "/bin/false", "new.example:0", "the child that should do it failed", PREFORK_RELOAD_FAILED },
-	{ "/usr/bin/yes", "new.example:0", "new.example within 0.2 s", PREFORK_RELOAD_FAILED }, /* never ends */
+	{ "/usr/bin/yes", "new.example:0", "new.example within 0.2 s", PREFORK_RELOAD_FAILED }, /* never exits */
 };
 
-START_TEST(a_process_with_threads_asks_a_program)
+START_TEST(a_process_with_threads_runs_a_lookup_program)
 {
 	pthread_t thread;
 	int fds[2];
@@ -208,7 +208,7 @@ START_TEST(a_process_with_threads_asks_a_program)
 	pfi_lookup_program = programs[_i].program;
 	reload(programs[_i].bind, "lookup_timeout = 200ms\n");
 	expect(1, programs[_i].verdict, programs[_i].why);
-	ck_assert_int_eq(atomic_load(&names->calls), 0); /* never in a fork of this process */
+	ck_assert_int_eq(atomic_load(&names->calls), 0); /* not in a fork of this process */
 	ck_assert_int_eq(write(fds[1], "", 1), 1);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 	(void)close(fds[0]);
@@ -223,11 +223,11 @@ int main(void)
 	Suite *const suite = suite_create("lookup");
 	TCase *const tc = new_case(suite, "lookup");
 
-	tcase_add_test(tc, a_mute_name_server_holds_nothing_up);
+	tcase_add_test(tc, a_silent_name_server_delays_nothing_else);
 	tcase_add_test(tc, a_later_reload_replaces_a_pending_one);
 	tcase_add_test(tc, a_name_is_looked_up_once);
 	tcase_add_test(tc, a_quick_stop_ends_a_pending_graceful_stop);
 	tcase_add_test(tc, destroy_ends_a_pending_stop);
-	tcase_add_loop_test(tc, a_process_with_threads_asks_a_program, 0, sizeof programs / sizeof programs[0]);
+	tcase_add_loop_test(tc, a_process_with_threads_runs_a_lookup_program, 0, sizeof programs / sizeof programs[0]);
 	return run_suite(suite);
 }

@@ -1,4 +1,4 @@
-/* What an event loop hands to its threads, seen from a client: the harness runs libev with a few. */
+/* Callbacks that an event loop offloads to its threads, observed by a client: the harness runs libev with four. */
 #include "../support.h"
 
 #include "harness.h"
@@ -17,16 +17,16 @@
 
 enum { LARGE = 8 * 1024 * 1024 };
 
-static int entry[2]; /* works wait for a byte from it */
+static int entry[2]; /* work items wait for a byte from it */
 static char large[LARGE];
 
 static void check(bool holds)
 {
 	if (!holds)
-		abort(); /* the worker dies of it, and the test sees that */
+		abort(); /* the worker aborts, and the test sees its exit status */
 }
 
-static enum prefork_next wait_and_answer(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next wait_and_respond(struct prefork_worker *worker, struct prefork_connection *connection,
                                          void *user)
 {
 	char byte;
@@ -40,7 +40,7 @@ static enum prefork_next wait_and_answer(struct prefork_worker *worker, struct p
 	return prefork_connection_write(connection, "done", 4);
 }
 
-static enum prefork_next answer_large(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next respond_large(struct prefork_worker *worker, struct prefork_connection *connection,
                                       void *user)
 {
 	(void)worker;
@@ -49,7 +49,7 @@ static enum prefork_next answer_large(struct prefork_worker *worker, struct pref
 	return PREFORK_CLOSE;
 }
 
-static enum prefork_next answer_and_be_late(struct prefork_worker *worker, struct prefork_connection *connection,
+static enum prefork_next respond_and_set_deadline(struct prefork_worker *worker, struct prefork_connection *connection,
                                             void *user)
 {
 	(void)worker;
@@ -58,7 +58,7 @@ static enum prefork_next answer_and_be_late(struct prefork_worker *worker, struc
 	return prefork_connection_write(connection, "done", 4);
 }
 
-static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next send_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker;
 	(void)user;
@@ -100,13 +100,13 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 	check(!prefork_connection_may_block(connection) && !prefork_connection_is_offloaded(connection));
 	switch (letter) {
 	case 'w':
-		return prefork_connection_offload(connection, wait_and_answer, large);
+		return prefork_connection_offload(connection, wait_and_respond, large);
 	case 'b':
 		return prefork_connection_offload(connection, begin_large, NULL);
 	case 'd':
-		return prefork_connection_offload(connection, answer_and_be_late, NULL);
+		return prefork_connection_offload(connection, respond_and_set_deadline, NULL);
 	case 'l':
-		return prefork_connection_offload(connection, answer_large, NULL);
+		return prefork_connection_offload(connection, respond_large, NULL);
 	case 'q':
 		letter = (char)('0' + prefork_worker_queued(worker));
 		break;
@@ -117,7 +117,7 @@ static enum prefork_next serve(struct prefork_worker *worker, struct prefork_con
 }
 
 static const struct prefork_service service = {
-	.struct_size = sizeof service, .ready = serve, .timed_out = say_late,
+	.struct_size = sizeof service, .ready = serve, .timed_out = send_late,
 };
 
 static void open_all(struct harness *harness)
@@ -134,7 +134,7 @@ static void close_all(struct harness *harness)
 	harness_close(harness);
 }
 
-static void ask(int fd, const char *letter)
+static void send_letter(int fd, const char *letter)
 {
 	ck_assert_int_eq(send(fd, letter, 1, MSG_NOSIGNAL), 1);
 }
@@ -148,27 +148,27 @@ static void expect(int fd, const char *text)
 	ck_assert_mem_eq(bytes, text, size);
 }
 
-static void let_through(size_t count)
+static void release(size_t count)
 {
 	for (size_t i = 0; i < count; i++)
 		ck_assert_int_eq(write(entry[1], "!", 1), 1);
 }
 
-/* Until so many wait for a thread, as the worker tells over `fd`. */
+/* Until so many work items wait for a thread: the worker reports the number on `fd`. */
 static void await_queued(int fd, char count)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	char told = 0;
+	char reported = 0;
 
-	while (told != count) {
+	while (reported != count) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);
-		ask(fd, "q");
-		ck_assert_int_eq(recv(fd, &told, 1, 0), 1);
+		send_letter(fd, "q");
+		ck_assert_int_eq(recv(fd, &reported, 1, 0), 1);
 	}
 }
 
-/* Until every thread has one in hand: who sleeps yet counts as about to take one. */
+/* Until each thread runs a work item: a sleeping thread counts as free. */
 static void await_begun(const struct harness *harness)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
@@ -182,23 +182,23 @@ static void await_begun(const struct harness *harness)
 
 START_TEST(the_loop_runs_while_every_thread_is_busy)
 {
-	enum { THREADS = TEST_THREADS, WORKS = THREADS + 3 };
+	enum { THREADS = TEST_THREADS, ITEMS = THREADS + 3 };
 	struct harness harness;
-	int fds[WORKS];
+	int fds[ITEMS];
 
 	open_all(&harness);
 	const int other = harness_connect(&harness);
-	for (int i = 0; i < WORKS; i++) {
+	for (int i = 0; i < ITEMS; i++) {
 		fds[i] = harness_connect(&harness);
-		ask(fds[i], "w");
+		send_letter(fds[i], "w");
 	}
 	await_queued(other, '3');
 	harness_expect_echo(other, "x");
 	await_begun(&harness);
-	let_through(WORKS);
-	for (int i = 0; i < WORKS; i++) {
+	release(ITEMS);
+	for (int i = 0; i < ITEMS; i++) {
 		expect(fds[i], "done");
-		harness_expect_echo(fds[i], "y"); /* back in the loop */
+		harness_expect_echo(fds[i], "y"); /* back in the event loop */
 		(void)close(fds[i]);
 	}
 	(void)close(other);
@@ -206,19 +206,19 @@ START_TEST(the_loop_runs_while_every_thread_is_busy)
 }
 END_TEST
 
-/* Two requests at once on one connection: the second is looked at when the first is answered. */
+/* Two requests at once on one connection: the second is read after the response to the first. */
 START_TEST(input_that_arrives_meanwhile_is_kept_without_spinning)
 {
 	struct harness harness;
 
 	open_all(&harness);
 	const int fd = harness_connect(&harness), other = harness_connect(&harness);
-	ask(fd, "w");
+	send_letter(fd, "w");
 	await_queued(other, '0');
-	ask(fd, "a");
-	ask(fd, "w");
+	send_letter(fd, "a");
+	send_letter(fd, "w");
 	harness_expect_echo(other, "x");
-	let_through(2);
+	release(2);
 	expect(fd, "doneadone");
 	(void)close(fd);
 	(void)close(other);
@@ -232,20 +232,20 @@ START_TEST(a_disconnect_meanwhile_is_detected_afterwards)
 
 	open_all(&harness);
 	const int fd = harness_connect(&harness), other = harness_connect(&harness);
-	ask(fd, "w");
+	send_letter(fd, "w");
 	await_queued(other, '0');
 	(void)close(fd);
 	harness_expect_echo(other, "x");
-	let_through(1);
+	release(1);
 	harness_await_connections(&harness, 1);
 	(void)close(other);
 	close_all(&harness);
 }
 END_TEST
 
-/* The loop sleeps when the work is done, and the client has nothing to say: that is no reason to
- * wake it, but the deadline is one, even while another work goes on and on. */
-START_TEST(a_deadline_that_a_work_has_set_passes_in_time)
+/* The end of a work item need not wake the loop while the client sends nothing, but its deadline must, even while another
+ * work item is running. */
+START_TEST(a_deadline_set_by_a_work_item_expires_in_time)
 {
 	struct harness harness;
 
@@ -253,12 +253,12 @@ START_TEST(a_deadline_that_a_work_has_set_passes_in_time)
 	const int fd = harness_connect(&harness), other = harness_connect(&harness);
 	harness_expect_echo(fd, "x");
 	harness_expect_echo(other, "x");
-	ask(other, "w");
+	send_letter(other, "w");
 	await_queued(fd, '0');
-	ask(fd, "d");
+	send_letter(fd, "d");
 	expect(fd, "donelate");
 	harness_expect_end(fd);
-	let_through(1);
+	release(1);
 	expect(other, "done");
 	(void)close(fd);
 	(void)close(other);
@@ -278,11 +278,11 @@ START_TEST(slow_readers_hold_no_thread)
 	open_all(&harness);
 	for (int i = 0; i < READERS; i++) {
 		fds[i] = harness_connect(&harness);
-		ask(fds[i], "l");
+		send_letter(fds[i], "l");
 	}
 	const int other = harness_connect(&harness);
-	let_through(1);
-	ask(other, "w");
+	release(1);
+	send_letter(other, "w");
 	expect(other, "done");
 	for (int i = 0; i < READERS; i++) {
 		for (left = LARGE; left > 0;) {
@@ -298,7 +298,7 @@ START_TEST(slow_readers_hold_no_thread)
 }
 END_TEST
 
-/* What is to be done at the end of a broken answer may block, too. */
+/* The callback that ends an aborted response may block, too. */
 START_TEST(a_response_without_a_client_is_ended_in_a_thread)
 {
 	const struct linger at_once = { .l_onoff = 1 };
@@ -308,7 +308,7 @@ START_TEST(a_response_without_a_client_is_ended_in_a_thread)
 
 	open_all(&harness);
 	const int fd = harness_connect(&harness), other = harness_connect(&harness);
-	ask(fd, "b");
+	send_letter(fd, "b");
 	ck_assert_int_gt(recv(fd, bytes, sizeof bytes, 0), 0);
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once), 0);
 	(void)close(fd);
@@ -324,29 +324,29 @@ END_TEST
 
 START_TEST(a_draining_worker_finishes_its_work_items)
 {
-	enum { WORKS = TEST_THREADS + 2 };
+	enum { ITEMS = TEST_THREADS + 2 };
 	struct harness harness;
-	int fds[WORKS];
+	int fds[ITEMS];
 
 	open_all(&harness);
 	const int idle = harness_connect(&harness);
-	for (int i = 0; i < WORKS; i++) {
+	for (int i = 0; i < ITEMS; i++) {
 		fds[i] = harness_connect(&harness);
-		ask(fds[i], "w");
+		send_letter(fds[i], "w");
 	}
 	await_begun(&harness);
 	await_queued(idle, '2');
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(idle);
-	let_through(WORKS);
-	for (int i = 0; i < WORKS; i++) {
+	release(ITEMS);
+	for (int i = 0; i < ITEMS; i++) {
 		expect(fds[i], "done");
 		harness_expect_end(fds[i]);
 		(void)close(fds[i]);
 	}
-	const struct pfi_exit_status death = harness_reap(&harness);
-	ck_assert(death.known && death.signo == 0);
-	ck_assert_int_eq(death.code, 0);
+	const struct pfi_exit_status exit_status = harness_reap(&harness);
+	ck_assert(exit_status.known && exit_status.signo == 0);
+	ck_assert_int_eq(exit_status.code, 0);
 	(void)close(idle);
 	close_all(&harness);
 }
@@ -381,27 +381,27 @@ static void await_joining(pid_t pid)
 
 START_TEST(a_quitting_worker_drops_queued_work_items)
 {
-	enum { WORKS = TEST_THREADS + 2 };
+	enum { ITEMS = TEST_THREADS + 2 };
 	struct harness harness;
-	int fds[WORKS];
+	int fds[ITEMS];
 
 	open_all(&harness);
 	const int idle = harness_connect(&harness);
-	for (int i = 0; i < WORKS; i++) {
+	for (int i = 0; i < ITEMS; i++) {
 		fds[i] = harness_connect(&harness);
-		ask(fds[i], "w");
+		send_letter(fds[i], "w");
 	}
 	await_begun(&harness);
 	await_queued(idle, '2');
 	harness_signal(&harness, SIGQUIT);
-	await_joining(harness.child.pid); /* whose works were begun: the rest is dropped by now */
-	let_through(WORKS);
-	const struct pfi_exit_status death = harness_reap(&harness);
-	ck_assert(death.known && death.signo == 0);
-	ck_assert_int_eq(death.code, 0);
+	await_joining(harness.child.pid); /* by now the waiting work items are dropped */
+	release(ITEMS);
+	const struct pfi_exit_status exit_status = harness_reap(&harness);
+	ck_assert(exit_status.known && exit_status.signo == 0);
+	ck_assert_int_eq(exit_status.code, 0);
 	for (unsigned i = 1; i <= TEST_THREADS; i++)
 		ck_assert_uint_eq(harness.context.score->thread_slots[i].requests, 1);
-	for (int i = 0; i < WORKS; i++)
+	for (int i = 0; i < ITEMS; i++)
 		(void)close(fds[i]);
 	(void)close(idle);
 	close_all(&harness);
@@ -417,7 +417,7 @@ int main(void)
 	tcase_add_test(tc, the_loop_runs_while_every_thread_is_busy);
 	tcase_add_test(tc, input_that_arrives_meanwhile_is_kept_without_spinning);
 	tcase_add_test(tc, a_disconnect_meanwhile_is_detected_afterwards);
-	tcase_add_test(tc, a_deadline_that_a_work_has_set_passes_in_time);
+	tcase_add_test(tc, a_deadline_set_by_a_work_item_expires_in_time);
 	tcase_add_test(tc, slow_readers_hold_no_thread);
 	tcase_add_test(tc, a_response_without_a_client_is_ended_in_a_thread);
 	tcase_add_test(tc, a_draining_worker_finishes_its_work_items);

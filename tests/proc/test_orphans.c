@@ -1,5 +1,5 @@
 /*
- * What workers and applications leave behind, where this process becomes its parent.
+ * Orphans of workers and applications, when this process is their new parent.
  */
 #include "../support.h"
 #include "host.h"
@@ -24,7 +24,7 @@ static void open_with(const char *const *words)
 	host_start();
 }
 
-/* A process whose parent is gone, and that has ended. */
+/* A process that has exited, and so has its parent. */
 static pid_t make_orphan(void)
 {
 	pid_t orphan = -1;
@@ -46,8 +46,8 @@ static pid_t make_orphan(void)
 	return orphan;
 }
 
-/* Dispatch until all are gone; false: not in time. */
-static bool all_go(const pid_t *orphans, int count)
+/* Dispatch until all are reaped; false: not in time. */
+static bool all_reaped(const pid_t *orphans, int count)
 {
 	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(10000);
 	int gone = 0;
@@ -77,10 +77,10 @@ START_TEST(a_subreaper_reaps_orphans_and_leaves_children_to_the_program)
 		ck_assert_int_gt(orphans[i] = make_orphan(), 0);
 	(void)wait_for(prefork_arbiter_fd(host), POLLIN, 1000);
 	host_turn();
-	ck_assert_int_eq(waitpid(own, &status, 0), own); /* before its time is over */
+	ck_assert_int_eq(waitpid(own, &status, 0), own); /* before the arbiter would reap it */
 	ck_assert_int_eq(WEXITSTATUS(status), 7);
-	ck_assert(all_go(orphans, ORPHANS));
-	/* And now it is idle. */
+	ck_assert(all_reaped(orphans, ORPHANS));
+	/* Now the arbiter is idle. */
 	host_turn();
 	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 2 * SHORT_MS)); /* wait_for() multiplies by TEST_PATIENCE */
 	host_stop();
@@ -90,7 +90,7 @@ START_TEST(a_subreaper_reaps_orphans_and_leaves_children_to_the_program)
 }
 END_TEST
 
-/* Process 1 of a namespace of its own: 0, or 1 when something went wrong. */
+/* Process 1 of its own PID namespace: returns 0, or 1 on failure. */
 static int run_as_init(void)
 {
 	pid_t orphans[ORPHANS];
@@ -99,7 +99,7 @@ static int run_as_init(void)
 	open_with(as_init);
 	for (int i = 0; i < ORPHANS; i++)
 		ok &= (orphans[i] = make_orphan()) > 0;
-	ok &= all_go(orphans, ORPHANS);
+	ok &= all_reaped(orphans, ORPHANS);
 	host_stop();
 	host_close();
 	return ok ? 0 : 1;

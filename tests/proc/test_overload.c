@@ -20,9 +20,9 @@ START_TEST(a_request_beyond_queue_timeout_is_refused)
 	web_open(&web, sources_handle, settings);
 	ck_assert_int_le(thread_count, 8);
 	for (int i = 0; i < thread_count; i++)
-		busy[i] = sources_ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+		busy[i] = sources_request(&web, "GET", "/held", "Connection: close\r\n\r\n");
 	web_wait(&web.counts->handled, thread_count);
-	const int late = sources_ask(&web, "GET", "/bytes", "\r\n");
+	const int late = sources_request(&web, "GET", "/bytes", "\r\n");
 	/* The waiting itself. The time starts when the kernel or the event loop receives the request, which a busy
 	 * machine delays. */
 	(void)poll(NULL, 0, 3000 + patience_ms(500));
@@ -48,7 +48,7 @@ START_TEST(a_pipelined_request_may_wait_for_the_previous_one)
 	int responses = 0;
 
 	web_open(&web, sources_handle, settings);
-	const int fd = sources_ask(&web, "GET", "/held", "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+	const int fd = sources_request(&web, "GET", "/held", "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 	web_wait(&web.counts->handled, 1);
 	(void)poll(NULL, 0, 150);
 	web.counts->noted[0] = 1;
@@ -70,21 +70,21 @@ START_TEST(an_overloaded_worker_refuses_at_once)
 	ck_assert_int_eq(harness_threads(), 4);
 	web_open(&web, sources_handle, settings);
 	for (int i = 0; i < 4; i++)
-		fds[i] = sources_ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+		fds[i] = sources_request(&web, "GET", "/held", "Connection: close\r\n\r\n");
 	web_wait(&web.counts->handled, 4);
 	for (int i = 4; i < 6; i++)
-		fds[i] = sources_ask(&web, "GET", "/held", "Connection: close\r\n\r\n");
+		fds[i] = sources_request(&web, "GET", "/held", "Connection: close\r\n\r\n");
 	/* The loop responds to an unknown method without a thread. After two such responses it has received the
 	 * requests that were sent before. */
 	for (int i = 4; i < 6; i++)
 		harness_await_acknowledged(fds[i]);
 	for (int i = 0; i < 2; i++) {
-		(void)web_read_all(sources_ask(&web, "bad", "/", "\r\n"), response, sizeof response);
+		(void)web_read_all(sources_request(&web, "bad", "/", "\r\n"), response, sizeof response);
 		ck_assert_int_eq(web_status(response), 501);
 	}
-	(void)web_read_all(sources_ask(&web, "HEAD", "/bytes", "\r\n"), response, sizeof response);
+	(void)web_read_all(sources_request(&web, "HEAD", "/bytes", "\r\n"), response, sizeof response);
 	ck_assert_msg(web_status(response) == 503 && strstr(response, "\r\nRetry-After: 1\r\n") != NULL, "%s", response);
-	(void)web_read_all(sources_ask(&web, "POST", "/echo", "Content-Length: 100000\r\n\r\n"), response, sizeof response);
+	(void)web_read_all(sources_request(&web, "POST", "/echo", "Content-Length: 100000\r\n\r\n"), response, sizeof response);
 	ck_assert_msg(web_status(response) == 503, "the body of a refused request is awaited: %s", response);
 	web.counts->noted[0] = 1; /* release the threads */
 	for (int i = 0; i < 6; i++) {
@@ -103,7 +103,7 @@ static void hold_threads(const struct web *web, int *fds, int count)
 	const int handled = web->counts->handled;
 
 	for (int i = 0; i < count; i++) {
-		fds[i] = sources_ask(web, "GET", "/held-alone", "Connection: close\r\n\r\n");
+		fds[i] = sources_request(web, "GET", "/held-alone", "Connection: close\r\n\r\n");
 		web_wait(&web->counts->handled, handled + i + 1);
 	}
 }
@@ -128,7 +128,7 @@ static int refused_of_five(const struct web *web, int threads, int free_count)
 
 	hold_threads(web, busy, threads);
 	for (int i = 0; i < 5; i++)
-		pending[i] = sources_ask(web, "GET", "/bytes", "Connection: close\r\n\r\n");
+		pending[i] = sources_request(web, "GET", "/bytes", "Connection: close\r\n\r\n");
 	for (int i = 0; i < 5; i++)
 		harness_await_acknowledged(pending[i]);
 	release_threads(web, free_count);
@@ -182,7 +182,7 @@ START_TEST(a_pending_connection_counts_once_towards_queue_limit)
 	hold_threads(&web, busy, threads);
 	ck_assert_int_eq(send(accepted, first, sizeof first - 1, MSG_NOSIGNAL), sizeof first - 1);
 	harness_await_acknowledged(accepted);
-	const int pending = sources_ask(&web, "GET", "/bytes", "Connection: close\r\n\r\n");
+	const int pending = sources_request(&web, "GET", "/bytes", "Connection: close\r\n\r\n");
 	harness_await_acknowledged(pending);
 	release_threads(&web, 1);
 	expect_200(accepted);

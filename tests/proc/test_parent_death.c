@@ -1,6 +1,6 @@
 /*
- * A family of three: the test, an arbiter, its worker. The arbiter dies in one
- * way or another, and a pipe that only the worker holds tells when it has gone.
+ * Three processes: the test, an arbiter, its worker. The arbiter is killed, and end of
+ * file on a pipe that only the worker holds shows the exit of the worker.
  */
 #include "os/clock.h"
 #include "os/parent_death.h"
@@ -19,12 +19,12 @@ enum { ORPHAN_TIMEOUT_MS = 150 };
 struct family {
 	void (*worker)(struct family *family); /* never returns */
 	int ready[2];                          /* worker: a byte when it is armed */
-	int life[2];                           /* held by the worker: EOF when it is gone */
+	int life[2];                           /* held by the worker: EOF when it has exited */
 	int arbiter_fd;                        /* pidfd of the arbiter */
 	pid_t arbiter;
 };
 
-static void say_ready(struct family *family)
+static void send_ready(struct family *family)
 {
 	(void)!write(family->ready[1], "r", 1);
 }
@@ -39,19 +39,18 @@ static void arm(struct family *family)
 	pfi_spawn_unblock();
 	if (pfi_parent_death_arm(family->arbiter, ORPHAN_TIMEOUT_MS) < 0)
 		_exit(2);
-	say_ready(family);
+	send_ready(family);
 }
 
-/* Inside a call that never returns and looks at nothing. */
-static _Noreturn void never_look(struct family *family)
+/* Blocked in a system call that never returns. */
+static _Noreturn void block(struct family *family)
 {
 	arm(family);
 	for (;;)
 		pause();
 }
 
-/* The same, with every signal blocked after the handler has run once is not
- * enough of a villain: this one swallows SIGTERM's mail and spins. */
+/* Spins, and takes the SIGTERM from the signal pipe without acting on it. */
 static _Noreturn void spin(struct family *family)
 {
 	arm(family);
@@ -59,8 +58,8 @@ static _Noreturn void spin(struct family *family)
 		(void)pfi_signal_pipe_take();
 }
 
-/* A worker that waits sees it at once. */
-static _Noreturn void look(struct family *family)
+/* Polls the pidfd, and exits at once. */
+static _Noreturn void poll_and_exit(struct family *family)
 {
 	arm(family);
 	(void)prctl(PR_SET_PDEATHSIG, 0); /* the pidfd alone must be enough */
@@ -71,8 +70,8 @@ static _Noreturn void look(struct family *family)
 	_exit(0);
 }
 
-/* A worker that reads the pidfd, and then hangs in its last request. */
-static _Noreturn void look_and_hang(struct family *family)
+/* Polls the pidfd, and then hangs in its last request. */
+static _Noreturn void poll_and_hang(struct family *family)
 {
 	sigset_t all;
 
@@ -114,7 +113,7 @@ static int arbiter_main(void *arg)
 		pause();
 }
 
-static void (*const workers[])(struct family *) = { never_look, spin, look, look_and_hang };
+static void (*const workers[])(struct family *) = { block, spin, poll_and_exit, poll_and_hang };
 
 START_TEST(no_worker_outlives_a_killed_arbiter)
 {
@@ -129,13 +128,13 @@ START_TEST(no_worker_outlives_a_killed_arbiter)
 	pfi_close(&family.ready[1]);
 	ck_assert(wait_for(family.ready[0], POLLIN, 5000));
 	ck_assert_int_eq(read(family.ready[0], &byte, 1), 1);
-	ck_assert(!wait_for(family.life[0], POLLIN, 0)); /* alive as long as its arbiter */
+	ck_assert(!wait_for(family.life[0], POLLIN, 0)); /* it runs as long as its arbiter */
 
 	const uint64_t killed_ms = pfi_now_ms();
 	kill(arbiter.pid, SIGKILL);
 	ck_assert(wait_for(family.life[0], POLLIN, 2000));
 	ck_assert_int_eq(read(family.life[0], &byte, 1), 0);
-	if (workers[_i] != look) /* it had its time */
+	if (workers[_i] != poll_and_exit) /* the others are killed by the timer */
 		ck_assert_uint_ge(pfi_now_ms() - killed_ms, ORPHAN_TIMEOUT_MS - 1);
 
 	ck_assert_int_eq(waitpid(arbiter.pid, NULL, 0), arbiter.pid);
@@ -145,7 +144,7 @@ START_TEST(no_worker_outlives_a_killed_arbiter)
 }
 END_TEST
 
-static int asked_to_leave(void *arg)
+static int drain_slowly(void *arg)
 {
 	struct family *family = arg;
 
@@ -153,20 +152,20 @@ static int asked_to_leave(void *arg)
 	raise(SIGTERM);
 	if (pfi_signal_pipe_take() != PFI_SIGNAL_BIT(SIGTERM))
 		return 4;
-	/* Its work takes longer than an orphan would have. */
+	/* Longer than the time limit of an orphan. */
 	(void)poll(NULL, 0, 2 * ORPHAN_TIMEOUT_MS);
 	return 0;
 }
 
-/* SIGTERM from a living arbiter means leave when done, not die. */
-START_TEST(a_sigterm_lights_nothing_while_the_arbiter_lives)
+/* SIGTERM from a running arbiter means drain, and must not arm the kill timer. */
+START_TEST(a_sigterm_arms_no_kill_timer_while_the_arbiter_runs)
 {
 	struct family family = { .arbiter = getpid() };
 	struct pfi_child worker;
 	int status = -1;
 
 	ck_assert_int_eq(pipe(family.ready), 0);
-	ck_assert_int_eq(pfi_spawn(asked_to_leave, &family, &worker), 0);
+	ck_assert_int_eq(pfi_spawn(drain_slowly, &family, &worker), 0);
 	ck_assert_int_eq(waitpid(worker.pid, &status, 0), worker.pid);
 	ck_assert_int_eq(status, 0);
 	close(worker.pidfd);
@@ -225,10 +224,10 @@ END_TEST
 static int arm_too_late(void *arg)
 {
 	(void)arg;
-	/* As if the arbiter had died between fork and here. */
+	/* As if the arbiter had exited after the fork. */
 	if (pfi_parent_death_arm(getppid() + 1, ORPHAN_TIMEOUT_MS) != -ESRCH)
 		return 1;
-	pfi_kill_timer_start(); /* not armed: nothing to light */
+	pfi_kill_timer_start(); /* not armed: no effect */
 	(void)poll(NULL, 0, 2 * ORPHAN_TIMEOUT_MS);
 	return 0;
 }
@@ -252,7 +251,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, no_worker_outlives_a_killed_arbiter, 0,
 	                    (int)(sizeof workers / sizeof workers[0]));
-	tcase_add_test(tc, a_sigterm_lights_nothing_while_the_arbiter_lives);
+	tcase_add_test(tc, a_sigterm_arms_no_kill_timer_while_the_arbiter_runs);
 	tcase_add_test(tc, the_end_of_the_forking_thread_is_not_the_end_of_the_arbiter);
 	tcase_add_test(tc, an_arbiter_that_has_exited_before_is_detected);
 	return run_suite(suite);

@@ -1,6 +1,6 @@
 /*
- * Pools with settings of their own, what a start refuses, and workers that ask to be
- * replaced: seen from the clients' side.
+ * Pools with settings of their own, starts that are refused, and workers that retire: observed
+ * by clients.
  */
 #include "../features.h"
 #include "../support.h"
@@ -25,8 +25,8 @@ static int idle(struct prefork_worker *worker, void *user)
 	return 0;
 }
 
-/* Accepts by hand, and tells each client its pool. */
-static int tell_pool(struct prefork_worker *worker, void *user)
+/* Accepts without a service, and sends each client the name of its pool. */
+static int send_pool(struct prefork_worker *worker, void *user)
 {
 	struct prefork_listener *const listener = prefork_worker_listener(worker, 0);
 
@@ -50,22 +50,22 @@ static int tell_pool(struct prefork_worker *worker, void *user)
 static const struct prefork_strategy jobs = {
 	.struct_size = sizeof jobs, .name = "jobs", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = idle
 };
-static const struct prefork_strategy teller = {
-	.struct_size = sizeof teller, .name = "teller", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = tell_pool
+static const struct prefork_strategy sender = {
+	.struct_size = sizeof sender, .name = "sender", .traits = PREFORK_STRATEGY_NO_SERVICE, .run = send_pool
 };
 
 START_TEST(each_pool_may_have_addresses_of_its_own)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
 	struct prefork_pool *pool = NULL;
-	char told[16] = "";
+	char received[16] = "";
 
 	host_create(words);
 	ck_assert_int_eq(prefork_arbiter_add_service(host, "web", &host_service, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_pool(host, "admin", NULL, &host_service, NULL, &pool), 0);
 	ck_assert_int_eq(prefork_pool_set(pool, "bind", "127.0.0.1:0,127.0.0.1:0"), 0);
 	ck_assert_int_eq(prefork_pool_set(pool, "workers", "2"), 0);
-	ck_assert_int_eq(prefork_arbiter_add_pool(host, "teller", &teller, NULL, NULL, &pool), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "sender", &sender, NULL, NULL, &pool), 0);
 	ck_assert_int_eq(prefork_pool_set(pool, "bind", "127.0.0.1:0"), 0);
 	ck_assert_int_eq(prefork_arbiter_add_pool(host, "jobs", &jobs, NULL, NULL, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_start(host), 0);
@@ -78,11 +78,11 @@ START_TEST(each_pool_may_have_addresses_of_its_own)
 	ck_assert_int_ne(host_who(host_address(1), NULL), web);
 	ck_assert_int_ne(host_who(host_address(2), NULL), web);
 	const int fd = host_connect(host_address(3));
-	ck_assert_int_eq(recv(fd, told, sizeof told - 1, MSG_WAITALL), 6);
-	ck_assert_str_eq(told, "teller");
+	ck_assert_int_eq(recv(fd, received, sizeof received - 1, MSG_WAITALL), 6);
+	ck_assert_str_eq(received, "sender");
 	(void)close(fd);
 
-	/* All of that is there after a reload. */
+	/* All of it is the same after a reload. */
 	prefork_arbiter_request_reload(host);
 	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
@@ -95,7 +95,7 @@ START_TEST(each_pool_may_have_addresses_of_its_own)
 END_TEST
 
 /* Writes its slot to the pipe, and idles. */
-static int tell_slot(struct prefork_worker *worker, void *user)
+static int send_slot(struct prefork_worker *worker, void *user)
 {
 	const unsigned char slot = (unsigned char)prefork_worker_slot(worker);
 
@@ -103,9 +103,9 @@ static int tell_slot(struct prefork_worker *worker, void *user)
 	return idle(worker, user);
 }
 
-static const struct prefork_strategy slot_teller = {
-	.struct_size = sizeof slot_teller, .name = "slot_teller", .traits = PREFORK_STRATEGY_NO_SERVICE,
-	.run = tell_slot
+static const struct prefork_strategy slot_sender = {
+	.struct_size = sizeof slot_sender, .name = "slot_sender", .traits = PREFORK_STRATEGY_NO_SERVICE,
+	.run = send_slot
 };
 
 static unsigned process_slots; /* of the pool "second": one bit for each that became ready */
@@ -123,25 +123,25 @@ START_TEST(slots_are_counted_in_each_pool)
 	static const struct prefork_hooks hooks = { .struct_size = sizeof hooks, .worker_ready = on_ready };
 	struct prefork_pool *pool = NULL;
 	unsigned char slots[2];
-	int told[2];
+	int slots_pipe[2];
 
 	process_slots = 0;
-	ck_assert_int_eq(pipe2(told, O_CLOEXEC), 0);
+	ck_assert_int_eq(pipe2(slots_pipe, O_CLOEXEC), 0);
 	host_create(words);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(host, &hooks, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_service(host, "first", &host_service, NULL), 0);
-	ck_assert_int_eq(prefork_arbiter_add_pool(host, "second", &slot_teller, NULL, told, &pool), 0);
+	ck_assert_int_eq(prefork_arbiter_add_pool(host, "second", &slot_sender, NULL, slots_pipe, &pool), 0);
 	ck_assert_int_eq(prefork_pool_set(pool, "workers", "2"), 0);
 	ck_assert_int_eq(prefork_arbiter_start(host), 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
 	for (int i = 0; i < 2; i++)
-		ck_assert(wait_for(told[0], POLLIN, 20000) && read(told[0], &slots[i], 1) == 1);
+		ck_assert(wait_for(slots_pipe[0], POLLIN, 20000) && read(slots_pipe[0], &slots[i], 1) == 1);
 	ck_assert_int_eq(slots[0] + slots[1], 0 + 1);
 	ck_assert_uint_eq(process_slots, 1u << 0 | 1u << 1);
 	host_stop();
 	host_close();
-	(void)close(told[0]);
-	(void)close(told[1]);
+	(void)close(slots_pipe[0]);
+	(void)close(slots_pipe[1]);
 }
 END_TEST
 
@@ -168,7 +168,7 @@ static const struct {
 	{ "workers", NULL, -EINVAL, "value" },
 };
 
-START_TEST(a_pools_setting_is_judged_at_once)
+START_TEST(an_invalid_setting_of_a_pool_is_refused_at_once)
 {
 	const char *const words[] = { NULL };
 	struct prefork_pool *pool = NULL;
@@ -179,13 +179,13 @@ START_TEST(a_pools_setting_is_judged_at_once)
 	const int r = prefork_pool_set(pool, settings_of_pools[_i].setting, settings_of_pools[_i].text);
 	ck_assert_int_eq(r, settings_of_pools[_i].result);
 	if (r < 0)
-		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].message), "it says: %s", prefork_error());
+		ck_assert_msg(strstr(prefork_error(), settings_of_pools[_i].message), "the error message is: %s", prefork_error());
 	host_close();
 }
 END_TEST
 
-/* Each is right by itself. */
-START_TEST(a_pools_settings_must_go_together)
+/* Each setting is valid by itself. */
+START_TEST(settings_of_a_pool_must_be_consistent)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--workers-max", "5", NULL };
 	struct prefork_pool *pool = NULL;
@@ -196,41 +196,41 @@ START_TEST(a_pools_settings_must_go_together)
 	host_expect_refused(PREFORK_ECONFIG, "pool many: workers_max");
 	ck_assert_int_eq(prefork_pool_set(pool, "workers_max", "10"), 0);
 	ck_assert_int_eq(prefork_arbiter_start(host), 0);
-	ck_assert_int_eq(host_until(&host_seen.ready, 10), 1); /* nine and the one of web */
+	ck_assert_int_eq(host_until(&host_seen.ready, 10), 1); /* nine, and one of web */
 	host_stop();
 	host_close();
 }
 END_TEST
 
-/* A class of the host's own, by a word of the command line. */
+/* A strategy of the application, selected on the command line. */
 START_TEST(worker_class_may_name_a_strategy_of_the_application)
 {
-	static const char *const argv[] = { "test", "-k", "teller", "-b", "127.0.0.1:0", "--log-level", "critical" };
+	static const char *const argv[] = { "test", "-k", "sender", "-b", "127.0.0.1:0", "--log-level", "critical" };
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
-	char told[16] = "";
+	char received[16] = "";
 
 	ck_assert_int_eq(prefork_settings_create(&settings), 0);
-	ck_assert_int_eq(prefork_settings_add_choice(settings, "worker_class", "teller", NULL), 0);
+	ck_assert_int_eq(prefork_settings_add_choice(settings, "worker_class", "sender", NULL), 0);
 	ck_assert_int_eq(prefork_settings_parse(settings, 7, (char *const *)(uintptr_t)argv), 0);
 	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
 	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &host_service, NULL), 0);
-	ck_assert_int_eq(prefork_arbiter_start(arbiter), PREFORK_ECONFIG); /* nobody has brought it yet */
-	ck_assert_ptr_nonnull(strstr(prefork_error(), "no worker class teller"));
-	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &teller), 0);
-	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &teller), -EEXIST);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), PREFORK_ECONFIG); /* it is not added yet */
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "no worker class sender"));
+	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &sender), 0);
+	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &sender), -EEXIST);
 	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
 	ck_assert_int_eq(prefork_arbiter_add_strategy(arbiter, &jobs), -EBUSY);
 	const int fd = host_connect(prefork_listener_address(prefork_arbiter_listener(arbiter, 0)));
-	ck_assert_int_eq(recv(fd, told, sizeof told - 1, MSG_WAITALL), 3);
-	ck_assert_str_eq(told, "web");
+	ck_assert_int_eq(recv(fd, received, sizeof received - 1, MSG_WAITALL), 3);
+	ck_assert_str_eq(received, "web");
 	(void)close(fd);
 	prefork_arbiter_destroy(arbiter);
 	prefork_settings_destroy(settings);
 }
 END_TEST
 
-/* ---- what a start refuses, before it opens anything ---- */
+/* ---- starts that are refused before a listener is opened ---- */
 
 static int open_files_before;
 
@@ -264,7 +264,7 @@ START_TEST(a_failed_start_leaves_nothing_behind)
 }
 END_TEST
 
-/* A filter of system calls may deny it: then the number is not known, and none is told. */
+/* A seccomp filter may deny getrlimit(2): then the message has no number. */
 START_TEST(a_limit_that_cannot_be_read_is_named)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", NULL };
@@ -278,7 +278,7 @@ START_TEST(a_limit_that_cannot_be_read_is_named)
 }
 END_TEST
 
-/* Room for many clients is made where it can be, and missed aloud where not. */
+/* RLIMIT_NOFILE is raised for worker_connections, or a warning is logged. */
 START_TEST(descriptors_for_connections_are_reserved_or_their_lack_is_logged)
 {
 	static const struct rlimit limits[] = { { 256, 256 }, { 256, 2000 } };
@@ -306,25 +306,25 @@ START_TEST(descriptors_for_connections_are_reserved_or_their_lack_is_logged)
 }
 END_TEST
 
-/* A class that is not there is found before anything is bound: the log is silent. */
+/* A missing worker class is detected before a listener is bound. */
 START_TEST(a_pool_without_a_class_is_refused_before_it_listens)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "-k", "libev", NULL };
 	struct prefork_settings *settings = NULL;
-	const char *const asked[] = { "test", "-k", "libev", "--check-config", NULL };
+	const char *const arguments[] = { "test", "-k", "libev", "--check-config", NULL };
 	int r;
 
 	host_create(words);
 	r = prefork_arbiter_add_service(host, "web", &host_service, NULL);
 	ck_assert_int_eq(r, 0);
 	r = prefork_arbiter_start(host);
-	if (r == 0) { /* this build has it: then the question is answered so */
+	if (r == 0) { /* this build has libev */
 		host_stop();
-		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), 1);
+		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)arguments, &settings), 1);
 	} else {
 		ck_assert_int_eq(r, PREFORK_ECONFIG);
 		ck_assert_ptr_nonnull(strstr(prefork_error(), "no worker class libev"));
-		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), PREFORK_ECONFIG);
+		ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)arguments, &settings), PREFORK_ECONFIG);
 		ck_assert_ptr_nonnull(strstr(prefork_error(), "this build has no libev"));
 	}
 	host_close();
@@ -348,12 +348,12 @@ static const struct {
 
 START_TEST(a_bad_address_is_found_by_check_config)
 {
-	const char *const asked[] = { "test", "-b", bad_binds[_i].bind, "--check-config", NULL };
+	const char *const arguments[] = { "test", "-b", bad_binds[_i].bind, "--check-config", NULL };
 	struct prefork_settings *settings = NULL;
 
-	ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)asked, &settings), PREFORK_ECONFIG);
-	ck_assert_msg(strstr(prefork_error(), bad_binds[_i].message), "it says: %s", prefork_error());
-	ck_assert_msg(strstr(prefork_error(), "bind (-b)") || strstr(prefork_error(), "bind (--bind)"), "it says: %s",
+	ck_assert_int_eq(prefork_settings_load(4, (char *const *)(uintptr_t)arguments, &settings), PREFORK_ECONFIG);
+	ck_assert_msg(strstr(prefork_error(), bad_binds[_i].message), "the error message is: %s", prefork_error());
+	ck_assert_msg(strstr(prefork_error(), "bind (-b)") || strstr(prefork_error(), "bind (--bind)"), "the error message is: %s",
 	              prefork_error());
 }
 END_TEST
@@ -382,9 +382,9 @@ START_TEST(any_ipv6_address_takes_ipv4_too)
 }
 END_TEST
 
-/* ---- workers that ask to be replaced ---- */
+/* ---- workers that retire ---- */
 
-static void ask_it_to_leave(const char *address)
+static void make_one_retire(const char *address)
 {
 	const int fd = host_connect(address);
 	char bye[4];
@@ -403,8 +403,8 @@ START_TEST(a_retiring_worker_serves_until_its_replacement_is_ready)
 	host_start();
 	const pid_t old = host_who(host_address(0), NULL);
 	atomic_store(&host_orders->boots_wait, 1);
-	ask_it_to_leave(host_address(0));
-	/* The arbiter hears it and starts another, which takes its time. */
+	make_one_retire(host_address(0));
+	/* The arbiter reads the message and starts a replacement, which is slow. */
 	ck_assert(wait_for(prefork_arbiter_fd(host), POLLIN, 20000));
 	host_turn();
 	for (int i = 0; i < 20; i++) {
@@ -433,19 +433,19 @@ START_TEST(recycling_under_load_drops_no_connection)
 	host_start();
 	host_load_start(&load, host_address(0), NULL);
 	for (int i = 1; i <= 20; i++) {
-		ask_it_to_leave(host_address(0));
+		make_one_retire(host_address(0));
 		ck_assert_int_eq(host_until(&host_seen.exited, i), 1);
-		ck_assert_int_ge(host_seen.ready, 2 + i); /* never fewer than wanted */
+		ck_assert_int_ge(host_seen.ready, 2 + i); /* never fewer than configured */
 	}
 	const struct host_report seen = host_load_stop(&load);
 	ck_assert_uint_eq(seen.broken, 0);
-	ck_assert_uint_gt(seen.answered, 20);
+	ck_assert_uint_gt(seen.served, 20);
 	host_stop();
 	host_close();
 }
 END_TEST
 
-START_TEST(after_so_many_requests_a_worker_is_replaced)
+START_TEST(a_worker_is_replaced_after_max_requests)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "5", NULL };
 
@@ -454,7 +454,7 @@ START_TEST(after_so_many_requests_a_worker_is_replaced)
 	const pid_t old = host_seen.last_ready;
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(host_who(host_address(0), NULL), old);
-	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 0)); /* it has asked for nothing */
+	ck_assert(!wait_for(prefork_arbiter_fd(host), POLLIN, 0)); /* it has not retired */
 	ck_assert_int_eq(host_who(host_address(0), NULL), old);
 	ck_assert_int_eq(host_until(&host_seen.exited, 1), 1);
 	ck_assert_int_eq(host_seen.last_exited, old);
@@ -465,8 +465,8 @@ START_TEST(after_so_many_requests_a_worker_is_replaced)
 }
 END_TEST
 
-/* As host_service, but it counts nothing. Runs in the worker. */
-static enum prefork_next say_pid(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+/* Like host_service, but does not call prefork_worker_count_request(). Runs in the worker. */
+static enum prefork_next send_pid(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char text[64];
 	const int length = snprintf(text, sizeof text, "%d %u\n", (int)getpid(), prefork_worker_generation(worker));
@@ -478,10 +478,10 @@ static enum prefork_next say_pid(struct prefork_worker *worker, struct prefork_c
 	return PREFORK_CLOSE;
 }
 
-static const struct prefork_service plain_service = { .struct_size = sizeof plain_service, .ready = say_pid };
+static const struct prefork_service plain_service = { .struct_size = sizeof plain_service, .ready = send_pid };
 static const char *const classes[] = { "sync", "threads", "libev" };
 
-START_TEST(the_connections_of_a_service_that_counts_nothing_are_counted)
+START_TEST(connections_count_as_requests_if_the_service_counts_none)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "5", "-k", classes[_i], NULL };
 
@@ -501,14 +501,14 @@ START_TEST(the_connections_of_a_service_that_counts_nothing_are_counted)
 }
 END_TEST
 
-START_TEST(jitter_lets_workers_last_differently)
+START_TEST(jitter_adds_to_max_requests)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--max-requests", "1", "--max-requests-jitter", "1000000", NULL };
 
 	host_create(words);
 	host_start();
 	const pid_t old = host_seen.last_ready;
-	for (int i = 0; i < 10; i++) /* once in a hundred thousand the number is so small */
+	for (int i = 0; i < 10; i++) /* with a probability of 1e-5 the number is that small */
 		ck_assert_int_eq(host_who(host_address(0), NULL), old);
 	host_stop();
 	host_close();
@@ -526,9 +526,9 @@ START_TEST(continuous_replacement_drops_no_connection)
 	host_load_start(&load, host_address(0), NULL);
 	ck_assert_int_eq(host_until(&host_seen.exited, 10), 1);
 	const struct host_report seen = host_load_stop(&load);
-	ck_assert_int_ge(host_seen.ready, 2 + 10); /* never fewer than wanted */
+	ck_assert_int_ge(host_seen.ready, 2 + 10); /* never fewer than configured */
 	ck_assert_uint_eq(seen.broken, 0);
-	ck_assert_uint_ge(seen.answered, 10 * 20);
+	ck_assert_uint_ge(seen.served, 10 * 20);
 	host_stop();
 	host_close();
 }
@@ -541,9 +541,9 @@ int main(void)
 
 	tcase_add_test(tc, each_pool_may_have_addresses_of_its_own);
 	tcase_add_test(tc, slots_are_counted_in_each_pool);
-	tcase_add_loop_test(tc, a_pools_setting_is_judged_at_once, 0,
+	tcase_add_loop_test(tc, an_invalid_setting_of_a_pool_is_refused_at_once, 0,
 	                    sizeof settings_of_pools / sizeof settings_of_pools[0]);
-	tcase_add_test(tc, a_pools_settings_must_go_together);
+	tcase_add_test(tc, settings_of_a_pool_must_be_consistent);
 	tcase_add_test(tc, worker_class_may_name_a_strategy_of_the_application);
 	tcase_add_loop_test(tc, a_failed_start_leaves_nothing_behind, 0, sizeof refusals / sizeof refusals[0]);
 	tcase_add_test(tc, a_limit_that_cannot_be_read_is_named);
@@ -553,9 +553,9 @@ int main(void)
 	tcase_add_test(tc, any_ipv6_address_takes_ipv4_too);
 	tcase_add_test(tc, a_retiring_worker_serves_until_its_replacement_is_ready);
 	tcase_add_test(tc, recycling_under_load_drops_no_connection);
-	tcase_add_test(tc, after_so_many_requests_a_worker_is_replaced);
-	tcase_add_loop_test(tc, the_connections_of_a_service_that_counts_nothing_are_counted, 0, 3);
-	tcase_add_test(tc, jitter_lets_workers_last_differently);
+	tcase_add_test(tc, a_worker_is_replaced_after_max_requests);
+	tcase_add_loop_test(tc, connections_count_as_requests_if_the_service_counts_none, 0, 3);
+	tcase_add_test(tc, jitter_adds_to_max_requests);
 	tcase_add_test(tc, continuous_replacement_drops_no_connection);
 	return run_suite(suite);
 }

@@ -1,5 +1,5 @@
 /*
- * Reloads with settings that change, seen from the clients' side.
+ * Reloads with changed settings, observed by clients.
  */
 #include "../support.h"
 #include "host.h"
@@ -12,7 +12,7 @@
 
 static char file[64], log_file[64], other_log[64];
 
-/* Write the configuration anew, as an operator does before HUP. */
+/* Rewrite the configuration file, as an operator does before SIGHUP. */
 static void configure(const char *text)
 {
 	FILE *const out = fopen(file, "w");
@@ -56,7 +56,7 @@ static void reload_until_verdict(const char *text)
 	ck_assert_int_eq(host_until(&host_seen.verdicts, before + 1), 1);
 }
 
-START_TEST(a_failed_reload_changes_no_number)
+START_TEST(a_failed_reload_changes_no_setting)
 {
 	open_with("bind = 127.0.0.1:0\nworkers = 2\ntimeout = 7\ndefer_accept = off\n");
 	host_start();
@@ -68,7 +68,7 @@ START_TEST(a_failed_reload_changes_no_number)
 	ck_assert_int_eq(host_seen.exited, 1); /* the canary */
 	ck_assert_int_eq(prefork_settings_int(prefork_arbiter_settings(host), "timeout"), 7000);
 	ck_assert_int_eq(prefork_settings_int(prefork_arbiter_settings(host), "workers"), 2);
-	/* Still two are wanted: one that dies is replaced, by one. */
+	/* The pool still has two workers: one that is killed is replaced by one. */
 	atomic_store(&host_orders->boots_fail, 0);
 	ck_assert_int_eq(kill(host_seen.last_ready, SIGKILL), 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 3), 1);
@@ -79,7 +79,7 @@ START_TEST(a_failed_reload_changes_no_number)
 }
 END_TEST
 
-START_TEST(a_good_reload_brings_its_number_of_workers)
+START_TEST(a_good_reload_changes_the_number_of_workers)
 {
 	open_with("bind = 127.0.0.1:0\ndefer_accept = off\nworkers = 2\n");
 	host_start();
@@ -96,8 +96,8 @@ START_TEST(a_good_reload_brings_its_number_of_workers)
 }
 END_TEST
 
-/* What was scaled by hand in the meantime counts on top. */
-START_TEST(scaling_during_probation_is_not_forgotten)
+/* Scaling during the reload is added to the new number. */
+START_TEST(scaling_during_probation_is_kept)
 {
 	open_with("bind = 127.0.0.1:0\nworkers = 1\nworkers_max = 8\n");
 	host_start();
@@ -110,7 +110,7 @@ START_TEST(scaling_during_probation_is_not_forgotten)
 	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
 	host_stop();
-	ck_assert_int_eq(host_seen.ready, 1 + 1 + 4); /* the first, the one that was added, the new ones */
+	ck_assert_int_eq(host_seen.ready, 1 + 1 + 4); /* the first, the added one, the new ones */
 	close_all();
 }
 END_TEST
@@ -123,7 +123,7 @@ START_TEST(a_reload_without_workers_has_a_verdict)
 	ck_assert_int_eq(host_until(&host_seen.exited, 2), 1);
 	reload_until_verdict(NULL);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
-	ck_assert_int_eq(host_seen.ready, 4); /* as many as the setting says */
+	ck_assert_int_eq(host_seen.ready, 4); /* as many as configured */
 	unsigned generation = 0;
 	ck_assert_int_gt(host_who(host_address(0), &generation), 0);
 	ck_assert_uint_eq(generation, 2);
@@ -133,7 +133,7 @@ START_TEST(a_reload_without_workers_has_a_verdict)
 }
 END_TEST
 
-static bool file_says(const char *path, const char *text)
+static bool file_contains(const char *path, const char *text)
 {
 	char bytes[8192] = "";
 	FILE *const in = fopen(path, "r");
@@ -154,27 +154,27 @@ START_TEST(the_log_follows_a_good_reload_and_returns_after_a_bad_one)
 	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = warning\n", log_file);
 	open_with(text);
 	host_start();
-	ck_assert(!file_says(log_file, "Booting worker")); /* less than a warning */
+	ck_assert(!file_contains(log_file, "Booting worker")); /* below the level warning */
 	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = info\n", other_log);
 	reload_until_verdict(text);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
-	ck_assert(file_says(other_log, "Reload done"));
-	ck_assert(!file_says(log_file, "Reload"));
+	ck_assert(file_contains(other_log, "Reload done"));
+	ck_assert(!file_contains(log_file, "Reload"));
 
-	/* Back to a file that cannot be: refused whole. */
+	/* A log file that cannot be opened: the reload is refused. */
 	reload_until_verdict("bind = 127.0.0.1:0\nerrorlog = /nowhere/at/all\nloglevel = critical\n");
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	ck_assert_ptr_nonnull(strstr(host_seen.why, "/nowhere/at/all"));
-	ck_assert(file_says(other_log, "/nowhere/at/all"));
+	ck_assert(file_contains(other_log, "/nowhere/at/all"));
 
-	/* And one whose canary fails leaves the log where it was. */
+	/* A reload whose canary fails keeps the log file. */
 	atomic_store(&host_orders->boots_fail, 1);
 	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\nerrorlog = %s\nloglevel = critical\n", log_file);
 	reload_until_verdict(text);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	atomic_store(&host_orders->boots_fail, 0);
 	prefork_log_printf(prefork_arbiter_log(host), PREFORK_LOG_INFO, "test", "still here");
-	ck_assert(file_says(other_log, "still here"));
+	ck_assert(file_contains(other_log, "still here"));
 	host_stop();
 	close_all();
 }
@@ -192,8 +192,8 @@ static const struct {
 	{ false, "defer_accept = off\nworker_class = threads\nthreads = 2\n" },
 };
 
-/* New addresses are bound before, old ones closed after their last worker: a client
- * is served here or there, or refused, and never dropped. */
+/* New addresses are bound first; old ones are closed after their last worker. A connection is served at either address,
+ * or refused, and never dropped. */
 START_TEST(a_reload_to_another_address_drops_no_connection)
 {
 	const bool is_unix = moves[_i].is_unix;
@@ -223,8 +223,8 @@ START_TEST(a_reload_to_another_address_drops_no_connection)
 		const struct host_report seen = host_load_stop(&load[i]);
 
 		ck_assert_uint_eq(seen.broken, 0);
-		ck_assert_uint_gt(seen.answered, 0);
-		ck_assert_uint_le(seen.refused, 1); /* or it was told to end before it could be */
+		ck_assert_uint_gt(seen.served, 0);
+		ck_assert_uint_le(seen.refused, 1); /* 0: the client stopped before */
 	}
 	host_stop();
 	close_all();
@@ -286,7 +286,7 @@ static const struct {
 	{ 3, "bind = 127.0.0.1:0\nworkers = 3\nsurge = 0\nmax_unavailable = 1\n" },
 };
 
-static void let_one_leave(void)
+static void make_one_retire(void)
 {
 	const int fd = host_connect(host_address(0)), before = host_seen.ready;
 
@@ -295,7 +295,7 @@ static void let_one_leave(void)
 	(void)close(fd);
 }
 
-/* Reload, a reload that fails, recycling: never more processes than workers. */
+/* During a reload, a failed reload, and recycling, there are never more processes than workers. */
 START_TEST(without_a_surge_no_worker_overlaps_the_one_that_it_replaces)
 {
 	alive = most_alive = 0;
@@ -309,14 +309,14 @@ START_TEST(without_a_surge_no_worker_overlaps_the_one_that_it_replaces)
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	atomic_store(&host_orders->boots_fail, 0);
 	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
-	let_one_leave();
+	make_one_retire();
 	ck_assert_int_eq(most_alive, singles[_i].workers);
 	host_stop();
 	close_all();
 }
 END_TEST
 
-/* The last ones want classes that not every build has. */
+/* The last cases need worker classes that a build may lack. */
 static int moves_here(void)
 {
 	const int all = sizeof moves / sizeof moves[0];
@@ -329,9 +329,9 @@ int main(void)
 	Suite *const suite = suite_create("reload");
 	TCase *const tc = new_case(suite, "reload");
 
-	tcase_add_test(tc, a_failed_reload_changes_no_number);
-	tcase_add_test(tc, a_good_reload_brings_its_number_of_workers);
-	tcase_add_test(tc, scaling_during_probation_is_not_forgotten);
+	tcase_add_test(tc, a_failed_reload_changes_no_setting);
+	tcase_add_test(tc, a_good_reload_changes_the_number_of_workers);
+	tcase_add_test(tc, scaling_during_probation_is_kept);
 	tcase_add_test(tc, a_reload_without_workers_has_a_verdict);
 	tcase_add_test(tc, the_log_follows_a_good_reload_and_returns_after_a_bad_one);
 	tcase_add_loop_test(tc, a_reload_to_another_address_drops_no_connection, 0, moves_here());

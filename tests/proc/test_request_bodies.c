@@ -14,9 +14,9 @@
 #include <unistd.h>
 
 static const struct {
-	const char *rest; /* of a POST whose body does not come whole */
+	const char *rest; /* of a POST with an incomplete body */
 	int error;
-} halves[] = {
+} truncated[] = {
 	{ "Content-Length: 50\r\n\r\nhalf", -ECONNRESET },
 	{ "Transfer-Encoding: chunked\r\n\r\n5\r\nhel", -ECONNRESET },
 	{ "Transfer-Encoding: chunked\r\n\r\nzz\r\n", -EPROTO },
@@ -24,23 +24,23 @@ static const struct {
 	{ "Transfer-Encoding: chunked\r\n\r\n1000\r\n", -EFBIG },
 };
 
-/* Where the body is collected first, the handler never hears of it; where it is read by the
- * handler, it hears of it, and hears the same again. */
+/* If the body is collected first, the handler is not called. If the handler reads the body, the read fails, and a second
+ * read fails with the same error. */
 START_TEST(a_truncated_body_is_never_taken_as_complete)
 {
 	static const char *const settings[] = { "--limit-request-body", "1000", "--body-timeout", "5", NULL };
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	const int fd = sources_ask(&web, "POST", "/reads", halves[_i].rest);
+	const int fd = sources_request(&web, "POST", "/reads", truncated[_i].rest);
 	ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
 	(void)web_read_all(fd, response, sizeof response);
-	ck_assert_int_eq(web_status(response), halves[_i].error == -EFBIG ? 413 : 400);
-	if (web.counts->handled > 0 && halves[_i].error != -EFBIG) {
-		ck_assert_int_eq(web.counts->noted[0], halves[_i].error);
-		ck_assert_int_eq(web.counts->noted[1], halves[_i].error);
+	ck_assert_int_eq(web_status(response), truncated[_i].error == -EFBIG ? 413 : 400);
+	if (web.counts->handled > 0 && truncated[_i].error != -EFBIG) {
+		ck_assert_int_eq(web.counts->noted[0], truncated[_i].error);
+		ck_assert_int_eq(web.counts->noted[1], truncated[_i].error);
 		web_wait(&web.counts->finished, 1);
-		ck_assert_int_eq(web.counts->error, halves[_i].error);
+		ck_assert_int_eq(web.counts->error, truncated[_i].error);
 	}
 	web_close(&web);
 }
@@ -52,13 +52,13 @@ START_TEST(a_stalled_body_gets_408)
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	(void)web_read_all(sources_ask(&web, "POST", "/reads", "Content-Length: 9\r\n\r\nhalf"), response, sizeof response);
+	(void)web_read_all(sources_request(&web, "POST", "/reads", "Content-Length: 9\r\n\r\nhalf"), response, sizeof response);
 	ck_assert_int_eq(web_status(response), 408);
 	web_close(&web);
 }
 END_TEST
 
-/* Never silent for long, and never done: on average it must come with a rate. */
+/* The client sends often enough for body_timeout, but below body_rate on average. */
 START_TEST(a_body_below_body_rate_gets_408)
 {
 	static const char *const settings[] = { "--body-timeout", "300ms", "--body-rate", "1000", NULL };
@@ -68,7 +68,7 @@ START_TEST(a_body_below_body_rate_gets_408)
 	int sent = 0;
 
 	web_open(&web, sources_handle, settings);
-	wait.fd = sources_ask(&web, "POST", "/reads", bodies[_i]);
+	wait.fd = sources_request(&web, "POST", "/reads", bodies[_i]);
 	for (; poll(&wait, 1, 50) == 0; sent++) {
 		ck_assert_int_eq(send(wait.fd, "x", 1, MSG_NOSIGNAL), 1);
 		ck_assert_int_lt(sent, 1000);
@@ -79,8 +79,8 @@ START_TEST(a_body_below_body_rate_gets_408)
 }
 END_TEST
 
-/* Writes what the socket takes and reads what comes, so that neither side waits for the other. */
-static size_t talk(int fd, const char *request, size_t length)
+/* Writes what the socket accepts and reads what arrives, so that neither side waits for the other. */
+static size_t exchange(int fd, const char *request, size_t length)
 {
 	size_t at = 0, got = 0;
 
@@ -107,9 +107,8 @@ static size_t talk(int fd, const char *request, size_t length)
 	return got;
 }
 
-/* In memory, and beyond what may stay there; its file is gone with the request. */
-/* A client that is told in the middle of its body must be able to read it: a close with bytes unread would
- * reset the connection under the response. */
+/* A client that is refused in the middle of its body must be able to read the response: close(2) with unread input
+ * would reset the connection. */
 START_TEST(a_refusal_in_the_middle_of_a_large_body_is_read_whole)
 {
 	static const char *const settings[] = { "--limit-request-body", "1000", NULL };
@@ -118,7 +117,7 @@ START_TEST(a_refusal_in_the_middle_of_a_large_body_is_read_whole)
 	web_open(&web, sources_handle, settings);
 	const int head = snprintf(big, 200, "POST /reads HTTP/1.1\r\nHost: h\r\nContent-Length: %d\r\n\r\n", BIG - 200);
 	memset(big + head, 'x', sizeof big - (size_t)head);
-	(void)talk(harness_connect(&web.harness), big, sizeof big);
+	(void)exchange(harness_connect(&web.harness), big, sizeof big);
 	ck_assert_msg(web_status(response) == 413 && strstr(response, "</html>") != NULL, "%s", response);
 	web_close(&web);
 }
@@ -137,6 +136,7 @@ START_TEST(a_refusal_of_head_has_no_body)
 }
 END_TEST
 
+/* In memory, and above body_memory in a file, which is closed with the request. */
 START_TEST(a_large_body_is_echoed_byte_for_byte)
 {
 	enum { SIZE = 300000 };
@@ -151,7 +151,7 @@ START_TEST(a_large_body_is_echoed_byte_for_byte)
 	for (size_t i = 0; i < SIZE; i++)
 		request[(size_t)head + i] = (char)('a' + i % 23);
 	for (int i = 0; i < 5; i++) {
-		const size_t got = talk(harness_connect(&web.harness), request, (size_t)head + SIZE);
+		const size_t got = exchange(harness_connect(&web.harness), request, (size_t)head + SIZE);
 		const char *const body = strstr(response, "\r\n\r\n") + 4;
 		ck_assert_uint_eq(got - (size_t)(body - response), SIZE);
 		ck_assert_int_eq(memcmp(body, request + head, SIZE), 0);
@@ -167,17 +167,17 @@ START_TEST(trailer_fields_follow_the_body_and_stay_separate)
 	struct web web;
 
 	web_open(&web, sources_handle, NULL);
-	(void)web_read_all(sources_ask(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	(void)web_read_all(sources_request(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 	                       "3\r\nabc\r\n0\r\nX-Sum:  12 \r\nOther:\r\nUnder_Score: 1\r\n\r\n"), response, sizeof response);
 	ck_assert_msg(strstr(response, "\r\n\r\nX-Sum(5)=12(2)|Other(5)=(0)|12 2 apart") != NULL, "%s", response);
-	(void)web_read_all(sources_ask(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+	(void)web_read_all(sources_request(&web, "POST", "/trailers", "Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
 	                       "0\r\n\r\n"), response, sizeof response);
 	ck_assert_msg(strstr(response, "\r\n\r\nnone") != NULL, "%s", response);
 	web_close(&web);
 }
 END_TEST
 
-/* Where a thread can wait for the client the handler reads the rest as it comes. */
+/* If a thread may wait for the client, the handler reads the rest while it arrives. */
 START_TEST(a_body_that_cannot_be_stored_is_refused_and_the_worker_continues)
 {
 	enum { SIZE = 300000 };
@@ -190,7 +190,7 @@ START_TEST(a_body_that_cannot_be_stored_is_refused_and_the_worker_continues)
 	web_open(&web, sources_handle, settings);
 	const int head = snprintf(request, sizeof request, "POST /reads HTTP/1.0\r\nContent-Length: %d\r\n\r\n", SIZE);
 	memset(request + head, 'x', SIZE);
-	(void)web_read_rest(web_ask(&web, request, (size_t)head + SIZE), response, sizeof response);
+	(void)web_read_rest(web_request(&web, request, (size_t)head + SIZE), response, sizeof response);
 	ck_assert_msg(web_status(response) == (harness_may_block() || harness_threads() > 0 ? 200 : 507), "%s", response);
 	(void)sources_get(&web, "GET", "/bytes");
 	ck_assert_int_eq(web_status(response), 200);
@@ -205,7 +205,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 60);
 	tcase_add_checked_fixture(tc, sources_make_file, sources_remove_file);
-	tcase_add_loop_test(tc, a_truncated_body_is_never_taken_as_complete, 0, (int)(sizeof halves / sizeof halves[0]));
+	tcase_add_loop_test(tc, a_truncated_body_is_never_taken_as_complete, 0, (int)(sizeof truncated / sizeof truncated[0]));
 	tcase_add_test(tc, a_stalled_body_gets_408);
 	tcase_add_loop_test(tc, a_body_below_body_rate_gets_408, 0, 2);
 	tcase_add_test(tc, a_refusal_in_the_middle_of_a_large_body_is_read_whole);

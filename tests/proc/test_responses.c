@@ -17,8 +17,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* Who has just come in has nothing that could be kept short: a first request may well be on its
- * way, and no client sends that again by itself. */
+/* The first request of a new connection may arrive late, and a client does not repeat it by itself. */
 START_TEST(a_first_request_is_served_during_a_drain)
 {
 	static const char *const settings[] = { "--keep-alive", "100ms", NULL };
@@ -26,7 +25,7 @@ START_TEST(a_first_request_is_served_during_a_drain)
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	const int new = harness_connect(&web.harness), kept_one = web_ask(&web, request, sizeof request - 1);
+	const int new = harness_connect(&web.harness), kept_one = web_request(&web, request, sizeof request - 1);
 	ck_assert_int_eq(recv(kept_one, response, 1, MSG_PEEK), 1);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	(void)web_read_all(kept_one, response, sizeof response);
@@ -60,7 +59,7 @@ static int now_ms(void)
 	return (int)(pfi_now_ms() % 1000000000);
 }
 
-static int last_and_linger(struct prefork_request *request, void *user)
+static int send_last_and_wait(struct prefork_request *request, void *user)
 {
 	struct web_counts *const counts = web_counts(request);
 	int r = prefork_response_start(request, 200, NULL);
@@ -77,8 +76,8 @@ static int last_and_linger(struct prefork_request *request, void *user)
 
 static const struct {
 	const char *request;
-	bool waits; /* for the end of the connection */
-} exit_message[] = {
+	bool is_corked; /* until the end of the connection */
+} requests[] = {
 	{ "GET / HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", true },
 	{ "GET / HTTP/1.0\r\n\r\n", true },
 	{ "GET / HTTP/1.1\r\nHost: h\r\n\r\n", false },
@@ -87,25 +86,25 @@ static const struct {
 	{ "POST / HTTP/1.0\r\nContent-Length: 4\r\n\r\nbody", false },
 };
 
-/* A packet of its own for the end is saved, but never at the price of an response: the kernel
- * throws away what waits when it must reset the connection. */
+/* Corking saves a segment for the end, but only if nothing is unread: when the kernel resets the connection, it discards
+ * corked output. */
 START_TEST(only_the_last_segment_before_a_close_is_corked)
 {
-	const char *const request = exit_message[_i].request;
+	const char *const request = requests[_i].request;
 	struct web web;
 
-	web_open(&web, last_and_linger, NULL);
-	const int fd = web_ask(&web, request, strlen(request));
+	web_open(&web, send_last_and_wait, NULL);
+	const int fd = web_request(&web, request, strlen(request));
 	struct pollfd readable = { .fd = fd, .events = POLLIN };
 	web_wait(&web.counts->noted[0], 1);
-	const int found = poll(&readable, 1, exit_message[_i].waits ? 50 : harness_patience_ms());
+	const int found = poll(&readable, 1, requests[_i].is_corked ? 50 : harness_patience_ms());
 	/* The kernel sends a corked segment after 200 ms. If the machine was slow, that may have happened. */
-	if (!exit_message[_i].waits)
+	if (!requests[_i].is_corked)
 		ck_assert_int_eq(found, 1);
 	else if (now_ms() - web.counts->noted[2] < 150)
 		ck_assert_int_eq(found, 0);
 	web.counts->noted[1] = 1;
-	(void)shutdown(fd, SHUT_WR); /* so that a kept connection ends, too */
+	(void)shutdown(fd, SHUT_WR); /* ends a persistent connection, too */
 	(void)web_read_all(fd, response, sizeof response);
 	ck_assert_int_eq(web_status(response), 200);
 	ck_assert_str_eq(strstr(response, "\r\n\r\n") + 4, "last");
@@ -113,8 +112,7 @@ START_TEST(only_the_last_segment_before_a_close_is_corked)
 }
 END_TEST
 
-/* All but what is only found out while a body is made: that it is chunked, or that there is none
- * (RFC 9110 9.3.2). */
+/* Except fields that depend on the generated body: that it is chunked, or that there is none (RFC 9110 9.3.2). */
 START_TEST(head_gets_the_same_fields_and_no_body)
 {
 	static char whole[2048];
@@ -139,17 +137,17 @@ START_TEST(a_connection_is_kept_alive_after_each_source)
 {
 	char request[512];
 	struct web web;
-	int answers = 0;
+	int responses = 0;
 
 	web_open(&web, sources_handle, kept);
 	const int length = snprintf(request, sizeof request, "HEAD %s HTTP/1.1\r\nHost: h\r\n\r\nGET %s HTTP/1.1\r\nHost: h\r\n"
 	                            "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n",
 	                            sources[_i].path, sources[_i].path);
-	(void)web_read_all(web_ask(&web, request, (size_t)length), response, sizeof response);
+	(void)web_read_all(web_request(&web, request, (size_t)length), response, sizeof response);
 	for (const char *at = response; (at = strstr(at, "HTTP/1.1 2")) != NULL; at++)
-		answers++;
+		responses++;
 	const bool closes = strcmp(sources[_i].path, "/last-one") == 0;
-	ck_assert_msg(answers == (closes ? 1 : 3), "%s", response);
+	ck_assert_msg(responses == (closes ? 1 : 3), "%s", response);
 	if (!closes)
 		ck_assert_msg(strcmp(response + strlen(response) - 9, "\r\n\r\nhello") == 0, "%s", response);
 	web_close(&web);
@@ -196,13 +194,13 @@ START_TEST(a_file_is_sent_byte_for_byte)
 }
 END_TEST
 
-/* What was promised and is not there: the client must not take it for the whole. */
+/* The file is shorter than Content-Length: the client must not take the response as complete. */
 START_TEST(a_truncated_file_aborts_the_response)
 {
 	struct web web;
 
 	web_open(&web, sources_handle, kept);
-	const size_t got = web_read_rest(sources_ask(&web, "GET", "/beyond-file", "\r\n"), response, sizeof response);
+	const size_t got = web_read_rest(sources_request(&web, "GET", "/beyond-file", "\r\n"), response, sizeof response);
 	ck_assert(strstr(response, "Content-Length: 100001\r\n") != NULL);
 	ck_assert_uint_le(got - (size_t)(strstr(response, "\r\n\r\n") + 4 - response), FILE_SIZE);
 	web_wait(&web.counts->finished, 1);
@@ -231,7 +229,7 @@ START_TEST(http_1_0_gets_no_interim_response)
 	struct web web;
 
 	web_open(&web, sources_handle, NULL);
-	(void)web_read_all(web_ask(&web, request, sizeof request - 1), response, sizeof response);
+	(void)web_read_all(web_request(&web, request, sizeof request - 1), response, sizeof response);
 	ck_assert_msg(web_status(response) == 200, "%s", response);
 	web_close(&web);
 }
@@ -239,14 +237,14 @@ END_TEST
 
 START_TEST(expect_100_continue_gets_100)
 {
-	static const char told[] = "HTTP/1.1 100 Continue\r\n\r\n";
+	static const char continue_100[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct web web;
-	char first[sizeof told];
+	char first[sizeof continue_100];
 
 	web_open(&web, sources_handle, NULL);
-	const int fd = sources_ask(&web, "POST", "/echo", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-	ck_assert_int_eq(recv(fd, first, sizeof told - 1, MSG_WAITALL), (ssize_t)sizeof told - 1);
-	ck_assert_int_eq(memcmp(first, told, sizeof told - 1), 0);
+	const int fd = sources_request(&web, "POST", "/echo", "Expect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+	ck_assert_int_eq(recv(fd, first, sizeof continue_100 - 1, MSG_WAITALL), (ssize_t)sizeof continue_100 - 1);
+	ck_assert_int_eq(memcmp(first, continue_100, sizeof continue_100 - 1), 0);
 	ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 	(void)web_read_all(fd, response, sizeof response);
 	ck_assert_msg(web_status(response) == 200 && strstr(response, "\r\n\r\n5\r\nhello\r\n0\r\n\r\n") != NULL, "%s", response);
@@ -260,7 +258,7 @@ START_TEST(an_idle_connection_between_two_requests_is_closed)
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	(void)web_read_all(sources_ask(&web, "GET", "/bytes", "\r\n"), response, sizeof response);
+	(void)web_read_all(sources_request(&web, "GET", "/bytes", "\r\n"), response, sizeof response);
 	ck_assert_msg(strcmp(response + strlen(response) - 5, "hello") == 0, "%s", response);
 	ck_assert(strstr(response, "Connection: close") == NULL);
 	web_close(&web);
@@ -274,18 +272,18 @@ START_TEST(a_client_that_reads_nothing_times_out)
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	const int fd = sources_ask(&web, "GET", paths[_i], "\r\n");
+	const int fd = sources_request(&web, "GET", paths[_i], "\r\n");
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
 	ck_assert_uint_lt(web_read_rest(fd, response, sizeof response), BIG);
-	(void)sources_get(&web, "GET", "/bytes"); /* the worker is fine */
+	(void)sources_get(&web, "GET", "/bytes"); /* the worker continues */
 	ck_assert_int_eq(web_status(response), 200);
 	web_close(&web);
 }
 END_TEST
 
-/* Where nobody may wait for the client, a handler that goes on writing is told before memory runs out;
- * elsewhere it waits. Either way the response never looks like a whole one. */
+/* If no callback may block, a handler that continues to write gets an error before memory runs out; otherwise it waits.
+ * In both cases the response has no valid end. */
 START_TEST(output_for_a_client_that_reads_nothing_is_bounded)
 {
 	static const char *const settings[] = { "--write-timeout", "300ms", "--spool-limit", "8m", NULL };
@@ -293,30 +291,30 @@ START_TEST(output_for_a_client_that_reads_nothing_is_bounded)
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	const int fd = sources_ask(&web, "GET", "/writes-for-long", "\r\n");
+	const int fd = sources_request(&web, "GET", "/writes-for-long", "\r\n");
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->noted[1], waits ? -ETIMEDOUT : -ENOBUFS);
-	ck_assert_int_lt(web.counts->noted[0], 32 * 1024 / 64); /* the kernel's buffers, and ours */
+	ck_assert_int_lt(web.counts->noted[0], 32 * 1024 / 64); /* the buffers of the kernel and of the library */
 	ck_assert_int_lt(web.counts->error, 0);
 	const size_t got = web_read_rest(fd, response, sizeof response - 1);
 	ck_assert_uint_gt(got, 65536);
 	ck_assert_ptr_null(strstr(response + got - 5, "0\r\n\r\n"));
-	(void)sources_get(&web, "GET", "/bytes"); /* the worker is fine */
+	(void)sources_get(&web, "GET", "/bytes"); /* the worker continues */
 	ck_assert_int_eq(web_status(response), 200);
 	web_close(&web);
 }
 END_TEST
 
-/* The time between two requests does not begin before the response has been taken. */
+/* The time between two requests begins when the response has been received. */
 START_TEST(a_slow_reader_gets_all_of_a_large_response)
 {
 	static const char *const settings[] = { "--keep-alive", "50ms", NULL };
 	struct web web;
 
 	web_open(&web, sources_handle, settings);
-	const int fd = sources_ask(&web, "GET", "/big", "\r\n");
+	const int fd = sources_request(&web, "GET", "/big", "\r\n");
 	web_wait(&web.counts->handled, 1);
-	(void)poll(NULL, 0, 200); /* the slowness itself: longer than keep-alive */
+	(void)poll(NULL, 0, 200); /* longer than keep-alive */
 	const size_t got = web_read_all(fd, response, sizeof response);
 	ck_assert_uint_eq(got - (size_t)(strstr(response, "\r\n\r\n") + 4 - response), BIG);
 	web_close(&web);
@@ -330,7 +328,7 @@ START_TEST(a_disconnect_during_a_response_ends_it)
 	char byte;
 
 	web_open(&web, sources_handle, NULL);
-	const int fd = sources_ask(&web, "GET", "/endless", "\r\n");
+	const int fd = sources_request(&web, "GET", "/endless", "\r\n");
 	ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
 	ck_assert_int_eq(close(fd), 0);
@@ -350,7 +348,7 @@ int main(void)
 	tcase_add_test(tc, a_first_request_is_served_during_a_drain);
 	tcase_add_loop_test(tc, each_source_has_its_head_and_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, only_the_last_segment_before_a_close_is_corked, 0,
-	                    sizeof exit_message / sizeof exit_message[0]);
+	                    sizeof requests / sizeof requests[0]);
 	tcase_add_loop_test(tc, head_gets_the_same_fields_and_no_body, 0, PLAIN_SOURCES);
 	tcase_add_loop_test(tc, a_connection_is_kept_alive_after_each_source, 0, PLAIN_SOURCES);
 	tcase_add_test(tc, misuse_is_refused_without_effect);

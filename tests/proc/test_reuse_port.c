@@ -1,6 +1,6 @@
 /*
- * A socket per slot (reuse_port): no client is lost, or waits for a worker that is not
- * there, whatever happens to the workers. Each client is counted.
+ * One socket per slot (reuse_port): no connection is lost, or waits for a worker that has
+ * exited, whatever happens to the workers. Each connection is counted.
  */
 #include "../features.h"
 #include "../support.h"
@@ -14,7 +14,7 @@
 
 enum { QUEUED = 100, LOADERS = 3 };
 
-/* Every promise holds under each class that this build has. */
+/* Each test runs under each worker class of this build. */
 static const char *classes[3];
 
 static int list_classes(void)
@@ -44,15 +44,15 @@ static unsigned sockets_listening(void)
 	return prefork_arbiter_listener(host, 0)->sockets_listening;
 }
 
-/* Many clients at once, of which every one must be answered; how many workers did. */
-static unsigned expect_all_answered(unsigned count)
+/* Opens many connections at once; each one must be served. Returns the number of workers that served them. */
+static unsigned expect_all_served(unsigned count)
 {
 	int fds[QUEUED];
 	pid_t pids[QUEUED], seen[QUEUED];
 	unsigned different = 0;
 
 	for (unsigned i = 0; i < count; i++) {
-		fds[i] = host_ask(host_address(0));
+		fds[i] = host_request(host_address(0));
 		ck_assert_int_ge(fds[i], 0);
 	}
 	for (unsigned i = 0; i < count; i++) {
@@ -76,20 +76,20 @@ static void start_load(void)
 		host_load_start(&loads[i], host_address(0), NULL);
 }
 
-/* All were answered, or refused at the most so often: once, when the server has stopped. */
+/* All requests were served, or at most `refused` connections per client refused: one, when the server has stopped. */
 static void end_load(unsigned refused)
 {
 	for (int i = 0; i < LOADERS; i++) {
 		const struct host_report seen = host_load_stop(&loads[i]);
 
 		ck_assert_uint_eq(seen.broken, 0);
-		ck_assert_uint_gt(seen.answered, 0);
+		ck_assert_uint_gt(seen.served, 0);
 		ck_assert_uint_le(seen.refused, refused);
 	}
 }
 
-/* Let the world go on for a while, which a count of answers measures: not a clock. */
-static void go_on(void)
+/* Continue until 30 requests are served: independent of time. */
+static void serve_some(void)
 {
 	for (int i = 0; i < 30; i++) {
 		ck_assert_int_gt(host_who(host_address(0), NULL), 0);
@@ -101,13 +101,13 @@ START_TEST(every_worker_accepts_from_its_own_socket)
 {
 	open_with("4", _i);
 	ck_assert_uint_eq(sockets_listening(), 4);
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 4);
 	host_stop();
 	host_close();
 }
 END_TEST
 
-/* A worker that closes what is not its own keeps its sockets. */
+/* With --close-fds, a worker closes foreign descriptors and keeps its sockets. */
 START_TEST(closing_the_applications_descriptors_keeps_its_sockets)
 {
 	const char *const words[] = { "-b", "127.0.0.1:0", "--reuse-port", "--workers", "2", "-k", classes[_i],
@@ -116,13 +116,13 @@ START_TEST(closing_the_applications_descriptors_keeps_its_sockets)
 	host_create(words);
 	host_start();
 	host_turn();
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 2);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 2);
 	host_stop();
 	host_close();
 }
 END_TEST
 
-/* The queues of workers that die before they could look are their successors'. */
+/* The connections in the backlog of a killed worker are accepted by its replacement. */
 START_TEST(connections_pending_at_a_crashed_worker_are_served_by_another)
 {
 	int fds[QUEUED];
@@ -131,9 +131,9 @@ START_TEST(connections_pending_at_a_crashed_worker_are_served_by_another)
 	open_with("1", _i);
 	const pid_t pid = host_who(host_address(0), NULL);
 	ck_assert_int_eq(kill(pid, SIGSTOP), 0);
-	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &stopped, WSTOPPED), 0); /* with all its threads */
+	ck_assert_int_eq(waitid(P_PID, (id_t)pid, &stopped, WSTOPPED), 0); /* all its threads */
 	for (int i = 0; i < QUEUED; i++)
-		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+		ck_assert_int_ge(fds[i] = host_request(host_address(0)), 0);
 	ck_assert_int_eq(kill(pid, SIGKILL), 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 2), 1);
 	for (int i = 0; i < QUEUED; i++)
@@ -143,7 +143,7 @@ START_TEST(connections_pending_at_a_crashed_worker_are_served_by_another)
 }
 END_TEST
 
-/* And while nobody succeeds it, its siblings'. */
+/* Without a replacement, the other workers accept them. */
 START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
 {
 	open_with("3", _i);
@@ -152,34 +152,34 @@ START_TEST(the_socket_of_a_worker_that_cannot_start_is_adopted)
 		const pid_t pid = host_who(host_address(0), NULL);
 
 		ck_assert_int_eq(kill(pid, SIGKILL), 0);
-		host_until_gone(pid); /* those that cannot start end, too */
-		ck_assert_uint_eq(expect_all_answered(QUEUED), (unsigned)(3 - dead));
+		host_until_exited(pid); /* workers that fail to start exit, too */
+		ck_assert_uint_eq(expect_all_served(QUEUED), (unsigned)(3 - dead));
 		ck_assert_uint_eq(sockets_listening(), 3);
 	}
 	atomic_store(&host_orders->boots_fail, 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 5), 1);
 	host_turn();
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 3);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 3);
 	host_stop();
 	host_close();
 }
 END_TEST
 
-/* A socket for a new worker takes clients when the worker does. */
+/* The socket of a new worker listens when the worker is ready. */
 START_TEST(scaling_up_leaves_no_connection_pending)
 {
 	open_with("1", _i);
 	atomic_store(&host_orders->boots_wait, 1);
 	host_scale(4);
 	host_turn();
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 1);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 1);
 	ck_assert_uint_eq(sockets_listening(), 1);
 	start_load();
 	atomic_store(&host_orders->boots_wait, 0);
 	ck_assert_int_eq(host_until(&host_seen.ready, 4), 1);
 	host_turn();
 	ck_assert_uint_eq(sockets_listening(), 4);
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 4);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 4);
 	end_load(0);
 	host_stop();
 	host_close();
@@ -199,13 +199,13 @@ START_TEST(scaling_down_and_up_drops_no_connection)
 			(void)wait_for(prefork_arbiter_fd(host), POLLIN, 1000);
 			host_turn();
 		}
-		ck_assert_uint_eq(expect_all_answered(QUEUED), 1);
-		go_on();
+		ck_assert_uint_eq(expect_all_served(QUEUED), 1);
+		serve_some();
 		host_scale(5);
 		ck_assert_int_eq(host_until(&host_seen.ready, ready + 4), 1);
 		host_turn();
 		ck_assert_uint_eq(sockets_listening(), 5);
-		ck_assert_uint_eq(expect_all_answered(QUEUED), 5);
+		ck_assert_uint_eq(expect_all_served(QUEUED), 5);
 	}
 	end_load(0);
 	host_stop();
@@ -213,14 +213,14 @@ START_TEST(scaling_down_and_up_drops_no_connection)
 }
 END_TEST
 
-/* Nothing but the first packet of each client gets through to the reuseport sockets: as with a long way between. False where
- * filters are for root alone. */
-static bool hold_back(bool held)
+/* With `held`, the reuseport sockets receive only SYN segments, as on a slow network. False: this process may not attach
+ * filters. */
+static bool hold_handshakes(bool held)
 {
 	struct sock_filter instructions[] = {
 		BPF_STMT(BPF_LD | BPF_B | BPF_ABS, 13), /* the flags of TCP */
 		BPF_STMT(BPF_ALU | BPF_AND | BPF_K, 2), /* SYN */
-		BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x10000), /* bytes of it to let in: all, or none */
+		BPF_STMT(BPF_ALU | BPF_MUL | BPF_K, 0x10000), /* bytes to accept: all, or none */
 		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	const struct sock_fprog program = { .len = 4, .filter = instructions };
@@ -238,25 +238,24 @@ static bool hold_back(bool held)
 	return true;
 }
 
-/* The kernel has told a client that it is welcome, and the client's answer is on the way, for as
- * long as that takes: its socket may not be closed meanwhile. */
+/* The client has got SYN-ACK, and its ACK has not arrived yet: the socket must not be closed until then. */
 START_TEST(handshakes_in_progress_survive_a_scale_down)
 {
 	int fds[QUEUED];
 
 	open_with("4", _i);
-	if (!hold_back(true)) {
+	if (!hold_handshakes(true)) {
 		puts("SKIP: only root may attach a filter to a TCP socket on this kernel");
 		host_stop();
 		host_close();
 		return;
 	}
 	for (int i = 0; i < QUEUED; i++)
-		ck_assert_int_ge(fds[i] = host_ask(host_address(0)), 0);
+		ck_assert_int_ge(fds[i] = host_request(host_address(0)), 0);
 	host_scale(1);
 	for (const uint64_t end_ms = pfi_now_ms() + 500; pfi_now_ms() < end_ms; host_turn())
 		(void)wait_for(prefork_arbiter_fd(host), POLLIN, 10);
-	(void)hold_back(false);
+	(void)hold_handshakes(false);
 	for (int i = 0; i < QUEUED; i++)
 		ck_assert_msg(host_receive(fds[i]) > 0, "client %d was lost", i);
 	host_stop();
@@ -264,7 +263,7 @@ START_TEST(handshakes_in_progress_survive_a_scale_down)
 }
 END_TEST
 
-/* Half-way down it is wanted again. */
+/* The second scaling arrives while the first one is in progress. */
 START_TEST(scaling_up_during_a_steered_scale_down_drops_no_connection)
 {
 	open_with("4", _i);
@@ -275,7 +274,7 @@ START_TEST(scaling_up_during_a_steered_scale_down_drops_no_connection)
 		host_scale(2);
 		host_scale(4);
 		ck_assert_int_eq(host_until(&host_seen.ready, ready + 2), 1);
-		go_on();
+		serve_some();
 		ck_assert_uint_eq(sockets_listening(), 4);
 	}
 	end_load(0);
@@ -294,7 +293,7 @@ START_TEST(a_reload_drops_no_connection)
 		ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
 		ck_assert_int_eq(host_until(&host_seen.exited, 3 * times), 1);
 		ck_assert_uint_eq(sockets_listening(), 3);
-		ck_assert_uint_eq(expect_all_answered(QUEUED), 3);
+		ck_assert_uint_eq(expect_all_served(QUEUED), 3);
 	}
 	end_load(0);
 	host_stop();
@@ -302,7 +301,7 @@ START_TEST(a_reload_drops_no_connection)
 }
 END_TEST
 
-/* The canary shares a socket; when it fails, nothing has changed. */
+/* The canary shares a socket; if it fails, nothing has changed. */
 START_TEST(a_failed_reload_drops_no_connection)
 {
 	open_with("2", _i);
@@ -312,7 +311,7 @@ START_TEST(a_failed_reload_drops_no_connection)
 	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	atomic_store(&host_orders->boots_fail, 0);
-	ck_assert_uint_eq(expect_all_answered(QUEUED), 2);
+	ck_assert_uint_eq(expect_all_served(QUEUED), 2);
 	end_load(0);
 	host_stop();
 	host_close();
@@ -338,19 +337,19 @@ START_TEST(recycling_drops_no_connection)
 }
 END_TEST
 
-/* With four queues to empty, too. */
+/* With four backlogs. */
 START_TEST(a_stop_serves_or_refuses)
 {
 	open_with("4", _i);
 	start_load();
-	go_on();
+	serve_some();
 	host_stop();
 	end_load(1);
 	host_close();
 }
 END_TEST
 
-/* Each class is a program to meson: they mostly wait, and do so side by side. */
+/* Each class is a test of its own in meson, so that they run in parallel: they mostly wait. */
 static void add_case(Suite *suite, int number)
 {
 	TCase *const tc = new_case(suite, classes[number]);

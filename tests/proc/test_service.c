@@ -1,4 +1,4 @@
-/* What the contract of <prefork/service.h> promises, seen from a client. */
+/* The guarantees of <prefork/service.h>, observed by a client. */
 #include "../support.h"
 #include "asleep.h"
 
@@ -25,7 +25,7 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-static void *answer_elsewhere(void *argument)
+static void *resume_elsewhere(void *argument)
 {
 	connection_t *const connection = argument;
 
@@ -35,7 +35,7 @@ static void *answer_elsewhere(void *argument)
 	return NULL;
 }
 
-static enum prefork_next hand_over(worker_t *worker, connection_t *connection, void *user)
+static enum prefork_next suspend(worker_t *worker, connection_t *connection, void *user)
 {
 	pthread_t thread;
 	char byte;
@@ -45,7 +45,7 @@ static enum prefork_next hand_over(worker_t *worker, connection_t *connection, v
 	const ssize_t n = recv(prefork_connection_fd(connection), &byte, 1, MSG_PEEK);
 	if (n <= 0)
 		return n < 0 && errno == EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	if (pthread_create(&thread, NULL, answer_elsewhere, connection) != 0)
+	if (pthread_create(&thread, NULL, resume_elsewhere, connection) != 0)
 		return PREFORK_CLOSE;
 	(void)pthread_detach(thread);
 	return PREFORK_SUSPENDED;
@@ -53,7 +53,7 @@ static enum prefork_next hand_over(worker_t *worker, connection_t *connection, v
 
 START_TEST(a_suspended_connection_is_resumed_from_another_thread)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = hand_over };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = suspend };
 	struct harness harness;
 
 	harness_open(&harness, &service);
@@ -69,7 +69,7 @@ START_TEST(a_suspended_connection_is_resumed_from_another_thread)
 }
 END_TEST
 
-/* Reads two pieces in one callback, and asks for the second, however long the client may take. */
+/* Reads two pieces in one callback, and sends a byte between them, however long the client takes. */
 static enum prefork_next read_twice(worker_t *worker, connection_t *connection, void *user)
 {
 	char bytes[2];
@@ -99,7 +99,7 @@ START_TEST(a_callback_may_block_on_its_connection)
 	const int fd = harness_connect(&harness);
 	ck_assert_int_eq(send(fd, "o", 1, MSG_NOSIGNAL), 1);
 	ck_assert_int_eq(recv(fd, bytes, 1, MSG_WAITALL), 1);
-	harness_await_rest(&harness); /* the time is the client's now */
+	harness_await_idle(&harness); /* while the callback waits for the client, it has no deadline */
 	ck_assert_int_eq(send(fd, "k", 1, MSG_NOSIGNAL), 1);
 	ck_assert_int_eq(recv(fd, bytes, 2, MSG_WAITALL), 2);
 	ck_assert_mem_eq(bytes, "ok", 2);
@@ -124,7 +124,7 @@ START_TEST(a_callback_that_blocks_on_its_connection_returns_when_the_worker_quit
 }
 END_TEST
 
-/* All descriptors but a few are used up, then two come back. */
+/* Only a few descriptors are left; later connections are closed. */
 static int leave_few_descriptors(worker_t *worker, void *user)
 {
 	const struct rlimit limit = { 24, 24 };
@@ -147,10 +147,10 @@ START_TEST(without_descriptors_accepting_pauses_and_resumes)
 	harness_spawn(&harness);
 	for (int i = 0; i < CLIENTS; i++)
 		fds[i] = harness_connect(&harness);
-	harness_expect_echo(fds[0], "hello"); /* those who are in are served */
+	harness_expect_echo(fds[0], "hello"); /* an accepted connection is served */
 	for (int i = 0; i < CLIENTS - 1; i++)
 		(void)close(fds[i]);
-	harness_expect_echo(fds[CLIENTS - 1], "hello"); /* and who waited comes in */
+	harness_expect_echo(fds[CLIENTS - 1], "hello"); /* and one that was pending is accepted */
 	(void)close(fds[CLIENTS - 1]);
 	harness_close(&harness);
 }
@@ -161,7 +161,7 @@ static enum prefork_next hang(worker_t *worker, connection_t *connection, void *
 	(void)connection;
 	(void)user;
 	prefork_worker_set_activity(worker, "GET /hang\n", 10);
-	prefork_worker_ready(worker); /* says it only once */
+	prefork_worker_ready(worker); /* is sent only once */
 	while (pause() < 0)
 		continue;
 	return PREFORK_CLOSE;
@@ -185,11 +185,11 @@ START_TEST(an_aborted_worker_is_logged_with_its_activity)
 	(void)close(ends[1]);
 	const int fd = harness_connect(&harness);
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-	while (!harness_has_note(&harness, "GET /hang\n") && pfi_now_ms() < until_ms)
+	while (!harness_has_activity(&harness, "GET /hang\n") && pfi_now_ms() < until_ms)
 		(void)poll(NULL, 0, 1);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGABRT, 0), 0);
-	const struct pfi_exit_status death = harness_reap(&harness);
-	ck_assert_int_eq(death.signo, SIGABRT);
+	const struct pfi_exit_status exit_status = harness_reap(&harness);
+	ck_assert_int_eq(exit_status.signo, SIGABRT);
 	for (ssize_t n; (n = read(ends[0], text + size, sizeof text - 1 - size)) > 0;)
 		size += (size_t)n;
 	ck_assert_ptr_nonnull(strstr(text, " event=worker_abort pool="));
@@ -208,7 +208,7 @@ static enum prefork_next die(worker_t *worker, connection_t *connection, void *u
 	_exit(9);
 }
 
-/* Else its death would be taken for a failure to start, and stop the server. */
+/* Otherwise its exit would count as a boot failure and stop the server. */
 START_TEST(a_worker_that_crashes_on_its_first_connection_was_ready)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = die };
@@ -227,8 +227,8 @@ START_TEST(a_worker_that_crashes_on_its_first_connection_was_ready)
 }
 END_TEST
 
-/* Answers whole lines. */
-static enum prefork_next answer_lines(worker_t *worker, connection_t *connection, void *user)
+/* Responds to complete lines. */
+static enum prefork_next respond_to_lines(worker_t *worker, connection_t *connection, void *user)
 {
 	char bytes[64];
 	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
@@ -240,11 +240,11 @@ static enum prefork_next answer_lines(worker_t *worker, connection_t *connection
 	return n > 0 && bytes[n - 1] == '\n' ? prefork_connection_write(connection, "hello\n", 6) : PREFORK_WAIT_READABLE;
 }
 
-/* The question of who was accepted and not heard yet may be on its way, and so may the rest of
- * a question. Who was answered is let go at once. */
-START_TEST(unanswered_connections_continue_during_a_drain)
+/* The first request of an accepted connection, or the rest of a request, may arrive late. A connection that has got a
+ * response is closed at once. */
+START_TEST(connections_without_a_response_continue_during_a_drain)
 {
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = answer_lines };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = respond_to_lines };
 	struct harness harness;
 	char bytes[6];
 
@@ -269,7 +269,7 @@ START_TEST(unanswered_connections_continue_during_a_drain)
 }
 END_TEST
 
-/* The kernel told nobody else of it. */
+/* The kernel has woken no other worker for it. */
 START_TEST(a_draining_worker_accepts_the_connection_that_woke_it)
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo };
@@ -278,8 +278,8 @@ START_TEST(a_draining_worker_accepts_the_connection_that_woke_it)
 	for (int i = 0; i < 20; i++) {
 		harness_open(&harness, &service);
 		harness_spawn(&harness);
-		harness_await_rest(&harness);
-		/* So that it hears of both in whatever order its threads come to run. */
+		harness_await_idle(&harness);
+		/* So that both are pending, in whatever order its threads run. */
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
 		const int fd = harness_connect(&harness);
 		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
@@ -294,11 +294,11 @@ START_TEST(a_draining_worker_accepts_the_connection_that_woke_it)
 }
 END_TEST
 
-/* And whoever says nothing at all is not waited for long. The deadline is not the service's. */
+/* A drain waits only a short time for a client that sends nothing. That deadline is not reported to the service. */
 START_TEST(an_idle_connection_does_not_delay_a_drain)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = answer_lines, .timed_out = die,
+		.struct_size = sizeof service, .ready = respond_to_lines, .timed_out = die,
 	};
 	struct harness harness;
 
@@ -353,7 +353,7 @@ static unsigned connections_of_all(const struct pfi_scoreboard *scoreboard)
 	return sum;
 }
 
-/* Connects CLIENTS, one at a time, and lets them go again; the most that one worker got of them. */
+/* Opens CLIENTS connections, one at a time, and closes them. Returns the largest number that one worker had. */
 static unsigned most_for_one(const struct harness *harness, const struct pfi_scoreboard *scoreboard,
                              const struct asleep *workers)
 {
@@ -380,8 +380,8 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_sco
 	return most;
 }
 
-/* Four workers that all wait on one listener: the share of each is the same, give or take one turn at the front
- * of the queue. */
+/* Four workers wait on one listener: each accepts an equal share, plus or minus one turn at the front of the wait
+ * queue. */
 START_TEST(connections_are_balanced_evenly)
 {
 	const unsigned fair = CLIENTS / WORKERS + PFI_REQUEUE_AFTER;
@@ -430,7 +430,7 @@ int main(void)
 	tcase_add_test(tc, without_descriptors_accepting_pauses_and_resumes);
 	tcase_add_test(tc, an_aborted_worker_is_logged_with_its_activity);
 	tcase_add_test(tc, a_worker_that_crashes_on_its_first_connection_was_ready);
-	tcase_add_test(tc, unanswered_connections_continue_during_a_drain);
+	tcase_add_test(tc, connections_without_a_response_continue_during_a_drain);
 	tcase_add_test(tc, a_draining_worker_accepts_the_connection_that_woke_it);
 	tcase_add_test(tc, an_idle_connection_does_not_delay_a_drain);
 	tcase_add_test(tc, without_a_pool_an_offloaded_callback_is_called_at_once);

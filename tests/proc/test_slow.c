@@ -1,4 +1,4 @@
-/* Clients that send their bodies slowly, and take their answers slowly: nobody else may notice. */
+/* Clients that send request bodies slowly, or receive responses slowly: no other connection is delayed. */
 #include "../support.h"
 
 #include "web.h"
@@ -17,18 +17,18 @@
 #include <unistd.h>
 
 enum {
-	BIG = 6 * 1024 * 1024, /* more than the kernel keeps for a connection */
+	BIG = 6 * 1024 * 1024, /* more than the kernel buffers for a connection */
 	PIECE = 10000,
-	CROWD = 16,  /* more than threads */
+	CLIENTS = 16,  /* more than threads */
 	MANY = 64,
 	BODY = 200000,
-	ANSWER_MAX = BIG + BIG / 100 + 65536,
+	RESPONSE_MAX = BIG + BIG / 100 + 65536,
 };
 
 static char file_path[] = "/tmp/test_slow.XXXXXX";
 static int file = -1;
 static char big[BIG];
-static char answer[ANSWER_MAX];
+static char response[RESPONSE_MAX];
 
 static int hello(struct prefork_request *request)
 {
@@ -55,11 +55,11 @@ static int pieces(struct prefork_request *request)
 {
 	(void)prefork_response_start(request, 200, NULL);
 	const int r = write_pieces(request);
-	web_counts(request)->noted[0] = 1; /* all was said */
+	web_counts(request)->noted[0] = 1; /* all is written */
 	return r;
 }
 
-static int fails_late(struct prefork_request *request)
+static int fail_at_end(struct prefork_request *request)
 {
 	char length[16];
 
@@ -70,7 +70,7 @@ static int fails_late(struct prefork_request *request)
 	return r < 0 ? r : prefork_fail(-EIO, "the last byte is lost");
 }
 
-/* The user pointer of the request is how much was given out. */
+/* The user pointer of the request is the number of bytes returned so far. */
 static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
 {
 	const size_t at = (size_t)(uintptr_t)prefork_request_user(request), left = BIG - at;
@@ -94,7 +94,7 @@ static int from_file(struct prefork_request *request)
 	return prefork_response_file(request, file, 0, BIG);
 }
 
-/* All of the body at once, and what came of it. */
+/* Reads the whole body and sends it back. */
 static int echo(struct prefork_request *request)
 {
 	char *const body = malloc(BODY + 1);
@@ -111,11 +111,11 @@ static int echo(struct prefork_request *request)
 
 static const struct {
 	const char *path;
-	int (*answer)(struct prefork_request *request);
+	int (*respond)(struct prefork_request *request);
 } paths[] = {
 	{ "/bytes", bytes }, { "/pieces", pieces }, { "/pulled", pulled }, { "/file", from_file },
-	/* Those below are not large. */
-	{ "/hello", hello }, { "/echo", echo }, { "/fails-late", fails_late },
+	/* Responses below are not large. */
+	{ "/hello", hello }, { "/echo", echo }, { "/fails-late", fail_at_end },
 };
 enum { PATHS = sizeof paths / sizeof paths[0], SOURCES = 4 };
 
@@ -126,12 +126,12 @@ static int handle(struct prefork_request *request, void *user)
 	(void)user;
 	for (size_t i = 0; i < PATHS; i++) {
 		if (strcmp(paths[i].path, target) == 0)
-			return paths[i].answer(request);
+			return paths[i].respond(request);
 	}
 	return prefork_fail(-ENOENT, "no such path");
 }
 
-static void say(int fd, const char *text, size_t size)
+static void send_all(int fd, const char *text, size_t size)
 {
 	while (size > 0) {
 		const ssize_t n = send(fd, text, size, MSG_NOSIGNAL);
@@ -142,7 +142,7 @@ static void say(int fd, const char *text, size_t size)
 	}
 }
 
-/* A client whose kernel keeps little of what it does not read: a few segments, of 64 KiB here. */
+/* A client with a small receive buffer: a few segments, of 64 KiB on loopback. */
 static int slow_reader(const struct web *web, const char *path)
 {
 	const int fd = harness_connect(&web->harness), capacity = 200000;
@@ -150,16 +150,16 @@ static int slow_reader(const struct web *web, const char *path)
 	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", path);
 
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &capacity, sizeof capacity), 0);
-	say(fd, request, (size_t)length);
+	send_all(fd, request, (size_t)length);
 	return fd;
 }
 
-/* Out of its chunks, if it came so: how much is there. */
+/* Removes the chunked framing, if there is one. Returns the number of bytes of the body. */
 static size_t unframe(char *body, size_t size)
 {
 	char *from = body, *to = body;
 
-	if (strstr(answer, "Transfer-Encoding: chunked\r\n") == NULL)
+	if (strstr(response, "Transfer-Encoding: chunked\r\n") == NULL)
 		return size;
 	for (;;) {
 		char *end;
@@ -173,16 +173,16 @@ static size_t unframe(char *body, size_t size)
 	}
 }
 
-/* Which must be `big`, or begin like it: how much of it came. */
-static size_t check_answer(size_t got)
+/* Asserts that the body is `big` or a beginning of it. Returns its size. */
+static size_t check_response(size_t got)
 {
-	char *const body = strstr(answer, "\r\n\r\n");
+	char *const body = strstr(response, "\r\n\r\n");
 
-	ck_assert_msg(body != NULL && web_status(answer) == 200, "%.500s", answer);
-	*body = '\0'; /* so that the head can be looked through */
+	ck_assert_msg(body != NULL && web_status(response) == 200, "%.500s", response);
+	*body = '\0'; /* so that strstr() searches the head only */
 	body[1] = '\0';
 	(void)memcpy(body, "\r\n", 3);
-	const size_t size = unframe(body + 4, got - (size_t)(body + 4 - answer));
+	const size_t size = unframe(body + 4, got - (size_t)(body + 4 - response));
 	ck_assert_uint_le(size, BIG);
 	ck_assert_int_eq(memcmp(body + 4, big, size), 0);
 	return size;
@@ -190,25 +190,25 @@ static size_t check_answer(size_t got)
 
 static void expect_big(int fd)
 {
-	ck_assert_uint_eq(check_answer(web_read_all(fd, answer, sizeof answer)), BIG);
+	ck_assert_uint_eq(check_response(web_read_all(fd, response, sizeof response)), BIG);
 }
 
 static void expect_hello(const struct web *web)
 {
 	static const char request[] = "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
-	(void)web_read_all(web_ask(web, request, sizeof request - 1), answer, sizeof answer);
-	ck_assert_msg(web_status(answer) == 200 && strstr(answer, "\r\n\r\nhello") != NULL, "%s", answer);
+	(void)web_read_all(web_request(web, request, sizeof request - 1), response, sizeof response);
+	ck_assert_msg(web_status(response) == 200 && strstr(response, "\r\n\r\nhello") != NULL, "%s", response);
 }
 
-/* Whether the thread of one client can wait for it while others are served. */
+/* Whether one thread can wait for a client while another serves. */
 static bool has_threads(void)
 {
 	return harness_threads() > 0;
 }
 
-/* Whether a callback, or what it offloads, may wait for its client. */
-static bool some_may_wait(void)
+/* Whether a callback, or an offloaded one, may block on its connection. */
+static bool may_block(void)
 {
 #ifdef TEST_EV_DRIVER
 	return false;
@@ -220,20 +220,20 @@ static bool some_may_wait(void)
 START_TEST(slow_readers_delay_no_other_connection)
 {
 	struct web web;
-	int fds[CROWD];
+	int fds[CLIENTS];
 
 	web_open(&web, handle, NULL);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < CLIENTS; i++)
 		fds[i] = slow_reader(&web, paths[_i].path);
-	web_wait(&web.counts->handled, CROWD);
+	web_wait(&web.counts->handled, CLIENTS);
 	expect_hello(&web);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < CLIENTS; i++)
 		expect_big(fds[i]);
 	web_close(&web);
 }
 END_TEST
 
-/* The kernel finds no room worth telling of while a client takes a little now and then. */
+/* While a client reads a little now and then, the kernel does not report the socket as writable. */
 START_TEST(only_clients_that_read_nothing_time_out)
 {
 	static const char *const settings[] = { "--write-timeout", "1", NULL };
@@ -256,10 +256,10 @@ START_TEST(only_clients_that_read_nothing_time_out)
 	ck_assert_int_eq(web.counts->finished, SOURCES);
 	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
 	for (int i = 0; i < SOURCES; i++) {
-		memcpy(answer, parts[i], sizeof parts[i]);
-		const size_t rest = web_read_all(slow[i], answer + sizeof parts[i], sizeof answer - sizeof parts[i]);
-		ck_assert_uint_eq(check_answer(sizeof parts[i] + rest), BIG);
-		ck_assert_uint_lt(check_answer(web_read_rest(idle[i], answer, sizeof answer)), BIG);
+		memcpy(response, parts[i], sizeof parts[i]);
+		const size_t rest = web_read_all(slow[i], response + sizeof parts[i], sizeof response - sizeof parts[i]);
+		ck_assert_uint_eq(check_response(sizeof parts[i] + rest), BIG);
+		ck_assert_uint_lt(check_response(web_read_rest(idle[i], response, sizeof response)), BIG);
 	}
 	web_close(&web);
 }
@@ -273,7 +273,7 @@ START_TEST(a_disconnecting_reader_ends_its_response)
 	web_open(&web, handle, NULL);
 	const int fd = slow_reader(&web, paths[_i].path);
 	web_wait(&web.counts->handled, 1);
-	ck_assert_int_gt(recv(fd, answer, 100, 0), 0);
+	ck_assert_int_gt(recv(fd, response, 100, 0), 0);
 	ck_assert_int_eq(setsockopt(fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset), 0);
 	ck_assert_int_eq(close(fd), 0);
 	web_wait(&web.counts->finished, 1);
@@ -283,21 +283,21 @@ START_TEST(a_disconnecting_reader_ends_its_response)
 }
 END_TEST
 
-/* Where nobody can wait, what is written piece by piece goes no further than there is room. */
+/* If no callback may block, a response written in pieces ends when the buffers are full. */
 static void expect_big_or_refusal(const struct web *web, int fd, const char *path)
 {
-	if (some_may_wait() || strcmp(path, "/pieces") != 0) {
+	if (may_block() || strcmp(path, "/pieces") != 0) {
 		expect_big(fd);
 		return;
 	}
 	web_wait(&web->counts->noted[0], 1); /* before anything is read */
-	ck_assert_uint_lt(check_answer(web_read_rest(fd, answer, sizeof answer)), BIG);
+	ck_assert_uint_lt(check_response(web_read_rest(fd, response, sizeof response)), BIG);
 	web_wait(&web->counts->finished, 1);
 	ck_assert_int_eq(web->counts->error, -ENOBUFS);
 }
 
-/* Only those threads wait, and only because nothing may be kept. */
-START_TEST(a_full_result_queue_blocks_the_thread_without_loss)
+/* Only the threads that write block, because nothing may be stored. */
+START_TEST(without_spool_and_memory_a_slow_reader_loses_no_output)
 {
 	static const char *const settings[] = { "--spool-limit", "0", "--response-memory", "0", NULL };
 	struct web web;
@@ -313,8 +313,8 @@ START_TEST(a_full_result_queue_blocks_the_thread_without_loss)
 }
 END_TEST
 
-/* One file has an eighth of what all may have: it is filled, and used again from its beginning. */
-START_TEST(a_file_that_was_filled_is_used_again)
+/* One file may have an eighth of spool_limit: once it is full and sent, it is written from its beginning again. */
+START_TEST(a_full_spool_file_is_reused)
 {
 	static const char *const settings[] = { "--spool-limit", "800k", "--response-memory", "0", NULL };
 	struct web web;
@@ -327,7 +327,7 @@ START_TEST(a_file_that_was_filled_is_used_again)
 }
 END_TEST
 
-static long resident_kb(pid_t pid)
+static long rss_anon_kb(pid_t pid)
 {
 	char path[64], line[128];
 	long kb = 0;
@@ -349,14 +349,14 @@ START_TEST(many_slow_readers_need_little_memory)
 
 	web_open(&web, handle, settings);
 	expect_hello(&web);
-	const long before_kb = resident_kb(web.harness.child.pid);
+	const long before_kb = rss_anon_kb(web.harness.child.pid);
 	for (int i = 0; i < MANY; i++)
 		fds[i] = slow_reader(&web, paths[_i].path);
 	web_wait(&web.counts->handled, 1 + MANY);
 	expect_hello(&web);
-	/* A piece that was pulled is kept whole, memory comes in powers of two, and sanitizers add to it: but what
-	 * was not taken of each answer is megabytes. */
-	ck_assert_int_lt(resident_kb(web.harness.child.pid) - before_kb, MANY * 500);
+	/* A pulled piece is kept whole, buffers grow by powers of two, and sanitizers add to them; but the unread part
+	 * of each response is megabytes. */
+	ck_assert_int_lt(rss_anon_kb(web.harness.child.pid) - before_kb, MANY * 500);
 	for (int i = 0; i < MANY; i++)
 		(void)close(fds[i]);
 	web_close(&web);
@@ -371,13 +371,13 @@ START_TEST(a_draining_worker_serves_slow_readers_to_the_end)
 	const int fd = slow_reader(&web, paths[_i].path);
 	web_wait(&web.counts->handled, 1);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
-	(void)poll(NULL, 0, 50); /* a worker that would cut it off has done so by then */
+	(void)poll(NULL, 0, 50); /* a worker that truncates the response has done so by then */
 	expect_big(fd);
 	web_reap(&web);
 }
 END_TEST
 
-START_TEST(messages_before_a_failure_are_received)
+START_TEST(pieces_written_before_a_failure_are_received)
 {
 	struct web web;
 
@@ -385,14 +385,14 @@ START_TEST(messages_before_a_failure_are_received)
 	const int fd = slow_reader(&web, "/fails-late");
 	web_wait(&web.counts->handled, 1);
 	(void)poll(NULL, 0, 50);
-	ck_assert_uint_eq(check_answer(web_read_rest(fd, answer, sizeof answer)), BIG);
+	ck_assert_uint_eq(check_response(web_read_rest(fd, response, sizeof response)), BIG);
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->error, -EIO);
 	web_close(&web);
 }
 END_TEST
 
-/* A POST of `big`'s first BODY bytes to /echo, framed one way or the other. */
+/* A POST of the first BODY bytes of `big` to /echo, with Content-Length or chunked. */
 static size_t make_upload(char *request, size_t size, bool chunked, const char *field)
 {
 	int at = snprintf(request, size, "POST /echo HTTP/1.1\r\nHost: h\r\n%s", field);
@@ -416,36 +416,36 @@ static char upload[BODY + 4096];
 
 static void expect_upload(int fd)
 {
-	const size_t got = web_read_all(fd, answer, sizeof answer);
+	const size_t got = web_read_all(fd, response, sizeof response);
 
-	ck_assert_uint_eq(check_answer(got), BODY);
+	ck_assert_uint_eq(check_response(got), BODY);
 }
 
-/* Of known length and chunked, in memory and in files. */
+/* With Content-Length and chunked, in memory and in files. */
 START_TEST(incomplete_bodies_delay_no_connection_and_arrive_complete)
 {
 	static const char *const settings[] = { "--body-memory", "4k", NULL };
 	struct web web;
-	int fds[CROWD];
+	int fds[CLIENTS];
 
 	web_open(&web, handle, _i & 2 ? settings : NULL);
 	const size_t size = make_upload(upload, sizeof upload, _i & 1, "Connection: close\r\n");
-	for (int i = 0; i < CROWD; i++) {
+	for (int i = 0; i < CLIENTS; i++) {
 		fds[i] = harness_connect(&web.harness);
-		say(fds[i], upload, size / 2);
+		send_all(fds[i], upload, size / 2);
 	}
 	for (int i = 0; i < 5; i++)
 		expect_hello(&web);
 	ck_assert_int_eq(web.counts->handled, 5);
-	for (int i = 0; i < CROWD; i++)
-		say(fds[i], upload + size / 2, size - size / 2);
-	for (int i = 0; i < CROWD; i++)
+	for (int i = 0; i < CLIENTS; i++)
+		send_all(fds[i], upload + size / 2, size - size / 2);
+	for (int i = 0; i < CLIENTS; i++)
 		expect_upload(fds[i]);
 	web_close(&web);
 }
 END_TEST
 
-START_TEST(a_request_behind_a_slow_upload_has_its_turn)
+START_TEST(a_request_pipelined_after_a_slow_upload_is_served)
 {
 	static const char next[] = "GET /hello HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 	static const char *const settings[] = { "--keep-alive", "20", NULL };
@@ -457,13 +457,13 @@ START_TEST(a_request_behind_a_slow_upload_has_its_turn)
 	size += sizeof next - 1;
 	const int fd = harness_connect(&web.harness);
 	for (size_t at = 0; at < size; at += BODY / 4) {
-		say(fd, upload + at, size - at < BODY / 4 ? size - at : BODY / 4);
+		send_all(fd, upload + at, size - at < BODY / 4 ? size - at : BODY / 4);
 		(void)poll(NULL, 0, 5);
 	}
-	const size_t got = web_read_all(fd, answer, sizeof answer);
-	const char *const second = answer + got - 5;
+	const size_t got = web_read_all(fd, response, sizeof response);
+	const char *const second = response + got - 5;
 	ck_assert_int_eq(memcmp(second, "hello", 5), 0);
-	ck_assert_int_eq(memcmp(strstr(answer, "\r\n\r\n") + 4, big, BODY), 0);
+	ck_assert_int_eq(memcmp(strstr(response, "\r\n\r\n") + 4, big, BODY), 0);
 	ck_assert_int_eq(web.counts->handled, 2);
 	web_close(&web);
 }
@@ -476,12 +476,12 @@ START_TEST(a_draining_worker_waits_for_slow_bodies)
 	web_open(&web, handle, NULL);
 	const size_t size = make_upload(upload, sizeof upload, _i & 1, "");
 	const int fd = harness_connect(&web.harness);
-	say(fd, upload, size / 2);
+	send_all(fd, upload, size / 2);
 	expect_hello(&web);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
-	(void)poll(NULL, 0, 50); /* a worker that would forget it has done so by then */
-	say(fd, upload + size / 2, size - size / 2);
-	expect_upload(fd); /* and the end, which it had not asked for */
+	(void)poll(NULL, 0, 50); /* a worker that drops the request has done so by then */
+	send_all(fd, upload + size / 2, size - size / 2);
+	expect_upload(fd); /* and end of file, though the connection is persistent */
 	web_reap(&web);
 }
 END_TEST
@@ -493,7 +493,7 @@ START_TEST(a_disconnect_during_a_body_frees_the_request)
 	web_open(&web, handle, NULL);
 	const size_t size = make_upload(upload, sizeof upload, _i & 1, "");
 	const int fd = harness_connect(&web.harness);
-	say(fd, upload, size / 2);
+	send_all(fd, upload, size / 2);
 	expect_hello(&web);
 	ck_assert_int_eq(close(fd), 0);
 	harness_await_connections(&web.harness, 0);
@@ -502,28 +502,28 @@ START_TEST(a_disconnect_during_a_body_frees_the_request)
 }
 END_TEST
 
-/* Where a thread can wait for the rest: as soon as the head is there, or no more can be kept. */
+/* If a thread may wait for the rest, the handler starts when the head has arrived, or when no more can be stored. */
 START_TEST(a_body_can_be_read_while_it_arrives)
 {
 	static const char *const settings[][5] = {
 		{ "--stream-uploads", NULL },
 		{ "--spool-limit", "80k", "--body-memory", "4k", NULL },
 		{ "--spool-limit", "0", "--body-memory", "64k", NULL },
-		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a directory that takes no file */
+		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a directory in which no file can be created */
 	};
 	struct web web;
 
 	web_open(&web, handle, settings[_i / 2]);
 	const size_t size = make_upload(upload, sizeof upload, _i & 1, "Connection: close\r\n");
 	const int fd = harness_connect(&web.harness);
-	say(fd, upload, size / 2);
-	if (some_may_wait())
+	send_all(fd, upload, size / 2);
+	if (may_block())
 		web_wait(&web.counts->handled, 1);
-	say(fd, upload + size / 2, size - size / 2);
-	if (some_may_wait() || _i / 2 == 0 || _i / 2 == 3) /* else nobody waits for what has no room */
+	send_all(fd, upload + size / 2, size - size / 2);
+	if (may_block() || _i / 2 == 0 || _i / 2 == 3) /* else a body that cannot be stored is refused */
 		expect_upload(fd);
 	else
-		(void)web_read_rest(fd, answer, sizeof answer);
+		(void)web_read_rest(fd, response, sizeof response);
 	expect_hello(&web);
 	web_close(&web);
 }
@@ -554,13 +554,13 @@ int main(void)
 	tcase_add_loop_test(tc, slow_readers_delay_no_other_connection, 0, SOURCES);
 	tcase_add_test(tc, only_clients_that_read_nothing_time_out);
 	tcase_add_loop_test(tc, a_disconnecting_reader_ends_its_response, 0, SOURCES);
-	tcase_add_loop_test(tc, a_full_result_queue_blocks_the_thread_without_loss, 0, SOURCES);
-	tcase_add_test(tc, a_file_that_was_filled_is_used_again);
+	tcase_add_loop_test(tc, without_spool_and_memory_a_slow_reader_loses_no_output, 0, SOURCES);
+	tcase_add_test(tc, a_full_spool_file_is_reused);
 	tcase_add_loop_test(tc, many_slow_readers_need_little_memory, 0, SOURCES);
 	tcase_add_loop_test(tc, a_draining_worker_serves_slow_readers_to_the_end, 0, SOURCES);
-	tcase_add_test(tc, messages_before_a_failure_are_received);
+	tcase_add_test(tc, pieces_written_before_a_failure_are_received);
 	tcase_add_loop_test(tc, incomplete_bodies_delay_no_connection_and_arrive_complete, 0, 4);
-	tcase_add_loop_test(tc, a_request_behind_a_slow_upload_has_its_turn, 0, 2);
+	tcase_add_loop_test(tc, a_request_pipelined_after_a_slow_upload_is_served, 0, 2);
 	tcase_add_loop_test(tc, a_draining_worker_waits_for_slow_bodies, 0, 2);
 	tcase_add_loop_test(tc, a_disconnect_during_a_body_frees_the_request, 0, 2);
 	tcase_add_loop_test(tc, a_body_can_be_read_while_it_arrives, 0, 8);

@@ -1,6 +1,6 @@
 /*
- * Birth and death: spawn, reap, and what a child starts from. Children answer
- * by their exit status, since an assertion of theirs would go unheard.
+ * Spawn, reap, and the state in which a child starts. Children report by their exit
+ * status, since a failed assertion in a child is lost.
  */
 #include "os/dump.h"
 #include "os/signal_pipe.h"
@@ -18,17 +18,17 @@
 #include <sys/resource.h>
 
 static struct pfi_child child;
-static struct pfi_exit_status death;
+static struct pfi_exit_status exit_status;
 
-/* The death of `child`, within the time a test has. */
-static void await_death(void)
+/* The exit status of `child`, within the time limit. */
+static void await_exit(void)
 {
 	ck_assert(wait_for(child.pidfd, POLLIN, 10000));
-	ck_assert_int_eq(pfi_reap(child.pidfd, &death), 0);
+	ck_assert_int_eq(pfi_reap(child.pidfd, &exit_status), 0);
 	pfi_close(&child.pidfd);
 }
 
-static int answer(void *arg)
+static int return_code(void *arg)
 {
 	return *(int *)arg;
 }
@@ -45,13 +45,13 @@ START_TEST(an_exit_is_reported_with_its_code)
 {
 	int code = _i;
 
-	ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
+	ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
 	ck_assert_int_eq(fcntl(child.pidfd, F_GETFD), FD_CLOEXEC);
-	await_death();
-	ck_assert(death.known && !death.core);
-	ck_assert_int_eq(death.code, code);
-	ck_assert_int_eq(death.signo, 0);
-	ck_assert_uint_gt(death.rss_max_kib, 100);
+	await_exit();
+	ck_assert(exit_status.known && !exit_status.core);
+	ck_assert_int_eq(exit_status.code, code);
+	ck_assert_int_eq(exit_status.signo, 0);
+	ck_assert_uint_gt(exit_status.rss_max_kib, 100);
 	ck_assert_int_eq(waitpid(child.pid, NULL, 0), -1);
 }
 END_TEST
@@ -61,12 +61,12 @@ static const int deadly[] = { SIGKILL, SIGTERM, SIGHUP, SIGPIPE, SIGUSR1, SIGALR
 START_TEST(a_kill_is_reported_with_its_signal)
 {
 	ck_assert_int_eq(pfi_spawn(wait_to_be_killed, NULL, &child), 0);
-	ck_assert_int_eq(pfi_reap(child.pidfd, &death), -EAGAIN);
+	ck_assert_int_eq(pfi_reap(child.pidfd, &exit_status), -EAGAIN);
 	ck_assert_int_eq(pfi_pidfd_signal(child.pidfd, deadly[_i], 0), 0);
-	await_death();
-	ck_assert(death.known);
-	ck_assert_int_eq(death.signo, deadly[_i]);
-	ck_assert_int_eq(death.code, 0);
+	await_exit();
+	ck_assert(exit_status.known);
+	ck_assert_int_eq(exit_status.signo, deadly[_i]);
+	ck_assert_int_eq(exit_status.code, 0);
 }
 END_TEST
 
@@ -91,29 +91,29 @@ START_TEST(the_cpu_time_is_of_this_child_alone)
 	int nothing = 0;
 
 	ck_assert_int_eq(pfi_spawn(burn, NULL, &child), 0);
-	await_death();
-	ck_assert_uint_ge(death.user_us, BURN_US);
-	ck_assert_int_eq(pfi_spawn(answer, &nothing, &child), 0);
-	await_death();
-	ck_assert_uint_lt(death.user_us + death.system_us, BURN_US);
+	await_exit();
+	ck_assert_uint_ge(exit_status.user_us, BURN_US);
+	ck_assert_int_eq(pfi_spawn(return_code, &nothing, &child), 0);
+	await_exit();
+	ck_assert_uint_lt(exit_status.user_us + exit_status.system_us, BURN_US);
 }
 END_TEST
 
-/* Such a host loses the status, but not the death. */
+/* The exit status is lost, but the exit is detected. */
 START_TEST(exits_are_detected_though_sigchld_is_ignored)
 {
 	int code = 5;
 
 	signal(SIGCHLD, SIG_IGN);
 	ck_assert_int_eq(pfi_spawn(wait_to_be_killed, NULL, &child), 0);
-	ck_assert_int_eq(pfi_reap(child.pidfd, &death), -EAGAIN);
+	ck_assert_int_eq(pfi_reap(child.pidfd, &exit_status), -EAGAIN);
 	ck_assert_int_eq(pfi_pidfd_signal(child.pidfd, SIGKILL, 0), 0);
-	await_death();
-	ck_assert(!death.known);
+	await_exit();
+	ck_assert(!exit_status.known);
 	for (int i = 0; i < 20; i++) {
-		ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
-		await_death();
-		ck_assert(!death.known);
+		ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
+		await_exit();
+		ck_assert(!exit_status.known);
 	}
 }
 END_TEST
@@ -122,40 +122,40 @@ START_TEST(exits_are_detected_though_the_application_reaps_all_children)
 {
 	int code = 5;
 
-	ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
+	ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
 	ck_assert_int_eq(waitpid(-1, NULL, 0), child.pid);
-	await_death();
-	ck_assert(!death.known);
+	await_exit();
+	ck_assert(!exit_status.known);
 }
 END_TEST
 
-static int thief_stop[2];
+static int reaper_stop[2];
 
-/* A host with a thread that does nothing but waitpid(-1). */
+/* An application with a thread that calls waitpid(-1) in a loop. */
 static void *reap_everything(void *arg)
 {
 	(void)arg;
-	while (!wait_for(thief_stop[0], POLLIN, 0))
+	while (!wait_for(reaper_stop[0], POLLIN, 0))
 		(void)waitpid(-1, NULL, WNOHANG);
 	return NULL;
 }
 
 START_TEST(a_reaping_thread_never_confuses_a_spawn)
 {
-	pthread_t thief;
+	pthread_t reaper;
 	int code = 5;
 
-	ck_assert_int_eq(pipe(thief_stop), 0);
-	ck_assert_int_eq(pthread_create(&thief, NULL, reap_everything, NULL), 0);
+	ck_assert_int_eq(pipe(reaper_stop), 0);
+	ck_assert_int_eq(pthread_create(&reaper, NULL, reap_everything, NULL), 0);
 	for (int i = 0; i < 200; i++) {
-		ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
-		await_death();
-		ck_assert(!death.known || death.code == code);
+		ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
+		await_exit();
+		ck_assert(!exit_status.known || exit_status.code == code);
 	}
-	ck_assert_int_eq(write(thief_stop[1], "", 1), 1);
-	ck_assert_int_eq(pthread_join(thief, NULL), 0);
-	close(thief_stop[0]);
-	close(thief_stop[1]);
+	ck_assert_int_eq(write(reaper_stop[1], "", 1), 1);
+	ck_assert_int_eq(pthread_join(reaper, NULL), 0);
+	close(reaper_stop[0]);
+	close(reaper_stop[1]);
 }
 END_TEST
 
@@ -164,8 +164,8 @@ static void nothing_to_do(int signo)
 	(void)signo;
 }
 
-/* 0 when the slate is clean: everything blocked, everything the default. */
-static int look_at_the_slate(void *arg)
+/* Returns 0 if all signals are blocked and have their default dispositions. */
+static int check_signals(void *arg)
 {
 	struct sigaction now;
 	sigset_t mask;
@@ -188,7 +188,7 @@ static int look_at_the_slate(void *arg)
 	return sigismember(&mask, SIGTERM) || sigismember(&mask, SIGUSR2) ? 3 : 0;
 }
 
-START_TEST(a_child_starts_from_a_clean_slate_and_keeps_only_the_crash_handlers)
+START_TEST(a_child_starts_with_default_dispositions_and_keeps_crash_handlers)
 {
 	sigset_t blocked, now;
 
@@ -200,11 +200,11 @@ START_TEST(a_child_starts_from_a_clean_slate_and_keeps_only_the_crash_handlers)
 	sigaddset(&blocked, SIGUSR2);
 	sigprocmask(SIG_SETMASK, &blocked, NULL);
 
-	ck_assert_int_eq(pfi_spawn(look_at_the_slate, NULL, &child), 0);
-	await_death();
-	ck_assert_int_eq(death.code, 0);
+	ck_assert_int_eq(pfi_spawn(check_signals, NULL, &child), 0);
+	await_exit();
+	ck_assert_int_eq(exit_status.code, 0);
 
-	/* And the parent is as it was. */
+	/* The parent is unchanged. */
 	sigprocmask(SIG_SETMASK, NULL, &now);
 	ck_assert(sigismember(&now, SIGUSR2) && !sigismember(&now, SIGTERM));
 }
@@ -219,27 +219,27 @@ static int open_own_signal_pipe(void *arg)
 	if (pfi_signal_pipe_open(signals, 1, SA_RESTART) < 0)
 		return 1;
 	if (pfi_signal_pipe_take() != 0)
-		return 2; /* the parent's mail */
+		return 2; /* a signal of the parent */
 	raise(SIGTERM);
 	pfi_spawn_unblock();
 	return pfi_signal_pipe_take() == PFI_SIGNAL_BIT(SIGTERM) ? 0 : 3;
 }
 
-START_TEST(a_child_gets_its_own_mail_and_the_parent_none_of_it)
+START_TEST(signals_of_a_child_and_of_its_parent_stay_separate)
 {
 	const int signals[] = { SIGTERM, SIGHUP };
 
 	ck_assert_int_eq(pfi_signal_pipe_open(signals, 2, SA_RESTART), 0);
 	raise(SIGHUP);
 	ck_assert_int_eq(pfi_spawn(open_own_signal_pipe, NULL, &child), 0);
-	await_death();
-	ck_assert_int_eq(death.code, 0);
+	await_exit();
+	ck_assert_int_eq(exit_status.code, 0);
 	ck_assert_uint_eq(pfi_signal_pipe_take(), PFI_SIGNAL_BIT(SIGHUP));
 	pfi_signal_pipe_close();
 }
 END_TEST
 
-static int flush_what_is_there(void *arg)
+static int flush_buffer(void *arg)
 {
 	return fflush((FILE *)arg) == 0 ? 0 : 1;
 }
@@ -250,8 +250,8 @@ START_TEST(nothing_buffered_is_written_twice)
 	char text[64];
 
 	ck_assert_int_gt(fprintf(file, "once "), 0);
-	ck_assert_int_eq(pfi_spawn(flush_what_is_there, file, &child), 0);
-	await_death();
+	ck_assert_int_eq(pfi_spawn(flush_buffer, file, &child), 0);
+	await_exit();
 	rewind(file);
 	ck_assert_ptr_nonnull(fgets(text, sizeof text, file));
 	ck_assert_str_eq(text, "once ");
@@ -261,7 +261,7 @@ END_TEST
 
 static int console[2];
 
-static void *sit_in_getchar(void *arg)
+static void *block_in_fgetc(void *arg)
 {
 	ck_assert_int_eq(write(console[1], "!", 1), 1); /* about to lock the stream */
 	(void)fgetc((FILE *)arg);
@@ -278,15 +278,15 @@ START_TEST(a_thread_that_reads_the_console_does_not_stop_a_spawn)
 	ck_assert_int_eq(pipe(console), 0);
 	ck_assert_int_eq(pipe(input), 0);
 	FILE *stream = fdopen(input[0], "r");
-	ck_assert_int_eq(pthread_create(&reader, NULL, sit_in_getchar, stream), 0);
+	ck_assert_int_eq(pthread_create(&reader, NULL, block_in_fgetc, stream), 0);
 	ck_assert_int_eq(read(console[0], &byte, 1), 1);
 	while (ftrylockfile(stream) == 0) {
 		funlockfile(stream);
 		sched_yield();
 	}
 	ck_assert_int_eq(pfi_thread_count(), 2);
-	ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
-	await_death();
+	ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
+	await_exit();
 	close(input[1]);
 	pthread_join(reader, NULL);
 	fclose(stream);
@@ -307,7 +307,7 @@ static void lower_the_limit(void)
 		(void)setrlimit(RLIMIT_NOFILE, &low);
 }
 
-/* Each descriptor a spawn needs is missing once: the pair, half of it, the pidfd. */
+/* Each descriptor that a spawn needs is missing once: both of the pair, one of it, the pidfd. */
 START_TEST(without_descriptors_there_is_an_error_and_no_child)
 {
 	const int first_free = dup(STDIN_FILENO);
@@ -322,7 +322,7 @@ START_TEST(without_descriptors_there_is_an_error_and_no_child)
 		low = plenty;
 	}
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &low), 0);
-	const int r = pfi_spawn(answer, &code, &child);
+	const int r = pfi_spawn(return_code, &code, &child);
 	in_parent = 0;
 	setrlimit(RLIMIT_NOFILE, &plenty);
 	ck_assert_int_eq(r, -EMFILE);
@@ -336,16 +336,16 @@ START_TEST(exited_processes_cannot_be_signalled)
 {
 	int code = 0;
 
-	ck_assert_int_eq(pfi_spawn(answer, &code, &child), 0);
+	ck_assert_int_eq(pfi_spawn(return_code, &code, &child), 0);
 	ck_assert(wait_for(child.pidfd, POLLIN, 10000));
-	ck_assert_int_eq(pfi_reap(child.pidfd, &death), 0);
+	ck_assert_int_eq(pfi_reap(child.pidfd, &exit_status), 0);
 	ck_assert_int_eq(pfi_pidfd_signal(child.pidfd, SIGTERM, 0), -ESRCH);
 	pfi_close(&child.pidfd);
-	ck_assert_int_eq(pfi_reap(child.pidfd, &death), -EINVAL);
+	ck_assert_int_eq(pfi_reap(child.pidfd, &exit_status), -EINVAL);
 }
 END_TEST
 
-static int tell_the_value(void *arg)
+static int return_value(void *arg)
 {
 	siginfo_t info;
 	sigset_t wanted;
@@ -361,10 +361,10 @@ static int tell_the_value(void *arg)
 
 START_TEST(a_value_travels_with_the_signal)
 {
-	ck_assert_int_eq(pfi_spawn(tell_the_value, NULL, &child), 0);
+	ck_assert_int_eq(pfi_spawn(return_value, NULL, &child), 0);
 	ck_assert_int_eq(pfi_pidfd_signal(child.pidfd, SIGUSR1, 42), 0);
-	await_death();
-	ck_assert_int_eq(death.code, 42);
+	await_exit();
+	ck_assert_int_eq(exit_status.code, 42);
 }
 END_TEST
 
@@ -383,11 +383,11 @@ START_TEST(a_stack_is_dumped_where_libc_can)
 	ck_assert_int_eq(pipe(fds), 0);
 	pfi_dump_prepare();
 	ck_assert_int_eq(pfi_spawn(dump_here, &fds[1], &child), 0);
-	await_death();
+	await_exit();
 	close(fds[1]);
 	const ssize_t n = read(fds[0], text, sizeof text);
 	close(fds[0]);
-	ck_assert_int_eq(death.code == 0, n > 0); /* lines exactly when it said so */
+	ck_assert_int_eq(exit_status.code == 0, n > 0); /* output exactly if it succeeded */
 }
 END_TEST
 
@@ -402,8 +402,8 @@ int main(void)
 	tcase_add_test(tc, exits_are_detected_though_sigchld_is_ignored);
 	tcase_add_test(tc, exits_are_detected_though_the_application_reaps_all_children);
 	tcase_add_test(tc, a_reaping_thread_never_confuses_a_spawn);
-	tcase_add_test(tc, a_child_starts_from_a_clean_slate_and_keeps_only_the_crash_handlers);
-	tcase_add_test(tc, a_child_gets_its_own_mail_and_the_parent_none_of_it);
+	tcase_add_test(tc, a_child_starts_with_default_dispositions_and_keeps_crash_handlers);
+	tcase_add_test(tc, signals_of_a_child_and_of_its_parent_stay_separate);
 	tcase_add_test(tc, nothing_buffered_is_written_twice);
 	tcase_add_test(tc, a_thread_that_reads_the_console_does_not_stop_a_spawn);
 	tcase_add_loop_test(tc, without_descriptors_there_is_an_error_and_no_child, 0, 3);

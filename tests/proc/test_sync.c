@@ -17,16 +17,16 @@
 
 static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = harness_echo };
 
-static void expect_left(struct harness *harness, int code)
+static void expect_exit(struct harness *harness, int code)
 {
-	const struct pfi_exit_status death = harness_reap(harness);
+	const struct pfi_exit_status exit_status = harness_reap(harness);
 
-	ck_assert(death.known);
-	ck_assert_int_eq(death.signo, 0);
-	ck_assert_int_eq(death.code, code);
+	ck_assert(exit_status.known);
+	ck_assert_int_eq(exit_status.signo, 0);
+	ck_assert_int_eq(exit_status.code, code);
 }
 
-START_TEST(it_echoes_over_many_connections_and_drains_on_request)
+START_TEST(many_connections_are_echoed_and_a_drain_message_ends_the_worker)
 {
 	struct harness harness;
 
@@ -43,37 +43,37 @@ START_TEST(it_echoes_over_many_connections_and_drains_on_request)
 	}
 	ck_assert_uint_eq(harness_requests(&harness), 200);
 	harness_await_connections(&harness, 0);
-	harness_await_rest(&harness);
-	ck_assert(harness_has_note(&harness, "again"));
+	harness_await_idle(&harness);
+	ck_assert(harness_has_activity(&harness, "again"));
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
-	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	expect_exit(&harness, PREFORK_EXIT_RECYCLE);
 	harness_close(&harness);
 }
 END_TEST
 
-/* The weakness of a blocking worker: here nobody has to speak for others to be served. */
+/* The weakness of a blocking worker: here, connections without input delay no other one. */
 START_TEST(idle_connections_never_block_the_worker)
 {
-	enum { SILENT = 300 };
+	enum { IDLE = 300 };
 	struct harness harness;
-	int silent[SILENT];
+	int idle[IDLE];
 
 	harness_open(&harness, &echo_service);
 	harness_spawn(&harness);
-	for (int i = 0; i < SILENT; i++)
-		silent[i] = harness_connect(&harness);
+	for (int i = 0; i < IDLE; i++)
+		idle[i] = harness_connect(&harness);
 	const int fd = harness_connect(&harness);
 	harness_expect_echo(fd, "hello");
-	harness_expect_echo(silent[SILENT - 1], "late");
-	harness_await_connections(&harness, SILENT + 1);
+	harness_expect_echo(idle[IDLE - 1], "late");
+	harness_await_connections(&harness, IDLE + 1);
 	(void)close(fd);
-	for (int i = 0; i < SILENT; i++)
-		(void)close(silent[i]);
+	for (int i = 0; i < IDLE; i++)
+		(void)close(idle[i]);
 	harness_close(&harness);
 }
 END_TEST
 
-/* A client that does not read holds up itself only, and gets every byte in the end. */
+/* A client that does not read delays only itself, and receives every byte in the end. */
 START_TEST(output_for_a_slow_client_is_buffered)
 {
 	enum { SIZE = 8 * 1024 * 1024 };
@@ -87,7 +87,7 @@ START_TEST(output_for_a_slow_client_is_buffered)
 	const int fd = harness_connect(&harness);
 	for (size_t i = 0; i < SIZE; i++)
 		bytes[i] = (unsigned char)(i * 31 >> 3);
-	while (sent < SIZE) { /* until both ends are full, and then a second client is served */
+	while (sent < SIZE) { /* until the buffers of both ends are full */
 		const ssize_t n = send(fd, bytes + sent, SIZE - sent, MSG_NOSIGNAL | MSG_DONTWAIT);
 
 		if (n < 0) {
@@ -115,13 +115,13 @@ START_TEST(output_for_a_slow_client_is_buffered)
 }
 END_TEST
 
-static enum prefork_next patient(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next echo_with_deadline(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	prefork_connection_set_deadline(connection, 50);
 	return harness_echo(worker, connection, user);
 }
 
-static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next send_late(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker;
 	(void)user;
@@ -132,7 +132,7 @@ static enum prefork_next say_late(struct prefork_worker *worker, struct prefork_
 START_TEST(an_expired_deadline_is_reported_once_and_closes_the_connection)
 {
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = patient, .timed_out = say_late,
+		.struct_size = sizeof service, .ready = echo_with_deadline, .timed_out = send_late,
 	};
 	struct harness harness;
 	char bytes[5];
@@ -152,7 +152,7 @@ END_TEST
 static const struct {
 	int signo;
 	bool graceful;
-} asks[] = { { SIGTERM, true }, { SIGINT, false }, { SIGQUIT, false } };
+} stops[] = { { SIGTERM, true }, { SIGINT, false }, { SIGQUIT, false } };
 
 START_TEST(signals_drain_a_worker_and_the_arbiter_is_notified)
 {
@@ -162,20 +162,20 @@ START_TEST(signals_drain_a_worker_and_the_arbiter_is_notified)
 	harness_spawn(&harness);
 	const int idle = harness_connect(&harness);
 	harness_expect_echo(idle, "hello");
-	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGHUP, 0), 0); /* means nothing here */
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGHUP, 0), 0); /* has no meaning for a worker */
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGWINCH, 0), 0);
 	harness_expect_echo(idle, "still here");
-	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, asks[_i].signo, 0), 0);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, stops[_i].signo, 0), 0);
 	ck_assert_uint_eq(harness_receive(&harness).type, PFI_MESSAGE_RETIRING);
 	harness_expect_end(idle);
-	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	expect_exit(&harness, PREFORK_EXIT_RECYCLE);
 	(void)close(idle);
 	harness_close(&harness);
 }
 END_TEST
 
-/* Clients that wait in the queue when the server stops are answered. */
-START_TEST(a_stop_empties_the_queue_first)
+/* Connections that are in the backlog when the server stops are served. */
+START_TEST(a_stop_serves_the_backlog_first)
 {
 	enum { QUEUED = 20 };
 	struct harness harness;
@@ -198,12 +198,12 @@ START_TEST(a_stop_empties_the_queue_first)
 		ck_assert_int_eq(recv(fds[i], bytes, sizeof bytes, MSG_WAITALL), 5);
 		(void)close(fds[i]);
 	}
-	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	expect_exit(&harness, PREFORK_EXIT_RECYCLE);
 	harness_close(&harness);
 }
 END_TEST
 
-/* Once it is to leave, each client that is served sends the next two to its queue. */
+/* While the worker drains, each connection that it serves adds two to the backlog. */
 static enum prefork_next multiply(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct sockaddr_storage address;
@@ -221,7 +221,8 @@ static enum prefork_next multiply(struct prefork_worker *worker, struct prefork_
 	return PREFORK_CLOSE;
 }
 
-/* Where nobody refuses them, clients come for ever: who was there when the stop began is served. */
+/* Connections keep arriving on a socket that does not refuse them: those in the backlog at the begin of the stop are
+ * served. */
 START_TEST(continuous_connections_do_not_delay_a_stop)
 {
 	enum { QUEUED = 20 };
@@ -242,7 +243,7 @@ START_TEST(continuous_connections_do_not_delay_a_stop)
 		harness_expect_end(fds[i]);
 		(void)close(fds[i]);
 	}
-	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	expect_exit(&harness, PREFORK_EXIT_RECYCLE);
 	(void)close(listener);
 	harness_close(&harness);
 }
@@ -279,12 +280,12 @@ START_TEST(a_worker_that_cannot_start_reports_the_cause)
 	ck_assert_uint_eq(message.type, PFI_MESSAGE_FAILED);
 	ck_assert_int_eq((int)message.value, boots[_i].status);
 	ck_assert_str_eq(message.text, "no database at all");
-	expect_left(&harness, boots[_i].status);
+	expect_exit(&harness, boots[_i].status);
 	harness_close(&harness);
 }
 END_TEST
 
-START_TEST(at_rest_nothing_wakes_it)
+START_TEST(an_idle_worker_is_never_woken)
 {
 	struct harness harness;
 	char path[64], line[128];
@@ -296,7 +297,7 @@ START_TEST(at_rest_nothing_wakes_it)
 	harness_expect_echo(fd, "hello");
 	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)harness.child.pid);
 	for (int i = 0; i < 2; i++) {
-		/* Not to let a thing happen, but to see that nothing does. */
+		/* This does not wait for an event: it checks that there is none. */
 		(void)poll(NULL, 0, i == 0 ? 200 : 1000);
 		FILE *const file = fopen(path, "re");
 		ck_assert_ptr_nonnull(file);
@@ -318,7 +319,7 @@ START_TEST(an_orphan_exits_by_itself)
 	harness_open(&harness, &echo_service);
 	harness_spawn(&harness);
 	ck_assert_int_eq(shutdown(harness.channel[0], SHUT_RDWR), 0);
-	expect_left(&harness, PREFORK_EXIT_RECYCLE);
+	expect_exit(&harness, PREFORK_EXIT_RECYCLE);
 	harness_close(&harness);
 }
 END_TEST
@@ -329,15 +330,15 @@ int main(void)
 	TCase *tc = new_case(suite, "sync");
 
 	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, it_echoes_over_many_connections_and_drains_on_request);
+	tcase_add_test(tc, many_connections_are_echoed_and_a_drain_message_ends_the_worker);
 	tcase_add_test(tc, idle_connections_never_block_the_worker);
 	tcase_add_test(tc, output_for_a_slow_client_is_buffered);
 	tcase_add_test(tc, an_expired_deadline_is_reported_once_and_closes_the_connection);
 	tcase_add_loop_test(tc, signals_drain_a_worker_and_the_arbiter_is_notified, 0, 3);
-	tcase_add_test(tc, a_stop_empties_the_queue_first);
+	tcase_add_test(tc, a_stop_serves_the_backlog_first);
 	tcase_add_test(tc, continuous_connections_do_not_delay_a_stop);
 	tcase_add_loop_test(tc, a_worker_that_cannot_start_reports_the_cause, 0, 3);
-	tcase_add_test(tc, at_rest_nothing_wakes_it);
+	tcase_add_test(tc, an_idle_worker_is_never_woken);
 	tcase_add_test(tc, an_orphan_exits_by_itself);
 
 	return run_suite(suite);

@@ -1,4 +1,4 @@
-/* What the strategy threads promises beyond what all promise. */
+/* Guarantees of the strategy threads, beyond those of all strategies. */
 #include "../support.h"
 
 #include "thread_stage.h"
@@ -31,7 +31,7 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-/* All but one are held for as long as the test likes, and that one does the rest. */
+/* All threads but one are blocked until the test releases them, and that one serves the rest. */
 START_TEST(blocked_callbacks_delay_no_other_connection)
 {
 	enum { HELD = TEST_THREADS - 1 };
@@ -61,8 +61,8 @@ START_TEST(blocked_callbacks_delay_no_other_connection)
 }
 END_TEST
 
-/* From now on the worker, which must be there, runs only while the test waits. */
-static void come_before_the_worker(void)
+/* From now on the worker runs only while the test waits. */
+static void take_precedence(void)
 {
 	const struct sched_param none = { 0 };
 	char path[64];
@@ -85,11 +85,11 @@ static void come_before_the_worker(void)
 	(void)closedir(tasks);
 }
 
-/* One is in a callback, and the next are at the listener before anybody looks: whoever takes the first
- * of them, and does not come back, has the others, who wait at the set, hear of the rest. */
+/* One thread is in a callback, and two connections are pending before another thread runs: the thread that accepts the
+ * first one, and blocks, wakes a thread that waits in the epoll set for the other one. */
 START_TEST(connections_behind_a_blocked_callback_are_accepted)
 {
-	enum { CLIENTS = 3 }; /* no fourth one, whose coming would tell of those before it */
+	enum { CLIENTS = 3 }; /* no fourth connection, whose event would cover those before it */
 	int fds[CLIENTS];
 
 	thread_stage_open(&wait_service);
@@ -100,8 +100,8 @@ START_TEST(connections_behind_a_blocked_callback_are_accepted)
 		if (i > 0)
 			continue;
 		thread_stage_wait(&stage->entered, 1);
-		(void)poll(NULL, 0, 100); /* so that it may be tried again whether one thread is enough */
-		come_before_the_worker();
+		(void)poll(NULL, 0, 100); /* longer than the wake policy keeps to several threads */
+		take_precedence();
 	}
 	thread_stage_wait(&stage->entered, CLIENTS);
 	for (int i = 0; i < CLIENTS; i++)
@@ -114,7 +114,7 @@ START_TEST(connections_behind_a_blocked_callback_are_accepted)
 }
 END_TEST
 
-/* Many at once, first quick ones so that a single thread has them all, then slow ones. */
+/* Many connections at once: first short callbacks, so that a single thread runs them, then slow ones. */
 START_TEST(slow_callbacks_run_in_all_threads_after_short_ones)
 {
 	enum { CLIENTS = 64, ROUNDS = 50 };
@@ -145,7 +145,7 @@ START_TEST(slow_callbacks_run_in_all_threads_after_short_ones)
 }
 END_TEST
 
-/* With every thread held, a client stays in the kernel's queue, for a sibling to take. */
+/* While all threads are blocked, connections stay in the backlog, where another worker may accept them. */
 START_TEST(without_a_free_thread_no_connection_is_accepted)
 {
 	int held[TEST_THREADS];
@@ -163,7 +163,7 @@ START_TEST(without_a_free_thread_no_connection_is_accepted)
 	thread_stage_send(second, "there");
 	harness_await_acknowledged(first);
 	harness_await_acknowledged(second);
-	(void)poll(NULL, 0, 100); /* not to let a thing happen, but to see that nothing does */
+	(void)poll(NULL, 0, 100); /* this does not wait for an event: it checks that there is none */
 	ck_assert_uint_eq(stage->harness.context.score->connections, TEST_THREADS);
 	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
 	thread_stage_expect(first, "hello");
@@ -180,7 +180,7 @@ START_TEST(without_a_free_thread_no_connection_is_accepted)
 }
 END_TEST
 
-/* One byte per callback, so that what is left must be heard of again, and again. */
+/* Reads one byte per callback, so that the rest must cause further callbacks. */
 static enum prefork_next by_bytes(worker_t *worker, connection_t *connection, void *user)
 {
 	_Atomic bool *const busy = prefork_connection_user(connection);
@@ -198,7 +198,7 @@ static enum prefork_next by_bytes(worker_t *worker, connection_t *connection, vo
 	return next;
 }
 
-static enum prefork_next give_flag(worker_t *worker, connection_t *connection, void *user)
+static enum prefork_next set_flag(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)worker;
 	(void)user;
@@ -206,7 +206,7 @@ static enum prefork_next give_flag(worker_t *worker, connection_t *connection, v
 	return PREFORK_AGAIN;
 }
 
-static void take_flag(worker_t *worker, connection_t *connection, void *user)
+static void free_flag(worker_t *worker, connection_t *connection, void *user)
 {
 	(void)worker;
 	(void)user;
@@ -217,7 +217,7 @@ START_TEST(callbacks_of_one_connection_never_overlap)
 {
 	enum { CLIENTS = 16, SIZE = 200 };
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .accepted = give_flag, .ready = by_bytes, .closed = take_flag,
+		.struct_size = sizeof service, .accepted = set_flag, .ready = by_bytes, .closed = free_flag,
 	};
 	char text[SIZE + 1];
 	int fds[CLIENTS];
@@ -237,7 +237,7 @@ START_TEST(callbacks_of_one_connection_never_overlap)
 		for (int i = 0; i < CLIENTS; i++)
 			thread_stage_expect(fds[i], text);
 	}
-	for (int i = 0; i < CLIENTS; i++) { /* the end is heard of, though bytes come before it */
+	for (int i = 0; i < CLIENTS; i++) { /* end of file is reported after the bytes before it */
 		thread_stage_send(fds[i], "end");
 		ck_assert_int_eq(shutdown(fds[i], SHUT_WR), 0);
 		thread_stage_expect(fds[i], "end");
@@ -259,21 +259,21 @@ START_TEST(a_drain_finishes_running_callbacks)
 	thread_stage_send(held, "wait");
 	thread_stage_wait(&stage->entered, 1);
 	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
-	harness_expect_end(idle); /* so the worker has heard it */
+	harness_expect_end(idle); /* so the worker is draining */
 	ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
 	thread_stage_expect(held, "wait");
 	harness_expect_end(held);
-	const struct pfi_exit_status death = harness_reap(&stage->harness);
-	ck_assert_int_eq(death.signo, 0);
-	ck_assert_int_eq(death.code, PREFORK_EXIT_RECYCLE);
+	const struct pfi_exit_status exit_status = harness_reap(&stage->harness);
+	ck_assert_int_eq(exit_status.signo, 0);
+	ck_assert_int_eq(exit_status.code, PREFORK_EXIT_RECYCLE);
 	(void)close(held);
 	(void)close(idle);
 	thread_stage_close();
 }
 END_TEST
 
-/* The worker has read what its arbiter said; what it does about it follows at once. */
-static void wait_until_heard(void)
+/* Wait until the worker has read the message of the arbiter; it acts at once. */
+static void await_message_read(void)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 	int unread = 1;
@@ -285,42 +285,42 @@ static void wait_until_heard(void)
 	ck_assert_int_eq(unread, 0);
 }
 
-/* With every thread in a callback nobody has told the service that there is something to read. */
+/* With all threads in callbacks, the request has not been reported to the service. */
 START_TEST(a_request_sent_before_a_stop_is_served)
 {
 	int held[TEST_THREADS];
 
 	thread_stage_open(&wait_service);
 	harness_spawn(&stage->harness);
-	const int talks = harness_connect(&stage->harness), silent = harness_connect(&stage->harness);
-	harness_expect_echo(talks, "hello");
-	harness_expect_echo(silent, "hello");
+	const int sends = harness_connect(&stage->harness), idle = harness_connect(&stage->harness);
+	harness_expect_echo(sends, "hello");
+	harness_expect_echo(idle, "hello");
 	for (int i = 0; i < TEST_THREADS; i++) {
 		held[i] = harness_connect(&stage->harness);
 		thread_stage_send(held[i], "wait");
 		thread_stage_wait(&stage->entered, i + 1);
 	}
-	thread_stage_send(talks, "again");
+	thread_stage_send(sends, "again");
 	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
-	wait_until_heard();
+	await_message_read();
 	for (int i = 0; i < TEST_THREADS; i++)
 		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
-	thread_stage_expect(talks, "again");
-	harness_expect_end(talks);
-	harness_expect_end(silent);
+	thread_stage_expect(sends, "again");
+	harness_expect_end(sends);
+	harness_expect_end(idle);
 	for (int i = 0; i < TEST_THREADS; i++) {
 		thread_stage_expect(held[i], "wait");
 		(void)close(held[i]);
 	}
 	ck_assert_int_eq(harness_reap(&stage->harness).code, PREFORK_EXIT_RECYCLE);
-	(void)close(talks);
-	(void)close(silent);
+	(void)close(sends);
+	(void)close(idle);
 	thread_stage_close();
 }
 END_TEST
 
-/* Refuses whom it cannot serve soon. */
-static enum prefork_next choosy(worker_t *worker, connection_t *connection, void *user)
+/* Refuses a request if three or more wait. */
+static enum prefork_next echo_or_refuse(worker_t *worker, connection_t *connection, void *user)
 {
 	char byte;
 
@@ -333,7 +333,7 @@ static enum prefork_next choosy(worker_t *worker, connection_t *connection, void
 START_TEST(a_service_sees_how_many_wait_for_a_thread)
 {
 	enum { CLIENTS = 40 };
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = choosy };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_or_refuse };
 	int held[TEST_THREADS], fds[CLIENTS], served = 0;
 
 	thread_stage_open(&service);
@@ -370,7 +370,7 @@ START_TEST(a_service_sees_how_many_wait_for_a_thread)
 }
 END_TEST
 
-static enum prefork_next answer_and_close(worker_t *worker, connection_t *connection, void *user)
+static enum prefork_next echo_and_close(worker_t *worker, connection_t *connection, void *user)
 {
 	char byte;
 	const ptrdiff_t n = prefork_connection_read(connection, &byte, 1);
@@ -397,7 +397,8 @@ static unsigned long sleeps(void)
 	ck_assert_ptr_nonnull(directory);
 	while ((entry = readdir(directory)) != NULL) {
 		(void)snprintf(path, sizeof path, "/proc/%d/task/%.20s/status", (int)stage->harness.child.pid, entry->d_name);
-		FILE *const file = atoi(entry->d_name) == 0 || atoi(entry->d_name) == stage->harness.child.pid ? NULL : fopen(path, "re");
+		const int thread = atoi(entry->d_name);
+		FILE *const file = thread == 0 || thread == stage->harness.child.pid ? NULL : fopen(path, "re");
 		while (file && fgets(line, sizeof line, file))
 			total += sscanf(line, "voluntary_ctxt_switches: %lu", &one) == 1 ? one : 0;
 		if (file)
@@ -407,16 +408,16 @@ static unsigned long sleeps(void)
 	return total;
 }
 
-/* A level at the listener would wake a second one, and a hand-over a third. */
+/* A level-triggered listener would wake a second thread, and passing the connection on would wake a third. */
 START_TEST(one_connection_wakes_one_thread)
 {
 	enum { CLIENTS = 1000 };
-	const struct prefork_service service = { .struct_size = sizeof service, .ready = answer_and_close };
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = echo_and_close };
 	const int one_second = 1;
 	unsigned long before = 0;
 
 	thread_stage_open(&service);
-	/* So that the client's word is there when it is accepted. */
+	/* So that the input is there when the connection is accepted. */
 	ck_assert_int_eq(setsockopt(stage->harness.listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &one_second,
 	                            sizeof one_second), 0);
 	harness_spawn(&stage->harness);
@@ -437,8 +438,7 @@ START_TEST(one_connection_wakes_one_thread)
 }
 END_TEST
 
-/* Where threads share a table of descriptors that must grow for a client, the kernel has
- * all of them wait for many milliseconds. */
+/* When a descriptor table that threads share must grow, the kernel blocks all of them for many milliseconds. */
 START_TEST(the_descriptor_table_is_sized_before_threads_start)
 {
 	char path[64], line[128];
@@ -458,7 +458,7 @@ START_TEST(the_descriptor_table_is_sized_before_threads_start)
 }
 END_TEST
 
-/* Connections come and go, by the limit of how many there may be. */
+/* Connections are opened and closed at the limit. */
 START_TEST(connections_above_worker_connections_wait_and_are_served_later)
 {
 	enum { LIMIT = 5 };
@@ -491,7 +491,7 @@ static atomic_int threads_left;
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
 
-/* In the worker, where nothing may be asserted. */
+/* Runs in the worker, which must not assert. */
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
 {
 	if (atomic_fetch_sub(&threads_left, 1) <= 0)

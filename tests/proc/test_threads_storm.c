@@ -23,32 +23,32 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-/* Whoever takes a connection writes it here, and a thread of the service gives it back. */
-static int taken[2];
+/* A callback that suspends its connection writes it here, and a thread of the service resumes it. */
+static int suspended[2];
 
-static void *give_all_back(void *nothing)
+static void *resume_all(void *nothing)
 {
 	connection_t *connection;
 
 	(void)nothing;
-	while (read(taken[0], &connection, sizeof connection) == (ssize_t)sizeof connection)
+	while (read(suspended[0], &connection, sizeof connection) == (ssize_t)sizeof connection)
 		prefork_connection_resume(connection, thread_stage_echo(prefork_connection_worker(connection), connection, NULL));
 	return NULL;
 }
 
-static int start_giver(worker_t *worker, void *user)
+static int start_resumer(worker_t *worker, void *user)
 {
-	pthread_t giver;
+	pthread_t resumer;
 
 	(void)worker;
 	(void)user;
-	if (pipe2(taken, O_CLOEXEC) < 0 || pthread_create(&giver, NULL, give_all_back, NULL) != 0)
+	if (pipe2(suspended, O_CLOEXEC) < 0 || pthread_create(&resumer, NULL, resume_all, NULL) != 0)
 		return -EAGAIN;
-	(void)pthread_detach(giver);
+	(void)pthread_detach(resumer);
 	return 0;
 }
 
-/* A bit of everything, by the first letter. */
+/* The first letter selects: suspend, slow, or plain. */
 static enum prefork_next anything(worker_t *worker, connection_t *connection, void *user)
 {
 	char letter;
@@ -59,7 +59,7 @@ static enum prefork_next anything(worker_t *worker, connection_t *connection, vo
 		return n < 0 && errno == EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	switch (letter) {
 	case 't':
-		return write(taken[1], &connection, sizeof connection) == (ssize_t)sizeof connection ? PREFORK_SUSPENDED :
+		return write(suspended[1], &connection, sizeof connection) == (ssize_t)sizeof connection ? PREFORK_SUSPENDED :
 		                                                                                      PREFORK_CLOSE;
 	case 's':
 		(void)poll(NULL, 0, 2);
@@ -70,8 +70,8 @@ static enum prefork_next anything(worker_t *worker, connection_t *connection, vo
 	return thread_stage_echo(worker, connection, user);
 }
 
-/* A process that asks at random until it is refused; its exit code says whether an answer
- * was wrong. A connection may end, by a deadline or because the worker leaves. */
+/* A process that sends random requests until it is refused; its exit code is 1 if a response was wrong. A connection may
+ * end, because of a deadline or because the worker drains. */
 static void be_client(unsigned seed)
 {
 	static const char *const words[] = { "quick", "take", "slow", "dear", "" };
@@ -94,7 +94,7 @@ static void be_client(unsigned seed)
 			if (send(fd, word, length, MSG_NOSIGNAL) != (ssize_t)length)
 				break;
 			if (length == 0 && seed % 2)
-				(void)poll(NULL, 0, 25); /* too long */
+				(void)poll(NULL, 0, 25); /* longer than the deadline */
 			const ssize_t n = recv(fd, bytes, length, MSG_WAITALL);
 			if (n > 0 && memcmp(bytes, word, (size_t)n) != 0)
 				_exit(1);
@@ -105,12 +105,12 @@ static void be_client(unsigned seed)
 	}
 }
 
-/* For the sanitizer, too: everything at once, and the worker leaves in the middle of it. */
+/* All at once, for the sanitizer, too; and the worker drains meanwhile. */
 START_TEST(a_drain_under_random_load_loses_no_response)
 {
 	enum { CLIENTS = 12 };
 	const struct prefork_service service = {
-		.struct_size = sizeof service, .worker_start = start_giver, .ready = anything,
+		.struct_size = sizeof service, .worker_start = start_resumer, .ready = anything,
 	};
 	pid_t clients[CLIENTS];
 
@@ -127,10 +127,10 @@ START_TEST(a_drain_under_random_load_loses_no_response)
 		(void)poll(NULL, 0, 5);
 	ck_assert_uint_ge(harness_requests(&stage->harness), 3000);
 	harness_send(&stage->harness, PFI_MESSAGE_DRAIN, 0);
-	const struct pfi_exit_status death = harness_reap(&stage->harness);
-	ck_assert_int_eq(death.signo, 0);
-	ck_assert_int_eq(death.code, PREFORK_EXIT_RECYCLE);
-	ck_assert_int_eq(shutdown(stage->harness.listener->fd, SHUT_RDWR), 0); /* nobody accepts any more */
+	const struct pfi_exit_status exit_status = harness_reap(&stage->harness);
+	ck_assert_int_eq(exit_status.signo, 0);
+	ck_assert_int_eq(exit_status.code, PREFORK_EXIT_RECYCLE);
+	ck_assert_int_eq(shutdown(stage->harness.listener->fd, SHUT_RDWR), 0); /* connections are refused from now on */
 	for (unsigned i = 0; i < CLIENTS; i++) {
 		int status;
 

@@ -1,6 +1,6 @@
 /*
- * Titles need a process whose argv is the kernel's: the test runs itself again,
- * and each run is one case.
+ * A title needs a process whose argv comes from the kernel: the test executes itself,
+ * once per case.
  */
 #include "os/title.h"
 
@@ -37,7 +37,7 @@ static int show_a_title(int argc, char **argv)
 	pfi_title_set("short");
 	if (!shows("short"))
 		return 2;
-	/* The strings of argv and environ are intact at their new place. */
+	/* The strings of argv and environ are unchanged in their new location. */
 	if (strcmp(argv[1], "show_a_title") != 0 || !getenv("TITLE_TEST") ||
 	    strcmp(getenv("TITLE_TEST"), "kept") != 0 || !getenv("PATH"))
 		return 3;

@@ -1,6 +1,6 @@
 /*
- * Two arbiters in one process: each stops, leaves its address, and starts there again, while the other
- * serves. Workers of one hold nothing of the other.
+ * Two arbiters in one process: each stops, frees its address, and starts there again, while the other
+ * serves. Workers of one hold no descriptor of the other.
  */
 #include "../support.h"
 #include "host.h"
@@ -16,7 +16,7 @@ struct side {
 	char bind[64];
 };
 
-/* One turn of each that has something to do, when one has, or `fd` is readable: then true. */
+/* Wait until an arbiter or `fd` is readable, and dispatch the arbiters that are. Returns whether `fd` is readable. */
 static bool turn(struct side sides[2], int fd)
 {
 	struct pollfd fds[3] = { [2] = { .fd = fd, .events = POLLIN } };
@@ -45,20 +45,20 @@ static void start(struct side *side, bool reuse_port)
 
 static void stop(struct side *side)
 {
-	struct pollfd told = { .fd = prefork_arbiter_fd(side->arbiter), .events = POLLIN };
+	struct pollfd readable = { .fd = prefork_arbiter_fd(side->arbiter), .events = POLLIN };
 
 	prefork_arbiter_request_stop(side->arbiter, false);
 	while (prefork_arbiter_dispatch(side->arbiter) == 1)
-		(void)poll(&told, 1, patience_ms(10000));
+		(void)poll(&readable, 1, patience_ms(10000));
 	prefork_arbiter_destroy(side->arbiter);
 	prefork_settings_destroy(side->settings);
 	side->arbiter = NULL;
 }
 
-/* The question is in the queue before the worker is ready: the arbiters turn until it is answered. */
-static void expect_answer(struct side sides[2], int which)
+/* The request is in the backlog before the worker is ready: dispatch both arbiters until the response arrives. */
+static void expect_response(struct side sides[2], int which)
 {
-	const int fd = host_ask(sides[which].bind);
+	const int fd = host_request(sides[which].bind);
 
 	ck_assert_int_ge(fd, 0);
 	while (!turn(sides, fd))
@@ -66,7 +66,7 @@ static void expect_answer(struct side sides[2], int which)
 	ck_assert_int_gt(host_receive(fd), 0);
 }
 
-START_TEST(they_stop_and_start_again_independently)
+START_TEST(two_arbiters_stop_and_start_again_independently)
 {
 	struct side sides[2] = { 0 };
 
@@ -78,11 +78,11 @@ START_TEST(they_stop_and_start_again_independently)
 	for (int round = 0; round < ROUNDS; round++) {
 		const int which = round % 2;
 
-		expect_answer(sides, which);
-		expect_answer(sides, !which); /* its worker is there, and was forked while the other was */
+		expect_response(sides, which);
+		expect_response(sides, !which); /* its worker was forked while the other arbiter was running */
 		stop(&sides[which]);
 		ck_assert_msg(host_connect(sides[which].bind) < 0, "round %d: it accepts after its stop", round);
-		expect_answer(sides, !which);
+		expect_response(sides, !which);
 		start(&sides[which], _i == 1);
 	}
 	stop(&sides[0]);
@@ -96,6 +96,6 @@ int main(void)
 	TCase *tc = new_case(suite, "two arbiters");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, they_stop_and_start_again_independently, 0, 2);
+	tcase_add_loop_test(tc, two_arbiters_stop_and_start_again_independently, 0, 2);
 	return run_suite(suite);
 }

@@ -1,4 +1,4 @@
-/* Two threads of a program that write the pieces of one response: they do not mix, and none follows the end. */
+/* Several threads that write pieces of one response: pieces do not mix, and none follows the end. */
 #include "../support.h"
 
 #include "web.h"
@@ -16,20 +16,20 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITERS = 3, PIECE = 200000, LEAST = 20, ANSWER_MAX = 256 * 1024 * 1024 };
+enum { WRITERS = 3, PIECE = 200000, LEAST = 20, RESPONSE_MAX = 256 * 1024 * 1024 };
 
-static char *answer;
+static char *response;
 
 struct writer {
 	struct prefork_request *request;
 	pthread_t thread;
 	char letter;
 	_Atomic int *written;
-	int refused; /* with what */
+	int refused; /* the error of the last write */
 };
 
-/* Runs in the worker. A pause now and then, or the answer would have no bound but that of the spool. */
-static void *write_on(void *user)
+/* Runs in the worker. It pauses now and then, so that the response stays small. */
+static void *write_pieces(void *user)
 {
 	struct writer *const writer = user;
 	static _Thread_local char piece[PIECE];
@@ -56,8 +56,8 @@ static void join(struct writers *writers, _Atomic int *noted)
 	free(writers);
 }
 
-/* Runs in the worker. /ended: by a call, among the writers; else by returning, and what they write later is refused
- * until `finished` has come, which waits for them. */
+/* Runs in the worker. /ended: prefork_response_end() ends the response while the threads write. Other targets: the
+ * handler returns, and later writes are refused until `finished`, which joins the threads. */
 static int handle(struct prefork_request *request, void *user)
 {
 	const bool calls = strcmp(prefork_request_target(request, NULL), "/ended") == 0;
@@ -68,7 +68,7 @@ static int handle(struct prefork_request *request, void *user)
 	(void)prefork_response_start(request, 200, NULL);
 	for (int i = 0; r == 0 && i < WRITERS; i++) {
 		writers->all[i] = (struct writer){ request, .letter = (char)('a' + i), .written = &writers->written };
-		r = -pthread_create(&writers->all[i].thread, NULL, write_on, &writers->all[i]);
+		r = -pthread_create(&writers->all[i].thread, NULL, write_pieces, &writers->all[i]);
 	}
 	while (r == 0 && atomic_load(&writers->written) < LEAST)
 		(void)nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 }, NULL);
@@ -118,10 +118,10 @@ START_TEST(pieces_of_several_threads_do_not_mix_and_none_follows_the_end)
 	web_open_service(&web, &service, settings);
 	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n"
 	                            "GET %s HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n", targets[_i], targets[_i]);
-	const int fd = web_ask(&web, request, (size_t)length);
-	answer = malloc(ANSWER_MAX);
-	const size_t got = web_read_all(fd, answer, ANSWER_MAX);
-	const char *at = answer;
+	const int fd = web_request(&web, request, (size_t)length);
+	response = malloc(RESPONSE_MAX);
+	const size_t got = web_read_all(fd, response, RESPONSE_MAX);
+	const char *at = response;
 	for (int i = 0; i < 2; i++) {
 		int chunks = 0;
 
@@ -131,8 +131,8 @@ START_TEST(pieces_of_several_threads_do_not_mix_and_none_follows_the_end)
 			chunks++;
 		ck_assert_int_ge(chunks, LEAST);
 	}
-	ck_assert_ptr_eq(at, answer + got);
-	free(answer);
+	ck_assert_ptr_eq(at, response + got);
+	free(response);
 	ck_assert_int_eq(web.counts->noted[0], 0);
 	ck_assert_int_eq(web.counts->error, 0);
 	web_close(&web);
@@ -150,7 +150,7 @@ static int write_for_ever(struct prefork_request *request, void *user)
 	return r;
 }
 
-/* Nothing of it is sent, so nothing fails when the client leaves. */
+/* No piece is sent, so no send(2) fails when the client disconnects. */
 START_TEST(pieces_in_a_response_to_head_end_on_a_disconnect)
 {
 	static const char head[] = "HEAD / HTTP/1.1\r\nHost: h\r\n\r\n";
@@ -158,7 +158,7 @@ START_TEST(pieces_in_a_response_to_head_end_on_a_disconnect)
 	struct web web;
 
 	web_open(&web, write_for_ever, NULL);
-	const int fd = web_ask(&web, head, sizeof head - 1);
+	const int fd = web_request(&web, head, sizeof head - 1);
 	ck_assert_int_gt(recv(fd, text, sizeof text - 1, 0), 0);
 	ck_assert_int_eq(web_status(text), 200);
 	ck_assert_int_eq(close(fd), 0);
@@ -175,7 +175,7 @@ enum {
 static _Atomic int ending_thread; /* its number, once it is about to call prefork_response_end() */
 static _Atomic bool has_ended;
 
-/* Runs in the worker, as a thread: the end of the response waits, since bytes of another kind fill the socket. */
+/* Runs in the worker, as a thread: the end of the response waits, since other bytes fill the socket. */
 static void *end_when_full(void *user)
 {
 	static char filling[65536];
@@ -221,7 +221,7 @@ static int return_meanwhile(struct prefork_request *request, void *user)
 	return 0;
 }
 
-/* Runs in the worker, which the return from the call wakes before the thread can store that it has returned. */
+/* Runs in the worker. The end of prefork_response_end() wakes the worker before the thread can set has_ended. */
 static void note_whether_ended(struct prefork_request *request, void *user)
 {
 	(void)user;
@@ -231,7 +231,7 @@ static void note_whether_ended(struct prefork_request *request, void *user)
 	(void)pthread_join((pthread_t)(uintptr_t)prefork_request_user(request), NULL);
 }
 
-/* Else the connection would go on to the next request while the last chunk of this one is being sent. */
+/* Otherwise the connection would start the next request while the last chunk of this one is being sent. */
 START_TEST(a_request_is_finished_when_the_thread_that_ends_its_response_has_returned)
 {
 	static const char *const settings[] = { "--response-memory", "0", "--spool-limit", "0", NULL };
@@ -242,11 +242,11 @@ START_TEST(a_request_is_finished_when_the_thread_that_ends_its_response_has_retu
 	struct web web;
 
 	web_open_service(&web, &service, settings);
-	const int fd = web_ask(&web, text, sizeof text - 1);
+	const int fd = web_request(&web, text, sizeof text - 1);
 	(void)poll(NULL, 0, patience_ms(READ_MS));
-	answer = malloc(ANSWER_MAX);
-	(void)web_read_rest(fd, answer, ANSWER_MAX);
-	free(answer);
+	response = malloc(RESPONSE_MAX);
+	(void)web_read_rest(fd, response, RESPONSE_MAX);
+	free(response);
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->noted[0], 1);
 	web_close(&web);

@@ -52,8 +52,8 @@ void web_open(struct web *web, int (*handle)(struct prefork_request *request, vo
 
 void web_open_service(struct web *web, const struct prefork_http_service *service, const char *const settings[])
 {
-	/* No keep-alive unless the test asks for it, whatever the worker class would have by default. Idle connections do
-	 * not delay the end of a test. */
+	/* No keep-alive unless the test sets it, whatever the default of the worker class is; and idle connections do not
+	 * delay the end of a test. */
 	const char *argv[20] = { "web", harness_threads() > 1 ? "--worker-class=threads" : "--worker-class=sync",
 				 "--keep-alive=0", "--drain-idle=0" };
 	char threads[32];
@@ -85,9 +85,10 @@ void web_close(struct web *web)
 
 void web_reap(struct web *web)
 {
-	const struct pfi_exit_status death = harness_reap(&web->harness);
+	const struct pfi_exit_status exit_status = harness_reap(&web->harness);
 
-	ck_assert_msg(death.known && death.signo == 0 && death.code == 0, "signal %d, status %d", death.signo, death.code);
+	ck_assert_msg(exit_status.known && exit_status.signo == 0 && exit_status.code == 0, "signal %d, status %d",
+	              exit_status.signo, exit_status.code);
 	ck_assert_int_eq(atomic_load(&web->counts->finished), atomic_load(&web->counts->handled));
 	pfi_http_destroy(web->harness.context.user);
 	prefork_settings_destroy(web->settings);
@@ -105,7 +106,7 @@ void web_wait(const _Atomic int *count, int least)
 	}
 }
 
-int web_ask(const struct web *web, const char *bytes, size_t length)
+int web_request(const struct web *web, const char *bytes, size_t length)
 {
 	const int fd = harness_connect(&web->harness);
 	size_t sent = 0;
@@ -113,41 +114,42 @@ int web_ask(const struct web *web, const char *bytes, size_t length)
 
 	while (sent < length && (n = send(fd, bytes + sent, length - sent, MSG_NOSIGNAL)) > 0)
 		sent += (size_t)n;
-	return fd; /* who is refused before its end need not be able to say the rest */
+	return fd; /* a request that is refused early may not be sent to its end */
 }
 
-static ssize_t read_on(int fd, char *answer, size_t size, size_t *ret_got)
+static ssize_t read_until_end(int fd, char *response, size_t size, size_t *ret_got)
 {
 	ssize_t n = 1;
 
 	*ret_got = 0;
-	while (*ret_got < size - 1 && (n = recv(fd, answer + *ret_got, size - 1 - *ret_got, 0)) > 0)
+	while (*ret_got < size - 1 && (n = recv(fd, response + *ret_got, size - 1 - *ret_got, 0)) > 0)
 		*ret_got += (size_t)n;
-	answer[*ret_got] = '\0';
+	response[*ret_got] = '\0';
 	return n;
 }
 
-size_t web_read_all(int fd, char *answer, size_t size)
+size_t web_read_all(int fd, char *response, size_t size)
 {
 	size_t got;
-	const ssize_t n = read_on(fd, answer, size, &got);
+	const ssize_t n = read_until_end(fd, response, size, &got);
 
-	ck_assert_msg(n == 0, "the connection ended with %s behind %zu bytes: %.1000s", n < 0 ? strerror(errno) : "too much", got, answer);
+	ck_assert_msg(n == 0, "the connection ended with %s after %zu bytes: %.1000s",
+	              n < 0 ? strerror(errno) : "a full buffer", got, response);
 	(void)close(fd);
 	return got;
 }
 
-size_t web_read_rest(int fd, char *answer, size_t size)
+size_t web_read_rest(int fd, char *response, size_t size)
 {
 	size_t got;
-	const ssize_t n = read_on(fd, answer, size, &got);
+	const ssize_t n = read_until_end(fd, response, size, &got);
 
-	ck_assert_msg(n == 0 || (n < 0 && errno != EAGAIN), "nothing came, nor an end");
+	ck_assert_msg(n == 0 || (n < 0 && errno != EAGAIN), "neither input nor an end of file arrived");
 	(void)close(fd);
 	return got;
 }
 
-int web_status(const char *answer)
+int web_status(const char *response)
 {
-	return strncmp(answer, "HTTP/1.1 ", 9) == 0 ? atoi(answer + 9) : 0;
+	return strncmp(response, "HTTP/1.1 ", 9) == 0 ? atoi(response + 9) : 0;
 }

@@ -48,15 +48,15 @@ struct web_counts *web_counts(const struct prefork_request *request);
 void web_wait(const _Atomic int *count, int least);
 
 /* Connect and send these bytes; returns the socket. */
-int web_ask(const struct web *web, const char *bytes, size_t length);
+int web_request(const struct web *web, const char *bytes, size_t length);
 
 /* Read until end of file, which must not be a reset; terminate by NUL; close. */
-size_t web_read_all(int fd, char *answer, size_t size);
+size_t web_read_all(int fd, char *response, size_t size);
 
 /* The same; a reset is accepted. */
-size_t web_read_rest(int fd, char *answer, size_t size);
+size_t web_read_rest(int fd, char *response, size_t size);
 
 /* The status code of the status line; 0 if there is none. */
-int web_status(const char *answer);
+int web_status(const char *response);
 
 #endif

@@ -45,9 +45,9 @@ static bool is_due(enum fault_call call)
 	type __real_##name(__VA_ARGS__);        \
 	type __wrap_##name(__VA_ARGS__);        \
 	type __wrap_##name(__VA_ARGS__)
-#define FAILS_AS(call, answer, real)            \
+#define FAILS_AS(call, result, real)            \
 	{                                       \
-		return is_due(FAULT_##call) ? (answer) : (real); \
+		return is_due(FAULT_##call) ? (result) : (real); \
 	}
 
 REAL(void *, malloc, size_t size) FAILS_AS(MEMORY, NULL, __real_malloc(size))
@@ -73,7 +73,7 @@ FAILS_AS(TIMER, -1, __real_timer_create(clock, event, timer))
 REAL(int, pthread_create, pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
 FAILS_AS(THREAD, errno, __real_pthread_create(thread, attributes, body, argument))
 
-/* Taking something away does not fail for want of memory. */
+/* Removing an entry does not fail because of a lack of memory. */
 REAL(int, epoll_ctl, int set, int operation, int fd, struct epoll_event *event)
 {
 	if (operation != EPOLL_CTL_DEL && is_due(FAULT_EPOLL_CTL))
@@ -81,7 +81,7 @@ REAL(int, epoll_ctl, int set, int operation, int fd, struct epoll_event *event)
 	return __real_epoll_ctl(set, operation, fd, event);
 }
 
-/* Nor does giving a signal back. */
+/* Restoring a disposition does not fail either. */
 REAL(int, sigaction, int signo, const struct sigaction *action, struct sigaction *before)
 {
 	if (action != NULL && action->sa_handler != SIG_DFL && action->sa_handler != SIG_IGN && is_due(FAULT_SIGACTION))
@@ -89,7 +89,7 @@ REAL(int, sigaction, int signo, const struct sigaction *action, struct sigaction
 	return __real_sigaction(signo, action, before);
 }
 
-/* With 64-bit offsets, the calls have other names on some machines, and not on others. */
+/* With 64-bit offsets, the functions have other names on some platforms. */
 #define MMAP(name)                                                                               \
 	REAL(void *, name, void *at, size_t size, int protection, int flags, int fd, off_t offset) \
 	FAILS_AS(MMAP, MAP_FAILED, __real_##name(at, size, protection, flags, fd, offset))

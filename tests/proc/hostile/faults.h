@@ -1,16 +1,16 @@
 /*
  * faults -- system calls and allocations that fail on demand.
  *
- * The linker puts these between the library and the libc (-Wl,--wrap, see
- * meson.build), so the library is the one that is shipped. The plan lies in
- * shared memory: it holds in workers, too, and a test sees what happened there.
+ * The linker puts these between the library and libc (-Wl,--wrap, see
+ * meson.build), so that the library is the one that is installed. The plan is in
+ * shared memory: it applies to workers, too, and the test reads their counts.
  *
- * Check allocates when an assertion holds: none between arm and disarm.
+ * A successful assertion of Check allocates: no assertion between arm and disarm.
  */
 #ifndef TESTS_FAULTS_H
 #define TESTS_FAULTS_H
 
-/* MEMORY is every call that allocates, so that "the n-th allocation" means what it says. */
+/* MEMORY is every call that allocates, so that "the n-th allocation" counts all of them. */
 #define FAULT_CALLS(X)                                                                                        \
 	X(MEMORY) X(FORK) X(MMAP) X(SOCKET) X(BIND) X(LISTEN) X(ACCEPT) X(SOCKETPAIR) X(EPOLL_CREATE) X(EPOLL_CTL) \
 	X(EVENTFD) X(TIMERFD) X(TIMER) X(SIGACTION) X(OPEN) X(PIDFD) X(THREAD)

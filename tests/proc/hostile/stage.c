@@ -154,7 +154,7 @@ void stage_tear_down(void)
 	(void)munmap(orders, sizeof *orders);
 	pfi_close(&stage.log);
 	ck_assert_int_eq(pfi_fd_count(), stage.fds_before);
-	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* nobody is left */
+	ck_assert_int_eq(waitpid(-1, NULL, WNOHANG), -1); /* no child is left */
 }
 
 int stage_load(const char *const *arguments)

@@ -1,6 +1,6 @@
 /*
- * Whole servers come to their end under load: a client of a graceful stop is answered or
- * refused and never reset, and nobody survives the arbiter.
+ * Servers that end under load: during a graceful stop each connection is served or
+ * refused and never reset, and no worker outlives the arbiter.
  */
 #include "server.h"
 
@@ -33,14 +33,14 @@ static const char *class_arguments(int class, const char *arguments[16])
 
 /* ---- clients ---- */
 
-struct crowd {
+struct clients {
 	uint16_t port;
 	_Atomic bool over;
-	_Atomic unsigned answered, refused, reset, cut;
+	_Atomic unsigned served, refused, reset, cut;
 	pthread_t threads[THREADS];
 };
 
-static int call(uint16_t port)
+static int send_hello(uint16_t port)
 {
 	const struct timeval limit = { .tv_sec = patience_ms(20000) / 1000 };
 	const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -59,85 +59,85 @@ static int call(uint16_t port)
 	return r;
 }
 
-static void tell(struct crowd *crowd, int fd)
+static void count_result(struct clients *clients, int fd)
 {
 	char bytes[5];
 
 	if (fd == -ECONNREFUSED) {
-		atomic_fetch_add(&crowd->refused, 1);
-		atomic_store(&crowd->over, true);
+		atomic_fetch_add(&clients->refused, 1);
+		atomic_store(&clients->over, true);
 	} else if (fd < 0) {
-		atomic_fetch_add(&crowd->reset, 1);
-		atomic_store(&crowd->over, true);
+		atomic_fetch_add(&clients->reset, 1);
+		atomic_store(&clients->over, true);
 	} else {
 		const ssize_t n = recv(fd, bytes, sizeof bytes, MSG_WAITALL);
 
-		atomic_fetch_add(n == sizeof bytes ? &crowd->answered : n < 0 ? &crowd->reset : &crowd->cut, 1);
+		atomic_fetch_add(n == sizeof bytes ? &clients->served : n < 0 ? &clients->reset : &clients->cut, 1);
 		(void)close(fd);
 	}
 }
 
-/* Several at a time, so that there is always a queue. */
-static void *keep_calling(void *argument)
+/* Several at a time, so that the backlog is never empty. */
+static void *keep_sending(void *argument)
 {
-	struct crowd *const crowd = argument;
+	struct clients *const clients = argument;
 	int fds[BATCH];
 
-	while (!atomic_load(&crowd->over)) {
+	while (!atomic_load(&clients->over)) {
 		for (int i = 0; i < BATCH; i++)
-			fds[i] = call(crowd->port);
+			fds[i] = send_hello(clients->port);
 		for (int i = 0; i < BATCH; i++)
-			tell(crowd, fds[i]);
+			count_result(clients, fds[i]);
 	}
 	return NULL;
 }
 
-static void gather(struct crowd *crowd, uint16_t port)
+static void start_clients(struct clients *clients, uint16_t port)
 {
-	*crowd = (struct crowd){ .port = port };
+	*clients = (struct clients){ .port = port };
 	for (int t = 0; t < THREADS; t++)
-		ck_assert_int_eq(pthread_create(&crowd->threads[t], NULL, keep_calling, crowd), 0);
+		ck_assert_int_eq(pthread_create(&clients->threads[t], NULL, keep_sending, clients), 0);
 }
 
-static void wait_until_answered(struct crowd *crowd, unsigned count)
+static void wait_until_served(struct clients *clients, unsigned count)
 {
 	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(20000);
 
-	while (atomic_load(&crowd->answered) < count) {
-		ck_assert_msg(pfi_now_ms() < end_ms, "no answers");
+	while (atomic_load(&clients->served) < count) {
+		ck_assert_msg(pfi_now_ms() < end_ms, "no response");
 		(void)poll(NULL, 0, 1);
 	}
 }
 
 /* Wait until a client was refused: each one is, once the server has exited. */
-static void wait_until_refused(struct crowd *crowd)
+static void wait_until_refused(struct clients *clients)
 {
 	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(20000);
 
-	while (!atomic_load(&crowd->over)) {
+	while (!atomic_load(&clients->over)) {
 		ck_assert_msg(pfi_now_ms() < end_ms, "no connection is refused");
 		(void)poll(NULL, 0, 1);
 	}
 }
 
-static void disperse(struct crowd *crowd)
+static void stop_clients(struct clients *clients)
 {
-	atomic_store(&crowd->over, true);
+	atomic_store(&clients->over, true);
 	for (int t = 0; t < THREADS; t++)
-		(void)pthread_join(crowd->threads[t], NULL);
+		(void)pthread_join(clients->threads[t], NULL);
 }
 
 /* ---- graceful stops ---- */
 
-/* Three servers, one of each class, are stopped at the same time. */
+/* Three servers, one per worker class, are stopped at the same time. */
 START_TEST(a_stop_serves_or_refuses_each_connection)
 {
 	struct server servers[CLASSES];
-	struct crowd crowds[CLASSES];
+	struct clients clients_of[CLASSES];
 	const char *arguments[16];
 	bool runs[CLASSES];
 
-	if (_i % 3 == 2) /* to a process without privileges filters are not allowed, on some kernels */
+	if (_i % 3 == 2) /* as without privileges on some kernels */
 		ck_assert_int_eq(setenv("TEST_NO_FILTER", "1", 1), 0);
 	for (int c = 0; c < CLASSES; c++) {
 		runs[c] = class_arguments(c, arguments) != NULL;
@@ -146,30 +146,30 @@ START_TEST(a_stop_serves_or_refuses_each_connection)
 	}
 	for (int c = 0; c < CLASSES; c++) {
 		if (runs[c])
-			gather(&crowds[c], servers[c].port);
+			start_clients(&clients_of[c], servers[c].port);
 	}
 	for (int c = 0; c < CLASSES; c++) {
 		if (!runs[c])
 			continue;
-		wait_until_answered(&crowds[c], 20 + (unsigned)_i);
+		wait_until_served(&clients_of[c], 20 + (unsigned)_i);
 		ck_assert_int_eq(kill(servers[c].pid, SIGTERM), 0);
 	}
 	for (int c = 0; c < CLASSES; c++) {
 		if (!runs[c])
 			continue;
 		ck_assert_msg(server_wait(&servers[c]) == 0, "%s", classes[c]);
-		wait_until_refused(&crowds[c]);
-		disperse(&crowds[c]);
-		ck_assert_msg(crowds[c].reset == 0 && crowds[c].cut == 0, "%s: %u reset, %u cut, %u answered, %u refused",
-			      classes[c], crowds[c].reset, crowds[c].cut, crowds[c].answered, crowds[c].refused);
-		ck_assert_uint_gt(crowds[c].refused, 0);
+		wait_until_refused(&clients_of[c]);
+		stop_clients(&clients_of[c]);
+		ck_assert_msg(clients_of[c].reset == 0 && clients_of[c].cut == 0, "%s: %u reset, %u cut, %u served, %u refused",
+			      classes[c], clients_of[c].reset, clients_of[c].cut, clients_of[c].served, clients_of[c].refused);
+		ck_assert_uint_gt(clients_of[c].refused, 0);
 		ck_assert(server_workers_gone(&servers[c], 2000));
 		server_finish(&servers[c]);
 	}
 }
 END_TEST
 
-/* ---- quick stops, and stops of what is under way ---- */
+/* ---- quick stops, and stops during a reload ---- */
 
 START_TEST(a_quick_stop_waits_for_no_request)
 {
@@ -179,20 +179,20 @@ START_TEST(a_quick_stop_waits_for_no_request)
 	if (class_arguments(_i, arguments) == NULL)
 		return;
 	ck_assert(server_start(&server, arguments, 60000));
-	const int clients[] = { call(server.port), call(server.port), call(server.port), call(server.port) };
+	const int blocked[] = { send_hello(server.port), send_hello(server.port), send_hello(server.port), send_hello(server.port) };
 
 	const uint64_t before_ms = pfi_now_ms();
 	ck_assert_int_eq(kill(server.pid, SIGQUIT), 0);
 	ck_assert_int_eq(server_wait(&server), 0);
 	ck_assert_uint_lt(pfi_now_ms() - before_ms, (unsigned)patience_ms(5000));
 	ck_assert(server_workers_gone(&server, 1));
-	for (size_t i = 0; i < sizeof clients / sizeof clients[0]; i++)
-		(void)close(clients[i]);
+	for (size_t i = 0; i < sizeof blocked / sizeof blocked[0]; i++)
+		(void)close(blocked[i]);
 	server_finish(&server);
 }
 END_TEST
 
-START_TEST(a_stop_in_the_midst_of_a_reload_ends_all)
+START_TEST(a_stop_during_a_reload_ends_all_workers)
 {
 	static const char *const arguments[] = { "--bind", "127.0.0.1:0", "--canary-time", "60s", NULL };
 	struct server server;
@@ -200,7 +200,7 @@ START_TEST(a_stop_in_the_midst_of_a_reload_ends_all)
 	ck_assert(server_start(&server, arguments, 0));
 	ck_assert_int_eq(kill(server.pid, SIGHUP), 0);
 	if (_i > 0)
-		ck_assert(server_wait_ready(&server, 3)); /* the canary is there, and on probation */
+		ck_assert(server_wait_ready(&server, 3)); /* the canary is on probation */
 	ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
 	ck_assert_int_eq(server_wait(&server), 0);
 	ck_assert(server_workers_gone(&server, 1));
@@ -224,37 +224,37 @@ static bool is_free(uint16_t port)
 	return is;
 }
 
-START_TEST(no_worker_survives_the_arbiter)
+START_TEST(no_worker_outlives_the_arbiter)
 {
 	const enum situation situation = (enum situation)(_i / CLASSES);
 	struct server server;
-	struct crowd crowd;
-	int clients[8];
+	struct clients clients;
+	int blocked[8];
 	const char *arguments[16];
 
 	if (class_arguments(_i % CLASSES, arguments) == NULL)
 		return;
 	ck_assert(server_start(&server, arguments, situation == BLOCKED ? 60000 : 1));
 	if (situation == LOADED) {
-		gather(&crowd, server.port);
-		wait_until_answered(&crowd, 50);
+		start_clients(&clients, server.port);
+		wait_until_served(&clients, 50);
 	}
-	for (size_t i = 0; situation == BLOCKED && i < sizeof clients / sizeof clients[0]; i++)
-		clients[i] = call(server.port);
+	for (size_t i = 0; situation == BLOCKED && i < sizeof blocked / sizeof blocked[0]; i++)
+		blocked[i] = send_hello(server.port);
 	if (situation == BLOCKED)
-		(void)poll(NULL, 0, 50); /* they have been picked up by now, most likely */
+		(void)poll(NULL, 0, 50); /* most likely they are accepted by now */
 	ck_assert_int_eq(kill(server.pid, SIGKILL), 0);
 	ck_assert_msg(server_workers_gone(&server, 2000), "%s, situation %d", classes[_i % CLASSES], (int)situation);
 	ck_assert(is_free(server.port));
 	if (situation == LOADED)
-		disperse(&crowd);
-	for (size_t i = 0; situation == BLOCKED && i < sizeof clients / sizeof clients[0]; i++)
-		(void)close(clients[i]);
+		stop_clients(&clients);
+	for (size_t i = 0; situation == BLOCKED && i < sizeof blocked / sizeof blocked[0]; i++)
+		(void)close(blocked[i]);
 	server_finish(&server);
 }
 END_TEST
 
-/* The path that it leaves behind is no obstacle to the next one. */
+/* The path of a killed server does not prevent the next start. */
 START_TEST(a_path_of_a_killed_server_can_be_bound_again)
 {
 	char directory[] = "/tmp/prefork-test-XXXXXX", address[128];
@@ -270,7 +270,7 @@ START_TEST(a_path_of_a_killed_server_can_be_bound_again)
 		ck_assert(server_start(&server, arguments, 0));
 		ck_assert_int_eq(kill(server.pid, SIGKILL), 0);
 		ck_assert(server_workers_gone(&server, 2000));
-		ck_assert_int_eq(stat(path, &entry), 0); /* it is there, and nobody's */
+		ck_assert_int_eq(stat(path, &entry), 0); /* the path still exists */
 		server_finish(&server);
 	}
 	ck_assert(server_start(&server, arguments, 0));
@@ -290,8 +290,8 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, a_stop_serves_or_refuses_each_connection, 0, STOPS);
 	tcase_add_loop_test(tc, a_quick_stop_waits_for_no_request, 0, CLASSES);
-	tcase_add_loop_test(tc, a_stop_in_the_midst_of_a_reload_ends_all, 0, 2);
-	tcase_add_loop_test(tc, no_worker_survives_the_arbiter, 0, SITUATIONS * CLASSES);
+	tcase_add_loop_test(tc, a_stop_during_a_reload_ends_all_workers, 0, 2);
+	tcase_add_loop_test(tc, no_worker_outlives_the_arbiter, 0, SITUATIONS * CLASSES);
 	tcase_add_test(tc, a_path_of_a_killed_server_can_be_bound_again);
 	return run_suite(suite);
 }

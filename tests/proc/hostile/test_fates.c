@@ -1,6 +1,6 @@
 /*
  * How workers end: every exit code and signal, before and after they are ready;
- * hooks that hang or fail; workers that stand still; and all of it again and again.
+ * hooks that hang or fail; stopped workers; and crash loops.
  */
 #include "../../support.h"
 
@@ -17,13 +17,13 @@
 #include <string.h>
 #include <unistd.h>
 
-enum moment { AFTER_FORK, START, RUN, LEAVING, STOP };
-enum manner { EXITS, RAISES, HANGS, STANDS_STILL, HANGS_BUSY, SERVES_AND_EXITS };
+enum moment { AFTER_FORK, START, RUN, DRAINING, STOP };
+enum manner { EXITS, RAISES, HANGS, STOPS, HANGS_BUSY, SERVES_AND_EXITS };
 
 struct fate {
 	enum moment moment;
 	enum manner manner;
-	int number; /* of an exit or a signal */
+	int number; /* exit code or signal */
 	enum prefork_reason reason;
 };
 
@@ -42,7 +42,7 @@ static const struct fate fates[] = {
 	{ START, RAISES, SIGABRT, PREFORK_REASON_CRASHED },
 	{ START, RAISES, SIGKILL, PREFORK_REASON_KILLED },
 	{ START, HANGS, 0, PREFORK_REASON_TIMEOUT },
-	{ START, STANDS_STILL, 0, PREFORK_REASON_TIMEOUT },
+	{ START, STOPS, 0, PREFORK_REASON_TIMEOUT },
 	{ RUN, EXITS, PREFORK_EXIT_RECYCLE, PREFORK_REASON_RECYCLED },
 	{ RUN, EXITS, 1, PREFORK_REASON_CRASHED },
 	{ RUN, EXITS, PREFORK_EXIT_BOOT, PREFORK_REASON_CRASHED },
@@ -56,9 +56,9 @@ static const struct fate fates[] = {
 	{ RUN, RAISES, 40, PREFORK_REASON_CRASHED },
 	{ RUN, RAISES, SIGKILL, PREFORK_REASON_KILLED },
 	{ RUN, HANGS_BUSY, 0, PREFORK_REASON_TIMEOUT },
-	{ RUN, STANDS_STILL, 0, PREFORK_REASON_TIMEOUT },
-	{ LEAVING, HANGS, 0, PREFORK_REASON_TIMEOUT },
-	{ LEAVING, EXITS, 1, PREFORK_REASON_CRASHED },
+	{ RUN, STOPS, 0, PREFORK_REASON_TIMEOUT },
+	{ DRAINING, HANGS, 0, PREFORK_REASON_TIMEOUT },
+	{ DRAINING, EXITS, 1, PREFORK_REASON_CRASHED },
 	{ STOP, HANGS, 0, PREFORK_REASON_TIMEOUT },
 	{ STOP, RAISES, SIGSEGV, PREFORK_REASON_CRASHED },
 };
@@ -67,25 +67,25 @@ enum { FATES = sizeof fates / sizeof fates[0], ONCE = 1, ALWAYS = 2 };
 
 /* ---- in the workers ---- */
 
-static const struct fate *mine; /* NULL: a good life */
+static const struct fate *own_fate; /* NULL: normal */
 
 static void meet(struct prefork_worker *worker, enum moment moment)
 {
-	if (mine == NULL || mine->moment != moment)
+	if (own_fate == NULL || own_fate->moment != moment)
 		return;
-	switch (mine->manner) {
+	switch (own_fate->manner) {
 	case EXITS:
-		_exit(mine->number);
+		_exit(own_fate->number);
 	case RAISES:
-		if (mine->number != SIGABRT) /* whose handler is the library's; others may be a sanitizer's */
-			(void)signal(mine->number, SIG_DFL);
-		(void)raise(mine->number);
+		if (own_fate->number != SIGABRT) /* its handler is the library's; others may belong to a sanitizer */
+			(void)signal(own_fate->number, SIG_DFL);
+		(void)raise(own_fate->number);
 		break;
 	case SERVES_AND_EXITS:
 		prefork_worker_busy(worker);
 		prefork_worker_idle(worker);
-		_exit(mine->number);
-	case STANDS_STILL:
+		_exit(own_fate->number);
+	case STOPS:
 		if (moment == RUN)
 			prefork_worker_busy(worker);
 		(void)raise(SIGSTOP);
@@ -100,15 +100,15 @@ static void meet(struct prefork_worker *worker, enum moment moment)
 		(void)pause();
 }
 
-/* orders->mood says whose fate the one at orders->at is: the next worker's, or everybody's. */
+/* orders->mood selects who gets the fate at orders->at: the next worker (ONCE), or each one (ALWAYS). */
 static void child_after_fork(struct prefork_worker *worker, void *user)
 {
 	int once = ONCE;
 
 	(void)user;
-	mine = NULL;
+	own_fate = NULL;
 	if (atomic_load(&orders->mood) == ALWAYS || atomic_compare_exchange_strong(&orders->mood, &once, 0))
-		mine = (const struct fate *)(uintptr_t)atomic_load(&orders->at);
+		own_fate = (const struct fate *)(uintptr_t)atomic_load(&orders->at);
 	meet(worker, AFTER_FORK);
 }
 
@@ -122,7 +122,7 @@ static int worker_start(struct prefork_worker *worker, void *user)
 static void worker_draining(struct prefork_worker *worker, void *user)
 {
 	(void)user;
-	meet(worker, LEAVING);
+	meet(worker, DRAINING);
 }
 
 static void worker_stop(struct prefork_worker *worker, void *user)
@@ -133,14 +133,14 @@ static void worker_stop(struct prefork_worker *worker, void *user)
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	struct pollfd told = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+	struct pollfd readable = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
 	meet(worker, RUN);
-	if (mine != NULL) /* it is to meet it on its way out */
+	if (own_fate != NULL) /* it is met while draining or stopping */
 		prefork_worker_retire(worker);
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
-		(void)poll(&told, 1, -1);
+		(void)poll(&readable, 1, -1);
 	return 0;
 }
 
@@ -150,7 +150,7 @@ static const struct prefork_strategy strategy = {
 
 /* ---- in the arbiter ---- */
 
-static int forks_refused; /* so many more */
+static int forks_refused; /* how many to refuse */
 
 static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
@@ -187,7 +187,7 @@ static void start(const struct stage_parts *these)
 	stage_start(these, arguments);
 }
 
-static void decree(const struct fate *fate, int whose)
+static void set_fate(const struct fate *fate, int whose)
 {
 	atomic_store(&orders->at, (uintptr_t)fate);
 	atomic_store(&orders->mood, whose);
@@ -202,14 +202,14 @@ START_TEST(every_end_has_its_reason_and_its_consequence)
 
 	start(&parts);
 	stage_hurry();
-	decree(fate, ONCE);
+	set_fate(fate, ONCE);
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0, WHERE);
 	PROMISE(stage_until(&stage.exited, 1), WHERE);
 	PROMISE(stage.reason == fate->reason, WHERE);
 	PROMISE(strlen(stage.message) > 60, WHERE);
 	if (fate->reason == PREFORK_REASON_FATAL) {
 		stage_run_for(300);
-		PROMISE(stage.forked == 3, WHERE); /* never again */
+		PROMISE(stage.forked == 3, WHERE); /* not replaced */
 		PROMISE(strstr(stage.message, "not replaced: its exit status asks for that") != NULL, WHERE);
 	} else {
 		PROMISE(stage_until(&stage.ready, 3 + gets_ready), WHERE);
@@ -230,15 +230,14 @@ static const struct {
 	{ { RUN, SERVES_AND_EXITS, 1, 0 }, 330 },
 };
 
-/* Everybody who is started ends at once: they are started ever more slowly, and at
- * once when all is well again. */
+/* Each worker ends at once: starts are delayed more and more, and not delayed once workers run again. */
 START_TEST(a_crash_loop_is_slowed_down)
 {
 	const struct fate *const fate = &loops[_i].fate;
 	const pid_t *const pids = stage.pids;
 
 	start(&parts);
-	decree(fate, ALWAYS);
+	set_fate(fate, ALWAYS);
 	const uint64_t before_ms = stage_cpu_ms();
 	const int rounds = stage.rounds;
 
@@ -248,7 +247,7 @@ START_TEST(a_crash_loop_is_slowed_down)
 	PROMISE(stage.forked - 2 <= loops[_i].forks_max, "%d forks", stage.forked - 2);
 	PROMISE(stage_cpu_ms() - before_ms < stage_patience_ms() / 20, WHERE);
 	PROMISE(stage.rounds - rounds < 10 * loops[_i].forks_max, "%d rounds", stage.rounds - rounds);
-	decree(NULL, 0);
+	set_fate(NULL, 0);
 	const int ready = stage.ready, exited = stage.exited;
 	PROMISE(stage_until(&stage.ready, ready + 2), WHERE);
 	PROMISE(stage.exited <= exited + 2, WHERE);
@@ -256,7 +255,7 @@ START_TEST(a_crash_loop_is_slowed_down)
 }
 END_TEST
 
-START_TEST(a_fork_that_a_hook_refuses_is_tried_again)
+START_TEST(a_fork_that_a_hook_refuses_is_retried)
 {
 	start(&parts);
 	stage_hurry();
@@ -264,7 +263,7 @@ START_TEST(a_fork_that_a_hook_refuses_is_tried_again)
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0, "%s", prefork_error());
 	PROMISE(stage_until(&stage.ready, 3), "%s", prefork_error());
 	PROMISE(forks_refused < 0 && stage.forked == 3, "%d", forks_refused);
-	PROMISE(stage_log_count("Cannot start a worker") == 3, "each is said");
+	PROMISE(stage_log_count("Cannot start a worker") == 3, "each one is logged");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
@@ -279,12 +278,12 @@ START_TEST(a_reload_that_a_hook_refuses_fails_with_its_message)
 	PROMISE(stage_until(&stage.verdicts, 1), "a verdict");
 	PROMISE(stage.verdict == PREFORK_RELOAD_FAILED, "%d", (int)stage.verdict);
 	PROMISE(strstr(stage.why, "the deploy is not complete") != NULL, "%s", stage.why);
-	PROMISE(stage.forked == 2 && stage.exited == 0, "nobody was touched");
+	PROMISE(stage.forked == 2 && stage.exited == 0, "a worker has changed");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
 
-/* Who is stopped from outside and has nothing to do is not stuck; but it cannot leave either. */
+/* An idle worker that was stopped by SIGSTOP is not stuck, but it cannot drain. */
 START_TEST(a_stopped_idle_worker_is_tolerated_until_it_must_exit)
 {
 	start(&parts);
@@ -305,7 +304,7 @@ int main(void)
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 	tcase_add_loop_test(tc, every_end_has_its_reason_and_its_consequence, 0, FATES);
 	tcase_add_loop_test(tc, a_crash_loop_is_slowed_down, 0, sizeof loops / sizeof loops[0]);
-	tcase_add_test(tc, a_fork_that_a_hook_refuses_is_tried_again);
+	tcase_add_test(tc, a_fork_that_a_hook_refuses_is_retried);
 	tcase_add_test(tc, a_reload_that_a_hook_refuses_fails_with_its_message);
 	tcase_add_test(tc, a_stopped_idle_worker_is_tolerated_until_it_must_exit);
 	suite_add_tcase(suite, tc);

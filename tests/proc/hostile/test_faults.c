@@ -1,8 +1,8 @@
 /*
- * What the arbiter asks of the system is refused, one call after the other: the
- * first, the second, and so on until a phase of its life needs no more of that kind.
- * It may fail with an error message, or try again; it may not crash, leak, spin, stay
- * half done, or give up what serves already.
+ * System calls of the arbiter fail, one after the other: the first of a kind, the
+ * second, and so on, until a phase makes no further call of that kind. The arbiter may
+ * fail with an error message, or retry; it must not crash, leak, spin, stop half-way, or
+ * end workers that serve.
  */
 #include "../../features.h"
 #include "../../support.h"
@@ -38,13 +38,13 @@ enum { FAULTS = sizeof faults / sizeof faults[0], NEVER_MORE_THAN = 10000 };
 
 #define WHERE "%s, errno %d, call %d: %s", fault_name(faults[i].call), faults[i].error, nth, prefork_error()
 
-/* Errors that the library makes of its own have no errno. */
-static bool is_said(int r)
+/* Error codes of the library have no errno. */
+static bool has_message(int r)
 {
 	return r < 0 && prefork_error()[0] != '\0' && strlen(prefork_error()) > 10;
 }
 
-/* Before the first fork, which may be the one that fails: tries are not half a second apart then. */
+/* Before the first fork, which may fail: retries are not 500 ms apart. */
 static int hurry(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)arbiter, (void)process, (void)user;
@@ -55,48 +55,48 @@ static int hurry(struct prefork_arbiter *arbiter, struct prefork_process *proces
 static const struct prefork_hooks hurrying = { .struct_size = sizeof hurrying, .before_fork = hurry };
 static const struct stage_parts hurried = { .hooks = &hurrying };
 
-START_TEST(settings_are_read_whole_or_not_at_all)
+START_TEST(settings_are_read_completely_or_not_at_all)
 {
 	const struct fault fault = { FAULT_MEMORY, ENOMEM };
 	static const char *const arguments[] = { "--bind", "127.0.0.1:0,unix:@x", "--timeout", "3", NULL };
 	int nth = 0, hits;
 
 	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		PROMISE(++nth < NEVER_MORE_THAN, "calls fail without end");
 		(void)prefork_fail(0, "%s", "");
 		faults_arm(fault, FAULT_IN_ARBITER, nth, 1);
 		const int r = stage_load(arguments);
 		faults_disarm();
 		hits = faults_hits();
-		PROMISE(hits > 0 ? r == -ENOMEM && is_said(r) : r == 0, "call %d: %d, %s", nth, r, prefork_error());
+		PROMISE(hits > 0 ? r == -ENOMEM && has_message(r) : r == 0, "call %d: %d, %s", nth, r, prefork_error());
 		prefork_settings_destroy(stage.settings);
 		stage.settings = NULL;
 	} while (hits > 0);
-	ck_assert_int_gt(nth, 50); /* it did happen */
+	ck_assert_int_gt(nth, 50); /* so many calls failed */
 }
 END_TEST
 
-START_TEST(an_arbiter_is_made_whole_or_not_at_all)
+START_TEST(an_arbiter_is_created_completely_or_not_at_all)
 {
 	const int i = _i;
 	int nth = 0, hits;
 
 	ck_assert_int_eq(stage_load(NULL), 0);
 	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		PROMISE(++nth < NEVER_MORE_THAN, "calls fail without end");
 		(void)prefork_fail(0, "%s", "");
 		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
 		const int r = stage_create(NULL);
 		faults_disarm();
 		hits = faults_hits();
-		PROMISE(hits > 0 ? is_said(r) : r == 0, WHERE);
+		PROMISE(hits > 0 ? has_message(r) : r == 0, WHERE);
 		prefork_arbiter_destroy(stage.arbiter);
 		stage.arbiter = NULL;
 	} while (hits > 0);
 }
 END_TEST
 
-/* A start that fails can be tried again; one that succeeds comes to its two workers. */
+/* A start that fails can be repeated; one that succeeds starts two workers. */
 START_TEST(a_start_succeeds_or_can_be_repeated)
 {
 	const int i = _i;
@@ -104,7 +104,7 @@ START_TEST(a_start_succeeds_or_can_be_repeated)
 
 	ck_assert_int_eq(stage_load(NULL), 0);
 	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		PROMISE(++nth < NEVER_MORE_THAN, "calls fail without end");
 		ck_assert_int_eq(stage_create(&hurried), 0);
 		prefork_arbiter_take_signals(stage.arbiter, true);
 		stage.ready = 0;
@@ -114,7 +114,7 @@ START_TEST(a_start_succeeds_or_can_be_repeated)
 		faults_disarm();
 		hits = faults_hits();
 		if (r < 0) {
-			PROMISE(hits > 0 && is_said(r), WHERE);
+			PROMISE(hits > 0 && has_message(r), WHERE);
 			r = prefork_arbiter_start(stage.arbiter);
 		}
 		PROMISE(r == 0, WHERE);
@@ -152,7 +152,7 @@ static void reload(void)
 	prefork_arbiter_request_reload(stage.arbiter);
 }
 
-/* How many serve now; -1: some are on their way. */
+/* The number of serving workers; -1: some are starting or ending. */
 static int serving(void)
 {
 	const struct pfi_pool *const pool = &stage.arbiter->models[0];
@@ -175,7 +175,7 @@ static void settle(void)
 	const uint64_t end_ms = pfi_now_ms() + stage_patience_ms();
 
 	while (serving() != (int)stage.arbiter->models[0].target || supervisor->rollout.state != PFI_ROLLOUT_IDLE) {
-		PROMISE(pfi_now_ms() < end_ms, "it does not settle");
+		PROMISE(pfi_now_ms() < end_ms, "the pool does not reach its desired state");
 		stage_hurry();
 		stage_run_for(5);
 	}
@@ -183,7 +183,7 @@ static void settle(void)
 
 static const struct {
 	void (*happens)(void);
-	const int *tells; /* a counter that says when it has happened, NULL: at once */
+	const int *counter; /* increases when it has happened; NULL: at once */
 	bool has_verdict;
 } changes[] = {
 	{ kill_one, &stage.exited, false },
@@ -193,8 +193,7 @@ static const struct {
 
 enum { CHANGES = sizeof changes / sizeof changes[0] };
 
-/* Whatever is refused while something changes: it comes about all the same, or is
- * taken back whole, and those that serve go on. */
+/* Whichever call fails during a change: the change is completed, or undone completely, and serving workers continue. */
 START_TEST(a_change_is_completed_despite_failing_calls)
 {
 	const int i = _i % FAULTS, change = _i / FAULTS;
@@ -202,15 +201,15 @@ START_TEST(a_change_is_completed_despite_failing_calls)
 
 	stage_start(&hurried, NULL);
 	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		PROMISE(++nth < NEVER_MORE_THAN, "calls fail without end");
 		const int verdicts = stage.verdicts, rounds = stage.rounds;
-		const int told = changes[change].tells != NULL ? *changes[change].tells : 0;
+		const int before = changes[change].counter != NULL ? *changes[change].counter : 0;
 
 		faults_arm(faults[i], FAULT_IN_ARBITER, nth, 1);
 		changes[change].happens();
 		PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, WHERE);
-		if (changes[change].tells != NULL)
-			PROMISE(stage_until(changes[change].tells, told + 1), WHERE);
+		if (changes[change].counter != NULL)
+			PROMISE(stage_until(changes[change].counter, before + 1), WHERE);
 		settle();
 		faults_disarm();
 		hits = faults_hits();
@@ -234,7 +233,7 @@ START_TEST(a_stop_ends_though_calls_fail)
 
 	ck_assert_int_eq(stage_load(NULL), 0);
 	do {
-		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
+		PROMISE(++nth < NEVER_MORE_THAN, "calls fail without end");
 		ck_assert_int_eq(stage_create(NULL), 0);
 		stage.ready = 0;
 		PROMISE(prefork_arbiter_start(stage.arbiter) == 0, WHERE);
@@ -255,7 +254,7 @@ static const struct fault for_long[] = {
 	{ FAULT_PIDFD, EMFILE }, { FAULT_EPOLL_CTL, ENOMEM },
 };
 
-/* A fifth of the times of the product. */
+/* A fifth of the default times. */
 static int hurry_a_little(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)process, (void)user;
@@ -264,9 +263,9 @@ static int hurry_a_little(struct prefork_arbiter *arbiter, struct prefork_proces
 	return 0;
 }
 
-/* Nothing can be started for a while: the arbiter waits ever longer between its
- * tries, says so each time, and those that are left serve. */
-START_TEST(a_shortage_that_lasts_is_waited_out)
+/* No worker can be started for a while: the arbiter waits longer after each failure, logs each one, and the remaining
+ * workers serve. */
+START_TEST(starts_are_retried_with_backoff_during_a_shortage)
 {
 	static const struct prefork_hooks slower = { .struct_size = sizeof slower, .before_fork = hurry_a_little };
 	static const struct stage_parts parts = { .hooks = &slower };
@@ -283,19 +282,18 @@ START_TEST(a_shortage_that_lasts_is_waited_out)
 	while (faults_hits() < 2 && pfi_now_ms() < end_ms) /* on a busy machine */
 		stage_run_for(5);
 	const int hits = faults_hits();
-	PROMISE((client = stage_connect()) >= 0 && stage_echo(client), "the other one serves");
+	PROMISE((client = stage_connect()) >= 0 && stage_echo(client), "the other worker does not serve");
 	(void)close(client);
 	faults_disarm();
-	PROMISE(hits >= 2 && hits <= 8, "%d tries", hits);
+	PROMISE(hits >= 2 && hits <= 8, "%d attempts", hits);
 	PROMISE(stage.rounds - rounds <= 40, "%d rounds", stage.rounds - rounds);
-	PROMISE(stage_cpu_ms() - before_ms < 200, "a spin");
-	PROMISE(stage_until(&stage.ready, ready + 1), "it is replaced in the end");
+	PROMISE(stage_cpu_ms() - before_ms < 200, "the arbiter spins");
+	PROMISE(stage_until(&stage.ready, ready + 1), "it is not replaced");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
 
-/* Many were to be started: the first failure speaks for all, or the wait would be as
- * long as after many tries. */
+/* Many workers are to be started: the first failure counts for all, so that the back-off is that of one failure. */
 START_TEST(one_failed_fork_of_many_counts_once)
 {
 	stage_start(NULL, NULL);
@@ -303,9 +301,9 @@ START_TEST(one_failed_fork_of_many_counts_once)
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 6) == 0, "%s", prefork_error());
 	PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
 	faults_disarm();
-	PROMISE(faults_hits() == 1, "%d tries", faults_hits());
-	PROMISE(stage_log_count("Cannot start a worker") == 1, "it is said once");
-	PROMISE(stage_until(&stage.ready, 6), "it is tried again");
+	PROMISE(faults_hits() == 1, "%d attempts", faults_hits());
+	PROMISE(stage_log_count("Cannot start a worker") == 1, "it is not logged once");
+	PROMISE(stage_until(&stage.ready, 6), "it is not retried");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
@@ -314,7 +312,7 @@ static const char *const classes[] = { "sync", "threads", "libev" };
 
 static const struct {
 	int error;
-	bool rests; /* and says so */
+	bool pauses; /* and logs it */
 } refusals[] = {
 	{ EMFILE, true }, { ENFILE, true },	   { ENOBUFS, true }, { ENOMEM, true },
 	{ EINTR, false }, { ECONNABORTED, false }, { EPROTO, false }, { EPERM, false },
@@ -322,7 +320,7 @@ static const struct {
 
 enum { CLASSES = sizeof classes / sizeof classes[0], REFUSALS = sizeof refusals / sizeof refusals[0] };
 
-/* Both workers are refused a client: they rest, or try at once, and then it is served. */
+/* accept4(2) fails in both workers: they pause or retry at once, and the connection is served. */
 START_TEST(a_failed_accept_is_retried)
 {
 	const char *const name = classes[_i / REFUSALS];
@@ -334,18 +332,18 @@ START_TEST(a_failed_accept_is_retried)
 	stage_start(NULL, arguments);
 	faults_arm((struct fault){ FAULT_ACCEPT, error }, FAULT_IN_WORKERS, 1, 2);
 	const int client = stage_connect();
-	stage_run_for(200); /* the arbiter hears of the one that is short, and has the other look */
+	stage_run_for(200); /* the arbiter gets the message of the worker with a shortage, and makes the other one accept */
 	PROMISE(client >= 0 && stage_echo(client), "%s, errno %d", name, error);
 	(void)close(client);
 	faults_disarm();
 	PROMISE(faults_hits() == 2 && faults_calls() <= 12, "%d of %d calls failed", faults_hits(), faults_calls());
 	const int complaints = stage_log_count("cannot accept connections: ");
-	PROMISE(refusals[_i % REFUSALS].rests ? complaints >= 1 && complaints <= 2 : complaints == 0, "%d", complaints);
+	PROMISE(refusals[_i % REFUSALS].pauses ? complaints >= 1 && complaints <= 2 : complaints == 0, "%d", complaints);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
 
-/* Each case is a program to meson: they mostly wait, and do so side by side. */
+/* Each case is a test of its own in meson, so that they run in parallel: they mostly wait. */
 static TCase *add_case(Suite *suite, const char *name)
 {
 	TCase *const tc = tcase_create(name);
@@ -361,14 +359,14 @@ int main(void)
 	Suite *const suite = suite_create("faults");
 	TCase *tc = add_case(suite, "start");
 
-	tcase_add_test(tc, settings_are_read_whole_or_not_at_all);
-	tcase_add_loop_test(tc, an_arbiter_is_made_whole_or_not_at_all, 0, FAULTS);
+	tcase_add_test(tc, settings_are_read_completely_or_not_at_all);
+	tcase_add_loop_test(tc, an_arbiter_is_created_completely_or_not_at_all, 0, FAULTS);
 	tcase_add_loop_test(tc, a_start_succeeds_or_can_be_repeated, 0, FAULTS);
 	tc = add_case(suite, "change");
 	tcase_add_loop_test(tc, a_change_is_completed_despite_failing_calls, 0, FAULTS * CHANGES);
 	tc = add_case(suite, "last");
 	tcase_add_loop_test(tc, a_stop_ends_though_calls_fail, 0, FAULTS);
-	tcase_add_loop_test(tc, a_shortage_that_lasts_is_waited_out, 0, sizeof for_long / sizeof for_long[0]);
+	tcase_add_loop_test(tc, starts_are_retried_with_backoff_during_a_shortage, 0, sizeof for_long / sizeof for_long[0]);
 	tcase_add_test(tc, one_failed_fork_of_many_counts_once);
 	tcase_add_loop_test(tc, a_failed_accept_is_retried, 0, CLASSES * REFUSALS);
 

@@ -1,6 +1,6 @@
 /*
- * At rest nothing moves: no task of a server is woken, from one request timeout after
- * the last request on. And whoever gets stuck after that is still caught on time.
+ * An idle server causes no wake-ups: no thread of it runs, from one request timeout after
+ * the last request on. A worker that gets stuck after that is still detected in time.
  */
 #include "server.h"
 
@@ -16,9 +16,9 @@
 
 static const char *const classes[] = { "sync", "threads", "libev" };
 
-enum { CLASSES = sizeof classes / sizeof classes[0], TIMEOUT_MS = 700, REST_MS = 5000, CLIENTS = 8 };
+enum { CLASSES = sizeof classes / sizeof classes[0], TIMEOUT_MS = 700, IDLE_MS = 5000, CLIENTS = 8 };
 
-/* Voluntary or not, of all tasks of a process; UINT64_MAX when it is gone. */
+/* Context switches, voluntary or not, of all threads of a process; UINT64_MAX if it has exited. */
 static uint64_t switches_of(pid_t pid)
 {
 	char path[64], line[256];
@@ -55,7 +55,7 @@ static uint64_t switches_of_all(const struct server *server)
 	return sum;
 }
 
-static int say(uint16_t port, const char *word)
+static int send_word(uint16_t port, const char *word)
 {
 	const struct timeval limit = { .tv_sec = patience_ms(20000) / 1000 };
 	const struct sockaddr_in address = { .sin_family = AF_INET, .sin_port = htons(port),
@@ -69,7 +69,7 @@ static int say(uint16_t port, const char *word)
 	return fd;
 }
 
-START_TEST(a_server_at_rest_rests_and_watches_all_the_same)
+START_TEST(an_idle_server_is_never_woken_and_still_detects_a_stuck_worker)
 {
 	const char *const arguments[] = { "--bind", "127.0.0.1:0", "--workers", "4", "--timeout", "700ms", "--abort-timeout",
 					  "100ms", "--worker-class", classes[_i], "--threads", _i == 1 ? "2" : "1", NULL };
@@ -81,7 +81,7 @@ START_TEST(a_server_at_rest_rests_and_watches_all_the_same)
 	ck_assert(server_start(&server, arguments, 0));
 	ck_assert(server_wait_ready(&server, 4));
 	for (int i = 0; i < CLIENTS; i++) {
-		const int fd = say(server.port, "hello");
+		const int fd = send_word(server.port, "hello");
 
 		ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
 		(void)close(fd);
@@ -89,17 +89,17 @@ START_TEST(a_server_at_rest_rests_and_watches_all_the_same)
 	(void)poll(NULL, 0, patience_ms(TIMEOUT_MS + 500));
 	const uint64_t before = switches_of_all(&server);
 
-	(void)poll(NULL, 0, REST_MS);
+	(void)poll(NULL, 0, IDLE_MS);
 	ck_assert_uint_eq(switches_of_all(&server) - before, 0);
 
 	const uint64_t begun_ms = pfi_now_ms();
-	const int fd = say(server.port, "Hang!");
-	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 0); /* cut off */
+	const int fd = send_word(server.port, "Hang!");
+	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), 0); /* the worker was aborted */
 	const uint64_t took_ms = pfi_now_ms() - begun_ms;
 	ck_assert_uint_ge(took_ms, TIMEOUT_MS);
 	ck_assert_uint_le(took_ms, (unsigned)patience_ms(TIMEOUT_MS + 100 + 1500));
 	(void)close(fd);
-	ck_assert(server_wait_ready(&server, 5)); /* and replaced */
+	ck_assert(server_wait_ready(&server, 5)); /* it is replaced */
 	ck_assert_int_eq(kill(server.pid, SIGTERM), 0);
 	ck_assert_int_eq(server_wait(&server), 0);
 	server_finish(&server);
@@ -112,6 +112,6 @@ int main(void)
 	TCase *const tc = new_case(suite, "idle");
 
 	tcase_set_timeout(tc, 120);
-	tcase_add_loop_test(tc, a_server_at_rest_rests_and_watches_all_the_same, 0, CLASSES);
+	tcase_add_loop_test(tc, an_idle_server_is_never_woken_and_still_detects_a_stuck_worker, 0, CLASSES);
 	return run_suite(suite);
 }

@@ -1,8 +1,8 @@
 /*
- * One worker gone wild beside one that serves. Whatever it does with what it was
- * born with (its page, its control channel, its watch), before, during and after its work:
- * it harms itself alone. The other one lives on and serves, the arbiter does what
- * it is told and does not spin, and nobody is left in the end.
+ * One worker that misbehaves beside one that serves. Whatever it does with its scoreboard entry,
+ * its control channel and its watchdog timer, before, during and after its work, it affects itself
+ * only. The other worker serves, the arbiter carries out requests and does not spin, and no process
+ * is left at the end.
  */
 #include "../../support.h"
 
@@ -32,7 +32,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- what it does, again and again ---- */
+/* ---- actions, repeated ---- */
 
 static uint64_t chance = 88172645463325252U;
 
@@ -44,7 +44,7 @@ static uint64_t next_chance(void)
 	return chance;
 }
 
-static void *page_of(struct prefork_worker *worker, size_t *ret_size)
+static void *entry_of(struct prefork_worker *worker, size_t *ret_size)
 {
 	*ret_size = worker->context->scoreboard->stride;
 	return worker->context->score;
@@ -53,7 +53,7 @@ static void *page_of(struct prefork_worker *worker, size_t *ret_size)
 static void every_byte(struct prefork_worker *worker, unsigned step)
 {
 	size_t size;
-	void *const score = page_of(worker, &size);
+	void *const score = entry_of(worker, &size);
 
 	memset(score, (int)(step / 8 % 256), size);
 }
@@ -61,7 +61,7 @@ static void every_byte(struct prefork_worker *worker, unsigned step)
 static void random_words(struct prefork_worker *worker, unsigned step)
 {
 	size_t size;
-	uint64_t *const words = page_of(worker, &size);
+	uint64_t *const words = entry_of(worker, &size);
 
 	for (size_t i = 0; i < size / sizeof *words; i++)
 		words[i] = step % 2 ? next_chance() : pfi_now_ms() + next_chance() % 2000 - 1000;
@@ -83,23 +83,23 @@ static void always_late(struct prefork_worker *worker, unsigned step)
 	fill_deadlines(worker, step % 2 ? 1 : pfi_now_ms());
 }
 
-static void no_end_of_notes(struct prefork_worker *worker, unsigned step)
+static void endless_activity(struct prefork_worker *worker, unsigned step)
 {
 	for (unsigned i = 0; i < worker->context->thread_slots; i++)
 		memset(worker->context->score->thread_slots[i].activity, "\n\x1b\xff" "A"[step % 4], PFI_ACTIVITY_SIZE);
 }
 
-static void say_ready(struct prefork_worker *worker, unsigned step)
+static void send_ready(struct prefork_worker *worker, unsigned step)
 {
 	(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_READY, step, NULL);
 }
 
-static void say_leaving(struct prefork_worker *worker, unsigned step)
+static void send_retiring(struct prefork_worker *worker, unsigned step)
 {
 	(void)pfi_channel_send(worker->context->channel, PFI_MESSAGE_RETIRING, step, "bye\n[CRITICAL] forged\x1b[2J");
 }
 
-static void say_anything(struct prefork_worker *worker, unsigned step)
+static void send_any_type(struct prefork_worker *worker, unsigned step)
 {
 	char text[PFI_MESSAGE_TEXT_MAX + 1];
 
@@ -108,14 +108,14 @@ static void say_anything(struct prefork_worker *worker, unsigned step)
 	(void)pfi_channel_send(worker->context->channel, (uint32_t)(step % 64), step, text);
 }
 
-static void say_pieces(struct prefork_worker *worker, unsigned step)
+static void send_pieces(struct prefork_worker *worker, unsigned step)
 {
 	static const char bytes[4096];
 
 	(void)send(worker->context->channel, bytes, 1 + next_chance() % (step % 16 == 0 ? sizeof bytes : 12), MSG_NOSIGNAL);
 }
 
-static void say_nothing(struct prefork_worker *worker, unsigned step)
+static void send_empty(struct prefork_worker *worker, unsigned step)
 {
 	(void)step;
 	(void)send(worker->context->channel, "", 0, MSG_NOSIGNAL);
@@ -128,18 +128,18 @@ static void hang_up(struct prefork_worker *worker, unsigned step)
 	(void)shutdown(worker->context->channel, SHUT_RDWR);
 }
 
-static void wake_at_once(struct prefork_worker *worker, unsigned step)
+static void expire_at_once(struct prefork_worker *worker, unsigned step)
 {
 	(void)pfi_timer_set(worker->context->watchdog, 1 + step % 2);
 }
 
-static void wake_soon(struct prefork_worker *worker, unsigned step)
+static void expire_soon(struct prefork_worker *worker, unsigned step)
 {
 	if (step % 64 == 0)
 		(void)pfi_timer_set(worker->context->watchdog, pfi_now_ms() + 1);
 }
 
-static void wake_for_ever(struct prefork_worker *worker, unsigned step)
+static void expire_repeatedly(struct prefork_worker *worker, unsigned step)
 {
 	const struct itimerspec often = { .it_value.tv_nsec = 1, .it_interval.tv_nsec = 1 };
 
@@ -147,9 +147,9 @@ static void wake_for_ever(struct prefork_worker *worker, unsigned step)
 		(void)timerfd_settime(worker->context->watchdog, 0, &often, NULL);
 }
 
-/* O_NONBLOCK belongs to the timer, and so to the arbiter's copy of it: a read of an expiry that the
- * worker has taken back meanwhile would wait for the next. So nobody reads; it is seen by that. */
-static void wake_without_nonblock(struct prefork_worker *worker, unsigned step)
+/* O_NONBLOCK belongs to the open file description, which the arbiter shares: if the arbiter read an expiry that the
+ * worker has read already, it would block. So it must not read: the expiry must stay readable. */
+static void expire_without_nonblock(struct prefork_worker *worker, unsigned step)
 {
 	struct pollfd watchdog = { .fd = worker->context->watchdog, .events = POLLIN };
 
@@ -160,11 +160,11 @@ static void wake_without_nonblock(struct prefork_worker *worker, unsigned step)
 	_exit(poll(&watchdog, 1, 0) == 1 ? 0 : 9);
 }
 
-/* For a moment; and after more than the second in which nobody hears it, a request hangs. */
-static void wake_and_hang(struct prefork_worker *worker, unsigned step)
+/* The timer expires often enough to be muted for 1 s; a request hangs after that. */
+static void expire_and_hang(struct prefork_worker *worker, unsigned step)
 {
 	(void)pfi_timer_set(worker->context->watchdog, 1);
-	if (step < 2000) { /* one by one, so that the arbiter has the time to count them */
+	if (step < 2000) { /* one per ms, so that the arbiter counts them */
 		(void)poll(NULL, 0, 1);
 		return;
 	}
@@ -179,7 +179,7 @@ static void wake_and_hang(struct prefork_worker *worker, unsigned step)
 static void all_at_once(struct prefork_worker *worker, unsigned step)
 {
 	static void (*const acts[])(struct prefork_worker *, unsigned) = {
-		random_words, say_anything, say_pieces, wake_at_once, every_byte, say_leaving,
+		random_words, send_any_type, send_pieces, expire_at_once, every_byte, send_retiring,
 	};
 
 	acts[next_chance() % (sizeof acts / sizeof acts[0])](worker, step);
@@ -189,19 +189,19 @@ static const struct {
 	const char *name;
 	void (*act)(struct prefork_worker *worker, unsigned step);
 } acts[] = {
-	{ "each byte over its page", every_byte },	{ "random words over its page", random_words },
-	{ "always about to be late", always_soon },	{ "always late", always_late },
-	{ "notes without end", no_end_of_notes },	{ "always ready", say_ready },
-	{ "always leaving", say_leaving },		{ "messages of any type", say_anything },
-	{ "pieces of messages", say_pieces },		{ "empty messages", say_nothing },
-	{ "the control channel hung up", hang_up },		{ "its watch goes off at once", wake_at_once },
-	{ "its watch goes off all the time", wake_soon }, { "its watch ticks", wake_for_ever },
-	{ "everything", all_at_once }, { "its watch goes off, then it hangs", wake_and_hang },
-	{ "its watch may block", wake_without_nonblock }, /* in a test of its own */
+	{ "each byte of its scoreboard entry", every_byte },	{ "random words in its scoreboard entry", random_words },
+	{ "deadline always about to pass", always_soon },	{ "deadline always passed", always_late },
+	{ "activity without terminator", endless_activity },	{ "always ready", send_ready },
+	{ "always retiring", send_retiring },		{ "messages of any type", send_any_type },
+	{ "pieces of messages", send_pieces },		{ "empty messages", send_empty },
+	{ "the control channel hung up", hang_up },		{ "its timer expires at once", expire_at_once },
+	{ "its timer expires all the time", expire_soon }, { "its timer is periodic", expire_repeatedly },
+	{ "everything", all_at_once }, { "its timer expires, then it hangs", expire_and_hang },
+	{ "its timer may block", expire_without_nonblock }, /* in a test of its own */
 };
 
-/* When it goes wild. */
-enum moment { BEFORE_READY, IDLE, BUSY, LEAVING, MOMENTS };
+/* When it misbehaves. */
+enum moment { BEFORE_READY, IDLE, BUSY, DRAINING, MOMENTS };
 
 enum { ACTS = sizeof acts / sizeof acts[0] - 1, HANGS = ACTS - 1, MAY_BLOCK = ACTS };
 
@@ -209,7 +209,7 @@ enum { ACTS = sizeof acts / sizeof acts[0] - 1, HANGS = ACTS - 1, MAY_BLOCK = AC
 
 static bool is_rogue; /* in this process; the first one of all is */
 
-static void go_wild(struct prefork_worker *worker)
+static void misbehave(struct prefork_worker *worker)
 {
 	const int act = atomic_load(&orders->mood) / MOMENTS;
 
@@ -222,27 +222,27 @@ static void go_wild(struct prefork_worker *worker)
 
 static int on_worker_start(struct prefork_worker *worker, void *user)
 {
-	int nobody = 0;
+	int none = 0;
 
 	(void)user;
-	is_rogue = atomic_compare_exchange_strong(&orders->pid, &nobody, (int)getpid());
+	is_rogue = atomic_compare_exchange_strong(&orders->pid, &none, (int)getpid());
 	if (is_rogue && atomic_load(&orders->mood) % MOMENTS == BEFORE_READY)
-		go_wild(worker);
+		misbehave(worker);
 	return 0;
 }
 
 static int run(struct prefork_worker *worker, void *user)
 {
-	struct pollfd told = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+	struct pollfd readable = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 	const int moment = atomic_load(&orders->mood) % MOMENTS;
 
 	if (!is_rogue)
 		return pfi_strategy_sync.run(worker, user);
-	while (moment == LEAVING && prefork_worker_check(worker) == PREFORK_CONTINUE)
-		(void)poll(&told, 1, -1);
+	while (moment == DRAINING && prefork_worker_check(worker) == PREFORK_CONTINUE)
+		(void)poll(&readable, 1, -1);
 	if (moment == BUSY)
 		prefork_worker_busy(worker);
-	go_wild(worker);
+	misbehave(worker);
 	return 0;
 }
 
@@ -262,7 +262,7 @@ static void expect_echo(const char *name)
 	(void)close(client);
 }
 
-START_TEST(a_rogue_harms_itself_alone)
+START_TEST(a_rogue_affects_itself_only)
 {
 	const char *const arguments[] = { "--timeout", stage_scaled(300), "--graceful-timeout", "400ms", "--boot-timeout",
 					  stage_scaled(800), NULL };
@@ -280,28 +280,28 @@ START_TEST(a_rogue_harms_itself_alone)
 	const uint64_t begun_ms = pfi_now_ms();
 	const int rounds = stage.rounds;
 
-	if (moment == LEAVING)
+	if (moment == DRAINING)
 		PROMISE(kill(rogue, SIGTERM) == 0, "%s", name);
 	stage_run_for(300);
-	PROMISE(stage_cpu_ms() - before_ms < stage_patience_ms() / 50, "%s: a spin", name);
-	/* Whoever is late himself has had more time for them. */
+	PROMISE(stage_cpu_ms() - before_ms < stage_patience_ms() / 50, "%s: the arbiter spins", name);
+	/* In proportion to the time that this process has taken. */
 	PROMISE((uint64_t)(stage.rounds - rounds) * 100 < 250 * (pfi_now_ms() - begun_ms), "%s: %d rounds", name,
 		stage.rounds - rounds);
 	expect_echo(name);
-	/* Who has died was the rogue, or a replacement never. */
+	/* Only the rogue may have exited. */
 	PROMISE(stage.exited == 0 || (stage.exited == 1 && stage.last_exited == rogue), "%s: %s", name, stage.message);
 	PROMISE(stage_log_count("\x1b") == 0 && stage_log_count("\n[CRITICAL] forged") == 0, "%s", name);
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 4) == 0, "%s", name);
 	PROMISE(stage_until(&stage.ready, 4), "%s", name);
 	expect_echo(name);
-	PROMISE(atomic_load(&orders->number) > 0, "%s: it did happen", name);
+	PROMISE(atomic_load(&orders->number) > 0, "%s: no action", name);
 	PROMISE(stage_stop(true) == 0, "%s: %s", name, prefork_error());
 }
 END_TEST
 
-/* Its watch was not heard any more when the request began; in the second case nobody's was, since
- * the arbiter was called for nothing all the time. */
-START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
+/* Its timer was muted when the request began; in the second case all timers were, because the arbiter was dispatched
+ * without events all the time. */
+START_TEST(a_rogue_that_hangs_is_ended_though_its_timer_is_muted)
 {
 	static const char *const arguments[] = { "--timeout", "300ms", NULL };
 
@@ -309,22 +309,22 @@ START_TEST(a_rogue_that_hangs_is_ended_all_the_same)
 	stage_start(&parts, arguments);
 	for (int i = 0; i < 1000 * _i; i++)
 		PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
-	PROMISE(stage_until(&stage.exited, 1), "it is ended");
+	PROMISE(stage_until(&stage.exited, 1), "it is not ended");
 	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.message);
 	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.message);
 	PROMISE(strstr(stage.message, "a request that hangs") != NULL, "%s", stage.message);
-	PROMISE(_i > 0 || stage_log_count("misbehaves: its watchdog timer") == 1, "it is said once");
+	PROMISE(_i > 0 || stage_log_count("misbehaves: its watchdog timer") == 1, "it is not logged once");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
 
-START_TEST(a_timer_that_a_rogue_shares_is_never_read)
+START_TEST(the_arbiter_never_reads_a_watchdog_timer)
 {
 	static const char *const arguments[] = { NULL };
 
 	atomic_store(&orders->mood, MAY_BLOCK * MOMENTS + IDLE);
 	stage_start(&parts, arguments);
-	PROMISE(stage_until(&stage.exited, 1), "it has looked");
+	PROMISE(stage_until(&stage.exited, 1), "it has not exited");
 	PROMISE(strstr(stage.message, "exited with code 0") != NULL, "%s", stage.message);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
@@ -332,21 +332,21 @@ END_TEST
 
 int main(void)
 {
-	static const char *const names[] = { "before ready", "idle", "busy", "leaving", "hangs" };
+	static const char *const names[] = { "before ready", "idle", "busy", "draining", "hangs" };
 	Suite *const suite = suite_create("rogue");
 	TCase *tc = NULL;
 
-	/* Each case is a program to meson: they mostly wait, and do so side by side. */
+	/* Each case is a test of its own in meson, so that they run in parallel: they mostly wait. */
 	for (int moment = 0; moment <= MOMENTS; moment++) {
 		tc = tcase_create(names[moment]);
 		tcase_set_timeout(tc, 120);
 		tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
 		if (moment < MOMENTS)
-			tcase_add_loop_test(tc, a_rogue_harms_itself_alone, moment * ACTS, (moment + 1) * ACTS);
+			tcase_add_loop_test(tc, a_rogue_affects_itself_only, moment * ACTS, (moment + 1) * ACTS);
 		suite_add_tcase(suite, tc);
 	}
-	tcase_add_loop_test(tc, a_rogue_that_hangs_is_ended_all_the_same, 0, 2);
-	tcase_add_test(tc, a_timer_that_a_rogue_shares_is_never_read);
+	tcase_add_loop_test(tc, a_rogue_that_hangs_is_ended_though_its_timer_is_muted, 0, 2);
+	tcase_add_test(tc, the_arbiter_never_reads_a_watchdog_timer);
 
 	return run_suite(suite);
 }

@@ -1,6 +1,6 @@
 /*
- * What workers ask of the system is refused, one call after the other, under every worker
- * class: while they boot, and while they serve. One worker, or one client, pays for it.
+ * System calls of workers fail, one after the other, under every worker class: while they
+ * boot, and while they serve. Each failure affects one worker or one connection only.
  */
 #include "../../features.h"
 #include "../../support.h"
@@ -33,7 +33,7 @@ enum {
 	AT_WORK = sizeof at_work / sizeof at_work[0],
 	PLACES = sizeof places / sizeof places[0],
 	NEVER_MORE_THAN = 1000,
-	RAIN = 300,
+	SIGNALS = 300,
 };
 
 #define WHERE "%s %s: %s, errno %d, call %d: %s", places[place].class, places[place].threads, fault_name(fault.call), \
@@ -46,8 +46,8 @@ static void start(int place)
 	stage_start(NULL, arguments);
 }
 
-/* The n-th of something fails in the next worker: it says so and is replaced. */
-START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
+/* The n-th call fails in the next worker: the failure is logged and the worker is replaced. */
+START_TEST(a_boot_failure_is_logged_and_the_worker_replaced)
 {
 	const int place = _i / AT_BOOT;
 	const struct fault fault = at_boot[_i % AT_BOOT];
@@ -67,22 +67,22 @@ START_TEST(a_worker_that_cannot_boot_is_explained_and_replaced)
 		faults_disarm();
 		hits = faults_hits();
 		PROMISE(stage_until(&stage.exited, exited + 1), WHERE);
-		if (stage.exited > exited + 1) /* besides the one that was killed */
+		if (stage.exited > exited + 1) /* besides the killed one */
 			PROMISE(stage.status > 0 && strlen(stage.message) > 60, WHERE);
 	} while (hits > 0);
 	PROMISE(stage_stop(true) == 0, WHERE);
 }
 END_TEST
 
-/* And not forgotten. */
-static bool was_sent_away(int client)
+/* Whether the connection was ended, and does not stay open unserved. */
+static bool was_ended(int client)
 {
 	char byte;
 
 	return recv(client, &byte, 1, MSG_DONTWAIT) >= 0 || errno != EAGAIN;
 }
 
-/* The client for whom it is may be sent away; the next one is served, by the same workers. */
+/* The connection of the failing call may be ended; the next one is served by the same workers. */
 START_TEST(a_failing_call_affects_only_its_connection)
 {
 	const int place = _i / AT_WORK;
@@ -95,17 +95,17 @@ START_TEST(a_failing_call_affects_only_its_connection)
 	do {
 		PROMISE(++nth < NEVER_MORE_THAN, "it never ends");
 		faults_arm(fault, FAULT_IN_WORKERS, nth, 1);
-		const int unlucky = stage_connect();
-		PROMISE(unlucky >= 0, WHERE);
+		const int affected = stage_connect();
+		PROMISE(affected >= 0, WHERE);
 		bool is_served = true;
-		for (int i = 0; is_served && i < 3; i++) /* which must wait for each but the first */
-			is_served = stage_echo(unlucky);
+		for (int i = 0; is_served && i < 3; i++) /* the worker waits for each but the first */
+			is_served = stage_echo(affected);
 		faults_disarm();
-		PROMISE(is_served || was_sent_away(unlucky), WHERE);
+		PROMISE(is_served || was_ended(affected), WHERE);
 		hits = faults_hits();
 		const int next = stage_connect();
 		PROMISE(next >= 0 && stage_echo(next) && stage_echo(next), WHERE);
-		(void)close(unlucky);
+		(void)close(affected);
 		(void)close(next);
 		stage_run_for(1);
 		PROMISE(stage.exited == 0, WHERE);
@@ -114,7 +114,7 @@ START_TEST(a_failing_call_affects_only_its_connection)
 }
 END_TEST
 
-/* Every wait is interrupted, and begins again. */
+/* Every wait is interrupted and restarted. */
 START_TEST(signals_disturb_no_connection)
 {
 	if (!has_worker_class(places[_i].class))
@@ -122,7 +122,7 @@ START_TEST(signals_disturb_no_connection)
 	start(_i);
 	const int client = stage_connect();
 	ck_assert_int_ge(client, 0);
-	for (int i = 0; i < RAIN; i++) {
+	for (int i = 0; i < SIGNALS; i++) {
 		ck_assert_int_eq(kill(stage.pids[i % 2], i % 3 ? SIGUSR1 : SIGSTOP), 0);
 		ck_assert_int_eq(kill(stage.pids[i % 2], SIGCONT), 0);
 		ck_assert(stage_echo(client));
@@ -141,7 +141,7 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
-	tcase_add_loop_test(tc, a_worker_that_cannot_boot_is_explained_and_replaced, 0, PLACES * AT_BOOT);
+	tcase_add_loop_test(tc, a_boot_failure_is_logged_and_the_worker_replaced, 0, PLACES * AT_BOOT);
 	tcase_add_loop_test(tc, a_failing_call_affects_only_its_connection, 0, PLACES * AT_WORK);
 	tcase_add_loop_test(tc, signals_disturb_no_connection, 0, PLACES);
 	suite_add_tcase(suite, tc);

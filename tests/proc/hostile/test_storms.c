@@ -1,6 +1,6 @@
 /*
- * What comes at an arbiter from the host's side: bursts of signals, children that
- * the host has reaped, and time that went by without it.
+ * Disturbances from the application: bursts of signals, children that it has reaped,
+ * and times during which the arbiter does not run.
  */
 #include "../../features.h"
 #include "../../support.h"
@@ -37,8 +37,8 @@ static const struct {
 
 enum { KINDS = sizeof kinds / sizeof kinds[0], BURST = 400 };
 
-/* Another process sends them, as fast as it can, and leaves. */
-static pid_t storm(void)
+/* Another process sends them as fast as it can, and exits. */
+static pid_t send_burst(void)
 {
 	const pid_t arbiter = getpid();
 	const pid_t pid = fork();
@@ -70,7 +70,7 @@ static unsigned living(void)
 	return count;
 }
 
-/* Until nothing is under way and as many serve as are wanted. */
+/* Until no change is in progress and the desired number of workers serves. */
 static void settle(void)
 {
 	const uint64_t end_ms = pfi_now_ms() + stage_patience_ms();
@@ -78,35 +78,35 @@ static void settle(void)
 
 	while (supervisor->rollout.state != PFI_ROLLOUT_IDLE || serving() != stage.arbiter->models[0].target ||
 	       living() != serving()) {
-		PROMISE(pfi_now_ms() < end_ms, "it does not settle");
+		PROMISE(pfi_now_ms() < end_ms, "the pool does not reach its desired state");
 		stage_run_for(5);
 	}
 }
 
-START_TEST(a_burst_of_signals_loses_no_kind_of_them)
+START_TEST(a_burst_of_signals_loses_no_signal_number)
 {
 	ck_assert_int_eq(stage_load(NULL), 0);
 	ck_assert_int_eq(stage_create(NULL), 0);
 	prefork_arbiter_take_signals(stage.arbiter, true);
 	PROMISE(prefork_arbiter_start(stage.arbiter) == 0, "%s", prefork_error());
 	PROMISE(stage_until(&stage.ready, 2), "%s", prefork_error());
-	const pid_t sender = storm();
+	const pid_t sender = send_burst();
 
 	PROMISE(sender > 0, "%d", errno);
 	for (int status = -1; waitpid(sender, &status, WNOHANG) == 0;)
 		stage_run_for(5);
-	stage_run_for(20); /* what came last */
+	stage_run_for(20); /* for the last signals */
 	settle();
 	for (int i = 0; i < KINDS; i++) {
 		const int handled = stage_log_count(kinds[i].handled);
 
 		PROMISE(handled >= 1 && handled <= BURST, "%s: %d times", kinds[i].handled, handled);
 	}
-	/* Each reload that began has come to its one verdict, and the last one prevailed. */
+	/* Each reload has ended with one verdict, the last one with success. */
 	PROMISE(stage.verdicts == stage_log_count(kinds[0].handled), "%d verdicts", stage.verdicts);
 	PROMISE(stage.verdict == PREFORK_RELOAD_DONE, "%d: %s", (int)stage.verdict, stage.why);
 	PROMISE(stage.arbiter->generation_count == 1, "%zu generations", stage.arbiter->generation_count);
-	/* The count is what the log says that it is. */
+	/* The number of workers is within its limits, and scaling still works. */
 	PROMISE(serving() >= 1 && serving() <= stage.arbiter->models[0].policy.workers_max, "%u", serving());
 	PROMISE(prefork_arbiter_request_scale(stage.arbiter, 0, 3) == 0 && prefork_arbiter_dispatch(stage.arbiter) == 1, " ");
 	settle();
@@ -118,8 +118,8 @@ START_TEST(a_burst_of_signals_loses_no_kind_of_them)
 }
 END_TEST
 
-/* Bursts of all kinds at once, those that end the server among them: it ends. */
-START_TEST(a_stop_is_noticed_in_a_burst)
+/* A burst that contains a signal to stop: the server stops. */
+START_TEST(a_stop_in_a_burst_is_not_lost)
 {
 	static const int stops[] = { SIGTERM, SIGINT, SIGQUIT };
 	static const int never = 0;
@@ -137,7 +137,7 @@ START_TEST(a_stop_is_noticed_in_a_burst)
 }
 END_TEST
 
-/* WINCH asks for no workers, but only where there is no terminal whose size may have changed. */
+/* SIGWINCH scales to 0 workers, but not on a terminal, where it reports a change of the size. */
 START_TEST(winch_scales_to_zero_and_ttin_or_hup_scales_up_again)
 {
 	ck_assert_int_eq(stage_load(NULL), 0);
@@ -161,8 +161,8 @@ START_TEST(winch_scales_to_zero_and_ttin_or_hup_scales_up_again)
 }
 END_TEST
 
-/* After a storm of SIGKILL the next start waits for up to 30 s, but not with nobody left. */
-START_TEST(a_pool_that_was_killed_off_serves_again_at_once)
+/* After many SIGKILL the next start waits for up to 30 s, unless no worker is left. */
+START_TEST(a_pool_without_workers_serves_again_at_once)
 {
 	stage_start(NULL, NULL);
 	struct pfi_backoff *const backoff = &stage.arbiter->models[0].run;
@@ -174,12 +174,12 @@ START_TEST(a_pool_that_was_killed_off_serves_again_at_once)
 
 	PROMISE(stage_until(&stage.ready, 3), "%s", prefork_error());
 	PROMISE(pfi_now_ms() < killed_ms + stage_patience_ms() / 4, "after %d ms", (int)(pfi_now_ms() - killed_ms));
-	PROMISE(backoff->not_before_ms > killed_ms + 10000, "the other one waits");
+	PROMISE(backoff->not_before_ms > killed_ms + 10000, "the second start does not wait");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
 
-static void wait_for_death(pid_t pid)
+static void wait_for_exit(pid_t pid)
 {
 	siginfo_t info;
 
@@ -187,7 +187,7 @@ static void wait_for_death(pid_t pid)
 		continue;
 }
 
-/* What the line of one says of the future, the other's death has a word in. */
+/* The log line of one exit says when its replacement starts, which depends on the other exit. */
 START_TEST(the_log_counts_replacements_of_simultaneous_exits)
 {
 	static const char *const workers[] = { "--workers", "3", NULL };
@@ -198,7 +198,7 @@ START_TEST(the_log_counts_replacements_of_simultaneous_exits)
 	for (int i = 0; i < 2; i++)
 		PROMISE(kill(stage.pids[i], signals[_i]) == 0, "%d", errno);
 	for (int i = 0; i < 2; i++)
-		wait_for_death(stage.pids[i]);
+		wait_for_exit(stage.pids[i]);
 	PROMISE(prefork_arbiter_dispatch(stage.arbiter) == 1, "%s", prefork_error());
 	ck_assert_int_eq(stage.exited, 2);
 	ck_assert_int_eq(stage_log_count("; replaced "), 2);
@@ -208,20 +208,20 @@ START_TEST(the_log_counts_replacements_of_simultaneous_exits)
 }
 END_TEST
 
-/* ---- a host that reaps everybody's children ---- */
+/* ---- an application that reaps all children ---- */
 
-static void host_ignores(void)
+static void sigchld_is_ignored(void)
 {
 	PROMISE(signal(SIGCHLD, SIG_IGN) != SIG_ERR, "%d", errno);
 	stage_start(NULL, NULL);
 	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
 }
 
-static void host_waits_for_all(void)
+static void application_waits_for_all(void)
 {
 	stage_start(NULL, NULL);
 	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
-	PROMISE(waitpid(-1, NULL, 0) == stage.last_ready, "%d", errno); /* the host was faster */
+	PROMISE(waitpid(-1, NULL, 0) == stage.last_ready, "%d", errno); /* the application reaped first */
 }
 
 #if HAVE_LIBEV
@@ -233,8 +233,8 @@ static void on_arbiter(struct ev_loop *loop, ev_io *io, int events)
 		ev_break(loop, EVBREAK_ALL);
 }
 
-/* libev's default loop waits for every child as soon as it hears SIGCHLD. */
-static void host_runs_libev(void)
+/* The default loop of libev reaps every child at SIGCHLD. */
+static void application_runs_libev(void)
 {
 	struct ev_loop *const loop = ev_default_loop(EVFLAG_AUTO);
 	ev_io io;
@@ -244,25 +244,25 @@ static void host_runs_libev(void)
 	ev_io_init(&io, on_arbiter, prefork_arbiter_fd(stage.arbiter), EV_READ);
 	ev_io_start(loop, &io);
 	PROMISE(kill(stage.last_ready, SIGKILL) == 0, "%d", errno);
-	wait_for_death(stage.last_ready);
+	wait_for_exit(stage.last_ready);
 	while (stage.ready < 3)
 		(void)ev_run(loop, EVRUN_ONCE);
 	ev_io_stop(loop, &io);
 	ev_loop_destroy(loop);
 }
 #else
-static void host_runs_libev(void)
+static void application_runs_libev(void)
 {
 }
 #endif
 
-static void (*const hosts[])(void) = { host_ignores, host_waits_for_all, host_runs_libev };
+static void (*const applications[])(void) = { sigchld_is_ignored, application_waits_for_all, application_runs_libev };
 
 START_TEST(an_exit_that_the_application_reaped_is_logged)
 {
-	if (hosts[_i] == host_runs_libev && !has_worker_class("libev"))
+	if (applications[_i] == application_runs_libev && !has_worker_class("libev"))
 		return;
-	hosts[_i]();
+	applications[_i]();
 	PROMISE(stage_until(&stage.ready, 3), "it is replaced");
 	PROMISE(stage.exited == 1 && stage.reason == PREFORK_REASON_UNKNOWN, "%s", stage.message);
 	PROMISE(stage_log_count("status unknown: reaped by the host") == 1, "%s", stage.message);
@@ -279,7 +279,7 @@ enum { AWAY_MS = 2300, WORK_MS = 2600 }; /* longer than the timeout of 1 s */
 /* Runs in the worker: one request that outlasts its timeout. */
 static int work_long(struct prefork_worker *worker, void *user)
 {
-	struct pollfd told = { .fd = prefork_worker_fd(worker), .events = POLLIN };
+	struct pollfd readable = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
 	if (atomic_fetch_add(&orders->number, 1) == 0) {
@@ -288,7 +288,7 @@ static int work_long(struct prefork_worker *worker, void *user)
 		prefork_worker_idle(worker);
 	}
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
-		(void)poll(&told, 1, -1);
+		(void)poll(&readable, 1, -1);
 	return 0;
 }
 
@@ -298,8 +298,8 @@ static const struct prefork_strategy strategy = {
 
 static const struct stage_parts parts = { .strategy = &strategy };
 
-/* The arbiter's process stood still, as in a suspend: when it looks again the deadline
- * is long past, but it is not the worker's fault. Were it awake, it would have ended it. */
+/* The process of the arbiter did not run for a while, as during a suspend: at its next health check the deadline has
+ * passed, but the worker is not ended. Without the standstill it is. */
 START_TEST(the_first_health_check_after_a_standstill_gives_grace)
 {
 	static const char *const arguments[] = { "--timeout", "1s", NULL };
@@ -324,11 +324,11 @@ int main(void)
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, the_log_counts_replacements_of_simultaneous_exits, 0, 2);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
-	tcase_add_test(tc, a_burst_of_signals_loses_no_kind_of_them);
-	tcase_add_loop_test(tc, a_stop_is_noticed_in_a_burst, 0, 3);
+	tcase_add_test(tc, a_burst_of_signals_loses_no_signal_number);
+	tcase_add_loop_test(tc, a_stop_in_a_burst_is_not_lost, 0, 3);
 	tcase_add_loop_test(tc, winch_scales_to_zero_and_ttin_or_hup_scales_up_again, 0, 2);
-	tcase_add_test(tc, a_pool_that_was_killed_off_serves_again_at_once);
-	tcase_add_loop_test(tc, an_exit_that_the_application_reaped_is_logged, 0, sizeof hosts / sizeof hosts[0]);
+	tcase_add_test(tc, a_pool_without_workers_serves_again_at_once);
+	tcase_add_loop_test(tc, an_exit_that_the_application_reaped_is_logged, 0, sizeof applications / sizeof applications[0]);
 	tcase_add_loop_test(tc, the_first_health_check_after_a_standstill_gives_grace, 0, 2);
 	suite_add_tcase(suite, tc);
 

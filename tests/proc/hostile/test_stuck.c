@@ -1,6 +1,6 @@
 /*
- * Requests that take too long, under an arbiter: who is stuck shows its stack and is
- * replaced, and nobody else notices.
+ * Requests that exceed their timeout, under an arbiter: a stuck worker dumps its stack and is
+ * replaced, and no other connection is affected.
  */
 #include "../../features.h"
 #include "../../support.h"
@@ -35,7 +35,7 @@ static void never_return(void)
 		(void)pause();
 }
 
-/* The first letter says what becomes of the request. */
+/* The first letter selects what the request does. */
 static enum prefork_next work(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char bytes[4096];
@@ -47,12 +47,12 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	prefork_worker_set_activity(worker, bytes, (size_t)n);
 	switch (bytes[0]) {
-	case 'b': /* blocks whatever can be blocked */
+	case 'b': /* blocks all signals */
 		(void)sigfillset(&all);
 		(void)pthread_sigmask(SIG_BLOCK, &all, NULL);
 		never_return();
 		break;
-	case 'e': /* extends its time, and needs some of it */
+	case 'e': /* extends its deadline, and needs more than the timeout */
 		prefork_request_extend(worker, 60 * 1000);
 		(void)poll(NULL, 0, 2 * TIMEOUT_MS);
 		break;
@@ -61,7 +61,7 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 		break;
 	case 'x':
 		_exit(9);
-	case 'w': /* only slow */
+	case 'w': /* slow */
 		(void)poll(NULL, 0, TIMEOUT_MS / 2);
 		break;
 	default:
@@ -70,7 +70,7 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 	return prefork_connection_write(connection, bytes, (size_t)n);
 }
 
-/* Beside an event loop, a thread sees to it, if there is one. */
+/* Beside an event loop, a thread of the offload pool runs it, if there is one. */
 static enum prefork_next serve(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker;
@@ -81,7 +81,7 @@ static const struct prefork_service service = {
 	.struct_size = sizeof service, .ready = serve,
 };
 
-/* All but the first take their time to start. */
+/* All but the first start slowly. */
 static int start_slowly(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
@@ -91,32 +91,32 @@ static int start_slowly(struct prefork_worker *worker, void *user)
 	return 0;
 }
 
-static void say_dump(struct prefork_worker *worker, int fd, void *user)
+static void write_dump(struct prefork_worker *worker, int fd, void *user)
 {
-	static const char text[] = "the host speaks\n";
+	static const char text[] = "dumped by the application\n";
 
 	(void)worker;
 	(void)user;
 	(void)!write(fd, text, sizeof text - 1);
 	if (atomic_load(&orders->mood) == SIGKILL)
-		(void)raise(SIGKILL); /* in the middle of it */
+		(void)raise(SIGKILL); /* during the dump */
 }
 
-enum { LEAVES_SLOWLY = 1000 }; /* a mood that is no signal */
+enum { DRAINS_SLOWLY = 1000 }; /* a mood that is no signal */
 
-/* The first thread is slow, or gets no turn; the others serve meanwhile. */
-static void leave_slowly(struct prefork_worker *worker, void *user)
+/* The first thread is slow or does not run; the others serve meanwhile. */
+static void drain_slowly(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	(void)user;
-	if (atomic_load(&orders->mood) != LEAVES_SLOWLY)
+	if (atomic_load(&orders->mood) != DRAINS_SLOWLY)
 		return;
 	(void)poll(NULL, 0, 2 * TIMEOUT_MS);
 	atomic_store(&orders->number, 1);
 }
 
 static const struct prefork_hooks dump_hooks = {
-	.struct_size = sizeof dump_hooks, .dump = say_dump, .worker_draining = leave_slowly,
+	.struct_size = sizeof dump_hooks, .dump = write_dump, .worker_draining = drain_slowly,
 };
 static const struct stage_parts parts = {
 	.service = &service, .worker_start = start_slowly, .hooks = &dump_hooks,
@@ -124,7 +124,7 @@ static const struct stage_parts parts = {
 
 /* ---- in the test ---- */
 
-/* One worker, which is ready. */
+/* Starts one worker and waits until it is ready. */
 static void start_with(const char *strategy, const char *threads, const char *soft, const char *hard)
 {
 	const char *const arguments[] = {
@@ -143,7 +143,7 @@ static void start(const char *strategy, const char *threads, const char *soft)
 	start_with(strategy, threads, soft, "500ms");
 }
 
-static int ask(const char *text)
+static int request(const char *text)
 {
 	const int fd = stage_connect();
 
@@ -152,8 +152,8 @@ static int ask(const char *text)
 	return fd;
 }
 
-/* A process that asks and asks until `pipe` has something: its exit code is 1 if one
- * answer was wrong or missing, 2 if there was none at all. */
+/* A process that sends requests until `pipe` is readable: its exit code is 1 if a response was wrong or missing, 2 if
+ * there was none. */
 static pid_t start_client(int pipe)
 {
 	const pid_t pid = fork();
@@ -162,7 +162,7 @@ static pid_t start_client(int pipe)
 	if (pid > 0)
 		return pid;
 	struct pollfd end = { .fd = pipe, .events = POLLIN };
-	unsigned long answered = 0;
+	unsigned long served = 0;
 
 	while (poll(&end, 1, 1) == 0) {
 		const int fd = stage_connect();
@@ -170,9 +170,9 @@ static pid_t start_client(int pipe)
 		if (fd < 0 || !stage_echo(fd))
 			_exit(1);
 		(void)close(fd);
-		answered++;
+		served++;
 	}
-	_exit(answered > 0 ? 0 : 2);
+	_exit(served > 0 ? 0 : 2);
 }
 
 static unsigned long busy_for_ms(void)
@@ -190,20 +190,20 @@ static int patience(void)
 	return (int)(stage_patience_ms() / 20000);
 }
 
-START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error)
+START_TEST(one_stuck_thread_of_eight_is_dumped_and_its_worker_replaced_without_an_error)
 {
 	int ends[2];
 
 	ck_assert_int_eq(pipe(ends), 0);
 	start("threads", "8", "0");
 	const pid_t client = start_client(ends[0]);
-	const int stuck = ask("stuck here");
+	const int stuck = request("stuck here");
 
-	ck_assert(stage_until(&stage.ready, 2)); /* which takes its time */
-	PROMISE(stage.exited == 0, "it was gone before somebody else was ready");
+	ck_assert(stage_until(&stage.ready, 2)); /* which is slow */
+	PROMISE(stage.exited == 0, "it has exited before its replacement was ready");
 	ck_assert_int_eq(stage_log_count("WORKER TIMEOUT"), 1);
 	ck_assert_int_eq(stage_log_count("it works on: stuck here"), 1);
-	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	ck_assert_int_eq(stage_log_count("dumped by the application"), 1);
 	ck_assert_int_eq(stage_log_count(" with \"stuck here\""), 1);
 	PROMISE(busy_for_ms() >= TIMEOUT_MS, "after %lu ms", busy_for_ms());
 	PROMISE(busy_for_ms() <= (unsigned long)(TIMEOUT_MS + 5000 * patience()), "after %lu ms", busy_for_ms());
@@ -218,7 +218,7 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 	ck_assert_int_eq(write(ends[1], "x", 1), 1);
 	int status;
 	ck_assert_int_eq(waitpid(client, &status, 0), client);
-	PROMISE(status == 0, "the client saw %d", status);
+	PROMISE(status == 0, "the client exited with status %d", status);
 	(void)close(stuck);
 	(void)close(ends[0]);
 	(void)close(ends[1]);
@@ -226,12 +226,12 @@ START_TEST(one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an
 }
 END_TEST
 
-/* As long as its listeners are open it may have a client at any moment, whom its end would hit. */
+/* While its listeners are open it may accept a connection at any moment, which the abort would reset. */
 START_TEST(a_stuck_draining_worker_is_aborted_after_it_has_closed_its_listeners)
 {
 	start("threads", "4", "0");
-	atomic_store(&orders->mood, LEAVES_SLOWLY);
-	const int stuck = ask("stuck");
+	atomic_store(&orders->mood, DRAINS_SLOWLY);
+	const int stuck = request("stuck");
 
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.last_exited, stage.pids[0]);
@@ -243,15 +243,15 @@ START_TEST(a_stuck_draining_worker_is_aborted_after_it_has_closed_its_listeners)
 }
 END_TEST
 
-/* Of several requests at work the one that began last is the most likely culprit, and it is said
- * that there were others. */
+/* Of several requests in progress the one that began last is the most likely cause; the message says that there were
+ * others. */
 START_TEST(a_crash_is_logged_with_the_current_activity)
 {
-	start_with("threads", "4", "0", "60s"); /* the end, and nothing else, however slow it is */
-	const int slow = ask("stuck before it");
+	start_with("threads", "4", "0", "60s"); /* no timeout, however slow the machine is */
+	const int slow = request("stuck before it");
 	while (!stage_is_at("stuck before it"))
 		stage_run_for(1);
-	const int last = ask("x is the end");
+	const int last = request("x is the end");
 
 	ck_assert(stage_until(&stage.exited, 1));
 	PROMISE(strstr(stage.message, "exited with code 9") && strstr(stage.message, "last at \"x is the end\" (one of 2 at work)"),
@@ -262,21 +262,21 @@ START_TEST(a_crash_is_logged_with_the_current_activity)
 }
 END_TEST
 
-START_TEST(when_all_threads_are_stuck_each_shows_its_stack)
+START_TEST(when_all_threads_are_stuck_each_dumps_its_stack)
 {
 	enum { THREADS = 3 };
 	int fds[THREADS];
 
 	start("threads", "3", "0");
 	for (int i = 0; i < THREADS; i++)
-		fds[i] = ask("stuck");
+		fds[i] = request("stuck");
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
 	ck_assert(stage_until(&stage.ready, 2));
 #ifdef HAVE_EXECINFO
 	PROMISE(stage_log_count("never_return") >= THREADS || stage_log_count("hostile_stuck(") >= THREADS, "too few stacks");
 #endif
-	const int last = ask("hello");
+	const int last = request("hello");
 	char bytes[5];
 	ck_assert_int_eq(recv(last, bytes, sizeof bytes, MSG_WAITALL), 5);
 	for (int i = 0; i < THREADS; i++)
@@ -286,8 +286,8 @@ START_TEST(when_all_threads_are_stuck_each_shows_its_stack)
 }
 END_TEST
 
-/* The loop goes on taking clients, for whom there is nobody: it may not be taken for a server. */
-START_TEST(a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain)
+/* The event loop still accepts connections, which no thread serves: the worker must not count as serving. */
+START_TEST(a_worker_whose_offload_threads_are_all_stuck_is_aborted_without_a_drain)
 {
 	enum { THREADS = 3 };
 	int fds[THREADS + 1];
@@ -295,12 +295,12 @@ START_TEST(a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_dra
 
 	start("libev", "3", "0"); /* with 20 s to drain */
 	for (int i = 0; i < THREADS; i++)
-		fds[i] = ask("stuck");
+		fds[i] = request("stuck");
 	while (pfi_now_ms() < began_ms + TIMEOUT_MS / 2)
 		stage_run_for(5);
-	fds[THREADS] = ask("hello"); /* it is heard, and waits for a thread */
+	fds[THREADS] = request("hello"); /* it is accepted, and waits for a thread */
 	ck_assert(stage_until(&stage.exited, 1));
-	PROMISE(pfi_now_ms() - began_ms < 10000 * (uint64_t)patience(), "it was waited for");
+	PROMISE(pfi_now_ms() - began_ms < 10000 * (uint64_t)patience(), "the worker was drained");
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
 	ck_assert(stage_until(&stage.ready, 2));
 	for (int i = 0; i <= THREADS; i++)
@@ -309,34 +309,34 @@ START_TEST(a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_dra
 }
 END_TEST
 
-START_TEST(under_sync_the_stuck_request_is_shown_before_the_end)
+START_TEST(under_sync_the_stuck_request_is_logged_before_the_abort)
 {
 	start("sync", "1", "0");
-	const int fd = ask("stuck in sync");
+	const int fd = request("stuck in sync");
 
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
 	ck_assert_int_eq(stage_log_count(" with \"stuck in sync\""), 1);
-	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	ck_assert_int_eq(stage_log_count("dumped by the application"), 1);
 	ck_assert(stage_until(&stage.ready, 2));
 	(void)close(fd);
 	ck_assert_int_eq(stage_stop(true), 0);
 }
 END_TEST
 
-/* Those that need libev come last. */
+/* Cases that need libev come last. */
 static const struct {
 	const char *strategy, *threads;
 } places[] = { { "sync", "1" }, { "threads", "4" }, { "libev", "0" }, { "libev", "4" } };
 
 enum { PLACES = sizeof places / sizeof places[0], PLACES_WITHOUT_LIBEV = 2 };
 
-START_TEST(a_slow_request_is_noted_once_and_nothing_else_happens)
+START_TEST(a_slow_request_is_logged_once_and_not_ended)
 {
 	char bytes[8];
 
 	start(places[_i].strategy, places[_i].threads, "100ms");
-	const int fd = ask("w is slow");
+	const int fd = request("w is slow");
 	ck_assert_int_eq(recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT), -1);
 	while (stage_log_count("SLOW (pid:") == 0)
 		stage_run_for(5);
@@ -356,7 +356,7 @@ START_TEST(a_request_that_extends_its_deadline_does_not_time_out)
 	char bytes[6];
 
 	start(places[_i].strategy, places[_i].threads, "0");
-	const int fd = ask("extend");
+	const int fd = request("extend");
 	while (recv(fd, bytes, sizeof bytes, MSG_PEEK | MSG_DONTWAIT) < 0)
 		stage_run_for(20);
 	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
@@ -367,10 +367,10 @@ START_TEST(a_request_that_extends_its_deadline_does_not_time_out)
 }
 END_TEST
 
-START_TEST(a_thread_that_blocks_all_signals_is_replaced_all_the_same)
+START_TEST(a_worker_whose_stuck_thread_blocks_all_signals_is_replaced)
 {
 	start("threads", "4", "0");
-	const int fd = ask("blocks");
+	const int fd = request("blocks");
 
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert_int_eq(stage.reason, PREFORK_REASON_TIMEOUT);
@@ -381,26 +381,26 @@ START_TEST(a_thread_that_blocks_all_signals_is_replaced_all_the_same)
 }
 END_TEST
 
-START_TEST(a_worker_that_is_killed_while_it_shows_its_stack_is_replaced)
+START_TEST(a_worker_that_is_killed_during_its_stack_dump_is_replaced)
 {
 	start(places[_i].strategy, places[_i].threads, "0");
 	atomic_store(&orders->mood, SIGKILL);
-	const int fd = ask("stuck");
+	const int fd = request("stuck");
 
 	ck_assert(stage_until(&stage.exited, 1));
 	ck_assert(stage_until(&stage.ready, 2));
 	atomic_store(&orders->mood, 0);
-	ck_assert_int_eq(stage_log_count("the host speaks"), 1);
+	ck_assert_int_eq(stage_log_count("dumped by the application"), 1);
 	(void)close(fd);
 	ck_assert_int_eq(stage_stop(true), 0);
 }
 END_TEST
 
-/* A stop does not wait for what will never end, nor longer for the rest. */
-START_TEST(a_stop_gets_past_a_stuck_thread)
+/* A stop does not wait for a stuck request until graceful_timeout. */
+START_TEST(a_stop_is_not_delayed_by_a_stuck_thread)
 {
 	start("threads", "4", "0");
-	const int fd = ask("stuck");
+	const int fd = request("stuck");
 	const uint64_t began_ms = pfi_now_ms();
 
 	while (stage_log_count("WORKER TIMEOUT") == 0)
@@ -420,18 +420,18 @@ int main(void)
 
 	tcase_set_timeout(tc, 120);
 	tcase_add_checked_fixture(tc, stage_set_up, stage_tear_down);
-	tcase_add_test(tc, one_stuck_thread_of_eight_is_shown_and_its_worker_replaced_without_an_error);
+	tcase_add_test(tc, one_stuck_thread_of_eight_is_dumped_and_its_worker_replaced_without_an_error);
 	tcase_add_test(tc, a_stuck_draining_worker_is_aborted_after_it_has_closed_its_listeners);
 	tcase_add_test(tc, a_crash_is_logged_with_the_current_activity);
-	tcase_add_test(tc, when_all_threads_are_stuck_each_shows_its_stack);
+	tcase_add_test(tc, when_all_threads_are_stuck_each_dumps_its_stack);
 	if (has_libev)
-		tcase_add_test(tc, a_worker_whose_threads_are_all_stuck_beside_a_loop_is_not_left_to_drain);
-	tcase_add_test(tc, under_sync_the_stuck_request_is_shown_before_the_end);
-	tcase_add_loop_test(tc, a_slow_request_is_noted_once_and_nothing_else_happens, 0, count);
+		tcase_add_test(tc, a_worker_whose_offload_threads_are_all_stuck_is_aborted_without_a_drain);
+	tcase_add_test(tc, under_sync_the_stuck_request_is_logged_before_the_abort);
+	tcase_add_loop_test(tc, a_slow_request_is_logged_once_and_not_ended, 0, count);
 	tcase_add_loop_test(tc, a_request_that_extends_its_deadline_does_not_time_out, 0, count);
-	tcase_add_test(tc, a_thread_that_blocks_all_signals_is_replaced_all_the_same);
-	tcase_add_loop_test(tc, a_worker_that_is_killed_while_it_shows_its_stack_is_replaced, 0, count);
-	tcase_add_test(tc, a_stop_gets_past_a_stuck_thread);
+	tcase_add_test(tc, a_worker_whose_stuck_thread_blocks_all_signals_is_replaced);
+	tcase_add_loop_test(tc, a_worker_that_is_killed_during_its_stack_dump_is_replaced, 0, count);
+	tcase_add_test(tc, a_stop_is_not_delayed_by_a_stuck_thread);
 	suite_add_tcase(suite, tc);
 
 	return run_suite(suite);
