@@ -6,13 +6,24 @@
 #include <prefork/error.h>
 
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/socket.h>
+
+/* A limit that a request must not reach by itself is multiplied by TEST_PATIENCE. */
+static const char *as_text(int limit_ms)
+{
+	static char text[32];
+
+	(void)snprintf(text, sizeof text, "%dms", limit_ms);
+	return text;
+}
 
 /* All threads are busy for longer than queue_timeout: the request that waits gets 503, the next one is served. */
 START_TEST(a_request_beyond_queue_timeout_is_refused)
 {
-	static const char *const settings[] = { "--queue-timeout", "3s", "--keep-alive", "20", NULL };
+	const int limit_ms = patience_ms(1000);
+	const char *const settings[] = { "--queue-timeout", as_text(limit_ms), "--keep-alive", "20", NULL };
 	const int thread_count = harness_threads() > 0 ? harness_threads() : 1;
 	struct web web;
 	int busy[8];
@@ -25,7 +36,7 @@ START_TEST(a_request_beyond_queue_timeout_is_refused)
 	const int late = sources_request(&web, "GET", "/bytes", "\r\n");
 	/* The waiting itself. The time starts when the kernel or the event loop receives the request, which a busy
 	 * machine delays. */
-	(void)poll(NULL, 0, 3000 + patience_ms(500));
+	(void)poll(NULL, 0, limit_ms + patience_ms(500));
 	web.counts->noted[0] = 1;
 	(void)web_read_all(late, response, sizeof response);
 	ck_assert_msg(web_status(response) == 503 && strstr(response, "\r\nRetry-After: 1\r\n") != NULL, "%s", response);
@@ -43,14 +54,15 @@ END_TEST
 /* A pipelined request that waits for the response before it does not wait for a thread. */
 START_TEST(a_pipelined_request_may_wait_for_the_previous_one)
 {
-	static const char *const settings[] = { "--queue-timeout", "50ms", "--keep-alive", "20", NULL };
+	const int limit_ms = patience_ms(300);
+	const char *const settings[] = { "--queue-timeout", as_text(limit_ms), "--keep-alive", "20", NULL };
 	struct web web;
 	int responses = 0;
 
 	web_open(&web, sources_handle, settings);
 	const int fd = sources_request(&web, "GET", "/held", "\r\nGET /bytes HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
 	web_wait(&web.counts->handled, 1);
-	(void)poll(NULL, 0, 150);
+	(void)poll(NULL, 0, 2 * limit_ms);
 	web.counts->noted[0] = 1;
 	(void)web_read_all(fd, response, sizeof response);
 	for (const char *at = response; (at = strstr(at, "HTTP/1.1 200")) != NULL; at++)

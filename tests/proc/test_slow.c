@@ -236,12 +236,14 @@ END_TEST
 /* While a client reads a little now and then, the kernel does not report the socket as writable. */
 START_TEST(only_clients_that_read_nothing_time_out)
 {
-	static const char *const settings[] = { "--write-timeout", "1", NULL };
 	enum { TURNS = 48, LITTLE = 32768 };
+	char limit[32];
+	const char *const settings[] = { "--write-timeout", limit, NULL };
 	static char parts[SOURCES][TURNS * LITTLE];
 	int idle[SOURCES], slow[SOURCES];
 	struct web web;
 
+	(void)snprintf(limit, sizeof limit, "%dms", patience_ms(1000));
 	web_open(&web, handle, settings);
 	for (int i = 0; i < SOURCES; i++) {
 		idle[i] = slow_reader(&web, paths[i].path);
@@ -250,7 +252,7 @@ START_TEST(only_clients_that_read_nothing_time_out)
 	for (int turn = 0; turn < TURNS; turn++) {
 		for (int i = 0; i < SOURCES; i++)
 			ck_assert_int_eq(recv(slow[i], parts[i] + turn * LITTLE, LITTLE, MSG_WAITALL), LITTLE);
-		(void)poll(NULL, 0, 50); /* the slowness itself */
+		(void)poll(NULL, 0, patience_ms(50)); /* slower in total than the limit */
 	}
 	web_wait(&web.counts->finished, SOURCES);
 	ck_assert_int_eq(web.counts->finished, SOURCES);

@@ -144,7 +144,7 @@ size_t web_read_rest(int fd, char *response, size_t size)
 	size_t got;
 	const ssize_t n = read_until_end(fd, response, size, &got);
 
-	ck_assert_msg(n == 0 || (n < 0 && errno != EAGAIN), "neither input nor an end of file arrived");
+	ck_assert_msg(n == 0 || (n < 0 && errno != EAGAIN), "no input and no end of file arrived");
 	(void)close(fd);
 	return got;
 }

@@ -62,7 +62,7 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 	case 'x':
 		_exit(9);
 	case 'w': /* slow */
-		(void)poll(NULL, 0, TIMEOUT_MS / 2);
+		(void)poll(NULL, 0, (int)stage_scaled_ms(TIMEOUT_MS / 2));
 		break;
 	default:
 		break;
@@ -335,7 +335,7 @@ START_TEST(a_slow_request_is_logged_once_and_not_ended)
 {
 	char bytes[8];
 
-	start(places[_i].strategy, places[_i].threads, "100ms");
+	start_with(places[_i].strategy, places[_i].threads, "100ms", "60s");
 	const int fd = request("w is slow");
 	ck_assert_int_eq(recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT), -1);
 	while (stage_log_count("SLOW (pid:") == 0)
