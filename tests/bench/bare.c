@@ -1,7 +1,7 @@
 /*
- * bare loop|epoll|plain-epoll PORT: the least that a server can do, to measure the others by.
+ * bare loop|epoll|plain-epoll PORT: a minimal server, to compare the others with.
  *
- * Each answers a fixed string to whatever it reads: no parsing, no supervision, no timeouts. "loop" is a
+ * Each sends a fixed response to any input: no parsing, no supervision, no timeouts. "loop" is a
  * blocking accept, read, write, close. "epoll" keeps connections alive, unless the request says close.
  * Both set TCP_DEFER_ACCEPT, which "plain-epoll" does without. Errors that a server must survive are ignored, the rest end it.
  */
@@ -55,8 +55,8 @@ static void loop(int listener)
 	}
 }
 
-/* Answer what was read; false when the connection is over. */
-static int answer(int fd)
+/* Respond to the input; 0 if the connection is to be closed. */
+static int respond(int fd)
 {
 	char bytes[4096];
 	const ssize_t n = read(fd, bytes, sizeof bytes);
@@ -97,7 +97,7 @@ static void epoll_loop(int listener)
 
 				if (client >= 0)
 					add(epoll, client);
-			} else if (!answer(fd)) {
+			} else if (!respond(fd)) {
 				close(fd);
 			}
 		}

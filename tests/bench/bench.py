@@ -1,10 +1,11 @@
-"""What the benchmarks share: the servers that are measured, how they are started, watched and loaded.
+"""Common to the benchmarks: the servers that are measured, their start, their load and their figures.
 
 Ours is built as a release in build-bench/; the peers are whatever is installed. A figure that matters is
 the CPU time a server needs for a request: on a small machine the load generator saturates first.
 """
 import argparse
 import contextlib
+import http.client
 import json
 import os
 import pathlib
@@ -28,11 +29,11 @@ OUT = ROOT / "build-bench"
 PREFIX = None  # where ours is installed, or
 BUILD = None   # a directory it is built in; neither: build it
 PIN = True     # keep servers and load apart
-BUSY = 0.1     # of the machine, and whoever measures is told
+BUSY = 0.1     # of the machine: above this a warning is printed
 
 
 def interrupted(number, _):
-    """However it ends, our servers must end with it; and once, for whoever hits the keys twice must not leave them."""
+    """The servers must end with the benchmark, however it ends. A second Ctrl-C must not interrupt that."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     if number == signal.SIGINT:
@@ -50,7 +51,7 @@ def say(*words):
 
 
 def helper(name, flags=()):
-    """One of the bench's own C programs, compiled when it is older than its source."""
+    """A C program of the benchmarks, compiled if it is older than its source."""
     source, program = HERE / f"{name}.c", OUT / name
     if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
         OUT.mkdir(parents=True, exist_ok=True)
@@ -63,7 +64,7 @@ _built = []
 
 
 def ours(name):
-    """The path of one of our programs, release build; None when there is none of that name."""
+    """The path of a program of this project, release build; None if there is none of that name."""
     if PREFIX:
         places = [PREFIX / "bin" / name]
     else:
@@ -85,7 +86,7 @@ def ours(name):
 # --- servers
 
 def pick(peers, wanted):
-    """The peers of these names, or all that are installed; says which are not. tools/need bench installs them."""
+    """The peers of these names, or all that are installed; names the missing ones. tools/need bench installs them."""
     for name in wanted or ():
         if name not in peers:
             sys.exit(f"bench: no server {name!r}; there are: {', '.join(peers)}")
@@ -97,7 +98,7 @@ def pick(peers, wanted):
 
 
 class Running(harness.Server):
-    """A peer that answers; its files, and copies of `files`, are in a directory of its own that goes with it."""
+    """A running peer; its files, and copies of `files`, are in a temporary directory."""
 
     def __init__(self, peer, files=()):
         super().__init__([], bind=None, env=peer.env)
@@ -117,7 +118,7 @@ class Running(harness.Server):
         try:
             with pinned("server"):
                 super().start()
-            harness.wait_until(self.answers, f"{self.peer.name} answers", 20)
+            harness.wait_until(self.responds, f"{self.peer.name} responds", 20)
         except OSError as error:
             raise RuntimeError(f"{self.peer.name}: {error}") from None
         except AssertionError as error:
@@ -125,26 +126,26 @@ class Running(harness.Server):
             lines = self.log().strip().splitlines()
             raise RuntimeError(f"{error}: {lines[-1] if lines else 'it said nothing'}") from None
         except BaseException:
-            self.kill_all()  # nobody else will: it was never entered
+            self.kill_all()  # __exit__() is not called after a failure here
             self.end()
             raise
 
-    def answers(self):
+    def responds(self):
         if self.process.poll() is not None:
             raise AssertionError(f"{self.peer.name} ended with status {self.process.returncode}")
-        with contextlib.suppress(OSError, ValueError, harness.http.client.HTTPException):
+        with contextlib.suppress(OSError, ValueError, http.client.HTTPException):
             return self.get("/", seconds=2).status == 200
         return False
 
     def kill_all(self):
-        """At once, and by surprise."""
+        """Kill all processes at once."""
         for pid in reversed(harness.tree(self.pid)) if self.process else ():
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
 
     def __exit__(self, kind, *rest):
         if kind in (KeyboardInterrupt, SystemExit):
-            self.kill_all()  # whoever interrupts does not wait for its clients
+            self.kill_all()  # after an interrupt, do not wait for clients
         with contextlib.suppress(AssertionError):
             self.end()
         self.output.close()
@@ -153,8 +154,8 @@ class Running(harness.Server):
 
 @contextlib.contextmanager
 def pinned(what):
-    """Whoever is started inside runs on its own side of the machine: load on the last processor, servers on
-    the others. So neither pays for the other's caches, and rounds are alike."""
+    """Processes that are started inside run on some processors only: load on the last one, servers on the others. So
+    they do not share caches, and rounds are comparable."""
     before = os.sched_getaffinity(0)
     if PIN and len(before) > 1:
         last = max(before)
@@ -165,10 +166,10 @@ def pinned(what):
         os.sched_setaffinity(0, before)
 
 
-# --- what it uses
+# --- resources
 
 def cpu_ns(pid):
-    """CPU time of a process, its living threads by the scheduler's own count, and its reaped children."""
+    """CPU time of a process: running threads, as the scheduler counts it, and reaped children."""
     total = 0
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         for task in os.listdir(f"/proc/{pid}/task"):
@@ -180,7 +181,7 @@ def cpu_ns(pid):
 
 
 def busy(seconds=0.3):
-    """The share of the machine's processors that is in use now, before we use any."""
+    """The share of the machine's processors that is in use now, before the benchmark."""
     def ticks():
         fields = pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]
         return sum(map(int, fields)), int(fields[3]) + int(fields[4])
@@ -199,7 +200,7 @@ def pss_kib(pid):
 
 
 def usage(server):
-    """{cpu_ns, switches} of the whole tree of processes."""
+    """{cpu_ns, switches} of a process and all its descendants."""
     pids = harness.tree(server.pid)
     return {"cpu_ns": sum(map(cpu_ns, pids)), "switches": sum(map(harness.context_switches, pids))}
 
@@ -294,14 +295,14 @@ PROMISES = []
 
 
 def promise(what, measured, limit, form="{:.2f}", spread=None):
-    """What is promised of ours: at most `limit`. `spread` is how what was measured reads, if not as a number. A value
-    that is no number meets nothing."""
+    """A promise of this project: at most `limit`. `spread` is the text of the figure, if it is not the number. A value
+    that is not a number does not meet it."""
     PROMISES.append({"what": what, "measured": measured, "limit": limit, "met": measured <= limit,
                      "text": [spread or form.format(measured), "at most " + form.format(limit)]})
 
 
 def left_out(peer, error):
-    """A server that does not run cannot be measured; ours is promised to."""
+    """A server that does not run cannot be measured; a server of this project must run."""
     message = str(error) if peer.name in str(error) else f"{peer.name}: {error}"
     say(f"left out: {message}")
     if peer.name.startswith(OURS):
@@ -318,8 +319,8 @@ def show_promises(promises):
 
 
 def finish(args, figures):
-    """The end of a benchmark: what is promised and whether it holds, and all raw figures to a file if they are
-    wanted. Returns the exit status."""
+    """The end of a benchmark: print the promises and whether they are met, and write all raw figures to a file if
+    requested. Returns the exit status."""
     if args.json:
         args.json.write_text(json.dumps({"figures": figures, "promises": PROMISES}, indent=1))
     if PROMISES:
@@ -329,13 +330,13 @@ def finish(args, figures):
 
 
 def go(main):
-    """Run a benchmark to its end, whoever sets that."""
+    """Run a benchmark until it ends or is interrupted."""
     try:
         status = main()
     except KeyboardInterrupt:
         say("bench: interrupted")
         status = 130
-    except BrokenPipeError:  # whoever read the tables has seen enough
+    except BrokenPipeError:  # the reader of the output has exited
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 141
     except (RuntimeError, AssertionError) as error:
@@ -345,7 +346,7 @@ def go(main):
 
 
 def template(text):
-    """What --peer takes: (name, words of its command)."""
+    """The argument of --peer: (name, words of its command)."""
     name, _, command = text.partition("=")
     if not name or not command.strip():
         raise argparse.ArgumentTypeError(f"{text!r} is not NAME=COMMAND")
@@ -353,7 +354,7 @@ def template(text):
 
 
 def parser(description):
-    """The options that every benchmark has."""
+    """The options of every benchmark."""
     p = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     p.add_argument("--prefix", type=pathlib.Path, help="where ours is installed (default: build a release)")
     p.add_argument("--build", type=pathlib.Path, help="a directory that ours is built in already")

@@ -1,12 +1,12 @@
 /*
- * pace PORT RATE SECONDS KEEP: constant load on 127.0.0.1, and what became of every request.
+ * pace PORT RATE SECONDS KEEP: constant load on 127.0.0.1, and the outcome of every request.
  *
- * RATE requests a second are begun on time, whether or not earlier ones were answered: every second one on
+ * RATE requests per second begin on time, whether or not earlier ones are complete: every second one on
  * a new connection, the others on one of up to KEEP connections that are kept alive. A latency counts from
  * the moment the request was due. Prints one line of JSON: how many there were of each outcome, and the
- * latencies in microseconds. A kept connection that the server closes while it rests is normal; one that
- * is closed after a request was written and before a byte of answer came is "found_closed": HTTP lets a
- * client repeat that request, so it is told apart from what failed.
+ * latencies in microseconds. A persistent connection that the server closes while it is idle is normal; one that
+ * is closed after a request was written and before a byte of the response has arrived is "found_closed": HTTP lets a
+ * client repeat that request, so it does not count as failed.
  */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -34,7 +34,7 @@ enum state { FREE, CONNECTING, WAITING, RESTING };
 
 struct slot {
 	enum state state;
-	int fd, keep, used; /* to be kept alive; answered before */
+	int fd, keep, used; /* persistent; a response has arrived before */
 	double due;
 	size_t have;
 	char bytes[BYTES];
@@ -86,7 +86,7 @@ static void watch(struct slot *slot, int operation, uint32_t events)
 	}
 }
 
-static void ask(struct slot *slot)
+static void send_request(struct slot *slot)
 {
 	static const char keep[] = "GET / HTTP/1.1\r\nHost: pace\r\n\r\n";
 	static const char once[] = "GET / HTTP/1.1\r\nHost: pace\r\nConnection: close\r\n\r\n";
@@ -119,7 +119,7 @@ static void begin(double due, int keep, int keep_max)
 
 	if (slot) {
 		slot->due = due;
-		ask(slot);
+		send_request(slot);
 		return;
 	}
 	if (!(slot = find(FREE))) {
@@ -155,10 +155,10 @@ static void connected(struct slot *slot)
 		return;
 	}
 	watch(slot, EPOLL_CTL_MOD, EPOLLIN);
-	ask(slot);
+	send_request(slot);
 }
 
-/* The size of the whole response when its head is complete, 0 before, SIZE_MAX when only the end tells. */
+/* The size of the whole response when its head is complete, 0 before, SIZE_MAX if the body ends with the connection. */
 static size_t whole(struct slot *slot)
 {
 	slot->bytes[slot->have] = 0;
@@ -172,7 +172,7 @@ static size_t whole(struct slot *slot)
 	return (size_t)(end + 4 - slot->bytes) + strtoul(length + 17, NULL, 10);
 }
 
-static void answered(struct slot *slot)
+static void complete(struct slot *slot)
 {
 	const int good = !strncmp(slot->bytes, "HTTP/1.1 200", 12) || !strncmp(slot->bytes, "HTTP/1.0 200", 12);
 	const char *closes = strcasestr(slot->bytes, "connection: close");
@@ -192,12 +192,12 @@ static void readable(struct slot *slot)
 	if (n < 0 && errno == EAGAIN)
 		return;
 	if (slot->state == RESTING) {
-		release(slot); /* the server's good right */
+		release(slot); /* the server may do that */
 		return;
 	}
 	if (n <= 0) {
 		if (n == 0 && slot->have && whole(slot) == SIZE_MAX)
-			answered(slot);
+			complete(slot);
 		else if (!slot->have && slot->used)
 			fail(slot, FOUND_CLOSED);
 		else
@@ -207,7 +207,7 @@ static void readable(struct slot *slot)
 	slot->have += (size_t)n;
 	const size_t size = whole(slot);
 	if (size && slot->have >= size)
-		answered(slot);
+		complete(slot);
 	else if (slot->have == BYTES - 1)
 		fail(slot, STATUS);
 }

@@ -1,4 +1,4 @@
-"""Who is measured: how each server is started. A row is there whether or not its server is installed."""
+"""The servers that are measured, and how they are started. Rows of servers that are not installed are included."""
 import collections
 import pathlib
 import shutil
@@ -12,7 +12,7 @@ STRATEGIES = ("sync", "threads", "libev")
 # command: None when it is not installed. modes: "keep" (kept connections), "close" (one per request).
 Peer = collections.namedtuple("Peer", "name kind modes command env")
 
-# What a row is asked to serve, and with how much of everything.
+# The application that a row serves, and its numbers of workers and threads.
 Task = collections.namedtuple("Task", "workers app threads preload timeout extra chdir",
                               defaults=(1, "hello:app", None, False, 30, (), APPS))
 
@@ -71,7 +71,7 @@ def nginx(task):
 
 
 def bare(words, task):
-    """The bench's own C loops: one process, a fixed answer."""
+    """C loops of the benchmarks: one process, a fixed response."""
     return [bench.helper("bare"), *words.split(), "{port}"] if task.workers == 1 else None
 
 

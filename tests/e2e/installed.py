@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""installed.py PREFIX: what `meson install` of a release has put there is whole, runs where it lies, and an
-outside program is built against it, shared and static, and serves."""
+"""installed.py PREFIX: the files that `meson install` of a release has installed are complete and run in place, and
+another program is built with them, shared and static, and serves."""
 import glob
 import os
 import pathlib
@@ -20,8 +20,8 @@ WANTED = ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-htt
           "share/man/man7/prefork.7", "share/man/man3/prefork_arbiter.3", "share/man/man3/prefork_http.3")
 
 
-def demand(is_so, message):
-    if not is_so:
+def demand(holds, message):
+    if not holds:
         sys.exit(message)
 
 
@@ -32,23 +32,23 @@ def run(*command, **more):
 
 
 def serve(program, body, *words):
-    """It answers, and stops with status 0."""
+    """Start it, send a request, and stop it; the exit status must be 0."""
     with harness.Server([program, *words], cwd=harness.SOURCE_ROOT / "examples/wsgi/hello") as server:
-        answer = server.get()
-        demand(answer.body == body, f"{program}: {answer}")
+        response = server.get()
+        demand(response.body == body, f"{program}: {response}")
         status = server.stop()
         demand(status == 0, f"{program}: status {status}")
 
 
 def expect_hardened(path):
-    """Position-independent, no page both written and executed, the tables of the linker read-only, guarded stacks."""
+    """Position-independent, no executable stack, read-only relocations, stack protector, fortified functions."""
     headers = run("readelf", "--wide", "--file-header", "--segments", "--dynamic", path)
     symbols = run("readelf", "--wide", "--dyn-syms", path)
     stack, = re.findall(r"^ *GNU_STACK .* (R\S*) ", headers, re.M)
     demand(re.search(r"Type: +DYN", headers), f"{path} is not position-independent")
     demand("E" not in stack, f"{path} has a stack that can be executed")
-    demand("GNU_RELRO" in headers and re.search(r"BIND_NOW|FLAGS_1.*NOW", headers), f"{path} has tables that stay writable")
-    demand("__stack_chk_fail" in symbols, f"{path} has no guards in its stack frames")
+    demand("GNU_RELRO" in headers and re.search(r"BIND_NOW|FLAGS_1.*NOW", headers), f"{path} has writable relocations")
+    demand("__stack_chk_fail" in symbols, f"{path} has no stack protector")
     demand(re.search(r" __\w+_chk@", symbols), f"{path} is not fortified")
 
 

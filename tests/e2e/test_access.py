@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The access log of a running server: what it says, its rotation, and files that take nothing."""
+"""The access log of a running server: its lines, its rotation, and files that cannot be written."""
 import contextlib
 import json
 import os
@@ -35,7 +35,7 @@ class AccessLog(harness.Case):
         harness.wait_until(lambda: len(self.lines(path)) >= count, f"{count} lines")
         return self.lines(path)
 
-    def test_there_is_none_unless_it_is_asked_for(self):
+    def test_there_is_none_by_default(self):
         with self.server() as server:
             self.assertEqual(server.get("/secret").status, 200)
             self.assertEqual(server.stop(), 0)
@@ -73,9 +73,9 @@ class AccessLog(harness.Case):
             self.assertEqual(self.wait_for_lines(3), ["400 GET / HTTP/1.1", "400 G\\x1b[2JET", "408 GET / HTTP/1.1"])
 
     def test_standard_output_is_a_dash(self):
-        with self.server("--access-logfile", "-", "--access-logformat", "said %(U)s") as server:
+        with self.server("--access-logfile", "-", "--access-logformat", "path %(U)s") as server:
             server.get("/here")
-            server.wait_for_log("said /here\n")
+            server.wait_for_log("path /here\n")
 
     def test_json_is_built_in(self):
         with self.server("--access-logfile", self.path, "--access-logformat", "json") as server:
@@ -134,7 +134,7 @@ class AccessLog(harness.Case):
             config.write_text(config.read_text().replace("old", "new %(m)s"))
             server.send_signal(signal.SIGHUP)
             server.wait_for_log("Reload done")
-            server.wait_for_log("by us: a reload")  # the old worker is gone
+            server.wait_for_log("by us: a reload")  # the old worker has exited
             server.get("/b")
             self.assertEqual(self.wait_for_lines(2), ["old /a", "new GET /b"])
             config.write_text(config.read_text().replace("%(m)s", "%(m)"))
@@ -144,7 +144,7 @@ class AccessLog(harness.Case):
 
     def test_a_full_disk_costs_counted_lines(self):
         if not os.path.exists("/dev/full"):
-            self.skipTest("no /dev/full here")
+            self.skipTest("no /dev/full on this machine")
         with self.server("--access-logfile", "/dev/full") as server:
             for _ in range(5):
                 self.assertEqual(server.get().status, 200)
@@ -157,7 +157,7 @@ class AccessLog(harness.Case):
         reader = os.open(self.path, os.O_RDONLY | os.O_NONBLOCK)
         try:
             with self.server("--access-logfile", self.path) as server:
-                for _ in range(40):  # of 3 KiB each: more than a pipe holds
+                for _ in range(40):  # 3 KiB each: more than a pipe buffers
                     self.assertEqual(server.get(headers={"User-Agent": "x" * 3000}).status, 200)
                 server.wait_for_log("Access log cannot be written")
                 while True:
@@ -172,18 +172,18 @@ class AccessLog(harness.Case):
 
     def test_lines_of_concurrent_requests_do_not_interleave(self):
         with self.server("--workers", "2", "--access-logfile", self.path, "--access-logformat", "<%(q)s>") as server:
-            def ask(who):
+            def send(client):
                 for number in range(25):
-                    server.get(f"/?{who}-{number}-{'x' * 500}")
+                    server.get(f"/?{client}-{number}-{'x' * 500}")
 
-            clients = [threading.Thread(target=ask, args=(who,)) for who in range(4)]
+            clients = [threading.Thread(target=send, args=(number,)) for number in range(4)]
             for client in clients:
                 client.start()
             for client in clients:
                 client.join()
             lines = self.wait_for_lines(100)
-        wanted = {f"<{who}-{number}-{'x' * 500}>" for who in range(4) for number in range(25)}
-        self.assertEqual(set(lines), wanted)
+        expected = {f"<{client}-{number}-{'x' * 500}>" for client in range(4) for number in range(25)}
+        self.assertEqual(set(lines), expected)
         self.assertEqual(len(lines), 100)
 
 

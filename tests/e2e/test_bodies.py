@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What of a body reaches its client: as much as Content-Length promises, and nothing in answer to HEAD."""
+"""The part of a body that is sent: as much as Content-Length says, and nothing in response to HEAD."""
 import harness
 
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
@@ -14,49 +14,49 @@ class Bodies(harness.Shared, harness.Case):
         return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "--keep-alive", "20",
                                "bodies:app"], cwd=APPS)
 
-    def ask(self, text, head_only=False):
-        """The answer to one request, and all that comes behind it until the end."""
+    def send(self, text, head_only=False):
+        """The response to one request, and all bytes after it until end of file."""
         with self.server.connect() as client:
             client.send(text.encode() + b"Host: x\r\nConnection: close\r\n\r\n")
-            answer = client.answer(head_only)
-            return answer, client.read_all()
+            response = client.read_response(head_only)
+            return response, client.read_all()
 
-    def test_it_arrives_complete(self):
+    def test_a_body_of_each_kind_arrives_complete(self):
         for kind in KINDS:
             for version in "1.1", "1.0":
                 for length in "", "10":
                     with self.subTest(kind=kind, version=version, length=length):
-                        answer, rest = self.ask(f"GET /{kind}?{length} HTTP/{version}\r\n")
-                        self.assertEqual((answer.status, answer.body, rest), (200, DATA, b""))
+                        response, rest = self.send(f"GET /{kind}?{length} HTTP/{version}\r\n")
+                        self.assertEqual((response.status, response.body, rest), (200, DATA, b""))
 
-    def test_a_body_that_is_too_long_is_cut_at_content_length(self):
-        """Whether or not the client has more to say: it is not reset before it has read that."""
+    def test_a_body_that_is_too_long_is_truncated_at_content_length(self):
+        """Also if the client sends more: the connection is not reset before the client has read the body."""
         for kind in KINDS:
             for length in 0, 2, 3, 5, 9:
                 for method in "GET %s HTTP/1.1\r\n", "GET %s HTTP/1.0\r\n", "POST %s HTTP/1.1\r\nContent-Length: 0\r\n":
                     with self.subTest(kind=kind, length=length, method=method):
-                        answer, rest = self.ask(method % f"/{kind}?{length}")
-                        self.assertEqual((answer.status, answer.headers["content-length"], answer.body, rest),
+                        response, rest = self.send(method % f"/{kind}?{length}")
+                        self.assertEqual((response.status, response.headers["content-length"], response.body, rest),
                                          (200, str(length), DATA[:length], b""))
 
-    def test_head_and_status_204_and_304_have_none(self):
+    def test_responses_to_head_and_of_status_204_and_304_have_no_body(self):
         for kind in (*KINDS, "endless", "endless_stream"):
             for method, status in ("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304), ("HEAD", 304):
                 for length in "", "5", "10", "20":
                     if status != 200 and length:
                         continue
                     with self.subTest(kind=kind, method=method, status=status, length=length):
-                        answer, rest = self.ask(f"{method} /{status}/{kind}?{length} HTTP/1.1\r\n", head_only=True)
-                        self.assertEqual((answer.status, rest), (status, b""))
+                        response, rest = self.send(f"{method} /{status}/{kind}?{length} HTTP/1.1\r\n", head_only=True)
+                        self.assertEqual((response.status, rest), (status, b""))
                         if length:
-                            self.assertEqual(answer.headers["content-length"], length)
+                            self.assertEqual(response.headers["content-length"], length)
 
-    def test_head_of_an_endless_one_ends_with_its_head_and_closes_it_at_once(self):
+    def test_a_response_to_head_ends_with_its_head_and_closes_an_endless_body_at_once(self):
         with self.server.connect() as client:
             for kind in "endless", "endless_stream", "endless":
                 before = self.server.get("/closed").body.split(b",").count(kind.encode())
                 client.send(b"HEAD /%s HTTP/1.1\r\nHost: x\r\n\r\n" % kind.encode())
-                self.assertEqual(client.answer(head_only=True).status, 200)
+                self.assertEqual(client.read_response(head_only=True).status, 200)
                 self.assertEqual(self.server.get("/closed").body.split(b",").count(kind.encode()), before + 1)
 
 

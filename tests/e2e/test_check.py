@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""--check-config says what the start would say, and leaves nothing behind."""
+"""--check-config reports the errors that a start would report, and creates no file."""
 import os
 import pathlib
 import re
@@ -11,7 +11,7 @@ import harness
 
 PORT_START = pathlib.Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
-# What cannot be: flags, with the directory of the test in {0}, and what is said of them.
+# Flags that cannot work, with the directory of the test in {0}, and their error message.
 IMPOSSIBLE = (
     ("--error-logfile {0}/none/x.log", r"errorlog \(--error-logfile\): cannot open {0}/none/x\.log: .*directory"),
     ("--error-logfile {0}", r"errorlog .*: cannot open {0}: .*directory"),
@@ -24,7 +24,7 @@ IMPOSSIBLE = (
     ("--bind unix:{0}/none/x.sock", r"cannot listen on unix:{0}/none/x\.sock: .*directory"),
     ("--bind unix:{0}/file", r"cannot listen on unix:{0}/file: .*not a socket"),
     ("--bind 127.0.0.1:70000", r"bind \(--bind\): "),
-    ("--bind no..host", r"cannot listen on no\.\.host:8000: there is no such host .*HOST:PORT"),  # asks no server
+    ("--bind no..host", r"cannot listen on no\.\.host:8000: there is no such host .*HOST:PORT"),  # without a name server
     ("--bind [fe80::1%none]:1", r"cannot listen on \[fe80::1%none\]:1: there is no interface none"),
     ("--bind 192.0.2.1:8000", r"cannot listen on 192\.0\.2\.1:8000: no interface"),
     ("--worker-tmp-dir {0}/none", r"worker_tmp_dir: {0}/none: "),
@@ -37,7 +37,7 @@ class Check(harness.Case):
                               stdin=subprocess.DEVNULL, timeout=20 * harness.PATIENCE)
         return done.returncode, done.stdout, done.stderr
 
-    def test_it_reports_what_the_start_would_report(self):
+    def test_a_check_reports_the_error_that_a_start_reports(self):
         with self.directory(file_="") as directory:
             (directory / "file.").rename(directory / "file")
             for flags, message in IMPOSSIBLE:
@@ -46,8 +46,8 @@ class Check(harness.Case):
                     words += ["--bind", f"unix:{directory}/socket"]
                 with self.subTest(flags=flags):
                     before = sorted(directory.iterdir())
-                    checked, said, why = self.run_it(*words, "--check-config")
-                    self.assertEqual(said, "")
+                    checked, output, why = self.run_it(*words, "--check-config")
+                    self.assertEqual(output, "")
                     self.assertRegex(why, message.format(re.escape(str(directory))))
                     self.assertEqual(sorted(directory.iterdir()), before)
                     started, _, what = self.run_it(*words)
@@ -55,18 +55,18 @@ class Check(harness.Case):
                     self.assertEqual(why.splitlines()[-1], what.splitlines()[-1])
                     self.assertEqual(sorted(directory.iterdir()), before)
 
-    def test_what_is_right_leaves_nothing_behind(self):
+    def test_a_successful_check_creates_no_file(self):
         with self.directory() as directory, socket.create_server(("127.0.0.1", 0)) as busy:
             for words in (["--error-logfile", directory / "e", "--access-logfile", directory / "a"],
                           ["--error-logfile", "/dev/null", "--access-logfile", "-"],
                           ["--bind", f"unix:{directory}/socket", "--socket-user", os.getuid(), "--socket-group", "0"],
                           ["--bind", "127.0.0.1:0", "--bind", "unix:@prefork-check"], ["--bind", "fd://77"]):
                 with self.subTest(words=words):
-                    status, said, why = self.run_it(*words, "--check-config")
+                    status, output, why = self.run_it(*words, "--check-config")
                     self.assertEqual((status, why), (0, ""))
-                    self.assertIn("the settings are right", said)
+                    self.assertIn("the settings are right", output)
                     self.assertEqual(list(directory.iterdir()), [])
-            # The server that is to be checked may be running there.
+            # The server with these settings may be running.
             address = "127.0.0.1:%d" % busy.getsockname()[1]
             self.assertEqual(self.run_it("--bind", address, "--check-config")[0], 0)
 
@@ -74,14 +74,14 @@ class Check(harness.Case):
         with self.directory() as directory:
             words = ["--error-logfile", directory / "log", "--access-logfile", directory / "access"]
             with harness.Server([harness.program("http_hello"), *words], bind=f"unix:{directory}/socket") as server:
-                harness.wait_until(lambda: b"workers ready" in (directory / "log").read_bytes(), "its last line")
+                harness.wait_until(lambda: b"workers ready" in (directory / "log").read_bytes(), "the last line of the start")
                 before = (directory / "log").read_bytes()
                 self.assertEqual(self.run_it(*words, "--bind", f"unix:{directory}/socket", "--check-config")[0], 0)
                 self.assertEqual((directory / "log").read_bytes(), before)
                 self.assertEqual(server.get().status, 200)
 
-    @unittest.skipUnless(os.getuid() == 0, "only root may become somebody else")
-    def test_what_its_user_may_not_do_is_said(self):
+    @unittest.skipUnless(os.getuid() == 0, "only root may change its user")
+    def test_missing_permissions_of_the_user_are_reported(self):
         with self.directory() as directory:
             os.chmod(directory, 0o755)
             for words, message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Clients as they come: curl, nginx in front, raw sockets that pipeline, go away, or talk nonsense."""
+"""Clients of all kinds: curl, nginx as a proxy, raw sockets that pipeline, disconnect, or send invalid data."""
 import hashlib
 import http.client
 import json
@@ -25,7 +25,7 @@ class Served(harness.Shared, harness.Case):
 @harness.every_worker_class
 class Curl(Served):
     def curl(self, path, *words, data=None, status=0, server=None):
-        """Run curl on a path; its standard output, and with -v what it saw."""
+        """Run curl on a path; returns its standard output and standard error."""
         program = harness.need_program("curl")
         done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), *words,
                                (server or self.server).url + path],
@@ -34,21 +34,21 @@ class Curl(Served):
         return done.stdout, done.stderr.decode(errors="replace")
 
     def test_an_upload_waits_for_100_continue_and_arrives_whole(self):
-        body, seen = self.curl("/echo", "-v", "-H", "Expect: 100-continue", "-T", "-", "-X", "POST", data=BIG)
+        body, trace = self.curl("/echo", "-v", "-H", "Expect: 100-continue", "-T", "-", "-X", "POST", data=BIG)
         self.assertEqual(hashlib.sha256(body).digest(), hashlib.sha256(BIG).digest())
-        self.assertIn("< HTTP/1.1 100 Continue", seen)
-        self.assertNotIn("Done waiting for 100-continue", seen)  # it did not give up on us
+        self.assertIn("< HTTP/1.1 100 Continue", trace)
+        self.assertNotIn("Done waiting for 100-continue", trace)  # it has not waited in vain
 
-    def test_an_upload_that_is_not_read_is_not_asked_for(self):
-        """Where it is read while it comes; otherwise it is collected before the application runs."""
+    def test_an_upload_that_is_not_read_gets_no_100_continue(self):
+        """If it is read while it arrives; otherwise it is collected before the application runs."""
         with harness.Server([harness.program("prefork-wsgi"), *self.flags, "--stream-uploads", "kitchen:app"],
                             cwd=APPS) as server:
             for path, status in (("/ignore-body", 200), ("/nowhere", 404)):
                 with self.subTest(path=path):
-                    seen = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG,
+                    trace = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG,
                                      server=server)[1]
-                    self.assertEqual("100 Continue" in seen, "libev" in self.flags and "--threads" not in self.flags)
-                    self.assertIn(f"HTTP/1.1 {status}", seen)
+                    self.assertEqual("100 Continue" in trace, "libev" in self.flags and "--threads" not in self.flags)
+                    self.assertIn(f"HTTP/1.1 {status}", trace)
 
     def test_uploads_of_known_and_of_unknown_length(self):
         for words in ("--data-binary", "@-"), ("-T", "-", "-X", "POST"), ("-0", "--data-binary", "@-"):
@@ -63,16 +63,16 @@ class Curl(Served):
 
     def test_a_kept_connection_serves_the_next_request(self):
         url = self.server.url
-        body, seen = self.curl("/hello", "-v", f"{url}/generator", f"{url}/hello", "-d", "", f"{url}/no-length")
+        body, trace = self.curl("/hello", "-v", f"{url}/generator", f"{url}/hello", "-d", "", f"{url}/no-length")
         self.assertEqual(body.count(b"Hello, world!\n"), 2)
         self.assertIn(b"onetwothree", body)
-        self.assertEqual(seen.count("Connected to"), 1)
-        self.assertEqual(seen.lower().count("re-using existing connection"), 3)
+        self.assertEqual(trace.count("Connected to"), 1)
+        self.assertEqual(trace.lower().count("re-using existing connection"), 3)
 
     def test_http_1_0_gets_no_chunks(self):
-        body, seen = self.curl("/no-length", "-0", "-v")
+        body, trace = self.curl("/no-length", "-0", "-v")
         self.assertEqual(body, b"onetwothree")
-        self.assertNotIn("chunked", seen.lower())
+        self.assertNotIn("chunked", trace.lower())
         self.assertIn("chunked", self.curl("/generator", "-v")[1].lower())
 
     def test_a_client_that_disconnects_affects_no_other(self):
@@ -90,29 +90,29 @@ class Raw(Served):
                         b"POST /ignore-body HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\nnot readx"
                         b"HEAD /hello HTTP/1.1\r\nHost: x\r\n\r\n"
                         b"GET /nowhere HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-            bodies = [client.answer().body for _ in range(6)]
+            bodies = [client.read_response().body for _ in range(6)]
             self.assertEqual(bodies, [b"Hello, world!\n", b"in a tuple", b"", b"body", b"six", b"not read"])
-            self.assertEqual(client.answer(head_only=True).status, 200)
-            self.assertEqual(client.answer().status, 404)
+            self.assertEqual(client.read_response(head_only=True).status, 200)
+            self.assertEqual(client.read_response().status, 404)
             self.assertEqual(client.read_all(), b"")
 
     def test_a_request_may_arrive_byte_by_byte(self):
         with self.server.connect() as client:
             for byte in b"POST /echo HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n":
                 client.send(bytes([byte]))
-            self.assertEqual(client.answer().body, b"ab")
+            self.assertEqual(client.read_response().body, b"ab")
 
     def test_an_idle_or_slow_connection_delays_no_other(self):
-        quiet = [self.server.connect() for _ in range(50)]
+        idle = [self.server.connect() for _ in range(50)]
         try:
-            for client in quiet[:25]:
+            for client in idle[:25]:
                 client.send(b"GET /hel")
             for _ in range(20):
                 self.assertEqual(self.server.get("/hello").status, 200)
-            quiet[0].send(b"lo HTTP/1.1\r\nHost: x\r\n\r\n")
-            self.assertEqual(quiet[0].answer().body, b"Hello, world!\n")
+            idle[0].send(b"lo HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(idle[0].read_response().body, b"Hello, world!\n")
         finally:
-            for client in quiet:
+            for client in idle:
                 client.__exit__()
 
     def test_a_large_body_has_the_same_head_for_head(self):
@@ -120,7 +120,7 @@ class Raw(Served):
         self.assertEqual(self.server.request("HEAD", "/large").headers["Content-Length"], str(16 << 20))
 
     def test_incomplete_bodies_delay_no_other_connection(self):
-        """More of them than both workers have threads."""
+        """More than both workers have threads."""
         halves = [BIG[:500000], BIG[500000:1000000]]
         heads = [b"Content-Length: 1000000\r\n\r\n", b"Transfer-Encoding: chunked\r\n\r\n7a120\r\n"]
         between, ends = [b"", b"\r\n7a120\r\n"], [b"", b"\r\n0\r\n\r\n"]
@@ -132,31 +132,31 @@ class Raw(Served):
                 self.assertEqual(self.server.get("/hello").status, 200)
             for i, client in enumerate(slow):
                 client.send(between[i % 2] + halves[1] + ends[i % 2])
-                self.assertEqual(hashlib.sha256(client.answer().body).digest(),
+                self.assertEqual(hashlib.sha256(client.read_response().body).digest(),
                                  hashlib.sha256(halves[0] + halves[1]).digest())
         finally:
             for client in slow:
                 client.__exit__()
 
     def test_an_iterable_is_closed_once_after_a_disconnect(self):
-        """Each worker has a list of its own: ask until every one has told."""
+        """Each worker has its own list: send requests until the worker of the stream responds."""
         with self.server.connect() as client:
             client.send(b"GET /endless HTTP/1.1\r\nHost: x\r\n\r\n")
             client.read_until(b"x" * 1000)
             client.reset()
-        told = set()
-        harness.wait_until(lambda: told.add(self.server.get("/show-closed").body) or any(b"endless" in t for t in told),
+        lists = set()
+        harness.wait_until(lambda: lists.add(self.server.get("/show-closed").body) or any(b"endless" in t for t in lists),
                            "close() is called")
-        self.assertEqual(max(t.count(b"endless") for t in told), 1)
+        self.assertEqual(max(t.count(b"endless") for t in lists), 1)
 
-    def test_nonsense_is_refused_and_ends_the_connection(self):
+    def test_invalid_requests_are_refused_and_end_the_connection(self):
         for data, status in ((b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03\r\n\r\n", 400),
                              (b"GET / HTTP/1.1\r\n\r\n", 400), (b"GET / HTTP/3.0\r\nHost: x\r\n\r\n", 505),
                              (b"GET /" + b"a" * 9000 + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414),
                              (b"GET / HTTP/1.1\r\nHost: x\r\n" + b"A: b\r\n" * 200 + b"\r\n", 431)):
             with self.subTest(data=data[:30]), self.server.connect() as client:
                 client.send(data)
-                self.assertEqual(client.answer().status, status)
+                self.assertEqual(client.read_response().status, status)
                 try:
                     self.assertEqual(client.read_all(), b"")
                 except ConnectionResetError:
@@ -166,7 +166,7 @@ class Raw(Served):
 
 @harness.every_worker_class
 class SlowReaders(harness.Case):
-    """Of 20 MB, more than there are threads."""
+    """Of 20 MB; more clients than threads."""
 
     WHOLE = hashlib.sha256(b"".join(b"%09d\n" % i * 1000 for i in range(2000))).digest()
 
@@ -182,7 +182,7 @@ class SlowReaders(harness.Case):
 
     @staticmethod
     def rest(client):
-        """How much comes until the end, or a reset, and its digest."""
+        """Number of bytes until end of file or a reset, and their digest."""
         size, digest, data = len(client.buffer), hashlib.sha256(client.buffer), b"x"
         while data:
             try:
@@ -193,7 +193,7 @@ class SlowReaders(harness.Case):
             digest.update(data)
         return size, digest.digest()
 
-    def test_they_hold_up_nobody_and_get_all_of_it(self):
+    def test_slow_readers_delay_no_other_connection_and_receive_the_complete_body(self):
         paths = ["/big-stream", "/big-writer", "/big-list", "/big-file", "/cursor"]
         with self.serve() as server:
             slow = [(path, self.begin(server, path)) for path in paths * 4]
@@ -208,14 +208,14 @@ class SlowReaders(harness.Case):
             self.assertEqual(server.get("/hello").status, 200)
             self.assertEqual(server.stop(), 0)
 
-    def test_who_takes_nothing_is_cut_off_and_its_iterable_closed_once(self):
+    def test_a_client_that_reads_nothing_is_closed_and_its_iterable_closed_once(self):
         with self.serve("--write-timeout", "0.5") as server:
             with self.begin(server, "/endless") as client:
                 harness.wait_until(lambda: b"endless" in server.get("/show-closed").body, "close() is called")
                 self.assertEqual(server.get("/show-closed").body, b"endless")
                 self.assertLess(self.rest(client)[0], 1 << 24)
 
-    def test_a_reload_lets_them_read_to_the_end(self):
+    def test_a_reload_does_not_end_responses_to_slow_readers(self):
         with self.serve("--canary-time", "0.1") as server:
             old = server.wait_for_serving(1)[0]
             slow = [(path, self.begin(server, path)) for path in ("/big-stream", "/big-list", "/big-file")]
@@ -225,25 +225,25 @@ class SlowReaders(harness.Case):
             for path, client in slow:
                 with self.subTest(path=path), client:
                     self.assertEqual(self.rest(client), (20000000, self.WHOLE))
-            harness.wait_until(lambda: old not in server.workers(), "the old one leaves")
+            harness.wait_until(lambda: old not in server.workers(), "the old worker exits")
 
-    def test_a_stop_waits_for_them_no_longer_than_it_may(self):
+    def test_a_stop_waits_for_slow_readers_until_graceful_timeout(self):
         with self.serve("--graceful-timeout", "1") as server:
-            with self.begin(server, "/big-stream") as patient, self.begin(server, "/big-list"):
+            with self.begin(server, "/big-stream") as reader, self.begin(server, "/big-list"):
                 server.send_signal(signal.SIGTERM)
-                self.assertEqual(self.rest(patient), (20000000, self.WHOLE))
+                self.assertEqual(self.rest(reader), (20000000, self.WHOLE))
                 began = time.monotonic()
                 self.assertEqual(server.wait(), 0)
                 self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
 
-    def test_a_stream_may_last_longer_than_a_request(self):
+    def test_a_stream_may_take_longer_than_timeout(self):
         with self.serve("--timeout", "1") as server:
             self.assertEqual(server.get("/steady-stream").body, b"0\n1\n2\n3\n4\n")
 
 
 @harness.every_worker_class
 class BehindNginx(harness.Case):
-    """nginx with kept connections to us, by TCP and by a unix socket, with and without its own buffers."""
+    """nginx as a proxy with persistent connections, by TCP and by a unix socket, with and without buffering."""
 
     def serve(self, directory, bind):
         return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "2", "--keep-alive", "5",
@@ -258,10 +258,10 @@ class BehindNginx(harness.Case):
         connection.request("POST", "/upload", body, {"Content-Type": f"multipart/form-data; boundary={mark}",
                                                      "Host": "shop.example"})
         response = connection.getresponse()
-        told = response.read()
+        body = response.read()
         connection.close()
-        self.assertEqual(response.status, 200, told)
-        self.assertEqual(json.loads(told)["sha256"], hashlib.sha256(data).hexdigest())
+        self.assertEqual(response.status, 200, body)
+        self.assertEqual(json.loads(body)["sha256"], hashlib.sha256(data).hexdigest())
 
     def test_pages_uploads_and_a_reload_pass_through(self):
         harness.need_module("django")
@@ -277,36 +277,36 @@ class BehindNginx(harness.Case):
                     server.wait_for_log("Reload done")
                     load.wait_for(50)
                 self.assertEqual(load.lost, [])
-                self.assertEqual({(answer.status, answer.body) for answer in load.answered},
+                self.assertEqual({(response.status, response.body) for response in load.served},
                                  {(200, b"line 0\nline 1\nline 2\n")}, nginx.log())
                 self.assertEqual(server.stop(), 0)
 
 
 @harness.every_worker_class
 class Growth(harness.Case):
-    def test_thousands_of_requests_good_and_bad_leave_nothing_behind(self):
-        # A sanitizer that keeps what was freed would be all that is seen.
+    def test_memory_and_descriptors_do_not_grow_with_valid_and_invalid_requests(self):
+        # Without a quarantine: freed memory that a sanitizer keeps would exceed a leak.
         asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0:detect_stack_use_after_return=0"
         with harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", "--keep-alive", "5",
                              "--log-file", "/dev/null", "kitchen:app"], cwd=APPS, env={"ASAN_OPTIONS": asan}) as server:
             worker, = server.wait_for_serving(1)
             sizes, fds = [], []
-            # It settles. What is only borrowed comes and goes, so the least of two counts: a leak lifts that, too.
+            # The size converges. Temporary memory varies, so the smaller of two sizes counts: a leak increases that, too.
             while len(sizes) < 4 or min(sizes[-2:]) - min(sizes[-4:-2]) > 128:
                 self.assertLess(len(sizes), 12, sizes)
-                threads = [threading.Thread(target=self.ask, args=(server, 250)) for _ in range(2)]
+                threads = [threading.Thread(target=self.send_requests, args=(server, 250)) for _ in range(2)]
                 for thread in threads:
                     thread.start()
                 for thread in threads:
                     thread.join()
-                harness.wait_until(lambda: server.get("/hello").status == 200, "it answers")
+                harness.wait_until(lambda: server.get("/hello").status == 200, "a response")
                 sizes.append(harness.memory_kib(worker))
                 fds.append(harness.wait_for_quiet(lambda: harness.fd_count(worker)))
             self.assertEqual(server.wait_for_serving(1), [worker], "the same worker")
             self.assertLessEqual(fds[-1], fds[0] + 1, fds)
 
     @staticmethod
-    def ask(server, count):
+    def send_requests(server, count):
         for number in range(count):
             try:
                 with server.connect() as client:

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""prefork-wsgi --convert-config: what a gunicorn.conf.py says, as a file of our own."""
+"""prefork-wsgi --convert-config: a gunicorn.conf.py converted to a configuration file of prefork-wsgi."""
 import re
 import runpy
 import subprocess
@@ -83,7 +83,7 @@ class Convert(harness.Case):
                               capture_output=True, timeout=30 * harness.PATIENCE)
 
     def in_force(self, path, *more):
-        """What our reader makes of a file: each setting and its values, and the very text of --print-config."""
+        """The settings that a file results in: names and values, and the output of --print-config."""
         done = subprocess.run([harness.program("prefork-wsgi"), "-c", str(path), "--print-config", *more], text=True,
                               capture_output=True)
         self.assertEqual((done.returncode, done.stderr), (0, ""))
@@ -141,7 +141,7 @@ class Convert(harness.Case):
             self.assertNotIn("backlog: as", done.stderr)
 
     def test_every_name_is_known(self):
-        """What is said to mean the same is a setting of ours, and no name is in two tables."""
+        """A name in SAME is a setting of prefork-wsgi, and no name is in two tables."""
         converter = runpy.run_path(str(harness.SOURCE_ROOT / "examples/wsgi/convert.py"))
         with self.directory(conf_ini="[prefork]\n") as directory:
             text = self.in_force(directory / "conf.ini", "app:app")[1]

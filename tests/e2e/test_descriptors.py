@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Applications that fork, and applications that close what is not theirs."""
+"""Applications that fork, and applications that close descriptors that they do not own."""
 import contextlib
 import http.client
 import os
@@ -35,14 +35,14 @@ def kill(pid):
 
 
 class Forks(harness.Case):
-    """A process that the application forks holds no listening socket and no connection."""
+    """A process that the application forks keeps no listening socket and no connection open."""
     flags = ("-k", "sync")
 
     def forked(self, server):
-        """Children of each kind, from several requests; those that outlive their worker, which are ended with the test."""
+        """Start children of each kind, by several requests. Returns those that outlive their worker; they end with the test."""
         pids = []
-        with server.connect() as bystander:  # a connection that the children must not keep
-            bystander.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        with server.connect() as other:  # a connection that the children must close
+            other.send(b"GET / HTTP/1.1\r\nHost: x\r\n")
             for path in CHILDREN * 3:
                 pids.append(int(server.get(path).body))
                 self.addCleanup(kill, pids[-1])
@@ -56,8 +56,8 @@ class Forks(harness.Case):
             pids = self.forked(server)
             self.assertEqual(server.stop(), 0)
             for pid in pids:
-                self.assertIsNotNone(harness.start_time(pid), "it is to outlive the server")
-                server.seen.pop(pid, None)  # and is not left behind by it
+                self.assertIsNotNone(harness.start_time(pid), "it must outlive the server")
+                server.seen.pop(pid, None)  # it may outlive it
             for _ in range(20):
                 with self.assertRaises(ConnectionRefusedError), server.dial(2):
                     pass
@@ -77,7 +77,7 @@ class Forks(harness.Case):
 
 @harness.every_worker_class
 class ReusePort(Forks):
-    """With a socket for each worker of every class."""
+    """With one socket per worker, under every class."""
     test_one_socket = test_preloaded = None
 
     def test_reuse_port(self):
@@ -86,20 +86,20 @@ class ReusePort(Forks):
 
 @harness.every_worker_class
 class Closes(harness.Case):
-    """A worker whose descriptors the application has closed ends, says why, and is replaced."""
+    """A worker whose descriptors the application has closed exits, logs the cause, and is replaced."""
 
-    def ask(self, server, path):
-        with contextlib.suppress(OSError, http.client.HTTPException):  # its connection may be among them
+    def get(self, server, path):
+        with contextlib.suppress(OSError, http.client.HTTPException):  # its connection may be closed, too
             server.get(path)
 
-    def test_what_is_not_its_own(self):
+    def test_closed_descriptors_of_the_worker(self):
         with serve(self.flags, workers=1) as server:
             for path, name in (("/close/all", "control channel"), ("/close/epolls", "epoll set"),
                                ("/close/eventfds", "eventfd"), ("/close/timers", "timer")):
                 before, = server.wait_for_serving(1)
                 server.get("/")
                 began = time.monotonic()
-                self.ask(server, path)
+                self.get(server, path)
                 line = harness.wait_until(lambda: re.search(rf"Worker \(pid:{before}\) exited.*", server.log()),
                                           f"worker {before} ends after {path}").group()
                 self.assertRegex(line, rf"the application has closed the worker's [a-z -]*{name}")
@@ -111,19 +111,19 @@ class Closes(harness.Case):
             self.assertLess(harness.cpu_seconds(server.workers()[0]), 5)
             self.assertEqual(server.stop(), 0)
 
-    def test_standard_output(self):
-        """Closed while it is loaded, or later: what it prints reaches no client."""
+    def test_closed_standard_output(self):
+        """Closed by the import or later: output of print() reaches no client."""
         with serve(self.flags, workers=1, env={"CLOSE_AT_IMPORT": "0-3"}) as server:
             for path in ("/print", "/close/output", "/print", "/print"):
                 with server.connect() as client:
                     client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n".encode())
-                    answer = client.read_all()
-                self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
-                self.assertNotIn(b"nobody", answer)
+                    response = client.read_all()
+                self.assertTrue(response.startswith(b"HTTP/1.1 200 "), response)
+                self.assertNotIn(b"printed by", response)
 
 
 class ClosesAtImport(harness.Case):
-    """What an application closes while it is loaded."""
+    """Descriptors that an application closes at its import."""
 
     def test_the_reason_is_in_the_exit_line(self):
         with serve((), workers=1, wait=False, env={"CLOSE_AT_IMPORT": "3-256"}) as server:

@@ -17,7 +17,7 @@ class Kept:
 
     def __init__(self, server):
         self.client = server.connect(seconds=30)
-        self.answers, self.error = [], None
+        self.responses, self.error = [], None
         self.ask()
 
     def __enter__(self):
@@ -28,8 +28,8 @@ class Kept:
 
     def ask(self):
         self.client.send(REQUEST)
-        self.answers.append(self.client.answer())
-        return self.answers[-1].headers.get("connection", "").lower() == "close"
+        self.responses.append(self.client.read_response())
+        return self.responses[-1].headers.get("connection", "").lower() == "close"
 
     def ask_until_closed(self, moment, period):
         """Ask at `moment` and then again every `period`, until the server announces the end; read the end."""
@@ -40,7 +40,7 @@ class Kept:
             if self.client.read_all() != b"":
                 raise AssertionError("bytes after the last response")
         except (OSError, AssertionError) as error:
-            self.error = f"{error!r} after {len(self.answers)} responses"
+            self.error = f"{error!r} after {len(self.responses)} responses"
         finally:
             self.client.socket.close()
 
@@ -62,7 +62,7 @@ class Drain(harness.Case):
         for thread in threads:
             thread.join()
         self.assertEqual([client.error for client in kept if client.error], [])
-        self.assertEqual({answer.status for client in kept for answer in client.answers}, {200})
+        self.assertEqual({response.status for client in kept for response in client.responses}, {200})
 
     def test_no_kept_connection_loses_a_request(self):
         for flags in (), ("--reuse-port",):

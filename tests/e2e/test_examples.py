@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The examples that are no plain servers: jobs, an accept loop of one's own, hosts with a loop of their own."""
+"""Examples that are not plain servers: jobs, an accept loop, applications with an event loop."""
 import contextlib
 import os
 import pathlib
@@ -22,7 +22,7 @@ class Jobs(harness.Case):
         return harness.Server([harness.program("jobs"), "--spool", self.spool, *words], bind=None)
 
     def put(self, name, script):
-        """As a client should: a job is whole when it gets its name."""
+        """Write a job completely before it gets its name."""
         (self.spool / f"{name}.tmp").write_text(script)
         (self.spool / f"{name}.tmp").rename(self.spool / f"{name}.job")
 
@@ -75,10 +75,10 @@ class Jobs(harness.Case):
 
 
 class Echo:
-    """One line to an echo server and back; nothing when it was closed instead."""
+    """Sends one line to an echo server. Returns the echo, or nothing if the connection was closed."""
 
     @staticmethod
-    def ask(port, text=b"hello\n"):
+    def send(port, text=b"hello\n"):
         with socket.create_connection(("127.0.0.1", port), timeout=10 * harness.PATIENCE) as client:
             with contextlib.suppress(ConnectionResetError, BrokenPipeError):
                 client.sendall(text)
@@ -137,10 +137,10 @@ class Console:
         self.process.stdin.close()
         self.process.stdout.close()
 
-    def say(self, line):
+    def write(self, line):
         print(line, file=self.process.stdin)
 
-    def hear(self, pattern):
+    def read(self, pattern):
         """The next line that matches."""
         while True:
             found = re.fullmatch(pattern, self.lines.get(timeout=20 * harness.PATIENCE))
@@ -151,25 +151,25 @@ class Console:
 class EmbedPoll(harness.Case):
     def test_the_loop_of_the_program_runs_arbiter_and_console(self):
         with Console("--workers", "2") as host:
-            first = host.hear(r"ready (\d+)")[1], host.hear(r"ready (\d+)")[1]
-            self.assertEqual(Echo.ask(host.port), b"hello\n")
-            host.say("status")
-            host.hear("workers 2")
-            host.say("scale 3")
-            host.hear(r"ready \d+")
+            first = host.read(r"ready (\d+)")[1], host.read(r"ready (\d+)")[1]
+            self.assertEqual(Echo.send(host.port), b"hello\n")
+            host.write("status")
+            host.read("workers 2")
+            host.write("scale 3")
+            host.read(r"ready \d+")
             os.kill(int(first[0]), signal.SIGKILL)
-            host.hear(f"exited {first[0]}")
-            host.hear(r"ready \d+")
-            host.say("reload")
-            host.hear(r"reloaded 0 *")
-            # An old worker may still be there, let a client in, and leave before that has said anything.
-            harness.wait_until(lambda: Echo.ask(host.port) == b"hello\n", "an answer")
-            host.say("stop")
+            host.read(f"exited {first[0]}")
+            host.read(r"ready \d+")
+            host.write("reload")
+            host.read(r"reloaded 0 *")
+            # An old worker may still accept a connection, and exit before its first request.
+            harness.wait_until(lambda: Echo.send(host.port) == b"hello\n", "an echo")
+            host.write("stop")
             self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
 
     def test_end_of_input_stops_it(self):
         with Console() as host:
-            host.hear(r"ready \d+")
+            host.read(r"ready \d+")
             host.process.stdin.close()
             self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
 
@@ -179,13 +179,13 @@ class EmbedLibev(harness.Case):
         for words in (), ("-k", "libev"):
             with self.subTest(words), harness.Server([harness.program("embed_libev"), *words]) as server:
                 server.wait_for_log("tick 2")
-                self.assertEqual(Echo.ask(server.port), b"hello\n")
+                self.assertEqual(Echo.send(server.port), b"hello\n")
                 ticks = server.log().count("tick")
                 first, = server.wait_for_workers(1)
-                os.kill(first, signal.SIGKILL)  # which the default loop reaps, as a rule before the arbiter can
+                os.kill(first, signal.SIGKILL)  # usually the default loop reaps it before the arbiter does
                 server.wait_for_log(str(first))
                 harness.wait_until(lambda: server.workers() and first not in server.workers(), "another worker")
-                self.assertEqual(Echo.ask(server.port), b"hello\n")
+                self.assertEqual(Echo.send(server.port), b"hello\n")
                 harness.wait_until(lambda: server.log().count("tick") > ticks, "more ticks")
                 self.assertEqual(server.stop(), 0)
 

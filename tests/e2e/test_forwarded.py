@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What a proxy says about its clients, and who is believed."""
+"""Headers of proxies about their clients, and which proxies are trusted."""
 import pathlib
 import unittest
 
@@ -13,22 +13,22 @@ class Forwarded(harness.Case):
     def server(self, *words, env=None):
         return harness.Server([harness.program("prefork-wsgi"), *words, "scheme:app"], cwd=APPS, env=env)
 
-    def test_a_proxy_on_this_machine_is_believed_about_the_scheme(self):
+    def test_a_proxy_on_this_machine_is_trusted_for_the_scheme(self):
         with self.server() as server:
             self.assertEqual(server.get().body, b"http 127.0.0.1")
             self.assertEqual(server.get(headers=SECURE).body, b"https 127.0.0.1")
             self.assertEqual(server.get(headers={"X-Forwarded-Ssl": "on"}).body, b"https 127.0.0.1")
             self.assertEqual(server.get(headers={"X-Forwarded-Proto": "http"}).body, b"http 127.0.0.1")
 
-    def test_one_connection_may_carry_both(self):
+    def test_one_connection_may_carry_requests_of_both_schemes(self):
         with self.server("--keep-alive", "5") as server, server.connect() as client:
             for scheme in (b"https", b"http", b"https"):
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\nX-Forwarded-Proto: " + scheme + b"\r\n\r\n")
-                self.assertEqual(client.answer().body, scheme + b" 127.0.0.1")
+                self.assertEqual(client.read_response().body, scheme + b" 127.0.0.1")
             client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            self.assertEqual(client.answer().body, b"http 127.0.0.1")
+            self.assertEqual(client.read_response().body, b"http 127.0.0.1")
 
-    def test_a_stranger_is_not(self):
+    def test_other_peers_are_not_trusted(self):
         with self.server("--forwarded-allow-ips", "192.0.2.0/24") as server:
             self.assertEqual(server.get(headers=SECURE).body, b"http 127.0.0.1")
             self.assertEqual(server.get(headers={**SECURE, "X-Forwarded-Ssl": "off"}).status, 200)

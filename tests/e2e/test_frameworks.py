@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Flask and Django as people use them, and wsgiref.validate, under every worker class."""
+"""Common features of Flask and Django, and wsgiref.validate, under every worker class."""
 import hashlib
 import http.cookies
 import json
@@ -21,16 +21,16 @@ def multipart(data, name="a file.bin", note="caf\u00e9"):
     return b"\r\n".join(parts), {"Content-Type": "multipart/form-data; boundary=" + mark.decode()}
 
 
-def cookies(answer):
-    """What a browser would send back."""
+def cookies(response):
+    """The cookies that a browser would send."""
     jar = http.cookies.SimpleCookie()
-    for line in answer.headers.get_all("Set-Cookie", []):
+    for line in response.headers.get_all("Set-Cookie", []):
         jar.load(line)
     return "; ".join(f"{name}={morsel.value}" for name, morsel in jar.items())
 
 
 class Site(harness.Shared, harness.Case):
-    """What every framework's test does."""
+    """Common to the tests of all frameworks."""
     app = module = None
 
     @classmethod
@@ -41,25 +41,25 @@ class Site(harness.Shared, harness.Case):
     def visit(self, times):
         cookie = {}
         for number in range(1, times + 1):
-            answer = self.server.get("/visits", headers=cookie)
-            self.assertEqual(json.loads(answer.body), {"visits": number})
-            cookie = {"Cookie": cookies(answer)}
+            response = self.server.get("/visits", headers=cookie)
+            self.assertEqual(json.loads(response.body), {"visits": number})
+            cookie = {"Cookie": cookies(response)}
 
     def upload(self, data):
-        answer = self.server.request("POST", "/upload", *multipart(data))
-        self.assertEqual(answer.status, 200, answer.body)
-        told = json.loads(answer.body)
-        self.assertEqual((told["name"], told["size"], told["sha256"], told["note"]),
+        response = self.server.request("POST", "/upload", *multipart(data))
+        self.assertEqual(response.status, 200, response.body)
+        result = json.loads(response.body)
+        self.assertEqual((result["name"], result["size"], result["sha256"], result["note"]),
                          ("a file.bin", len(data), hashlib.sha256(data).hexdigest(), "caf\u00e9"))
-        return told
+        return result
 
     def fail(self, page, trace):
         with harness.Load(self.server, clients=1) as load:
             load.wait_for(3)
-            answer = self.server.get("/fails")
+            response = self.server.get("/fails")
             load.wait_for(3)
-        self.assertEqual((answer.status, load.lost), (500, []))
-        self.assertIn(page, answer.body)
+        self.assertEqual((response.status, load.lost), (500, []))
+        self.assertIn(page, response.body)
         self.server.wait_for_log(trace)
 
 
@@ -68,16 +68,16 @@ class Django(Site):
     app, module = "shop.wsgi", "django"
 
     def test_a_template_is_rendered(self):
-        answer = self.server.get("/")
-        self.assertEqual((answer.status, answer.headers.get_content_type()), (200, "text/html"))
-        self.assertIn(b"<p>&lt;one&gt;</p><p>two</p>", answer.body)
+        response = self.server.get("/")
+        self.assertEqual((response.status, response.headers.get_content_type()), (200, "text/html"))
+        self.assertIn(b"<p>&lt;one&gt;</p><p>two</p>", response.body)
 
     def test_a_session_is_kept_over_requests(self):
         self.visit(5)
 
     def test_a_stream_arrives_whole_and_is_finished_once(self):
-        answer = self.server.get("/stream?lines=20000&tell=me")
-        self.assertEqual(answer.body, b"".join(b"line %d\n" % i for i in range(20000)))
+        response = self.server.get("/stream?lines=20000&tell=me")
+        self.assertEqual(response.body, b"".join(b"line %d\n" % i for i in range(20000)))
         count = lambda: json.loads(self.server.get("/finished").body)["finished"]
         harness.wait_until(count, "the response is closed")
         self.assertEqual(count(), 1)
@@ -93,19 +93,19 @@ class Django(Site):
 
     def test_files_are_served_whole_and_only_when_they_changed(self):
         css = (APPS / "shop/static/site.css").read_bytes()
-        answer = self.server.get("/static/site.css")
-        self.assertEqual((answer.status, answer.body, answer.headers.get_content_type()), (200, css, "text/css"))
-        again = self.server.get("/static/site.css", {"If-Modified-Since": answer.headers["Last-Modified"]})
+        response = self.server.get("/static/site.css")
+        self.assertEqual((response.status, response.body, response.headers.get_content_type()), (200, css, "text/css"))
+        again = self.server.get("/static/site.css", {"If-Modified-Since": response.headers["Last-Modified"]})
         self.assertEqual((again.status, again.body), (304, b""))
         self.assertEqual(self.server.get("/download").body, (APPS / "shop/urls.py").read_bytes())
-        self.assertIn(self.server.get("/static/../settings.py").status, (400, 404))  # Django's answer, not ours
+        self.assertIn(self.server.get("/static/../settings.py").status, (400, 404))  # the response of Django
 
     def test_head_has_the_length_and_no_body(self):
         body = self.server.get("/").body
         with self.server.connect() as client:
             client.send(b"HEAD / HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
-            answer = client.answer(head_only=True)
-            self.assertEqual((answer.status, int(answer.headers["content-length"])), (200, len(body)))
+            response = client.read_response(head_only=True)
+            self.assertEqual((response.status, int(response.headers["content-length"])), (200, len(body)))
             self.assertEqual(client.read_all(), b"")
 
     def test_redirects_and_refusals_are_the_frameworks_own(self):
@@ -130,8 +130,8 @@ class Flask(Site):
         self.visit(5)
 
     def test_a_stream_arrives_whole(self):
-        answer = self.server.get("/stream?lines=20000")
-        self.assertEqual(answer.body, b"".join(b"%d /stream\n" % i for i in range(20000)))
+        response = self.server.get("/stream?lines=20000")
+        self.assertEqual(response.body, b"".join(b"%d /stream\n" % i for i in range(20000)))
 
     def test_a_part_of_a_stream_is_sent_as_soon_as_it_is_made(self):
         with self.server.connect() as client:
@@ -141,8 +141,8 @@ class Flask(Site):
             client.read_until(b"2\n")
             self.assertGreater(time.monotonic() - first, 0.4)
 
-    def test_streams_side_by_side_know_whose_they_are(self):
-        """More than the sockets hold, so both are under way when the first is taken."""
+    def test_concurrent_streams_keep_their_own_request_context(self):
+        """More than the sockets buffer, so that both streams are in progress when the first is read."""
         paths = "/stream/one", "/stream/two"
         with self.server.connect() as first, self.server.connect() as second:
             for client, path in zip((first, second), paths):
@@ -150,10 +150,10 @@ class Flask(Site):
                 if "sync" not in self.flags:
                     client.more()
             for client, path in zip((first, second), paths):
-                self.assertEqual(set(client.answer().body.decode().split()), {path})
+                self.assertEqual(set(client.read_response().body.decode().split()), {path})
 
     def test_every_request_is_finished_once_in_every_case(self):
-        with self.server.connect() as client:  # goes away in the middle of a stream without end
+        with self.server.connect() as client:  # disconnects during an endless stream
             client.send(b"GET /stream?lines=100000000 HTTP/1.1\r\nHost: x\r\n\r\n")
             client.more()
             client.reset()
@@ -172,15 +172,15 @@ class Flask(Site):
                                       ({"Range": "bytes=-7"}, 206, whole[-7:]), ({"Range": "bytes=99999-"}, 416, None),
                                       ({"If-None-Match": '"fixed"'}, 304, b"")):
             with self.subTest(headers=headers):
-                answer = self.server.get("/file", headers)
-                self.assertEqual(answer.status, status)
+                response = self.server.get("/file", headers)
+                self.assertEqual(response.status, status)
                 if body is not None:
-                    self.assertEqual(answer.body, body)
+                    self.assertEqual(response.body, body)
         self.assertEqual(self.server.get("/source").body, (APPS / "blog.py").read_bytes())
 
-    def test_the_url_is_the_one_that_was_asked_for(self):
-        answer = self.server.get("/url?a=%26b&c=%C3%A9", {"Host": "blog.example:81"})
-        self.assertEqual(json.loads(answer.body), {
+    def test_the_url_is_that_of_the_request(self):
+        response = self.server.get("/url?a=%26b&c=%C3%A9", {"Host": "blog.example:81"})
+        self.assertEqual(json.loads(response.body), {
             "url": "http://blog.example:81/url?a=%26b&c=\u00e9", "root": "http://blog.example:81/",
             "remote": "127.0.0.1", "path": "/url"})
 
@@ -194,18 +194,18 @@ VALID = ("hello", "environment", "no-length", "a-tuple", "generator", "empty", "
 
 @harness.every_worker_class
 class Validated(harness.Shared, harness.Case):
-    """An offence against PEP 3333, by the server or by the application, would be a 500 with an AssertionError."""
+    """A violation of PEP 3333, by the server or by the application, would be a 500 with an AssertionError."""
 
     @classmethod
     def make(cls):
         return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "validated:app"], cwd=APPS)
 
-    def test_nothing_offends_the_validator(self):
+    def test_the_validator_finds_no_violation(self):
         for name in VALID:
             for method, body in (("GET", None), ("POST", b"a body\nof lines\n" * 40)):
                 with self.subTest(name=name, method=method):
-                    answer = self.server.request(method, f"/{name}/%C3%A9?q=%20", body, {"X-Twice": "a"})
-                    self.assertIn(answer.status, (200, 503))
+                    response = self.server.request(method, f"/{name}/%C3%A9?q=%20", body, {"X-Twice": "a"})
+                    self.assertIn(response.status, (200, 503))
         self.assertEqual(self.server.get("/close-once").body, b"ab")
         self.assertEqual(self.server.request("HEAD", "/hello").body, b"")
         log = self.server.log().replace("Error handling request GET /returns-str", "")
@@ -222,9 +222,9 @@ class Validated(harness.Shared, harness.Case):
             for part in body[:4], body[4:]:
                 client.send(b"%x\r\n%s\r\n" % (len(part), part))
             client.send(b"0\r\n\r\n")
-            self.assertEqual(client.answer().body, want)
+            self.assertEqual(client.read_response().body, want)
 
-    def test_an_offender_is_caught_so_the_validator_is_there(self):
+    def test_the_validator_finds_a_violation_of_the_application(self):
         self.assertEqual(self.server.get("/returns-str").status, 500)
 
 

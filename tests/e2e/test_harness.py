@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""The harness itself: what it promises to the tests that trust it."""
+"""The guarantees of the harness itself."""
 import signal
 import subprocess
 import sys
@@ -7,7 +7,7 @@ import unittest
 
 import harness
 
-# A parent with one child; both answer TERM, the child does not outlive the parent unless told to.
+# A parent with one child; SIGTERM ends both, but with "stray" the child outlives the parent.
 FAMILY = """
 import os, signal, socket, sys, time
 signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM])  # it is waited for below
@@ -30,20 +30,20 @@ os._exit(7)
 
 class Harness(harness.Case):
     def server(self, *words):
-        # The words after -c are the program's own; its --bind comes as the second.
+        # The arguments after -c are those of the program; its --bind is the second.
         server = harness.Server([sys.executable, "-c", FAMILY, *words], bind=None)
         server.arguments[3:3] = ["--bind", f"127.0.0.1:{server.port}"]
         server.wait_for_it = True
         return server
 
-    def test_a_server_is_started_asked_and_stopped(self):
+    def test_a_server_is_started_gets_requests_and_is_stopped(self):
         with self.server() as server:
             server.wait_for_log("here")
             self.assertEqual(len(server.wait_for_workers(1)), 1)
             self.assertEqual(server.get("/").body, b"yes")
             with server.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                self.assertEqual(client.answer(), (200, {"transfer-encoding": "chunked"}, b"yes"))
+                self.assertEqual(client.read_response(), (200, {"transfer-encoding": "chunked"}, b"yes"))
             self.assertEqual(server.stop(), 7)
 
     def test_a_process_that_outlives_its_server_fails_the_test_and_is_killed(self):
@@ -57,10 +57,10 @@ class Harness(harness.Case):
             server = harness.Server([sys.executable, "-c", "raise SystemExit(3)"], bind=None)
             server.wait_for_it = True
             with server:
-                self.fail("it never listened")
+                self.fail("a server that does not listen is accepted")
         self.assertIsNotNone(server.process.returncode)
 
-    def test_waiting_in_vain_names_what_was_waited_for(self):
+    def test_a_wait_that_fails_names_its_event(self):
         with self.assertRaisesRegex(AssertionError, "in vain: rain"):
             harness.wait_until(lambda: False, "rain", seconds=0.01)
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""examples/http_hello from outside: requests, a worker that is killed, a reload, a stop."""
+"""examples/http_hello, observed by clients: requests, a worker that is killed, a reload, a stop."""
 import contextlib
 import http.client
 import os
@@ -17,12 +17,12 @@ class HttpHello(harness.Case):
     def server(self, *words):
         return harness.Server([harness.program("http_hello"), *words])
 
-    def test_a_get_is_answered_with_the_body(self):
+    def test_a_get_gets_the_body(self):
         with self.server("--workers", "1") as server, server.connect() as client:
             client.send(GET)
-            answer = client.answer()
-            self.assertEqual((answer.status, answer.body), (200, BODY))
-            self.assertEqual(answer.headers["content-type"], "text/plain")
+            response = client.read_response()
+            self.assertEqual((response.status, response.body), (200, BODY))
+            self.assertEqual(response.headers["content-type"], "text/plain")
 
     def test_two_lengths_in_one_request_are_refused_and_end_the_connection(self):
         with self.server("--workers", "1") as server, server.connect() as client:
@@ -35,7 +35,7 @@ class HttpHello(harness.Case):
             self.assertEqual(client.buffer.count(b"HTTP/1.1 "), 1, client.buffer)
             self.assertEqual(server.get().body, BODY)
 
-    def test_the_next_request_is_answered_after_the_only_worker_is_killed(self):
+    def test_the_next_request_is_served_after_the_only_worker_is_killed(self):
         with self.server("--workers", "1") as server:
             self.assertEqual(server.get().status, 200)
             victim, = server.wait_for_workers(1)
@@ -46,22 +46,22 @@ class HttpHello(harness.Case):
     def test_a_reload_under_load_loses_no_request(self):
         with self.server("--workers", "2") as server:
             old = server.wait_for_workers(2)
-            over, answered, lost = threading.Event(), [], []
+            over, served, lost = threading.Event(), [], []
 
-            def ask():
+            def send():
                 while not over.is_set():
                     try:
-                        answer = server.get()
-                        (answered if (answer.status, answer.body) == (200, BODY) else lost).append(answer)
+                        response = server.get()
+                        (served if (response.status, response.body) == (200, BODY) else lost).append(response)
                     except (OSError, http.client.HTTPException) as error:
                         lost.append(error)
 
-            clients = [threading.Thread(target=ask) for _ in range(3)]
+            clients = [threading.Thread(target=send) for _ in range(3)]
             for client in clients:
                 client.start()
             try:
                 for number in range(1, 4):
-                    harness.wait_until(lambda: len(answered) > 20 * number or lost, "requests are answered")
+                    harness.wait_until(lambda: len(served) > 20 * number or lost, "requests are served")
                     server.send_signal(signal.SIGHUP)
                     harness.wait_until(lambda: server.log().count("Reload done") == number, f"reload {number}")
             finally:

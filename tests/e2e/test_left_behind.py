@@ -1,8 +1,8 @@
 #!/usr/bin/python3
-"""Threads that an application leaves behind in write() or in wsgi.input.read() when its request ends: no crash, and no
-byte behind the end of a response on a kept connection, where a proxy would give it to its next client.
+"""Threads that an application leaves running in write() or in wsgi.input.read() when its request ends: no crash, and no
+byte after the end of a response on a persistent connection, where a proxy would send it to its next client.
 
-TEST_REQUESTS=2000 asks so many requests of each server instead of a few.
+TEST_REQUESTS=2000 sends so many requests to each server instead of a few.
 """
 import os
 
@@ -10,7 +10,7 @@ import harness
 
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
 REQUESTS = int(os.environ.get("TEST_REQUESTS") or 18)
-ANSWERS = ("list", "generator", "nothing", "writer", "file", "stream")
+KINDS = ("list", "generator", "nothing", "writer", "file", "stream")
 
 
 @harness.every_worker_class
@@ -20,25 +20,25 @@ class LeftBehind(harness.Case):
                                "left_behind:app"], cwd=APPS)
 
     def check(self, server, paths, request):
-        """Ask for each path in turn on one connection, as long as the server keeps it; all by one worker."""
+        """Request each path in turn on one connection, until the server closes it; all from one worker."""
         worker, = server.wait_for_serving(1)
-        client, closes, asked = None, 0, 0
-        while asked < REQUESTS:
-            path = paths[asked % len(paths)]
-            mark = b"<%06d>" % asked
+        client, closes, sent = None, 0, 0
+        while sent < REQUESTS:
+            path = paths[sent % len(paths)]
+            mark = b"<%06d>" % sent
             client = client or server.connect(30)
-            client.send(request(path, asked))
-            answer = client.answer()
-            asked += 1
-            with self.subTest(path=path, asked=asked):
-                self.assertEqual(answer.status, 200)
-                self.assertEqual(answer.body.replace(mark, b""), b"", "only what this request has written")
-            if answer.headers.get("connection") == "close":
-                self.assertEqual(client.read_all(), b"", "nothing behind the end")
+            client.send(request(path, sent))
+            response = client.read_response()
+            sent += 1
+            with self.subTest(path=path, sent=sent):
+                self.assertEqual(response.status, 200)
+                self.assertEqual(response.body.replace(mark, b""), b"", "only what this request has written")
+            if response.headers.get("connection") == "close":
+                self.assertEqual(client.read_all(), b"", "nothing after the end")
                 client.__exit__()
                 client, closes = None, closes + 1
         if client:
-            self.assertTrue(client.is_quiet(0.05), "nothing behind the end")
+            self.assertTrue(client.is_quiet(0.05), "nothing after the end")
             client.__exit__()
         self.assertEqual(server.wait_for_serving(1), [worker], "the same worker")
         return closes
@@ -56,19 +56,19 @@ class LeftBehind(harness.Case):
                 (path.encode(), number)) + body + b"\r\n0\r\n\r\n"
 
     def test_in_write(self):
-        paths = [f"{leaves}/{answer}" for leaves in ("writes", "writes-late", "starts") for answer in ANSWERS]
+        paths = [f"{leaves}/{kind}" for leaves in ("writes", "writes-late", "starts") for kind in KINDS]
         with self.serve() as server:
             self.assertEqual(self.check(server, paths, self.get), 0, "the connection is kept")
 
-    def test_in_write_where_all_of_it_has_to_be_kept_or_waited_for(self):
-        paths = [f"writes/{answer}" for answer in ANSWERS]
+    def test_in_write_with_little_memory_and_spool(self):
+        paths = [f"writes/{kind}" for kind in KINDS]
         if "libev" in self.flags and "--threads" not in self.flags:
-            self.skipTest("no thread may wait there: a response that has no room is broken off")
+            self.skipTest("no thread may wait: a response that cannot be stored is aborted")
         with self.serve("--response-memory", "1k", "--spool-limit", "800k") as server:
             self.assertEqual(self.check(server, paths, self.get), 0, "the connection is kept")
 
     def test_in_the_input(self):
-        paths = [f"reads/{answer}" for answer in ANSWERS]
+        paths = [f"reads/{kind}" for kind in KINDS]
         for flags in (), ("--stream-uploads",), ("--body-memory", "4096", "--stream-uploads", "--response-memory", "0"):
             with self.subTest(flags=flags), self.serve(*flags) as server:
                 self.check(server, paths, self.post)

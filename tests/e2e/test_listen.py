@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Where a server listens and where its settings come from: binds, unix paths, files, the environment."""
+"""Addresses and settings of a server: binds, unix paths, files, the environment."""
 import contextlib
 import os
 import re
@@ -36,7 +36,7 @@ class Listen(harness.Case):
                 self.assertEqual(server.stop(), 0)
                 self.assertFalse(path.exists())
 
-    def test_a_stale_unix_path_is_taken_over_and_a_live_one_is_not(self):
+    def test_a_stale_unix_path_is_replaced_and_one_in_use_is_not(self):
         with self.directory() as directory:
             path = directory / "socket"
             with self.serve(bind=f"unix:{path}") as server:
@@ -69,7 +69,7 @@ class Listen(harness.Case):
                 self.assertEqual(server.log().count("Listening at"), 3)
 
     def test_a_stop_that_waits_for_one_listener_does_not_spin_on_another(self):
-        """A unix socket that refuses is readable for ever."""
+        """A unix socket that refuses stays readable."""
         with self.directory() as directory:
             for flags in (), ("-k", "libev"):
                 with self.subTest(flags=flags), self.serve(
@@ -105,11 +105,11 @@ class Listen(harness.Case):
             self.assertGreater(server.port, 0)
             self.assertEqual(server.get("/hello").body, HELLO)
 
-    def test_what_cannot_be_listened_at_is_said_in_words(self):
+    def test_an_address_that_cannot_be_bound_is_reported_with_the_cause(self):
         with socket.create_server(("127.0.0.1", 0)) as busy:
             port = busy.getsockname()[1]
-            for busy_too in "127.0.0.1", "0.0.0.0":
-                self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{busy_too}:{port}",
+            for host in "127.0.0.1", "0.0.0.0":
+                self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{host}:{port}",
                              status=1)
         self.refused("another socket .* one of this program itself: bind has .* includes another",
                      "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}", status=1)
@@ -134,25 +134,25 @@ class Listen(harness.Case):
                     self.assertEqual(server.get("/hello").body, HELLO)
                     self.assertEqual(server.stop(), 0)
 
-    def test_a_file_the_environment_and_flags_each_go_over_the_one_before(self):
+    def test_the_environment_overrides_the_file_and_flags_override_both(self):
         with self.directory(prefork_ini="[prefork]\nworkers = 3\ntimeout = 7s\nproc_name = from-file\n"
                                      "wsgi_app = kitchen:app\n") as directory:
             words = [harness.program("prefork-wsgi"), "-c", directory / "prefork.ini"]
             with harness.Server([*words, "--name", "flag"], cwd=APPS, env={"PREFORK_WORKERS": "2"}) as server:
                 server.wait_for_serving(2)
                 self.assertEqual(harness.title(server.pid), "flag: arbiter")
-            told = subprocess.run([*words, "--print-config"], cwd=APPS, capture_output=True, text=True,
+            printed = subprocess.run([*words, "--print-config"], cwd=APPS, capture_output=True, text=True,
                                   env={**os.environ, "PREFORK_WORKERS": "2"}).stdout
             for line in "workers = 2", "timeout = 7", "proc_name = from-file", "wsgi_app = kitchen:app":
-                self.assertRegex(told, rf"(?m)^{line}")
-            # What it prints is a file that means the same.
-            (directory / "printed.ini").write_text(told)
+                self.assertRegex(printed, rf"(?m)^{line}")
+            # Its output is a file with the same meaning.
+            (directory / "printed.ini").write_text(printed)
             again = subprocess.run([words[0], "-c", directory / "printed.ini", "--print-config"], cwd=APPS,
                                    capture_output=True, text=True).stdout
             strip = lambda text: [line.split("#")[0].split(";")[0].strip() for line in text.splitlines()]
-            self.assertEqual([l for l in strip(told) if l], [l for l in strip(again) if l])
+            self.assertEqual([l for l in strip(printed) if l], [l for l in strip(again) if l])
 
-    def test_mistakes_are_named_with_their_place(self):
+    def test_an_invalid_setting_is_reported_with_its_place(self):
         for text, message in (("workers = many", r"prefork\.ini:2.*workers.*many"), ("wokers = 2", "wokers.*workers"),
                                ("workers = 0", "workers"), ("timeout = 5 bananas", "timeout.*bananas")):
             with self.subTest(text=text), self.directory(prefork_ini=f"[prefork]\n{text}\n") as directory:
@@ -161,7 +161,7 @@ class Listen(harness.Case):
         self.refused("--wokers.*--workers", "--wokers", "2")
         self.refused("PREFORK_TIMEOUT.*soon", env={"PREFORK_TIMEOUT": "soon"})
 
-    def test_a_platforms_variables_are_understood(self):
+    def test_variables_of_hosting_platforms_are_read(self):
         port = harness.free_port()
         with self.serve(bind=None, env={"PORT": str(port), "WEB_CONCURRENCY": "2",
                                         "GUNICORN_CMD_ARGS": "--name heroic"}) as server:
@@ -171,7 +171,7 @@ class Listen(harness.Case):
             self.assertEqual(harness.title(server.pid), "heroic: arbiter")
         self.refused("PORT.*eighty", env={"PORT": "eighty"})
 
-    def test_a_reload_reads_the_file_again_and_refuses_what_is_wrong(self):
+    def test_a_reload_reads_the_file_again_and_fails_if_it_is_invalid(self):
         with self.directory(prefork_ini="[prefork]\nworkers = 1\ncanary_time = 0\n") as directory, self.serve(
                 "-c", directory / "prefork.ini") as server:
             server.wait_for_serving(1)

@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""What a worker keeps of many requests, good, broken off and malformed: nothing.
+"""The memory of a worker does not grow with many requests, valid, aborted and malformed.
 
-    test_memory.py [REQUESTS]    20000 unless told; the growth of each worker is printed
+    test_memory.py [REQUESTS]    default 20000; prints the growth of each worker
 """
 import pathlib
 import sys
@@ -38,7 +38,7 @@ ABORTED = [b"GET /hello HTTP/1.1\r\nHo", b"POST /echo HTTP/1.1\r\nHost: h\r\nCon
 
 
 def anonymous_kib(pid):
-    """What is the process's own: not what it shares with files."""
+    """Anonymous memory of the process, without files."""
     for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
         if line.startswith("RssAnon:"):
             return int(line.split()[1])
@@ -57,7 +57,7 @@ def swallow(client):
 
 
 def load(server, requests):
-    """About so many, a fifth of them broken off or malformed."""
+    """About so many requests, a fifth of them aborted or malformed."""
     done = 0
     while done < requests:
         for _ in range(12):
@@ -86,7 +86,7 @@ class Growth(harness.Case):
         with harness.Server([harness.program("prefork-wsgi"), "--workers", "1", *words, "kitchen:app"],
                             cwd=APPS, env={"KITCHEN_FILE": __file__}) as server:
             worker, = server.wait_for_serving(1)
-            load(server, max(1000, REQUESTS // 5))  # caches fill, pools grow to their size
+            load(server, max(1000, REQUESTS // 5))  # fills caches and pools
             fds = harness.wait_until(lambda: harness.fd_count(worker), "it has descriptors")
             before = anonymous_kib(worker)
             load(server, REQUESTS)
@@ -97,16 +97,16 @@ class Growth(harness.Case):
             if not is_sanitized(worker):
                 self.assertLess(growth, GROWTH_MAX)
 
-    def test_sync_keeps_nothing(self):
+    def test_sync_does_not_grow(self):
         self.check("-k", "sync", "--keep-alive", "5")
 
-    def test_threads_keep_nothing(self):
+    def test_threads_do_not_grow(self):
         self.check("-k", "threads", "--threads", "4")
 
-    def test_libev_keeps_nothing(self):
+    def test_libev_does_not_grow(self):
         self.check("-k", "libev")
 
-    def test_libev_with_threads_keeps_nothing(self):
+    def test_libev_with_threads_does_not_grow(self):
         self.check("-k", "libev", "--threads", "4")
 
 

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""What an operator meets at night: closed descriptors, full disks, killed arbiters. What happened is in the log."""
+"""Disturbances in operation: closed descriptors, full disks, killed arbiters. The log explains each one."""
 import os
 import re
 import signal
@@ -17,10 +17,10 @@ def app(environ, start_response):
     return [b"ok"]
 """
 
-# Dies while it is imported as long as there is a file of that name.
+# Exits at its import while the file exists.
 FRAIL = """
 import os
-if os.path.exists("ill"):
+if os.path.exists("broken"):
     os._exit(7)
 def app(environ, start_response):
     start_response("200 OK", [])
@@ -34,7 +34,7 @@ def standard(pid):
 
 class Night(harness.Case):
     def test_closed_standard_descriptors_are_not_reused(self):
-        """A program that prints must not write to a descriptor of the library's that got the number."""
+        """Output of print() must not reach a descriptor of the library with that number."""
         for program, words in (("http_hello", []), ("prefork-wsgi", ["app:app"])):
             with self.subTest(program=program), self.directory(app_py=APP) as directory:
                 shell = ["/bin/sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", harness.program(program)]
@@ -49,7 +49,7 @@ class Night(harness.Case):
                         self.assertEqual(server.get(path).status, 200)
                     self.assertEqual(server.stop(), 0)
                     self.assertNotIn("ERROR", (directory / "log").read_text())
-                # Nothing can be said where the log is closed: it does not start.
+                # Without a log, the server does not start.
                 done = subprocess.run([*shell, *words], cwd=directory, timeout=20 * harness.PATIENCE)
                 self.assertEqual(done.returncode, 2)
 
@@ -71,24 +71,24 @@ class Night(harness.Case):
             server.wait_for_serving(2)
             server.send_signal(signal.SIGKILL)
             server.wait()
-            harness.wait_until(lambda: server.log().count(f"Arbiter (pid:{server.pid}) has exited") == 2, "both say so")
+            harness.wait_until(lambda: server.log().count(f"Arbiter (pid:{server.pid}) has exited") == 2, "a line of both workers")
 
-    def test_the_log_says_when_all_serve_and_how_long_a_pause_is(self):
+    def test_the_log_says_when_all_workers_serve_and_how_long_a_backoff_is(self):
         with self.directory(app_py=FRAIL) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
             server.wait_for_log("Pool web: 2 of 2 workers ready")
-            (directory / "ill").touch()
+            (directory / "broken").touch()
             os.kill(server.wait_for_workers(2)[0], signal.SIGKILL)
             harness.wait_until(lambda: re.search(r"exited with code 7, before it was ready; .*; replaced in \d+\.\d s: too many fail", server.log()),
-                               "a pause is told")
+                               "the back-off in the log")
             size = len(server.log())
-            (directory / "ill").unlink()
-            harness.wait_until(lambda: "Pool web: 2 of 2 workers ready" in server.log()[size:], "they are back", 40)
+            (directory / "broken").unlink()
+            harness.wait_until(lambda: "Pool web: 2 of 2 workers ready" in server.log()[size:], "both serve again", 40)
             server.send_signal(signal.SIGTTIN)
             server.wait_for_log("Pool web: 3 of 3 workers ready")
 
     def test_signals_do_not_affect_other_children_of_the_program(self):
-        """--reload has a pool of one worker, which no TTIN is meant for."""
+        """--reload has a pool of one worker, to which SIGTTIN does not apply."""
         with self.directory(app_py=APP) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--reload", "app:app"], cwd=directory) as server:
             server.wait_for_serving(2)
@@ -120,7 +120,7 @@ class Night(harness.Case):
                         sent += 1
                     os.rename(log, directory / f"access.{turn}")
                     server.send_signal(signal.SIGUSR1)
-                    harness.wait_until(log.exists, "the log is opened anew")
+                    harness.wait_until(log.exists, "the new log file")
                 self.assertEqual(server.stop(), 0)
                 lines = sum((path.read_text().split() for path in directory.iterdir()), [])
                 self.assertEqual(sorted(lines), sorted(f"/{number}" for number in range(sent)))

@@ -1,4 +1,4 @@
-"""A service manager is told of start, reload, stop and life, as sd_notify(3) does: a fake one reads every message."""
+"""Messages to the service manager, as of sd_notify(3), about start, reload, stop and watchdog: a fake one reads them."""
 import contextlib
 import os
 import pathlib

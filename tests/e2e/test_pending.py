@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""What a client has yet to take of its response: where it is kept, and for how long.
+"""Pending output: where the part of a response that its client has not received is stored, and for how long.
 
-TEST_READERS=150 TEST_SECONDS=60 reads by so many clients, 1 kB/s each, for so long, instead of by a few that read nothing.
+TEST_READERS=150 TEST_SECONDS=60: so many clients read 1 kB/s each for so long, instead of a few that read nothing.
 """
 import os
 import socket
@@ -41,8 +41,8 @@ def silent():
 """
 
 
-def resident_kib(pid):
-    """The memory of its own: files in a tmpfs are the machine's."""
+def rss_anon_kib(pid):
+    """Anonymous memory, without files in a tmpfs."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         return next(int(line.split()[1]) for line in status if line.startswith("RssAnon:"))
 
@@ -50,14 +50,14 @@ def resident_kib(pid):
 @harness.every_worker_class
 class Pending(harness.Case):
     def serve(self, directory, *flags):
-        # A sanitizer that keeps what was freed would be all that is seen.
+        # Without a quarantine: freed memory that a sanitizer keeps would exceed the rest.
         asan = os.environ.get("ASAN_OPTIONS", "") + ":quarantine_size_mb=0:thread_local_quarantine_size_kb=0"
         return harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", *flags, "app:app"], cwd=directory,
                               env={"ASAN_OPTIONS": asan})
 
     @staticmethod
     def begin(server, path):
-        """A client whose kernel takes little for it."""
+        """A client with a small receive buffer."""
         connected = socket.socket()
         connected.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16384)
         connected.connect((server.host, server.port))
@@ -67,13 +67,13 @@ class Pending(harness.Case):
         return client
 
     def test_slow_readers_need_little_memory(self):
-        """Bodies of 10 MB, however they are returned: 64 MiB for all of them, and less of a smaller number."""
+        """Bodies of 10 MB, returned in each way: at most 64 MiB for all of them."""
         with self.directory(app_py=APP) as directory:
             for path in PATHS:
                 with self.subTest(path=path), self.serve(directory, "--spool-limit", "2g") as server:
                     worker, = server.wait_for_serving(1)
                     self.assertEqual(len(server.get(path, seconds=60).body), SIZE)
-                    before, most = resident_kib(worker), 0
+                    before, most = rss_anon_kib(worker), 0
                     clients = [self.begin(server, path) for _ in range(READERS)]
                     self.assertEqual(server.get("/hello").body, b"hello")
                     until = time.monotonic() + SECONDS
@@ -81,28 +81,28 @@ class Pending(harness.Case):
                         began = time.monotonic()
                         for client in clients:
                             self.assertEqual(len(client.socket.recv(1000, socket.MSG_WAITALL)), 1000)
-                        most = max(most, resident_kib(worker) - before)
+                        most = max(most, rss_anon_kib(worker) - before)
                         time.sleep(max(0, 1 - (time.monotonic() - began)))
-                    grown = max(most, harness.wait_for_quiet(lambda: resident_kib(worker)) - before)
+                    grown = max(most, harness.wait_for_quiet(lambda: rss_anon_kib(worker)) - before)
                     if SECONDS:
                         print(f"{self.id()} {path}: {READERS} readers, {grown} KiB, {len(clients[0].buffer)}", flush=True)
                     for client in clients:
                         client.__exit__()
                     self.assertLess(grown, 65536)
 
-    def test_who_takes_too_little_is_cut_off_and_who_takes_enough_is_not(self):
+    def test_a_client_below_response_rate_is_closed_and_one_above_is_not(self):
         with self.directory(app_py=APP) as directory:
             with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "100k") as server:
                 for path in "/list", "/generator", "/writer":
                     with self.subTest(path=path), self.begin(server, path) as client:
                         def drips():
-                            """2 kB at a time, until it is cut off: it takes something all the time."""
+                            """Reads 2 kB at a time until the connection is closed; never pauses for write_timeout."""
                             try:
                                 time.sleep(0.05)
                                 return client.socket.recv(2000) == b""
                             except ConnectionResetError:
                                 return True
-                        harness.wait_until(drips, "it is cut off", seconds=15)
+                        harness.wait_until(drips, "the connection is closed", seconds=15)
                 with server.connect() as client:
                     client.send(b"GET /list HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
                     size, data = 0, b"x"
@@ -112,7 +112,7 @@ class Pending(harness.Case):
                         time.sleep(0.03)
                     self.assertGreater(size, SIZE)
 
-    def test_a_silent_stream_is_not_cut_off(self):
+    def test_a_stream_without_output_is_not_closed(self):
         with self.directory(app_py=APP) as directory:
             with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "1m") as server:
                 self.assertEqual(server.get("/silent").body, b"tick" * 3)

@@ -47,7 +47,7 @@ class Ceilings(harness.Case):
                     server.send_signal(signal.SIGTTIN)
                     count = harness.wait_until(
                         lambda before=count: before + 1 if f"wanted: {before + 1}," in server.log()
-                        else before if "keeps" in server.log() else None, "an answer to TTIN")
+                        else before if "keeps" in server.log() else None, "a response to TTIN")
                 self.assertRegex(server.log(), rf"keeps {count} workers: RLIMIT_NOFILE is 64, but the arbiter needs \d+ "
                                                rf"descriptors for {count + 1} workers: raise the limit")
                 server.wait_for_serving(count)

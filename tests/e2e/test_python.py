@@ -1,10 +1,10 @@
 #!/usr/bin/python3
-"""What a Python application expects of its server: wsgi.errors, the loggers, and a word when it is no WSGI application."""
+"""Services for Python applications: wsgi.errors, the loggers, and a message if it is no WSGI application."""
 import re
 
 import harness
 
-SPEAKS = r"""
+WRITES = r"""
 import logging, sys, traceback
 
 def app(environ, start):
@@ -71,64 +71,64 @@ def old(scope):
 def make_app():
     return None
 
-class Holder:
+class Container:
     def one(self, environ):
         pass
 
-narrow = Holder().one
+narrow = Container().one
 application = make_app
 """
 
 WSGI = """
 import functools
 
-def answer(environ, start):
+def response(environ, start):
     start("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 
 def wants_request(request):
-    return answer
+    return response
 
 @functools.wraps(wants_request)
 def wrapped(environ, start):  # as werkzeug's Request.application does
-    return answer(environ, start)
+    return response(environ, start)
 
 @functools.wraps(wants_request)
 def anything(*arguments):
-    return answer(*arguments)
+    return response(*arguments)
 
 class Method:
     def serve(self, environ, start, more=None):
-        return answer(environ, start)
+        return response(environ, start)
     def __call__(self, environ, start):
-        return answer(environ, start)
+        return response(environ, start)
     @classmethod
     def of_class(cls, environ, start):
-        return answer(environ, start)
+        return response(environ, start)
     @staticmethod
     def static(environ, start):
-        return answer(environ, start)
+        return response(environ, start)
 
 class Iterable:
     def __init__(self, environ, start):
-        self.body = answer(environ, start)
+        self.body = response(environ, start)
     def __iter__(self):
         return iter(self.body)
-    async def __call__(self, scope, receive, send):  # nobody calls it
+    async def __call__(self, scope, receive, send):  # is not called
         pass
 
-class Both:  # of which one object speaks WSGI, though a method of it is asynchronous
+class Both:  # an instance is a WSGI application, though it has an asynchronous method
     def __call__(self, environ, start):
-        return answer(environ, start)
+        return response(environ, start)
     async def asgi(self, scope, receive, send):
         pass
 
 def three(prefix, environ, start):
-    return answer(environ, start)
+    return response(environ, start)
 
 instance, method, both = Method(), Method().serve, Both()
 partial = functools.partial(three, "x")
-lambdas = lambda *a, **k: answer(*a)
+lambdas = lambda *a, **k: response(*a)
 """
 
 
@@ -138,14 +138,14 @@ class Case(harness.Case):
 
 
 class Errors(Case):
-    def test_what_is_written_is_in_the_log_as_it_is_at_any_level(self):
+    def test_output_is_logged_unchanged_at_every_level(self):
         long = "long " * 2000 + "end"
-        with self.directory(site_app_py=SPEAKS) as directory:
+        with self.directory(site_app_py=WRITES) as directory:
             for words in ("--log-level", "critical"), ("-k", "threads", "--log-level", "CRITICAL"), ("--preload",):
                 with self.subTest(words=words), self.serve(directory, *words, "site_app:app") as server:
                     server.wait_for_serving(1)
                     if words[-1].lower() != "critical":
-                        server.wait_for_log("workers ready")  # and no line of the arbiter's comes between
+                        server.wait_for_log("workers ready")  # no line of the arbiter comes between
                     self.assertEqual(server.get().body, b"ok")
                     server.wait_for_log("unfinished\n")
                     log = server.log()
@@ -186,7 +186,7 @@ class Loggers(Case):
                 server.get()
                 server.wait_for_log("by name")
 
-    def test_logging_is_not_imported_for_an_application_that_does_not_want_it(self):
+    def test_logging_is_not_imported_for_an_application_that_does_not_use_it(self):
         source = ("import sys\ndef app(environ, start):\n start('200 OK', [])\n"
                   " return [b'yes' if 'logging' in sys.modules else b'no']\n")
         with self.directory(site_app_py=source) as directory, self.serve(directory, "site_app:app") as server:
@@ -208,7 +208,7 @@ class Interface(Case):
                 with self.subTest(words=words):
                     self.assertIn("ASGI application", self.refused(directory, "site_app:instance", *words))
 
-    def test_what_cannot_take_environ_and_start_response_is_refused_with_a_hint(self):
+    def test_a_callable_without_environ_and_start_response_is_refused_with_a_hint(self):
         with self.directory(site_app_py=ASYNC) as directory:
             for name, hint in (("site_app:old", "site_app:old()"), ("site_app:make_app", "site_app:make_app()"),
                                ("site_app:narrow", "site_app:narrow()"), ("site_app", "site_app:application()")):
@@ -218,7 +218,7 @@ class Interface(Case):
 
     def test_every_working_application_is_accepted(self):
         with self.directory(site_app_py=WSGI) as directory:
-            for name in ("answer", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
+            for name in ("response", "wrapped", "anything", "instance", "method", "Method.of_class", "Method.static", "Iterable",
                          "both", "partial", "lambdas"):
                 with self.subTest(name=name), self.serve(directory, f"site_app:{name}") as server:
                     self.assertEqual(server.get().body, b"ok")

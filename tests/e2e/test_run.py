@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""examples/run, the first command that a new user types."""
+"""examples/run, the first command of a new user."""
 import contextlib
 import pathlib
 import re
@@ -18,7 +18,7 @@ RUN = harness.SOURCE_ROOT / "examples/run"
 class ExamplesRun(harness.Case):
     @classmethod
     def setUpClass(cls):
-        """Build what it will serve, so that no test has to wait for that; then it is only looked at again."""
+        """Build first, so that no test waits for the build; later runs only check it."""
         super().setUpClass()
         done = subprocess.run([RUN, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
                               timeout=240 * harness.PATIENCE)
@@ -57,7 +57,7 @@ class ExamplesRun(harness.Case):
                     self.assertNotIn("serving", server.log())
         try:
             busy = socket.create_server(("127.0.0.1", 8000))
-        except OSError:  # somebody else keeps it busy for us
+        except OSError:  # another process uses it
             busy = contextlib.nullcontext()
         with busy, self.run_it(bind=None) as server:
             self.assertEqual(server.wait(), 1)
@@ -68,14 +68,14 @@ class ExamplesRun(harness.Case):
             for name in ("examples/run", "tools/need", "tools/packages", "meson.build"):
                 (directory / name).parent.mkdir(exist_ok=True)
                 shutil.copy(harness.SOURCE_ROOT / name, directory / name)
-            # A build that never comes to an end.
+            # A build that never ends.
             (directory / "meson.build").write_text("project('x', 'c')\nrun_command('sleep', '600', check: true)\n")
             (directory / "meson_options.txt").write_text("option('tests', type: 'boolean')\noption('man', type: 'feature')\n")
             with harness.Server([directory / "examples/run"], bind=None) as server:
                 asleep = lambda: [pid for pid in harness.tree(server.pid) if harness.title(pid).endswith("sleep 600")]
                 pid, = harness.wait_until(asleep, "the build runs")
                 self.assertEqual(server.stop(signal.SIGTERM), 0)
-                harness.wait_until(lambda: harness.start_time(pid) is None, "the build is gone")
+                harness.wait_until(lambda: harness.start_time(pid) is None, "the build has ended")
 
 
 if __name__ == "__main__":

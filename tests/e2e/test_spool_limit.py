@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Uploads that are kept until they are whole: as much of them as spool_limit allows, under every class."""
+"""Uploads that are stored until they are complete, up to spool_limit, under every class."""
 import contextlib
 import os
 
@@ -8,9 +8,9 @@ import harness
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
 
 
-def kept_bytes(pid):
-    """What the worker's files without a name hold."""
-    total, log = 0, os.readlink(f"/proc/{pid}/fd/2")  # which is a file of the harness's
+def spooled_bytes(pid):
+    """Total size of the unnamed files of the worker."""
+    total, log = 0, os.readlink(f"/proc/{pid}/fd/2")  # a file of the harness
     for fd in os.listdir(f"/proc/{pid}/fd"):
         with contextlib.suppress(FileNotFoundError):
             path = os.readlink(f"/proc/{pid}/fd/{fd}")
@@ -30,7 +30,7 @@ class SpoolLimit(harness.Case):
 
     @staticmethod
     def upload(server, size, chunked=False, wait=True):
-        """The status; or, of one that is not ended, the client."""
+        """Returns the status; with wait=False the last byte is not sent, and it returns the client."""
         client = server.connect(30)
         if chunked:
             client.send(b"POST /echo-slowly HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n" % size)
@@ -39,47 +39,47 @@ class SpoolLimit(harness.Case):
         try:
             client.send(b"x" * (size if wait else size - 1) + (b"\r\n0\r\n\r\n" if chunked and wait else b""))
         except ConnectionError:
-            pass  # it was answered before its end
+            pass  # it was refused before its end
         if not wait:
             return client
-        status = client.answer().status
+        status = client.read_response().status
         client.__exit__()
         return status
 
-    def test_a_body_above_its_share_is_refused_if_no_thread_can_wait(self):
+    def test_a_body_above_its_share_is_refused_if_no_thread_may_block(self):
         with self.serve("--spool-limit", "8m", "--body-memory", "64k") as server:
             worker, = server.wait_for_serving(1)
             for chunked in False, True:
                 self.assertEqual(self.upload(server, 900000, chunked), 200)
                 self.assertEqual(self.upload(server, 3000000, chunked), 200 if self.may_wait else 413)
             with self.upload(server, 900000, wait=False):
-                # The file of the body before goes when its connection is closed, a moment later.
-                harness.wait_until(lambda: 0 < kept_bytes(worker) <= 1 << 20, "this body alone is kept")
+                # The file of the previous body is closed with its connection, a moment later.
+                harness.wait_until(lambda: 0 < spooled_bytes(worker) <= 1 << 20, "only this body is stored")
 
-    def test_all_together_have_no_more_than_the_limit(self):
+    def test_all_bodies_together_do_not_exceed_the_limit(self):
         if self.may_wait:
-            self.skipTest("threads wait for what has no room")
+            self.skipTest("threads wait for bodies that cannot be stored")
         with self.serve("--spool-limit", "2m", "--body-memory", "4096") as server:
             worker, = server.wait_for_serving(1)
             clients = [self.upload(server, 200000, wait=False) for _ in range(20)]
             for client in clients:
                 client.socket.settimeout(10)
             # Before the first body is complete, the worker must have received those of all clients.
-            harness.wait_until(lambda: kept_bytes(worker) > 1_600_000, "the bodies are received")
+            harness.wait_until(lambda: spooled_bytes(worker) > 1_600_000, "the bodies are received")
             refused = 0
             for client in clients:
                 client.send(b"x")
-                refused += client.answer().status == 507
-                self.assertLessEqual(kept_bytes(worker), 2 << 20)
+                refused += client.read_response().status == 507
+                self.assertLessEqual(spooled_bytes(worker), 2 << 20)
                 client.__exit__()
             self.assertGreater(refused, 0)
-            harness.wait_until(lambda: kept_bytes(worker) == 0, "all is given up")
+            harness.wait_until(lambda: spooled_bytes(worker) == 0, "all files are closed")
             self.assertEqual(self.upload(server, 200000), 200)
 
     def test_an_unwritable_directory_is_reported_at_the_start(self):
         with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
             server.wait_for_serving(1)
-            harness.wait_until(lambda: "worker_tmp_dir: cannot create a file in /proc" in server.log(), "the line")
+            harness.wait_until(lambda: "worker_tmp_dir: cannot create a file in /proc" in server.log(), "the warning")
             self.assertEqual(self.upload(server, 3000000), 200)
             self.assertEqual(self.upload(server, 3000000, chunked=True), 200)
             self.assertEqual(server.log().count("cannot create a file"), 1)

@@ -1,4 +1,4 @@
-"""What the process gets from its starter, or from the application in the arbiter: signals, limits, environment."""
+"""State inherited from the starter of the process, or set by an application in the arbiter: signals, limits, environment."""
 import contextlib
 import os
 import pathlib
@@ -16,8 +16,8 @@ APPS = pathlib.Path(__file__).resolve().parent / "apps"
 WSGI = harness.program("prefork-wsgi")
 
 
-class Deadly(harness.Case):
-    """Signals whose default action ends a process, and that Python ignores."""
+class FatalSignals(harness.Case):
+    """Signals that end a process by default, and that Python ignores."""
 
     def serve(self, *flags):
         with harness.Server([WSGI, "pipes:app", *flags], cwd=APPS) as server:
@@ -32,10 +32,10 @@ class Deadly(harness.Case):
     def test_a_preloaded_application_may_write_to_closed_pipes(self):
         self.serve("--preload")
 
-    def test_an_application_loaded_in_workers_may_as_well(self):
+    def test_an_application_loaded_in_workers_may_write_to_closed_pipes(self):
         self.serve()
 
-    def test_a_log_that_reaches_the_limit_of_file_sizes_costs_lines_only(self):
+    def test_a_log_at_the_file_size_limit_loses_lines_only(self):
         limit = ("/bin/sh", "-c", 'ulimit -f 6; exec "$@"', "sh")
         with harness.Server([WSGI, "pipes:app", "--preload"], cwd=APPS, prefix=limit) as server:
             for _ in range(10):
@@ -49,7 +49,7 @@ class Deadly(harness.Case):
 
 
 class Blocked(harness.Case):
-    """A signal mask survives exec: nginx and HAProxy unblock what they handle."""
+    """A signal mask survives exec: like nginx and HAProxy, the server unblocks the signals that it handles."""
 
     def test_signals_that_the_starter_blocked_are_handled(self):
         prefix = (harness.need_program("env"), "--block-signal=TERM,HUP,TTIN")
@@ -63,25 +63,25 @@ class Blocked(harness.Case):
 
 
 class Environment(harness.Case):
-    """What service managers say to one process, for that process alone."""
+    """Variables of service managers that are meant for one process."""
 
     def serve(self, *flags):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             address = "127.0.0.1:%d" % listener.getsockname()[1]
-            told = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/nowhere",
+            variables = {"LISTEN_FDS": "1", "LISTEN_PID": "1", "LISTEN_FDNAMES": "x", "NOTIFY_SOCKET": "/nowhere",
                     "WATCHDOG_USEC": "1", "FDSTORE": "4", "WATCHDOG_PID": "1", "SERVER_STARTER_PORT": "",
                     "PREFORK_FDS": f"{address}={listener.fileno()}"}
-            with harness.Server([WSGI, "surroundings:app", *flags], bind=address, cwd=APPS, env=told,
+            with harness.Server([WSGI, "surroundings:app", *flags], bind=address, cwd=APPS, env=variables,
                                 fds=[listener.fileno()]) as server:
                 server.port = int(address.rpartition(":")[2])
                 self.assertEqual(server.get().body, b"")
                 self.assertIn("handed over", server.log())
                 self.assertEqual(server.stop(), 0)
 
-    def test_a_preloaded_application_does_not_see_it(self):
+    def test_a_preloaded_application_does_not_see_them(self):
         self.serve("--preload")
 
-    def test_an_application_loaded_in_workers_does_not_either(self):
+    def test_an_application_loaded_in_workers_does_not_see_them(self):
         self.serve()
 
 
@@ -105,7 +105,7 @@ class Symlink(harness.Case):
         harness.wait_until(lambda: server.log().count(verdict) == count, verdict)
         server.wait_for_serving(1)
 
-    def test_a_reload_starts_in_the_release_of_that_moment(self):
+    def test_a_reload_starts_in_the_current_release(self):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
             directory = pathlib.Path(os.path.realpath(name))
@@ -116,7 +116,7 @@ class Symlink(harness.Case):
                 self.release(directory, "two")
                 self.reload(server, "Reload done", 1)
                 self.assertEqual(server.get().body, f"two {directory}/two".encode())
-                shutil.rmtree(directory / "one")  # and now the one in use, without a reload
+                shutil.rmtree(directory / "one")  # removes the release in use, without a reload
                 shutil.rmtree(directory / "two")
                 self.release(directory, "three")
                 os.kill(server.workers()[0], signal.SIGKILL)
@@ -125,12 +125,12 @@ class Symlink(harness.Case):
                 self.assertEqual(server.get().body, f"three {directory}/three".encode())
                 current.unlink()
                 server.send_signal(signal.SIGHUP)
-                server.wait_for_log("Reload failed")  # its prefork.ini is gone, too
+                server.wait_for_log("Reload failed")  # its prefork.ini is removed, too
                 self.assertEqual(server.get().status, 200)
 
 
 class NameServer(harness.Case):
-    """One that never answers: an unread socket of the server's own, in a network namespace of its own."""
+    """A name server that never replies: a socket that is not read, in a new network namespace."""
     SWALLOW = ("import os, socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "
                "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
     SETTINGS = "[prefork]\nlookup_timeout = 2s\ntimeout = 500ms\nworkers = 2\nbind = unix:{}/socket"
@@ -139,14 +139,14 @@ class NameServer(harness.Case):
         unshare = harness.need_program("unshare")
         harness.need_program("ip")
         if subprocess.run([unshare, "-n", "-m", "true"], check=False, capture_output=True).returncode != 0:
-            self.skipTest("this user may not make a network namespace")
+            self.skipTest("this user may not create a network namespace")
         script = f'ip link set lo up && mount --bind {directory}/resolv.conf /etc/resolv.conf && exec "$@"'
         prefix = (unshare, "-n", "-m", "/bin/sh", "-c", script, "sh", sys.executable, "-c", self.SWALLOW)
         server = harness.Server([WSGI, "slow:app", "-c", "prefork.ini"], bind=None, cwd=directory, prefix=prefix)
         server.path, server.wait_for_it = f"{directory}/socket", True
         return server
 
-    def test_a_reload_waits_for_it_and_nothing_else_does(self):
+    def test_a_silent_name_server_delays_only_the_reload(self):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
             directory = pathlib.Path(name)
@@ -168,9 +168,9 @@ class NameServer(harness.Case):
                 self.assertLess(time.monotonic() - began, 0.5 * harness.PATIENCE)
                 with server.connect() as stuck:
                     stuck.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    asked = time.monotonic()
+                    sent = time.monotonic()
                     server.wait_for_log("WORKER TIMEOUT")
-                    self.assertLess(time.monotonic() - asked, 0.5 + 0.1 * harness.PATIENCE)
+                    self.assertLess(time.monotonic() - sent, 0.5 + 0.1 * harness.PATIENCE)
                 self.assertNotIn("Reload failed", server.log())
                 server.wait_for_log("Reload failed: no name server has responded for the host name new.example within 2.0 s")
                 self.assertLess(time.monotonic() - began, 2.1 + harness.PATIENCE)

@@ -1,6 +1,6 @@
 #!/usr/bin/python3
-"""How a stop ends: without a worker, with the whole process group told, and what the log says of it; and signals that
-come early."""
+"""How a stop ends: without a worker, with a signal to the whole process group, and its log lines; and signals during
+the start."""
 import os
 import signal
 import time
@@ -10,7 +10,7 @@ import harness
 APP = """
 import pathlib
 
-if pathlib.Path("ill").exists():
+if pathlib.Path("broken").exists():
     raise SystemExit(7)
 
 def app(environ, start_response):
@@ -22,7 +22,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
 
 class Stop(harness.Case):
     def end(self, server, number=signal.SIGTERM, group=False):
-        """Stop the server; how long it took, and what the log said from then on."""
+        """Stop the server; returns the time that it took, and the log from then on."""
         size = len(server.log())
         server.workers()
         began = time.monotonic()
@@ -30,7 +30,7 @@ class Stop(harness.Case):
         self.assertEqual(server.wait(), 0)
         return time.monotonic() - began, server.log()[size:]
 
-    def test_without_workers_it_does_not_wait_for_connections_that_none_will_accept(self):
+    def test_without_workers_a_stop_does_not_wait_for_pending_connections(self):
         with harness.Server([harness.program("http_hello")]) as server:
             server.wait_for_serving(1)
             server.send_signal(signal.SIGWINCH)
@@ -41,11 +41,11 @@ class Stop(harness.Case):
                 self.assertLess(took, 3 * harness.PATIENCE, log)
                 self.assertNotIn("Booting worker", log)
 
-    def test_an_application_that_does_not_load_any_more_is_not_tried_by_a_stop(self):
+    def test_a_stop_does_not_start_an_application_that_fails_to_load(self):
         with self.directory(app_py=APP) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--workers", "2", "app:app"], cwd=directory) as server:
             workers = server.wait_for_serving(2)
-            (directory / "ill").touch()
+            (directory / "broken").touch()
             for pid in workers:
                 os.kill(pid, signal.SIGKILL)
             server.wait_for_log("exited with code 4")
@@ -56,8 +56,8 @@ class Stop(harness.Case):
                 self.assertLess(took, 3 * harness.PATIENCE, log)
                 self.assertNotIn("Booting worker", log)
 
-    def test_told_to_the_whole_process_group_it_starts_no_worker(self):
-        """As systemd does by default, and a shell."""
+    def test_a_signal_to_the_process_group_starts_no_worker(self):
+        """As systemd sends it by default, and a shell."""
         for _ in range(3):
             with harness.Server([harness.program("http_hello"), "--workers", "4"]) as server:
                 server.wait_for_serving(4)
@@ -66,7 +66,7 @@ class Stop(harness.Case):
                 self.assertLess(took, 2 * harness.PATIENCE, log)
                 self.assertNotIn("Booting worker", log)
 
-    def test_told_to_the_whole_process_group_it_answers_who_was_pending(self):
+    def test_a_signal_to_the_process_group_serves_pending_connections(self):
         with harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
             for pid in server.wait_for_serving(2):
                 os.kill(pid, signal.SIGSTOP)
@@ -82,7 +82,7 @@ class Stop(harness.Case):
             self.assertLessEqual(server.log().count("Booting worker"), 3)
 
 
-LEAVES_A_THREAD = """
+WITH_A_THREAD = """
 import threading
 import time
 
@@ -94,9 +94,9 @@ def app(environ, start_response):
 
 
 class Lines(harness.Case):
-    def test_the_log_of_a_stop_is_true(self):
-        """The worker has no request in hand; a thread keeps it."""
-        with self.directory(app_py=LEAVES_A_THREAD) as directory, harness.Server(
+    def test_the_log_of_a_stop_names_the_last_request_of_an_idle_worker(self):
+        """The worker has no request in progress; a thread keeps it running."""
+        with self.directory(app_py=WITH_A_THREAD) as directory, harness.Server(
                 [harness.program("prefork-wsgi"), "--graceful-timeout", "1", "app:app"], cwd=directory) as server:
             server.wait_for_serving(1)
             self.assertEqual(server.get().status, 200)
@@ -118,7 +118,7 @@ class Lines(harness.Case):
 
 
 class Early(harness.Case):
-    def test_a_signal_that_comes_as_soon_as_an_address_is_bound_is_handled(self):
+    def test_a_signal_right_after_the_bind_is_handled(self):
         words = [word for number in range(50) for word in ("--bind", "127.0.0.1:0")]
         for number, line in (signal.SIGHUP, "Handling signal: hup"), (signal.SIGTERM, "Shutting down"):
             with self.subTest(line), self.directory() as directory, harness.Server(

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Workers that are killed, hang, fail, leave and are reloaded; signals; the death of the arbiter itself."""
+"""Workers that are killed, hang, fail, exit and are reloaded; signals; the exit of the arbiter itself."""
 import os
 import pathlib
 import re
@@ -20,11 +20,11 @@ def app(environ, start_response):
 """
 
 
-def versions(answers):
-    """How often each body was the answer to one that succeeded; everything else by its status."""
+def versions(responses):
+    """Number of responses by body for status 200, by status for others."""
     found = {}
-    for answer in answers:
-        key = answer.body.decode() if answer.status == 200 else answer.status
+    for response in responses:
+        key = response.body.decode() if response.status == 200 else response.status
         found[key] = found.get(key, 0) + 1
     return found
 
@@ -42,15 +42,15 @@ class Hang(Served):
                 old, = server.wait_for_serving(1)
                 with server.connect() as client:
                     client.send(b"GET %s?id=7 HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
-                    asked = time.monotonic()
+                    sent = time.monotonic()
                     try:
                         self.assertNotIn(b"200", client.read_all())
                     except ConnectionResetError:
                         pass
-                    self.assertLess(time.monotonic() - asked, 1 + 1.5 * harness.PATIENCE)
-                    self.assertGreater(time.monotonic() - asked, 0.9)
+                    self.assertLess(time.monotonic() - sent, 1 + 1.5 * harness.PATIENCE)
+                    self.assertGreater(time.monotonic() - sent, 0.9)
                 self.assertEqual(server.get("/hello").status, 200)
-                harness.wait_until(lambda: harness.start_time(old) is None, "the stuck worker is gone")
+                harness.wait_until(lambda: harness.start_time(old) is None, "the stuck worker has exited")
                 log = server.wait_for_log("was ended by SIG")
                 log = server.log()
                 self.assertIn(f"in {path[1:]}", log, "the Python traceback")
@@ -70,18 +70,18 @@ class Hang(Served):
 
 @harness.every_worker_class
 class Failing(Served):
-    def test_what_an_application_does_wrong_costs_one_request(self):
+    def test_an_error_of_the_application_affects_one_request(self):
         with self.serve("-w", "1", "kitchen:app") as server:
             pid = server.get("/pid").body
-            for path, told in (("/fails", "KeyError"), ("/fails-first", "ValueError"), ("/os-error", "OSError"),
+            for path, message in (("/fails", "KeyError"), ("/fails-first", "ValueError"), ("/os-error", "OSError"),
                                ("/never-starts", "start_response"), ("/returns-none", "None"),
                                ("/returns-str", "str"), ("/exits", "SystemExit")):
                 with self.subTest(path=path):
                     self.assertEqual(server.get(path).status, 500)
-                    server.wait_for_log(told)
+                    server.wait_for_log(message)
             with server.connect() as client:
                 client.send(b"GET /close-after-error HTTP/1.1\r\nHost: x\r\n\r\n")
-                self.assertNotIn(b"0\r\n\r\n", client.read_all())  # cut off, and seen to be
+                self.assertNotIn(b"0\r\n\r\n", client.read_all())  # truncated, without an end
             server.wait_for_log("in the middle")
             self.assertEqual(server.get("/hello").status, 200)
             self.assertEqual(server.get("/pid").body, pid)
@@ -89,8 +89,8 @@ class Failing(Served):
 
     def test_a_worker_that_exits_is_replaced_and_the_cause_logged(self):
         with self.serve("-w", "1", "ends:app") as server:
-            for path, told in (("/exit-9", "exited with code 9"), ("/segv", "was ended by SIG(SEGV|ABRT)"),
-                               ("/abort", "was ended by SIGABRT")):  # sanitizers make an abort of it
+            for path, message in (("/exit-9", "exited with code 9"), ("/segv", "was ended by SIG(SEGV|ABRT)"),
+                               ("/abort", "was ended by SIGABRT")):  # sanitizers abort
                 with self.subTest(path=path), server.connect() as client:
                     client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
                     try:
@@ -98,12 +98,12 @@ class Failing(Served):
                     except ConnectionResetError:
                         pass
                     self.assertEqual(server.get("/").status, 200)
-                    harness.wait_until(lambda: re.search(f'{told}.*last at "GET {path}', server.log()), told)
+                    harness.wait_until(lambda: re.search(f'{message}.*last at "GET {path}', server.log()), message)
 
 
 @harness.every_worker_class
 class Killed(Served):
-    def test_workers_killed_under_load_are_replaced_and_nobody_else_notices(self):
+    def test_workers_killed_under_load_are_replaced_and_only_their_requests_fail(self):
         with self.serve("-w", "2", "kitchen:app") as server:
             server.wait_for_serving(2)
             with harness.Load(server, clients=2) as load:
@@ -111,13 +111,13 @@ class Killed(Served):
                 for _ in range(4):
                     victim = server.wait_for_serving(2)[0]
                     os.kill(victim, signal.SIGKILL)
-                    harness.wait_until(lambda: victim not in server.workers(), "the victim is gone")
+                    harness.wait_until(lambda: victim not in server.workers(), "the victim has exited")
                     load.wait_for(5) if not load.lost else None
-            # At most the request that each victim was at.
+            # At most one request per victim.
             self.assertLessEqual(len(load.lost), 4)
             server.wait_for_serving(2)
             self.assertEqual(server.log().count("was ended by SIGKILL, not by us"), 4)
-            self.assertEqual({answer.status for answer in load.answered}, {200})
+            self.assertEqual({response.status for response in load.served}, {200})
 
     def test_workers_exit_with_the_arbiter_and_the_port_is_free(self):
         for path in None, "/hang":
@@ -129,7 +129,7 @@ class Killed(Served):
                     clients[-1].send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
                 os.kill(server.pid, signal.SIGKILL)
                 began = time.monotonic()
-                harness.wait_until(lambda: not any(map(harness.start_time, workers)), "the workers are gone", 2.5)
+                harness.wait_until(lambda: not any(map(harness.start_time, workers)), "the workers have exited", 2.5)
                 socket.create_server((server.host, server.port)).close()
                 self.assertLess(time.monotonic() - began, 2.5 * harness.PATIENCE)
                 for client in clients:
@@ -148,43 +148,43 @@ class Reload(Served):
                         load.wait_for(20)
                         (directory / "pages.py").write_text(VERSION % number)
                         server.send_signal(signal.SIGHUP)
-                        load.wait_for(1)  # somebody answers while it goes on
+                        load.wait_for(1)  # responses arrive during the reload
                         server.wait_for_log("Reload done")
                         harness.wait_until(lambda: server.log().count("Reload done") == number - 1, "the reload")
                         if not kept:
                             server.wait_for_serving(2)
-                            del load.answered[:]
+                            del load.served[:]
                             load.wait_for(20)
-                            # What a client heard before, it may put down only now: once.
-                            found = versions(load.answered)
+                            # Each client may record one earlier response now.
+                            found = versions(load.served)
                             self.assertGreater(found.pop(f"version {number}"), 0)
                             self.assertLessEqual(sum(found.values()), len(load.clients))
                 self.assertEqual(load.lost, [])
-                self.assertLessEqual(set(versions(load.answered)), {f"version {n}" for n in (1, 2, 3)})
+                self.assertLessEqual(set(versions(load.served)), {f"version {n}" for n in (1, 2, 3)})
                 self.assertEqual(server.get().body, b"version 3")
 
     def test_a_module_that_no_longer_imports_leaves_the_old_code_serving(self):
         with self.directory(pages_py=VERSION % 1) as directory, self.serve("-w", "2", "pages:app", directory=directory) as server:
             workers = server.wait_for_serving(2)
             with harness.Load(server) as load:
-                for number, (text, told) in enumerate((("import nothing_of_that_name", "nothing_of_that_name"),
+                for number, (text, message) in enumerate((("import nothing_of_that_name", "nothing_of_that_name"),
                                                        ("def app(:", "SyntaxError"), ("raise SystemExit(1)", "SystemExit"),
                                                        ("x = 1", "app")), 1):
                     load.wait_for(10)
                     (directory / "pages.py").write_text(text)
                     server.send_signal(signal.SIGHUP)
                     harness.wait_until(lambda: server.log().count("Reload failed") == number, f"verdict {number}")
-                    self.assertIn(told, server.log())
+                    self.assertIn(message, server.log())
                 load.wait_for(10)
                 self.assertEqual(server.workers(), workers)
                 (directory / "pages.py").write_text(VERSION % 2)
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("Reload done")
             self.assertEqual(load.lost, [])
-            self.assertLessEqual(set(versions(load.answered)), {"version 1", "version 2"})
+            self.assertLessEqual(set(versions(load.served)), {"version 1", "version 2"})
             self.assertEqual(server.get().body, b"version 2")
 
-    def test_a_long_request_outlives_the_reload_and_the_stop_that_it_meets(self):
+    def test_a_long_request_completes_during_a_reload_and_a_stop(self):
         for number in signal.SIGHUP, signal.SIGTERM:
             with self.subTest(number=number), self.serve("-w", "1", "--canary-time", "0", "kitchen:app") as server:
                 with server.connect() as client:
@@ -196,7 +196,7 @@ class Reload(Served):
                     server.wait_for_log("Reload done")
                     self.assertEqual(server.get("/hello").status, 200)
                     self.assertEqual(server.stop(), 0)
-                self.assertEqual(server.wait(20), 0)  # a second SIGTERM may meet one that is all but gone
+                self.assertEqual(server.wait(20), 0)  # a second SIGTERM may arrive while it exits
 
     def test_a_reload_of_a_preloaded_application_logs_that_its_code_stays(self):
         with self.directory(pages_py=VERSION % 1) as directory, self.serve(
@@ -209,7 +209,7 @@ class Reload(Served):
 
 
 class Start(Served):
-    def test_an_application_that_does_not_load_ends_the_server_at_once_even_with_clients_waiting(self):
+    def test_an_application_that_does_not_load_ends_the_server_at_once_even_with_pending_connections(self):
         with self.directory(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as directory, self.serve(
                 "-w", "2", "pages:app", directory=directory) as server:
             with server.connect() as client:
@@ -221,7 +221,7 @@ class Start(Served):
 
 
 class Signals(Served):
-    def test_ttin_and_ttou_add_and_take_a_worker(self):
+    def test_ttin_and_ttou_add_and_remove_a_worker(self):
         with self.serve("-w", "2", "kitchen:app") as server:
             server.wait_for_serving(2)
             for number, count in ((signal.SIGTTIN, 3), (signal.SIGTTIN, 4), (signal.SIGTTOU, 3), (signal.SIGTTOU, 2),
@@ -233,7 +233,7 @@ class Signals(Served):
             self.assertEqual(server.get("/hello").status, 200)
             self.assertEqual(len(server.workers()), 1)
 
-    def test_term_int_and_quit_end_it_with_status_0_and_free_the_port(self):
+    def test_term_int_and_quit_end_the_server_with_status_0_and_free_the_port(self):
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGQUIT:
             with self.subTest(number=number), self.serve("-w", "2", "kitchen:app") as server:
                 server.wait_for_serving(2)
@@ -252,7 +252,7 @@ class Signals(Served):
             self.assertEqual(server.wait(), 0)
             self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
 
-    def test_usr1_opens_the_log_again(self):
+    def test_usr1_reopens_the_log(self):
         with self.directory() as directory, self.serve(
                 "-w", "1", "--log-file", directory / "error.log", "kitchen:app") as server:
             server.wait_for_serving(1)
@@ -260,7 +260,7 @@ class Signals(Served):
                 os.rename(directory / "error.log", directory / f"error.log.{number}")
                 server.send_signal(signal.SIGUSR1)
                 harness.wait_until((directory / "error.log").exists, "a new log")
-                # A worker learns of it a moment after its arbiter.
+                # The worker reopens the log a moment after the arbiter.
                 harness.wait_until(lambda: server.get("/fails").status == 500 and
                                    "KeyError" in (directory / "error.log").read_text(), "the worker writes there")
             before = (directory / "error.log.1").read_text()
@@ -268,13 +268,13 @@ class Signals(Served):
             self.assertEqual(server.stop(), 0)
             self.assertEqual((directory / "error.log.1").read_text(), before)
 
-    def test_titles_say_who_is_who(self):
+    def test_titles_identify_arbiter_and_workers(self):
         with self.serve("-w", "2", "--name", "shop", "kitchen:app") as server:
             self.assertEqual(sorted(map(harness.title, server.wait_for_serving(2))),
                              ["shop: worker 0 [web] serving", "shop: worker 1 [web] serving"])
             self.assertEqual(harness.title(server.pid), "shop: arbiter")
 
-    def test_usr2_is_answered_by_a_line_in_the_log_and_nothing_else(self):
+    def test_usr2_is_only_logged(self):
         with self.serve("-w", "1", "kitchen:app") as server:
             before = server.wait_for_serving(1)
             server.send_signal(signal.SIGUSR2)
@@ -282,7 +282,7 @@ class Signals(Served):
             self.assertEqual(server.get("/hello").status, 200)
             self.assertEqual(server.workers(), before)
 
-    def test_signals_in_a_burst_are_each_acted_on(self):
+    def test_each_signal_of_a_burst_is_handled(self):
         with self.serve("-w", "2", "--canary-time", "0", "kitchen:app") as server:
             old = server.wait_for_serving(2)
             for number in signal.SIGUSR1, signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2:

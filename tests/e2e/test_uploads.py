@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Uploads whose length nobody has told, as frameworks read them: directly, and as nginx passes them on."""
+"""Uploads of unknown length, read by frameworks: directly, and through nginx."""
 import http.client
 
 import harness
@@ -9,7 +9,7 @@ BODIES = b"", b"a body", bytes(range(256)) * 300, bytes(range(256)) * 4096
 
 
 def post_chunked(place, path, body):
-    """The answer to a POST whose body is sent in chunks."""
+    """The response to a POST with a chunked body."""
     connection = http.client.HTTPConnection(place.host, place.port, timeout=10 * harness.PATIENCE)
     parts = (body[at:at + 30000] for at in range(0, len(body), 30000))
     try:
@@ -27,21 +27,21 @@ class Chunked(harness.Shared, harness.Case):
     def make(cls):
         return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "readers:app"], cwd=APPS)
 
-    def test_frameworks_read_them_whole(self):
+    def test_frameworks_read_complete_bodies(self):
         with self.directory() as directory, harness.Nginx(directory, f"{self.server.host}:{self.server.port}",
                                                     "proxy_request_buffering off;") as nginx:
             for framework in "django", "flask", "falcon", "bottle":
                 with self.subTest(framework=framework):
                     harness.need_module(framework)
                     for place in self.server, nginx:
-                        self.read_whole(place, framework)
+                        self.check_body(place, framework)
 
-    def read_whole(self, place, framework):
+    def check_body(self, place, framework):
         for body in BODIES:
             with self.subTest(place=type(place).__name__, size=len(body)):
-                status, answer = post_chunked(place, f"/{framework}/echo", body)
-                self.assertEqual((status, len(answer)), (200, len(body)))
-                self.assertEqual(answer, body)
+                status, response = post_chunked(place, f"/{framework}/echo", body)
+                self.assertEqual((status, len(response)), (200, len(body)))
+                self.assertEqual(response, body)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Virtual environments: packages that lie in one and nowhere else."""
+"""Virtual environments: packages that exist in one only."""
 import json
 import os
 import subprocess
@@ -17,7 +17,7 @@ def app(environ, start_response):
         system = True
     except ImportError:
         system = False
-    body = json.dumps({"said": only_in_the_venv.WORD, "prefix": sys.prefix, "system": system,
+    body = json.dumps({"word": only_in_the_venv.WORD, "prefix": sys.prefix, "system": system,
                        "executable": sys.executable, "path": sys.path}).encode()
     start_response("200 OK", [("Content-Type", "application/json"), ("Content-Length", str(len(body)))])
     return [body]
@@ -44,8 +44,8 @@ class VirtualEnvironment(harness.Case):
         path.chmod(0o755)
         return (path,)
 
-    def ask(self, *words, program=None, env=None):
-        """What the application says of itself."""
+    def get_state(self, *words, program=None, env=None):
+        """The state that the application reports."""
         env = {"VIRTUAL_ENV": "", **(env or {})}
         with harness.Server([program or harness.program("prefork-wsgi"), *words, "site_app:app"], cwd=self.work,
                             env=env) as server:
@@ -57,27 +57,27 @@ class VirtualEnvironment(harness.Case):
             self.assertNotEqual(server.wait(), 0)
             self.assertRegex(server.log(), message)
 
-    def test_its_packages_are_found_and_those_of_the_system_are_not(self):
+    def test_packages_of_the_virtualenv_are_found_and_those_of_the_system_are_not(self):
         for words, env in ((("--venv", self.venv), {}), ((), {"VIRTUAL_ENV": str(self.venv)}),
                            (("--venv", "venv"), {}), (("--preload", "--venv", self.venv), {}),
                            (("--venv", self.venv), {"VIRTUAL_ENV": "/nowhere"})):
             with self.subTest(words=words, env=env):
-                told = self.ask(*words, env=env)
-                self.assertEqual((told["said"], told["system"]), ("hello from venv", False), told)
-                self.assertEqual(os.path.realpath(told["prefix"]), os.path.realpath(self.venv))
-                self.assertTrue(told["executable"].startswith(str(self.venv)), told)
+                state = self.get_state(*words, env=env)
+                self.assertEqual((state["word"], state["system"]), ("hello from venv", False), state)
+                self.assertEqual(os.path.realpath(state["prefix"]), os.path.realpath(self.venv))
+                self.assertTrue(state["executable"].startswith(str(self.venv)), state)
 
     def test_system_site_packages_are_visible_if_enabled(self):
         harness.need_module("flask")
-        told = self.ask("--venv", self.make("both", "--system-site-packages"))
-        self.assertEqual((told["said"], told["system"]), ("hello from both", True))
+        state = self.get_state("--venv", self.make("both", "--system-site-packages"))
+        self.assertEqual((state["word"], state["system"]), ("hello from both", True))
 
     def test_the_virtualenv_that_contains_the_program_is_used(self):
         inside = self.venv / "bin" / "prefork-wsgi"
         os.symlink(harness.program("prefork-wsgi"), inside)
-        self.assertEqual(self.ask(program=inside)["said"], "hello from venv")
+        self.assertEqual(self.get_state(program=inside)["word"], "hello from venv")
 
-    def test_it_is_taken_however_the_program_was_started(self):
+    def test_the_virtualenv_is_found_however_the_program_is_started(self):
         os.symlink(harness.program("prefork-wsgi"), self.venv / "bin" / "prefork-wsgi")
         (self.work / "away").mkdir()
         away = ("--chdir", self.work / "away", "--pythonpath", self.work)
@@ -92,9 +92,9 @@ class VirtualEnvironment(harness.Case):
             with self.subTest(start=start, words=words):
                 with harness.Server([*start, *words, "site_app:app"], cwd=self.work,
                                     env={"VIRTUAL_ENV": "", **env}) as server:
-                    self.assertEqual(json.loads(server.get().body)["said"], "hello from venv")
+                    self.assertEqual(json.loads(server.get().body)["word"], "hello from venv")
 
-    def test_without_a_virtualenv_its_packages_are_not_visible(self):
+    def test_without_a_virtualenv_packages_of_it_are_not_visible(self):
         self.refused("No module named 'only_in_the_venv'")
 
     def test_a_directory_that_is_not_a_virtualenv_is_refused(self):
@@ -123,10 +123,10 @@ class VirtualEnvironment(harness.Case):
                 if message:
                     self.refused(message, "--venv", self.venv)
                 else:
-                    self.assertEqual(self.ask("--venv", self.venv)["said"], "hello from venv")
+                    self.assertEqual(self.get_state("--venv", self.venv)["word"], "hello from venv")
 
     def test_a_copy_of_the_interpreter_is_the_same_build(self):
-        self.assertEqual(self.ask("--venv", self.make("copied", "--copies"))["said"], "hello from copied")
+        self.assertEqual(self.get_state("--venv", self.make("copied", "--copies"))["word"], "hello from copied")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""prefork-wsgi from outside: applications that answer, that fail, and that do not load."""
+"""prefork-wsgi: applications that respond, that fail, and that do not load."""
 import json
 import re
 import socket
@@ -17,12 +17,12 @@ def serve(*words, directory=APPS, **more):
 class Hello(harness.Case):
     def test_a_get_gets_a_response(self):
         with serve("hello:app", directory=HELLO) as server:
-            answer = server.get("/")
-            self.assertEqual((answer.status, answer.body), (200, b"Hello, world!\n"))
-            self.assertEqual(answer.headers["Content-Length"], "14")
+            response = server.get("/")
+            self.assertEqual((response.status, response.body), (200, b"Hello, world!\n"))
+            self.assertEqual(response.headers["Content-Length"], "14")
             self.assertEqual(server.stop(), 0)
 
-    def test_the_body_of_a_post_reaches_the_application_whole(self):
+    def test_the_application_gets_the_complete_body_of_a_post(self):
         body = bytes(range(256)) * 1024
         with serve("hello:app", directory=HELLO) as server:
             self.assertEqual(server.request("POST", body=body).body, b"You sent: " + body)
@@ -32,8 +32,8 @@ class Hello(harness.Case):
             for address in ("127.0.0.1", "127.255.255.254", "127.1.22.203", "127.10.100.9", "127.99.101.200"):
                 with socket.create_connection((server.host, server.port), source_address=(address, 0)) as client:
                     client.sendall(b"GET /environment HTTP/1.0\r\n\r\n")
-                    answer = b"".join(iter(lambda: client.recv(65536), b"")).decode()
-                    self.assertIn(f"REMOTE_ADDR='{address}'\nREMOTE_PORT='{client.getsockname()[1]}'\n", answer)
+                    response = b"".join(iter(lambda: client.recv(65536), b"")).decode()
+                    self.assertIn(f"REMOTE_ADDR='{address}'\nREMOTE_PORT='{client.getsockname()[1]}'\n", response)
 
     def test_a_preloaded_application_is_served_by_every_worker(self):
         with serve("--preload", "-w", "2", "kitchen:app") as server:
@@ -48,10 +48,10 @@ class Hello(harness.Case):
 
 
     def test_an_empty_response_to_head_has_no_length(self):
-        """Bottle returns an empty list, whatever a GET would have."""
+        """Bottle returns an empty list for HEAD, whatever the body of a GET is."""
         with serve("kitchen:app") as server:
-            answer = server.request("HEAD", "/empty")
-            self.assertEqual((answer.status, answer.headers["Content-Length"]), (200, None))
+            response = server.request("HEAD", "/empty")
+            self.assertEqual((response.status, response.headers["Content-Length"]), (200, None))
             self.assertEqual(server.get("/empty").headers["Content-Length"], "0")
             self.assertEqual(server.request("HEAD", "/no-length").headers["Content-Length"], "11")
 
@@ -66,32 +66,32 @@ class Hello(harness.Case):
 
 @harness.every_worker_class
 class Laxities(harness.Case):
-    """What gunicorn forgives an application, and the ways it lets an operator choose."""
+    """Errors of applications that gunicorn tolerates, and its settings for them."""
 
     def test_hop_by_hop_headers_are_dropped_with_one_warning(self):
         with serve(*self.flags, "kitchen:app") as server:
             for _ in range(3):
-                answer = server.get("/lax-head?hop", {"Connection": "close"})
-                self.assertEqual((answer.status, answer.body, answer.headers["X-A"]), (200, b"lax", "b"))
-                self.assertEqual((answer.headers["Connection"], answer.headers["Keep-Alive"]), ("close", None))
-                self.assertIsNone(answer.headers["Transfer-Encoding"])
+                response = server.get("/lax-head?hop", {"Connection": "close"})
+                self.assertEqual((response.status, response.body, response.headers["X-A"]), (200, b"lax", "b"))
+                self.assertEqual((response.headers["Connection"], response.headers["Keep-Alive"]), ("close", None))
+                self.assertIsNone(response.headers["Transfer-Encoding"])
             self.assertEqual(server.get("/lax-head?length").headers["Content-Length"], "3")
             self.assertEqual(server.get("/buffers").body, b"bytearray memoryview written")
             self.assertEqual(server.stop(), 0)
             self.assertEqual(server.log().count("The application sets the header Connection"), 1)
 
-    def test_underscores_are_mapped_as_the_operator_says(self):
+    def test_header_map_selects_the_handling_of_underscores(self):
         for choice, status, seen in ("drop", 200, False), ("refuse", 400, False), ("dangerous", 200, True):
             with self.subTest(choice=choice), serve(*self.flags, "--header-map", choice, "kitchen:app") as server:
-                answer = server.get("/environment", {"X_Under": "1", "Content_Length": "7"})
-                self.assertEqual(answer.status, status)
-                self.assertEqual(b"HTTP_X_UNDER='1'" in answer.body, seen)
-                self.assertEqual(b"HTTP_CONTENT_LENGTH='7'" in answer.body, seen)
-                self.assertNotIn(b"\nCONTENT_LENGTH='7'", answer.body)
+                response = server.get("/environment", {"X_Under": "1", "Content_Length": "7"})
+                self.assertEqual(response.status, status)
+                self.assertEqual(b"HTTP_X_UNDER='1'" in response.body, seen)
+                self.assertEqual(b"HTTP_CONTENT_LENGTH='7'" in response.body, seen)
+                self.assertNotIn(b"\nCONTENT_LENGTH='7'", response.body)
 
 
 class Surroundings(harness.Case):
-    """What an application is told about who else runs it."""
+    """Variables that describe threads and processes of the server."""
 
     def test_multithread_and_multiprocess_are_correct(self):
         for words, threads, processes in (((), False, False), (("-w", "2"), False, True),
@@ -102,13 +102,13 @@ class Surroundings(harness.Case):
                 self.assertIn(f"wsgi.multithread={threads}", lines)
                 self.assertIn(f"wsgi.multiprocess={processes}", lines)
 
-    def test_the_main_thread_is_the_first_whoever_imports_threading(self):
+    def test_the_main_thread_is_the_first_thread_in_every_class(self):
         for words in ("-k", "sync"), ("-k", "threads", "--threads", "2"), ("-k", "libev", "--threads", "2"):
             with self.subTest(words=words), serve(*words, "kitchen:app") as server:
                 self.assertEqual(int(server.get("/main-thread").body), server.workers()[0])
 
 
-    def test_a_fork_during_the_import_is_no_worker(self):
+    def test_a_process_forked_by_the_import_is_no_worker(self):
         text = ("import os, sys\nif os.fork() == 0:\n    sys.exit(5)\nCODE = os.wait()[1] >> 8\n"
                 "def app(environ, start):\n    start('200 OK', [])\n    return [b'%d' % CODE]\n")
         with self.directory(app_py=text) as directory, serve("app:app", directory=directory) as server:
@@ -129,22 +129,22 @@ class Reloader(harness.Case):
                 def edit(text, name="app.py"):
                     (directory / name).write_text(text + self.APP)
 
-                def see(text):
+                def expect(text):
                     harness.wait_until(lambda: server.get("/").body == text, f"{text} is served")
 
-                see(b"one")
+                expect(b"one")
                 edit("TEXT = b'two'\n")
-                see(b"two")
+                expect(b"two")
                 edit("TEXT = (\n")
                 server.wait_for_log("SyntaxError")
                 server.wait_for_log("the old workers keep serving")
-                see(b"two")
+                expect(b"two")
                 (directory / "new").mkdir()
                 edit("TEXT = b'three'\n", "new/page.py")
                 edit("from new.page import TEXT\n")
-                see(b"three")
+                expect(b"three")
                 edit("TEXT = b'four'\n", "new/page.py")
-                see(b"four")
+                expect(b"four")
                 before = server.log().count("Worker reloading")
                 (directory / "notes.txt").write_text("of no interest")
                 (directory / "page.html").write_text("of interest")
@@ -152,7 +152,7 @@ class Reloader(harness.Case):
                 self.assertEqual(server.log().count("Worker reloading"), before + 1)
 
 
-class Answers(harness.Case):
+class Information(harness.Case):
     def test_help_and_version_are_printed_once(self):
         for words, once in ((("--help",), "Usage: prefork-wsgi"), (("-h",), "Usage: prefork-wsgi"),
                             (("--version",), "prefork-wsgi "), (("-v",), "prefork-wsgi ")):
@@ -166,25 +166,25 @@ class Frameworks(harness.Case):
         harness.need_module("flask")
         with serve("hello_flask:app", directory=HELLO) as server:
             self.assertEqual(server.get("/").body, b"Hello from Flask!\n")
-            answer = server.request("POST", body=json.dumps([1, 2]), headers={"Content-Type": "application/json"})
-            self.assertEqual(json.loads(answer.body), {"sent": [1, 2]})
+            response = server.request("POST", body=json.dumps([1, 2]), headers={"Content-Type": "application/json"})
+            self.assertEqual(json.loads(response.body), {"sent": [1, 2]})
             self.assertEqual(server.get("/nowhere").status, 404)
 
     def test_django_serves(self):
         harness.need_module("django")
         with serve("hello_django:app", directory=HELLO) as server:
-            answer = server.get("/")
-            self.assertEqual((answer.status, answer.body), (200, b"Hello from Django!\n"))
+            response = server.get("/")
+            self.assertEqual((response.status, response.body), (200, b"Hello from Django!\n"))
             self.assertEqual(server.get("/nowhere").status, 404)
 
 
 class Failures(harness.Case):
-    def test_an_exception_is_a_500_a_traceback_and_nothing_more(self):
+    def test_an_exception_gets_500_and_logs_a_traceback(self):
         with serve("kitchen:app") as server:
             before = server.get("/pid").body
-            answer = server.get("/fails")
-            self.assertEqual(answer.status, 500)
-            self.assertNotIn(b"before the head", answer.body)
+            response = server.get("/fails")
+            self.assertEqual(response.status, 500)
+            self.assertNotIn(b"before the head", response.body)
             server.wait_for_log("KeyError: 'before the head'")
             self.assertEqual(server.log().count("Error handling request GET /fails"), 1)
             self.assertEqual(server.get("/pid").body, before)
@@ -231,7 +231,7 @@ class Failures(harness.Case):
                 self.assertEqual(server.wait(), status)
                 self.assertRegex(server.log(), message)
 
-    def test_the_variable_with_the_mistake_is_named(self):
+    def test_an_error_message_names_the_variable(self):
         for flags, message in (("--umask 022", "GUNICORN_CMD_ARGS: --umask is gunicorn's"),
                                 ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
@@ -243,11 +243,11 @@ class Failures(harness.Case):
             with self.subTest(flags=flags), serve("hello:app", env={"GUNICORN_CMD_ARGS": flags}, wait=False) as server:
                 self.assertEqual(server.wait(), 2)
                 self.assertRegex(server.log(), message)
-        with serve("hello:app", env={"FORWARDED_ALLOW_IPS": "nobody"}, wait=False) as server:
+        with serve("hello:app", env={"FORWARDED_ALLOW_IPS": "invalid"}, wait=False) as server:
             self.assertEqual(server.wait(), 2)
             self.assertIn("FORWARDED_ALLOW_IPS: ", server.log())
 
-    def test_whoever_asks_for_threads_gets_the_class_that_has_them(self):
+    def test_threads_select_the_class_threads(self):
         for words, name in ((("--threads", "4"), "threads"), (("--threads", "1"), "sync"),
                             (("--threads", "4", "-k", "libev"), "libev"), ((), "sync"), (("-k", "gthread"), "threads")):
             with self.subTest(words=words), serve("--print-config", *words, "hello:app", wait=False) as server:
@@ -257,29 +257,29 @@ class Failures(harness.Case):
 
 @harness.every_worker_class
 class Family(harness.Shared, harness.Case):
-    """Applications start programs, and fork."""
+    """Applications that start programs, and fork."""
 
     @classmethod
     def make(cls):
         return serve(*cls.flags, "family:app")
 
-    def ask(self, path):
+    def body(self, path):
         return self.server.get(path).body.decode()
 
-    def test_a_program_finds_its_signals_as_from_a_shell(self):
-        self.assertEqual(self.ask("/signals"), repr(["SigBlk:\t" + "0" * 16, "SigIgn:\t" + "0" * 16]))
+    def test_a_program_starts_with_the_signal_state_of_a_shell(self):
+        self.assertEqual(self.body("/signals"), repr(["SigBlk:\t" + "0" * 16, "SigIgn:\t" + "0" * 16]))
 
-    def test_the_application_learns_how_its_children_ended(self):
-        self.assertEqual(self.ask("/statuses"), "[7, -15, 3]")
-        self.assertEqual(self.ask("/loop"), "[5, 6]")
+    def test_the_application_gets_the_exit_status_of_its_children(self):
+        self.assertEqual(self.body("/statuses"), "[7, -15, 3]")
+        self.assertEqual(self.body("/loop"), "[5, 6]")
 
-    def test_children_of_multiprocessing_live_and_end_as_anywhere(self):
-        self.assertEqual(self.ask("/terminated"), "-15")
-        self.assertEqual(self.ask("/spawned"), "'b'")
+    def test_children_of_multiprocessing_run_and_end_as_usual(self):
+        self.assertEqual(self.body("/terminated"), "-15")
+        self.assertEqual(self.body("/spawned"), "'b'")
 
     def test_threads_of_the_application_are_waited_for_at_the_end(self):
         with serve(*self.flags, "family:app") as server:
-            server.get("/goes_on")
+            server.get("/keeps_running")
             self.assertEqual(server.stop(), 0)
             self.assertIn("the thread of the application is done\n", server.log())
 
@@ -287,8 +287,8 @@ class Family(harness.Shared, harness.Case):
         for path, status in ("/exits", 3), ("/complains", 1), ("/fails", 1), ("/returns", 0):
             with self.subTest(path=path), self.server.connect() as client:
                 client.send(f"GET {path} HTTP/1.0\r\n\r\n".encode())
-                self.assertEqual(client.answer().body.decode(), repr(f"its status was {status}"))
-        self.assertIn("an error message of the child's\n", self.server.log())
+                self.assertEqual(client.read_response().body.decode(), repr(f"its status was {status}"))
+        self.assertIn("an error message of the child\n", self.server.log())
         self.assertIn("ZeroDivisionError", self.server.log())
         self.assertNotIn("Exception ignored", self.server.log())
         self.assertEqual(len(self.server.workers()), 1)

@@ -83,7 +83,7 @@ size_t prefork_request_listener(const struct prefork_request *request)
 	return 0;
 }
 
-/* Nobody looks into it. */
+/* Its content is not used. */
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
 {
 	return (struct prefork_connection *)(uintptr_t)request;

@@ -22,7 +22,7 @@ struct prefork_request {
 	const char *body;
 	size_t body_size, body_at;
 	int body_error; /* instead of the end of the body */
-	int reader, entry; /* if not 0: who reads writes to the one, and waits for a byte on the other */
+	int reader, entry; /* if not 0: a read writes to `reader` and waits for a byte on `entry` */
 	int error;
 	void *user;
 

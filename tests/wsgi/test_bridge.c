@@ -1,4 +1,4 @@
-/* The bridge under real applications (tests/e2e/apps/kitchen.py), over a wire of memory. */
+/* The bridge with real applications (tests/e2e/apps/kitchen.py), over a connection in memory. */
 #include "response_headers.h"
 #include "python.h"
 
@@ -37,7 +37,7 @@ static void after(void)
 	ck_assert_int_eq(open_fds(), fds_before);
 }
 
-static void assert_answer(const char *target, int status, const char *body)
+static void assert_response(const char *target, int status, const char *body)
 {
 	struct prefork_request request = kitchen_request(target);
 
@@ -47,11 +47,11 @@ static void assert_answer(const char *target, int status, const char *body)
 	free(request.sent);
 }
 
-static const struct answer {
+static const struct response {
 	const char *target;
 	int status;
 	const char *body;
-} answers[] = {
+} responses[] = {
 	{ "/", 200, "Hello, world!\n" },
 	{ "/no-length", 200, "onetwothree" },
 	{ "/a-tuple", 200, "in a tuple" },
@@ -76,7 +76,7 @@ static const struct answer {
 
 START_TEST(the_response_is_what_the_application_returned)
 {
-	assert_answer(answers[_i].target, answers[_i].status, answers[_i].body);
+	assert_response(responses[_i].target, responses[_i].status, responses[_i].body);
 	ck_assert_str_eq(kitchen_log, "");
 }
 END_TEST
@@ -112,7 +112,7 @@ static const char *const errors[][2] = {
 
 START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
 {
-	assert_answer(errors[_i][0], 500, "");
+	assert_response(errors[_i][0], 500, "");
 	ck_assert_msg(strstr(kitchen_log, "Error handling request GET ") && strstr(kitchen_log, errors[_i][0]), "%s", kitchen_log);
 	ck_assert_msg(strstr(kitchen_log, errors[_i][1]) != NULL, "%s", kitchen_log);
 }
@@ -172,7 +172,7 @@ START_TEST(the_iterable_is_closed_once_in_every_case)
 	kitchen_serve(&request);
 	ck_assert_int_lt(request.error, 0);
 	free(request.sent);
-	assert_answer("/close-once", 200, "ab");
+	assert_response("/close-once", 200, "ab");
 	request = kitchen_request("/wrapped-source");
 	kitchen_serve(&request);
 	ck_assert_uint_eq(request.sent_size, 1000);
@@ -203,7 +203,7 @@ END_TEST
 
 START_TEST(a_partial_line_is_logged_when_its_request_finishes)
 {
-	assert_answer("/half-a-line", 200, "ok");
+	assert_response("/half-a-line", 200, "ok");
 
 	FILE *file = fopen(KITCHEN_ERRORS, "r");
 	char line[64] = "";
@@ -233,7 +233,7 @@ START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 	     *line; line++)
 		ck_assert_msg(strstr(request.sent, *line) != NULL, "%s in %s", *line, request.sent);
 	free(request.sent);
-	assert_answer("/", 200, "Hello, world!\n"); /* and nothing of it stays in the template */
+	assert_response("/", 200, "Hello, world!\n"); /* and nothing of it stays in the template */
 	request = kitchen_request("/environment");
 	kitchen_serve(&request);
 	ck_assert_ptr_null(strstr(request.sent, "X_TWO"));
@@ -284,10 +284,10 @@ END_TEST
 
 START_TEST(objects_kept_after_the_request_raise_exceptions)
 {
-	assert_answer("/keep-input", 200, "kept");
-	assert_answer("/read-kept-input", 200, "refused: ValueError");
-	assert_answer("/write-late", 200, "kept");
-	assert_answer("/write-after", 200, "refused: RuntimeError");
+	assert_response("/keep-input", 200, "kept");
+	assert_response("/read-kept-input", 200, "refused: ValueError");
+	assert_response("/write-late", 200, "kept");
+	assert_response("/write-after", 200, "refused: RuntimeError");
 }
 END_TEST
 
@@ -305,7 +305,7 @@ START_TEST(a_path_outside_of_script_name_is_refused_with_its_cause)
 	ck_assert_str_eq(kitchen_log, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\"");
 	free(request.sent);
 	kitchen_log[0] = '\0';
-	assert_answer("/shop/hello", 200, "Hello, world!\n");
+	assert_response("/shop/hello", 200, "Hello, world!\n");
 	kitchen_template = whole;
 }
 END_TEST
@@ -368,7 +368,7 @@ static const char *const scarce[] = {
 	"/close-after-error", "/large",
 };
 
-/* Whatever piece of memory is refused: there is an answer or an error, and the next request finds all as it was. */
+/* Whichever allocation fails, there is a response or an error, and the next request is served normally. */
 START_TEST(an_allocation_failure_fails_one_request_only)
 {
 	long n = 0;
@@ -390,8 +390,8 @@ START_TEST(an_allocation_failure_fails_one_request_only)
 	refuse_at = 0;
 	make_memory_scarce(false);
 	ck_assert_int_gt(n, 3);
-	assert_answer("/", 200, "Hello, world!\n");
-	assert_answer("/generator", 200, "alpha beta");
+	assert_response("/", 200, "Hello, world!\n");
+	assert_response("/generator", 200, "alpha beta");
 }
 END_TEST
 
@@ -410,11 +410,11 @@ START_TEST(no_reference_leaks_over_many_requests)
 
 	for (int round = 0; round < 3; round++) {
 		for (int i = 0; i < 300; i++) {
-			assert_answer("/", 200, "Hello, world!\n");
-			assert_answer("/generator", 200, "alpha beta");
-			assert_answer("/fails", 500, "");
-			assert_answer("/bad-head?hop", 500, "");
-			assert_answer("/writer", 200, "written twice and returned");
+			assert_response("/", 200, "Hello, world!\n");
+			assert_response("/generator", 200, "alpha beta");
+			assert_response("/fails", 500, "");
+			assert_response("/bad-head?hop", 500, "");
+			assert_response("/writer", 200, "written twice and returned");
 			kitchen_log[0] = '\0';
 		}
 		(void)wsgi_gil_take();
@@ -431,8 +431,8 @@ static const char *const loads[][2] = {
 	{ "kitchen:app", NULL },
 	{ "factories:make()", NULL },
 	{ "factories:make('x', status='404 Not Found')", NULL },
-	{ "factories:holder.app", NULL },
-	{ "factories:holder.missing", "AttributeError: " },
+	{ "factories:container.app", NULL },
+	{ "factories:container.missing", "AttributeError: " },
 	{ "factories:make(", "SyntaxError: " },
 	{ "factories:make(open)", "ValueError: malformed" },
 	{ "factories:make(1, 2, 3)", "TypeError: make() takes" },
@@ -469,7 +469,7 @@ int main(void)
 
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
 	tcase_add_checked_fixture(tcase, before, after);
-	tcase_add_loop_test(tcase, the_response_is_what_the_application_returned, 0, sizeof answers / sizeof *answers);
+	tcase_add_loop_test(tcase, the_response_is_what_the_application_returned, 0, sizeof responses / sizeof *responses);
 	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,
 	                    sizeof errors / sizeof *errors);
 	tcase_add_test(tcase, hop_by_hop_headers_are_dropped_with_one_warning);

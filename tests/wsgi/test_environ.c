@@ -247,7 +247,7 @@ START_TEST(unknown_header_names_use_bounded_memory)
 		(void)snprintf(names[i], sizeof names[i], "X-Made-Up-%d", i);
 		request.names[1] = names[i];
 		request.values[1] = "yes";
-		request.names[2] = "HoSt-"; /* looks like one of the known ones */
+		request.names[2] = "HoSt-"; /* similar to a known name */
 		request.values[2] = "no";
 		request.fields = 3;
 		dict = environ_of(template, &request);

@@ -27,7 +27,7 @@ static unsigned thread_states(void)
 	return count;
 }
 
-static bool is_answered(const char *target, int status, const char *part)
+static bool gets_response(const char *target, int status, const char *part)
 {
 	struct prefork_request request = kitchen_request(target);
 	bool ok;
@@ -47,12 +47,12 @@ static void *serve_many(void *number)
 	for (int i = 0; i < ROUNDS; i++) {
 		(void)snprintf(target, sizeof target, "/environment/%d-%d?q=%d", *(int *)number, i, i);
 		(void)snprintf(line, sizeof line, "PATH_INFO='/environment/%d-%d'\n", *(int *)number, i);
-		wrong += !is_answered(target, 200, line);
+		wrong += !gets_response(target, 200, line);
 		(void)snprintf(line, sizeof line, "QUERY_STRING='q=%d'\n", i);
-		wrong += !is_answered(target, 200, line);
-		wrong += !is_answered("/generator", 200, "alpha beta");
-		wrong += !is_answered("/writer", 200, "written twice and returned");
-		wrong += !is_answered("/exits", 500, NULL);
+		wrong += !gets_response(target, 200, line);
+		wrong += !gets_response("/generator", 200, "alpha beta");
+		wrong += !gets_response("/writer", 200, "written twice and returned");
+		wrong += !gets_response("/exits", 500, NULL);
 	}
 	return NULL;
 }
@@ -128,7 +128,7 @@ static void *handle_and_tell(void *request)
 	return NULL;
 }
 
-/* The library forgets a request when it is over: not before the last of the application's threads is out of it. */
+/* The library ends a request after the last thread of the application has left its callbacks. */
 START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
 {
 	struct prefork_request request = kitchen_request("/");
@@ -163,7 +163,7 @@ START_TEST(a_background_thread_never_uses_a_finished_request)
 	static const char *const targets[] = { "/leave-a-writer", "/leave-a-busy-reader" };
 
 	for (int i = 0; i < 200; i++)
-		ck_assert(is_answered(targets[_i], 200, NULL));
+		ck_assert(gets_response(targets[_i], 200, NULL));
 }
 END_TEST
 
@@ -209,7 +209,7 @@ START_TEST(a_response_keeps_its_context_among_others_and_in_any_thread)
 		free(requests[i].sent);
 	}
 	ck_assert_str_eq(kitchen_log, "");
-	ck_assert(is_answered("/show-closed", 200, "in_context_one_nobody,in_context_two_nobody"));
+	ck_assert(gets_response("/show-closed", 200, "in_context_one_none,in_context_two_none"));
 	ck_assert_int_eq(wrong, 0);
 }
 END_TEST
@@ -217,13 +217,13 @@ END_TEST
 START_TEST(no_request_finds_the_context_of_another)
 {
 	for (int i = 0; i < 3; i++)
-		ck_assert(is_answered("/spoil-context", 200, "no"));
+		ck_assert(gets_response("/spoil-context", 200, "no"));
 }
 END_TEST
 
 static void *serve_one(void *target)
 {
-	wrong += !is_answered(target, 200, "x");
+	wrong += !gets_response(target, 200, "x");
 	return NULL;
 }
 

@@ -1,4 +1,4 @@
-"""The least that Django can be asked to do, with the middleware that a new project has and needs no database."""
+"""A minimal Django application, with the middleware of a new project that needs no database."""
 from django.conf import settings
 from django.core.wsgi import get_wsgi_application
 from django.http import HttpResponse

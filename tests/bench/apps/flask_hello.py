@@ -1,4 +1,4 @@
-"""The least that Flask can be asked to do: routing, a request and a response object."""
+"""A minimal Flask application: routing, a request and a response object."""
 from flask import Flask
 
 app = Flask(__name__)

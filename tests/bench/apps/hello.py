@@ -1,4 +1,4 @@
-"""The applications that tests/bench serves, but for those of a framework."""
+"""The applications of tests/bench without a framework."""
 import time
 
 BODY = b"Hello, world!\n"
@@ -19,7 +19,7 @@ def large(environ, start_response):
 
 
 def huge(environ, start_response):
-    """/huge is 20 MB, piece by piece, and in memory only where somebody asks for it: others measure what a worker has."""
+    """/huge is 20 MB in pieces, generated only on request, because benchmarks measure the memory of workers."""
     if environ["PATH_INFO"] != "/huge":
         return app(environ, start_response)
     pieces = 200
@@ -34,7 +34,7 @@ def sleepy(environ, start_response):
 
 
 def blocked(environ, start_response):
-    """/ answers at once, /block after a minute."""
+    """/ responds at once, /block after a minute."""
     if environ["PATH_INFO"] == "/block":
         time.sleep(60)
     return app(environ, start_response)

@@ -1,4 +1,4 @@
-"""A Flask application that uses what people use of it."""
+"""A Flask application that uses the common features of Flask."""
 import hashlib
 import io
 import time
@@ -35,8 +35,8 @@ def stream():
     return flask.Response(flask.stream_with_context(lines()), mimetype="text/plain")
 
 
-@app.get("/stream/<who>")
-def stream_of(who):
+@app.get("/stream/<name>")
+def stream_of(name):
     def lines():
         for _ in range(600):
             yield f"{flask.request.path:9999}\n"

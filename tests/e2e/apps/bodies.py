@@ -1,4 +1,4 @@
-"""Bodies of every kind. The path says which kind, the query which Content-Length the application gives ("": none)."""
+"""Bodies of every kind. The path selects the kind, the query is the Content-Length of the application ("": none)."""
 import io
 import itertools
 import tempfile
@@ -8,7 +8,7 @@ closed = []
 
 
 class Endless:
-    """Never ends by itself; /closed tells that it was closed."""
+    """Never ends by itself; /closed lists it once it is closed."""
 
     def __init__(self, name):
         self.name, self.parts = name, itertools.repeat(b"x" * 1000)

@@ -1,4 +1,4 @@
-"""An application that is careless with processes and descriptors."""
+"""An application that leaves processes behind and closes descriptors that it does not own."""
 import multiprocessing
 import os
 import subprocess
@@ -48,7 +48,7 @@ ACTIONS = {
     "/close/eventfds": lambda: close_those_like("eventfd"),
     "/close/timers": lambda: close_those_like("timerfd"),
     "/close/output": lambda: os.closerange(0, 3),
-    "/print": lambda: print("this is for nobody", flush=True),
+    "/print": lambda: print("printed by the application", flush=True),
     "/": os.getpid,
 }
 

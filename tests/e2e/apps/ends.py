@@ -1,4 +1,4 @@
-"""Ways for an application to take its worker with it."""
+"""Ways in which an application ends its worker."""
 import ctypes
 import os
 

@@ -1,4 +1,4 @@
-"""Applications that have to be made, or lie deeper."""
+"""Applications that a factory makes, or that are attributes of an object."""
 import types
 
 
@@ -9,5 +9,5 @@ def make(text="made", status="200 OK"):
     return app
 
 
-holder = types.SimpleNamespace(app=make("held"))
+container = types.SimpleNamespace(app=make("held"))
 number = 7

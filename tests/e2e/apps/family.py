@@ -1,4 +1,4 @@
-"""An application with child processes: what they inherit, how they end, and who comes back from a fork."""
+"""An application with child processes: what they inherit, how they end, and forks that return."""
 import asyncio
 import multiprocessing
 import os
@@ -18,14 +18,14 @@ def route(function):
 
 @route
 def signals(environ):
-    """What a program finds that is started here: no signal blocked, none ignored."""
+    """The signal state of a program that is started here: no signal blocked, none ignored."""
     text = subprocess.run(["cat", "/proc/self/status"], capture_output=True, text=True, check=True).stdout
     return [line for line in text.splitlines() if line.startswith(("SigBlk", "SigIgn"))]
 
 
 @route
 def statuses(environ):
-    """Nobody but the application learns how its children ended."""
+    """The application gets the exit statuses of its children."""
     child = subprocess.Popen(["sleep", "60"])
     child.terminate()
     return [subprocess.run(["sh", "-c", "exit 7"], check=False).returncode, child.wait(10), os.system("exit 3") >> 8]
@@ -33,7 +33,7 @@ def statuses(environ):
 
 @route
 def terminated(environ):
-    """multiprocessing asks its children to end by SIGTERM."""
+    """multiprocessing ends its children by SIGTERM."""
     child = multiprocessing.get_context("fork").Process(target=time.sleep, args=(60,))
     child.start()
     child.terminate()
@@ -63,7 +63,7 @@ def exits(environ):
 
 @route
 def complains(environ):
-    return fork_and(lambda: sys.exit("an error message of the child's"))
+    return fork_and(lambda: sys.exit("an error message of the child"))
 
 
 @route
@@ -73,12 +73,12 @@ def fails(environ):
 
 @route
 def returns(environ):
-    return fork_and(lambda: "the child's answer")
+    return fork_and(lambda: "the result of the child")
 
 
 @route
-def goes_on(environ):
-    """python3 would wait for such a thread at its end."""
+def keeps_running(environ):
+    """The interpreter waits for such a thread at its exit."""
     def work():
         while "draining" not in pathlib.Path("/proc/self/cmdline").read_text():
             time.sleep(0.01)
@@ -89,7 +89,7 @@ def goes_on(environ):
 
 @route
 def loop(environ):
-    """What asgiref does for a view that is a coroutine, and a child of the loop's."""
+    """As asgiref does for a view that is a coroutine, and a child process of the event loop."""
     async def main():
         child = await asyncio.create_subprocess_exec("sh", "-c", "exit 5")
         return [await child.wait(), await asyncio.to_thread(lambda: 6)]

@@ -1,39 +1,12 @@
-"""Small WSGI applications, one per path: everything a test wants to see."""
+"""Small WSGI applications, one per path: each case that a test needs."""
 import contextvars
 import os
 import sys
 import time
 
-closed = []  # what was closed, in order; read by /show-closed
-
-
-class Body:
-    """An iterable that notes each close()."""
-
-    def __init__(self, parts, name, delay=0):
-        self.parts = iter(parts)
-        self.name = name
-        self.delay = delay
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        if self.delay:
-            time.sleep(self.delay)
-        part = next(self.parts)
-        if isinstance(part, BaseException):
-            raise part
-        return part
-
-    def close(self):
-        closed.append(self.name)
-
-
-def text(start, body, status="200 OK", headers=()):
-    body = body.encode("latin-1") if isinstance(body, str) else body
-    start(status, [("Content-Type", "text/plain"), ("Content-Length", str(len(body))), *headers])
-    return [body]
+import kitchen_files
+import kitchen_input
+from kitchen_parts import Body, closed, text
 
 
 def hello(environ, start):
@@ -98,13 +71,13 @@ def slow_stream(environ, start):
 
 
 def steady_stream(environ, start):
-    """Longer than the smallest timeout as a whole, never silent for so long."""
+    """Takes longer than the smallest timeout in total; no pause is as long."""
     start("200 OK", [("Content-Type", "text/plain")])
     return Body([b"%d\n" % i for i in range(5)], "steady_stream", delay=0.4)
 
 
 def big_parts():
-    """20 MB in parts of which no two are alike; the thread that makes them must be the same."""
+    """20 MB in parts that all differ; one thread must make all of them."""
     import threading
     first = threading.get_ident()
     for i in range(2000):
@@ -140,7 +113,7 @@ def big_file(environ, start):
 
 
 def cursor(environ, start):
-    """Rows of a database whose connection may be used by one thread only: sqlite3 looks."""
+    """Rows of a database whose connection may be used by one thread only: sqlite3 checks that."""
     import sqlite3
     rows = sqlite3.connect(":memory:").execute(
         "WITH RECURSIVE n(i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM n LIMIT 2000) SELECT i FROM n")
@@ -209,11 +182,11 @@ def early_hints(environ, start):
     hints = environ["wsgi.early_hints"]
     hints([("Link", "</a.css>; rel=preload")])
     hints([("Link", "</b.js>; rel=preload")])
-    answer = text(start, "hinted")
+    response = text(start, "hinted")
     try:
         hints([("Link", "</late>")])
     except RuntimeError:
-        return answer
+        return response
     raise AssertionError("a hint after start_response")
 
 
@@ -222,7 +195,7 @@ def bad_hint(environ, start):
 
 
 def streamed_hint(environ, start):
-    """Too late as well: the body is on its way."""
+    """Also too late: the body has begun."""
     start("200 OK", [("Content-Type", "text/plain")])
     yield b"hint "
     try:
@@ -240,7 +213,7 @@ def interrupts(environ, start):
 
 
 def os_error(environ, start):
-    raise OSError(32, "an OSError of the application's own")
+    raise OSError(32, "an OSError of the application")
 
 
 def never_starts(environ, start):
@@ -352,87 +325,6 @@ def too_long(environ, start):
     return [b"four", b"more"]
 
 
-def echo(environ, start):
-    body = environ["wsgi.input"].read()
-    return text(start, body, headers=[("X-Length", environ.get("CONTENT_LENGTH", "-"))])
-
-
-def echo_slowly(environ, start):
-    """Read in pieces of 1000 bytes, answer with what was read: sizes and sum."""
-    source, sizes, total = environ["wsgi.input"], [], 0
-    while part := source.read(1000):
-        sizes.append(len(part))
-        total += sum(part)
-    return text(start, f"{len(sizes)} {sum(sizes)} {total}")
-
-
-def input_methods(environ, start):
-    source = environ["wsgi.input"]
-    seen = [source.read(0), source.readline(), source.readline(3), source.readline(), source.read(2),
-            source.readlines(1), list(source), source.read(), source.readline(), source.readlines()]
-    return text(start, repr(seen))
-
-
-def input_iterates(environ, start):
-    return text(start, repr(list(environ["wsgi.input"])))
-
-
-kept_inputs = []
-
-
-def keep_input(environ, start):
-    kept_inputs.append(environ["wsgi.input"])
-    return text(start, "kept")
-
-
-def leave_a_reader(environ, start):
-    """Returns while a thread of its own reads; the query names a descriptor that tells when it does."""
-    import threading
-    threading.Thread(target=environ["wsgi.input"].read).start()
-    os.read(int(environ["QUERY_STRING"]), 1)
-    return text(start, "left")
-
-
-def _until_refused(call):
-    """Call it again and again in a thread of its own, from before this returns until it raises."""
-    import threading
-    called = threading.Event()
-
-    def loop():
-        try:
-            while True:
-                call()
-                called.set()
-        except (RuntimeError, ValueError):
-            pass
-
-    threading.Thread(target=loop, daemon=True).start()
-    called.wait(10)
-
-
-def leave_a_writer(environ, start):
-    write = start("200 OK", [("Content-Type", "text/plain")])
-    _until_refused(lambda: write(b"x"))
-    return []
-
-
-def leave_a_busy_reader(environ, start):
-    _until_refused(lambda: environ["wsgi.input"].read(1))
-    return text(start, "left")
-
-
-def read_kept_input(environ, start):
-    try:
-        body = kept_inputs[-1].read()
-    except Exception as error:
-        return text(start, f"refused: {type(error).__name__}")
-    return text(start, f"got {body!r}")
-
-
-def ignore_body(environ, start):
-    return text(start, "not read")
-
-
 def errors(environ, start):
     stream = environ["wsgi.errors"]
     stream.write("to wsgi.errors: caf\xe9\n")
@@ -440,71 +332,6 @@ def errors(environ, start):
     print("printed to it", file=stream)
     stream.flush()
     return text(start, "ok")
-
-
-opened = []
-
-
-def _wrapped(environ, start, seek=0, headers=(), size=None):
-    stream = open(os.environ["KITCHEN_FILE"], "rb")
-    stream.seek(seek)
-    opened.append(stream)
-    wrapper = environ["wsgi.file_wrapper"](stream, *([size] if size else []))
-    start("200 OK", [("Content-Type", "application/octet-stream"), *headers])
-    return wrapper
-
-
-def a_file(environ, start):
-    return _wrapped(environ, start)
-
-
-def a_file_from(environ, start):
-    return _wrapped(environ, start, seek=1000)
-
-
-def open_files(environ, start):
-    return text(start, str(sum(not stream.closed for stream in opened)))
-
-
-def a_file_part(environ, start):
-    return _wrapped(environ, start, seek=10, headers=[("Content-Length", "5")])
-
-
-class Source:
-    """Has read() and close(), and no file behind it."""
-
-    def __init__(self, data, name):
-        self.data = data
-        self.name = name
-
-    def read(self, size=-1):
-        part, self.data = self.data[:size], self.data[size:]
-        return part
-
-    def close(self):
-        closed.append(self.name)
-
-
-def wrapped_source(environ, start):
-    start("200 OK", [("Content-Type", "application/octet-stream")])
-    return environ["wsgi.file_wrapper"](Source(b"0123456789" * 100, "wrapped_source"), 64)
-
-
-def gzip_file(environ, start):
-    """A GzipFile has a fileno(), of a file with quite different bytes in it."""
-    import gzip
-    import io
-    path = os.environ["KITCHEN_FILE"] + ".gz"
-    with gzip.open(path, "wb") as stream:
-        stream.write(b"unpacked")
-    start("200 OK", [("Content-Type", "application/octet-stream")])
-    return environ["wsgi.file_wrapper"](gzip.open(path, "rb"))
-
-
-def iterate_wrapper(environ, start):
-    """Middleware may look into the wrapper instead of returning it."""
-    parts = list(environ["wsgi.file_wrapper"](Source(b"abcdef", "iterate_wrapper"), 4))
-    return text(start, repr(parts))
 
 
 def hang(environ, start):
@@ -521,7 +348,7 @@ def _deep(depth):
 
 
 def recurse(environ, start):
-    """Go down and up again all the time, until there is a byte on the descriptor that the query names."""
+    """Recurse and return repeatedly, until there is a byte on the descriptor that the query names."""
     import select
     fd = int(environ["QUERY_STRING"])
     while not select.select([fd], [], [], 0)[0]:
@@ -530,15 +357,15 @@ def recurse(environ, start):
     return text(start, "x")
 
 
-asked = contextvars.ContextVar("asked", default="nobody")
+requested = contextvars.ContextVar("requested", default="none")
 spoiled = contextvars.ContextVar("spoiled", default="no")
 
 
 class InContext:
-    """A body that is in the context of its request from the first piece to close(), as Flask's streams are."""
+    """A body that needs the context of its request from the first piece to close(), as Flask's streams do."""
 
     def __init__(self, name):
-        self.token, self.name, self.left = asked.set(name), name, 3
+        self.token, self.name, self.left = requested.set(name), name, 3
 
     def __iter__(self):
         return self
@@ -547,11 +374,11 @@ class InContext:
         if not self.left:
             raise StopIteration
         self.left -= 1
-        return f"{asked.get()} ".encode()
+        return f"{requested.get()} ".encode()
 
     def close(self):
-        asked.reset(self.token)  # a ValueError in any other context
-        closed.append(f"in_context_{self.name}_{asked.get()}")
+        requested.reset(self.token)  # a ValueError in any other context
+        closed.append(f"in_context_{self.name}_{requested.get()}")
 
 
 def in_context(environ, start):
@@ -580,24 +407,16 @@ def main_thread(environ, start):
     return text(start, str(threading.main_thread().native_id))
 
 
-def a_temporary_file(environ, start):
-    import tempfile
-    stream = tempfile.NamedTemporaryFile()
-    stream.write(b"from a temporary file")
-    stream.seek(5)
-    start("200 OK", [("Content-Type", "text/plain")])
-    return environ["wsgi.file_wrapper"](stream)
-
-
 def half_a_line(environ, start):
     environ["wsgi.errors"].write("no newline")
     return text(start, "ok")
 
 
 ROUTES = {
-    name.replace("_", "-"): value for name, value in list(globals().items())
+    name.replace("_", "-"): value for module in (sys.modules[__name__], kitchen_files, kitchen_input)
+    for name, value in list(vars(module).items())
     if callable(value) and not isinstance(value, type) and not name.startswith("_")
-    and name not in ("text", "big_parts")
+    and value.__module__ == module.__name__ and name != "big_parts"
 }
 
 

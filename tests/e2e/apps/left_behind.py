@@ -1,6 +1,6 @@
-"""Each answer comes from an application that leaves a thread behind, in write() or in wsgi.input.read().
+"""Each response comes from an application that leaves a thread running, in write() or in wsgi.input.read().
 
-The query is a mark of the request: every byte of its response is part of it.
+The query marks the request: every byte of its response is part of the mark.
 """
 import io
 import tempfile
@@ -8,7 +8,7 @@ import threading
 
 
 def until_refused(call, busy):
-    """Call it in a thread of its own until it raises; return when it was called once."""
+    """Call it repeatedly in a new thread until it raises; return when it was called once."""
     def loop():
         try:
             while True:
@@ -53,19 +53,19 @@ def as_stream(mark, environ, write):
 
 def app(environ, start):
     mark = (b"<" + environ["QUERY_STRING"].encode() + b">") * 5000
-    leaves, _, answers = environ["PATH_INFO"].strip("/").partition("/")
+    leaves, _, kind = environ["PATH_INFO"].strip("/").partition("/")
     write = start("200 OK", [("Content-Type", "text/plain")])
-    answer = globals()["as_" + answers]
+    make = globals()["as_" + kind]
     busy = threading.Event()
     if leaves == "writes":
         until_refused(lambda: write(mark), busy)
-        return answer(mark, environ, write)
+        return make(mark, environ, write)
     if leaves == "starts":
         until_refused(lambda: start("200 OK", [("X-Again", "x")], (ValueError, ValueError("again"), None)), busy)
-        return answer(mark, environ, write)
-    if leaves == "writes-late":  # while the answer is on its way
-        answer = answer(mark, environ, write)
+        return make(mark, environ, write)
+    if leaves == "writes-late":  # while the response is sent
+        response = make(mark, environ, write)
         threading.Thread(target=until_refused, args=(lambda: write(mark), busy), daemon=True).start()
-        return answer
+        return response
     until_refused(lambda: environ["wsgi.input"].read(1), busy)
-    return answer(mark, environ, write)
+    return make(mark, environ, write)

@@ -1,4 +1,4 @@
-"""The same view in four frameworks: it gives back what it has read of the body. /flask is Flask's, and so on."""
+"""The same view in four frameworks: it responds with the body that it has read. /flask/echo is that of Flask, and so on."""
 import functools
 
 

@@ -1,4 +1,4 @@
-"""Answers with what it was told about its client."""
+"""Responds with the scheme and the address of the client."""
 
 
 def app(environ, start_response):

@@ -1,4 +1,4 @@
-"""A hang that no SIGABRT ends, as in a stuck driver: only SIGKILL gets through."""
+"""A request that hangs and ignores SIGABRT, as in a stuck driver: only SIGKILL ends it."""
 import ctypes
 import signal
 import time

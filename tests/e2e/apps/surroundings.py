@@ -1,4 +1,4 @@
-"""An application that tells what it found around it when it was imported."""
+"""An application that responds with the variables of its environment at its import and now."""
 import os
 import subprocess
 

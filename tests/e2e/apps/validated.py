@@ -1,4 +1,4 @@
-"""The kitchen under the eyes of wsgiref.validate: an offence of the server is an AssertionError, so a 500."""
+"""The kitchen under wsgiref.validate: a violation by the server raises AssertionError, so the status is 500."""
 import warnings
 from wsgiref.validate import WSGIWarning, validator
 
@@ -8,7 +8,7 @@ warnings.simplefilter("error", WSGIWarning)
 
 
 def reads(environ, start):
-    """Every way to read that PEP 3333 has; the validator checks what each returns."""
+    """Every method to read of PEP 3333; the validator checks the results."""
     source = environ["wsgi.input"]
     seen = [source.read(2), source.readline(), source.readline(3), source.readlines(1), *source, source.read(10)]
     return kitchen.text(start, repr(seen))

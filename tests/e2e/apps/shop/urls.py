@@ -8,7 +8,7 @@ import hashlib
 
 from shop.settings import HERE
 
-finished = []  # what each view that was asked to tell has told when its response was closed
+finished = []  # the parameter `tell` of each stream whose response was closed
 
 
 def index(request):

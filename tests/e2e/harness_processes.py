@@ -1,0 +1,107 @@
+"""Waiting with a deadline, and processes as /proc shows them."""
+import contextlib
+import os
+import pathlib
+import time
+import unittest
+
+PATIENCE = float(os.environ.get("TEST_PATIENCE") or "1")
+
+
+def need_program(name):
+    """The path of a program of the system, or the test is skipped."""
+    for directory in ("/usr/sbin", "/usr/bin", "/sbin", "/bin"):
+        if os.access(f"{directory}/{name}", os.X_OK):
+            return f"{directory}/{name}"
+    raise unittest.SkipTest(f"no {name} on this machine")
+
+
+def wait_until(condition, what, seconds=10):
+    """Return the first true value of `condition`; after the time limit, fail and name `what`."""
+    deadline = time.monotonic() + seconds * PATIENCE
+    pause = 0.001
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {seconds * PATIENCE:g} s in vain: {what}")
+        time.sleep(pause)
+        pause = min(pause * 1.5, 0.05)
+
+
+def start_time(pid):
+    """The start time of a process: pid and start time identify a process. None if it has exited."""
+    try:
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def children(pid):
+    """The running children of a process, in the order of their start."""
+    found = []
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                text = pathlib.Path(f"/proc/{pid}/task/{task}/children").read_text()
+                found += [int(word) for word in text.split()]
+    return sorted((child for child in found if start_time(child) is not None),
+                  key=lambda child: (start_time(child) or 0, child))
+
+
+def tree(pid):
+    """A process and all its descendants."""
+    found = [pid] if start_time(pid) is not None else []
+    for child in children(pid):
+        found += tree(child)
+    return found
+
+
+def title(pid):
+    """The command line of a process, as ps shows it."""
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+    return ""
+
+
+def fd_count(pid):
+    """Number of open descriptors of a process."""
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def cpu_seconds(pid):
+    """The processor time of a process so far."""
+    fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def memory_kib(pid):
+    """Proportional set size of a process."""
+    for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1])
+    raise AssertionError("no Pss in smaps_rollup")
+
+
+def wait_for_quiet(number, seconds=5):
+    """Return number() once it is the same ten times in a row, or after the time limit."""
+    seen = [number()]
+    deadline = time.monotonic() + seconds * PATIENCE
+    while len(seen) < 10 or len(set(seen[-10:])) > 1:
+        if time.monotonic() > deadline:
+            break
+        time.sleep(0.01)
+        seen.append(number())
+    return seen[-1]
+
+
+def context_switches(pid):
+    """Sum of the context switches of all threads of a process, voluntary or not."""
+    total = 0
+    for task in os.listdir(f"/proc/{pid}/task"):
+        for line in pathlib.Path(f"/proc/{pid}/task/{task}/status").read_text().splitlines():
+            if "ctxt_switches" in line:
+                total += int(line.split()[1])
+    return total

@@ -1,0 +1,240 @@
+"""The server under test, and nginx in front of it."""
+import contextlib
+import http.client
+import os
+import pathlib
+import random
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+
+from harness_clients import Response, Client
+from harness_processes import PATIENCE, children, need_program, start_time, title, tree, wait_until
+
+
+def free_port(host="127.0.0.1"):
+    """A port that was free a moment ago, below those that the kernel gives to clients: a client that connects to a
+    port of its own range before the server listens can be connected to itself, and then the server has no port."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
+    for port in [*random.sample(range(10000, lowest), 100)] if lowest > 11000 else []:
+        try:
+            with socket.create_server((host, port), family=family):
+                return port
+        except OSError:
+            continue
+    with socket.create_server((host, 0), family=family) as listener:
+        return listener.getsockname()[1]
+
+
+class Server:
+    """A server under test. `arguments` gets `--bind 127.0.0.1:PORT` unless `bind` is None.
+
+    log()      all that it wrote to stderr and stdout so far
+    workers()  the pids of its children
+    get()      one request on its own connection; connect() returns a Client
+
+    `prefix` precedes the command: a program that executes the rest.
+    """
+
+    def __init__(self, arguments, bind="tcp", cwd=None, env=None, wait=True, fds=(), prefix=()):
+        self.host, self.port = "127.0.0.1", free_port()
+        self.arguments = [str(word) for word in arguments]
+        if bind == "tcp":
+            self.arguments[1:1] = ["--bind", f"{self.host}:{self.port}"]
+        elif bind:
+            self.arguments[1:1] = ["--bind", bind]
+        self.arguments[:0] = prefix
+        self.path = bind[5:] if bind and bind.startswith("unix:") else None  # "@name" is abstract
+        self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
+        # At a stop the server waits for handshakes in progress; tests of other subjects need not.
+        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PREFORK_STOP_LINGER": "100ms", **(env or {})}
+        self.process, self.seen, self.fds = None, {}, fds
+        self.output = tempfile.TemporaryFile()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *rest):
+        stranded = self.end()
+        if kind or stranded:
+            print(f"--- {' '.join(self.arguments)} wrote:\n{self.log()}", file=sys.stderr)
+        self.output.close()
+        if stranded and not kind:
+            raise AssertionError(f"left behind after the server ended: {stranded}")
+
+    def start(self):
+        self.process = subprocess.Popen(self.arguments, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
+                                        stdout=self.output, stderr=self.output, start_new_session=True,
+                                        pass_fds=self.fds)
+        if self.wait_for_it:
+            try:
+                wait_until(self.is_listening, f"{self.arguments[0]} listens")
+            except AssertionError:
+                self.end()
+                print(self.log(), file=sys.stderr)
+                self.output.close()
+                raise
+
+    def is_listening(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"ended at once with status {self.process.returncode}")
+        with contextlib.suppress(OSError), self.dial(1):
+            return True
+        return False
+
+    def dial(self, seconds):
+        """A connected socket."""
+        if self.path is None:
+            return socket.create_connection((self.host, self.port), timeout=seconds)
+        connected = socket.socket(socket.AF_UNIX)
+        connected.settimeout(seconds)
+        try:
+            connected.connect("\0" + self.path[1:] if self.path.startswith("@") else self.path)
+        except OSError:
+            connected.close()
+            raise
+        return connected
+
+    def children_once(self):
+        return bool(self.workers()) and "Listening at" in self.log()
+
+    @property
+    def pid(self):
+        return self.process.pid
+
+    def workers(self):
+        """The running workers. They are recorded, so that the end of the server can check that all have exited."""
+        found = children(self.pid)
+        started = ((pid, start_time(pid)) for pid in tree(self.pid))
+        self.seen.update((pid, when) for pid, when in started if when is not None)
+        return found
+
+    def log(self):
+        size = os.fstat(self.output.fileno()).st_size
+        return os.pread(self.output.fileno(), size, 0).decode(errors="replace")
+
+    def wait_for_log(self, text, seconds=10):
+        return wait_until(lambda: text in self.log(), f"{text!r} in the log", seconds)
+
+    def wait_for_workers(self, count, seconds=10):
+        """Wait until there are exactly `count` workers and return their pids."""
+        wait_until(lambda: len(self.workers()) == count, f"{count} workers", seconds)
+        return self.workers()
+
+    def wait_for_serving(self, count, seconds=10):
+        """Wait until there are exactly `count` workers and their titles say that they serve; return their pids."""
+        wait_until(lambda: [title(pid).endswith("] serving") for pid in self.workers()] == [True] * count,
+                   f"{count} workers that serve", seconds)
+        return self.workers()
+
+    def send_signal(self, number):
+        self.process.send_signal(number)
+
+    def stop(self, number=signal.SIGTERM, seconds=20):
+        """Stop it by a signal and return its exit status."""
+        self.workers()
+        if self.process.poll() is None:
+            self.process.send_signal(number)
+        return self.wait(seconds)
+
+    def wait(self, seconds=20):
+        """Wait until it exits and return its exit status."""
+        try:
+            return self.process.wait(seconds * PATIENCE)
+        except subprocess.TimeoutExpired:
+            raise AssertionError(f"still running after {seconds * PATIENCE:g} s") from None
+
+    def end(self):
+        """Kill remaining processes, by pid; return the pids of those that outlived the server."""
+        if self.process is None:
+            return []
+        self.workers()
+        status = None
+        with contextlib.suppress(AssertionError):
+            status = self.stop()
+        survivors = [pid for pid, started in self.seen.items() if pid != self.pid and started == start_time(pid)]
+        if status is not None and survivors:  # an orphan has some time to finish
+            deadline = time.monotonic() + 3 * PATIENCE
+            while survivors and time.monotonic() < deadline:
+                time.sleep(0.01)
+                survivors = [pid for pid in survivors if self.seen[pid] == start_time(pid)]
+        for pid in survivors + ([self.pid] if self.process.poll() is None else []):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait()
+        return survivors if status is not None else survivors or [self.pid]
+
+    def connect(self, seconds=10):
+        return Client(self.dial(seconds * PATIENCE))
+
+    @property
+    def url(self):
+        return f"http://{self.host}:{self.port}"
+
+    def request(self, method, path="/", body=None, headers=None, seconds=10):
+        """One request on a connection of its own."""
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=seconds * PATIENCE)
+        connection.sock = self.dial(seconds * PATIENCE)
+        try:
+            connection.request(method, path, body, {"Connection": "close", **(headers or {})})
+            response = connection.getresponse()
+            return Response(response.status, response.headers, response.read())
+        finally:
+            connection.close()
+
+    def get(self, path="/", headers=None, seconds=10):
+        return self.request("GET", path, headers=headers, seconds=seconds)
+
+
+class Nginx:
+    """nginx in front of `upstream` ("127.0.0.1:8000" or "unix:/path"), with all it writes in `directory`."""
+
+    def __init__(self, directory, upstream, location=""):
+        self.program, self.directory = need_program("nginx"), directory
+        self.host, self.port, self.process = "127.0.0.1", free_port(), None
+        user = "user root;" if os.getuid() == 0 else ""
+        temporary = "".join(f"{name}_temp_path {directory}/{name};" for name in
+                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        (directory / "nginx.conf").write_text(f"""
+            {user} worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
+            events {{ worker_connections 256; }}
+            http {{
+                access_log off; client_max_body_size 0; {temporary}
+                upstream prefork {{ server {upstream} max_fails=0; keepalive 8; }}
+                server {{
+                    listen {self.host}:{self.port};
+                    location / {{
+                        proxy_pass http://prefork; proxy_http_version 1.1; proxy_set_header Connection "";
+                        proxy_set_header Host $http_host; proxy_set_header X-Forwarded-For $remote_addr;
+                        {location}
+                    }}
+                }}
+            }}""")
+
+    def __enter__(self):
+        self.process = subprocess.Popen(
+            [self.program, "-e", f"{self.directory}/nginx.log", "-p", self.directory, "-c", f"{self.directory}/nginx.conf"],
+            stdin=subprocess.DEVNULL)
+        wait_until(self.is_listening, "nginx listens")
+        return self
+
+    def __exit__(self, *rest):
+        processes = tree(self.process.pid)
+        self.process.terminate()
+        self.process.wait(10 * PATIENCE)
+        wait_until(lambda: not any(map(start_time, processes)), "nginx has exited")
+
+    def is_listening(self):
+        if self.process.poll() is not None:
+            raise AssertionError(f"nginx: {self.log()}")
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), timeout=1):
+            return True
+        return False
+
+    def log(self):
+        return (self.directory / "nginx.log").read_text()
