@@ -92,7 +92,7 @@ class Pending(harness.Case):
 
     def test_a_client_below_response_rate_is_closed_and_one_above_is_not(self):
         with self.directory(app_py=APP) as directory:
-            with self.serve(directory, "--write-timeout", "0.2", "--response-rate", "100k") as server:
+            with self.serve(directory, "--write-timeout", str(0.2 * harness.PATIENCE), "--response-rate", "100k") as server:
                 for path in "/list", "/generator", "/writer":
                     with self.subTest(path=path), self.begin(server, path) as client:
                         def drips():

@@ -133,7 +133,7 @@ class NameServer(harness.Case):
     """A name server that never replies: a socket that is not read, in a new network namespace."""
     SWALLOW = ("import os, socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "
                "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
-    SETTINGS = "[prefork]\nlookup_timeout = 2s\ntimeout = 500ms\nworkers = 2\nbind = unix:{}/socket"
+    SETTINGS = f"[prefork]\nlookup_timeout = {2 * harness.PATIENCE}s\ntimeout = 500ms\nworkers = 2\nbind = unix:{{}}/socket"
 
     def serve(self, directory):
         unshare = harness.need_program("unshare")
@@ -164,22 +164,21 @@ class NameServer(harness.Case):
                 os.kill(first[0], signal.SIGKILL)
                 server.wait_for_log("event=worker_exit")
                 self.assertLess(time.monotonic() - killed, 0.1 * harness.PATIENCE)
-                harness.wait_until(lambda: len(set(server.workers()) - set(first)) == 1, "another worker")
-                self.assertLess(time.monotonic() - began, 0.5 * harness.PATIENCE)
+                # The process that looks up the name is a child of the arbiter, too.
+                harness.wait_until(lambda: any(harness.title(pid).endswith("] serving")
+                                               for pid in set(server.workers()) - set(first)), "another worker")
                 with server.connect() as stuck:
                     stuck.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
                     sent = time.monotonic()
                     server.wait_for_log("WORKER TIMEOUT")
                     self.assertLess(time.monotonic() - sent, 0.5 + 0.1 * harness.PATIENCE)
                 self.assertNotIn("Reload failed", server.log())
-                server.wait_for_log("Reload failed: no name server has responded for the host name new.example within 2.0 s")
-                self.assertLess(time.monotonic() - began, 2.1 + harness.PATIENCE)
+                server.wait_for_log("Reload failed: no name server has responded for the host name new.example within ")
+                self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
                 server.send_signal(signal.SIGHUP)
                 harness.wait_until(lambda: server.log().count("looks up the host name") == 2, "a second look-up")
-                told = time.monotonic()
                 server.send_signal(signal.SIGINT)
-                server.wait_for_log("Reload stopped")
-                self.assertLess(time.monotonic() - told, 0.1 * harness.PATIENCE)
+                server.wait_for_log("Reload stopped")  # not "Reload failed", after the time limit
                 self.assertEqual(server.wait(), 0)
                 self.assertEqual(server.log().count("Reload "), 2)
 
