@@ -69,7 +69,7 @@ static inline bool pfi_accept_set_full(const struct pfi_accept_set *accept_set)
 /* Pause accepting: remove the entries now. Resume: the next refresh adds them. */
 void pfi_accept_set_pause(struct pfi_accept_set *accept_set, bool paused);
 
-/* If the arbiter has sent PFI_MESSAGE_LOOK, add the entries again: epoll_ctl(2) reports what is pending. */
+/* If the arbiter has sent PFI_MESSAGE_POLL, add the entries again: epoll_ctl(2) reports what is pending. */
 void pfi_accept_set_rearm(struct pfi_accept_set *accept_set);
 
 /* As pfi_accept_set_refresh(), without its check whether there is something to do. */

@@ -6,7 +6,7 @@
  *     removes its listeners from
  *     the accept set
  *     PFI_MESSAGE_SHORT --------------> records the shortage
- *                                       PFI_MESSAGE_LOOK --------------> accept pending connections
+ *                                       PFI_MESSAGE_POLL --------------> accept pending connections
  *     retries every 500 ms              if it lasts 1 s and a sibling
  *                                       accepts: replaces the worker
  *     PFI_MESSAGE_ABLE ---------------> the shortage is over
