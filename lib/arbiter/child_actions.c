@@ -3,11 +3,14 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/health.h"
 #include "arbiter/stack_dumps.h"
+#include "base/text.h"
 #include "model/deadline.h"
+#include "model/drain.h"
 #include "model/message.h"
 #include "os/control_channel.h"
 #include "os/reap.h"
 
+#include <inttypes.h>
 #include <signal.h>
 
 static void log_abort(struct prefork_process *process)
@@ -30,13 +33,28 @@ static void log_abort(struct prefork_process *process)
 	}
 }
 
+/* When idle connections close at the latest, as text. Empty: no limit. */
+static void describe_drain_end(const struct prefork_process *process, struct pfi_text *text)
+{
+	const uint64_t graceful_ms = process->arbiter->models[process->pool].policy.graceful_timeout_ms;
+
+	if (graceful_ms > 0)
+		pfi_text_format(text, "%" PRIu64,
+				pfi_drain_end_ms(pfi_process_slot(process)->since_ms, graceful_ms));
+}
+
 /* `value` 1: accept what is in the backlog first, since no other worker will. */
 static void send_drain(struct prefork_process *process, uint32_t value)
 {
+	char bytes[24];
+	struct pfi_text text;
+
+	pfi_text_init(&text, bytes, sizeof bytes);
+	describe_drain_end(process, &text);
 	process->stop.drain_at_ms = 0;
 	process->stop.drains_queue = value == 1;
 	/* The control channel of a worker that does not read it is full; a signal always gets through. */
-	if (pfi_channel_send(process->channel, PFI_MESSAGE_DRAIN, value, NULL) < 0)
+	if (pfi_channel_send(process->channel, PFI_MESSAGE_DRAIN, value, bytes) < 0)
 		(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
 }
 

@@ -1,9 +1,13 @@
 #include "model/drain.h"
 
-uint64_t pfi_drain_until_ms(uint64_t now_ms, uint64_t wait_ms, uint64_t start_ms, uint64_t graceful_ms)
+uint64_t pfi_drain_end_ms(uint64_t start_ms, uint64_t graceful_ms)
+{
+	return graceful_ms > 0 ? start_ms + (graceful_ms - graceful_ms / 4) : UINT64_MAX;
+}
+
+uint64_t pfi_drain_until_ms(uint64_t now_ms, uint64_t wait_ms, uint64_t end_ms)
 {
 	const uint64_t until_ms = wait_ms > UINT64_MAX - now_ms ? UINT64_MAX : now_ms + wait_ms;
-	const uint64_t end_ms = graceful_ms > 0 ? start_ms + (graceful_ms - graceful_ms / 4) : UINT64_MAX;
 
 	if (until_ms <= end_ms)
 		return until_ms;

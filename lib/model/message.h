@@ -20,7 +20,8 @@ enum pfi_message_type {
 
 	/* arbiter to worker */
 	PFI_MESSAGE_DRAIN = 16, /* finish all requests and exit; value 1: first accept what is  */
-	                        /* pending, since no other worker will                          */
+	                        /* pending, since no other worker will; text: when idle         */
+	                        /* connections close at the latest, see model/drain.h           */
 	PFI_MESSAGE_REOPEN = 18, /* reopen the log files                                         */
 	PFI_MESSAGE_POLL = 19,   /* accept pending connections: the kernel may have woken        */
 	                         /* another worker for them that could not accept them;          */

@@ -2,6 +2,8 @@
  * One descriptor for all control events of a worker: signals, messages of the control channel, the
  * exit of the arbiter, and resumed connections.
  */
+#include "base/number.h"
+#include "model/drain.h"
 #include "model/message.h"
 #include "base/required.h"
 #include "model/library_options.h"
@@ -158,6 +160,18 @@ static void enter_drain(struct prefork_worker *worker)
 	}
 }
 
+/* `text` is that of PFI_MESSAGE_DRAIN. Without a time in it, graceful_timeout counts from now. */
+static void set_drain_end(struct prefork_worker *worker, const char *text)
+{
+	int64_t end_ms = 0;
+
+	if (pfi_parse_whole(text, &end_ms) < 0 || end_ms <= 0)
+		atomic_store(&worker->drain_end_ms,
+			     pfi_drain_end_ms(pfi_now_ms(), pfi_worker_settings(worker)->graceful_timeout_ms));
+	else
+		atomic_store(&worker->drain_end_ms, (uint64_t)end_ms);
+}
+
 /* The only function that stores `directive`, which only grows. */
 static void set_directive(struct prefork_worker *worker, enum prefork_directive directive)
 {
@@ -166,8 +180,8 @@ static void set_directive(struct prefork_worker *worker, enum prefork_directive 
 
 	if ((int)directive <= before)
 		return;
-	if (before == PREFORK_CONTINUE)
-		atomic_store(&worker->drain_start_ms, pfi_now_ms());
+	if (atomic_load(&worker->drain_end_ms) == 0)
+		set_drain_end(worker, "");
 	atomic_store(&worker->directive, (int)directive);
 	if (directive == PREFORK_QUIT)
 		(void)!write(worker->quit_fd, &one, sizeof one);
@@ -236,6 +250,7 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 	case PFI_MESSAGE_DRAIN:
 		if (message->value == 1)
 			worker->empties_queues = true;
+		set_drain_end(worker, message->text);
 		set_directive(worker, PREFORK_DRAIN);
 		break;
 	case PFI_MESSAGE_REOPEN:

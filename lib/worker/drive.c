@@ -217,12 +217,11 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 static void begin_drain(struct prefork_connection *connection, uint64_t wait_ms)
 {
 	const struct prefork_worker *const worker = connection->worker;
-	const uint64_t start_ms = atomic_load(&worker->drain_start_ms), now_ms = pfi_now_ms();
 
 	if (connection->drain_until_ms > 0)
 		return;
-	connection->drain_until_ms = pfi_drain_until_ms(now_ms, worker->orphan ? 0 : wait_ms, start_ms,
-							pfi_worker_settings(worker)->graceful_timeout_ms);
+	connection->drain_until_ms = pfi_drain_until_ms(pfi_now_ms(), worker->orphan ? 0 : wait_ms,
+							atomic_load(&worker->drain_end_ms));
 }
 
 uint64_t prefork_connection_drain_ms(struct prefork_connection *connection)

@@ -55,7 +55,7 @@ struct prefork_worker {
 	int wake_fd;           /* eventfd: a connection is resumed, wants_retire, or check() must run again */
 	int quit_fd;           /* eventfd: stays readable once `directive` is PREFORK_QUIT          */
 	_Atomic int directive; /* enum prefork_directive; only grows                                */
-	_Atomic uint64_t drain_start_ms; /* stored before `directive`; 0: not draining              */
+	_Atomic uint64_t drain_end_ms; /* see model/drain.h; stored before `directive`; 0: not draining */
 	_Atomic bool wants_retire;      /* prefork_worker_retire() was called                       */
 	bool is_limited;                /* by max_requests: retires when requests_left is 0         */
 	_Atomic int64_t requests_left;

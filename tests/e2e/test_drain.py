@@ -108,6 +108,17 @@ class Drain(harness.Case):
                 self.assertEqual(server.stop(), 0)
                 self.assertNotIn("[CRITICAL]", server.log())
 
+    def test_a_reload_that_shortens_graceful_timeout_applies_to_old_workers(self):
+        harness.need_files()
+        with self.directory(server_ini="[prefork]\ngraceful_timeout = 60\n") as directory, self.serve(
+                "-w", "1", "--drain-idle", "60", "--config", str(directory / "server.ini")) as server, Kept(server) as kept:
+            (directory / "server.ini").write_text("[prefork]\ngraceful_timeout = 2\n")
+            server.send_signal(signal.SIGHUP)
+            self.assertEqual(kept.client.read_all(), b"")
+            server.wait_for_log("Reload done")
+            self.assertNotIn("[CRITICAL]", server.log())
+            self.assertEqual(server.stop(), 0)
+
     def test_a_quick_stop_does_not_wait(self):
         with self.serve("-w", "1", "--drain-idle", "1h", "--graceful-timeout", "0") as server, Kept(server) as kept:
             self.assertEqual(server.stop(signal.SIGQUIT), 0)

@@ -8,6 +8,8 @@
 
 #include <prefork/service.h>
 
+#include <inttypes.h>
+#include <stdio.h>
 #include <sys/socket.h>
 
 enum { SHORT_MS = 300 };
@@ -58,6 +60,24 @@ START_TEST(an_idle_connection_is_closed_after_drain_idle)
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fd);
 	ck_assert_uint_ge(pfi_now_ms() - began_ms, SHORT_MS);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
+/* The end of the wait is in the message: the arbiter enforces a shorter graceful_timeout than that of this worker. */
+START_TEST(the_message_says_when_idle_connections_close)
+{
+	struct harness harness;
+	const int fd = open_kept(&harness, "60s");
+	const uint64_t end_ms = pfi_now_ms() + SHORT_MS;
+	char text[24];
+
+	(void)snprintf(text, sizeof text, "%" PRIu64, end_ms);
+	ck_assert_int_eq(pfi_channel_send(harness.channel[0], PFI_MESSAGE_DRAIN, 0, text), 0);
+	harness_expect_end(fd);
+	ck_assert_uint_ge(pfi_now_ms(), end_ms);
 	ck_assert_int_eq(harness_reap(&harness).code, 0);
 	(void)close(fd);
 	harness_close(&harness);
@@ -132,6 +152,7 @@ int main(void)
 
 	tcase_add_test(tc, one_more_request_is_served_and_closes_the_connection);
 	tcase_add_test(tc, an_idle_connection_is_closed_after_drain_idle);
+	tcase_add_test(tc, the_message_says_when_idle_connections_close);
 	tcase_add_test(tc, a_quick_stop_does_not_wait);
 	tcase_add_test(tc, a_service_with_its_own_drain_callback_gets_the_time);
 	return run_suite(suite);
