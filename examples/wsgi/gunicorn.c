@@ -101,10 +101,10 @@ static const struct {
 	{ "gunicorn.workers.", "name the class by one word" },
 };
 
-/* The error message of the library: "GUNICORN_CMD_ARGS: there is no option '--umask'; ...". */
+/* The error message of the library: "GUNICORN_CMD_ARGS: unknown option '--umask'; ...". */
 static bool explain_flag(const char *message)
 {
-	static const char words[] = "there is no option '";
+	static const char words[] = "unknown option '";
 	const char *at = strstr(message, words);
 
 	for (size_t i = 0; at && i < sizeof flags / sizeof flags[0]; i++) {

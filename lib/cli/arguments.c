@@ -1,4 +1,4 @@
-/* Flags, as argparse and getopt_long take them, but never abbreviated. */
+/* Reads flags with the syntax of getopt_long(3) and Python's argparse; abbreviations are refused. */
 #include "cli/cli.h"
 
 #include <prefork/error.h>
@@ -16,12 +16,12 @@ struct reader {
 	const char *variable; /* NULL: the command line */
 };
 
-/* One flag, taken apart. */
+/* One flag, split into its parts. */
 struct flag {
-	char text[PFI_FLAG_MAX]; /* "--workers", "-w"                  */
-	const char *value;       /* behind the = or the letter, or NULL */
-	size_t index;            /* of the row; `count`: unknown        */
-	bool off;                /* BOOL: it says no                    */
+	char text[PFI_FLAG_MAX]; /* "--workers", "-w"                            */
+	const char *value;       /* after the = or the letter; NULL: none        */
+	size_t index;            /* of the row; settings->count: unknown flag    */
+	bool off;                /* BOOL: the flag switches the setting off      */
 };
 
 static int error_of(const struct reader *reader)
@@ -29,7 +29,7 @@ static int error_of(const struct reader *reader)
 	return reader->variable != NULL ? PREFORK_ECONFIG : PREFORK_EUSAGE;
 }
 
-/* "GUNICORN_CMD_ARGS: --workers", or "--workers". */
+/* "--workers"; from a variable: "GUNICORN_CMD_ARGS: --workers". */
 static void add_place(struct pfi_text *text, const struct reader *reader, const char *flag)
 {
 	if (reader->variable != NULL)
@@ -37,7 +37,7 @@ static void add_place(struct pfi_text *text, const struct reader *reader, const 
 	pfi_text_add(text, flag);
 }
 
-static int complain(const struct reader *reader, const char *flag, const char *about)
+static int refuse_flag(const struct reader *reader, const char *flag, const char *about)
 {
 	char place[256];
 	struct pfi_text text;
@@ -47,7 +47,7 @@ static int complain(const struct reader *reader, const char *flag, const char *a
 	return prefork_fail(error_of(reader), "%s%s", place, about);
 }
 
-/* --sendfile beside --no-sendfile, and the other way round. */
+/* --no-sendfile for --sendfile, and --sendfile for --no-sendfile. False: a short flag, or too long. */
 static bool opposite(const char *flag, char other[PFI_FLAG_MAX])
 {
 	struct pfi_text text;
@@ -62,7 +62,7 @@ static bool opposite(const char *flag, char other[PFI_FLAG_MAX])
 	return !text.cut;
 }
 
-/* Does a BOOL row's own flag mean no? Not for a row that is itself called no_... */
+/* Whether the flag of a BOOL row switches it off. In a row whose name begins with no_, --no-... switches it on. */
 static bool means_no(const struct prefork_option *row, const char *flag)
 {
 	return strncmp(flag, "--no-", 5) == 0 && strncmp(row->name, "no_", 3) != 0;
@@ -97,18 +97,18 @@ static int unknown(const struct reader *reader, const char *text)
 	pfi_text_init(&about, bytes, sizeof bytes);
 	if (reader->variable != NULL)
 		pfi_text_format(&about, "%s: ", reader->variable);
-	pfi_text_add(&about, "there is no option ");
+	pfi_text_add(&about, "unknown option ");
 	pfi_text_add_quoted(&about, text);
 	if (near < settings->count) {
 		pfi_hint_flag(&settings->rows[near], text, flag);
 		pfi_text_format(&about, "; did you mean %s?", flag);
 	} else {
-		pfi_text_add(&about, "; --help lists all");
+		pfi_text_add(&about, "; --help lists all options");
 	}
 	return prefork_fail(error_of(reader), "%s", bytes);
 }
 
-/* Takes the word apart: --flag, --flag=value, -f, -fvalue, -f=value. */
+/* Split --flag, --flag=value, -f, -fvalue or -f=value. */
 static int split(const struct reader *reader, const char *word, struct flag *flag)
 {
 	const bool is_long = word[1] == '-';
@@ -124,8 +124,8 @@ static int split(const struct reader *reader, const char *word, struct flag *fla
 	return 0;
 }
 
-/* A flag's value may be a word of its own; one that looks like a flag more
- * likely means that the value was forgotten. */
+/* The value of a flag may be the next word, unless that word begins like a flag: then the value was
+ * probably forgotten. "-" and negative numbers are values. */
 static bool is_value(const char *word)
 {
 	return word[0] != '-' || word[1] == '\0' || (word[1] >= '0' && word[1] <= '9');
@@ -145,21 +145,21 @@ static int take_value(struct reader *reader, struct flag *flag)
 	pfi_text_init(&text, about, sizeof about);
 	pfi_text_add(&text, ": a value is missing");
 	if (reader->next < reader->count && flag->text[1] == '-') {
-		pfi_text_format(&text, "; if it is meant to be the next word, write %s=", flag->text);
+		pfi_text_format(&text, "; if the next word is the value, write %s=", flag->text);
 		pfi_text_add_escaped(&text, reader->words[reader->next],
 				     strnlen(reader->words[reader->next], 40));
 	}
-	return complain(reader, flag->text, about);
+	return refuse_flag(reader, flag->text, about);
 }
 
-/* yes or no: from the flag alone, or --flag=no. */
+/* The value comes from the flag itself (--flag, --no-flag) or from its value (--flag=no). */
 static int assign_bool(const struct reader *reader, const struct flag *flag, const char *place,
 		       enum prefork_origin origin)
 {
 	if (flag->value == NULL)
 		return pfi_settings_assign(reader->settings, flag->index, flag->off ? "no" : "yes", origin, place);
 	if (flag->off || flag->text[1] != '-')
-		return complain(reader, flag->text, ": takes no value");
+		return refuse_flag(reader, flag->text, ": takes no value");
 	return pfi_settings_assign(reader->settings, flag->index, flag->value, origin, place);
 }
 
@@ -210,10 +210,10 @@ static int read_argument(const struct reader *reader, const char *word)
 	pfi_text_init(&about, bytes, sizeof bytes);
 	if (reader->variable != NULL)
 		pfi_text_format(&about, "%s: ", reader->variable);
+	pfi_text_add(&about, "unexpected argument ");
 	pfi_text_add_quoted(&about, word);
-	pfi_text_add(&about, settings->arguments_max > 0 && reader->variable == NULL
-				     ? " is one argument too many"
-				     : " is no option: arguments are not taken here");
+	if (settings->arguments_max == 0 || reader->variable != NULL)
+		pfi_text_add(&about, "; only options are accepted");
 	return prefork_fail(error_of(reader), "%s", bytes);
 }
 
@@ -221,7 +221,7 @@ int pfi_read_arguments(struct prefork_settings *settings, char *const words[], s
 		       const char *variable, enum pfi_cli_action *ret_action)
 {
 	struct reader reader = { .settings = settings, .words = words, .count = count, .variable = variable };
-	bool flags = true; /* until a "--" */
+	bool flags = true; /* until "--" */
 	int r = 0;
 
 	*ret_action = PFI_CLI_RUN;

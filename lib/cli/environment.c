@@ -1,4 +1,5 @@
-/* PREFORK_WORKERS=4, and what else may be called PREFORK_... */
+/* Reads settings from the environment: PREFORK_WORKERS=4. Any other variable PREFORK_... is a mistake, unless
+ * `other_variables` or the application lists it. */
 #include "cli/cli.h"
 
 #include <prefork/error.h>
@@ -10,10 +11,9 @@
 #include "base/text.h"
 #include "model/assign.h"
 
-/* Not settings, and no mistake: the library's own between two of its processes,
- * and what Kubernetes and Docker links set for a service called "prefork". A
- * star stands for any rest. */
-static const char *const others[] = {
+/* Variables that are not settings: the library passes some from one of its processes to the next; Kubernetes and
+ * Docker links set the others for a service with the name "prefork". A star at the end matches any text. */
+static const char *const other_variables[] = {
 	"PREFORK_FDS", "PREFORK_UPGRADE_*", "PREFORK_SERVICE_HOST", "PREFORK_SERVICE_PORT*", "PREFORK_PORT*",
 };
 
@@ -29,7 +29,7 @@ bool pfi_option_variable(const struct prefork_option *row, char variable[PFI_VAR
 	return !text.cut;
 }
 
-/* Does NAME=value at `entry` carry this name? */
+/* Whether `entry`, which is NAME=value, has this name. */
 static bool is_named(const char *entry, const char *name)
 {
 	const size_t length = strlen(name);
@@ -46,8 +46,8 @@ static bool is_expected(const struct prefork_settings *settings, const char *ent
 	for (size_t i = 0; i < settings->count; i++)
 		if (pfi_option_variable(&settings->rows[i], variable) && is_named(entry, variable))
 			return true;
-	for (size_t i = 0; i < sizeof others / sizeof others[0]; i++)
-		if (is_named(entry, others[i]))
+	for (size_t i = 0; i < sizeof other_variables / sizeof other_variables[0]; i++)
+		if (is_named(entry, other_variables[i]))
 			return true;
 	for (size_t i = 0; i < settings->claimed.count; i++)
 		if (is_named(entry, settings->claimed.items[i]))
@@ -65,14 +65,14 @@ static int unknown(const struct prefork_settings *settings, const char *entry)
 	memcpy(name, entry, length < sizeof name ? length : sizeof name - 1);
 	pfi_text_init(&text, bytes, sizeof bytes);
 	pfi_text_add_escaped(&text, name, strlen(name));
-	pfi_text_add(&text, " in the environment is no setting");
-	index = pfi_hint(settings, name + 8, 0); /* PREFORK_ makes nothing near */
+	pfi_text_add(&text, " in the environment is not a setting");
+	index = pfi_hint(settings, name + 8, 0); /* without PREFORK_, which all names share */
 	if (index < settings->count && pfi_option_variable(&settings->rows[index], near))
 		pfi_text_format(&text, "; did you mean %s?", near);
 	return prefork_fail(PREFORK_ECONFIG, "%s", bytes);
 }
 
-/* The first variable of that name, as getenv() finds it. */
+/* The value of the first variable of that name, as getenv(3) returns it; NULL: not set. */
 static const char *value_of(char *const variables[], const char *name)
 {
 	for (size_t i = 0; variables[i] != NULL; i++)
@@ -81,7 +81,7 @@ static const char *value_of(char *const variables[], const char *name)
 	return NULL;
 }
 
-/* A list whose items may hold commas has one item per line here. */
+/* The items of this list may contain commas, so the variable has one item per line. */
 static int assign_lines(struct prefork_settings *settings, size_t index, const char *value, const char *place)
 {
 	char *const copy = strdup(value);

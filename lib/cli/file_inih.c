@@ -1,7 +1,7 @@
 /*
- * The INI file, read by libinih. Lines are handed to it one by one, so that the
- * number of a line is known, and what it would skip or cut in silence (NULs, long
- * lines, text behind a section's name) is refused first.
+ * Reads settings from an INI file with libinih. inih gets the file line by line: then the number of each line is
+ * known, and lines that inih would skip or truncate silently (NUL bytes, long lines, text after the name of a
+ * section) are refused first.
  */
 #include "cli/cli.h"
 
@@ -24,17 +24,17 @@ struct reader {
 	struct prefork_settings *settings;
 	FILE *file;
 	const char *name;
-	char *line; /* getline()'s */
+	char *line; /* buffer of getline(3) */
 	size_t size;
-	int number;     /* of the line, from 1                     */
-	bool indented;  /* it begins with a blank                  */
-	int error;      /* then nothing more is read               */
+	int number;    /* of the line, from 1                     */
+	bool indented; /* the line begins with a blank            */
+	int error;     /* the first error; then reading ends      */
 	int error_line;
-	int *first; /* per row: the line that gave it, 0: none */
+	int *first;    /* per row: line that sets it first; 0: none */
 
-	/* A value that may go on in the next line, not yet assigned. */
+	/* A value that is not assigned yet, since the next line may continue it. */
 	ptrdiff_t pending; /* its row, or NONE */
-	bool open; /* a backslash behind its quote: it does go on */
+	bool open;         /* a backslash follows the closing quote: the next line must continue the value */
 	char *value;
 	char place[PLACE_MAX];
 };
@@ -61,8 +61,8 @@ static int refuse_word(struct reader *reader, const char *before, const char *wo
 	return refuse(reader, bytes);
 }
 
-/* Keeps an error of pfi_settings_assign(), whose error message names the place. */
-static void activity(struct reader *reader, int r)
+/* Keep an error of pfi_settings_assign(), whose error message contains the place, or a lack of memory. */
+static void keep_error(struct reader *reader, int r)
 {
 	if (r < 0 && reader->error == 0) {
 		reader->error = r == -EINVAL ? PREFORK_ECONFIG : r;
@@ -81,17 +81,17 @@ static void set_place(struct reader *reader, const char *key)
 static void finish_pending(struct reader *reader)
 {
 	if (reader->open)
-		(void)refuse(reader, "the text in quotes above ends in a \\ and does not go on");
+		(void)refuse(reader, "the quoted text above ends in \\, but this line does not continue it");
 	reader->open = false;
 	if (reader->pending != NONE && reader->error == 0)
-		activity(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
-						 PREFORK_FROM_FILE, reader->place));
+		keep_error(reader, pfi_settings_assign(reader->settings, (size_t)reader->pending, reader->value,
+						       PREFORK_FROM_FILE, reader->place));
 	free(reader->value);
 	reader->value = NULL;
 	reader->pending = NONE;
 }
 
-/* inih ends a section's name at the first ']' and drops the rest. */
+/* Refuse what inih would ignore: text after the first ']'. */
 static void check_section_line(struct reader *reader, const char *line)
 {
 	const char *const end = strchr(line, ']');
@@ -103,12 +103,12 @@ static void check_section_line(struct reader *reader, const char *line)
 	else if (*rest != '\0' && *rest != ';' && *rest != '#')
 		(void)refuse(reader, "nothing may follow the ']'");
 	else if (end - line != (ptrdiff_t)strlen("[prefork") || strncmp(line, "[prefork", 8) != 0) {
-		*(char *)end = '\0'; /* the line is refused, nobody reads it again */
-		(void)refuse_word(reader, "there is no section ", line + 1, "prefork");
+		*(char *)end = '\0'; /* reading ends here: the line is not used again */
+		(void)refuse_word(reader, "unknown section ", line + 1, "prefork");
 	}
 }
 
-/* An ini_reader: like fgets(), but a line that does not fit is an error. */
+/* An ini_reader. Like fgets(3), but a line that does not fit into `buffer` is an error. */
 static char *read_line(char *buffer, int size, void *user)
 {
 	struct reader *const reader = user;
@@ -119,10 +119,10 @@ static char *read_line(char *buffer, int size, void *user)
 		return NULL;
 	reader->number++;
 	if (strlen(reader->line) != (size_t)length)
-		(void)refuse(reader, "a NUL byte");
+		(void)refuse(reader, "the line contains a NUL byte");
 	else if (length >= size - 1)
-		(void)refuse(reader, "the line is longer than 196 bytes; a list goes on in indented lines, a "
-				     "text in quotes behind a \\ on the next");
+		(void)refuse(reader, "the line is longer than 196 bytes; continue a list in indented lines, and "
+				     "quoted text, after a \\, in the next line");
 	start = reader->line;
 	if (reader->number == 1 && strncmp(start, "\xef\xbb\xbf", 3) == 0)
 		start += 3;
@@ -144,7 +144,7 @@ static int hex_digit(char c)
 	return at != NULL ? (int)(at - digits) : -1;
 }
 
-/* One escape behind a backslash; moves `*in`. 0: not understood. */
+/* Decode the escape sequence after a backslash and advance `*in`. 0: invalid. */
 static char unescape(const char **in)
 {
 	static const char from[] = "nrt\"\\", to[] = "\n\r\t\"\\";
@@ -163,7 +163,7 @@ static char unescape(const char **in)
 	return '\0';
 }
 
-/* Appends what is between the quotes of `text` to the pending value. */
+/* Append the quoted part of `text` to the pending value. An ini_handler's result: 0 after an error, else 1. */
 static int add_quoted(struct reader *reader, const char *text)
 {
 	const size_t before = reader->value != NULL ? strlen(reader->value) : 0;
@@ -172,7 +172,7 @@ static int add_quoted(struct reader *reader, const char *text)
 	const char *in = text + 1;
 
 	if (value == NULL) {
-		activity(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+		keep_error(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
 		return 0;
 	}
 	reader->value = value;
@@ -190,10 +190,10 @@ static int add_quoted(struct reader *reader, const char *text)
 	}
 	*out = '\0';
 	if (*in != '"')
-		return refuse(reader, "a quote is not closed (a ';' behind a blank begins a comment: write \\x3b)");
+		return refuse(reader, "a quote is not closed (a ';' after a blank begins a comment: write \\x3b)");
 	in += 1 + strspn(in + 1, " \t");
 	reader->open = strcmp(in, "\\") == 0;
-	return reader->open || *in == '\0' ? 1 : refuse(reader, "nothing but a \\ may follow the closing quote");
+	return reader->open || *in == '\0' ? 1 : refuse(reader, "only a \\ may follow the closing quote");
 }
 
 static int set_value(struct reader *reader, const char *text)
@@ -202,23 +202,23 @@ static int set_value(struct reader *reader, const char *text)
 		return add_quoted(reader, text);
 	reader->value = strdup(text);
 	if (reader->value == NULL)
-		activity(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
+		keep_error(reader, prefork_fail(-ENOMEM, "%s: out of memory", reader->name));
 	return reader->value != NULL;
 }
 
-/* The next line of the same key. */
+/* An indented line that follows a line with this key. */
 static int continue_value(struct reader *reader, size_t index, const char *key, const char *text)
 {
 	if (reader->open)
-		return text[0] == '"' ? add_quoted(reader, text) : refuse(reader, "expected a quote: a \\ ends the line above");
+		return text[0] == '"' ? add_quoted(reader, text) : refuse(reader, "expected a quote: the line above ends in \\");
 	if (reader->settings->rows[index].type == PREFORK_OPTION_LIST) {
 		finish_pending(reader);
 		set_place(reader, key);
 		reader->pending = (ptrdiff_t)index;
 		return set_value(reader, text);
 	}
-	return refuse(reader, "an indented line goes on with the value above, which only a list, or a text in "
-			      "quotes with a \\ behind them, can do");
+	return refuse(reader, "an indented line continues the value above; only a list, or quoted text that "
+			      "ends in \\, can be continued");
 }
 
 static int unknown_key(struct reader *reader, const char *key)
@@ -226,17 +226,17 @@ static int unknown_key(struct reader *reader, const char *key)
 	const struct prefork_settings *const settings = reader->settings;
 	const size_t near = pfi_hint(settings, key, PREFORK_OPTION_COMMAND_LINE);
 
-	return refuse_word(reader, "there is no setting ", key,
+	return refuse_word(reader, "unknown setting ", key,
 			   near < settings->count ? settings->rows[near].name : NULL);
 }
 
-static int given_twice(struct reader *reader, const char *key, int first)
+static int set_twice(struct reader *reader, const char *key, int first)
 {
 	char about[200];
 	struct pfi_text text;
 
 	pfi_text_init(&text, about, sizeof about);
-	pfi_text_format(&text, "%s is given twice, first in line %d", key, first);
+	pfi_text_format(&text, "%s is set twice, first in line %d", key, first);
 	return refuse(reader, about);
 }
 
@@ -255,13 +255,13 @@ static int take_pair(void *user, const char *section, const char *key, const cha
 	if (reader->error != 0)
 		return 0;
 	if (strcmp(section, "prefork") != 0)
-		return refuse(reader, "settings stand below the line [prefork]");
+		return refuse(reader, "settings must follow the line [prefork]");
 	if (index == settings->count)
 		return unknown_key(reader, key);
 	if (settings->rows[index].traits & PREFORK_OPTION_COMMAND_LINE)
-		return refuse_word(reader, "only the command line can say ", key, NULL);
+		return refuse_word(reader, "only the command line can set ", key, NULL);
 	if (reader->first[index] != 0 && settings->rows[index].type != PREFORK_OPTION_LIST)
-		return given_twice(reader, key, reader->first[index]);
+		return set_twice(reader, key, reader->first[index]);
 	reader->first[index] = reader->number;
 	reader->pending = (ptrdiff_t)index;
 	set_place(reader, key);
@@ -289,7 +289,7 @@ int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name
 	return reader.error;
 }
 
-/* Only a regular file can be read again on a reload, and never blocks. */
+/* A reload reads the file again, and must not block: only a regular file has both. */
 static int open_regular(const char *path, const char *place)
 {
 	const int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);

@@ -1,4 +1,4 @@
-/* Without libinih. */
+/* Builds without libinih: every file is refused. */
 #include "cli/cli.h"
 
 #include <prefork/error.h>
@@ -7,7 +7,7 @@ int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name
 {
 	(void)settings;
 	(void)file;
-	return prefork_fail(PREFORK_ECONFIG, "%s: this library was built without libinih and reads no files", name);
+	return prefork_fail(PREFORK_ECONFIG, "%s: the library was built without libinih and cannot read files", name);
 }
 
 int pfi_read_file(struct prefork_settings *settings, const char *path, const char *place)

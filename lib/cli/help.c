@@ -1,4 +1,4 @@
-/* --help, in 80 columns. */
+/* Prints --help, in 80 columns. */
 #include "cli/cli.h"
 
 #include <string.h>
@@ -19,7 +19,7 @@ const char *pfi_option_metavar(const struct prefork_option *row)
 	return row->unit != NULL ? row->unit : by_type[row->type];
 }
 
-/* Words of `text` from column `*column` on, in lines that start at `indent`. */
+/* Print the words of `text` from column `*column` on; further lines begin at column `indent`. */
 static void wrap(FILE *out, const char *text, int indent, int *column)
 {
 	for (const char *word = text + strspn(text, " "); *word != '\0';) {
@@ -39,8 +39,8 @@ static void wrap(FILE *out, const char *text, int indent, int *column)
 	}
 }
 
-/* The key in a file, where no flag of the row says it. */
-static void add_key(struct pfi_text *activity, const struct prefork_option *row)
+/* Add the key in a file, unless a flag of the row has the same name. */
+static void add_key(struct pfi_text *text, const struct prefork_option *row)
 {
 	char own[PFI_FLAG_MAX], flag[PFI_FLAG_MAX];
 	const struct prefork_option plain = { .name = row->name };
@@ -50,35 +50,35 @@ static void add_key(struct pfi_text *activity, const struct prefork_option *row)
 	for (size_t k = 0; pfi_option_flag(row, k, flag); k++)
 		if (strcmp(flag, own) == 0)
 			return;
-	pfi_text_format(activity, " In a file: %s.", row->name);
+	pfi_text_format(text, " In a file: %s.", row->name);
 }
 
-/* "[30s]", or what the words may be and "[sync]". */
-static void add_note(struct pfi_text *activity, const struct prefork_settings *settings, size_t index)
+/* Add what follows the row's own text: the words of a choice, the key in a file, and the default, as "[30s]". */
+static void add_details(struct pfi_text *text, const struct prefork_settings *settings, size_t index)
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	char bytes[200];
 	struct pfi_text value;
 
 	if (row->type == PREFORK_OPTION_CHOICE) {
-		pfi_text_add_char(activity, ' ');
-		pfi_text_add_expected(activity, settings, index);
-		activity->bytes[1] = 'O';
-		pfi_text_add_char(activity, '.');
+		pfi_text_add_char(text, ' ');
+		pfi_text_add_expected(text, settings, index);
+		text->bytes[1] = 'O'; /* "one of" begins a sentence here */
+		pfi_text_add_char(text, '.');
 	}
-	add_key(activity, row);
+	add_key(text, row);
 	pfi_text_init(&value, bytes, sizeof bytes);
 	pfi_text_add_value(&value, settings, index, 0);
 	if (row->type == PREFORK_OPTION_BOOL ? settings->values[index].number != 0 : value.length > 0)
-		pfi_text_format(activity, " [%s]", bytes);
+		pfi_text_format(text, " [%s]", bytes);
 }
 
 static void print_row(const struct prefork_settings *settings, size_t index, FILE *out)
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	const char *const metavar = pfi_option_metavar(row);
-	char flag[PFI_FLAG_MAX], head[300], activity[400];
-	struct pfi_text text, more;
+	char flag[PFI_FLAG_MAX], head[300], bytes[400];
+	struct pfi_text text, details;
 	int column;
 
 	pfi_text_init(&text, head, sizeof head);
@@ -94,9 +94,9 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 		(void)fprintf(out, "%*s", DOC_COLUMN - (int)text.length, "");
 	column = DOC_COLUMN;
 	wrap(out, row->doc, DOC_COLUMN, &column);
-	pfi_text_init(&more, activity, sizeof activity);
-	add_note(&more, settings, index);
-	wrap(out, activity, DOC_COLUMN, &column);
+	pfi_text_init(&details, bytes, sizeof bytes);
+	add_details(&details, settings, index);
+	wrap(out, bytes, DOC_COLUMN, &column);
 	(void)fputc('\n', out);
 }
 
@@ -137,8 +137,8 @@ void pfi_print_help(const struct prefork_settings *settings, FILE *out)
 	(void)fprintf(out, "  -v, --version%*sPrint the version.\n", DOC_COLUMN - 15, "");
 	(void)fprintf(out, "\n");
 	column = 0;
-	wrap(out, "TIME: 30 and 30s are seconds; 500ms, 1.5, 2m, 1h and 7d are understood, too. What --flag "
-		  "switches on, --no-flag switches off. Every setting is also an environment variable "
+	wrap(out, "TIME is in seconds unless it has a unit: 30, 1.5s, 500ms, 2m, 1h, 7d. --no-flag switches off what "
+		  "--flag switches on. Every setting is also an environment variable "
 		  "(PREFORK_WORKERS=4) and a key in the file (workers = 4); the command line wins over the "
 		  "environment, and the environment over the file.", 0, &column);
 	(void)fputc('\n', out);

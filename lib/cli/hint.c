@@ -1,12 +1,13 @@
-/* Did you mean ...? One answer for flags, variables and keys, which may have different names for one setting. */
+/* Finds the setting for "did you mean ...?". A flag, a variable and a key may have different names for one setting, so
+ * all names of a row are compared. */
 #include "cli/cli.h"
 
 #include <string.h>
 
 #include "base/nearest.h"
 
-/* "--log-file", "LOG_FILE" -> "log_file", cut where it is too long to be near anything. */
-static void spell(const char *word, char name[PFI_FLAG_MAX])
+/* "--log-file", "LOG_FILE" -> "log_file". A longer word than any name is truncated. */
+static void normalize(const char *word, char name[PFI_FLAG_MAX])
 {
 	size_t length = 0;
 
@@ -32,7 +33,7 @@ size_t pfi_hint(const struct prefork_settings *settings, const char *word, unsig
 	struct pfi_nearest nearest;
 	size_t found = settings->count;
 
-	spell(word, wanted);
+	normalize(word, wanted);
 	pfi_nearest_init(&nearest, wanted);
 	for (size_t i = 0; i < settings->count; i++) {
 		const struct prefork_option *const row = &settings->rows[i];
@@ -42,7 +43,7 @@ size_t pfi_hint(const struct prefork_settings *settings, const char *word, unsig
 		if (is_nearer(&nearest, row->name))
 			found = i;
 		for (size_t k = 0; pfi_option_flag(row, k, flag); k++) {
-			spell(flag, name);
+			normalize(flag, name);
 			if (flag[1] == '-' && is_nearer(&nearest, name))
 				found = i;
 		}
@@ -55,9 +56,9 @@ void pfi_hint_flag(const struct prefork_option *row, const char *word, char flag
 	char wanted[PFI_FLAG_MAX], own[PFI_FLAG_MAX], name[PFI_FLAG_MAX];
 	size_t least = SIZE_MAX;
 
-	spell(word, wanted);
+	normalize(word, wanted);
 	for (size_t k = 0; pfi_option_flag(row, k, own); k++) {
-		spell(own, name);
+		normalize(own, name);
 		if (pfi_word_distance(wanted, name) < least) {
 			least = pfi_word_distance(wanted, name);
 			memcpy(flag, own, PFI_FLAG_MAX);

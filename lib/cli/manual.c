@@ -1,4 +1,4 @@
-/* docs/settings.md and the options of a man page, from the rows. */
+/* Prints docs/settings.md, and the section OPTIONS of a man page, from the rows of the settings. */
 #include "cli/cli.h"
 
 #include <string.h>
@@ -6,7 +6,7 @@
 #include "base/text.h"
 #include "model/assign.h"
 
-/* The first of each section, in order, prints all of it. */
+/* Whether the row is the first of its section. Sections are printed in the order of their first rows. */
 static bool begins_section(const struct prefork_settings *settings, size_t index)
 {
 	for (size_t i = 0; i < index; i++)
@@ -70,19 +70,21 @@ void pfi_print_markdown(const struct prefork_settings *settings, FILE *out)
 {
 	(void)fputs("<!-- Made from the tables in lib/model/library_options.c, lib/http/http_options.c and examples/wsgi/rows.c by docs/print-settings. -->\n# Settings\n\n"
 		    "Each setting is a flag, an environment variable and a key in the section `[prefork]` of the INI\n"
-		    "file that `--config` names. A value comes from the highest of these, lowest first: the default,\n"
-		    "the program's default, the file, the environment, the command line. A flag without a value is\n"
-		    "switched off by `--no-` before its name. What stands under HTTP is there in programs that serve it,\n"
-		    "what stands under Application in `prefork-wsgi`, which calls the strategy threads `gthread`, too.\n\n"
-		    "A word out of a choice may be written in capitals: `--log-level INFO`.\n\n"
-		    "Times: `30` and `30s` are seconds; `500ms`, `1.5`, `2m`, `1h` and `7d` are understood, too.\n\n"
-		    "In a file, a value in double quotes may hold `\\n`, `\\t`, `\\\"`, `\\\\` and `\\xHH`; a `;` behind a\n"
-		    "blank begins a comment. A line has at most 196 bytes: a list goes on in indented lines; a text in\n"
-		    "quotes with a `\\` behind them goes on, in quotes, in the next line, which is indented.\n", out);
+		    "file that `--config` names. If several sources set a value, the command line wins over the\n"
+		    "environment, the environment over the file, the file over the default of the program, and that\n"
+		    "over the default of the library. `--no-` before the name of a flag that takes no value switches\n"
+		    "the setting off. The settings under *HTTP* exist in programs that serve HTTP, those under\n"
+		    "*Application* in `prefork-wsgi`, which accepts `gthread` as another name of the strategy threads.\n\n"
+		    "The words of a choice are not case-sensitive: `--log-level INFO`.\n\n"
+		    "A time is in seconds unless it has a unit: `30`, `1.5s`, `500ms`, `2m`, `1h`, `7d`.\n\n"
+		    "In a file, a value in double quotes may contain `\\n`, `\\t`, `\\\"`, `\\\\` and `\\xHH`; a `;` after a\n"
+		    "blank begins a comment. A line has at most 196 bytes. To continue a list, indent the lines that\n"
+		    "follow; to continue a quoted text, write a `\\` after the closing quote and begin the next line with\n"
+		    "a blank and a quote.\n", out);
 	for_each(settings, out, "##", print_markdown_row);
 }
 
-/* scdoc gives * and _ a meaning. */
+/* Escape the characters that have a meaning in scdoc. */
 static void print_scdoc_text(FILE *out, const char *text)
 {
 	for (const char *c = text; *c != '\0'; c++)

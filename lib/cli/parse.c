@@ -1,3 +1,5 @@
+/* Reads the settings from all sources, checks them, and carries out --help, --version, --print-config and
+ * --check-config. */
 #include <prefork/error.h>
 #include <prefork/log.h>
 #include <prefork/version.h>
@@ -24,13 +26,13 @@ static int out_of_memory(void)
 	return prefork_fail(-ENOMEM, "out of memory for the settings");
 }
 
-/* Flags from the host's variable, GUNICORN_CMD_ARGS say. Questions in it are
- * not answered: whoever asks has a command line. */
+/* Read flags from the variable that the application names, for example GUNICORN_CMD_ARGS. --help and --version in it
+ * are errors: a service manager that sets them by mistake would see a program that exits with status 0. */
 static int read_variable(struct prefork_settings *settings)
 {
 	const char *const name = settings->argument_variable;
 	const char *const line = name != NULL ? getenv(name) : NULL;
-	enum pfi_cli_action question;
+	enum pfi_cli_action action;
 	char **words;
 	size_t count;
 	int r;
@@ -41,10 +43,10 @@ static int read_variable(struct prefork_settings *settings)
 	if (r < 0)
 		return r == -ENOMEM ? out_of_memory()
 				    : prefork_fail(PREFORK_ECONFIG, "%s: a quote is not closed", name);
-	r = pfi_read_arguments(settings, words, count, name, &question);
+	r = pfi_read_arguments(settings, words, count, name, &action);
 	free(words);
-	if (r == 0 && question != PFI_CLI_RUN)
-		r = prefork_fail(PREFORK_ECONFIG, "%s: --help and --version are for the command line", name);
+	if (r == 0 && action != PFI_CLI_RUN)
+		r = prefork_fail(PREFORK_ECONFIG, "%s: --help and --version work on the command line only", name);
 	return r;
 }
 
@@ -78,7 +80,7 @@ static int check_log(const struct prefork_settings *settings)
 			    prefork_error());
 }
 
-/* The owner of sockets cannot change by a reload, which must not wait for a directory service. */
+/* On a reload, the owner of the sockets is not looked up again: it cannot change, and getpwnam(3) may block. */
 static int check_owner(const struct prefork_settings *settings, bool is_first)
 {
 	uid_t uid;
@@ -107,7 +109,7 @@ static int check(const struct prefork_settings *settings, bool is_first)
 	return r == -EINVAL ? PREFORK_ECONFIG : r < 0 ? r : 0;
 }
 
-/* The whole of it, from the arguments that the settings keep. */
+/* Read and check all sources; the arguments are those that keep_arguments() has kept. */
 static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_cli_action *ret_action)
 {
 	int r = pfi_read_arguments(settings, settings->argv.items + 1, settings->argv.count - 1, NULL,
@@ -123,11 +125,10 @@ static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_c
 	return r < 0 ? r : check(settings, is_first);
 }
 
-/* See pfi_settings_reread(). Nobody answers questions here: that they were not
- * asked is known from the first time. */
+/* See pfi_settings_reread(). The action is PFI_CLI_RUN, since the arguments are those of the start. */
 static int reread(const struct prefork_settings *old, struct prefork_settings **ret)
 {
-	enum pfi_cli_action question;
+	enum pfi_cli_action action;
 	struct prefork_settings *settings = NULL;
 	int r = pfi_settings_copy_unparsed(old, &settings);
 
@@ -137,7 +138,7 @@ static int reread(const struct prefork_settings *old, struct prefork_settings **
 		r = pfi_texts_add(&settings->argv, old->argv.items[i]);
 	settings->parsed = true;
 	settings->reread = reread;
-	r = r < 0 ? out_of_memory() : read_all(settings, false, &question);
+	r = r < 0 ? out_of_memory() : read_all(settings, false, &action);
 	if (r < 0) {
 		prefork_settings_destroy(settings);
 		return r;
@@ -146,8 +147,8 @@ static int reread(const struct prefork_settings *old, struct prefork_settings **
 	return 0;
 }
 
-/* Keeps what a second reading will need. */
-static int keep(struct prefork_settings *settings, int argc, char *const argv[])
+/* Keep what a reload needs to read the sources again. */
+static int keep_arguments(struct prefork_settings *settings, int argc, char *const argv[])
 {
 	const char *const slash = strrchr(argv[0], '/');
 
@@ -165,8 +166,8 @@ static int keep(struct prefork_settings *settings, int argc, char *const argv[])
 	return 0;
 }
 
-/* A word of the library's own row that this build has no strategy for. Asked with
- * --check-config only: otherwise the host may still bring one of that name. */
+/* Refuse a worker class of the library that this build does not have. Only --check-config does so here: otherwise the
+ * application can still register a strategy of that name. */
 static int check_worker_class(const struct prefork_settings *settings)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
@@ -185,15 +186,15 @@ static int check_pidfile(const struct prefork_settings *settings)
 	return path != NULL && *path != '\0' ? pfi_pidfile_check(path) : 0;
 }
 
-/* Answers what was asked: 1, 0 when nothing was, or what failed. */
-static int answer(const struct prefork_settings *settings, enum pfi_cli_action question)
+/* Carry out what the command line requests instead of running: 1: done, 0: nothing requested, or an error. */
+static int run_action(const struct prefork_settings *settings, enum pfi_cli_action action)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 	int r;
 
-	if (question == PFI_CLI_HELP)
+	if (action == PFI_CLI_HELP)
 		pfi_print_help(settings, stdout);
-	else if (question == PFI_CLI_VERSION)
+	else if (action == PFI_CLI_VERSION)
 		if (settings->version != NULL)
 			(void)printf("%s %s\n", settings->program, settings->version);
 		else
@@ -204,9 +205,9 @@ static int answer(const struct prefork_settings *settings, enum pfi_cli_action q
 		return 0;
 	else if ((r = check_worker_class(settings)) < 0 || (r = check_pidfile(settings)) < 0 ||
 		 (r = pfi_binds_try(settings)) < 0)
-		return r; /* what the start would answer */
+		return r; /* the error that the start would return */
 	else
-		(void)printf("%s: the settings are right\n", settings->program);
+		(void)printf("%s: the configuration is valid\n", settings->program);
 	if (fflush(stdout) != 0 || ferror(stdout))
 		return prefork_fail(-EIO, "standard output: %s", strerror(errno));
 	return 1;
@@ -214,17 +215,17 @@ static int answer(const struct prefork_settings *settings, enum pfi_cli_action q
 
 int prefork_settings_parse(struct prefork_settings *settings, int argc, char *const argv[])
 {
-	enum pfi_cli_action question;
+	enum pfi_cli_action action;
 	int r;
 
 	if (settings == NULL || argc < 1 || argv == NULL || argv[0] == NULL)
-		return prefork_fail(-EINVAL, "there are no settings, or argv is empty");
+		return prefork_fail(-EINVAL, "settings is NULL, or argv is empty");
 	if (settings->parsed || settings->frozen)
-		return prefork_fail(-EALREADY, "the settings were parsed before");
-	r = keep(settings, argc, argv);
+		return prefork_fail(-EALREADY, "the settings have been parsed already");
+	r = keep_arguments(settings, argc, argv);
 	if (r == 0)
-		r = read_all(settings, true, &question);
-	return r < 0 ? r : answer(settings, question);
+		r = read_all(settings, true, &action);
+	return r < 0 ? r : run_action(settings, action);
 }
 
 int prefork_settings_load(int argc, char *const argv[], struct prefork_settings **ret)
@@ -233,7 +234,7 @@ int prefork_settings_load(int argc, char *const argv[], struct prefork_settings 
 	int r;
 
 	if (ret == NULL)
-		return prefork_fail(-EINVAL, "there is no place for the settings");
+		return prefork_fail(-EINVAL, "ret is NULL");
 	r = prefork_settings_create(&settings);
 	if (r < 0)
 		return r;

@@ -1,4 +1,4 @@
-/* --print-config: a file that --config reads back to the same settings. */
+/* Prints --print-config: a file from which --config reads the same settings. */
 #include "cli/cli.h"
 
 #include <string.h>
@@ -8,7 +8,7 @@
 
 enum { PIECE = 100, VALUE_MAX = 1 << 16 };
 
-/* Would the plain text come back as something else? */
+/* Whether pfi_read_ini() would read the plain text as another value. */
 static bool needs_quotes(const char *value)
 {
 	const size_t length = strlen(value);
@@ -32,7 +32,7 @@ static void print_quoted_byte(FILE *out, char c)
 		(void)fputc(c, out);
 }
 
-/* Long texts in pieces on indented lines, for inih takes no long ones. */
+/* Long texts are printed in pieces on indented lines, since inih limits the length of a line. */
 static void print_value(FILE *out, const char *value)
 {
 	size_t width = 0;
@@ -62,7 +62,7 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	const struct pfi_value *const value = &settings->values[index];
-	char bytes[150]; /* a place is cut: lines are short */
+	char bytes[150]; /* truncates a place, so that the line is below inih's limit */
 	struct pfi_text text;
 
 	if (value->origin != PREFORK_FROM_ROW) {

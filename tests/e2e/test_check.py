@@ -64,7 +64,7 @@ class Check(harness.Case):
                 with self.subTest(words=words):
                     status, output, why = self.run_it(*words, "--check-config")
                     self.assertEqual((status, why), (0, ""))
-                    self.assertIn("the settings are right", output)
+                    self.assertIn("the configuration is valid", output)
                     self.assertEqual(list(directory.iterdir()), [])
             # The server with these settings may be running.
             address = "127.0.0.1:%d" % busy.getsockname()[1]

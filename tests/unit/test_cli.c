@@ -55,15 +55,15 @@ static int parse(struct prefork_settings *settings, const char *line)
 static const struct {
 	const char *line, *message;
 } bad_lines[] = {
-	{ "--wrokers 4", "there is no option '--wrokers'; did you mean --workers?" },
-	{ "--work 4", "there is no option '--work'; --help lists all" },
-	{ "-z", "there is no option '-z'; --help lists all" },
-	{ "--errorlog -", "there is no option '--errorlog'; did you mean --error-logfile?" },
-	{ "--log-flie -", "there is no option '--log-flie'; did you mean --log-file?" },
-	{ "--preload-app", "there is no option '--preload-app'; did you mean --preload?" },
+	{ "--wrokers 4", "unknown option '--wrokers'; did you mean --workers?" },
+	{ "--work 4", "unknown option '--work'; --help lists all options" },
+	{ "-z", "unknown option '-z'; --help lists all options" },
+	{ "--errorlog -", "unknown option '--errorlog'; did you mean --error-logfile?" },
+	{ "--log-flie -", "unknown option '--log-flie'; did you mean --log-file?" },
+	{ "--preload-app", "unknown option '--preload-app'; did you mean --preload?" },
 	{ "--workers", "--workers: a value is missing" },
 	{ "--workers --timeout 5",
-	  "--workers: a value is missing; if it is meant to be the next word, write --workers=--timeout" },
+	  "--workers: a value is missing; if the next word is the value, write --workers=--timeout" },
 	{ "--workers=", "--workers: a value is missing" },
 	{ "--workers 4x", "--workers: expected a whole number from 1 to 4096, not '4x'" },
 	{ "-w4097", "-w: expected a whole number from 1 to 4096, not '4097'" },
@@ -75,7 +75,7 @@ static const struct {
 	{ "--no-preload=yes", "--no-preload: takes no value" },
 	{ "--socket-mode 999", "--socket-mode: expected an octal mode from 0000 to 0777, not '999'" },
 	{ "--bind a:1,", "--bind: an item between the commas is empty" },
-	{ "app:app", "'app:app' is no option: arguments are not taken here" },
+	{ "app:app", "unexpected argument 'app:app'; only options are accepted" },
 	{ "-w 8 --workers-max 2", NULL },
 	{ "--threads 2", NULL },
 	{ "--threads 2 -k sync", NULL },
@@ -164,7 +164,7 @@ START_TEST(arguments_are_counted)
 	settings = made();
 	ck_assert_int_eq(prefork_settings_accept_arguments(settings, 1, 1, "MODULE:APP"), 0);
 	ck_assert_int_eq(parse(settings, "a b"), PREFORK_EUSAGE);
-	ck_assert_str_eq(prefork_error(), "'b' is one argument too many");
+	ck_assert_str_eq(prefork_error(), "unexpected argument 'b'");
 	prefork_settings_destroy(settings);
 }
 END_TEST
@@ -172,16 +172,16 @@ END_TEST
 static const struct {
 	const char *name, *value, *message;
 } bad_variables[] = {
-	{ "PREFORK_WORKER", "3", "PREFORK_WORKER in the environment is no setting; did you mean PREFORK_WORKERS?" },
-	{ "PREFORK_LOG_FILE", "-", "PREFORK_LOG_FILE in the environment is no setting; did you mean PREFORK_ERRORLOG?" },
-	{ "PREFORK_OURS", "3", "PREFORK_OURS in the environment is no setting" },
+	{ "PREFORK_WORKER", "3", "PREFORK_WORKER in the environment is not a setting; did you mean PREFORK_WORKERS?" },
+	{ "PREFORK_LOG_FILE", "-", "PREFORK_LOG_FILE in the environment is not a setting; did you mean PREFORK_ERRORLOG?" },
+	{ "PREFORK_OURS", "3", "PREFORK_OURS in the environment is not a setting" },
 	{ "PREFORK_WORKERS", "x", "PREFORK_WORKERS: expected a whole number from 1 to 4096, not 'x'" },
 	{ "PREFORK_WORKERS", "", "PREFORK_WORKERS: a value is missing" },
 	{ "OUR_ARGS", "--workers x", "OUR_ARGS: --workers: expected a whole number from 1 to 4096, not 'x'" },
-	{ "OUR_ARGS", "--wrokers 1", "OUR_ARGS: there is no option '--wrokers'; did you mean --workers?" },
+	{ "OUR_ARGS", "--wrokers 1", "OUR_ARGS: unknown option '--wrokers'; did you mean --workers?" },
 	{ "OUR_ARGS", "'open", "OUR_ARGS: a quote is not closed" },
-	{ "OUR_ARGS", "app:app", "OUR_ARGS: 'app:app' is no option: arguments are not taken here" },
-	{ "OUR_ARGS", "--help", "OUR_ARGS: --help and --version are for the command line" },
+	{ "OUR_ARGS", "app:app", "OUR_ARGS: unexpected argument 'app:app'; only options are accepted" },
+	{ "OUR_ARGS", "--help", "OUR_ARGS: --help and --version work on the command line only" },
 };
 
 START_TEST(a_wrong_variable_is_named)
@@ -249,34 +249,34 @@ static const struct {
 	size_t size; /* 0: strlen */
 	const char *message; /* behind the path */
 } bad_files[] = {
-	{ "workers = 1\n", 0, ":1: settings stand below the line [prefork]" },
-	{ "[prefrok]\nworkers = 1\n", 0, ":1: there is no section 'prefrok'; did you mean 'prefork'?" },
-	{ "[prefork]\nworkers = 1\n[]\n", 0, ":3: there is no section ''; did you mean 'prefork'?" },
+	{ "workers = 1\n", 0, ":1: settings must follow the line [prefork]" },
+	{ "[prefrok]\nworkers = 1\n", 0, ":1: unknown section 'prefrok'; did you mean 'prefork'?" },
+	{ "[prefork]\nworkers = 1\n[]\n", 0, ":3: unknown section ''; did you mean 'prefork'?" },
 	{ "[prefork\n", 0, ":1: a ']' is missing" },
 	{ "[prefork] x\n", 0, ":1: nothing may follow the ']'" },
-	{ "[prefork]\n\nwrokers = 1\n", 0, ":3: there is no setting 'wrokers'; did you mean 'workers'?" },
-	{ "[prefork]\nlog-file = -\n", 0, ":2: there is no setting 'log-file'; did you mean 'errorlog'?" },
-	{ "[prefork]\nenv = A=1\n", 0, ":2: there is no setting 'env'; did you mean 'raw_env'?" },
+	{ "[prefork]\n\nwrokers = 1\n", 0, ":3: unknown setting 'wrokers'; did you mean 'workers'?" },
+	{ "[prefork]\nlog-file = -\n", 0, ":2: unknown setting 'log-file'; did you mean 'errorlog'?" },
+	{ "[prefork]\nenv = A=1\n", 0, ":2: unknown setting 'env'; did you mean 'raw_env'?" },
 	{ "[prefork]\nworkers = x\n", 0, ":2: workers: expected a whole number from 1 to 4096, not 'x'" },
 	{ "[prefork]\nworkers =\n", 0, ":2: workers: a value is missing" },
 	{ "[prefork]\nworkers\n", 0, ":2: expected NAME = VALUE, or [prefork]" },
-	{ "[prefork]\nworkers = 1\nworkers = 2\n", 0, ":3: workers is given twice, first in line 2" },
+	{ "[prefork]\nworkers = 1\nworkers = 2\n", 0, ":3: workers is set twice, first in line 2" },
 	{ "[prefork]\nworkers = 1\n  timeout = 2\n", 0,
-	  ":3: an indented line goes on with the value above, which only a list, or a text in quotes with a \\ behind "
-	  "them, can do" },
-	{ "[prefork]\nconfig = x\n", 0, ":2: only the command line can say 'config'" },
-	{ "[prefork]\nworkers = 1\0\n", 24, ":2: a NUL byte" },
+	  ":3: an indented line continues the value above; only a list, or quoted text that ends in \\, can be "
+	  "continued" },
+	{ "[prefork]\nconfig = x\n", 0, ":2: only the command line can set 'config'" },
+	{ "[prefork]\nworkers = 1\0\n", 24, ":2: the line contains a NUL byte" },
 	{ "[prefork]\nformat = \"x ; y\"\n", 0,
-	  ":2: a quote is not closed (a ';' behind a blank begins a comment: write \\x3b)" },
-	{ "[prefork]\nformat = \"x\" y\n", 0, ":2: nothing but a \\ may follow the closing quote" },
-	{ "[prefork]\nformat = \"x\" \\\n  y\n", 0, ":3: expected a quote: a \\ ends the line above" },
+	  ":2: a quote is not closed (a ';' after a blank begins a comment: write \\x3b)" },
+	{ "[prefork]\nformat = \"x\" y\n", 0, ":2: only a \\ may follow the closing quote" },
+	{ "[prefork]\nformat = \"x\" \\\n  y\n", 0, ":3: expected a quote: the line above ends in \\" },
 	{ "[prefork]\nformat = \"x\" \\\nworkers = 2\n", 0,
-	  ":3: the text in quotes above ends in a \\ and does not go on" },
+	  ":3: the quoted text above ends in \\, but this line does not continue it" },
 	{ "[prefork]\nformat = \"\\q\"\n", 0, ":2: after a \\ expected n, r, t, \", \\ or xHH (not x00)" },
 	{ "[prefork]\nformat = \"\\x00\"\n", 0, ":2: after a \\ expected n, r, t, \", \\ or xHH (not x00)" },
 	{ "[prefork]\nformat = " LONG LONG LONG "\n", 0,
-	  ":2: the line is longer than 196 bytes; a list goes on in indented lines, a text in quotes behind a \\ "
-	  "on the next" },
+	  ":2: the line is longer than 196 bytes; continue a list in indented lines, and quoted text, after a \\, "
+	  "in the next line" },
 };
 
 START_TEST(a_wrong_file_is_named_with_its_line)
