@@ -97,7 +97,7 @@ static void do_job(struct prefork_worker *worker, const char stem[STEM_MAX])
 	const bool ok = run_script(from);
 	(void)snprintf(to, sizeof to, "%.*s.%s", STEM_MAX, stem, ok ? "done" : "failed");
 	if (rename(from, to) < 0)
-		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "jobs", "Cannot rename to %s: %s", to, strerror(errno));
+		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "jobs", "Cannot rename to %s: %s event=rename_failed", to, strerror(errno));
 	prefork_worker_count_request(worker);
 	prefork_worker_idle(worker); /* --timeout stops */
 }

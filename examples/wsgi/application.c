@@ -10,6 +10,7 @@
 #include "wsgi_options.h"
 #include "template.h"
 #include "virtualenv.h"
+#include "wsgi_log.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -70,16 +71,16 @@ static int set_path(const struct prefork_settings *settings)
 }
 
 /* Takes the exception that is set: logs the traceback; the error message is one line of it. */
-static int fail_to_load(const char *name, struct prefork_log *log)
+static int fail_to_load(const char *name)
 {
-	char title[1024], line[512];
+	char line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
 	Py_ssize_t size = 0;
 	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
-	(void)snprintf(title, sizeof title, "The application %s does not load", name);
 	if (bytes)
-		prefork_log_block(log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
+		wsgi_log_block(PREFORK_LOG_ERROR, "app_load_failed", bytes, (size_t)size, "The application %s does not load",
+		               name);
 	PyErr_Clear(); /* the traceback is not UTF-8: only the error message remains */
 	Py_XDECREF(text);
 	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
@@ -121,13 +122,14 @@ static int import(const struct prefork_settings *settings, const char *program, 
 		application.callable = wsgi_load(name);
 	if (wsgi_is_forked_child)
 		wsgi_forked_child_exit();
-	return application.callable ? 0 : fail_to_load(name, log);
+	return application.callable ? 0 : fail_to_load(name);
 }
 
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
 {
 	const int old_directory = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC); /* fails if unreadable: then the directory is not restored */
 
+	wsgi_log_prepare(log, NULL, 0);
 	wsgi_forked_children_prepare();
 	const int r = import(settings, program, log);
 
@@ -137,7 +139,8 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 		wsgi_gil_release();
 	if (old_directory >= 0) {
 		if (fchdir(old_directory) < 0)
-			prefork_log_printf(log, PREFORK_LOG_WARNING, "wsgi", "Cannot return to the directory before --chdir: %s", strerror(errno));
+			wsgi_log(PREFORK_LOG_WARNING, "chdir_failed", "Cannot return to the directory before --chdir: %s",
+			         strerror(errno));
 		(void)close(old_directory);
 	}
 	return r;
@@ -175,18 +178,19 @@ static int make_templates(const struct prefork_worker *worker)
 int wsgi_application_start(struct prefork_worker *worker, const char *program)
 {
 	const struct prefork_settings *settings = prefork_worker_settings(worker);
+	struct prefork_log *log = prefork_worker_log(worker);
 	int r = 0;
 
-	application.log = prefork_worker_log(worker);
-	wsgi_response_headers_prepare(application.log);
+	wsgi_log_prepare(log, prefork_worker_pool(worker), prefork_worker_slot(worker));
+	wsgi_response_headers_prepare();
 	wsgi_forked_children_prepare();
 	if (!wsgi_python_runs())
-		r = import(settings, program, application.log);
+		r = import(settings, program, log);
 	else /* preloaded; the GIL is held since the fork */
 		r = set_surroundings(settings);
-	if (r == 0 && (wsgi_loggers_prepare(application.log, prefork_settings_text(settings, "loglevel")) < 0 ||
+	if (r == 0 && (wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) < 0 ||
 	               mark_main_thread(settings) < 0 || make_templates(worker) < 0))
-		r = fail_to_load(wsgi_options_application(settings), application.log);
+		r = fail_to_load(wsgi_options_application(settings));
 	if (wsgi_python_runs())
 		wsgi_gil_release();
 	return r;

@@ -1,8 +1,8 @@
 #include "reloader.h"
+#include "wsgi_log.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
-#include <prefork/log.h>
 #include <prefork/settings.h>
 #include <prefork/strategy.h>
 #include <prefork/worker.h>
@@ -166,8 +166,7 @@ static void take_events(struct reloader *self)
 
 static void request_reload(struct reloader *self, pid_t arbiter)
 {
-	prefork_log_printf(prefork_worker_log(self->worker), PREFORK_LOG_INFO, "reload", "Worker reloading: %s modified",
-	                self->changed);
+	wsgi_log(PREFORK_LOG_INFO, "code_changed", "Worker reloading: %s modified", self->changed);
 	*self->changed = '\0';
 	if (getppid() == arbiter)
 		(void)kill(arbiter, SIGHUP);
@@ -200,6 +199,7 @@ static int run(struct prefork_worker *worker, void *user)
 
 	(void)user;
 	self.worker = worker;
+	wsgi_log_prepare(prefork_worker_log(worker), prefork_worker_pool(worker), prefork_worker_slot(worker));
 	r = add_all(&self);
 	if (r == 0) {
 		prefork_worker_ready(worker);

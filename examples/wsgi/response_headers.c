@@ -1,8 +1,8 @@
 #include "response_headers.h"
+#include "wsgi_log.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
-#include <prefork/log.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -36,12 +36,10 @@ const char *wsgi_latin1(PyObject *text, const char *what, size_t *ret_size)
 	return (const char *)PyUnicode_1BYTE_DATA(text);
 }
 
-static struct prefork_log *log_of_worker;
 static bool logged_hop_by_hop;
 
-void wsgi_response_headers_prepare(struct prefork_log *log)
+void wsgi_response_headers_prepare(void)
 {
-	log_of_worker = log;
 	logged_hop_by_hop = false;
 }
 
@@ -70,9 +68,9 @@ static void warn_hop_by_hop(const char *name, size_t size)
 	if (logged_hop_by_hop)
 		return;
 	logged_hop_by_hop = true;
-	prefork_log_printf(log_of_worker, PREFORK_LOG_WARNING, "wsgi",
-	                "The application sets the header %.*s, which is hop-by-hop and set by the server; dropped "
-	                   "(logged once per worker) event=header_dropped", (int)size, name);
+	wsgi_log(PREFORK_LOG_WARNING, "header_dropped",
+	         "The application sets the header %.*s, which is hop-by-hop and set by the server; dropped "
+	         "(logged once per worker)", (int)size, name);
 }
 
 static bool is_blank(char c)

@@ -11,11 +11,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-struct prefork_log;
 struct prefork_request;
 
-/** Call it in a worker. Borrows `log`, for one warning if hop-by-hop fields are dropped. */
-void wsgi_response_headers_prepare(struct prefork_log *log);
+/** Call it at the start of a worker: the worker then logs one warning when it drops hop-by-hop fields. */
+void wsgi_response_headers_prepare(void);
 
 /** Returns a piece of a body (bytes, bytearray or memoryview) as *new* bytes. NULL with an exception set. */
 PyObject *wsgi_bytes(PyObject *piece);

@@ -11,10 +11,10 @@
 #include "forked_children.h"
 #include "start.h"
 #include "template.h"
+#include "wsgi_log.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
-#include <prefork/log.h>
 #include <prefork/service.h>
 
 #include <errno.h>
@@ -67,21 +67,18 @@ static void report(struct exchange *exchange)
 	const bool expected = error < 0 && error != -ENOBUFS && PyErr_ExceptionMatches(PyExc_OSError);
 	const char *method = prefork_request_method(exchange->request, NULL);
 	const char *target = prefork_request_target(exchange->request, NULL);
-	char title[1024], line[512];
+	char line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
 	Py_ssize_t size = 0;
 	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
-	if (expected) {
-		prefork_log_printf(exchange->application->log, PREFORK_LOG_INFO, "wsgi", "Client lost during request %s %s: %s", method,
-		                target, line);
-	} else if (bytes) {
-		(void)snprintf(title, sizeof title, "Error handling request %s %s", method, target);
-		prefork_log_block(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", title, bytes, (size_t)size);
-	} else {
-		prefork_log_printf(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", "Error handling request %s %s: %s", method,
-		                target, line);
-	}
+	if (expected)
+		wsgi_log(PREFORK_LOG_INFO, "client_lost", "Client lost during request %s %s: %s", method, target, line);
+	else if (bytes)
+		wsgi_log_block(PREFORK_LOG_ERROR, "request_failed", bytes, (size_t)size, "Error handling request %s %s",
+		               method, target);
+	else
+		wsgi_log(PREFORK_LOG_ERROR, "request_failed", "Error handling request %s %s: %s", method, target, line);
 	PyErr_Clear();
 	Py_XDECREF(text);
 }
@@ -251,8 +248,8 @@ static enum next refuse_path(struct exchange *exchange, const char *mount)
 {
 	static const char message[] = "The path of this request is not below SCRIPT_NAME.\n";
 
-	prefork_log_printf(exchange->application->log, PREFORK_LOG_ERROR, "wsgi", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
-	                prefork_request_method(exchange->request, NULL), prefork_request_target(exchange->request, NULL), mount);
+	wsgi_log(PREFORK_LOG_ERROR, "script_name_mismatch", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
+	         prefork_request_method(exchange->request, NULL), prefork_request_target(exchange->request, NULL), mount);
 	exchange->piece = PyBytes_FromString(message);
 	if (exchange->piece == NULL || prefork_response_start(exchange->request, 500, NULL) < 0 ||
 	    prefork_response_field(exchange->request, "Content-Type", "text/plain") < 0)

@@ -8,7 +8,6 @@
 
 #include "python.h"
 
-struct prefork_log;
 struct prefork_request;
 struct wsgi_template;
 
@@ -16,7 +15,6 @@ struct wsgi_template;
 struct wsgi_application {
 	PyObject *callable;
 	struct wsgi_template **templates; /* one per listener */
-	struct prefork_log *log;
 };
 
 /** Returns 0, or -1 with an exception set. Call it once, with the GIL held. */

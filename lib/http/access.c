@@ -2,6 +2,7 @@
 
 #include "http/access_format.h"
 #include "http/http_clock.h"
+#include "http/http_log.h"
 #include "http/http_options.h"
 #include "http/request.h"
 
@@ -95,9 +96,9 @@ static void log_lost(struct pfi_access *access, struct prefork_worker *worker)
 	const unsigned lost = prefork_log_take_lost(access->log);
 
 	if (lost > 0)
-		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
-		                "Access log: %u line%s lost event=access_log_lost lines=%u", lost,
-		                lost == 1 ? "" : "s", lost);
+		pfi_http_log(worker, PREFORK_LOG_WARNING, "access_log_lost",
+		             &(struct prefork_log_pair)PREFORK_NUMBER("lines", lost),
+		             "Access log: %u line%s lost", lost, lost == 1 ? "" : "s");
 }
 
 void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker)
@@ -115,8 +116,8 @@ void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
 	const int r = access != NULL ? prefork_log_reopen(access->log) : 0;
 
 	if (r < 0)
-		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_ERROR, "http",
-		                "Access log cannot be reopened, the old file stays in use: %s event=access_log_reopen_failed", prefork_error());
+		pfi_http_log(worker, PREFORK_LOG_ERROR, "access_log_reopen_failed", NULL,
+		             "Access log cannot be reopened, the old file stays in use: %s", prefork_error());
 }
 
 /* The current time in the format of the log, cached per thread for a second. */
@@ -147,8 +148,8 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 	if (atomic_exchange(&access->losing, r < 0) == (r < 0))
 		return;
 	if (r < 0)
-		prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http",
-		                "Access log cannot be written: %s; lines are lost until it can event=access_log_failed", strerror(-r));
+		pfi_http_log(worker, PREFORK_LOG_WARNING, "access_log_failed", NULL,
+		             "Access log cannot be written: %s; lines are lost until it can", strerror(-r));
 	else
 		log_lost(access, worker);
 }

@@ -3,9 +3,9 @@
 #include "http/request.h"
 
 #include "base/required.h"
+#include "http/http_log.h"
 
 #include <prefork/error.h>
-#include <prefork/log.h>
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
@@ -203,18 +203,18 @@ int pfi_request_handler_failed(struct prefork_request *request, int error)
 	const char *const message = prefork_error();
 
 	if (request->error == 0 && error != PREFORK_EAPP)
-		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_ERROR, "http",
-		                "Error handling request %.*s %.*s: %s", (int)head->method.length,
-		                bytes + head->method.at, (int)head->target.length, bytes + head->target.at,
-		                *message != '\0' ? message : strerror(-error));
+		pfi_http_log(request->worker, PREFORK_LOG_ERROR, "request_failed", NULL,
+		             "Error handling request %.*s %.*s: %s", (int)head->method.length,
+		             bytes + head->method.at, (int)head->target.length, bytes + head->target.at,
+		             *message != '\0' ? message : strerror(-error));
 	return pfi_request_fail(request, error);
 }
 
 void pfi_request_log_spool_error(struct prefork_request *request)
 {
 	if (!atomic_flag_test_and_set(&request->http->has_logged))
-		prefork_log_printf(prefork_worker_log(request->worker), PREFORK_LOG_WARNING, "http",
-		                "Threads wait for slow clients, since the spool failed: %s event=spool_failed", prefork_error());
+		pfi_http_log(request->worker, PREFORK_LOG_WARNING, "spool_failed", NULL,
+		             "Threads wait for slow clients, since the spool failed: %s", prefork_error());
 }
 
 int prefork_response_status(const struct prefork_request *request)

@@ -3,11 +3,11 @@
 
 #include "base/times.h"
 #include "http/access.h"
+#include "http/http_log.h"
 #include "http/http_options.h"
 #include "http/request.h"
 
 #include <prefork/error.h>
-#include <prefork/log.h>
 #include <prefork/service.h>
 #include <prefork/strategy.h>
 #include <prefork/worker.h>
@@ -153,8 +153,8 @@ static void check_spool_directory(struct pfi_http *http, struct prefork_worker *
 	if (http->config.store.files_max == 0 || pfi_spool_try(&http->config.store) == 0)
 		return;
 	(void)atomic_flag_test_and_set(&http->has_logged);
-	prefork_log_printf(prefork_worker_log(worker), PREFORK_LOG_WARNING, "http", "worker_tmp_dir: %s; %s event=spool_failed", prefork_error(),
-	                prefork_worker_may_block(worker) ? waited : fallback);
+	pfi_http_log(worker, PREFORK_LOG_WARNING, "spool_failed", NULL, "worker_tmp_dir: %s; %s", prefork_error(),
+	             prefork_worker_may_block(worker) ? waited : fallback);
 }
 
 static int on_start(struct prefork_worker *worker, void *user)

@@ -150,7 +150,7 @@ class AccessLog(harness.Case):
                 self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
             self.assertIn("Access log cannot be written", server.log())
-            self.assertRegex(server.log(), r"Access log: [5-9] lines lost event=access_log_lost lines=[5-9]\n")
+            self.assertRegex(server.log(), r"Access log: [5-9] lines lost event=access_log_lost pool=\S+ slot=0 pid=\d+ lines=[5-9]\n")
 
     def test_a_stalled_reader_delays_no_other_connection(self):
         os.mkfifo(self.path)

@@ -155,19 +155,21 @@ static void read_log(char *text, size_t size)
 	(void)fclose(file);
 }
 
+#define PAIRS " event=request_failed pool=web slot=0 pid="
+
 static const struct {
 	const char *target;
 	const char *response; /* how it begins */
 	const char *line;   /* in the log; NULL: none */
 } failures[] = {
-	{ "/message", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /message: no such queue: 7\n" },
-	{ "/number", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /number: No space left on device\n" },
+	{ "/message", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /message: no such queue: 7" PAIRS },
+	{ "/number", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /number: No space left on device" PAIRS },
 	{ "/silent", "HTTP/1.1 500 ", NULL },
-	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: the handler returned without a response\n" },
-	{ "/pull", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /pull: the tape ran out\n" },
+	{ "/never", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /never: the handler returned without a response" PAIRS },
+	{ "/pull", "HTTP/1.1 500 ", "[ERROR] Error handling request GET /pull: the tape ran out" PAIRS },
 	{ "/pull-silent", "HTTP/1.1 500 ", NULL },
 	{ "/short", "HTTP/1.1 200 ",
-	  "[ERROR] Error handling request GET /short: the body is shorter than its Content-Length\n" },
+	  "[ERROR] Error handling request GET /short: the body is shorter than its Content-Length" PAIRS },
 	{ "/fine", "HTTP/1.1 200 ", NULL },
 };
 

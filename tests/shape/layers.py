@@ -16,7 +16,7 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
 }
 PURE = {"base", "model"}  # rooms
 # All the rest of http is pure.
-IMPURE_HTTP = {"http/" + name for name in ("access", "exchange", "http_clock", "attach", "pending_output", "request_pool", "http_options", "receive", "response", "request",
+IMPURE_HTTP = {"http/" + name for name in ("access", "exchange", "http_clock", "http_log", "attach", "pending_output", "request_pool", "http_options", "receive", "response", "request",
                                        "send", "serve", "spool", "upload", "internal")}
 NUMBERS_ONLY = {"model/exit_record"}  # may see <signal.h>, for the names of signals
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")

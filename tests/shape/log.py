@@ -14,9 +14,11 @@ source = pathlib.Path(sys.argv[1])
 FUNCTIONS = {
     "prefork_log_printf": [], "prefork_log_write": [], "prefork_log_block": [],
     "pfi_arbiter_log": ["event"], "pfi_pool_log": ["event", "pool"], "pfi_process_log": ["event", "pool", "slot", "pid"],
-    "pfi_worker_log": ["event", "pool", "slot", "pid"],
+    "pfi_worker_log": ["event", "pool", "slot", "pid"], "pfi_http_log": ["event", "pool", "slot", "pid"],
+    "wsgi_log": ["event", "pool", "slot", "pid"], "wsgi_log_block": ["event", "pool", "slot", "pid"],
 }
-WRITERS = {"lib/os/log.c", "lib/arbiter/log_lines.c", "lib/worker/worker.c"}  # they define these functions
+WRITERS = {"lib/os/log.c", "lib/arbiter/log_lines.c", "lib/worker/worker.c", "lib/http/http_log.c",
+           "examples/wsgi/wsgi_log.c"}  # they define these functions
 CALL = re.compile(r"(?<![\w>.])(" + "|".join(FUNCTIONS) + r")\(")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -116,7 +118,7 @@ def row(line, meaning=""):
 
 
 def updated(text, lines):
-    meanings = {line[0]: meaning for line, meaning in of_the_page(text) if line[0] != "-"} | dict(of_the_page(text))
+    meanings = {line[0]: meaning for line, meaning in of_the_page(text)} | dict(of_the_page(text))
     for directory in sorted(set(lines.values())):
         rows = [row(line, meanings.get(line) or meanings.get(line[0], "")) for line in sorted(lines) if lines[line] == directory]
         table = "| event | level | line | keys | meaning |\n|---|---|---|---|---|\n" + "\n".join(rows) + "\n"
@@ -137,6 +139,7 @@ known = [line for line, _ in rows]
 wrong = [f"not in the page: {row(line)}" for line in lines if line not in known]
 wrong += [f"not in the sources: {row(line)}" for line in known if line not in lines]
 wrong += [f"without a meaning: {row(line)}" for line, meaning in rows if not meaning]
+wrong += [f"without an event: {row(line)}" for line in lines if line[0] == "-"]
 print(f"{len(lines)} lines")
 print("\n".join(f"docs/log.md: {one}" for one in wrong))
 if wrong:

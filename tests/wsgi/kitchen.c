@@ -5,6 +5,7 @@
 #include "interpreter.h"
 #include "load.h"
 #include "header_names.h"
+#include "wsgi_log.h"
 
 #include <prefork/log.h>
 
@@ -31,8 +32,12 @@ static void remember(void *user, enum prefork_log_level level, const char *modul
 	(void)user, (void)level, (void)module;
 	pthread_mutex_lock(&log_lock);
 	add(message);
-	for (size_t i = 0; i < count; i++)
+	for (size_t i = 0; i < count; i++) {
+		if (pairs[i].is_number)
+			continue;
+		add(" "), add(pairs[i].key), add("=");
 		add(pairs[i].text ? pairs[i].text : "");
+	}
 	pthread_mutex_unlock(&log_lock);
 }
 
@@ -48,7 +53,7 @@ static void make_file(void)
 
 void kitchen_open(void)
 {
-	struct prefork_log *errors = NULL;
+	struct prefork_log *log = NULL, *errors = NULL;
 
 	make_file();
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
@@ -58,9 +63,10 @@ void kitchen_open(void)
 	ck_assert_int_eq(wsgi_load_path(NULL, APPS), 0);
 	kitchen.callable = wsgi_load("kitchen:app");
 	ck_assert_ptr_nonnull(kitchen.callable);
-	ck_assert_int_eq(prefork_log_create("-", 2, &kitchen.log), 0);
-	prefork_log_set_sink(kitchen.log, remember, NULL);
-	wsgi_response_headers_prepare(kitchen.log);
+	ck_assert_int_eq(prefork_log_create("-", 2, &log), 0);
+	prefork_log_set_sink(log, remember, NULL);
+	wsgi_log_prepare(log, "web", 0);
+	wsgi_response_headers_prepare();
 	(void)unlink(KITCHEN_ERRORS);
 	ck_assert_int_eq(prefork_log_create(KITCHEN_ERRORS, 2, &errors), 0);
 	kitchen_template = wsgi_template_create(&(struct wsgi_template_config){

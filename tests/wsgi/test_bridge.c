@@ -121,7 +121,7 @@ END_TEST
 /* As gunicorn does, but not without a word. */
 START_TEST(hop_by_hop_headers_are_dropped_with_one_warning)
 {
-	wsgi_response_headers_prepare(kitchen.log);
+	wsgi_response_headers_prepare();
 	for (int i = 0; i < 3; i++) {
 		struct prefork_request request = kitchen_request("/lax-head?hop");
 
@@ -302,7 +302,7 @@ START_TEST(a_path_outside_of_script_name_is_refused_with_its_cause)
 	kitchen_serve(&request);
 	ck_assert_int_eq(request.status, 500);
 	ck_assert_ptr_nonnull(strstr(request.sent, "not below SCRIPT_NAME"));
-	ck_assert_str_eq(kitchen_log, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\"");
+	ck_assert_str_eq(kitchen_log, "GET /shopping is not below SCRIPT_NAME, which is \"/shop\" event=script_name_mismatch pool=web");
 	free(request.sent);
 	kitchen_log[0] = '\0';
 	assert_response("/shop/hello", 200, "Hello, world!\n");
