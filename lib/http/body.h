@@ -22,14 +22,14 @@ enum pfi_verdict pfi_body_start(struct pfi_body *body, const struct pfi_framing 
 enum pfi_verdict pfi_body_feed(struct pfi_body *body, const char *bytes, size_t length,
                                size_t *ret_used, struct pfi_span *ret_data);
 
-/** How many of the next bytes are data for sure: the caller may read them from the socket into
- *  its own buffer, and then call pfi_body_skip(). */
-static inline uint64_t pfi_body_ahead(const struct pfi_body *body)
+/** The number of data bytes that follow without framing between them: the caller may read them from
+ *  the socket into its own buffer, and then call pfi_body_skip(). */
+static inline uint64_t pfi_body_contiguous(const struct pfi_body *body)
 {
-	return body->done ? 0 : body->kind == PFI_BODY_LENGTH ? body->left : pfi_chunk_ahead(&body->chunk);
+	return body->done ? 0 : body->kind == PFI_BODY_LENGTH ? body->left : pfi_chunk_contiguous(&body->chunk);
 }
 
-/** The caller has read `length` bytes of data itself, at most pfi_body_ahead(). */
+/** The caller has read `length` bytes of data itself, at most pfi_body_contiguous(). */
 enum pfi_verdict pfi_body_skip(struct pfi_body *body, uint64_t length);
 
 #endif

@@ -232,7 +232,7 @@ static enum pfi_verdict step(struct pfi_chunk *chunk, char c)
 	return PFI_DONE;
 }
 
-uint64_t pfi_chunk_ahead(const struct pfi_chunk *chunk)
+uint64_t pfi_chunk_contiguous(const struct pfi_chunk *chunk)
 {
 	return chunk->state == STATE_DATA ? chunk->left : 0;
 }

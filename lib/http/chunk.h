@@ -41,13 +41,13 @@ void pfi_chunk_start(struct pfi_chunk *chunk, const struct pfi_limits *limits);
 enum pfi_verdict pfi_chunk_feed(struct pfi_chunk *chunk, const char *bytes, size_t length,
                                 size_t *ret_used, struct pfi_span *ret_data);
 
-/** How many of the next bytes are data for sure. */
-uint64_t pfi_chunk_ahead(const struct pfi_chunk *chunk);
+/** The number of data bytes that follow without framing between them. */
+uint64_t pfi_chunk_contiguous(const struct pfi_chunk *chunk);
 
 /** Whether the last parsed byte belongs to a line of a trailer field. */
 bool pfi_chunk_in_trailer(const struct pfi_chunk *chunk);
 
-/** The caller has read `length` bytes of data itself, at most pfi_chunk_ahead(). */
+/** The caller has read `length` bytes of data itself, at most pfi_chunk_contiguous(). */
 void pfi_chunk_skip(struct pfi_chunk *chunk, uint64_t length);
 
 #endif

@@ -11,49 +11,49 @@
 #include <stdint.h>
 
 enum {
-	PFI_FIELD_ONCE = 1,       /* a request with two of them is refused */
-	PFI_FIELD_NO_TRAILER = 2, /* framing, routing, authorization: refused in a trailer (RFC 9110 6.5.1) */
-	PFI_FIELD_HOP = 4,        /* hop-by-hop: an application may not send it */
-	PFI_FIELD_LATE = 8,       /* content, controls: ignored in a trailer, where they come too late */
+	PFI_FIELD_ONCE = 1,            /* a request with two of them is refused */
+	PFI_FIELD_NO_TRAILER = 2,      /* framing, routing, authorization: refused in a trailer (RFC 9110 6.5.1) */
+	PFI_FIELD_HOP = 4,             /* hop-by-hop: an application may not send it */
+	PFI_FIELD_TRAILER_IGNORED = 8, /* content, controls: ignored in a trailer, when the body is read already */
 };
 
 /* id, name, its first and last letter (C has no constant "x"[0]), rules. */
-#define PFI_FIELDS(X)                                                                              \
-	X(HOST, "host", 'h', 't', PFI_FIELD_ONCE | PFI_FIELD_NO_TRAILER)                           \
-	X(CONTENT_LENGTH, "content-length", 'c', 'h', PFI_FIELD_ONCE | PFI_FIELD_NO_TRAILER)       \
-	X(TRANSFER_ENCODING, "transfer-encoding", 't', 'g', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)  \
-	X(CONNECTION, "connection", 'c', 'n', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                \
-	X(EXPECT, "expect", 'e', 't', PFI_FIELD_LATE)                                              \
-	X(UPGRADE, "upgrade", 'u', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                      \
-	X(TE, "te", 't', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                                \
-	X(TRAILER, "trailer", 't', 'r', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                      \
-	X(KEEP_ALIVE, "keep-alive", 'k', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                \
-	X(PROXY_CONNECTION, "proxy-connection", 'p', 'n', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)    \
-	X(CONTENT_TYPE, "content-type", 'c', 'e', PFI_FIELD_ONCE | PFI_FIELD_LATE)                 \
-	X(CONTENT_ENCODING, "content-encoding", 'c', 'g', PFI_FIELD_LATE)                          \
-	X(CONTENT_RANGE, "content-range", 'c', 'e', PFI_FIELD_LATE)                                \
-	X(AUTHORIZATION, "authorization", 'a', 'n', PFI_FIELD_NO_TRAILER)                          \
-	X(PROXY_AUTHORIZATION, "proxy-authorization", 'p', 'n', PFI_FIELD_NO_TRAILER)              \
-	X(PROXY_AUTHENTICATE, "proxy-authenticate", 'p', 'e', PFI_FIELD_NO_TRAILER)                \
-	X(WWW_AUTHENTICATE, "www-authenticate", 'w', 'e', PFI_FIELD_NO_TRAILER)                    \
-	X(COOKIE, "cookie", 'c', 'e', PFI_FIELD_NO_TRAILER)                                        \
-	X(SET_COOKIE, "set-cookie", 's', 'e', PFI_FIELD_NO_TRAILER)                                \
-	X(CACHE_CONTROL, "cache-control", 'c', 'l', PFI_FIELD_LATE)                                \
-	X(MAX_FORWARDS, "max-forwards", 'm', 's', PFI_FIELD_NO_TRAILER)                            \
-	X(RANGE, "range", 'r', 'e', PFI_FIELD_LATE)                                                \
-	X(IF_MATCH, "if-match", 'i', 'h', PFI_FIELD_LATE)                                          \
-	X(IF_NONE_MATCH, "if-none-match", 'i', 'h', PFI_FIELD_LATE)                                \
-	X(IF_MODIFIED_SINCE, "if-modified-since", 'i', 'e', PFI_FIELD_LATE)                        \
-	X(IF_UNMODIFIED_SINCE, "if-unmodified-since", 'i', 'e', PFI_FIELD_LATE)                    \
-	X(IF_RANGE, "if-range", 'i', 'e', PFI_FIELD_LATE)                                          \
-	X(DATE, "date", 'd', 'e', 0)                                                               \
-	X(SERVER, "server", 's', 'r', 0)                                                           \
-	X(REFERER, "referer", 'r', 'r', 0)                                                         \
-	X(USER_AGENT, "user-agent", 'u', 't', 0)                                                   \
-	X(FORWARDED, "forwarded", 'f', 'd', PFI_FIELD_NO_TRAILER)                                  \
-	X(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'r', PFI_FIELD_NO_TRAILER)                      \
-	X(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o', PFI_FIELD_NO_TRAILER)                  \
-	X(X_FORWARDED_PROTOCOL, "x-forwarded-protocol", 'x', 'l', PFI_FIELD_NO_TRAILER)            \
+#define PFI_FIELDS(X)                                                                                  \
+	X(HOST, "host", 'h', 't', PFI_FIELD_ONCE | PFI_FIELD_NO_TRAILER)                               \
+	X(CONTENT_LENGTH, "content-length", 'c', 'h', PFI_FIELD_ONCE | PFI_FIELD_NO_TRAILER)           \
+	X(TRANSFER_ENCODING, "transfer-encoding", 't', 'g', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)      \
+	X(CONNECTION, "connection", 'c', 'n', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                    \
+	X(EXPECT, "expect", 'e', 't', PFI_FIELD_TRAILER_IGNORED)                                       \
+	X(UPGRADE, "upgrade", 'u', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                          \
+	X(TE, "te", 't', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                                    \
+	X(TRAILER, "trailer", 't', 'r', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                          \
+	X(KEEP_ALIVE, "keep-alive", 'k', 'e', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)                    \
+	X(PROXY_CONNECTION, "proxy-connection", 'p', 'n', PFI_FIELD_NO_TRAILER | PFI_FIELD_HOP)        \
+	X(CONTENT_TYPE, "content-type", 'c', 'e', PFI_FIELD_ONCE | PFI_FIELD_TRAILER_IGNORED)          \
+	X(CONTENT_ENCODING, "content-encoding", 'c', 'g', PFI_FIELD_TRAILER_IGNORED)                   \
+	X(CONTENT_RANGE, "content-range", 'c', 'e', PFI_FIELD_TRAILER_IGNORED)                         \
+	X(AUTHORIZATION, "authorization", 'a', 'n', PFI_FIELD_NO_TRAILER)                              \
+	X(PROXY_AUTHORIZATION, "proxy-authorization", 'p', 'n', PFI_FIELD_NO_TRAILER)                  \
+	X(PROXY_AUTHENTICATE, "proxy-authenticate", 'p', 'e', PFI_FIELD_NO_TRAILER)                    \
+	X(WWW_AUTHENTICATE, "www-authenticate", 'w', 'e', PFI_FIELD_NO_TRAILER)                        \
+	X(COOKIE, "cookie", 'c', 'e', PFI_FIELD_NO_TRAILER)                                            \
+	X(SET_COOKIE, "set-cookie", 's', 'e', PFI_FIELD_NO_TRAILER)                                    \
+	X(CACHE_CONTROL, "cache-control", 'c', 'l', PFI_FIELD_TRAILER_IGNORED)                         \
+	X(MAX_FORWARDS, "max-forwards", 'm', 's', PFI_FIELD_NO_TRAILER)                                \
+	X(RANGE, "range", 'r', 'e', PFI_FIELD_TRAILER_IGNORED)                                         \
+	X(IF_MATCH, "if-match", 'i', 'h', PFI_FIELD_TRAILER_IGNORED)                                   \
+	X(IF_NONE_MATCH, "if-none-match", 'i', 'h', PFI_FIELD_TRAILER_IGNORED)                         \
+	X(IF_MODIFIED_SINCE, "if-modified-since", 'i', 'e', PFI_FIELD_TRAILER_IGNORED)                 \
+	X(IF_UNMODIFIED_SINCE, "if-unmodified-since", 'i', 'e', PFI_FIELD_TRAILER_IGNORED)             \
+	X(IF_RANGE, "if-range", 'i', 'e', PFI_FIELD_TRAILER_IGNORED)                                   \
+	X(DATE, "date", 'd', 'e', 0)                                                                   \
+	X(SERVER, "server", 's', 'r', 0)                                                               \
+	X(REFERER, "referer", 'r', 'r', 0)                                                             \
+	X(USER_AGENT, "user-agent", 'u', 't', 0)                                                       \
+	X(FORWARDED, "forwarded", 'f', 'd', PFI_FIELD_NO_TRAILER)                                      \
+	X(X_FORWARDED_FOR, "x-forwarded-for", 'x', 'r', PFI_FIELD_NO_TRAILER)                          \
+	X(X_FORWARDED_PROTO, "x-forwarded-proto", 'x', 'o', PFI_FIELD_NO_TRAILER)                      \
+	X(X_FORWARDED_PROTOCOL, "x-forwarded-protocol", 'x', 'l', PFI_FIELD_NO_TRAILER)                \
 	X(X_FORWARDED_SSL, "x-forwarded-ssl", 'x', 'l', PFI_FIELD_NO_TRAILER)
 
 #define PFI_ENUM_FIELD(id, name, first, last, rules) PFI_FIELD_##id,

@@ -50,7 +50,7 @@ static char *terminate(char *to, const char *from, const char *end)
 static bool is_kept(const char *name, size_t length, bool underscores)
 {
 	return (underscores || memchr(name, '_', length) == NULL) &&
-	       !(pfi_field_rules(pfi_field_find(name, length)) & PFI_FIELD_LATE);
+	       !(pfi_field_rules(pfi_field_find(name, length)) & PFI_FIELD_TRAILER_IGNORED);
 }
 
 void pfi_trailers_end(struct pfi_trailers *trailers, bool underscores)

@@ -121,18 +121,18 @@ static ptrdiff_t take(struct prefork_request *request, char *to, size_t size)
 	while (got < size && request->in_at < request->in_end && !request->body.done) {
 		const char *const from = request->in + request->in_at;
 		size_t length = request->in_end - request->in_at;
-		const uint64_t ahead = pfi_body_ahead(&request->body);
+		const uint64_t contiguous = pfi_body_contiguous(&request->body);
 		struct pfi_span data;
 		size_t used;
 		/* Framing is parsed byte by byte, so that the parser never returns more data than
 		 * fits into `to`. */
-		if (ahead > 0 && length > size - got)
+		if (contiguous > 0 && length > size - got)
 			length = size - got;
-		if (ahead == 0 && length > 1)
+		if (contiguous == 0 && length > 1)
 			length = 1;
 		if (pfi_body_feed(&request->body, from, length, &used, &data) == PFI_BAD)
 			return got > 0 ? (ptrdiff_t)got : refuse_framing(request);
-		if (ahead == 0 && keep_trailer(request, *from) < 0)
+		if (contiguous == 0 && keep_trailer(request, *from) < 0)
 			return request->error;
 		memcpy(to + got, from + data.at, data.length);
 		got += data.length;
@@ -168,10 +168,10 @@ static ptrdiff_t refill(struct prefork_request *request, bool may_wait)
 /* Read data from the socket into the handler's buffer, without a copy. */
 static ptrdiff_t read_direct(struct prefork_request *request, char *to, size_t size)
 {
-	const uint64_t ahead = pfi_body_ahead(&request->body);
+	const uint64_t contiguous = pfi_body_contiguous(&request->body);
 
 	for (;;) {
-		const ptrdiff_t n = receive(request, to, ahead < size ? (size_t)ahead : size);
+		const ptrdiff_t n = receive(request, to, contiguous < size ? (size_t)contiguous : size);
 		if (n > 0)
 			(void)pfi_body_skip(&request->body, (uint64_t)n);
 		if (n != -EAGAIN)
@@ -192,7 +192,7 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 			return n;
 		if (request->body.done)
 			break;
-		if (pfi_body_ahead(&request->body) > 0) {
+		if (pfi_body_contiguous(&request->body) > 0) {
 			n = read_direct(request, to, size);
 			if (n > 0)
 				return n;
@@ -259,14 +259,14 @@ static enum pfi_verdict stop_collecting(struct prefork_request *request, int err
 /* Copy some of the body, from the input buffer or the connection. As prefork_connection_read(). */
 static ptrdiff_t collect_some(struct prefork_request *request, char *to, size_t size)
 {
-	const uint64_t ahead = pfi_body_ahead(&request->body);
+	const uint64_t contiguous = pfi_body_contiguous(&request->body);
 	ptrdiff_t n = take(request, to, size);
 
 	if (n != 0 || request->body.done || request->error != 0)
 		return n;
-	if (ahead == 0)
+	if (contiguous == 0)
 		return (n = refill(request, false)) > 0 ? 0 : n;
-	n = receive(request, to, ahead < size ? (size_t)ahead : size);
+	n = receive(request, to, contiguous < size ? (size_t)contiguous : size);
 	if (n > 0)
 		(void)pfi_body_skip(&request->body, (uint64_t)n);
 	return n == 0 ? -ECONNRESET : n;
@@ -328,7 +328,7 @@ enum pfi_verdict pfi_upload_collect(struct prefork_request *request)
 bool pfi_upload_can_be_skipped(const struct prefork_request *request)
 {
 	/* A client that waits for 100 Continue may send the body, or not: the meaning of the next byte is unknown. */
-	return !request->continue_due && pfi_body_ahead(&request->body) <= SKIP_MAX;
+	return !request->continue_due && pfi_body_contiguous(&request->body) <= SKIP_MAX;
 }
 
 bool pfi_upload_rest_may_stay_unread(struct prefork_request *request)

@@ -53,7 +53,7 @@ class ExamplesRun(harness.Case):
             for words in ("--bind", where), (f"--bind={where}",), (f"-b{where}",):
                 with self.subTest(words=words), self.run_it(*words, bind=None) as server:
                     self.assertEqual(server.wait(), 1)
-                    self.assertIn(f"{where} is busy", server.log())
+                    self.assertIn(f"{where} is in use", server.log())
                     self.assertNotIn("serving", server.log())
         try:
             busy = socket.create_server(("127.0.0.1", 8000))
@@ -61,7 +61,7 @@ class ExamplesRun(harness.Case):
             busy = contextlib.nullcontext()
         with busy, self.run_it(bind=None) as server:
             self.assertEqual(server.wait(), 1)
-            self.assertIn("127.0.0.1:8000 is busy", server.log())
+            self.assertIn("127.0.0.1:8000 is in use", server.log())
 
     def test_a_signal_while_it_builds_ends_it_and_the_build(self):
         with self.directory() as directory:

@@ -76,22 +76,22 @@ START_TEST(the_caller_may_read_data_itself)
 	size_t used;
 
 	ck_assert_int_eq(pfi_body_start(&body, &framing, &limits), PFI_MORE);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 0);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 0);
 	ck_assert_int_eq(pfi_body_feed(&body, "100\r\nxx", 7, &used, &span), PFI_MORE);
 	ck_assert_uint_eq(span.length, 2);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 254);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 254);
 	ck_assert_int_eq(pfi_body_skip(&body, 254), PFI_MORE);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 0);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 0);
 	ck_assert_int_eq(pfi_body_feed(&body, "\r\n0\r\n\r\n", 7, &used, &span), PFI_DONE);
 
 	framing = (struct pfi_framing){ .body = PFI_BODY_LENGTH, .length = 10 };
 	ck_assert_int_eq(pfi_body_start(&body, &framing, &limits), PFI_MORE);
 	ck_assert_int_eq(pfi_body_feed(&body, "hello", 5, &used, &span), PFI_MORE);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 5);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 5);
 	ck_assert_int_eq(pfi_body_skip(&body, 4), PFI_MORE);
 	ck_assert_int_eq(pfi_body_feed(&body, "xGET", 4, &used, &span), PFI_DONE);
 	ck_assert_uint_eq(used, 1);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 0);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 0);
 }
 END_TEST
 
@@ -101,7 +101,7 @@ START_TEST(a_request_without_a_body_is_done)
 	struct pfi_body body;
 
 	ck_assert_int_eq(pfi_body_start(&body, &framing, &limits), PFI_DONE);
-	ck_assert_uint_eq(pfi_body_ahead(&body), 0);
+	ck_assert_uint_eq(pfi_body_contiguous(&body), 0);
 }
 END_TEST
 
