@@ -1,3 +1,4 @@
+/* An echo server: the smallest program that uses the library. */
 #include <prefork/prefork.h>
 #include <errno.h>
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* An HTTP server that responds "Hello" to every request: one callback per request. */
 #include <prefork/http.h>
 #include <prefork/prefork.h>
 #include <stdio.h>

@@ -1,3 +1,5 @@
+/* Imports the Python application and prepares it for serving. The working directory, environment and sys.path are
+ * set first. */
 #include "application.h"
 #include "errors.h"
 #include "response_headers.h"

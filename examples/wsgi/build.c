@@ -1,3 +1,4 @@
+/* Compares a virtualenv's Python with the interpreter in this program: version and build. */
 #include "python.h"
 
 #include "build.h"

@@ -1,3 +1,4 @@
+/* Runs convert.py, which executes a gunicorn.conf.py and prints its settings as INI. */
 #include "convert.h"
 #include "failure.h"
 #include "interpreter.h"

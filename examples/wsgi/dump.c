@@ -1,3 +1,4 @@
+/* Writes the stacks of all Python threads to a descriptor without the GIL, which the stuck thread may hold. */
 #include "dump.h"
 #include "interpreter.h"
 

@@ -1,3 +1,4 @@
+/* wsgi.early_hints: a callable that sends 103 for the request that its thread handles. */
 #include "early_hints.h"
 #include "response_headers.h"
 #include "start.h"

@@ -1,3 +1,4 @@
+/* Makes the environ of a request: a copy of the listener's template, plus the other header fields. */
 #include "environ.h"
 #include "header_names.h"
 #include "template.h"

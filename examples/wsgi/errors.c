@@ -1,3 +1,5 @@
+/* The stream wsgi.errors. Whole lines are written to the error log; a partial line waits for its end or for the end
+ * of the request. */
 #include "errors.h"
 
 #include <prefork/log.h>

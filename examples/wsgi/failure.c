@@ -1,3 +1,4 @@
+/* Converts the current Python exception to text: one line for messages, the traceback for the log. */
 #include "failure.h"
 
 #include <stdio.h>

@@ -1,3 +1,4 @@
+/* wsgi.file_wrapper: if it wraps a regular file, the library sends it with sendfile(2); otherwise it is iterated. */
 #include "file.h"
 #include "header_names.h"
 

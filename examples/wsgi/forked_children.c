@@ -1,3 +1,5 @@
+/* Turns a process that the application forks into an ordinary one: default signal dispositions, no descriptors of
+ * the library, no serving. */
 #include "python.h"
 
 #include "interpreter.h"

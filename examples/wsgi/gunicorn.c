@@ -1,3 +1,4 @@
+/* Adds the remedy to error messages about options, classes and files that only gunicorn has. */
 #include "gunicorn.h"
 
 #include <prefork/error.h>

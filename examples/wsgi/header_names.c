@@ -1,3 +1,5 @@
+/* Caches the environ keys and last values of header fields by their names. The cache is bounded, since clients
+ * choose the names. */
 #include "header_names.h"
 
 #include <stdint.h>

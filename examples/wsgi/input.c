@@ -1,3 +1,4 @@
+/* wsgi.input: read(), readline(), readlines() and iteration over a request body. */
 #include "input.h"
 #include "interpreter.h"
 

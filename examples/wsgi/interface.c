@@ -1,3 +1,4 @@
+/* Refuses objects that cannot be WSGI applications: ASGI applications, and functions without two parameters. */
 #include "interface.h"
 
 #include <stdbool.h>

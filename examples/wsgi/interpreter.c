@@ -1,3 +1,4 @@
+/* Starts and ends CPython, keeps it valid across forks, and gives each thread its thread state. */
 #include "interpreter.h"
 
 #include <prefork/error.h>

@@ -1,3 +1,4 @@
+/* Resolves MODULE:APP to an object: imports the module, follows the attributes, calls the factory. */
 #include "load.h"
 #include "interface.h"
 

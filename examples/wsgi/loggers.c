@@ -1,3 +1,4 @@
+/* Runs loggers.py, which makes the loggers gunicorn.error and gunicorn.access write to the error log. */
 #include "loggers.h"
 #include "errors.h"
 

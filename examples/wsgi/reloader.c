@@ -1,3 +1,5 @@
+/* The pool of --reload: watches directories with inotify(7), and sends SIGHUP to the arbiter when a source file has
+ * changed. */
 #include "reloader.h"
 #include "wsgi_log.h"
 

@@ -1,3 +1,5 @@
+/* Passes status and header fields from Python to the library. Hop-by-hop fields are dropped with one warning per
+ * worker. */
 #include "response_headers.h"
 #include "wsgi_log.h"
 

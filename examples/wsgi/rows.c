@@ -1,3 +1,4 @@
+/* The rows of prefork-wsgi's own settings. */
 #include "rows.h"
 
 #include <prefork/settings.h>

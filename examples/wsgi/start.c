@@ -1,3 +1,4 @@
+/* The callables start_response() and write(). Both objects are reused unless the application keeps them. */
 #include "start.h"
 #include "response_headers.h"
 #include "interpreter.h"

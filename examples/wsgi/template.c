@@ -1,3 +1,4 @@
+/* Keeps the environ of the previous request of a listener, and replaces only what differs in the next one. */
 #include "template.h"
 #include "file.h"
 #include "early_hints.h"

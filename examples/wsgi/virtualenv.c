@@ -1,3 +1,4 @@
+/* Finds the virtualenv: --venv, VIRTUAL_ENV, or the one that contains this program. */
 #include "python.h"
 
 #include "build.h"

@@ -1,3 +1,4 @@
+/* Writes the lines of prefork-wsgi in the error log. */
 #include "wsgi_log.h"
 
 #include <stdarg.h>

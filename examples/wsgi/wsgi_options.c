@@ -1,3 +1,4 @@
+/* Reads and checks the settings of prefork-wsgi, gunicorn's environment variables included. */
 #include "wsgi_options.h"
 #include "application.h"
 #include "convert.h"

@@ -1,3 +1,4 @@
+/* Calls the application for one request and sends what it returns: a list, a file, or pieces. */
 #include "wsgi_request.h"
 #include "environ.h"
 #include "errors.h"

@@ -1,3 +1,5 @@
+/* Applies the events of the plan to one worker, and carries out the action of each transition: a drain message, a
+ * stack dump, or a signal. */
 #include "arbiter/child_actions.h"
 
 #include "arbiter/arbiter.h"

@@ -17,9 +17,9 @@ struct prefork_process;
 
 /* Written by child_actions.c. */
 struct pfi_process_stop {
-	enum pfi_cause cause;
-	uint64_t drain_at_ms; /* when to send the drain message; 0: none is delayed           */
-	bool drains_queue;    /* the message sent: accept what is in the backlog, then exit */
+	enum pfi_cause cause; /* why the arbiter stops it                                           */
+	uint64_t drain_at_ms; /* when to send the drain message; 0: none is delayed                 */
+	bool drains_queue;    /* the drain message asks it to accept what is in the backlog before */
 };
 
 /* Apply the event of `order` to its slot. */

@@ -1,3 +1,5 @@
+/* Reads the messages that workers send over their control channels (ready, retire, shortage), and passes them to
+ * the model. */
 #include "arbiter/child_messages.h"
 
 #include "arbiter/arbiter.h"

@@ -1,5 +1,5 @@
 /*
- * arbiter/child_messages.h -- what workers send over their control channels.
+ * arbiter/child_messages.h -- process the messages that workers send over their control channels (model/message.h).
  */
 #ifndef ARBITER_CHILD_MESSAGES_H
 #define ARBITER_CHILD_MESSAGES_H

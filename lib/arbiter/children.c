@@ -1,3 +1,5 @@
+/* Spawns workers: opens what a new worker needs, calls the hooks, forks, and polls its descriptors; or undoes all
+ * of it. */
 #include "arbiter/children.h"
 
 #include "arbiter/arbiter.h"

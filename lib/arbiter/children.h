@@ -1,5 +1,5 @@
 /*
- * arbiter/children.h -- spawn workers.
+ * arbiter/children.h -- spawn workers, and kill or notify all of them.
  */
 #ifndef ARBITER_CHILDREN_H
 #define ARBITER_CHILDREN_H

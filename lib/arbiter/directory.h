@@ -15,13 +15,13 @@ struct pfi_directory {
 	struct stat status;
 };
 
-/* At the start. */
+/* Record name and identity of the working directory. Called at the start. */
 void pfi_directory_record(struct prefork_arbiter *arbiter);
 
-/* At a reload: resolve the name again, and have the generation's workers start there. */
+/* Resolve the name again, so that the workers of `generation` start in the directory that has it now. Called on reload. */
 void pfi_directory_resolve(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 
-/* Before a fork: if the generation's directory was removed, resolve the name again. */
+/* If the directory of the generation was removed, resolve the name again. Called before each fork. */
 void pfi_directory_check(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 
 void pfi_directory_free(struct prefork_arbiter *arbiter);

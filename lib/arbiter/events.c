@@ -1,3 +1,4 @@
+/* Takes the events of one turn from the epoll instance, and calls the function for the source of each. */
 #include "arbiter/events.h"
 
 #include "arbiter/arbiter.h"

@@ -1,3 +1,5 @@
+/* Handles the exit of a worker in two steps: reap it when its pidfd is readable; at the end of the turn's events,
+ * log the explanation, call the hooks and release the slot. */
 #include "arbiter/exits.h"
 
 #include "arbiter/arbiter.h"

@@ -14,15 +14,15 @@ struct prefork_process;
 
 /* Written by exits.c. */
 struct pfi_process_exit {
-	uint64_t at_ms; /* 0: it runs                          */
-	int status;     /* as of waitpid(2); -1: not known      */
+	uint64_t at_ms; /* when it exited; 0: it runs               */
+	int status;     /* as waitpid(2) returns it; -1: not known  */
 	enum prefork_reason reason;
 	struct rusage rusage;
-	struct pfi_exit_record record; /* from its exit until the report */
-	char message[1024];            /* the explanation, as logged     */
+	struct pfi_exit_record record; /* valid from the exit until the report */
+	char message[1024];            /* the text of the log line             */
 };
 
-/* Its pidfd is readable: reap it and update the model. */
+/* The pidfd of the worker is readable: reap the worker and update the model. */
 void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
 /* Log all exits of this turn, call the hooks, release the slots. */

@@ -1,3 +1,4 @@
+/* Bounds how often a worker with corrupted memory can wake the arbiter: its watchdog timer is muted for a while. */
 #include "arbiter/flood_control.h"
 
 #include "arbiter/arbiter.h"

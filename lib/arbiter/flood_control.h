@@ -14,7 +14,7 @@ struct prefork_process;
 struct pfi_process_flood {
 	unsigned timer_events;   /* of its watchdog timer, in the second that began at since_ms */
 	uint64_t since_ms;
-	uint64_t muted_until_ms; /* its watchdog timer is not polled, 0: it is                  */
+	uint64_t muted_until_ms; /* its watchdog timer is not polled until then; 0: it is polled */
 	bool logged;
 };
 

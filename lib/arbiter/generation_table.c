@@ -1,3 +1,4 @@
+/* Finds generations by number, and the listeners that they use. */
 #include "arbiter/generation_table.h"
 
 #include "arbiter/arbiter.h"

@@ -1,8 +1,8 @@
 /*
  * arbiter/generation_table.h -- the generations that exist, and look-ups among them.
  *
- * A generation is what workers are spawned from: settings, and the listeners that these name. It exists from the
- * reload that reads it until no worker uses it any more (generations.c).
+ * A generation consists of the settings of one start or reload and the listeners that these name. Workers are spawned
+ * from it. It exists from the reload that reads it until no worker uses it any more (generations.c).
  */
 #ifndef ARBITER_GENERATION_TABLE_H
 #define ARBITER_GENERATION_TABLE_H
@@ -19,13 +19,13 @@ struct pfi_listener_list {
 };
 
 struct pfi_generation {
-	uint32_t number; /* 0: free */
+	uint32_t number; /* from 1; 0: the entry is free */
 	struct prefork_settings *settings;
-	struct prefork_settings *of_pool[PFI_POOLS_MAX];
+	struct prefork_settings *of_pool[PFI_POOLS_MAX]; /* the settings with the pool's overrides */
 	struct pfi_listener_list listeners[PFI_POOLS_MAX];
-	struct pfi_names names; /* the hosts of bind that were looked up                            */
-	int directory_fd;       /* where its workers start; 0: in this process's working directory */
-	bool logged_removed;    /* its removal was logged                                           */
+	struct pfi_names names; /* the host names of bind, and their addresses                           */
+	int directory_fd;       /* where its workers start; 0: in the working directory of this process */
+	bool logged_removed;    /* a line says that this directory was removed                           */
 };
 
 /* NULL if there is no such generation. Borrowed until the next generation is created or dropped. */

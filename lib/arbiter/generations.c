@@ -1,3 +1,5 @@
+/* Creates a generation from settings that are checked as a whole, opens its listeners, and frees it when no worker
+ * uses it any more. */
 #include "arbiter/generations.h"
 
 #include "arbiter/arbiter.h"

@@ -1,5 +1,6 @@
 /*
- * arbiter/health.h -- whether a worker is alive: the verdict on its deadlines, and what it worked on when it exited.
+ * arbiter/health.h -- compares the deadlines of a worker's threads with the clock, and finds out what the worker was
+ * doing when it exited.
  */
 #ifndef ARBITER_HEALTH_H
 #define ARBITER_HEALTH_H
@@ -14,22 +15,22 @@ struct prefork_process;
 
 /* Written by health.c. */
 struct pfi_process_health {
-	uint64_t soft_timeout_ms;   /* of the generation's settings                                          */
-	uint64_t checked_ms;        /* last check                                                            */
-	uint64_t grace_deadline_ms; /* the deadline that was extended because the arbiter itself did not run */
-	uint64_t requests;
-	bool is_busy; /* `activity` is of work in progress, not of the last work                             */
+	uint64_t soft_timeout_ms;   /* setting of the worker's generation                                         */
+	uint64_t checked_ms;        /* when pfi_health_check() ran last                                           */
+	uint64_t grace_deadline_ms; /* a deadline that is not enforced yet, since the arbiter itself did not run  */
+	uint64_t requests;          /* served by all threads, at the last check                                   */
+	bool is_busy;               /* `activity` is in progress; false: it is what the worker did last           */
 	char activity[PFI_ACTIVITY_SIZE + 1];
 };
 
-/* Before the fork. */
+/* Reset the record. Called before the fork. */
 void pfi_health_init(struct prefork_process *process, uint64_t soft_timeout_ms);
 
-/* Read the thread slots, log slow requests, and give the model its numbers: threads overdue, busy, able; when to check
- * again. */
+/* Read the thread slots, log slow requests, and store in the model how many threads are overdue, busy and able to
+ * serve, and when to check again. */
 void pfi_health_check(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms);
 
-/* Read only what the worker works on, for a log line about it. */
+/* Read the worker's activity only, for a log line about it. */
 void pfi_health_read_activity(struct prefork_process *process);
 
 /* The worker has exited: find the activity that is most likely the cause. Returns how many threads were busy. */

@@ -1,3 +1,5 @@
+/* Reaps children that were killed and are not needed any more, without waiting for them: it checks again after
+ * growing pauses. */
 #include "arbiter/killed.h"
 
 #include "arbiter/arbiter.h"

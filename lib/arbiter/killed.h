@@ -1,7 +1,8 @@
 /*
- * arbiter/killed.h -- children that were sent SIGKILL and are not needed any more, until they can be reaped.
+ * arbiter/killed.h -- kill helper processes, and reap them once they have exited.
  *
- * A process in an uninterruptible system call exits when that returns, so the arbiter does not wait: it polls.
+ * A process that gets SIGKILL in an uninterruptible system call exits only when that returns, so the arbiter does not
+ * wait: it checks again after growing pauses. Workers are killed elsewhere (child_actions.h).
  */
 #ifndef ARBITER_KILLED_H
 #define ARBITER_KILLED_H
@@ -17,19 +18,20 @@ enum { PFI_KILLED_MAX = 32 };
 struct pfi_killed {
 	int pidfds[PFI_KILLED_MAX];
 	unsigned count;
-	uint64_t pause_ms, check_at_ms;
+	uint64_t pause_ms;    /* between two checks; doubles up to about 1 s */
+	uint64_t check_at_ms; /* when to check next                          */
 };
 
-/* Call it before forking a child that may have to be killed. */
+/* False: PFI_KILLED_MAX children have not exited yet. Call it before forking a child that may have to be killed. */
 bool pfi_killed_has_space(const struct prefork_arbiter *arbiter);
 
 /* Send SIGKILL. Takes *pidfd, which is -1 afterwards. */
 void pfi_killed_add(struct prefork_arbiter *arbiter, int *pidfd);
 
-/* Reap those that have exited. Returns when to call again, 0: none is left. */
+/* Reap the children that have exited. Returns when to call again; 0: none is left. */
 uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* Wait up to 100 ms for each, then close. */
+/* For prefork_arbiter_destroy(): wait up to 100 ms for each child, then close its pidfd. */
 void pfi_killed_finish(struct prefork_arbiter *arbiter);
 
 #endif

@@ -1,3 +1,5 @@
+/* Derives the options of a listener (backlog, defer_accept, number of reuseport sockets, owner of a path) from
+ * settings and services. */
 #include "arbiter/listener_options.h"
 
 #include "arbiter/arbiter.h"

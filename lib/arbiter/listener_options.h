@@ -1,5 +1,6 @@
 /*
- * arbiter/listener_options.h -- how a listener is opened: what the settings, and the services behind it, say.
+ * arbiter/listener_options.h -- the options with which a listener is opened, from the settings and the services that use
+ * the listener.
  */
 #ifndef ARBITER_LISTENER_OPTIONS_H
 #define ARBITER_LISTENER_OPTIONS_H

@@ -1,3 +1,5 @@
+/* Opens each listener once for all pools and generations that name it, and closes it with its last user. Also
+ * refuses new connections during a stop. */
 #include "arbiter/listener_table.h"
 
 #include "arbiter/arbiter.h"

@@ -1,8 +1,8 @@
 /*
  * arbiter/listener_table.h -- the listeners of all pools and generations.
  *
- * A listener is opened once, however many pools and generations name it, and closed with the last of them. Sockets
- * that the starter handed over are matched by address or name; pools whose operator has not set bind serve all of them.
+ * A listener is opened once, however many pools and generations name it, and closed with the last of them. Inherited
+ * sockets (listener/inherit.h) are matched by address or name; a pool without the setting bind serves all of them.
  */
 #ifndef ARBITER_LISTENER_TABLE_H
 #define ARBITER_LISTENER_TABLE_H
@@ -14,28 +14,28 @@ struct prefork_process;
 
 struct pfi_listener_entry {
 	struct prefork_listener *listener;
-	unsigned users; /* pools of all generations */
-	bool inherited; /* from the environment     */
+	unsigned users; /* number of pools, in all generations, that have it */
+	bool inherited; /* another program has opened it                    */
 
-	/* With reuse_port, see reuseport_sets.c. */
+	/* With the setting reuse_port: which worker accepts from which socket. Written by reuseport_sets.c. */
 	struct pfi_reuseport_assignment sockets;
-	bool *served;          /* by worker index, as of the last assignment                          */
-	bool unsettled;        /* part of the assignment failed: repeat it                            */
-	unsigned steered_to;   /* new connections go to so many sockets only; 0: to all of them       */
-	uint64_t shrink_at_ms; /* when handshakes on the other sockets have had their time            */
-	uint32_t number;       /* counts all listeners that ever were                                 */
-	uint64_t *check_at_ms; /* by socket: when to check its queue, see queues.c                    */
+	bool *served;          /* by worker index: the worker has a socket in the last assignment     */
+	bool unsettled;        /* part of the assignment failed and must be repeated                  */
+	unsigned steered_to;   /* the kernel assigns new connections to the first `steered_to` sockets; 0: to all */
+	uint64_t shrink_at_ms; /* when the other sockets stop listening: handshakes on them have had their time  */
+	uint32_t number;       /* identifies the listener in events: no two listeners have the same   */
+	uint64_t *check_at_ms; /* by socket: when to check the length of its backlog (queues.c)       */
 };
 
-/* Open the listeners that `generation` names. 0, or a negative errno with an error message; what was opened for it is
- * closed by pfi_listener_table_release(). */
+/* Open the listeners that the setting bind of `generation` lists. 0, or a negative errno with an error message: then
+ * call pfi_listener_table_release() for those that were opened. */
 int pfi_listener_table_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 
-/* Release the listeners of a generation, or of all: the arbiter's copies close with their last user. */
+/* Release the listeners of one generation, or of all. The arbiter closes its copy of a listener with the last user. */
 void pfi_listener_table_release(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
 void pfi_listener_table_release_all(struct prefork_arbiter *arbiter);
 
-/* Take the sockets that the starter handed over out of the environment, once, if a pool has listeners. As
+/* If a pool has listeners, take the inherited sockets out of the environment. Later calls do nothing. Errors as
  * pfi_inherit_take(). */
 int pfi_listener_table_inherit(struct prefork_arbiter *arbiter);
 

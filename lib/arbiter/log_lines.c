@@ -1,3 +1,4 @@
+/* Writes the arbiter's log lines: a message, then event=NAME, and the pool, slot and pid that it is about. */
 #include "arbiter/log_lines.h"
 
 #include "arbiter/arbiter.h"

@@ -1,3 +1,5 @@
+/* The epoll instance, timer and eventfd of an arbiter. The application polls the epoll instance, so nothing here
+ * blocks. */
 #include "arbiter/loop.h"
 
 #include "arbiter/arbiter.h"

@@ -35,7 +35,7 @@ struct pfi_tag {
 /* Written by loop.c. */
 struct pfi_loop {
 	int epoll, timer, request_fd;
-	uint64_t timer_at_ms; /* for when the timer is armed, 0: it is not */
+	uint64_t timer_at_ms; /* when the timer expires; 0: it is not armed */
 };
 
 /* Open the descriptors and give the arbiter its id. 0, or a negative errno with an error message. */
@@ -55,7 +55,7 @@ int pfi_loop_add_once(struct prefork_arbiter *arbiter, int fd, struct pfi_tag ta
 /* Call it before close(2). A negative `fd` is fine. */
 void pfi_loop_remove(struct prefork_arbiter *arbiter, int fd);
 
-/* Have the timer fire at `at_ms`, 0: never. */
+/* Set the timer to expire at `at_ms`; 0: never. */
 void pfi_loop_arm(struct prefork_arbiter *arbiter, uint64_t at_ms);
 
 /* Clear what PFI_SOURCE_TIMER and PFI_SOURCE_REQUESTS reported. */
@@ -65,7 +65,7 @@ void pfi_loop_clear_request(struct prefork_arbiter *arbiter);
 /* Wake the arbiter. Any thread, signal handlers. */
 void pfi_loop_wake(struct prefork_arbiter *arbiter);
 
-/* Take the events that are there, without waiting. Returns how many. */
+/* Take the events that are ready, without waiting. Returns their number. */
 size_t pfi_loop_take(struct prefork_arbiter *arbiter, struct pfi_tag tags[PFI_EVENTS_MAX]);
 
 #endif

@@ -1,5 +1,6 @@
 /*
- * arbiter/orphans.h -- reap adopted children, as process 1 or as a sub-reaper.
+ * arbiter/orphans.h -- reap processes whose parent has exited, if this process adopts them: as process 1, or with
+ * the setting child_subreaper (PR_SET_CHILD_SUBREAPER, prctl(2)).
  */
 #ifndef ARBITER_ORPHANS_H
 #define ARBITER_ORPHANS_H
@@ -19,16 +20,17 @@ struct pfi_zombie {
 
 /* Written by orphans.c. */
 struct pfi_orphans {
-	bool active;           /* this process adopts orphans                          */
-	bool was_no_subreaper; /* restore that at the end                              */
-	bool has_signal;       /* SIGCHLD is handled: without it no scan is needed     */
-	bool scan_due;
-	uint64_t wake_ms;
+	bool active;           /* this process adopts orphans                                         */
+	bool was_no_subreaper; /* pfi_orphans_finish() makes it one that is no sub-reaper again       */
+	bool has_signal;       /* SIGCHLD is handled: scan only after it; otherwise scan in each turn */
+	bool scan_due;         /* SIGCHLD was delivered since the last scan                           */
+	uint64_t wake_ms;      /* when the next zombie is due; 0: none                                */
 	unsigned count;
 	struct pfi_zombie zombies[PFI_ZOMBIES_MAX];
 };
 
-/* How long a child may be a zombie before it is reaped as an orphan; tests shorten it. */
+/* A child that has been a zombie for this time, 10 s, is reaped as an orphan; until then the application may still reap
+ * it. Tests set a shorter time. */
 extern uint64_t pfi_orphans_after_ms;
 
 /* Become a sub-reaper if the setting child_subreaper is on. 0, or a negative errno with an error message. */
@@ -40,9 +42,10 @@ bool pfi_orphans_take_signal(struct prefork_arbiter *arbiter);
 /* SIGCHLD was delivered. */
 void pfi_orphans_signalled(struct prefork_arbiter *arbiter);
 
-/* Scan and reap what is due. Returns when to call again, 0: no need. */
+/* Find new zombies, and reap those that are due. Returns when to call again; 0: no zombie is left. */
 uint64_t pfi_orphans_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
+/* End the adoption, if this arbiter has begun it. */
 void pfi_orphans_finish(struct prefork_arbiter *arbiter);
 
 #endif

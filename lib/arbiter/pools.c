@@ -1,3 +1,5 @@
+/* Adds pools and strategies, checks the settings of a single pool, and converts settings to the policy of the
+ * model. */
 #include "arbiter/pools.h"
 
 #include "arbiter/arbiter.h"

@@ -1,5 +1,5 @@
 /*
- * arbiter/pools.h -- pools as the application adds them, and what their settings mean for the model.
+ * arbiter/pools.h -- the pools that the application adds, and the conversion of their settings for the model.
  */
 #ifndef ARBITER_POOLS_H
 #define ARBITER_POOLS_H
@@ -21,15 +21,15 @@ struct prefork_pool {
 	const struct prefork_strategy *strategy; /* NULL: that of the setting worker_class */
 	const struct prefork_service *service;
 	void *user;
-	char **overrides; /* setting, text, setting, text ... */
+	char **overrides; /* settings of this pool alone (prefork_pool_set()): name, text, name, text ... */
 	size_t override_count;
-	bool has_bind; /* among the overrides */
-	uid_t uid;     /* socket_user and socket_group, -1: not set */
+	bool has_bind; /* bind is one of the overrides               */
+	uid_t uid;     /* socket_user and socket_group; -1: not set */
 	gid_t gid;
 	unsigned first_worker_index;
 	unsigned thread_slots;      /* of each worker, in the scoreboard                                */
-	enum pfi_shortage shortage; /* as last judged by shortages.c                                    */
-	uint32_t ready_logged;      /* so many workers were logged as ready, 0: workers are missing since   */
+	enum pfi_shortage shortage; /* result of the last check by shortages.c                                     */
+	uint32_t ready_logged;      /* number of workers in the last line pool_ready; 0: workers went missing since */
 	struct pfi_slot *slots;
 };
 
@@ -43,9 +43,10 @@ uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool);
 const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *arbiter, unsigned pool,
 						 const struct prefork_settings *settings);
 
+/* Copy the settings that the model needs. */
 void pfi_policy_read(const struct pfi_library_settings *values, struct pfi_policy *ret);
 
-/* Have the supervisor's limits follow the policies of the pools. */
+/* Set the supervisor's time limits from the settings of all pools. Call it when the settings have changed. */
 void pfi_policies_follow(struct prefork_arbiter *arbiter);
 
 /* Free what prefork_arbiter_add_pool() and prefork_pool_set() allocated. */

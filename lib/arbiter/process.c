@@ -1,3 +1,4 @@
+/* The record of a worker process: its descriptors, its end, and the public functions by which hooks read it. */
 #include "arbiter/process.h"
 
 #include "arbiter/arbiter.h"

@@ -1,8 +1,8 @@
 /*
  * arbiter/process.h -- the record of one worker process.
  *
- * One per slot, reused by the next process of the slot. Each sub-struct is written by the one file that it is named
- * after; the others read it. What hooks may read of it is in <prefork/arbiter.h>.
+ * Each slot has one record, which the next process of the slot uses again. Each sub-struct is written by the one file
+ * that it is named after; the other files read it. <prefork/arbiter.h> has the functions by which hooks read it.
  */
 #ifndef ARBITER_PROCESS_H
 #define ARBITER_PROCESS_H
@@ -48,23 +48,23 @@ struct prefork_process {
 		int *sets; /* by listener: its epoll set of reuseport sockets, -1: the listener has none */
 		size_t count;
 	} reuseport;
-	char exit_note[256]; /* why it fails or exits, in its own words */
+	char exit_note[256]; /* why it fails or exits, as the worker has reported it */
 	void *user;
 };
 
 struct pfi_slot *pfi_process_slot(const struct prefork_process *process);
 
-/* Keep why it exits, cleaned of control characters. */
+/* Store the exit note without its control characters. */
 void pfi_process_set_exit_note(struct prefork_process *process, const char *text);
 
-/* Open its epoll sets of reuseport sockets, one for each listener that has such. 0 or a negative errno. */
+/* Open one epoll set for each listener that has reuseport sockets. 0 or a negative errno. */
 int pfi_process_open_sets(struct prefork_process *process, const struct pfi_listener_list *listeners);
 void pfi_process_close_sets(struct prefork_process *process);
 
-/* Close all its descriptors. Its slot is empty, or about to be. */
+/* Close all descriptors of a process that has exited, so that the slot can be used again. */
 void pfi_process_release(struct prefork_arbiter *arbiter, struct prefork_process *process);
 
-/* It was sent SIGKILL: wait for its exit and release it. */
+/* Wait for the exit of a process that was sent SIGKILL, and release it. */
 void pfi_process_reap(struct prefork_arbiter *arbiter, struct prefork_process *process);
 
 #endif

@@ -10,7 +10,8 @@
 
 struct prefork_arbiter;
 
-/* Read the settings again and have the model try them, or start the lookup of new host names. */
+/* Read the settings again. If they are valid, the model tries them; if they have new host names, these are looked up
+ * first. */
 void pfi_reload(struct prefork_arbiter *arbiter);
 
 /* Continue a reload that waits for a lookup. Returns when to call again, 0: none waits. */

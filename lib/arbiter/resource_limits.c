@@ -1,3 +1,5 @@
+/* Checks at the start: raises RLIMIT_NOFILE to what arbiter and workers need, and warns if threads run before the
+ * fork. */
 #include "arbiter/resource_limits.h"
 
 #include "arbiter/arbiter.h"

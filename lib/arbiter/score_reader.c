@@ -1,3 +1,5 @@
+/* Reads a worker's entry of the scoreboard. Each value is copied once and then only compared or cleaned, since the
+ * worker may change it at any time. */
 #include "arbiter/score_reader.h"
 
 #include "arbiter/arbiter.h"

@@ -31,16 +31,16 @@ unsigned pfi_score_read_deadlines(const struct prefork_process *process, struct 
 /* What a thread works on, with control characters replaced; "" if it has set none. */
 void pfi_score_read_activity(const struct prefork_process *process, unsigned thread, char ret[PFI_ACTIVITY_SIZE + 1]);
 
-/* Why the worker exits, where it could not send that. */
+/* Copy the exit note, which a worker writes if it cannot send it over the control channel. */
 void pfi_score_read_exit_note(const struct prefork_process *process, char ret[PFI_EXIT_NOTE_SIZE + 1]);
 
-/* No thread has a deadline: all wait for work. */
+/* Whether all threads wait for work: none has a deadline. */
 bool pfi_score_is_idle(const struct prefork_process *process);
 
-/* Connections besides those of the `overdue` threads; one more while the worker accepts. */
+/* The number of connections besides those of the `overdue` threads, plus one while the worker accepts. */
 uint32_t pfi_score_other_connections(const struct prefork_process *process, uint32_t overdue);
 
-/* A thread id, or anything else: the kernel checks it. */
+/* The id of a thread, as the worker has stored it: it may be any number, and the kernel checks it. */
 pid_t pfi_score_thread_id(const struct prefork_process *process, unsigned thread);
 
 #endif

@@ -1,3 +1,5 @@
+/* Follows workers that cannot accept connections: other workers check their listeners, the log gets one line, and a
+ * worker that alone is short is replaced. */
 #include "arbiter/shortages.h"
 
 #include "arbiter/arbiter.h"

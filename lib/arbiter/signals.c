@@ -1,3 +1,5 @@
+/* Translates signals, and calls of prefork_arbiter_request_*(), to changes of the desired state. One table lists
+ * the signals in order of severity. */
 #include "arbiter/signals.h"
 
 #include "arbiter/arbiter.h"

@@ -1,3 +1,5 @@
+/* Requests stack dumps: SIGURG to each thread that has missed its deadline, once per deadline and a limited number
+ * of times per process. */
 #include "arbiter/stack_dumps.h"
 
 #include "arbiter/arbiter.h"

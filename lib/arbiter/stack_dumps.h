@@ -1,5 +1,5 @@
 /*
- * arbiter/stack_dumps.h -- have threads that missed their deadline write their stack to the log.
+ * arbiter/stack_dumps.h -- request a stack dump of each thread that has missed its deadline, by SIGURG.
  */
 #ifndef ARBITER_STACK_DUMPS_H
 #define ARBITER_STACK_DUMPS_H
@@ -9,7 +9,7 @@
 /* Written by stack_dumps.c. */
 struct pfi_process_dumps {
 	uint64_t pending[(PFI_THREAD_SLOTS_MAX + 63) / 64]; /* a bit per thread: overdue, stack not requested yet */
-	unsigned requested;                                 /* in the life of the process                         */
+	unsigned requested;                                 /* number of dumps in the life of the process         */
 };
 
 /* Mark the threads whose deadline passed after `after_ms`. Returns how many are marked. */

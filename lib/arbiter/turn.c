@@ -1,3 +1,5 @@
+/* One turn of the arbiter: events, health checks, supervisor, plan, orders, timer. docs/architecture.md has the
+ * drawing. */
 #include "arbiter/turn.h"
 
 #include "arbiter/arbiter.h"

@@ -1,5 +1,5 @@
 /*
- * arbiter/turn.h -- one turn of the arbiter: events in, plan, orders out.
+ * arbiter/turn.h -- one turn of the arbiter: process events, plan, carry out the orders.
  */
 #ifndef ARBITER_TURN_H
 #define ARBITER_TURN_H
@@ -9,8 +9,8 @@
 
 struct prefork_arbiter;
 
-/* Do everything that is due, without blocking, and arm the timer for what comes next. True: the arbiter is finished,
- * its result is in supervisor.result. */
+/* Do everything that is due, without blocking, and arm the timer for the next deadline. True: the stop is complete, and
+ * supervisor.result has the result of the arbiter. */
 bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 #endif

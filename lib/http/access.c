@@ -1,3 +1,5 @@
+/* Opens, writes and reopens the access log of a worker. A line that cannot be written is counted; it delays no
+ * connection. */
 #include "http/access.h"
 
 #include "http/access_format.h"

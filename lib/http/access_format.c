@@ -1,3 +1,4 @@
+/* Compiles the setting access_log_format into an array of steps, and reports the first mistake in it. */
 #include "http/access_format.h"
 
 #include "http/access_steps.h"

@@ -1,3 +1,4 @@
+/* Escapes text for the access log, in quotes and in JSON, and shortens it at a character boundary. */
 #include "http/access_text.h"
 
 #include <stdint.h>

@@ -1,3 +1,4 @@
+/* Decodes the user name of "Authorization: Basic" (base64, RFC 4648). */
 #include "http/basic.h"
 
 #include "http/fields.h"

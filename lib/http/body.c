@@ -1,3 +1,4 @@
+/* Chooses the parser of a request body: a count for Content-Length, chunk.c for the chunked coding. */
 #include "http/body.h"
 
 enum pfi_verdict pfi_body_start(struct pfi_body *body, const struct pfi_framing *framing,

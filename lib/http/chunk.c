@@ -1,3 +1,5 @@
+/* The parser of the chunked coding: a table of states and character kinds for the framing; data is skipped as a
+ * whole. */
 #include "http/chunk.h"
 
 #include "http/fields.h"

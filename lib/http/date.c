@@ -1,3 +1,4 @@
+/* Formats dates without the C library, whose functions take locks and depend on the locale. */
 #include "http/date.h"
 
 #include <string.h>

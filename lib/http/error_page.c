@@ -1,3 +1,5 @@
+/* Builds an error response of the library, with the body and the fields that the application has set in its
+ * callback error_page. */
 #include "http/error_page.h"
 
 #include "http/fields.h"

@@ -1,3 +1,5 @@
+/* Finds field names by length, first and last letter, and scans values eight bytes at a time. Holds the table of
+ * character classes. */
 #include "http/fields.h"
 
 #include <string.h>

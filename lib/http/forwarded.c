@@ -1,3 +1,4 @@
+/* Compares the peer with the trusted networks, and reads the scheme that a trusted proxy reports. */
 #include "http/forwarded.h"
 
 #include <prefork/error.h>

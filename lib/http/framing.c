@@ -1,3 +1,5 @@
+/* Decides body length, keep-alive and 100 Continue of a request from its header fields. Every ambiguous combination
+ * is refused. */
 #include "http/framing.h"
 
 #include "http/target.h"

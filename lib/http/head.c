@@ -1,3 +1,4 @@
+/* The parser of a request head: one function per state, each of which continues where the input ended. */
 #include "http/head.h"
 
 #include "http/target.h"

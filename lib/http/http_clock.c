@@ -1,3 +1,4 @@
+/* The Date field, cached per thread, and the monotonic clock in microseconds. */
 #include "http/http_clock.h"
 
 #include "http/date.h"

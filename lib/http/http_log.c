@@ -1,3 +1,4 @@
+/* Writes the lines of this module in the error log. */
 #include "http/http_log.h"
 
 #include <prefork/worker.h>

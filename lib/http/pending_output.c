@@ -1,3 +1,5 @@
+/* Keeps and sends the output that a client has not taken yet: the queue of the connection, then a spool file, then
+ * the application's file. */
 #include "http/pending_output.h"
 
 #include "http/http_clock.h"

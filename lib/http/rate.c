@@ -1,3 +1,4 @@
+/* Converts a least rate in bytes per second to the time that a client still has. */
 #include "http/rate.h"
 
 uint64_t pfi_rate_timeout_ms(uint64_t timeout_ms, uint64_t rate, uint64_t bytes, uint64_t waited_ms)

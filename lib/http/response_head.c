@@ -1,3 +1,4 @@
+/* Writes status line and header fields of a response into a buffer, and the error pages of the library. */
 #include "http/response_head.h"
 
 #include "http/date.h"

@@ -1,3 +1,4 @@
+/* A buffer that is in memory at first and moves to a file without a name when it exceeds its limit. */
 #include "http/spool.h"
 
 #include <prefork/error.h>

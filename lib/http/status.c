@@ -1,3 +1,4 @@
+/* The table of status codes and reason phrases. */
 #include "http/status.h"
 
 #define STATUSES(X)                                                                                \

@@ -1,3 +1,4 @@
+/* Splits a request target into path, query and host, and checks the syntax of hosts. */
 #include "http/target.h"
 
 #include <string.h>

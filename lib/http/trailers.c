@@ -1,3 +1,4 @@
+/* Collects trailer fields byte by byte, and drops those that must not be in a trailer when it is complete. */
 #include "http/trailers.h"
 
 #include "http/fields.h"

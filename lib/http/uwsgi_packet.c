@@ -1,3 +1,4 @@
+/* The parser of a uwsgi packet. It fills the same structures as the parsers of HTTP, and applies the same rules. */
 #include "http/uwsgi_packet.h"
 
 #include "http/fields.h"
@@ -27,7 +28,7 @@ static uint32_t read_u16(const char *bytes)
 	return (uint8_t)bytes[0] | (uint32_t)(uint8_t)bytes[1] << 8;
 }
 
-/* A length and so many bytes, all before `end`. */
+/* Read a length and as many bytes as it says, all before `end`. */
 static bool next_span(const char *bytes, uint32_t end, uint32_t *at, struct pfi_span *ret)
 {
 	if (end - *at < 2)

@@ -1,3 +1,4 @@
+/* One check per variable of a uwsgi packet, selected by a table of names. */
 #include "http/uwsgi_value.h"
 
 #include "http/fields.h"

@@ -1,3 +1,4 @@
+/* Classifies the errors of accept4(2), and finds out which resource it lacks. */
 #include "listener/accept_error.h"
 
 #include <errno.h>

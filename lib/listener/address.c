@@ -1,3 +1,4 @@
+/* Parses, resolves, formats and compares the addresses of the setting bind. */
 #include "listener/address.h"
 
 #include "base/text.h"

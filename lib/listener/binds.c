@@ -1,3 +1,4 @@
+/* Checks the items of the setting bind: syntax, duplicates and, for --check-config, whether they could be bound. */
 #include "listener/binds.h"
 
 #include "listener/address.h"

@@ -1,3 +1,4 @@
+/* Error messages for addresses that cannot be bound: each names the cause and the remedy. */
 #include "listener/explain.h"
 
 #include "base/text.h"

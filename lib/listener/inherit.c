@@ -1,3 +1,5 @@
+/* Parses the variables by which systemd, Server::Starter or another arbiter passes listening sockets, and makes
+ * listeners of them. */
 #include "listener/inherit.h"
 
 #include "base/number.h"

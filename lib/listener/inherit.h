@@ -1,5 +1,5 @@
 /*
- * inherit -- listening sockets that the starter of this process has opened.
+ * inherit -- listening sockets that were opened by the program that has started this process.
  *
  *   LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES   systemd: descriptors from 3 on
  *   PREFORK_FDS                              NAME=FD,NAME=FD: from another arbiter. NAME is the

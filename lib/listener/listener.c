@@ -1,3 +1,5 @@
+/* Opens a listening socket or adopts an inherited one, and closes it. A unix path is removed only by the process
+ * that created it. */
 #include "listener/listener.h"
 
 #include "base/required.h"

@@ -19,8 +19,8 @@ struct pfi_listener_options {
 	int backlog;
 	bool ipv6_only;             /* [::] without IPv4                                       */
 	bool reuse_port;            /* several sockets on one address (listener/reuseport.h)  */
-	unsigned sockets;           /* TCP with reuse_port: how many, 0: fd alone; and how many */
-	unsigned sockets_listening; /* of them listen at the start                             */
+	unsigned sockets;           /* TCP with reuse_port: number of sockets; 0: fd alone     */
+	unsigned sockets_listening; /* number of those that listen at the start                */
 	unsigned defer_accept_s;    /* TCP_DEFER_ACCEPT: a connection is accepted once data has arrived; 0: off */
 	mode_t mode;                /* of a unix path                                          */
 	uid_t uid;                  /* its owner; (uid_t)-1: that of this process              */
@@ -37,12 +37,12 @@ struct prefork_listener {
 	bool is_refusing;           /* pfi_listener_refuse() has succeeded           */
 	unsigned defer_accept_s;
 	pid_t maker;                /* the process that created the path below       */
-	char *path;                 /* of the unix socket that it created, absolute, or NULL */
-	int path_fd;                /* O_PATH of it: only this very file is removed  */
-	int *sockets;               /* one socket per slot, the first is fd; NULL: fd alone. In a worker fd is its
-	                             * epoll set of them instead                     */
+	char *path;                 /* absolute path of the unix socket that `maker` has created; NULL: none */
+	int path_fd;                /* opened with O_PATH: only the file that it refers to is removed */
+	int *sockets;               /* one socket per slot, of which the first is fd; NULL: fd alone. In a worker,
+	                             * fd is the worker's epoll set of these sockets */
 	unsigned socket_count;
-	unsigned sockets_listening; /* the first so many                             */
+	unsigned sockets_listening; /* number of sockets that listen: the first ones */
 	int backlog;                /* of each socket                                */
 	char *name;
 	char address[PFI_ADDRESS_TEXT_MAX];

@@ -1,3 +1,4 @@
+/* Looks up host names with getaddrinfo(3) and writes the results to a pipe. Uses libc only. */
 #include "listener/lookup.h"
 
 #include <errno.h>

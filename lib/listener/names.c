@@ -1,3 +1,4 @@
+/* A list of host names and their looked-up addresses. */
 #include "listener/names.h"
 
 #include <prefork/error.h>

@@ -1,3 +1,4 @@
+/* Converts the settings socket_user and socket_group to ids. */
 #include "listener/owner.h"
 
 #include "base/number.h"

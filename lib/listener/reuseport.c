@@ -1,3 +1,5 @@
+/* Opens the sockets of a listener with SO_REUSEPORT, makes more or fewer of them listen, and steers connections
+ * with a BPF program. */
 #include "listener/reuseport.h"
 
 #include "listener/tcp.h"

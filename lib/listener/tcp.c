@@ -1,3 +1,4 @@
+/* Sets the socket options of a TCP listener. */
 #include "listener/tcp.h"
 
 #include "listener/listener.h"

@@ -1,3 +1,4 @@
+/* Binds a unix socket to a path. If the path is the socket of a server that has exited, it is replaced. */
 #include "listener/unix_path.h"
 
 #include "listener/explain.h"
