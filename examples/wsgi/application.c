@@ -88,7 +88,7 @@ static int fail_to_load(const char *name)
 	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
 }
 
-/* Do worker threads call the application? */
+/* Whether worker threads call the application. */
 static bool has_threads(const struct prefork_settings *settings)
 {
 	const char *strategy = prefork_settings_text(settings, "worker_class");

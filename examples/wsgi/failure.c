@@ -4,7 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* Not the last line of format_exception(): for a SyntaxError it has no file and line number. */
+/* The exception in one line. The last line of format_exception() would have no file and line number for a SyntaxError. */
 static void describe(PyObject *type, PyObject *value, char *line, size_t size)
 {
 	PyObject *text = value ? PyObject_Str(value) : NULL;

@@ -72,7 +72,8 @@ void wsgi_forked_children_prepare(void)
 	is_registered = true;
 }
 
-/* As sys.exit(): None is 0, an int is the status, anything else is printed, with status 1. */
+/* The exit status of SystemExit, as sys.exit() defines it: None is 0, an int is the status, anything else is printed,
+ * with status 1. */
 static int status_of(PyObject *exit)
 {
 	PyObject *code = exit ? PyObject_GetAttrString(exit, "code") : NULL;

@@ -41,7 +41,7 @@ static bool is_asynchronous(PyObject *function)
 	return function && (code_of(function)->co_flags & (CO_COROUTINE | CO_ASYNC_GENERATOR)) != 0;
 }
 
-/* Can it be called with two positional arguments, besides `self`? */
+/* Whether it can be called with two positional arguments, besides `self`. */
 static bool takes_two(PyObject *function, bool has_self)
 {
 	const PyCodeObject *code = code_of(function);
@@ -81,7 +81,7 @@ static bool is_asgi(PyObject *application)
 	return is_one;
 }
 
-/* Only a plain function or bound method: its parameters are known for certain. */
+/* Whether a call with two arguments fails for certain. Only plain functions and bound methods have known parameters. */
 static bool takes_too_few(PyObject *application)
 {
 	const bool has_self = PyMethod_Check(application);

@@ -76,7 +76,7 @@ static int set_head(struct start *start, PyObject *status, PyObject *headers)
 	return r;
 }
 
-/* Has the head been sent, or is it about to be sent: by another thread, or with a complete body? */
+/* Whether the head has been sent, or is about to be sent: by another thread, or with a complete body. */
 static bool is_begun(const struct start *start)
 {
 	return start->closed || start->writing > 0 || prefork_response_begun(start->request);

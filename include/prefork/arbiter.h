@@ -210,7 +210,7 @@ PREFORK_API void prefork_title_take(int argc, char **argv);
 PREFORK_API int prefork_arbiter_run(struct prefork_arbiter *arbiter);
 
 /** Bind the listeners and begin to fork. Returns 0, or a negative errno with an error message,
- *  and then nothing stays bound or forked. Uses the sockets that were handed over (LISTEN_FDS
+ *  and then nothing stays bound or forked. Uses the inherited sockets (LISTEN_FDS
  *  with LISTEN_PID, PREFORK_FDS, SERVER_STARTER_PORT, fd://N) and removes these variables from
  *  the environment, so they serve the first start only; closes those that no bind lists. If bind
  *  is not set, all of them replace its default. -EADDRINUSE, -EADDRNOTAVAIL, -EACCES, -EMFILE

@@ -5,7 +5,7 @@
  * in a worker as long as the worker.
  *
  * The descriptor is non-blocking. O_NONBLOCK belongs to the open file description, which all
- * processes share: do not change it. A socket that was handed over (fd://N, LISTEN_FDS) stays
+ * processes share: do not change it. An inherited socket (fd://N, LISTEN_FDS) stays
  * non-blocking after the end: clearing the flag would make a server that has taken over block in
  * accept(2). A program that needs it blocking clears it itself.
  *

@@ -199,7 +199,7 @@ PREFORK_API const char *prefork_connection_peer(struct prefork_connection *conne
  *  an event loop with threads (setting threads) the connection becomes PREFORK_SUSPENDED, a thread
  *  of the offload pool calls `work`, and its return value is what the connection waits for next.
  *  Everywhere else, also in an event loop without threads, `work` is called at once and its value
- *  returned: prefork_connection_may_block() tells `work` whether it may block. The request deadline
+ *  returned: prefork_connection_may_block() returns whether `work` may block. The request deadline
  *  starts when `work` is called, not when it is queued. `work` may return PREFORK_SUSPENDED.
  *  Allocates nothing and cannot fail. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connection *connection,

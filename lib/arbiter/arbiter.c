@@ -90,7 +90,7 @@ fail:
 	return r;
 }
 
-/* After a stop, a failed start, or in destroy: back to the state before the start. */
+/* Return to the state before the start: after a stop, after a failed start, and in destroy. */
 static void finish_run(struct prefork_arbiter *arbiter)
 {
 	if (arbiter->processes != NULL)

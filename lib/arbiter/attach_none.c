@@ -1,4 +1,4 @@
-/* For a build without libev. */
+/* prefork_arbiter_attach() in a build without libev: it is not supported. */
 #include "base/required.h"
 
 #include <prefork/arbiter.h>

@@ -78,7 +78,7 @@ static int open_resources(struct prefork_process *process, const struct pfi_list
 	return 0;
 }
 
-/* After the fork the child has its own copies; after a failed fork nothing needs them. */
+/* Close the arbiter's copies: after a fork the child has its own, after a failed fork they are not needed. */
 static void release_resources(struct resources *resources)
 {
 	pfi_close(&resources->channel[1]);

@@ -68,7 +68,7 @@ void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 		arbiter->pools[process->pool].ready_logged = 0;
 }
 
-/* While the server stops. */
+/* The end of the explanation of an exit while the server stops. */
 static const char *what_follows_a_stop(const struct prefork_arbiter *arbiter, const struct prefork_process *process,
 				       uint32_t *replaced)
 {

@@ -49,8 +49,8 @@ static bool is_at(const struct pfi_listener_entry *entry, const struct pfi_addre
 	       pfi_address_equal(&bound, size, &address->socket, address->socket_size);
 }
 
-/* Port 0 is a new port for each pool that has a bind of its own, and one for all other pools together. Is this entry
- * the port of `pool`? */
+/* Whether the entry, which was opened for port 0, is that of `pool`: each pool that has its own bind gets a new port,
+ * and all other pools together get one. */
 static bool is_shareable(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
 			 unsigned pool)
 {
@@ -64,7 +64,7 @@ static bool is_shareable(const struct prefork_arbiter *arbiter, const struct pfi
 	return false;
 }
 
-/* A listener that is open already and that this pool does not have yet. */
+/* Find a listener that is open already and that this pool does not have yet. */
 static struct pfi_listener_entry *find(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
 				       unsigned pool, const char *text, const struct pfi_address *address)
 {
@@ -103,13 +103,13 @@ static int add(struct prefork_arbiter *arbiter, struct prefork_listener *listene
 	}
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "listen",
 			PFI_PAIRS(PREFORK_TEXT("address", address), PREFORK_TEXT("inherited", inherited ? "yes" : "no")),
-			"Listening at: %s (%d)%s%s", address, (int)getpid(), inherited ? ", handed over as " : "",
+			"Listening at: %s (%d)%s%s", address, (int)getpid(), inherited ? ", inherited as " : "",
 			inherited ? name : "");
 	*ret = entry;
 	return 0;
 }
 
-/* One user fewer; the listener closes with its last. */
+/* Remove one user of the listener, and close the listener with its last user. */
 static void unuse(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry)
 {
 	if (--entry->users > 0)
@@ -166,7 +166,7 @@ static int open_item(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 	*ret = find(arbiter, generation, pool, text, &address);
 	if (*ret != NULL)
 		return 0;
-	/* By name first, which needs no name server. */
+	/* Compare names first, since that needs no name server. */
 	r = pfi_inherit_match(&arbiter->inherited, &address, text, &listener);
 	if (r == 1) {
 		if ((r = resolve(arbiter, generation, &address)) < 0)
@@ -198,8 +198,8 @@ static int open_bind(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 	return r;
 }
 
-/* bind is not set for this pool: all inherited sockets but those that another pool names; if there are none, the
- * default address. */
+/* bind is not set for this pool: it gets all inherited sockets except those that another pool names or, if there are
+ * none, the default address. */
 static int open_default(struct prefork_arbiter *arbiter, struct pfi_generation *generation, unsigned pool,
 			const struct pfi_listener_list *named)
 {
@@ -241,7 +241,7 @@ static bool has_bind(const struct prefork_arbiter *arbiter, const struct pfi_gen
 	return arbiter->pools[pool].has_bind || origin > PREFORK_FROM_HOST;
 }
 
-/* After a failure: listeners that were opened and that no pool got. */
+/* Close the listeners that were opened before a failure and that no pool has. */
 static void close_unused(struct prefork_arbiter *arbiter)
 {
 	for (size_t i = arbiter->listeners.count; i-- > 0;) {
@@ -254,7 +254,7 @@ static void close_unused(struct prefork_arbiter *arbiter)
 	}
 }
 
-/* Pools with a bind first: what they name is not among the inherited sockets that the other pools share. */
+/* The pools that set bind come first: the others share the inherited sockets that are left. */
 int pfi_listener_table_open(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	struct pfi_listener_list named = { 0 };
@@ -311,7 +311,7 @@ int pfi_listener_table_inherit(struct prefork_arbiter *arbiter)
 		arbiter->has_environment = true;
 		return pfi_inherit_take(&arbiter->inherited);
 	}
-	return 0; /* they may be for another part of the application */
+	return 0; /* no pool has listeners: the sockets may be for another part of the application */
 }
 
 void pfi_listener_table_close_unused(struct prefork_arbiter *arbiter)
@@ -327,7 +327,8 @@ void pfi_listener_table_close_unused(struct prefork_arbiter *arbiter)
 	pfi_inherit_finish(&arbiter->inherited);
 }
 
-/* Its workers first: once the listener refuses, they must treat accepted connections specially (listener/refuse.c). */
+/* Notify its workers before the listener refuses: from then on they must reset an option of each connection that they
+ * accept (listener/refuse.c). */
 static int refuse(struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry, uint64_t *ret_linger_ms)
 {
 	for (unsigned s = 0; s < arbiter->processes_max; s++) {
@@ -357,9 +358,9 @@ uint64_t pfi_listener_table_refuse(struct prefork_arbiter *arbiter)
 	return setting_ms > 0 && linger_ms > 0 ? (uint64_t)setting_ms : linger_ms;
 }
 
-/* Whether another worker than `leaver` serves the listener, or the current generation or a candidate names it. */
+/* Whether a worker other than `drained` serves the listener, or the current generation or a candidate names it. */
 static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
-		      const struct prefork_process *leaver)
+		      const struct prefork_process *drained)
 {
 	const struct pfi_rollout *const rollout = &arbiter->supervisor.rollout;
 
@@ -373,7 +374,7 @@ static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_li
 	for (unsigned s = 0; s < arbiter->processes_max; s++) {
 		const struct prefork_process *const other = &arbiter->processes[s];
 		const struct pfi_generation *const generation =
-			other->pid != 0 && other != leaver
+			other->pid != 0 && other != drained
 				? pfi_generation_find(arbiter, other->generation)
 				: NULL;
 
@@ -413,7 +414,7 @@ static bool pool_uses(const struct prefork_arbiter *arbiter, unsigned pool, cons
 	return false;
 }
 
-/* Without inherited listeners: connections in their backlog are accepted by the next process that gets the socket. */
+/* Inherited listeners are not counted: the next process that gets the socket accepts what is in its backlog. */
 void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter)
 {
 	for (unsigned p = 0; p < arbiter->pool_count; p++)

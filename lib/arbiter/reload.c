@@ -51,7 +51,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
-/* Only what differs between the settings: a level that the application has set itself stays. */
+/* Apply only the log settings that differ: a level that the application has set itself stays. */
 static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
 		      const struct prefork_settings *to)
 {

@@ -96,7 +96,7 @@ static void add(const struct prefork_arbiter *arbiter, struct pfi_listener_entry
 		entry->unsettled = true;
 }
 
-/* Unless the worker has the socket for another reason now: as owner, as fallback owner. */
+/* Remove the socket from the worker's epoll set, unless the worker still is its owner or its fallback owner. */
 static void remove_from(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
 			uint32_t worker_index, uint32_t socket_index)
 {
@@ -214,7 +214,8 @@ static uint32_t count_wanted(const struct prefork_arbiter *arbiter, const struct
 	return workers < entry->listener->socket_count ? workers : entry->listener->socket_count;
 }
 
-/* Have new connections go to the first `count` sockets, 0: to all. Handshakes in progress stay with their socket. */
+/* Make the kernel assign new connections to the first `count` sockets; 0: to all. Handshakes in progress stay with their
+ * socket. */
 static void steer(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry, unsigned count,
 		  uint64_t now_ms)
 {
@@ -281,7 +282,7 @@ static uint64_t update(struct prefork_arbiter *arbiter, struct pfi_listener_entr
 	return pfi_earlier_ms(pfi_earlier_ms(retry_ms, shrink_ms), pfi_queues_turn(arbiter, entry, now_ms));
 }
 
-/* Once the workers drain for a stop, nothing changes: each accepts what is in its backlogs. */
+/* Once the workers drain for a stop, the assignment stays: each worker accepts what is in its backlogs. */
 uint64_t pfi_reuseport_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0;

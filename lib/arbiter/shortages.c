@@ -10,7 +10,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* At a limit each connection that closes makes space for one more: a shortage that returns within this time is the same
+/* At a limit, each connection that closes makes space for one more: a shortage that returns within this time is the same
  * one. */
 enum { RELAPSE_MS = 2000 };
 

@@ -5,7 +5,8 @@
 #include "arbiter/arbiter.h"
 #include "os/dump.h"
 
-/* Of one process: each thread needs one or two, and a worker that keeps missing deadlines must not fill the log. */
+/* Limit of dumps per process: each thread needs one or two, and a worker that keeps missing deadlines must not fill the
+ * log. */
 enum { DUMPS_MAX = 2000 };
 
 uint32_t pfi_stack_dumps_mark(struct prefork_process *process, const struct pfi_thread_deadline *deadlines,

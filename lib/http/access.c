@@ -29,7 +29,7 @@ struct pfi_access {
 	struct pfi_access_format *format;
 	int zone_s;
 	int pid;
-	atomic_bool losing; /* the last line was lost, and the error log says so */
+	atomic_bool losing; /* the last line was lost, and the error log has a line about it */
 };
 
 static int compile(const struct pfi_http_settings *values, struct pfi_access_format **ret)

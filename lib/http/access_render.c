@@ -106,7 +106,7 @@ static struct piece of_address(const char *address, size_t length, enum pfi_atom
 	return (struct piece){ address, (size_t)(stop - address) };
 }
 
-/* As in the environ of an application: a unix socket has no host, so Host names it. */
+/* SERVER_NAME, as in the environ of an application. A unix socket has no host: the field Host names it. */
 static struct piece server(const struct pfi_access_facts *facts, enum pfi_atom atom)
 {
 	const bool is_unix = strncmp(facts->server, "unix:", 5) == 0;

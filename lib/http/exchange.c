@@ -51,13 +51,13 @@ static enum prefork_next begin_lingering_close(struct prefork_request *request)
 	return pfi_exchange_lingering_close(request);
 }
 
-/* Of the body. */
+/* Bytes of the body that are sent or pending. */
 static uint64_t bytes_sent(const struct prefork_request *request)
 {
 	return request->response.sent + request->pending.file_sent;
 }
 
-/* For a response that the handler has begun. */
+/* Write the access log line of a response that the handler has begun. */
 static void log_response(struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
@@ -72,7 +72,7 @@ static void log_response(struct prefork_request *request)
 		pfi_access_write(request->http->access, request, &line);
 }
 
-/* For an error response of the library. */
+/* Write the access log line of an error response of the library. */
 static void log_error_response(struct prefork_request *request, int status, const struct pfi_out *out)
 {
 	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
@@ -83,7 +83,7 @@ static void log_error_response(struct prefork_request *request, int status, cons
 		pfi_access_write(request->http->access, request, &line);
 }
 
-/* In the buffer of `out`, or in new memory that `out` then points at. */
+/* Build an error response in the buffer of `out`, or in new memory that `out` then points at. */
 static int make_error_response(struct prefork_request *request, struct pfi_http_error http_error, struct pfi_out *out)
 {
 	const struct pfi_http *const http = request->http;
@@ -266,7 +266,7 @@ static bool queued_too_long(const struct prefork_request *request)
 	       info.tcpi_last_data_recv >= queue_ms;
 }
 
-/* May block. */
+/* Runs where the handler may block (prefork_connection_offload()). */
 static enum prefork_next call_handler(struct prefork_worker *worker, struct prefork_connection *connection,
                                      void *user)
 {

@@ -107,7 +107,7 @@ int pfi_pending_output_send(struct pfi_pending_output *out)
 }
 
 /* The kernel reports a socket as writable only when a third of its send buffer is free. Without the bytes in
- * that buffer (SIOCOUTQ) a client that takes a little at a time would look as if it took nothing. */
+ * that buffer (SIOCOUTQ) a client that takes a little at a time would appear to take nothing. */
 uint64_t pfi_pending_output_left(const struct pfi_pending_output *out)
 {
 	int in_kernel = 0; /* stays 0 where the transport has no SIOCOUTQ */

@@ -8,10 +8,10 @@
  *     file    the rest of the file that the application sends (prefork_response_file())
  *
  * So no thread waits for a slow client: the connection waits until it is writable, and
- * pfi_pending_output_send() continues from the spool and the file. One question decides
- * whether a response is complete: is its pending output drained?
+ * pfi_pending_output_send() continues from the spool and the file. A response is complete
+ * when its pending output is drained: pfi_pending_output_is_drained().
  *
- * The object knows no request. The caller records errors that the functions return.
+ * The object has no reference to a request. The caller records errors that the functions return.
  * One thread uses it at a time.
  */
 #ifndef HTTP_PENDING_OUTPUT_H

@@ -207,7 +207,7 @@ static enum prefork_next process_head(struct prefork_request *request)
 	return pfi_receive_body(request);
 }
 
-/* At most one read(2) per call, unless a pipelined request is in the buffer already. */
+/* Read and parse the head. Reads at most once per call, and not at all if a pipelined request is in the buffer. */
 enum prefork_next pfi_receive_head(struct prefork_request *request)
 {
 	if (request->in_end == 0 || request->head.at + request->in_from >= request->in_end) {

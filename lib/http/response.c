@@ -25,7 +25,7 @@ void pfi_response_start(struct prefork_request *request)
 	request->response = (struct pfi_response){ .out = { out.bytes, 0, out.size } };
 }
 
-/* For `size` more bytes of the head. */
+/* Make space for `size` more bytes of the head. */
 static int ensure_space(struct prefork_request *request, size_t size)
 {
 	struct pfi_out *const out = &request->response.out;
@@ -209,7 +209,7 @@ static int interim(struct prefork_request *request)
 	return r;
 }
 
-/* Without a body on the wire (HEAD, 304), any Content-Length may go with an empty body. */
+/* Whether Content-Length fits the body. If no body is sent (HEAD, 304), any Content-Length fits an empty one. */
 static bool fits_content_length(const struct prefork_request *request, size_t size)
 {
 	const struct pfi_response *const response = &request->response;
@@ -274,7 +274,8 @@ int prefork_response_last(struct prefork_request *request, const void *bytes, si
 	return send_whole(request, bytes, size);
 }
 
-/* Without a body on the wire no send(2) fails, so the only sign is an EOF or an error on input. */
+/* Whether the client has disconnected. If no body is sent, no send(2) fails: the only sign is an EOF or an error on
+ * input. */
 static bool client_is_gone(const struct prefork_request *request)
 {
 	char byte;
@@ -283,7 +284,7 @@ static bool client_is_gone(const struct prefork_request *request)
 	return n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR);
 }
 
-/* With `output` locked, so that pieces of several threads do not mix, and none follows the end. */
+/* The caller has locked `output`, so that pieces of several threads do not mix, and none follows the end. */
 static int write_piece(struct prefork_request *request, const void *bytes, size_t size)
 {
 	struct pfi_response *const response = &request->response;
@@ -322,7 +323,7 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 	return r;
 }
 
-/* With `output` locked, or when no more pieces are accepted. */
+/* The caller has locked `output`, or no more pieces are accepted. */
 static int end_response(struct prefork_request *request)
 {
 	struct pfi_response *const response = &request->response;

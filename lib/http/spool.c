@@ -118,7 +118,7 @@ static int grow(struct pfi_spool *spool, const struct pfi_spool_store *store, ui
 	return 0;
 }
 
-/* No file can be created, because of `error`. */
+/* No file can be created, because of `error`: use more memory instead, if that is allowed. */
 static int use_fallback(struct pfi_spool *spool, struct pfi_spool_store *store, int error)
 {
 	const size_t more = spool->size;

@@ -45,7 +45,8 @@ uint64_t pfi_upload_timeout_ms(const struct prefork_request *request)
 	return pfi_rate_timeout_ms(config->body_timeout_ms, config->body_rate, request->uploaded, took_ms);
 }
 
-/* Only the time of waiting counts: between two reads the handler may take as long as it likes. */
+/* Wait until the client has sent more. Only this time counts towards body_rate: between two reads the handler may take
+ * any time. */
 static int wait_for_client(struct prefork_request *request)
 {
 	const uint64_t wait_ms = pfi_upload_timeout_ms(request), before_us = pfi_http_now_us();
@@ -205,7 +206,7 @@ static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t
 	return 0;
 }
 
-/* With `input` locked. */
+/* The caller has locked `input`. */
 static ptrdiff_t read_body(struct prefork_request *request, void *bytes, size_t size)
 {
 	if (request->error != 0)

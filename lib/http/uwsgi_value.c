@@ -32,7 +32,7 @@ static bool consists_of(const char *text, size_t length, unsigned class)
 	return true;
 }
 
-/* As in a request line: head.c. */
+/* A method has the rules of a request line (head.c). */
 static struct result check_METHOD(const char *text, size_t length, const struct pfi_limits *limits)
 {
 	if (length == 0 || !consists_of(text, length, PFI_CHAR_TOKEN))
@@ -59,7 +59,7 @@ static struct result check_URI(const char *text, size_t length, const struct pfi
 	               bad(400, "REQUEST_URI has a byte that a request target may not have");
 }
 
-/* Not compared with REQUEST_URI, which nginx keeps as it was while it rewrites this. */
+/* QUERY_STRING is not compared with REQUEST_URI: nginx rewrites it and keeps REQUEST_URI as it was. */
 static struct result check_QUERY(const char *text, size_t length, const struct pfi_limits *limits)
 {
 	(void)limits;
@@ -98,7 +98,7 @@ static struct result check_PATH(const char *text, size_t length, const struct pf
 	return memchr(text, '\0', length) == NULL ? fine : bad(400, "a NUL in a variable");
 }
 
-/* "HTTP/1.1", "HTTP/2.0": the client's version, which the proxy may speak and this server not. */
+/* "HTTP/1.1", "HTTP/2.0": the client's version, which the proxy may support although this server does not. */
 static struct result check_PROTOCOL(const char *text, size_t length, const struct pfi_limits *limits)
 {
 	(void)limits;

@@ -32,7 +32,7 @@ static const char *after_prefix(const char *text, const char *prefix)
 	return strncmp(text, prefix, length) == 0 ? text + length : NULL;
 }
 
-/* Only digits, and at most `max`. */
+/* Parse a number that consists of digits only and is at most `max`. */
 static bool parse_number(const char *text, unsigned max, unsigned *ret)
 {
 	unsigned value = 0;

@@ -12,7 +12,7 @@
 #include <stdio.h>
 #include <string.h>
 
-/* As far as the texts say: two host names may still have one address. Port 0 is a new port each time. */
+/* Whether two texts are the same address. Two host names may still have one address. Port 0 is a new port each time. */
 static bool is_same(const struct pfi_address *a, const struct pfi_address *b)
 {
 	if (a->kind != b->kind)

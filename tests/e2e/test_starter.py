@@ -75,7 +75,7 @@ class Environment(harness.Case):
                                 fds=[listener.fileno()]) as server:
                 server.port = int(address.rpartition(":")[2])
                 self.assertEqual(server.get().body, b"")
-                self.assertIn("handed over", server.log())
+                self.assertIn("inherited as", server.log())
                 self.assertEqual(server.stop(), 0)
 
     def test_a_preloaded_application_does_not_see_them(self):
