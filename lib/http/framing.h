@@ -19,10 +19,10 @@ struct pfi_framing {
 	uint8_t body; /* enum pfi_body_kind */
 	bool keep_alive;
 	bool expects_continue;
-	bool upgrade; /* requested, and named by Connection */
-	bool asks_close;
-	bool asks_keep_alive;
-	bool foreign_coding;
+	bool upgrade;         /* requested, and named by Connection */
+	bool asks_close;      /* Connection: close */
+	bool asks_keep_alive; /* Connection: keep-alive, which HTTP/1.0 needs */
+	bool foreign_coding;  /* Transfer-Encoding names a coding other than chunked: 501 */
 	uint64_t length; /* of PFI_BODY_LENGTH, above 0 */
 	struct pfi_http_error http_error;
 };

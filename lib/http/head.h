@@ -33,9 +33,9 @@ struct pfi_head {
 	const struct pfi_limits *limits; /* borrowed */
 	struct pfi_field *fields;        /* borrowed: limits->fields_max of them */
 	uint32_t at;                     /* bytes parsed; at DONE the length of the head */
-	uint32_t line_at;
-	uint32_t part_at;
-	uint8_t state;
+	uint32_t line_at;                /* where the current line begins */
+	uint32_t part_at;                /* where the current name, value or word of the request line begins */
+	uint8_t state;                   /* of the parser (head.c) */
 	uint8_t minor; /* of HTTP/1.minor */
 	uint8_t form;  /* enum pfi_target_form */
 	bool method_is_small; /* it has lower case letters */
@@ -51,7 +51,7 @@ struct pfi_head {
 	uint64_t seen;                   /* a bit per enum pfi_field_id */
 	uint64_t repeated;               /* fields that occur more than once */
 	uint16_t first[PFI_FIELD_COUNT]; /* index of the first one; valid where `seen` has the bit */
-	struct pfi_http_error http_error;      /* at BAD */
+	struct pfi_http_error http_error; /* at BAD */
 };
 
 #define PFI_FIELD_BIT(id) (UINT64_C(1) << (id))
