@@ -3,7 +3,7 @@
 
 page.py header HEADER VERSION   the section 3 page of a public header
 page.py aliases HEADER          the functions of a header that need an alias of its page, one per line
-page.py scdoc PROGRAM           standard input through scdoc, without the empty paragraphs that it emits
+page.py scdoc PROGRAM           standard input through scdoc, in short lines and without its empty paragraphs
 
 A header is the only source of its page: its first comment is NAME and DESCRIPTION, each "/**" comment documents the
 declarations up to the next empty line. In comments, `x` is code, *x* emphasis; a list is a word, two spaces, text.
@@ -45,6 +45,12 @@ def marked(match):
     return f"\\fB{escaped(match['constant'])}\\fP"
 
 
+def filled(text):
+    """Text in lines of at most 78 characters, none of which is read as a macro."""
+    lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
+    return "\n".join("\\&" + line if line[0] in ".'" else line for line in lines)
+
+
 def inline(text):
     """Text with fonts, in lines of at most 78 characters that no macro begins."""
     parts, at = [], 0
@@ -52,8 +58,7 @@ def inline(text):
         parts += [prose_escaped(text[at:match.start()]), marked(match)]
         at = match.end()
     text = "".join(parts) + prose_escaped(text[at:])
-    lines = textwrap.wrap(text, 78, break_long_words=False, break_on_hyphens=False)
-    return "\n".join("\\&" + line if line[0] in ".'" else line for line in lines)
+    return filled(text)
 
 
 def plain(comment):
@@ -320,17 +325,18 @@ def print_header(path, version):
     print("\n".join(line for line in out if line))
 
 
-def print_without_empty_paragraphs(program):
-    """What mandoc -Tlint warns about is dropped, and .nh and .ad come after .TH, which resets them."""
+def print_scdoc(program):
+    """What mandoc -Tlint warns about is changed, and .nh and .ad come after .TH, which resets them."""
     text = subprocess.run([program], stdin=sys.stdin, stdout=subprocess.PIPE, check=True, text=True).stdout
     lines = [line for line in text.splitlines() if not line.startswith('.\\"') and line not in (".nh", ".ad l")]
-    kept = []
+    kept, literal_text = [], False
     for number, line in enumerate(lines):
         following = (lines[number + 1:] + [".SH"])[0]
         if line == ".P" and (following.startswith((".P", ".SH", ".SS", ".RE", ".RS")) or
                              (kept and kept[-1].startswith((".SH", ".SS")))):
             continue
-        kept.append(line)
+        literal_text = line == ".nf" or (literal_text and line != ".fi")
+        kept.append(line if literal_text or line.startswith(".") else filled(line))
         if line.startswith(".TH"):
             kept += [".nh", ".ad l"]
     print("\n".join(kept))
@@ -345,7 +351,7 @@ def main():
         names = [name for _, code in parsed(path)[2] for name in functions(code)]
         print(*(name for name in names if name != f"prefork_{path.stem}"), sep="\n")
     else:
-        print_without_empty_paragraphs(arguments[0])
+        print_scdoc(arguments[0])
 
 
 main()
