@@ -119,7 +119,7 @@ struct prefork_option {
 	.member = PREFORK_MEMBER_##row_type##_(((struct_type *)0)->struct_member),        \
 	.offset = offsetof(struct_type, struct_member)
 
-/** The settings of one part of a program: its rows, and the struct that holds their values. Must stay valid, and
+/** A settings module: the rows of one part of a program, and the struct that holds their values. Must stay valid, and
  *  unchanged, until the settings and every arbiter made from them are destroyed: best `static const`. */
 struct prefork_module {
 	size_t struct_size;  /* sizeof(struct prefork_module)                                  */
