@@ -185,9 +185,9 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
  *  arbiter ends. Before start. Since 0.1. */
 PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take);
 
-/** Remove from the environment now what the starter of this process has put there for it alone:
+/** Remove from the environment now what the program that started this process has set for it alone:
  *  LISTEN_*, PREFORK_FDS and SERVER_STARTER_PORT, whose sockets prefork_arbiter_start() then
- *  serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter tells the service manager of its state, as
+ *  serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its state to the service manager, as
  *  sd_notify(3) does. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
  *  by prefork_arbiter_start() leaves both to the application unless this function is called.
  *  For applications that run foreign code in the arbiter before the start. Workers never see

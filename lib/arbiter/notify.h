@@ -1,9 +1,9 @@
 /*
- * arbiter/notify.h -- tell the service manager of the state of the arbiter (model/service_state.h), as sd_notify(3) does.
+ * arbiter/notify.h -- send the state of the arbiter (model/service_state.h) to the service manager, as sd_notify(3) does.
  *
- * An arbiter that runs by itself, or that has taken the environment, does so if NOTIFY_SOCKET is set; the messages of an
- * embedded one would speak for a program that is more than its server. A message that the manager's queue has no space
- * for is sent later; a manager that is gone costs one log line.
+ * Used if NOTIFY_SOCKET is set, by prefork_arbiter_run() and after prefork_arbiter_take_environment(). An embedded
+ * arbiter does not use it by itself: it is only a part of its program, and does not have the state of the rest. If the
+ * queue of the manager is full, a message is sent later. If the manager has exited, one line is logged.
  */
 #ifndef ARBITER_NOTIFY_H
 #define ARBITER_NOTIFY_H
@@ -25,11 +25,11 @@ struct pfi_notify {
 	bool logged_failure;
 };
 
-/* Take NOTIFY_SOCKET and WATCHDOG_* out of the environment; what is wrong with them is logged. */
+/* Take NOTIFY_SOCKET and WATCHDOG_* out of the environment. A wrong value is logged, and the variable is not used. */
 void pfi_notify_open(struct prefork_arbiter *arbiter);
 void pfi_notify_close(struct prefork_arbiter *arbiter);
 
-/* Send what is due. Returns when to call again, 0: no need. */
+/* Send the messages that are due. Returns when to call again; 0: none is due later. */
 uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_phase phase, uint64_t now_ms);
 
 /* A reload begins; it has a verdict. */

@@ -1,24 +1,24 @@
 /*
- * arbiter/pid.h -- the pid file of the setting `pidfile`, through start, upgrade and end.
+ * arbiter/pid.h -- the pid file that the setting pidfile names.
  *
- * An arbiter that is started by another one to replace it has a file of its own, with a suffix, beside that of the old
- * one. When it takes over, it gives its locked file the plain name; the old arbiter then finds another inode there, and
- * leaves it.
+ * During an upgrade both arbiters have a file: the name of the new arbiter's file has a suffix. When the new arbiter
+ * takes over, it renames its locked file to the plain name. The old arbiter then finds another inode under that name,
+ * and does not remove it.
  */
 #ifndef ARBITER_PID_H
 #define ARBITER_PID_H
 
 struct prefork_arbiter;
 
-/* Make and lock the file, with `suffix` after its name (""; ".2" while the old arbiter serves). Without the setting
- * there is nothing to do. 0, or a negative errno with an error message. */
+/* Create and lock the file, with `suffix` after its name: "", or ".2" while the old arbiter serves. No effect if pidfile
+ * is not set. 0, or a negative errno with an error message. */
 int pfi_pid_open(struct prefork_arbiter *arbiter, const char *suffix);
 
-/* Give the file the plain name, in place of the old arbiter's. 0, or a negative errno with an error message: the file
- * keeps its suffix. */
+/* Rename the file to the name without the suffix, over the old arbiter's. 0, or a negative errno with an error message,
+ * and the file keeps its suffix. */
 int pfi_pid_take_name(struct prefork_arbiter *arbiter);
 
-/* Remove the file, unless its name has another file by now. */
+/* Remove the file, unless another file has its name by now. */
 void pfi_pid_close(struct prefork_arbiter *arbiter);
 
 #endif
