@@ -142,7 +142,7 @@ static bool is_temporary(PyObject *filelike)
 	return is_one;
 }
 
-/* The plain file behind `filelike`, as a *new* reference, or NULL. */
+/* The plain file that `filelike` reads from, as a *new* reference, or NULL. */
 static PyObject *plain_file(PyObject *filelike)
 {
 	PyObject *file = Py_NewRef(filelike);

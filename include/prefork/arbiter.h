@@ -145,7 +145,7 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    interpreter; the native stack of the thread is already there.
  *                    Called in a signal handler, in that thread: only
  *                    async-signal-safe functions (signal-safety(7)). At most once a
- *                    second; after a missed deadline the worker goes on, and other
+ *                    second; after a missed deadline the worker continues, and other
  *                    threads serve. Lines of two stacks may alternate in the log:
  *                    threads of a worker wait 200 ms for each other, workers do not
  * destroyed          the last call, by prefork_arbiter_destroy() in the arbiter's
@@ -190,7 +190,7 @@ PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, b
  *  serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its state to the service manager, as
  *  sd_notify(3) does. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
  *  by prefork_arbiter_start() leaves both to the application unless this function is called.
- *  For applications that run foreign code in the arbiter before the start. Workers never see
+ *  For programs that run code of an application in the arbiter before the start. Workers never see
  *  these variables. Call it once, after the pools were added, while no other thread uses the
  *  environment. 0; -EBUSY after the start; -EINVAL: a variable has a bad value, or `arbiter` is
  *  NULL. Since 0.1. */

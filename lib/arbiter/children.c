@@ -192,8 +192,8 @@ static const char *reason_of(int error, bool refused)
 	}
 }
 
-/* Log it, undo the before_fork hooks in reverse order, and give the reason to whatever may need it: the verdict of a
- * reload, and the result of a first start. */
+/* Log the failure, undo the before_fork hooks in reverse order, and keep the reason for the verdict of a reload, or for
+ * the result of the start. */
 static void spawn_failed(struct prefork_arbiter *arbiter, struct prefork_process *process, int error,
 			 bool refused, uint64_t now_ms)
 {

@@ -1,7 +1,7 @@
 /*
- *   pfi_reload --> new host names? --no--> go on
+ *   pfi_reload --> new host names? --no--> continue
  *                     | yes
- *                  helper runs --> exits: apply its results, go on
+ *                  helper runs --> exits: apply its results, continue
  *                     '--> time limit, stop, another reload: killed, and the reload has its verdict
  */
 #include "arbiter/lookups.h"

@@ -46,7 +46,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			PFI_PAIRS(PREFORK_TEXT("verdict", pfi_verdict_name(verdict))),
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
-	if (verdict != PREFORK_RELOAD_SUPERSEDED) /* another reload goes on */
+	if (verdict != PREFORK_RELOAD_SUPERSEDED) /* another reload is in progress */
 		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }

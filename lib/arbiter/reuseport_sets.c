@@ -1,9 +1,9 @@
 /*
- * With reuse_port a listener is several sockets, each with a backlog of its own. Each worker has an epoll set for each
- * such listener, which only the arbiter edits: a socket changes its worker at once, whatever the worker is doing.
+ * With reuse_port, a listener has several sockets, each with its own backlog. Each worker has an epoll set for each
+ * such listener. Only the arbiter edits the sets: it moves a socket to another worker at once, even if both are busy.
  *
- * Sockets are added to the new worker's set before they are removed from the old one's: unless no worker serves at all,
- * every socket is in a set, and no connection waits in a backlog that nothing accepts from.
+ * A socket is added to the new worker's set before it is removed from the old worker's. So every socket is in a set as
+ * long as a worker serves, and no connection waits in a backlog from which no worker accepts.
  */
 #include "arbiter/reuseport_sets.h"
 

@@ -160,7 +160,7 @@ static int keep_arguments(struct prefork_settings *settings, int argc, char *con
 	errno = 0;
 	settings->directory = pfi_path_working_directory();
 	if (settings->directory == NULL && errno == ENOMEM)
-		return out_of_memory(); /* else the directory is gone, and only absolute paths work */
+		return out_of_memory(); /* else the directory was removed, and only absolute paths work */
 	settings->parsed = true;
 	settings->reread = reread;
 	return 0;

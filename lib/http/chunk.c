@@ -246,7 +246,7 @@ bool pfi_chunk_in_trailer(const struct pfi_chunk *chunk)
 	case STATE_FIELD_VALUE:
 	case STATE_FIELD_LF:
 		return true;
-	case STATE_FIELD: /* behind a line of one; or behind the last size */
+	case STATE_FIELD: /* after the line of a trailer field, or after the last chunk size */
 		return chunk->fields_count > 0;
 	default:
 		return false;

@@ -134,8 +134,8 @@ bool pfi_pending_output_end_wait(struct pfi_pending_output *out)
 	return has_taken;
 }
 
-/* Until the next request the last ACK is that of the end of the response, or of a keep-alive probe: the caller
- * extends a connection once by it. UINT64_MAX: not TCP. */
+/* Milliseconds since the last ACK of the client, which until the next request is that of the end of the response, or of
+ * a keep-alive probe: the caller extends a connection once by it. UINT64_MAX: not TCP. */
 static uint64_t since_last_ack_ms(const struct pfi_pending_output *out)
 {
 	struct tcp_info info = { 0 };

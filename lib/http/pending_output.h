@@ -102,7 +102,7 @@ bool pfi_pending_output_end_wait(struct pfi_pending_output *out);
 uint64_t pfi_pending_output_idle_ms(struct pfi_pending_output *out, uint64_t keepalive_ms, uint64_t timeout_ms,
                                     uint64_t rate);
 
-/** Forget the spool and the file; the output is cut from now on. */
+/** Discard the spool and the file: the output is truncated, and nothing may be added. */
 void pfi_pending_output_discard(struct pfi_pending_output *out);
 
 #endif

@@ -22,7 +22,8 @@ int pfi_request_abort_output(struct prefork_request *request, int error)
 	return pfi_request_fail(request, error);
 }
 
-/* The application must learn why its file was not sent; a client that is gone is none of its errors. */
+/* Record why the file of the application was not sent. Only errors of the file are the application's; a lost client is
+ * not. */
 static int fail_file(struct prefork_request *request, int error)
 {
 	pfi_pending_output_discard(&request->pending);
@@ -70,9 +71,8 @@ static bool may_wait(const struct prefork_request *request)
 	return prefork_worker_may_block(request->worker) && prefork_connection_may_block(request->connection);
 }
 
-/* If no file can be had, the queue may exceed its limit by one piece where the alternative is worse: no thread may
- * wait here, or the piece was pulled, and `pull` is not called again before the client has taken it. A handler that
- * goes on writing is bounded. */
+/* If no file can be created, the queue may exceed its limit by one piece in two cases: no thread may wait here, or the
+ * piece was pulled, and `pull` is not called again before the client has taken it. In both, memory stays bounded. */
 static bool may_exceed_memory(const struct prefork_request *request)
 {
 	if (pfi_spool_has_more(&request->pending.spool))

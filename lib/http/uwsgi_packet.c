@@ -167,9 +167,9 @@ static enum pfi_verdict read_variables(struct pfi_uwsgi_packet *packet, const ch
 	return PFI_DONE;
 }
 
-/* nginx sends CONTENT_LENGTH empty if there is no body, also if it withholds one
- * (uwsgi_pass_request_body off), with the client's HTTP_CONTENT_LENGTH beside it. Two numbers, though,
- * must be one. HTTP_TRANSFER_ENCODING is the client's as well: the body is no longer chunked. */
+/* nginx sends an empty CONTENT_LENGTH if there is no body, and also if it does not pass the body on
+ * (uwsgi_pass_request_body off); HTTP_CONTENT_LENGTH is what the client sent. If both are numbers, they
+ * must be equal. HTTP_TRANSFER_ENCODING is ignored: nginx has decoded the chunks. */
 static enum pfi_verdict decide_body(struct pfi_uwsgi_packet *packet, const char *bytes)
 {
 	const struct pfi_uwsgi_variable *const length = pfi_uwsgi_variable(packet, PFI_UWSGI_CONTENT_LENGTH);

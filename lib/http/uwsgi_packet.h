@@ -5,17 +5,17 @@
  *	modifier1 u8 = 0 | size u16 | modifier2 u8 = 0 | variables, `size` bytes | body
  *	each variable:  length u16 | name | length u16 | value
  *
- * Numbers are little endian. The variables are those of CGI (RFC 3875): REQUEST_METHOD and its like,
- * and the header fields of the client as HTTP_*. The body has CONTENT_LENGTH bytes: the proxy has
- * decoded chunks. The response is HTTP.
+ * Numbers are little endian. The variables are those of CGI (RFC 3875), for example REQUEST_METHOD, and
+ * the header fields of the client as HTTP_*. The body has CONTENT_LENGTH bytes: the proxy has decoded
+ * chunks. The response is HTTP.
  *
- * Pure: it reads the caller's buffer, keeps offsets into it and copies nothing. It never asks for
- * bytes behind the packet, so the body stays in the socket. Method, target and header fields have the
- * rules, limits and statuses of head and framing: an application gets nothing over uwsgi that it could
- * not get over HTTP.
+ * Pure: it reads the caller's buffer, keeps offsets into it and copies nothing. It never requests bytes
+ * after the packet, so the body stays in the socket. Method, target and header fields have the rules,
+ * limits and statuses of head and framing: an application gets nothing over uwsgi that it could not get
+ * over HTTP.
  *
- * The peer sets the address and the scheme of the client (REMOTE_ADDR, HTTPS). Whether it is trusted to
- * is not decided here.
+ * The peer sets the address and the scheme of the client (REMOTE_ADDR, HTTPS). The caller decides whether
+ * to trust the peer.
  */
 #ifndef HTTP_UWSGI_PACKET_H
 #define HTTP_UWSGI_PACKET_H

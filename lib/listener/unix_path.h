@@ -23,8 +23,8 @@ int pfi_unix_path_bind(int fd, const struct sockaddr_un *socket, socklen_t size,
  * -EADDRINUSE. */
 int pfi_unix_path_try(const char *path);
 
-/* Remove `path` if it is still the file behind `file`. While `file` is open the kernel does not reuse its inode number,
- * so no other file compares equal. */
+/* Remove `path` if it is still the file that `file` refers to. While `file` is open the kernel does not reuse its
+ * inode number, so no other file compares equal. */
 void pfi_unix_path_remove(const char *path, int file);
 
 #endif
