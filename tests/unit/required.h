@@ -1,10 +1,10 @@
 /*
- * The rows of test_required.c: each public function, with each argument that must not be NULL being so, and
- * what it then answers. A new function gets its rows here, or the test fails.
+ * The rows of test_required.c: each public function with NULL for each argument that must not be NULL, and
+ * its result. The test fails for a function without a row.
  *
- * NUMBER: answers this number, with an error message   POINTER: answers NULL, with one
- * NOTHING: is void, with one                           QUIET: is fine, or has no message, but does not crash
- * UNTRIED: is known, and has no such argument
+ * NUMBER: returns this number, sets an error message   POINTER: returns NULL, sets an error message
+ * NOTHING: returns void, sets an error message         QUIET: accepts it, or sets no message; does not crash
+ * UNTRIED: is not called
  */
 #ifndef TESTS_REQUIRED_H
 #define TESTS_REQUIRED_H
@@ -242,7 +242,7 @@
 	/* <prefork/version.h> */ \
 	QUIET(prefork_version, nothing, ()) \
 	/* <prefork/worker.h> */ \
-	UNTRIED(prefork_forget_in_child) /* it closes what the test itself has */ \
+	UNTRIED(prefork_forget_in_child) /* it closes the descriptors of the test */ \
 	NOTHING(prefork_request_extend, worker, (NULL, 1)) \
 	NOTHING(prefork_worker_beat, worker, (NULL)) \
 	NOTHING(prefork_worker_busy, worker, (NULL)) \

@@ -39,7 +39,7 @@ static const struct {
 	{ "unix:/a\nb\033", "unix:/a\\nb\\x1b" },
 };
 
-START_TEST(what_is_written_is_what_is_meant)
+START_TEST(a_valid_address_is_formatted_in_canonical_form)
 {
 	ck_assert_int_eq(pfi_address_parse(good[_i].text, &address), 0);
 	format();
@@ -90,7 +90,7 @@ static const struct {
 	{ "fd://99999999999", "number" },
 };
 
-START_TEST(mistakes_are_reported)
+START_TEST(an_invalid_address_is_refused_with_its_cause)
 {
 	address.fd = 77;
 	ck_assert_int_eq(pfi_address_parse(bad[_i].text, &address), -EINVAL);
@@ -99,7 +99,7 @@ START_TEST(mistakes_are_reported)
 }
 END_TEST
 
-START_TEST(a_descriptor_is_a_number)
+START_TEST(fd_takes_a_descriptor_number)
 {
 	ck_assert_int_eq(pfi_address_parse("fd://0", &address), 0);
 	ck_assert_int_eq(address.kind, PFI_ADDRESS_FD);
@@ -110,7 +110,7 @@ START_TEST(a_descriptor_is_a_number)
 END_TEST
 
 /* 107 bytes fit into a sockaddr_un with their 0, 108 do not. */
-START_TEST(a_path_is_as_long_as_the_kernel_takes)
+START_TEST(a_socket_path_has_at_most_107_bytes)
 {
 	char path[5 + 108 + 1] = "unix:";
 
@@ -124,7 +124,7 @@ START_TEST(a_path_is_as_long_as_the_kernel_takes)
 }
 END_TEST
 
-START_TEST(a_host_is_as_long_as_a_name_may_be)
+START_TEST(a_host_name_beyond_its_maximum_is_refused)
 {
 	char host[PFI_HOST_MAX + 2] = { 0 };
 
@@ -135,7 +135,7 @@ START_TEST(a_host_is_as_long_as_a_name_may_be)
 }
 END_TEST
 
-static bool system_knows_localhost(void)
+static bool can_resolve_localhost(void)
 {
 	const struct addrinfo hints = { .ai_family = AF_INET, .ai_socktype = SOCK_STREAM };
 	struct addrinfo *found = NULL;
@@ -147,12 +147,12 @@ static bool system_knows_localhost(void)
 }
 
 /* The only case here that reads a file of the system: /etc/hosts. */
-START_TEST(localhost_is_the_ipv4_one)
+START_TEST(localhost_resolves_to_ipv4)
 {
 	ck_assert_int_eq(pfi_address_parse("localhost:81", &address), 0);
 	ck_assert_uint_eq(address.socket_size, 0);
-	if (!system_knows_localhost()) {
-		puts("SKIP: this system does not know the name localhost");
+	if (!can_resolve_localhost()) {
+		puts("SKIP: this system cannot resolve localhost");
 		return;
 	}
 	ck_assert_int_eq(pfi_address_resolve(&address), 0);
@@ -188,10 +188,10 @@ static const struct {
 	{ "unix:a", "unix:@a", false },
 	{ "unix:@a", "unix:@ab", false },
 	{ "unix:@a", "unix:@a", true },
-	{ "localhost:80", "localhost:80", false }, /* not resolved: nobody knows */
+	{ "localhost:80", "localhost:80", false }, /* not resolved: unknown */
 };
 
-START_TEST(equal_addresses_are_recognised_both_ways)
+START_TEST(equality_of_addresses_is_symmetric)
 {
 	struct pfi_address a, b;
 
@@ -202,22 +202,23 @@ START_TEST(equal_addresses_are_recognised_both_ways)
 }
 END_TEST
 
-/* The kernel may give us any of these; none may read beyond its size. */
-START_TEST(odd_sockets_have_a_text_too)
+/* The kernel can return each of these; formatting must not read beyond its size. */
+START_TEST(unusual_socket_addresses_are_formatted)
 {
-	struct sockaddr_storage odd = { .ss_family = AF_UNIX };
+	struct sockaddr_storage address_bytes = { .ss_family = AF_UNIX };
 
-	pfi_address_format(&odd, sizeof odd.ss_family, text, sizeof text);
+	pfi_address_format(&address_bytes, sizeof address_bytes.ss_family, text, sizeof text);
 	ck_assert_str_eq(text, "unix:");
-	memset((char *)&odd + sizeof odd.ss_family, 'x', sizeof odd - sizeof odd.ss_family);
-	pfi_address_format(&odd, sizeof(struct sockaddr_un), text, sizeof text);
+	memset((char *)&address_bytes + sizeof address_bytes.ss_family, 'x',
+	       sizeof address_bytes - sizeof address_bytes.ss_family);
+	pfi_address_format(&address_bytes, sizeof(struct sockaddr_un), text, sizeof text);
 	ck_assert_uint_eq(strlen(text), 5 + 108);
-	pfi_address_format(&odd, sizeof odd, text, sizeof text);
+	pfi_address_format(&address_bytes, sizeof address_bytes, text, sizeof text);
 	ck_assert_uint_eq(strlen(text), 5 + 108);
-	odd.ss_family = AF_NETLINK;
-	pfi_address_format(&odd, sizeof odd, text, sizeof text);
+	address_bytes.ss_family = AF_NETLINK;
+	pfi_address_format(&address_bytes, sizeof address_bytes, text, sizeof text);
 	ck_assert_str_eq(text, "family 16");
-	pfi_address_format(&odd, sizeof odd, text, 4);
+	pfi_address_format(&address_bytes, sizeof address_bytes, text, 4);
 	ck_assert_str_eq(text, "fam");
 }
 END_TEST
@@ -236,7 +237,7 @@ static const struct {
 	{ 0, PFI_ACCEPT_PAUSE },             { 99999, PFI_ACCEPT_PAUSE },
 };
 
-START_TEST(no_failed_accept_makes_a_worker_spin)
+START_TEST(every_error_of_accept_has_a_verdict)
 {
 	ck_assert_int_eq(pfi_accept_verdict(accepts[_i].error), accepts[_i].verdict);
 }
@@ -249,15 +250,15 @@ int main(void)
 	Suite *suite = suite_create("address");
 	TCase *tc = new_case(suite, "address");
 
-	ADD_TABLE(tc, what_is_written_is_what_is_meant, good);
-	ADD_TABLE(tc, mistakes_are_reported, bad);
-	tcase_add_test(tc, a_descriptor_is_a_number);
-	tcase_add_test(tc, a_path_is_as_long_as_the_kernel_takes);
-	tcase_add_test(tc, a_host_is_as_long_as_a_name_may_be);
-	tcase_add_test(tc, localhost_is_the_ipv4_one);
+	ADD_TABLE(tc, a_valid_address_is_formatted_in_canonical_form, good);
+	ADD_TABLE(tc, an_invalid_address_is_refused_with_its_cause, bad);
+	tcase_add_test(tc, fd_takes_a_descriptor_number);
+	tcase_add_test(tc, a_socket_path_has_at_most_107_bytes);
+	tcase_add_test(tc, a_host_name_beyond_its_maximum_is_refused);
+	tcase_add_test(tc, localhost_resolves_to_ipv4);
 	tcase_add_test(tc, an_interface_that_does_not_exist_is_refused);
-	ADD_TABLE(tc, equal_addresses_are_recognised_both_ways, pairs);
-	tcase_add_test(tc, odd_sockets_have_a_text_too);
-	ADD_TABLE(tc, no_failed_accept_makes_a_worker_spin, accepts);
+	ADD_TABLE(tc, equality_of_addresses_is_symmetric, pairs);
+	tcase_add_test(tc, unusual_socket_addresses_are_formatted);
+	ADD_TABLE(tc, every_error_of_accept_has_a_verdict, accepts);
 	return run_suite(suite);
 }

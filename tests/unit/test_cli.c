@@ -27,7 +27,7 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_MAY_BE_EMPTY, .default_text = "plain", .section = "Ours", .doc = "A text." },
 };
 
-static struct prefork_settings *made(void)
+static struct prefork_settings *new_settings(void)
 {
 	struct prefork_settings *settings = NULL;
 
@@ -38,7 +38,7 @@ static struct prefork_settings *made(void)
 	return settings;
 }
 
-/* Words, separated by blanks, behind the name of a program. */
+/* Parses `line`, whose words are separated by blanks, behind the name of a program. */
 static int parse(struct prefork_settings *settings, const char *line)
 {
 	char bytes[1000], *rest = bytes, *word, *words[WORDS_MAX + 1] = { (char *)(uintptr_t)"prog" };
@@ -81,9 +81,9 @@ static const struct {
 	{ "--threads 2 -k sync", NULL },
 };
 
-START_TEST(a_wrong_command_line_is_named_with_what_was_expected)
+START_TEST(an_invalid_command_line_is_refused_with_its_cause)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	const int r = parse(settings, bad_lines[_i].line);
 
 	if (bad_lines[_i].message == NULL) {
@@ -96,7 +96,7 @@ START_TEST(a_wrong_command_line_is_named_with_what_was_expected)
 }
 END_TEST
 
-START_TEST(a_wrong_setting_has_one_exit_status)
+START_TEST(a_wrong_setting_exits_with_status_2)
 {
 	ck_assert_int_eq(prefork_exit_status(PREFORK_EUSAGE), 2);
 	ck_assert_int_eq(prefork_exit_status(PREFORK_ECONFIG), 2);
@@ -105,12 +105,12 @@ START_TEST(a_wrong_setting_has_one_exit_status)
 }
 END_TEST
 
-START_TEST(flags_are_taken_in_every_form)
+START_TEST(a_flag_is_accepted_in_every_form)
 {
 	static const char *const lines[] = { "-w 4", "-w4", "-w=4", "--workers 4", "--workers=4", "-w 3 --workers 4" };
 
 	for (size_t i = 0; i < sizeof lines / sizeof lines[0]; i++) {
-		struct prefork_settings *const settings = made();
+		struct prefork_settings *const settings = new_settings();
 
 		ck_assert_msg(parse(settings, lines[i]) == 0, "%s: %s", lines[i], prefork_error());
 		ck_assert_int_eq(prefork_settings_int(settings, "workers"), 4);
@@ -121,7 +121,7 @@ START_TEST(flags_are_taken_in_every_form)
 }
 END_TEST
 
-START_TEST(switches_go_on_and_off)
+START_TEST(a_switch_has_a_negative_form)
 {
 	static const struct {
 		const char *line, *name;
@@ -137,7 +137,7 @@ START_TEST(switches_go_on_and_off)
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct prefork_settings *const settings = made();
+		struct prefork_settings *const settings = new_settings();
 
 		ck_assert_int_eq(parse(settings, cases[i].line), 0);
 		ck_assert_msg(prefork_settings_int(settings, cases[i].name) == cases[i].value, "%s", cases[i].line);
@@ -146,9 +146,9 @@ START_TEST(switches_go_on_and_off)
 }
 END_TEST
 
-START_TEST(arguments_are_counted)
+START_TEST(too_few_or_too_many_arguments_are_refused)
 {
-	struct prefork_settings *settings = made();
+	struct prefork_settings *settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_accept_arguments(settings, 1, 2, "MODULE:APP"), 0);
 	ck_assert_int_eq(parse(settings, "-w 2 app:app -- --odd"), 0);
@@ -156,12 +156,12 @@ START_TEST(arguments_are_counted)
 	ck_assert_str_eq(prefork_settings_argument(settings, 0), "app:app");
 	ck_assert_str_eq(prefork_settings_argument(settings, 1), "--odd");
 	prefork_settings_destroy(settings);
-	settings = made();
+	settings = new_settings();
 	ck_assert_int_eq(prefork_settings_accept_arguments(settings, 1, 1, "MODULE:APP"), 0);
 	ck_assert_int_eq(parse(settings, ""), PREFORK_EUSAGE);
 	ck_assert_str_eq(prefork_error(), "MODULE:APP is missing; see --help");
 	prefork_settings_destroy(settings);
-	settings = made();
+	settings = new_settings();
 	ck_assert_int_eq(prefork_settings_accept_arguments(settings, 1, 1, "MODULE:APP"), 0);
 	ck_assert_int_eq(parse(settings, "a b"), PREFORK_EUSAGE);
 	ck_assert_str_eq(prefork_error(), "unexpected argument 'b'");
@@ -184,9 +184,9 @@ static const struct {
 	{ "OUR_ARGS", "--help", "OUR_ARGS: --help and --version work on the command line only" },
 };
 
-START_TEST(a_wrong_variable_is_named)
+START_TEST(an_invalid_variable_is_refused_with_its_name)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_set_argument_variable(settings, "OUR_ARGS"), 0);
 	ck_assert_int_eq(setenv(bad_variables[_i].name, bad_variables[_i].value, 1), 0);
@@ -198,7 +198,7 @@ END_TEST
 
 START_TEST(unrelated_variables_are_ignored)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_claim_variable(settings, "PREFORK_OURS"), 0);
 	ck_assert_int_eq(setenv("PREFORK_OURS", "x", 1), 0);
@@ -214,7 +214,7 @@ START_TEST(unrelated_variables_are_ignored)
 END_TEST
 
 #if HAVE_INIH
-/* Makes a file of this text; the caller unlinks `path`. */
+/* Creates a file with this text; the caller unlinks `path`. */
 static void write_file(char path[32], const char *text, size_t size)
 {
 	strcpy(path, "/tmp/prefork-cli-XXXXXX");
@@ -279,9 +279,9 @@ static const struct {
 	  "in the next line" },
 };
 
-START_TEST(a_wrong_file_is_named_with_its_line)
+START_TEST(an_invalid_file_is_refused_with_its_line)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	char path[32];
 	const size_t size = bad_files[_i].size;
 
@@ -294,18 +294,18 @@ START_TEST(a_wrong_file_is_named_with_its_line)
 }
 END_TEST
 
-START_TEST(a_file_that_cannot_be_read_is_named)
+START_TEST(an_unreadable_file_is_refused_with_its_path)
 {
-	struct prefork_settings *settings = made();
+	struct prefork_settings *settings = new_settings();
 
 	ck_assert_int_eq(parse(settings, "-c /nowhere/x.ini"), PREFORK_ECONFIG);
 	ck_assert_str_eq(prefork_error(), "-c: /nowhere/x.ini: No such file or directory");
 	prefork_settings_destroy(settings);
-	settings = made();
+	settings = new_settings();
 	ck_assert_int_eq(parse(settings, "-c /tmp"), PREFORK_ECONFIG);
 	ck_assert_str_eq(prefork_error(), "-c: /tmp: expected a regular file of at most 1 MiB");
 	prefork_settings_destroy(settings);
-	settings = made();
+	settings = new_settings();
 	ck_assert_int_eq(setenv("PREFORK_CONFIG", "/nowhere/y.ini", 1), 0);
 	ck_assert_int_eq(parse(settings, ""), PREFORK_ECONFIG);
 	ck_assert_str_eq(prefork_error(), "PREFORK_CONFIG: /nowhere/y.ini: No such file or directory");
@@ -313,14 +313,14 @@ START_TEST(a_file_that_cannot_be_read_is_named)
 }
 END_TEST
 
-START_TEST(the_words_of_a_choice_may_be_in_capitals)
+START_TEST(the_words_of_a_choice_are_case_insensitive)
 {
 	static const char text[] = "[prefork]\nloglevel = Warning\n";
 	char path[32];
 
 	write_file(path, text, strlen(text));
 	for (int place = 0; place < 3; place++) {
-		struct prefork_settings *const settings = made();
+		struct prefork_settings *const settings = new_settings();
 
 		if (place == 1)
 			ck_assert_int_eq(setenv("PREFORK_LOGLEVEL", "WARNING", 1), 0);
@@ -334,8 +334,8 @@ START_TEST(the_words_of_a_choice_may_be_in_capitals)
 }
 END_TEST
 
-/* Bit by bit, from the top: each place wins over those to its right. */
-START_TEST(higher_places_win)
+/* _i has a bit per source; the command line has the highest priority. */
+START_TEST(the_source_with_the_highest_priority_wins)
 {
 	static const char text[] = "[prefork]\nworkers = 4 ; why not\n";
 	const bool line = _i & 1, args = _i & 2, variable = _i & 4, file = _i & 8, host = _i & 16;
@@ -343,7 +343,7 @@ START_TEST(higher_places_win)
 	const enum prefork_origin origins[] = { 0, PREFORK_FROM_ROW, 0, PREFORK_FROM_HOST, PREFORK_FROM_FILE,
 						PREFORK_FROM_ENVIRONMENT, PREFORK_FROM_VARIABLE,
 						PREFORK_FROM_COMMAND_LINE };
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	enum prefork_origin origin;
 	char path[32];
 
@@ -364,10 +364,10 @@ START_TEST(higher_places_win)
 }
 END_TEST
 
-START_TEST(a_printed_configuration_reads_back_the_same)
+START_TEST(a_printed_configuration_is_read_back_unchanged)
 {
 	static const char odd[] = "\"quoted\" ; \\ \t\x1b tail with blanks " LONG LONG LONG LONG " ";
-	struct prefork_settings *const settings = made(), *const again = made();
+	struct prefork_settings *const settings = new_settings(), *const again = new_settings();
 	const char *const words[] = { "prog", "-w", "3", "-b", "unix:/tmp/a,b:2", "-e", "A=1,2 ; 3", "-e", " B", "-e", odd, "-t", "1500ms",
 				"--socket-mode=600", "--stop-linger", "2", "--format", odd, "--no-sendfile" };
 	char path[32];
@@ -390,23 +390,23 @@ START_TEST(a_printed_configuration_reads_back_the_same)
 }
 END_TEST
 
-static int no_more_than_eight(const struct prefork_settings *settings, void *user)
+static int refuse_more_than_eight_workers(const struct prefork_settings *settings, void *user)
 {
 	++*(int *)user;
-	return prefork_settings_int(settings, "workers") <= 8 ? 0 : prefork_fail(PREFORK_ECONFIG, "too many for us");
+	return prefork_settings_int(settings, "workers") <= 8 ? 0 : prefork_fail(PREFORK_ECONFIG, "more than 8 workers");
 }
 
-/* The whole of a reload's reading: under the same command line and defaults. */
-START_TEST(a_second_reading_sees_the_new_file_under_the_old_command_line)
+/* A reload reads the file and the environment again, with the same command line and defaults. */
+START_TEST(a_reload_reads_the_new_file_and_keeps_the_command_line)
 {
-	struct prefork_settings *const settings = made(), *again = NULL;
+	struct prefork_settings *const settings = new_settings(), *again = NULL;
 	int checked = 0;
 	char path[32];
 
 	write_file(path, "[prefork]\nworkers = 4\nbacklog = 64\ntimeout = 5\n", 46);
 	ck_assert_int_eq(prefork_settings_set_default(settings, "threads", "2"), 0);
 	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "threads"), 0);
-	ck_assert_int_eq(prefork_settings_add_check(settings, no_more_than_eight, &checked), 0);
+	ck_assert_int_eq(prefork_settings_add_check(settings, refuse_more_than_eight_workers, &checked), 0);
 	ck_assert_int_eq(parse_with_file(settings, path, "--timeout 9"), 0);
 	overwrite(path, "[prefork]\nworkers = 6\nbacklog = 64\ntimeout = 7\n");
 	pfi_settings_freeze(settings);
@@ -429,7 +429,7 @@ START_TEST(a_second_reading_sees_the_new_file_under_the_old_command_line)
 	ck_assert_int_eq(pfi_settings_reread(settings, &again), PREFORK_ECONFIG);
 	overwrite(path, "[prefork]\nworkers = 9\n");
 	ck_assert_int_eq(pfi_settings_reread(settings, &again), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), "too many for us");
+	ck_assert_str_eq(prefork_error(), "more than 8 workers");
 	ck_assert_ptr_null(again);
 	ck_assert_int_eq(checked, 4);
 	ck_assert_int_eq(unlink(path), 0);
@@ -438,9 +438,9 @@ START_TEST(a_second_reading_sees_the_new_file_under_the_old_command_line)
 END_TEST
 #endif
 
-START_TEST(help_fits_a_terminal_and_names_every_row)
+START_TEST(help_lists_every_flag_in_79_columns)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	char *bytes = NULL, *rest, *line, flag[PFI_FLAG_MAX];
 	size_t size = 0;
 	FILE *const out = open_memstream(&bytes, &size);
@@ -466,22 +466,22 @@ int main(void)
 	Suite *suite = suite_create("cli");
 	TCase *tc = new_case(suite, "cli");
 
-	tcase_add_loop_test(tc, a_wrong_command_line_is_named_with_what_was_expected, 0,
+	tcase_add_loop_test(tc, an_invalid_command_line_is_refused_with_its_cause, 0,
 			    sizeof bad_lines / sizeof bad_lines[0]);
-	tcase_add_test(tc, a_wrong_setting_has_one_exit_status);
-	tcase_add_test(tc, flags_are_taken_in_every_form);
-	tcase_add_test(tc, switches_go_on_and_off);
-	tcase_add_test(tc, arguments_are_counted);
-	tcase_add_loop_test(tc, a_wrong_variable_is_named, 0, sizeof bad_variables / sizeof bad_variables[0]);
+	tcase_add_test(tc, a_wrong_setting_exits_with_status_2);
+	tcase_add_test(tc, a_flag_is_accepted_in_every_form);
+	tcase_add_test(tc, a_switch_has_a_negative_form);
+	tcase_add_test(tc, too_few_or_too_many_arguments_are_refused);
+	tcase_add_loop_test(tc, an_invalid_variable_is_refused_with_its_name, 0, sizeof bad_variables / sizeof bad_variables[0]);
 	tcase_add_test(tc, unrelated_variables_are_ignored);
 #if HAVE_INIH
-	tcase_add_loop_test(tc, a_wrong_file_is_named_with_its_line, 0, sizeof bad_files / sizeof bad_files[0]);
-	tcase_add_test(tc, a_file_that_cannot_be_read_is_named);
-	tcase_add_test(tc, the_words_of_a_choice_may_be_in_capitals);
-	tcase_add_loop_test(tc, higher_places_win, 0, 32);
-	tcase_add_test(tc, a_printed_configuration_reads_back_the_same);
-	tcase_add_test(tc, a_second_reading_sees_the_new_file_under_the_old_command_line);
+	tcase_add_loop_test(tc, an_invalid_file_is_refused_with_its_line, 0, sizeof bad_files / sizeof bad_files[0]);
+	tcase_add_test(tc, an_unreadable_file_is_refused_with_its_path);
+	tcase_add_test(tc, the_words_of_a_choice_are_case_insensitive);
+	tcase_add_loop_test(tc, the_source_with_the_highest_priority_wins, 0, 32);
+	tcase_add_test(tc, a_printed_configuration_is_read_back_unchanged);
+	tcase_add_test(tc, a_reload_reads_the_new_file_and_keeps_the_command_line);
 #endif
-	tcase_add_test(tc, help_fits_a_terminal_and_names_every_row);
+	tcase_add_test(tc, help_lists_every_flag_in_79_columns);
 	return run_suite(suite);
 }

@@ -1,4 +1,4 @@
-/* What becomes of the bytes that a connection still has for a client that takes its time. */
+/* Pending output of connections with slow clients, and the number of connections. */
 #include "../support.h"
 
 #include "model/worker_score.h"
@@ -16,14 +16,14 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { LAST_WORDS = 8 * 1024 * 1024, ROUNDS = 20000 };
+enum { OUTPUT = 8 * 1024 * 1024, ROUNDS = 20000 };
 
-static char bytes[LAST_WORDS];
+static char bytes[OUTPUT];
 static struct prefork_worker worker;
 static struct prefork_connection connection;
 static int client;
 
-/* One whose service has said much, and has nothing more to do with it. */
+/* A connection with pending output whose service will not be called again. */
 static void open_connection(void)
 {
 	int fds[2];
@@ -54,7 +54,7 @@ static enum prefork_next end_connection(void)
 	return next;
 }
 
-static void take_some(void)
+static void receive_some(void)
 {
 	static char sink[256 * 1024];
 
@@ -68,22 +68,22 @@ START_TEST(pending_output_reaches_slow_readers_before_the_close)
 	ck_assert_int_eq(end_connection(), PREFORK_WAIT_WRITABLE);
 	ck_assert_uint_gt(prefork_connection_deadline_ms(&connection), pfi_now_ms());
 	for (int i = 0; i < 3; i++) {
-		take_some();
+		receive_some();
 		ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_WAIT_WRITABLE);
 		ck_assert_uint_gt(prefork_connection_deadline_ms(&connection), pfi_now_ms());
 	}
-	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE); /* nothing was taken this time */
+	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE); /* the client has read nothing since */
 	close_connection();
 }
 END_TEST
 
-START_TEST(the_deadline_of_the_service_stays_the_last)
+START_TEST(pending_output_does_not_extend_the_deadline_of_the_service)
 {
 	open_connection();
 	prefork_connection_set_deadline(&connection, 60 * 1000);
 	const uint64_t deadline_ms = prefork_connection_deadline_ms(&connection);
 	ck_assert_int_eq(end_connection(), PREFORK_WAIT_WRITABLE);
-	take_some();
+	receive_some();
 	ck_assert_uint_eq(prefork_connection_deadline_ms(&connection), deadline_ms);
 	ck_assert_int_eq(prefork_connection_expire(&connection), PREFORK_CLOSE);
 	close_connection();
@@ -91,14 +91,14 @@ START_TEST(the_deadline_of_the_service_stays_the_last)
 END_TEST
 
 static pthread_barrier_t barrier;
-static struct prefork_connection *leaving;
+static struct prefork_connection *closing;
 
 static void *close_each_time(void *argument)
 {
 	(void)argument;
 	for (int i = 0; i < ROUNDS; i++) {
 		(void)pthread_barrier_wait(&barrier);
-		prefork_connection_close(leaving);
+		prefork_connection_close(closing);
 		(void)pthread_barrier_wait(&barrier);
 	}
 	return NULL;
@@ -106,14 +106,14 @@ static void *close_each_time(void *argument)
 
 static struct prefork_connection *new_connection(void)
 {
-	struct prefork_connection *const new_one = pfi_connection_create(&worker, dup(STDERR_FILENO), 0);
+	struct prefork_connection *const created = pfi_connection_create(&worker, dup(STDERR_FILENO), 0);
 
-	ck_assert_ptr_nonnull(new_one);
-	return new_one;
+	ck_assert_ptr_nonnull(created);
+	return created;
 }
 
-/* The arbiter counts on it when it decides for how many others a stuck worker is waited for. */
-START_TEST(the_scoreboard_counts_connections_under_change)
+/* The arbiter waits for the other connections of a stuck worker, so that this number must be exact. */
+START_TEST(the_scoreboard_counts_connections_that_two_threads_open_and_close)
 {
 	static const struct pfi_spawn_context context = { .program = "test" };
 	pthread_t thread;
@@ -126,7 +126,7 @@ START_TEST(the_scoreboard_counts_connections_under_change)
 	struct prefork_connection *next = new_connection();
 	ck_assert_int_eq(pthread_create(&thread, NULL, close_each_time, NULL), 0);
 	for (int i = 0; i < ROUNDS; i++) {
-		leaving = next;
+		closing = next;
 		(void)pthread_barrier_wait(&barrier);
 		next = new_connection();
 		(void)pthread_barrier_wait(&barrier);
@@ -147,7 +147,7 @@ int main(void)
 	TCase *tc = new_case(suite, "connection");
 
 	tcase_add_test(tc, pending_output_reaches_slow_readers_before_the_close);
-	tcase_add_test(tc, the_deadline_of_the_service_stays_the_last);
-	tcase_add_test(tc, the_scoreboard_counts_connections_under_change);
+	tcase_add_test(tc, pending_output_does_not_extend_the_deadline_of_the_service);
+	tcase_add_test(tc, the_scoreboard_counts_connections_that_two_threads_open_and_close);
 	return run_suite(suite);
 }

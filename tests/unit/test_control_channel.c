@@ -9,13 +9,13 @@
 static int ends[2];
 static struct pfi_message message;
 
-static void open_ends(void)
+static void open_channel(void)
 {
 	ck_assert_int_eq(pfi_channel_open(ends), 0);
 	memset(&message, 0x55, sizeof message);
 }
 
-static void close_ends(void)
+static void close_channel(void)
 {
 	pfi_close(&ends[0]);
 	pfi_close(&ends[1]);
@@ -23,7 +23,7 @@ static void close_ends(void)
 
 static const char *const texts[] = { NULL, "", "x", "GET /orders 12.3s", "\xff\n\t\x01" };
 
-START_TEST(a_message_arrives_whole)
+START_TEST(a_message_is_received_as_sent)
 {
 	ck_assert_int_eq(pfi_channel_send(ends[1], 7, 0xfffffffe, texts[_i]), 0);
 	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), 0);
@@ -34,7 +34,7 @@ START_TEST(a_message_arrives_whole)
 }
 END_TEST
 
-START_TEST(a_long_text_is_cut)
+START_TEST(a_text_is_truncated_to_its_maximum)
 {
 	char text[PFI_MESSAGE_TEXT_MAX + 2];
 
@@ -46,7 +46,7 @@ START_TEST(a_long_text_is_cut)
 }
 END_TEST
 
-/* What a worker gone wild may send. The next message is read as usual. */
+/* Bytes that a misbehaving worker may send. The next message is received as usual. */
 static const struct {
 	size_t size;
 	char fill;
@@ -55,7 +55,7 @@ static const struct {
 	{ 489, 'a' }, { 4000, 'a' },  { 100000, 'a' },
 };
 
-START_TEST(garbage_is_refused_and_thrown_away)
+START_TEST(an_invalid_message_is_refused_and_discarded)
 {
 	char *bytes = malloc(garbage[_i].size);
 
@@ -70,7 +70,7 @@ START_TEST(garbage_is_refused_and_thrown_away)
 }
 END_TEST
 
-/* Descriptors are not smuggled into the arbiter: tear_down counts them too. */
+/* A worker cannot pass descriptors to the arbiter. tear_down() counts them, too. */
 START_TEST(descriptors_in_messages_are_closed)
 {
 	union {
@@ -96,7 +96,7 @@ START_TEST(descriptors_in_messages_are_closed)
 }
 END_TEST
 
-/* SIGPIPE would kill the test. The exit message are read before the end. */
+/* Messages are received before the end of file. A SIGPIPE would end the test. */
 START_TEST(end_of_file_and_no_data_are_distinguished)
 {
 	ck_assert_int_eq(pfi_channel_receive(ends[0], &message), -EAGAIN);
@@ -109,7 +109,7 @@ START_TEST(end_of_file_and_no_data_are_distinguished)
 }
 END_TEST
 
-START_TEST(an_end_with_unread_messages_is_an_end_too)
+START_TEST(unread_messages_of_a_closed_end_are_lost)
 {
 	ck_assert_int_eq(pfi_channel_send(ends[0], 1, 0, "never read"), 0);
 	pfi_close(&ends[1]);
@@ -117,7 +117,7 @@ START_TEST(an_end_with_unread_messages_is_an_end_too)
 }
 END_TEST
 
-START_TEST(a_full_line_never_blocks)
+START_TEST(sending_on_a_full_channel_does_not_block)
 {
 	int sent = 0;
 
@@ -138,14 +138,14 @@ int main(void)
 	Suite *suite = suite_create("control channel");
 	TCase *tc = new_case(suite, "control channel");
 
-	tcase_add_checked_fixture(tc, open_ends, close_ends);
-	tcase_add_loop_test(tc, a_message_arrives_whole, 0, (int)(sizeof texts / sizeof texts[0]));
-	tcase_add_test(tc, a_long_text_is_cut);
-	tcase_add_loop_test(tc, garbage_is_refused_and_thrown_away, 0,
+	tcase_add_checked_fixture(tc, open_channel, close_channel);
+	tcase_add_loop_test(tc, a_message_is_received_as_sent, 0, (int)(sizeof texts / sizeof texts[0]));
+	tcase_add_test(tc, a_text_is_truncated_to_its_maximum);
+	tcase_add_loop_test(tc, an_invalid_message_is_refused_and_discarded, 0,
 	                    (int)(sizeof garbage / sizeof garbage[0]));
 	tcase_add_test(tc, descriptors_in_messages_are_closed);
 	tcase_add_test(tc, end_of_file_and_no_data_are_distinguished);
-	tcase_add_test(tc, an_end_with_unread_messages_is_an_end_too);
-	tcase_add_test(tc, a_full_line_never_blocks);
+	tcase_add_test(tc, unread_messages_of_a_closed_end_are_lost);
+	tcase_add_test(tc, sending_on_a_full_channel_does_not_block);
 	return run_suite(suite);
 }

@@ -38,7 +38,7 @@ START_TEST(a_postponed_deadline_does_not_expire_early)
 	ck_assert_int_eq(pfi_deadline_heap_add(&heap, &entry), 0);
 	entry.at_ms = 30;
 	ck_assert_int_eq(pfi_deadline_heap_add(&heap, &entry), 0);
-	ck_assert_uint_eq(pfi_deadline_heap_next_ms(&heap), 10); /* lazy: one needless look */
+	ck_assert_uint_eq(pfi_deadline_heap_next_ms(&heap), 10); /* an earlier time than needed */
 	ck_assert_ptr_null(pfi_deadline_heap_take(&heap, 10));
 	ck_assert_uint_eq(pfi_deadline_heap_next_ms(&heap), 30);
 	ck_assert_ptr_eq(pfi_deadline_heap_take(&heap, 30), &entry);
@@ -71,13 +71,13 @@ START_TEST(a_removed_deadline_never_expires)
 	entry.at_ms = 0;
 	ck_assert_ptr_null(pfi_deadline_heap_take(&heap, 1000));
 	ck_assert_uint_eq(entry.index, 0);
-	pfi_deadline_heap_remove(&heap, &entry); /* harmless when not filed */
+	pfi_deadline_heap_remove(&heap, &entry); /* no effect: not in the heap */
 	pfi_deadline_heap_finish(&heap);
 }
 END_TEST
 
-/* Against the plain way: look through all of them. */
-START_TEST(whatever_happens_nothing_is_missed)
+/* Compared with a search through all deadlines. */
+START_TEST(after_random_changes_every_deadline_expires)
 {
 	enum { COUNT = 64, STEPS = 3000 };
 	struct pfi_deadline_heap heap = { 0 };
@@ -92,7 +92,7 @@ START_TEST(whatever_happens_nothing_is_missed)
 
 		switch (seed >> 28 & 3) {
 		case 0:
-			entry->at_ms = 0; /* and nobody tells the heap */
+			entry->at_ms = 0; /* without a call of the heap */
 			break;
 		case 1:
 			pfi_deadline_heap_remove(&heap, entry);
@@ -117,14 +117,14 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("deadlines");
-	TCase *tc = new_case(suite, "deadlines");
+	Suite *suite = suite_create("deadline heap");
+	TCase *tc = new_case(suite, "deadline heap");
 
 	tcase_add_test(tc, deadlines_expire_in_order_and_once);
 	tcase_add_test(tc, a_postponed_deadline_does_not_expire_early);
 	tcase_add_test(tc, an_advanced_deadline_does_not_expire_late);
 	tcase_add_test(tc, a_removed_deadline_never_expires);
-	tcase_add_loop_test(tc, whatever_happens_nothing_is_missed, 0, 8);
+	tcase_add_loop_test(tc, after_random_changes_every_deadline_expires, 0, 8);
 
 	return run_suite(suite);
 }

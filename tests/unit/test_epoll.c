@@ -1,13 +1,10 @@
-/* What /proc tells of an epoll set that somebody else has made. */
+/* The epoll set of a descriptor, found in /proc/self/fdinfo. */
 #include "../support.h"
 
 #include "os/epoll.h"
 
-#include <errno.h>
-#include <stdlib.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
-#include <unistd.h>
 
 static int one, other, fd;
 
@@ -69,12 +66,10 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("epoll");
-	TCase *tc = tcase_create("epoll");
+	TCase *tc = new_case(suite, "epoll");
 
 	tcase_add_checked_fixture(tc, open_all, close_all);
 	tcase_add_test(tc, a_member_is_found_with_its_set_and_data);
 	tcase_add_test(tc, a_descriptor_in_no_set_or_in_several_is_not_found);
-	suite_add_tcase(suite, tc);
-
 	return run_suite(suite);
 }

@@ -10,7 +10,7 @@
 #include <sys/resource.h>
 #include <sys/stat.h>
 
-START_TEST(a_closed_descriptor_is_forgotten_and_errno_survives)
+START_TEST(close_sets_the_descriptor_to_minus_1_and_keeps_errno)
 {
 	int fd = dup(STDIN_FILENO);
 
@@ -22,7 +22,7 @@ START_TEST(a_closed_descriptor_is_forgotten_and_errno_survives)
 }
 END_TEST
 
-START_TEST(flags_go_on_and_off)
+START_TEST(flags_are_set_and_cleared)
 {
 	int fds[2];
 
@@ -53,7 +53,7 @@ static int fill_standard(int closed)
 		if (closed & 1 << i)
 			(void)close(i);
 	}
-	if (closed == 0 && setrlimit(RLIMIT_NOFILE, &none) < 0) /* nothing is missing: nothing may be opened */
+	if (closed == 0 && setrlimit(RLIMIT_NOFILE, &none) < 0) /* all are open: no call of open() may be needed */
 		return 11;
 	if (pfi_fd_fill_standard() < 0)
 		return 12;
@@ -64,7 +64,7 @@ static int fill_standard(int closed)
 	return 0;
 }
 
-START_TEST(standard_descriptors_that_are_closed_become_dev_null)
+START_TEST(closed_standard_descriptors_are_opened_on_dev_null)
 {
 	int status = 0;
 	const pid_t child = fork();
@@ -87,7 +87,7 @@ START_TEST(descriptors_are_counted)
 }
 END_TEST
 
-START_TEST(the_limit_is_raised_to_the_maximum_and_then_named)
+START_TEST(the_limit_is_raised_up_to_the_hard_limit)
 {
 	struct rlimit limit;
 	uint64_t now = 0;
@@ -106,7 +106,7 @@ START_TEST(the_limit_is_raised_to_the_maximum_and_then_named)
 }
 END_TEST
 
-/* How many descriptors the kernel's table has room for. */
+/* Capacity of the descriptor table of the process. */
 static int table_size(void)
 {
 	FILE *const file = fopen("/proc/self/status", "re");
@@ -120,7 +120,7 @@ static int table_size(void)
 	return size;
 }
 
-START_TEST(room_for_descriptors_is_made_at_once_up_to_the_limit)
+START_TEST(the_table_of_descriptors_grows_up_to_the_limit)
 {
 	const struct rlimit limit = { 600, 600 };
 	const int before = pfi_fd_count();
@@ -141,11 +141,11 @@ int main(void)
 	Suite *suite = suite_create("fd");
 	TCase *tc = new_case(suite, "fd");
 
-	tcase_add_test(tc, a_closed_descriptor_is_forgotten_and_errno_survives);
-	tcase_add_test(tc, flags_go_on_and_off);
-	tcase_add_loop_test(tc, standard_descriptors_that_are_closed_become_dev_null, 0, 8);
+	tcase_add_test(tc, close_sets_the_descriptor_to_minus_1_and_keeps_errno);
+	tcase_add_test(tc, flags_are_set_and_cleared);
+	tcase_add_loop_test(tc, closed_standard_descriptors_are_opened_on_dev_null, 0, 8);
 	tcase_add_test(tc, descriptors_are_counted);
-	tcase_add_test(tc, room_for_descriptors_is_made_at_once_up_to_the_limit);
-	tcase_add_test(tc, the_limit_is_raised_to_the_maximum_and_then_named);
+	tcase_add_test(tc, the_table_of_descriptors_grows_up_to_the_limit);
+	tcase_add_test(tc, the_limit_is_raised_up_to_the_hard_limit);
 	return run_suite(suite);
 }

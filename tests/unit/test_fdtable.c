@@ -1,6 +1,6 @@
 /*
- * The table of the library's descriptors: what a worker keeps, what a forked child closes, and that
- * a fork at any moment finds open descriptors and entries to be the same.
+ * The table of the library's descriptors: which of them a worker keeps, which a forked child closes, and
+ * that after a fork at any time the open descriptors and the entries agree.
  */
 #include "os/fdtable.h"
 
@@ -23,7 +23,7 @@ static bool is_open(int fd)
 	return fcntl(fd, F_GETFD) >= 0;
 }
 
-/* A child calls `child`, which answers with its exit status. */
+/* Expects the exit status 0 of a child that calls `child`. */
 static void expect_0(int (*child)(void))
 {
 	int status = 0;
@@ -35,7 +35,7 @@ static void expect_0(int (*child)(void))
 	ck_assert_int_eq(status, 0);
 }
 
-START_TEST(what_is_opened_is_entered_and_what_is_closed_is_not)
+START_TEST(opening_enters_a_descriptor_and_closing_removes_it)
 {
 	int pair[2], timer = pfi_timer_open(), set = pfi_open_epoll(), event = pfi_open_eventfd();
 
@@ -53,7 +53,7 @@ START_TEST(what_is_opened_is_entered_and_what_is_closed_is_not)
 	const int number = set;
 	pfi_close(&set);
 	ck_assert_int_eq(pfi_fdtable_look_up(number).kind, PFI_FD_NONE);
-	pfi_fdtable_set_owner(number, 1, 1); /* of none: nothing */
+	pfi_fdtable_set_owner(number, 1, 1); /* not entered: no effect */
 	ck_assert_int_eq(pfi_fdtable_look_up(number).kind, PFI_FD_NONE);
 	pfi_close(&timer);
 	pfi_close(&event);
@@ -62,7 +62,7 @@ START_TEST(what_is_opened_is_entered_and_what_is_closed_is_not)
 }
 END_TEST
 
-START_TEST(numbers_far_apart_and_impossible_ones)
+START_TEST(high_numbers_are_entered_and_impossible_ones_are_refused)
 {
 	int far = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 900);
 
@@ -82,7 +82,7 @@ START_TEST(numbers_far_apart_and_impossible_ones)
 }
 END_TEST
 
-/* The program has closed its standard descriptors: what it prints must not reach a socket of ours. */
+/* The application has closed its standard descriptors: its output must not reach a socket of the library. */
 static int open_without_standard(void)
 {
 	struct pfi_fd_entry entry;
@@ -100,7 +100,7 @@ static int open_without_standard(void)
 	return fcntl(fd, F_GETFD) & FD_CLOEXEC ? 0 : 12;
 }
 
-START_TEST(none_of_ours_has_a_standard_number)
+START_TEST(no_descriptor_of_the_library_has_a_standard_number)
 {
 	expect_0(open_without_standard);
 }
@@ -112,9 +112,9 @@ static void open_some(void)
 {
 	for (int i = 0; i < 6; i++)
 		fds[i] = pfi_open_eventfd();
-	fds[6] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3); /* the program's */
+	fds[6] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3); /* the application's */
 	fds[7] = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 600);
-	/* 4: a log of the program, 5: a log of another arbiter. */
+	/* 4: a log of the application, 5: a log of another arbiter. */
 	(void)pfi_fdtable_adopt(fds[4], PFI_FD_LOG);
 	(void)pfi_fdtable_adopt(fds[5], PFI_FD_LOG);
 	pfi_fdtable_set_owner(fds[5], 2, PFI_FD_NO_SLOT);
@@ -128,14 +128,14 @@ static void close_some(void)
 
 static int become_worker(void)
 {
-	static const bool stays[8] = { [1] = true, [3] = true, [4] = true, [6] = true, [7] = true };
+	static const bool is_kept[8] = { [1] = true, [3] = true, [4] = true, [6] = true, [7] = true };
 
 	pfi_fdtable_keep(fds[1]);
 	pfi_fdtable_keep(fds[3]);
-	pfi_fdtable_keep(fds[6]); /* none of ours: passed over */
+	pfi_fdtable_keep(fds[6]); /* not entered: no effect */
 	pfi_fdtable_close_rest(1);
 	for (int i = 0; i < 8; i++) {
-		if (is_open(fds[i]) != stays[i])
+		if (is_open(fds[i]) != is_kept[i])
 			return 10 + i;
 	}
 	if (pfi_fdtable_look_up(fds[0]).kind != PFI_FD_NONE || pfi_fdtable_look_up(fds[1]).kind != PFI_FD_EVENT)
@@ -143,16 +143,16 @@ static int become_worker(void)
 	if (pfi_fdtable_close_strangers() < 0)
 		return 21;
 	for (int i = 0; i < 8; i++) {
-		if (is_open(fds[i]) != (stays[i] && i < 6))
+		if (is_open(fds[i]) != (is_kept[i] && i < 6))
 			return 30 + i;
 	}
 	if (!is_open(STDIN_FILENO) || !is_open(STDERR_FILENO) || pfi_fd_count() != 3 + 3)
 		return 22;
-	pfi_fdtable_close_rest(1); /* nothing is kept for ever */
+	pfi_fdtable_close_rest(1); /* fds[1] is no longer on the list */
 	return is_open(fds[1]) || !is_open(fds[4]) ? 23 : 0;
 }
 
-START_TEST(a_worker_keeps_what_is_listed_and_the_programs_own)
+START_TEST(a_worker_keeps_listed_descriptors_and_those_of_the_application)
 {
 	open_some();
 	expect_0(become_worker);
@@ -172,13 +172,13 @@ static int forget(void)
 		if (is_open(fds[i]) != (i >= 4))
 			return 20 + i;
 	}
-	/* A number that has come to the program since then is left alone. */
-	const int mine = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, fds[0]);
+	/* A second call does not close a number that the application has opened since. */
+	const int reused = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, fds[0]);
 	pfi_fdtable_forget();
-	return is_open(mine) ? 0 : 12;
+	return is_open(reused) ? 0 : 12;
 }
 
-START_TEST(a_forked_child_keeps_logs_and_the_programs_own)
+START_TEST(a_forked_child_keeps_logs_and_descriptors_of_the_application)
 {
 	open_some();
 	expect_0(forget);
@@ -186,17 +186,17 @@ START_TEST(a_forked_child_keeps_logs_and_the_programs_own)
 }
 END_TEST
 
-/* Threads open and close while forks come: in each child every descriptor that is open and not the
- * program's must be entered, or it would stay open there for ever. */
-static atomic_bool enough;
+/* Threads open and close descriptors during forks. In each child every open descriptor but the application's
+ * must be entered, because the child would never close it otherwise. */
+static atomic_bool stop_churning;
 
 static void *churn(void *listener)
 {
-	while (!atomic_load(&enough)) {
+	while (!atomic_load(&stop_churning)) {
 		struct sockaddr_storage address;
 		socklen_t size = sizeof address;
 		int fd = pfi_open_eventfd(), set = pfi_open_epoll();
-		int connection = pfi_accept(*(int *)listener, (struct sockaddr *)&address, &size); /* nobody is there */
+		int connection = pfi_accept(*(int *)listener, (struct sockaddr *)&address, &size); /* no connection is pending */
 
 		pfi_close(&connection);
 		pfi_close(&fd);
@@ -205,16 +205,16 @@ static void *churn(void *listener)
 	return NULL;
 }
 
-static int programs_own;
+static int application_fd;
 
 static int count_after_forgetting(void)
 {
 	pfi_fdtable_forget();
 	for (int fd = 3; fd < 100; fd++) {
-		if (is_open(fd) && fd != programs_own)
+		if (is_open(fd) && fd != application_fd)
 			return 10;
 	}
-	return is_open(programs_own) ? 0 : 11;
+	return is_open(application_fd) ? 0 : 11;
 }
 
 START_TEST(a_fork_while_threads_open_and_close_leaks_no_descriptor)
@@ -222,24 +222,24 @@ START_TEST(a_fork_while_threads_open_and_close_leaks_no_descriptor)
 	pthread_t threads[CHURNERS];
 	int listener;
 
-	/* Whatever is open now is the test's, and closed in the child. */
+	/* Enters the descriptors of the test, so that the child closes them. */
 	for (int fd = 3; fd < 100; fd++) {
 		if (is_open(fd))
 			(void)pfi_fdtable_adopt(fd, PFI_FD_LISTENER);
 	}
 	listener = pfi_open_socket(AF_INET, SOCK_NONBLOCK);
 	ck_assert_int_eq(listen(listener, 1), 0);
-	programs_own = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
-	atomic_store(&enough, false);
+	application_fd = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	atomic_store(&stop_churning, false);
 	for (int i = 0; i < CHURNERS; i++)
 		ck_assert_int_eq(pthread_create(&threads[i], NULL, churn, &listener), 0);
 	for (int i = 0; i < FORKS; i++)
 		expect_0(count_after_forgetting);
-	atomic_store(&enough, true);
+	atomic_store(&stop_churning, true);
 	for (int i = 0; i < CHURNERS; i++)
 		(void)pthread_join(threads[i], NULL);
 	pfi_close(&listener);
-	(void)close(programs_own);
+	(void)close(application_fd);
 }
 END_TEST
 
@@ -249,26 +249,26 @@ static int worker_main(void *unused)
 	return pfi_fdtable_is_spawning() || pfi_fdtable_is_forgotten() ? 1 : 0;
 }
 
-static bool forks_were_told; /* by a handler of pthread_atfork(3), as a program has */
+static bool handler_saw_spawn; /* a handler of pthread_atfork(3), as of an application */
 
 static void in_child(void)
 {
-	forks_were_told = pfi_fdtable_is_spawning();
+	handler_saw_spawn = pfi_fdtable_is_spawning();
 }
 
-static int tell(void *unused)
+static int report(void *unused)
 {
 	(void)unused;
-	return forks_were_told ? worker_main(NULL) : 2;
+	return handler_saw_spawn ? worker_main(NULL) : 2;
 }
 
-START_TEST(children_of_the_library_and_of_the_program_are_distinguished)
+START_TEST(a_fork_handler_recognises_a_spawn_of_the_library)
 {
 	struct pfi_child child;
 	int status = 0;
 
 	ck_assert_int_eq(pthread_atfork(NULL, NULL, in_child), 0);
-	ck_assert_int_eq(pfi_spawn(tell, NULL, &child), 0);
+	ck_assert_int_eq(pfi_spawn(report, NULL, &child), 0);
 	ck_assert_int_eq(waitpid(child.pid, &status, 0), child.pid);
 	ck_assert_int_eq(status, 0);
 	pfi_close(&child.pidfd);
@@ -281,12 +281,12 @@ int main(void)
 	Suite *suite = suite_create("fdtable");
 	TCase *tc = new_case(suite, "fdtable");
 
-	tcase_add_test(tc, what_is_opened_is_entered_and_what_is_closed_is_not);
-	tcase_add_test(tc, numbers_far_apart_and_impossible_ones);
-	tcase_add_test(tc, none_of_ours_has_a_standard_number);
-	tcase_add_test(tc, a_worker_keeps_what_is_listed_and_the_programs_own);
-	tcase_add_test(tc, a_forked_child_keeps_logs_and_the_programs_own);
+	tcase_add_test(tc, opening_enters_a_descriptor_and_closing_removes_it);
+	tcase_add_test(tc, high_numbers_are_entered_and_impossible_ones_are_refused);
+	tcase_add_test(tc, no_descriptor_of_the_library_has_a_standard_number);
+	tcase_add_test(tc, a_worker_keeps_listed_descriptors_and_those_of_the_application);
+	tcase_add_test(tc, a_forked_child_keeps_logs_and_descriptors_of_the_application);
 	tcase_add_test(tc, a_fork_while_threads_open_and_close_leaks_no_descriptor);
-	tcase_add_test(tc, children_of_the_library_and_of_the_program_are_distinguished);
+	tcase_add_test(tc, a_fork_handler_recognises_a_spawn_of_the_library);
 	return run_suite(suite);
 }

@@ -1,68 +1,66 @@
 /*
- * Every interleaving of the watch protocol (lib/worker/liveness.c with
- * lib/arbiter/health.c), in a model small enough to walk: two threads of one
- * worker, the arbiter, the kernel's timer, a clock, and a store buffer for each
- * thread. A request that hangs has to be seen, whoever is held up wherever.
+ * Every interleaving of the watchdog protocol (lib/worker/liveness.c with
+ * lib/arbiter/health.c), in a model small enough for a complete search: two threads
+ * of one worker, the arbiter, the timerfd, a clock, and a store buffer per thread.
+ * The arbiter must detect every request that hangs, wherever a thread is preempted.
  *
- * Each line of the protocol that the proof rests on can be left out; then the walk
- * must find a request that hangs unseen. So the test knows that it can fail.
+ * Each step that the proof needs can be left out; the search must then find a request
+ * that hangs and is not detected. This proves that the test can fail.
  */
-#include <check.h>
+#include "../support.h"
+
 #include <inttypes.h>
-#include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
 enum { THREADS = 2, CLOCK_MAX = 5, LAST_START = 2 };
 
-/* What is left out. */
+/* The step that is left out. */
 enum flaw {
 	NONE,
-	NO_FENCE,         /* the deadline may become visible after the look at the clock */
+	NO_FENCE,         /* the deadline may become visible after the clock is read     */
 	CLOCK_TOO_EARLY,  /* the clock is read before the deadline is stored             */
-	SET_BEFORE_STORE, /* the watch is set before the deadline is stored              */
-	NO_LOCK,          /* two threads may set the watch in each other's midst         */
-	NOT_TAKEN_BACK,   /* others rely on the old time while the watch is set anew     */
-	ANY_WATCH_COVERS, /* a watch that has gone off counts, too                       */
-	CLEARED_TOO_LATE, /* the arbiter looks first and then makes the watch unreadable */
-	PENDING_FORGOTTEN, /* the arbiter does not plan for deadlines that are to come   */
+	SET_BEFORE_STORE, /* the timer is set before the deadline is stored              */
+	NO_LOCK,          /* two threads may set the timer at the same time              */
+	NOT_WITHDRAWN,   /* others rely on the old time while the timer is set again    */
+	EXPIRED_COUNTS, /* a timer that has expired counts, too                        */
+	CLEARED_LATE, /* the arbiter reads the slots before it clears the event      */
+	PENDING_FORGOTTEN, /* the arbiter does not remember deadlines that lie ahead     */
 	FLAWS
 };
 
-/* Where a thread is. What it does there is done in one go; in between, anything may happen. */
-enum place {
-	RESTS, STORES, READS_CLOCK, ASKS_COVER, LOCKS, READS_CLOCK_AGAIN, ASKS_COVER_AGAIN,
-	SCANS_FIRST, SCANS_SECOND, TAKES_BACK, SETS, NOTES, UNLOCKS, WORKS, MOVES, HANGS, PLACES
+/* The next step of a thread. Each step is atomic; any other step may come between two of them. */
+enum step {
+	IDLE, STORES, READS_CLOCK, CHECKS_TIMER, LOCKS, READS_CLOCK_AGAIN, CHECKS_TIMER_AGAIN,
+	SCANS_FIRST, SCANS_SECOND, WITHDRAWS, SETS, RECORDS, UNLOCKS, BUSY, MOVES, HANGS, PLACES
 };
 
-/* Where the arbiter is. */
-enum post { WAITS, CLEARS, SCANS_ONE, SCANS_OTHER, PLANS };
+/* The next step of the arbiter. */
+enum arbiter_step { WAITS, CLEARS, READS_ONE, READS_OTHER, PLANS };
 
 struct thread {
-	uint8_t place;
-	uint8_t left;     /* requests that it may still begin        */
-	uint8_t deadline; /* of the one in hand                      */
-	uint8_t now;      /* the clock, as it read it                */
-	uint8_t at;       /* what it will set the watch to           */
-	uint8_t buffer;   /* a store that others do not see yet, + 1 */
+	uint8_t step;
+	uint8_t left;     /* requests that it has not begun yet      */
+	uint8_t deadline; /* of its current request                  */
+	uint8_t now;      /* the clock as last read                  */
+	uint8_t at;       /* the time for the timer                  */
+	uint8_t buffer;   /* a store that is not visible yet, + 1    */
 };
 
 struct state {
 	struct thread threads[THREADS];
-	uint8_t words[THREADS]; /* on the page                          */
+	uint8_t deadlines[THREADS]; /* deadlines in the scoreboard           */
 	uint8_t clock;
-	uint8_t lock;     /* who has it, + 1                            */
-	uint8_t watch_at; /* what the worker believes                   */
-	uint8_t timer;    /* of the kernel; 0: not set                  */
-	uint8_t fired;    /* it is readable                             */
-	uint8_t post;
-	uint8_t now;      /* the clock, as the arbiter read it          */
-	uint8_t looks;    /* because the watch fired, not by plan       */
-	uint8_t next;     /* the first deadline to come that it found   */
-	uint8_t plan;     /* when it will look by itself, 0: never      */
-	uint8_t doomed;   /* it has seen one late: this worker is ended */
+	uint8_t lock;     /* the thread that holds it, + 1              */
+	uint8_t watchdog_at; /* when the timer expires, for the worker     */
+	uint8_t timer;    /* when it expires, for the kernel; 0: unset  */
+	uint8_t expired;    /* the timerfd is readable                    */
+	uint8_t arbiter_step;
+	uint8_t now;      /* the clock as last read by the arbiter      */
+	uint8_t by_timer;    /* the check is for a timer event             */
+	uint8_t next;     /* the first deadline ahead                   */
+	uint8_t plan;     /* time of the next check, 0: none            */
+	uint8_t detected;   /* a deadline has passed: the worker is ended */
 };
 
 static enum flaw flaw;
@@ -72,27 +70,27 @@ static const uint8_t timeouts[THREADS] = { 2, 1 };
 
 static bool is_covered(const struct state *state, const struct thread *thread)
 {
-	return (state->watch_at > thread->now || (flaw == ANY_WATCH_COVERS && state->watch_at != 0)) &&
-	       state->watch_at <= thread->deadline;
+	return (state->watchdog_at > thread->now || (flaw == EXPIRED_COUNTS && state->watchdog_at != 0)) &&
+	       state->watchdog_at <= thread->deadline;
 }
 
-/* The word of thread `of` as thread `who` sees it. */
-static uint8_t word_seen(const struct state *state, int who, int of)
+/* The deadline of thread `of` as thread `who` reads it. */
+static uint8_t deadline_seen(const struct state *state, int who, int of)
 {
 	const uint8_t buffer = state->threads[of].buffer;
 
-	return who == of && buffer != 0 ? (uint8_t)(buffer - 1) : state->words[of];
+	return who == of && buffer != 0 ? (uint8_t)(buffer - 1) : state->deadlines[of];
 }
 
 static void scan(struct state *state, int who, int of)
 {
 	struct thread *const thread = &state->threads[who];
-	const uint8_t word = word_seen(state, who, of);
-	uint8_t at = word;
+	const uint8_t deadline = deadline_seen(state, who, of);
+	uint8_t at = deadline;
 
-	if (word == 0)
+	if (deadline == 0)
 		return;
-	if (word <= thread->now) /* late: not set to what has passed, but to soon */
+	if (deadline <= thread->now) /* it has passed: the timer must expire soon */
 		at = (uint8_t)(thread->now < CLOCK_MAX ? thread->now + 1 : CLOCK_MAX);
 	if (thread->at == 0 || at < thread->at)
 		thread->at = at;
@@ -104,35 +102,35 @@ static void begin(struct thread *thread, int who, uint8_t clock)
 	thread->deadline = (uint8_t)(clock + timeouts[who]);
 	thread->now = clock;
 	thread->at = 0;
-	thread->place = flaw == SET_BEFORE_STORE ? READS_CLOCK : STORES;
+	thread->step = flaw == SET_BEFORE_STORE ? READS_CLOCK : STORES;
 }
 
-/* A busy thread begins the next piece of work: what it has promised lies ahead, and is moved. */
+/* A busy thread begins its next request. If its deadline lies ahead, the deadline is moved. */
 static void begin_next(struct state *state, int who)
 {
 	struct thread *const thread = &state->threads[who];
-	const uint8_t before = word_seen(state, who, who);
+	const uint8_t before = deadline_seen(state, who, who);
 
 	begin(thread, who, state->clock);
 	if (flaw != SET_BEFORE_STORE && before > thread->now && before <= thread->deadline)
-		thread->place = MOVES;
+		thread->step = MOVES;
 }
 
-/* After the watch is in order. */
-static uint8_t after_watch(void)
+/* The step after the timer has been set. */
+static uint8_t after_timer(void)
 {
-	return flaw == SET_BEFORE_STORE ? STORES : WORKS;
+	return flaw == SET_BEFORE_STORE ? STORES : BUSY;
 }
 
-/* One step of thread `who`; false: it cannot take one. `choice` where there are several. */
+/* One step of thread `who`; false: it cannot make one. `choice` selects between several. */
 static bool step_thread(struct state *state, int who, int choice)
 {
 	struct thread *const thread = &state->threads[who];
 
-	if (choice > 0 && thread->place != WORKS)
+	if (choice > 0 && thread->step != BUSY)
 		return false;
-	switch ((enum place)thread->place) {
-	case RESTS:
+	switch ((enum step)thread->step) {
+	case IDLE:
 		if (thread->left == 0 || state->clock > LAST_START)
 			return false;
 		begin(thread, who, state->clock);
@@ -141,69 +139,69 @@ static bool step_thread(struct state *state, int who, int choice)
 		if (thread->buffer != 0)
 			return false;
 		thread->buffer = (uint8_t)(thread->deadline + 1);
-		thread->place = flaw == SET_BEFORE_STORE ? WORKS : READS_CLOCK;
+		thread->step = flaw == SET_BEFORE_STORE ? BUSY : READS_CLOCK;
 		return true;
-	case READS_CLOCK: /* behind a fence: what was stored is visible */
+	case READS_CLOCK: /* behind a fence: the store is visible */
 		if (thread->buffer != 0 && flaw != NO_FENCE)
 			return false;
 		if (flaw != CLOCK_TOO_EARLY)
 			thread->now = state->clock;
-		thread->place = ASKS_COVER;
+		thread->step = CHECKS_TIMER;
 		return true;
-	case ASKS_COVER:
-		thread->place = is_covered(state, thread) ? after_watch() : LOCKS;
+	case CHECKS_TIMER:
+		thread->step = is_covered(state, thread) ? after_timer() : LOCKS;
 		return true;
 	case LOCKS:
 		if (state->lock != 0 && flaw != NO_LOCK)
 			return false;
 		state->lock = (uint8_t)(who + 1);
-		thread->place = READS_CLOCK_AGAIN;
+		thread->step = READS_CLOCK_AGAIN;
 		return true;
 	case READS_CLOCK_AGAIN:
 		if (flaw != CLOCK_TOO_EARLY)
 			thread->now = state->clock;
-		thread->place = ASKS_COVER_AGAIN;
+		thread->step = CHECKS_TIMER_AGAIN;
 		return true;
-	case ASKS_COVER_AGAIN:
+	case CHECKS_TIMER_AGAIN:
 		thread->at = flaw == SET_BEFORE_STORE ? thread->deadline : 0;
-		thread->place = is_covered(state, thread) ? UNLOCKS : SCANS_FIRST;
+		thread->step = is_covered(state, thread) ? UNLOCKS : SCANS_FIRST;
 		return true;
 	case SCANS_FIRST:
 		scan(state, who, 0);
-		thread->place = SCANS_SECOND;
+		thread->step = SCANS_SECOND;
 		return true;
 	case SCANS_SECOND:
 		scan(state, who, 1);
-		thread->place = flaw == NOT_TAKEN_BACK ? SETS : TAKES_BACK;
+		thread->step = flaw == NOT_WITHDRAWN ? SETS : WITHDRAWS;
 		return true;
-	case TAKES_BACK: /* nobody relies on what the watch was set for */
-		state->watch_at = 0;
-		thread->place = SETS;
+	case WITHDRAWS: /* no thread may rely on the old time */
+		state->watchdog_at = 0;
+		thread->step = SETS;
 		return true;
-	case SETS: /* what had fired before is forgotten by the kernel */
+	case SETS: /* timerfd_settime() discards an expiry that was not read */
 		state->timer = thread->at;
-		state->fired = 0;
-		thread->place = NOTES;
+		state->expired = 0;
+		thread->step = RECORDS;
 		return true;
-	case NOTES:
-		state->watch_at = thread->at;
-		thread->place = UNLOCKS;
+	case RECORDS:
+		state->watchdog_at = thread->at;
+		thread->step = UNLOCKS;
 		return true;
 	case UNLOCKS:
 		state->lock = 0;
-		thread->place = after_watch();
+		thread->step = after_timer();
 		return true;
-	case WORKS:
+	case BUSY:
 		if (choice == 0) {
-			thread->place = HANGS;
+			thread->step = HANGS;
 		} else if (choice == 1) { /* done */
 			if (thread->buffer != 0)
 				return false;
 			thread->buffer = 0 + 1;
-			thread->place = RESTS;
+			thread->step = IDLE;
 		} else if (thread->left == 0 || state->clock > LAST_START) {
 			return false;
-		} else if (choice == 2) { /* it asks for more time */
+		} else if (choice == 2) { /* it extends its deadline */
 			begin(thread, who, state->clock);
 		} else {
 			begin_next(state, who);
@@ -213,7 +211,7 @@ static bool step_thread(struct state *state, int who, int choice)
 		if (thread->buffer != 0)
 			return false;
 		thread->buffer = (uint8_t)(thread->deadline + 1);
-		thread->place = WORKS;
+		thread->step = BUSY;
 		return true;
 	default:
 		return false;
@@ -226,62 +224,62 @@ static bool become_visible(struct state *state, int who)
 
 	if (thread->buffer == 0)
 		return false;
-	state->words[who] = (uint8_t)(thread->buffer - 1);
+	state->deadlines[who] = (uint8_t)(thread->buffer - 1);
 	thread->buffer = 0;
 	return true;
 }
 
 /* ---- the arbiter, the kernel, the clock ---- */
 
-static void read_word(struct state *state, int of)
+static void read_deadline(struct state *state, int of)
 {
-	const uint8_t word = state->words[of];
+	const uint8_t deadline = state->deadlines[of];
 
-	if (word == 0)
+	if (deadline == 0)
 		return;
-	if (word <= state->now)
-		state->doomed = 1;
-	else if (state->next == 0 || word < state->next)
-		state->next = word;
+	if (deadline <= state->now)
+		state->detected = 1;
+	else if (state->next == 0 || deadline < state->next)
+		state->next = deadline;
 }
 
 static bool step_arbiter(struct state *state)
 {
-	switch ((enum post)state->post) {
+	switch ((enum arbiter_step)state->arbiter_step) {
 	case WAITS:
-		if (!state->fired && (state->plan == 0 || state->plan > state->clock))
+		if (!state->expired && (state->plan == 0 || state->plan > state->clock))
 			return false;
 		state->now = state->clock;
-		state->looks = state->fired;
+		state->by_timer = state->expired;
 		state->next = 0;
-		state->post = state->fired && flaw != CLEARED_TOO_LATE ? CLEARS : SCANS_ONE;
+		state->arbiter_step = state->expired && flaw != CLEARED_LATE ? CLEARS : READS_ONE;
 		return true;
 	case CLEARS:
-		state->fired = 0;
-		state->post = flaw == CLEARED_TOO_LATE ? WAITS : SCANS_ONE;
+		state->expired = 0;
+		state->arbiter_step = flaw == CLEARED_LATE ? WAITS : READS_ONE;
 		return true;
-	case SCANS_ONE:
-		read_word(state, 0);
-		state->post = SCANS_OTHER;
+	case READS_ONE:
+		read_deadline(state, 0);
+		state->arbiter_step = READS_OTHER;
 		return true;
-	case SCANS_OTHER:
-		read_word(state, 1);
-		state->post = PLANS;
+	case READS_OTHER:
+		read_deadline(state, 1);
+		state->arbiter_step = PLANS;
 		return true;
 	case PLANS:
 		state->plan = flaw == PENDING_FORGOTTEN ? 0 : state->next;
-		state->post = flaw == CLEARED_TOO_LATE && state->looks ? CLEARS : WAITS;
+		state->arbiter_step = flaw == CLEARED_LATE && state->by_timer ? CLEARS : WAITS;
 		return true;
 	}
 	return false;
 }
 
-static bool fire(struct state *state)
+static bool expire(struct state *state)
 {
 	if (state->timer == 0 || state->timer > state->clock)
 		return false;
 	state->timer = 0;
-	state->fired = 1;
+	state->expired = 1;
 	return true;
 }
 
@@ -293,12 +291,12 @@ static bool tick(struct state *state)
 	return true;
 }
 
-/* ---- the walk ---- */
+/* ---- the search ---- */
 
 enum { CHOICES = 4, STEPS = THREADS * CHOICES + THREADS + 3 };
 
-/* Take step number `step`; false: it cannot be taken now. */
-static bool take(struct state *state, int step)
+/* Make step number `step`; false: it is not possible now. */
+static bool make(struct state *state, int step)
 {
 	if (step < THREADS * CHOICES)
 		return step_thread(state, step / CHOICES, step % CHOICES);
@@ -306,24 +304,24 @@ static bool take(struct state *state, int step)
 	if (step < THREADS)
 		return become_visible(state, step);
 	step -= THREADS;
-	return step == 0 ? step_arbiter(state) : step == 1 ? fire(state) : tick(state);
+	return step == 0 ? step_arbiter(state) : step == 1 ? expire(state) : tick(state);
 }
 
 enum { TABLE_BITS = 22, NOWHERE = UINT32_MAX };
 
-/* A state that was reached, and how. */
+/* A state and the step that led to it. */
 struct entry {
 	struct state state;
 	bool taken;
 	uint8_t step;
-	uint32_t before; /* where the state before it lies */
+	uint32_t before; /* index of the state before it */
 };
 
 static struct {
 	struct entry *entries; /* open addressing */
-	uint32_t *stack;       /* where those lie that are still to be looked at */
+	uint32_t *stack;       /* indices of states whose steps have not been made yet */
 	uint32_t count, depth;
-} walk;
+} search;
 
 static uint32_t hash_of(const struct state *state)
 {
@@ -335,141 +333,135 @@ static uint32_t hash_of(const struct state *state)
 	return (uint32_t)(hash ^ hash >> 32) & ((1U << TABLE_BITS) - 1);
 }
 
-/* What nobody will read any more makes no difference between two states. */
-static void forget(struct state *state)
+/* Clears what no later step reads, so that states that differ only in it are one. */
+static void clear_unread(struct state *state)
 {
 	for (int i = 0; i < THREADS; i++) {
 		struct thread *const thread = &state->threads[i];
 
-		if (thread->place == RESTS || thread->place == WORKS || thread->place == HANGS)
+		if (thread->step == IDLE || thread->step == BUSY || thread->step == HANGS)
 			thread->deadline = thread->now = thread->at = 0;
-		if (thread->place == HANGS || state->clock > LAST_START)
+		if (thread->step == HANGS || state->clock > LAST_START)
 			thread->left = 0;
-		if (thread->place == UNLOCKS && flaw != SET_BEFORE_STORE)
+		if (thread->step == UNLOCKS && flaw != SET_BEFORE_STORE)
 			thread->deadline = thread->now = thread->at = 0;
-		if (thread->place == MOVES || thread->place == STORES)
+		if (thread->step == MOVES || thread->step == STORES)
 			thread->at = 0;
 	}
-	if (state->post == WAITS)
-		state->now = state->next = state->looks = 0;
+	if (state->arbiter_step == WAITS)
+		state->now = state->next = state->by_timer = 0;
 	if (state->plan != 0 && state->plan < state->clock)
 		state->plan = state->clock;
 	if (state->timer != 0 && state->timer < state->clock)
 		state->timer = state->clock;
 }
 
-/* To be looked at, unless it was reached before. */
+/* Adds a state, unless it has been reached before. */
 static void reach(const struct state *state, uint32_t before, int step)
 {
 	uint32_t at = hash_of(state);
 
-	for (; walk.entries[at].taken; at = (at + 1) & ((1U << TABLE_BITS) - 1)) {
-		if (memcmp(&walk.entries[at].state, state, sizeof *state) == 0)
+	for (; search.entries[at].taken; at = (at + 1) & ((1U << TABLE_BITS) - 1)) {
+		if (memcmp(&search.entries[at].state, state, sizeof *state) == 0)
 			return;
 	}
-	walk.entries[at] = (struct entry){ *state, true, (uint8_t)step, before };
-	walk.stack[walk.depth++] = at;
-	if (++walk.count > (1U << TABLE_BITS) / 4 * 3)
-		ck_abort_msg("the model is too large");
+	search.entries[at] = (struct entry){ *state, true, (uint8_t)step, before };
+	search.stack[search.depth++] = at;
+	if (++search.count > (1U << TABLE_BITS) / 4 * 3)
+		ck_abort_msg("the model has more states than the table can hold");
 }
 
-static void tell_way_to(uint32_t at)
+static void print_path_to(uint32_t at)
 {
-	const struct entry *const entry = &walk.entries[at];
+	const struct entry *const entry = &search.entries[at];
 	const struct state *const now = &entry->state;
 
 	if (entry->before != NOWHERE)
-		tell_way_to(entry->before);
-	printf("step %2d: clock %d, watch at %d, timer %d, fired %d, arbiter %d (clock %d, plan %d)", entry->step, now->clock,
-	       now->watch_at, now->timer, now->fired, now->post, now->now, now->plan);
+		print_path_to(entry->before);
+	printf("step %2d: clock %d, watchdog at %d, timer %d, expired %d, arbiter %d (clock %d, plan %d)", entry->step, now->clock,
+	       now->watchdog_at, now->timer, now->expired, now->arbiter_step, now->now, now->plan);
 	for (int i = 0; i < THREADS; i++)
-		printf(", thread at %d (clock %d, deadline %d, page %d, buffer %d)", now->threads[i].place,
-		       now->threads[i].now, now->threads[i].deadline, now->words[i], now->threads[i].buffer - 1);
+		printf(", thread at %d (clock %d, deadline %d, visible %d, buffer %d)", now->threads[i].step,
+		       now->threads[i].now, now->threads[i].deadline, now->deadlines[i], now->threads[i].buffer - 1);
 	printf("\n");
-	fflush(stdout); /* the test ends without */
+	fflush(stdout); /* before the failure ends the process */
 }
 
-/* Nothing can happen any more. */
-static bool is_well(const struct state *state)
+/* In a state without a next step. */
+static bool has_no_hung_request(const struct state *state)
 {
 	for (int i = 0; i < THREADS; i++) {
-		if (state->threads[i].place == HANGS)
+		if (state->threads[i].step == HANGS)
 			return false;
 	}
 	return true;
 }
 
-/* True when no way through the model leaves a request that hangs unseen. */
-static bool all_is_seen(uint8_t requests_of_first, uint8_t requests_of_second)
+/* True: every path through the model detects every request that hangs. */
+static bool every_hang_is_detected(uint8_t requests_of_first, uint8_t requests_of_second)
 {
 	const struct state start = { .threads = { { .left = requests_of_first }, { .left = requests_of_second } } };
 
-	memset(walk.entries, 0, sizeof *walk.entries << TABLE_BITS);
-	walk.count = walk.depth = 0;
+	memset(search.entries, 0, sizeof *search.entries << TABLE_BITS);
+	search.count = search.depth = 0;
 	reach(&start, NOWHERE, 0);
-	while (walk.depth > 0) {
-		const uint32_t at = walk.stack[--walk.depth];
+	while (search.depth > 0) {
+		const uint32_t at = search.stack[--search.depth];
 		bool ends = true;
 
-		if (walk.entries[at].state.doomed)
-			continue; /* with all its threads, whatever they do */
+		if (search.entries[at].state.detected)
+			continue; /* no step of its threads matters */
 
 		for (int step = 0; step < STEPS; step++) {
-			struct state next = walk.entries[at].state;
+			struct state next = search.entries[at].state;
 
-			if (!take(&next, step))
+			if (!make(&next, step))
 				continue;
 			ends = false;
-			forget(&next);
+			clear_unread(&next);
 			reach(&next, at, step);
 		}
-		if (ends && !is_well(&walk.entries[at].state)) {
+		if (ends && !has_no_hung_request(&search.entries[at].state)) {
 			if (flaw == NONE)
-				tell_way_to(at);
+				print_path_to(at);
 			return false;
 		}
 	}
 	return true;
 }
 
-static void set_up(void)
+static void open_search(void)
 {
-	walk.entries = malloc(sizeof *walk.entries << TABLE_BITS);
-	walk.stack = malloc(sizeof *walk.stack << TABLE_BITS);
-	ck_assert(walk.entries != NULL && walk.stack != NULL);
+	search.entries = malloc(sizeof *search.entries << TABLE_BITS);
+	search.stack = malloc(sizeof *search.stack << TABLE_BITS);
+	ck_assert(search.entries != NULL && search.stack != NULL);
 }
 
-static void tear_down(void)
+static void close_search(void)
 {
-	free(walk.entries);
-	free(walk.stack);
+	free(search.entries);
+	free(search.stack);
 }
 
-START_TEST(no_request_hangs_unseen_and_each_line_is_needed)
+START_TEST(every_hung_request_is_detected_and_no_step_can_be_left_out)
 {
 	flaw = (enum flaw)_i;
-	const bool well = all_is_seen(2, 1);
+	const bool detected = every_hang_is_detected(2, 1);
 
-	printf("interleavings: flaw %d: %s after %" PRIu32 " states\n", _i, well ? "all is seen" : "one is not seen", walk.count);
+	printf("interleavings: flaw %d: %s after %" PRIu32 " states\n", _i,
+	       detected ? "every hung request is detected" : "a hung request is not detected", search.count);
 	fflush(stdout);
-	ck_assert_int_eq(well, flaw == NONE);
+	ck_assert_int_eq(detected, flaw == NONE);
 }
 END_TEST
 
 int main(void)
 {
 	Suite *const suite = suite_create("interleavings");
-	TCase *const tc = tcase_create("interleavings");
+	TCase *const tc = new_case(suite, "interleavings");
 
 	tcase_set_timeout(tc, 0); /* meson has one */
-	tcase_add_checked_fixture(tc, set_up, tear_down);
-	tcase_add_loop_test(tc, no_request_hangs_unseen_and_each_line_is_needed, 0, FLAWS);
-	suite_add_tcase(suite, tc);
-
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	tcase_add_checked_fixture(tc, open_search, close_search);
+	tcase_add_loop_test(tc, every_hung_request_is_detected_and_no_step_can_be_left_out, 0, FLAWS);
+	return run_suite(suite);
 }

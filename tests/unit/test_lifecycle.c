@@ -1,4 +1,4 @@
-/* The tables below the plan: what may follow what, how long to wait, why it died. */
+/* The tables that the plan uses: transitions, back-off, deadlines, reasons of exits. */
 #include "../support.h"
 
 #include "model/backoff.h"
@@ -19,7 +19,7 @@ START_TEST(exit_frees_the_slot_from_every_live_state)
 }
 END_TEST
 
-START_TEST(no_state_precedes_an_earlier_one)
+START_TEST(no_event_leads_back_to_an_earlier_state)
 {
 	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
 		const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, (enum pfi_event)event);
@@ -43,26 +43,26 @@ END_TEST
 
 static const struct pfi_intensity limits = { .failures_max = 3, .period_ms = 10000, .first_ms = 500, .cap_ms = 30000 };
 
-START_TEST(the_wait_grows_to_its_cap_and_no_further)
+START_TEST(the_backoff_grows_up_to_its_maximum)
 {
-	uint64_t before_ms = 0;
+	uint64_t previous_ms = 0;
 
 	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 0, 200), 0);
 	for (uint32_t streak = 1; streak < 40; streak++) {
 		const uint64_t ms = pfi_backoff_delay_ms(&limits, streak, 200); /* 200: no jitter */
 
-		ck_assert_uint_ge(ms, before_ms);
+		ck_assert_uint_ge(ms, previous_ms);
 		ck_assert_uint_le(ms, limits.cap_ms);
 		ck_assert_uint_ge(pfi_backoff_delay_ms(&limits, streak, 0), ms * 4 / 5);
-		before_ms = ms;
+		previous_ms = ms;
 	}
 	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 1, 200), 500);
 	ck_assert_uint_eq(pfi_backoff_delay_ms(&limits, 2, 200), 750);
-	ck_assert_uint_eq(before_ms, limits.cap_ms);
+	ck_assert_uint_eq(previous_ms, limits.cap_ms);
 }
 END_TEST
 
-START_TEST(service_counts_for_nothing_in_a_bad_period)
+START_TEST(after_too_many_failures_in_a_period_the_backoff_begins)
 {
 	struct pfi_backoff backoff = { 0 };
 
@@ -81,36 +81,36 @@ START_TEST(service_counts_for_nothing_in_a_bad_period)
 }
 END_TEST
 
-/* An event loop that goes on turning must not hide that nobody handles what it has read. */
+/* An event loop that turns does not serve if all its offload threads are stuck. */
 START_TEST(a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck)
 {
-	const struct pfi_thread_deadline words[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
+	const struct pfi_thread_deadline threads[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
 
-	ck_assert_uint_eq(pfi_deadlines_summarize(words, 4, 0, 1000).able, 0);
-	ck_assert_uint_eq(pfi_deadlines_summarize(words, 4, 0, 900).able, 1);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 1000).able, 0);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 900).able, 1);
 }
 END_TEST
 
-START_TEST(words_are_read_as_numbers)
+START_TEST(a_deadline_passes_at_its_millisecond_and_garbage_is_a_number)
 {
-	struct pfi_thread_deadline words[] = {
+	struct pfi_thread_deadline threads[] = {
 		{ 0, 0, true },     { 900, 100, true }, { 1000, 100, true },            { 1002, 998, true },
 		{ 1500, 999, true }, { 0, 500, true },   { PFI_NO_DEADLINE, 100, true }, { 0, 0, false },
 	};
-	struct pfi_deadline_summary look = pfi_deadlines_summarize(words, 8, 0, 1000);
+	struct pfi_deadline_summary summary = pfi_deadlines_summarize(threads, 8, 0, 1000);
 
-	ck_assert_uint_eq(look.busy, 5);
-	ck_assert_uint_eq(look.late, 2);
-	ck_assert_uint_eq(look.late_ms, 900);
-	ck_assert_uint_eq(look.able, 4); /* the first only minds the others */
-	ck_assert_uint_eq(look.next_ms, 1002);
-	look = pfi_deadlines_summarize(words, 8, 3, 1000);
-	ck_assert_uint_eq(look.next_ms, 1001); /* then the fourth becomes slow */
-	words[0] = (struct pfi_thread_deadline){ 0, 1, true };
-	ck_assert_uint_eq(pfi_deadlines_summarize(words, 8, 0, 1000).able, 4);
-	ck_assert_uint_eq(pfi_deadlines_summarize(words, 1, 0, 1000).able, 1); /* alone it serves */
-	words[0] = (struct pfi_thread_deadline){ 999, 1, true };
-	ck_assert_uint_eq(pfi_deadlines_summarize(words, 8, 0, 1000).able, 0);
+	ck_assert_uint_eq(summary.busy, 5);
+	ck_assert_uint_eq(summary.late, 2);
+	ck_assert_uint_eq(summary.late_ms, 900);
+	ck_assert_uint_eq(summary.able, 4); /* the first thread runs no callbacks */
+	ck_assert_uint_eq(summary.next_ms, 1002);
+	summary = pfi_deadlines_summarize(threads, 8, 3, 1000);
+	ck_assert_uint_eq(summary.next_ms, 1001); /* the fourth becomes slow then */
+	threads[0] = (struct pfi_thread_deadline){ 0, 1, true };
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).able, 4);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 1, 0, 1000).able, 1); /* as the only thread it serves */
+	threads[0] = (struct pfi_thread_deadline){ 999, 1, true };
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).able, 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 2000, 5000), 7000);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(0, 99999, 5000), 0);
@@ -122,7 +122,7 @@ static const struct {
 	int code, signal;
 	enum pfi_state state;
 	enum prefork_reason reason;
-} deaths[] = {
+} exits[] = {
 	{ true, true, 0, 0, PFI_STATE_SERVING, PREFORK_REASON_RECYCLED },
 	{ true, false, 0, 0, PFI_STATE_BOOTING, PREFORK_REASON_BOOT },
 	{ true, false, 3, 0, PFI_STATE_BOOTING, PREFORK_REASON_BOOT },
@@ -144,21 +144,21 @@ static const struct {
 	{ false, true, 0, 0, PFI_STATE_DRAINING, PREFORK_REASON_STOPPED },
 };
 
-START_TEST(exit_codes_are_a_protocol)
+START_TEST(state_code_and_signal_give_the_reason_of_an_exit)
 {
-	const struct pfi_exit_record dead = {
-		.known = deaths[_i].known, .was_ready = deaths[_i].was_ready, .code = deaths[_i].code,
-		.signal = deaths[_i].signal, .state = deaths[_i].state, .pool = "web", .activity = "", .exit_message = "",
+	const struct pfi_exit_record record = {
+		.known = exits[_i].known, .was_ready = exits[_i].was_ready, .code = exits[_i].code,
+		.signal = exits[_i].signal, .state = exits[_i].state, .pool = "web", .activity = "", .exit_message = "",
 	};
 
-	ck_assert_int_eq(pfi_exit_reason(&dead), deaths[_i].reason);
+	ck_assert_int_eq(pfi_exit_reason(&record), exits[_i].reason);
 }
 END_TEST
 
 static const struct {
 	int code;
 	const char *part;
-} asked_to_leave[] = {
+} drained[] = {
 	{ 1, ", by us: a reload, but it crashed;" },
 	{ 75, ", by us: a reload, but it said that it is sick;" },
 	{ 78, ", by us: a reload, but it said that it will never work;" },
@@ -166,28 +166,28 @@ static const struct {
 
 START_TEST(an_unexpected_exit_after_a_drain_request_is_explained)
 {
-	const struct pfi_exit_record dead = { .known = true, .was_ready = true, .code = asked_to_leave[_i].code, .pool = "web",
+	const struct pfi_exit_record record = { .known = true, .was_ready = true, .code = drained[_i].code, .pool = "web",
 					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .activity = "",
 					   .exit_message = "" };
 	char text[512];
 
-	pfi_exit_explain(&dead, "", text, sizeof text);
-	ck_assert_ptr_nonnull(strstr(text, asked_to_leave[_i].part));
+	pfi_exit_explain(&record, "", text, sizeof text);
+	ck_assert_ptr_nonnull(strstr(text, drained[_i].part));
 }
 END_TEST
 
-/* What a worker wrote into its page cannot forge a line of the log, nor overrun one. */
+/* Text of a worker in the scoreboard cannot add a log line or overrun one. */
 START_TEST(an_exit_is_one_log_line)
 {
-	struct pfi_exit_record dead = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
+	struct pfi_exit_record record = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
 				     .state = PFI_STATE_SERVING, .was_ready = true, .age_ms = 61005, .requests = 7,
 				     .activity = "GET /\n[forged]", .exit_message = "" };
 	char text[512], tiny[16];
 
-	pfi_exit_explain(&dead, "replaced now", text, sizeof text);
+	pfi_exit_explain(&record, "replaced now", text, sizeof text);
 	ck_assert_str_eq(text, "Worker (pid:42) was ended by SIGSEGV (core dumped), by itself; pool web, age 61.005s, "
 			       "7 requests, peak memory 0 KiB, CPU 0.000s, last at \"GET /?[forged]\"; replaced now");
-	pfi_exit_explain(&dead, "", tiny, sizeof tiny);
+	pfi_exit_explain(&record, "", tiny, sizeof tiny);
 	ck_assert_uint_eq(strlen(tiny), sizeof tiny - 1);
 }
 END_TEST
@@ -198,13 +198,13 @@ int main(void)
 	TCase *const tc = new_case(suite, "lifecycle");
 
 	tcase_add_loop_test(tc, exit_frees_the_slot_from_every_live_state, PFI_STATE_BOOTING, PFI_STATE_COUNT);
-	tcase_add_loop_test(tc, no_state_precedes_an_earlier_one, PFI_STATE_EMPTY, PFI_STATE_COUNT);
+	tcase_add_loop_test(tc, no_event_leads_back_to_an_earlier_state, PFI_STATE_EMPTY, PFI_STATE_COUNT);
 	tcase_add_test(tc, an_empty_slot_only_accepts_a_fork);
-	tcase_add_test(tc, the_wait_grows_to_its_cap_and_no_further);
-	tcase_add_test(tc, service_counts_for_nothing_in_a_bad_period);
+	tcase_add_test(tc, the_backoff_grows_up_to_its_maximum);
+	tcase_add_test(tc, after_too_many_failures_in_a_period_the_backoff_begins);
 	tcase_add_test(tc, a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck);
-	tcase_add_test(tc, words_are_read_as_numbers);
-	tcase_add_loop_test(tc, exit_codes_are_a_protocol, 0, (int)(sizeof deaths / sizeof deaths[0]));
+	tcase_add_test(tc, a_deadline_passes_at_its_millisecond_and_garbage_is_a_number);
+	tcase_add_loop_test(tc, state_code_and_signal_give_the_reason_of_an_exit, 0, (int)(sizeof exits / sizeof exits[0]));
 	tcase_add_loop_test(tc, an_unexpected_exit_after_a_drain_request_is_explained, 0, 3);
 	tcase_add_test(tc, an_exit_is_one_log_line);
 

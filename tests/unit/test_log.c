@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
-/* All there is to read now; ended by a NUL. */
+/* Reads all pending bytes; ends them with a NUL. */
 static size_t drain(int fd, char *bytes, size_t size)
 {
 	size_t length = 0;
@@ -23,14 +23,14 @@ static size_t drain(int fd, char *bytes, size_t size)
 	return length;
 }
 
-/* A log that writes to a pipe: the reading end. */
-static int piped(struct prefork_log **log)
+/* Creates a log that writes to a pipe. Returns the reading end. */
+static int log_to_pipe(struct prefork_log **log)
 {
 	int fds[2];
 
 	ck_assert_int_eq(pipe2(fds, O_CLOEXEC), 0);
 	ck_assert_int_eq(prefork_log_create("-", fds[1], log), 0);
-	ck_assert(!(fcntl(fds[1], F_GETFL) & O_NONBLOCK)); /* a stranger's description */
+	ck_assert(!(fcntl(fds[1], F_GETFL) & O_NONBLOCK)); /* the open file description is shared */
 	close(fds[1]);
 	return fds[0];
 }
@@ -41,7 +41,7 @@ START_TEST(a_line_has_time_pid_level_message_and_pairs)
 						  PREFORK_TEXT("note", "GET \"/\""), PREFORK_TEXT("none", NULL) };
 	char bytes[500], expected[100];
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	errno = ENOTTY;
 	prefork_log_write(log, PREFORK_LOG_WARNING, "arbiter", pairs, 4, "worker %s", "died");
@@ -62,7 +62,7 @@ START_TEST(log_lines_cannot_be_forged)
 	const struct prefork_log_pair pair = PREFORK_TEXT("path", "/\n[2026] [1] [INFO] forged");
 	char bytes[1000];
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	prefork_log_write(log, PREFORK_LOG_INFO, "x", &pair, 1, "got %s", "a\r\nb\x1b[2J");
 	prefork_log_block(log, PREFORK_LOG_INFO, "x", "trace\n", "one\n[2026] [1] [INFO] forged\n\x1b[2Jlast", 37);
@@ -74,11 +74,11 @@ START_TEST(log_lines_cannot_be_forged)
 }
 END_TEST
 
-START_TEST(a_long_line_is_cut_and_a_long_block_is_not)
+START_TEST(a_long_line_is_truncated_and_a_long_block_is_not)
 {
 	static char text[9001], bytes[20000];
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	memset(text, 'x', 9000);
 	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "%s", text);
@@ -101,7 +101,7 @@ START_TEST(levels_filter_lower_levels)
 {
 	char bytes[500];
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	prefork_log_printf(log, PREFORK_LOG_DEBUG, "x", "no");
 	ck_assert_int_eq(prefork_log_level_of("error"), PREFORK_LOG_ERROR);
@@ -120,8 +120,8 @@ START_TEST(levels_filter_lower_levels)
 }
 END_TEST
 
-/* Goal: whoever stops reading costs lines and no time. Check's own time limit
- * ends the test should a write block. */
+/* A reader that stops costs lines and no time. If a write blocks, Check's time limit ends
+ * the test. */
 static void fill_and_recover(struct prefork_log *log, int reader)
 {
 	static char bytes[1 << 20];
@@ -146,7 +146,7 @@ static void fill_and_recover(struct prefork_log *log, int reader)
 START_TEST(a_reader_of_a_pipe_that_stops_costs_counted_lines)
 {
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	fill_and_recover(log, reader);
 	prefork_log_destroy(log);
@@ -168,21 +168,21 @@ START_TEST(a_reader_of_a_socket_that_stops_costs_counted_lines)
 }
 END_TEST
 
-START_TEST(a_broken_pipe_neither_kills_nor_blocks)
+START_TEST(a_pipe_that_breaks_costs_counted_lines)
 {
 	struct prefork_log *log;
-	const int reader = piped(&log);
+	const int reader = log_to_pipe(&log);
 
 	(void)signal(SIGPIPE, SIG_DFL);
 	close(reader);
-	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
-	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "without a reader");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "without a reader");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 2);
 	prefork_log_destroy(log);
 }
 END_TEST
 
-START_TEST(writes_to_a_broken_pipe_are_lost)
+START_TEST(a_pipe_broken_before_the_start_costs_counted_lines)
 {
 	struct prefork_log *log;
 	int fds[2];
@@ -192,7 +192,7 @@ START_TEST(writes_to_a_broken_pipe_are_lost)
 	ck_assert_int_eq(prefork_log_create("-", fds[1], &log), 0);
 	close(fds[1]);
 	(void)signal(SIGPIPE, SIG_DFL);
-	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "to nobody");
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "without a reader");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 1);
 	prefork_log_destroy(log);
 }
@@ -212,8 +212,8 @@ START_TEST(a_full_disk_costs_counted_lines)
 }
 END_TEST
 
-/* SIGXFSZ, like SIGPIPE, ends a process by default. Check writes to a file, too: not under the limit. */
-START_TEST(a_limit_of_file_sizes_costs_counted_lines)
+/* SIGXFSZ, like SIGPIPE, ends a process by default. Check writes to a file, too: the limit is short. */
+START_TEST(a_file_size_limit_costs_counted_lines)
 {
 	char path[] = "/tmp/prefork-log-XXXXXX";
 	struct rlimit before, limit;
@@ -242,7 +242,7 @@ START_TEST(a_limit_of_file_sizes_costs_counted_lines)
 }
 END_TEST
 
-START_TEST(what_the_parent_lost_is_not_the_childs_to_tell)
+START_TEST(a_forked_child_does_not_report_lines_lost_by_its_parent)
 {
 	struct prefork_log *log;
 	int status = -1;
@@ -266,7 +266,7 @@ static off_t size_of(const char *path)
 	return stat(path, &status) == 0 ? status.st_size : -1;
 }
 
-START_TEST(a_rotated_file_is_opened_again)
+START_TEST(reopening_after_a_rotation_writes_to_the_new_file)
 {
 	char directory[] = "/tmp/prefork-log-XXXXXX", path[64], old[64];
 	struct prefork_log *log;
@@ -287,7 +287,7 @@ START_TEST(a_rotated_file_is_opened_again)
 	ck_assert_int_gt(size_of(path), 0);
 	ck_assert_int_eq(prefork_log_put(log, "raw", 3), 0);
 
-	/* A reopen that fails keeps the old one. */
+	/* A failed reopen keeps the old file. */
 	ck_assert_int_eq(rename(path, old), 0);
 	ck_assert_int_eq(mkdir(path, 0700), 0);
 	ck_assert_int_eq(prefork_log_reopen(log), -EISDIR);
@@ -313,10 +313,10 @@ START_TEST(a_log_that_cannot_be_opened_reports_the_cause)
 }
 END_TEST
 
-static void *say_many(void *log)
+static void *log_many(void *log)
 {
 	for (int i = 0; i < 200; i++)
-		prefork_log_printf(log, PREFORK_LOG_INFO, "x", "from a thread, with some length to be torn by");
+		prefork_log_printf(log, PREFORK_LOG_INFO, "x", "from a thread, long enough to be split");
 	return NULL;
 }
 
@@ -330,12 +330,12 @@ START_TEST(lines_of_many_threads_stay_whole)
 	close(mkstemp(path));
 	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
 	for (size_t i = 0; i < 4; i++)
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, say_many, log), 0);
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, log_many, log), 0);
 	for (size_t i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
 	FILE *const file = fopen(path, "r");
 	for (; fgets(line, sizeof line, file) != NULL; lines++)
-		ck_assert_ptr_nonnull(strstr(line, "[INFO] from a thread, with some length to be torn by\n"));
+		ck_assert_ptr_nonnull(strstr(line, "[INFO] from a thread, long enough to be split\n"));
 	ck_assert_int_eq(lines, 800);
 	(void)fclose(file);
 	ck_assert_int_eq(unlink(path), 0);
@@ -343,23 +343,23 @@ START_TEST(lines_of_many_threads_stay_whole)
 }
 END_TEST
 
-static void note_sink(void *user, enum prefork_log_level level, const char *module, const char *message,
+static void copy_message(void *user, enum prefork_log_level level, const char *module, const char *message,
 		      const struct prefork_log_pair *pairs, size_t count)
 {
 	(void)snprintf(user, 200, "%d %s %s %s", (int)level, module, message, count > 0 ? pairs[0].text : "");
 }
 
-START_TEST(a_sink_gets_what_would_have_been_a_line)
+START_TEST(a_sink_receives_each_message)
 {
-	char got[200] = "";
+	char received[200] = "";
 	struct prefork_log *log;
 
 	ck_assert_int_eq(prefork_log_create("/dev/full", -1, &log), 0);
-	prefork_log_set_sink(log, note_sink, got);
+	prefork_log_set_sink(log, copy_message, received);
 	prefork_log_printf(log, PREFORK_LOG_ERROR, "worker", "hello %d", 5);
-	ck_assert_str_eq(got, "3 worker hello 5 ");
+	ck_assert_str_eq(received, "3 worker hello 5 ");
 	prefork_log_block(log, PREFORK_LOG_INFO, "worker", "trace", "a\nbxxx", 3);
-	ck_assert_str_eq(got, "1 worker trace a\nb");
+	ck_assert_str_eq(received, "1 worker trace a\nb");
 	ck_assert_uint_eq(prefork_log_take_lost(log), 0);
 	prefork_log_destroy(log);
 }
@@ -372,18 +372,18 @@ int main(void)
 
 	tcase_add_test(tc, a_line_has_time_pid_level_message_and_pairs);
 	tcase_add_test(tc, log_lines_cannot_be_forged);
-	tcase_add_test(tc, a_long_line_is_cut_and_a_long_block_is_not);
+	tcase_add_test(tc, a_long_line_is_truncated_and_a_long_block_is_not);
 	tcase_add_test(tc, levels_filter_lower_levels);
 	tcase_add_test(tc, a_reader_of_a_pipe_that_stops_costs_counted_lines);
 	tcase_add_test(tc, a_reader_of_a_socket_that_stops_costs_counted_lines);
-	tcase_add_test(tc, a_broken_pipe_neither_kills_nor_blocks);
-	tcase_add_test(tc, writes_to_a_broken_pipe_are_lost);
+	tcase_add_test(tc, a_pipe_that_breaks_costs_counted_lines);
+	tcase_add_test(tc, a_pipe_broken_before_the_start_costs_counted_lines);
 	tcase_add_test(tc, a_full_disk_costs_counted_lines);
-	tcase_add_test(tc, a_limit_of_file_sizes_costs_counted_lines);
-	tcase_add_test(tc, what_the_parent_lost_is_not_the_childs_to_tell);
-	tcase_add_test(tc, a_rotated_file_is_opened_again);
+	tcase_add_test(tc, a_file_size_limit_costs_counted_lines);
+	tcase_add_test(tc, a_forked_child_does_not_report_lines_lost_by_its_parent);
+	tcase_add_test(tc, reopening_after_a_rotation_writes_to_the_new_file);
 	tcase_add_test(tc, a_log_that_cannot_be_opened_reports_the_cause);
 	tcase_add_test(tc, lines_of_many_threads_stay_whole);
-	tcase_add_test(tc, a_sink_gets_what_would_have_been_a_line);
+	tcase_add_test(tc, a_sink_receives_each_message);
 	return run_suite(suite);
 }

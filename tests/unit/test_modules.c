@@ -88,7 +88,7 @@ START_TEST(members_hold_the_defaults_of_their_rows)
 }
 END_TEST
 
-START_TEST(members_follow_what_is_parsed_and_copied)
+START_TEST(members_hold_parsed_copied_and_overridden_values)
 {
 	struct prefork_settings *const settings = with_module();
 	struct prefork_settings *copy = NULL;
@@ -139,7 +139,7 @@ START_TEST(the_address_of_a_member_names_its_row)
 }
 END_TEST
 
-START_TEST(a_choice_stored_as_an_index_takes_words_with_a_meaning_only)
+START_TEST(a_choice_stored_as_an_index_refuses_a_word_without_an_index)
 {
 	struct prefork_settings *const settings = with_module();
 	const struct queue_settings *const queue = prefork_settings_values(settings, &module);
@@ -155,7 +155,7 @@ START_TEST(a_choice_stored_as_an_index_takes_words_with_a_meaning_only)
 }
 END_TEST
 
-/* Each row is wrong in a way that no compiler sees. */
+/* Rows that compile and do not fit their member. The last one fits. */
 static const struct {
 	struct prefork_option row;
 	int error;
@@ -174,7 +174,7 @@ static const struct {
 	{ { ROW("max_requests", INT, depth), .traits = PREFORK_OPTION_REFERENCE }, 0, "" },
 };
 
-START_TEST(a_member_that_does_not_fit_its_row_is_refused_and_leaves_nothing)
+START_TEST(a_row_that_does_not_fit_its_member_is_refused_without_effect)
 {
 	const struct prefork_option both[] = { rows[0], wrong[_i].row };
 	const struct prefork_module bad = { .struct_size = sizeof bad, .name = "bad", .options = both, .option_count = 2,
@@ -216,7 +216,6 @@ START_TEST(every_row_of_both_libraries_has_a_member)
 
 	ck_assert_int_eq(prefork_settings_create(&settings), 0);
 	ck_assert_int_eq(prefork_http_add_options(settings), 0);
-	/* Every row has a member: what lib/ reads, it reads there. */
 	for (size_t row = 0; row < settings->count; row++) {
 		bool is_bound = false;
 
@@ -234,10 +233,10 @@ int main(void)
 	TCase *tc = new_case(suite, "modules");
 
 	tcase_add_test(tc, members_hold_the_defaults_of_their_rows);
-	tcase_add_test(tc, members_follow_what_is_parsed_and_copied);
+	tcase_add_test(tc, members_hold_parsed_copied_and_overridden_values);
 	tcase_add_test(tc, the_address_of_a_member_names_its_row);
-	tcase_add_test(tc, a_choice_stored_as_an_index_takes_words_with_a_meaning_only);
-	tcase_add_loop_test(tc, a_member_that_does_not_fit_its_row_is_refused_and_leaves_nothing, 0,
+	tcase_add_test(tc, a_choice_stored_as_an_index_refuses_a_word_without_an_index);
+	tcase_add_loop_test(tc, a_row_that_does_not_fit_its_member_is_refused_without_effect, 0,
 			    sizeof wrong / sizeof wrong[0]);
 	tcase_add_test(tc, a_module_is_added_once_and_before_parsing);
 	tcase_add_test(tc, every_row_of_both_libraries_has_a_member);

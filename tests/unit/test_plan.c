@@ -1,18 +1,18 @@
 /*
- * One plan at a time, over rosters as no history would make them: every promise
- * that a single plan can keep or break, whatever came before.
+ * Single plans over random worker tables, including tables that no sequence of events
+ * produces: every promise that one plan can keep or break.
  */
 #include "model/deadline.h"
 #include "model/plan.h"
 
-#include <check.h>
+#include "../support.h"
+
 #include <inttypes.h>
-#include <stdlib.h>
 
-enum { SEATS = 9, PLANS = 400000, NOW_MS = 1000000 };
+enum { SLOTS = 9, PLANS = 400000, NOW_MS = 1000000 };
 
-static struct pfi_slot slots[SEATS];
-static const struct pfi_worker_table worker_table = { slots, SEATS };
+static struct pfi_slot slots[SLOTS];
+static const struct pfi_worker_table worker_table = { slots, SLOTS };
 static struct pfi_policy policy;
 static struct pfi_desired_state desired;
 static struct pfi_orders orders;
@@ -30,7 +30,7 @@ static uint32_t pick(uint32_t below)
 	return (uint32_t)(pfi_random(&seed) % below);
 }
 
-/* A moment that lies `spread` around now. */
+/* A time at most `spread` ms before or after now. */
 static uint64_t around(uint32_t spread)
 {
 	return NOW_MS - spread + pick(2 * spread);
@@ -57,7 +57,7 @@ static void make_slot(struct pfi_slot *slot)
 
 static void make_case(void)
 {
-	for (int i = 0; i < SEATS; i++)
+	for (int i = 0; i < SLOTS; i++)
 		make_slot(&slots[i]);
 	policy = (struct pfi_policy){
 		.workers_max = 6,
@@ -70,7 +70,7 @@ static void make_case(void)
 	desired = (struct pfi_desired_state){
 		.target = pick(7),
 		.generation = 1 + pick(4),
-		.canary = pick(2) ? UINT32_MAX : pick(SEATS),
+		.canary = pick(2) ? UINT32_MAX : pick(SLOTS),
 		.not_before_ms = pick(3) ? 0 : around(500),
 		.grace_until_ms = pick(8) ? 0 : around(500),
 		.starts_max = pick(4) ? UINT32_MAX : pick(2),
@@ -92,7 +92,7 @@ static uint32_t count(bool (*is)(uint32_t slot))
 {
 	uint32_t n = 0;
 
-	for (uint32_t i = 0; i < SEATS; i++)
+	for (uint32_t i = 0; i < SLOTS; i++)
 		n += i != desired.canary && is(i);
 	return n;
 }
@@ -124,13 +124,13 @@ static const struct pfi_order *order_for(uint32_t slot)
 	for (uint32_t i = 0; i < orders.count; i++) {
 		if (orders.list[i].slot != slot)
 			continue;
-		promise(found == NULL); /* one word for each */
+		promise(found == NULL); /* one order per slot */
 		found = &orders.list[i];
 	}
 	return found;
 }
 
-static uint64_t patience_ms(const struct pfi_slot *slot)
+static uint64_t timeout_ms(const struct pfi_slot *slot)
 {
 	switch (slot->state) {
 	case PFI_STATE_BOOTING:
@@ -145,58 +145,59 @@ static uint64_t patience_ms(const struct pfi_slot *slot)
 	}
 }
 
-/* It was asked to leave, has closed its listeners, and has nothing left but what is stuck. */
-static bool is_done(const struct pfi_slot *slot)
+/* A draining worker of which only stuck requests are stopped. */
+static bool has_only_stuck_requests(const struct pfi_slot *slot)
 {
 	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
 }
 
-static bool is_judged(const struct pfi_slot *slot)
+static bool has_expired(const struct pfi_slot *slot)
 {
 	return (slot->state == PFI_STATE_SERVING || slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING) &&
 	       slot->late > 0 && NOW_MS >= slot->grace_until_ms;
 }
 
-/* Who has to be ended is, and nobody else. True when that is all there is in this plan. */
+/* A worker is aborted or dumped if and only if it has to be. True: the plan has no other orders. */
 static bool check_ladder(void)
 {
-	bool missed = false;
+	bool aborted = false;
 
-	for (uint32_t i = 0; i < SEATS; i++) {
+	for (uint32_t i = 0; i < SLOTS; i++) {
 		const struct pfi_slot *const slot = &slots[i];
 		const struct pfi_order *const order = order_for(i);
-		const bool is_spared = NOW_MS < desired.grace_until_ms || slot->state == PFI_STATE_EMPTY;
-		const bool overdue = !is_spared && NOW_MS - slot->since_ms >= patience_ms(slot);
-		const bool stuck = !is_spared && !overdue && is_judged(slot) && (slot->able == 0 || is_done(slot));
-		const bool late = !is_spared && !overdue && is_judged(slot) && !stuck && slot->unseen > 0;
+		const bool has_grace = NOW_MS < desired.grace_until_ms || slot->state == PFI_STATE_EMPTY;
+		const bool overdue = !has_grace && NOW_MS - slot->since_ms >= timeout_ms(slot);
+		const bool stuck = !has_grace && !overdue && has_expired(slot) &&
+		                   (slot->able == 0 || has_only_stuck_requests(slot));
+		const bool late = !has_grace && !overdue && has_expired(slot) && !stuck && slot->unseen > 0;
 
 		promise((order != NULL && order->event == PFI_EVENT_OVERDUE) == overdue);
 		promise((order != NULL && order->event == PFI_EVENT_STUCK) == stuck);
 		promise((order != NULL && order->event == PFI_EVENT_TIMEOUT) == late);
-		missed |= overdue || stuck || late;
-		/* It is looked at again no later than what it is waited for. */
-		if (!missed && slot->next_ms != 0 && is_ready(i) && !is_spared && NOW_MS >= slot->grace_until_ms)
+		aborted |= overdue || stuck || late;
+		/* The next plan is no later than the first deadline or timeout. */
+		if (!aborted && slot->next_ms != 0 && is_ready(i) && !has_grace && NOW_MS >= slot->grace_until_ms)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->next_ms);
-		if (!is_spared && !overdue && patience_ms(slot) != UINT64_MAX)
-			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + patience_ms(slot));
+		if (!has_grace && !overdue && timeout_ms(slot) != UINT64_MAX)
+			promise(orders.wake_ms != 0 && orders.wake_ms <= slot->since_ms + timeout_ms(slot));
 	}
-	for (uint32_t i = 0; i < SEATS && !missed; i++) {
-		/* Nothing tells when the other threads of a stuck one are done. */
+	for (uint32_t i = 0; i < SLOTS && !aborted; i++) {
+		/* No event reports that the other threads of a stuck worker are idle. */
 		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= desired.grace_until_ms &&
 		    NOW_MS >= slots[i].grace_until_ms)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
 	}
-	promise(!missed || orders.more); /* the rest is planned from what it leads to */
-	return missed;
+	promise(!aborted || orders.more); /* the rest is planned after these orders */
+	return aborted;
 }
 
-static void check_everybody_leaves(void)
+static void check_stop(void)
 {
-	for (uint32_t i = 0; i < SEATS; i++) {
+	for (uint32_t i = 0; i < SLOTS; i++) {
 		const struct pfi_order *const order = order_for(i);
-		const bool goes = is_staying(i) || slots[i].state == PFI_STATE_DUMPING;
+		const bool leaves = is_staying(i) || slots[i].state == PFI_STATE_DUMPING;
 
-		promise((order != NULL) == (goes || (desired.quit && slots[i].state == PFI_STATE_DRAINING)));
+		promise((order != NULL) == (leaves || (desired.quit && slots[i].state == PFI_STATE_DRAINING)));
 		promise(order == NULL || order->event == (desired.quit ? PFI_EVENT_QUIT : PFI_EVENT_RETIRE));
 	}
 }
@@ -206,20 +207,20 @@ static uint32_t surge_of(void)
 	return policy.surge + policy.max_unavailable == 0 ? 1 : policy.surge;
 }
 
-static uint32_t count_alive(void)
+static uint32_t count_processes(void)
 {
 	uint32_t alive = 0;
 
-	for (uint32_t i = 0; i < SEATS; i++)
+	for (uint32_t i = 0; i < SLOTS; i++)
 		alive += slots[i].state != PFI_STATE_EMPTY;
 	return alive;
 }
 
-/* Without a surge one worker leaves for the canary. */
-static bool makes_way(void)
+/* Without a surge a worker leaves before the canary starts. */
+static bool leaves_for_canary(void)
 {
 	return surge_of() == 0 && desired.probation != 0 && desired.canary == UINT32_MAX &&
-	       count_alive() >= (desired.target ? desired.target : 1);
+	       count_processes() >= (desired.target ? desired.target : 1);
 }
 
 static void check_starts(uint32_t *ret_starts)
@@ -238,8 +239,9 @@ static void check_starts(uint32_t *ret_starts)
 		else
 			starts++;
 	}
-	/* Without a surge nobody is started beside the process that he replaces. */
-	promise(surge_of() > 0 || starts + probations == 0 || count_alive() + starts + probations <= (desired.target ? desired.target : 1));
+	/* Without a surge no worker is started before the process that it replaces has exited. */
+	promise(surge_of() > 0 || starts + probations == 0 ||
+	        count_processes() + starts + probations <= (desired.target ? desired.target : 1));
 	promise(probations == 0 || desired.canary == UINT32_MAX);
 	promise(probations <= 1);
 	promise(starts == 0 || NOW_MS >= desired.not_before_ms);
@@ -249,15 +251,16 @@ static void check_starts(uint32_t *ret_starts)
 	*ret_starts = starts;
 }
 
-/* The oldest generation goes first, and then the oldest process. */
-static void check_turn_of(uint32_t told)
+/* The oldest generation leaves first, and then the oldest process. */
+static void check_oldest_first(uint32_t retired)
 {
-	const struct pfi_slot *const slot = &slots[told];
+	const struct pfi_slot *const slot = &slots[retired];
 
-	for (uint32_t i = 0; i < SEATS; i++) {
+	for (uint32_t i = 0; i < SLOTS; i++) {
 		const struct pfi_slot *const other = &slots[i];
 
-		if (other->state != slot->state || i == desired.canary || is_current(i) != is_current(told) || order_for(i) != NULL)
+		if (other->state != slot->state || i == desired.canary || is_current(i) != is_current(retired) ||
+		    order_for(i) != NULL)
 			continue;
 		promise(other->generation > slot->generation ||
 			(other->generation == slot->generation && other->spawned_ms >= slot->spawned_ms));
@@ -269,23 +272,23 @@ static bool is_outdated_ready(uint32_t i)
 	return is_ready(i) && !is_current(i);
 }
 
-static bool has_room(void)
+static bool has_free_slot(void)
 {
 	uint32_t empty = 0;
 
-	for (uint32_t i = 0; i < SEATS; i++)
+	for (uint32_t i = 0; i < SLOTS; i++)
 		empty += slots[i].state == PFI_STATE_EMPTY;
-	return empty >= 2; /* one of them may be for a canary */
+	return empty >= 2; /* one may be for a canary */
 }
 
 static void check_replacing(void)
 {
 	const uint32_t ready = count(is_ready);
-	const uint32_t short_max = desired.hold && !makes_way() ? 0 : policy.max_unavailable;
+	const uint32_t short_max = desired.hold && !leaves_for_canary() ? 0 : policy.max_unavailable;
 	const uint32_t floor = desired.target > short_max ? desired.target - short_max : 0;
 	const uint32_t surge = surge_of();
-	uint32_t content_told = 0;
-	uint32_t starts, ready_told = 0, told = 0;
+	uint32_t current_retired = 0;
+	uint32_t starts, ready_retired = 0, retired = 0;
 
 	check_starts(&starts);
 	for (uint32_t i = 0; i < orders.count; i++) {
@@ -294,40 +297,40 @@ static void check_replacing(void)
 		if (order->event == PFI_EVENT_FORKED || slots[order->slot].state == PFI_STATE_DUMPING)
 			continue;
 		promise(order->event == PFI_EVENT_RETIRE && is_staying(order->slot));
-		promise(order->slot != desired.canary); /* it has the time that it was given */
-		check_turn_of(order->slot);
-		ready_told += is_ready(order->slot);
-		told++;
-		/* Nobody content and current leaves while there are no more than wanted. */
+		promise(order->slot != desired.canary); /* it stays for the canary time */
+		check_oldest_first(order->slot);
+		ready_retired += is_ready(order->slot);
+		retired++;
+		/* A current worker leaves only if there are more than wanted. */
 		if (is_current(order->slot) && count(is_current_staying) <= desired.target)
-			content_told++;
+			current_retired++;
 	}
-	promise(content_told <= makes_way());
-	/* Who has a stuck thread serves until there are enough others. */
-	for (uint32_t i = 0; i < SEATS; i++) {
+	promise(current_retired <= leaves_for_canary());
+	/* A worker with a stuck thread serves until enough others do. */
+	for (uint32_t i = 0; i < SLOTS; i++) {
 		const struct pfi_order *const order = order_for(i);
 
 		if (slots[i].state == PFI_STATE_DUMPING)
 			promise((order != NULL && order->event == PFI_EVENT_RETIRE) ==
-				(ready - ready_told >= desired.target || surge == 0));
+				(ready - ready_retired >= desired.target || surge == 0));
 	}
-	/* While a reload is proved nobody is replaced. */
+	/* During the canary time no worker is replaced. */
 	if (desired.hold && starts > 0)
 		promise(count(is_current_staying) + count(is_outdated_ready) + starts <= desired.target);
-	/* Nobody who serves is missed. */
-	promise(ready_told == 0 || ready - ready_told >= (ready < floor ? ready : floor));
-	/* No more than wanted, and what replacing needs. */
-	promise(starts == 0 || count(is_staying) - told + starts <= desired.target + surge);
-	/* And where nobody stays, nothing is waited for and there is room: somebody is started. */
+	/* Enough workers remain ready. */
+	promise(ready_retired == 0 || ready - ready_retired >= (ready < floor ? ready : floor));
+	/* The number of workers exceeds the target by the surge at most. */
+	promise(starts == 0 || count(is_staying) - retired + starts <= desired.target + surge);
+	/* If every worker leaves, no back-off holds and a slot is free, a worker is started. */
 	if (count(is_staying) == 0 && desired.target > 0 && NOW_MS >= desired.not_before_ms &&
-	    desired.starts_max > 0 && has_room() &&
-	    (surge > 0 || count_alive() + (desired.probation != 0 && desired.canary == UINT32_MAX) < desired.target))
+	    desired.starts_max > 0 && has_free_slot() &&
+	    (surge > 0 || count_processes() + (desired.probation != 0 && desired.canary == UINT32_MAX) < desired.target))
 		promise(starts >= 1);
 }
 
-START_TEST(every_plan_keeps_what_it_promises)
+START_TEST(every_plan_keeps_every_promise)
 {
-	uint32_t missed = 0, left = 0, replaced = 0;
+	uint32_t aborted = 0, stopped = 0, replaced = 0;
 
 	for (round_number = 0; round_number < PLANS; round_number++) {
 		make_case();
@@ -335,21 +338,21 @@ START_TEST(every_plan_keeps_what_it_promises)
 		for (uint32_t i = 0; i < orders.count; i++) {
 			const struct pfi_order *const order = &orders.list[i];
 
-			promise(order->slot < SEATS);
+			promise(order->slot < SLOTS);
 			promise(pfi_lifecycle_step(slots[order->slot].state, order->event).action != PFI_ACTION_REFUSE);
 		}
 		if (check_ladder()) {
-			missed++;
+			aborted++;
 		} else if (desired.leave || desired.quit) {
-			left++;
-			check_everybody_leaves();
+			stopped++;
+			check_stop();
 		} else {
 			replaced++;
 			check_replacing();
 		}
 	}
-	ck_assert_uint_gt(missed, PLANS / 50);
-	ck_assert_uint_gt(left, PLANS / 500);
+	ck_assert_uint_gt(aborted, PLANS / 50);
+	ck_assert_uint_gt(stopped, PLANS / 500);
 	ck_assert_uint_gt(replaced, PLANS / 50);
 }
 END_TEST
@@ -357,16 +360,9 @@ END_TEST
 int main(void)
 {
 	Suite *const suite = suite_create("plan");
-	TCase *const tc = tcase_create("plan");
+	TCase *const tc = new_case(suite, "plan");
 
 	tcase_set_timeout(tc, 0); /* meson has one */
-	tcase_add_test(tc, every_plan_keeps_what_it_promises);
-	suite_add_tcase(suite, tc);
-
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	tcase_add_test(tc, every_plan_keeps_every_promise);
+	return run_suite(suite);
 }

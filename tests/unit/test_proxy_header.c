@@ -1,6 +1,6 @@
 /*
- * The PROXY protocol, against two tables: headers that must be refused, each with its message, and
- * valid ones, each with what is read from it.
+ * The parser of the PROXY protocol, tested with two tables: invalid headers, each with its error message,
+ * and valid ones, each with the values that are read.
  */
 #include "base/crc32c.h"
 #include "base/text.h"
@@ -25,7 +25,7 @@ static enum pfi_verdict feed(struct pfi_proxy_header *header, const struct one_c
 	return pfi_proxy_header_feed(header, guard_put(&guard, one->bytes, length), length);
 }
 
-static struct pfi_proxy_header whole(const struct one_case *one, enum pfi_verdict *verdict)
+static struct pfi_proxy_header feed_all(const struct one_case *one, enum pfi_verdict *verdict)
 {
 	struct pfi_proxy_header header;
 
@@ -43,7 +43,7 @@ START_TEST(a_violation_is_refused_with_its_message)
 {
 	const struct one_case *const one = &violations.all[_i];
 	enum pfi_verdict verdict;
-	const struct pfi_proxy_header header = whole(one, &verdict);
+	const struct pfi_proxy_header header = feed_all(one, &verdict);
 
 	ck_assert_msg(verdict == PFI_BAD && starts_with(one->name, header.problem), "%s: verdict %d, %s",
 	              one->name, verdict, header.problem);
@@ -51,7 +51,7 @@ START_TEST(a_violation_is_refused_with_its_message)
 }
 END_TEST
 
-START_TEST(no_cut_changes_the_verdict_on_a_violation)
+START_TEST(a_violation_cut_at_any_byte_is_refused)
 {
 	const struct one_case *const one = &violations.all[_i];
 
@@ -122,7 +122,7 @@ static void add_ssl(struct pfi_text *text, const char *bytes, const struct pfi_p
 	add_value(text, "certificate", bytes, ssl->certificate);
 }
 
-/* Types, as the iterator finds them. */
+/* The types that the iterator returns. */
 static void add_types(struct pfi_text *text, const char *bytes, const struct pfi_proxy_header *header)
 {
 	struct pfi_proxy_value value;
@@ -135,7 +135,7 @@ static void add_types(struct pfi_text *text, const char *bytes, const struct pfi
 	}
 }
 
-/* What was read, in one line. */
+/* All values of the header, in one line. */
 static const char *describe(const char *bytes, const struct pfi_proxy_header *header)
 {
 	static char line[1024];
@@ -162,7 +162,7 @@ START_TEST(a_valid_header_is_read)
 {
 	const struct one_case *const one = &headers.all[_i];
 	enum pfi_verdict verdict;
-	const struct pfi_proxy_header header = whole(one, &verdict);
+	const struct pfi_proxy_header header = feed_all(one, &verdict);
 
 	ck_assert_msg(verdict == PFI_DONE, "%s: verdict %d, %s", one->reference, verdict, header.problem);
 	ck_assert_uint_eq(pfi_proxy_header_wanted(&header), 0);
@@ -171,11 +171,11 @@ START_TEST(a_valid_header_is_read)
 }
 END_TEST
 
-START_TEST(half_a_header_is_not_a_header)
+START_TEST(a_header_cut_at_any_byte_is_incomplete)
 {
 	const struct one_case *const one = &headers.all[_i];
 	enum pfi_verdict verdict;
-	const struct pfi_proxy_header expected = whole(one, &verdict);
+	const struct pfi_proxy_header expected = feed_all(one, &verdict);
 
 	for (size_t cut = 0; cut < expected.length; cut++) {
 		struct pfi_proxy_header header;
@@ -192,8 +192,8 @@ START_TEST(half_a_header_is_not_a_header)
 }
 END_TEST
 
-/* A reader that reads what is wanted stops at the first byte of the client, after few reads. */
-START_TEST(exactly_the_header_is_read)
+/* A reader that reads as many bytes as are wanted stops before the first byte of the client, after few reads. */
+START_TEST(no_byte_behind_the_header_is_read)
 {
 	const struct one_case *const one = &headers.all[_i];
 	struct pfi_proxy_header header;
@@ -211,8 +211,8 @@ START_TEST(exactly_the_header_is_read)
 }
 END_TEST
 
-/* No header, valid or not, makes a reader read more than the bound. */
-START_TEST(reading_is_bounded)
+/* The reader never reads more than the maximum, whether the header is valid or not. */
+START_TEST(a_violation_is_read_up_to_the_maximum)
 {
 	const struct one_case *const one = &violations.all[_i];
 	struct pfi_proxy_header header;
@@ -225,7 +225,7 @@ START_TEST(reading_is_bounded)
 }
 END_TEST
 
-START_TEST(a_verdict_stays)
+START_TEST(later_input_does_not_change_a_verdict)
 {
 	struct pfi_proxy_header header;
 
@@ -259,16 +259,16 @@ START_TEST(crc32c_is_castagnoli)
 END_TEST
 
 /* Each bit of a header with a checksum counts. */
-START_TEST(no_changed_bit_passes_the_checksum)
+START_TEST(the_checksum_refuses_every_changed_bit)
 {
 	for (int i = 0; i < headers.count; i++) {
 		const struct one_case *const one = &headers.all[i];
 		enum pfi_verdict verdict;
-		const struct pfi_proxy_header good = whole(one, &verdict);
+		const struct pfi_proxy_header good = feed_all(one, &verdict);
 
 		for (size_t bit = 0; good.has_checksum && bit < good.length * 8u; bit++) {
 			struct pfi_proxy_header header;
-			/* LOCAL for PROXY: the block is discarded, and its checksum with it. */
+			/* LOCAL instead of PROXY: the block and its checksum are discarded. */
 			if (bit == 12 * 8)
 				continue;
 			one->bytes[bit / 8] ^= (char)(1 << bit % 8);
@@ -304,14 +304,14 @@ static Suite *make_suite(void)
 	tcase_set_timeout(tc, 60);
 	tcase_add_test(tc, the_tables_are_as_long_as_promised);
 	tcase_add_loop_test(tc, a_violation_is_refused_with_its_message, 0, violations.count);
-	tcase_add_loop_test(tc, no_cut_changes_the_verdict_on_a_violation, 0, violations.count);
-	tcase_add_loop_test(tc, reading_is_bounded, 0, violations.count);
+	tcase_add_loop_test(tc, a_violation_cut_at_any_byte_is_refused, 0, violations.count);
+	tcase_add_loop_test(tc, a_violation_is_read_up_to_the_maximum, 0, violations.count);
 	tcase_add_loop_test(tc, a_valid_header_is_read, 0, headers.count);
-	tcase_add_loop_test(tc, half_a_header_is_not_a_header, 0, headers.count);
-	tcase_add_loop_test(tc, exactly_the_header_is_read, 0, headers.count);
-	tcase_add_test(tc, a_verdict_stays);
+	tcase_add_loop_test(tc, a_header_cut_at_any_byte_is_incomplete, 0, headers.count);
+	tcase_add_loop_test(tc, no_byte_behind_the_header_is_read, 0, headers.count);
+	tcase_add_test(tc, later_input_does_not_change_a_verdict);
 	tcase_add_test(tc, crc32c_is_castagnoli);
-	tcase_add_test(tc, no_changed_bit_passes_the_checksum);
+	tcase_add_test(tc, the_checksum_refuses_every_changed_bit);
 	suite_add_tcase(suite, tc);
 	return suite;
 }

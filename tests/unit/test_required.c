@@ -1,6 +1,6 @@
 /*
- * The public functions, called with NULL where they need something: each answers -EINVAL, or what stands for it, and
- * an error message. The headers say which functions there are.
+ * The public functions with NULL for each argument that must not be NULL: each returns -EINVAL, or its
+ * equivalent, and sets an error message. The list of functions is taken from the headers.
  */
 #include "../support.h"
 #include "required.h"
@@ -19,7 +19,7 @@
 static union {
 	max_align_t aligned;
 	char bytes[1 << 16];
-} anything; /* an object of which a function that looks at its arguments first looks at nothing */
+} anything; /* a function that checks its arguments first does not read this object */
 
 #define DEFINE_NUMBER(name, argument, arguments, ...) \
 	static int64_t call_##name##_##argument(void) { return (int64_t)name arguments; }
@@ -38,11 +38,11 @@ REQUIRED_ROWS(DEFINE_NUMBER, DEFINE_POINTER, DEFINE_NOTHING, DEFINE_NOTHING, DEF
 static const struct row {
 	const char *name, *argument;
 	int64_t (*call)(void);
-	int64_t answer;
+	int64_t result;
 	bool has_message;
 } rows[] = {
-#define ROW_NUMBER(name, argument, arguments, answer) \
-	{ #name, #argument, call_##name##_##argument, (int64_t)(answer), true },
+#define ROW_NUMBER(name, argument, arguments, result) \
+	{ #name, #argument, call_##name##_##argument, (int64_t)(result), true },
 #define ROW_POINTER(name, argument, arguments) { #name, #argument, call_##name##_##argument, 0, true },
 #define ROW_QUIET(name, argument, arguments) { #name, #argument, call_##name##_##argument, 0, false },
 #define ROW_UNTRIED(name) { #name, "", NULL, 0, false },
@@ -58,10 +58,10 @@ START_TEST(null_is_refused_with_a_message)
 	if (it->call == NULL)
 		return;
 	prefork_error_clear();
-	const int64_t answer = it->call();
+	const int64_t result = it->call();
 	if (!it->has_message)
 		return;
-	ck_assert_msg(answer == it->answer, "%s, %s is NULL: %lld", it->name, it->argument, (long long)answer);
+	ck_assert_msg(result == it->result, "%s, %s is NULL: %lld", it->name, it->argument, (long long)result);
 	ck_assert_msg(*prefork_error() != '\0', "%s, %s is NULL: no message", it->name, it->argument);
 }
 END_TEST
@@ -125,22 +125,22 @@ static int run_nothing(struct prefork_worker *worker, void *user)
 	return 0;
 }
 
-static enum prefork_next close_it(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+static enum prefork_next close_connection(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	(void)worker, (void)connection, (void)user;
 	return PREFORK_CLOSE;
 }
 
-static int answer(struct prefork_request *request, void *user)
+static int result(struct prefork_request *request, void *user)
 {
 	(void)request, (void)user;
 	return 0;
 }
 
 static const struct prefork_hooks hooks = { .struct_size = sizeof hooks };
-static const struct prefork_service service = { .struct_size = sizeof service, .ready = close_it };
+static const struct prefork_service service = { .struct_size = sizeof service, .ready = close_connection };
 static const struct prefork_strategy strategy = { .struct_size = sizeof strategy, .name = "mine", .run = run_nothing };
-static const struct prefork_http_service http = { .struct_size = sizeof http, .handle = answer };
+static const struct prefork_http_service http = { .struct_size = sizeof http, .handle = result };
 static const struct prefork_option row = {
 	.struct_size = sizeof row, .name = "mine", .type = PREFORK_OPTION_INT, .section = "mine", .doc = "mine"
 };
@@ -183,7 +183,7 @@ static const struct {
 
 enum { LONGER = 32, TABLES = sizeof tables / sizeof tables[0] };
 
-/* A table that says `size`; behind what this library knows of it there is `tail`. */
+/* Adds a table whose struct_size is `size`; the bytes behind the known members are `tail`. */
 static int add_of_size(int i, size_t size, char tail)
 {
 	static union {
@@ -204,7 +204,7 @@ static int add_of_size(int i, size_t size, char tail)
 	return r;
 }
 
-START_TEST(one_rule_for_struct_size)
+START_TEST(struct_size_follows_one_rule_in_every_table)
 {
 	const size_t known = tables[_i].known, least = tables[_i].least;
 	const struct {
@@ -227,7 +227,7 @@ START_TEST(one_rule_for_struct_size)
 }
 END_TEST
 
-START_TEST(an_unknown_setting_is_an_error_and_no_number)
+START_TEST(get_int_refuses_an_unknown_name_and_another_type)
 {
 	int64_t number = 7;
 
@@ -242,8 +242,8 @@ START_TEST(an_unknown_setting_is_an_error_and_no_number)
 }
 END_TEST
 
-/* It should have stopped at the answer 1, and has made no settings. */
-START_TEST(arguments_after_help_are_refused)
+/* prefork_settings_load() has returned 1 and created no settings; the application has not stopped. */
+START_TEST(an_arbiter_without_settings_after_help_is_refused)
 {
 	const char *const words[] = { "program", "--help", NULL };
 
@@ -267,8 +267,8 @@ int main(void)
 
 	tcase_add_loop_test(tc, null_is_refused_with_a_message, 0, ROWS);
 	tcase_add_test(tc, every_public_function_has_a_row);
-	tcase_add_loop_test(tc, one_rule_for_struct_size, 0, TABLES);
-	tcase_add_test(tc, an_unknown_setting_is_an_error_and_no_number);
-	tcase_add_test(tc, arguments_after_help_are_refused);
+	tcase_add_loop_test(tc, struct_size_follows_one_rule_in_every_table, 0, TABLES);
+	tcase_add_test(tc, get_int_refuses_an_unknown_name_and_another_type);
+	tcase_add_test(tc, an_arbiter_without_settings_after_help_is_refused);
 	return run_suite(suite);
 }

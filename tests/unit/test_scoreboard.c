@@ -15,7 +15,7 @@ static bool is_mapped(const void *address)
 	return mincore((void *)(uintptr_t)address, 1, &in_core) == 0;
 }
 
-START_TEST(slots_are_zeroed_pages_of_their_own)
+START_TEST(each_entry_begins_a_page_and_is_zero)
 {
 	ck_assert_int_eq(pfi_scoreboard_open(3, 5000, &scoreboard), 0);
 	for (size_t slot = 0; slot < 3; slot++) {
@@ -34,8 +34,8 @@ START_TEST(slots_are_zeroed_pages_of_their_own)
 }
 END_TEST
 
-/* Runs in a child. What it writes is seen, what it does not own is not there. */
-static int keep_own_page(size_t own)
+/* Runs in a child. Its own entry is shared with the parent, the others are unmapped. */
+static int keep_own_entry(size_t own)
 {
 	const unsigned char *const base = scoreboard.base;
 	const size_t stride = scoreboard.stride;
@@ -55,7 +55,7 @@ static int keep_own_page(size_t own)
 	return is_mapped(base + own * stride) ? 5 : 0;
 }
 
-START_TEST(a_child_keeps_only_its_own)
+START_TEST(a_child_unmaps_the_entries_of_others)
 {
 	int status = 0;
 	const size_t own = (size_t)_i;
@@ -63,7 +63,7 @@ START_TEST(a_child_keeps_only_its_own)
 	ck_assert_int_eq(pfi_scoreboard_open(3, 100, &scoreboard), 0);
 	const pid_t child = fork();
 	if (child == 0)
-		_exit(keep_own_page(own));
+		_exit(keep_own_entry(own));
 	ck_assert_int_eq(waitpid(child, &status, 0), child);
 	ck_assert_int_eq(status, 0);
 	ck_assert_str_eq(pfi_scoreboard_at(&scoreboard, own), "here");
@@ -91,11 +91,11 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("page");
-	TCase *tc = new_case(suite, "page");
+	Suite *suite = suite_create("scoreboard");
+	TCase *tc = new_case(suite, "scoreboard");
 
-	tcase_add_test(tc, slots_are_zeroed_pages_of_their_own);
-	tcase_add_loop_test(tc, a_child_keeps_only_its_own, 0, 3);
+	tcase_add_test(tc, each_entry_begins_a_page_and_is_zero);
+	tcase_add_loop_test(tc, a_child_unmaps_the_entries_of_others, 0, 3);
 	tcase_add_loop_test(tc, impossible_sizes_are_refused, 0, (int)(sizeof sizes / sizeof sizes[0]));
 	return run_suite(suite);
 }

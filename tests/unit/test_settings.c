@@ -8,7 +8,7 @@
 
 #include "../support.h"
 
-static struct prefork_settings *made(void)
+static struct prefork_settings *new_settings(void)
 {
 	struct prefork_settings *settings = NULL;
 
@@ -16,8 +16,8 @@ static struct prefork_settings *made(void)
 	return settings;
 }
 
-/* The text that a number of this row's type is typed as. */
-static void typed(const struct prefork_option *row, int64_t value, char *bytes, size_t size)
+/* Formats `value` as text for a row of this type. */
+static void format_value(const struct prefork_option *row, int64_t value, char *bytes, size_t size)
 {
 	struct pfi_text text;
 
@@ -45,9 +45,9 @@ static int assign(struct prefork_settings *settings, size_t index, const char *t
 	return pfi_settings_assign(settings, index, text, PREFORK_FROM_COMMAND_LINE, "here");
 }
 
-START_TEST(every_number_takes_its_bounds_and_nothing_beyond)
+START_TEST(a_number_outside_its_bounds_is_refused)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	size_t rows = 0;
 
 	for (size_t i = 0; i < settings->count; i++) {
@@ -58,14 +58,14 @@ START_TEST(every_number_takes_its_bounds_and_nothing_beyond)
 			continue;
 		rows++;
 		ck_assert_msg(row->min != 0 || row->max != 0, "%s has no bounds", row->name);
-		typed(row, row->min, bytes, sizeof bytes);
+		format_value(row, row->min, bytes, sizeof bytes);
 		ck_assert_msg(assign(settings, i, bytes) == 0, "%s refuses %s", row->name, bytes);
 		ck_assert_int_eq(prefork_settings_int(settings, row->name), row->min);
-		typed(row, row->max, bytes, sizeof bytes);
+		format_value(row, row->max, bytes, sizeof bytes);
 		ck_assert_msg(assign(settings, i, bytes) == 0, "%s refuses %s", row->name, bytes);
-		typed(row, row->max + 1, bytes, sizeof bytes);
+		format_value(row, row->max + 1, bytes, sizeof bytes);
 		ck_assert_msg(assign(settings, i, bytes) == -EINVAL, "%s takes %s", row->name, bytes);
-		typed(row, row->min - 1, bytes, sizeof bytes);
+		format_value(row, row->min - 1, bytes, sizeof bytes);
 		ck_assert_msg(row->type == PREFORK_OPTION_MODE || assign(settings, i, bytes) == -EINVAL,
 			      "%s takes %s", row->name, bytes);
 		ck_assert_int_eq(prefork_settings_int(settings, row->name), row->max);
@@ -79,9 +79,9 @@ END_TEST
 static const char *const garbage[] = { "", " ", "x", "1x", " 1", "1 ", "0x1", "1,2", "\xff", "9999999999999999999999",
 				       "1\n", "Autos", "none", "-" };
 
-START_TEST(no_number_flag_or_choice_takes_garbage)
+START_TEST(garbage_is_refused_by_every_number_flag_and_choice)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	for (size_t i = 0; i < settings->count; i++) {
 		const struct prefork_option *const row = &settings->rows[i];
@@ -97,9 +97,9 @@ START_TEST(no_number_flag_or_choice_takes_garbage)
 }
 END_TEST
 
-START_TEST(every_choice_takes_its_words)
+START_TEST(every_word_of_a_choice_is_accepted)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	size_t words = 0;
 
 	for (size_t i = 0; i < settings->count; i++) {
@@ -120,9 +120,9 @@ START_TEST(every_choice_takes_its_words)
 }
 END_TEST
 
-START_TEST(the_defaults_are_what_the_rows_say_and_go_together)
+START_TEST(the_defaults_of_the_rows_pass_the_check)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(pfi_options_check(settings), 0);
 	ck_assert_int_eq(prefork_settings_int(settings, "workers"), 1);
@@ -141,7 +141,7 @@ END_TEST
 
 START_TEST(a_wrong_name_or_type_is_reported)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_int(settings, "wrokers"), -EINVAL);
 	ck_assert_str_eq(prefork_error(), "there is no option wrokers");
@@ -158,9 +158,9 @@ START_TEST(a_wrong_name_or_type_is_reported)
 }
 END_TEST
 
-START_TEST(a_list_collects_within_one_place_and_is_replaced_by_a_higher_one)
+START_TEST(a_list_grows_within_a_source_and_is_replaced_by_a_higher_one)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	const size_t bind = pfi_settings_find(settings, "bind");
 
 	ck_assert_int_eq(pfi_settings_assign(settings, bind, "a:1, b:2", PREFORK_FROM_FILE, "f:1"), 0);
@@ -183,7 +183,7 @@ END_TEST
 
 #define ROW(row_name, row_type) \
 	.struct_size = sizeof(struct prefork_option), .name = row_name, .type = PREFORK_OPTION_##row_type, \
-	.section = "Ours", .doc = "Of the host."
+	.section = "Ours", .doc = "Of the application."
 
 START_TEST(an_application_adds_rows_defaults_and_arguments)
 {
@@ -192,7 +192,7 @@ START_TEST(an_application_adds_rows_defaults_and_arguments)
 		{ ROW("limit_request_line", SIZE), .min = 1, .max = 8190, .default_text = "4094" },
 		{ ROW("raw_env", LIST), .flags = "-e, --env" },
 	};
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_add_options(settings, rows, 3), 0);
 	ck_assert_int_eq(prefork_settings_int(settings, "keepalive"), 2000);
@@ -251,7 +251,7 @@ static const struct {
 
 START_TEST(an_inconsistent_row_is_refused_without_effect)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	const size_t before = settings->count;
 
 	ck_assert_int_eq(prefork_settings_add_options(settings, &bad_rows[_i].row, 1), bad_rows[_i].result);
@@ -261,20 +261,20 @@ START_TEST(an_inconsistent_row_is_refused_without_effect)
 }
 END_TEST
 
-START_TEST(rows_of_a_longer_struct_are_understood)
+START_TEST(rows_of_a_longer_struct_are_accepted_if_the_rest_is_zero)
 {
 	struct {
 		struct prefork_option row;
-		const char *from_the_future;
+		const char *unknown_member;
 	} rows[] = {
 		{ { ROW("one", INT), .default_text = "1" }, NULL },
 		{ { ROW("two", INT), .default_text = "2" }, "unknown here" },
 	};
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
 	rows[0].row.struct_size = rows[1].row.struct_size = sizeof rows[0];
 	ck_assert_int_eq(prefork_settings_add_options(settings, &rows[0].row, 2), -EINVAL);
-	rows[1].from_the_future = NULL;
+	rows[1].unknown_member = NULL;
 	ck_assert_int_eq(prefork_settings_add_options(settings, &rows[0].row, 2), 0);
 	ck_assert_int_eq(prefork_settings_int(settings, "one"), 1);
 	ck_assert_int_eq(prefork_settings_int(settings, "two"), 2);
@@ -284,7 +284,7 @@ END_TEST
 
 static const struct {
 	const char *name, *text, *second, *second_text, *message;
-} together[] = {
+} contradictions[] = {
 	{ "workers", "8", "workers_max", "4", "workers_max (here) is 4, less than workers (here), which is 8" },
 	{ "workers", "2", "max_unavailable", "3", "max_unavailable (here) is more than workers (here), which is 2" },
 	{ "max_unavailable", "0", "surge", "0",
@@ -295,13 +295,13 @@ static const struct {
 
 START_TEST(rows_that_contradict_each_other_are_refused)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 
-	ck_assert_int_eq(assign(settings, pfi_settings_find(settings, together[_i].name), together[_i].text), 0);
+	ck_assert_int_eq(assign(settings, pfi_settings_find(settings, contradictions[_i].name), contradictions[_i].text), 0);
 	ck_assert_int_eq(pfi_options_check(settings), 0);
-	ck_assert_int_eq(assign(settings, pfi_settings_find(settings, together[_i].second), together[_i].second_text), 0);
+	ck_assert_int_eq(assign(settings, pfi_settings_find(settings, contradictions[_i].second), contradictions[_i].second_text), 0);
 	ck_assert_int_eq(pfi_options_check(settings), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), together[_i].message);
+	ck_assert_str_eq(prefork_error(), contradictions[_i].message);
 	prefork_settings_destroy(settings);
 }
 END_TEST
@@ -310,28 +310,28 @@ START_TEST(workers_max_grows_with_workers_unless_set)
 {
 	static const struct {
 		const char *workers, *max;
-		int64_t answer, sockets;
+		int64_t expected, sockets;
 	} cases[] = {
 		{ "1", "0", 64, 5 },     { "4", "0", 64, 8 },         { "16", "0", 64, 32 },        { "20", "0", 80, 40 },
 		{ "20", "21", 21, 21 },  { "2000", "0", 4096, 4000 }, { "4096", "0", 4096, 4096 }, { "1", "2", 2, 2 },
 	};
 
 	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
-		struct prefork_settings *const settings = made();
+		struct prefork_settings *const settings = new_settings();
 
 		ck_assert_int_eq(prefork_settings_set_default(settings, "workers", cases[i].workers), 0);
 		ck_assert_int_eq(prefork_settings_set_default(settings, "workers_max", cases[i].max), 0);
-		ck_assert_int_eq(pfi_settings_workers_max(pfi_library_settings(settings)), cases[i].answer);
-		ck_assert_int_eq(pfi_settings_sockets(pfi_library_settings(settings), (uint32_t)cases[i].answer),
+		ck_assert_int_eq(pfi_settings_workers_max(pfi_library_settings(settings)), cases[i].expected);
+		ck_assert_int_eq(pfi_settings_sockets(pfi_library_settings(settings), (uint32_t)cases[i].expected),
 				 cases[i].sockets);
 		prefork_settings_destroy(settings);
 	}
 }
 END_TEST
 
-START_TEST(a_copy_has_the_values_and_an_override_wins)
+START_TEST(an_override_changes_a_copy_until_it_is_frozen)
 {
-	struct prefork_settings *const settings = made();
+	struct prefork_settings *const settings = new_settings();
 	struct prefork_settings *copy = NULL;
 	enum prefork_origin origin;
 	const char *place;
@@ -362,9 +362,9 @@ START_TEST(a_copy_has_the_values_and_an_override_wins)
 }
 END_TEST
 
-START_TEST(a_change_that_no_reload_can_make_is_named)
+START_TEST(a_change_that_needs_a_restart_is_refused_with_its_name)
 {
-	struct prefork_settings *const old = made(), *const new = made();
+	struct prefork_settings *const old = new_settings(), *const new = new_settings();
 
 	ck_assert_int_eq(assign(new, pfi_settings_find(new, "workers"), "3"), 0);
 	ck_assert_int_eq(pfi_settings_diff_unreloadable(old, new), 0);
@@ -384,19 +384,19 @@ int main(void)
 	Suite *suite = suite_create("settings");
 	TCase *tc = new_case(suite, "settings");
 
-	tcase_add_test(tc, every_number_takes_its_bounds_and_nothing_beyond);
-	tcase_add_test(tc, no_number_flag_or_choice_takes_garbage);
-	tcase_add_test(tc, every_choice_takes_its_words);
-	tcase_add_test(tc, the_defaults_are_what_the_rows_say_and_go_together);
+	tcase_add_test(tc, a_number_outside_its_bounds_is_refused);
+	tcase_add_test(tc, garbage_is_refused_by_every_number_flag_and_choice);
+	tcase_add_test(tc, every_word_of_a_choice_is_accepted);
+	tcase_add_test(tc, the_defaults_of_the_rows_pass_the_check);
 	tcase_add_test(tc, a_wrong_name_or_type_is_reported);
-	tcase_add_test(tc, a_list_collects_within_one_place_and_is_replaced_by_a_higher_one);
+	tcase_add_test(tc, a_list_grows_within_a_source_and_is_replaced_by_a_higher_one);
 	tcase_add_test(tc, an_application_adds_rows_defaults_and_arguments);
 	tcase_add_loop_test(tc, an_inconsistent_row_is_refused_without_effect, 0,
 			    sizeof bad_rows / sizeof bad_rows[0]);
-	tcase_add_test(tc, rows_of_a_longer_struct_are_understood);
-	tcase_add_loop_test(tc, rows_that_contradict_each_other_are_refused, 0, sizeof together / sizeof together[0]);
+	tcase_add_test(tc, rows_of_a_longer_struct_are_accepted_if_the_rest_is_zero);
+	tcase_add_loop_test(tc, rows_that_contradict_each_other_are_refused, 0, sizeof contradictions / sizeof contradictions[0]);
 	tcase_add_test(tc, workers_max_grows_with_workers_unless_set);
-	tcase_add_test(tc, a_copy_has_the_values_and_an_override_wins);
-	tcase_add_test(tc, a_change_that_no_reload_can_make_is_named);
+	tcase_add_test(tc, an_override_changes_a_copy_until_it_is_frozen);
+	tcase_add_test(tc, a_change_that_needs_a_restart_is_refused_with_its_name);
 	return run_suite(suite);
 }

@@ -4,7 +4,7 @@
 
 enum { WORKERS = 3, NOW_MS = 10000 };
 
-/* For how long each of three workers has been short, 0: it is not; -1: it does not serve. */
+/* Duration of the shortage of each of three workers; 0: none; -1: the worker does not serve. */
 static const struct {
 	int for_ms[WORKERS];
 	enum pfi_shortage before, expected;
@@ -36,7 +36,7 @@ static void set_slots(const int *for_ms)
 	}
 }
 
-START_TEST(a_shortage_is_private_until_all_have_it)
+START_TEST(a_shortage_is_total_when_every_worker_has_it)
 {
 	uint64_t wake_ms = 1;
 
@@ -47,7 +47,7 @@ START_TEST(a_shortage_is_private_until_all_have_it)
 }
 END_TEST
 
-/* The first of three. */
+/* Of the first of three workers. */
 static const struct {
 	int for_ms;
 	bool others_short, own, by_load, wants_retire, replaced;
@@ -59,7 +59,7 @@ static const struct {
 	{ -1, false, false, false, false, false },
 };
 
-START_TEST(a_lasting_shortage_replaces_the_worker_if_that_helps)
+START_TEST(a_worker_is_replaced_if_its_shortage_lasts_and_others_serve)
 {
 	const int others = replacements[_i].others_short ? 5000 : 0;
 	const int for_ms[WORKERS] = { replacements[_i].for_ms, others, others };
@@ -79,8 +79,8 @@ int main(void)
 	Suite *const suite = suite_create("shortage");
 	TCase *const tc = new_case(suite, "shortage");
 
-	tcase_add_loop_test(tc, a_shortage_is_private_until_all_have_it, 0, sizeof cases / sizeof cases[0]);
-	tcase_add_loop_test(tc, a_lasting_shortage_replaces_the_worker_if_that_helps, 0,
+	tcase_add_loop_test(tc, a_shortage_is_total_when_every_worker_has_it, 0, sizeof cases / sizeof cases[0]);
+	tcase_add_loop_test(tc, a_worker_is_replaced_if_its_shortage_lasts_and_others_serve, 0,
 	                    sizeof replacements / sizeof replacements[0]);
 	return run_suite(suite);
 }

@@ -1,4 +1,4 @@
-/* The supervisor's phases, step by step; test_simulation.c walks all of it at random. */
+/* The phases of the supervisor, one by one; test_simulation.c runs random sequences. */
 #include "model/deadline.h"
 #include "model/supervisor.h"
 
@@ -6,9 +6,9 @@
 
 #include "../support.h"
 
-enum { NOW_MS = 1000000, SEATS = 4 };
+enum { NOW_MS = 1000000, SLOTS = 4 };
 
-static struct pfi_slot slots[SEATS];
+static struct pfi_slot slots[SLOTS];
 static struct pfi_pool pool;
 static struct pfi_supervisor supervisor;
 
@@ -22,13 +22,13 @@ static void create(void)
 			    .graceful_timeout_ms = 30000,
 			    .boot = { 5, 60000, 500, 30000 },
 			    .run = { 100, 10000, 500, 30000 } },
-		.worker_table = { slots, SEATS },
+		.worker_table = { slots, SLOTS },
 		.target = 2,
 	};
 	pfi_supervisor_init(&supervisor, &pool, 1, 1);
 	supervisor.linger_ms = 1200;
 	supervisor.linger_max_ms = 30000;
-	pool.queued = 1; /* a connection is pending, and stays so */
+	pool.queued = 1; /* a connection is pending in every test but those that clear it */
 	pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS);
 	pfi_supervisor_forked(&supervisor, 0, 1, 1, NOW_MS);
 }
@@ -44,7 +44,7 @@ static bool forks(uint64_t now_ms)
 	return false;
 }
 
-/* The queue is not a reason to try an application again that cannot be loaded. */
+/* An application that cannot be loaded is not started again to serve the backlog. */
 START_TEST(after_a_fatal_error_without_ready_workers_the_backlog_is_dropped)
 {
 	create();
@@ -62,7 +62,7 @@ START_TEST(after_a_fatal_error_ready_workers_serve_the_backlog)
 {
 	create();
 	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
-	pool.ever_ready = false; /* as if another pool were the one that failed */
+	pool.ever_ready = false; /* as if another pool had failed */
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_REFUSING);
@@ -84,11 +84,11 @@ START_TEST(a_graceful_stop_replaces_crashed_workers_while_connections_are_pendin
 }
 END_TEST
 
-/* Connections are pending, and no worker is there, nor can be: the stop takes the drain time. */
+/* Connections are pending, no worker runs, and no worker can start: the stop takes the drain time. */
 static const struct {
 	const char *why;
 	bool was_ready, is_scaled, boots_fail;
-} hopeless[] = {
+} without_ready[] = {
 	{ "scaled to 0", true, true, false },
 	{ "the last boots failed", true, false, true },
 	{ "no worker was ever ready", false, false, true },
@@ -99,61 +99,61 @@ START_TEST(a_stop_without_ready_workers_takes_the_drain_time)
 	create();
 	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	for (uint32_t slot = 0; slot < 2; slot++) {
-		if (hopeless[_i].was_ready)
+		if (without_ready[_i].was_ready)
 			pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
 		pfi_supervisor_exited(&supervisor, 0, slot, PREFORK_REASON_KILLED, 1, NOW_MS + 10);
 	}
-	if (hopeless[_i].is_scaled)
+	if (without_ready[_i].is_scaled)
 		ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
-	if (hopeless[_i].boots_fail && hopeless[_i].was_ready) {
+	if (without_ready[_i].boots_fail && without_ready[_i].was_ready) {
 		pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS + 20);
 		pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_BOOT, 0, NOW_MS + 30);
 	}
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 40);
-	ck_assert_msg(!forks(NOW_MS + 5000), "%s", hopeless[_i].why);
+	ck_assert_msg(!forks(NOW_MS + 5000), "%s", without_ready[_i].why);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 40 + 1199).phase, PFI_PHASE_REFUSING);
 
 	const struct pfi_turn turn = pfi_supervisor_turn(&supervisor, NOW_MS + 40 + 1200);
 
-	ck_assert_msg(turn.phase == PFI_PHASE_LEAVING && turn.finished, "%s", hopeless[_i].why);
+	ck_assert_msg(turn.phase == PFI_PHASE_LEAVING && turn.finished, "%s", without_ready[_i].why);
 }
 END_TEST
 
-/* TERM to the whole process group: the workers leave by themselves, and are not replaced. */
+/* SIGTERM to the process group: the workers drain without a message of the arbiter, and are not replaced. */
 static const struct {
 	bool queued, stays, was_ready;
 	uint32_t forks;
-} rescues[] = {
-	{ true, false, true, 1 },   /* one, though two are wanted */
-	{ false, false, true, 0 },  /* nothing to do for it       */
-	{ true, true, true, 0 },    /* another worker is there    */
-	{ true, false, false, 0 },  /* it would not boot either   */
+} stops[] = {
+	{ true, false, true, 1 },   /* one, although two are wanted */
+	{ false, false, true, 0 },  /* no connection is pending     */
+	{ true, true, true, 0 },    /* another worker serves        */
+	{ true, false, false, 0 },  /* no worker has ever booted    */
 };
 
-START_TEST(a_stop_starts_one_worker_and_only_for_pending_connections)
+START_TEST(a_stop_without_workers_starts_one_for_pending_connections)
 {
 	struct pfi_orders orders;
 	uint32_t starts = 0;
 
 	create();
 	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
-	for (uint32_t slot = 0; slot < 2 && rescues[_i].was_ready; slot++)
+	for (uint32_t slot = 0; slot < 2 && stops[_i].was_ready; slot++)
 		pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
-	pool.queued = rescues[_i].queued;
+	pool.queued = stops[_i].queued;
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
 	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20);
-	if (!rescues[_i].stays)
+	if (!stops[_i].stays)
 		pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_RETIRE, NOW_MS + 20);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 20);
 	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 20, &orders);
 	for (uint32_t i = 0; i < orders.count; i++)
 		starts += orders.list[i].event == PFI_EVENT_FORKED;
-	ck_assert_uint_eq(starts, rescues[_i].forks);
+	ck_assert_uint_eq(starts, stops[_i].forks);
 }
 END_TEST
 
-/* While clients wait in the queue somebody looks again soon, but not for ever. */
-START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
+/* While connections are pending, the stop checks the queue every 50 ms, until linger_max_ms. */
+START_TEST(a_stop_waits_for_pending_connections_until_its_limit)
 {
 	create();
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS);
@@ -171,7 +171,7 @@ START_TEST(a_stop_waits_for_its_queue_as_long_as_it_may)
 }
 END_TEST
 
-START_TEST(a_late_turn_gives_grace_once)
+START_TEST(a_late_turn_starts_one_grace)
 {
 	create();
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS);
@@ -184,7 +184,7 @@ START_TEST(a_late_turn_gives_grace_once)
 }
 END_TEST
 
-START_TEST(asking_again_puts_no_deadline_off)
+START_TEST(a_second_drain_request_does_not_extend_the_timeout)
 {
 	create();
 	(void)pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 10);
@@ -193,7 +193,7 @@ START_TEST(asking_again_puts_no_deadline_off)
 }
 END_TEST
 
-/* One death proves nothing, unless the dead says that it was short of something. */
+/* A single exit starts no back-off, unless the worker reports a shortage. */
 START_TEST(a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause)
 {
 	create();
@@ -201,7 +201,7 @@ START_TEST(a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause)
 	pfi_supervisor_send_event(&supervisor, 0, 1, PFI_EVENT_READY, NOW_MS + 5);
 	pfi_supervisor_exited(&supervisor, 0, 0, _i == 0 ? PREFORK_REASON_CRASHED : PREFORK_REASON_SICK, (uint64_t)_i / 2,
 			    NOW_MS + 10);
-	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10); /* the other one's health is no comfort */
+	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10); /* the worker that serves does not end the back-off */
 	ck_assert_int_eq(forks(NOW_MS + 10), _i == 0);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 10 + 1000);
 	ck_assert(forks(NOW_MS + 10 + 1000));
@@ -214,8 +214,8 @@ static void become_ready(uint32_t slot, uint64_t now_ms)
 	pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, now_ms);
 }
 
-/* kill -9 every 10 ms, until the next failure waits longest. */
-static uint64_t storm(uint64_t now_ms)
+/* SIGKILL every 10 ms, until the back-off has its maximum. */
+static uint64_t kill_until_backoff_is_longest(uint64_t now_ms)
 {
 	pool.policy.run.failures_max = 3;
 	pool.policy.healthy_ms = 1000;
@@ -226,12 +226,12 @@ static uint64_t storm(uint64_t now_ms)
 	return now_ms;
 }
 
-/* While another worker serves the back-off holds; a pool without any tries one within half a second. */
+/* While another worker serves, the back-off holds; a pool without workers starts one within 600 ms. */
 static const struct {
 	enum prefork_reason reason;
 	bool boots, another;
 	uint64_t least_ms, most_ms; /* from the last start */
-} lasts[] = {
+} empty_pools[] = {
 	{ PREFORK_REASON_KILLED, false, false, 400, 600 },
 	{ PREFORK_REASON_KILLED, true, false, 400, 600 },
 	{ PREFORK_REASON_KILLED, false, true, 5000, 30000 },
@@ -248,33 +248,33 @@ START_TEST(a_pool_without_workers_starts_one_at_once)
 	become_ready(2, NOW_MS);
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
 	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_KILLED, 0, NOW_MS + 1);
-	now_ms = storm(NOW_MS + 2);
-	if (lasts[_i].boots)
+	now_ms = kill_until_backoff_is_longest(NOW_MS + 2);
+	if (empty_pools[_i].boots)
 		pfi_supervisor_forked(&supervisor, 0, 0, 1, now_ms);
 	else
 		become_ready(0, now_ms);
-	if (!lasts[_i].another)
+	if (!empty_pools[_i].another)
 		pfi_supervisor_exited(&supervisor, 0, 2, PREFORK_REASON_KILLED, 0, now_ms);
-	pfi_supervisor_exited(&supervisor, 0, 0, lasts[_i].reason, 0, now_ms);
+	pfi_supervisor_exited(&supervisor, 0, 0, empty_pools[_i].reason, 0, now_ms);
 	(void)pfi_supervisor_turn(&supervisor, now_ms);
-	ck_assert_msg(!forks(now_ms + lasts[_i].least_ms), "case %d", _i);
-	ck_assert_msg(forks(now_ms + lasts[_i].most_ms), "case %d", _i);
+	ck_assert_msg(!forks(now_ms + empty_pools[_i].least_ms), "case %d", _i);
+	ck_assert_msg(forks(now_ms + empty_pools[_i].most_ms), "case %d", _i);
 }
 END_TEST
 
 static const struct {
-	enum prefork_reason fails; /* ASKED: it does not */
+	enum prefork_reason fails; /* STOPPED: none does */
 	bool scaled_again;
 	enum prefork_verdict verdict;
 	uint32_t target;
-} returns[] = {
+} empty_reloads[] = {
 	{ PREFORK_REASON_STOPPED, false, PREFORK_RELOAD_DONE, 2 },
 	{ PREFORK_REASON_BOOT, false, PREFORK_RELOAD_FAILED, 0 },
 	{ PREFORK_REASON_STOPPED, true, PREFORK_RELOAD_DONE, 0 },
 };
 
-/* A reload finds no worker at all: it brings those of the setting, or none after all. */
-START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
+/* A reload of a pool without workers starts those of the setting, unless the pool is scaled to 0 again. */
+START_TEST(a_reload_of_a_pool_without_workers_has_a_verdict)
 {
 	struct pfi_orders orders;
 	struct pfi_turn turn;
@@ -286,23 +286,23 @@ START_TEST(a_reload_of_an_empty_pool_has_a_verdict)
 	ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
 	ck_assert(!pfi_supervisor_reload(&supervisor, 2).given);
 	pfi_supervisor_propose(&supervisor, 0, 2);
-	if (returns[_i].scaled_again)
+	if (empty_reloads[_i].scaled_again)
 		ck_assert_int_eq(pfi_supervisor_scale(&supervisor, 0, 0), 0);
 	turn = pfi_supervisor_turn(&supervisor, NOW_MS + 10);
 	pfi_supervisor_plan(&supervisor, 0, NOW_MS + 10, &orders);
-	ck_assert_uint_eq(orders.count, returns[_i].scaled_again ? 0 : 1); /* its canary */
-	ck_assert_int_eq(turn.decision.given, returns[_i].scaled_again);
+	ck_assert_uint_eq(orders.count, empty_reloads[_i].scaled_again ? 0 : 1); /* its canary */
+	ck_assert_int_eq(turn.decision.given, empty_reloads[_i].scaled_again);
 	for (uint32_t slot = 0; slot < 2 && !turn.decision.given; slot++) {
 		pfi_supervisor_forked(&supervisor, 0, slot, 2, NOW_MS + 10);
-		if (returns[_i].fails == PREFORK_REASON_STOPPED)
+		if (empty_reloads[_i].fails == PREFORK_REASON_STOPPED)
 			pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 20);
 		else
-			pfi_supervisor_exited(&supervisor, 0, slot, returns[_i].fails, 0, NOW_MS + 20);
+			pfi_supervisor_exited(&supervisor, 0, slot, empty_reloads[_i].fails, 0, NOW_MS + 20);
 		turn = pfi_supervisor_turn(&supervisor, NOW_MS + 20);
 	}
 	ck_assert(turn.decision.given);
-	ck_assert_int_eq(turn.decision.verdict, returns[_i].verdict);
-	ck_assert_uint_eq(pool.target, returns[_i].target);
+	ck_assert_int_eq(turn.decision.verdict, empty_reloads[_i].verdict);
+	ck_assert_uint_eq(pool.target, empty_reloads[_i].target);
 }
 END_TEST
 
@@ -317,16 +317,16 @@ START_TEST(a_later_process_in_the_slot_of_a_canary_is_not_a_canary)
 }
 END_TEST
 
-/* What the arbiter does when a watch went off. */
-static void look(const uint64_t *word_ms, uint64_t now_ms)
+/* The health check after an event of the watchdog timer. */
+static void check_health(const uint64_t *deadline_ms, uint64_t now_ms)
 {
-	const struct pfi_thread_deadline word = { .deadline_ms = *word_ms, .since_ms = 1, .exists = true };
-	const struct pfi_deadline_summary look = pfi_deadlines_summarize(&word, 1, 0, now_ms);
+	const struct pfi_thread_deadline thread = { .deadline_ms = *deadline_ms, .since_ms = 1, .exists = true };
+	const struct pfi_deadline_summary summary = pfi_deadlines_summarize(&thread, 1, 0, now_ms);
 
-	slots[1].busy = look.busy;
-	slots[1].late = look.late;
-	slots[1].able = look.able;
-	slots[1].next_ms = look.next_ms;
+	slots[1].busy = summary.busy;
+	slots[1].late = summary.late;
+	slots[1].able = summary.able;
+	slots[1].next_ms = summary.next_ms;
 }
 
 static uint64_t rest(uint64_t now_ms, struct pfi_orders *orders)
@@ -349,11 +349,11 @@ START_TEST(an_idle_hour_needs_no_turn_and_gives_no_grace)
 	ck_assert_uint_eq(rest(NOW_MS + 20, &orders), 0);
 	ck_assert_uint_eq(orders.count, 0);
 
-	/* A request begins, and its worker's watch makes us look when it should be over. */
-	look(&deadline_ms, later_ms);
+	/* A request begins; the watchdog timer of its worker expires at its deadline. */
+	check_health(&deadline_ms, later_ms);
 	ck_assert_uint_eq(rest(later_ms, &orders), deadline_ms);
 	ck_assert_uint_eq(orders.count, 0);
-	look(&deadline_ms, deadline_ms);
+	check_health(&deadline_ms, deadline_ms);
 	(void)rest(deadline_ms, &orders);
 	ck_assert_uint_eq(orders.count, 1);
 	ck_assert_int_eq(orders.list[0].event, PFI_EVENT_STUCK);
@@ -370,13 +370,13 @@ int main(void)
 	tcase_add_test(tc, after_a_fatal_error_ready_workers_serve_the_backlog);
 	tcase_add_test(tc, a_graceful_stop_replaces_crashed_workers_while_connections_are_pending);
 	tcase_add_loop_test(tc, a_stop_without_ready_workers_takes_the_drain_time, 0, 3);
-	tcase_add_loop_test(tc, a_stop_starts_one_worker_and_only_for_pending_connections, 0, 4);
-	tcase_add_loop_test(tc, a_stop_waits_for_its_queue_as_long_as_it_may, 0, 2);
-	tcase_add_test(tc, a_late_turn_gives_grace_once);
-	tcase_add_test(tc, asking_again_puts_no_deadline_off);
+	tcase_add_loop_test(tc, a_stop_without_workers_starts_one_for_pending_connections, 0, 4);
+	tcase_add_loop_test(tc, a_stop_waits_for_pending_connections_until_its_limit, 0, 2);
+	tcase_add_test(tc, a_late_turn_starts_one_grace);
+	tcase_add_test(tc, a_second_drain_request_does_not_extend_the_timeout);
 	tcase_add_loop_test(tc, a_single_crash_is_replaced_at_once_and_a_sick_worker_after_a_pause, 0, 3);
 	tcase_add_loop_test(tc, a_pool_without_workers_starts_one_at_once, 0, 5);
-	tcase_add_loop_test(tc, a_reload_of_an_empty_pool_has_a_verdict, 0, 3);
+	tcase_add_loop_test(tc, a_reload_of_a_pool_without_workers_has_a_verdict, 0, 3);
 	tcase_add_test(tc, a_later_process_in_the_slot_of_a_canary_is_not_a_canary);
 	tcase_add_test(tc, an_idle_hour_needs_no_turn_and_gives_no_grace);
 	return run_suite(suite);

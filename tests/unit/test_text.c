@@ -85,7 +85,7 @@ static const struct {
 	{ BOOL, "ye", BAD, 0 },
 };
 
-START_TEST(numbers_are_read_whole_or_refused)
+START_TEST(a_number_is_parsed_completely_or_refused)
 {
 	int64_t value = 4711;
 	const int r = parsers[numbers[_i].parser](numbers[_i].text, &value);
@@ -95,7 +95,7 @@ START_TEST(numbers_are_read_whole_or_refused)
 }
 END_TEST
 
-START_TEST(durations_and_sizes_are_written_as_they_are_read)
+START_TEST(formatted_durations_and_sizes_are_parsed_back)
 {
 	static const int64_t values[] = { 0,     1,       999,     1000,     1500,      60000,
 					  90000, 3600000, 5400000, 86400000, 129600000, INT64_MAX };
@@ -103,21 +103,21 @@ START_TEST(durations_and_sizes_are_written_as_they_are_read)
 	for (size_t i = 0; i < sizeof values / sizeof values[0]; i++) {
 		char bytes[64];
 		struct pfi_text text;
-		int64_t back = -1;
+		int64_t parsed = -1;
 
 		pfi_text_init(&text, bytes, sizeof bytes);
 		pfi_text_add_duration(&text, values[i]);
-		ck_assert_int_eq(pfi_parse_duration(bytes, &back), 0);
-		ck_assert_int_eq(back, values[i]);
+		ck_assert_int_eq(pfi_parse_duration(bytes, &parsed), 0);
+		ck_assert_int_eq(parsed, values[i]);
 		pfi_text_init(&text, bytes, sizeof bytes);
 		pfi_text_add_size(&text, values[i]);
-		ck_assert_int_eq(pfi_parse_size(bytes, &back), 0);
-		ck_assert_int_eq(back, values[i]);
+		ck_assert_int_eq(pfi_parse_size(bytes, &parsed), 0);
+		ck_assert_int_eq(parsed, values[i]);
 	}
 }
 END_TEST
 
-START_TEST(a_full_text_is_reported_and_stays_terminated)
+START_TEST(a_truncated_text_is_marked_and_terminated)
 {
 	char bytes[8];
 	struct pfi_text text;
@@ -139,13 +139,13 @@ START_TEST(a_full_text_is_reported_and_stays_terminated)
 END_TEST
 
 static const struct {
-	const char *from, *shown;
+	const char *from, *escaped;
 } escapes[] = {
 	{ "plain text", "plain text" },
 	{ "a\nb\r\tc", "a\\nb\\r\\tc" },
 	{ "\x1b[31m", "\\x1b[31m" },
 	{ "\x7f", "\\x7f" },
-	{ "back\\slash", "back\\\\slash" },
+	{ "parsed\\slash", "parsed\\\\slash" },
 	{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
 	{ "\xe2\x82\xac \xf0\x9f\x98\x80", "\xe2\x82\xac \xf0\x9f\x98\x80" },
 	{ "\xc2\x9b" "31m", "\\xc2\\x9b31m" },                     /* C1: starts an escape sequence   */
@@ -154,23 +154,23 @@ static const struct {
 	{ "\xc0\x8a", "\\xc0\\x8a" },                               /* an overlong newline             */
 	{ "\xed\xa0\x80", "\\xed\\xa0\\x80" },                      /* a surrogate                     */
 	{ "\xf4\x90\x80\x80", "\\xf4\\x90\\x80\\x80" },             /* above U+10FFFF                  */
-	{ "\xc3", "\\xc3" },                                        /* cut off                         */
+	{ "\xc3", "\\xc3" },                                        /* incomplete                      */
 	{ "\xe2\x82", "\\xe2\\x82" },
 	{ "\xff\xfe", "\\xff\\xfe" },
 };
 
-START_TEST(what_is_shown_of_foreign_bytes_steers_nothing)
+START_TEST(control_characters_and_invalid_utf8_are_escaped)
 {
 	char bytes[200];
 	struct pfi_text text;
 
 	pfi_text_init(&text, bytes, sizeof bytes);
 	pfi_text_add_escaped(&text, escapes[_i].from, strlen(escapes[_i].from));
-	ck_assert_str_eq(bytes, escapes[_i].shown);
+	ck_assert_str_eq(bytes, escapes[_i].escaped);
 }
 END_TEST
 
-START_TEST(a_quoted_value_is_short)
+START_TEST(a_quoted_value_is_truncated)
 {
 	char bytes[200], value[100];
 	struct pfi_text text;
@@ -193,14 +193,14 @@ static const struct {
 	{ "kitten", "sitting", 3 },  { "ab", "ba", 1 },           { "a", "z", 1 },
 };
 
-START_TEST(distance_counts_what_fingers_do_wrong)
+START_TEST(the_distance_counts_typing_errors)
 {
 	ck_assert_uint_eq(pfi_word_distance(distances[_i].a, distances[_i].b), distances[_i].distance);
 	ck_assert_uint_eq(pfi_word_distance(distances[_i].b, distances[_i].a), distances[_i].distance);
 }
 END_TEST
 
-START_TEST(only_a_near_word_is_suggested)
+START_TEST(the_nearest_word_is_suggested_if_it_is_near)
 {
 	struct pfi_nearest nearest;
 
@@ -236,7 +236,7 @@ static const struct {
 	{ "end\\", -EINVAL, NULL },
 };
 
-START_TEST(a_line_is_split_as_a_shell_would)
+START_TEST(a_line_is_split_by_the_rules_of_a_shell)
 {
 	char joined[100];
 	struct pfi_text text;
@@ -261,13 +261,13 @@ int main(void)
 	Suite *suite = suite_create("text");
 	TCase *tc = new_case(suite, "text");
 
-	tcase_add_loop_test(tc, numbers_are_read_whole_or_refused, 0, sizeof numbers / sizeof numbers[0]);
-	tcase_add_test(tc, durations_and_sizes_are_written_as_they_are_read);
-	tcase_add_test(tc, a_full_text_is_reported_and_stays_terminated);
-	tcase_add_loop_test(tc, what_is_shown_of_foreign_bytes_steers_nothing, 0, sizeof escapes / sizeof escapes[0]);
-	tcase_add_test(tc, a_quoted_value_is_short);
-	tcase_add_loop_test(tc, distance_counts_what_fingers_do_wrong, 0, sizeof distances / sizeof distances[0]);
-	tcase_add_test(tc, only_a_near_word_is_suggested);
-	tcase_add_loop_test(tc, a_line_is_split_as_a_shell_would, 0, sizeof lines / sizeof lines[0]);
+	tcase_add_loop_test(tc, a_number_is_parsed_completely_or_refused, 0, sizeof numbers / sizeof numbers[0]);
+	tcase_add_test(tc, formatted_durations_and_sizes_are_parsed_back);
+	tcase_add_test(tc, a_truncated_text_is_marked_and_terminated);
+	tcase_add_loop_test(tc, control_characters_and_invalid_utf8_are_escaped, 0, sizeof escapes / sizeof escapes[0]);
+	tcase_add_test(tc, a_quoted_value_is_truncated);
+	tcase_add_loop_test(tc, the_distance_counts_typing_errors, 0, sizeof distances / sizeof distances[0]);
+	tcase_add_test(tc, the_nearest_word_is_suggested_if_it_is_near);
+	tcase_add_loop_test(tc, a_line_is_split_by_the_rules_of_a_shell, 0, sizeof lines / sizeof lines[0]);
 	return run_suite(suite);
 }

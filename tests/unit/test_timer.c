@@ -7,7 +7,7 @@
 #include <errno.h>
 #include <fcntl.h>
 
-START_TEST(a_watch_fires_once_and_not_before_its_time)
+START_TEST(a_timer_expires_once_and_never_early)
 {
 	int fd = pfi_timer_open();
 	const uint64_t at_ms = pfi_now_ms() + 30;
@@ -24,7 +24,7 @@ START_TEST(a_watch_fires_once_and_not_before_its_time)
 }
 END_TEST
 
-START_TEST(a_past_deadline_fires_at_once)
+START_TEST(a_deadline_in_the_past_expires_at_once)
 {
 	int fd = pfi_timer_open();
 
@@ -34,7 +34,7 @@ START_TEST(a_past_deadline_fires_at_once)
 }
 END_TEST
 
-START_TEST(zero_disarms_even_what_has_fired)
+START_TEST(zero_clears_an_expired_timer)
 {
 	int fd = pfi_timer_open();
 
@@ -46,8 +46,8 @@ START_TEST(zero_disarms_even_what_has_fired)
 }
 END_TEST
 
-/* What "never" looks like when somebody adds a timeout to it. */
-START_TEST(the_end_of_time_is_accepted)
+/* A deadline of "never" plus a timeout. */
+START_TEST(the_maximum_deadline_never_expires)
 {
 	int fd = pfi_timer_open();
 
@@ -57,7 +57,7 @@ START_TEST(the_end_of_time_is_accepted)
 }
 END_TEST
 
-START_TEST(a_closed_watch_is_reported)
+START_TEST(a_closed_timer_is_refused)
 {
 	ck_assert_int_eq(pfi_timer_set(-1, 5), -EBADF);
 	ck_assert_int_eq(pfi_timer_clear(-1), -EBADF);
@@ -66,13 +66,13 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("watch");
-	TCase *tc = new_case(suite, "watch");
+	Suite *suite = suite_create("timer");
+	TCase *tc = new_case(suite, "timer");
 
-	tcase_add_test(tc, a_watch_fires_once_and_not_before_its_time);
-	tcase_add_test(tc, a_past_deadline_fires_at_once);
-	tcase_add_test(tc, zero_disarms_even_what_has_fired);
-	tcase_add_test(tc, the_end_of_time_is_accepted);
-	tcase_add_test(tc, a_closed_watch_is_reported);
+	tcase_add_test(tc, a_timer_expires_once_and_never_early);
+	tcase_add_test(tc, a_deadline_in_the_past_expires_at_once);
+	tcase_add_test(tc, zero_clears_an_expired_timer);
+	tcase_add_test(tc, the_maximum_deadline_never_expires);
+	tcase_add_test(tc, a_closed_timer_is_refused);
 	return run_suite(suite);
 }

@@ -23,12 +23,12 @@ START_TEST(short_callbacks_run_in_one_thread)
 	ck_assert(wake_policy.single_runner);
 	pfi_wake_policy_idle(&wake_policy);
 	ck_assert(!wake_policy.single_runner);
-	pfi_wake_policy_overlap(&wake_policy, 1002); /* it was good: no need to wait */
+	pfi_wake_policy_overlap(&wake_policy, 1002); /* after short callbacks there is no delay */
 	ck_assert(wake_policy.single_runner);
 }
 END_TEST
 
-START_TEST(a_slow_call_now_and_then_changes_nothing)
+START_TEST(one_slow_call_in_ten_keeps_the_single_runner)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
@@ -41,7 +41,7 @@ START_TEST(a_slow_call_now_and_then_changes_nothing)
 }
 END_TEST
 
-START_TEST(slow_calls_are_shared)
+START_TEST(slow_calls_end_the_single_runner)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
@@ -49,11 +49,11 @@ START_TEST(slow_calls_are_shared)
 	call(&wake_policy, 4, 500, 1000);
 	ck_assert(!wake_policy.single_runner);
 	pfi_wake_policy_overlap(&wake_policy, 1000);
-	ck_assert_msg(!wake_policy.single_runner, "tried again at once");
+	ck_assert_msg(!wake_policy.single_runner, "a single runner again, without delay");
 }
 END_TEST
 
-START_TEST(a_thread_that_does_not_return_is_not_waited_for)
+START_TEST(a_stalled_call_ends_the_single_runner)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
 
@@ -64,41 +64,41 @@ START_TEST(a_thread_that_does_not_return_is_not_waited_for)
 }
 END_TEST
 
-/* Where callbacks sleep, every try costs a stall: they become rare, and stay possible. */
-START_TEST(tries_that_fail_become_rare_and_never_end)
+/* If callbacks sleep, every period with a single runner costs a stall: such periods become rare and remain possible. */
+START_TEST(stalls_delay_the_next_single_runner_by_about_a_second)
 {
 	struct pfi_wake_policy wake_policy = { 0 };
-	unsigned tries = 0;
+	unsigned periods = 0;
 
 	for (uint64_t now_ms = 1; now_ms <= 60 * 1000; now_ms++) {
 		pfi_wake_policy_overlap(&wake_policy, now_ms);
 		if (!wake_policy.single_runner)
 			continue;
-		tries++;
+		periods++;
 		pfi_wake_policy_stalled(&wake_policy, now_ms);
 	}
-	ck_assert_uint_ge(tries, 60);
-	ck_assert_uint_le(tries, 70);
-	call(&wake_policy, 1000, QUICK_US, 60000); /* those of a thread that is not alone do not count */
+	ck_assert_uint_ge(periods, 60);
+	ck_assert_uint_le(periods, 70);
+	call(&wake_policy, 1000, QUICK_US, 60000); /* calls without a single runner do not count */
 	pfi_wake_policy_overlap(&wake_policy, 62000);
 	ck_assert(wake_policy.single_runner);
 	call(&wake_policy, 64, QUICK_US, 62000);
 	pfi_wake_policy_stalled(&wake_policy, 62000);
-	pfi_wake_policy_overlap(&wake_policy, 62010); /* it was good for a while: soon again */
+	pfi_wake_policy_overlap(&wake_policy, 62010); /* after 64 short calls the delay is short */
 	ck_assert(wake_policy.single_runner);
 }
 END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("pace");
-	TCase *tc = new_case(suite, "pace");
+	Suite *suite = suite_create("wake policy");
+	TCase *tc = new_case(suite, "wake policy");
 
 	tcase_add_test(tc, short_callbacks_run_in_one_thread);
-	tcase_add_test(tc, a_slow_call_now_and_then_changes_nothing);
-	tcase_add_test(tc, slow_calls_are_shared);
-	tcase_add_test(tc, a_thread_that_does_not_return_is_not_waited_for);
-	tcase_add_test(tc, tries_that_fail_become_rare_and_never_end);
+	tcase_add_test(tc, one_slow_call_in_ten_keeps_the_single_runner);
+	tcase_add_test(tc, slow_calls_end_the_single_runner);
+	tcase_add_test(tc, a_stalled_call_ends_the_single_runner);
+	tcase_add_test(tc, stalls_delay_the_next_single_runner_by_about_a_second);
 
 	return run_suite(suite);
 }

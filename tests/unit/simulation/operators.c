@@ -6,7 +6,7 @@ void note_decision(struct pfi_decision decision)
 		return;
 	w.verdicts++;
 	if (decision.verdict == PREFORK_RELOAD_FAILED) {
-		promise(w.supervisor.rollout.wanted == w.fall_back);
+		promise(w.supervisor.rollout.wanted == w.generation_before);
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			promise(w.scaled[p] || w.pools[p].target == w.targets[p]);
 	}
@@ -24,10 +24,10 @@ static void reload(void)
 	w.generation++;
 	w.quality[w.generation] = (uint8_t)(pick(2) ? 0 : pick(4));
 	w.reloads++;
-	w.fall_back = w.supervisor.rollout.wanted;
+	w.generation_before = w.supervisor.rollout.wanted;
 	note_decision(pfi_supervisor_reload(&w.supervisor, w.generation));
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		w.asked_spawns += 2 * w.pools[p].policy.workers_max + 5;
+		w.operator_spawns += 2 * w.pools[p].policy.workers_max + 5;
 		w.targets[p] = w.pools[p].target;
 		w.scaled[p] = false;
 		if (pick(2) || w.pools[p].target == 0) /* as the arbiter does */
@@ -48,45 +48,45 @@ static void kill_some(void)
 		for (uint32_t s = 0; s < w.worker_count; s++) {
 			if (!pfi_slot_is_current(&w.slots[p][s]) || pick(2))
 				continue;
-			w.processes[p][s].dies_at_ms = w.now_ms;
+			w.processes[p][s].exits_at_ms = w.now_ms;
 			w.processes[p][s].reason = PREFORK_REASON_KILLED;
 		}
 	}
 }
 
-void something_happens(void)
+void operators_act(void)
 {
 	const uint32_t p = (uint32_t)pick(w.supervisor.pool_count);
 	const uint32_t s = (uint32_t)pick(w.worker_count);
 
 	if (pick(500) == 0)
 		w.outage = !w.outage;
-	if (pick(w.storm ? 500 : 5000) == 0)
-		w.storm = !w.storm;
-	if (w.storm)
+	if (pick(w.kills ? 500 : 5000) == 0)
+		w.kills = !w.kills;
+	if (w.kills)
 		kill_some();
-	if (pick(w.unrest) != 0)
+	if (pick(w.pause) != 0)
 		return;
 	switch (pick(2000)) {
 	case 0 ... 19:
 		reload();
 		break;
 	case 20 ... 39:
-		w.asked_spawns += w.pools[p].policy.workers_max;
+		w.operator_spawns += w.pools[p].policy.workers_max;
 		w.scaled[p] = true;
 		promise(pfi_supervisor_scale(&w.supervisor, p, (uint32_t)pick(w.pools[p].policy.workers_max + 1)) == 0);
 		break;
-	case 40 ... 69: /* kill -9, or the kernel */
+	case 40 ... 69: /* SIGKILL, by an operator or the kernel */
 		if (w.slots[p][s].state != PFI_STATE_EMPTY) {
-			w.processes[p][s].dies_at_ms = w.now_ms;
+			w.processes[p][s].exits_at_ms = w.now_ms;
 			w.processes[p][s].reason = PREFORK_REASON_KILLED;
 		}
 		break;
-	case 70 ... 74: { /* the lid was closed: everybody stood still */
-		const uint64_t away_ms = 2000 + pick(100000);
+	case 70 ... 74: { /* the machine is suspended: every process stops */
+		const uint64_t suspended_ms = 2000 + pick(100000);
 
-		w.now_ms += away_ms;
-		w.grace_deadline_ms += away_ms;
+		w.now_ms += suspended_ms;
+		w.lost_ms += suspended_ms;
 		break;
 	}
 	case 75:

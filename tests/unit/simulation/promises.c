@@ -14,7 +14,7 @@ static uint32_t is_ready(uint32_t p, uint32_t slot)
 	return slot < w.worker_count && w.slots[p][slot].state == PFI_STATE_SERVING;
 }
 
-static bool is_there(uint32_t p)
+static bool has_worker(uint32_t p)
 {
 	for (uint32_t s = 0; s < w.worker_count; s++) {
 		if (w.slots[p][s].state >= PFI_STATE_BOOTING && w.slots[p][s].state <= PFI_STATE_DUMPING &&
@@ -26,13 +26,13 @@ static bool is_there(uint32_t p)
 
 static bool is_likely_to_boot(uint32_t p)
 {
-	return w.was_ready[p] && w.ledgers[p].row == 0 && pfi_pool_wanted(&w.pools[p]) > 0;
+	return w.was_ready[p] && w.failures[p].failed_boots == 0 && pfi_pool_wanted(&w.pools[p]) > 0;
 }
 
-/* A pool without a worker has the next one soon, unless the workers themselves fail. */
-static bool may_start_alone(uint32_t p)
+/* A pool without workers starts one in spite of a back-off, unless the workers fail by themselves. */
+static bool skips_backoff(uint32_t p)
 {
-	return w.was_ready[p] && w.planned[p].blameless && !is_there(p) &&
+	return w.was_ready[p] && w.planned_failures[p].blameless && !has_worker(p) &&
 	       w.now_ms >= w.forked_ms[p] + w.pools[p].policy.run.first_ms;
 }
 
@@ -43,7 +43,7 @@ static uint32_t surge_of(uint32_t p)
 	return policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
 }
 
-static uint32_t count_alive(uint32_t p)
+static uint32_t count_processes(uint32_t p)
 {
 	uint32_t alive = 0;
 
@@ -52,16 +52,16 @@ static uint32_t count_alive(uint32_t p)
 	return alive;
 }
 
-static bool has_vacancy(uint32_t p)
+static bool has_free_slot(uint32_t p)
 {
-	return count_alive(p) < (surge_of(p) > 0 ? w.worker_count : pfi_pool_wanted(&w.pools[p]));
+	return count_processes(p) < (surge_of(p) > 0 ? w.worker_count : pfi_pool_wanted(&w.pools[p]));
 }
 
-void check_presence(void)
+void check_empty_pools(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count && w.supervisor.phase == PFI_PHASE_RUNNING; p++) {
-		w.planned[p] = w.ledgers[p];
-		promise(!may_start_alone(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_vacancy(p));
+		w.planned_failures[p] = w.failures[p];
+		promise(!skips_backoff(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_free_slot(p));
 	}
 }
 
@@ -78,31 +78,31 @@ void check_order(uint32_t p, const struct pfi_order *order)
 		promise(w.supervisor.phase < PFI_PHASE_LEAVING);
 		/* Without a surge no worker is started before the process that it replaces is gone. */
 		if (surge_of(p) == 0)
-			promise(count_alive(p) < (wanted > 0 ? wanted : 1));
-		/* A stop starts one worker, when there is none, to accept pending connections. */
+			promise(count_processes(p) < (wanted > 0 ? wanted : 1));
+		/* During a stop without workers one worker is started, to accept pending connections. */
 		if (w.supervisor.phase == PFI_PHASE_REFUSING)
-			promise(pool->queued > 0 && !is_there(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
-		/* A failure is waited out, except by the one that is to prove itself. */
+			promise(pool->queued > 0 && !has_worker(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
+		/* Every start but that of a canary waits for the end of the back-off. */
 		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
-			promise(may_start_alone(p) ||
-				(w.now_ms >= w.planned[p].boot_ms && w.now_ms >= w.planned[p].run_ms));
+			promise(skips_backoff(p) ||
+				(w.now_ms >= w.planned_failures[p].boot_ms && w.now_ms >= w.planned_failures[p].run_ms));
 	}
 	if (order->event == PFI_EVENT_TIMEOUT || order->event == PFI_EVENT_STUCK) {
-		const struct pfi_deadline_summary look = look_at(process);
+		const struct pfi_deadline_summary check = summarize(process);
 
-		promise(order->event == PFI_EVENT_TIMEOUT || look.able == 0 || slot->state == PFI_STATE_DRAINING);
-		promise(look.late > 0); /* an idle worker is never killed for silence */
+		promise(order->event == PFI_EVENT_TIMEOUT || check.able == 0 || slot->state == PFI_STATE_DRAINING);
+		promise(check.late > 0); /* an idle worker has no deadline */
 	}
 	if (slot->state == PFI_STATE_SERVING)
 		promise(order->event != PFI_EVENT_OVERDUE);
-	/* After a suspend nobody is judged on the first look. */
-	if (w.overslept)
+	/* After a suspend the first health check enforces no deadline. */
+	if (w.is_late)
 		promise(order->event == PFI_EVENT_FORKED || order->event == PFI_EVENT_RETIRE ||
 			  order->event == PFI_EVENT_QUIT);
-	/* Nobody takes back what is being proved, nor touches what it may replace. */
+	/* While a canary is on probation, neither the canary nor, with a surge, a worker that it may replace is retired. */
 	if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING && order->event == PFI_EVENT_RETIRE) {
 		promise(order->slot != pool->canary.slot);
-		/* Without a surge it takes the place of one. */
+		/* Without a surge one ready worker leaves for the canary. */
 		if (slot->state == PFI_STATE_SERVING && (surge_of(p) > 0 || pool->canary.slot != UINT32_MAX))
 			promise(count_ready(p) - is_ready(p, pool->canary.slot) > wanted);
 	}
@@ -110,18 +110,16 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	    w.supervisor.phase >= PFI_PHASE_LEAVING)
 		return;
 
-	/* Never fewer than wanted, save by the policy's own leave. */
+	/* The number of ready workers falls below the target by max_unavailable at most. */
 	const uint32_t ready = count_ready(p);
 	const uint32_t most = wanted < ready ? wanted : ready;
-	const uint32_t spare = pool->policy.max_unavailable;
-
-	promise(ready - 1 + spare >= most);
-	/* A generation that never became ready never makes a ready one leave. */
+	promise(ready - 1 + pool->policy.max_unavailable >= most);
+	/* A generation of which no worker was ready replaces no ready worker. */
 	if (slot->generation < w.supervisor.rollout.wanted && wanted > 0)
 		promise(w.has_been_ready[p][w.supervisor.rollout.wanted] || ready > wanted);
 }
 
-/* A reload that is done has everybody replaced, and as many as are wanted. */
+/* At the end of a reload every worker is of its generation, and as many are ready as are wanted. */
 void check_done(uint32_t p)
 {
 	promise(count_ready(p) >= pfi_pool_wanted(&w.pools[p]));
@@ -133,8 +131,8 @@ void check_done(uint32_t p)
 	}
 }
 
-/* Once it is proved, only a row of failed boots takes a generation back, and that for sure. */
-void check_taking_back(const struct pfi_supervisor *before, struct pfi_decision decision)
+/* After the canary time a rollout is rolled back after ROW failed boots without a success, and only then. */
+void check_rollback(const struct pfi_supervisor *before, struct pfi_decision decision)
 {
 	enum { ROW = 3 };
 	uint64_t longest = 0;
@@ -142,13 +140,13 @@ void check_taking_back(const struct pfi_supervisor *before, struct pfi_decision 
 	if (before->rollout.state != PFI_ROLLOUT_ROLLING || w.supervisor.phase != PFI_PHASE_RUNNING)
 		return;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
-		if (w.ledgers[p].row > longest)
-			longest = w.ledgers[p].row;
+		if (w.failures[p].failed_boots > longest)
+			longest = w.failures[p].failed_boots;
 	}
 	promise((longest >= ROW) == (decision.given && decision.verdict == PREFORK_RELOAD_FAILED));
 }
 
-/* Those that serve and were not told to stop it, without the canary. */
+/* Workers that serve and have no drain request, without the canary. */
 static uint32_t count_serving(uint32_t p)
 {
 	uint32_t serving = 0;
@@ -171,23 +169,23 @@ void check_numbers(void)
 
 			staying += pfi_slot_is_current(slot);
 			if (slot->state >= PFI_STATE_SERVING && slot->state <= PFI_STATE_DRAINING &&
-			    w.now_ms >= w.supervisor.grace_until_ms) /* nobody else can go on: at once */
+			    w.now_ms >= w.supervisor.grace_until_ms) /* no other thread can serve: no delay */
 				promise(slot->late == 0 || (slot->able > 0 && slot->unseen == 0));
 			if (slot->state == PFI_STATE_DUMPING && w.now_ms >= w.supervisor.grace_until_ms)
-				promise(count_serving(p) < pfi_pool_wanted(pool)); /* it is still missed */
+				promise(count_serving(p) < pfi_pool_wanted(pool)); /* it is needed until a replacement serves */
 			if (slot->state == PFI_STATE_EMPTY || slot->state == PFI_STATE_DUMPING || process->hung_since_ms == 0)
 				continue;
-			/* A stuck one that nobody misses is gone within timeout and ladder. */
-			const uint64_t from_ms = process->told_ms > process->hung_since_ms ? process->told_ms :
+			/* A stuck worker that is not needed exits within its timeout and the abort and kill timeouts. */
+			const uint64_t from_ms = process->notified_ms > process->hung_since_ms ? process->notified_ms :
 											     process->hung_since_ms;
 
 			promise(w.now_ms <= from_ms + step_ms + pool->policy.graceful_timeout_ms +
-							    (process->in_kernel ? NEVER_DIES_MS : 0) + 100 + w.grace_deadline_ms -
-								    process->hung_excused_ms);
+							    (process->in_kernel ? KILL_MAX_MS : 0) + 100 + w.lost_ms -
+								    process->hung_lost_ms);
 		}
 		if (w.supervisor.phase == PFI_PHASE_RUNNING)
 			promise(staying <= pool->target + (pool->policy.surge > 1 ? pool->policy.surge : 1) + 1);
-		/* What a candidate wants is not done before it is proved. */
+		/* A candidate does not change the target before the end of the canary time. */
 		if (w.supervisor.rollout.state == PFI_ROLLOUT_PROVING)
 			promise(w.scaled[p] || pool->target == w.targets[p]);
 		promise(pool->target <= pool->policy.workers_max);
@@ -197,11 +195,11 @@ void check_numbers(void)
 	promise(w.reloads == w.verdicts + (w.supervisor.rollout.state != PFI_ROLLOUT_IDLE) + w.supervisor.pending.given);
 }
 
-/* Nobody is started faster than the budgets allow, whatever the workers do. */
+/* The back-off bounds the number of starts, however the workers fail. */
 void check_spawn_rate(void)
 {
 	const uint64_t elapsed_ms = w.now_ms - w.began_ms;
-	uint64_t most = w.asked_spawns;
+	uint64_t most = w.operator_spawns;
 
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		const struct pfi_policy *const policy = &w.pools[p].policy;
@@ -209,13 +207,13 @@ void check_spawn_rate(void)
 		/* A failed boot is followed by a wait of 400 ms at least. */
 		most += (elapsed_ms / policy->run.period_ms + 2) * (policy->run.failures_max + 10);
 		most += elapsed_ms / 400 + policy->workers_max;
-		/* A pool that has no worker left tries one, but not two in the shortest wait. */
+		/* A pool without workers starts at most one in the shortest back-off. */
 		most += elapsed_ms / policy->run.first_ms + 1;
 	}
 	promise(w.spawns <= most);
 }
 
-/* After the drain time only connections are waited for that a worker accepts, or may. */
+/* After the drain time a stop waits only for connections that a worker can accept. */
 static void check_drain(void)
 {
 	bool useful = false;
@@ -223,7 +221,7 @@ static void check_drain(void)
 	if (w.supervisor.phase != PFI_PHASE_REFUSING)
 		return;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
-		useful |= w.pools[p].queued > 0 && (is_there(p) || is_likely_to_boot(p));
+		useful |= w.pools[p].queued > 0 && (has_worker(p) || is_likely_to_boot(p));
 	promise(useful || w.now_ms < w.supervisor.phase_since_ms + w.supervisor.linger_ms);
 }
 
@@ -233,15 +231,15 @@ void check_stop(void)
 	uint64_t most_ms = w.supervisor.linger_max_ms;
 
 	if (w.stop_at_ms == 0 && w.supervisor.phase != PFI_PHASE_RUNNING)
-		w.stop_at_ms = w.now_ms; /* it gave up by itself */
+		w.stop_at_ms = w.now_ms; /* it stops because of a failure */
 	if (w.stop_at_ms == 0)
 		return;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 		most_ms += w.pools[p].policy.graceful_timeout_ms + 3000;
-	promise(w.now_ms <= w.stop_at_ms + most_ms + NEVER_DIES_MS + 1000 + w.grace_deadline_ms);
+	promise(w.now_ms <= w.stop_at_ms + most_ms + KILL_MAX_MS + 1000 + w.lost_ms);
 }
 
-/* Between now and the wake-up that was asked for, nothing is due. */
+/* Until the wake-up that the plans ask for there is nothing to do. */
 void check_wake(uint64_t wake_ms)
 {
 	struct pfi_orders orders;
@@ -255,8 +253,8 @@ void check_wake(uint64_t wake_ms)
 	}
 }
 
-/* What was on probation is wanted only when each pool's canary had lived for the canary time. */
-void check_proof(const struct pfi_supervisor *before)
+/* A candidate becomes the wanted generation when the canary of each pool has been ready for the canary time. */
+void check_canary_time(const struct pfi_supervisor *before)
 {
 	if (before->rollout.state != PFI_ROLLOUT_PROVING || w.supervisor.rollout.wanted == before->rollout.wanted)
 		return;
@@ -275,18 +273,18 @@ void check_proof(const struct pfi_supervisor *before)
 	}
 }
 
-/* When nothing fails any more everything comes to what is wanted, and then to rest. */
+/* Without further failures every pool reaches its desired state and stays in it. */
 void check_convergence(void)
 {
-	w.calm = true;
+	w.without_failures = true;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		for (uint32_t s = 0; s < w.worker_count; s++) {
 			struct process *const process = &w.processes[p][s];
 
-			process->deaf = process->in_kernel = process->garbage = false;
-			process->says_leave_at_ms = 0;
+			process->ignores_signals = process->in_kernel = process->writes_garbage = false;
+			process->retires_at_ms = 0;
 			if (w.slots[p][s].state == PFI_STATE_SERVING)
-				process->dies_at_ms = 0;
+				process->exits_at_ms = 0;
 		}
 	}
 	const uint64_t until_ms = w.now_ms + 200000;
@@ -296,9 +294,9 @@ void check_convergence(void)
 		processes_act();
 		(void)turn();
 	}
-	w.calm = false;
+	w.without_failures = false;
 	if (w.supervisor.phase != PFI_PHASE_RUNNING)
-		return; /* what was failing already was too much for it */
+		return; /* earlier failures have stopped it */
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		const struct pfi_worker_counts counts =
 			pfi_worker_table_count(&w.pools[p].worker_table, w.supervisor.rollout.wanted, UINT32_MAX);

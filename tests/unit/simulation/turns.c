@@ -12,9 +12,9 @@ bool is_canary(uint32_t p, uint32_t slot)
 
 static void note_boot_failure(uint32_t p, bool killed)
 {
-	w.ledgers[p].blameless = killed;
-	w.ledgers[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
-	w.ledgers[p].row++;
+	w.failures[p].blameless = killed;
+	w.failures[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
+	w.failures[p].failed_boots++;
 }
 
 /* A canary that fails leaves the record of its pool as it was. */
@@ -27,26 +27,26 @@ static void check_record(uint32_t p, const struct pfi_pool *before)
 	promise(now->lost == before->lost);
 }
 
-/* One more than a period may have is borne: one death proves nothing. */
-static void note_death(uint32_t p, bool blameless)
+/* One failure more than failures_max in a period delays no start. */
+static void note_exit(uint32_t p, bool blameless)
 {
-	struct ledger *const ledger = &w.ledgers[p];
+	struct failures *const failures = &w.failures[p];
 	const struct pfi_intensity *const limits = &w.pools[p].policy.run;
 
-	ledger->blameless = blameless;
-	if (ledger->deaths == 0 || w.now_ms - ledger->period_at_ms >= limits->period_ms) {
-		ledger->period_at_ms = w.now_ms;
-		ledger->deaths = 0;
+	failures->blameless = blameless;
+	if (failures->exits == 0 || w.now_ms - failures->period_at_ms >= limits->period_ms) {
+		failures->period_at_ms = w.now_ms;
+		failures->exits = 0;
 	}
-	if (++ledger->deaths <= limits->failures_max + 1)
+	if (++failures->exits <= limits->failures_max + 1)
 		return;
-	/* The next period is a new beginning, if somebody serves. */
-	ledger->run_ms = w.now_ms + WAIT_LEAST_MS;
-	if (ledger->run_ms > ledger->period_at_ms + limits->period_ms)
-		ledger->run_ms = ledger->period_at_ms + limits->period_ms;
+	/* In the next period failures are counted from 0, if a worker serves. */
+	failures->run_ms = w.now_ms + WAIT_LEAST_MS;
+	if (failures->run_ms > failures->period_at_ms + limits->period_ms)
+		failures->run_ms = failures->period_at_ms + limits->period_ms;
 }
 
-enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
+enum pfi_step_action send_event(uint32_t p, uint32_t slot, enum pfi_event event)
 {
 	const struct pfi_slot before = w.slots[p][slot];
 	const struct pfi_pool pool = w.pools[p];
@@ -58,16 +58,16 @@ enum pfi_step_action told(uint32_t p, uint32_t slot, enum pfi_event event)
 	if (canary && event != PFI_EVENT_READY)
 		check_record(p, &pool);
 	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY)
-		w.ledgers[p].boot_ms = w.ledgers[p].row = 0;
+		w.failures[p].boot_ms = w.failures[p].failed_boots = 0;
 	else if (!canary && before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE)
 		note_boot_failure(p, false);
 	else if (!canary && before.state == PFI_STATE_SERVING &&
 		 (event == PFI_EVENT_TIMEOUT || event == PFI_EVENT_STUCK || (event == PFI_EVENT_RETIRE && before.wants_retire)))
-		note_death(p, true);
+		note_exit(p, true);
 	return action;
 }
 
-void died(uint32_t p, uint32_t slot)
+void end_process(uint32_t p, uint32_t slot)
 {
 	const struct process *const process = &w.processes[p][slot];
 	const enum pfi_state state = w.slots[p][slot].state;
@@ -83,7 +83,7 @@ void died(uint32_t p, uint32_t slot)
 	if (!canary && state == PFI_STATE_BOOTING)
 		note_boot_failure(p, killed);
 	if (!canary && state == PFI_STATE_SERVING)
-		note_death(p, killed || (served && process->reason != PREFORK_REASON_SICK));
+		note_exit(p, killed || (served && process->reason != PREFORK_REASON_SICK));
 }
 
 static void fork_failed(uint32_t p, uint32_t generation)
@@ -95,7 +95,7 @@ static void fork_failed(uint32_t p, uint32_t generation)
 		note_boot_failure(p, false);
 }
 
-/* False: it was to start somebody, and could not. */
+/* False: the start of a worker failed. */
 static bool carry_out(uint32_t p, const struct pfi_order *order)
 {
 	struct process *const process = &w.processes[p][order->slot];
@@ -111,39 +111,39 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
 			w.forked_ms[p] = w.now_ms;
 		pfi_supervisor_forked(&w.supervisor, p, order->slot, order->generation, w.now_ms);
-		context(p, order->slot, order->generation);
+		start_process(p, order->slot, order->generation);
 		return true;
 	}
-	switch (told(p, order->slot, order->event)) {
+	switch (send_event(p, order->slot, order->event)) {
 	case PFI_ACTION_DUMP:
-		for (uint32_t i = 0; i < WORDS; i++)
-			process->dumped[i] = process->words[i];
+		for (uint32_t i = 0; i < THREADS; i++)
+			process->dumped[i] = process->deadlines_ms[i];
 		w.slots[p][order->slot].unseen = 0;
 		break;
 	case PFI_ACTION_DRAIN:
-		process->told_ms = w.now_ms;
+		process->notified_ms = w.now_ms;
 		soon_ms += pick(w.pools[p].policy.graceful_timeout_ms * 3 / 2);
-		if (!process->deaf && process->hung_since_ms == 0)
-			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
+		if (!process->ignores_signals && process->hung_since_ms == 0)
+			process->exits_at_ms = pfi_earlier_ms(process->exits_at_ms, soon_ms);
 		break;
 	case PFI_ACTION_QUIT:
 	case PFI_ACTION_ABORT:
-		if (process->told_ms == 0)
-			process->told_ms = w.now_ms;
-		if (!process->deaf)
-			process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms, soon_ms);
+		if (process->notified_ms == 0)
+			process->notified_ms = w.now_ms;
+		if (!process->ignores_signals)
+			process->exits_at_ms = pfi_earlier_ms(process->exits_at_ms, soon_ms);
 		break;
 	case PFI_ACTION_KILL:
-		process->dies_at_ms = pfi_earlier_ms(process->dies_at_ms,
-						     process->in_kernel ? w.now_ms + pick(NEVER_DIES_MS) : soon_ms);
+		process->exits_at_ms = pfi_earlier_ms(process->exits_at_ms,
+						     process->in_kernel ? w.now_ms + pick(KILL_MAX_MS) : soon_ms);
 		break;
 	default:
-		ck_abort_msg("an order without an action");
+		ck_abort_msg("the order has no action");
 	}
 	return true;
 }
 
-static void look_at_pages(void)
+static void check_health(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		for (uint32_t s = 0; s < w.worker_count; s++) {
@@ -152,43 +152,43 @@ static void look_at_pages(void)
 			if (slot->state == PFI_STATE_EMPTY)
 				continue;
 			const struct process *const process = &w.processes[p][s];
-			const struct pfi_deadline_summary look = look_at(process);
+			const struct pfi_deadline_summary check = summarize(process);
 
-			slot->busy = look.busy;
-			slot->late = look.late;
-			slot->able = look.able;
-			slot->others = look.busy - look.late;
+			slot->busy = check.busy;
+			slot->late = check.late;
+			slot->able = check.able;
+			slot->others = check.busy - check.late;
 			slot->unseen = 0;
-			for (uint32_t i = 0; i < WORDS; i++)
-				slot->unseen += pfi_deadline_is_past(process->words[i], w.now_ms) &&
-						process->dumped[i] != process->words[i];
-			slot->next_ms = look.next_ms;
+			for (uint32_t i = 0; i < THREADS; i++)
+				slot->unseen += pfi_deadline_is_past(process->deadlines_ms[i], w.now_ms) &&
+						process->dumped[i] != process->deadlines_ms[i];
+			slot->next_ms = check.next_ms;
 		}
 	}
 }
 
-/* One turn, as the arbiter does it. True when all is over. */
+/* One turn of the arbiter. True: the stop is complete. */
 bool turn(void)
 {
 	struct pfi_orders orders;
 	struct pfi_turn result;
 	uint64_t wake_ms;
-	uint64_t spare_ms = w.supervisor.grace_until_ms;
+	const uint64_t grace_before_ms = w.supervisor.grace_until_ms;
 	bool more;
 	int rounds = 0;
 
-	w.overslept = w.supervisor.due_ms != 0 && w.now_ms >= w.supervisor.due_ms + 1000;
-	look_at_pages();
+	w.is_late = w.supervisor.due_ms != 0 && w.now_ms >= w.supervisor.due_ms + 1000;
+	check_health();
 	do {
-		promise(rounds++ < 50); /* a turn comes to rest */
+		promise(rounds++ < 50); /* a turn ends */
 		const struct pfi_supervisor before = w.supervisor;
 
 		result = pfi_supervisor_turn(&w.supervisor, w.now_ms);
-		check_proof(&before);
-		check_taking_back(&before, result.decision);
+		check_canary_time(&before);
+		check_rollback(&before, result.decision);
 		note_decision(result.decision);
 		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.wanted != w.supervisor.rollout.wanted; p++)
-			w.ledgers[p] = (struct ledger){ 0 }; /* others have their chance */
+			w.failures[p] = (struct failures){ 0 }; /* the records are those of another generation */
 		wake_ms = result.wake_ms;
 		more = false;
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
@@ -198,15 +198,15 @@ bool turn(void)
 			const enum pfi_phase phase = w.supervisor.phase;
 			bool can_start = true;
 
-			w.planned[p] = w.ledgers[p];
+			w.planned_failures[p] = w.failures[p];
 			for (uint32_t i = 0; i < orders.count; i++) {
 				if ((can_start && w.supervisor.phase == phase) || orders.list[i].event != PFI_EVENT_FORKED)
 					can_start &= carry_out(p, &orders.list[i]);
 			}
 		}
 	} while (more);
-	if (w.supervisor.grace_until_ms != spare_ms)
-		w.grace_deadline_ms += w.supervisor.grace_until_ms - w.now_ms;
+	if (w.supervisor.grace_until_ms != grace_before_ms)
+		w.lost_ms += w.supervisor.grace_until_ms - w.now_ms;
 	if (!result.finished && pick(8) == 0)
 		check_wake(wake_ms);
 	pfi_supervisor_rest(&w.supervisor, wake_ms);

@@ -13,7 +13,7 @@ uint64_t pick(uint64_t below)
 
 bool one_in(uint64_t n)
 {
-	return !w.calm && pick(n) == 0;
+	return !w.without_failures && pick(n) == 0;
 }
 
 static void random_policy(struct pfi_policy *policy)
@@ -52,81 +52,83 @@ void create_world(uint64_t seed)
 	pfi_supervisor_init(&w.supervisor, w.pools, pools, w.seed | 1);
 	w.supervisor.linger_ms = pick(2) ? 100 : 0;
 	w.supervisor.linger_max_ms = 5000;
-	w.unrest = pick(2) ? 1 : 50;
+	w.pause = pick(2) ? 1 : 50;
 }
 
-static void give_work(struct process *process, const struct pfi_policy *policy)
+static void begin_request(struct process *process, const struct pfi_policy *policy)
 {
-	const uint32_t word = (uint32_t)pick(WORDS);
+	const uint32_t thread = (uint32_t)pick(THREADS);
 
-	if (process->words[word] != 0)
+	if (process->deadlines_ms[thread] != 0)
 		return;
-	process->words[word] = w.now_ms + policy->request_timeout_ms;
+	process->deadlines_ms[thread] = w.now_ms + policy->request_timeout_ms;
 	if (one_in(40)) {
-		process->done_at_ms[word] = 0;
+		process->done_at_ms[thread] = 0;
 		if (process->hung_since_ms == 0)
-			process->hung_excused_ms = w.grace_deadline_ms;
-		if (process->hung_since_ms == 0 || process->words[word] < process->hung_since_ms)
-			process->hung_since_ms = process->words[word];
+			process->hung_lost_ms = w.lost_ms;
+		if (process->hung_since_ms == 0 || process->deadlines_ms[thread] < process->hung_since_ms)
+			process->hung_since_ms = process->deadlines_ms[thread];
 	} else {
-		process->done_at_ms[word] = w.now_ms + 1 + pick(policy->request_timeout_ms);
+		process->done_at_ms[thread] = w.now_ms + 1 + pick(policy->request_timeout_ms);
 	}
 }
 
-static void do_work(struct process *process)
+static void end_requests(struct process *process)
 {
-	for (uint32_t i = 0; i < WORDS; i++) {
-		if (process->words[i] != 0 && process->done_at_ms[i] != 0 && process->done_at_ms[i] <= w.now_ms) {
-			process->words[i] = 0;
+	for (uint32_t i = 0; i < THREADS; i++) {
+		if (process->deadlines_ms[i] != 0 && process->done_at_ms[i] != 0 && process->done_at_ms[i] <= w.now_ms) {
+			process->deadlines_ms[i] = 0;
 			process->requests++;
 		}
 	}
-	if (process->garbage)
-		process->words[pick(WORDS)] = pick(2) ? pfi_random(&w.seed) : w.now_ms - pick(1000);
+	if (process->writes_garbage)
+		process->deadlines_ms[pick(THREADS)] = pick(2) ? pfi_random(&w.seed) : w.now_ms - pick(1000);
 }
 
-struct pfi_deadline_summary look_at(const struct process *process)
+struct pfi_deadline_summary summarize(const struct process *process)
 {
-	struct pfi_thread_deadline words[WORDS];
+	struct pfi_thread_deadline deadlines_ms[THREADS];
 
-	for (uint32_t i = 0; i < WORDS; i++)
-		words[i] = (struct pfi_thread_deadline){ .deadline_ms = process->words[i], .since_ms = 1, .exists = true };
-	return pfi_deadlines_summarize(words, WORDS, 0, w.now_ms);
+	for (uint32_t i = 0; i < THREADS; i++)
+		deadlines_ms[i] = (struct pfi_thread_deadline){
+			.deadline_ms = process->deadlines_ms[i], .since_ms = 1, .exists = true,
+		};
+	return pfi_deadlines_summarize(deadlines_ms, THREADS, 0, w.now_ms);
 }
 
-void context(uint32_t p, uint32_t slot, uint32_t generation)
+void start_process(uint32_t p, uint32_t slot, uint32_t generation)
 {
 	struct process *const process = &w.processes[p][slot];
-	const uint8_t quality = w.calm ? 0 : w.outage ? 3 : w.quality[generation];
+	const uint8_t quality = w.without_failures ? 0 : w.outage ? 3 : w.quality[generation];
 	static const enum prefork_reason boot_reasons[] = {
 		PREFORK_REASON_BOOT, PREFORK_REASON_APP, PREFORK_REASON_SICK, PREFORK_REASON_CRASHED,
 		PREFORK_REASON_KILLED, PREFORK_REASON_UNKNOWN,
 	};
 
 	*process = (struct process){ .reason = PREFORK_REASON_CRASHED };
-	process->deaf = one_in(10);
+	process->ignores_signals = one_in(10);
 	process->in_kernel = one_in(50);
 	if (quality == 3 || one_in(quality == 2 ? 2 : 20)) {
-		process->dies_at_ms = w.now_ms + pick(quality == 3 ? 20 : 1000);
+		process->exits_at_ms = w.now_ms + pick(quality == 3 ? 20 : 1000);
 		process->reason = boot_reasons[pick(sizeof boot_reasons / sizeof boot_reasons[0])];
 		if (one_in(5))
-			process->dies_at_ms = 0; /* hangs before it is ready */
+			process->exits_at_ms = 0; /* hangs before it is ready */
 		if (one_in(200))
 			process->reason = PREFORK_REASON_FATAL;
 		return;
 	}
 	process->ready_at_ms = w.now_ms + pick(500);
-	process->garbage = one_in(100);
+	process->writes_garbage = one_in(100);
 	if (quality == 1 || one_in(20)) {
-		process->dies_at_ms = process->ready_at_ms + pick(quality == 1 ? 300 : 60000);
+		process->exits_at_ms = process->ready_at_ms + pick(quality == 1 ? 300 : 60000);
 		process->reason = pick(3) ? PREFORK_REASON_CRASHED : PREFORK_REASON_RECYCLED;
 	}
 	if (one_in(10))
-		process->says_leave_at_ms = process->ready_at_ms + 1 + pick(30000);
+		process->retires_at_ms = process->ready_at_ms + 1 + pick(30000);
 }
 
-/* Who connects waits until a worker accepts, or long. */
-void let_connections_come(void)
+/* Whether a pool has pending connections. */
+void change_backlogs(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		if (pick(3) == 0)
@@ -134,7 +136,7 @@ void let_connections_come(void)
 	}
 }
 
-static uint64_t next_of_world(void)
+static uint64_t next_event_ms(void)
 {
 	uint64_t at_ms = 0;
 
@@ -146,7 +148,7 @@ static uint64_t next_of_world(void)
 				continue;
 			if (w.slots[p][s].state == PFI_STATE_BOOTING)
 				at_ms = pfi_earlier_ms(at_ms, process->ready_at_ms);
-			at_ms = pfi_earlier_ms(at_ms, process->dies_at_ms);
+			at_ms = pfi_earlier_ms(at_ms, process->exits_at_ms);
 		}
 	}
 	return at_ms;
@@ -161,31 +163,31 @@ void processes_act(void)
 
 			if (slot->state == PFI_STATE_EMPTY)
 				continue;
-			do_work(process);
-			if (process->dies_at_ms != 0 && process->dies_at_ms <= w.now_ms) {
-				died(p, s);
+			end_requests(process);
+			if (process->exits_at_ms != 0 && process->exits_at_ms <= w.now_ms) {
+				end_process(p, s);
 				continue;
 			}
 			if (process->ready_at_ms != 0 && process->ready_at_ms <= w.now_ms) {
-				(void)told(p, s, PFI_EVENT_READY);
+				(void)send_event(p, s, PFI_EVENT_READY);
 				w.has_been_ready[p][slot->generation] = w.was_ready[p] = true;
 				process->ready_at_ms = 0;
 			}
-			if (process->says_leave_at_ms != 0 && process->says_leave_at_ms <= w.now_ms &&
+			if (process->retires_at_ms != 0 && process->retires_at_ms <= w.now_ms &&
 			    slot->state == PFI_STATE_SERVING)
 				slot->wants_retire = true;
 			if (slot->state == PFI_STATE_SERVING && pick(4) == 0)
-				give_work(process, &w.pools[p].policy);
+				begin_request(process, &w.pools[p].policy);
 		}
 	}
 }
 
 void advance_clock(void)
 {
-	const uint64_t next_ms = pfi_earlier_ms(next_of_world(), w.supervisor.due_ms);
+	const uint64_t next_ms = pfi_earlier_ms(next_event_ms(), w.supervisor.due_ms);
 	uint64_t step_ms = pick(4) ? 1 + pick(20) : 1 + pick(2000);
 
-	/* No sleep is longer than what it is set for, or what there is to see. */
+	/* The clock does not pass the next event or the time of the next plan. */
 	if (next_ms != 0 && next_ms <= w.now_ms)
 		step_ms = 1;
 	else if (next_ms != 0 && (next_ms - w.now_ms < step_ms || pick(3) == 0) && next_ms - w.now_ms < 100000)
