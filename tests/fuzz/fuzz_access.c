@@ -1,25 +1,15 @@
 /*
- * A format for the access log, up to the first NUL, and a request behind it: whatever
- * both are, a line is one line, and JSON is JSON.
+ * Input: a format of the access log, a NUL, a request. A rendered line has no control characters, and a
+ * JSON line is valid JSON.
  */
 #include "http/access_format.h"
 #include "http/date.h"
 
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const struct pfi_limits limits = { .line_max = 2000, .field_max = 2000, .fields_max = 8, .head_max = 4000,
 	                                  .body_max = 1000 };
 static const char response[] = "HTTP/1.1 200 OK\r\nContent-Type: a\r\nX: \"\r\n\r\n";
-
-static void demand(bool promise)
-{
-	if (!promise)
-		abort();
-}
 
 static char *variable(const char *name)
 {
@@ -35,7 +25,7 @@ static void check_line(const struct pfi_text *line)
 	demand(line->bytes[line->length] == '\0');
 }
 
-/* Where one value ends that begins at `at`. */
+/* The end of the value that begins at `at`. */
 static const char *skip_value(const char *at)
 {
 	if (*at != '"')
@@ -67,7 +57,7 @@ static void check_json(const char *at)
 	demand(strcmp(at, "}") == 0);
 }
 
-static void render(const struct pfi_access_format *format, const char *request, size_t length, size_t room_size)
+static void render(const struct pfi_access_format *format, const char *request, size_t length, size_t capacity)
 {
 	struct pfi_field fields[8];
 	struct pfi_head head;
@@ -83,7 +73,7 @@ static void render(const struct pfi_access_format *format, const char *request, 
 		.time = "2026-11-21T12:00:00+00:00", .time_length = PFI_DATE_ISO_LENGTH, .took_us = length * 977, .pid = 1,
 	};
 
-	pfi_text_init(&line, buffer, room_size);
+	pfi_text_init(&line, buffer, capacity);
 	pfi_access_render(format, &facts, &line);
 	check_line(&line);
 	if (pfi_access_is_json(format))
@@ -98,9 +88,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (end == NULL || size > 4096)
 		return 0;
 	const size_t length = size - (size_t)(end + 1 - data);
-	char *const request = malloc(length + (length == 0)); /* of exactly its size */
-	demand(request != NULL);
-	memcpy(request, end + 1, length);
+	char *const request = copy_exactly(end + 1, length);
 	if (pfi_access_compile((const char *)data, variable, &format) == 0) {
 		render(format, request, length, 4096);
 		if (!pfi_access_is_json(format))

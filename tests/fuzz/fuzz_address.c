@@ -1,14 +1,9 @@
-/* Any text as an address: parsed or refused with an error message, and what is parsed has a text that parses
- * to the same address. */
+/* Input: an address. It is refused with an error message, or its canonical form is parsed to the same address. */
 #include "listener/address.h"
 
 #include <prefork/error.h>
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static void read_back(const struct pfi_address *address)
 {
@@ -17,7 +12,7 @@ static void read_back(const struct pfi_address *address)
 
 	pfi_address_format(&address->socket, address->socket_size, text, sizeof text);
 	if (strchr(text, '\\') || strncmp(text, "unix://", 7) == 0)
-		return; /* escaped for people; or // would be taken for the scheme's */
+		return; /* escaped; or a path whose // would belong to the scheme */
 	if (pfi_address_parse(text, &again) < 0)
 		abort();
 	if (again.socket_size != address->socket_size || again.port != address->port ||

@@ -1,15 +1,10 @@
 /*
- * A chunked body, cut where the first byte of the input says: the same data
- * and the same verdict as in one piece, and nothing that a reader who is
- * stricter than we would read differently.
+ * Input: the size of the pieces, less 1, in a byte, and a chunked body. Data and verdict do not depend on
+ * the size of the pieces.
  */
 #include "http/chunk.h"
 
-#include <stdbool.h>
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static const struct pfi_limits limits = { .line_max = 200, .field_max = 100, .fields_max = 8, .head_max = 300,
 	                                  .body_max = 1000 };
@@ -22,21 +17,13 @@ struct outcome {
 	char data[4096];
 };
 
-static void demand(bool promise)
-{
-	if (!promise)
-		abort();
-}
-
-/* One piece, in memory of exactly its size. */
+/* Feeds one piece. */
 static size_t feed(struct pfi_chunk *chunk, struct outcome *outcome, const uint8_t *data, size_t size)
 {
-	char *const bytes = malloc(size + (size == 0));
+	char *const bytes = copy_exactly(data, size);
 	struct pfi_span span;
 	size_t used;
 
-	demand(bytes != NULL);
-	memcpy(bytes, data, size);
 	outcome->verdict = pfi_chunk_feed(chunk, bytes, size, &used, &span);
 	demand(used <= size && span.at <= used && span.length <= used - span.at);
 	demand(outcome->verdict == PFI_BAD || used > 0 || size == 0);
@@ -58,10 +45,10 @@ static void run(struct outcome *outcome, const uint8_t *data, size_t size, size_
 	}
 	outcome->status = chunk.http_error.status;
 	if (outcome->verdict == PFI_BAD)
-		outcome->used = 0; /* where it noticed depends on the cuts */
+		outcome->used = 0; /* depends on the pieces */
 }
 
-/* What was accepted ends with an empty line, and no line feed in it stands alone, except in data. */
+/* An accepted body ends with an empty line and obeys the limit. */
 static void check_accepted(const struct outcome *outcome, const uint8_t *data)
 {
 	demand(outcome->used >= 5 && memcmp(data + outcome->used - 4, "\r\n\r\n", 4) == 0);

@@ -1,23 +1,14 @@
 /*
- * A stream of requests, cut where the first bytes of the input say: it must
- * come to the same verdict as in one piece, and no offset may point outside.
+ * Input: the size of the pieces, less 1, and of the first piece, in a byte each, and a stream of requests. The
+ * verdict does not depend on the pieces, and no offset points outside of the input.
  */
 #include "../http/stream.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /* Small limits, so that short inputs reach them. */
 static const struct pfi_limits limits = { .line_max = 200, .field_max = 100, .fields_max = 8, .head_max = 600,
 	                                  .body_max = 300, .underscores = PFI_UNDERSCORES_DROP };
-
-static void demand(bool promise)
-{
-	if (!promise)
-		abort();
-}
 
 static void demand_inside(struct pfi_span span, size_t length)
 {
@@ -43,15 +34,11 @@ static void check_offsets(const struct stream *stream, size_t length)
 	}
 }
 
-/* In memory of its own and of exactly this size: the sanitizer sees a byte too many. */
 static enum pfi_verdict feed(struct stream *stream, const uint8_t *data, size_t size)
 {
-	char *const bytes = malloc(size + (size == 0));
-	enum pfi_verdict verdict;
+	char *const bytes = copy_exactly(data, size);
+	const enum pfi_verdict verdict = stream_feed(stream, bytes, size);
 
-	demand(bytes != NULL);
-	memcpy(bytes, data, size);
-	verdict = stream_feed(stream, bytes, size);
 	check_offsets(stream, size);
 	free(bytes);
 	return verdict;

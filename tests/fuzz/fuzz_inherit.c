@@ -1,14 +1,10 @@
-/* Five lines as LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PREFORK_FDS and SERVER_STARTER_PORT. What is
- * understood is a list of different descriptors from 3 on, each with a name. */
+/* Input: a line each for LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES, PREFORK_FDS and SERVER_STARTER_PORT. The
+ * result is a list of different descriptors from 3, each with a name. */
 #include "listener/inherit.h"
 
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
 enum { SELF = 1234 };
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void check(struct pfi_inherited *inherited)
 {
@@ -23,7 +19,7 @@ static void check(struct pfi_inherited *inherited)
 		}
 	}
 	for (size_t i = 0; i < inherited->count; i++)
-		inherited->sockets[i].fd = -1; /* the fuzzer's own: not to be closed */
+		inherited->sockets[i].fd = -1; /* a descriptor of the fuzzer: it stays open */
 	pfi_inherit_finish(inherited);
 }
 

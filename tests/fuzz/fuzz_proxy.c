@@ -1,46 +1,30 @@
 /*
- * A PROXY header: the first byte of the input is the accepted versions and the size of the pieces,
- * the rest is what the proxy sends. The verdict and what is read do not depend on the pieces, and
- * reading what is wanted never goes beyond a header that turns out valid.
+ * Input: the accepted versions and the size of the pieces in a byte, and a PROXY header. Verdict and values do
+ * not depend on the pieces, and a reader that reads as many bytes as are wanted stops at the end of a valid header.
  */
 #include "worker/proxy_header.h"
 
-#include <stdlib.h>
-#include <string.h>
+#include "split.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void demand(bool promise)
+static enum pfi_verdict feed(void *header, const char *bytes, size_t size)
 {
-	if (!promise)
-		abort();
+	return pfi_proxy_header_feed(header, bytes, size);
 }
 
-/* In memory of exactly its size. */
-static enum pfi_verdict feed(struct pfi_proxy_header *header, const uint8_t *data, size_t size)
+static size_t wanted(const void *header)
 {
-	char *const bytes = malloc(size + (size == 0));
-
-	demand(bytes != NULL);
-	memcpy(bytes, data, size);
-	const enum pfi_verdict verdict = pfi_proxy_header_feed(header, bytes, size);
-
-	free(bytes);
-	demand((verdict == PFI_MORE) == (pfi_proxy_header_wanted(header) > 0));
-	demand((verdict == PFI_BAD) == (header->problem != NULL));
-	return verdict;
+	return pfi_proxy_header_wanted(header);
 }
 
-/* `step` bytes at a time; 0: what is wanted. Returns how many were read. */
-static size_t read_on(struct pfi_proxy_header *header, const uint8_t *data, size_t size, size_t step)
+static bool has_error(const void *header)
 {
-	size_t length = 0;
+	return ((const struct pfi_proxy_header *)header)->problem != NULL;
+}
 
-	while (feed(header, data, length) == PFI_MORE && length < size) {
-		length += step > 0 ? step : pfi_proxy_header_wanted(header);
-		length = length < size ? length : size;
-	}
-	return length;
+static struct split_parser start(struct pfi_proxy_header *header, unsigned versions)
+{
+	pfi_proxy_header_start(header, versions);
+	return (struct split_parser){ header, feed, wanted, has_error };
 }
 
 static bool same_address(const struct pfi_proxy_address *a, const struct pfi_proxy_address *b)
@@ -89,13 +73,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	data++;
 	size--;
-	pfi_proxy_header_start(&whole, versions);
-	const enum pfi_verdict verdict = feed(&whole, data, size);
-
-	pfi_proxy_header_start(&pieces, versions);
-	(void)read_on(&pieces, data, size, step);
-	pfi_proxy_header_start(&exact, versions);
-	const size_t length = read_on(&exact, data, size, 0);
+	const struct split_parser parsers[] = { start(&whole, versions), start(&pieces, versions), start(&exact, versions) };
+	const enum pfi_verdict verdict = split_feed(&parsers[0], data, size);
+	(void)split_read(&parsers[1], data, size, step);
+	const size_t length = split_read(&parsers[2], data, size, 0);
 
 	demand(pieces.verdict == verdict && exact.verdict == verdict);
 	demand(length <= PFI_PROXY_HEADER_MAX);

@@ -1,26 +1,26 @@
 /*
- * The whole serve path, without a fork: up to four clients at once say and take what a script has
- * them, under the face of each strategy, while time passes, memory runs out and the worker is to leave.
+ * The HTTP service without processes and sockets: up to four clients send and receive as a script says, under
+ * the traits of each strategy, while time passes, allocations fail, the disk is full, and the worker drains.
  *
- * A script begins with a byte for the face and one for the settings. The rest is what the current
- * client says, except where a byte 0xff comes: then a letter and a byte n follow.
+ * A script begins with a byte for the strategy and a byte for the settings. The other bytes are sent by the
+ * current client, except after a byte 0xff: a letter and a byte n follow it.
  *
- *     p        a pause, in which the server does what it can
- *     m n      from now on no more than n bytes are read at once; 0: all there is
- *     e, x     the client ends its side; resets the connection
- *     b, r n   the client takes nothing more; takes n bytes (n - 100 KiB above 100)
- *     u        the client takes all that comes
- *     z n      the client says n times 100 bytes
+ *     p        the server runs until it waits
+ *     m n      each read returns at most n bytes; 0: no limit
+ *     e, x     the client ends its output; resets the connection
+ *     b, r n   the client stops reading; reads n more bytes (n - 100 KiB above 100)
+ *     u        the client reads all output
+ *     z n      the client sends n times 100 bytes
  *     t n      n ms pass (n - 99 half seconds above 99)
- *     c n      the current client is number n of 4, who connects if it must
- *     w        the server wakes up for nothing
- *     h n      from now on what is offloaded waits (n odd), or not
- *     l, q     the worker is to leave; to quit
+ *     c n      client n of 4 becomes the current one; it connects if it has no connection
+ *     w        the server wakes without an event
+ *     h n      offloaded callbacks wait from now on (n odd), or run (n even)
+ *     l, q     the worker drains; quits
  *     n n      the n-th allocation from now fails
- *     d n      from now on the disk is full (n odd), or not
- *     0xff     the client says 0xff
+ *     d n      the disk is full from now on (n odd), or not (n even)
+ *     0xff     the client sends 0xff
  *
- * See serve_host.c for what the host answers.
+ * serve_handler.c lists the paths.
  */
 #include "serve.h"
 
@@ -39,25 +39,22 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 enum {
 	CLIENTS = 4,
 	CONTROL = 0xff,
 	THREADS = 1,
-	FDS_MAX = 4 * CLIENTS, /* that may be open at once */
-	LAST_DEADLINES = 12, /* one connection may have, with nobody left who says or takes anything */
+	FDS_MAX = 4 * CLIENTS, /* upper bound of those that an input opens */
+	LAST_DEADLINES = 12, /* of a connection whose client neither sends nor receives any more */
 	STEPS_MAX = 100000,
 };
 
-static const unsigned faces[] = { PREFORK_STRATEGY_MAY_BLOCK, 0, 0 }; /* the last one offloads */
+static const unsigned strategy_traits[] = { PREFORK_STRATEGY_MAY_BLOCK, 0, 0 }; /* the last one offloads */
 
 static const char *const variants[][8][2] = {
 	{ { "keepalive", "5" }, { "accesslog", "" } },
@@ -79,7 +76,7 @@ static struct prefork_log *log_;
 static struct pfi_worker_score *score;
 static int watchdog = -1;
 
-/* What an input has made. */
+/* The state of one input. */
 static struct {
 	const uint8_t *at, *end;
 	struct prefork_worker *worker;
@@ -87,22 +84,16 @@ static struct {
 	struct client clients[CLIENTS];
 	struct client *current;
 	struct prefork_service service;
-	bool holds; /* what is offloaded waits */
+	bool holds_offloaded; /* offloaded callbacks wait */
 	unsigned steps;
 } script;
-
-void demand(bool promise)
-{
-	if (!promise)
-		abort();
-}
 
 void script_pass_ms(uint64_t ms)
 {
 	serve_system.now_ns += ms * 1000000;
 }
 
-void script_leave(void)
+void script_drain(void)
 {
 	if (atomic_load(&script.worker->directive) == PREFORK_CONTINUE)
 		atomic_store(&script.worker->directive, PREFORK_DRAIN);
@@ -121,17 +112,17 @@ static void play_control(uint8_t letter, uint8_t n)
 	switch (letter) {
 	case 'm': client->segment = n; break;
 	case 'e': client->has_ended = true; break;
-	case 'x': client->was_reset = true; break;
-	case 'b': client->is_choosy = true; client->window = 0; break;
+	case 'x': client->client_reset = true; break;
+	case 'b': client->is_limited = true; client->window = 0; break;
 	case 'r': client->window += n <= 100 ? n : (n - 100u) * 1024; break;
-	case 'u': client->is_choosy = false; break;
-	case 'z': client_say(client, filler, n * 100u); break;
+	case 'u': client->is_limited = false; break;
+	case 'z': client_send(client, filler, n * 100u); break;
 	case 't': script_pass_ms(n < 100 ? n : (n - 99u) * 500); break;
 	case 'c': script.current = &script.clients[n % CLIENTS]; break;
-	case 'h': script.holds = n % 2; break;
-	case 'l': script_leave(); break;
+	case 'h': script.holds_offloaded = n % 2; break;
+	case 'l': script_drain(); break;
 	case 'q': atomic_store(&script.worker->directive, PREFORK_QUIT); break;
-	case 'n': serve_system.fails_in = n; break;
+	case 'n': serve_system.allocations_left = n; break;
 	case 'd': serve_system.is_full = n % 2; break;
 	case 'w':
 		if (client->connection && client->next != PREFORK_SUSPENDED && client->next != PREFORK_CLOSE)
@@ -139,22 +130,22 @@ static void play_control(uint8_t letter, uint8_t n)
 		break;
 	default: break;
 	}
-	if (letter == 'c' && !script.current->connection && !script.current->knocks &&
+	if (letter == 'c' && !script.current->connection && !script.current->is_connecting &&
 	    atomic_load(&script.worker->directive) == PREFORK_CONTINUE) {
 		client_clear(script.current);
 		client_open(script.current, (size_t)(script.end - script.at));
 	}
 }
 
-/* One control, or all that is said up to the next. False at the end of the script. The server's
- * code may be at work, and wait for this. */
+/* Plays one control, or sends all bytes up to the next one. False: the script has ended. The server may call
+ * this while a callback blocks. */
 static bool play_one(void)
 {
-	const bool was_inside = serve_system.is_inside;
+	const bool was_in_server = serve_system.in_server;
 
 	if (script.at == script.end)
 		return false;
-	serve_system.is_inside = false;
+	serve_system.in_server = false;
 	if (*script.at == CONTROL && script.end - script.at >= 3 && script.at[1] != CONTROL) {
 		const uint8_t letter = script.at[1], n = script.at[2];
 
@@ -165,15 +156,15 @@ static bool play_one(void)
 
 		while (script.at < script.end && *script.at != CONTROL)
 			script.at++;
-		client_say(script.current, from, (size_t)(script.at - from));
+		client_send(script.current, from, (size_t)(script.at - from));
 		if (script.end - script.at >= 2 && script.at[1] == CONTROL)
 			script.at++;
 	}
-	serve_system.is_inside = was_inside;
+	serve_system.in_server = was_in_server;
 	return true;
 }
 
-/* Where the server may block, its clients go on meanwhile. Nobody waits for ever. */
+/* While the server blocks, the script goes on. At its end the clock advances to the time limit. */
 int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum prefork_next event, uint64_t timeout_ms);
 int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum prefork_next event, uint64_t timeout_ms)
 {
@@ -194,7 +185,7 @@ int __wrap_prefork_connection_wait(struct prefork_connection *connection, enum p
 	}
 }
 
-/* Asked when a deadline has passed. */
+/* Called after a deadline has passed. */
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms);
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
@@ -219,8 +210,8 @@ void __wrap_pfi_offload_pool_submit(struct pfi_offload_pool *offload_pool, struc
 	atomic_fetch_add(&offload_pool->queued, 1);
 }
 
-/* The thread that the worker would have beside its loop. */
-static void work(struct pfi_offload_pool *offload_pool)
+/* One callback of the offload pool, in this thread. */
+static void run_offloaded(struct pfi_offload_pool *offload_pool)
 {
 	struct prefork_connection *const connection = offload_pool->first;
 
@@ -242,7 +233,7 @@ static void accept_client(struct client *client)
 	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
 
 	demand(fd >= 0);
-	client->knocks = false;
+	client->is_connecting = false;
 	client->connection = pfi_connection_create(script.worker, fd, 0);
 	if (!client->connection) {
 		(void)close(fd);
@@ -260,17 +251,17 @@ static void close_client(struct client *client)
 	struct linger linger = { 0 };
 	socklen_t size = sizeof linger;
 
-	/* What the service does in `closed` may still count. */
+	/* The callback `closed` may set SO_LINGER. */
 	const int fd = dup(prefork_connection_fd(client->connection));
 	prefork_connection_close(client->connection);
 	demand(getsockopt(fd, SOL_SOCKET, SO_LINGER, &linger, &size) == 0);
 	(void)close(fd);
-	client->was_broken = linger.l_onoff && linger.l_linger == 0;
+	client->server_reset = linger.l_onoff && linger.l_linger == 0;
 	client->connection = NULL;
 	client->next = PREFORK_CLOSE;
-	demand(client->closings == 1);
-	for (const struct answer *answer = client->answers; answer; answer = answer->next)
-		demand(answer->has_finished);
+	demand(client->closed_calls == 1);
+	for (const struct response *response = client->responses; response; response = response->next)
+		demand(response->has_finished);
 	demand(client->in_at > 0 || client->out_end == 0);
 	reader_check(client);
 }
@@ -279,33 +270,33 @@ static void count_closing(struct prefork_worker *worker, struct prefork_connecti
 {
 	struct client *const client = client_of(connection);
 
-	client->closings++;
+	client->closed_calls++;
 	pfi_http_table()->closed(worker, connection, user);
 }
 
-/* Nobody is waited for in vain, nor while there is something to be done. */
-static void note_wait(struct client *client)
+/* A connection that waits has a deadline, and no unparsed input if it is between requests. */
+static void check_wait(struct client *client)
 {
 	const struct prefork_request *const request = prefork_connection_user(client->connection);
-	const uint64_t late_ms = prefork_connection_deadline_ms(client->connection);
+	const uint64_t deadline_ms = prefork_connection_deadline_ms(client->connection);
 
-	demand(late_ms != 0);
+	demand(deadline_ms != 0);
 	demand(request->phase != PFI_PHASE_IDLE || client->next == PREFORK_WAIT_WRITABLE || request->in_end == 0);
-	if (late_ms != client->late_ms)
-		client->out_by_late = client->out_end;
-	client->late_ms = late_ms;
+	if (deadline_ms != client->deadline_ms)
+		client->out_at_deadline = client->out_end;
+	client->deadline_ms = deadline_ms;
 }
 
-/* Who took nothing all the time gets nothing more of what is there for it. */
+/* A client that has received nothing until the deadline gets no more output. */
 static enum prefork_next expire(struct client *client)
 {
-	if (prefork_connection_pending(client->connection) > 0 && client->out_end == client->out_by_late)
+	if (prefork_connection_pending(client->connection) > 0 && client->out_end == client->out_at_deadline)
 		client->out_max = client->out_end;
 	return prefork_connection_expire(client->connection);
 }
 
-/* What the loops of the strategies do with the answer of a callback. */
-static void follow(struct client *client, enum prefork_next next)
+/* What the event loops do with the result of a callback. */
+static void apply(struct client *client, enum prefork_next next)
 {
 	const bool waits = next == PREFORK_WAIT_READABLE || next == PREFORK_WAIT_WRITABLE;
 
@@ -315,73 +306,73 @@ static void follow(struct client *client, enum prefork_next next)
 	if (next == PREFORK_CLOSE)
 		close_client(client);
 	else if (next != PREFORK_SUSPENDED && next != PREFORK_AGAIN)
-		note_wait(client);
+		check_wait(client);
 }
 
-/* False: there is nothing to be done for it now. */
+/* False: the client has no event. */
 static bool serve_client(struct client *client)
 {
-	if (client->knocks)
+	if (client->is_connecting)
 		accept_client(client);
 	if (!client->connection || client->next == PREFORK_SUSPENDED)
 		return false;
-	const uint64_t late_ms = prefork_connection_deadline_ms(client->connection);
-	const bool is_late = late_ms > 0 && late_ms <= now_ms();
+	const uint64_t deadline_ms = prefork_connection_deadline_ms(client->connection);
+	const bool has_expired = deadline_ms > 0 && deadline_ms <= now_ms();
 
 	if (client->next == PREFORK_AGAIN || client_is_ready(client, client->next))
-		follow(client, prefork_connection_proceed(client->connection));
-	else if (is_late)
-		follow(client, expire(client));
+		apply(client, prefork_connection_proceed(client->connection));
+	else if (has_expired)
+		apply(client, expire(client));
 	else
 		return false;
 	demand(script.steps++ < STEPS_MAX);
 	return true;
 }
 
-static bool take_back(void)
+static bool take_resumed(void)
 {
 	enum prefork_next next;
 	struct prefork_connection *const connection = prefork_worker_take_resumed(script.worker, &next);
 
 	if (connection)
-		follow(client_of(connection), next);
+		apply(client_of(connection), next);
 	return connection != NULL;
 }
 
-/* All that can be done without time passing, or a client saying more. */
+/* Serves until every connection waits. */
 static void serve(void)
 {
 	bool is_busy;
 
-	serve_system.is_inside = true;
+	serve_system.in_server = true;
 	do {
 		is_busy = false;
 		for (size_t i = 0; i < CLIENTS && atomic_load(&script.worker->directive) != PREFORK_QUIT; i++)
 			is_busy |= serve_client(&script.clients[i]);
-		if (script.offload_pool.first && !script.holds) {
-			work(&script.offload_pool);
+		if (script.offload_pool.first && !script.holds_offloaded) {
+			run_offloaded(&script.offload_pool);
 			is_busy = true;
 		}
-		is_busy |= take_back();
+		is_busy |= take_resumed();
 	} while (is_busy);
-	serve_system.is_inside = false;
+	serve_system.in_server = false;
 	demand(score->thread_slots[0].deadline_ms == 0);
 }
 
-/* The worker was to leave: those that wait are asked once. */
-static void ask_to_leave(void)
+/* Drains the connections that wait. */
+static void drain_waiting(void)
 {
 	for (size_t i = 0; i < CLIENTS; i++) {
 		struct client *const client = &script.clients[i];
 
 		if (client->connection &&
 		    (client->next == PREFORK_WAIT_READABLE || client->next == PREFORK_WAIT_WRITABLE))
-			follow(client, prefork_connection_drain(client->connection));
+			apply(client, prefork_connection_drain(client->connection));
 	}
 }
 
-/* To the next deadline. False: nobody waits. */
-static bool sleep_on(void)
+/* Advances the clock to the next deadline. False: no connection has one. */
+static bool pass_to_next_deadline(void)
 {
 	uint64_t first_ms = UINT64_MAX;
 
@@ -398,63 +389,63 @@ static bool sleep_on(void)
 	return true;
 }
 
-/* A worker that quits closes what is there, once its threads are done. */
-static void quit(void)
+/* Completes the offloaded callbacks, then closes every connection. */
+static void quit_worker(void)
 {
-	serve_system.is_inside = true;
+	serve_system.in_server = true;
 	while (script.offload_pool.first)
-		work(&script.offload_pool);
-	while (take_back())
+		run_offloaded(&script.offload_pool);
+	while (take_resumed())
 		;
 	for (size_t i = 0; i < CLIENTS; i++)
 		if (script.clients[i].connection)
 			close_client(&script.clients[i]);
-	serve_system.is_inside = false;
+	serve_system.in_server = false;
 }
 
 static void play(void)
 {
-	bool has_asked = false;
+	bool has_drained = false;
 
 	do {
 		serve();
-		if (!has_asked && atomic_load(&script.worker->directive) == PREFORK_DRAIN) {
-			has_asked = true;
-			ask_to_leave();
+		if (!has_drained && atomic_load(&script.worker->directive) == PREFORK_DRAIN) {
+			has_drained = true;
+			drain_waiting();
 		}
 	} while (atomic_load(&script.worker->directive) != PREFORK_QUIT && play_one());
-	script.holds = false;
+	script.holds_offloaded = false;
 	if (atomic_load(&script.worker->directive) != PREFORK_QUIT) {
 		serve();
-		for (int i = 0; i < LAST_DEADLINES * CLIENTS && sleep_on(); i++)
+		for (int i = 0; i < LAST_DEADLINES * CLIENTS && pass_to_next_deadline(); i++)
 			serve();
 		demand(prefork_worker_connections(script.worker) == 0);
 	}
-	quit();
+	quit_worker();
 }
 
-static void ignore_nudge(void *user)
+static void ignore_wake(void *user)
 {
-	(void)user; /* take_back() looks anyway */
+	(void)user; /* serve() calls take_resumed() in any case */
 }
 
-/* A worker as its life would find it, after its birth. */
-static void be_worker(unsigned face, const struct prefork_settings *its)
+/* A worker as pfi_worker_main() sets it up. */
+static void run_worker(unsigned kind, const struct prefork_settings *its)
 {
-	const struct prefork_strategy strategy = { .struct_size = sizeof strategy, .name = "script", .traits = faces[face] };
-	struct pfi_http *const http = pfi_http_create(&serve_host, NULL);
+	const struct prefork_strategy strategy = { .struct_size = sizeof strategy, .name = "script", .traits = strategy_traits[kind] };
+	struct pfi_http *const http = pfi_http_create(&serve_handler, NULL);
 	const struct pfi_spawn_context context = {
 		.program = "fuzz", .pool = "web", .settings = its, .log = log_, .strategy = &strategy, .user = http,
 		.score = score, .thread_slots = THREADS + 1, .channel = -1, .arbiter_pidfd = -1, .watchdog = watchdog,
 	};
 	struct prefork_worker worker = { .context = &context, .strategy = strategy, .service = *pfi_http_table(),
-		                         .fd = -1, .wake_fd = -1, .quit_fd = -1, .wake = ignore_nudge };
+		                         .fd = -1, .wake_fd = -1, .quit_fd = -1, .wake = ignore_wake };
 
 	worker.service.closed = count_closing;
 	script.worker = &worker;
-	serve_system.is_ours = true;
+	serve_system.is_active = true;
 	demand(http != NULL && pfi_thread_status_open(&worker) == 0);
-	if (face == 2) {
+	if (kind == 2) {
 		worker.offload_pool = &script.offload_pool;
 		script.offload_pool.last = &script.offload_pool.first;
 	}
@@ -463,7 +454,7 @@ static void be_worker(unsigned face, const struct prefork_settings *its)
 	worker.service.worker_stop(&worker, http);
 	pfi_thread_status_close(&worker);
 	pfi_connection_pool_finish(&worker);
-	serve_system.is_ours = false;
+	serve_system.is_active = false;
 	pfi_http_destroy(http);
 }
 
@@ -471,7 +462,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 {
 	(void)argc;
 	(void)argv;
-	host_init();
+	handler_init();
 	watchdog = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC);
 	score = aligned_alloc(128, pfi_worker_score_bytes(THREADS + 1));
 	demand(watchdog >= 0 && score != NULL && memset(score, 0, pfi_worker_score_bytes(THREADS + 1)) && prefork_log_create("/dev/null", 2, &log_) == 0);
@@ -485,7 +476,7 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	return 0;
 }
 
-/* Of those that the next ones will be among. */
+/* Open descriptors in the range that the next ones are taken from. */
 static int count_fds(int first_fd)
 {
 	int count = 0;
@@ -509,9 +500,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	script.end = data + size;
 	serve_system.now_ns = UINT64_C(1000000) * 1000000000;
 	script.current = &script.clients[0];
-	host_reset();
+	handler_reset();
 	client_open(script.current, size);
-	be_worker(data[0] % 3, settings[data[1] % VARIANTS]);
+	run_worker(data[0] % 3, settings[data[1] % VARIANTS]);
 	for (size_t i = 0; i < CLIENTS; i++)
 		client_clear(&script.clients[i]);
 	demand(count_fds(first_fd) == fds_before);

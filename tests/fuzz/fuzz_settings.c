@@ -1,8 +1,7 @@
 /*
- * The settings, from every place where bytes come in. The first byte says which:
- * a command line (words ended by NUL), GUNICORN_CMD_ARGS-like text, one
- * environment variable, or the file. What is accepted must print to a file that
- * reads back to the same values.
+ * Input: a byte that selects the source, and its bytes: a command line (words ended by NUL), a variable with
+ * arguments like GUNICORN_CMD_ARGS, an environment variable, or a file. Accepted settings are printed as a file
+ * that is read back to the same values.
  */
 #include <prefork/settings.h>
 
@@ -11,12 +10,9 @@
 #include "model/assign.h"
 #include "model/settings.h"
 
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include <stdio.h>
 
 static const struct prefork_option rows[] = {
 	{ .struct_size = sizeof(struct prefork_option), .name = "text", .type = PREFORK_OPTION_STRING,
@@ -25,7 +21,7 @@ static const struct prefork_option rows[] = {
 	  .section = "Ours", .doc = "A list." },
 };
 
-static struct prefork_settings *made(void)
+static struct prefork_settings *new_settings(void)
 {
 	struct prefork_settings *settings = NULL;
 
@@ -71,11 +67,11 @@ static int read_line(struct prefork_settings *settings, const char *bytes)
 	return r;
 }
 
-static int read_from(struct prefork_settings *settings, unsigned place, char *bytes, size_t size)
+static int read_from(struct prefork_settings *settings, unsigned source, char *bytes, size_t size)
 {
 	char *variables[] = { bytes, NULL };
 
-	switch (place % 4) {
+	switch (source % 4) {
 	case 0:
 		return read_words(settings, bytes, size);
 	case 1:
@@ -89,7 +85,7 @@ static int read_from(struct prefork_settings *settings, unsigned place, char *by
 
 static void round_trip(const struct prefork_settings *settings)
 {
-	struct prefork_settings *const again = made();
+	struct prefork_settings *const again = new_settings();
 	char *bytes = NULL;
 	size_t size = 0;
 	FILE *const out = open_memstream(&bytes, &size);
@@ -115,7 +111,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	memcpy(bytes, data + 1, size - 1);
 	bytes[size - 1] = '\0';
-	settings = made();
+	settings = new_settings();
 	if (read_from(settings, data[0], bytes, size - 1) == 0)
 		round_trip(settings);
 	prefork_settings_destroy(settings);

@@ -1,48 +1,33 @@
 /*
- * A uwsgi packet: the first byte of the input is the size of the pieces, the rest is what the proxy
- * sends. The verdict does not depend on the pieces, and what was accepted keeps the promises of the
- * header.
+ * Input: the size of the pieces, less 1, in a byte, and a uwsgi packet. The verdict does not depend on the
+ * pieces, and an accepted packet keeps the promises of uwsgi_packet.h.
  */
 #include "http/uwsgi_packet.h"
 
-#include <stdlib.h>
-#include <string.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "split.h"
 
 static const struct pfi_limits limits = { .line_max = 200, .field_max = 100, .fields_max = 8, .head_max = 4096,
 	                                  .body_max = 1000 };
 
-static void demand(bool promise)
+static enum pfi_verdict feed(void *packet, const char *bytes, size_t size)
 {
-	if (!promise)
-		abort();
+	return pfi_uwsgi_packet_feed(packet, bytes, size);
 }
 
-/* In memory of exactly its size. */
-static enum pfi_verdict feed(struct pfi_uwsgi_packet *packet, const uint8_t *data, size_t size)
+static size_t wanted(const void *packet)
 {
-	char *const bytes = malloc(size + (size == 0));
-
-	demand(bytes != NULL);
-	memcpy(bytes, data, size);
-	const enum pfi_verdict verdict = pfi_uwsgi_packet_feed(packet, bytes, size);
-
-	free(bytes);
-	demand((verdict == PFI_MORE) == (pfi_uwsgi_packet_wanted(packet) > 0));
-	demand((verdict == PFI_BAD) == (packet->http_error.detail != NULL));
-	return verdict;
+	return pfi_uwsgi_packet_wanted(packet);
 }
 
-static size_t read_on(struct pfi_uwsgi_packet *packet, const uint8_t *data, size_t size, size_t step)
+static bool has_error(const void *packet)
 {
-	size_t length = 0;
+	return ((const struct pfi_uwsgi_packet *)packet)->http_error.detail != NULL;
+}
 
-	while (feed(packet, data, length) == PFI_MORE && length < size) {
-		length += step > 0 ? step : pfi_uwsgi_packet_wanted(packet);
-		length = length < size ? length : size;
-	}
-	return length;
+static struct split_parser start(struct pfi_uwsgi_packet *packet, struct pfi_uwsgi_variable *variables)
+{
+	pfi_uwsgi_packet_start(packet, variables, &limits);
+	return (struct split_parser){ packet, feed, wanted, has_error };
 }
 
 static void check_accepted(const struct pfi_uwsgi_packet *packet, const char *bytes)
@@ -76,13 +61,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	data++;
 	size--;
-	pfi_uwsgi_packet_start(&whole, variables[0], &limits);
-	const enum pfi_verdict verdict = feed(&whole, data, size);
-
-	pfi_uwsgi_packet_start(&pieces, variables[1], &limits);
-	(void)read_on(&pieces, data, size, step);
-	pfi_uwsgi_packet_start(&exact, variables[2], &limits);
-	const size_t length = read_on(&exact, data, size, 0);
+	const struct split_parser parsers[] = { start(&whole, variables[0]), start(&pieces, variables[1]),
+		                                start(&exact, variables[2]) };
+	const enum pfi_verdict verdict = split_feed(&parsers[0], data, size);
+	(void)split_read(&parsers[1], data, size, step);
+	const size_t length = split_read(&parsers[2], data, size, 0);
 
 	demand(pieces.verdict == verdict && exact.verdict == verdict);
 	demand(pieces.http_error.detail == whole.http_error.detail &&

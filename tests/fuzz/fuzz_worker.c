@@ -1,24 +1,16 @@
 /*
- * What a worker can say: messages on its control channel, in datagrams of any length, and words
- * on its page. The arbiter reads both; whatever it makes of them is fit for a log line.
+ * Input: datagrams on the control channel of a worker, and deadlines in its scoreboard entry. The arbiter
+ * reads both. The text of an exit has no control characters and fits into its buffer.
  */
 #include "model/deadline.h"
 #include "model/exit_record.h"
 #include "os/fd.h"
 #include "os/control_channel.h"
 
+#include "fuzz.h"
+
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/socket.h>
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-static void demand(bool promise)
-{
-	if (!promise)
-		abort();
-}
 
 static void demand_clean(const char *text, size_t size)
 {
@@ -29,24 +21,24 @@ static void demand_clean(const char *text, size_t size)
 
 static void explain(const struct pfi_message *message, const uint8_t *data, size_t size)
 {
-	char activity[97] = "", words[256], exit_text[512];
-	const struct pfi_exit_record dead = {
+	char activity[97] = "", cleaned[256], exit_text[512];
+	const struct pfi_exit_record record = {
 		.known = size % 2, .code = (int)(message->value % 256), .signal = (int)(message->type % 70), .core = size % 3 == 0,
 		.pid = 1, .pool = "web", .state = (enum pfi_state)(message->type % PFI_STATE_COUNT),
 		.cause = (enum pfi_cause)(message->value % PFI_CAUSE_COUNT), .was_ready = size % 5 == 0, .requests = message->value,
-		.activity = activity, .exit_message = words,
+		.activity = activity, .exit_message = cleaned,
 	};
 
 	memcpy(activity, data, size < sizeof activity - 1 ? size : sizeof activity - 1);
-	pfi_exit_clean_text(message->text, words, sizeof words);
-	demand_clean(words, sizeof words);
-	pfi_exit_explain(&dead, "replaced now", exit_text, sizeof exit_text);
+	pfi_exit_clean_text(message->text, cleaned, sizeof cleaned);
+	demand_clean(cleaned, sizeof cleaned);
+	pfi_exit_explain(&record, "replaced now", exit_text, sizeof exit_text);
 	demand_clean(exit_text, sizeof exit_text);
 }
 
-static void look(const uint8_t *data, size_t size)
+static void check_deadlines(const uint8_t *data, size_t size)
 {
-	struct pfi_thread_deadline words[16] = { 0 };
+	struct pfi_thread_deadline threads[16] = { 0 };
 	uint64_t now_ms = 0;
 	size_t count = 0;
 
@@ -54,17 +46,17 @@ static void look(const uint8_t *data, size_t size)
 		return;
 	memcpy(&now_ms, data, sizeof now_ms);
 	for (size_t at = sizeof now_ms; at + 17 <= size && count < 16; at += 17, count++) {
-		memcpy(&words[count].deadline_ms, data + at, 8);
-		memcpy(&words[count].since_ms, data + at + 8, 8);
-		words[count].exists = data[at + 16] % 2;
+		memcpy(&threads[count].deadline_ms, data + at, 8);
+		memcpy(&threads[count].since_ms, data + at + 8, 8);
+		threads[count].exists = data[at + 16] % 2;
 	}
 
-	const struct pfi_deadline_summary seen = pfi_deadlines_summarize(words, count, size % 7, now_ms);
+	const struct pfi_deadline_summary summary = pfi_deadlines_summarize(threads, count, size % 7, now_ms);
 
-	demand(seen.late <= seen.busy && seen.busy <= count && seen.able <= count);
-	demand((seen.late > 0) == (seen.late_ms != 0));
-	demand(seen.late_ms <= now_ms);
-	demand(seen.next_ms == 0 || seen.next_ms > now_ms);
+	demand(summary.late <= summary.busy && summary.busy <= count && summary.able <= count);
+	demand((summary.late > 0) == (summary.late_ms != 0));
+	demand(summary.late_ms <= now_ms);
+	demand(summary.next_ms == 0 || summary.next_ms > now_ms);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -72,10 +64,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct pfi_message message;
 	int ends[2];
 
-	look(data, size);
+	check_deadlines(data, size);
 	if (pfi_channel_open(ends) < 0)
 		return 0;
-	/* Each datagram: two bytes that say how long it is, and so many bytes. */
+	/* Each datagram: its length in two bytes, and that many bytes. */
 	while (size >= 2) {
 		const size_t wanted = (size_t)data[0] | (size_t)data[1] << 8;
 		const size_t length = wanted < size - 2 ? wanted : size - 2;

@@ -1,12 +1,10 @@
 /*
- * Where there is no libFuzzer: give each file that is named to the fuzzer once, from memory of exactly
- * its size, so that a sanitizer sees every byte read too far.
+ * Builds without libFuzzer: passes each file to the fuzzer once.
  */
-#include <stdint.h>
-#include <stdio.h>
-#include <stdlib.h>
+#include "fuzz.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include <stdio.h>
+
 __attribute__((weak)) int LLVMFuzzerInitialize(int *argc, char ***argv);
 
 static int replay(const char *path)
@@ -21,13 +19,9 @@ static int replay(const char *path)
 	const size_t size = fread(bytes, 1, sizeof bytes, file);
 	fclose(file);
 
-	uint8_t *exact = malloc(size ? size : 1);
-	if (!exact)
-		return -1;
-	for (size_t i = 0; i < size; i++)
-		exact[i] = bytes[i];
+	char *const exact = copy_exactly(bytes, size);
 	fprintf(stderr, "%s: %zu bytes\n", path, size);
-	LLVMFuzzerTestOneInput(exact, size);
+	LLVMFuzzerTestOneInput((const uint8_t *)exact, size);
 	free(exact);
 	return 0;
 }

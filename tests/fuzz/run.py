@@ -1,7 +1,7 @@
 #!/usr/bin/python3
-"""Run one fuzzer on its corpus: replay it, or with FUZZ=true search on for FUZZ_SECONDS.
+"""Run one fuzzer on its corpus: replay it, or with FUZZ=true search for FUZZ_SECONDS.
 
-What is found stays in the current directory as crash-*, ready to be moved into the corpus.
+An input that fails is written to the current directory as crash-*; move it into the corpus.
 """
 import os
 import pathlib

@@ -1,39 +1,37 @@
-/* A client of the script's: what it says is read, and what is sent to it kept, as its script
- * has it take the one and the other. */
+/* A client of the script. The server reads what it sends; the output of the server is kept. The script sets how
+ * much of either is transferred at once. */
 #include "serve.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
 void client_open(struct client *client, size_t capacity)
 {
-	*client = (struct client){ .knocks = true, .next = PREFORK_AGAIN, .in = script_grow(NULL, capacity + 1), .in_buffer = capacity, .out_max = SIZE_MAX };
-	client->last = &client->answers;
+	*client = (struct client){ .is_connecting = true, .next = PREFORK_AGAIN, .in = script_grow(NULL, capacity + 1), .in_buffer = capacity, .out_max = SIZE_MAX };
+	client->last_response = &client->responses;
 }
 
 void client_clear(struct client *client)
 {
-	while (client->answers) {
-		struct answer *const answer = client->answers;
+	while (client->responses) {
+		struct response *const response = client->responses;
 
-		client->answers = answer->next;
-		free(answer);
+		client->responses = response->next;
+		free(response);
 	}
 	free(client->in);
 	free(client->out);
 	*client = (struct client){ .next = PREFORK_CLOSE };
 }
 
-void client_say(struct client *client, const void *bytes, size_t size)
+void client_send(struct client *client, const void *bytes, size_t size)
 {
 	if (client->in_end + size > client->in_buffer) {
 		client->in_buffer = 2 * (client->in_end + size);
 		client->in = script_grow(client->in, client->in_buffer);
 	}
-	if (!client->has_ended && !client->was_reset && size > 0) {
+	if (!client->has_ended && !client->client_reset && size > 0) {
 		memcpy(client->in + client->in_end, bytes, size);
 		client->in_end += size;
 	}
@@ -41,11 +39,11 @@ void client_say(struct client *client, const void *bytes, size_t size)
 
 bool client_is_ready(const struct client *client, enum prefork_next event)
 {
-	if (client->was_reset)
+	if (client->client_reset)
 		return true;
 	if (event == PREFORK_WAIT_READABLE)
 		return client->in_at < client->in_end || client->has_ended;
-	return !client->is_choosy || client->window > 0;
+	return !client->is_limited || client->window > 0;
 }
 
 struct client *client_of(struct prefork_connection *connection)
@@ -58,9 +56,9 @@ static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, siz
 	struct client *const client = client_of(connection);
 	size_t n = client->in_end - client->in_at;
 
-	demand(size > 0); /* its answer would look like the end */
+	demand(size > 0); /* the result 0 would mean end of file */
 	connection->read_drained = false;
-	if (client->was_reset)
+	if (client->client_reset)
 		return -ECONNRESET;
 	if (n == 0 && client->has_ended)
 		return 0;
@@ -73,21 +71,21 @@ static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, siz
 		return -EAGAIN;
 	memcpy(bytes, client->in + client->in_at, n);
 	for (size_t i = 0; i < n; i++)
-		client->said += client->in[client->in_at + i] == '\n';
+		client->lines_read += client->in[client->in_at + i] == '\n';
 	client->in_at += n;
 	return (ptrdiff_t)n;
 }
 
-/* Where the next of `size` bytes go, and how many of them; a negative errno. */
+/* The address for the next `size` bytes, and the number of them that the client receives; or a negative errno. */
 static ptrdiff_t begin_send(struct client *client, size_t size, char **ret)
 {
 	size_t n = size;
 
-	demand(!client->was_ended);
-	if (client->is_choosy && n > client->window)
+	demand(!client->output_ended);
+	if (client->is_limited && n > client->window)
 		n = client->window;
-	client->is_hungry = n < size;
-	if (client->was_reset)
+	client->is_blocked = n < size;
+	if (client->client_reset)
 		return -EPIPE;
 	if (n == 0 && size > 0)
 		return -EAGAIN;
@@ -103,7 +101,7 @@ static void end_send(struct client *client, size_t size)
 {
 	client->out_end += size;
 	demand(client->out_end <= client->out_max);
-	client->window -= client->is_choosy ? size : 0;
+	client->window -= client->is_limited ? size : 0;
 }
 
 static ptrdiff_t send_pieces(struct prefork_connection *connection, const struct iovec *pieces, int count)
@@ -146,9 +144,9 @@ static int end_output(struct prefork_connection *connection)
 {
 	struct client *const client = client_of(connection);
 
-	demand(!client->was_ended);
-	client->was_ended = true;
-	return client->was_reset ? -ENOTCONN : 0;
+	demand(!client->output_ended);
+	client->output_ended = true;
+	return client->client_reset ? -ENOTCONN : 0;
 }
 
 const struct pfi_transport serve_transport = {

@@ -1,9 +1,7 @@
-/* A strict reader of responses: every byte that has left the server must be where it is for a
- * reason, and what the host was told has gone out well must be there. */
+/* A strict parser of responses: every byte of output must belong to a response of the handler or to a refusal, and
+ * every response that has finished without an error must be complete. */
 #include "serve.h"
 
-#include <stdlib.h>
-#include <string.h>
 #include <strings.h>
 
 struct head {
@@ -17,9 +15,9 @@ struct head {
 	uint64_t number;
 };
 
-/* A body as it came. */
+/* A body as received. */
 struct body {
-	size_t used;   /* bytes on the wire */
+	size_t used;   /* with its framing */
 	size_t length; /* of data           */
 	bool is_whole;
 };
@@ -92,7 +90,7 @@ static void read_field(const char *line, size_t size, struct head *head)
 	}
 }
 
-/* How long the head is; 0: it is not whole. */
+/* The length of the head; 0: it is incomplete. */
 static size_t read_head(const char *text, size_t size, struct head *head)
 {
 	const char *const end = text ? memmem(text, size, "\r\n\r\n", 4) : NULL;
@@ -116,16 +114,16 @@ static size_t read_head(const char *text, size_t size, struct head *head)
 	return (size_t)(end + 4 - text);
 }
 
-/* Data of the body that the host has given, from `*length` on. */
-static void read_data(const struct answer *answer, const char *bytes, size_t size, size_t *length)
+/* Compares data of the body, from `*length` on. */
+static void read_data(const struct response *response, const char *bytes, size_t size, size_t *length)
 {
-	demand(*length + size <= answer->most);
+	demand(*length + size <= response->accepted_max);
 	for (size_t i = 0; i < size; i++)
-		demand(bytes[i] == host_byte(*length + i));
+		demand(bytes[i] == body_byte(*length + i));
 	*length += size;
 }
 
-/* The size of a chunk, and behind its line; 0: it is not all there. */
+/* The size of a chunk, and the length of its line; 0: the line is incomplete. */
 static size_t read_chunk_line(const char *bytes, size_t size, uint64_t *ret)
 {
 	size_t i = 0;
@@ -143,7 +141,7 @@ static size_t read_chunk_line(const char *bytes, size_t size, uint64_t *ret)
 	return i + 2;
 }
 
-static struct body read_chunks(const struct answer *answer, const char *bytes, size_t size)
+static struct body read_chunks(const struct response *response, const char *bytes, size_t size)
 {
 	struct body body = { 0 };
 
@@ -156,7 +154,7 @@ static struct body read_chunks(const struct answer *answer, const char *bytes, s
 			body.used = size;
 			return body;
 		}
-		read_data(answer, bytes + body.used + line, left < chunk ? left : (size_t)chunk, &body.length);
+		read_data(response, bytes + body.used + line, left < chunk ? left : (size_t)chunk, &body.length);
 		if (left < chunk + 2) {
 			body.used = size;
 			return body;
@@ -170,67 +168,66 @@ static struct body read_chunks(const struct answer *answer, const char *bytes, s
 	}
 }
 
-static bool has_no_body(const struct answer *answer, const struct head *head)
+static bool has_no_body(const struct response *response, const struct head *head)
 {
-	return answer->to_head || head->status == 204 || head->status == 304;
+	return response->is_head || head->status == 204 || head->status == 304;
 }
 
-static struct body read_body(const struct answer *answer, const struct head *head, const char *bytes, size_t size)
+static struct body read_body(const struct response *response, const struct head *head, const char *bytes, size_t size)
 {
 	struct body body = { .is_whole = true };
 
-	if (has_no_body(answer, head))
+	if (has_no_body(response, head))
 		return body;
 	if (head->is_chunked)
-		return read_chunks(answer, bytes, size);
+		return read_chunks(response, bytes, size);
 	body.used = head->has_length && head->length < size ? (size_t)head->length : size;
 	body.is_whole = !head->has_length || body.used == head->length;
-	read_data(answer, bytes, body.used, &body.length);
+	read_data(response, bytes, body.used, &body.length);
 	return body;
 }
 
-/* Where nothing says how long a body is, its end must not look like one unless it is. */
-static void check_end(const struct client *client, const struct answer *answer, const struct head *head,
+/* The end of a body without a declared length must not look regular unless the handler has ended it. */
+static void check_end(const struct client *client, const struct response *response, const struct head *head,
                       const struct body *body)
 {
-	const bool is_open = !head->has_length && !head->is_chunked && !has_no_body(answer, head);
-	const bool is_lost = client->was_reset || client->was_broken;
+	const bool is_open = !head->has_length && !head->is_chunked && !has_no_body(response, head);
+	const bool is_lost = client->client_reset || client->server_reset;
 
 	if (is_open) {
-		demand(head->closes && answer->minor == 0);
-		demand(is_lost || (body->length == answer->given && (answer->error == 0 || answer->has_ended)));
+		demand(head->closes && response->minor == 0);
+		demand(is_lost || (body->length == response->accepted && (response->error == 0 || response->has_ended)));
 	}
 	if (head->is_chunked && body->is_whole)
-		demand(body->length == answer->given && (answer->error == 0 || answer->has_ended));
-	demand(body->is_whole || answer->error != 0);
+		demand(body->length == response->accepted && (response->error == 0 || response->has_ended));
+	demand(body->is_whole || response->error != 0);
 }
 
-/* An answer of the host's, which goes on for `body` behind its head. */
-static void check_answer(const struct client *client, const struct answer *answer, const struct head *head,
+/* A response of the handler, whose body is `body`. */
+static void check_response(const struct client *client, const struct response *response, const struct head *head,
                          const struct body *body, size_t end)
 {
-	demand(head->status == answer->status);
+	demand(head->status == response->status);
 	demand(head->has_date && head->has_server);
 	demand(!(head->is_chunked && head->has_length));
-	demand(!head->is_chunked || answer->minor > 0);
+	demand(!head->is_chunked || response->minor > 0);
 	demand(head->status != 204 || (!head->has_length && !head->is_chunked));
-	check_end(client, answer, head, body);
-	if (answer->error == 0)
-		demand(end <= answer->out_by_then);
+	check_end(client, response, head, body);
+	if (response->error == 0)
+		demand(end <= response->out_at_end);
 }
 
-/* What the library has said by itself: a refusal, which is the last of its connection. It has no
- * page when the request was HEAD. */
+/* A refusal of the library: the last response of its connection. It has no body if the method was HEAD. */
 static void check_refusal(const struct client *client, const struct head *head, size_t rest)
 {
 	demand(head->status >= 400 && head->closes && head->has_length && head->has_date);
 	demand(rest == 0 || rest == head->length ||
-	       (rest < head->length && (client->was_reset || client->is_hungry)));
+	       (rest < head->length && (client->client_reset || client->is_blocked)));
 }
 
 void reader_check(const struct client *client)
 {
-	const struct answer *answer = client->answers;
+	const struct response *response = client->responses;
 	bool was_continued = false;
 	size_t at = 0;
 
@@ -241,14 +238,14 @@ void reader_check(const struct client *client)
 		const size_t length = read_head(text, left, &head);
 
 		if (length == 0) {
-			demand(client->was_reset || client->is_hungry || (answer && answer->error != 0));
+			demand(client->client_reset || client->is_blocked || (response && response->error != 0));
 			return;
 		}
 		at += length;
 		if (head.status < 200) {
 			demand(!head.has_length && !head.is_chunked && !head.closes);
-			demand(!answer || answer->minor > 0);
-			demand(!head.has_number || (answer && answer->number == head.number));
+			demand(!response || response->minor > 0);
+			demand(!head.has_number || (response && response->number == head.number));
 			demand(head.has_number || head.status == 100);
 			if (!head.has_number)
 				once(&was_continued);
@@ -256,18 +253,18 @@ void reader_check(const struct client *client)
 		}
 		if (!head.has_number) {
 			check_refusal(client, &head, client->out_end - at);
-			demand(!answer || answer->error != 0);
+			demand(!response || response->error != 0);
 			return;
 		}
-		demand(answer && answer->number == head.number);
-		const struct body body = read_body(answer, &head, client->out + at, client->out_end - at);
+		demand(response && response->number == head.number);
+		const struct body body = read_body(response, &head, client->out + at, client->out_end - at);
 		at += body.used;
 		demand(!head.closes || at == client->out_end);
-		check_answer(client, answer, &head, &body, at);
-		answer = answer->next;
+		check_response(client, response, &head, &body, at);
+		response = response->next;
 		was_continued = false;
 	}
-	/* What went well must have been seen. */
-	for (; answer; answer = answer->next)
-		demand(answer->error != 0);
+	/* A response without an error must be in the output. */
+	for (; response; response = response->next)
+		demand(response->error != 0);
 }

@@ -1,9 +1,8 @@
-/* What the server asks of the system, as the script has it: the clock, memory and the disk. The linker
- * puts it between the library and the libc (-Wl,--wrap). */
+/* The clock, memory and the disk, as the script sets them. The linker puts these functions between the library and
+ * the libc (-Wl,--wrap). */
 #include "serve.h"
 
 #include <errno.h>
-#include <stdlib.h>
 #include <sys/types.h>
 #include <sys/uio.h>
 #include <time.h>
@@ -15,10 +14,10 @@ struct serve_system serve_system;
 	type __wrap_##name(__VA_ARGS__); \
 	type __wrap_##name(__VA_ARGS__)
 
-/* CLOCK_REALTIME is libFuzzer's as well. */
+/* libFuzzer uses CLOCK_REALTIME. */
 REAL(int, clock_gettime, clockid_t clock, struct timespec *ret)
 {
-	if (!serve_system.is_ours || clock == CLOCK_REALTIME)
+	if (!serve_system.is_active || clock == CLOCK_REALTIME)
 		return __real_clock_gettime(clock, ret);
 	ret->tv_sec = (time_t)(serve_system.now_ns / 1000000000);
 	ret->tv_nsec = (long)(serve_system.now_ns % 1000000000);
@@ -27,7 +26,7 @@ REAL(int, clock_gettime, clockid_t clock, struct timespec *ret)
 
 static bool memory_fails(void)
 {
-	return serve_system.is_inside && serve_system.fails_in > 0 && --serve_system.fails_in == 0;
+	return serve_system.in_server && serve_system.allocations_left > 0 && --serve_system.allocations_left == 0;
 }
 
 REAL(void *, malloc, size_t size)
@@ -54,8 +53,7 @@ static ssize_t refuse(void)
 	return -1;
 }
 
-/* With 64-bit offsets the calls have other names on some machines, and not on others. What is written to a disk
- * that gets full is written in part, or not at all. */
+/* On some machines the calls have other names with 64-bit offsets. A write to a full disk is partial or fails. */
 #define PWRITE(name)                                                                                     \
 	REAL(ssize_t, name, int fd, const void *bytes, size_t size, off_t offset)                        \
 	{                                                                                                \
