@@ -1,14 +1,15 @@
 /*
- * support -- for every Check test here: descriptors counted before and after a
- * test, waiting with a deadline and never by sleeping, and a main().
+ * support -- for every Check test of the library: a fixture that counts descriptors and children, and
+ * waits with a time limit.
  */
 #ifndef TESTS_SUPPORT_H
 #define TESTS_SUPPORT_H
 
+#include "suite.h"
+
 #include "os/clock.h"
 #include "os/fd.h"
 
-#include <check.h>
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
@@ -18,7 +19,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* A time limit of a test, multiplied by TEST_PATIENCE. */
+/* A time limit, multiplied by TEST_PATIENCE. */
 static inline int patience_ms(int milliseconds)
 {
 	const char *factor = getenv("TEST_PATIENCE");
@@ -27,7 +28,7 @@ static inline int patience_ms(int milliseconds)
 	return milliseconds * (times > 0 ? times : 1);
 }
 
-/* Wait until `fd` has one of `events`, or is hung up. False: not in time. */
+/* Wait until `fd` has one of `events`, or POLLHUP. False: the time limit has passed. */
 static inline bool wait_for(int fd, short events, int limit_ms)
 {
 	struct pollfd pfd = { .fd = fd, .events = events };
@@ -44,8 +45,8 @@ static inline bool wait_for(int fd, short events, int limit_ms)
 
 static int fds_before_test;
 
-/* Checked fixture: children inherit Check's own handlers, so a worker that is
- * gets SIGTERM would end the whole test. No test may leak a descriptor. */
+/* Checked fixture. Children inherit the handlers of Check, which would end the whole test when a worker gets
+ * SIGTERM. No test may leak a descriptor or leave a child. */
 static inline void set_up(void)
 {
 	(void)signal(SIGTERM, SIG_DFL);
@@ -57,7 +58,7 @@ static inline void set_up(void)
 static inline void tear_down(void)
 {
 	ck_assert_int_eq(pfi_fd_count(), fds_before_test);
-	ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1, "a child is left behind");
+	ck_assert_msg(waitpid(-1, NULL, WNOHANG) == -1, "a child has not been reaped");
 }
 
 static inline TCase *new_case(Suite *suite, const char *name)
@@ -68,16 +69,6 @@ static inline TCase *new_case(Suite *suite, const char *name)
 	tcase_set_timeout(tc, patience_ms(20000) / 1000);
 	suite_add_tcase(suite, tc);
 	return tc;
-}
-
-static inline int run_suite(Suite *suite)
-{
-	SRunner *runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner), run = srunner_ntests_run(runner);
-	srunner_free(runner);
-	return failed || run == 0 ? EXIT_FAILURE : EXIT_SUCCESS; /* 0 tests: CK_RUN_CASE names no case */
 }
 
 #endif

@@ -96,7 +96,7 @@ START_TEST(a_line_has_the_atoms_of_the_format)
 }
 END_TEST
 
-/* Everything at once, as it must stand; and what is not known. */
+/* A complete line, and one with unknown values. */
 START_TEST(a_line_of_json_has_every_member)
 {
 	static const char whole[] =
@@ -164,10 +164,10 @@ END_TEST
 
 static const struct {
 	const char *format;
-	unsigned target, agent;  /* how long they are                */
-	const char *repeated;    /* what they are made of            */
+	unsigned target, agent;  /* their lengths                    */
+	const char *repeated;    /* repeated to those lengths        */
 	const char *begin, *end; /* of the line                      */
-	size_t least;            /* how much of the line must be used */
+	size_t least;            /* minimum length of the line         */
 } long_lines[] = {
 	{ "%(r)s %(s)s %(a)s.", 4070, 10, "0", "GET /000", "... HTTP/1.1 200 0000000000.", 4090 },
 	{ "%(r)s %(s)s %(a)s.", 10, 1050, "\xff", "GET /0000000000 HTTP/1.1 200 \\xff\\xff", "\\xff....", 4086 },
@@ -186,7 +186,7 @@ static char *repeat(char *at, const char *what, size_t count)
 	return at;
 }
 
-/* Texts of the client's make way, nothing else. */
+/* Only texts of the client are shortened. */
 START_TEST(a_line_that_is_too_long_has_shortened_values)
 {
 	static char request[100000], target[] = "GET /", rest[] = " HTTP/1.1\r\nHost: h\r\nUser-Agent: ";
@@ -234,7 +234,7 @@ static const struct {
 	{ "unix:@x", "GET / HTTP/1.1\r\nHost:\r\n\r\n", "localhost 80 http" },
 };
 
-START_TEST(the_server_name_is_that_of_the_environ)
+START_TEST(the_server_name_equals_server_name_of_wsgi)
 {
 	const char *const request = servers[_i].request;
 	struct pfi_field fields[100];
@@ -273,8 +273,8 @@ START_TEST(an_unknown_value_is_a_dash)
 }
 END_TEST
 
-/* Any bytes from outside: one line, and no unescaped quote. */
-START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
+/* Any byte of a client: one line, and no unescaped quote. */
+START_TEST(no_byte_of_a_client_ends_the_line_or_a_quoted_value)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
@@ -295,7 +295,7 @@ START_TEST(no_byte_from_outside_ends_the_line_or_its_quotes)
 }
 END_TEST
 
-START_TEST(a_format_that_exceeds_the_buffer_is_cut)
+START_TEST(a_line_that_exceeds_the_buffer_is_truncated)
 {
 	struct pfi_access_format *format = NULL;
 	struct pfi_text line;
@@ -369,7 +369,7 @@ START_TEST(the_user_of_basic_credentials_is_found)
 }
 END_TEST
 
-START_TEST(log_dates_are_right_in_every_time_zone)
+START_TEST(log_dates_equal_those_of_the_c_library_in_every_time_zone)
 {
 	static const int zones[] = { 0, 3600, -3600, 5 * 3600 + 2700, -(9 * 3600 + 1800), 14 * 3600, -12 * 3600 };
 	char text[PFI_DATE_LOG_LENGTH + 1] = "", iso[PFI_DATE_ISO_LENGTH + 1] = "", wanted[64];
@@ -404,15 +404,15 @@ int main(void)
 	                    (int)(sizeof strings / sizeof strings[0]));
 	tcase_add_loop_test(tc, a_line_that_is_too_long_has_shortened_values, 0,
 	                    (int)(sizeof long_lines / sizeof long_lines[0]));
-	tcase_add_loop_test(tc, the_server_name_is_that_of_the_environ, 0, (int)(sizeof servers / sizeof servers[0]));
+	tcase_add_loop_test(tc, the_server_name_equals_server_name_of_wsgi, 0, (int)(sizeof servers / sizeof servers[0]));
 	tcase_add_test(tc, an_unknown_value_is_a_dash);
-	tcase_add_loop_test(tc, no_byte_from_outside_ends_the_line_or_its_quotes, 0, 256);
-	tcase_add_test(tc, a_format_that_exceeds_the_buffer_is_cut);
+	tcase_add_loop_test(tc, no_byte_of_a_client_ends_the_line_or_a_quoted_value, 0, 256);
+	tcase_add_test(tc, a_line_that_exceeds_the_buffer_is_truncated);
 	tcase_add_loop_test(tc, an_invalid_format_is_refused_with_the_column, 0,
 	                    (int)(sizeof refused / sizeof refused[0]));
 	tcase_add_loop_test(tc, the_user_of_basic_credentials_is_found, 0,
 	                    (int)(sizeof credentials / sizeof credentials[0]));
-	tcase_add_test(tc, log_dates_are_right_in_every_time_zone);
+	tcase_add_test(tc, log_dates_equal_those_of_the_c_library_in_every_time_zone);
 
 	return run_suite(suite);
 }

@@ -1,8 +1,8 @@
 #include "http/body.h"
 
+#include "../support.h"
 #include "guard.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -22,7 +22,7 @@ static const struct {
 };
 
 /* The data is complete, wherever the input is split. */
-START_TEST(data_is_found_between_the_framing)
+START_TEST(data_is_read_from_a_chunked_body_in_any_pieces)
 {
 	const char *const bytes = bodies[_i].bytes;
 	const size_t length = strlen(bytes);
@@ -53,7 +53,7 @@ START_TEST(data_is_found_between_the_framing)
 }
 END_TEST
 
-START_TEST(a_bad_chunk_stays_bad)
+START_TEST(an_invalid_chunk_stays_invalid)
 {
 	struct pfi_chunk chunk;
 	struct pfi_span span;
@@ -67,8 +67,8 @@ START_TEST(a_bad_chunk_stays_bad)
 }
 END_TEST
 
-/* The caller may read large data itself, and call pfi_chunk_skip(). */
-START_TEST(the_caller_may_read_data_itself)
+/* A caller can read large data without the parser, and then calls pfi_chunk_skip(). */
+START_TEST(a_caller_may_skip_data)
 {
 	struct pfi_framing framing = { .body = PFI_BODY_CHUNKED };
 	struct pfi_body body;
@@ -95,7 +95,7 @@ START_TEST(the_caller_may_read_data_itself)
 }
 END_TEST
 
-START_TEST(a_request_without_a_body_is_done)
+START_TEST(a_request_without_a_body_is_complete)
 {
 	const struct pfi_framing framing = { .body = PFI_BODY_NONE };
 	struct pfi_body body;
@@ -108,19 +108,14 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("chunk");
-	TCase *tc = tcase_create("chunk");
+	TCase *tc = new_case(suite, "chunk");
 
 	guard_open(&guard, 4096);
-	tcase_add_loop_test(tc, data_is_found_between_the_framing, 0, (int)(sizeof bodies / sizeof bodies[0]));
-	tcase_add_test(tc, a_bad_chunk_stays_bad);
-	tcase_add_test(tc, the_caller_may_read_data_itself);
-	tcase_add_test(tc, a_request_without_a_body_is_done);
-	suite_add_tcase(suite, tc);
-
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	tcase_add_loop_test(tc, data_is_read_from_a_chunked_body_in_any_pieces, 0, (int)(sizeof bodies / sizeof bodies[0]));
+	tcase_add_test(tc, an_invalid_chunk_stays_invalid);
+	tcase_add_test(tc, a_caller_may_skip_data);
+	tcase_add_test(tc, a_request_without_a_body_is_complete);
+	const int status = run_suite(suite);
 	guard_close(&guard);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

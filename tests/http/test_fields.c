@@ -1,8 +1,8 @@
 #include "http/fields.h"
 
+#include "../support.h"
 #include "guard.h"
 
-#include <check.h>
 #include <ctype.h>
 #include <stdlib.h>
 #include <string.h>
@@ -101,7 +101,7 @@ START_TEST(the_end_of_a_value_is_found_at_every_offset)
 }
 END_TEST
 
-START_TEST(tokens_and_values)
+START_TEST(only_the_grammar_of_tokens_and_values_is_accepted)
 {
 	ck_assert(pfi_token_valid("X-a_9", 5));
 	ck_assert(!pfi_token_valid("", 0));
@@ -118,7 +118,7 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("fields");
-	TCase *tc = tcase_create("fields");
+	TCase *tc = new_case(suite, "fields");
 
 	guard_open(&guard, 4096);
 	tcase_add_loop_test(tc, every_known_name_is_found_in_any_case, 1, PFI_FIELD_COUNT);
@@ -126,13 +126,8 @@ int main(void)
 	tcase_add_test(tc, texts_are_compared_without_case);
 	tcase_add_test(tc, every_byte_has_the_classes_of_the_grammar);
 	tcase_add_test(tc, the_end_of_a_value_is_found_at_every_offset);
-	tcase_add_test(tc, tokens_and_values);
-	suite_add_tcase(suite, tc);
-
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	tcase_add_test(tc, only_the_grammar_of_tokens_and_values_is_accepted);
+	const int status = run_suite(suite);
 	guard_close(&guard);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }

@@ -128,8 +128,8 @@ END_TEST
 
 int main(void)
 {
-	Suite *suite = suite_create("trust");
-	TCase *tc = new_case(suite, "trust");
+	Suite *suite = suite_create("forwarded");
+	TCase *tc = new_case(suite, "forwarded");
 	tcase_add_loop_test(tc, only_peers_in_forwarded_allow_ips_are_trusted, 0, (int)(sizeof peers / sizeof peers[0]));
 	tcase_add_test(tc, without_networks_only_unix_sockets_are_trusted);
 	tcase_add_loop_test(tc, an_invalid_peer_is_refused, 0, (int)(sizeof not_peers / sizeof not_peers[0]));

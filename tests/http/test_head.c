@@ -41,7 +41,7 @@ static const struct {
 	{ "CONNECT [::1]:443 HTTP/1.1", "CONNECT", "", NULL, "[::1]:443", PFI_TARGET_AUTHORITY, 1 },
 };
 
-START_TEST(a_request_line_is_split)
+START_TEST(a_request_line_is_parsed_into_its_parts)
 {
 	char text[256];
 
@@ -58,7 +58,7 @@ START_TEST(a_request_line_is_split)
 }
 END_TEST
 
-START_TEST(fields_are_found_in_their_order_and_by_name)
+START_TEST(fields_are_found_by_position_and_by_name)
 {
 	static const char text[] = "GET / HTTP/1.1\r\nA:1\r\nhOST: \t h:80 \t\r\nB_b: x y\t\r\nEmpty:\r\n\r\nmore";
 
@@ -91,7 +91,7 @@ START_TEST(dropping_underscores_keeps_the_rest_in_order)
 }
 END_TEST
 
-START_TEST(underscores_are_refused_if_the_limits_say_so)
+START_TEST(the_limits_decide_whether_underscores_are_refused)
 {
 	struct pfi_limits strict = limits;
 	static const char text[] = "GET / HTTP/1.1\r\nHost: h\r\nA_b: 1\r\n\r\n";
@@ -121,7 +121,7 @@ static const struct {
 	{ "", 400, 400, 400, 400 },
 };
 
-/* However it is cut. */
+/* In any pieces. */
 START_TEST(the_limits_decide_which_methods_are_accepted)
 {
 	const int wanted[] = { methods[_i].usual, methods[_i].fold, methods[_i].any, methods[_i].both };
@@ -193,7 +193,7 @@ static const struct {
 	  false },
 };
 
-START_TEST(a_head_means_one_framing)
+START_TEST(a_head_has_one_framing_or_is_refused)
 {
 	struct pfi_framing framing;
 
@@ -223,14 +223,14 @@ int main(void)
 	Suite *suite = suite_create("head");
 	TCase *tc = new_case(suite, "head");
 
-	tcase_add_loop_test(tc, a_request_line_is_split, 0, (int)(sizeof lines / sizeof lines[0]));
-	tcase_add_test(tc, fields_are_found_in_their_order_and_by_name);
+	tcase_add_loop_test(tc, a_request_line_is_parsed_into_its_parts, 0, (int)(sizeof lines / sizeof lines[0]));
+	tcase_add_test(tc, fields_are_found_by_position_and_by_name);
 	tcase_add_test(tc, dropping_underscores_keeps_the_rest_in_order);
-	tcase_add_test(tc, underscores_are_refused_if_the_limits_say_so);
+	tcase_add_test(tc, the_limits_decide_whether_underscores_are_refused);
 	tcase_add_loop_test(tc, the_limits_decide_which_methods_are_accepted, 0,
 	                    (int)(sizeof methods / sizeof methods[0]));
 	tcase_add_test(tc, a_violation_is_reported_at_its_first_byte);
-	tcase_add_loop_test(tc, a_head_means_one_framing, 0, (int)(sizeof framings / sizeof framings[0]));
+	tcase_add_loop_test(tc, a_head_has_one_framing_or_is_refused, 0, (int)(sizeof framings / sizeof framings[0]));
 	tcase_add_test(tc, the_host_of_an_absolute_target_replaces_Host);
 
 	return run_suite(suite);

@@ -14,7 +14,7 @@
 static char buffer[1024];
 static struct pfi_out out;
 
-static void setup(void)
+static void reset_output(void)
 {
 	out = (struct pfi_out){ buffer, 0, sizeof buffer };
 }
@@ -46,7 +46,7 @@ START_TEST(an_application_may_set_the_reason)
 }
 END_TEST
 
-/* Response splitting: nothing that ends a line gets in, and nothing of it stays behind. */
+/* Response splitting: bytes that end a line are refused, and no part of the value is written. */
 START_TEST(bytes_that_could_end_a_line_are_refused)
 {
 	ck_assert_int_eq(pfi_response_line(&out, 99, NULL), -EINVAL);
@@ -62,7 +62,7 @@ START_TEST(bytes_that_could_end_a_line_are_refused)
 }
 END_TEST
 
-START_TEST(text_that_does_not_fit_is_not_written_in_part)
+START_TEST(text_that_does_not_fit_is_not_written_at_all)
 {
 	for (size_t size = 0; size < 9; size++) {
 		out = (struct pfi_out){ buffer, 0, size };
@@ -148,14 +148,14 @@ START_TEST(an_error_page_is_a_complete_response_and_escaped)
 	const char *const body = strstr(buffer, "\r\n\r\n") + 4;
 	ck_assert_uint_eq(strtoul(strstr(buffer, "Content-Length: ") + 16, NULL, 10), strlen(body));
 
-	setup();
+	reset_output();
 	ck_assert_int_eq(pfi_error_response(&out, 400, "x", "Sun, 06 Nov 1994 08:49:37 GMT", true), 0);
 	ck_assert_int_eq(memcmp(buffer + out.length - 4, "\r\n\r\n", 4), 0);
 }
 END_TEST
 
-/* Against the C library, over all days of eight centuries and at odd times. */
-START_TEST(dates_are_right)
+/* Compared with the C library, for all days of eight centuries. */
+START_TEST(dates_equal_those_of_the_c_library)
 {
 	char text[PFI_DATE_LENGTH + 1] = "";
 	char expected[64];
@@ -185,20 +185,18 @@ END_TEST
 int main(void)
 {
 	Suite *suite = suite_create("response");
-	TCase *tc = tcase_create("response");
+	TCase *tc = new_case(suite, "response");
 
-	tcase_add_checked_fixture(tc, setup, NULL);
+	tcase_add_checked_fixture(tc, reset_output, NULL);
 	tcase_add_test(tc, a_head_is_built_from_its_parts);
 	tcase_add_test(tc, an_application_may_set_the_reason);
 	tcase_add_test(tc, bytes_that_could_end_a_line_are_refused);
-	tcase_add_test(tc, text_that_does_not_fit_is_not_written_in_part);
+	tcase_add_test(tc, text_that_does_not_fit_is_not_written_at_all);
 	tcase_add_loop_test(tc, a_response_has_one_framing, 0, (int)(sizeof responses / sizeof responses[0]));
 	tcase_add_test(tc, a_chunk_prefix_is_hexadecimal);
 	tcase_add_test(tc, every_registered_status_line_has_its_length);
 	tcase_add_test(tc, an_error_page_is_a_complete_response_and_escaped);
-	tcase_add_test(tc, dates_are_right);
+	tcase_add_test(tc, dates_equal_those_of_the_c_library);
 	tcase_add_test(tc, a_cached_date_changes_with_its_second);
-	suite_add_tcase(suite, tc);
-
 	return run_suite(suite);
 }

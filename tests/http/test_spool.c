@@ -1,4 +1,4 @@
-/* Bodies that are kept, in memory and in files; and the fields behind them. */
+/* Spools in memory and in files, and trailer fields. */
 #include "../support.h"
 
 #include "http/chunk.h"
@@ -21,7 +21,7 @@
 
 static bool has_tmpfile = true;
 
-/* open(2) of a file system without O_TMPFILE, if the test says so. */
+/* open(2) as on a file system without O_TMPFILE, if has_tmpfile is false. */
 int __real_open(const char *path, int flags, mode_t mode);
 int __wrap_open(const char *path, int flags, mode_t mode);
 int __real_open64(const char *path, int flags, mode_t mode);
@@ -96,7 +96,7 @@ START_TEST(bytes_are_read_back_from_memory_and_file)
 	if (spool.fd >= 0) {
 		struct stat status;
 		ck_assert_int_eq(fstat(spool.fd, &status), 0);
-		ck_assert_uint_eq(status.st_nlink, 0); /* nothing to find, nothing to clean up */
+		ck_assert_uint_eq(status.st_nlink, 0); /* the file has no name */
 		ck_assert_int_ne(fcntl(spool.fd, F_GETFD) & FD_CLOEXEC, 0);
 		ck_assert_ptr_null(spool.bytes);
 	}
@@ -145,7 +145,7 @@ START_TEST(a_missing_directory_is_reported)
 }
 END_TEST
 
-/* As long as there is room: how much that is. */
+/* Fills the spool up to a limit. Returns the number of bytes. */
 static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_store *limited)
 {
 	size_t size = 0, done = 0;
@@ -164,7 +164,7 @@ static size_t fill_up(struct pfi_spool *spool, struct pfi_spool_store *limited)
 }
 
 /* Each file has a limit, and all files together; bytes in the file and in memory are read back in order. */
-START_TEST(at_the_limits_nothing_is_lost_and_space_is_released)
+START_TEST(a_spool_at_its_limit_keeps_its_bytes_and_releases_space)
 {
 	struct pfi_spool_store limited = { .memory_max = 4096, .directory = "/tmp", .file_max = 20000, .files_max = 30000 };
 	struct pfi_spool spools[3] = { PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY, PFI_SPOOL_EMPTY };
@@ -224,7 +224,7 @@ START_TEST(without_a_file_memory_is_used_up_to_a_limit)
 }
 END_TEST
 
-/* The kernel may still be sending from the pages of the file: they must not be overwritten. */
+/* The kernel may still send from the pages of the file: they must not be overwritten. */
 START_TEST(a_file_that_was_sent_restarts_on_new_pages)
 {
 	static char first[8192], second[8192], seen[8192];
@@ -273,7 +273,7 @@ static const struct {
 };
 
 /* Byte by byte, as upload.c parses the framing between two pieces of data. */
-START_TEST(trailer_fields_are_found)
+START_TEST(trailer_fields_are_parsed)
 {
 	static const struct pfi_limits limits = PFI_LIMITS_DEFAULT;
 	const bool underscores = _i & 1;
@@ -311,10 +311,10 @@ int main(void)
 	tcase_add_loop_test(tc, bytes_are_read_back_from_memory_and_file, 0, (int)(sizeof sizes / sizeof sizes[0]) * 4);
 	tcase_add_test(tc, a_full_disk_is_reported_with_its_directory);
 	tcase_add_test(tc, a_missing_directory_is_reported);
-	tcase_add_test(tc, at_the_limits_nothing_is_lost_and_space_is_released);
+	tcase_add_test(tc, a_spool_at_its_limit_keeps_its_bytes_and_releases_space);
 	tcase_add_test(tc, without_a_file_memory_is_used_up_to_a_limit);
 	tcase_add_test(tc, a_file_that_was_sent_restarts_on_new_pages);
-	tcase_add_loop_test(tc, trailer_fields_are_found, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
+	tcase_add_loop_test(tc, trailer_fields_are_parsed, 0, (int)(sizeof trailers / sizeof trailers[0]) * 2);
 
 	return run_suite(suite);
 }

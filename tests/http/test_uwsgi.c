@@ -1,40 +1,26 @@
-/* uwsgi packets, against two tables: those that must be refused, and valid ones with what is read. */
+/* The parser of uwsgi packets, tested with two tables: invalid packets, each with its status and error message, and
+ * valid ones, each with the values that are read. */
 #include "base/text.h"
 #include "http/uwsgi_packet.h"
 
-#include "cases.h"
-#include "guard.h"
+#include "tables.h"
 
-#include <check.h>
 #include <inttypes.h>
 #include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 
-static struct cases violations;
-static struct cases packets;
 static const struct pfi_limits limits = { .line_max = 4094, .field_max = 8190, .fields_max = 100,
 	                                  .head_max = 60000, .body_max = 1048576 };
 static struct pfi_uwsgi_variable variables[PFI_UWSGI_VARIABLES_MAX];
 
-/* Every input ends at a page that cannot be read. */
-static struct guard guard;
-
 static enum pfi_verdict feed(struct pfi_uwsgi_packet *packet, const struct one_case *one, size_t length)
 {
-	return pfi_uwsgi_packet_feed(packet, guard_put(&guard, one->bytes, length), length);
-}
-
-/* Long cases are long by repetition: every cut near their ends, and some between. */
-static size_t next_cut(size_t cut, size_t length)
-{
-	return cut < 600 || cut + 300 > length ? cut + 1 : cut + 61;
+	return pfi_uwsgi_packet_feed(packet, tables_put(one->bytes, length), length);
 }
 
 static bool is_refused_as(const struct one_case *one, const struct pfi_uwsgi_packet *packet)
 {
 	const char *const problem = packet->http_error.detail;
-	/* Up to a colon of its own, where it gives a hint. */
+	/* A hint may follow behind a colon. */
 	const size_t length = problem != NULL ? strcspn(problem, ":") : 0;
 
 	return length > 0 && packet->http_error.status == one->number &&
@@ -43,7 +29,7 @@ static bool is_refused_as(const struct one_case *one, const struct pfi_uwsgi_pac
 
 START_TEST(a_violation_is_refused_with_its_status_and_message)
 {
-	const struct one_case *const one = &violations.all[_i];
+	const struct one_case *const one = &tables.violations.all[_i];
 	struct pfi_uwsgi_packet packet;
 
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
@@ -53,11 +39,11 @@ START_TEST(a_violation_is_refused_with_its_status_and_message)
 }
 END_TEST
 
-START_TEST(no_cut_changes_the_verdict_on_a_violation)
+START_TEST(a_violation_cut_at_any_byte_is_refused)
 {
-	const struct one_case *const one = &violations.all[_i];
+	const struct one_case *const one = &tables.violations.all[_i];
 
-	for (size_t cut = 0; cut <= one->length; cut = next_cut(cut, one->length)) {
+	for (size_t cut = 0; cut <= one->length; cut = tables_next_cut(cut, one->length)) {
 		struct pfi_uwsgi_packet packet;
 
 		pfi_uwsgi_packet_start(&packet, variables, &limits);
@@ -81,13 +67,13 @@ static void add_variable(struct pfi_text *text, const char *bytes, const struct 
 		return;
 	}
 	pfi_text_add(text, " '");
-	/* A long target would fill the line of the table. */
+	/* A long target would not fit into a line of the table. */
 	pfi_text_add_escaped(text, bytes + variable->value.at,
 	                     variable->value.length < 60 ? variable->value.length : 60);
 	pfi_text_add(text, "'");
 }
 
-/* What was read, in one line: size, variables, header fields, body, and some of the variables. */
+/* The values that were read, in one line: sizes, counts, and some of the variables. */
 static const char *describe(const char *bytes, const struct pfi_uwsgi_packet *packet)
 {
 	static char line[512];
@@ -117,7 +103,7 @@ static void expect(const struct one_case *one, const struct pfi_uwsgi_packet *pa
 
 START_TEST(a_valid_packet_is_read)
 {
-	const struct one_case *const one = &packets.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	struct pfi_uwsgi_packet packet;
 
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
@@ -128,13 +114,13 @@ START_TEST(a_valid_packet_is_read)
 }
 END_TEST
 
-/* A short read is not an error: the rest comes later. */
-START_TEST(half_a_packet_is_not_a_packet)
+/* A short read is not an error. */
+START_TEST(a_packet_cut_at_any_byte_is_incomplete)
 {
-	const struct one_case *const one = &packets.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	const size_t size = one->length - (size_t)one->number;
 
-	for (size_t cut = 0; cut < size; cut = next_cut(cut, size)) {
+	for (size_t cut = 0; cut < size; cut = tables_next_cut(cut, size)) {
 		struct pfi_uwsgi_packet packet;
 
 		pfi_uwsgi_packet_start(&packet, variables, &limits);
@@ -149,10 +135,10 @@ START_TEST(half_a_packet_is_not_a_packet)
 }
 END_TEST
 
-/* Two reads, and the body stays unread. */
-START_TEST(exactly_the_packet_is_read)
+/* In two reads. */
+START_TEST(no_byte_behind_the_packet_is_read)
 {
-	const struct one_case *const one = &packets.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	struct pfi_uwsgi_packet packet;
 	size_t length = 0;
 	int reads = 0;
@@ -177,8 +163,8 @@ static void add(struct pfi_text *text, const char *name, const char *value)
 	}
 }
 
-/* As many variables as may be, and one more. */
-START_TEST(variables_are_counted)
+/* The maximum number of variables, and one more. */
+START_TEST(too_many_variables_are_refused)
 {
 	static char bytes[40000];
 	struct pfi_text text;
@@ -198,13 +184,13 @@ START_TEST(variables_are_counted)
 	bytes[1] = (char)((text.length - 4) & 255);
 	bytes[2] = (char)((text.length - 4) >> 8);
 	pfi_uwsgi_packet_start(&packet, variables, &limits);
-	const char *const put = guard_put(&guard, bytes, text.length);
+	const char *const put = tables_put(bytes, text.length);
 	ck_assert_int_eq(pfi_uwsgi_packet_feed(&packet, put, text.length), _i == 0 ? PFI_DONE : PFI_BAD);
 	ck_assert_uint_eq(packet.http_error.status, _i == 0 ? 0 : 431);
 }
 END_TEST
 
-START_TEST(other_methods_are_a_matter_of_limits)
+START_TEST(the_limits_decide_whether_any_method_is_accepted)
 {
 	struct pfi_limits lenient = limits;
 	const char bytes[] = "\0\x36\0\0\x0e\0REQUEST_METHOD\4\0g#et"
@@ -220,49 +206,30 @@ START_TEST(other_methods_are_a_matter_of_limits)
 }
 END_TEST
 
-START_TEST(the_tables_are_as_long_as_promised)
+START_TEST(the_tables_are_complete_and_have_no_row_twice)
 {
-	ck_assert_int_ge(violations.count, 110);
-	ck_assert_int_ge(packets.count, 18);
-	for (int i = 0; i < violations.count; i++)
-		for (int j = 0; j < i; j++)
-			ck_assert_msg(violations.all[i].length != violations.all[j].length ||
-			              memcmp(violations.all[i].bytes, violations.all[j].bytes,
-			                     violations.all[i].length) != 0,
-			              "%s is there twice", violations.all[i].name);
+	tables_expect(110, 18, false);
 }
 END_TEST
 
 static Suite *make_suite(void)
 {
 	Suite *suite = suite_create("uwsgi");
-	TCase *tc = tcase_create("tables");
+	TCase *tc = new_case(suite, "tables");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, the_tables_are_as_long_as_promised);
-	tcase_add_loop_test(tc, a_violation_is_refused_with_its_status_and_message, 0, violations.count);
-	tcase_add_loop_test(tc, no_cut_changes_the_verdict_on_a_violation, 0, violations.count);
-	tcase_add_loop_test(tc, a_valid_packet_is_read, 0, packets.count);
-	tcase_add_loop_test(tc, half_a_packet_is_not_a_packet, 0, packets.count);
-	tcase_add_loop_test(tc, exactly_the_packet_is_read, 0, packets.count);
-	tcase_add_loop_test(tc, variables_are_counted, 0, 2);
-	tcase_add_test(tc, other_methods_are_a_matter_of_limits);
-	suite_add_tcase(suite, tc);
+	tcase_add_test(tc, the_tables_are_complete_and_have_no_row_twice);
+	tcase_add_loop_test(tc, a_violation_is_refused_with_its_status_and_message, 0, tables.violations.count);
+	tcase_add_loop_test(tc, a_violation_cut_at_any_byte_is_refused, 0, tables.violations.count);
+	tcase_add_loop_test(tc, a_valid_packet_is_read, 0, tables.valid.count);
+	tcase_add_loop_test(tc, a_packet_cut_at_any_byte_is_incomplete, 0, tables.valid.count);
+	tcase_add_loop_test(tc, no_byte_behind_the_packet_is_read, 0, tables.valid.count);
+	tcase_add_loop_test(tc, too_many_variables_are_refused, 0, 2);
+	tcase_add_test(tc, the_limits_decide_whether_any_method_is_accepted);
 	return suite;
 }
 
 int main(void)
 {
-	violations = read_cases(TABLES "/uwsgi_violations.txt");
-	packets = read_cases(TABLES "/uwsgi_packets.txt");
-	guard_open(&guard, 1 << 17);
-
-	SRunner *runner = srunner_create(make_suite());
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	guard_close(&guard);
-	free_cases(&violations);
-	free_cases(&packets);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	tables_open(TABLES "/uwsgi_violations.txt", TABLES "/uwsgi_packets.txt");
+	return tables_run(make_suite());
 }

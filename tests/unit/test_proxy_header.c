@@ -6,23 +6,13 @@
 #include "base/text.h"
 #include "worker/proxy_header.h"
 
-#include "../http/cases.h"
-#include "../http/guard.h"
+#include "../http/tables.h"
 
 #include <arpa/inet.h>
-#include <check.h>
-#include <stdlib.h>
-#include <string.h>
-
-static struct cases violations;
-static struct cases headers;
-
-/* Every input ends at a page that cannot be read. */
-static struct guard guard;
 
 static enum pfi_verdict feed(struct pfi_proxy_header *header, const struct one_case *one, size_t length)
 {
-	return pfi_proxy_header_feed(header, guard_put(&guard, one->bytes, length), length);
+	return pfi_proxy_header_feed(header, tables_put(one->bytes, length), length);
 }
 
 static struct pfi_proxy_header feed_all(const struct one_case *one, enum pfi_verdict *verdict)
@@ -41,7 +31,7 @@ static bool starts_with(const char *text, const char *start)
 
 START_TEST(a_violation_is_refused_with_its_message)
 {
-	const struct one_case *const one = &violations.all[_i];
+	const struct one_case *const one = &tables.violations.all[_i];
 	enum pfi_verdict verdict;
 	const struct pfi_proxy_header header = feed_all(one, &verdict);
 
@@ -53,7 +43,7 @@ END_TEST
 
 START_TEST(a_violation_cut_at_any_byte_is_refused)
 {
-	const struct one_case *const one = &violations.all[_i];
+	const struct one_case *const one = &tables.violations.all[_i];
 
 	for (size_t cut = 0; cut <= one->length; cut++) {
 		struct pfi_proxy_header header;
@@ -160,7 +150,7 @@ static const char *describe(const char *bytes, const struct pfi_proxy_header *he
 
 START_TEST(a_valid_header_is_read)
 {
-	const struct one_case *const one = &headers.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	enum pfi_verdict verdict;
 	const struct pfi_proxy_header header = feed_all(one, &verdict);
 
@@ -173,7 +163,7 @@ END_TEST
 
 START_TEST(a_header_cut_at_any_byte_is_incomplete)
 {
-	const struct one_case *const one = &headers.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	enum pfi_verdict verdict;
 	const struct pfi_proxy_header expected = feed_all(one, &verdict);
 
@@ -195,7 +185,7 @@ END_TEST
 /* A reader that reads as many bytes as are wanted stops before the first byte of the client, after few reads. */
 START_TEST(no_byte_behind_the_header_is_read)
 {
-	const struct one_case *const one = &headers.all[_i];
+	const struct one_case *const one = &tables.valid.all[_i];
 	struct pfi_proxy_header header;
 	size_t length = 0;
 	int reads = 0;
@@ -214,7 +204,7 @@ END_TEST
 /* The reader never reads more than the maximum, whether the header is valid or not. */
 START_TEST(a_violation_is_read_up_to_the_maximum)
 {
-	const struct one_case *const one = &violations.all[_i];
+	const struct one_case *const one = &tables.violations.all[_i];
 	struct pfi_proxy_header header;
 	size_t length = 0;
 
@@ -261,8 +251,8 @@ END_TEST
 /* Each bit of a header with a checksum counts. */
 START_TEST(the_checksum_refuses_every_changed_bit)
 {
-	for (int i = 0; i < headers.count; i++) {
-		const struct one_case *const one = &headers.all[i];
+	for (int i = 0; i < tables.valid.count; i++) {
+		const struct one_case *const one = &tables.valid.all[i];
 		enum pfi_verdict verdict;
 		const struct pfi_proxy_header good = feed_all(one, &verdict);
 
@@ -282,52 +272,32 @@ START_TEST(the_checksum_refuses_every_changed_bit)
 }
 END_TEST
 
-START_TEST(the_tables_are_as_long_as_promised)
+START_TEST(the_tables_are_complete_and_have_no_row_twice)
 {
-	ck_assert_int_ge(violations.count, 130);
-	ck_assert_int_ge(headers.count, 40);
-	for (int i = 0; i < violations.count; i++)
-		for (int j = 0; j < i; j++)
-			ck_assert_msg(violations.all[i].length != violations.all[j].length ||
-			              violations.all[i].number != violations.all[j].number ||
-			              memcmp(violations.all[i].bytes, violations.all[j].bytes,
-			                     violations.all[i].length) != 0,
-			              "%s is there twice", violations.all[i].name);
+	tables_expect(130, 40, true);
 }
 END_TEST
 
 static Suite *make_suite(void)
 {
 	Suite *suite = suite_create("proxy_header");
-	TCase *tc = tcase_create("tables");
+	TCase *tc = new_case(suite, "tables");
 
-	tcase_set_timeout(tc, 60);
-	tcase_add_test(tc, the_tables_are_as_long_as_promised);
-	tcase_add_loop_test(tc, a_violation_is_refused_with_its_message, 0, violations.count);
-	tcase_add_loop_test(tc, a_violation_cut_at_any_byte_is_refused, 0, violations.count);
-	tcase_add_loop_test(tc, a_violation_is_read_up_to_the_maximum, 0, violations.count);
-	tcase_add_loop_test(tc, a_valid_header_is_read, 0, headers.count);
-	tcase_add_loop_test(tc, a_header_cut_at_any_byte_is_incomplete, 0, headers.count);
-	tcase_add_loop_test(tc, no_byte_behind_the_header_is_read, 0, headers.count);
+	tcase_add_test(tc, the_tables_are_complete_and_have_no_row_twice);
+	tcase_add_loop_test(tc, a_violation_is_refused_with_its_message, 0, tables.violations.count);
+	tcase_add_loop_test(tc, a_violation_cut_at_any_byte_is_refused, 0, tables.violations.count);
+	tcase_add_loop_test(tc, a_violation_is_read_up_to_the_maximum, 0, tables.violations.count);
+	tcase_add_loop_test(tc, a_valid_header_is_read, 0, tables.valid.count);
+	tcase_add_loop_test(tc, a_header_cut_at_any_byte_is_incomplete, 0, tables.valid.count);
+	tcase_add_loop_test(tc, no_byte_behind_the_header_is_read, 0, tables.valid.count);
 	tcase_add_test(tc, later_input_does_not_change_a_verdict);
 	tcase_add_test(tc, crc32c_is_castagnoli);
 	tcase_add_test(tc, the_checksum_refuses_every_changed_bit);
-	suite_add_tcase(suite, tc);
 	return suite;
 }
 
 int main(void)
 {
-	violations = read_cases(TABLES "/proxy_violations.txt");
-	headers = read_cases(TABLES "/proxy_headers.txt");
-	guard_open(&guard, 1 << 17);
-
-	SRunner *runner = srunner_create(make_suite());
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	guard_close(&guard);
-	free_cases(&violations);
-	free_cases(&headers);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	tables_open(TABLES "/proxy_violations.txt", TABLES "/proxy_headers.txt");
+	return tables_run(make_suite());
 }
