@@ -145,7 +145,7 @@ static const struct {
 	{ "a\nb\r\tc", "a\\nb\\r\\tc" },
 	{ "\x1b[31m", "\\x1b[31m" },
 	{ "\x7f", "\\x7f" },
-	{ "parsed\\slash", "parsed\\\\slash" },
+	{ "back\\slash", "back\\\\slash" },
 	{ "gr\xc3\xbc\xc3\x9f", "gr\xc3\xbc\xc3\x9f" },
 	{ "\xe2\x82\xac \xf0\x9f\x98\x80", "\xe2\x82\xac \xf0\x9f\x98\x80" },
 	{ "\xc2\x9b" "31m", "\\xc2\\x9b31m" },                     /* C1: starts an escape sequence   */

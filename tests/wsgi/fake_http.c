@@ -123,7 +123,7 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 	if (request->entry != 0 && (write(request->reader, &byte, 1) != 1 || read(request->entry, &byte, 1) != 1))
 		return -EIO;
 	n = n < size ? n : size;
-	n = n < 3000 ? n : 3000; /* as if it came in pieces */
+	n = n < 3000 ? n : 3000; /* a body in several reads */
 	if (n > 0)
 		memcpy(bytes, request->body + request->body_at, n);
 	else if (request->body_error)
@@ -174,7 +174,7 @@ int prefork_response_field(struct prefork_request *request, const char *name, co
 	return prefork_response_header(request, name, strlen(name), value, strlen(value));
 }
 
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of what is sent: several threads may write */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER; /* of `sent`: several threads may write */
 
 static int put_locked(struct prefork_request *request, const void *bytes, size_t size)
 {

@@ -1,6 +1,6 @@
 /*
- * fake_http -- <prefork/http.h> over memory, to test the bridge without a wire; as in a thread
- * that may block if there is FAKE_MAY_BLOCK in the environment.
+ * fake_http -- <prefork/http.h> in memory, to test the bridge without sockets. With FAKE_MAY_BLOCK in the
+ * environment, its callbacks may block.
  */
 #ifndef TESTS_FAKE_HTTP_H
 #define TESTS_FAKE_HTTP_H
@@ -27,18 +27,18 @@ struct prefork_request {
 	void *user;
 
 	int status;
-	char head[HEAD_MAX]; /* the fields as they were given, a line each */
-	char interim[HEAD_MAX]; /* the fields of 1xx responses before it */
+	char head[HEAD_MAX]; /* the response headers, one per line */
+	char interim[HEAD_MAX]; /* the headers of 1xx responses */
 	int64_t length;
 	bool begun, whole, ended;
 	char *sent;
 	size_t sent_size;
-	size_t sent_max; /* the client leaves after so many bytes; 0: never */
+	size_t sent_max; /* the client closes after so many bytes; 0: never */
 	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
 	void *pull_user;
 };
 
-/** Drive the body source as the library would. */
+/** Pull the body to its end, as the library does. */
 void fake_drive(struct prefork_request *request);
 
 #endif

@@ -1,6 +1,6 @@
 /*
- * kitchen -- the applications of tests/e2e/apps/kitchen.py behind the bridge,
- * over the fake of <prefork/http.h>.
+ * kitchen -- the applications of tests/e2e/apps/kitchen.py, called through the bridge with the fake of
+ * <prefork/http.h>.
  */
 #ifndef TESTS_KITCHEN_H
 #define TESTS_KITCHEN_H
@@ -13,9 +13,9 @@
 
 extern struct wsgi_application kitchen;
 extern struct wsgi_template *kitchen_template;
-extern char kitchen_log[1 << 16]; /* what was logged, one after the other */
+extern char kitchen_log[1 << 16]; /* all log messages */
 
-#define KITCHEN_ERRORS KITCHEN_FILE "-errors" /* what was written to wsgi.errors */
+#define KITCHEN_ERRORS KITCHEN_FILE "-errors" /* the output of wsgi.errors */
 
 /** A fixture: start Python and load the application. The GIL is not held afterwards. */
 void kitchen_open(void);
@@ -23,8 +23,8 @@ void kitchen_open(void);
 /** GET `target`, which is borrowed. */
 struct prefork_request kitchen_request(const char *target);
 
-/** As the library does it: 500 where nothing was begun, the body driven to its end,
- *  and `finished` in any case. The caller frees request->sent. */
+/** Serve it as the library does: on an error before the head status 500, else the whole body; then
+ *  `finished`. The caller frees request->sent. */
 void kitchen_serve(struct prefork_request *request);
 
 #endif

@@ -7,7 +7,8 @@
 #include "kitchen.h"
 #include "load.h"
 
-#include <check.h>
+#include "../suite.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -26,13 +27,13 @@ static int open_fds(void)
 	return n;
 }
 
-static void before(void)
+static void open_test(void)
 {
 	kitchen_log[0] = '\0';
 	fds_before = open_fds();
 }
 
-static void after(void)
+static void close_test(void)
 {
 	ck_assert_int_eq(open_fds(), fds_before);
 }
@@ -74,7 +75,7 @@ static const struct response {
 	{ "/lax-head?length", 200, "lax" },
 };
 
-START_TEST(the_response_is_what_the_application_returned)
+START_TEST(the_response_equals_the_result_of_the_application)
 {
 	assert_response(responses[_i].target, responses[_i].status, responses[_i].body);
 	ck_assert_str_eq(kitchen_log, "");
@@ -110,7 +111,7 @@ static const char *const errors[][2] = {
 	{ "/bad-head?status-newline", "ValueError" },
 };
 
-START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
+START_TEST(an_exception_of_the_application_is_status_500_with_a_traceback)
 {
 	assert_response(errors[_i][0], 500, "");
 	ck_assert_msg(strstr(kitchen_log, "Error handling request GET ") && strstr(kitchen_log, errors[_i][0]), "%s", kitchen_log);
@@ -118,7 +119,7 @@ START_TEST(an_error_of_the_application_is_a_500_and_a_traceback)
 }
 END_TEST
 
-/* As gunicorn does, but not without a word. */
+/* As gunicorn does, with a warning. */
 START_TEST(hop_by_hop_headers_are_dropped_with_one_warning)
 {
 	wsgi_response_headers_prepare();
@@ -159,7 +160,7 @@ START_TEST(an_error_after_the_head_aborts_the_response)
 }
 END_TEST
 
-START_TEST(the_iterable_is_closed_once_in_every_case)
+START_TEST(every_iterable_is_closed_once)
 {
 	struct prefork_request request = kitchen_request("/endless");
 
@@ -167,7 +168,7 @@ START_TEST(the_iterable_is_closed_once_in_every_case)
 	kitchen_serve(&request);
 	ck_assert_int_eq(request.error, -ECONNRESET);
 	free(request.sent);
-	ck_assert_str_eq(kitchen_log, ""); /* a client that leaves is no error */
+	ck_assert_str_eq(kitchen_log, ""); /* a client that closes is no error */
 	request = kitchen_request("/close-after-error");
 	kitchen_serve(&request);
 	ck_assert_int_lt(request.error, 0);
@@ -233,7 +234,7 @@ START_TEST(the_path_is_decoded_once_and_fields_become_keys)
 	     *line; line++)
 		ck_assert_msg(strstr(request.sent, *line) != NULL, "%s in %s", *line, request.sent);
 	free(request.sent);
-	assert_response("/", 200, "Hello, world!\n"); /* and nothing of it stays in the template */
+	assert_response("/", 200, "Hello, world!\n"); /* the template has no value of the request */
 	request = kitchen_request("/environment");
 	kitchen_serve(&request);
 	ck_assert_ptr_null(strstr(request.sent, "X_TWO"));
@@ -310,7 +311,7 @@ START_TEST(a_path_outside_of_script_name_is_refused_with_its_cause)
 }
 END_TEST
 
-/* Python's memory, of which one piece is refused. */
+/* Python's allocators; the `refuse_at`-th allocation fails. */
 static PyMemAllocatorEx plain[2];
 static long refuse_at; /* counted down to 0 */
 
@@ -321,30 +322,30 @@ static bool is_refused(void)
 
 static void *scarce_malloc(void *context, size_t size)
 {
-	PyMemAllocatorEx *before = context;
+	PyMemAllocatorEx *allocator = context;
 
-	return is_refused() ? NULL : before->malloc(before->ctx, size);
+	return is_refused() ? NULL : allocator->malloc(allocator->ctx, size);
 }
 
 static void *scarce_calloc(void *context, size_t count, size_t size)
 {
-	PyMemAllocatorEx *before = context;
+	PyMemAllocatorEx *allocator = context;
 
-	return is_refused() ? NULL : before->calloc(before->ctx, count, size);
+	return is_refused() ? NULL : allocator->calloc(allocator->ctx, count, size);
 }
 
 static void *scarce_realloc(void *context, void *old, size_t size)
 {
-	PyMemAllocatorEx *before = context;
+	PyMemAllocatorEx *allocator = context;
 
-	return is_refused() ? NULL : before->realloc(before->ctx, old, size);
+	return is_refused() ? NULL : allocator->realloc(allocator->ctx, old, size);
 }
 
 static void plain_free(void *context, void *old)
 {
-	PyMemAllocatorEx *before = context;
+	PyMemAllocatorEx *allocator = context;
 
-	before->free(before->ctx, old);
+	allocator->free(allocator->ctx, old);
 }
 
 static void make_memory_scarce(bool scarce)
@@ -444,7 +445,7 @@ static const char *const loads[][2] = {
 	{ "leaves:app", "SystemExit: not today" },
 };
 
-START_TEST(an_application_loads_or_the_cause_is_reported)
+START_TEST(an_application_is_loaded_or_the_cause_is_reported)
 {
 	char line[512] = "";
 	PyObject *application, *text = NULL;
@@ -464,18 +465,16 @@ int main(void)
 {
 	Suite *suite = suite_create("bridge");
 	TCase *tcase = tcase_create("bridge");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
-	tcase_add_checked_fixture(tcase, before, after);
-	tcase_add_loop_test(tcase, the_response_is_what_the_application_returned, 0, sizeof responses / sizeof *responses);
-	tcase_add_loop_test(tcase, an_error_of_the_application_is_a_500_and_a_traceback, 0,
+	tcase_add_checked_fixture(tcase, open_test, close_test);
+	tcase_add_loop_test(tcase, the_response_equals_the_result_of_the_application, 0, sizeof responses / sizeof *responses);
+	tcase_add_loop_test(tcase, an_exception_of_the_application_is_status_500_with_a_traceback, 0,
 	                    sizeof errors / sizeof *errors);
 	tcase_add_test(tcase, hop_by_hop_headers_are_dropped_with_one_warning);
 	tcase_add_test(tcase, early_hints_precede_the_response);
 	tcase_add_test(tcase, an_error_after_the_head_aborts_the_response);
-	tcase_add_test(tcase, the_iterable_is_closed_once_in_every_case);
+	tcase_add_test(tcase, every_iterable_is_closed_once);
 	tcase_add_loop_test(tcase, a_wrapped_file_is_sent_by_sendfile, 0, 2);
 	tcase_add_test(tcase, a_partial_line_is_logged_when_its_request_finishes);
 	tcase_add_test(tcase, the_path_is_decoded_once_and_fields_become_keys);
@@ -486,12 +485,8 @@ int main(void)
 	tcase_add_loop_test(tcase, an_allocation_failure_fails_one_request_only, 0,
 	                    sizeof scarce / sizeof *scarce);
 	tcase_add_test(tcase, no_reference_leaks_over_many_requests);
-	tcase_add_loop_test(tcase, an_application_loads_or_the_cause_is_reported, 0, sizeof loads / sizeof *loads);
+	tcase_add_loop_test(tcase, an_application_is_loaded_or_the_cause_is_reported, 0, sizeof loads / sizeof *loads);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite_in_process(suite); /* one interpreter for all tests */
 }

@@ -1,4 +1,4 @@
-/* What an application finds in its environ, made from requests in memory. */
+/* The environ of requests in memory. */
 #include "python.h"
 
 #include "environ.h"
@@ -9,7 +9,8 @@
 #include "header_names.h"
 #include "template.h"
 
-#include <check.h>
+#include "../suite.h"
+
 #include <string.h>
 
 static void start_python(void)
@@ -50,7 +51,7 @@ static PyObject *environ_of(struct wsgi_template *template, struct prefork_reque
 	return dict;
 }
 
-/* NULL: not there. */
+/* NULL: expect that the key is missing. */
 static const char *item(PyObject *dict, const char *key)
 {
 	PyObject *value = PyDict_GetItemString(dict, key);
@@ -132,7 +133,7 @@ START_TEST(the_path_is_split_at_script_name_or_refused)
 }
 END_TEST
 
-/* A template remembers the last request: nothing of it may be seen in the next one. */
+/* A template caches values of the last request, which must not appear in the next one. */
 START_TEST(no_value_leaks_into_the_next_environ)
 {
 	struct wsgi_template *template = template_for("unix:/run/x", "");
@@ -167,8 +168,8 @@ START_TEST(no_value_leaks_into_the_next_environ)
 }
 END_TEST
 
-/* A proxy may speak for clients of both kinds. */
-START_TEST(the_port_of_a_unix_socket_goes_with_the_scheme)
+/* A proxy forwards requests of both schemes. */
+START_TEST(the_port_of_a_unix_socket_follows_the_scheme)
 {
 	static const struct {
 		const char *scheme, *host, *port;
@@ -190,7 +191,7 @@ START_TEST(the_port_of_a_unix_socket_goes_with_the_scheme)
 }
 END_TEST
 
-START_TEST(fields_of_one_name_are_joined_even_if_they_are_the_same)
+START_TEST(fields_with_the_same_name_are_joined)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
 	struct prefork_request request = request_for("/", "h");
@@ -207,12 +208,12 @@ START_TEST(fields_of_one_name_are_joined_even_if_they_are_the_same)
 }
 END_TEST
 
-/* They come here with header_map dangerous only. */
+/* With header_map dangerous only. */
 START_TEST(names_with_underscores_map_like_hyphens_with_two_exceptions)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
 
-	for (int i = 0; i < 2; i++) { /* remembered or not */
+	for (int i = 0; i < 2; i++) { /* cached, and not cached */
 		struct prefork_request request = request_for("/", "h");
 		static const char *const fields[][2] = { { "X_Tag", "1" }, { "X-Tag", "2" }, { "Content_Length", "3" },
 			                                 { "Content_Type", "4" }, { "Content-Length", "5" } };
@@ -234,7 +235,7 @@ START_TEST(names_with_underscores_map_like_hyphens_with_two_exceptions)
 }
 END_TEST
 
-/* The table of names is bounded; what does not fit must work all the same. */
+/* The table of names has a maximum; names beyond it must work, too. */
 START_TEST(unknown_header_names_use_bounded_memory)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
@@ -265,21 +266,15 @@ int main(void)
 {
 	Suite *suite = suite_create("environ");
 	TCase *tcase = tcase_create("environ");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tcase, start_python, NULL);
 	tcase_add_loop_test(tcase, the_server_has_a_name_and_a_port, 0, sizeof servers / sizeof *servers);
 	tcase_add_loop_test(tcase, the_path_is_split_at_script_name_or_refused, 0, sizeof mounted / sizeof *mounted);
 	tcase_add_test(tcase, no_value_leaks_into_the_next_environ);
-	tcase_add_test(tcase, the_port_of_a_unix_socket_goes_with_the_scheme);
-	tcase_add_test(tcase, fields_of_one_name_are_joined_even_if_they_are_the_same);
+	tcase_add_test(tcase, the_port_of_a_unix_socket_follows_the_scheme);
+	tcase_add_test(tcase, fields_with_the_same_name_are_joined);
 	tcase_add_test(tcase, names_with_underscores_map_like_hyphens_with_two_exceptions);
 	tcase_add_test(tcase, unknown_header_names_use_bounded_memory);
 	suite_add_tcase(suite, tcase);
-	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite_in_process(suite); /* one interpreter for all tests */
 }

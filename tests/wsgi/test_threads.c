@@ -1,11 +1,12 @@
-/* The bridge under several threads at once, as the strategies threads and libev use it. */
+/* The bridge in several threads, as the strategies threads and libev use it. */
 #include "python.h"
 
 #include "dump.h"
 #include "interpreter.h"
 #include "kitchen.h"
 
-#include <check.h>
+#include "../suite.h"
+
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -38,7 +39,7 @@ static bool gets_response(const char *target, int status, const char *part)
 	return ok;
 }
 
-static atomic_int wrong;
+static atomic_int failures;
 
 static void *serve_many(void *number)
 {
@@ -47,17 +48,17 @@ static void *serve_many(void *number)
 	for (int i = 0; i < ROUNDS; i++) {
 		(void)snprintf(target, sizeof target, "/environment/%d-%d?q=%d", *(int *)number, i, i);
 		(void)snprintf(line, sizeof line, "PATH_INFO='/environment/%d-%d'\n", *(int *)number, i);
-		wrong += !gets_response(target, 200, line);
+		failures += !gets_response(target, 200, line);
 		(void)snprintf(line, sizeof line, "QUERY_STRING='q=%d'\n", i);
-		wrong += !gets_response(target, 200, line);
-		wrong += !gets_response("/generator", 200, "alpha beta");
-		wrong += !gets_response("/writer", 200, "written twice and returned");
-		wrong += !gets_response("/exits", 500, NULL);
+		failures += !gets_response(target, 200, line);
+		failures += !gets_response("/generator", 200, "alpha beta");
+		failures += !gets_response("/writer", 200, "written twice and returned");
+		failures += !gets_response("/exits", 500, NULL);
 	}
 	return NULL;
 }
 
-/* Each request has its own environ, start_response and input, and no thread leaves a state behind. */
+/* Each request has its own environ, start_response and input, and the thread state of each thread is freed. */
 START_TEST(concurrent_threads_leak_nothing)
 {
 	const unsigned before = thread_states();
@@ -70,14 +71,14 @@ START_TEST(concurrent_threads_leak_nothing)
 	}
 	for (int i = 0; i < THREADS; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(failures, 0);
 	ck_assert_uint_eq(thread_states(), before);
 }
 END_TEST
 
 static void *do_handle(void *request)
 {
-	wrong += wsgi_request_handle(request, &kitchen) != 0;
+	failures += wsgi_request_handle(request, &kitchen) != 0;
 	return NULL;
 }
 
@@ -93,7 +94,7 @@ static void *do_finish(void *request)
 	return NULL;
 }
 
-static void in_a_thread_of_its_own(void *(*function)(void *), void *argument)
+static void run_in_a_thread(void *(*function)(void *), void *argument)
 {
 	pthread_t thread;
 
@@ -101,27 +102,27 @@ static void in_a_thread_of_its_own(void *(*function)(void *), void *argument)
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
 }
 
-START_TEST(a_request_may_go_on_in_another_thread)
+START_TEST(a_request_can_continue_in_another_thread)
 {
 	static const char *const targets[] = { "/generator", "/hello", "/close-once", "/a-file" };
 
 	for (size_t i = 0; i < sizeof targets / sizeof *targets; i++) {
 		struct prefork_request request = kitchen_request(targets[i]);
 
-		in_a_thread_of_its_own(do_handle, &request);
-		in_a_thread_of_its_own(do_drive, &request);
-		in_a_thread_of_its_own(do_finish, &request);
+		run_in_a_thread(do_handle, &request);
+		run_in_a_thread(do_drive, &request);
+		run_in_a_thread(do_finish, &request);
 		ck_assert_int_eq(request.status, 200);
 		ck_assert_uint_gt(request.sent_size, 1);
 		free(request.sent);
 	}
-	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(failures, 0);
 }
 END_TEST
 
 static atomic_bool handled;
 
-static void *handle_and_tell(void *request)
+static void *handle_and_set_flag(void *request)
 {
 	(void)do_handle(request);
 	handled = true;
@@ -129,7 +130,7 @@ static void *handle_and_tell(void *request)
 }
 
 /* The library ends a request after the last thread of the application has left its callbacks. */
-START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
+START_TEST(a_handler_returns_after_the_threads_that_read_the_body)
 {
 	struct prefork_request request = kitchen_request("/");
 	char target[32];
@@ -141,7 +142,7 @@ START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
 	request = kitchen_request(target);
 	request.reader = reader[1];
 	request.entry = entry[0];
-	ck_assert_int_eq(pthread_create(&thread, NULL, handle_and_tell, &request), 0);
+	ck_assert_int_eq(pthread_create(&thread, NULL, handle_and_set_flag, &request), 0);
 	for (int i = 0; i < 100 && !handled; i++)
 		(void)usleep(1000);
 	ck_assert(!handled);
@@ -156,8 +157,8 @@ START_TEST(a_request_is_not_over_while_a_thread_reads_its_body)
 }
 END_TEST
 
-/* The bridge takes the request away from them while they call into the library: it must have read which request
- * it is before it gives up the GIL, or one in four requests crashes. */
+/* The bridge detaches the request from such a thread, possibly while the thread calls the library: the thread must
+ * read the pointer before it releases the GIL. Otherwise one in four requests crashes. */
 START_TEST(a_background_thread_never_uses_a_finished_request)
 {
 	static const char *const targets[] = { "/leave-a-writer", "/leave-a-busy-reader" };
@@ -172,7 +173,7 @@ static void *do_pull(void *argument)
 	struct prefork_request *request = argument;
 	const void *bytes;
 
-	if (request->pull == NULL) /* all of it was written */
+	if (request->pull == NULL) /* the body is complete */
 		return NULL;
 	const ptrdiff_t n = request->pull(request, &bytes, request->pull_user);
 
@@ -182,39 +183,39 @@ static void *do_pull(void *argument)
 		request->sent_size += (size_t)n;
 		request->sent[request->sent_size] = '\0';
 	}
-	wrong += n < 0;
+	failures += n < 0;
 	return NULL;
 }
 
-/* Event loops take turns between responses, pools of threads hand them on: a response stays in the context of
- * its request, as every framework believes. */
-START_TEST(a_response_keeps_its_context_among_others_and_in_any_thread)
+/* An event loop alternates between responses, and a pool continues them in other threads: a response stays in the
+ * context (PEP 567) of its request. */
+START_TEST(a_response_keeps_its_context_in_any_thread)
 {
 	struct prefork_request requests[2];
 
 	kitchen_log[0] = '\0';
 	for (int i = 0; i < 2; i++) {
 		requests[i] = kitchen_request(i ? "/in-context?two" : "/in-context?one");
-		_i ? in_a_thread_of_its_own(do_handle, &requests[i]) : (void)do_handle(&requests[i]);
+		_i ? run_in_a_thread(do_handle, &requests[i]) : (void)do_handle(&requests[i]);
 	}
 	for (int piece = 0; piece < 3; piece++) {
 		for (int i = 0; i < 2; i++)
-			_i ? in_a_thread_of_its_own(do_pull, &requests[i]) : (void)do_pull(&requests[i]);
+			_i ? run_in_a_thread(do_pull, &requests[i]) : (void)do_pull(&requests[i]);
 	}
 	for (int i = 0; i < 2; i++) {
 		if (_i)
-			(void)do_pull(&requests[i]); /* the end of the body; else the client leaves */
-		_i ? in_a_thread_of_its_own(do_finish, &requests[i]) : (void)do_finish(&requests[i]);
+			(void)do_pull(&requests[i]); /* the end of the body; without it the client closes */
+		_i ? run_in_a_thread(do_finish, &requests[i]) : (void)do_finish(&requests[i]);
 		ck_assert_str_eq(requests[i].sent, i ? "two two two " : "one one one ");
 		free(requests[i].sent);
 	}
 	ck_assert_str_eq(kitchen_log, "");
 	ck_assert(gets_response("/show-closed", 200, "in_context_one_none,in_context_two_none"));
-	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(failures, 0);
 }
 END_TEST
 
-START_TEST(no_request_finds_the_context_of_another)
+START_TEST(a_request_does_not_have_the_context_of_another)
 {
 	for (int i = 0; i < 3; i++)
 		ck_assert(gets_response("/spoil-context", 200, "no"));
@@ -223,12 +224,12 @@ END_TEST
 
 static void *serve_one(void *target)
 {
-	wrong += !gets_response(target, 200, "x");
+	failures += !gets_response(target, 200, "x");
 	return NULL;
 }
 
-/* Dumped by a thread that has no GIL, as a signal handler has none. */
-START_TEST(a_dump_shows_what_every_thread_is_at)
+/* The dump runs without the GIL, as in a signal handler. */
+START_TEST(a_dump_shows_the_stack_of_every_thread)
 {
 	char text[16384] = "", target[32];
 	int entry[2], out[2];
@@ -239,7 +240,7 @@ START_TEST(a_dump_shows_what_every_thread_is_at)
 	ck_assert_int_eq(pipe2(out, O_NONBLOCK), 0);
 	(void)snprintf(target, sizeof target, "/read-fd?%d", entry[0]);
 	ck_assert_int_eq(pthread_create(&thread, NULL, serve_one, target), 0);
-	while (strstr(text, "in read_fd") == NULL) { /* until the thread is there: the test's timeout ends it */
+	while (strstr(text, "in read_fd") == NULL) { /* until the thread reads; the time limit of the test ends the loop */
 		wsgi_python_dump(out[1]);
 		n = read(out[0], text, sizeof text - 1);
 		text[n > 0 ? n : 0] = '\0';
@@ -247,7 +248,7 @@ START_TEST(a_dump_shows_what_every_thread_is_at)
 	ck_assert_ptr_nonnull(strstr(text, "kitchen.py"));
 	ck_assert_int_eq(write(entry[1], "x", 1), 1);
 	ck_assert_int_eq(pthread_join(thread, NULL), 0);
-	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(failures, 0);
 	for (int i = 0; i < 2; i++) {
 		(void)close(entry[i]);
 		(void)close(out[i]);
@@ -255,8 +256,8 @@ START_TEST(a_dump_shows_what_every_thread_is_at)
 }
 END_TEST
 
-/* The stacks of threads that are not stuck come and go while they are shown. */
-START_TEST(a_dump_does_no_harm_to_threads_that_run)
+/* Threads that are not stuck change their stacks during the dump. */
+START_TEST(a_dump_does_not_disturb_running_threads)
 {
 	const int nowhere = open("/dev/null", O_WRONLY | O_CLOEXEC);
 	char target[32];
@@ -272,7 +273,7 @@ START_TEST(a_dump_does_no_harm_to_threads_that_run)
 	ck_assert_int_eq(write(entry[1], "x", 1), 1);
 	for (int i = 0; i < 4; i++)
 		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-	ck_assert_int_eq(wrong, 0);
+	ck_assert_int_eq(failures, 0);
 	for (int i = 0; i < 2; i++)
 		(void)close(entry[i]);
 	(void)close(nowhere);
@@ -283,23 +284,17 @@ int main(void)
 {
 	Suite *suite = suite_create("threads");
 	TCase *tcase = tcase_create("threads");
-	SRunner *runner = srunner_create(suite);
-	int failed;
 
 	tcase_add_unchecked_fixture(tcase, kitchen_open, NULL);
 	tcase_add_test(tcase, concurrent_threads_leak_nothing);
-	tcase_add_test(tcase, a_request_may_go_on_in_another_thread);
-	tcase_add_loop_test(tcase, a_response_keeps_its_context_among_others_and_in_any_thread, 0, 2);
-	tcase_add_test(tcase, a_request_is_not_over_while_a_thread_reads_its_body);
+	tcase_add_test(tcase, a_request_can_continue_in_another_thread);
+	tcase_add_loop_test(tcase, a_response_keeps_its_context_in_any_thread, 0, 2);
+	tcase_add_test(tcase, a_handler_returns_after_the_threads_that_read_the_body);
 	tcase_add_loop_test(tcase, a_background_thread_never_uses_a_finished_request, 0, 2);
-	tcase_add_test(tcase, no_request_finds_the_context_of_another);
-	tcase_add_test(tcase, a_dump_shows_what_every_thread_is_at);
-	tcase_add_test(tcase, a_dump_does_no_harm_to_threads_that_run);
+	tcase_add_test(tcase, a_request_does_not_have_the_context_of_another);
+	tcase_add_test(tcase, a_dump_shows_the_stack_of_every_thread);
+	tcase_add_test(tcase, a_dump_does_not_disturb_running_threads);
 	tcase_set_timeout(tcase, 60);
 	suite_add_tcase(suite, tcase);
-	srunner_set_fork_status(runner, CK_NOFORK); /* one interpreter for all */
-	srunner_run_all(runner, CK_ENV);
-	failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed != 0;
+	return run_suite_in_process(suite); /* one interpreter for all tests */
 }
