@@ -70,14 +70,24 @@ static const struct {
 	{ "\r\n\r\n", "%(r)s", "-" },
 };
 
+static void expect_line(const char *text, const struct pfi_access_facts *facts, const char *expected)
+{
+	struct pfi_access_format *format = NULL;
+	struct pfi_text line;
+	char buffer[256];
+
+	ck_assert_msg(pfi_access_compile(text, variable, &format) == 0, "%s", prefork_error());
+	pfi_text_init(&line, buffer, sizeof buffer);
+	pfi_access_render(format, facts, &line);
+	ck_assert_str_eq(buffer, expected);
+	pfi_access_format_destroy(format);
+}
+
 START_TEST(a_line_has_the_atoms_of_the_format)
 {
 	const char *const request = lines[_i].request != NULL ? lines[_i].request : get;
 	struct pfi_field fields[100];
 	struct pfi_head head;
-	struct pfi_access_format *format = NULL;
-	struct pfi_text line;
-	char buffer[256];
 
 	pfi_head_start(&head, fields, &limits);
 	const bool complete = pfi_head_feed(&head, request, strlen(request)) == PFI_DONE;
@@ -88,11 +98,7 @@ START_TEST(a_line_has_the_atoms_of_the_format)
 		.time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .took_us = 1002003, .pid = 4711,
 	};
 
-	ck_assert_msg(pfi_access_compile(lines[_i].format, variable, &format) == 0, "%s", prefork_error());
-	pfi_text_init(&line, buffer, sizeof buffer);
-	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(buffer, lines[_i].line);
-	pfi_access_format_destroy(format);
+	expect_line(lines[_i].format, &facts, lines[_i].line);
 }
 END_TEST
 
@@ -239,37 +245,22 @@ START_TEST(the_server_name_equals_server_name_of_wsgi)
 	const char *const request = servers[_i].request;
 	struct pfi_field fields[100];
 	struct pfi_head head;
-	struct pfi_access_format *format = NULL;
-	struct pfi_text line;
-	char buffer[256];
 
 	pfi_head_start(&head, fields, &limits);
 	ck_assert_int_eq(pfi_head_feed(&head, request, strlen(request)), PFI_DONE);
 	const struct pfi_access_facts facts = { .bytes = request, .length = strlen(request), .head = &head,
 		                                .server = servers[_i].server, .peer = "", .time = "" };
-	ck_assert_int_eq(pfi_access_compile("%({SERVER_NAME}e)s %({SERVER_PORT}e)s %({REQUEST_SCHEME}e)s", variable,
-	                                    &format), 0);
-	pfi_text_init(&line, buffer, sizeof buffer);
-	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(buffer, servers[_i].line);
-	pfi_access_format_destroy(format);
+	expect_line("%({SERVER_NAME}e)s %({SERVER_PORT}e)s %({REQUEST_SCHEME}e)s", &facts, servers[_i].line);
 }
 END_TEST
 
 START_TEST(an_unknown_value_is_a_dash)
 {
-	struct pfi_access_format *format = NULL;
-	struct pfi_text line;
-	char buffer[256];
 	const struct pfi_access_facts facts = {
 		.bytes = "", .peer = "", .status = 408, .time = "[21/Nov/2026:12:00:00 +0000]", .time_length = PFI_DATE_LOG_LENGTH, .pid = 1,
 	};
 
-	ck_assert_int_eq(pfi_access_compile("%(h)s %(r)s %(s)s %(b)s %(B)s %({A}o)s %(L)s", variable, &format), 0);
-	pfi_text_init(&line, buffer, sizeof buffer);
-	pfi_access_render(format, &facts, &line);
-	ck_assert_str_eq(buffer, "- - 408 - 0 - 0.000000");
-	pfi_access_format_destroy(format);
+	expect_line("%(h)s %(r)s %(s)s %(b)s %(B)s %({A}o)s %(L)s", &facts, "- - 408 - 0 - 0.000000");
 }
 END_TEST
 
