@@ -30,16 +30,20 @@ class Stop(harness.Case):
         self.assertEqual(server.wait(), 0)
         return time.monotonic() - began, server.log()[size:]
 
+    def end_with_a_pending_connection(self, server):
+        """The stop takes the drain time and starts no worker."""
+        with server.connect() as client:
+            client.send(REQUEST)
+            took, log = self.end(server)
+            self.assertLess(took, 3 * harness.PATIENCE, log)
+            self.assertNotIn("Booting worker", log)
+
     def test_without_workers_a_stop_does_not_wait_for_pending_connections(self):
         with harness.Server([harness.program("http_hello")]) as server:
             server.wait_for_serving(1)
             server.send_signal(signal.SIGWINCH)
             server.wait_for_workers(0)
-            with server.connect() as client:
-                client.send(REQUEST)
-                took, log = self.end(server)
-                self.assertLess(took, 3 * harness.PATIENCE, log)
-                self.assertNotIn("Booting worker", log)
+            self.end_with_a_pending_connection(server)
 
     def test_a_stop_does_not_start_an_application_that_fails_to_load(self):
         with self.directory(app_py=APP) as directory, harness.Server(
@@ -50,11 +54,7 @@ class Stop(harness.Case):
                 os.kill(pid, signal.SIGKILL)
             server.wait_for_log("exited with code 4")
             server.wait_for_workers(0)
-            with server.connect() as client:
-                client.send(REQUEST)
-                took, log = self.end(server)
-                self.assertLess(took, 3 * harness.PATIENCE, log)
-                self.assertNotIn("Booting worker", log)
+            self.end_with_a_pending_connection(server)
 
     def test_a_signal_to_the_process_group_starts_no_worker(self):
         """As systemd sends it by default, and a shell."""

@@ -1,5 +1,5 @@
 /*
- * What the service manager is told: which message follows from which state, in which order, and when.
+ * Messages to the service manager: which message follows from which state, in which order, and when.
  */
 #include "model/service_state.h"
 
@@ -30,11 +30,11 @@ static const struct scenario {
 		{ 1700, 2, NOTHING, false, false, { NULL } },
 		{ 2600, 2, NOTHING, false, false, { "RESTART_RESET=1" } },
 		{ 9000, 2, NOTHING, false, false, { NULL } } } },
-	{ "a status alone comes at most once a second", 0, {
+	{ "a status alone is sent at most once a second", 0, {
 		{ 1000, 1, NOTHING, true, false, { "STATUS=Starting: web 1 of 2 workers ready" } },
 		{ 1999, 0, NOTHING, true, false, { NULL } },
 		{ 2000, 0, NOTHING, true, false, { "STATUS=Starting: web 0 of 2 workers ready" } } } },
-	{ "degraded, and whole again", 0, {
+	{ "degraded, then serving again", 0, {
 		{ 1000, 1, NOTHING, false, true, { "READY=1\nSTATUS=Degraded: web 1 of 2 workers ready" } },
 		{ 3000, 2, NOTHING, false, false, { "STATUS=Serving: web 2 of 2 workers ready" } },
 		{ 3500, 1, NOTHING, true, false, { NULL } },
@@ -63,7 +63,7 @@ static const struct scenario {
 		{ 1100, 2, NOTHING, false, false, { NULL } },
 		{ 1200, 2, DONE, false, false, { "READY=1\nSTATUS=Serving: web 2 of 2 workers ready; last reload done" } },
 		{ 1300, 2, NOTHING, false, false, { NULL } } } },
-	{ "a stop is told once, and nothing takes it back", 0, {
+	{ "a stop is reported once, and no later state is", 0, {
 		{ 1000, 1, NOTHING, true, false, { "STATUS=Starting: web 1 of 2 workers ready" } },
 		{ 1100, 1, STOPS, true, false, { "STOPPING=1\nSTATUS=Stopping: web 1 of 2 workers ready" } },
 		{ 1200, 2, STOPS, false, false, { NULL } },
@@ -153,7 +153,7 @@ START_TEST(each_state_has_its_messages)
 }
 END_TEST
 
-START_TEST(the_next_message_is_due_when_it_comes)
+START_TEST(each_message_follows_at_the_announced_time)
 {
 	const struct pfi_service_pool pool = { .name = "web", .serving = 1, .wanted = 1 };
 	struct pfi_service_now now = { .pools = &pool, .pool_count = 1, .now_ms = 1000, .healthy_ms = 700 };
@@ -205,7 +205,7 @@ int main(void)
 	TCase *const tc = new_case(suite, "service_state");
 
 	tcase_add_loop_test(tc, each_state_has_its_messages, 0, sizeof scenarios / sizeof scenarios[0]);
-	tcase_add_test(tc, the_next_message_is_due_when_it_comes);
+	tcase_add_test(tc, each_message_follows_at_the_announced_time);
 	tcase_add_test(tc, a_status_is_one_line_of_utf8);
 	return run_suite(suite);
 }
