@@ -132,6 +132,7 @@ START_TEST(a_host_name_beyond_its_maximum_is_refused)
 	ck_assert_int_eq(pfi_address_parse(host, &address), 0);
 	host[PFI_HOST_MAX] = 'h';
 	ck_assert_int_eq(pfi_address_parse(host, &address), -EINVAL);
+	ck_assert_ptr_nonnull(strstr(prefork_error(), "longer than any name"));
 }
 END_TEST
 
