@@ -2,6 +2,8 @@
  * The arbiter with real forks, driven by a poll loop as an application would.
  * The workers are jobs without listeners; shared memory selects what they do.
  */
+#include "../suite.h"
+
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
 #include <prefork/settings.h>
@@ -10,7 +12,6 @@
 #include "os/clock.h"
 #include "os/fd.h"
 
-#include <check.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -428,10 +429,5 @@ int main(void)
 	tcase_add_test(tc, destroy_kills_remaining_workers);
 	suite_add_tcase(suite, tc);
 
-	SRunner *const runner = srunner_create(suite);
-
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

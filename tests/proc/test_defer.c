@@ -1,4 +1,6 @@
 /* Which listeners have TCP_DEFER_ACCEPT, as the kernel reports it, under an arbiter. */
+#include "../suite.h"
+
 #include "os/fd.h"
 
 #include <prefork/arbiter.h>
@@ -7,7 +9,6 @@
 #include <prefork/listener.h>
 #include <prefork/settings.h>
 
-#include <check.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
@@ -155,9 +156,5 @@ int main(void)
 	tcase_add_test(tc, a_connection_without_a_request_times_out);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

@@ -1,4 +1,6 @@
 /* Errors of an application that serves HTTP: invalid service structs, and handlers that fail. */
+#include "../suite.h"
+
 #include "os/fd.h"
 
 #include <prefork/arbiter.h>
@@ -7,7 +9,6 @@
 #include <prefork/listener.h>
 #include <prefork/settings.h>
 
-#include <check.h>
 #include <errno.h>
 #include <netinet/in.h>
 #include <poll.h>
@@ -244,9 +245,5 @@ int main(void)
 	tcase_add_test(tc, a_longer_struct_is_accepted_unless_an_unknown_member_is_set);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return run_suite(suite);
 }

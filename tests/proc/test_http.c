@@ -1,9 +1,10 @@
 /* HTTP over real sockets, one worker, without an arbiter: the tables of tests/http, and
  * what only a connection shows. */
+#include "../suite.h"
+
 #include "../http/cases.h"
 #include "web.h"
 
-#include <check.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -221,11 +222,8 @@ int main(void)
 	tcase_add_test(tc, a_slow_body_gets_408);
 	suite_add_tcase(suite, tc);
 
-	SRunner *runner = srunner_create(suite);
-	srunner_run_all(runner, CK_ENV);
-	const int failed = srunner_ntests_failed(runner);
-	srunner_free(runner);
+	const int status = run_suite(suite);
 	free_cases(&violations);
 	free_cases(&oddities);
-	return failed ? EXIT_FAILURE : EXIT_SUCCESS;
+	return status;
 }
