@@ -3,6 +3,7 @@
  * sockets that are open already.
  */
 #include "../support.h"
+#include "echo.h"
 
 #include <prefork/prefork.h>
 
@@ -17,18 +18,6 @@
 enum { FIRST = 3, LIMIT_MS = 20000 };
 
 /* ---- the server ---- */
-
-static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
-{
-	char bytes[256];
-	const ssize_t n = prefork_connection_read(connection, bytes, sizeof bytes);
-
-	(void)worker;
-	(void)user;
-	if (n <= 0)
-		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	return prefork_connection_write(connection, bytes, (size_t)n);
-}
 
 static const struct prefork_service service = {
 	.struct_size = sizeof service, .traits = PREFORK_SERVICE_CLIENT_FIRST, .ready = echo

@@ -1,4 +1,5 @@
 #include "stage.h"
+#include "../echo.h"
 
 #include "arbiter/arbiter.h"
 #include "faults.h"
@@ -94,18 +95,6 @@ static const struct prefork_hooks hooks = {
 	.stopping = on_stopping,
 	.worker_start = on_worker_start,
 };
-
-static enum prefork_next echo(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
-{
-	char bytes[4096];
-	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
-
-	(void)worker;
-	(void)user;
-	if (n <= 0)
-		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
-	return prefork_connection_write(connection, bytes, (size_t)n);
-}
 
 static const struct prefork_service echo_service = { .struct_size = sizeof echo_service, .ready = echo };
 
