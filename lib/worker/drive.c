@@ -262,6 +262,19 @@ static bool may_wait_for_request(struct prefork_connection *connection)
 	return true;
 }
 
+/* A connection without a request yet waits as long as the service says, but not until the arbiter aborts the worker.
+ * What the service does with other connections is its own decision. */
+static enum prefork_next limit_first_wait(struct prefork_connection *connection, enum prefork_next next)
+{
+	if (next != PREFORK_WAIT_READABLE || connection->received)
+		return next;
+	const uint64_t end_ms = atomic_load(&connection->worker->drain_end_ms);
+
+	if (end_ms < UINT64_MAX && (connection->deadline_ms == 0 || connection->deadline_ms > end_ms))
+		connection->deadline_ms = end_ms;
+	return next;
+}
+
 enum prefork_next prefork_connection_drain(struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, PREFORK_CLOSE);
@@ -271,7 +284,7 @@ enum prefork_next prefork_connection_drain(struct prefork_connection *connection
 	if (connection->lingering)
 		return PREFORK_WAIT_READABLE;
 	if (connection->requested != PREFORK_CLOSE && draining)
-		return call(draining, connection);
+		return limit_first_wait(connection, call(draining, connection));
 	begin_default_drain(connection);
 	for (int i = 0; i < DRAIN_INPUTS_MAX; i++) {
 		if (connection->requested != PREFORK_WAIT_READABLE || !has_input(connection))

@@ -110,11 +110,17 @@ class Drain(harness.Case):
 
     def test_a_reload_that_shortens_graceful_timeout_applies_to_old_workers(self):
         harness.need_files()
+        flags = "-w", "1", "--drain-idle", "60", "--header-timeout", "20", "--defer-accept", "off"
         with self.directory(server_ini="[prefork]\ngraceful_timeout = 60\n") as directory, self.serve(
-                "-w", "1", "--drain-idle", "60", "--config", str(directory / "server.ini")) as server, Kept(server) as kept:
-            (directory / "server.ini").write_text("[prefork]\ngraceful_timeout = 2\n")
-            server.send_signal(signal.SIGHUP)
-            self.assertEqual(kept.client.read_all(), b"")
+                *flags, "--config", str(directory / "server.ini")) as server, Kept(server) as kept:
+            worker, = server.wait_for_serving(1)
+            descriptors = harness.fd_count(worker)
+            with server.connect(seconds=30) as silent:
+                harness.wait_until(lambda: harness.fd_count(worker) > descriptors, "the old worker accepts it")
+                (directory / "server.ini").write_text("[prefork]\ngraceful_timeout = 2\n")
+                server.send_signal(signal.SIGHUP)
+                self.assertEqual(kept.client.read_all(), b"")
+                self.assertEqual(silent.read_all(), b"")
             server.wait_for_log("Reload done")
             self.assertNotIn("[CRITICAL]", server.log())
             self.assertEqual(server.stop(), 0)

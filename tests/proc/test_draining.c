@@ -84,6 +84,36 @@ START_TEST(the_message_says_when_idle_connections_close)
 }
 END_TEST
 
+/* Runs in the worker: waits without a deadline. */
+static enum prefork_next wait_on(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	(void)connection;
+	(void)user;
+	return PREFORK_WAIT_READABLE;
+}
+
+START_TEST(a_connection_without_a_request_does_not_wait_longer_than_the_message_says)
+{
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo, .draining = wait_on };
+	struct harness harness;
+	char text[24];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	harness_await_connections(&harness, 1);
+	const uint64_t end_ms = pfi_now_ms() + SHORT_MS;
+	(void)snprintf(text, sizeof text, "%" PRIu64, end_ms);
+	ck_assert_int_eq(pfi_channel_send(harness.channel[0], PFI_MESSAGE_DRAIN, 0, text), 0);
+	harness_expect_end(fd);
+	ck_assert_uint_ge(pfi_now_ms(), end_ms);
+	ck_assert_int_eq(harness_reap(&harness).code, 0);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
 START_TEST(a_quick_stop_does_not_wait)
 {
 	struct harness harness;
@@ -153,6 +183,7 @@ int main(void)
 	tcase_add_test(tc, one_more_request_is_served_and_closes_the_connection);
 	tcase_add_test(tc, an_idle_connection_is_closed_after_drain_idle);
 	tcase_add_test(tc, the_message_says_when_idle_connections_close);
+	tcase_add_test(tc, a_connection_without_a_request_does_not_wait_longer_than_the_message_says);
 	tcase_add_test(tc, a_quick_stop_does_not_wait);
 	tcase_add_test(tc, a_service_with_its_own_drain_callback_gets_the_time);
 	return run_suite(suite);
