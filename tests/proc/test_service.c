@@ -357,7 +357,6 @@ static unsigned connections_of_all(const struct pfi_scoreboard *scoreboard)
 static unsigned most_for_one(const struct harness *harness, const struct pfi_scoreboard *scoreboard,
                              const struct asleep *workers)
 {
-	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 	int fds[CLIENTS];
 	unsigned most = 0;
 
@@ -373,6 +372,7 @@ static unsigned most_for_one(const struct harness *harness, const struct pfi_sco
 	}
 	for (int i = 0; i < CLIENTS; i++)
 		(void)close(fds[i]);
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
 	while (connections_of_all(scoreboard) > 0) {
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);

@@ -61,8 +61,8 @@ START_TEST(blocked_callbacks_delay_no_other_connection)
 }
 END_TEST
 
-/* From now on the worker runs only while the test waits. */
-static void take_precedence(void)
+/* With SCHED_IDLE, the worker runs only while the test waits; with SCHED_OTHER, as before. */
+static void schedule_worker(int policy)
 {
 	const struct sched_param none = { 0 };
 	char path[64];
@@ -80,7 +80,7 @@ static void take_precedence(void)
 		if (tid == 0)
 			continue;
 		ck_assert_int_eq(sched_setaffinity(tid, sizeof here, &here), 0);
-		ck_assert_int_eq(sched_setscheduler(tid, SCHED_IDLE, &none), 0);
+		ck_assert(sched_setscheduler(tid, policy, &none) == 0 || errno == EPERM); /* back to SCHED_OTHER */
 	}
 	(void)closedir(tasks);
 }
@@ -101,8 +101,9 @@ START_TEST(connections_behind_a_blocked_callback_are_accepted)
 			continue;
 		thread_stage_wait(&stage->entered, 1);
 		(void)poll(NULL, 0, 100); /* longer than the wake policy keeps to several threads */
-		take_precedence();
+		schedule_worker(SCHED_IDLE);
 	}
+	schedule_worker(SCHED_OTHER); /* or other processes of a busy machine keep it from running */
 	thread_stage_wait(&stage->entered, CLIENTS);
 	for (int i = 0; i < CLIENTS; i++)
 		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
