@@ -1,3 +1,5 @@
+/* Sends the state of the arbiter to the service manager, and keeps a message that does not fit into its queue for
+ * the next turn. */
 #include "arbiter/notify.h"
 
 #include "arbiter/arbiter.h"

@@ -1,3 +1,4 @@
+/* Creates the pid file at the start, and removes it at the end. */
 #include "arbiter/pid.h"
 
 #include "arbiter/arbiter.h"

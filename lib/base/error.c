@@ -1,3 +1,4 @@
+/* The error message of each thread, and the exit status for an error. */
 #include <prefork/error.h>
 
 #include <stdarg.h>

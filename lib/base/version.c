@@ -1,3 +1,4 @@
+/* The version of the library. */
 #include "config.h"
 
 #include <prefork/version.h>

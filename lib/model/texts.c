@@ -1,3 +1,4 @@
+/* A list of strings that grows. */
 #include "model/settings.h"
 
 #include <errno.h>

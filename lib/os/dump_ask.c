@@ -1,3 +1,4 @@
+/* Requests a stack dump from one thread with tgkill(2). */
 #include "os/dump.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Writes the stack of the calling thread with backtrace(3), in a signal handler. */
 #include "os/dump.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Stack dumps on a C library without backtrace(3): none is written. */
 #include "os/dump.h"
 
 /* This libc cannot walk its own stack. */

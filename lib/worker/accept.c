@@ -1,3 +1,4 @@
+/* Accepts connections from the listeners of a worker, and pauses accepting when a resource is exhausted. */
 #include "listener/accept_error.h"
 #include "base/required.h"
 #include "listener/reuseport.h"

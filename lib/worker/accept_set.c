@@ -1,3 +1,5 @@
+/* Adds the listeners of a worker to its epoll set, with EPOLLEXCLUSIVE, and moves them to the end of the kernel's
+ * wait queue. */
 #include "worker/accept_set.h"
 
 #include "listener/listener.h"

@@ -1,3 +1,4 @@
+/* Creates, resumes and closes connections. Threads return closed ones to a pool through a list without a lock. */
 #include "worker/connection.h"
 
 #include "base/required.h"

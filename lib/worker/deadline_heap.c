@@ -1,3 +1,5 @@
+/* A binary heap of connections, by deadline. An entry whose deadline has moved to a later time is moved only when
+ * it reaches the top. */
 #include "worker/deadline_heap.h"
 
 #include <errno.h>

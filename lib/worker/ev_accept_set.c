@@ -1,3 +1,4 @@
+/* Replaces the entries of listeners in libev's epoll set by exclusive ones. */
 #include "worker/ev_accept_set.h"
 
 #include "os/epoll.h"

@@ -1,3 +1,4 @@
+/* Handles the connections of an event loop: calls the service, keeps rings of those that wait, and their deadlines. */
 #include "worker/event_core.h"
 
 #include "os/clock.h"

@@ -1,3 +1,4 @@
+/* The public functions that read and write a connection, and the buffer of its pending output. */
 #include "worker/connection.h"
 #include "base/required.h"
 #include "os/clock.h"

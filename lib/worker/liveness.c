@@ -1,3 +1,4 @@
+/* Stores the deadline of a thread in its slot, and sets the watchdog timer if it is not set for an earlier time. */
 #include "worker/liveness.h"
 
 #include "model/deadline.h"

@@ -1,3 +1,4 @@
+/* Offloads work of a connection to the offload pool, if there is one, and else calls it at once. */
 #include "worker/connection.h"
 #include "base/required.h"
 #include "worker/offload_pool.h"

@@ -1,3 +1,4 @@
+/* The threads of the offload pool, and the queue from which they take connections. */
 #include "worker/offload_pool.h"
 
 #include "worker/connection.h"

@@ -1,3 +1,4 @@
+/* Checks, after callbacks, that the application has not closed a descriptor that the worker needs. */
 #include "worker/own_fds.h"
 
 #include "base/text.h"

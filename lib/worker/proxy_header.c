@@ -1,3 +1,4 @@
+/* The parser of the PROXY protocol: detects the version, and reads version 2. */
 #include "worker/proxy_header.h"
 
 #include "worker/proxy_internal.h"

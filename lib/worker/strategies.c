@@ -1,3 +1,4 @@
+/* The table of the library's strategies. */
 #include "worker/spawn_context.h"
 #include "worker/strategies.h"
 

@@ -1,3 +1,4 @@
+/* The transport of plain sockets: recv(2), sendmsg(2), sendfile(2), shutdown(2). */
 #include "worker/connection.h"
 
 #include "os/fdtable.h"

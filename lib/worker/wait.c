@@ -1,3 +1,4 @@
+/* Blocks a thread until a connection is ready, its time is over, or the worker must quit. */
 #include "worker/connection.h"
 #include "base/required.h"
 #include "os/clock.h"

@@ -1,3 +1,4 @@
+/* Decides whether an idle thread is woken for the next event. Pure; decision 6 explains the trial. */
 #include "worker/wake_policy.h"
 
 enum {

@@ -1,3 +1,4 @@
+/* Creates and joins the numbered threads of a worker, with their signals blocked. */
 #include "worker/worker_threads.h"
 
 #include "base/required.h"
