@@ -133,6 +133,6 @@ void pfi_child_apply(struct prefork_arbiter *arbiter, unsigned pool, const struc
 void pfi_child_drains(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
 	if (pfi_process_slot(process)->state == PFI_STATE_SERVING)
-		process->stop.cause = PFI_CAUSE_LEFT;
+		process->stop.cause = PFI_CAUSE_SELF;
 	(void)pfi_supervisor_send_event(&arbiter->supervisor, process->pool, process->slot, PFI_EVENT_RETIRE, now_ms);
 }

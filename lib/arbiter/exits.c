@@ -49,7 +49,6 @@ void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 
 	process->exit.record = (struct pfi_exit_record){
 		.pid = (int)process->pid,
-		.pool = arbiter->pools[process->pool].name,
 		.state = slot.state,
 		.cause = process->stop.cause,
 		.was_ready = slot.ready_ms != 0,
@@ -57,7 +56,7 @@ void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 		.requests = process->health.requests,
 		.activity = process->health.activity,
 		.busy = busy,
-		.exit_message = process->exit_note,
+		.note = process->exit_note,
 	};
 	record(&process->exit, &status);
 	process->exit.at_ms = now_ms;
@@ -93,56 +92,33 @@ static const char *what_follows(const struct prefork_arbiter *arbiter, const str
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return what_follows_a_stop(arbiter, process, replaced);
 	if (process->exit.reason == PREFORK_REASON_FATAL && process->stop.cause == PFI_CAUSE_NONE)
-		return "not replaced: its exit status asks for that";
+		return "not replaced: its exit status reports a permanent failure";
 	const struct pfi_worker_counts counts =
 		pfi_worker_table_count(&model->worker_table, arbiter->supervisor.rollout.wanted, UINT32_MAX);
 	const uint32_t booting = counts.current_booting + *replaced;
 	if (counts.current_ready + counts.outdated_ready + booting >= pfi_pool_wanted(model))
 		return "not replaced: the pool has enough workers";
 	if (booting > 0 && start.one_by_one)
-		return "replaced when the worker that boots is ready";
+		return "replaced when the booting worker is ready";
 	++*replaced;
 	if (at_ms <= now_ms)
 		return "replaced now";
-	(void)snprintf(buffer, 48, "replaced in %.1f s: too many fail", (double)(at_ms - now_ms) / 1000);
+	(void)snprintf(buffer, 48, "replaced in %.1f s: too many failures", (double)(at_ms - now_ms) / 1000);
 	return buffer;
 }
 
-/* Cut to how the worker exited and why: the rest is of no use in the error message of a start or a reload. */
-static void shorten(char *why)
-{
-	char *const rest = strstr(why, "; pool ");
-
-	if (rest != NULL)
-		*rest = '\0';
-}
-
-static const char *reason_key(enum prefork_reason reason)
-{
-	static const char *const keys[] = {
-		[PREFORK_REASON_STOPPED] = "stopped",	[PREFORK_REASON_RECYCLED] = "recycled",
-		[PREFORK_REASON_BOOT] = "boot",		[PREFORK_REASON_APP] = "app",
-		[PREFORK_REASON_SICK] = "sick",		[PREFORK_REASON_FATAL] = "fatal",
-		[PREFORK_REASON_CRASHED] = "crashed",	[PREFORK_REASON_KILLED] = "killed",
-		[PREFORK_REASON_TIMEOUT] = "timeout",	[PREFORK_REASON_UNKNOWN] = "unknown",
-	};
-
-	return (size_t)reason < sizeof keys / sizeof keys[0] ? keys[reason] : "unknown";
-}
-
+/* `next` is part of the log line only: it is of no use in the error message of a start or a reload. */
 static void report(struct prefork_arbiter *arbiter, struct prefork_process *process, const char *next)
 {
 	const bool failed = pfi_exit_is_failure(process->exit.reason);
-	const struct pfi_exit_record *const record = &process->exit.record;
-	const int number = !record->known ? -1 : record->signal != 0 ? record->signal : record->code;
-	char why[sizeof process->exit.message];
+	struct prefork_log_pair pairs[PFI_EXIT_PAIRS_MAX];
+	char why[PFI_EXIT_TEXT_SIZE];
 
-	pfi_exit_explain(&process->exit.record, next, why, sizeof why);
-	memcpy(process->exit.message, why, sizeof why);
-	pfi_process_log(process, failed ? PREFORK_LOG_ERROR : PREFORK_LOG_INFO, "worker_exit",
-			PFI_PAIRS(PREFORK_TEXT("reason", reason_key(process->exit.reason)),
-				  PREFORK_NUMBER(record->signal != 0 ? "signal" : "status", number)), "%s", why);
-	shorten(why);
+	pfi_exit_explain(&process->exit.record, why, sizeof why);
+	(void)snprintf(process->exit.message, sizeof process->exit.message, "%s%s%s", why, next[0] != '\0' ? "; " : "",
+		       next);
+	pfi_process_log(process, failed ? PREFORK_LOG_ERROR : PREFORK_LOG_INFO, "worker_exit", pairs,
+			pfi_exit_pairs(&process->exit.record, pairs), "%s", process->exit.message);
 	if (failed)
 		memcpy(arbiter->last_failure, why, sizeof why);
 	if (failed && process->generation == arbiter->supervisor.rollout.candidate)

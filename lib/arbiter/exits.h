@@ -19,7 +19,7 @@ struct pfi_process_exit {
 	enum prefork_reason reason;
 	struct rusage rusage;
 	struct pfi_exit_record record; /* valid from the exit until the report */
-	char message[1024];            /* the text of the log line             */
+	char message[1024];            /* of the log line, without its pairs    */
 };
 
 /* The pidfd of the worker is readable: reap the worker and update the model. */

@@ -6,7 +6,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-enum { OWN_MAX = 4, MORE_MAX = 4, MESSAGE_MAX = 2048 };
+enum { OWN_MAX = 4, MORE_MAX = 8, MESSAGE_MAX = 2048 };
 
 struct line {
 	struct prefork_log_pair pairs[OWN_MAX + MORE_MAX];

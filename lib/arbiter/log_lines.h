@@ -15,7 +15,7 @@ struct prefork_process;
 		sizeof((const struct prefork_log_pair[]){ __VA_ARGS__ }) / sizeof(struct prefork_log_pair)
 #define PFI_NO_PAIRS NULL, 0
 
-/* A line that is about no pool. Its pairs begin with event=EVENT; at most 4 of `pairs` follow. */
+/* A line that is about no pool. Its pairs begin with event=EVENT; at most 8 of `pairs` follow. */
 void pfi_arbiter_log(const struct prefork_arbiter *arbiter, enum prefork_log_level level, const char *event,
 		     const struct prefork_log_pair *pairs, size_t count, const char *format, ...) PREFORK_PRINTF(6, 7);
 

@@ -1,72 +1,50 @@
 #include "model/exit_record.h"
 
+#include "base/text.h"
+
 #include <prefork/worker.h>
 
-#include <inttypes.h>
 #include <signal.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <string.h>
 
-static enum prefork_reason reason_of_code(const struct pfi_exit_record *dead)
+static enum prefork_reason reason_of_code(const struct pfi_exit_record *record)
 {
-	switch (dead->code) {
+	switch (record->code) {
 	case PREFORK_EXIT_RECYCLE:
-		return dead->was_ready ? PREFORK_REASON_RECYCLED : PREFORK_REASON_BOOT;
+		return record->was_ready ? PREFORK_REASON_RECYCLED : PREFORK_REASON_BOOT;
 	case PREFORK_EXIT_APP:
-		return dead->was_ready ? PREFORK_REASON_CRASHED : PREFORK_REASON_APP;
+		return record->was_ready ? PREFORK_REASON_CRASHED : PREFORK_REASON_APP;
 	case PREFORK_EXIT_SICK:
 		return PREFORK_REASON_SICK;
 	case PREFORK_EXIT_FATAL:
 		return PREFORK_REASON_FATAL;
 	default:
-		return dead->was_ready ? PREFORK_REASON_CRASHED : PREFORK_REASON_BOOT;
+		return record->was_ready ? PREFORK_REASON_CRASHED : PREFORK_REASON_BOOT;
 	}
 }
 
-enum prefork_reason pfi_exit_reason(const struct pfi_exit_record *dead)
+enum prefork_reason pfi_exit_reason(const struct pfi_exit_record *record)
 {
-	const bool asked = dead->state == PFI_STATE_DRAINING || dead->state == PFI_STATE_QUITTING;
+	const bool requested = record->state == PFI_STATE_DRAINING || record->state == PFI_STATE_QUITTING;
 
-	if (dead->state == PFI_STATE_ABORTING || dead->state == PFI_STATE_KILLING ||
-	    dead->state == PFI_STATE_DUMPING)
+	if (record->state == PFI_STATE_ABORTING || record->state == PFI_STATE_KILLING ||
+	    record->state == PFI_STATE_DUMPING)
 		return PREFORK_REASON_TIMEOUT;
-	if (!dead->known)
-		return asked ? PREFORK_REASON_STOPPED : PREFORK_REASON_UNKNOWN;
-	/* One that was asked while it started may end by the signal that asked it. */
-	if (asked && ((dead->signal == 0 && dead->code == 0) || dead->signal == SIGTERM ||
-		      dead->signal == SIGQUIT || (!dead->was_ready && dead->code == PREFORK_EXIT_BOOT)))
+	if (!record->known)
+		return requested ? PREFORK_REASON_STOPPED : PREFORK_REASON_UNKNOWN;
+	/* Before its handlers are installed, SIGTERM and SIGQUIT kill a worker that is asked to exit. */
+	if (requested && ((record->signal == 0 && record->code == 0) || record->signal == SIGTERM ||
+		      record->signal == SIGQUIT || (!record->was_ready && record->code == PREFORK_EXIT_BOOT)))
 		return PREFORK_REASON_STOPPED;
-	if (dead->signal == SIGKILL || dead->signal == SIGTERM)
+	if (record->signal == SIGKILL || record->signal == SIGTERM)
 		return PREFORK_REASON_KILLED;
-	if (dead->signal != 0)
+	if (record->signal != 0)
 		return PREFORK_REASON_CRASHED;
-	return reason_of_code(dead);
+	return reason_of_code(record);
 }
 
 bool pfi_exit_is_failure(enum prefork_reason reason)
 {
 	return reason != PREFORK_REASON_STOPPED && reason != PREFORK_REASON_RECYCLED;
-}
-
-const char *pfi_reason_name(enum prefork_reason reason)
-{
-	static const char *const names[] = {
-		[PREFORK_REASON_STOPPED] = "left as asked",
-		[PREFORK_REASON_RECYCLED] = "recycled",
-		[PREFORK_REASON_BOOT] = "failed to boot",
-		[PREFORK_REASON_APP] = "failed to load the application",
-		[PREFORK_REASON_SICK] = "said that it is sick",
-		[PREFORK_REASON_FATAL] = "said that it will never work",
-		[PREFORK_REASON_CRASHED] = "crashed",
-		[PREFORK_REASON_KILLED] = "killed",
-		[PREFORK_REASON_TIMEOUT] = "timed out",
-		[PREFORK_REASON_UNKNOWN] = "unknown",
-	};
-
-	if ((size_t)reason >= sizeof names / sizeof names[0])
-		return "unknown";
-	return names[reason];
 }
 
 const char *pfi_cause_text(enum pfi_cause cause)
@@ -90,30 +68,6 @@ void pfi_exit_clean_text(const char *from, char *text, size_t size)
 	text[i] = '\0';
 }
 
-struct line {
-	char *text;
-	size_t size;
-	size_t used;
-};
-
-static void add(struct line *line, const char *format, ...) PREFORK_PRINTF(2, 3);
-
-static void add(struct line *line, const char *format, ...)
-{
-	va_list arguments;
-	int n;
-
-	if (line->used + 1 >= line->size)
-		return;
-	va_start(arguments, format);
-	n = vsnprintf(line->text + line->used, line->size - line->used, format, arguments);
-	va_end(arguments);
-	if (n > 0)
-		line->used += (size_t)n;
-	if (line->used >= line->size)
-		line->used = line->size - 1;
-}
-
 static const char *signal_name(int signal)
 {
 	static const char *const names[] = {
@@ -129,78 +83,110 @@ static const char *signal_name(int signal)
 	return NULL;
 }
 
-static void add_how(struct line *line, const struct pfi_exit_record *dead)
+static void add_status(struct pfi_text *text, const struct pfi_exit_record *record)
 {
-	const char *const name = signal_name(dead->signal);
+	const char *const name = signal_name(record->signal);
 
-	if (!dead->known)
-		add(line, " is gone, status unknown: reaped by the host");
-	else if (dead->signal == 0)
-		add(line, " exited with code %d", dead->code);
+	if (!record->known)
+		pfi_text_format(text, " has exited, status unknown: the application reaped it");
+	else if (record->signal == 0)
+		pfi_text_format(text, " exited with code %d", record->code);
 	else if (name != NULL)
-		add(line, " was ended by %s", name);
+		pfi_text_format(text, " was killed by %s", name);
 	else
-		add(line, " was ended by signal %d", dead->signal);
-	if (dead->core)
-		add(line, " (core dumped)");
+		pfi_text_format(text, " was killed by signal %d", record->signal);
+	if (record->core)
+		pfi_text_format(text, " (core dumped)");
 }
 
-/* By whose hand. A SIGKILL that is not ours is most often the kernel's. */
-static void add_hand(struct line *line, const struct pfi_exit_record *dead, enum prefork_reason reason)
+/* The arbiter has stopped the worker. */
+static void add_cause(struct pfi_text *text, enum pfi_cause cause, enum prefork_reason reason)
+{
+	static const char *const failures[] = {
+		[PREFORK_REASON_BOOT] = "failed to boot",
+		[PREFORK_REASON_APP] = "failed to load the application",
+		[PREFORK_REASON_SICK] = "reported that it is sick",
+		[PREFORK_REASON_FATAL] = "reported a permanent failure",
+		[PREFORK_REASON_CRASHED] = "crashed",
+		[PREFORK_REASON_KILLED] = "was killed by another process",
+	};
+
+	pfi_text_format(text, ", stopped by the arbiter: %s", pfi_cause_text(cause));
+	if ((size_t)reason < sizeof failures / sizeof failures[0] && failures[reason] != NULL)
+		pfi_text_format(text, ", but %s", failures[reason]);
+}
+
+static void add_reason(struct pfi_text *text, const struct pfi_exit_record *record, enum prefork_reason reason)
 {
 	static const char *const meanings[] = {
+		[PREFORK_REASON_STOPPED] = "as requested",
 		[PREFORK_REASON_RECYCLED] = "by its own decision",
 		[PREFORK_REASON_BOOT] = "before it was ready",
 		[PREFORK_REASON_APP] = "the application did not load",
-		[PREFORK_REASON_SICK] = "it says that it is sick",
-		[PREFORK_REASON_FATAL] = "it says that it will never work",
-		[PREFORK_REASON_CRASHED] = "by itself",
-		[PREFORK_REASON_UNKNOWN] = "not by us",
+		[PREFORK_REASON_SICK] = "it reported that it is sick",
+		[PREFORK_REASON_FATAL] = "it reported a permanent failure",
+		[PREFORK_REASON_CRASHED] = "unexpectedly",
+		[PREFORK_REASON_TIMEOUT] = "stopped by the arbiter",
 	};
 
-	if (dead->cause == PFI_CAUSE_LEFT && reason == PREFORK_REASON_STOPPED) {
-		add(line, ", by itself");
-		return;
-	}
-	if (dead->cause != PFI_CAUSE_NONE && dead->cause != PFI_CAUSE_LEFT) {
-		add(line, ", by us: %s", pfi_cause_text(dead->cause));
-		if (pfi_exit_is_failure(reason) && reason != PREFORK_REASON_TIMEOUT)
-			add(line, ", but it %s", pfi_reason_name(reason));
-		return;
-	}
-	if (reason == PREFORK_REASON_KILLED && dead->signal == SIGKILL)
-		add(line, ", not by us: somebody else, or the kernel for want of memory");
+	if (record->cause == PFI_CAUSE_SELF && reason == PREFORK_REASON_STOPPED)
+		pfi_text_format(text, ", %s", pfi_cause_text(PFI_CAUSE_SELF));
+	else if (record->cause != PFI_CAUSE_NONE && record->cause != PFI_CAUSE_SELF)
+		add_cause(text, record->cause, reason);
+	else if (reason == PREFORK_REASON_KILLED && record->signal == SIGKILL)
+		/* A SIGKILL without a visible sender is most often the out-of-memory killer's. */
+		pfi_text_format(text, ", not sent by the arbiter: another process or the kernel's out-of-memory killer sent it");
 	else if (reason == PREFORK_REASON_KILLED)
-		add(line, ", not by us: somebody else");
+		pfi_text_format(text, ", not sent by the arbiter: another process sent it");
 	else if ((size_t)reason < sizeof meanings / sizeof meanings[0] && meanings[reason] != NULL)
-		add(line, ", %s", meanings[reason]);
+		pfi_text_format(text, ", %s", meanings[reason]);
 }
 
-void pfi_exit_explain(const struct pfi_exit_record *dead, const char *next, char *text, size_t size)
+void pfi_exit_explain(const struct pfi_exit_record *record, char *text, size_t size)
 {
-	const enum prefork_reason reason = pfi_exit_reason(dead);
-	struct line line = { text, size, 0 };
-	char clean[512];
+	struct pfi_text out;
+	char note[512];
 
 	if (size == 0)
 		return;
-	text[0] = '\0';
-	add(&line, "Worker (pid:%d)", dead->pid);
-	add_how(&line, dead);
-	add_hand(&line, dead, reason);
-	pfi_exit_clean_text(dead->exit_message, clean, sizeof clean);
-	if (clean[0] != '\0')
-		add(&line, " (%s)", clean);
-	add(&line, "; pool %s, age %" PRIu64 ".%03us, %" PRIu64 " request%s", dead->pool, dead->age_ms / 1000,
-	    (unsigned)(dead->age_ms % 1000), dead->requests, dead->requests == 1 ? "" : "s");
-	if (dead->known)
-		add(&line, ", peak memory %" PRIu64 " KiB, CPU %" PRIu64 ".%03us", dead->rss_max_kib,
-		    dead->cpu_ms / 1000, (unsigned)(dead->cpu_ms % 1000));
-	pfi_exit_clean_text(dead->activity, clean, sizeof clean);
-	if (clean[0] != '\0')
-		add(&line, ", last at \"%s\"", clean);
-	if (clean[0] != '\0' && dead->busy > 1)
-		add(&line, " (one of %u at work)", dead->busy);
-	if (next[0] != '\0')
-		add(&line, "; %s", next);
+	pfi_text_init(&out, text, size);
+	pfi_text_format(&out, "Worker (pid:%d)", record->pid);
+	add_status(&out, record);
+	add_reason(&out, record, pfi_exit_reason(record));
+	pfi_exit_clean_text(record->note, note, sizeof note);
+	if (note[0] != '\0')
+		pfi_text_format(&out, " (%s)", note);
+}
+
+static const char *reason_key(enum prefork_reason reason)
+{
+	static const char *const keys[] = {
+		[PREFORK_REASON_STOPPED] = "stopped",	[PREFORK_REASON_RECYCLED] = "recycled",
+		[PREFORK_REASON_BOOT] = "boot",		[PREFORK_REASON_APP] = "app",
+		[PREFORK_REASON_SICK] = "sick",		[PREFORK_REASON_FATAL] = "fatal",
+		[PREFORK_REASON_CRASHED] = "crashed",	[PREFORK_REASON_KILLED] = "killed",
+		[PREFORK_REASON_TIMEOUT] = "timeout",	[PREFORK_REASON_UNKNOWN] = "unknown",
+	};
+
+	return (size_t)reason < sizeof keys / sizeof keys[0] ? keys[reason] : "unknown";
+}
+
+size_t pfi_exit_pairs(const struct pfi_exit_record *record, struct prefork_log_pair pairs[PFI_EXIT_PAIRS_MAX])
+{
+	const int status = !record->known ? -1 : record->signal != 0 ? record->signal : record->code;
+	size_t count = 0;
+
+	pairs[count++] = (struct prefork_log_pair)PREFORK_TEXT("reason", reason_key(pfi_exit_reason(record)));
+	pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER(record->signal != 0 ? "signal" : "status", status);
+	pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER("age_ms", record->age_ms);
+	pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER("requests", record->requests);
+	if (record->known) {
+		pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER("rss_max_kib", record->rss_max_kib);
+		pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER("cpu_ms", record->cpu_ms);
+	}
+	if (record->activity[0] != '\0') {
+		pairs[count++] = (struct prefork_log_pair)PREFORK_NUMBER("busy_threads", record->busy);
+		pairs[count++] = (struct prefork_log_pair)PREFORK_TEXT("activity", record->activity);
+	}
+	return count;
 }

@@ -134,7 +134,7 @@ class AccessLog(harness.Case):
             config.write_text(config.read_text().replace("old", "new %(m)s"))
             server.send_signal(signal.SIGHUP)
             server.wait_for_log("Reload done")
-            server.wait_for_log("by us: a reload")  # the old worker has exited
+            server.wait_for_log("stopped by the arbiter: a reload")  # the old worker has exited
             server.get("/b")
             self.assertEqual(self.wait_for_lines(2), ["old /a", "new GET /b"])
             config.write_text(config.read_text().replace("%(m)s", "%(m)"))

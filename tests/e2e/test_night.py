@@ -79,7 +79,7 @@ class Night(harness.Case):
             server.wait_for_log("Pool web: 2 of 2 workers ready")
             (directory / "broken").touch()
             os.kill(server.wait_for_workers(2)[0], signal.SIGKILL)
-            harness.wait_until(lambda: re.search(r"exited with code 7, before it was ready; .*; replaced in \d+\.\d s: too many fail", server.log()),
+            harness.wait_until(lambda: re.search(r"exited with code 7, before it was ready(?: \(.*\))?; replaced in \d+\.\d s: too many failures", server.log()),
                                "the back-off in the log")
             size = len(server.log())
             (directory / "broken").unlink()

@@ -102,7 +102,7 @@ class Lines(harness.Case):
             self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
             self.assertNotIn("it works on", server.log())
-            self.assertIn("graceful_timeout to leave; it last worked on: GET /", server.log())
+            self.assertIn("exceeded graceful_timeout; it last worked on: GET /", server.log())
 
     def test_a_stop_is_logged_once(self):
         for group in False, True:
@@ -114,7 +114,7 @@ class Lines(harness.Case):
                 self.assertEqual(len(ends), 2)
                 for line in ends:
                     self.assertEqual(line.count("the server stops"), 1, line)
-                    self.assertNotIn("asked to be replaced", line)
+                    self.assertNotIn("requested its replacement", line)
 
 
 class Early(harness.Case):

@@ -51,11 +51,11 @@ class Hang(Served):
                     self.assertGreater(time.monotonic() - sent, 0.9)
                 self.assertEqual(server.get("/hello").status, 200)
                 harness.wait_until(lambda: harness.start_time(old) is None, "the stuck worker has exited")
-                log = server.wait_for_log("was ended by SIG")
+                log = server.wait_for_log("was killed by SIG")
                 log = server.log()
                 self.assertIn(f"in {path[1:]}", log, "the Python traceback")
                 self.assertIn(f"GET {path}", log, "the request line")
-                self.assertEqual(log.count("was ended by"), 1)
+                self.assertEqual(log.count("was killed by"), 1)
 
     def test_a_replacement_starts_before_the_stuck_worker_exits(self):
         with self.serve("-w", "1", "--timeout", "1", "--abort-timeout", "30", "stubborn:app") as server:
@@ -89,8 +89,8 @@ class Failing(Served):
 
     def test_a_worker_that_exits_is_replaced_and_the_cause_logged(self):
         with self.serve("-w", "1", "ends:app") as server:
-            for path, message in (("/exit-9", "exited with code 9"), ("/segv", "was ended by SIG(SEGV|ABRT)"),
-                               ("/abort", "was ended by SIGABRT")):  # sanitizers abort
+            for path, message in (("/exit-9", "exited with code 9"), ("/segv", "was killed by SIG(SEGV|ABRT)"),
+                               ("/abort", "was killed by SIGABRT")):  # sanitizers abort
                 with self.subTest(path=path), server.connect() as client:
                     client.send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
                     try:
@@ -98,7 +98,7 @@ class Failing(Served):
                     except ConnectionResetError:
                         pass
                     self.assertEqual(server.get("/").status, 200)
-                    harness.wait_until(lambda: re.search(f'{message}.*last at "GET {path}', server.log()), message)
+                    harness.wait_until(lambda: re.search(f'{message}.*activity="GET {path}', server.log()), message)
 
 
 @harness.every_worker_class
@@ -116,7 +116,7 @@ class Killed(Served):
             # At most one request per victim.
             self.assertLessEqual(len(load.lost), 4)
             server.wait_for_serving(2)
-            self.assertEqual(server.log().count("was ended by SIGKILL, not by us"), 4)
+            self.assertEqual(server.log().count("was killed by SIGKILL, not sent by the arbiter"), 4)
             self.assertEqual({response.status for response in load.served}, {200})
 
     def test_workers_exit_with_the_arbiter_and_the_port_is_free(self):

@@ -24,15 +24,15 @@ static void explain(const struct pfi_message *message, const uint8_t *data, size
 	char activity[97] = "", cleaned[256], exit_text[512];
 	const struct pfi_exit_record record = {
 		.known = size % 2, .code = (int)(message->value % 256), .signal = (int)(message->type % 70), .core = size % 3 == 0,
-		.pid = 1, .pool = "web", .state = (enum pfi_state)(message->type % PFI_STATE_COUNT),
+		.pid = 1, .state = (enum pfi_state)(message->type % PFI_STATE_COUNT),
 		.cause = (enum pfi_cause)(message->value % PFI_CAUSE_COUNT), .was_ready = size % 5 == 0, .requests = message->value,
-		.activity = activity, .exit_message = cleaned,
+		.activity = activity, .note = cleaned,
 	};
 
 	memcpy(activity, data, size < sizeof activity - 1 ? size : sizeof activity - 1);
 	pfi_exit_clean_text(message->text, cleaned, sizeof cleaned);
 	demand_clean(cleaned, sizeof cleaned);
-	pfi_exit_explain(&record, "replaced now", exit_text, sizeof exit_text);
+	pfi_exit_explain(&record, exit_text, sizeof exit_text);
 	demand_clean(exit_text, sizeof exit_text);
 }
 

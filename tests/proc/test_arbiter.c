@@ -53,7 +53,8 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	(void)user;
 	seen.exited++;
 	seen.reason = prefork_process_reason(process);
-	(void)snprintf(seen.message, sizeof seen.message, "%s", prefork_process_exit_message(process));
+	(void)snprintf(seen.message, sizeof seen.message, "%s; %s", prefork_process_exit_message(process),
+		       prefork_process_activity(process));
 }
 
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
@@ -339,7 +340,7 @@ START_TEST(a_stuck_worker_is_ended_and_its_activity_reported)
 	atomic_store(mood, GOOD);
 	ck_assert_int_eq(until(&seen.exited, 2), 1);
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_TIMEOUT);
-	ck_assert_ptr_nonnull(strstr(seen.message, "job 17"));
+	ck_assert_ptr_nonnull(strstr(seen.message, "; job 17"));
 	ck_assert_int_eq(until(&seen.ready, 4), 1);
 	stop(true);
 }
@@ -367,7 +368,7 @@ START_TEST(an_exit_that_the_application_reaped_is_detected)
 	ck_assert_int_eq(kill(seen.last_ready, SIGKILL), 0);
 	ck_assert_int_eq(until(&seen.ready, 3), 1);
 	ck_assert_int_eq(seen.reason, PREFORK_REASON_UNKNOWN);
-	ck_assert_ptr_nonnull(strstr(seen.message, "status unknown: reaped by the host"));
+	ck_assert_ptr_nonnull(strstr(seen.message, "status unknown: the application reaped it"));
 	stop(true);
 	ck_assert(signal(SIGCHLD, SIG_DFL) != SIG_ERR);
 }

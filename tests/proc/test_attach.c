@@ -135,7 +135,7 @@ START_TEST(an_exit_that_the_application_reaped_is_logged_and_the_worker_replaced
 		run_loop();
 	ck_assert_int_eq(exited, EXITS);
 	ck_assert_int_gt(unknown, 0);
-	ck_assert_ptr_nonnull(strstr(message, "status unknown: reaped by the host"));
+	ck_assert_ptr_nonnull(strstr(message, "status unknown: the application reaped it"));
 	prefork_arbiter_request_stop(arbiter, true);
 	while (!ended)
 		run_loop();

@@ -72,7 +72,8 @@ static void worker_exited(struct prefork_arbiter *arbiter, struct prefork_proces
 	add_here(user ? "X" : "x");
 	exits++;
 	had_user = prefork_process_user(process) == &slot_user;
-	(void)snprintf(message, sizeof message, "%s", prefork_process_exit_message(process));
+	(void)snprintf(message, sizeof message, "%s; %s", prefork_process_exit_message(process),
+		       prefork_process_activity(process));
 	peak_kib = prefork_process_rusage(process)->ru_maxrss;
 	requests = prefork_process_requests(process);
 	reason = prefork_process_reason(process);
@@ -226,7 +227,7 @@ START_TEST(hooks_are_called_in_the_order_of_a_workers_life)
 	ck_assert_int_eq(reason, PREFORK_REASON_STOPPED);
 	ck_assert_int_gt(peak_kib, 0);
 	ck_assert_uint_eq(requests, 1);
-	ck_assert_ptr_nonnull(strstr(message, "GET /last"));
+	ck_assert_ptr_nonnull(strstr(message, "; GET /last"));
 	/* The new worker was ready before the old one was drained. */
 	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii");
 

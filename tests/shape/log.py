@@ -67,6 +67,20 @@ def calls(path):
         yield match[1], arguments(text, match.end())
 
 
+def keys_in(text):
+    """The keys of the pairs that are written in a text."""
+    return re.findall(r'PREFORK_(?:TEXT|NUMBER)\((?:[^",]*\? )?"(\w+)"(?: : "(\w+)")?', text)
+
+
+def builder(name):
+    """The body of the function in lib/ that stores pairs in an array."""
+    for path in sorted((source / "lib").rglob("*.c")):
+        body = re.search(rf"^size_t {name}\(.*?^}}", path.read_text(), re.M | re.S)
+        if body:
+            return body[0]
+    sys.exit(f"no function {name}")
+
+
 def line_of(function, parts):
     levels = [level for level in LEVELS if any("PREFORK_LOG_" + level in part for part in parts[:4])]
     texts = [text for text in map(literal, parts) if text is not None]
@@ -77,9 +91,8 @@ def line_of(function, parts):
     elif texts:
         texts = texts[1:] if re.fullmatch(r"[a-z]+", texts[0]) else texts  # the module
     for part in parts:
-        if "PREFORK_TEXT(" in part or "PREFORK_NUMBER(" in part:
-            keys += re.findall(r'PREFORK_(?:TEXT|NUMBER)\((?:[^",]*\? )?"(\w+)"', part)
-            keys += re.findall(r'PREFORK_(?:TEXT|NUMBER)\([^,]*" : "(\w+)"', part)
+        stored = re.match(r"(pfi_\w+_pairs)\(", part)
+        keys += [key for two in keys_in(builder(stored[1]) if stored else part) for key in two if key]
     message = texts[0] if texts else "…"
     named = re.findall(r"(?<!\S)([a-z_]+)=(\w+)?", message)
     keys += [key for key, _ in named if key not in keys]

@@ -6,7 +6,9 @@
 #include "model/exit_record.h"
 #include "model/lifecycle.h"
 
+#include <inttypes.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -148,7 +150,7 @@ START_TEST(state_code_and_signal_give_the_reason_of_an_exit)
 {
 	const struct pfi_exit_record record = {
 		.known = exits[_i].known, .was_ready = exits[_i].was_ready, .code = exits[_i].code,
-		.signal = exits[_i].signal, .state = exits[_i].state, .pool = "web", .activity = "", .exit_message = "",
+		.signal = exits[_i].signal, .state = exits[_i].state, .activity = "", .note = "",
 	};
 
 	ck_assert_int_eq(pfi_exit_reason(&record), exits[_i].reason);
@@ -156,39 +158,81 @@ START_TEST(state_code_and_signal_give_the_reason_of_an_exit)
 END_TEST
 
 static const struct {
-	int code;
-	const char *part;
-} drained[] = {
-	{ 1, ", by us: a reload, but it crashed;" },
-	{ 75, ", by us: a reload, but it said that it is sick;" },
-	{ 78, ", by us: a reload, but it said that it will never work;" },
+	bool known, was_ready;
+	int code, signal;
+	enum pfi_state state;
+	enum pfi_cause cause;
+	const char *note, *text;
+} exit_texts[] = {
+	{ true, true, 1, 0, PFI_STATE_DRAINING, PFI_CAUSE_RELOAD, "",
+	  "Worker (pid:42) exited with code 1, stopped by the arbiter: a reload, but crashed" },
+	{ true, true, 75, 0, PFI_STATE_DRAINING, PFI_CAUSE_RELOAD, "",
+	  "Worker (pid:42) exited with code 75, stopped by the arbiter: a reload, but reported that it is sick" },
+	{ true, true, 78, 0, PFI_STATE_QUITTING, PFI_CAUSE_STOP, "",
+	  "Worker (pid:42) exited with code 78, stopped by the arbiter: the server stops, but reported a permanent failure" },
+	{ true, true, 0, 0, PFI_STATE_DRAINING, PFI_CAUSE_SCALE, "",
+	  "Worker (pid:42) exited with code 0, stopped by the arbiter: the number of workers was reduced" },
+	{ true, true, 0, SIGABRT, PFI_STATE_ABORTING, PFI_CAUSE_REQUEST_TIMEOUT, "",
+	  "Worker (pid:42) was killed by SIGABRT, stopped by the arbiter: a request exceeded timeout" },
+	{ true, true, 0, 0, PFI_STATE_DRAINING, PFI_CAUSE_SELF, "", "Worker (pid:42) exited with code 0, by its own decision" },
+	{ true, true, 0, SIGKILL, PFI_STATE_SERVING, PFI_CAUSE_NONE, "",
+	  "Worker (pid:42) was killed by SIGKILL, not sent by the arbiter: another process or the kernel's out-of-memory "
+	  "killer sent it" },
+	{ true, true, 0, SIGTERM, PFI_STATE_SERVING, PFI_CAUSE_NONE, "",
+	  "Worker (pid:42) was killed by SIGTERM, not sent by the arbiter: another process sent it" },
+	{ true, true, 0, 60, PFI_STATE_SERVING, PFI_CAUSE_NONE, "", "Worker (pid:42) was killed by signal 60, unexpectedly" },
+	{ true, false, 3, 0, PFI_STATE_BOOTING, PFI_CAUSE_NONE, "no\ndatabase",
+	  "Worker (pid:42) exited with code 3, before it was ready (no?database)" },
+	{ true, false, 4, 0, PFI_STATE_BOOTING, PFI_CAUSE_NONE, "",
+	  "Worker (pid:42) exited with code 4, the application did not load" },
+	{ false, true, 0, 0, PFI_STATE_SERVING, PFI_CAUSE_NONE, "",
+	  "Worker (pid:42) has exited, status unknown: the application reaped it" },
 };
 
-START_TEST(an_unexpected_exit_after_a_drain_request_is_explained)
+START_TEST(an_exit_text_has_status_cause_and_note)
 {
-	const struct pfi_exit_record record = { .known = true, .was_ready = true, .code = drained[_i].code, .pool = "web",
-					   .state = PFI_STATE_DRAINING, .cause = PFI_CAUSE_RELOAD, .activity = "",
-					   .exit_message = "" };
-	char text[512];
+	const struct pfi_exit_record record = {
+		.pid = 42, .known = exit_texts[_i].known, .was_ready = exit_texts[_i].was_ready,
+		.code = exit_texts[_i].code, .signal = exit_texts[_i].signal, .state = exit_texts[_i].state,
+		.cause = exit_texts[_i].cause, .activity = "", .note = exit_texts[_i].note,
+	};
+	char text[PFI_EXIT_TEXT_SIZE], tiny[16];
 
-	pfi_exit_explain(&record, "", text, sizeof text);
-	ck_assert_ptr_nonnull(strstr(text, drained[_i].part));
+	pfi_exit_explain(&record, text, sizeof text);
+	ck_assert_str_eq(text, exit_texts[_i].text);
+	pfi_exit_explain(&record, tiny, sizeof tiny);
+	ck_assert_uint_eq(strlen(tiny), sizeof tiny - 1);
 }
 END_TEST
 
-/* Text of a worker in the scoreboard cannot add a log line or overrun one. */
-START_TEST(an_exit_is_one_log_line)
+/* The pairs as the log writes them. */
+static const char *join_pairs(const struct pfi_exit_record *record, char text[512])
 {
-	struct pfi_exit_record record = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .pool = "web",
-				     .state = PFI_STATE_SERVING, .was_ready = true, .age_ms = 61005, .requests = 7,
-				     .activity = "GET /\n[forged]", .exit_message = "" };
-	char text[512], tiny[16];
+	struct prefork_log_pair pairs[PFI_EXIT_PAIRS_MAX];
+	const size_t count = pfi_exit_pairs(record, pairs);
+	int used = 0;
 
-	pfi_exit_explain(&record, "replaced now", text, sizeof text);
-	ck_assert_str_eq(text, "Worker (pid:42) was ended by SIGSEGV (core dumped), by itself; pool web, age 61.005s, "
-			       "7 requests, peak memory 0 KiB, CPU 0.000s, last at \"GET /?[forged]\"; replaced now");
-	pfi_exit_explain(&record, "", tiny, sizeof tiny);
-	ck_assert_uint_eq(strlen(tiny), sizeof tiny - 1);
+	text[0] = '\0';
+	for (size_t i = 0; i < count; i++)
+		used += pairs[i].is_number ? snprintf(text + used, 512 - (size_t)used, " %s=%" PRId64, pairs[i].key, pairs[i].number)
+					   : snprintf(text + used, 512 - (size_t)used, " %s=%s", pairs[i].key, pairs[i].text);
+	return text;
+}
+
+START_TEST(the_numbers_of_an_exit_are_pairs)
+{
+	struct pfi_exit_record record = { .known = true, .signal = SIGSEGV, .core = true, .pid = 42, .state = PFI_STATE_SERVING,
+					.was_ready = true, .age_ms = 61005, .requests = 7, .rss_max_kib = 512, .cpu_ms = 30,
+					.busy = 2, .activity = "GET /", .note = "" };
+	char text[512];
+
+	ck_assert_str_eq(join_pairs(&record, text), " reason=crashed signal=11 age_ms=61005 requests=7 rss_max_kib=512 cpu_ms=30"
+						  " busy_threads=2 activity=GET /");
+	record.activity = "";
+	record.signal = 0;
+	ck_assert_str_eq(join_pairs(&record, text), " reason=recycled status=0 age_ms=61005 requests=7 rss_max_kib=512 cpu_ms=30");
+	record.known = false;
+	ck_assert_str_eq(join_pairs(&record, text), " reason=unknown status=-1 age_ms=61005 requests=7");
 }
 END_TEST
 
@@ -205,8 +249,8 @@ int main(void)
 	tcase_add_test(tc, a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck);
 	tcase_add_test(tc, a_deadline_passes_at_its_millisecond_and_garbage_is_a_number);
 	tcase_add_loop_test(tc, state_code_and_signal_give_the_reason_of_an_exit, 0, (int)(sizeof exits / sizeof exits[0]));
-	tcase_add_loop_test(tc, an_unexpected_exit_after_a_drain_request_is_explained, 0, 3);
-	tcase_add_test(tc, an_exit_is_one_log_line);
+	tcase_add_loop_test(tc, an_exit_text_has_status_cause_and_note, 0, (int)(sizeof exit_texts / sizeof exit_texts[0]));
+	tcase_add_test(tc, the_numbers_of_an_exit_are_pairs);
 
 	return run_suite(suite);
 }

@@ -58,7 +58,8 @@ static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	stage.last_exited = prefork_process_pid(process);
 	stage.reason = prefork_process_reason(process);
 	stage.status = prefork_process_status(process);
-	(void)snprintf(stage.message, sizeof stage.message, "%s", prefork_process_exit_message(process));
+	(void)snprintf(stage.message, sizeof stage.message, "%s; %s", prefork_process_exit_message(process),
+		       prefork_process_activity(process));
 }
 
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)

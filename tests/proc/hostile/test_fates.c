@@ -210,7 +210,7 @@ START_TEST(every_end_has_its_reason_and_its_consequence)
 	if (fate->reason == PREFORK_REASON_FATAL) {
 		stage_run_for(300);
 		PROMISE(stage.forked == 3, WHERE); /* not replaced */
-		PROMISE(strstr(stage.message, "not replaced: its exit status asks for that") != NULL, WHERE);
+		PROMISE(strstr(stage.message, "not replaced: its exit status reports a permanent failure") != NULL, WHERE);
 	} else {
 		PROMISE(stage_until(&stage.ready, 3 + gets_ready), WHERE);
 	}

@@ -312,7 +312,7 @@ START_TEST(a_rogue_that_hangs_is_ended_though_its_timer_is_muted)
 	PROMISE(stage_until(&stage.exited, 1), "it is not ended");
 	PROMISE(stage.last_exited == (pid_t)atomic_load(&orders->pid), "%s", stage.message);
 	PROMISE(stage.reason == PREFORK_REASON_TIMEOUT, "%s", stage.message);
-	PROMISE(strstr(stage.message, "a request that hangs") != NULL, "%s", stage.message);
+	PROMISE(strstr(stage.message, "; a request that hangs") != NULL, "%s", stage.message);
 	PROMISE(_i > 0 || stage_log_count("misbehaves: its watchdog timer") == 1, "it is not logged once");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
