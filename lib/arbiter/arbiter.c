@@ -28,6 +28,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/parent_death.h"
+#include "os/standard_fds.h"
 #include "os/title.h"
 
 #include <prefork/error.h>
@@ -45,7 +46,7 @@ static int open_log(struct prefork_arbiter *arbiter)
 	/* Before /dev/null takes the place of a closed standard error: -EBADF is still seen here. */
 	int r = prefork_log_check(values->errorlog, STDERR_FILENO);
 
-	if (r == 0 && (r = pfi_fd_fill_standard()) < 0)
+	if (r == 0 && (r = pfi_standard_fds_fill()) < 0)
 		return prefork_fail(r, "cannot open /dev/null for a standard descriptor that is closed: %s", strerror(-r));
 	if (r == 0)
 		r = prefork_log_create(values->errorlog, STDERR_FILENO, &arbiter->log);
@@ -234,7 +235,7 @@ static int open_first_generation(struct prefork_arbiter *arbiter)
 
 static int begin(struct prefork_arbiter *arbiter, bool signals)
 {
-	int r = pfi_fd_fill_standard(); /* the program may have closed them since create */
+	int r = pfi_standard_fds_fill(); /* the program may have closed them since create */
 
 	if (r == 0)
 		r = pfi_loop_verify(arbiter);

@@ -5,6 +5,7 @@
 #include "arbiter/arbiter.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "os/open.h"
 #include "os/log.h"
 #include "os/timer.h"
 

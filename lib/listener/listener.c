@@ -9,6 +9,7 @@
 #include "listener/unix_path.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

@@ -4,7 +4,7 @@
 
 #include "listener/tcp.h"
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

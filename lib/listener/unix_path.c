@@ -4,6 +4,7 @@
 #include "listener/explain.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "os/open.h"
 #include "os/path.h"
 
 #include <prefork/error.h>

@@ -1,6 +1,6 @@
 #include "os/control_channel.h"
 
-#include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

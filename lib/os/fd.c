@@ -15,8 +15,7 @@ void pfi_close(int *fd)
 {
 	const int saved_errno = errno;
 
-	/* Linux has let go of the number even when close() says EINTR: a second
-	 * try could close what another thread has opened since. */
+	/* Not again after EINTR: Linux has freed the number by then (close(2)), and another thread may have got it. */
 	if (*fd >= 0)
 		pfi_fdtable_close(*fd);
 	*fd = -1;
@@ -48,7 +47,7 @@ int pfi_fd_set_nonblock(int fd, bool on)
 int pfi_fd_count(void)
 {
 	DIR *directory = opendir("/proc/self/fd");
-	int count = -1; /* the directory itself is among them */
+	int count = -1; /* without the descriptor of the directory */
 
 	if (!directory)
 		return -errno;
@@ -56,15 +55,6 @@ int pfi_fd_count(void)
 		count += entry->d_name[0] != '.';
 	(void)closedir(directory);
 	return count;
-}
-
-int pfi_fd_fill_standard(void)
-{
-	for (int i = STDIN_FILENO; i <= STDERR_FILENO; i++) {
-		if (fcntl(i, F_GETFD) < 0 && open("/dev/null", O_RDWR | O_NOCTTY) < 0) /* it gets the lowest: i */
-			return -errno;
-	}
-	return 0;
 }
 
 int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit)
@@ -87,11 +77,11 @@ int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit)
 		return 0;
 	return prefork_fail(-EMFILE,
 	                    "%llu open files are needed, but the limit is %llu: raise it (ulimit -n, "
-	                    "LimitNOFILE=) or ask for fewer workers",
+	                    "LimitNOFILE=) or use fewer workers",
 	                    (unsigned long long)wanted, (unsigned long long)limit.rlim_cur);
 }
 
-int pfi_fd_make_room(int fd, uint64_t count)
+int pfi_fd_expand_table(int fd, uint64_t count)
 {
 	struct rlimit limit;
 
@@ -101,7 +91,6 @@ int pfi_fd_make_room(int fd, uint64_t count)
 		count = limit.rlim_cur;
 	if (count == 0 || count > INT_MAX)
 		return -EINVAL;
-	/* A table grows to hold the largest, and never shrinks. */
 	int last = fcntl(fd, F_DUPFD_CLOEXEC, (int)(count - 1));
 	if (last < 0)
 		return -errno;

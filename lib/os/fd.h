@@ -1,5 +1,5 @@
 /*
- * fd -- what can be done to any file descriptor, and to all of them at once.
+ * fd -- operations on any file descriptor, and on the descriptor table of the process.
  *
  * Threads: any.
  */
@@ -10,30 +10,24 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* Close *fd when it is open, take it out of the table of the library's descriptors (os/fdtable.h),
- * and forget it: -1 stays -1. errno is kept. */
+/* Close *fd, remove it from the table of the library's descriptors (os/fdtable.h), and store -1. No effect if *fd is
+ * negative. Preserves errno. */
 void pfi_close(int *fd);
 
 /* 0 or a negative errno. */
 int pfi_fd_set_cloexec(int fd, bool on);
 int pfi_fd_set_nonblock(int fd, bool on);
 
-/* Open /dev/null where descriptors 0 to 2 are closed, lest something of ours gets such a
- * number, and what the program prints. 0 or a negative errno. */
-int pfi_fd_fill_standard(void);
-
-/* How many descriptors this process has open, or a negative errno. */
+/* The number of open descriptors of this process, or a negative errno. */
 int pfi_fd_count(void);
 
-/* Make room for at least `wanted` descriptors: the soft limit is raised as far
- * as the hard one allows. 0, or -EMFILE when the hard limit is too low; the
- * limit then in force is stored in *ret_limit either way. */
+/* Raise the soft limit of open files to `wanted`, at most to the hard limit. 0, or -EMFILE if the hard limit is lower.
+ * Stores the resulting limit in both cases. */
 int pfi_fd_reserve(uint64_t wanted, uint64_t *ret_limit);
 
-/* Have the kernel's table of this process's descriptors grow to `count` now, or to the soft
- * limit. `fd` is any open one, and borrowed. When threads share the table, whoever opens the
- * one that does not fit waits until every processor has passed through the scheduler: five
- * milliseconds, or fifty. 0 or a negative errno. */
-int pfi_fd_make_room(int fd, uint64_t count);
+/* Expand the kernel's descriptor table of this process to `count` entries, at most to the soft limit. `fd` is any open
+ * descriptor, and borrowed. If several threads share the table, the thread that opens the first descriptor beyond its
+ * end waits for an RCU grace period (expand_fdtable() in the kernel): 5 to 50 ms. 0 or a negative errno. */
+int pfi_fd_expand_table(int fd, uint64_t count);
 
 #endif

@@ -1,6 +1,6 @@
 #include "os/fdtable.h"
 
-#include "os/fd.h"
+#include "os/standard_fds.h"
 
 #include <assert.h>
 #include <errno.h>
@@ -10,35 +10,33 @@
 #include <sched.h>
 #include <stdatomic.h>
 #include <stddef.h>
-#include <sys/epoll.h>
-#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* A page of memory each, mapped when a number in it is first used, and never moved: a reader needs
- * no lock, and neither does a child in which the thread that had it does not exist. */
+/* Entries lie in chunks of one page each. A chunk is mapped when a number in it is first used, and never moves, so that
+ * readers need no lock: in a forked child, the thread that held a lock would not exist. */
 enum { CHUNK = 512, CHUNKS = 1 << 12 };
 
-/* An entry: kind, whether it is kept, slot, arbiter. 0: the descriptor is none of ours. */
+/* Bits of an entry: kind, kept in this child, slot, arbiter. 0: not a descriptor of the library. */
 enum { KEPT_SHIFT = 8, SLOT_SHIFT = 16, ARBITER_SHIFT = 40 };
 #define KIND_MASK UINT64_C(0xff)
 #define KEPT_BIT (UINT64_C(1) << KEPT_SHIFT)
 
 typedef _Atomic uint64_t entry;
 
-static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2, "read in a forked child, without a lock");
+static_assert(ATOMIC_LLONG_LOCK_FREE == 2 && ATOMIC_POINTER_LOCK_FREE == 2, "a forked child reads entries without a lock");
 
 static _Atomic(entry *) chunks[CHUNKS];
 static atomic_int top; /* above every number that has ever been entered */
 
-static atomic_int inside; /* threads between begin and end */
+static atomic_int inside; /* threads between pfi_fdtable_begin() and pfi_fdtable_end() */
 static atomic_int forking;
-static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER; /* of the thread that forks */
+static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER; /* held by the thread that forks */
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_bool is_registered;
 atomic_bool pfi_fdtable_forgotten;
-/* Read in a handler of pthread_atfork(3), where nothing may be allocated for it. */
+/* Read in a handler of pthread_atfork(3): initial-exec, because a dynamic TLS block may be allocated at first use. */
 static _Thread_local bool is_spawning __attribute__((tls_model("initial-exec")));
 
 static void before_fork(void)
@@ -55,8 +53,8 @@ static void in_parent(void)
 	(void)pthread_mutex_unlock(&fork_lock);
 }
 
-/* glibc and musl bind the handlers to the object that they lie in: dlclose(3) of the library takes
- * them out. Without memory for them a fork may come at any moment, as it would without us. */
+/* glibc and musl remove the handlers when the object that contains them is unloaded with dlclose(3). If there is no
+ * memory for them, a fork is not delayed and may copy a descriptor that is open but not entered. */
 static void register_handlers(void)
 {
 	(void)pthread_atfork(before_fork, in_parent, in_parent);
@@ -76,7 +74,8 @@ __attribute__((noinline)) static void register_and_begin(void)
 	}
 }
 
-/* Either this thread sees that a fork is about to happen, or the fork sees that it is inside. */
+/* This thread increments `inside` and then reads `forking`; before_fork() sets `forking` and then reads `inside`. Both
+ * are sequentially consistent, so that at least one of the two sees the other. */
 void pfi_fdtable_begin(void)
 {
 	if (atomic_load_explicit(&is_registered, memory_order_acquire)) {
@@ -113,7 +112,7 @@ static int map_chunk(size_t index)
 	return 0;
 }
 
-/* A program that loads and unloads the library again and again keeps no page. */
+/* Without this, a program that loads and unloads the library repeatedly would leak the chunks. */
 __attribute__((destructor)) static void unmap_chunks(void)
 {
 	for (size_t i = 0; i < CHUNKS; i++) {
@@ -149,14 +148,14 @@ static int put(int fd, enum pfi_fd_kind kind)
 	return 0;
 }
 
-/* Up, and out of the way of what the program prints. */
+/* Duplicate to a number above 2, so that nothing that the program prints reaches the descriptor. */
 static int move_up(int fd)
 {
 	const int higher = fcntl(fd, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
 	const int r = higher < 0 ? -errno : higher;
 
 	(void)close(fd);
-	(void)pfi_fd_fill_standard();
+	(void)pfi_standard_fds_fill();
 	return r;
 }
 
@@ -214,7 +213,7 @@ void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot)
 						  (uint64_t)arbiter << ARBITER_SHIFT, memory_order_relaxed);
 }
 
-static struct pfi_fd_entry release_resources(uint64_t bits)
+static struct pfi_fd_entry unpack(uint64_t bits)
 {
 	return (struct pfi_fd_entry){ (enum pfi_fd_kind)(bits & KIND_MASK), (uint32_t)(bits >> ARBITER_SHIFT),
 				      (unsigned)(bits >> SLOT_SHIFT) & PFI_FD_NO_SLOT };
@@ -224,7 +223,7 @@ struct pfi_fd_entry pfi_fdtable_look_up(int fd)
 {
 	entry *const at = find(fd);
 
-	return release_resources(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
+	return unpack(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
 }
 
 const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
@@ -241,69 +240,8 @@ const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
 	return (unsigned)kind < PFI_FD_KINDS ? names[kind] : "";
 }
 
-/* --- the kernel's calls, each with its entry */
-
-static int enter_and_end(int fd, enum pfi_fd_kind kind)
-{
-	const int r = pfi_fdtable_enter(fd, kind);
-
-	pfi_fdtable_end();
-	return r;
-}
-
-int pfi_open_epoll(void)
-{
-	pfi_fdtable_begin();
-	return enter_and_end(epoll_create1(EPOLL_CLOEXEC), PFI_FD_EPOLL);
-}
-
-int pfi_open_eventfd(void)
-{
-	pfi_fdtable_begin();
-	return enter_and_end(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK), PFI_FD_EVENT);
-}
-
-int pfi_open_pidfd(int pid)
-{
-	pfi_fdtable_begin();
-	return enter_and_end((int)syscall(SYS_pidfd_open, pid, 0U), PFI_FD_PIDFD); /* close-on-exec by itself */
-}
-
-int pfi_open_socket(int family, int flags)
-{
-	pfi_fdtable_begin();
-	return enter_and_end(socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), PFI_FD_LISTENER);
-}
-
-int pfi_open_datagram(void)
-{
-	pfi_fdtable_begin();
-	return enter_and_end(socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), PFI_FD_NOTIFY);
-}
-
-int pfi_open_pair(int type, int fds[2])
-{
-	int pair[2] = { -1, -1 }, r;
-
-	pfi_fdtable_begin();
-	r = socketpair(AF_UNIX, type | SOCK_CLOEXEC, 0, pair) < 0 ? -errno : 0;
-	if (r == 0) {
-		pair[0] = pfi_fdtable_enter(pair[0], PFI_FD_CHANNEL);
-		pair[1] = pfi_fdtable_enter(pair[1], PFI_FD_CHANNEL);
-		r = pair[0] < 0 ? pair[0] : pair[1] < 0 ? pair[1] : 0;
-	}
-	pfi_fdtable_end();
-	for (int i = 0; i < 2; i++) {
-		if (r == 0)
-			fds[i] = pair[i];
-		else
-			pfi_close(&pair[i]);
-	}
-	return r;
-}
-
-/* A number that was in use before needs no more than its entry. */
-static int enter_connection(int fd)
+/* The number had an entry before: its memory is mapped, and `top` is above it. */
+int pfi_fdtable_enter_connection(int fd)
 {
 	entry *const at = fd > STDERR_FILENO ? find(fd) : NULL;
 
@@ -312,20 +250,6 @@ static int enter_connection(int fd)
 	atomic_store_explicit(at, fresh_entry(PFI_FD_CONNECTION), memory_order_relaxed);
 	return fd;
 }
-
-int pfi_accept(int listener, struct sockaddr *address, socklen_t *size)
-{
-	pfi_fdtable_begin();
-	const int fd = enter_connection(accept4(listener, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC));
-
-	pfi_fdtable_end();
-	if (fd >= 0)
-		return fd;
-	errno = -fd;
-	return -1;
-}
-
-/* --- children */
 
 void pfi_fdtable_keep(int fd)
 {
@@ -339,11 +263,12 @@ void pfi_fdtable_close_rest(uint32_t arbiter)
 {
 	const int end = atomic_load(&top);
 
-	atomic_store(&pfi_fdtable_forgotten, false); /* of the process that has become an arbiter, not of its workers */
+	/* It was set in the process that has become an arbiter, and its workers have connections of their own. */
+	atomic_store(&pfi_fdtable_forgotten, false);
 	for (int fd = 0; fd < end; fd++) {
 		entry *const at = find(fd);
 		const uint64_t bits = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
-		const struct pfi_fd_entry it = release_resources(bits);
+		const struct pfi_fd_entry it = unpack(bits);
 
 		if (it.kind == PFI_FD_NONE)
 			continue;
@@ -362,11 +287,11 @@ static int close_range_from(int first, int last)
 {
 	if (first > last)
 		return 0;
-	/* By number, because not every libc has the wrapper; Linux 5.9. */
+	/* Linux 5.9; musl has no wrapper. */
 	return syscall(SYS_close_range, (unsigned)first, (unsigned)last, 0U) < 0 ? -errno : 0;
 }
 
-int pfi_fdtable_close_strangers(void)
+int pfi_fdtable_close_unlisted(void)
 {
 	const int end = atomic_load(&top);
 	int from = STDERR_FILENO + 1;
@@ -386,7 +311,7 @@ void pfi_fdtable_forget(void)
 {
 	const int saved_errno = errno, end = atomic_load(&top);
 
-	/* Made by a raw clone(2), it may have copied a thread's presence, but not the thread. */
+	/* clone(2) runs no pthread_atfork(3) handlers: a thread that was inside at that moment does not exist here. */
 	atomic_store(&inside, 0);
 	for (int fd = 0; fd < end; fd++) {
 		const enum pfi_fd_kind kind = pfi_fdtable_look_up(fd).kind;

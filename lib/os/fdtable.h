@@ -1,19 +1,26 @@
 /*
- * fdtable -- which descriptors of this process are the library's, and whose they are.
+ * fdtable -- the table of the descriptors that the library has opened in this process.
  *
- * There is one table per process. Each descriptor that the library opens is entered with its
- * kind, the arbiter that it belongs to, and the slot of the process that it serves. Two readers
- * follow from it: a worker closes what its arbiter has not listed for it, and a process that the
- * application forks closes everything (prefork_forget_in_child()).
+ * Each descriptor of the library is entered with its kind, its arbiter, and the slot of the process that it serves. A
+ * worker closes the entered descriptors that are not on its own list, and a process that the application forks closes
+ * all of them (prefork_forget_in_child()).
  *
- * A fork may come from any thread at any moment. A descriptor that is open but not entered, or
- * entered but not open, would then be left open in the child, or the child would close a
- * descriptor of the application that has got the number. So the kernel's call and the entry
- * lie between pfi_fdtable_begin() and pfi_fdtable_end(): a fork waits until no thread is
- * between the two. Threads do not wait for each other there: the kernel hands out each number
- * once, and an entry is one 64-bit atomic that never moves.
+ * Any thread may fork at any time. A descriptor that is open but not entered would stay open in the child. For a
+ * descriptor that is entered but closed, the child would close a descriptor of the application that has since got the
+ * number. Therefore the system call and the entry are made between pfi_fdtable_begin() and pfi_fdtable_end(), and a
+ * fork waits until no thread is between the two:
  *
- * Threads: any. Fork: the table of a child says what its parent's said.
+ *     thread                        thread that forks
+ *     begin
+ *     fd = open()                   before_fork(): waits for `end`
+ *     enter(fd)                       |
+ *     end  -------------------------> fork(): the child's table is complete
+ *     begin: waits for the fork <---- in_parent()
+ *
+ * Threads do not wait for each other: the kernel returns each number once, and an entry is one 64-bit atomic that never
+ * moves.
+ *
+ * Threads: any. Fork: the child starts with a copy of the table.
  */
 #ifndef OS_FDTABLE_H
 #define OS_FDTABLE_H
@@ -21,7 +28,6 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 enum pfi_fd_kind {
 	PFI_FD_NONE,
@@ -29,42 +35,43 @@ enum pfi_fd_kind {
 	PFI_FD_EVENT,
 	PFI_FD_TIMER,
 	PFI_FD_PIDFD,
-	PFI_FD_CHANNEL,    /* an end of a socket pair between processes of ours               */
+	PFI_FD_CHANNEL,    /* one end of a pipe or socket pair between processes of the library */
 	PFI_FD_LISTENER,
-	PFI_FD_PATH,       /* of a unix socket                                                */
+	PFI_FD_PATH,       /* O_PATH: a directory, or the path of a unix socket                 */
 	PFI_FD_CONNECTION,
 	PFI_FD_PIDFILE,
-	PFI_FD_NOTIFY,     /* the socket of the service manager                                */
-	PFI_FD_LOG,        /* stays open in forked children: what they log has to go somewhere */
+	PFI_FD_NOTIFY,     /* the socket of the service manager                               */
+	PFI_FD_LOG,        /* stays open in processes that the application forks, for their log */
 	PFI_FD_KINDS
 };
 
 /* "an epoll set": for messages. */
 const char *pfi_fd_kind_name(enum pfi_fd_kind kind);
 
-/* No fork of this process happens between these two. They do not nest, keep errno, and what lies
- * between must not wait for anything. */
+/* This process does not fork between begin and end. The calls do not nest and preserve errno; nothing between them may
+ * block. */
 void pfi_fdtable_begin(void);
 void pfi_fdtable_end(void);
 
-/* Between begin and end. Enters `fd` and answers it, which a negative one, or no memory (then it
- * is closed), turns into a negative errno. A number below 3 is exchanged for a higher one, and
- * /dev/null opened there: what the program prints must not reach a socket of ours. */
+/* Between begin and end: enter `fd`, the result of a system call. A number below 3 is first replaced by a higher one,
+ * and /dev/null opened in its place. Returns the descriptor; a negative errno if `fd` is negative (errno is the reason)
+ * or if there is no memory, in which case `fd` is closed. */
 int pfi_fdtable_enter(int fd, enum pfi_fd_kind kind);
 
-/* Enter one that is open already, under any number; take it out without closing it. */
+/* The same for PFI_FD_CONNECTION; faster if the number was entered before. */
+int pfi_fdtable_enter_connection(int fd);
+
+/* Enter a descriptor that is already open, with any number; remove it without closing it. */
 int pfi_fdtable_adopt(int fd, enum pfi_fd_kind kind);
 void pfi_fdtable_remove(int fd);
 
-/* close(2), and take it out if it is entered. Changes errno. */
+/* Close `fd`, and remove it if it is entered. Changes errno. */
 void pfi_fdtable_close(int fd);
 
-/* Say whose it is: of an arbiter (1 and up; 0: of the program), and of one of its processes, or
- * of none in particular. Descriptors that are not entered are passed over. */
+/* Store the arbiter (from 1; 0: the program) and the slot of a descriptor. No effect if it is not entered. */
 enum { PFI_FD_NO_SLOT = 0xffffff };
 void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot);
 
-/* What the table says of a descriptor. */
 struct pfi_fd_entry {
 	enum pfi_fd_kind kind;
 	uint32_t arbiter;
@@ -72,31 +79,19 @@ struct pfi_fd_entry {
 };
 struct pfi_fd_entry pfi_fdtable_look_up(int fd);
 
-/* Open and enter: a close-on-exec and, but for an epoll set and a pidfd, non-blocking descriptor, or
- * a negative errno. */
-int pfi_open_epoll(void);
-int pfi_open_eventfd(void);
-int pfi_open_pidfd(int pid);
-int pfi_open_socket(int family, int flags);
-int pfi_open_datagram(void); /* a unix socket */
-int pfi_open_pair(int type, int fds[2]);
+/* The next three run in a child that has one thread, and allocate nothing. */
 
-/* accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC, in errors too. */
-int pfi_accept(int listener, struct sockaddr *address, socklen_t *size);
-
-/* The three below run in a child that has one thread, and allocate nothing. */
-
-/* A worker keeps `fd`; then it closes what is entered and not kept. Logs of the program and of
- * this arbiter are always kept. */
+/* Keep `fd` at the next pfi_fdtable_close_rest(), which closes all entered descriptors but the kept ones, and the logs
+ * of the program and of this arbiter. */
 void pfi_fdtable_keep(int fd);
 void pfi_fdtable_close_rest(uint32_t arbiter);
 
-/* Close all from 3 upwards that are not entered. 0 or a negative errno. */
-int pfi_fdtable_close_strangers(void);
+/* Close all descriptors from 3 that are not entered. 0; -ENOSYS before Linux 5.9. */
+int pfi_fdtable_close_unlisted(void);
 
-/* A child that the application has forked: close everything that is entered, but for logs, and
- * forget it. Async-signal-safe. From then on pfi_fdtable_is_forgotten(), until this process has
- * workers of its own: what its memory calls a connection is closed. */
+/* In a process that the application has forked: close and remove all entered descriptors but logs. Async-signal-safe.
+ * From then on pfi_fdtable_is_forgotten() is true, until this process starts workers: the connections in its memory are
+ * closed. */
 void pfi_fdtable_forget(void);
 
 extern atomic_bool pfi_fdtable_forgotten;
@@ -106,8 +101,8 @@ static inline bool pfi_fdtable_is_forgotten(void)
 	return atomic_load_explicit(&pfi_fdtable_forgotten, memory_order_relaxed);
 }
 
-/* Around the fork of pfi_spawn(), by the thread that forks: its child is a worker, and handlers of
- * pthread_atfork(3) that want to forget must not. */
+/* Set by the thread that forks, around the fork of pfi_spawn(): the child is a worker, in which a handler of
+ * pthread_atfork(3) must not call prefork_forget_in_child(). */
 void pfi_fdtable_set_spawning(bool spawning);
 bool pfi_fdtable_is_spawning(void);
 

@@ -1,7 +1,7 @@
 #include "os/notify_socket.h"
 
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

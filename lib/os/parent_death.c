@@ -1,6 +1,6 @@
 #include "os/parent_death.h"
 
-#include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

@@ -2,6 +2,7 @@
 
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "os/open.h"
 
 #include <prefork/error.h>
 

@@ -10,7 +10,7 @@
 #include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 #include "os/parent_death.h"
 #include "os/control_channel.h"
 #include "os/logfile.h"

@@ -3,7 +3,7 @@
 
 #include "os/epoll.h"
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 #include "worker/own_fds.h"
 
 #include <prefork/error.h>

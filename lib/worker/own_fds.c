@@ -6,6 +6,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "os/signal_pipe.h"
+#include "os/standard_fds.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -165,7 +166,7 @@ void pfi_own_fds_check_now(struct prefork_worker *worker)
 	atomic_store_explicit(&worker->own_fds.check_deferred, false, memory_order_relaxed);
 	if (any_is_closed(worker))
 		pfi_own_fds_lost(worker);
-	(void)pfi_fd_fill_standard();
+	(void)pfi_standard_fds_fill();
 }
 
 void pfi_own_fds_check_once(struct prefork_worker *worker, uint64_t before_ms, uint64_t since_ms)

@@ -7,7 +7,7 @@
  */
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 #include "worker/event_core.h"
 #include "worker/accept_set.h"
 #include "worker/own_fds.h"

@@ -16,7 +16,7 @@
 #include "worker/threads.h"
 #include "os/clock.h"
 #include "os/fd.h"
-#include "os/fdtable.h"
+#include "os/open.h"
 #include "os/timer.h"
 #include "worker/strategies.h"
 #include "worker/worker.h"

@@ -17,6 +17,7 @@
 #include "os/signal_pipe.h"
 #include "os/scoreboard.h"
 #include "os/spawn.h"
+#include "os/standard_fds.h"
 #include "os/starter.h"
 #include "os/title.h"
 #include "worker/connection.h"
@@ -56,7 +57,7 @@ static int close_other_fds(const struct prefork_worker *worker)
 			pfi_fdtable_keep(context->reuseport_sets[i]);
 	}
 	pfi_fdtable_close_rest(context->arbiter_id);
-	return pfi_worker_settings(worker)->close_fds ? pfi_fdtable_close_strangers() : 0;
+	return pfi_worker_settings(worker)->close_fds ? pfi_fdtable_close_unlisted() : 0;
 }
 
 /* While the process has one thread: with several, growing the table waits for an RCU grace period, which
@@ -66,7 +67,7 @@ static void grow_fd_table(const struct prefork_worker *worker)
 	const uint64_t connections = pfi_worker_settings(worker)->worker_connections;
 
 	if (connections > 0 && worker->context->listener_count > 0)
-		(void)pfi_fd_make_room(worker->wake_fd, FDS_OTHER + connections);
+		(void)pfi_fd_expand_table(worker->wake_fd, FDS_OTHER + connections);
 }
 
 /* Signals are blocked until the end of this function. */
@@ -174,7 +175,7 @@ static int run_worker(struct prefork_worker *worker)
 	r = start(worker);
 	/* If the application has closed descriptor 0, 1 or 2, the next connection would get that number and
 	 * receive what the application prints. */
-	(void)pfi_fd_fill_standard();
+	(void)pfi_standard_fds_fill();
 	if (r >= 0)
 		r = pfi_own_fds_verify(worker);
 	if (r < 0)

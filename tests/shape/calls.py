@@ -8,10 +8,6 @@ import re
 import subprocess
 import sys
 
-# Circles that are still there, by their files. The list may only shrink: remove a file once it is out of its circle.
-ALLOWED = [
-    {"os/fd", "os/fdtable"},
-]
 LINE = re.compile(r"^(?P<archive>.*\.a):(?P<object>[^:]+)\.c\.o:(?:[0-9a-f]*)\s+(?P<kind>\w) (?P<name>(?:pfi|prefork)_\w+)$")
 
 
@@ -50,16 +46,6 @@ def circles(needs):
     return sorted(found)
 
 
-def complaints(found):
-    """Compare the circles with the allow list, both ways."""
-    for circle in found:
-        if not any(set(circle) <= allowed for allowed in ALLOWED):
-            yield f"circle by calls: {' '.join(circle)}"
-    still = {file for circle in found for file in circle}
-    for file in sorted(set().union(*ALLOWED) - still):
-        yield f"{file} is in no circle any more: remove it from ALLOWED"
-
-
 def self_test():
     """A circle of three files and a file outside of it; the same without the last call."""
     text = """l.a:http_a.c.o:0000 T pfi_a
@@ -72,7 +58,6 @@ l.a:http_a.c.o:0010 T prefork_a
 l.a:http_d.c.o:0000 T pfi_d
 l.a:http_d.c.o:                 U pfi_a"""
     assert circles(references(text)) == [("http/a", "http/b", "http/c")]
-    assert "circle by calls: http/a http/b http/c" in complaints(circles(references(text)))
     assert circles(references(text.replace("U prefork_a", "U prefork_other"))) == []
 
 
@@ -81,7 +66,7 @@ def main(archives):
     text = subprocess.run(["nm", "-A", *archives], check=True, capture_output=True, text=True).stdout
     needs = references(text)
     found = circles(needs)
-    bad = list(complaints(found))
+    bad = [f"circle by calls: {' '.join(circle)}" for circle in found]
     if len(needs) < 50:
         bad.append(f"only {len(needs)} object files found: does nm print another format?")
     print("\n".join(bad))

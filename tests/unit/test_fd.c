@@ -1,4 +1,5 @@
 #include "os/fd.h"
+#include "os/standard_fds.h"
 
 #include "../support.h"
 
@@ -55,7 +56,7 @@ static int fill_standard(int closed)
 	}
 	if (closed == 0 && setrlimit(RLIMIT_NOFILE, &none) < 0) /* all are open: no call of open() may be needed */
 		return 11;
-	if (pfi_fd_fill_standard() < 0)
+	if (pfi_standard_fds_fill() < 0)
 		return 12;
 	for (int i = 0; i < 3; i++) {
 		if (fstat(i, &now) < 0 || ((closed & 1 << i) && now.st_rdev != null.st_rdev))
@@ -126,12 +127,12 @@ START_TEST(the_table_of_descriptors_grows_up_to_the_limit)
 	const int before = pfi_fd_count();
 
 	ck_assert_int_lt(table_size(), 500);
-	ck_assert_int_eq(pfi_fd_make_room(STDIN_FILENO, 500), 0);
+	ck_assert_int_eq(pfi_fd_expand_table(STDIN_FILENO, 500), 0);
 	ck_assert_int_ge(table_size(), 500);
 	ck_assert_int_eq(setrlimit(RLIMIT_NOFILE, &limit), 0);
-	ck_assert_int_eq(pfi_fd_make_room(STDIN_FILENO, 1000 * 1000), 0);
+	ck_assert_int_eq(pfi_fd_expand_table(STDIN_FILENO, 1000 * 1000), 0);
 	ck_assert_int_ge(table_size(), 600);
-	ck_assert_int_lt(pfi_fd_make_room(-1, 10), 0);
+	ck_assert_int_lt(pfi_fd_expand_table(-1, 10), 0);
 	ck_assert_int_eq(pfi_fd_count(), before);
 }
 END_TEST

@@ -3,6 +3,7 @@
  * that after a fork at any time the open descriptors and the entries agree.
  */
 #include "os/fdtable.h"
+#include "os/open.h"
 
 #include "../support.h"
 #include "os/control_channel.h"
@@ -140,7 +141,7 @@ static int become_worker(void)
 	}
 	if (pfi_fdtable_look_up(fds[0]).kind != PFI_FD_NONE || pfi_fdtable_look_up(fds[1]).kind != PFI_FD_EVENT)
 		return 20;
-	if (pfi_fdtable_close_strangers() < 0)
+	if (pfi_fdtable_close_unlisted() < 0)
 		return 21;
 	for (int i = 0; i < 8; i++) {
 		if (is_open(fds[i]) != (is_kept[i] && i < 6))
