@@ -286,8 +286,10 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 		return prefork_fail(-EBUSY, "this arbiter was started before");
 	if (arbiter->pool_count == 0)
 		return prefork_fail(-EINVAL, "an arbiter needs a pool before it starts");
+	r = pfi_directory_record(arbiter);
+	if (r < 0)
+		return r;
 	arbiter->started = true;
-	pfi_directory_record(arbiter);
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "start", PFI_PAIRS(PREFORK_TEXT("version", prefork_version())),
 			"Starting %s (prefork %s)", arbiter->program, prefork_version());
 	r = begin(arbiter, signals);

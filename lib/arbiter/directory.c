@@ -13,15 +13,25 @@
 #include "os/fdtable.h"
 #include "os/path.h"
 
+#include <prefork/error.h>
+
+#include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
-void pfi_directory_record(struct prefork_arbiter *arbiter)
+int pfi_directory_record(struct prefork_arbiter *arbiter)
 {
 	free(arbiter->directory.name);
-	arbiter->directory.name = stat(".", &arbiter->directory.status) == 0 ? pfi_path_working_directory() : NULL;
+	arbiter->directory.name = NULL;
+	if (stat(".", &arbiter->directory.status) < 0)
+		return 0;
+	arbiter->directory.name = pfi_path_working_directory();
+	/* A directory that was removed has no name: its workers start in it as long as it is open. */
+	return arbiter->directory.name == NULL && errno == ENOMEM
+		       ? prefork_fail(-ENOMEM, "out of memory for the name of the working directory")
+		       : 0;
 }
 
 void pfi_directory_free(struct prefork_arbiter *arbiter)

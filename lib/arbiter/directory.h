@@ -15,8 +15,9 @@ struct pfi_directory {
 	struct stat status;
 };
 
-/* Record name and identity of the working directory. Called at the start. */
-void pfi_directory_record(struct prefork_arbiter *arbiter);
+/* Record name and identity of the working directory. Called at the start. 0; -ENOMEM with an error message. It is not an
+ * error if the directory has no name. */
+int pfi_directory_record(struct prefork_arbiter *arbiter);
 
 /* Resolve the name again, so that the workers of `generation` start in the directory that has it now. Called on reload. */
 void pfi_directory_resolve(struct prefork_arbiter *arbiter, struct pfi_generation *generation);

@@ -3,6 +3,7 @@
 #include "arbiter/killed.h"
 
 #include "arbiter/arbiter.h"
+#include "os/clock.h"
 #include "os/fd.h"
 #include "os/reap.h"
 
@@ -33,23 +34,9 @@ void pfi_killed_add(struct prefork_arbiter *arbiter, int *pidfd)
 	*pidfd = -1;
 }
 
-void pfi_killed_finish(struct prefork_arbiter *arbiter)
+/* Reap the children that have exited, and keep the others. */
+static void reap_exited(struct pfi_killed *killed)
 {
-	struct pfi_exit_status status;
-
-	for (unsigned i = 0; i < arbiter->killed.count; i++) {
-		struct pollfd exited = { .fd = arbiter->killed.pidfds[i], .events = POLLIN };
-
-		(void)poll(&exited, 1, FINISH_WAIT_MS);
-		(void)pfi_reap(exited.fd, &status);
-		pfi_close(&arbiter->killed.pidfds[i]);
-	}
-	arbiter->killed.count = 0;
-}
-
-uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
-{
-	struct pfi_killed *const killed = &arbiter->killed;
 	struct pfi_exit_status status;
 	unsigned kept = 0;
 
@@ -62,7 +49,37 @@ uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 			pfi_close(&pidfd);
 	}
 	killed->count = kept;
-	if (kept == 0)
+}
+
+static void wait_for_exit(const struct pfi_killed *killed, uint64_t wait_ms)
+{
+	struct pollfd exited[PFI_KILLED_MAX];
+
+	for (unsigned i = 0; i < killed->count; i++)
+		exited[i] = (struct pollfd){ .fd = killed->pidfds[i], .events = POLLIN };
+	(void)poll(exited, killed->count, (int)wait_ms);
+}
+
+void pfi_killed_finish(struct prefork_arbiter *arbiter)
+{
+	struct pfi_killed *const killed = &arbiter->killed;
+	const uint64_t end_ms = pfi_now_ms() + FINISH_WAIT_MS;
+
+	reap_exited(killed);
+	for (uint64_t now_ms = pfi_now_ms(); killed->count > 0 && now_ms < end_ms; now_ms = pfi_now_ms()) {
+		wait_for_exit(killed, end_ms - now_ms);
+		reap_exited(killed);
+	}
+	while (killed->count > 0)
+		pfi_close(&killed->pidfds[--killed->count]);
+}
+
+uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_killed *const killed = &arbiter->killed;
+
+	reap_exited(killed);
+	if (killed->count == 0)
 		return 0;
 	if (killed->check_at_ms <= now_ms) {
 		killed->check_at_ms = now_ms + killed->pause_ms;

@@ -31,7 +31,8 @@ void pfi_killed_add(struct prefork_arbiter *arbiter, int *pidfd);
 /* Reap the children that have exited. Returns when to call again; 0: none is left. */
 uint64_t pfi_killed_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* For prefork_arbiter_destroy(): wait up to 100 ms for each child, then close its pidfd. */
+/* For prefork_arbiter_destroy(): wait up to 2 s for all children together, and reap them. A child that has not exited by
+ * then becomes a zombie of this process when it does. */
 void pfi_killed_finish(struct prefork_arbiter *arbiter);
 
 #endif
