@@ -1,8 +1,8 @@
 /*
- * clock -- the one time type of the library: CLOCK_MONOTONIC.
+ * clock -- CLOCK_MONOTONIC, the clock of all times of the library.
  *
- * It never jumps and stands still while the machine is suspended. Read in the
- * vDSO, so no system call. Wall time belongs in log lines only.
+ * It never jumps, and does not advance while the machine is suspended. It is read in the vDSO, without a system call.
+ * Only log lines have wall time.
  */
 #ifndef OS_CLOCK_H
 #define OS_CLOCK_H
@@ -14,7 +14,7 @@ static inline uint64_t pfi_now_ns(void)
 {
 	struct timespec now;
 
-	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* cannot fail for this clock */
+	(void)clock_gettime(CLOCK_MONOTONIC, &now); /* does not fail for this clock */
 	return (uint64_t)now.tv_sec * UINT64_C(1000000000) + (uint64_t)now.tv_nsec;
 }
 

@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-/* What travels: the struct without the 0 at its end, cut after the text. */
+/* A datagram is the struct up to the end of the text, without the NUL. */
 enum { HEAD_SIZE = offsetof(struct pfi_message, text) };
 
 int pfi_channel_open(int fds[2])
@@ -39,8 +39,8 @@ int pfi_channel_receive(int fd, struct pfi_message *ret)
 	struct pfi_message message = { 0 };
 	ssize_t n;
 
-	/* recv() and not recvmsg(): descriptors sent along have nowhere to go. Never blocking, whatever
-	 * has become of the flag of the description. */
+	/* recv(2) and not recvmsg(2): the kernel closes descriptors that the peer has attached. MSG_DONTWAIT, because
+	 * the peer may have cleared O_NONBLOCK. */
 	do
 		n = recv(fd, &message, HEAD_SIZE + PFI_MESSAGE_TEXT_MAX, MSG_TRUNC | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);

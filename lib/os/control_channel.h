@@ -1,10 +1,9 @@
 /*
  * control channel -- short messages between the arbiter and one worker.
  *
- * A pair of SOCK_SEQPACKET sockets: a message arrives whole or not at all, and
- * the end of one side is read as end of file on the other. Neither side ever
- * blocks, and neither trusts the other: lengths are checked, descriptors that
- * come along are dropped by the kernel, and `text` is bytes, not yet fit for a log.
+ * A pair of SOCK_SEQPACKET sockets: a message is received completely or not at all, and when one end is closed, the
+ * other reads end of file. Neither end blocks, and neither trusts the other: lengths are checked, attached descriptors
+ * are closed by the kernel, and `text` is untrusted.
  */
 #ifndef OS_CONTROL_CHANNEL_H
 #define OS_CONTROL_CHANNEL_H
@@ -17,21 +16,21 @@ enum { PFI_MESSAGE_TEXT_MAX = 480 };
 struct pfi_message {
 	uint32_t type;
 	uint32_t value;
-	char text[PFI_MESSAGE_TEXT_MAX + 1]; /* ends with a 0, has none before it */
+	char text[PFI_MESSAGE_TEXT_MAX + 1]; /* terminated by its only NUL */
 };
 
-/* fds[0] for the arbiter, fds[1] for the worker; close-on-exec, non-blocking. */
+/* fds[0] is for the arbiter, fds[1] for the worker; close-on-exec, non-blocking. 0 or a negative errno. */
 int pfi_channel_open(int fds[2]);
 
-/* `text` may be NULL, and is cut at PFI_MESSAGE_TEXT_MAX bytes. 0, or
- *   -EAGAIN  the other side does not read: nothing was sent
- *   -EPIPE   the other side is gone */
+/* `text` may be NULL, and is truncated to PFI_MESSAGE_TEXT_MAX bytes. 0, or
+ *   -EAGAIN  the peer does not read: nothing was sent
+ *   -EPIPE   the peer has closed its end */
 int pfi_channel_send(int fd, uint32_t type, uint32_t value, const char *text);
 
 /* 0 and a message in *ret, or
- *   -EAGAIN   nothing there
- *   -EPIPE    the other side is gone, and all it said has been read
- *   -EBADMSG  not a message of ours; it has been thrown away */
+ *   -EAGAIN   there is no message
+ *   -EPIPE    the peer has closed its end, and all messages have been received
+ *   -EBADMSG  the datagram was not a message, and was dropped */
 int pfi_channel_receive(int fd, struct pfi_message *ret);
 
 #endif

@@ -1,8 +1,8 @@
 /*
- * dump -- the stack of a thread, written by itself in a signal handler.
+ * dump -- a thread writes its own stack, in a signal handler.
  *
- * Function names come from the dynamic symbol table only: link hosts with
- * -rdynamic, or give the addresses to addr2line.
+ * Function names are those of the dynamic symbol table: link the application with -rdynamic, or pass the addresses to
+ * addr2line(1).
  */
 #ifndef OS_DUMP_H
 #define OS_DUMP_H
@@ -11,18 +11,18 @@
 #include <stdbool.h>
 #include <sys/types.h>
 
-/* What asks a thread for its stack. Ignored by default, so that it does no harm to a
- * process that does not expect it. */
+/* Requests the stack of a thread. Its default action is to be ignored, so that it does not terminate a worker that has
+ * no handler yet. */
 enum { PFI_DUMP_SIGNAL = SIGURG };
 
-/* Load now what the first dump would load, with malloc, in a handler. */
+/* The first backtrace(3) loads libgcc and calls malloc(3), which must not happen in a handler. */
 void pfi_dump_prepare(void);
 
-/* One line per frame. Async-signal-safe. False where it cannot be done. */
+/* Write one line per frame. Async-signal-safe. False if this platform cannot. */
 bool pfi_dump_stack(int fd);
 
-/* Ask thread `tid` of the process `pid`, our own or a child that was not reaped. Async-
- * signal-safe. 0; -ESRCH: the process has no such thread; -EPERM; -EINVAL. */
+/* Request the stack of thread `tid` of this process, or of a child that was not reaped. Async-signal-safe. 0; -ESRCH:
+ * the process has no such thread; -EPERM; -EINVAL. */
 int pfi_dump_ask(pid_t pid, pid_t tid);
 
 #endif

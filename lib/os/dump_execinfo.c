@@ -19,7 +19,7 @@ bool pfi_dump_stack(int fd)
 	const int saved_errno = errno;
 	const int count = backtrace(frames, FRAMES_MAX);
 
-	/* Not this function's own frame. */
+	/* Without the frame of this function. */
 	if (count > 1)
 		backtrace_symbols_fd(frames + 1, count - 1, fd);
 	errno = saved_errno;

@@ -1,7 +1,7 @@
 /* Stack dumps on a C library without backtrace(3): none is written. */
 #include "os/dump.h"
 
-/* This libc cannot walk its own stack. */
+/* This C library has no backtrace(3). */
 
 void pfi_dump_prepare(void)
 {

@@ -20,8 +20,8 @@ static bool is_set(int directory, const char *name)
 	return strcmp(target, "anon_inode:[eventpoll]") == 0;
 }
 
-/* proc_pid_fdinfo(5): a line "tfd: FD events: HEX data: HEX ..." for each member. */
-static int look_up(const char *set, int fd, uint64_t *ret_data)
+/* proc_pid_fdinfo(5) has a line "tfd: FD events: HEX data: HEX ..." for each descriptor in the set. */
+static int read_member(const char *set, int fd, uint64_t *ret_data)
 {
 	char path[64], line[256];
 	int r = -ENOENT;
@@ -48,21 +48,21 @@ int pfi_epoll_find(int fd, int *ret_set, uint64_t *ret_data)
 	DIR *const directory = opendir("/proc/self/fd");
 	const struct dirent *entry;
 	int r = -ENOENT, set = -1;
-	uint64_t data, its_data = 0;
+	uint64_t data, found_data = 0;
 
 	if (!directory)
 		return -errno;
 	while (r != -EEXIST && (entry = readdir(directory)) != NULL) {
-		if (!is_set(dirfd(directory), entry->d_name) || look_up(entry->d_name, fd, &data) < 0)
+		if (!is_set(dirfd(directory), entry->d_name) || read_member(entry->d_name, fd, &data) < 0)
 			continue;
 		r = r == 0 ? -EEXIST : 0;
 		set = atoi(entry->d_name);
-		its_data = data;
+		found_data = data;
 	}
 	(void)closedir(directory);
 	if (r < 0)
 		return r;
 	*ret_set = set;
-	*ret_data = its_data;
+	*ret_data = found_data;
 	return 0;
 }

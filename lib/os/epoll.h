@@ -1,17 +1,15 @@
 /*
- * epoll -- what the kernel tells about this process's epoll sets.
+ * epoll -- find an epoll set of this process that another library has created.
  *
- * For sets that somebody else has made: a library that waits in an epoll set of
- * its own does not say which it is, but /proc does.
+ * libev has no function that returns its epoll descriptor; /proc shows which sets contain a descriptor.
  */
 #ifndef OS_EPOLL_H
 #define OS_EPOLL_H
 
 #include <stdint.h>
 
-/* The one set of this process in which `fd` is, and the data that its events
- * carry. 0; -ENOENT when there is none; -EEXIST when there are several; or the
- * negative errno of looking: without /proc it cannot be told. */
+/* The epoll set that contains `fd`, and the data of its events. 0; -ENOENT: none does; -EEXIST: several do; or the
+ * negative errno of opening /proc/self/fd. */
 int pfi_epoll_find(int fd, int *ret_set, uint64_t *ret_data);
 
 #endif

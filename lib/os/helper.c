@@ -33,7 +33,7 @@ static int run(void *arg)
 		return NOT_EXECUTED;
 	pfi_fdtable_keep(start->fd);
 	pfi_fdtable_close_rest(0);
-	(void)pfi_fdtable_close_unlisted(); /* Linux before 5.9: it holds them for a while */
+	(void)pfi_fdtable_close_unlisted(); /* before Linux 5.9 they stay open until it exits */
 	pfi_spawn_unblock();
 	if (start->task)
 		return start->task(start->arg, start->fd);

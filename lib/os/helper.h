@@ -1,9 +1,9 @@
 /*
- * helper -- a short-lived child that does what may block, as asking a name server does.
+ * helper -- a short-lived child for an operation that may block, such as a name lookup.
  *
- * It has nothing of this process but a pipe for what it finds, and dies with it. The caller
- * polls `pidfd`, which is readable when the helper has ended, and kills one that takes too
- * long. What it writes must fit into a pipe (64 KiB), since nobody reads before its end.
+ * The child keeps no descriptor of the library but a pipe for its result, and is killed when this process exits
+ * (PR_SET_PDEATHSIG). The caller polls `pidfd`, which is readable when the helper has exited, and kills a helper that
+ * takes too long. The result must fit into a pipe (64 KiB), because it is read only after the exit.
  */
 #ifndef OS_HELPER_H
 #define OS_HELPER_H
@@ -13,23 +13,23 @@
 
 struct pfi_helper {
 	pid_t pid;
-	int pidfd; /* -1: none runs */
-	int fd;    /* to read what it wrote; never blocks */
+	int pidfd; /* -1: none */
+	int fd;    /* the read end of the pipe, non-blocking */
 };
 
-/* Fork; the child runs task(arg, fd), which writes to `fd`, and leaves with its answer. Only where
- * this process has one thread: beside others the child may call only what is async-signal-safe.
- * 0 or as pfi_spawn(), -EMFILE. */
+/* Fork; the child runs task(arg, fd), which writes its result to `fd`, and exits with the status that it returns. Only
+ * if this process has one thread: otherwise the child may only call async-signal-safe functions. 0; -EMFILE, or the
+ * errors of pfi_spawn(). */
 int pfi_helper_fork(int (*task)(void *arg, int fd), void *arg, struct pfi_helper *ret);
 
-/* Fork and exec the program `path`, whose standard output is the pipe; fine beside other threads.
- * A program that cannot be executed ends with status 127. As above. */
+/* Fork and execute the program `path`, the standard output of which is the pipe; also if this process has several
+ * threads. The exit status is 127 if the program cannot be executed. The same errors. */
 int pfi_helper_exec(const char *path, char *const argv[], struct pfi_helper *ret);
 
-/* What it wrote, up to `size` bytes, once it has ended; how many. */
+/* Read the result after the exit, up to `size` bytes. Returns its size. */
 size_t pfi_helper_read(const struct pfi_helper *helper, void *bytes, size_t size);
 
-/* Close its descriptors; whoever still has to be killed or reaped is the caller's. */
+/* Close the descriptors. The caller has reaped the child, or has moved `pidfd` elsewhere. */
 void pfi_helper_close(struct pfi_helper *helper);
 
 #endif

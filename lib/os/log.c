@@ -24,11 +24,11 @@ struct prefork_log {
 	prefork_log_sink *sink;
 	void *user;
 
-	/* The zone's offset, read only in the process that made the log: localtime_r()
-	 * takes a lock, and a child may have been forked while a thread held it. */
+	/* The offset of the time zone. It is read only in the process that created the log: localtime_r(3) takes a
+	 * lock, which another thread may have held when a child was forked. */
 	int creator;
 	atomic_int offset_s;
-	atomic_llong quarter; /* the quarter of an hour it was read in */
+	atomic_llong quarter; /* when it was read, in quarters of an hour: offsets change only at a quarter */
 };
 
 static const char *const names[] = { "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL" };
@@ -187,21 +187,21 @@ static void add_pair(struct pfi_text *line, const struct prefork_log_pair *pair)
 	}
 }
 
-/* Ends the line, and shows where it was cut. */
+/* Terminate the line; one that was truncated ends with "...". */
 static void end_line(struct pfi_text *line)
 {
 	if (line->cut || line->length + 1 >= line->size) {
 		line->length = line->size - 5;
 		while (line->length > 0 && (line->bytes[line->length] & 0xc0) == 0x80)
-			line->length--; /* not inside a character */
+			line->length--; /* not within a UTF-8 character */
 		line->cut = false;
 		pfi_text_add(line, "...");
 	}
 	pfi_text_add_char(line, '\n');
 }
 
-/* Tells what was lost first; false when that does not work either. */
-static bool tell_lost(struct prefork_log *log)
+/* Log the number of lost lines before the next line. False if that line is lost, too. */
+static bool write_lost(struct prefork_log *log)
 {
 	const unsigned lost = pfi_logfile_take_lost(&log->file);
 	char bytes[160];
@@ -220,7 +220,7 @@ static bool tell_lost(struct prefork_log *log)
 
 static void write_lines(struct prefork_log *log, const struct pfi_text *text, unsigned lines)
 {
-	if (tell_lost(log))
+	if (write_lost(log))
 		(void)pfi_logfile_write(&log->file, text->bytes, text->length, lines);
 	else
 		pfi_logfile_count_lost(&log->file, lines);
@@ -292,8 +292,8 @@ void prefork_log_printf(struct prefork_log *log, enum prefork_log_level level, c
 	va_end(arguments);
 }
 
-/* Puts as many whole lines of the block as fit into `lines`; answers how many
- * bytes of `text` they took. A line too long for the buffer alone is cut. */
+/* Copy the lines of the block that fit into `lines` completely; a line that is longer than the buffer is truncated.
+ * Returns the number of bytes of `text` that were used. */
 static size_t fill_lines(struct pfi_text *lines, const char *text, size_t size, unsigned *ret_lines)
 {
 	size_t at = 0;
@@ -321,8 +321,8 @@ static size_t fill_lines(struct pfi_text *lines, const char *text, size_t size, 
 	return at;
 }
 
-/* A sink gets the text as a pair, ended by a NUL: the one copy made here. */
-static void give_block(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *title,
+/* Pass a block to the sink; the copy adds the NUL that a pair needs. */
+static void sink_block(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *title,
 		       const char *text, size_t size)
 {
 	char *const copy = strndup(text, size);
@@ -346,7 +346,7 @@ void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, co
 	if (!prefork_log_enabled(log, level) || level > PREFORK_LOG_CRITICAL)
 		return;
 	if (log->sink != NULL) {
-		give_block(log, level, module, title, text, size);
+		sink_block(log, level, module, title, text, size);
 		errno = error;
 		return;
 	}

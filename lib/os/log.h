@@ -1,18 +1,17 @@
 /*
- * log -- what the library needs of <prefork/log.h> and hosts do not.
+ * log -- functions of the log that are not public (<prefork/log.h>).
  */
 #ifndef OS_LOG_H
 #define OS_LOG_H
 
 struct prefork_log;
 
-/* Where the lines go, for those who may not call anything else: a signal handler
- * that writes exit message, a child that closes all other descriptors. Standard error for
- * NULL. Borrowed. */
+/* The descriptor of the log, for code that may not call the other functions: a signal handler, or a child that closes
+ * all other descriptors. Standard error if `log` is NULL. Borrowed. */
 int pfi_log_fd(const struct prefork_log *log);
 
-/* Write to another file from now on; arguments as prefork_log_create(). 0, or a
- * negative errno with an error message, and then it stays with the old one. */
+/* Continue in another file; the arguments of prefork_log_create(). 0; a negative errno with an error message, and the
+ * log stays with the old file. */
 int pfi_log_move(struct prefork_log *log, const char *path, int standard_fd);
 
 #endif

@@ -21,8 +21,8 @@
 
 enum { FLAGS = O_WRONLY | O_APPEND | O_NONBLOCK | O_NOCTTY | O_CLOEXEC };
 
-/* A description of our own for what `fd` shows, so that O_NONBLOCK is ours alone. */
-static int open_anew(int fd)
+/* Open the file of `fd` again: O_NONBLOCK of the new open file description is not shared with other processes. */
+static int reopen_fd(int fd)
 {
 	char path[32];
 
@@ -33,7 +33,7 @@ static int open_anew(int fd)
 	return fd;
 }
 
-/* What kind of thing a descriptor is that we opened ourselves. */
+/* Of a descriptor that this process has opened itself. */
 static enum pfi_logfile_kind kind_of(int fd)
 {
 	struct stat status;
@@ -53,10 +53,10 @@ static int open_standard(struct pfi_logfile *file, int standard_fd)
 		return -errno;
 	file->kind = kind_of(standard_fd);
 	if (S_ISFIFO(status.st_mode) || S_ISCHR(status.st_mode)) {
-		file->fd = open_anew(standard_fd);
+		file->fd = reopen_fd(standard_fd);
 		if (file->fd >= 0)
 			return 0;
-		file->kind = PFI_LOGFILE_POLLED; /* no /proc, another user's pipe, or nobody reads it */
+		file->kind = PFI_LOGFILE_POLLED; /* no /proc, a pipe of another user, or a pipe without a reader */
 	}
 	pfi_fdtable_begin();
 	file->fd = pfi_fdtable_enter(fcntl(standard_fd, F_DUPFD_CLOEXEC, 3), PFI_FD_LOG);
@@ -64,7 +64,7 @@ static int open_standard(struct pfi_logfile *file, int standard_fd)
 	return file->fd < 0 ? file->fd : 0;
 }
 
-/* The path as it will be found after a chdir: a *new* text, NULL: errno. */
+/* The path made absolute, so that a chdir(2) does not change it. Returns *new*; NULL and errno. */
 static char *absolute(const char *path)
 {
 	char directory[PATH_MAX];
@@ -139,7 +139,7 @@ int pfi_logfile_reopen(struct pfi_logfile *file)
 	fd = open_path(file->path);
 	if (fd < 0)
 		return fd;
-	/* Writers in other threads see the old or the new one, never none. */
+	/* dup3(2) replaces the file atomically: a write in another thread goes to the old or the new file. */
 	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
 		r = -errno;
 	else
@@ -175,8 +175,8 @@ void pfi_logfile_expect_ignored_signals(void)
 	atomic_store(&ignores_file_size, true);
 }
 
-/* writev(2) without the signals that it raises in hosts that have not ignored them: SIGPIPE
- * where nobody reads a pipe, SIGXFSZ at RLIMIT_FSIZE. One that was pending before stays. */
+/* writev(2) without SIGPIPE, for a pipe without a reader, and SIGXFSZ, at RLIMIT_FSIZE: blocked during the call, and
+ * consumed afterwards. A signal that was pending before stays pending. */
 static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 {
 	static const struct timespec at_once;
@@ -205,7 +205,7 @@ static ssize_t write_quietly(int fd, const struct iovec *parts, int count)
 	return n;
 }
 
-/* Workers, who write a line for each request, ignore SIGXFSZ: they need not block it. */
+/* Workers ignore SIGXFSZ, which saves three system calls for each line of the access log. */
 static ssize_t write_plain(int fd, const struct iovec *parts, int count)
 {
 	return atomic_load_explicit(&ignores_file_size, memory_order_relaxed) ? writev(fd, parts, count)
@@ -221,7 +221,7 @@ static ssize_t write_parts(const struct pfi_logfile *file, struct iovec *parts, 
 	case PFI_LOGFILE_SOCKET:
 		return sendmsg(file->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	case PFI_LOGFILE_POLLED:
-		/* A pipe that polls writable has room for a page: for what we write. */
+		/* A pipe that is writable has space for a page (PIPE_BUF), and a line is no longer. */
 		if (poll(&writable, 1, 0) <= 0 || !(writable.revents & (POLLOUT | POLLERR | POLLHUP))) {
 			errno = EAGAIN;
 			return -1;
@@ -235,7 +235,7 @@ static ssize_t write_parts(const struct pfi_logfile *file, struct iovec *parts, 
 	return write_plain(file->fd, parts, count);
 }
 
-/* What was lost before a fork is the parent's to tell. */
+/* Lines that were lost before a fork are counted by the parent. */
 static void notice_fork(struct pfi_logfile *file)
 {
 	const int pid = getpid();
@@ -263,7 +263,7 @@ bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size,
 		return true;
 	}
 	atomic_store(&file->why, n < 0 ? -errno : -ENOSPC);
-	if (n > 0) /* the disk was full in the middle: the next line starts on a new one */
+	if (n > 0) /* the disk was full within a line: the next one begins with a newline */
 		atomic_store(&file->torn, bytes[(size_t)n - torn - (n > torn)] != '\n');
 	pfi_logfile_count_lost(file, lines);
 	return false;

@@ -1,13 +1,13 @@
 /*
- * logfile -- an append-only file that never makes its writer wait.
+ * logfile -- an append-only file; a write never blocks.
  *
- * Regular files do not block (a full disk answers ENOSPC). For pipes and
- * terminals the open file description is shared with strangers, whose O_NONBLOCK
- * is not ours to set; so it is opened anew by /proc/self/fd. Sockets take
- * MSG_DONTWAIT. Where none of that works, poll(2) is asked first.
+ * Writes to regular files do not block, and fail with ENOSPC if the disk is full. The open file description of a pipe
+ * or a terminal is shared with other processes, so that O_NONBLOCK must not be set on it; the file is opened again
+ * through /proc/self/fd. Sockets are written with MSG_DONTWAIT. If none of these is possible, poll(2) is called before
+ * each write.
  *
- * Threads: write from any; reopen from one at a time (it swaps the description
- * under the same number). Fork: the child counts its own losses.
+ * Threads: any may write; one at a time may reopen, which replaces the file of the descriptor. Fork: the child counts
+ * its own lost lines.
  */
 #ifndef OS_LOGFILE_H
 #define OS_LOGFILE_H
@@ -17,52 +17,51 @@
 #include <stddef.h>
 
 enum pfi_logfile_kind {
-	PFI_LOGFILE_PLAIN,  /* write(2) cannot block                    */
-	PFI_LOGFILE_PIPE,   /* neither, but it may raise SIGPIPE        */
-	PFI_LOGFILE_SOCKET, /* send(2)                                  */
-	PFI_LOGFILE_POLLED, /* a stranger's description: poll(2) first  */
+	PFI_LOGFILE_PLAIN,  /* write(2) does not block                              */
+	PFI_LOGFILE_PIPE,   /* the same, but it may raise SIGPIPE                   */
+	PFI_LOGFILE_SOCKET, /* send(2)                                              */
+	PFI_LOGFILE_POLLED, /* a shared open file description: poll(2), then write  */
 };
 
 struct pfi_logfile {
 	int fd;
-	atomic_int kind;  /* enum pfi_logfile_kind               */
-	char *path;       /* absolute, own; NULL: a standard stream */
-	atomic_uint lost; /* lines, in process `pid`                */
-	atomic_int why;   /* a negative errno: the last one was     */
+	atomic_int kind;  /* enum pfi_logfile_kind                     */
+	char *path;       /* absolute, owned; NULL: a standard stream  */
+	atomic_uint lost; /* lines, in process `pid`                   */
+	atomic_int why;   /* the negative errno of the last lost line  */
 	atomic_int pid;
-	atomic_bool torn; /* the last write ended inside a line     */
+	atomic_bool torn; /* the last write ended within a line        */
 };
 
-/* What is larger may be cut in two by a pipe. */
+/* A pipe may split longer writes (PIPE_BUF). */
 enum { PFI_LOGFILE_LINE_MAX = 4096 };
 
-/* Opens `path`, or "-": a copy of `standard_fd`. 0 or a negative errno; on
- * failure there is nothing to close. */
+/* Open `path`; "-": duplicate `standard_fd`. 0 or a negative errno. */
 int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd);
 void pfi_logfile_close(struct pfi_logfile *file);
 
-/* Whether that would work, without making or writing anything: 0 or a negative errno. Of a
- * pipe it does not find out whether anybody reads it: that would end who does. */
+/* Whether pfi_logfile_open() would succeed, without creating or writing anything: 0 or a negative errno. A pipe without
+ * a reader is not detected: to open and close it would end a reader that waits for the first writer. */
 int pfi_logfile_check(const char *path, int standard_fd);
 
 /* See prefork_log_reopen(). */
 int pfi_logfile_reopen(struct pfi_logfile *file);
 
-/* Goes on in another file under the same number; `path` as for open. 0 or a
- * negative errno, and then nothing has changed. */
+/* Continue in another file, with the same descriptor; arguments as for pfi_logfile_open(). 0; a negative errno, and
+ * nothing has changed. */
 int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd);
 
-/* Writes whole lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call;
- * false, and `lines` counted, if they were lost. Neither SIGPIPE nor SIGXFSZ is raised. */
+/* Write complete lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call. False if they were lost, in which
+ * case `lines` is counted. Raises neither SIGPIPE nor SIGXFSZ. */
 bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines);
 
-/* This process ignores SIGXFSZ from now on: writes to a regular file need not block it. */
+/* This process ignores SIGXFSZ from now on: a write to a regular file need not block it. */
 void pfi_logfile_expect_ignored_signals(void);
 
-/* The lines this process has lost, and starts counting anew. */
+/* Return the number of lines that this process has lost, and set it to 0. */
 unsigned pfi_logfile_take_lost(struct pfi_logfile *file);
 
-/* Puts back what could not be told after all. */
+/* Count lines as lost. */
 void pfi_logfile_count_lost(struct pfi_logfile *file, unsigned lines);
 
 #endif

@@ -13,12 +13,12 @@ static const struct {
 	const char *why;
 } whys[] = {
 	{ ENOENT, "its directory does not exist" },
-	{ ENOTDIR, "a part of its path is no directory" },
+	{ ENOTDIR, "a part of its path is not a directory" },
 	{ EISDIR, "it is a directory" },
-	{ ENXIO, "nobody reads from this pipe; or it is a socket, such as /dev/stdout may be, which is called -" },
-	{ EROFS, "the file system can only be read" },
+	{ ENXIO, "the pipe has no reader; or it is a socket, as /dev/stdout may be: use - for that" },
+	{ EROFS, "the file system is read-only" },
 	{ ENOSPC, "the disk is full" },
-	{ EDQUOT, "the quota of the disk is used up" },
+	{ EDQUOT, "the disk quota is exceeded" },
 };
 
 const char *pfi_path_why(int error, char why[PFI_PATH_WHY_MAX])
@@ -30,7 +30,7 @@ const char *pfi_path_why(int error, char why[PFI_PATH_WHY_MAX])
 			text = whys[i].why;
 	}
 	if (error == -EACCES || error == -EPERM)
-		(void)snprintf(why, PFI_PATH_WHY_MAX, "not permitted to the user with id %u, who runs this",
+		(void)snprintf(why, PFI_PATH_WHY_MAX, "permission denied for user id %u, as which this process runs",
 			       (unsigned)geteuid());
 	else
 		(void)snprintf(why, PFI_PATH_WHY_MAX, "%s", text);

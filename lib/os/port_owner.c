@@ -9,9 +9,9 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { LISTENING = 0x0a, LOOKS_MAX = 20000 }; /* some tens of milliseconds */
+enum { LISTENING = 0x0a, LINKS_MAX = 20000 }; /* takes some tens of milliseconds */
 
-/* What /proc/net/tcp and tcp6 show of one socket: each word of an address as the machine has it. */
+/* A line of /proc/net/tcp or tcp6. Each 32-bit word of an address is in host byte order. */
 struct row {
 	char host[33];
 	unsigned port, state;
@@ -39,7 +39,7 @@ static bool is_wildcard(const char *host)
 	return host[strspn(host, "0")] == '\0';
 }
 
-/* The inode of the socket that is in the way, 0: none is seen. */
+/* The inode of the listening socket that conflicts with the address, 0: not found. */
 static unsigned long find_inode(const char *table, const char *host, unsigned port)
 {
 	FILE *const file = fopen(table, "re");
@@ -57,7 +57,7 @@ static unsigned long find_inode(const char *table, const char *host, unsigned po
 	return found;
 }
 
-static bool holds(pid_t pid, const char *link, unsigned *looks)
+static bool has_open(pid_t pid, const char *link, unsigned *links_read)
 {
 	char path[32], target[64];
 	struct dirent *entry;
@@ -65,10 +65,10 @@ static bool holds(pid_t pid, const char *link, unsigned *looks)
 
 	(void)snprintf(path, sizeof path, "/proc/%d/fd", (int)pid);
 	DIR *const directory = opendir(path);
-	while (directory != NULL && !found && *looks < LOOKS_MAX && (entry = readdir(directory)) != NULL) {
+	while (directory != NULL && !found && *links_read < LINKS_MAX && (entry = readdir(directory)) != NULL) {
 		const ssize_t n = readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1);
 
-		++*looks;
+		++*links_read;
 		target[n > 0 ? n : 0] = '\0';
 		found = strcmp(target, link) == 0;
 	}
@@ -81,7 +81,7 @@ static pid_t find_process(unsigned long inode)
 {
 	DIR *const directory = opendir("/proc");
 	struct dirent *entry;
-	unsigned looks = 0;
+	unsigned links_read = 0;
 	pid_t found = 0;
 	char link[64];
 
@@ -89,7 +89,7 @@ static pid_t find_process(unsigned long inode)
 	while (directory != NULL && found == 0 && (entry = readdir(directory)) != NULL) {
 		const pid_t pid = (pid_t)strtol(entry->d_name, NULL, 10); /* 0: not the directory of a process */
 
-		if (pid > 0 && holds(pid, link, &looks))
+		if (pid > 0 && has_open(pid, link, &links_read))
 			found = pid;
 	}
 	if (directory != NULL)
@@ -107,7 +107,7 @@ pid_t pfi_port_owner_find(const struct sockaddr_storage *address)
 	if (address->ss_family == AF_INET) {
 		write_words(&ipv4->sin_addr, 1, host);
 		inode = find_inode("/proc/net/tcp", host, ntohs(ipv4->sin_port));
-		if (inode == 0) /* one that takes both */
+		if (inode == 0) /* an IPv6 socket that also accepts IPv4 */
 			inode = find_inode("/proc/net/tcp6", "-", ntohs(ipv4->sin_port));
 	} else if (address->ss_family == AF_INET6) {
 		write_words(&ipv6->sin6_addr, 4, host);

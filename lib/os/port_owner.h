@@ -1,9 +1,8 @@
 /*
- * holder -- which process listens at an address already.
+ * port owner -- the process that listens on an address already, for the error message of a failed bind(2).
  *
- * Asked when a bind has failed, to say so to a person. From /proc, which shows the descriptors of
- * one's own processes, and to root everybody's; a bounded number of looks, lest it hold up
- * its caller. Any thread.
+ * It is found in /proc, which shows the descriptors of the user's own processes, and to root those of all. The search
+ * is bounded, so that it does not delay the caller. Threads: any.
  */
 #ifndef OS_PORT_OWNER_H
 #define OS_PORT_OWNER_H
@@ -14,10 +13,10 @@
 
 enum { PFI_PORT_OWNER_NAME_MAX = 17 };
 
-/* Who listens where a bind to this TCP address would have to go: its process id, 0 when that cannot be told. */
+/* The process with a listening socket that conflicts with this TCP address; 0: not found. */
 pid_t pfi_port_owner_find(const struct sockaddr_storage *address);
 
-/* What the process is called, "" when it is gone. */
+/* Store the name of the process, "" if it has exited. */
 void pfi_port_owner_name(pid_t pid, char name[PFI_PORT_OWNER_NAME_MAX]);
 
 #endif

@@ -8,7 +8,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-/* By number, because neither every libc's enum nor its wrapper has it. */
+/* Defined here, because the headers of older C libraries lack it. */
 #define WAIT_BY_PIDFD 3 /* P_PIDFD, Linux 5.4 */
 
 static uint64_t microseconds(struct timeval time)
@@ -16,7 +16,7 @@ static uint64_t microseconds(struct timeval time)
 	return (uint64_t)time.tv_sec * 1000000 + (uint64_t)time.tv_usec;
 }
 
-static bool has_ended(int pidfd)
+static bool has_exited(int pidfd)
 {
 	struct pollfd pfd = { .fd = pidfd, .events = POLLIN };
 
@@ -28,13 +28,13 @@ int pfi_reap(int pidfd, struct pfi_exit_status *ret)
 	siginfo_t info = { 0 };
 	struct rusage usage = { 0 };
 
-	/* The bare call, for the rusage of exactly this child. */
+	/* The system call also returns the rusage of this child, which waitid(3) does not. */
 	if (syscall(SYS_waitid, WAIT_BY_PIDFD, pidfd, &info, WEXITED | WNOHANG, &usage) < 0) {
 		if (errno != ECHILD)
 			return -errno;
-		/* Not our child any more: reaped by the host, or by the kernel for
-		 * one that ignores SIGCHLD. Believe only the pidfd. */
-		if (!has_ended(pidfd))
+		/* The application has reaped it, or ignores SIGCHLD, so that the kernel has. Whether it has exited is
+		 * then known only from the pidfd. */
+		if (!has_exited(pidfd))
 			return -EAGAIN;
 		*ret = (struct pfi_exit_status){ .known = false };
 		return 0;

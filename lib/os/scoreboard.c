@@ -18,15 +18,15 @@ int pfi_scoreboard_open(size_t slots, size_t bytes_each, struct pfi_scoreboard *
 	const size_t page = (size_t)sysconf(_SC_PAGESIZE);
 
 	if (slots == 0 || bytes_each == 0)
-		return prefork_fail(-EINVAL, "shared memory for no slots was asked for");
+		return prefork_fail(-EINVAL, "a scoreboard needs at least one slot and one byte");
 	if (bytes_each > SIZE_MAX - page || slots > SIZE_MAX / 2 / (bytes_each + page))
-		return prefork_fail(-ENOMEM, "shared memory for %zu slots is more than fits", slots);
+		return prefork_fail(-ENOMEM, "%zu slots do not fit into the address space", slots);
 	const size_t stride = (bytes_each + page - 1) / page * page;
 
 	void *base = mmap(NULL, slots * stride, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (base == MAP_FAILED)
 		return prefork_fail(-errno, "cannot map %zu pages of shared memory", slots);
-	/* A label in /proc/PID/maps, where the kernel offers that. */
+	/* A name in /proc/PID/maps, since Linux 5.17. */
 	(void)prctl(PR_SET_VMA, PR_SET_VMA_ANON_NAME, base, slots * stride, "prefork workers");
 	*ret = (struct pfi_scoreboard){ .base = base, .stride = stride, .first = 0, .count = slots };
 	return 0;
@@ -48,7 +48,7 @@ static void unmap(const struct pfi_scoreboard *scoreboard, size_t first, size_t 
 int pfi_scoreboard_keep(struct pfi_scoreboard *scoreboard, size_t slot)
 {
 	if (!pfi_scoreboard_at(scoreboard, slot))
-		return prefork_fail(-EINVAL, "slot %zu has no page here", slot);
+		return prefork_fail(-EINVAL, "slot %zu is not mapped", slot);
 	unmap(scoreboard, scoreboard->first, slot - scoreboard->first);
 	unmap(scoreboard, slot + 1, scoreboard->first + scoreboard->count - slot - 1);
 	scoreboard->first = slot;

@@ -1,9 +1,8 @@
 /*
- * page -- one page (or a few) of shared memory per slot, in one mapping made
- * before the first fork.
+ * scoreboard -- shared memory for each slot, in one mapping that is made before the first fork.
  *
- * The mapping never moves or grows. The arbiter sees all of it; a child keeps
- * only its own slot, so that a worker gone wild can harm no other.
+ * The mapping neither moves nor grows. The arbiter maps all slots; a worker keeps only its own, so that one that
+ * overwrites its memory does not damage the slots of others.
  */
 #ifndef OS_SCOREBOARD_H
 #define OS_SCOREBOARD_H
@@ -11,23 +10,23 @@
 #include <stddef.h>
 
 struct pfi_scoreboard {
-	unsigned char *base; /* of slot 0, even when slot 0 is no longer mapped */
-	size_t stride;       /* bytes per slot: whole pages */
-	size_t first;        /* the slots that are still mapped here */
+	unsigned char *base; /* of slot 0, also if that is not mapped here */
+	size_t stride;       /* bytes per slot, a multiple of the page size */
+	size_t first;        /* the slots that are mapped here: `count` from `first` */
 	size_t count;
 };
 
-/* Map zeroed pages for `slots` slots of at least `bytes_each`. 0, -EINVAL when
- * either is 0, -ENOMEM (also for a size that no machine has). */
+/* Map `slots` slots of at least `bytes_each` bytes, all 0. 0; -EINVAL: one of them is 0; -ENOMEM, also if the size
+ * overflows. */
 int pfi_scoreboard_open(size_t slots, size_t bytes_each, struct pfi_scoreboard *ret);
 
-/* The page of `slot`, or NULL when it is not mapped in this process. */
+/* The memory of `slot`, NULL if it is not mapped in this process. */
 void *pfi_scoreboard_at(const struct pfi_scoreboard *scoreboard, size_t slot);
 
-/* Runs in the child: unmap what lies below and above its own slot. 0 or -EINVAL. */
+/* Runs in the child: unmap all slots but its own. 0 or -EINVAL. */
 int pfi_scoreboard_keep(struct pfi_scoreboard *scoreboard, size_t slot);
 
-/* Unmap what is left. Harmless when closed, or zeroed and never opened. */
+/* Unmap all slots. No effect if it is closed, or all 0. */
 void pfi_scoreboard_close(struct pfi_scoreboard *scoreboard);
 
 #endif

@@ -21,12 +21,12 @@ static_assert(ATOMIC_LLONG_LOCK_FREE == 2, "the handler may only touch lock-free
 static_assert(ATOMIC_POINTER_LOCK_FREE == 2, "the handler may only touch lock-free atomics");
 
 static _Atomic uint64_t arrived;
-static _Atomic int handlers_inside; /* threads that are in on_signal() right now */
+static _Atomic int handlers_inside; /* threads within on_signal() */
 static _Atomic int event_fd = -1;
 static _Atomic(hook_function) hooks[SIGNALS_MAX];
-static struct sigaction before[SIGNALS_MAX]; /* what the host program had */
-static uint64_t installed;                   /* bit n set: before[n] is meaningful */
-static uint64_t unblocked;                   /* bit n set: was blocked, and will be again */
+static struct sigaction before[SIGNALS_MAX]; /* the dispositions of the application */
+static uint64_t installed;                   /* bit n: before[n] is set */
+static uint64_t unblocked;                   /* bit n: signal n was blocked, and is blocked again at close */
 
 static void on_signal(int signo)
 {
@@ -38,7 +38,7 @@ static void on_signal(int signo)
 	if (hook)
 		hook(signo);
 	atomic_fetch_or(&arrived, PFI_SIGNAL_BIT(signo));
-	/* It can only fail for a full counter, which holds a wake-up already. */
+	/* EAGAIN is the only error: the counter is at its maximum, and the descriptor readable. */
 	(void)!write(atomic_load(&event_fd), &one, sizeof one);
 	atomic_fetch_sub(&handlers_inside, 1);
 	errno = saved_errno;
@@ -47,23 +47,22 @@ static void on_signal(int signo)
 static int take_signal(int signo, const struct sigaction *action)
 {
 	if (signo <= 0 || signo >= SIGNALS_MAX)
-		return prefork_fail(-EINVAL, "signal %d cannot be taken", signo);
+		return prefork_fail(-EINVAL, "cannot handle signal %d", signo);
 	if (installed & PFI_SIGNAL_BIT(signo))
-		return 0; /* named twice: before[] must keep what the host had */
+		return 0; /* it is in the list twice: before[] has the disposition of the application */
 	if (sigaction(signo, action, &before[signo]) < 0)
-		return prefork_fail(-errno, "signal %d cannot be taken", signo);
+		return prefork_fail(-errno, "cannot handle signal %d", signo);
 	installed |= PFI_SIGNAL_BIT(signo);
 	return 0;
 }
 
 int pfi_signal_pipe_open(const int *signals, size_t count, unsigned sa_flags)
 {
-	/* On the alternate stack where a thread has one: a host's small thread
-	 * stacks are not ours to overflow. */
+	/* SA_ONSTACK: threads of the application may have small stacks, and an alternate stack for handlers. */
 	struct sigaction action = { .sa_handler = on_signal, .sa_flags = (int)(sa_flags | SA_ONSTACK) };
 
 	if (atomic_load(&event_fd) >= 0)
-		return prefork_fail(-EBUSY, "the signals of this process are taken already");
+		return prefork_fail(-EBUSY, "the signals of this process are handled already");
 	const int fd = pfi_open_eventfd();
 	if (fd < 0)
 		return prefork_fail(fd, "cannot open an eventfd for signals");
@@ -81,7 +80,6 @@ int pfi_signal_pipe_open(const int *signals, size_t count, unsigned sa_flags)
 	return 0;
 }
 
-/* Of the signals in `bits`. */
 static void set_mask(int how, uint64_t bits)
 {
 	sigset_t set;
@@ -122,8 +120,8 @@ uint64_t pfi_signal_pipe_take(void)
 {
 	uint64_t sink;
 
-	/* Drain first, then take: a signal in between wakes us once too often,
-	 * the other order would let it wake us once too seldom. */
+	/* The eventfd first: a signal between the two causes one wake-up too many. In the other order the wake-up of
+	 * a signal between the two would be lost. */
 	(void)!read(atomic_load(&event_fd), &sink, sizeof sink);
 	return atomic_exchange(&arrived, 0);
 }
@@ -146,10 +144,10 @@ static void forget(void)
 
 void pfi_signal_pipe_close(void)
 {
-	/* Before the dispositions: what arrives in between stays pending, as it would have. */
+	/* Block first: a signal that arrives before the dispositions are restored stays pending. */
 	set_mask(SIG_BLOCK, unblocked);
-	/* Handlers go first, and those under way on other threads are waited for:
-	 * a late one would write into whatever the descriptor had become. */
+	/* Then remove the handlers, and wait for those that run in other threads: after the close, a handler would
+	 * write to another file that has got the number of the eventfd. */
 	for (int signo = 1; signo < SIGNALS_MAX; signo++) {
 		if (installed & PFI_SIGNAL_BIT(signo))
 			(void)sigaction(signo, &before[signo], NULL);
@@ -161,7 +159,7 @@ void pfi_signal_pipe_close(void)
 
 void pfi_signal_pipe_forget_in_child(void)
 {
-	/* Threads that were inside the handler do not exist here. */
+	/* Threads that were within the handler do not exist in the child. */
 	atomic_store(&handlers_inside, 0);
 	forget();
 }

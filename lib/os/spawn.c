@@ -22,7 +22,7 @@ int pfi_thread_count(void)
 {
 	struct stat tasks;
 
-	/* One link for each thread, and the directory's own two. */
+	/* The directory has a link for each thread, and two of its own. */
 	if (stat("/proc/self/task", &tasks) < 0)
 		return -errno;
 	return tasks.st_nlink > 2 ? (int)tasks.st_nlink - 2 : 1;
@@ -36,8 +36,8 @@ static void flush_stdio(void)
 		(void)fflush(NULL);
 		return;
 	}
-	/* fflush(NULL) waits for the lock of every stream, and a thread of the host
-	 * that sits in getchar() holds one for as long as its user thinks. */
+	/* fflush(NULL) waits for the lock of every stream, and a thread that waits in getchar(3) holds that of
+	 * standard input. */
 	for (size_t i = 0; i < sizeof shared / sizeof shared[0]; i++) {
 		if (ftrylockfile(shared[i]) == 0) {
 			(void)fflush(shared[i]);
@@ -57,11 +57,11 @@ static void reset_dispositions(void)
 		(void)sigaddset(&keep, faults[i]);
 	for (int signo = 1; signo <= SIGRTMAX; signo++) {
 		if (!sigismember(&keep, signo))
-			(void)sigaction(signo, &plain, NULL); /* refused for KILL, STOP and libc's own */
+			(void)sigaction(signo, &plain, NULL); /* fails for SIGKILL, SIGSTOP, and those of the C library */
 	}
 }
 
-/* Wait for the parent to say go. End of file: it failed, or it is gone. */
+/* Wait for the byte that the parent sends once it has the pidfd. At end of file it has failed or exited. */
 static _Noreturn void run_child(int go_fd, int (*child)(void *arg), void *arg)
 {
 	char go;
@@ -77,14 +77,14 @@ static _Noreturn void run_child(int go_fd, int (*child)(void *arg), void *arg)
 	_exit(child(arg));
 }
 
-/* The parent's half. Closes its end of the pair in any case. */
-static int let_go(pid_t pid, int *go_fd, struct pfi_child *ret)
+/* Runs in the parent: open the pidfd, then release the child. Closes its end of the pair in any case. */
+static int release_child(pid_t pid, int *go_fd, struct pfi_child *ret)
 {
 	int pidfd = pfi_open_pidfd(pid);
 	int r = pidfd < 0 ? pidfd : 0;
 
-	/* It still waits for us, so the pid was its own when the pidfd was opened.
-	 * If nobody is there to read, it was killed, and the pid may be anybody's. */
+	/* While the child waits for the byte, the pid is its own. If the send fails, it was killed, and if SIGCHLD is
+	 * ignored, the pid may already be that of another process when the pidfd is opened. */
 	if (r == 0 && send(*go_fd, "g", 1, MSG_NOSIGNAL) < 0)
 		r = -ECHILD;
 	pfi_close(go_fd);
@@ -122,7 +122,7 @@ int pfi_spawn(int (*child)(void *arg), void *arg, struct pfi_child *ret)
 	}
 	pfi_close(&go_fds[0]);
 	if (r == 0)
-		r = let_go(pid, &go_fds[1], ret);
+		r = release_child(pid, &go_fds[1], ret);
 	pfi_close(&go_fds[1]);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return r == 0 ? 0 : prefork_fail(r, "cannot start a process: %s", strerror(-r));
@@ -132,8 +132,8 @@ void pfi_spawn_unblock(void)
 {
 	sigset_t none;
 
-	/* Not the parent's mask: a host that blocks SIGTERM for a signalfd of its
-	 * own would give birth to workers that cannot be asked to leave. */
+	/* Not the mask of the parent: in a worker of an application that blocks SIGTERM for a signalfd, SIGTERM would
+	 * have no effect. */
 	(void)sigemptyset(&none);
 	(void)pthread_sigmask(SIG_SETMASK, &none, NULL);
 }

@@ -1,9 +1,8 @@
 /*
- * spawn -- the only place that forks.
+ * spawn -- fork; no other file of the library does.
  *
- * The child starts from a clean slate: every signal blocked, every disposition
- * the default, whatever the host had. Only the handlers of faults (SIGSEGV and
- * its kin) stay: they are the host's crash reporter, and say nothing to us.
+ * The child starts with all signals blocked and default dispositions, whatever those of the application are. Only the
+ * handlers of SIGSEGV and other faults stay: they are a crash reporter of the application.
  */
 #ifndef OS_SPAWN_H
 #define OS_SPAWN_H
@@ -11,25 +10,25 @@
 #include <sys/types.h>
 
 struct pfi_child {
-	pid_t pid; /* for people; a pid may be reused as soon as the child is reaped */
-	int pidfd; /* for programs; the caller closes it */
+	pid_t pid; /* for messages: it may be reused once the child is reaped */
+	int pidfd; /* closed by the caller */
 };
 
-/* Fork; the child runs `child(arg)` and leaves by _exit() with its answer.
+/* Fork; the child calls child(arg) and exits with _exit(2) and the status that it returns.
  *
- * It does not run before its parent holds the pidfd, so that the pidfd is
- * never another process's, even in a host that ignores SIGCHLD or reaps
- * everything. Stdio is flushed first, so that nothing is written twice.
+ * The child waits until the parent has its pidfd: otherwise, if the application ignores SIGCHLD or reaps all children,
+ * the child could exit and its pid be reused before pidfd_open(2). Stdio is flushed first, so that the child does not
+ * write the same output again.
  *
- * 0, or a negative errno and there is no child: -EAGAIN, -ENOMEM, -EMFILE,
- * -ENFILE, -ENOSYS (Linux before 5.3), -ECHILD (killed before it began). */
+ * 0; a negative errno with an error message if there is no child: -EAGAIN, -ENOMEM, -EMFILE, -ENFILE, -ENOSYS (before
+ * Linux 5.3), -ECHILD (it was killed before it began). */
 int pfi_spawn(int (*child)(void *arg), void *arg, struct pfi_child *ret);
 
-/* Runs in the child, when its own signal pipe is open: unblock every signal. */
+/* Runs in the child once its signal pipe is open: unblock all signals. */
 void pfi_spawn_unblock(void);
 
-/* Threads of this process, or a negative errno. Beside other threads, a forked
- * child may call only what is async-signal-safe, so hosts are told. */
+/* The number of threads of this process, or a negative errno. A child that is forked while other threads run may only
+ * call async-signal-safe functions, which the arbiter warns of. */
 int pfi_thread_count(void);
 
 #endif

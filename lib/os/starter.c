@@ -6,25 +6,25 @@
 #include <string.h>
 #include <unistd.h>
 
-static const char *const about_sockets[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
+static const char *const socket_variables[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
 					     "PREFORK_FDS", "SERVER_STARTER_PORT" };
-static const char *const about_notify[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE" };
+static const char *const notify_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE" };
 
 enum {
-	SOCKETS_COUNT = sizeof about_sockets / sizeof about_sockets[0],
-	NOTIFY_COUNT = sizeof about_notify / sizeof about_notify[0]
+	SOCKETS_COUNT = sizeof socket_variables / sizeof socket_variables[0],
+	NOTIFY_COUNT = sizeof notify_variables / sizeof notify_variables[0]
 };
 
 void pfi_starter_forget_sockets(void)
 {
 	for (size_t i = 0; i < SOCKETS_COUNT; i++)
-		(void)unsetenv(about_sockets[i]);
+		(void)unsetenv(socket_variables[i]);
 }
 
 void pfi_starter_forget_notify(void)
 {
 	for (size_t i = 0; i < NOTIFY_COUNT; i++)
-		(void)unsetenv(about_notify[i]);
+		(void)unsetenv(notify_variables[i]);
 }
 
 static bool is_one_of(const char *variable, const char *const *names, size_t count)
@@ -43,7 +43,8 @@ void pfi_starter_forget_in_child(void)
 	char **kept = environ;
 
 	for (char **each = environ; each && *each; each++) {
-		if (!is_one_of(*each, about_sockets, SOCKETS_COUNT) && !is_one_of(*each, about_notify, NOTIFY_COUNT))
+		if (!is_one_of(*each, socket_variables, SOCKETS_COUNT) &&
+		    !is_one_of(*each, notify_variables, NOTIFY_COUNT))
 			*kept++ = *each;
 	}
 	if (kept)

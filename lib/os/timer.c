@@ -20,7 +20,7 @@ int pfi_timer_open(void)
 
 int pfi_timer_set(int fd, uint64_t at_ms)
 {
-	/* The kernel rounds years beyond its reach down to "never", as it should. */
+	/* The kernel clamps times that it cannot represent to its maximum, which is never reached. */
 	const struct itimerspec at = {
 		.it_value = { .tv_sec = (time_t)(at_ms / 1000), .tv_nsec = (long)(at_ms % 1000) * 1000000 },
 	};

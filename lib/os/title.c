@@ -11,14 +11,14 @@
 #include <string.h>
 #include <unistd.h>
 
-static char *area;       /* where the kernel looks; NULL: no titles here */
-static size_t area_size; /* with the last 0 */
+static char *area;       /* the memory that /proc/PID/cmdline shows; NULL: titles are not available */
+static size_t area_size; /* with the last NUL */
 
-/* A copy of the area, to which all pointers into it were moved. It is never
- * freed: nobody can know who holds on to a string of argv or environ. */
+/* A copy of the area, into which argv and environ point now. Never freed: the application may keep pointers to strings
+ * of argv and environ. */
 static char *moved;
 
-/* Where the run of strings that follow each other without a gap ends. */
+/* The end of the strings that follow each other without a gap, from `end`. */
 static char *end_of_run(char *const *strings, char *end)
 {
 	for (size_t i = 0; strings && strings[i] && strings[i] == end; i++)
@@ -26,15 +26,15 @@ static char *end_of_run(char *const *strings, char *end)
 	return end;
 }
 
-static char *follow(char *string)
+static char *moved_string(char *string)
 {
 	return string >= area && string < area + area_size ? moved + (string - area) : string;
 }
 
-static void follow_all(char **strings)
+static void move_all(char **strings)
 {
 	for (size_t i = 0; strings && strings[i]; i++)
-		strings[i] = follow(strings[i]);
+		strings[i] = moved_string(strings[i]);
 }
 
 void pfi_title_init(int argc, char **argv)
@@ -46,7 +46,7 @@ void pfi_title_init(int argc, char **argv)
 	const char *const last = argv[argc - 1];
 	char *const end_of_argv = end_of_run(argv, argv[0]);
 	if (!last || end_of_argv != last + strlen(last) + 1)
-		return; /* not the argv of the kernel */
+		return; /* `argv` is not the one that the kernel passed */
 	char *const end = end_of_run(environ, end_of_argv);
 
 	moved = malloc((size_t)(end - argv[0]));
@@ -55,11 +55,11 @@ void pfi_title_init(int argc, char **argv)
 	area = argv[0];
 	area_size = (size_t)(end - area);
 	memcpy(moved, area, area_size);
-	follow_all(argv);
-	follow_all(environ);
-	/* libc keeps pointers of its own to the first, for error messages. */
-	program_invocation_name = follow(program_invocation_name);
-	program_invocation_short_name = follow(program_invocation_short_name);
+	move_all(argv);
+	move_all(environ);
+	/* The C library has its own pointers to argv[0]. */
+	program_invocation_name = moved_string(program_invocation_name);
+	program_invocation_short_name = moved_string(program_invocation_short_name);
 }
 
 void prefork_title_take(int argc, char **argv)
@@ -77,7 +77,7 @@ void pfi_title_set(const char *format, ...)
 	va_start(arguments, format);
 	const int length = vsnprintf(area, area_size, format, arguments);
 	va_end(arguments);
-	/* Zeros to the end: ps would show what is left of the old strings. */
+	/* ps(1) would show the rest of the old strings. */
 	if (length >= 0 && (size_t)length < area_size)
 		memset(area + length, 0, area_size - (size_t)length);
 }

@@ -16,7 +16,7 @@ IMPOSSIBLE = (
     ("--error-logfile {0}/none/x.log", r"errorlog \(--error-logfile\): cannot open {0}/none/x\.log: .*directory"),
     ("--error-logfile {0}", r"errorlog .*: cannot open {0}: .*directory"),
     ("--access-logfile {0}/none/x.log", r"accesslog \(--access-logfile\): cannot open {0}/none/x\.log: .*directory"),
-    ("--access-logfile {0}/file/x", r"accesslog .*file/x: a part of its path is no directory"),
+    ("--access-logfile {0}/file/x", r"accesslog .*file/x: a part of its path is not a directory"),
     ("--socket-user nobody-here", r"socket_user \(--socket-user\): there is no user 'nobody-here'"),
     ("--socket-user -1", r"socket_user .*there is no user '-1'"),
     ("--socket-user 4294967295", r"socket_user .*there is no user '4294967295'"),
@@ -84,9 +84,9 @@ class Check(harness.Case):
     def test_missing_permissions_of_the_user_are_reported(self):
         with self.directory() as directory:
             os.chmod(directory, 0o755)
-            for words, message in ((["--error-logfile", directory / "x"], f"{directory}/x: not permitted"),
-                                    (["--access-logfile", directory / "x"], f"{directory}/x: not permitted"),
-                                    (["--bind", f"unix:{directory}/s"], f"unix:{directory}/s: not permitted"),
+            for words, message in ((["--error-logfile", directory / "x"], f"{directory}/x: permission denied"),
+                                    (["--access-logfile", directory / "x"], f"{directory}/x: permission denied"),
+                                    (["--bind", f"unix:{directory}/s"], f"unix:{directory}/s: permission denied"),
                                     (["--bind", "127.0.0.1:1"], "127.0.0.1:1: ports below 1024 need root")):
                 if words[1] == "127.0.0.1:1" and int(PORT_START.read_text()) <= 1:
                     continue
