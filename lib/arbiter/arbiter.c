@@ -22,7 +22,7 @@
 #include "arbiter/signals.h"
 #include "arbiter/turn.h"
 #include "base/required.h"
-#include "base/table.h"
+#include "base/struct_size.h"
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
@@ -145,7 +145,7 @@ int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct pref
 		return prefork_fail(-EBUSY, "hooks are added before the arbiter starts");
 	PFI_RETURN_IF_NULL(hooks, -EINVAL);
 
-	const int r = pfi_table_check(hooks, hooks->struct_size, PFI_SIZE_WITH(struct prefork_hooks, before_fork),
+	const int r = pfi_struct_check(hooks, hooks->struct_size, PFI_SIZE_WITH(struct prefork_hooks, before_fork),
 				      sizeof *hooks, "struct prefork_hooks");
 
 	if (r < 0)
@@ -154,7 +154,7 @@ int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct pref
 		return prefork_fail(-ENOMEM, "an arbiter has at most %d sets of hooks", PFI_HOOKS_MAX);
 	struct prefork_hooks *const copy = &arbiter->hook_tables[arbiter->hook_count];
 
-	pfi_table_copy(copy, sizeof *copy, hooks, hooks->struct_size);
+	pfi_struct_copy(copy, sizeof *copy, hooks, hooks->struct_size);
 	arbiter->hooks[arbiter->hook_count++] = (struct pfi_hook_set){ copy, user };
 	return 0;
 }
@@ -405,7 +405,7 @@ struct prefork_listener *prefork_arbiter_listener(const struct prefork_arbiter *
 {
 	PFI_RETURN_IF_NULL(arbiter, NULL);
 
-	const struct pfi_generation *const generation = pfi_generation_wanted(arbiter);
+	const struct pfi_generation *const generation = pfi_generation_desired(arbiter);
 
 	for (size_t i = 0; generation != NULL && i < arbiter->listeners.count; i++) {
 		struct pfi_listener_entry *const entry = arbiter->listeners.list[i];

@@ -63,7 +63,7 @@ static void send_drain(struct prefork_process *process, uint32_t value)
 /* If a reload has removed a listener, its last worker keeps accepting until handshakes in progress are complete. */
 static void drain(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
-	const bool stops = arbiter->supervisor.phase >= PFI_PHASE_LEAVING;
+	const bool stops = arbiter->supervisor.phase >= PFI_PHASE_DRAINING;
 	uint64_t linger_ms = 0;
 
 	if (stops || !pfi_listener_table_retire(arbiter, process, &linger_ms))

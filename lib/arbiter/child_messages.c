@@ -21,7 +21,7 @@ enum {
 /* Log when a pool is complete: after the start, and whenever workers were missing. */
 static void log_ready(struct prefork_arbiter *arbiter, unsigned pool)
 {
-	const uint32_t wanted = pfi_pool_wanted(&arbiter->models[pool]);
+	const uint32_t wanted = pfi_pool_desired_workers(&arbiter->models[pool]);
 
 	if (arbiter->pools[pool].ready_logged >= wanted || pfi_pool_serving(arbiter, pool) < wanted)
 		return;
@@ -71,10 +71,10 @@ static void process_message(struct prefork_arbiter *arbiter, struct prefork_proc
 		pfi_process_set_exit_note(process, message->text);
 		process_retiring(arbiter, process, message->value == 1, now_ms);
 		break;
-	case PFI_MESSAGE_SHORT:
+	case PFI_MESSAGE_SHORTAGE:
 		pfi_shortage_reported(arbiter, process, message->value, now_ms);
 		break;
-	case PFI_MESSAGE_ABLE:
+	case PFI_MESSAGE_SHORTAGE_OVER:
 		pfi_shortage_ended(process, now_ms);
 		break;
 	case PFI_MESSAGE_ALIVE:

@@ -63,7 +63,7 @@ void pfi_child_exited(struct prefork_arbiter *arbiter, struct prefork_process *p
 	process->exit.reason = pfi_exit_reason(&process->exit.record);
 	pfi_supervisor_exited(&arbiter->supervisor, process->pool, process->slot, process->exit.reason,
 			      process->health.requests, now_ms);
-	if (pfi_pool_serving(arbiter, process->pool) < pfi_pool_wanted(&arbiter->models[process->pool]))
+	if (pfi_pool_serving(arbiter, process->pool) < pfi_pool_desired_workers(&arbiter->models[process->pool]))
 		arbiter->pools[process->pool].ready_logged = 0;
 }
 
@@ -94,9 +94,9 @@ static const char *what_follows(const struct prefork_arbiter *arbiter, const str
 	if (process->exit.reason == PREFORK_REASON_FATAL && process->stop.cause == PFI_CAUSE_NONE)
 		return "not replaced: its exit status reports a permanent failure";
 	const struct pfi_worker_counts counts =
-		pfi_worker_table_count(&model->worker_table, arbiter->supervisor.rollout.wanted, UINT32_MAX);
+		pfi_worker_table_count(&model->worker_table, arbiter->supervisor.rollout.desired, UINT32_MAX);
 	const uint32_t booting = counts.current_booting + *replaced;
-	if (counts.current_ready + counts.outdated_ready + booting >= pfi_pool_wanted(model))
+	if (counts.current_ready + counts.outdated_ready + booting >= pfi_pool_desired_workers(model))
 		return "not replaced: the pool has enough workers";
 	if (booting > 0 && start.one_by_one)
 		return "replaced when the booting worker is ready";

@@ -12,9 +12,9 @@ struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter
 	return NULL;
 }
 
-struct pfi_generation *pfi_generation_wanted(const struct prefork_arbiter *arbiter)
+struct pfi_generation *pfi_generation_desired(const struct prefork_arbiter *arbiter)
 {
-	return pfi_generation_find(arbiter, arbiter->supervisor.rollout.wanted);
+	return pfi_generation_find(arbiter, arbiter->supervisor.rollout.desired);
 }
 
 bool pfi_listener_list_has(const struct pfi_listener_list *list, const struct pfi_listener_entry *entry)

@@ -32,7 +32,7 @@ struct pfi_generation {
 struct pfi_generation *pfi_generation_find(const struct prefork_arbiter *arbiter, uint32_t number);
 
 /* The generation that the workers of the pools shall have; NULL before the start and after the stop. */
-struct pfi_generation *pfi_generation_wanted(const struct prefork_arbiter *arbiter);
+struct pfi_generation *pfi_generation_desired(const struct prefork_arbiter *arbiter);
 
 bool pfi_listener_list_has(const struct pfi_listener_list *list, const struct pfi_listener_entry *entry);
 

@@ -92,11 +92,11 @@ void pfi_health_check(struct prefork_arbiter *arbiter, struct prefork_process *p
 	struct pfi_slot *const slot = pfi_process_slot(process);
 
 	slot->busy = summary.busy;
-	slot->late = summary.late;
-	slot->able = summary.able;
-	extend_deadline(process, slot, summary.late_ms, now_ms);
-	slot->others = pfi_score_other_connections(process, summary.late);
-	slot->unseen = pfi_stack_dumps_mark(process, deadlines, process->health.checked_ms, now_ms);
+	slot->expired = summary.expired;
+	slot->usable = summary.usable;
+	extend_deadline(process, slot, summary.expired_ms, now_ms);
+	slot->other_connections = pfi_score_other_connections(process, summary.expired);
+	slot->undumped = pfi_stack_dumps_mark(process, deadlines, process->health.checked_ms, now_ms);
 	log_slow(process, deadlines, now_ms);
 	process->health.checked_ms = now_ms;
 	/* A corrupted deadline that is always near must not make the arbiter spin. */

@@ -367,7 +367,7 @@ static bool is_served(const struct prefork_arbiter *arbiter, const struct pfi_li
 	for (size_t i = 0; i < arbiter->generation_count; i++) {
 		const struct pfi_generation *const generation = &arbiter->generations[i];
 
-		if ((generation->number == rollout->wanted || generation->number == rollout->candidate) &&
+		if ((generation->number == rollout->desired || generation->number == rollout->candidate) &&
 		    pfi_generation_uses(generation, entry))
 			return true;
 	}
@@ -418,7 +418,7 @@ static bool pool_uses(const struct prefork_arbiter *arbiter, unsigned pool, cons
 void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter)
 {
 	for (unsigned p = 0; p < arbiter->pool_count; p++)
-		arbiter->models[p].queued = 0;
+		arbiter->models[p].pending_listeners = 0;
 	for (size_t i = 0; i < arbiter->listeners.count; i++) {
 		const struct pfi_listener_entry *const entry = arbiter->listeners.list[i];
 
@@ -426,6 +426,6 @@ void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter)
 		    pfi_listener_has_pending(entry->listener) <= 0)
 			continue;
 		for (unsigned p = 0; p < arbiter->pool_count; p++)
-			arbiter->models[p].queued += pool_uses(arbiter, p, entry);
+			arbiter->models[p].pending_listeners += pool_uses(arbiter, p, entry);
 	}
 }

@@ -81,7 +81,7 @@ static struct pfi_service_pool describe_pool(const struct prefork_arbiter *arbit
 	struct pfi_service_pool now = {
 		.name = arbiter->pools[pool].name,
 		.serving = pfi_pool_serving(arbiter, pool),
-		.wanted = pfi_pool_wanted(model),
+		.wanted = pfi_pool_desired_workers(model),
 	};
 
 	for (uint32_t i = 0; i < model->worker_table.count; i++)
@@ -103,7 +103,7 @@ static uint64_t healthy_ms(const struct prefork_arbiter *arbiter)
 	return most_ms;
 }
 
-uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_phase phase, uint64_t now_ms)
+uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms)
 {
 	struct pfi_notify *const notify = &arbiter->notify;
 	struct pfi_service_pool pools[PFI_POOLS_MAX];

@@ -4,7 +4,7 @@
 
 #include "arbiter/arbiter.h"
 #include "base/required.h"
-#include "base/table.h"
+#include "base/struct_size.h"
 #include "listener/binds.h"
 #include "model/library_options.h"
 #include "model/settings.h"
@@ -17,7 +17,7 @@
 
 static int check_service(const struct prefork_service *service, const char *pool)
 {
-	const int r = pfi_table_check(service, service->struct_size, PFI_SIZE_WITH(struct prefork_service, ready),
+	const int r = pfi_struct_check(service, service->struct_size, PFI_SIZE_WITH(struct prefork_service, ready),
 				      sizeof *service, "struct prefork_service");
 
 	return r == 0 && service->ready == NULL
@@ -28,7 +28,7 @@ static int check_service(const struct prefork_service *service, const char *pool
 /* `pool` NULL: the strategy has no name that a message could show. */
 static int check_strategy(const struct prefork_strategy *strategy, const char *pool)
 {
-	const int r = pfi_table_check(strategy, strategy->struct_size, PFI_SIZE_WITH(struct prefork_strategy, run),
+	const int r = pfi_struct_check(strategy, strategy->struct_size, PFI_SIZE_WITH(struct prefork_strategy, run),
 				      sizeof *strategy, "struct prefork_strategy");
 
 	if (r == 0 && strategy->run == NULL)
@@ -157,7 +157,7 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool)
 {
 	const struct pfi_worker_counts counts = pfi_worker_table_count(&arbiter->models[pool].worker_table,
-								       arbiter->supervisor.rollout.wanted, UINT32_MAX);
+								       arbiter->supervisor.rollout.desired, UINT32_MAX);
 
 	return counts.current_ready + counts.outdated_ready;
 }

@@ -28,14 +28,14 @@
 /* What the log line of a failed reload ends with. */
 static const char *what_remains(const struct prefork_arbiter *arbiter)
 {
-	bool any_wanted = false;
+	bool any_desired = false;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		if (pfi_pool_serving(arbiter, i) > 0)
 			return "; the old workers keep serving";
-		any_wanted |= pfi_pool_wanted(&arbiter->models[i]) > 0;
+		any_desired |= pfi_pool_desired_workers(&arbiter->models[i]) > 0;
 	}
-	return any_wanted ? "; workers of the old generation start again" : "; there are no workers";
+	return any_desired ? "; workers of the old generation start again" : "; there are no workers";
 }
 
 static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why)
@@ -80,7 +80,7 @@ static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *gener
 
 static void fall_back(struct prefork_arbiter *arbiter)
 {
-	struct pfi_generation *const now = pfi_generation_wanted(arbiter);
+	struct pfi_generation *const now = pfi_generation_desired(arbiter);
 
 	if (now == NULL || now->settings == arbiter->settings)
 		return;
@@ -215,7 +215,7 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 
 	follow(arbiter, generation);
 	pfi_reload_decided(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
-	propose_workers(arbiter, pfi_generation_wanted(arbiter), generation);
+	propose_workers(arbiter, pfi_generation_desired(arbiter), generation);
 }
 
 /* End the reload that waits for a lookup. */

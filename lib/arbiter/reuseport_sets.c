@@ -24,10 +24,10 @@ enum {
 
 void pfi_reuseport_tables_free(struct pfi_listener_entry *entry)
 {
-	free(entry->sockets.home);
+	free(entry->sockets.owned_socket);
 	free(entry->sockets.fallback_owner);
 	free(entry->sockets.owner_count);
-	free(entry->sockets.burden);
+	free(entry->sockets.fallback_count);
 	free(entry->served);
 	free(entry->check_at_ms);
 	entry->sockets = (struct pfi_reuseport_assignment){ 0 };
@@ -43,18 +43,18 @@ static bool allocate_tables(const struct prefork_arbiter *arbiter, struct pfi_li
 	if (entry->served != NULL)
 		return true;
 	tables->worker_count = (uint32_t)worker_count;
-	tables->home = malloc(worker_count * sizeof *tables->home);
+	tables->owned_socket = malloc(worker_count * sizeof *tables->owned_socket);
 	tables->fallback_owner = malloc(sockets * sizeof *tables->fallback_owner);
 	tables->owner_count = malloc(sockets * sizeof *tables->owner_count);
-	tables->burden = malloc(worker_count * sizeof *tables->burden);
+	tables->fallback_count = malloc(worker_count * sizeof *tables->fallback_count);
 	entry->served = calloc(worker_count, sizeof *entry->served);
 	entry->check_at_ms = calloc(sockets, sizeof *entry->check_at_ms);
-	if (tables->home == NULL || tables->fallback_owner == NULL || tables->owner_count == NULL ||
-	    tables->burden == NULL || entry->served == NULL || entry->check_at_ms == NULL) {
+	if (tables->owned_socket == NULL || tables->fallback_owner == NULL || tables->owner_count == NULL ||
+	    tables->fallback_count == NULL || entry->served == NULL || entry->check_at_ms == NULL) {
 		pfi_reuseport_tables_free(entry);
 		return false;
 	}
-	memset(tables->home, 0xff, worker_count * sizeof *tables->home); /* PFI_NONE_ASSIGNED */
+	memset(tables->owned_socket, 0xff, worker_count * sizeof *tables->owned_socket); /* PFI_UNASSIGNED */
 	memset(tables->fallback_owner, 0xff, sockets * sizeof *tables->fallback_owner);
 	entry->unsettled = true;
 	return true;
@@ -89,9 +89,9 @@ static bool is_serving(const struct prefork_arbiter *arbiter, unsigned worker_in
 static void add(const struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry,
 		uint32_t worker_index, uint32_t socket_index)
 {
-	const int set = worker_index != PFI_NONE_ASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
+	const int set = worker_index != PFI_UNASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
 
-	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED &&
+	if (set >= 0 && socket_index != PFI_UNASSIGNED &&
 	    pfi_reuseport_set_add(set, entry->listener, socket_index) < 0)
 		entry->unsettled = true;
 }
@@ -100,37 +100,37 @@ static void add(const struct prefork_arbiter *arbiter, struct pfi_listener_entry
 static void remove_from(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
 			uint32_t worker_index, uint32_t socket_index)
 {
-	const int set = worker_index != PFI_NONE_ASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
+	const int set = worker_index != PFI_UNASSIGNED ? set_of(arbiter, worker_index, entry) : -1;
 
-	if (set >= 0 && socket_index != PFI_NONE_ASSIGNED &&
+	if (set >= 0 && socket_index != PFI_UNASSIGNED &&
 	    !pfi_reuseport_accepts(&entry->sockets, worker_index, socket_index))
 		pfi_reuseport_set_remove(set, entry->listener, socket_index);
 }
 
 /* Edit the epoll sets from the old assignment to the new one: add first, then remove. */
 static void apply(const struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry,
-		  const uint32_t *old_home, const uint32_t *old_fallback)
+		  const uint32_t *old_socket, const uint32_t *old_fallback)
 {
 	const struct pfi_reuseport_assignment *const now = &entry->sockets;
 	const bool all = entry->unsettled;
 
 	entry->unsettled = false;
 	for (uint32_t w = 0; w < now->worker_count; w++) {
-		if (all || now->home[w] != old_home[w])
-			add(arbiter, entry, w, now->home[w]);
+		if (all || now->owned_socket[w] != old_socket[w])
+			add(arbiter, entry, w, now->owned_socket[w]);
 	}
 	for (uint32_t s = 0; s < now->sockets; s++) {
 		if (all || now->fallback_owner[s] != old_fallback[s])
 			add(arbiter, entry, now->fallback_owner[s], s);
 	}
 	for (uint32_t w = 0; w < now->worker_count; w++)
-		if (now->home[w] != old_home[w])
-			remove_from(arbiter, entry, w, old_home[w]);
+		if (now->owned_socket[w] != old_socket[w])
+			remove_from(arbiter, entry, w, old_socket[w]);
 	for (uint32_t s = 0; s < entry->listener->socket_count; s++) {
 		if (s >= now->sockets || now->fallback_owner[s] != old_fallback[s])
 			remove_from(arbiter, entry, old_fallback[s], s);
 		if (s >= now->sockets)
-			entry->sockets.fallback_owner[s] = PFI_NONE_ASSIGNED;
+			entry->sockets.fallback_owner[s] = PFI_UNASSIGNED;
 	}
 }
 
@@ -140,7 +140,7 @@ static bool is_able(const struct prefork_arbiter *arbiter, unsigned worker_index
 {
 	const struct prefork_process *const process = &arbiter->processes[worker_index];
 
-	return is_serving(arbiter, worker_index, entry) && pfi_process_slot(process)->short_ms == 0 &&
+	return is_serving(arbiter, worker_index, entry) && pfi_process_slot(process)->shortage_ms == 0 &&
 	       !process->queue.is_unresponsive;
 }
 
@@ -183,7 +183,7 @@ static bool assign(const struct prefork_arbiter *arbiter, struct pfi_listener_en
 		entry->unsettled = true;
 		return false;
 	}
-	memcpy(old, now->home, now->worker_count * sizeof *old);
+	memcpy(old, now->owned_socket, now->worker_count * sizeof *old);
 	memcpy(old + now->worker_count, now->fallback_owner, socket_count * sizeof *old);
 	now->sockets = sockets;
 	pfi_reuseport_assign(now, entry->served);
@@ -193,10 +193,10 @@ static bool assign(const struct prefork_arbiter *arbiter, struct pfi_listener_en
 }
 
 /* How many workers the pools of this listener want together, and how many serve. */
-static uint32_t count_wanted(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
+static uint32_t count_desired(const struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry,
 			     uint32_t *ret_serving)
 {
-	const struct pfi_generation *const generation = pfi_generation_wanted(arbiter);
+	const struct pfi_generation *const generation = pfi_generation_desired(arbiter);
 	uint32_t workers = 0;
 
 	*ret_serving = 0;
@@ -268,7 +268,7 @@ static uint64_t update(struct prefork_arbiter *arbiter, struct pfi_listener_entr
 	if (listener->is_refusing) /* no socket opens or closes any more, but each keeps a worker */
 		return assign(arbiter, entry, listener->sockets_listening) ? 0 : now_ms + RETRY_MS;
 
-	const uint32_t workers = count_wanted(arbiter, entry, &serving);
+	const uint32_t workers = count_desired(arbiter, entry, &serving);
 	const uint32_t sockets = pfi_reuseport_target(listener->sockets_listening, workers, serving);
 
 	steer(arbiter, entry, sockets < listener->sockets_listening ? sockets : 0, now_ms);
@@ -287,7 +287,7 @@ uint64_t pfi_reuseport_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	uint64_t wake_ms = 0;
 
-	if (arbiter->supervisor.phase >= PFI_PHASE_LEAVING)
+	if (arbiter->supervisor.phase >= PFI_PHASE_DRAINING)
 		return 0;
 	for (size_t i = 0; i < arbiter->listeners.count; i++)
 		wake_ms = pfi_earlier_ms(wake_ms, update(arbiter, arbiter->listeners.list[i], now_ms));

@@ -36,17 +36,17 @@ void pfi_shortage_reported(struct prefork_arbiter *arbiter, struct prefork_proce
 
 	if (shortage->error == 0 && (shortage->ended_ms == 0 || now_ms - shortage->ended_ms > RELAPSE_MS))
 		shortage->since_ms = now_ms;
-	slot->short_ms = shortage->since_ms;
-	slot->short_own = (value & PFI_SHORT_OWN) != 0;
-	slot->short_by_load = (value & PFI_SHORT_LOAD) != 0;
-	shortage->error = (int)(value & PFI_SHORT_ERRNO);
+	slot->shortage_ms = shortage->since_ms;
+	slot->shortage_is_own = (value & PFI_SHORTAGE_OWN) != 0;
+	slot->shortage_by_load = (value & PFI_SHORTAGE_LOAD) != 0;
+	shortage->error = (int)(value & PFI_SHORTAGE_ERRNO);
 	wake_others(arbiter);
 }
 
 void pfi_shortage_ended(struct prefork_process *process, uint64_t now_ms)
 {
 	process->shortage.ended_ms = now_ms;
-	pfi_process_slot(process)->short_ms = 0;
+	pfi_process_slot(process)->shortage_ms = 0;
 	process->shortage.error = 0;
 	if (process->shortage.logged)
 		pfi_process_log(process, PREFORK_LOG_INFO, "worker_accepts", PFI_NO_PAIRS,
@@ -65,7 +65,7 @@ static void replace(struct prefork_process *process)
 	pfi_process_log(process, PREFORK_LOG_WARNING, "worker_replace", PFI_NO_PAIRS,
 			"Worker (pid:%d) is replaced: it has not accepted connections for %d ms%s", (int)process->pid,
 			PFI_SHORTAGE_LASTS_MS,
-			slot->short_own ? " (does the application leak descriptors?)" : "");
+			slot->shortage_is_own ? " (does the application leak descriptors?)" : "");
 }
 
 /* Log each worker that cannot accept while others of its pool do. Returns the errno of the last one of all, or 0. */

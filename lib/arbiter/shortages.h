@@ -18,7 +18,7 @@ struct pfi_process_shortage {
 	bool logged;       /* the shortage has a line in the log                  */
 };
 
-/* The worker reports a shortage; `value` as in PFI_MESSAGE_SHORT. Other workers accept what is pending. */
+/* The worker reports a shortage; `value` as in PFI_MESSAGE_SHORTAGE. Other workers accept what is pending. */
 void pfi_shortage_reported(struct prefork_arbiter *arbiter, struct prefork_process *process, uint32_t value,
 			   uint64_t now_ms);
 

@@ -83,7 +83,7 @@ static void scale(struct prefork_arbiter *arbiter, unsigned pool, uint32_t worke
 /* The application has set workers_max to 1 for this pool: TTIN, TTOU and WINCH are not about it. */
 static bool is_single(const struct prefork_arbiter *arbiter, unsigned pool)
 {
-	const struct pfi_generation *const generation = pfi_generation_wanted(arbiter);
+	const struct pfi_generation *const generation = pfi_generation_desired(arbiter);
 	enum prefork_origin origin = PREFORK_FROM_ROW;
 
 	if (arbiter->models[pool].policy.workers_max != 1 || generation == NULL)

@@ -48,5 +48,5 @@ void pfi_stack_dumps_request(struct prefork_process *process)
 		/* tgkill(2) refuses a number that is not a thread of this process. */
 		(void)pfi_dump_ask(process->pid, pfi_score_thread_id(process, i));
 	}
-	pfi_process_slot(process)->unseen = 0;
+	pfi_process_slot(process)->undumped = 0;
 }

@@ -28,12 +28,12 @@ static void check_health(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 		const struct pfi_slot *const slot = pfi_process_slot(process);
 
-		if (slot->late != 0 || pfi_deadline_is_past(slot->next_ms, now_ms))
+		if (slot->expired != 0 || pfi_deadline_is_past(slot->next_ms, now_ms))
 			pfi_health_check(arbiter, process, now_ms);
 	}
 }
 
-static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
+static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_server_phase phase)
 {
 	if (phase == PFI_PHASE_RUNNING)
 		return;
@@ -45,7 +45,7 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
 		}
 	}
-	if (phase >= PFI_PHASE_LEAVING)
+	if (phase >= PFI_PHASE_DRAINING)
 		pfi_listener_table_release_all(arbiter);
 }
 
@@ -54,7 +54,7 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_phase phase)
 static void carry_out(struct prefork_arbiter *arbiter, unsigned pool,
 		      const struct pfi_orders *orders, uint64_t now_ms)
 {
-	const enum pfi_phase phase = arbiter->supervisor.phase;
+	const enum pfi_server_phase phase = arbiter->supervisor.phase;
 	bool can_spawn = true;
 
 	for (uint32_t i = 0; i < orders->count; i++) {
@@ -129,7 +129,7 @@ bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	}
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_reuseport_turn(arbiter, now_ms));
 	pfi_generations_sweep(arbiter);
-	pfi_supervisor_rest(&arbiter->supervisor, wake_ms);
+	pfi_supervisor_set_next_turn(&arbiter->supervisor, wake_ms);
 	pfi_loop_arm(arbiter, wake_ms);
 	return false;
 }

@@ -1,8 +1,7 @@
 #include "base/crc32c.h"
 
-/* The polynomial 0x1EDC6F41, bits reversed, applied to four bits at a time: 64 bytes of table. The
- * usual table of 256 entries is twice as fast and fills 16 cache lines, for a checksum of some
- * hundred bytes per connection. */
+/* The bit-reversed polynomial 0x1EDC6F41, for four bits at a time. A table of 256 entries is twice as fast but occupies
+ * 16 cache lines instead of one; a connection has a checksum over at most a few hundred bytes. */
 static const uint32_t table[16] = {
 	0x00000000, 0x105ec76f, 0x20bd8ede, 0x30e349b1, 0x417b1dbc, 0x5125dad3, 0x61c69362, 0x7198540d,
 	0x82f63b78, 0x92a8fc17, 0xa24bb5a6, 0xb21572c9, 0xc38d26c4, 0xd3d3e1ab, 0xe330a81a, 0xf36e6f75,

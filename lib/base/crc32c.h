@@ -1,6 +1,5 @@
 /*
- * base/crc32c.h -- CRC-32C (Castagnoli), as in RFC 9260 appendix A and the PROXY protocol. For any
- * thread.
+ * base/crc32c.h -- CRC-32C (Castagnoli), as in RFC 9260 appendix A and the PROXY protocol. Threads: any.
  */
 #ifndef PFI_BASE_CRC32C_H
 #define PFI_BASE_CRC32C_H
@@ -8,7 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* The checksum of `length` bytes. `crc` is the checksum of the bytes before them, 0 at the start:
+/* The checksum of `length` bytes that follow bytes with the checksum `crc` (0: none):
  * crc32c(crc32c(0, a), b) is the checksum of a followed by b. */
 uint32_t pfi_crc32c(uint32_t crc, const void *bytes, size_t length);
 

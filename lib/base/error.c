@@ -18,7 +18,7 @@ void prefork_error_clear(void)
 
 int prefork_fail(int error, const char *format, ...)
 {
-	char text[sizeof message]; /* an argument may be the old error message */
+	char text[sizeof message]; /* an argument may point into `message` */
 	va_list arguments;
 
 	va_start(arguments, format);

@@ -9,7 +9,7 @@ static size_t least(size_t a, size_t b)
 	return a < b ? a : b;
 }
 
-/* Optimal string alignment, three rows of the table at a time. */
+/* Optimal string alignment distance. Of the table, only the current row and the two above it are kept. */
 size_t pfi_word_distance(const char *a, const char *b)
 {
 	size_t rows[3][WORD_MAX + 1];
@@ -46,7 +46,7 @@ void pfi_nearest_init(struct pfi_nearest *nearest, const char *wanted)
 	*nearest = (struct pfi_nearest){ .wanted = wanted, .distance = (near > 1 ? near : 1) + 1 };
 }
 
-void pfi_nearest_show(struct pfi_nearest *nearest, const char *word)
+void pfi_nearest_add(struct pfi_nearest *nearest, const char *word)
 {
 	const size_t distance = pfi_word_distance(nearest->wanted, word);
 

@@ -1,25 +1,23 @@
 /*
- * base/nearest.h -- did you mean ...? For any thread.
+ * base/nearest.h -- the valid word that a misspelt one most resembles. Threads: any.
  */
 #ifndef PFI_BASE_NEAREST_H
 #define PFI_BASE_NEAREST_H
 
 #include <stddef.h>
 
-/* How many letters must be changed, added, left out or swapped with their
- * neighbour to make one word of the other. Words of more than 63 bytes count as
- * far away. */
+/* The number of letters to replace, insert, delete, or swap with their neighbour to turn one word into the other. Words
+ * of more than 63 bytes have a distance of the sum of their lengths. */
 size_t pfi_word_distance(const char *a, const char *b);
 
-/* Keeps the nearest of the words it is shown. */
 struct pfi_nearest {
 	const char *wanted;
-	const char *best; /* borrowed from who showed it; NULL: none is near */
+	const char *best; /* the nearest of the words added so far, borrowed; NULL: none is near */
 	size_t distance;
 };
 
-/* A word is near when at most a third of it, and at least one letter, is wrong. */
+/* A word is near if its distance is at most a third of the length of `wanted`, and at least 1. Borrows `wanted`. */
 void pfi_nearest_init(struct pfi_nearest *nearest, const char *wanted);
-void pfi_nearest_show(struct pfi_nearest *nearest, const char *word);
+void pfi_nearest_add(struct pfi_nearest *nearest, const char *word);
 
 #endif

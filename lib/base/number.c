@@ -11,7 +11,7 @@ static bool is_digit(char c)
 	return c >= '0' && c <= '9';
 }
 
-/* Reads digits of `base` at `*at` and moves `*at` behind them. */
+/* Read digits of `base` at *at, and advance *at beyond them. */
 static int read_digits(const char **at, int base, int64_t *ret)
 {
 	const char *c = *at;
@@ -35,7 +35,7 @@ int pfi_parse_whole(const char *text, int64_t *ret)
 	int64_t value = 0;
 	const int r = read_digits(&at, 10, &value);
 
-	/* A number too large with garbage behind it is garbage first. */
+	/* "99999999999999999999x": the text is not a number, so -EINVAL and not -ERANGE. */
 	if (r == -ERANGE && text[negative + strspn(text + negative, "0123456789")] != '\0')
 		return -EINVAL;
 	if (r < 0)
@@ -60,7 +60,7 @@ int pfi_parse_octal(const char *text, int64_t *ret)
 	return 0;
 }
 
-static bool same_word(const char *text, const char *word)
+static bool equals_ignoring_case(const char *text, const char *word)
 {
 	for (; *text != '\0' && *word != '\0'; text++, word++)
 		if ((*text >= 'A' && *text <= 'Z' ? *text - 'A' + 'a' : *text) != *word)
@@ -76,7 +76,7 @@ int pfi_parse_bool(const char *text, int64_t *ret)
 
 	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
 		for (int value = 0; value < 2; value++)
-			if (same_word(text, words[i][value])) {
+			if (equals_ignoring_case(text, words[i][value])) {
 				*ret = value;
 				return 0;
 			}
@@ -88,7 +88,7 @@ struct unit {
 	int64_t factor;
 };
 
-/* Largest first, so that formatting finds the shortest form first. */
+/* Largest first: formatting uses the first unit that divides the number. */
 static const struct unit times[] = {
 	{ "d", 86400000 }, { "h", 3600000 }, { "m", 60000 }, { "s", 1000 }, { "ms", 1 },
 };
@@ -99,13 +99,12 @@ static const struct unit sizes[] = {
 static int64_t factor_of(const char *name, const struct unit *units, size_t count)
 {
 	for (size_t i = 0; i < count; i++)
-		if (same_word(name, units[i].name))
+		if (equals_ignoring_case(name, units[i].name))
 			return units[i].factor;
 	return 0;
 }
 
-/* The part behind the point: `digits` of them make `*ret` units of a millisecond
- * when one whole is `factor` of them; what is finer must be zero. */
+/* The decimal places: *ret_digits / *ret_scale of the unit. Beyond the ninth place only zeros are accepted. */
 static int read_fraction(const char **at, int64_t *ret_digits, int64_t *ret_scale)
 {
 	int64_t digits = 0, scale = 1;
@@ -143,7 +142,7 @@ int pfi_parse_duration(const char *text, int64_t *ret_ms)
 	factor = *at == '\0' ? 1000 : factor_of(at, times, sizeof times / sizeof times[0]);
 	if (factor == 0)
 		return -EINVAL;
-	/* digits < 10^9 and factor < 10^8: no overflow in the product. */
+	/* digits < 10^9 and factor < 10^8, so the product does not overflow. */
 	if (digits * factor % scale != 0 || __builtin_mul_overflow(whole, factor, &ms) ||
 	    __builtin_add_overflow(ms, digits * factor / scale, &ms))
 		return -ERANGE;

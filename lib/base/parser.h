@@ -1,8 +1,8 @@
 /*
- * base/parser.h -- what every parser of received bytes returns.
+ * base/parser.h -- the result of a parser of received bytes.
  *
- * After MORE a parser continues where it stopped, with the same bytes in front. After BAD it
- * returns BAD for every further call.
+ * After MORE the caller passes the same bytes again, followed by further ones, and the parser continues where it
+ * stopped. After BAD each further call returns BAD.
  */
 #ifndef PFI_BASE_PARSER_H
 #define PFI_BASE_PARSER_H

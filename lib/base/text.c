@@ -59,12 +59,11 @@ void pfi_text_format(struct pfi_text *text, const char *format, ...)
 	va_end(arguments);
 }
 
-/* The shapes of UTF-8: how long a character is that starts with this byte, and
- * what its second byte may be (this rules out overlong forms, surrogates and
- * everything above U+10FFFF). */
+/* By the first byte of a UTF-8 character: its length, and the range of its second byte, which excludes overlong forms,
+ * surrogates, and code points above U+10FFFF (RFC 3629, section 4). */
 static const struct {
 	unsigned char first, last, second_first, second_last, length;
-} shapes[] = {
+} forms[] = {
 	{ 0x00, 0x7f, 0x00, 0xff, 1 }, { 0xc2, 0xdf, 0x80, 0xbf, 2 }, { 0xe0, 0xe0, 0xa0, 0xbf, 3 },
 	{ 0xe1, 0xec, 0x80, 0xbf, 3 }, { 0xed, 0xed, 0x80, 0x9f, 3 }, { 0xee, 0xef, 0x80, 0xbf, 3 },
 	{ 0xf0, 0xf0, 0x90, 0xbf, 4 }, { 0xf1, 0xf3, 0x80, 0xbf, 4 }, { 0xf4, 0xf4, 0x80, 0x8f, 4 },
@@ -74,30 +73,30 @@ size_t pfi_utf8_length(const char *bytes, size_t count)
 {
 	const unsigned char *const b = (const unsigned char *)bytes;
 
-	for (size_t i = 0; count > 0 && i < sizeof shapes / sizeof shapes[0]; i++) {
-		if (b[0] < shapes[i].first || b[0] > shapes[i].last)
+	for (size_t i = 0; count > 0 && i < sizeof forms / sizeof forms[0]; i++) {
+		if (b[0] < forms[i].first || b[0] > forms[i].last)
 			continue;
-		if (shapes[i].length == 1)
+		if (forms[i].length == 1)
 			return 1;
-		if (count < shapes[i].length || b[1] < shapes[i].second_first ||
-		    b[1] > shapes[i].second_last)
+		if (count < forms[i].length || b[1] < forms[i].second_first ||
+		    b[1] > forms[i].second_last)
 			return 0;
-		for (size_t k = 2; k < shapes[i].length; k++)
+		for (size_t k = 2; k < forms[i].length; k++)
 			if ((b[k] & 0xc0) != 0x80)
 				return 0;
-		return shapes[i].length;
+		return forms[i].length;
 	}
 	return 0;
 }
 
-/* Would this one character move the cursor, or start a line? */
-static bool steers(const unsigned char *c, size_t length)
+/* Whether this character moves the cursor, starts a line, or changes the direction of text. */
+static bool is_control(const unsigned char *c, size_t length)
 {
 	if (length == 1)
 		return c[0] < 0x20 || c[0] == 0x7f;
 	if (length == 2)
-		return c[0] == 0xc2 && c[1] < 0xa0; /* C1: 0x9b alone starts an escape sequence */
-	/* U+2028 and U+2029 end lines, U+202A..202E and U+2066..2069 turn the direction. */
+		return c[0] == 0xc2 && c[1] < 0xa0; /* C1: U+009B (CSI) starts an escape sequence */
+	/* U+2028 and U+2029 end a line; U+202A to U+202E and U+2066 to U+2069 change the direction. */
 	return length == 3 && c[0] == 0xe2 &&
 	       ((c[1] == 0x80 && c[2] >= 0xa8 && c[2] <= 0xae) || (c[1] == 0x81 && c[2] >= 0xa6 && c[2] <= 0xa9));
 }
@@ -121,7 +120,7 @@ static void add_hex(struct pfi_text *text, const char *bytes, size_t count)
 	}
 }
 
-static void add_shown(struct pfi_text *text, const char *bytes, size_t count, bool double_backslashes)
+static void add_printable(struct pfi_text *text, const char *bytes, size_t count, bool double_backslashes)
 {
 	size_t at = 0;
 
@@ -130,7 +129,7 @@ static void add_shown(struct pfi_text *text, const char *bytes, size_t count, bo
 
 		if (n == 1 && bytes[at] == '\\' && double_backslashes) {
 			pfi_text_add(text, "\\\\");
-		} else if (n == 0 || steers((const unsigned char *)bytes + at, n)) {
+		} else if (n == 0 || is_control((const unsigned char *)bytes + at, n)) {
 			n += n == 0;
 			add_hex(text, bytes + at, n);
 		} else {
@@ -142,20 +141,20 @@ static void add_shown(struct pfi_text *text, const char *bytes, size_t count, bo
 
 void pfi_text_add_escaped(struct pfi_text *text, const char *bytes, size_t count)
 {
-	add_shown(text, bytes, count, true);
+	add_printable(text, bytes, count, true);
 }
 
 void pfi_text_add_line(struct pfi_text *text, const char *bytes, size_t count)
 {
-	add_shown(text, bytes, count, false);
+	add_printable(text, bytes, count, false);
 }
 
 void pfi_text_add_quoted(struct pfi_text *text, const char *value)
 {
-	enum { SHOWN = 60 };
+	enum { QUOTED_MAX = 60 };
 	const size_t length = strlen(value);
 
 	pfi_text_add_char(text, '\'');
-	pfi_text_add_escaped(text, value, length > SHOWN ? SHOWN : length);
-	pfi_text_add(text, length > SHOWN ? "...'" : "'");
+	pfi_text_add_escaped(text, value, length > QUOTED_MAX ? QUOTED_MAX : length);
+	pfi_text_add(text, length > QUOTED_MAX ? "...'" : "'");
 }

@@ -1,46 +1,46 @@
 /*
- * base/times.h -- how long an end may take: the drain and grace times that no setting says.
+ * base/times.h -- time limits that no setting defines, in milliseconds.
  *
- * In milliseconds. The arbiter, the workers and HTTP use the same ones, so that what one side grants
- * the other side keeps: a client has as long in http/ as its worker has in worker/, and less than the
- * graceful_timeout that the arbiter enforces. What a setting says (graceful_timeout, stop_linger,
- * abort_timeout, orphan_timeout) is not here, only what holds where there is none. Pure.
+ * They are in one place because they depend on each other: http/ gives a client no more time than worker/ gives its
+ * connection, and worker/ less than the graceful_timeout that the arbiter enforces. Limits that have a setting
+ * (graceful_timeout, stop_linger, abort_timeout, orphan_timeout) are not here. Pure.
  */
 #ifndef PFI_BASE_TIMES_H
 #define PFI_BASE_TIMES_H
 
 enum {
-	/* Drain: no new connection is established, those that are come out of the kernel. */
+	/* A listener drains: it refuses new connections, and the established ones are accepted. */
 
-	PFI_DRAIN_ACK_MS = 100,     /* the last ACK of a handshake: a round trip, also a slow one   */
-	PFI_DRAIN_DEFER_MS = 1100,  /* for each second of TCP_DEFER_ACCEPT: the kernel hands a      */
-				    /* connection over without data at its next timer, a little later */
-	PFI_DRAIN_SOCKET_MS = 3000, /* handshakes on a reuseport socket that is to be removed: a    */
-				    /* round trip, and a SYN-ACK that is sent again after 1 s; the  */
-				    /* other sockets accept meanwhile, so nobody waits for this one */
-	PFI_DRAIN_LOOK_MS = 10,     /* between two looks at backlogs that should get empty          */
+	PFI_DRAIN_ACK_MS = 100,     /* the last ACK of a handshake: one slow round trip              */
+	PFI_DRAIN_DEFER_MS = 1100,  /* per second of TCP_DEFER_ACCEPT: without data, the kernel      */
+				    /* delivers a connection when its next SYN-ACK timer expires     */
+	PFI_DRAIN_SOCKET_MS = 3000, /* handshakes on a reuseport socket that is removed: a round     */
+				    /* trip, and a SYN-ACK that is sent again after 1 s. The other   */
+				    /* sockets accept meanwhile, so new connections do not wait      */
+	PFI_DRAIN_POLL_MS = 10,     /* between two checks of a backlog that drains                   */
 
-	/* A worker leaves: what its connections have left. */
+	/* A worker drains: the time that its connections have. */
 
-	PFI_LAST_REQUEST_MS = 2000,  /* to send a request, or the rest of one: it may be on its way,  */
-				     /* and a lost packet is sent again within this                  */
-	PFI_LAST_OUTPUT_MS = 10000,  /* without progress of pending output, when the service set no  */
-				     /* deadline: as long as zero window probes of a busy client     */
-	PFI_LINGER_CLOSE_MS = 2000,  /* lingering close, RFC 9112 9.6: to read what is left unread,  */
+	PFI_LAST_REQUEST_MS = 2000,  /* to send a request or the rest of one: it may be in transit,  */
+				     /* and a lost packet is sent again within this time             */
+	PFI_LAST_OUTPUT_MS = 10000,  /* without progress of pending output, if the service sets no   */
+				     /* deadline: several zero window probes of a busy client        */
+	PFI_LINGER_CLOSE_MS = 2000,  /* lingering close (RFC 9112 9.6): input is read and discarded, */
 				     /* so that no reset overtakes the response                      */
 
-	/* A worker does not end. */
+	/* A worker does not exit. */
 
-	PFI_ORPHAN_MS = 1000,      /* after the arbiter's death, without orphan_timeout             */
-	PFI_LADDER_MS = 1000,      /* from QUIT or ABRT to KILL, without abort_timeout              */
-	PFI_KILL_AGAIN_MS = 10000, /* from KILL to KILL: it is stuck in the kernel                  */
-	PFI_STUCK_LOOK_MS = 50,    /* between two looks at a worker that drains beside a stuck      */
-				   /* thread: no event says that the other threads are done        */
+	PFI_ORPHAN_MS = 1000,      /* after the exit of the arbiter, in a worker without settings     */
+	PFI_ESCALATION_MS = 1000,  /* from SIGQUIT or SIGABRT to SIGKILL, if abort_timeout is 0      */
+	PFI_KILL_AGAIN_MS = 10000, /* from one SIGKILL to the next: the worker is in a system call   */
+	PFI_STUCK_POLL_MS = 50,    /* between two checks of a draining worker with a stuck thread:   */
+				   /* no event reports that its other threads are done               */
 
-	/* Grace, when the arbiter itself came too late: after a suspend, a SIGSTOP. */
+	/* The arbiter itself was stopped: a suspend, a SIGSTOP. */
 
-	PFI_LATE_TURN_MS = 1000, /* later than a busy machine makes a turn (tens of ms)              */
-	PFI_GRACE_MAX_MS = 10000 /* a grace given in error is that much more for a stuck worker      */
+	PFI_LATE_TURN_MS = 1000, /* a turn that is later than this was stopped; load delays it by    */
+				 /* tens of ms                                                       */
+	PFI_GRACE_MAX_MS = 10000 /* the longest grace: it also delays the end of a stuck worker      */
 };
 
 #endif

@@ -23,7 +23,7 @@ static bool is_nearer(struct pfi_nearest *nearest, const char *name)
 {
 	const size_t before = nearest->distance;
 
-	pfi_nearest_show(nearest, name);
+	pfi_nearest_add(nearest, name);
 	return nearest->distance < before;
 }
 

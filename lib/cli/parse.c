@@ -11,7 +11,7 @@
 #include <unistd.h>
 
 #include "base/text.h"
-#include "base/words.h"
+#include "base/shell_words.h"
 #include "cli/cli.h"
 #include "listener/binds.h"
 #include "listener/owner.h"

@@ -1,7 +1,7 @@
 /* Adds the HTTP service to an arbiter. */
 #include "http/access.h"
 
-#include "base/table.h"
+#include "base/struct_size.h"
 #include "http/http_options.h"
 
 #include <prefork/arbiter.h>
@@ -37,7 +37,7 @@ static int check_table(const struct prefork_http_service *service)
 {
 	const size_t least = PFI_SIZE_WITH(struct prefork_http_service, handle);
 	const int r = service == NULL ? prefork_fail(-EINVAL, "the struct prefork_http_service is NULL") :
-	                                pfi_table_check(service, service->struct_size, least, sizeof *service,
+	                                pfi_struct_check(service, service->struct_size, least, sizeof *service,
 	                                                "struct prefork_http_service");
 
 	return r == 0 && service->handle == NULL ? prefork_fail(-EINVAL, "the callback `handle` of struct prefork_http_service is NULL") : r;

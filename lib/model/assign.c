@@ -21,7 +21,6 @@ static bool is_text(enum prefork_option_type type)
 	return type == PREFORK_OPTION_STRING || type == PREFORK_OPTION_LIST || type == PREFORK_OPTION_CHOICE;
 }
 
-/* How each type of number is read, written and called. */
 static void add_whole(struct pfi_text *text, int64_t value)
 {
 	pfi_text_format(text, "%" PRId64, value);
@@ -37,10 +36,11 @@ static void add_bool(struct pfi_text *text, int64_t value)
 	pfi_text_add(text, value != 0 ? "yes" : "no");
 }
 
+/* Each type of number: parser, formatter, description. */
 static const struct {
 	int (*parse)(const char *text, int64_t *ret);
 	void (*add)(struct pfi_text *text, int64_t value);
-	const char *called, *example;
+	const char *description, *example;
 } numbers[] = {
 	[PREFORK_OPTION_BOOL] = { pfi_parse_bool, add_bool, "yes or no", "" },
 	[PREFORK_OPTION_INT] = { pfi_parse_whole, add_whole, "a whole number", "" },
@@ -50,8 +50,8 @@ static const struct {
 	[PREFORK_OPTION_MODE] = { pfi_parse_octal, add_mode, "an octal mode", "" },
 };
 
-/* The words of a CHOICE row, one call each: the row's own, then the host's. The
- * word is copied to `word`; its meaning is what the value becomes. */
+/* The word `number` of a CHOICE row, counted through those of the row and then those that the application has added.
+ * Copies the word; its meaning is the value to store. False beyond the last. */
 enum { WORD_MAX = 64 };
 
 static bool choice_at(const struct prefork_settings *settings, size_t index, size_t number,
@@ -105,7 +105,7 @@ void pfi_text_add_expected(struct pfi_text *text, const struct prefork_settings 
 			pfi_text_format(text, " of at most %" PRId64 " %s", row->max,
 					row->type == PREFORK_OPTION_LIST ? "items" : "bytes");
 	} else {
-		pfi_text_add(text, numbers[row->type].called);
+		pfi_text_add(text, numbers[row->type].description);
 		if (is_bounded(row)) {
 			pfi_text_add(text, " from ");
 			numbers[row->type].add(text, row->min);
@@ -118,7 +118,7 @@ void pfi_text_add_expected(struct pfi_text *text, const struct prefork_settings 
 	}
 }
 
-/* "--workers: expected a whole number from 1 to 4096, not 'x'" */
+/* "--workers: expected a whole number from 1 to 4096, not 'x'", and the nearest word of a CHOICE. */
 static int refuse(const struct prefork_settings *settings, size_t index, const char *value, const char *place)
 {
 	char bytes[900], word[WORD_MAX], near[WORD_MAX] = "";
@@ -136,7 +136,7 @@ static int refuse(const struct prefork_settings *settings, size_t index, const c
 		for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++) {
 			const size_t before = nearest.distance;
 
-			pfi_nearest_show(&nearest, word);
+			pfi_nearest_add(&nearest, word);
 			if (nearest.distance < before)
 				memcpy(near, word, sizeof near);
 		}
@@ -174,7 +174,7 @@ static int parse_choice(const struct prefork_settings *settings, size_t index, c
 		if (strcmp(word, text) == 0)
 			return pfi_texts_add(items, meaning);
 	for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++)
-		if (strcasecmp(word, text) == 0) /* "INFO", as many write the level; an exact word comes first */
+		if (strcasecmp(word, text) == 0) /* --log-level INFO; an exact match has priority */
 			return pfi_texts_add(items, meaning);
 	return refuse(settings, index, text, place);
 }
@@ -197,7 +197,7 @@ static int parse_string(const struct prefork_option *row, const char *text, stru
 	return pfi_texts_add(items, text);
 }
 
-/* A list's text is one item, or with COMMAS one or more, none of them empty. */
+/* The text is one item; with COMMAS, one or more, and an empty one is an error. */
 static int parse_list(const struct prefork_option *row, const char *text, struct pfi_texts *items,
 		      const char *place)
 {
@@ -257,7 +257,7 @@ static void finish_value(struct pfi_value *value)
 	*value = (struct pfi_value){ 0 };
 }
 
-/* The items of `more` behind those of `value`; `more` is left empty. */
+/* Move the items of `more` to the end of those of `value`. */
 static int append_items(struct pfi_value *value, struct pfi_value *more)
 {
 	char **const items = realloc(value->items, (value->count + more->count + 1) * sizeof *items);

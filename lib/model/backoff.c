@@ -18,10 +18,10 @@ uint64_t pfi_backoff_delay_ms(const struct pfi_intensity *limits, uint32_t strea
 	if (streak == 0)
 		return 0;
 	for (uint32_t i = 1; i < streak && delay_ms < limits->cap_ms; i++)
-		delay_ms += delay_ms / 2 + (delay_ms < 2); /* a wait of 1 ms must grow too */
+		delay_ms += delay_ms / 2 + (delay_ms < 2); /* 1 / 2 is 0, and 1 ms must grow, too */
 	if (delay_ms > limits->cap_ms)
 		delay_ms = limits->cap_ms;
-	/* 80 to 120 %, so that pools that failed together do not come back together. */
+	/* 80 to 120 %, so that pools that failed at the same time do not start workers at the same time. */
 	delay_ms = delay_ms * (800 + chance % 401) / 1000;
 	return delay_ms < limits->cap_ms ? delay_ms : limits->cap_ms;
 }
@@ -58,7 +58,7 @@ void pfi_backoff_failed(struct pfi_backoff *backoff, const struct pfi_intensity 
 		backoff->not_before_ms = at_ms;
 }
 
-void pfi_backoff_healed(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
+void pfi_backoff_served(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
 			uint64_t now_ms)
 {
 	if (pfi_backoff_is_exhausted(backoff, limits, now_ms))

@@ -1,10 +1,10 @@
 /*
  * model/backoff.h -- the delay before the next worker is started.
  *
- * Each pool has two: for workers that fail before they are ready, and for workers that fail later. Each failure in a row
- * multiplies the delay by 1.5; a worker that has served resets it to 0. After `failures_max` failures in the current
- * period service no longer resets it: otherwise workers that serve one request and crash would make the arbiter fork
- * without limit. Pure: random numbers are arguments.
+ * Each pool has two: for workers that fail before they are ready, and for workers that fail later. Each failure in a
+ * row multiplies the delay by 1.5; a worker that has served resets it to 0. After `failures_max` failures in the
+ * current period service no longer resets it: otherwise workers that serve one request and crash would make the arbiter
+ * fork without limit. Pure: random numbers are arguments.
  */
 #ifndef PFI_MODEL_BACKOFF_H
 #define PFI_MODEL_BACKOFF_H
@@ -34,8 +34,8 @@ uint64_t pfi_backoff_delay_ms(const struct pfi_intensity *limits, uint32_t strea
 void pfi_backoff_failed(struct pfi_backoff *backoff, const struct pfi_intensity *limits, bool served,
 			uint64_t now_ms, uint64_t chance);
 
-/** A worker has served: reset the delay, except in a period with too many failures. */
-void pfi_backoff_healed(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
+/** A worker has served: reset the delay, unless the period has too many failures. */
+void pfi_backoff_served(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
 			uint64_t now_ms);
 
 /** True if the period has had more than failures_max failures. */

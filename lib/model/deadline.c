@@ -2,41 +2,42 @@
 
 #include "base/times.h"
 
-uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *word, uint64_t slow_ms)
+uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *thread, uint64_t slow_ms)
 {
-	if (word->deadline_ms == 0 || word->since_ms == 0)
+	if (thread->deadline_ms == 0 || thread->since_ms == 0)
 		return 0;
-	return pfi_deadline_after_ms(word->since_ms, slow_ms);
+	return pfi_deadline_after_ms(thread->since_ms, slow_ms);
 }
 
-struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *words, size_t count, uint64_t slow_ms,
-				  uint64_t now_ms)
+struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *threads, size_t count,
+						    uint64_t slow_ms, uint64_t now_ms)
 {
-	struct pfi_deadline_summary look = { 0 };
-	bool has_more = false;
+	struct pfi_deadline_summary summary = { 0 };
+	bool has_worker_threads = false;
 
 	for (size_t i = 1; i < count; i++)
-		has_more = has_more || words[i].exists;
+		has_worker_threads = has_worker_threads || threads[i].exists;
 	for (size_t i = 0; i < count; i++) {
-		const uint64_t deadline_ms = words[i].deadline_ms;
-		const uint64_t slow_at_ms = pfi_deadline_slow_at_ms(&words[i], slow_ms);
-		const bool is_late = pfi_deadline_is_past(deadline_ms, now_ms);
+		const uint64_t deadline_ms = threads[i].deadline_ms;
+		const uint64_t slow_at_ms = pfi_deadline_slow_at_ms(&threads[i], slow_ms);
+		const bool has_expired = pfi_deadline_is_past(deadline_ms, now_ms);
 
-		look.busy += deadline_ms != 0;
-		look.late += is_late;
-		if (is_late)
-			look.late_ms = pfi_earlier_ms(look.late_ms, deadline_ms);
-		/* Where there are more threads the first only minds them, and their clients: it has
-		 * turns of its own, and yet nobody is answered while all others are stuck. */
-		look.able += words[i].exists && !is_late && (i > 0 || !has_more);
-		if (deadline_ms != 0 && !is_late && deadline_ms != PFI_NO_DEADLINE)
-			look.next_ms = pfi_earlier_ms(look.next_ms, deadline_ms);
+		summary.busy += deadline_ms != 0;
+		summary.expired += has_expired;
+		if (has_expired)
+			summary.expired_ms = pfi_earlier_ms(summary.expired_ms, deadline_ms);
+		/* If there are worker threads, the first thread runs no callbacks: it is not stuck while they all
+		 * are, and yet no request is handled. */
+		summary.usable += threads[i].exists && !has_expired && (i > 0 || !has_worker_threads);
+		if (deadline_ms != 0 && !has_expired && deadline_ms != PFI_NO_DEADLINE)
+			summary.next_ms = pfi_earlier_ms(summary.next_ms, deadline_ms);
 		if (slow_at_ms > now_ms)
-			look.next_ms = pfi_earlier_ms(look.next_ms, slow_at_ms);
+			summary.next_ms = pfi_earlier_ms(summary.next_ms, slow_at_ms);
 	}
-	if (count > 0 && pfi_deadline_is_past(words[0].deadline_ms, now_ms))
-		look.able = 0;
-	return look;
+	/* Only the first thread reads the control channel: without it the worker cannot drain. */
+	if (count > 0 && pfi_deadline_is_past(threads[0].deadline_ms, now_ms))
+		summary.usable = 0;
+	return summary;
 }
 
 uint64_t pfi_deadline_grace_until_ms(uint64_t due_ms, uint64_t now_ms, uint64_t period_ms)

@@ -17,18 +17,17 @@
 /* The deadline of one thread, copied from its thread slot. */
 struct pfi_thread_deadline {
 	uint64_t deadline_ms;
-	uint64_t since_ms; /* when the current or last work began; 0: none yet                    */
-	bool exists;       /* there is a thread with this number                                 */
+	uint64_t since_ms; /* when the current or last work began; 0: none yet */
+	bool exists;       /* the worker has a thread with this number */
 };
 
 struct pfi_deadline_summary {
-	uint32_t busy;    /* deadlines that are set                                   */
-	uint32_t late;    /* of these: passed                                         */
-	uint64_t late_ms; /* the earliest of the passed ones, 0: none                 */
-	uint32_t able;    /* threads that accept work; 0 if the first thread's        */
-	                  /* deadline has passed, since only it reads the channel     */
-	uint64_t next_ms; /* the next deadline, or time at which work becomes slow;   */
-	                  /* 0: none                                                  */
+	uint32_t busy;       /* deadlines that are set                                         */
+	uint32_t expired;    /* of these: passed                                               */
+	uint64_t expired_ms; /* the earliest of the passed deadlines, 0: none                  */
+	uint32_t usable;     /* threads that can accept work; 0 if the first thread's deadline */
+			     /* has passed                                                     */
+	uint64_t next_ms;    /* the next deadline, or time at which work becomes slow; 0: none */
 };
 
 static inline bool pfi_deadline_is_past(uint64_t deadline_ms, uint64_t now_ms)
@@ -53,11 +52,11 @@ static inline uint64_t pfi_deadline_after_ms(uint64_t since_ms, uint64_t timeout
 }
 
 /** Summarize the deadlines of one worker, the first thread's first. Work is slow after `slow_ms`, 0: never. */
-struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *words, size_t count, uint64_t slow_ms,
-				  uint64_t now_ms);
+struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_deadline *threads, size_t count,
+						    uint64_t slow_ms, uint64_t now_ms);
 
 /** When the current work becomes slow; 0: never, or the thread is idle. */
-uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *word, uint64_t slow_ms);
+uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *thread, uint64_t slow_ms);
 
 /** If the arbiter's turn at `now` comes much later than `due` (0: it had no deadline), the time until which no deadline
  *  is enforced, else 0. After a suspend, a SIGSTOP or a stopped virtual machine all deadlines have passed at once, and

@@ -217,7 +217,7 @@ unsigned pfi_settings_threads(const struct pfi_library_settings *values)
 	return values->threads > 0 ? values->threads : 1;
 }
 
-/* Where the application has given one pool the class sync, the operator's threads are for the others. */
+/* False if the application has set class sync for one pool: `threads` is then meant for the other pools. */
 static bool is_sync_for_threads(const struct prefork_settings *settings, const struct pfi_library_settings *values)
 {
 	enum prefork_origin origin = PREFORK_FROM_ROW;

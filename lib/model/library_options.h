@@ -15,15 +15,15 @@
 
 #include "model/plan.h"
 
-/* As the words of the row defer_accept. */
+/* In the order of the choices of the row defer_accept. */
 enum pfi_defer_accept {
 	PFI_DEFER_ACCEPT_AUTO,
 	PFI_DEFER_ACCEPT_ON,
 	PFI_DEFER_ACCEPT_OFF,
 };
 
-/* One member per row, named after it; what a value means is in the text of the row. Times are in ms. A string is NULL
- * where it was given as empty, or not at all. */
+/* One member per row, with its name; the text of the row documents it. Times are in ms. A string that is empty or not
+ * set is NULL. */
 struct pfi_library_settings {
 	/* Server socket */
 	struct prefork_list bind;
@@ -37,7 +37,7 @@ struct pfi_library_settings {
 
 	/* Workers */
 	uint32_t workers;
-	uint32_t workers_max; /* 0: by pfi_settings_workers_max() */
+	uint32_t workers_max; /* 0: see pfi_settings_workers_max() */
 	const char *worker_class;
 	uint32_t threads;
 	uint32_t worker_connections;
@@ -65,7 +65,7 @@ struct pfi_library_settings {
 
 	/* Log */
 	const char *errorlog;
-	enum prefork_log_level loglevel; /* its words are in the order of the enum */
+	enum prefork_log_level loglevel; /* the choices are in the order of the enum */
 
 	/* Process */
 	const char *pidfile;
@@ -87,18 +87,17 @@ static inline const struct pfi_library_settings *pfi_library_settings(const stru
 	return prefork_settings_values(settings, &pfi_library_module);
 }
 
-/* What must hold between several settings: 0, or PREFORK_ECONFIG with an error message. */
+/* Check what depends on several settings: 0, or PREFORK_ECONFIG with an error message. */
 int pfi_options_check(const struct prefork_settings *settings);
 
-/* The most workers that run at the same time, surge not counted: `workers_max`, or where that is 0 four times
- * `workers`, at least 64. */
+/* The highest number of workers, without surge: `workers_max`; if that is 0, four times `workers`, and at least 64. */
 uint32_t pfi_settings_workers_max(const struct pfi_library_settings *values);
 
-/* How many reuseport sockets a listener of a pool with at most `workers_max` workers has: every worker inherits all of
- * them, so a maximum that no one has set does not multiply them. */
+/* The number of reuseport sockets of a listener, in a pool of at most `workers_max` workers. Each worker inherits all of
+ * them, so that a default of workers_max does not raise the number. */
 uint32_t pfi_settings_sockets(const struct pfi_library_settings *values, uint32_t workers_max);
 
-/* How many threads a worker may have beside its first: `threads`, but at least 1. */
+/* The number of worker threads besides the first thread: `threads`, at least 1. */
 unsigned pfi_settings_threads(const struct pfi_library_settings *values);
 
 #endif

@@ -4,7 +4,7 @@
 
 #define ON(event, next, action) [PFI_EVENT_##event] = { PFI_STATE_##next, PFI_ACTION_##action }
 
-static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
+static const struct pfi_transition transitions[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
 	[PFI_STATE_EMPTY] = {
 		ON(FORKED, BOOTING, NONE),
 	},
@@ -23,17 +23,17 @@ static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
 		ON(EXITED, EMPTY, RELEASE),
 	},
 	[PFI_STATE_DUMPING] = {
-		ON(RETIRE, DRAINING, DRAIN), /* somebody serves in its place, or need not */
+		ON(RETIRE, DRAINING, DRAIN), /* its replacement serves, or none is needed */
 		ON(QUIT, QUITTING, QUIT),
-		ON(TIMEOUT, DUMPING, DUMP), /* another thread */
+		ON(TIMEOUT, DUMPING, DUMP), /* a further thread is stuck */
 		ON(STUCK, ABORTING, ABORT),
 		ON(EXITED, EMPTY, RELEASE),
 	},
 	[PFI_STATE_DRAINING] = {
-		ON(READY, DRAINING, NONE),  /* it was booting when we asked */
-		ON(RETIRE, DRAINING, NONE), /* asking twice is harmless     */
+		ON(READY, DRAINING, NONE),  /* it was booting when the drain was requested */
+		ON(RETIRE, DRAINING, NONE), /* a second request changes nothing            */
 		ON(QUIT, QUITTING, QUIT),
-		ON(TIMEOUT, DRAINING, DUMP), /* its other threads still finish */
+		ON(TIMEOUT, DRAINING, DUMP), /* its other threads finish their requests */
 		ON(STUCK, ABORTING, ABORT),
 		ON(OVERDUE, ABORTING, ABORT),
 		ON(EXITED, EMPTY, RELEASE),
@@ -44,7 +44,7 @@ static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
 		ON(QUIT, QUITTING, NONE),
 		ON(TIMEOUT, QUITTING, NONE),
 		ON(STUCK, QUITTING, NONE),
-		ON(OVERDUE, KILLING, KILL), /* who is in a hurry wants no stacks */
+		ON(OVERDUE, KILLING, KILL), /* a quick stop dumps no stacks */
 		ON(EXITED, EMPTY, RELEASE),
 	},
 	[PFI_STATE_ABORTING] = {
@@ -62,21 +62,21 @@ static const struct pfi_step steps[PFI_STATE_COUNT][PFI_EVENT_COUNT] = {
 		ON(QUIT, KILLING, NONE),
 		ON(TIMEOUT, KILLING, NONE),
 		ON(STUCK, KILLING, NONE),
-		ON(OVERDUE, KILLING, KILL), /* stuck in the kernel: keep asking */
+		ON(OVERDUE, KILLING, KILL), /* uninterruptible system call: again */
 		ON(EXITED, EMPTY, RELEASE),
 	},
 };
 
-struct pfi_step pfi_lifecycle_step(enum pfi_state state, enum pfi_event event)
+struct pfi_transition pfi_lifecycle_step(enum pfi_state state, enum pfi_event event)
 {
 	assert(state < PFI_STATE_COUNT);
 	assert(event < PFI_EVENT_COUNT);
 
-	struct pfi_step step = steps[state][event];
+	struct pfi_transition transition = transitions[state][event];
 
-	if (step.action == PFI_ACTION_REFUSE)
-		step.next = state;
-	return step;
+	if (transition.action == PFI_ACTION_REFUSE)
+		transition.next = state;
+	return transition;
 }
 
 const char *pfi_state_name(enum pfi_state state)

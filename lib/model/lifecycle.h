@@ -2,7 +2,7 @@
  * model/lifecycle.h -- the states of one worker, and the action that each event leads to.
  *
  * Pure: no system calls, no clock, no allocation. pfi_worker_table_step() is the only function that stores a state;
- * lib/arbiter/children.c carries out the actions.
+ * lib/arbiter/child_actions.c carries out the actions.
  */
 #ifndef PFI_MODEL_LIFECYCLE_H
 #define PFI_MODEL_LIFECYCLE_H
@@ -27,12 +27,12 @@
 #define PFI_EVENTS(X)                                                   \
 	X(FORKED)  /* a process was forked                          */ \
 	X(READY)   /* the worker reported that it is ready          */ \
-	X(RETIRE)  /* a reload, a recycling, a scale-down or a stop  */ \
-	X(QUIT)   /* a quick stop                                   */ \
-	X(TIMEOUT)    /* a deadline has passed; other threads can work */ \
+	X(RETIRE)  /* a reload, a recycling, a scale-down or a stop */ \
+	X(QUIT)    /* a quick stop                                  */ \
+	X(TIMEOUT) /* a deadline has passed; other threads can work */ \
 	X(STUCK)   /* a deadline has passed; no thread can work     */ \
-	X(OVERDUE) /* the time limit of its state has passed         */ \
-	X(EXITED)  /* its pidfd became readable                      */
+	X(OVERDUE) /* the time limit of its state has passed        */ \
+	X(EXITED)  /* its pidfd became readable                     */
 
 #define PFI_ENUM_STATE(name, text) PFI_STATE_##name,
 #define PFI_ENUM_EVENT(name) PFI_EVENT_##name,
@@ -46,7 +46,7 @@ enum pfi_event {
 #undef PFI_ENUM_EVENT
 
 enum pfi_step_action {
-	PFI_ACTION_REFUSE, /* 0, so that an entry missing in the table refuses */
+	PFI_ACTION_REFUSE, /* 0, so that an entry that the table does not have is refused */
 	PFI_ACTION_NONE,
 	PFI_ACTION_DRAIN,
 	PFI_ACTION_QUIT,
@@ -57,13 +57,13 @@ enum pfi_step_action {
 	PFI_ACTION_COUNT
 };
 
-struct pfi_step {
+struct pfi_transition {
 	enum pfi_state next;
 	enum pfi_step_action action;
 };
 
 /** The next state and the action for `event` in `state`. A refused event leaves the state unchanged. */
-struct pfi_step pfi_lifecycle_step(enum pfi_state state, enum pfi_event event);
+struct pfi_transition pfi_lifecycle_step(enum pfi_state state, enum pfi_event event);
 
 /** "serving" etc., for logs, titles and status. */
 const char *pfi_state_name(enum pfi_state state);

@@ -9,11 +9,11 @@ struct plan {
 	const struct pfi_worker_table *worker_table;
 	uint64_t now_ms;
 	struct pfi_orders *orders;
-	uint32_t next_empty; /* where to look for the next free slot */
-	uint32_t vacant;     /* so many processes may be added: with surge 0 none beside the one it replaces */
+	uint32_t next_empty; /* no slot below this one is free */
+	uint32_t vacant;     /* processes that may be added; with surge 0, only in place of one that has exited */
 };
 
-/* At least one of the two must be possible, or nothing could be replaced. */
+/* Without surge and without unavailable workers nothing could be replaced. */
 static uint32_t surge_of(const struct pfi_policy *policy)
 {
 	return policy->surge + policy->max_unavailable == 0 ? 1 : policy->surge;
@@ -22,7 +22,7 @@ static uint32_t surge_of(const struct pfi_policy *policy)
 static uint32_t count_vacant(const struct pfi_policy *policy, const struct pfi_desired_state *desired,
 			     const struct pfi_worker_table *worker_table)
 {
-	const uint32_t most = desired->target > 0 ? desired->target : 1; /* the canary of an empty pool */
+	const uint32_t most = desired->target > 0 ? desired->target : 1; /* the canary of a pool of 0 workers */
 	uint32_t alive = 0;
 
 	if (surge_of(policy) > 0)
@@ -49,14 +49,14 @@ static void wake_at(struct plan *plan, uint64_t at_ms)
 	plan->orders->wake_ms = pfi_earlier_ms(plan->orders->wake_ms, at_ms);
 }
 
-/* From one rung of the ladder to the next. */
-static uint64_t step_ms(const struct pfi_policy *policy)
+/* From SIGQUIT or SIGABRT to SIGKILL. */
+static uint64_t escalation_ms(const struct pfi_policy *policy)
 {
-	return policy->abort_timeout_ms ? policy->abort_timeout_ms : PFI_LADDER_MS;
+	return policy->abort_timeout_ms ? policy->abort_timeout_ms : PFI_ESCALATION_MS;
 }
 
-/* How far a slot's present state may last, 0 for as long as it likes. */
-static uint64_t patience_ms(const struct pfi_policy *policy, const struct pfi_slot *slot)
+/* How long the state of a slot may last, 0: no limit. */
+static uint64_t time_limit_ms(const struct pfi_policy *policy, const struct pfi_slot *slot)
 {
 	switch (slot->state) {
 	case PFI_STATE_BOOTING:
@@ -65,7 +65,7 @@ static uint64_t patience_ms(const struct pfi_policy *policy, const struct pfi_sl
 		return policy->graceful_timeout_ms;
 	case PFI_STATE_QUITTING:
 	case PFI_STATE_ABORTING:
-		return step_ms(policy);
+		return escalation_ms(policy);
 	case PFI_STATE_KILLING:
 		return PFI_KILL_AGAIN_MS;
 	default:
@@ -81,46 +81,48 @@ static enum pfi_cause overdue_cause(enum pfi_state state)
 	case PFI_STATE_DRAINING:
 		return PFI_CAUSE_DRAIN_TIMEOUT;
 	default:
-		return PFI_CAUSE_NONE; /* further down the ladder: the first cause stands */
+		return PFI_CAUSE_NONE; /* an escalation keeps the first cause */
 	}
 }
 
-/* Has a request of this worker taken too long? Words of a worker that is not
- * ready, or is being ended anyhow, say nothing. */
-static bool judge_requests(struct plan *plan, uint32_t i, const struct pfi_slot *slot)
+/* True if a request has exceeded its deadline, and an event was ordered. The deadlines of a worker that is not ready,
+ * or that is being terminated, have no effect. */
+static bool check_deadlines(struct plan *plan, uint32_t i, const struct pfi_slot *slot)
 {
 	if (slot->state != PFI_STATE_SERVING && slot->state != PFI_STATE_DUMPING &&
 	    slot->state != PFI_STATE_DRAINING)
 		return false;
-	if (slot->late != 0 && plan->now_ms < slot->grace_until_ms) {
+	if (slot->expired != 0 && plan->now_ms < slot->grace_until_ms) {
 		wake_at(plan, slot->grace_until_ms);
 		return false;
 	}
-	/* One that leaves, gets nobody new, and has nothing left but what is stuck, is not waited for. */
-	const bool is_done = slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
+	/* It accepts no more connections, and all that it still works on is stuck. */
+	const bool is_done = slot->state == PFI_STATE_DRAINING && slot->busy <= slot->expired &&
+			     slot->other_connections == 0;
 
-	if (slot->late != 0 && (slot->able == 0 || is_done)) {
+	if (slot->expired != 0 && (slot->usable == 0 || is_done)) {
 		order(plan, PFI_EVENT_STUCK, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;
 	}
-	if (slot->unseen != 0) {
+	if (slot->undumped != 0) {
 		order(plan, PFI_EVENT_TIMEOUT, PFI_CAUSE_REQUEST_TIMEOUT, i, slot->generation);
 		return true;
 	}
 	wake_at(plan, slot->next_ms);
-	if (slot->late != 0 && slot->state == PFI_STATE_DRAINING) /* nothing tells us that the others are done */
-		wake_at(plan, plan->now_ms + PFI_STUCK_LOOK_MS);
+	/* No event reports that its other threads are done. */
+	if (slot->expired != 0 && slot->state == PFI_STATE_DRAINING)
+		wake_at(plan, plan->now_ms + PFI_STUCK_POLL_MS);
 	return false;
 }
 
-/* The deadlines of everybody. True when somebody missed one. */
-static bool walk_ladder(struct plan *plan)
+/* The time limits of all workers. True if one of them has passed. */
+static bool check_time_limits(struct plan *plan)
 {
 	bool missed = false;
 
 	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
 		const struct pfi_slot *const slot = &plan->worker_table->slots[i];
-		const uint64_t at_ms = pfi_deadline_after_ms(slot->since_ms, patience_ms(plan->policy, slot));
+		const uint64_t at_ms = pfi_deadline_after_ms(slot->since_ms, time_limit_ms(plan->policy, slot));
 
 		if (slot->state == PFI_STATE_EMPTY)
 			continue;
@@ -131,23 +133,23 @@ static bool walk_ladder(struct plan *plan)
 			missed = true;
 		} else {
 			wake_at(plan, at_ms);
-			missed |= judge_requests(plan, i, slot);
+			missed |= check_deadlines(plan, i, slot);
 		}
 	}
 	return missed;
 }
 
-static void everybody_out(struct plan *plan)
+static void stop_all(struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
 		const struct pfi_slot *const slot = &plan->worker_table->slots[i];
-		const bool may_hurry = slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING;
+		const bool can_quit = slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING;
 
-		if (plan->desired->quit && (may_hurry || pfi_slot_is_current(slot)))
+		if (plan->desired->quit && (can_quit || pfi_slot_is_current(slot)))
 			order(plan, PFI_EVENT_QUIT, PFI_CAUSE_STOP, i, slot->generation);
 		else if (pfi_slot_is_current(slot))
 			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_STOP, i, slot->generation);
-		else if (slot->state == PFI_STATE_DUMPING) /* what became of it is said already */
+		else if (slot->state == PFI_STATE_DUMPING) /* its cause, the request timeout, stays */
 			order(plan, PFI_EVENT_RETIRE, PFI_CAUSE_NONE, i, slot->generation);
 	}
 }
@@ -157,8 +159,8 @@ static bool is_outdated(const struct plan *plan, const struct pfi_slot *slot)
 	return slot->generation != plan->desired->generation || slot->wants_retire;
 }
 
-/* Has this call told slot `i` to go already? */
-static bool is_reported(const struct plan *plan, uint32_t i)
+/* Whether this call has ordered an event for slot `i`. */
+static bool has_order(const struct plan *plan, uint32_t i)
 {
 	for (uint32_t n = 0; n < plan->orders->count; n++) {
 		if (plan->orders->list[n].slot == i)
@@ -167,8 +169,7 @@ static bool is_reported(const struct plan *plan, uint32_t i)
 	return false;
 }
 
-/* The one to go first among those in `state`: the oldest generation before
- * those that merely wish to leave, then the oldest process. */
+/* The worker in `state` to drain first: that of the oldest generation, and of these the oldest process. */
 static uint32_t pick(const struct plan *plan, enum pfi_state state, bool outdated)
 {
 	uint32_t best = UINT32_MAX;
@@ -178,7 +179,7 @@ static uint32_t pick(const struct plan *plan, enum pfi_state state, bool outdate
 		const struct pfi_slot *const rival = best == UINT32_MAX ? NULL : &plan->worker_table->slots[best];
 
 		if (slot->state != state || is_outdated(plan, slot) != outdated || i == plan->desired->canary ||
-		    is_reported(plan, i))
+		    has_order(plan, i))
 			continue;
 		if (rival == NULL || slot->generation < rival->generation ||
 		    (slot->generation == rival->generation && slot->spawned_ms < rival->spawned_ms))
@@ -191,7 +192,7 @@ static void retire(struct plan *plan, enum pfi_state state, bool outdated, enum 
 {
 	const uint32_t i = pick(plan, state, outdated);
 
-	if (i == UINT32_MAX) /* more orders than one call can hold */
+	if (i == UINT32_MAX) /* the list of orders was full, so that the counts are too high */
 		return;
 	const struct pfi_slot *const slot = &plan->worker_table->slots[i];
 
@@ -218,8 +219,8 @@ static bool start(struct plan *plan, uint32_t generation)
 	return false;
 }
 
-/* With surge 0 a worker leaves before the next one starts: not while that one has to wait. */
-static bool must_stay(struct plan *plan)
+/* With surge 0 a worker exits before its replacement starts: if the replacement is delayed, so is the drain. */
+static bool waits_for_backoff(struct plan *plan)
 {
 	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->desired->not_before_ms)
 		return false;
@@ -227,12 +228,12 @@ static bool must_stay(struct plan *plan)
 	return true;
 }
 
-/* With surge 0 a canary takes the place of a worker, first of one that does not serve yet. */
-static void make_way(struct plan *plan, struct pfi_worker_counts *counts)
+/* With surge 0 the canary takes the place of a worker: of a booting one, if there is any. */
+static void vacate_for_canary(struct plan *plan, struct pfi_worker_counts *counts)
 {
 	const uint32_t ready = counts->current_ready + counts->outdated_ready;
 
-	if (plan->vacant > 0 || counts->leaving > 0 || counts->outdated_booting > 0)
+	if (plan->vacant > 0 || counts->terminating > 0 || counts->outdated_booting > 0)
 		return;
 	if (counts->current_booting > 0) {
 		retire(plan, PFI_STATE_BOOTING, false, PFI_CAUSE_RELOAD);
@@ -245,8 +246,8 @@ static void make_way(struct plan *plan, struct pfi_worker_counts *counts)
 	}
 }
 
-/* Those with a stuck thread have served until now, when nobody misses them any more. */
-static void release_stuck(struct plan *plan)
+/* Workers with a stuck thread serve until their replacements are ready. */
+static void drain_dumping(struct plan *plan)
 {
 	for (uint32_t i = 0; i < plan->worker_table->count; i++) {
 		if (plan->worker_table->slots[i].state == PFI_STATE_DUMPING)
@@ -254,12 +255,12 @@ static void release_stuck(struct plan *plan)
 	}
 }
 
-/* Who is too many: those not ready before those that are, and never a ready
- * one that would be missed. Counts in `worker counts` those that stay. */
-static void thin_out(struct plan *plan, struct pfi_worker_counts *counts)
+/* Drain the workers that are too many: first booting ones, and ready ones only down to `floor`. Leaves in `counts`
+ * those that stay. */
+static void remove_surplus(struct plan *plan, struct pfi_worker_counts *counts)
 {
 	const struct pfi_desired_state *const desired = plan->desired;
-	const uint32_t short_max = desired->hold ? 0 : plan->policy->max_unavailable;
+	const uint32_t short_max = desired->keep_outdated ? 0 : plan->policy->max_unavailable;
 	const uint32_t floor = desired->target > short_max ? desired->target - short_max : 0;
 
 	for (; counts->outdated_booting > 0; counts->outdated_booting--)
@@ -270,24 +271,24 @@ static void thin_out(struct plan *plan, struct pfi_worker_counts *counts)
 		counts->current_booting--;
 	}
 	for (; counts->outdated_ready > 0 && counts->current_ready + counts->outdated_ready > floor &&
-	       !must_stay(plan);
+	       !waits_for_backoff(plan);
 	     counts->outdated_ready--)
 		retire(plan, PFI_STATE_SERVING, true, PFI_CAUSE_RELOAD);
 	for (; counts->current_ready > desired->target; counts->current_ready--)
 		retire(plan, PFI_STATE_SERVING, false, PFI_CAUSE_SCALE);
-	/* With surge 0 its replacement waits for its end. */
+	/* With surge 0 a replacement starts only after the stuck worker has exited. */
 	if (counts->current_ready + counts->outdated_ready >= desired->target || surge_of(plan->policy) == 0)
-		release_stuck(plan);
+		drain_dumping(plan);
 }
 
-static void fill_up(struct plan *plan, const struct pfi_worker_counts *counts)
+static void start_missing(struct plan *plan, const struct pfi_worker_counts *counts)
 {
 	const struct pfi_desired_state *const desired = plan->desired;
 	const struct pfi_policy *const policy = plan->policy;
 	const uint32_t surge = surge_of(policy);
 	const uint32_t current = counts->current_ready + counts->current_booting;
 	const uint32_t staying = current + counts->outdated_ready;
-	const uint32_t counted = desired->hold ? staying : current;
+	const uint32_t counted = desired->keep_outdated ? staying : current;
 	uint32_t missing = desired->target > counted ? desired->target - counted : 0;
 	const uint32_t capacity = desired->target + surge > staying ? desired->target + surge - staying : 0;
 
@@ -315,19 +316,19 @@ void pfi_plan(const struct pfi_policy *policy, const struct pfi_desired_state *d
 	ret->count = 0;
 	ret->more = false;
 	ret->wake_ms = 0;
-	if (walk_ladder(&plan)) {
-		ret->more = true; /* the rest follows from what these lead to */
+	if (check_time_limits(&plan)) {
+		ret->more = true; /* the other orders depend on the new states */
 		return;
 	}
-	if (desired->leave || desired->quit) {
-		everybody_out(&plan);
+	if (desired->drain || desired->quit) {
+		stop_all(&plan);
 		return;
 	}
 
 	struct pfi_worker_counts counts = pfi_worker_table_count(worker_table, desired->generation, desired->canary);
 
 	if (desired->probation != 0 && desired->canary == UINT32_MAX && !start(&plan, desired->probation))
-		make_way(&plan, &counts);
-	thin_out(&plan, &counts);
-	fill_up(&plan, &counts);
+		vacate_for_canary(&plan, &counts);
+	remove_surplus(&plan, &counts);
+	start_missing(&plan, &counts);
 }

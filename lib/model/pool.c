@@ -7,13 +7,12 @@
 #include <assert.h>
 #include <errno.h>
 
-/* A candidate that was proved by its canary may fail to boot this often in a
- * row before it is taken back. */
+/* After the canaries, this many boot failures in a row end the reload with a rollback. */
 enum { CANDIDATE_FAILURES_MAX = 3 };
 
-uint32_t pfi_pool_wanted(const struct pfi_pool *pool)
+uint32_t pfi_pool_desired_workers(const struct pfi_pool *pool)
 {
-	return pool->target > pool->lost ? pool->target - pool->lost : 0;
+	return pool->target > pool->fatal_exits ? pool->target - pool->fatal_exits : 0;
 }
 
 static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
@@ -22,13 +21,13 @@ static bool is_canary(const struct pfi_pool *pool, uint32_t slot)
 	       pool->canary.incarnation == pool->worker_table.slots[slot].incarnation;
 }
 
-/* Workers that are there to stay, as far as is known: without the canary. */
+/* Workers other than the canary, which may still be rolled back. */
 struct presence {
-	bool accepts; /* one that is ready */
+	bool accepts; /* at least one is ready */
 	bool boots;
 };
 
-static struct presence presence_of(const struct pfi_pool *pool)
+static struct presence find_presence(const struct pfi_pool *pool)
 {
 	struct presence found = { false, false };
 
@@ -47,32 +46,33 @@ struct pfi_next_start pfi_pool_next_start(const struct pfi_pool *pool)
 {
 	const uint64_t boot_ms = pool->boot.not_before_ms, run_ms = pool->run.not_before_ms;
 	const uint64_t soon_ms = pool->forked_ms + pool->policy.run.first_ms;
-	const struct presence found = presence_of(pool);
+	const struct presence found = find_presence(pool);
 	struct pfi_next_start start = { boot_ms > run_ms ? boot_ms : run_ms,
 					pool->boot.streak > 0 || pool->run.streak > 0 };
 
-	if (pool->ever_ready && pool->blameless && !found.accepts && !found.boots && soon_ms < start.not_before_ms)
+	if (pool->ever_ready && pool->last_was_healthy && !found.accepts && !found.boots &&
+	    soon_ms < start.not_before_ms)
 		start = (struct pfi_next_start){ soon_ms, true };
 	return start;
 }
 
 static bool can_boot(const struct pfi_pool *pool)
 {
-	return pool->ever_ready && pool->boot.streak == 0 && pfi_pool_wanted(pool) > 0;
+	return pool->ever_ready && pool->boot.streak == 0 && pfi_pool_desired_workers(pool) > 0;
 }
 
-uint32_t pfi_pool_rescue(const struct pfi_pool *pool)
+uint32_t pfi_pool_starts_max(const struct pfi_pool *pool)
 {
-	const struct presence found = presence_of(pool);
+	const struct presence found = find_presence(pool);
 
-	return pool->queued > 0 && !found.accepts && !found.boots && can_boot(pool);
+	return pool->pending_listeners > 0 && !found.accepts && !found.boots && can_boot(pool);
 }
 
 bool pfi_pool_drains(const struct pfi_pool *pool, bool gave_up)
 {
-	const struct presence found = presence_of(pool);
+	const struct presence found = find_presence(pool);
 
-	return pool->queued > 0 && (found.accepts || (!gave_up && (found.boots || can_boot(pool))));
+	return pool->pending_listeners > 0 && (found.accepts || (!gave_up && (found.boots || can_boot(pool))));
 }
 
 bool pfi_pool_needs_canary(const struct pfi_pool *pool)
@@ -80,27 +80,27 @@ bool pfi_pool_needs_canary(const struct pfi_pool *pool)
 	return pool->target > 0 || (pool->proposed != UINT32_MAX && pool->proposed > 0);
 }
 
-void pfi_pool_fresh_start(struct pfi_pool *pool)
+void pfi_pool_reset_failures(struct pfi_pool *pool)
 {
 	pool->boot = (struct pfi_backoff){ 0 };
 	pool->run = (struct pfi_backoff){ 0 };
 	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
-	pool->blameless = false;
+	pool->last_was_healthy = false;
 	pool->candidate_failures = 0;
-	pool->lost = 0;
+	pool->fatal_exits = 0;
 }
 
 void pfi_pool_propose(struct pfi_pool *pool, uint32_t target)
 {
 	pool->proposed = target;
-	pool->proposed_over = pool->target;
+	pool->proposed_base = pool->target;
 }
 
 void pfi_pool_reload(struct pfi_pool *pool)
 {
 	pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
 	pool->proposed = UINT32_MAX;
-	pool->gained = 0;
+	pool->target_change = 0;
 }
 
 static uint32_t clamp(int64_t target, uint32_t least, uint32_t most)
@@ -108,26 +108,27 @@ static uint32_t clamp(int64_t target, uint32_t least, uint32_t most)
 	return target < least ? least : target > most ? most : (uint32_t)target;
 }
 
-/* What was scaled while the candidate was on probation counts on top, as far as there is room. */
+/* Scaling during the probation is added to the target of the candidate, within the limits of the pool. */
 void pfi_pool_adopt_proposal(struct pfi_pool *pool)
 {
-	const int64_t by = (int64_t)pool->proposed - pool->proposed_over;
+	const int64_t by = (int64_t)pool->proposed - pool->proposed_base;
 
 	if (pool->proposed == UINT32_MAX)
 		return;
-	pool->replaced = pool->target;
+	pool->target_before = pool->target;
 	pool->target = clamp(pool->target + by, 1, pool->policy.workers_max);
-	pool->gained = (int64_t)pool->target - pool->replaced;
+	pool->target_change = (int64_t)pool->target - pool->target_before;
 	pool->proposed = UINT32_MAX;
 }
 
-/* Nobody at all is wanted only where that was so before. */
+/* The target becomes 0 only if it was 0 before the rollout. */
 void pfi_pool_undo_proposal(struct pfi_pool *pool)
 {
-	if (pool->gained != 0)
-		pool->target = clamp(pool->target - pool->gained, pool->replaced > 0, pool->policy.workers_max);
+	if (pool->target_change != 0)
+		pool->target = clamp(pool->target - pool->target_change, pool->target_before > 0,
+				     pool->policy.workers_max);
 	pool->proposed = UINT32_MAX;
-	pool->gained = 0;
+	pool->target_change = 0;
 }
 
 void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, bool canary,
@@ -140,8 +141,8 @@ void pfi_pool_forked(struct pfi_pool *pool, uint32_t slot, uint32_t generation, 
 		pool->canary = (struct pfi_canary){ slot, pool->worker_table.slots[slot].incarnation, false };
 }
 
-/* Should the server end, rather than try for ever? */
-static bool gives_up(const struct pfi_pool *pool)
+/* Whether the server stops after too many boot failures, or retries without end. */
+static bool stops_after_failures(const struct pfi_pool *pool)
 {
 	switch (pool->policy.boot_failure_policy) {
 	case PFI_BOOT_FAILURE_STOP:
@@ -158,11 +159,11 @@ static pfi_pool_result boot_failed(struct pfi_pool *pool, enum prefork_reason re
 {
 	pool->candidate_failures++;
 	pfi_backoff_failed(&pool->boot, &pool->policy.boot, false, now_ms, chance);
-	pool->blameless = reason == PREFORK_REASON_KILLED;
-	if (!gives_up(pool))
+	pool->last_was_healthy = reason == PREFORK_REASON_KILLED;
+	if (!stops_after_failures(pool))
 		return 0;
-	/* A worker that says what is wrong at the very first start is not asked
-	 * twice; one that was killed, or is short of something, is. */
+	/* At the first start, a failure that the worker reports ends the start at once. A worker that was killed, or
+	 * that reported a temporary failure, is retried. */
 	if (!pool->ever_ready && reason == PREFORK_REASON_APP)
 		return PREFORK_EAPP;
 	if (!pool->ever_ready && reason == PREFORK_REASON_BOOT)
@@ -176,8 +177,8 @@ static pfi_pool_result run_failed(struct pfi_pool *pool, bool served, bool sick,
 {
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
 	if (pool->run.streak == 1 && !sick)
-		pool->run.not_before_ms = 0; /* one death proves nothing: only a row of them waits */
-	pool->blameless = served;
+		pool->run.not_before_ms = 0; /* the first failure of a row is not delayed */
+	pool->last_was_healthy = served;
 	if (pool->policy.boot_failure_policy == PFI_BOOT_FAILURE_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
 		return -ECHILD;
@@ -202,12 +203,12 @@ enum pfi_step_action pfi_pool_send_event(struct pfi_pool *pool, uint32_t slot, e
 	*ret = 0;
 	if (action == PFI_ACTION_REFUSE)
 		return action;
-	/* What it did is counted when it is ended for it: its replacement is
-	 * not to wait for its end. */
+	/* A failure counts when the worker is stopped because of it, and not when it exits: the replacement starts
+	 * before that. */
 	if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_READY) {
 		pool->ever_ready = true;
 		pool->candidate_failures = 0;
-		pfi_backoff_healed(&pool->boot, &pool->policy.boot, now_ms);
+		pfi_backoff_served(&pool->boot, &pool->policy.boot, now_ms);
 	} else if (is_canary(pool, slot) && !pfi_slot_is_current(&pool->worker_table.slots[slot])) {
 		pool->canary.failed = true;
 	} else if (before.state == PFI_STATE_BOOTING && event == PFI_EVENT_OVERDUE) {
@@ -215,7 +216,8 @@ enum pfi_step_action pfi_pool_send_event(struct pfi_pool *pool, uint32_t slot, e
 	} else if (before.state == PFI_STATE_SERVING && (event == PFI_EVENT_TIMEOUT || event == PFI_EVENT_STUCK)) {
 		*ret = run_failed(pool, true, false, now_ms, chance);
 	} else if (before.state == PFI_STATE_SERVING && event == PFI_EVENT_RETIRE && before.wants_retire) {
-		*ret = run_failed(pool, true, false, now_ms, chance); /* it failed at nothing: only too many wait */
+		/* Not a failure, but it limits how often workers are replaced. */
+		*ret = run_failed(pool, true, false, now_ms, chance);
 	}
 	return action;
 }
@@ -223,9 +225,9 @@ enum pfi_step_action pfi_pool_send_event(struct pfi_pool *pool, uint32_t slot, e
 pfi_pool_result pfi_pool_exited(struct pfi_pool *pool, uint32_t slot, enum prefork_reason reason,
 			    uint64_t requests, uint64_t now_ms, uint64_t chance)
 {
-	const struct pfi_slot dead = pool->worker_table.slots[slot];
-	const bool served = requests > 0 || (dead.ready_ms != 0 &&
-					     now_ms - dead.ready_ms >= pool->policy.healthy_ms);
+	const struct pfi_slot slot_before = pool->worker_table.slots[slot];
+	const bool served = requests > 0 || (slot_before.ready_ms != 0 &&
+					     now_ms - slot_before.ready_ms >= pool->policy.healthy_ms);
 	const bool canary = is_canary(pool, slot);
 
 	if (pfi_worker_table_step(&pool->worker_table, slot, PFI_EVENT_EXITED, now_ms) != PFI_ACTION_RELEASE)
@@ -234,27 +236,27 @@ pfi_pool_result pfi_pool_exited(struct pfi_pool *pool, uint32_t slot, enum prefo
 		pool->canary.failed = true;
 		return 0;
 	}
-	if (!pfi_slot_is_current(&dead))
-		return 0; /* it was to leave, and counted when it was told so */
-	if (reason == PREFORK_REASON_FATAL && pool->lost < pool->target)
-		pool->lost++;
-	if (dead.state == PFI_STATE_BOOTING)
+	if (!pfi_slot_is_current(&slot_before))
+		return 0; /* the arbiter stopped it, and counted the failure then */
+	if (reason == PREFORK_REASON_FATAL && pool->fatal_exits < pool->target)
+		pool->fatal_exits++;
+	if (slot_before.state == PFI_STATE_BOOTING)
 		return boot_failed(pool, reason, now_ms, chance);
 
 	const bool sick = reason == PREFORK_REASON_SICK;
 
-	/* Who was killed from outside has done nothing wrong; too many in a period still wait. */
+	/* A worker that another process killed was healthy, but counts in the period. */
 	return run_failed(pool, reason == PREFORK_REASON_KILLED || (served && !sick), sick, now_ms, chance);
 }
 
-uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
+uint64_t pfi_pool_update_backoff(struct pfi_pool *pool, uint64_t now_ms)
 {
 	uint64_t again_ms = 0;
 
 	if (pool->run.streak == 0)
 		return 0;
 	if (now_ms < pool->run.not_before_ms)
-		return pool->run.not_before_ms; /* the pause that was announced is kept */
+		return pool->run.not_before_ms; /* the delay that was logged is kept */
 	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
 		const struct pfi_slot *const slot = &pool->worker_table.slots[i];
 		const uint64_t at_ms = slot->ready_ms + pool->policy.healthy_ms;
@@ -265,7 +267,7 @@ uint64_t pfi_pool_heal(struct pfi_pool *pool, uint64_t now_ms)
 			again_ms = pfi_earlier_ms(again_ms, at_ms);
 			continue;
 		}
-		pfi_backoff_healed(&pool->run, &pool->policy.run, now_ms);
+		pfi_backoff_served(&pool->run, &pool->policy.run, now_ms);
 		if (pool->run.streak == 0)
 			return 0;
 		return pool->run.period_at_ms + pool->policy.run.period_ms;
@@ -279,7 +281,7 @@ static enum pfi_progress canary_progress(const struct pfi_pool *pool, uint64_t n
 	if (pool->canary.failed)
 		return PFI_PROGRESS_FAILED;
 	if (!pfi_pool_needs_canary(pool))
-		return PFI_PROGRESS_GOOD; /* nobody is wanted here, and so nobody has to prove anything */
+		return PFI_PROGRESS_GOOD; /* a pool of 0 workers has no canary */
 	if (pool->canary.slot == UINT32_MAX)
 		return PFI_PROGRESS_UNDERWAY;
 
@@ -307,12 +309,13 @@ enum pfi_progress pfi_pool_progress(const struct pfi_pool *pool, const struct pf
 	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
 		const struct pfi_slot *const slot = &pool->worker_table.slots[i];
 
-		if (pfi_slot_is_current(slot) && slot->generation != rollout->wanted)
+		if (pfi_slot_is_current(slot) && slot->generation != rollout->desired)
 			return PFI_PROGRESS_UNDERWAY;
 	}
 
-	const struct pfi_worker_counts counts = pfi_worker_table_count(&pool->worker_table, rollout->wanted, UINT32_MAX);
+	const struct pfi_worker_counts counts = pfi_worker_table_count(&pool->worker_table, rollout->desired,
+								       UINT32_MAX);
 
-	return counts.current_ready + counts.outdated_ready >= pfi_pool_wanted(pool) ? PFI_PROGRESS_GOOD :
+	return counts.current_ready + counts.outdated_ready >= pfi_pool_desired_workers(pool) ? PFI_PROGRESS_GOOD :
 										       PFI_PROGRESS_UNDERWAY;
 }

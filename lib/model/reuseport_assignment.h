@@ -1,11 +1,9 @@
 /*
- * model/reuseport_assignment.h -- who accepts from which reuseport socket, where each slot has a socket of its
- * own (reuse_port).
+ * model/reuseport_assignment.h -- which worker accepts from which reuseport socket of a listener (reuse_port).
  *
- * Each worker that serves is at home in one reuseport socket; while one is replaced, its
- * replacement shares its reuseport socket, so a surge needs no more sockets. A reuseport socket that nobody
- * is at home in has a fallback owner among those that serve: no client waits for a worker
- * that is not there. Pure; the arrays belong to the caller.
+ * Each serving worker owns one socket. While a worker is replaced, its replacement owns the same socket, so that a
+ * surge needs no additional sockets. A socket without an owner has a fallback owner among the serving workers, so that
+ * its connections are accepted. Pure; the arrays belong to the caller.
  */
 #ifndef PFI_MODEL_REUSEPORT_ASSIGNMENT_H
 #define PFI_MODEL_REUSEPORT_ASSIGNMENT_H
@@ -13,25 +11,25 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#define PFI_NONE_ASSIGNED UINT32_MAX /* also: nowhere */
+#define PFI_UNASSIGNED UINT32_MAX
 
 struct pfi_reuseport_assignment {
-	uint32_t sockets;  /* that listen                               */
+	uint32_t sockets; /* that are open */
 	uint32_t worker_count;
-	uint32_t *home;   /* by slot: a reuseport socket, or PFI_NONE_ASSIGNED           */
-	uint32_t *fallback_owner; /* by reuseport socket: a slot, or PFI_NONE_ASSIGNED           */
-	uint32_t *owner_count; /* by reuseport socket, and                          */
-	uint32_t *burden;    /* by slot: for settle to count in       */
+	uint32_t *owned_socket;   /* by worker_index: a socket, or PFI_UNASSIGNED */
+	uint32_t *fallback_owner; /* by socket: a worker, or PFI_UNASSIGNED       */
+	uint32_t *owner_count;    /* by socket                                    */
+	uint32_t *fallback_count; /* by worker_index; only within pfi_reuseport_assign() */
 };
 
-/** Settle everybody anew, with as few moves as can be. `serves` by slot. */
+/** Assign all sockets, with as few changes as possible. `serves` by worker_index. */
 void pfi_reuseport_assign(struct pfi_reuseport_assignment *sockets, const bool *serves);
 
-/** Is this slot to accept from this reuseport socket? */
+/** Whether this worker accepts from this socket. */
 bool pfi_reuseport_accepts(const struct pfi_reuseport_assignment *sockets, uint32_t worker_index, uint32_t socket_index);
 
-/** How many reuseport sockets should listen, given how many do, how many are wanted and how many
- *  workers serve: more only when somebody is there for them. At least one. */
-uint32_t pfi_reuseport_target(uint32_t open, uint32_t wanted, uint32_t serving);
+/** The number of sockets that should be open, given those that are open, the desired number, and the serving workers.
+ *  Sockets are added only if there are workers for them. At least 1. */
+uint32_t pfi_reuseport_target(uint32_t open, uint32_t desired, uint32_t serving);
 
 #endif

@@ -2,7 +2,7 @@
 
 #include <stddef.h>
 
-static struct pfi_decision rule(struct pfi_rollout *rollout, enum prefork_verdict verdict)
+static struct pfi_decision finish(struct pfi_rollout *rollout, enum prefork_verdict verdict)
 {
 	const struct pfi_decision decision = { true, verdict, rollout->candidate };
 
@@ -15,13 +15,13 @@ static struct pfi_decision rule(struct pfi_rollout *rollout, enum prefork_verdic
 
 struct pfi_decision pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation)
 {
-	/* One that was rolling has proved itself: it stays wanted, and is what
-	 * remains if its successor fails. */
-	const struct pfi_decision decision = rule(rollout, PREFORK_RELOAD_SUPERSEDED);
+	/* A candidate that was rolling is proved: it stays the desired generation, and the rollback of this one
+	 * returns to it. */
+	const struct pfi_decision decision = finish(rollout, PREFORK_RELOAD_SUPERSEDED);
 
 	rollout->state = PFI_ROLLOUT_PROVING;
 	rollout->candidate = generation;
-	rollout->before = rollout->wanted;
+	rollout->before = rollout->desired;
 	return decision;
 }
 
@@ -32,25 +32,25 @@ struct pfi_decision pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_pr
 	if (rollout->state == PFI_ROLLOUT_IDLE || progress == PFI_PROGRESS_UNDERWAY)
 		return none;
 	if (progress == PFI_PROGRESS_FAILED) {
-		rollout->wanted = rollout->before;
-		return rule(rollout, PREFORK_RELOAD_FAILED);
+		rollout->desired = rollout->before;
+		return finish(rollout, PREFORK_RELOAD_FAILED);
 	}
 	if (rollout->state == PFI_ROLLOUT_PROVING) {
 		rollout->state = PFI_ROLLOUT_ROLLING;
-		rollout->wanted = rollout->candidate;
+		rollout->desired = rollout->candidate;
 		return none;
 	}
-	return rule(rollout, PREFORK_RELOAD_DONE);
+	return finish(rollout, PREFORK_RELOAD_DONE);
 }
 
 struct pfi_decision pfi_rollout_stop(struct pfi_rollout *rollout)
 {
-	return rule(rollout, PREFORK_RELOAD_STOPPED);
+	return finish(rollout, PREFORK_RELOAD_STOPPED);
 }
 
 bool pfi_rollout_needs(const struct pfi_rollout *rollout, uint32_t generation)
 {
-	return generation == rollout->wanted ||
+	return generation == rollout->desired ||
 	       (rollout->state != PFI_ROLLOUT_IDLE &&
 		(generation == rollout->candidate || generation == rollout->before));
 }

@@ -1,12 +1,10 @@
 /*
- * model/rollout.h -- how a reload proves itself.
+ * model/rollout.h -- the state of a reload.
  *
- * A reload has a candidate generation. First every pool starts one canary of
- * it, beside its workers, which nobody touches. When each canary has become
- * ready and lived for the canary time, the candidate is what new workers are
- * born with, and the pools replace their workers at their own pace. When a
- * canary fails, or candidates keep failing to boot afterwards, the generation
- * before is wanted again. Each reload ends with exactly one verdict. Pure.
+ * A reload tries a candidate generation. First, each pool starts one canary besides its workers, none of which are
+ * replaced. When each canary has been ready for the canary time, new workers are of the candidate, and the pools
+ * replace the others, each at its own speed. If a canary fails, or workers of the candidate repeatedly fail to boot
+ * afterwards, the previous generation becomes the desired one again. Each reload ends with exactly one verdict. Pure.
  */
 #ifndef PFI_MODEL_ROLLOUT_H
 #define PFI_MODEL_ROLLOUT_H
@@ -18,40 +16,40 @@
 
 enum pfi_rollout_state {
 	PFI_ROLLOUT_IDLE,
-	PFI_ROLLOUT_PROVING, /* canaries are on probation; new workers are still of `wanted` */
-	PFI_ROLLOUT_ROLLING, /* `wanted` is the candidate; `before` is what it replaces      */
+	PFI_ROLLOUT_PROVING, /* canaries are on probation; other new workers are of `desired`    */
+	PFI_ROLLOUT_ROLLING, /* `desired` is the candidate, and `before` the one that it replaces */
 };
 
 struct pfi_rollout {
 	enum pfi_rollout_state state;
-	uint32_t wanted;    /* generation that new workers are born with */
-	uint32_t candidate; /* under way, 0 when idle                    */
-	uint32_t before;    /* wanted again if the candidate fails       */
+	uint32_t desired;   /* generation of new workers       */
+	uint32_t candidate; /* in progress, 0 if idle          */
+	uint32_t before;    /* `desired` if the candidate fails */
 };
 
-/* How far one pool has come, and so all of them: the worst counts. */
+/* The progress of one pool. That of a rollout is the lowest of all pools. */
 enum pfi_progress {
 	PFI_PROGRESS_FAILED,
 	PFI_PROGRESS_UNDERWAY,
-	PFI_PROGRESS_GOOD, /* proving: its canary is proved; rolling: all are replaced */
+	PFI_PROGRESS_GOOD, /* proving: the canary is proved; rolling: all workers are replaced */
 };
 
 struct pfi_decision {
 	bool given;
 	enum prefork_verdict verdict;
-	uint32_t generation; /* which reload it is about */
+	uint32_t generation; /* that the reload tried */
 };
 
-/** Begin to roll out `generation`. The decision on the one this supersedes, if any. */
+/** Begin to roll out `generation`. Returns the decision on the reload that this supersedes, if any. */
 struct pfi_decision pfi_rollout_begin(struct pfi_rollout *rollout, uint32_t generation);
 
-/** Go on, given the worst progress of all pools. A decision when it has come to an end. */
+/** Continue, with the progress of all pools. Returns a decision if the reload has ended. */
 struct pfi_decision pfi_rollout_advance(struct pfi_rollout *rollout, enum pfi_progress progress);
 
-/** The server stops. The decision on what was under way, if anything. */
+/** The server stops. Returns the decision on the reload in progress, if any. */
 struct pfi_decision pfi_rollout_stop(struct pfi_rollout *rollout);
 
-/** True when workers of this generation may still be wanted. */
+/** True if workers of this generation may still be started. */
 bool pfi_rollout_needs(const struct pfi_rollout *rollout, uint32_t generation);
 
 /** "done", "failed", "superseded", "stopped". */

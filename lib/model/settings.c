@@ -12,7 +12,7 @@ int pfi_settings_create_empty(struct prefork_settings **ret)
 
 	if (settings == NULL)
 		return prefork_fail(-ENOMEM, "out of memory for the settings");
-	atomic_init(&settings->holders, 1);
+	atomic_init(&settings->references, 1);
 	*ret = settings;
 	return 0;
 }
@@ -28,7 +28,7 @@ static void finish_values(struct prefork_settings *settings)
 
 void prefork_settings_destroy(struct prefork_settings *settings)
 {
-	if (settings == NULL || atomic_fetch_sub(&settings->holders, 1) > 1)
+	if (settings == NULL || atomic_fetch_sub(&settings->references, 1) > 1)
 		return;
 	free(settings->directory);
 	pfi_texts_finish(&settings->argv);
@@ -57,7 +57,7 @@ void prefork_settings_destroy(struct prefork_settings *settings)
 
 struct prefork_settings *pfi_settings_ref(struct prefork_settings *settings)
 {
-	atomic_fetch_add(&settings->holders, 1);
+	atomic_fetch_add(&settings->references, 1);
 	return settings;
 }
 

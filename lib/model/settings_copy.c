@@ -1,4 +1,4 @@
-/* Copies of settings, and what differs between two. */
+/* Copies of settings, and comparison of two. */
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -25,7 +25,7 @@ static int copy_texts(struct pfi_texts *to, const struct pfi_texts *from)
 	return r;
 }
 
-static int copy_host_words(struct prefork_settings *to, const struct prefork_settings *from)
+static int copy_texts_of_application(struct prefork_settings *to, const struct prefork_settings *from)
 {
 	int r = copy_text(&to->program, from->program);
 
@@ -46,7 +46,7 @@ static int copy_host_words(struct prefork_settings *to, const struct prefork_set
 	return r;
 }
 
-static int copy_host_tables(struct prefork_settings *to, const struct prefork_settings *from)
+static int copy_tables_of_application(struct prefork_settings *to, const struct prefork_settings *from)
 {
 	int r = from->count > 0 ? pfi_settings_add_rows(to, from->rows, from->count, NULL) : 0;
 
@@ -69,9 +69,9 @@ int pfi_settings_copy_unparsed(const struct prefork_settings *old, struct prefor
 
 	if (r < 0)
 		return r;
-	r = copy_host_words(copy, old);
+	r = copy_texts_of_application(copy, old);
 	if (r == 0)
-		r = copy_host_tables(copy, old);
+		r = copy_tables_of_application(copy, old);
 	if (r < 0) {
 		prefork_settings_destroy(copy);
 		return r == -ENOMEM ? prefork_fail(r, "out of memory for the settings") : r;
@@ -129,8 +129,8 @@ int pfi_settings_override(struct prefork_settings *settings, const char *name, c
 	if (index == settings->count)
 		return prefork_fail(-ENOENT, "pool %s: there is no option %s", pool, name);
 	if (settings->rows[index].traits & (PREFORK_OPTION_SERVER | PREFORK_OPTION_COMMAND_LINE))
-		return prefork_fail(PREFORK_ECONFIG, "pool %s: %s is a setting of the whole server: one pool cannot have "
-						     "its own", pool, name);
+		return prefork_fail(PREFORK_ECONFIG, "pool %s: %s applies to the whole server and cannot be set "
+						     "for one pool", pool, name);
 	if (settings->frozen)
 		return prefork_fail(-EBUSY, "pool %s: the settings are in use", pool);
 	pfi_text_init(&builder, place, sizeof place);
@@ -138,7 +138,7 @@ int pfi_settings_override(struct prefork_settings *settings, const char *name, c
 	value = &settings->values[index];
 	before = value->origin;
 	if (before == PREFORK_FROM_POOL)
-		value->origin = PREFORK_FROM_COMMAND_LINE; /* so that the items of a LIST are replaced */
+		value->origin = PREFORK_FROM_COMMAND_LINE; /* values of one origin would be collected in a LIST */
 	r = pfi_settings_assign(settings, index, text, PREFORK_FROM_POOL, place);
 	if (r < 0)
 		value->origin = before;
@@ -179,7 +179,7 @@ static void add_whole_value(struct pfi_text *text, const struct prefork_settings
 	}
 }
 
-/* The place of a value in a file ends with its name already: "app.ini:3: backlog". */
+/* The place of a value in a file contains the name: "app.ini:3: backlog". */
 static bool ends_with(const char *place, const char *name)
 {
 	const size_t length = strlen(place), tail = strlen(name);
@@ -201,7 +201,7 @@ int pfi_settings_diff_unreloadable(const struct prefork_settings *old, const str
 		pfi_text_add(&text, place);
 		if (!ends_with(place, old->rows[i].name))
 			pfi_text_format(&text, ": %s", old->rows[i].name);
-		pfi_text_add(&text, " cannot change by a reload (it is ");
+		pfi_text_add(&text, " cannot be changed by a reload (it is ");
 		add_whole_value(&text, old, i);
 		pfi_text_add(&text, " and would become ");
 		add_whole_value(&text, new, i);

@@ -1,4 +1,4 @@
-/* What a host says of its settings before they are parsed. */
+/* What an application sets before the settings are parsed. */
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -15,7 +15,7 @@ static int out_of_memory(void)
 	return prefork_fail(-ENOMEM, "out of memory for the settings");
 }
 
-/* Replaces `*text` by a copy of `by`, which may be NULL. */
+/* Replace *text with a copy of `by`, which may be NULL. */
 static int replace_text(char **text, const char *by)
 {
 	char *copy = NULL;
@@ -27,21 +27,21 @@ static int replace_text(char **text, const char *by)
 	return 0;
 }
 
-/* May the host still say something? */
-static int changeable(const struct prefork_settings *settings)
+/* 0; -EBUSY if the settings can no longer be changed. */
+static int check_changeable(const struct prefork_settings *settings)
 {
 	if (settings == NULL)
 		return prefork_fail(-EINVAL, "there are no settings");
 	if (settings->frozen || settings->parsed)
-		return prefork_fail(-EBUSY, "the settings were %s already",
-				    settings->frozen ? "taken by an arbiter" : "parsed");
+		return prefork_fail(-EBUSY, "the settings cannot be changed: %s",
+				    settings->frozen ? "an arbiter uses them" : "they were parsed");
 	return 0;
 }
 
 int prefork_settings_set_program(struct prefork_settings *settings, const char *name, const char *version,
 				 const char *summary)
 {
-	int r = changeable(settings);
+	int r = check_changeable(settings);
 
 	if (r == 0)
 		r = replace_text(&settings->program, name);
@@ -53,12 +53,12 @@ int prefork_settings_set_program(struct prefork_settings *settings, const char *
 int prefork_settings_accept_arguments(struct prefork_settings *settings, size_t min, size_t max,
 				      const char *usage)
 {
-	int r = changeable(settings);
+	int r = check_changeable(settings);
 
 	if (r < 0)
 		return r;
 	if (min > max)
-		return prefork_fail(-EINVAL, "at least %zu and at most %zu arguments: none would do", min, max);
+		return prefork_fail(-EINVAL, "the minimum of %zu arguments is above the maximum of %zu", min, max);
 	r = replace_text(&settings->arguments_usage, usage);
 	if (r == 0) {
 		settings->arguments_min = min;
@@ -69,7 +69,7 @@ int prefork_settings_accept_arguments(struct prefork_settings *settings, size_t 
 
 int prefork_settings_set_argument_variable(struct prefork_settings *settings, const char *name)
 {
-	const int r = changeable(settings);
+	const int r = check_changeable(settings);
 
 	if (r < 0)
 		return r;
@@ -80,19 +80,19 @@ int prefork_settings_set_argument_variable(struct prefork_settings *settings, co
 
 int prefork_settings_claim_variable(struct prefork_settings *settings, const char *name)
 {
-	const int r = changeable(settings);
+	const int r = check_changeable(settings);
 
 	if (r < 0)
 		return r;
 	if (name == NULL || strncmp(name, "PREFORK_", 8) != 0 || name[8] == '\0' || strchr(name, '=') != NULL)
-		return prefork_fail(-EINVAL, "only names that begin with PREFORK_ are claimed");
+		return prefork_fail(-EINVAL, "only a variable that begins with PREFORK_ can be claimed");
 	return pfi_texts_add(&settings->claimed, name) < 0 ? out_of_memory() : 0;
 }
 
 int prefork_settings_add_check(struct prefork_settings *settings,
 			       int (*check)(const struct prefork_settings *settings, void *user), void *user)
 {
-	const int r = changeable(settings);
+	const int r = check_changeable(settings);
 	struct pfi_check *checks;
 
 	if (r < 0)
@@ -120,7 +120,7 @@ static bool has_word(const char *words, const char *word)
 int prefork_settings_add_choice(struct prefork_settings *settings, const char *name, const char *word,
 				const char *meaning)
 {
-	const int r = changeable(settings);
+	const int r = check_changeable(settings);
 	struct pfi_choice *choices;
 	size_t index;
 
@@ -149,7 +149,7 @@ int prefork_settings_add_choice(struct prefork_settings *settings, const char *n
 	return 0;
 }
 
-/* The last default for a row is the one that counts. */
+/* For pfi_settings_copy_unparsed(). The last default of a row replaces earlier ones. */
 static int remember_default(struct prefork_settings *settings, const char *name, const char *text)
 {
 	struct pfi_default *defaults;
@@ -174,7 +174,7 @@ static int remember_default(struct prefork_settings *settings, const char *name,
 
 int prefork_settings_set_default(struct prefork_settings *settings, const char *name, const char *text)
 {
-	int r = changeable(settings);
+	int r = check_changeable(settings);
 	char place[128];
 	size_t index;
 

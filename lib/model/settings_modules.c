@@ -1,4 +1,4 @@
-/* The structs of modules: which member holds the value of which row. */
+/* The structs of modules, and the bindings of rows to their members. */
 #include "model/settings.h"
 
 #include "base/required.h"
@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What a member takes. */
+/* Size and range of each type of member. */
 static const struct {
 	size_t size;
 	int64_t min;
@@ -29,7 +29,7 @@ static bool is_integer(enum prefork_member member)
 	return member >= PREFORK_MEMBER_INT32 && member <= PREFORK_MEMBER_UINT64;
 }
 
-/* Whether every number that the row takes fits the member. */
+/* Whether the member can store every valid number of the row. */
 static bool fits_number(const struct prefork_option *row, enum prefork_member member)
 {
 	const bool is_bounded = row->min != 0 || row->max != 0;
@@ -126,7 +126,7 @@ static int64_t index_of_word(const char *choices, const char *word)
 	return 0;
 }
 
-/* memcpy, since a struct of the application is bytes here. */
+/* With memcpy(3): the type of the struct is not known here, and the member may be unaligned. */
 static void store(const struct prefork_option *row, const struct pfi_value *value, enum prefork_member member, char *to)
 {
 	const int64_t number = row->type == PREFORK_OPTION_CHOICE && is_integer(member) && value->count > 0
@@ -224,7 +224,7 @@ const void *prefork_settings_values(const struct prefork_settings *settings, con
 	return found->values;
 }
 
-/* The row whose value `member` holds, or `count`. Compared as numbers: the address may lie in no struct of ours. */
+/* The row of a member, or `count`. Compared as integers, because `member` may point into another object. */
 static size_t row_of(const struct prefork_settings *settings, const void *member)
 {
 	for (size_t i = 0; i < settings->binding_count; i++) {

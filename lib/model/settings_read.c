@@ -1,4 +1,4 @@
-/* What settings say: typed answers by name. */
+/* Values of settings by name and type. */
 #include "model/settings.h"
 
 #include "base/required.h"
@@ -7,7 +7,7 @@
 
 #include <errno.h>
 
-/* The value of the row, or NULL and an error message. */
+/* The value of a row of one of `types`; NULL with an error message. */
 static const struct pfi_value *value_of(const struct prefork_settings *settings, const char *name,
 					unsigned types)
 {
@@ -79,7 +79,7 @@ const char *prefork_settings_item(const struct prefork_settings *settings, const
 size_t prefork_settings_argument_count(const struct prefork_settings *settings)
 {
 	PFI_RETURN_IF_NULL(settings, 0);
-	return settings != NULL ? settings->arguments.count : 0;
+	return settings->arguments.count;
 }
 
 const char *prefork_settings_argument(const struct prefork_settings *settings, size_t index)

@@ -1,4 +1,4 @@
-/* Adding rows and modules: each row is checked by itself and against the others. */
+/* Add rows and modules; each row is checked by itself and against the others. */
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 
 #include "base/required.h"
-#include "base/table.h"
+#include "base/struct_size.h"
 #include "model/assign.h"
 
 /* "--" and the name, with dashes. */
@@ -58,7 +58,7 @@ static bool is_name(const char *name)
 	       strspn(name, "abcdefghijklmnopqrstuvwxyz0123456789_") == length;
 }
 
-/* -x, or --xyz: what the command line can tell from a value. */
+/* -x or --xyz. A digit after - would be a negative number. */
 static bool is_flag(const char *flag)
 {
 	const char *const word = flag + 1 + (flag[0] == '-' && flag[1] == '-');
@@ -68,7 +68,7 @@ static bool is_flag(const char *flag)
 	return flag[1] == '-' || (flag[2] == '\0' && !(flag[1] >= '0' && flag[1] <= '9'));
 }
 
-static int unsound(const struct prefork_option *row, const char *why)
+static int refuse_row(const struct prefork_option *row, const char *why)
 {
 	return prefork_fail(-EINVAL, "option %s %s", row->name != NULL ? row->name : "without a name", why);
 }
@@ -79,23 +79,23 @@ static int check_row(const struct prefork_option *row)
 	size_t flags = 0;
 
 	if (!is_name(row->name))
-		return unsound(row, "needs a name of a-z, 0-9 and _");
+		return refuse_row(row, "needs a name of a-z, 0-9 and _");
 	if (row->type < PREFORK_OPTION_BOOL || row->type > PREFORK_OPTION_MODE)
-		return unsound(row, "is of no type");
+		return refuse_row(row, "has an unknown type");
 	if (row->min > row->max)
-		return unsound(row, "has its minimum above its maximum");
+		return refuse_row(row, "has a minimum above its maximum");
 	if ((row->type == PREFORK_OPTION_CHOICE) != (row->choices != NULL) ||
 	    (row->choices != NULL && *row->choices == '\0'))
-		return unsound(row, "has choices and is no CHOICE, or the other way round");
+		return refuse_row(row, "needs choices if it is a CHOICE, and has none otherwise");
 	if (row->type == PREFORK_OPTION_CHOICE && row->default_text == NULL)
-		return unsound(row, "is a CHOICE and needs a default");
+		return refuse_row(row, "is a CHOICE and needs a default");
 	if (row->doc == NULL || row->section == NULL)
-		return unsound(row, "needs a section and a doc");
+		return refuse_row(row, "needs a section and a doc");
 	for (; pfi_option_flag(row, flags, flag); flags++)
 		if (!is_flag(flag))
-			return unsound(row, "has a flag that is neither -x nor --word");
+			return refuse_row(row, "has a flag of another form than -x or --word");
 	if (flags == 0)
-		return unsound(row, "has no flag");
+		return refuse_row(row, "has no flag");
 	return 0;
 }
 
@@ -118,10 +118,10 @@ static int check_new_row(const struct prefork_settings *settings, const struct p
 
 	for (size_t i = 0; r == 0 && i < sizeof reserved / sizeof reserved[0]; i++)
 		if (strcmp(row->name, reserved[i]) == 0)
-			r = prefork_fail(-EEXIST, "option %s is the library's", row->name);
+			r = prefork_fail(-EEXIST, "option %s is defined by the library", row->name);
 	for (size_t i = 0; r == 0 && pfi_option_flag(row, i, flag); i++)
 		if (strcmp(flag, "-h") == 0 || strcmp(flag, "-v") == 0)
-			r = prefork_fail(-EEXIST, "option %s: the flag %s is the library's", row->name, flag);
+			r = prefork_fail(-EEXIST, "option %s: the flag %s is defined by the library", row->name, flag);
 	for (size_t i = 0; r == 0 && i < settings->count; i++)
 		if (strcmp(settings->rows[i].name, row->name) == 0 || share_a_flag(&settings->rows[i], row))
 			r = prefork_fail(-EEXIST, "option %s: its name or a flag belongs to option %s", row->name,
@@ -129,7 +129,7 @@ static int check_new_row(const struct prefork_settings *settings, const struct p
 	return r;
 }
 
-/* Room for `count` rows more. */
+/* Allocate `count` further rows. */
 static int grow(struct prefork_settings *settings, size_t count)
 {
 	struct prefork_option *rows;
@@ -197,13 +197,14 @@ void pfi_settings_drop(struct prefork_settings *settings, size_t rows, size_t bi
 		free(settings->modules[--settings->module_count].values);
 }
 
-/* All rows of an array are of one size. */
+/* The stride of an array is the struct_size of its first row. */
 static int check_size(const struct prefork_option *row, size_t size)
 {
 	if (row->struct_size != size)
 		return prefork_fail(-EINVAL, "the rows have different values of struct_size, %zu and %zu", size,
 				    row->struct_size);
-	return pfi_table_check(row, size, PFI_SIZE_WITH(struct prefork_option, doc), sizeof *row, "struct prefork_option");
+	return pfi_struct_check(row, size, PFI_SIZE_WITH(struct prefork_option, doc), sizeof *row,
+				"struct prefork_option");
 }
 
 int pfi_settings_add_rows(struct prefork_settings *settings, const struct prefork_option *rows, size_t count,
@@ -219,7 +220,7 @@ int pfi_settings_add_rows(struct prefork_settings *settings, const struct prefor
 	for (size_t i = 0; r == 0 && i < count; i++, from += rows->struct_size) {
 		struct prefork_option row;
 
-		pfi_table_copy(&row, sizeof row, from, rows->struct_size);
+		pfi_struct_copy(&row, sizeof row, from, rows->struct_size);
 		row.struct_size = sizeof row;
 		r = module != NULL && (row.traits & PREFORK_OPTION_REFERENCE)
 			    ? add_reference(settings, &row)
@@ -253,7 +254,7 @@ int prefork_settings_add_module(struct prefork_settings *settings, const struct 
 	PFI_RETURN_IF_NULL(module, -EINVAL);
 
 	const size_t rows = settings->count, bindings = settings->binding_count, modules = settings->module_count;
-	int r = pfi_table_check(module, module->struct_size, PFI_SIZE_WITH(struct prefork_module, values_size),
+	int r = pfi_struct_check(module, module->struct_size, PFI_SIZE_WITH(struct prefork_module, values_size),
 				sizeof *module, "struct prefork_module");
 
 	if (r < 0)

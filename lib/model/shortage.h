@@ -1,11 +1,11 @@
 /*
- * model/shortage.h -- workers of one pool that cannot accept connections: who is replaced.
+ * model/shortage.h -- workers of one pool that cannot accept connections, and which of them are replaced.
  *
- * A shortage is private until all workers have it. A worker that is short beside one that accepts is replaced
- * when that lasts. Where none accepts the machine is short, and a replacement would be, too: all retry. Two
- * things are known better: a limit of the process itself (RLIMIT_NOFILE) is private even if all are at it, for
- * an application that leaks leaks in all; and a worker that its own connections have brought there is full, not
- * broken. Pure.
+ * If some workers of a pool accept and others cannot, the shortage is private, and a worker that has it for
+ * PFI_SHORTAGE_LASTS_MS is replaced. If none accepts, the machine is short; replacements would be, too, and all workers
+ * retry. Two exceptions: RLIMIT_NOFILE is a limit of the process, and private even if all workers have reached it, as
+ * those of an application that leaks descriptors have; and a worker that has reached a limit by its number of
+ * connections is loaded, not broken, and is kept. Pure.
  */
 #ifndef PFI_MODEL_SHORTAGE_H
 #define PFI_MODEL_SHORTAGE_H
@@ -16,17 +16,17 @@ enum { PFI_SHORTAGE_LASTS_MS = 1000 };
 
 enum pfi_shortage { PFI_SHORTAGE_NONE, PFI_SHORTAGE_SOME, PFI_SHORTAGE_ALL };
 
-/** How many of those that serve are short. Between the first and the second of two workers that find the same
- *  lies a moment in which it looks private: SOME is said only when that has passed; before, `*ret_wake_ms` is when
- *  to look again, and the answer is `before`. 0: no need. */
+/** How many of the serving workers have a shortage. Two workers detect the same shortage at slightly different times,
+ *  and meanwhile it looks private: for 100 ms the result is `before`, and *ret_wake_ms when to call again (0: not
+ *  needed). */
 enum pfi_shortage pfi_shortage_judge(const struct pfi_worker_table *worker_table, enum pfi_shortage before, uint64_t now_ms,
 				     uint64_t *ret_wake_ms);
 
-/** Whether slot `i` is to be replaced now. `*ret_wake_ms`: when to ask again, 0: no need. */
+/** True if slot `i` must be replaced now. *ret_wake_ms is when to call again, 0: not needed. */
 bool pfi_shortage_replaces(const struct pfi_worker_table *worker_table, uint32_t i, uint64_t now_ms, uint64_t *ret_wake_ms);
 
-/** Whether no worker of this pool will accept what waits: some serve, and all have been short for that
- *  long. */
+/** True if no worker of this pool will accept pending connections: some serve, and each of them has had a shortage for
+ *  PFI_SHORTAGE_LASTS_MS. */
 bool pfi_shortage_is_total(const struct pfi_worker_table *worker_table, uint64_t now_ms);
 
 #endif

@@ -13,10 +13,10 @@ void pfi_supervisor_init(struct pfi_supervisor *supervisor, struct pfi_pool *poo
 			 uint64_t seed)
 {
 	*supervisor = (struct pfi_supervisor){
-		.pools = pools, .pool_count = pool_count, .seed = seed, .rollout = { .wanted = 1 }
+		.pools = pools, .pool_count = pool_count, .seed = seed, .rollout = { .desired = 1 }
 	};
 	for (uint32_t i = 0; i < pool_count; i++)
-		pfi_pool_fresh_start(&pools[i]);
+		pfi_pool_reset_failures(&pools[i]);
 	for (uint32_t i = 0; i < pool_count; i++)
 		pfi_pool_reload(&pools[i]);
 }
@@ -31,14 +31,14 @@ static void give_up(struct pfi_supervisor *supervisor, int result, uint64_t now_
 	const struct pfi_decision decision = pfi_supervisor_stop(supervisor, true, result, now_ms);
 
 	if (decision.given)
-		supervisor->pending = decision; /* there is at most one reload under way */
+		supervisor->pending = decision; /* pfi_supervisor_turn() returns it; at most one is in progress */
 }
 
-/* What a pool cannot bear ends the server, gracefully. */
-static void hear(struct pfi_supervisor *supervisor, pfi_pool_result complaint, uint64_t now_ms)
+/* Stop gracefully if a pool returned an error. */
+static void stop_on(struct pfi_supervisor *supervisor, pfi_pool_result result, uint64_t now_ms)
 {
-	if (complaint != 0 && supervisor->phase == PFI_PHASE_RUNNING)
-		give_up(supervisor, complaint, now_ms);
+	if (result != 0 && supervisor->phase == PFI_PHASE_RUNNING)
+		give_up(supervisor, result, now_ms);
 }
 
 struct pfi_decision pfi_supervisor_reload(struct pfi_supervisor *supervisor, uint32_t generation)
@@ -61,11 +61,11 @@ void pfi_supervisor_propose(struct pfi_supervisor *supervisor, uint32_t pool, ui
 struct pfi_decision pfi_supervisor_stop(struct pfi_supervisor *supervisor, bool graceful, int result,
 				      uint64_t now_ms)
 {
-	const enum pfi_phase phase = graceful ? PFI_PHASE_REFUSING : PFI_PHASE_QUITTING;
+	const enum pfi_server_phase phase = graceful ? PFI_PHASE_REFUSING : PFI_PHASE_QUITTING;
 
 	if (supervisor->phase == PFI_PHASE_RUNNING)
 		supervisor->result = result;
-	if (phase > supervisor->phase) { /* it never goes back */
+	if (phase > supervisor->phase) { /* phases only advance */
 		supervisor->phase = phase;
 		supervisor->phase_since_ms = now_ms;
 	}
@@ -79,13 +79,13 @@ int pfi_supervisor_scale(struct pfi_supervisor *supervisor, uint32_t pool, uint3
 	if (target > supervisor->pools[pool].policy.workers_max)
 		return -ERANGE;
 	supervisor->pools[pool].target = target;
-	supervisor->pools[pool].lost = 0;
-	if (target == 0) /* whatever a reload under way would bring */
+	supervisor->pools[pool].fatal_exits = 0;
+	if (target == 0) /* a reload in progress must not start workers again */
 		supervisor->pools[pool].proposed = UINT32_MAX;
 	return 0;
 }
 
-bool pfi_supervisor_is_probation(const struct pfi_supervisor *supervisor, uint32_t pool,
+bool pfi_supervisor_starts_canary(const struct pfi_supervisor *supervisor, uint32_t pool,
 				 uint32_t generation)
 {
 	return supervisor->rollout.state == PFI_ROLLOUT_PROVING &&
@@ -96,7 +96,7 @@ bool pfi_supervisor_is_probation(const struct pfi_supervisor *supervisor, uint32
 void pfi_supervisor_forked(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 			   uint32_t generation, uint64_t now_ms)
 {
-	const bool canary = pfi_supervisor_is_probation(supervisor, pool, generation);
+	const bool canary = pfi_supervisor_starts_canary(supervisor, pool, generation);
 
 	pfi_pool_forked(&supervisor->pools[pool], slot, generation, canary, now_ms);
 }
@@ -104,27 +104,27 @@ void pfi_supervisor_forked(struct pfi_supervisor *supervisor, uint32_t pool, uin
 void pfi_supervisor_fork_failed(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t generation,
 				uint64_t now_ms)
 {
-	const bool canary = pfi_supervisor_is_probation(supervisor, pool, generation);
+	const bool canary = pfi_supervisor_starts_canary(supervisor, pool, generation);
 
-	hear(supervisor, pfi_pool_fork_failed(&supervisor->pools[pool], canary, now_ms, chance(supervisor)),
+	stop_on(supervisor, pfi_pool_fork_failed(&supervisor->pools[pool], canary, now_ms, chance(supervisor)),
 	     now_ms);
 }
 
 enum pfi_step_action pfi_supervisor_send_event(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 					 enum pfi_event event, uint64_t now_ms)
 {
-	pfi_pool_result complaint;
+	pfi_pool_result result;
 	const enum pfi_step_action action = pfi_pool_send_event(&supervisor->pools[pool], slot, event, now_ms,
-							  chance(supervisor), &complaint);
+							  chance(supervisor), &result);
 
-	hear(supervisor, complaint, now_ms);
+	stop_on(supervisor, result, now_ms);
 	return action;
 }
 
 void pfi_supervisor_exited(struct pfi_supervisor *supervisor, uint32_t pool, uint32_t slot,
 			 enum prefork_reason reason, uint64_t requests, uint64_t now_ms)
 {
-	hear(supervisor,
+	stop_on(supervisor,
 	     pfi_pool_exited(&supervisor->pools[pool], slot, reason, requests, now_ms, chance(supervisor)),
 	     now_ms);
 }
@@ -150,13 +150,13 @@ static struct pfi_decision advance_rollout(struct pfi_supervisor *supervisor, ui
 
 	const struct pfi_decision decision = pfi_rollout_advance(rollout, worst);
 
-	if (rollout->wanted != before.wanted || rollout->state != before.state) {
+	if (rollout->desired != before.desired || rollout->state != before.state) {
 		for (uint32_t i = 0; i < supervisor->pool_count; i++) {
 			struct pfi_pool *const pool = &supervisor->pools[i];
 
-			/* A failed canary leaves the pool's record as it was. */
-			if (rollout->wanted != before.wanted)
-				pfi_pool_fresh_start(pool);
+			/* A failed canary does not reset the back-off of the other workers. */
+			if (rollout->desired != before.desired)
+				pfi_pool_reset_failures(pool);
 			pool->canary = (struct pfi_canary){ .slot = UINT32_MAX };
 			if (rollout->state == PFI_ROLLOUT_ROLLING)
 				pfi_pool_adopt_proposal(pool);
@@ -167,29 +167,29 @@ static struct pfi_decision advance_rollout(struct pfi_supervisor *supervisor, ui
 	return decision;
 }
 
-/* Everybody has left with "never try again": nothing is left to supervise. */
-static bool is_all_lost(const struct pfi_supervisor *supervisor)
+/* All workers have exited with PREFORK_EXIT_FATAL, which forbids replacements. */
+static bool are_all_fatal(const struct pfi_supervisor *supervisor)
 {
-	uint32_t lost = 0;
+	uint32_t fatal_exits = 0;
 
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
 		const struct pfi_pool *const pool = &supervisor->pools[i];
 
-		lost += pool->lost;
-		if (pfi_pool_wanted(pool) > 0 || !pfi_worker_table_is_empty(&pool->worker_table))
+		fatal_exits += pool->fatal_exits;
+		if (pfi_pool_desired_workers(pool) > 0 || !pfi_worker_table_is_empty(&pool->worker_table))
 			return false;
 	}
-	return lost > 0;
+	return fatal_exits > 0;
 }
 
-/* We gave up, and nobody is there who could answer those in the queues. */
-static bool is_hopeless(const struct pfi_supervisor *supervisor)
+/* The server stops because of failures, and no worker can accept the pending connections. */
+static bool has_no_ready_worker(const struct pfi_supervisor *supervisor)
 {
 	if (supervisor->result == 0)
 		return false;
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
 		const struct pfi_worker_counts counts = pfi_worker_table_count(&supervisor->pools[i].worker_table,
-								   supervisor->rollout.wanted, UINT32_MAX);
+								   supervisor->rollout.desired, UINT32_MAX);
 
 		if (counts.current_ready > 0 || counts.outdated_ready > 0)
 			return false;
@@ -197,7 +197,7 @@ static bool is_hopeless(const struct pfi_supervisor *supervisor)
 	return true;
 }
 
-/* Pending connections that no worker will, or can, accept are not waited for. */
+/* Whether a worker will accept pending connections: otherwise the stop does not wait for them. */
 static bool drains(const struct pfi_supervisor *supervisor, uint64_t now_ms)
 {
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
@@ -221,18 +221,18 @@ static void advance_phase(struct pfi_supervisor *supervisor, uint64_t now_ms, ui
 	const bool lingered = now_ms - since_ms >= supervisor->linger_ms;
 
 	if ((lingered && !drains(supervisor, now_ms)) || supervisor->linger_ms == 0 ||
-	    pfi_deadline_is_past(end_ms, now_ms) || is_hopeless(supervisor)) {
-		supervisor->phase = PFI_PHASE_LEAVING;
+	    pfi_deadline_is_past(end_ms, now_ms) || has_no_ready_worker(supervisor)) {
+		supervisor->phase = PFI_PHASE_DRAINING;
 		supervisor->phase_since_ms = now_ms;
 		return;
 	}
-	*wake_ms = pfi_earlier_ms(*wake_ms, lingered ? now_ms + PFI_DRAIN_LOOK_MS :
+	*wake_ms = pfi_earlier_ms(*wake_ms, lingered ? now_ms + PFI_DRAIN_POLL_MS :
 						       since_ms + supervisor->linger_ms);
 	*wake_ms = pfi_earlier_ms(*wake_ms, end_ms);
 }
 
-/* A turn that comes much too late says nothing about the workers. */
-static void excuse_late_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
+/* If the turn is much too late, the arbiter was stopped (a suspend, SIGSTOP), and its workers probably, too. */
+static void set_grace(struct pfi_supervisor *supervisor, uint64_t now_ms)
 {
 	uint64_t period_ms = 0;
 
@@ -243,7 +243,7 @@ static void excuse_late_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
 
 	if (until_ms != 0)
 		supervisor->grace_until_ms = until_ms;
-	supervisor->due_ms = 0; /* once */
+	supervisor->due_ms = 0; /* a second call in this turn must not start the grace again */
 }
 
 struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t now_ms)
@@ -251,12 +251,12 @@ struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t 
 	const enum pfi_rollout_state before = supervisor->rollout.state;
 	struct pfi_turn turn = { .finished = true };
 
-	excuse_late_turn(supervisor, now_ms);
+	set_grace(supervisor, now_ms);
 	turn.decision = advance_rollout(supervisor, now_ms, &turn.wake_ms);
-	/* What is proved may be all: no worker is wanted, and so none is to be replaced. */
+	/* If all pools have 0 workers, the rollout is complete with the probation. */
 	if (before == PFI_ROLLOUT_PROVING && supervisor->rollout.state == PFI_ROLLOUT_ROLLING)
 		turn.decision = advance_rollout(supervisor, now_ms, &turn.wake_ms);
-	if (supervisor->phase == PFI_PHASE_RUNNING && is_all_lost(supervisor))
+	if (supervisor->phase == PFI_PHASE_RUNNING && are_all_fatal(supervisor))
 		give_up(supervisor, PREFORK_EFATAL, now_ms);
 	if (supervisor->pending.given) {
 		turn.decision = supervisor->pending;
@@ -265,10 +265,10 @@ struct pfi_turn pfi_supervisor_turn(struct pfi_supervisor *supervisor, uint64_t 
 	advance_phase(supervisor, now_ms, &turn.wake_ms);
 	turn.phase = supervisor->phase;
 	for (uint32_t i = 0; i < supervisor->pool_count; i++) {
-		turn.wake_ms = pfi_earlier_ms(turn.wake_ms, pfi_pool_heal(&supervisor->pools[i], now_ms));
+		turn.wake_ms = pfi_earlier_ms(turn.wake_ms, pfi_pool_update_backoff(&supervisor->pools[i], now_ms));
 		turn.finished &= pfi_worker_table_is_empty(&supervisor->pools[i].worker_table);
 	}
-	turn.finished &= supervisor->phase >= PFI_PHASE_LEAVING;
+	turn.finished &= supervisor->phase >= PFI_PHASE_DRAINING;
 	return turn;
 }
 
@@ -276,10 +276,10 @@ uint32_t pfi_supervisor_starts_max(const struct pfi_supervisor *supervisor, uint
 {
 	if (supervisor->phase == PFI_PHASE_RUNNING)
 		return UINT32_MAX;
-	/* A server that gave up does not try again what has failed. */
+	/* A server that stops because of failures starts no workers. */
 	if (supervisor->phase != PFI_PHASE_REFUSING || supervisor->result != 0)
 		return 0;
-	return pfi_pool_rescue(&supervisor->pools[pool]);
+	return pfi_pool_starts_max(&supervisor->pools[pool]);
 }
 
 void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool, uint64_t now_ms,
@@ -292,23 +292,23 @@ void pfi_supervisor_plan(const struct pfi_supervisor *supervisor, uint32_t pool,
 	const bool proving = rollout->state == PFI_ROLLOUT_PROVING;
 	const struct pfi_next_start next = pfi_pool_next_start(p);
 	const struct pfi_desired_state desired = {
-		.target = pfi_pool_wanted(p),
-		.generation = rollout->wanted,
+		.target = pfi_pool_desired_workers(p),
+		.generation = rollout->desired,
 		.canary = proving ? p->canary.slot : UINT32_MAX,
 		.probation = proving && pfi_pool_needs_canary(p) && !p->canary.failed ? rollout->candidate : 0,
 		.not_before_ms = next.not_before_ms,
 		.grace_until_ms = supervisor->grace_until_ms,
 		.starts_max = pfi_supervisor_starts_max(supervisor, pool),
 		.one_by_one = next.one_by_one,
-		.hold = proving || supervisor->phase == PFI_PHASE_REFUSING,
-		.leave = supervisor->phase >= PFI_PHASE_LEAVING,
+		.keep_outdated = proving || supervisor->phase == PFI_PHASE_REFUSING,
+		.drain = supervisor->phase >= PFI_PHASE_DRAINING,
 		.quit = supervisor->phase == PFI_PHASE_QUITTING,
 	};
 
 	pfi_plan(&p->policy, &desired, &p->worker_table, now_ms, ret);
 }
 
-void pfi_supervisor_rest(struct pfi_supervisor *supervisor, uint64_t due_ms)
+void pfi_supervisor_set_next_turn(struct pfi_supervisor *supervisor, uint64_t due_ms)
 {
 	supervisor->due_ms = due_ms;
 }

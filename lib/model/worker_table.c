@@ -4,7 +4,7 @@
 
 uint32_t pfi_worker_table_size(uint32_t workers_max, uint32_t surge)
 {
-	return 2 * workers_max + surge + 1; /* one for a canary */
+	return 2 * workers_max + surge + 1; /* 1 for the canary */
 }
 
 enum pfi_step_action pfi_worker_table_step(struct pfi_worker_table *worker_table, uint32_t slot, enum pfi_event event,
@@ -12,30 +12,30 @@ enum pfi_step_action pfi_worker_table_step(struct pfi_worker_table *worker_table
 {
 	assert(slot < worker_table->count);
 
-	struct pfi_slot *const worker_index = &worker_table->slots[slot];
-	const struct pfi_step step = pfi_lifecycle_step(worker_index->state, event);
+	struct pfi_slot *const entry = &worker_table->slots[slot];
+	const struct pfi_transition transition = pfi_lifecycle_step(entry->state, event);
 
-	if (step.action == PFI_ACTION_REFUSE)
-		return step.action;
-	/* A second SIGKILL starts a new wait; other stays do not, or asking
-	 * again and again would put the deadline off for ever. */
-	if (step.next != worker_index->state || step.action == PFI_ACTION_KILL)
-		worker_index->since_ms = now_ms;
-	if (step.next == PFI_STATE_SERVING)
-		worker_index->ready_ms = now_ms;
-	worker_index->state = step.next;
-	return step.action;
+	if (transition.action == PFI_ACTION_REFUSE)
+		return transition.action;
+	/* A second SIGKILL starts a new time limit. Other events that do not change the state do not: repeated
+	 * requests would postpone the limit without end. */
+	if (transition.next != entry->state || transition.action == PFI_ACTION_KILL)
+		entry->since_ms = now_ms;
+	if (transition.next == PFI_STATE_SERVING)
+		entry->ready_ms = now_ms;
+	entry->state = transition.next;
+	return transition.action;
 }
 
 void pfi_worker_table_occupy(struct pfi_worker_table *worker_table, uint32_t slot, uint32_t generation, uint64_t now_ms)
 {
 	assert(slot < worker_table->count);
 
-	struct pfi_slot *const worker_index = &worker_table->slots[slot];
-	const uint32_t incarnation = worker_index->incarnation + 1;
+	struct pfi_slot *const entry = &worker_table->slots[slot];
+	const uint32_t incarnation = entry->incarnation + 1;
 
-	assert(worker_index->state == PFI_STATE_EMPTY);
-	*worker_index = (struct pfi_slot){
+	assert(entry->state == PFI_STATE_EMPTY);
+	*entry = (struct pfi_slot){
 		.generation = generation, .incarnation = incarnation, .spawned_ms = now_ms, .since_ms = now_ms
 	};
 	(void)pfi_worker_table_step(worker_table, slot, PFI_EVENT_FORKED, now_ms);
@@ -66,7 +66,7 @@ struct pfi_worker_counts pfi_worker_table_count(const struct pfi_worker_table *w
 		else if (slot->state == PFI_STATE_DUMPING)
 			counts.dumping++;
 		else
-			counts.leaving++;
+			counts.terminating++;
 	}
 	return counts;
 }

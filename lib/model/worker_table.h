@@ -1,8 +1,8 @@
 /*
  * model/worker_table.h -- the workers of one pool, as numbers.
  *
- * A slot has a fixed index, and at most one process at a time. The table holds all that the plan knows of a process;
- * the arbiter keeps pids, descriptors and scoreboard slots. Pure; the slots belong to the caller.
+ * A slot has a fixed index, and at most one process at a time. The table has all the data about a process that
+ * the plan uses; the arbiter has pids, descriptors and scoreboard slots. Pure; the slots belong to the caller.
  */
 #ifndef PFI_MODEL_WORKER_TABLE_H
 #define PFI_MODEL_WORKER_TABLE_H
@@ -14,22 +14,22 @@
 
 struct pfi_slot {
 	enum pfi_state state;
-	uint32_t generation;  /* of its settings and code                         */
-	uint32_t incarnation; /* number of processes this slot has had            */
-	uint32_t busy;        /* deadlines set at the last health check           */
-	uint32_t late;        /* of these: passed                                 */
-	uint32_t unseen;      /* of these: stack not requested yet                */
-	uint32_t able;        /* threads that can accept more work                */
-	uint32_t others;      /* connections, present or to come, without those of stuck threads */
-	bool wants_retire;     /* it requested its replacement: requests, memory   */
-	bool short_own;       /* the shortage is a limit of this process          */
-	bool short_by_load;   /* its connections explain the shortage             */
-	uint64_t short_ms;    /* it has not been able to accept since then; 0: it can */
+	uint32_t generation;  /* of its settings and code              */
+	uint32_t incarnation; /* number of processes in this slot so far */
+	uint32_t busy;        /* deadlines set at the last health check */
+	uint32_t expired;     /* of these: passed                      */
+	uint32_t undumped;    /* of these: stack not requested yet     */
+	uint32_t usable;      /* threads that can accept more work     */
+	uint32_t other_connections; /* present or still to be accepted, without those of stuck threads */
+	bool wants_retire;     /* it requested its replacement: max_requests, memory */
+	bool shortage_is_own;  /* the limit is one of this process      */
+	bool shortage_by_load; /* its connections explain the shortage  */
+	uint64_t shortage_ms;  /* since when it cannot accept connections; 0: it can */
 	uint64_t spawned_ms;
-	uint64_t ready_ms; /* 0: not yet                                          */
-	uint64_t since_ms; /* when its state began                             */
-	uint64_t next_ms;  /* its next deadline, 0: none                       */
-	uint64_t grace_until_ms; /* no deadline is enforced before                */
+	uint64_t ready_ms; /* 0: not ready yet         */
+	uint64_t since_ms; /* when its state began     */
+	uint64_t next_ms;  /* its next deadline, 0: none */
+	uint64_t grace_until_ms; /* no deadline is enforced before */
 };
 
 struct pfi_worker_table {
@@ -44,11 +44,12 @@ struct pfi_worker_counts {
 	uint32_t outdated_ready; /* serving, of another generation or retiring */
 	uint32_t outdated_booting;
 	uint32_t dumping; /* serving until its replacement is ready */
-	uint32_t leaving; /* draining, quitting, aborting, killing */
+	uint32_t terminating; /* draining, quitting, aborting, killing */
 	uint32_t empty;
 };
 
-/** The number of slots of a pool: while `workers_max` workers serve, as many may be draining and `surge` more starting. */
+/** The number of slots of a pool: while `workers_max` workers serve, as many may be draining and `surge` more starting.
+ *  */
 uint32_t pfi_worker_table_size(uint32_t workers_max, uint32_t surge);
 
 /** Apply an event to a slot and store its next state. Returns the action, which the caller carries out. The only

@@ -6,7 +6,7 @@
 #include "os/clock.h"
 #include "os/fd.h"
 #include "worker/connection.h"
-#include "worker/shortage.h"
+#include "worker/accept_shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>

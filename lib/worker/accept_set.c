@@ -5,7 +5,7 @@
 #include "listener/listener.h"
 #include "model/library_options.h"
 #include "os/clock.h"
-#include "worker/shortage.h"
+#include "worker/accept_shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>

@@ -17,7 +17,7 @@
 #include "os/signal_pipe.h"
 #include "os/title.h"
 #include "worker/own_fds.h"
-#include "worker/shortage.h"
+#include "worker/accept_shortage.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>

@@ -79,7 +79,7 @@ struct prefork_worker {
 	struct pfi_worker_listener *listeners;
 	size_t listener_count;
 	uint64_t paused_until_ms; /* do not accept before this; 0: not paused; see shortage.h    */
-	_Atomic int shortage;     /* value of PFI_MESSAGE_SHORT, 0: none                         */
+	_Atomic int shortage;     /* value of PFI_MESSAGE_SHORTAGE, 0: none                         */
 	_Atomic bool shortage_unreported; /* the arbiter does not have the current value         */
 	_Atomic bool poll_requested; /* by the arbiter: connections may be pending              */
 	struct pfi_own_fds own_fds;

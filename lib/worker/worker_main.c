@@ -3,7 +3,7 @@
  */
 #include "worker/worker.h"
 
-#include "base/table.h"
+#include "base/struct_size.h"
 #include "base/times.h"
 #include "listener/listener.h"
 #include "model/library_options.h"
@@ -199,8 +199,8 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 		return PREFORK_EXIT_SICK;
 	worker->context = context;
 	worker->fd = worker->wake_fd = worker->quit_fd = -1;
-	pfi_table_copy(&worker->strategy, sizeof worker->strategy, context->strategy, context->strategy->struct_size);
-	pfi_table_copy(&worker->service, sizeof worker->service, context->service,
+	pfi_struct_copy(&worker->strategy, sizeof worker->strategy, context->strategy, context->strategy->struct_size);
+	pfi_struct_copy(&worker->service, sizeof worker->service, context->service,
 	               context->service ? context->service->struct_size : 0);
 
 	for (size_t i = 0; i < context->hook_count; i++) {

@@ -5,7 +5,7 @@
  */
 #include <prefork/settings.h>
 
-#include "base/words.h"
+#include "base/shell_words.h"
 #include "cli/cli.h"
 #include "model/assign.h"
 #include "model/settings.h"

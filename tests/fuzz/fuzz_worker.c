@@ -53,9 +53,9 @@ static void check_deadlines(const uint8_t *data, size_t size)
 
 	const struct pfi_deadline_summary summary = pfi_deadlines_summarize(threads, count, size % 7, now_ms);
 
-	demand(summary.late <= summary.busy && summary.busy <= count && summary.able <= count);
-	demand((summary.late > 0) == (summary.late_ms != 0));
-	demand(summary.late_ms <= now_ms);
+	demand(summary.expired <= summary.busy && summary.busy <= count && summary.usable <= count);
+	demand((summary.expired > 0) == (summary.expired_ms != 0));
+	demand(summary.expired_ms <= now_ms);
 	demand(summary.next_ms == 0 || summary.next_ms > now_ms);
 }
 

@@ -421,7 +421,7 @@ START_TEST(a_reload_reads_the_new_file_and_keeps_the_command_line)
 	overwrite(path, "[prefork]\nbacklog = 65\n");
 	ck_assert_int_eq(pfi_settings_reread(settings, &again), 0);
 	ck_assert_int_eq(pfi_settings_diff_unreloadable(settings, again), PREFORK_ECONFIG);
-	ck_assert_ptr_nonnull(strstr(prefork_error(), ":2: backlog cannot change by a reload"));
+	ck_assert_ptr_nonnull(strstr(prefork_error(), ":2: backlog cannot be changed by a reload"));
 	prefork_settings_destroy(again);
 
 	again = NULL;

@@ -14,7 +14,7 @@
 
 START_TEST(exit_frees_the_slot_from_every_live_state)
 {
-	const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, PFI_EVENT_EXITED);
+	const struct pfi_transition step = pfi_lifecycle_step((enum pfi_state)_i, PFI_EVENT_EXITED);
 
 	ck_assert_int_eq(step.action, PFI_ACTION_RELEASE);
 	ck_assert_int_eq(step.next, PFI_STATE_EMPTY);
@@ -24,7 +24,7 @@ END_TEST
 START_TEST(no_event_leads_back_to_an_earlier_state)
 {
 	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
-		const struct pfi_step step = pfi_lifecycle_step((enum pfi_state)_i, (enum pfi_event)event);
+		const struct pfi_transition step = pfi_lifecycle_step((enum pfi_state)_i, (enum pfi_event)event);
 
 		ck_assert(step.next >= (enum pfi_state)_i || step.next == PFI_STATE_EMPTY);
 		if (step.action == PFI_ACTION_REFUSE)
@@ -36,7 +36,7 @@ END_TEST
 START_TEST(an_empty_slot_only_accepts_a_fork)
 {
 	for (int event = 0; event < PFI_EVENT_COUNT; event++) {
-		const struct pfi_step step = pfi_lifecycle_step(PFI_STATE_EMPTY, (enum pfi_event)event);
+		const struct pfi_transition step = pfi_lifecycle_step(PFI_STATE_EMPTY, (enum pfi_event)event);
 
 		ck_assert_int_eq(step.action == PFI_ACTION_REFUSE, event != PFI_EVENT_FORKED);
 	}
@@ -75,10 +75,10 @@ START_TEST(after_too_many_failures_in_a_period_the_backoff_begins)
 	ck_assert(pfi_backoff_is_exhausted(&backoff, &limits, 1003));
 	pfi_backoff_failed(&backoff, &limits, true, 1003, 200);
 	ck_assert_uint_eq(backoff.not_before_ms, 1503);
-	pfi_backoff_healed(&backoff, &limits, 1004);
+	pfi_backoff_served(&backoff, &limits, 1004);
 	ck_assert_uint_eq(backoff.streak, 1);
 	ck_assert(!pfi_backoff_is_exhausted(&backoff, &limits, 11000));
-	pfi_backoff_healed(&backoff, &limits, 11000);
+	pfi_backoff_served(&backoff, &limits, 11000);
 	ck_assert_uint_eq(backoff.streak, 0);
 }
 END_TEST
@@ -88,8 +88,8 @@ START_TEST(a_worker_is_stuck_when_all_threads_beside_its_loop_are_stuck)
 {
 	const struct pfi_thread_deadline threads[] = { { 0, 990, true }, { 900, 100, true }, { 901, 101, true }, { 0, 0, false } };
 
-	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 1000).able, 0);
-	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 900).able, 1);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 1000).usable, 0);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 4, 0, 900).usable, 1);
 }
 END_TEST
 
@@ -102,17 +102,17 @@ START_TEST(a_deadline_passes_at_its_millisecond_and_garbage_is_a_number)
 	struct pfi_deadline_summary summary = pfi_deadlines_summarize(threads, 8, 0, 1000);
 
 	ck_assert_uint_eq(summary.busy, 5);
-	ck_assert_uint_eq(summary.late, 2);
-	ck_assert_uint_eq(summary.late_ms, 900);
-	ck_assert_uint_eq(summary.able, 4); /* the first thread runs no callbacks */
+	ck_assert_uint_eq(summary.expired, 2);
+	ck_assert_uint_eq(summary.expired_ms, 900);
+	ck_assert_uint_eq(summary.usable, 4); /* the first thread runs no callbacks */
 	ck_assert_uint_eq(summary.next_ms, 1002);
 	summary = pfi_deadlines_summarize(threads, 8, 3, 1000);
 	ck_assert_uint_eq(summary.next_ms, 1001); /* the fourth becomes slow then */
 	threads[0] = (struct pfi_thread_deadline){ 0, 1, true };
-	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).able, 4);
-	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 1, 0, 1000).able, 1); /* as the only thread it serves */
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).usable, 4);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 1, 0, 1000).usable, 1); /* as the only thread it serves */
 	threads[0] = (struct pfi_thread_deadline){ 999, 1, true };
-	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).able, 0);
+	ck_assert_uint_eq(pfi_deadlines_summarize(threads, 8, 0, 1000).usable, 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 1999, 5000), 0);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(1000, 2000, 5000), 7000);
 	ck_assert_uint_eq(pfi_deadline_grace_until_ms(0, 99999, 5000), 0);

@@ -48,11 +48,11 @@ static void make_slot(struct pfi_slot *slot)
 		.grace_until_ms = pick(4) ? 0 : around(2000),
 	};
 	slot->busy = pick(3);
-	slot->late = slot->busy > 0 && pick(4) == 0 ? 1 + pick(slot->busy) : 0;
-	slot->unseen = slot->late > 0 ? pick(slot->late + 1) : 0;
-	slot->able = pick(3);
-	slot->others = pick(2);
-	slot->next_ms = slot->busy > slot->late ? NOW_MS + 1 + pick(1000) : 0;
+	slot->expired = slot->busy > 0 && pick(4) == 0 ? 1 + pick(slot->busy) : 0;
+	slot->undumped = slot->expired > 0 ? pick(slot->expired + 1) : 0;
+	slot->usable = pick(3);
+	slot->other_connections = pick(2);
+	slot->next_ms = slot->busy > slot->expired ? NOW_MS + 1 + pick(1000) : 0;
 }
 
 static void make_case(void)
@@ -75,11 +75,11 @@ static void make_case(void)
 		.grace_until_ms = pick(8) ? 0 : around(500),
 		.starts_max = pick(4) ? UINT32_MAX : pick(2),
 		.one_by_one = pick(4) == 0,
-		.hold = pick(3) == 0,
-		.leave = pick(20) == 0,
+		.keep_outdated = pick(3) == 0,
+		.drain = pick(20) == 0,
 		.quit = pick(20) == 0,
 	};
-	if (desired.hold && pick(2))
+	if (desired.keep_outdated && pick(2))
 		desired.probation = 5;
 }
 
@@ -148,13 +148,13 @@ static uint64_t timeout_ms(const struct pfi_slot *slot)
 /* A draining worker of which only stuck requests are stopped. */
 static bool has_only_stuck_requests(const struct pfi_slot *slot)
 {
-	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->late && slot->others == 0;
+	return slot->state == PFI_STATE_DRAINING && slot->busy <= slot->expired && slot->other_connections == 0;
 }
 
 static bool has_expired(const struct pfi_slot *slot)
 {
 	return (slot->state == PFI_STATE_SERVING || slot->state == PFI_STATE_DUMPING || slot->state == PFI_STATE_DRAINING) &&
-	       slot->late > 0 && NOW_MS >= slot->grace_until_ms;
+	       slot->expired > 0 && NOW_MS >= slot->grace_until_ms;
 }
 
 /* A worker is aborted or dumped if and only if it has to be. True: the plan has no other orders. */
@@ -168,8 +168,8 @@ static bool check_ladder(void)
 		const bool has_grace = NOW_MS < desired.grace_until_ms || slot->state == PFI_STATE_EMPTY;
 		const bool overdue = !has_grace && NOW_MS - slot->since_ms >= timeout_ms(slot);
 		const bool stuck = !has_grace && !overdue && has_expired(slot) &&
-		                   (slot->able == 0 || has_only_stuck_requests(slot));
-		const bool late = !has_grace && !overdue && has_expired(slot) && !stuck && slot->unseen > 0;
+		                   (slot->usable == 0 || has_only_stuck_requests(slot));
+		const bool late = !has_grace && !overdue && has_expired(slot) && !stuck && slot->undumped > 0;
 
 		promise((order != NULL && order->event == PFI_EVENT_OVERDUE) == overdue);
 		promise((order != NULL && order->event == PFI_EVENT_STUCK) == stuck);
@@ -183,7 +183,7 @@ static bool check_ladder(void)
 	}
 	for (uint32_t i = 0; i < SLOTS && !aborted; i++) {
 		/* No event reports that the other threads of a stuck worker are idle. */
-		if (slots[i].state == PFI_STATE_DRAINING && slots[i].late > 0 && NOW_MS >= desired.grace_until_ms &&
+		if (slots[i].state == PFI_STATE_DRAINING && slots[i].expired > 0 && NOW_MS >= desired.grace_until_ms &&
 		    NOW_MS >= slots[i].grace_until_ms)
 			promise(orders.wake_ms != 0 && orders.wake_ms <= NOW_MS + 100);
 	}
@@ -284,7 +284,7 @@ static bool has_free_slot(void)
 static void check_replacing(void)
 {
 	const uint32_t ready = count(is_ready);
-	const uint32_t short_max = desired.hold && !leaves_for_canary() ? 0 : policy.max_unavailable;
+	const uint32_t short_max = desired.keep_outdated && !leaves_for_canary() ? 0 : policy.max_unavailable;
 	const uint32_t floor = desired.target > short_max ? desired.target - short_max : 0;
 	const uint32_t surge = surge_of();
 	uint32_t current_retired = 0;
@@ -315,7 +315,7 @@ static void check_replacing(void)
 				(ready - ready_retired >= desired.target || surge == 0));
 	}
 	/* During the canary time no worker is replaced. */
-	if (desired.hold && starts > 0)
+	if (desired.keep_outdated && starts > 0)
 		promise(count(is_current_staying) + count(is_outdated_ready) + starts <= desired.target);
 	/* Enough workers remain ready. */
 	promise(ready_retired == 0 || ready - ready_retired >= (ready < floor ? ready : floor));
@@ -343,7 +343,7 @@ START_TEST(every_plan_keeps_every_promise)
 		}
 		if (check_ladder()) {
 			aborted++;
-		} else if (desired.leave || desired.quit) {
+		} else if (desired.drain || desired.quit) {
 			stopped++;
 			check_stop();
 		} else {

@@ -18,11 +18,11 @@ static void init(struct pfi_reuseport_assignment *sockets, uint32_t count)
 		count, WORKERS, owned_socket, fallback_owner, owner_count, fallback_count,
 	};
 	for (uint32_t i = 0; i < WORKERS; i++) {
-		owned_socket[i] = PFI_NONE_ASSIGNED;
+		owned_socket[i] = PFI_UNASSIGNED;
 		serves[i] = false;
 	}
 	for (uint32_t i = 0; i < SOCKETS; i++)
-		fallback_owner[i] = PFI_NONE_ASSIGNED;
+		fallback_owner[i] = PFI_UNASSIGNED;
 }
 
 static void check(const struct pfi_reuseport_assignment *sockets)
@@ -46,7 +46,7 @@ static void check(const struct pfi_reuseport_assignment *sockets)
 			is_accepted |= pfi_reuseport_accepts(sockets, s, socket_index);
 		ck_assert_msg(is_accepted == (serving > 0), "no worker accepts from reuseport socket %u", socket_index);
 		/* A socket has a fallback owner only without an owner, and no owner only if workers are too few. */
-		ck_assert(owners[socket_index] == 0 || fallback_owner[socket_index] == PFI_NONE_ASSIGNED);
+		ck_assert(owners[socket_index] == 0 || fallback_owner[socket_index] == PFI_UNASSIGNED);
 		ck_assert(owners[socket_index] > 0 || serving < sockets->sockets);
 		ck_assert(serving <= sockets->sockets ? owners[socket_index] <= 1 : owners[socket_index] >= 1);
 	}
@@ -66,7 +66,7 @@ START_TEST(every_reuseport_socket_is_accepted_from)
 		else
 			serves[worker_index] = !serves[worker_index];
 		for (uint32_t socket_index = sockets.sockets; socket_index < SOCKETS; socket_index++)
-			fallback_owner[socket_index] = PFI_NONE_ASSIGNED; /* as the caller does for sockets that are closed */
+			fallback_owner[socket_index] = PFI_UNASSIGNED; /* as the caller does for sockets that are closed */
 		pfi_reuseport_assign(&sockets, serves);
 		check(&sockets);
 	}

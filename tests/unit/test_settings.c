@@ -228,23 +228,23 @@ static const struct {
 	{ { ROW("", INT) }, -EINVAL, "option  needs a name of a-z, 0-9 and _" },
 	{ { ROW("workers", INT) }, -EEXIST, "option workers: its name or a flag belongs to option workers" },
 	{ { ROW("w", INT), .flags = "-w" }, -EEXIST, "option w: its name or a flag belongs to option workers" },
-	{ { ROW("h", INT), .flags = "-h" }, -EEXIST, "option h: the flag -h is the library's" },
-	{ { ROW("help", BOOL) }, -EEXIST, "option help is the library's" },
-	{ { ROW("x", INT), .flags = "-xy" }, -EINVAL, "option x has a flag that is neither -x nor --word" },
-	{ { ROW("x", INT), .flags = "x" }, -EINVAL, "option x has a flag that is neither -x nor --word" },
-	{ { ROW("x", INT), .flags = "-1" }, -EINVAL, "option x has a flag that is neither -x nor --word" },
-	{ { ROW("x", INT), .flags = "--x=" }, -EINVAL, "option x has a flag that is neither -x nor --word" },
+	{ { ROW("h", INT), .flags = "-h" }, -EEXIST, "option h: the flag -h is defined by the library" },
+	{ { ROW("help", BOOL) }, -EEXIST, "option help is defined by the library" },
+	{ { ROW("x", INT), .flags = "-xy" }, -EINVAL, "option x has a flag of another form than -x or --word" },
+	{ { ROW("x", INT), .flags = "x" }, -EINVAL, "option x has a flag of another form than -x or --word" },
+	{ { ROW("x", INT), .flags = "-1" }, -EINVAL, "option x has a flag of another form than -x or --word" },
+	{ { ROW("x", INT), .flags = "--x=" }, -EINVAL, "option x has a flag of another form than -x or --word" },
 	{ { ROW("x", INT), .flags = "" }, -EINVAL, "option x has no flag" },
-	{ { ROW("x", INT), .min = 2, .max = 1 }, -EINVAL, "option x has its minimum above its maximum" },
+	{ { ROW("x", INT), .min = 2, .max = 1 }, -EINVAL, "option x has a minimum above its maximum" },
 	{ { ROW("x", INT), .min = 2, .max = 3, .default_text = "1" }, -EINVAL,
 	  "option x: default: expected a whole number from 2 to 3, not '1'" },
 	{ { ROW("x", CHOICE), .default_text = "a" }, -EINVAL,
-	  "option x has choices and is no CHOICE, or the other way round" },
+	  "option x needs choices if it is a CHOICE, and has none otherwise" },
 	{ { ROW("x", CHOICE), .choices = "a|b" }, -EINVAL, "option x is a CHOICE and needs a default" },
 	{ { .struct_size = sizeof(struct prefork_option), .name = "x", .type = (enum prefork_option_type)99,
-	    .section = "s", .doc = "d" }, -EINVAL, "option x is of no type" },
+	    .section = "s", .doc = "d" }, -EINVAL, "option x has an unknown type" },
 	{ { .name = "x", .type = PREFORK_OPTION_INT, .section = "s", .doc = "d" }, -EINVAL,
-	  "the struct_size of struct prefork_option is 0: it must be the sizeof of the whole table" },
+	  "the struct_size of struct prefork_option is 0: it must be the sizeof of the structure" },
 	{ { .struct_size = sizeof(struct prefork_option), .name = "x", .type = PREFORK_OPTION_INT }, -EINVAL,
 	  "option x needs a section and a doc" },
 };
@@ -372,7 +372,7 @@ START_TEST(a_change_that_needs_a_restart_is_refused_with_its_name)
 	ck_assert(!pfi_settings_differ(old, new, pfi_settings_find(old, "timeout")));
 	ck_assert_int_eq(assign(new, pfi_settings_find(new, "backlog"), "64"), 0);
 	ck_assert_int_eq(pfi_settings_diff_unreloadable(old, new), PREFORK_ECONFIG);
-	ck_assert_str_eq(prefork_error(), "here: backlog cannot change by a reload (it is '2048' and would become "
+	ck_assert_str_eq(prefork_error(), "here: backlog cannot be changed by a reload (it is '2048' and would become "
 					  "'64'): restart the server");
 	prefork_settings_destroy(old);
 	prefork_settings_destroy(new);

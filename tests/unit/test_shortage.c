@@ -31,7 +31,7 @@ static void set_slots(const int *for_ms)
 	for (int i = 0; i < WORKERS; i++) {
 		slots[i] = (struct pfi_slot){
 			.state = for_ms[i] < 0 ? PFI_STATE_BOOTING : PFI_STATE_SERVING,
-			.short_ms = for_ms[i] > 0 ? NOW_MS - (uint64_t)for_ms[i] : 0,
+			.shortage_ms = for_ms[i] > 0 ? NOW_MS - (uint64_t)for_ms[i] : 0,
 		};
 	}
 }
@@ -66,8 +66,8 @@ START_TEST(a_worker_is_replaced_if_its_shortage_lasts_and_others_serve)
 	uint64_t wake_ms;
 
 	set_slots(for_ms);
-	slots[0].short_own = replacements[_i].own;
-	slots[0].short_by_load = replacements[_i].by_load;
+	slots[0].shortage_is_own = replacements[_i].own;
+	slots[0].shortage_by_load = replacements[_i].by_load;
 	slots[0].wants_retire = replacements[_i].wants_retire;
 	ck_assert_int_eq(pfi_shortage_replaces(&worker_table, 0, NOW_MS, &wake_ms), replacements[_i].replaced);
 	ck_assert_uint_eq(wake_ms, for_ms[0] == 999 ? NOW_MS + 1 : 0);

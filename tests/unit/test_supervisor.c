@@ -28,7 +28,7 @@ static void create(void)
 	pfi_supervisor_init(&supervisor, &pool, 1, 1);
 	supervisor.linger_ms = 1200;
 	supervisor.linger_max_ms = 30000;
-	pool.queued = 1; /* a connection is pending in every test but those that clear it */
+	pool.pending_listeners = 1; /* a connection is pending in every test but those that clear it */
 	pfi_supervisor_forked(&supervisor, 0, 0, 1, NOW_MS);
 	pfi_supervisor_forked(&supervisor, 0, 1, 1, NOW_MS);
 }
@@ -50,7 +50,7 @@ START_TEST(after_a_fatal_error_without_ready_workers_the_backlog_is_dropped)
 	create();
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.phase, PFI_PHASE_REFUSING);
-	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_LEAVING);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_DRAINING);
 	ck_assert(!forks(NOW_MS + 10));
 	pfi_supervisor_exited(&supervisor, 0, 1, PREFORK_REASON_APP, 0, NOW_MS + 20);
 	ck_assert(pfi_supervisor_turn(&supervisor, NOW_MS + 20).finished);
@@ -66,8 +66,8 @@ START_TEST(after_a_fatal_error_ready_workers_serve_the_backlog)
 	pfi_supervisor_exited(&supervisor, 0, 0, PREFORK_REASON_APP, 0, NOW_MS + 10);
 	ck_assert_int_eq(supervisor.result, PREFORK_EAPP);
 	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 10).phase, PFI_PHASE_REFUSING);
-	pool.queued = 0;
-	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 1300).phase, PFI_PHASE_LEAVING);
+	pool.pending_listeners = 0;
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, NOW_MS + 1300).phase, PFI_PHASE_DRAINING);
 }
 END_TEST
 
@@ -115,7 +115,7 @@ START_TEST(a_stop_without_ready_workers_takes_the_drain_time)
 
 	const struct pfi_turn turn = pfi_supervisor_turn(&supervisor, NOW_MS + 40 + 1200);
 
-	ck_assert_msg(turn.phase == PFI_PHASE_LEAVING && turn.finished, "%s", without_ready[_i].why);
+	ck_assert_msg(turn.phase == PFI_PHASE_DRAINING && turn.finished, "%s", without_ready[_i].why);
 }
 END_TEST
 
@@ -139,7 +139,7 @@ START_TEST(a_stop_without_workers_starts_one_for_pending_connections)
 	pool.policy.boot_failure_policy = PFI_BOOT_FAILURE_DEGRADE;
 	for (uint32_t slot = 0; slot < 2 && stops[_i].was_ready; slot++)
 		pfi_supervisor_send_event(&supervisor, 0, slot, PFI_EVENT_READY, NOW_MS + 5);
-	pool.queued = stops[_i].queued;
+	pool.pending_listeners = stops[_i].queued;
 	(void)pfi_supervisor_stop(&supervisor, true, 0, NOW_MS + 10);
 	pfi_supervisor_send_event(&supervisor, 0, 0, PFI_EVENT_RETIRE, NOW_MS + 20);
 	if (!stops[_i].stays)
@@ -164,10 +164,10 @@ START_TEST(a_stop_waits_for_pending_connections_until_its_limit)
 	ck_assert_uint_gt(turn.wake_ms, NOW_MS + 1200);
 	ck_assert_uint_le(turn.wake_ms, NOW_MS + 1200 + 50);
 	if (_i == 0)
-		pool.queued = 0;
+		pool.pending_listeners = 0;
 	const uint64_t end_ms = NOW_MS + (_i == 0 ? 1300 : 30000);
-	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms - 1).phase, _i == 0 ? PFI_PHASE_LEAVING : PFI_PHASE_REFUSING);
-	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms).phase, PFI_PHASE_LEAVING);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms - 1).phase, _i == 0 ? PFI_PHASE_DRAINING : PFI_PHASE_REFUSING);
+	ck_assert_int_eq(pfi_supervisor_turn(&supervisor, end_ms).phase, PFI_PHASE_DRAINING);
 }
 END_TEST
 
@@ -175,7 +175,7 @@ START_TEST(a_late_turn_starts_one_grace)
 {
 	create();
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS);
-	pfi_supervisor_rest(&supervisor, NOW_MS + 10);
+	pfi_supervisor_set_next_turn(&supervisor, NOW_MS + 10);
 	(void)pfi_supervisor_turn(&supervisor, NOW_MS + 5000);
 	const uint64_t until_ms = supervisor.grace_until_ms;
 	ck_assert_uint_gt(until_ms, NOW_MS + 5000);
@@ -324,8 +324,8 @@ static void check_health(const uint64_t *deadline_ms, uint64_t now_ms)
 	const struct pfi_deadline_summary summary = pfi_deadlines_summarize(&thread, 1, 0, now_ms);
 
 	slots[1].busy = summary.busy;
-	slots[1].late = summary.late;
-	slots[1].able = summary.able;
+	slots[1].expired = summary.expired;
+	slots[1].usable = summary.usable;
 	slots[1].next_ms = summary.next_ms;
 }
 
@@ -334,7 +334,7 @@ static uint64_t rest(uint64_t now_ms, struct pfi_orders *orders)
 	const uint64_t turn_ms = pfi_supervisor_turn(&supervisor, now_ms).wake_ms;
 
 	pfi_supervisor_plan(&supervisor, 0, now_ms, orders);
-	pfi_supervisor_rest(&supervisor, pfi_earlier_ms(turn_ms, orders->wake_ms));
+	pfi_supervisor_set_next_turn(&supervisor, pfi_earlier_ms(turn_ms, orders->wake_ms));
 	return pfi_earlier_ms(turn_ms, orders->wake_ms);
 }
 

@@ -1,7 +1,7 @@
 #include "base/nearest.h"
 #include "base/number.h"
 #include "base/text.h"
-#include "base/words.h"
+#include "base/shell_words.h"
 
 #include "../support.h"
 
@@ -205,13 +205,13 @@ START_TEST(the_nearest_word_is_suggested_if_it_is_near)
 	struct pfi_nearest nearest;
 
 	pfi_nearest_init(&nearest, "wrokers");
-	pfi_nearest_show(&nearest, "threads");
+	pfi_nearest_add(&nearest, "threads");
 	ck_assert_ptr_null(nearest.best);
-	pfi_nearest_show(&nearest, "worker");
-	pfi_nearest_show(&nearest, "workers");
+	pfi_nearest_add(&nearest, "worker");
+	pfi_nearest_add(&nearest, "workers");
 	ck_assert_str_eq(nearest.best, "workers");
 	pfi_nearest_init(&nearest, "xyz");
-	pfi_nearest_show(&nearest, "bind");
+	pfi_nearest_add(&nearest, "bind");
 	ck_assert_ptr_null(nearest.best);
 }
 END_TEST

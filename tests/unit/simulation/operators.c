@@ -6,12 +6,12 @@ void note_decision(struct pfi_decision decision)
 		return;
 	w.verdicts++;
 	if (decision.verdict == PREFORK_RELOAD_FAILED) {
-		promise(w.supervisor.rollout.wanted == w.generation_before);
+		promise(w.supervisor.rollout.desired == w.generation_before);
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			promise(w.scaled[p] || w.pools[p].target == w.targets[p]);
 	}
 	if (decision.verdict == PREFORK_RELOAD_DONE) {
-		promise(w.supervisor.rollout.wanted == decision.generation);
+		promise(w.supervisor.rollout.desired == decision.generation);
 		for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
 			check_done(p);
 	}
@@ -24,7 +24,7 @@ static void reload(void)
 	w.generation++;
 	w.quality[w.generation] = (uint8_t)(pick(2) ? 0 : pick(4));
 	w.reloads++;
-	w.generation_before = w.supervisor.rollout.wanted;
+	w.generation_before = w.supervisor.rollout.desired;
 	note_decision(pfi_supervisor_reload(&w.supervisor, w.generation));
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		w.operator_spawns += 2 * w.pools[p].policy.workers_max + 5;

@@ -26,13 +26,13 @@ static bool has_worker(uint32_t p)
 
 static bool is_likely_to_boot(uint32_t p)
 {
-	return w.was_ready[p] && w.failures[p].failed_boots == 0 && pfi_pool_wanted(&w.pools[p]) > 0;
+	return w.was_ready[p] && w.failures[p].failed_boots == 0 && pfi_pool_desired_workers(&w.pools[p]) > 0;
 }
 
 /* A pool without workers starts one in spite of a back-off, unless the workers fail by themselves. */
 static bool skips_backoff(uint32_t p)
 {
-	return w.was_ready[p] && w.planned_failures[p].blameless && !has_worker(p) &&
+	return w.was_ready[p] && w.planned_failures[p].last_was_healthy && !has_worker(p) &&
 	       w.now_ms >= w.forked_ms[p] + w.pools[p].policy.run.first_ms;
 }
 
@@ -54,14 +54,14 @@ static uint32_t count_processes(uint32_t p)
 
 static bool has_free_slot(uint32_t p)
 {
-	return count_processes(p) < (surge_of(p) > 0 ? w.worker_count : pfi_pool_wanted(&w.pools[p]));
+	return count_processes(p) < (surge_of(p) > 0 ? w.worker_count : pfi_pool_desired_workers(&w.pools[p]));
 }
 
 void check_empty_pools(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count && w.supervisor.phase == PFI_PHASE_RUNNING; p++) {
 		w.planned_failures[p] = w.failures[p];
-		promise(!skips_backoff(p) || pfi_pool_wanted(&w.pools[p]) == 0 || !has_free_slot(p));
+		promise(!skips_backoff(p) || pfi_pool_desired_workers(&w.pools[p]) == 0 || !has_free_slot(p));
 	}
 }
 
@@ -70,28 +70,28 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	const struct pfi_slot *const slot = &w.slots[p][order->slot];
 	const struct process *const process = &w.processes[p][order->slot];
 	const struct pfi_pool *const pool = &w.pools[p];
-	const uint32_t wanted = pfi_pool_wanted(pool);
+	const uint32_t wanted = pfi_pool_desired_workers(pool);
 
 	promise(order->slot < w.worker_count);
 	promise(pfi_lifecycle_step(slot->state, order->event).action != PFI_ACTION_REFUSE);
 	if (order->event == PFI_EVENT_FORKED) {
-		promise(w.supervisor.phase < PFI_PHASE_LEAVING);
+		promise(w.supervisor.phase < PFI_PHASE_DRAINING);
 		/* Without a surge no worker is started before the process that it replaces is gone. */
 		if (surge_of(p) == 0)
 			promise(count_processes(p) < (wanted > 0 ? wanted : 1));
 		/* During a stop without workers one worker is started, to accept pending connections. */
 		if (w.supervisor.phase == PFI_PHASE_REFUSING)
-			promise(pool->queued > 0 && !has_worker(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
+			promise(pool->pending_listeners > 0 && !has_worker(p) && is_likely_to_boot(p) && w.supervisor.result == 0);
 		/* Every start but that of a canary waits for the end of the back-off. */
-		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
+		if (!pfi_supervisor_starts_canary(&w.supervisor, p, order->generation))
 			promise(skips_backoff(p) ||
 				(w.now_ms >= w.planned_failures[p].boot_ms && w.now_ms >= w.planned_failures[p].run_ms));
 	}
 	if (order->event == PFI_EVENT_TIMEOUT || order->event == PFI_EVENT_STUCK) {
 		const struct pfi_deadline_summary check = summarize(process);
 
-		promise(order->event == PFI_EVENT_TIMEOUT || check.able == 0 || slot->state == PFI_STATE_DRAINING);
-		promise(check.late > 0); /* an idle worker has no deadline */
+		promise(order->event == PFI_EVENT_TIMEOUT || check.usable == 0 || slot->state == PFI_STATE_DRAINING);
+		promise(check.expired > 0); /* an idle worker has no deadline */
 	}
 	if (slot->state == PFI_STATE_SERVING)
 		promise(order->event != PFI_EVENT_OVERDUE);
@@ -107,7 +107,7 @@ void check_order(uint32_t p, const struct pfi_order *order)
 			promise(count_ready(p) - is_ready(p, pool->canary.slot) > wanted);
 	}
 	if (order->event != PFI_EVENT_RETIRE || slot->state != PFI_STATE_SERVING ||
-	    w.supervisor.phase >= PFI_PHASE_LEAVING)
+	    w.supervisor.phase >= PFI_PHASE_DRAINING)
 		return;
 
 	/* The number of ready workers falls below the target by max_unavailable at most. */
@@ -115,19 +115,19 @@ void check_order(uint32_t p, const struct pfi_order *order)
 	const uint32_t most = wanted < ready ? wanted : ready;
 	promise(ready - 1 + pool->policy.max_unavailable >= most);
 	/* A generation of which no worker was ready replaces no ready worker. */
-	if (slot->generation < w.supervisor.rollout.wanted && wanted > 0)
-		promise(w.has_been_ready[p][w.supervisor.rollout.wanted] || ready > wanted);
+	if (slot->generation < w.supervisor.rollout.desired && wanted > 0)
+		promise(w.has_been_ready[p][w.supervisor.rollout.desired] || ready > wanted);
 }
 
 /* At the end of a reload every worker is of its generation, and as many are ready as are wanted. */
 void check_done(uint32_t p)
 {
-	promise(count_ready(p) >= pfi_pool_wanted(&w.pools[p]));
+	promise(count_ready(p) >= pfi_pool_desired_workers(&w.pools[p]));
 	promise(w.pools[p].target > 0 || w.scaled[p]); /* a reload brings workers back */
 	for (uint32_t s = 0; s < w.worker_count; s++) {
 		const struct pfi_slot *const slot = &w.slots[p][s];
 
-		promise(!pfi_slot_is_current(slot) || slot->generation == w.supervisor.rollout.wanted);
+		promise(!pfi_slot_is_current(slot) || slot->generation == w.supervisor.rollout.desired);
 	}
 }
 
@@ -170,9 +170,9 @@ void check_numbers(void)
 			staying += pfi_slot_is_current(slot);
 			if (slot->state >= PFI_STATE_SERVING && slot->state <= PFI_STATE_DRAINING &&
 			    w.now_ms >= w.supervisor.grace_until_ms) /* no other thread can serve: no delay */
-				promise(slot->late == 0 || (slot->able > 0 && slot->unseen == 0));
+				promise(slot->expired == 0 || (slot->usable > 0 && slot->undumped == 0));
 			if (slot->state == PFI_STATE_DUMPING && w.now_ms >= w.supervisor.grace_until_ms)
-				promise(count_serving(p) < pfi_pool_wanted(pool)); /* it is needed until a replacement serves */
+				promise(count_serving(p) < pfi_pool_desired_workers(pool)); /* it is needed until a replacement serves */
 			if (slot->state == PFI_STATE_EMPTY || slot->state == PFI_STATE_DUMPING || process->hung_since_ms == 0)
 				continue;
 			/* A stuck worker that is not needed exits within its timeout and the abort and kill timeouts. */
@@ -221,7 +221,7 @@ static void check_drain(void)
 	if (w.supervisor.phase != PFI_PHASE_REFUSING)
 		return;
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++)
-		useful |= w.pools[p].queued > 0 && (has_worker(p) || is_likely_to_boot(p));
+		useful |= w.pools[p].pending_listeners > 0 && (has_worker(p) || is_likely_to_boot(p));
 	promise(useful || w.now_ms < w.supervisor.phase_since_ms + w.supervisor.linger_ms);
 }
 
@@ -256,9 +256,9 @@ void check_wake(uint64_t wake_ms)
 /* A candidate becomes the wanted generation when the canary of each pool has been ready for the canary time. */
 void check_canary_time(const struct pfi_supervisor *before)
 {
-	if (before->rollout.state != PFI_ROLLOUT_PROVING || w.supervisor.rollout.wanted == before->rollout.wanted)
+	if (before->rollout.state != PFI_ROLLOUT_PROVING || w.supervisor.rollout.desired == before->rollout.desired)
 		return;
-	promise(w.supervisor.rollout.wanted == before->rollout.candidate);
+	promise(w.supervisor.rollout.desired == before->rollout.candidate);
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		uint64_t oldest_ms = 0;
 
@@ -299,9 +299,9 @@ void check_convergence(void)
 		return; /* earlier failures have stopped it */
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		const struct pfi_worker_counts counts =
-			pfi_worker_table_count(&w.pools[p].worker_table, w.supervisor.rollout.wanted, UINT32_MAX);
+			pfi_worker_table_count(&w.pools[p].worker_table, w.supervisor.rollout.desired, UINT32_MAX);
 
-		promise(counts.current_ready == pfi_pool_wanted(&w.pools[p]));
+		promise(counts.current_ready == pfi_pool_desired_workers(&w.pools[p]));
 		promise(counts.outdated_ready + counts.outdated_booting == 0);
 	}
 	promise(w.supervisor.rollout.state == PFI_ROLLOUT_IDLE);

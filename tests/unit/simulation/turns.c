@@ -12,7 +12,7 @@ bool is_canary(uint32_t p, uint32_t slot)
 
 static void note_boot_failure(uint32_t p, bool killed)
 {
-	w.failures[p].blameless = killed;
+	w.failures[p].last_was_healthy = killed;
 	w.failures[p].boot_ms = w.now_ms + WAIT_LEAST_MS;
 	w.failures[p].failed_boots++;
 }
@@ -24,16 +24,16 @@ static void check_record(uint32_t p, const struct pfi_pool *before)
 
 	promise(now->boot.streak == before->boot.streak && now->boot.not_before_ms == before->boot.not_before_ms);
 	promise(now->run.streak == before->run.streak && now->run.not_before_ms == before->run.not_before_ms);
-	promise(now->lost == before->lost);
+	promise(now->fatal_exits == before->fatal_exits);
 }
 
 /* One failure more than failures_max in a period delays no start. */
-static void note_exit(uint32_t p, bool blameless)
+static void note_exit(uint32_t p, bool last_was_healthy)
 {
 	struct failures *const failures = &w.failures[p];
 	const struct pfi_intensity *const limits = &w.pools[p].policy.run;
 
-	failures->blameless = blameless;
+	failures->last_was_healthy = last_was_healthy;
 	if (failures->exits == 0 || w.now_ms - failures->period_at_ms >= limits->period_ms) {
 		failures->period_at_ms = w.now_ms;
 		failures->exits = 0;
@@ -88,7 +88,7 @@ void end_process(uint32_t p, uint32_t slot)
 
 static void fork_failed(uint32_t p, uint32_t generation)
 {
-	const bool canary = pfi_supervisor_is_probation(&w.supervisor, p, generation);
+	const bool canary = pfi_supervisor_starts_canary(&w.supervisor, p, generation);
 
 	pfi_supervisor_fork_failed(&w.supervisor, p, generation, w.now_ms);
 	if (!canary)
@@ -108,7 +108,7 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 			fork_failed(p, order->generation);
 			return false;
 		}
-		if (!pfi_supervisor_is_probation(&w.supervisor, p, order->generation))
+		if (!pfi_supervisor_starts_canary(&w.supervisor, p, order->generation))
 			w.forked_ms[p] = w.now_ms;
 		pfi_supervisor_forked(&w.supervisor, p, order->slot, order->generation, w.now_ms);
 		start_process(p, order->slot, order->generation);
@@ -118,7 +118,7 @@ static bool carry_out(uint32_t p, const struct pfi_order *order)
 	case PFI_ACTION_DUMP:
 		for (uint32_t i = 0; i < THREADS; i++)
 			process->dumped[i] = process->deadlines_ms[i];
-		w.slots[p][order->slot].unseen = 0;
+		w.slots[p][order->slot].undumped = 0;
 		break;
 	case PFI_ACTION_DRAIN:
 		process->notified_ms = w.now_ms;
@@ -155,12 +155,12 @@ static void check_health(void)
 			const struct pfi_deadline_summary check = summarize(process);
 
 			slot->busy = check.busy;
-			slot->late = check.late;
-			slot->able = check.able;
-			slot->others = check.busy - check.late;
-			slot->unseen = 0;
+			slot->expired = check.expired;
+			slot->usable = check.usable;
+			slot->other_connections = check.busy - check.expired;
+			slot->undumped = 0;
 			for (uint32_t i = 0; i < THREADS; i++)
-				slot->unseen += pfi_deadline_is_past(process->deadlines_ms[i], w.now_ms) &&
+				slot->undumped += pfi_deadline_is_past(process->deadlines_ms[i], w.now_ms) &&
 						process->dumped[i] != process->deadlines_ms[i];
 			slot->next_ms = check.next_ms;
 		}
@@ -187,7 +187,7 @@ bool turn(void)
 		check_canary_time(&before);
 		check_rollback(&before, result.decision);
 		note_decision(result.decision);
-		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.wanted != w.supervisor.rollout.wanted; p++)
+		for (uint32_t p = 0; p < w.supervisor.pool_count && before.rollout.desired != w.supervisor.rollout.desired; p++)
 			w.failures[p] = (struct failures){ 0 }; /* the records are those of another generation */
 		wake_ms = result.wake_ms;
 		more = false;
@@ -195,7 +195,7 @@ bool turn(void)
 			pfi_supervisor_plan(&w.supervisor, p, w.now_ms, &orders);
 			wake_ms = pfi_earlier_ms(wake_ms, orders.wake_ms);
 			more |= orders.more || orders.count > 0;
-			const enum pfi_phase phase = w.supervisor.phase;
+			const enum pfi_server_phase phase = w.supervisor.phase;
 			bool can_start = true;
 
 			w.planned_failures[p] = w.failures[p];
@@ -209,6 +209,6 @@ bool turn(void)
 		w.lost_ms += w.supervisor.grace_until_ms - w.now_ms;
 	if (!result.finished && pick(8) == 0)
 		check_wake(wake_ms);
-	pfi_supervisor_rest(&w.supervisor, wake_ms);
+	pfi_supervisor_set_next_turn(&w.supervisor, wake_ms);
 	return result.finished;
 }

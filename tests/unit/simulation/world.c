@@ -132,7 +132,7 @@ void change_backlogs(void)
 {
 	for (uint32_t p = 0; p < w.supervisor.pool_count; p++) {
 		if (pick(3) == 0)
-			w.pools[p].queued = pick(3) == 0;
+			w.pools[p].pending_listeners = pick(3) == 0;
 	}
 }
 

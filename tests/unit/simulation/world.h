@@ -46,7 +46,7 @@ struct failures {
 	uint64_t period_at_ms;
 	uint32_t exits; /* in this period                                          */
 	uint64_t failed_boots;    /* failed boots since the last success                     */
-	bool blameless;  /* the last worker to fail was killed, or had served       */
+	bool last_was_healthy;  /* the last worker to fail was killed, or had served       */
 };
 
 struct world {

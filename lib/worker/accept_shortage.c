@@ -1,4 +1,4 @@
-#include "worker/shortage.h"
+#include "worker/accept_shortage.h"
 
 #include "listener/accept_error.h"
 #include "model/message.h"
@@ -29,7 +29,7 @@ static int message_value(const struct prefork_worker *worker, int error)
 {
 	if (error != EMFILE)
 		return error;
-	return error | PFI_SHORT_OWN | (is_load(worker) ? PFI_SHORT_LOAD : 0);
+	return error | PFI_SHORTAGE_OWN | (is_load(worker) ? PFI_SHORTAGE_LOAD : 0);
 }
 
 void pfi_shortage_begin(struct prefork_worker *worker, int error)
@@ -73,7 +73,7 @@ void pfi_shortage_report(struct prefork_worker *worker)
 	if (worker->orphan || !atomic_exchange(&worker->shortage_unreported, false))
 		return;
 	const int shortage = atomic_load(&worker->shortage);
-	const uint32_t type = shortage ? PFI_MESSAGE_SHORT : PFI_MESSAGE_ABLE;
+	const uint32_t type = shortage ? PFI_MESSAGE_SHORTAGE : PFI_MESSAGE_SHORTAGE_OVER;
 
 	/* If the channel is full, the next call sends it. */
 	if (pfi_channel_send(worker->context->channel, type, (uint32_t)shortage, NULL) < 0)

@@ -1,4 +1,4 @@
-#include "base/words.h"
+#include "base/shell_words.h"
 
 #include <errno.h>
 #include <stdbool.h>
@@ -10,8 +10,8 @@ static bool is_blank(char c)
 	return c == ' ' || c == '\t' || c == '\n' || c == '\r';
 }
 
-/* Copies one word from `*from` to `*to`, both of which it moves. In double
- * quotes a backslash only hides what would mean something there. */
+/* Copy one word and advance both pointers. Within double quotes a backslash escapes only ", \, $ and ` (POSIX shell,
+ * 2.2.3). */
 static int copy_word(const char **from, char **to)
 {
 	const char *in = *from;
@@ -43,7 +43,7 @@ static int copy_word(const char **from, char **to)
 
 int pfi_split_words(const char *line, char ***ret, size_t *ret_count)
 {
-	/* Every word but the last needs a blank behind it: so many fit at most. */
+	/* Each word but the last is followed by a blank, so a line has at most this many. */
 	const size_t length = strlen(line), words_max = length / 2 + 1;
 	char **const words = malloc((words_max + 1) * sizeof *words + length + 1);
 	char *to;

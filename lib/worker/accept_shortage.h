@@ -14,8 +14,8 @@
  * Invariant: SHORT is sent (again) after the worker has left the accept set. From then on the kernel wakes siblings for
  * new connections, and those that this worker was woken for are found by the siblings' check.
  */
-#ifndef WORKER_SHORTAGE_H
-#define WORKER_SHORTAGE_H
+#ifndef WORKER_ACCEPT_SHORTAGE_H
+#define WORKER_ACCEPT_SHORTAGE_H
 
 #include <stdbool.h>
 #include <stdint.h>
