@@ -8,18 +8,18 @@
 
 enum { OWN_MAX = 4, MORE_MAX = 8, MESSAGE_MAX = 2048 };
 
-struct line {
+struct log_line {
 	struct prefork_log_pair pairs[OWN_MAX + MORE_MAX];
 	size_t count;
 };
 
-static void add(struct line *line, const struct prefork_log_pair *pairs, size_t count)
+static void add(struct log_line *line, const struct prefork_log_pair *pairs, size_t count)
 {
 	for (size_t i = 0; i < count && line->count < OWN_MAX + MORE_MAX; i++)
 		line->pairs[line->count++] = pairs[i];
 }
 
-static void write_line(struct prefork_log *log, enum prefork_log_level level, const struct line *line,
+static void write_line(struct prefork_log *log, enum prefork_log_level level, const struct log_line *line,
 		       const char *format, va_list arguments)
 {
 	char message[MESSAGE_MAX];
@@ -31,7 +31,7 @@ static void write_line(struct prefork_log *log, enum prefork_log_level level, co
 void pfi_arbiter_log(const struct prefork_arbiter *arbiter, enum prefork_log_level level, const char *event,
 		     const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 {
-	struct line line = { .pairs = { PREFORK_TEXT("event", event) }, .count = 1 };
+	struct log_line line = { .pairs = { PREFORK_TEXT("event", event) }, .count = 1 };
 	va_list arguments;
 
 	add(&line, pairs, count);
@@ -43,7 +43,7 @@ void pfi_arbiter_log(const struct prefork_arbiter *arbiter, enum prefork_log_lev
 void pfi_pool_log(const struct prefork_arbiter *arbiter, unsigned pool, enum prefork_log_level level, const char *event,
 		  const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 {
-	struct line line = { .pairs = { PREFORK_TEXT("event", event),
+	struct log_line line = { .pairs = { PREFORK_TEXT("event", event),
 					PREFORK_TEXT("pool", arbiter->pools[pool].name) }, .count = 2 };
 	va_list arguments;
 
@@ -56,7 +56,7 @@ void pfi_pool_log(const struct prefork_arbiter *arbiter, unsigned pool, enum pre
 void pfi_process_log(const struct prefork_process *process, enum prefork_log_level level, const char *event,
 		     const struct prefork_log_pair *pairs, size_t count, const char *format, ...)
 {
-	struct line line = { .pairs = { PREFORK_TEXT("event", event),
+	struct log_line line = { .pairs = { PREFORK_TEXT("event", event),
 					PREFORK_TEXT("pool", process->arbiter->pools[process->pool].name),
 					PREFORK_NUMBER("slot", process->slot), PREFORK_NUMBER("pid", process->pid) },
 			     .count = 4 };

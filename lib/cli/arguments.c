@@ -9,7 +9,7 @@
 #include "base/text.h"
 #include "model/assign.h"
 
-struct reader {
+struct argument_reader {
 	struct prefork_settings *settings;
 	char *const *words;
 	size_t count, next;
@@ -24,20 +24,20 @@ struct flag {
 	bool off;                /* BOOL: the flag switches the setting off      */
 };
 
-static int error_of(const struct reader *reader)
+static int error_of(const struct argument_reader *reader)
 {
 	return reader->variable != NULL ? PREFORK_ECONFIG : PREFORK_EUSAGE;
 }
 
 /* "--workers"; from a variable: "GUNICORN_CMD_ARGS: --workers". */
-static void add_place(struct pfi_text *text, const struct reader *reader, const char *flag)
+static void add_place(struct pfi_text *text, const struct argument_reader *reader, const char *flag)
 {
 	if (reader->variable != NULL)
 		pfi_text_format(text, "%s: ", reader->variable);
 	pfi_text_add(text, flag);
 }
 
-static int refuse_flag(const struct reader *reader, const char *flag, const char *about)
+static int refuse_flag(const struct argument_reader *reader, const char *flag, const char *about)
 {
 	char place[256];
 	struct pfi_text text;
@@ -87,7 +87,7 @@ static void find_row(const struct prefork_settings *settings, struct flag *flag)
 	}
 }
 
-static int unknown(const struct reader *reader, const char *text)
+static int unknown(const struct argument_reader *reader, const char *text)
 {
 	const struct prefork_settings *const settings = reader->settings;
 	const size_t near = strlen(text) > 2 ? pfi_hint(settings, text, 0) : settings->count;
@@ -109,7 +109,7 @@ static int unknown(const struct reader *reader, const char *text)
 }
 
 /* Split --flag, --flag=value, -f, -fvalue or -f=value. */
-static int split(const struct reader *reader, const char *word, struct flag *flag)
+static int split(const struct argument_reader *reader, const char *word, struct flag *flag)
 {
 	const bool is_long = word[1] == '-';
 	const size_t length = is_long ? strcspn(word, "=") : 2;
@@ -131,7 +131,7 @@ static bool is_value(const char *word)
 	return word[0] != '-' || word[1] == '\0' || (word[1] >= '0' && word[1] <= '9');
 }
 
-static int take_value(struct reader *reader, struct flag *flag)
+static int take_value(struct argument_reader *reader, struct flag *flag)
 {
 	char about[160];
 	struct pfi_text text;
@@ -153,7 +153,7 @@ static int take_value(struct reader *reader, struct flag *flag)
 }
 
 /* The value comes from the flag itself (--flag, --no-flag) or from its value (--flag=no). */
-static int assign_bool(const struct reader *reader, const struct flag *flag, const char *place,
+static int assign_bool(const struct argument_reader *reader, const struct flag *flag, const char *place,
 		       enum prefork_origin origin)
 {
 	if (flag->value == NULL)
@@ -163,7 +163,7 @@ static int assign_bool(const struct reader *reader, const struct flag *flag, con
 	return pfi_settings_assign(reader->settings, flag->index, flag->value, origin, place);
 }
 
-static int read_flag(struct reader *reader, const char *word, enum pfi_cli_action *ret_action)
+static int read_flag(struct argument_reader *reader, const char *word, enum pfi_cli_action *ret_action)
 {
 	const enum prefork_origin origin =
 		reader->variable != NULL ? PREFORK_FROM_VARIABLE : PREFORK_FROM_COMMAND_LINE;
@@ -198,7 +198,7 @@ static int read_flag(struct reader *reader, const char *word, enum pfi_cli_actio
 	return r == -EINVAL ? error_of(reader) : r;
 }
 
-static int read_argument(const struct reader *reader, const char *word)
+static int read_argument(const struct argument_reader *reader, const char *word)
 {
 	struct prefork_settings *const settings = reader->settings;
 	char bytes[300];
@@ -220,7 +220,7 @@ static int read_argument(const struct reader *reader, const char *word)
 int pfi_read_arguments(struct prefork_settings *settings, char *const words[], size_t count,
 		       const char *variable, enum pfi_cli_action *ret_action)
 {
-	struct reader reader = { .settings = settings, .words = words, .count = count, .variable = variable };
+	struct argument_reader reader = { .settings = settings, .words = words, .count = count, .variable = variable };
 	bool flags = true; /* until "--" */
 	int r = 0;
 

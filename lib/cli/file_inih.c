@@ -20,7 +20,7 @@
 
 enum { FILE_MAX = 1 << 20, PLACE_MAX = 4096 + 128, NONE = -1 };
 
-struct reader {
+struct file_reader {
 	struct prefork_settings *settings;
 	FILE *file;
 	const char *name;
@@ -39,7 +39,7 @@ struct reader {
 	char place[PLACE_MAX];
 };
 
-static int refuse(struct reader *reader, const char *about)
+static int refuse(struct file_reader *reader, const char *about)
 {
 	if (reader->error == 0) {
 		reader->error = prefork_fail(PREFORK_ECONFIG, "%s:%d: %s", reader->name, reader->number, about);
@@ -48,7 +48,7 @@ static int refuse(struct reader *reader, const char *about)
 	return 0;
 }
 
-static int refuse_word(struct reader *reader, const char *before, const char *word, const char *near)
+static int refuse_word(struct file_reader *reader, const char *before, const char *word, const char *near)
 {
 	char bytes[256];
 	struct pfi_text text;
@@ -62,7 +62,7 @@ static int refuse_word(struct reader *reader, const char *before, const char *wo
 }
 
 /* Keep an error of pfi_settings_assign(), whose error message contains the place, or a lack of memory. */
-static void keep_error(struct reader *reader, int r)
+static void keep_error(struct file_reader *reader, int r)
 {
 	if (r < 0 && reader->error == 0) {
 		reader->error = r == -EINVAL ? PREFORK_ECONFIG : r;
@@ -70,7 +70,7 @@ static void keep_error(struct reader *reader, int r)
 	}
 }
 
-static void set_place(struct reader *reader, const char *key)
+static void set_place(struct file_reader *reader, const char *key)
 {
 	struct pfi_text text;
 
@@ -78,7 +78,7 @@ static void set_place(struct reader *reader, const char *key)
 	pfi_text_format(&text, "%s:%d: %s", reader->name, reader->number, key);
 }
 
-static void finish_pending(struct reader *reader)
+static void finish_pending(struct file_reader *reader)
 {
 	if (reader->open)
 		(void)refuse(reader, "the quoted text above ends in \\, but this line does not continue it");
@@ -92,7 +92,7 @@ static void finish_pending(struct reader *reader)
 }
 
 /* Refuse what inih would ignore: text after the first ']'. */
-static void check_section_line(struct reader *reader, const char *line)
+static void check_section_line(struct file_reader *reader, const char *line)
 {
 	const char *const end = strchr(line, ']');
 	const char *const rest = end != NULL ? end + 1 + strspn(end + 1, " \t\r\n") : NULL;
@@ -111,7 +111,7 @@ static void check_section_line(struct reader *reader, const char *line)
 /* An ini_reader. Like fgets(3), but a line that does not fit into `buffer` is an error. */
 static char *read_line(char *buffer, int size, void *user)
 {
-	struct reader *const reader = user;
+	struct file_reader *const reader = user;
 	ssize_t length;
 	char *start;
 
@@ -164,7 +164,7 @@ static char unescape(const char **in)
 }
 
 /* Append the quoted part of `text` to the pending value. An ini_handler's result: 0 after an error, else 1. */
-static int add_quoted(struct reader *reader, const char *text)
+static int add_quoted(struct file_reader *reader, const char *text)
 {
 	const size_t before = reader->value != NULL ? strlen(reader->value) : 0;
 	char *const value = realloc(reader->value, before + strlen(text) + 1);
@@ -196,7 +196,7 @@ static int add_quoted(struct reader *reader, const char *text)
 	return reader->open || *in == '\0' ? 1 : refuse(reader, "only a \\ may follow the closing quote");
 }
 
-static int set_value(struct reader *reader, const char *text)
+static int set_value(struct file_reader *reader, const char *text)
 {
 	if (text[0] == '"')
 		return add_quoted(reader, text);
@@ -207,7 +207,7 @@ static int set_value(struct reader *reader, const char *text)
 }
 
 /* An indented line that follows a line with this key. */
-static int continue_value(struct reader *reader, size_t index, const char *key, const char *text)
+static int continue_value(struct file_reader *reader, size_t index, const char *key, const char *text)
 {
 	if (reader->open)
 		return text[0] == '"' ? add_quoted(reader, text) : refuse(reader, "expected a quote: the line above ends in \\");
@@ -221,7 +221,7 @@ static int continue_value(struct reader *reader, size_t index, const char *key, 
 			      "ends in \\, can be continued");
 }
 
-static int unknown_key(struct reader *reader, const char *key)
+static int unknown_key(struct file_reader *reader, const char *key)
 {
 	const struct prefork_settings *const settings = reader->settings;
 	const size_t near = pfi_hint(settings, key, PREFORK_OPTION_COMMAND_LINE);
@@ -230,7 +230,7 @@ static int unknown_key(struct reader *reader, const char *key)
 			   near < settings->count ? settings->rows[near].name : NULL);
 }
 
-static int set_twice(struct reader *reader, const char *key, int first)
+static int set_twice(struct file_reader *reader, const char *key, int first)
 {
 	char about[200];
 	struct pfi_text text;
@@ -243,7 +243,7 @@ static int set_twice(struct reader *reader, const char *key, int first)
 /* An ini_handler. */
 static int take_pair(void *user, const char *section, const char *key, const char *text)
 {
-	struct reader *const reader = user;
+	struct file_reader *const reader = user;
 	struct prefork_settings *const settings = reader->settings;
 	const size_t index = pfi_settings_find(settings, key);
 
@@ -270,7 +270,7 @@ static int take_pair(void *user, const char *section, const char *key, const cha
 
 int pfi_read_ini(struct prefork_settings *settings, FILE *file, const char *name)
 {
-	struct reader reader = { .settings = settings, .file = file, .name = name, .pending = NONE };
+	struct file_reader reader = { .settings = settings, .file = file, .name = name, .pending = NONE };
 	int line;
 
 	reader.first = calloc(settings->count + 1, sizeof *reader.first);

@@ -24,7 +24,7 @@ enum kind {
 };
 
 /* The position of the next byte in the grammar. Cells of the table that are not set are BAD. */
-enum state {
+enum chunk_state {
 	STATE_BAD,
 	STATE_SIZE_FIRST,
 	STATE_SIZE,
@@ -151,7 +151,7 @@ void pfi_chunk_start(struct pfi_chunk *chunk, const struct pfi_limits *limits)
 /* Extensions and trailers are counted: without a limit, one-byte chunks with long extensions, or endless trailers, cost
  * the server without limit (CVE-2024-22019, CVE-2023-39326). Plain size lines are not counted: they cost the client
  * more than the server. */
-static enum pfi_verdict count(struct pfi_chunk *chunk, enum state state)
+static enum pfi_verdict count(struct pfi_chunk *chunk, enum chunk_state state)
 {
 	const bool trailer = state >= STATE_FIELD;
 	const bool size = state <= STATE_SIZE || state == STATE_SIZE_LF || state == STATE_DATA_CR ||
@@ -185,7 +185,7 @@ static enum pfi_verdict end_size(struct pfi_chunk *chunk)
 	return PFI_DONE;
 }
 
-static enum pfi_verdict add_name(struct pfi_chunk *chunk, char c, enum state from)
+static enum pfi_verdict add_name(struct pfi_chunk *chunk, char c, enum chunk_state from)
 {
 	if (from == STATE_FIELD) {
 		chunk->name_length = 0;
@@ -212,8 +212,8 @@ static enum pfi_verdict end_name(struct pfi_chunk *chunk)
 /* One byte of framing: the table has the next state; this function carries out the rest. */
 static enum pfi_verdict step(struct pfi_chunk *chunk, char c)
 {
-	const enum state from = (enum state)chunk->state;
-	const enum state to = (enum state)next_state[from][kind_of(c)];
+	const enum chunk_state from = (enum chunk_state)chunk->state;
+	const enum chunk_state to = (enum chunk_state)next_state[from][kind_of(c)];
 
 	if (to == STATE_BAD)
 		return refuse(chunk, 400,

@@ -6,7 +6,7 @@
 #include <string.h>
 
 /* The position of the next byte in the grammar. */
-enum state {
+enum head_state {
 	STATE_START,      /* one empty line before a request is skipped (RFC 9112 2.2) */
 	STATE_START_LF,
 	STATE_METHOD,
@@ -34,7 +34,7 @@ static enum pfi_verdict refuse(struct pfi_head *head, uint16_t status, const cha
 	return PFI_BAD;
 }
 
-static enum pfi_verdict go(struct pfi_head *head, uint32_t at, enum state state)
+static enum pfi_verdict go(struct pfi_head *head, uint32_t at, enum head_state state)
 {
 	head->at = at;
 	head->part_at = at;
@@ -54,7 +54,7 @@ static uint32_t stop_at(uint32_t length, uint32_t limit)
 	return length <= limit ? length : limit + 1;
 }
 
-static enum pfi_verdict step_lf(struct pfi_head *head, const char *bytes, enum state next)
+static enum pfi_verdict step_lf(struct pfi_head *head, const char *bytes, enum head_state next)
 {
 	if (bytes[head->at] != '\n')
 		return refuse(head, 400, "a carriage return without a line feed");
@@ -280,7 +280,7 @@ static enum pfi_verdict step_start(struct pfi_head *head, const char *bytes)
 
 static enum pfi_verdict step(struct pfi_head *head, const char *bytes, uint32_t length)
 {
-	switch ((enum state)head->state) {
+	switch ((enum head_state)head->state) {
 	case STATE_START:
 		return step_start(head, bytes);
 	case STATE_START_LF:

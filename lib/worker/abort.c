@@ -33,12 +33,12 @@ static _Atomic unsigned dumps_done;      /* threads that have handled PFI_DUMP_S
 static _Atomic uint64_t hooks_called_ms; /* when the dump hooks were called          */
 
 /* A line, formatted without stdio (async-signal-safe) and truncated at the size of the buffer. */
-struct line {
+struct dump_line {
 	char bytes[512];
 	size_t size;
 };
 
-static void add_bytes(struct line *line, const char *bytes, size_t size)
+static void add_bytes(struct dump_line *line, const char *bytes, size_t size)
 {
 	const size_t capacity = sizeof line->bytes - line->size;
 
@@ -48,12 +48,12 @@ static void add_bytes(struct line *line, const char *bytes, size_t size)
 	line->size += size;
 }
 
-static void add_text(struct line *line, const char *text)
+static void add_text(struct dump_line *line, const char *text)
 {
 	add_bytes(line, text, strlen(text));
 }
 
-static void add_number(struct line *line, uint64_t number)
+static void add_number(struct dump_line *line, uint64_t number)
 {
 	char digits[20];
 	size_t at = sizeof digits;
@@ -68,7 +68,7 @@ static void add_number(struct line *line, uint64_t number)
 /* The activity contains client data: control characters are replaced, so that it cannot end the line or
  * drive a terminal. Its thread may be writing the next one, so that the line may mix both; each byte is
  * read once only. */
-__attribute__((no_sanitize("thread"))) static void add_activity(struct line *line, const volatile char *activity)
+__attribute__((no_sanitize("thread"))) static void add_activity(struct dump_line *line, const volatile char *activity)
 {
 	for (size_t i = 0; i < PFI_ACTIVITY_SIZE; i++) {
 		const char byte = activity[i];
@@ -79,7 +79,7 @@ __attribute__((no_sanitize("thread"))) static void add_activity(struct line *lin
 	}
 }
 
-static void write_line(int fd, struct line *line)
+static void write_line(int fd, struct dump_line *line)
 {
 	line->bytes[line->size < sizeof line->bytes ? line->size : sizeof line->bytes - 1] = '\n';
 	(void)!write(fd, line->bytes, line->size < sizeof line->bytes ? line->size + 1 : sizeof line->bytes);
@@ -96,7 +96,7 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 	const bool busy = is_busy(worker, thread);
 	const uint64_t now_ms = pfi_now_ms();
 	const uint64_t since_ms = atomic_load(&thread_slot->since_ms);
-	struct line line = { .size = 0 };
+	struct dump_line line = { .size = 0 };
 
 	add_text(&line, "Worker (pid:");
 	add_number(&line, (uint64_t)getpid());

@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Fail when a file in lib/ includes a room it may not see (docs/architecture.md)."""
+"""Fail when a file in lib/ includes a module above its own (docs/architecture.md)."""
 import pathlib
 import re
 import sys
 
-MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
+MAY_INCLUDE = {  # module: modules that it may include, besides itself and <prefork/...>
     "base": set(),
     "os": {"base"},
     "model": {"base"},
@@ -14,11 +14,12 @@ MAY_SEE = {  # room: rooms it may include, besides itself and <prefork/...>
     "cli": {"base", "os", "model", "listener", "worker"},
     "http": {"base"},
 }
-PURE = {"base", "model"}  # rooms
-# All the rest of http is pure.
-IMPURE_HTTP = {"http/" + name for name in ("access", "exchange", "http_clock", "http_log", "attach", "pending_output", "request_pool", "http_options", "receive", "response", "request",
-                                       "send", "serve", "spool", "upload", "internal")}
-NUMBERS_ONLY = {"model/exit_record"}  # may see <signal.h>, for the names of signals
+PURE = {"base", "model"}
+# The files of http that are not pure.
+IMPURE_HTTP = {"http/" + name for name in (
+    "access", "exchange", "http_clock", "http_log", "attach", "pending_output", "request_pool", "http_options", "receive",
+    "response", "request", "send", "serve", "spool", "upload", "internal")}
+NUMBERS_ONLY = {"model/exit_record"}  # may include <signal.h>, for the numbers of signals
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
 WORKER_SIDE = re.compile(r"#\s*include\s*<prefork/(worker|service|strategy|arbiter)\.h>")
 LOCAL = re.compile(r'#\s*include\s*"([^"]+)"')
@@ -26,33 +27,33 @@ LOCAL = re.compile(r'#\s*include\s*"([^"]+)"')
 
 def complaints(lib):
     """Yield an error message for every include that does not go down."""
-    for room in MAY_SEE:
-        if not (lib / room).is_dir():
-            yield f"no such room: {room}"
-    for room in sorted(p.name for p in lib.iterdir() if p.is_dir()):
-        if room not in MAY_SEE:
-            yield f"a room without a floor: {room}"
-    for room, seen in MAY_SEE.items():  # the table itself must be a ladder
-        for other in seen:
-            if not MAY_SEE[other] < seen | {other}:
-                yield f"table: {room} sees {other} but not all that {other} sees"
+    for module in MAY_INCLUDE:
+        if not (lib / module).is_dir():
+            yield f"no such module: {module}"
+    for module in sorted(p.name for p in lib.iterdir() if p.is_dir()):
+        if module not in MAY_INCLUDE:
+            yield f"module without a layer: {module}"
+    for module, below in MAY_INCLUDE.items():  # a module may include all that is below the modules it includes
+        for other in below:
+            if not MAY_INCLUDE[other] < below | {other}:
+                yield f"table: {module} includes {other}, but not all that {other} includes"
     for path in sorted(lib.rglob("*.[ch]")):
         here = path.relative_to(lib)
-        room = here.parts[0]
+        module = here.parts[0]
         if len(here.parts) == 1:
-            yield f"{here}: a file without a room"
+            yield f"{here}: a file without a module"
             continue
         text = path.read_text()
         for target in LOCAL.findall(text):
             there = target.split("/")[0]
-            if target != "config.h" and there != room and there not in MAY_SEE[room]:
-                yield f"{here}: {room} may not include {target}"
+            if target != "config.h" and there != module and there not in MAY_INCLUDE[module]:
+                yield f"{here}: {module} may not include {target}"
         stem = str(here.with_suffix(""))
-        seen = {match.group(1) for match in IMPURE.finditer(text)} - ({"signal"} if stem in NUMBERS_ONLY else set())
-        if (room in PURE or room == "http" and stem not in IMPURE_HTTP) and seen:
-            yield f"{here}: pure room includes <{sorted(seen)[0]}.h>"
-        if room == "http" and stem not in IMPURE_HTTP and WORKER_SIDE.search(text):
-            yield f"{here}: only serve and its like join http to a worker"
+        impure = {match.group(1) for match in IMPURE.finditer(text)} - ({"signal"} if stem in NUMBERS_ONLY else set())
+        if (module in PURE or module == "http" and stem not in IMPURE_HTTP) and impure:
+            yield f"{here}: pure module includes <{sorted(impure)[0]}.h>"
+        if module == "http" and stem not in IMPURE_HTTP and WORKER_SIDE.search(text):
+            yield f"{here}: a pure file of http uses the API of workers"
 
 
 bad = list(complaints(pathlib.Path(sys.argv[1]) / "lib"))
