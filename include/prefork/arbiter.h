@@ -264,7 +264,8 @@ PREFORK_API const struct prefork_settings *prefork_arbiter_settings(const struct
  *  user pointer stays as long as the process. The slot is that of its pool, as
  *  prefork_worker_slot(). The activity is what it worked on last, "" if it has set none. For
  *  worker_exited only: the status is as of waitpid(2), -1 if it is not known; reason, rusage,
- *  and the exit message, one line that explains the exit. Since 0.1. */
+ *  and the exit message, one line that says how and why it exited, and whether it is replaced.
+ *  Since 0.1. */
 PREFORK_API int prefork_process_pid(const struct prefork_process *process);
 PREFORK_API unsigned prefork_process_slot(const struct prefork_process *process);
 PREFORK_API unsigned prefork_process_generation(const struct prefork_process *process);
