@@ -5,11 +5,11 @@
  *     accept4: EMFILE
  *     removes its listeners from
  *     the accept set
- *     PFI_MESSAGE_SHORT --------------> records the shortage
+ *     PFI_MESSAGE_SHORTAGE -----------> records the shortage
  *                                       PFI_MESSAGE_POLL --------------> accept pending connections
  *     retries every 500 ms              if it lasts 1 s and a sibling
  *                                       accepts: replaces the worker
- *     PFI_MESSAGE_ABLE ---------------> the shortage is over
+ *     PFI_MESSAGE_SHORTAGE_OVER ------> the shortage is over
  *
  * Invariant: SHORT is sent (again) after the worker has left the accept set. From then on the kernel wakes siblings for
  * new connections, and those that this worker was woken for are found by the siblings' check.
