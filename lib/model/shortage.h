@@ -17,7 +17,7 @@ enum { PFI_SHORTAGE_LASTS_MS = 1000 };
 enum pfi_shortage { PFI_SHORTAGE_NONE, PFI_SHORTAGE_SOME, PFI_SHORTAGE_ALL };
 
 /** How many of the serving workers have a shortage. Two workers detect the same shortage at slightly different times,
- *  and meanwhile it looks private: for 100 ms the result is `before`, and *ret_wake_ms when to call again (0: not
+ *  and meanwhile it appears to be private: for 100 ms the result is `before`, and *ret_wake_ms when to call again (0: not
  *  needed). */
 enum pfi_shortage pfi_shortage_judge(const struct pfi_worker_table *worker_table, enum pfi_shortage before, uint64_t now_ms,
 				     uint64_t *ret_wake_ms);

@@ -52,7 +52,7 @@ int pfi_logfile_reopen(struct pfi_logfile *file);
 int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd);
 
 /* Write complete lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call. False if they were lost, in which
- * case `lines` is counted. Raises neither SIGPIPE nor SIGXFSZ. */
+ * case `lines` is counted. SIGPIPE and SIGXFSZ are not raised. */
 bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines);
 
 /* This process ignores SIGXFSZ from now on: a write to a regular file need not block it. */

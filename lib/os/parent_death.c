@@ -31,7 +31,7 @@ int pfi_arbiter_pidfd_open(void)
 
 int pfi_parent_death_arm(pid_t arbiter, uint64_t orphan_timeout_ms)
 {
-	/* SIGKILL, which the application can neither block nor handle. */
+	/* SIGKILL, because the application cannot block or handle it. */
 	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGKILL };
 
 	pfi_parent_death_disarm();
@@ -71,7 +71,7 @@ void pfi_parent_death_on_term(int signo)
 		pfi_kill_timer_start();
 }
 
-/* A forked child inherits neither timers nor the setting of PR_SET_PDEATHSIG. */
+/* A forked child does not inherit timers and PR_SET_PDEATHSIG. */
 void pfi_parent_death_forget(void)
 {
 	atomic_store(&armed, 0);

@@ -1,7 +1,7 @@
 /*
  * scoreboard -- shared memory for each slot, in one mapping that is made before the first fork.
  *
- * The mapping neither moves nor grows. The arbiter maps all slots; a worker keeps only its own, so that one that
+ * The mapping does not move or grow. The arbiter maps all slots; a worker keeps only its own, so that one that
  * overwrites its memory does not damage the slots of others.
  */
 #ifndef OS_SCOREBOARD_H
