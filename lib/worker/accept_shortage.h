@@ -1,5 +1,5 @@
 /*
- * shortage -- the worker cannot accept connections: descriptors or memory are exhausted, or accept(2) is not permitted.
+ * accept_shortage -- the worker cannot accept connections: descriptors or memory are exhausted, or accept(2) is not permitted.
  *
  *     worker                            arbiter                          siblings
  *     accept4: EMFILE
@@ -11,8 +11,8 @@
  *                                       accepts: replaces the worker
  *     PFI_MESSAGE_SHORTAGE_OVER ------> the shortage is over
  *
- * Invariant: SHORT is sent (again) after the worker has left the accept set. From then on the kernel wakes siblings for
- * new connections, and those that this worker was woken for are found by the siblings' check.
+ * Invariant: PFI_MESSAGE_SHORTAGE is sent (again) after the worker has left the accept set. From then on the kernel
+ * wakes siblings for new connections, and those that this worker was woken for are found by the siblings' check.
  */
 #ifndef WORKER_ACCEPT_SHORTAGE_H
 #define WORKER_ACCEPT_SHORTAGE_H
