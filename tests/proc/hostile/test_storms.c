@@ -265,7 +265,7 @@ START_TEST(an_exit_that_the_application_reaped_is_logged)
 	applications[_i]();
 	PROMISE(stage_until(&stage.ready, 3), "it is replaced");
 	PROMISE(stage.exited == 1 && stage.reason == PREFORK_REASON_UNKNOWN, "%s", stage.message);
-	PROMISE(stage_log_count("status unknown: reaped by the host") == 1, "%s", stage.message);
+	PROMISE(stage_log_count("status unknown: the application reaped it") == 1, "%s", stage.message);
 	PROMISE(living() == 2, "%u", living());
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 	(void)signal(SIGCHLD, SIG_DFL);
