@@ -1,3 +1,4 @@
+/* Computes CRC-32C with a table of 16 entries, four bits at a time. */
 #include "base/crc32c.h"
 
 /* The bit-reversed polynomial 0x1EDC6F41, for four bits at a time. A table of 256 entries is twice as fast but occupies

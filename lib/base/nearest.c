@@ -1,3 +1,4 @@
+/* Finds the word that is most similar to a misspelt one (optimal string alignment distance). */
 #include "base/nearest.h"
 
 #include <string.h>

@@ -1,3 +1,4 @@
+/* Parses and formats whole numbers, octal modes, durations, sizes and yes or no. */
 #include "base/number.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Builds text in a buffer of fixed size, and escapes bytes that could move the cursor or begin a line. */
 #include "base/text.h"
 
 #include <stdint.h>

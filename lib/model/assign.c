@@ -1,3 +1,5 @@
+/* Parses one text for one row, checks type and bounds, applies the precedence of the sources, and names what was
+ * expected. */
 #include "model/assign.h"
 
 #include <prefork/error.h>

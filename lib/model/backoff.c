@@ -1,3 +1,4 @@
+/* Computes the delay before the next start from the number of failures in a row. */
 #include "model/backoff.h"
 
 uint64_t pfi_random(uint64_t *seed)

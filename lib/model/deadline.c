@@ -1,3 +1,4 @@
+/* Compares the deadlines of a worker's threads with the clock. */
 #include "model/deadline.h"
 
 #include "base/times.h"

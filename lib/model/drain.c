@@ -1,3 +1,4 @@
+/* Limits the time that a connection of a draining worker may wait for a request. */
 #include "model/drain.h"
 
 uint64_t pfi_drain_end_ms(uint64_t start_ms, uint64_t graceful_ms)

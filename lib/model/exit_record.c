@@ -1,3 +1,4 @@
+/* Derives the reason of an exit from its status and cause, and writes the text of the log line. */
 #include "model/exit_record.h"
 
 #include "base/text.h"

@@ -1,3 +1,4 @@
+/* The table of the library's settings. */
 #include "model/library_options.h"
 
 #include "base/required.h"

@@ -1,3 +1,4 @@
+/* The table of a worker's states: for each state and event the next state and an action. */
 #include "model/lifecycle.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Compares desired and actual state of one pool, and returns the orders that bring them closer. */
 #include "model/plan.h"
 
 #include "base/times.h"

@@ -1,3 +1,4 @@
+/* The state of one pool: number of workers wanted, canary, failures and back-off. */
 #include "model/pool.h"
 
 #include "model/deadline.h"

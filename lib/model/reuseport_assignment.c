@@ -1,3 +1,4 @@
+/* Assigns reuseport sockets to workers: an owner, or a fallback owner, for each socket. */
 #include "model/reuseport_assignment.h"
 
 /* Workers that have exited, and those whose socket is closed, own nothing. Counts the owners that remain. */

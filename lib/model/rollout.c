@@ -1,3 +1,4 @@
+/* The steps of a reload: candidate, canaries, replacement, verdict. */
 #include "model/rollout.h"
 
 #include <stddef.h>

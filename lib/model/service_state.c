@@ -1,3 +1,4 @@
+/* Writes the messages for the service manager from the state of the arbiter. */
 #include "model/service_state.h"
 
 #include "model/deadline.h"

@@ -1,3 +1,4 @@
+/* Creates, references, freezes and destroys settings. */
 #include "model/settings.h"
 
 #include <prefork/error.h>

@@ -1,3 +1,4 @@
+/* Decides which worker is replaced if workers of a pool cannot accept connections. */
 #include "model/shortage.h"
 
 #include "model/deadline.h"

@@ -1,3 +1,4 @@
+/* Combines the models of all pools: the phases of a stop, the rollout, and the plan. */
 #include "model/supervisor.h"
 
 #include "base/times.h"

@@ -1,3 +1,4 @@
+/* The table of a pool's workers. Its step function is the only one that stores a state. */
 #include "model/worker_table.h"
 
 #include <assert.h>

@@ -1,3 +1,4 @@
+/* Sends and receives the messages of a control channel, a pair of SOCK_SEQPACKET sockets. */
 #include "os/control_channel.h"
 
 #include "os/open.h"

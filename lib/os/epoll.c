@@ -1,3 +1,4 @@
+/* Finds the epoll set of a descriptor, and the data of its entry, in /proc/self/fdinfo. */
 #include "os/epoll.h"
 
 #include <dirent.h>

@@ -1,3 +1,4 @@
+/* Closes descriptors, sets their flags, counts them, and raises RLIMIT_NOFILE. */
 #include "os/fd.h"
 
 #include "os/fdtable.h"

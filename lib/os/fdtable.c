@@ -1,3 +1,5 @@
+/* The table of the library's descriptors: one atomic entry per number, in memory that never moves, so that a forked
+ * child can read it without a lock. */
 #include "os/fdtable.h"
 
 #include "os/standard_fds.h"

@@ -1,3 +1,4 @@
+/* Forks a short-lived child, or executes a program, whose output is read from a pipe once it has exited. */
 #include "os/helper.h"
 
 #include "os/fd.h"

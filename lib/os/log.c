@@ -1,3 +1,4 @@
+/* Formats log lines on the stack and writes each with one write(2). */
 #include <prefork/log.h>
 
 #include <prefork/error.h>

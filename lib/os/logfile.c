@@ -1,3 +1,4 @@
+/* Opens and reopens the file of a log, writes without blocking or raising signals, and counts lines that are lost. */
 #include "os/logfile.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Sends datagrams to the socket of a service manager, without waiting. */
 #include "os/notify_socket.h"
 
 #include "os/fd.h"

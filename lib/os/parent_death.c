@@ -1,3 +1,4 @@
+/* Detects the exit of the arbiter in a worker: pidfd, PR_SET_PDEATHSIG and a kill timer. */
 #include "os/parent_death.h"
 
 #include "os/open.h"

@@ -1,3 +1,4 @@
+/* Explains why a path cannot be opened or created, and finds the name of the working directory. */
 #include "os/path.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Creates, locks, renames and removes a pid file. No other process ever sees one that is incomplete. */
 #include "os/pidfile.h"
 
 #include "base/number.h"

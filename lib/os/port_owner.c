@@ -1,3 +1,4 @@
+/* Finds the process that listens on an address in /proc, for an error message. */
 #include "os/port_owner.h"
 
 #include <arpa/inet.h>

@@ -1,3 +1,4 @@
+/* Reaps one child by its pidfd, and never another child of the process. */
 #include "os/reap.h"
 
 #include <errno.h>

@@ -1,3 +1,4 @@
+/* Maps the shared memory of the scoreboard before the first fork; a worker keeps only its own entry. */
 #include "os/scoreboard.h"
 
 #include <prefork/error.h>

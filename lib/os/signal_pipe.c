@@ -1,3 +1,5 @@
+/* Installs signal handlers that set a bit and write to an eventfd, and returns the set of signals that have
+ * arrived. */
 #include "os/signal_pipe.h"
 
 #include "os/fd.h"

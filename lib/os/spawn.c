@@ -1,3 +1,4 @@
+/* The only file that forks. The child starts with all signals blocked and default dispositions. */
 #include "os/spawn.h"
 
 #include "os/fd.h"

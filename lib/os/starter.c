@@ -1,3 +1,4 @@
+/* Removes variables from the environment that are meant for this process alone. */
 #include "os/starter.h"
 
 #include <stdbool.h>

@@ -1,3 +1,4 @@
+/* Opens, sets and clears timerfds that expire at a time of CLOCK_MONOTONIC. */
 #include "os/timer.h"
 
 #include "os/fd.h"

@@ -1,3 +1,4 @@
+/* Changes the process title: moves the strings of argv and environment, and writes the title in their place. */
 #include "os/title.h"
 
 #include "base/required.h"
