@@ -19,6 +19,7 @@
 #include "model/settings.h"
 #include "os/pidfile.h"
 #include "os/path.h"
+#include "os/start_record.h"
 #include "worker/spawn_context.h"
 
 static int out_of_memory(void)
@@ -222,6 +223,7 @@ int prefork_settings_parse(struct prefork_settings *settings, int argc, char *co
 		return prefork_fail(-EINVAL, "settings is NULL, or argv is empty");
 	if (settings->parsed || settings->frozen)
 		return prefork_fail(-EALREADY, "the settings have been parsed already");
+	pfi_start_record_take();
 	r = keep_arguments(settings, argc, argv);
 	if (r == 0)
 		r = read_all(settings, true, &action);

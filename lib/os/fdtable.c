@@ -228,6 +228,19 @@ struct pfi_fd_entry pfi_fdtable_look_up(int fd)
 	return unpack(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
 }
 
+bool pfi_fdtable_has_other_listener(uint32_t arbiter)
+{
+	const int end = atomic_load(&top);
+
+	for (int fd = 0; fd < end; fd++) {
+		const struct pfi_fd_entry it = pfi_fdtable_look_up(fd);
+
+		if (it.kind == PFI_FD_LISTENER && it.arbiter != 0 && it.arbiter != arbiter)
+			return true;
+	}
+	return false;
+}
+
 const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
 {
 	static const char *const names[PFI_FD_KINDS] = {

@@ -79,6 +79,9 @@ struct pfi_fd_entry {
 };
 struct pfi_fd_entry pfi_fdtable_look_up(int fd);
 
+/* Whether an arbiter other than `arbiter` has a listener. */
+bool pfi_fdtable_has_other_listener(uint32_t arbiter);
+
 /* The next three run in a child that has one thread, and allocate nothing. */
 
 /* Keep `fd` at the next pfi_fdtable_close_rest(), which closes all entered descriptors but the kept ones, and the logs

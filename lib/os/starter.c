@@ -9,17 +9,27 @@
 
 static const char *const socket_variables[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
 					     "PREFORK_FDS", "SERVER_STARTER_PORT" };
+static const char *const upgrade_variables[] = { "PREFORK_UPGRADE_PID", "PREFORK_UPGRADE_FROM", "PREFORK_UPGRADE_FD",
+						 "PREFORK_UPGRADE_OLDER" };
 static const char *const notify_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE" };
 
 enum {
 	SOCKETS_COUNT = sizeof socket_variables / sizeof socket_variables[0],
+	UPGRADE_COUNT = sizeof upgrade_variables / sizeof upgrade_variables[0],
 	NOTIFY_COUNT = sizeof notify_variables / sizeof notify_variables[0]
 };
+
+void pfi_starter_forget_upgrade(void)
+{
+	for (size_t i = 0; i < UPGRADE_COUNT; i++)
+		(void)unsetenv(upgrade_variables[i]);
+}
 
 void pfi_starter_forget_sockets(void)
 {
 	for (size_t i = 0; i < SOCKETS_COUNT; i++)
 		(void)unsetenv(socket_variables[i]);
+	pfi_starter_forget_upgrade();
 }
 
 void pfi_starter_forget_notify(void)
@@ -39,13 +49,17 @@ static bool is_one_of(const char *variable, const char *const *names, size_t cou
 	return false;
 }
 
+bool pfi_starter_is_socket_variable(const char *variable)
+{
+	return is_one_of(variable, socket_variables, SOCKETS_COUNT) || is_one_of(variable, upgrade_variables, UPGRADE_COUNT);
+}
+
 void pfi_starter_forget_in_child(void)
 {
 	char **kept = environ;
 
 	for (char **each = environ; each && *each; each++) {
-		if (!is_one_of(*each, socket_variables, SOCKETS_COUNT) &&
-		    !is_one_of(*each, notify_variables, NOTIFY_COUNT))
+		if (!pfi_starter_is_socket_variable(*each) && !is_one_of(*each, notify_variables, NOTIFY_COUNT))
 			*kept++ = *each;
 	}
 	if (kept)

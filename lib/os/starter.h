@@ -1,17 +1,24 @@
 /*
  * starter -- environment variables that the program that started this process has set for it alone: inherited sockets
- * (sd_listen_fds(3), Server::Starter, PREFORK_FDS) and sd_notify(3).
+ * (sd_listen_fds(3), Server::Starter, PREFORK_FDS and PREFORK_UPGRADE_*) and sd_notify(3).
  *
  * They are removed, so that workers, the application, and the programs that these start do not use them.
  */
 #ifndef OS_STARTER_H
 #define OS_STARTER_H
 
-/* Remove the variables of inherited sockets. Not while other threads use the environment. */
+#include <stdbool.h>
+
+/* Remove the variables of inherited sockets, PREFORK_UPGRADE_* included; or those alone. Not while other threads use the
+ * environment. */
 void pfi_starter_forget_sockets(void);
+void pfi_starter_forget_upgrade(void);
 
 /* Remove those of sd_notify(3). Not while other threads use the environment. */
 void pfi_starter_forget_notify(void);
+
+/* Whether NAME=VALUE is a variable of inherited sockets or PREFORK_UPGRADE_*. */
+bool pfi_starter_is_socket_variable(const char *variable);
 
 /* Runs in a forked child: remove both. Not with unsetenv(3), which takes a lock that another thread of the parent may
  * have held during the fork. Allocates nothing. */

@@ -2,6 +2,7 @@
 #include "os/title.h"
 
 #include "base/required.h"
+#include "os/start_record.h"
 
 #include <prefork/arbiter.h>
 
@@ -40,6 +41,7 @@ static void move_all(char **strings)
 
 void pfi_title_init(int argc, char **argv)
 {
+	pfi_start_record_take(); /* the strings below are written over */
 	if (moved)
 		return;
 	if (argc <= 0 || !argv || !argv[0])

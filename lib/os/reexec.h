@@ -1,0 +1,34 @@
+/*
+ * reexec -- start this program anew in a child, for a binary upgrade.
+ *
+ * The new program has the arguments, environment and directory of the start (os/start_record.h), standard input, output
+ * and error, and the descriptors that are listed; all others are closed. Its signals have their default actions and none
+ * is blocked.
+ */
+#ifndef OS_REEXEC_H
+#define OS_REEXEC_H
+
+#include "os/spawn.h"
+
+#include <stddef.h>
+
+/* The variable in which the child writes its own pid: what is beside it is for that process alone. */
+#define PFI_REEXEC_PID_VARIABLE "PREFORK_UPGRADE_PID"
+
+/* In the value of the message PFI_REEXEC_FAILED. */
+enum {
+	PFI_REEXEC_ERRNO = 0xffff,
+	PFI_REEXEC_NO_DIRECTORY = 1 << 16, /* else it is the program that cannot be executed */
+};
+
+/* Type of the message on the control channel by which the child reports that it could not execute; no text. */
+enum { PFI_REEXEC_FAILED = 64 };
+
+/* Fork and exec. `variables` (NAME=VALUE, ends with NULL) are added to the environment of the start, from which all
+ * variables that were meant for this process alone are removed. `fds` stay open under their numbers; `report` is one of
+ * them: the child's end of a control channel. 0; as pfi_spawn(); -ENOENT if what this process was started with is not
+ * known; -ENOMEM. Negative results come with an error message. That the program cannot be executed is reported later, on
+ * the channel. */
+int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, struct pfi_child *ret);
+
+#endif
