@@ -98,15 +98,17 @@ static int check(const struct prefork_settings *settings, void *user)
 	return r;
 }
 
-/* Defaults from the environment, as gunicorn has them: configuration file and command line take precedence. */
+/* USR2 as gunicorn has it, and defaults from the environment, too: configuration file and command line take precedence. */
 static int set_defaults(struct prefork_settings *settings)
 {
 	const char *workers = getenv("WEB_CONCURRENCY");
 	const char *port = getenv("PORT");
 	const char *proxies = getenv("FORWARDED_ALLOW_IPS");
 	char bind[64];
-	int r = 0;
+	int r = prefork_settings_set_default(settings, "upgrade", "manual");
 
+	if (r < 0)
+		return r;
 	if (workers && *workers != '\0' && (r = prefork_settings_set_default(settings, "workers", workers)) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
 	if (proxies && (r = prefork_settings_set_default(settings, "forwarded_allow_ips", proxies)) < 0)

@@ -7,7 +7,7 @@
  * prefork_arbiter_dispatch().
  *
  * Ownership: the caller owns what create returns and gives it to destroy. Pools belong to their
- * arbiter. Threads: an arbiter belongs to the thread that started it; the three
+ * arbiter. Threads: an arbiter belongs to the thread that started it; the
  * prefork_arbiter_request_*() may be called from any thread and from a signal handler. Fork: the
  * library forks the workers on that thread; a child that the application forks must not use the
  * arbiter.
@@ -42,6 +42,15 @@ enum prefork_verdict {
 	PREFORK_RELOAD_FAILED,     /* nothing has changed; the error message says why     */
 	PREFORK_RELOAD_SUPERSEDED, /* a later reload replaces it                          */
 	PREFORK_RELOAD_STOPPED,    /* the server stops                                    */
+};
+
+/* How an upgrade ended. Each upgrade that was requested has exactly one verdict. */
+enum prefork_upgrade_verdict {
+	PREFORK_UPGRADE_DONE,    /* the workers of the new arbiter serve                      */
+	PREFORK_UPGRADE_FAILED,  /* this arbiter serves as before                             */
+	PREFORK_UPGRADE_REFUSED, /* nothing was started                                       */
+	PREFORK_UPGRADE_STOPPED, /* this arbiter stops before the new one is ready, which     */
+	                         /* continues by itself                                       */
 };
 
 /* Why a worker has exited, as far as the arbiter knows. */
@@ -150,6 +159,9 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    threads of a worker wait 200 ms for each other, workers do not
  * destroyed          the last call, by prefork_arbiter_destroy() in the arbiter's
  *                    process: free what `user` points to. Since 0.1.
+ * upgrade_end        the verdict of an upgrade, in the arbiter's process, on its thread;
+ *                    `pid` is the new arbiter, 0 if none was started; `why` is one line.
+ *                    Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -171,6 +183,9 @@ struct prefork_hooks {
 	void (*dump)(struct prefork_worker *worker, int fd, void *user);
 
 	void (*destroyed)(void *user);
+
+	void (*upgrade_end)(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, int pid,
+	                    const char *why, void *user);
 };
 
 /** Add a set of hooks. Sets are called in the order in which they were added, worker_stop in
@@ -186,8 +201,9 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
 PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, bool take);
 
 /** Remove from the environment now what the program that started this process has set for it alone:
- *  LISTEN_*, PREFORK_FDS and SERVER_STARTER_PORT, whose sockets prefork_arbiter_start() then
- *  serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its state to the service manager, as
+ *  LISTEN_*, PREFORK_FDS, PREFORK_UPGRADE_* and SERVER_STARTER_PORT, whose sockets
+ *  prefork_arbiter_start() then serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its
+ *  state to the service manager, as
  *  sd_notify(3) does. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
  *  by prefork_arbiter_start() leaves both to the application unless this function is called.
  *  For programs that run code of an application in the arbiter before the start. Workers never see
@@ -244,6 +260,19 @@ PREFORK_API void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, b
 /** Request a reload (HUP). The hook reload_end gets the verdict. A pool that was scaled to 0 has
  *  the workers of its setting again. Any thread, signal handlers. Since 0.1. */
 PREFORK_API void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter);
+
+/** Request an upgrade, as USR2 with the setting upgrade = automatic: this program is started anew
+ *  from its file, with arguments, environment and working directory of the start, and the
+ *  listeners. When the workers of the new process serve, this arbiter drains and
+ *  prefork_arbiter_run() or the last prefork_arbiter_dispatch() returns 0; the program then
+ *  exits. If the new process fails, nothing has changed. The hook upgrade_end gets the verdict.
+ *  Refused in process 1, while another upgrade is under way, and if the process has another
+ *  arbiter with listeners. Call prefork_title_take() in the first line of main(), or change
+ *  neither argv nor the environment's strings in place, so that those of the start are known.
+ *  The arbiter forks on its own thread, also if other threads run; the child only executes.
+ *  Descriptors of the application are closed in the new process. Any thread, signal handlers;
+ *  docs/upgrade.md. Since 0.1. */
+PREFORK_API void prefork_arbiter_request_upgrade(struct prefork_arbiter *arbiter);
 
 /** Request exactly `workers` workers in the pool `pool` (its number in the order of adding, from
  *  0). More than workers_max are refused, with a log line. Any thread, signal handlers. Returns

@@ -29,6 +29,7 @@
 #include "os/fd.h"
 #include "os/parent_death.h"
 #include "os/standard_fds.h"
+#include "os/start_record.h"
 #include "os/title.h"
 
 #include <prefork/error.h>
@@ -71,6 +72,8 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->loop.epoll = arbiter->loop.timer = arbiter->loop.request_fd = arbiter->arbiter_pidfd = -1;
 	arbiter->pidfile = PFI_NO_PIDFILE;
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
+	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
+	pfi_start_record_take();
 	/* Frozen settings never change again, so a reference is as good as a copy. */
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
@@ -97,6 +100,8 @@ static void finish_run(struct prefork_arbiter *arbiter)
 	if (arbiter->processes != NULL)
 		pfi_children_kill_all(arbiter);
 	pfi_lookup_end(arbiter);
+	pfi_upgrade_finish(arbiter);
+	pfi_predecessor_finish(arbiter);
 	pfi_killed_finish(arbiter);
 	pfi_orphans_finish(arbiter);
 	while (arbiter->generation_count > 0)
@@ -171,6 +176,7 @@ int prefork_arbiter_take_environment(struct prefork_arbiter *arbiter)
 	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
 	if (arbiter->started)
 		return prefork_fail(-EBUSY, "the environment is taken before the arbiter starts");
+	(void)pfi_predecessor_take(arbiter);
 	pfi_notify_open(arbiter);
 	return pfi_listener_table_inherit(arbiter);
 }
@@ -251,7 +257,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 						: "cannot handle signals: %s",
 				    strerror(-r));
 	/* Before the listeners: "the server with process id N is running" says more than "address in use". */
-	r = pfi_pid_open(arbiter, "");
+	r = pfi_pid_open(arbiter, pfi_predecessor_pid(arbiter) != 0 ? ".2" : "");
 	if (r == 0)
 		r = open_first_generation(arbiter);
 	if (r < 0)
@@ -290,11 +296,13 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 	if (r < 0)
 		return r;
 	arbiter->started = true;
+	(void)pfi_predecessor_take(arbiter);
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "start", PFI_PAIRS(PREFORK_TEXT("version", prefork_version())),
 			"Starting %s (prefork %s)", arbiter->program, prefork_version());
 	r = begin(arbiter, signals);
 	if (r < 0) {
 		pfi_notify_failed(arbiter, r);
+		pfi_predecessor_report_failure(arbiter, prefork_error());
 		finish_run(arbiter);
 		arbiter->settings = arbiter->initial;
 		arbiter->started = false;
@@ -346,6 +354,8 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 		return 1;
 	arbiter->finished = true;
 	arbiter->settings = arbiter->initial;
+	if (result(arbiter) < 0)
+		pfi_predecessor_report_failure(arbiter, prefork_error());
 	finish_run(arbiter);
 	return result(arbiter);
 }
@@ -389,6 +399,14 @@ void prefork_arbiter_request_reload(struct prefork_arbiter *arbiter)
 	if (arbiter == NULL)
 		return;
 	atomic_store(&arbiter->requested.reload, 1);
+	pfi_loop_wake(arbiter);
+}
+
+void prefork_arbiter_request_upgrade(struct prefork_arbiter *arbiter)
+{
+	if (arbiter == NULL)
+		return;
+	atomic_store(&arbiter->requested.upgrade, 1);
 	pfi_loop_wake(arbiter);
 }
 

@@ -9,12 +9,13 @@
  *     turn              events in, plan, orders out
  *     events
  *     signals
- *     exits, reload
+ *     exits, reload, upgrade
  *     child_messages
  *     children, child_actions, generations, health
  *     listener_table, reuseport_sets, lookups, directory
+ *     notify, predecessor, upgrade_spawn
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader, pid, notify
+ *     process, score_reader, pid
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -34,8 +35,10 @@
 #include "arbiter/notify.h"
 #include "arbiter/orphans.h"
 #include "arbiter/pools.h"
+#include "arbiter/predecessor.h"
 #include "arbiter/process.h"
 #include "arbiter/resource_limits.h"
+#include "arbiter/upgrade.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
 #include "os/pidfile.h"
@@ -94,12 +97,15 @@ struct prefork_arbiter {
 	struct pfi_notify notify;
 	struct pfi_pidfile pidfile; /* written by pid.c */
 	size_t pidfile_suffix;      /* so many bytes at the end of its name */
+	struct pfi_upgrade upgrade;         /* of this arbiter, by a new one     */
+	struct pfi_predecessor predecessor; /* of which this arbiter is the upgrade */
 	char reload_why[1024];   /* why the reload in progress fails */
 	char last_failure[1024]; /* of a worker                      */
 
 	struct {
 		_Atomic unsigned stop; /* 1 graceful, 2 quick */
 		_Atomic unsigned reload;
+		_Atomic unsigned upgrade;
 		_Atomic unsigned scale[PFI_POOLS_MAX]; /* workers + 1; 0: not requested */
 	} requested;
 };

@@ -60,6 +60,12 @@ static void send_drain(struct prefork_process *process, uint32_t value)
 		(void)pfi_pidfd_signal(process->pidfd, SIGTERM, 0);
 }
 
+/* If a new arbiter accepts what is pending, workers drain for a stop as for a reload. */
+static bool empties_queues(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->supervisor.phase >= PFI_PHASE_DRAINING && !pfi_upgrade_takes_all(arbiter);
+}
+
 /* If a reload has removed a listener, its last worker keeps accepting until handshakes in progress are complete. */
 static void drain(struct prefork_arbiter *arbiter, struct prefork_process *process, uint64_t now_ms)
 {
@@ -67,7 +73,7 @@ static void drain(struct prefork_arbiter *arbiter, struct prefork_process *proce
 	uint64_t linger_ms = 0;
 
 	if (stops || !pfi_listener_table_retire(arbiter, process, &linger_ms))
-		send_drain(process, stops);
+		send_drain(process, empties_queues(arbiter));
 	else if (linger_ms == 0)
 		send_drain(process, 1);
 	else

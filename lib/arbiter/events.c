@@ -47,6 +47,12 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 	case PFI_SOURCE_QUEUE:
 		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);
 		break;
+	case PFI_SOURCE_UPGRADE:
+		pfi_upgrade_process(arbiter, tag, now_ms);
+		break;
+	case PFI_SOURCE_PREDECESSOR:
+		pfi_predecessor_event(arbiter, tag);
+		break;
 	default:
 		process_child_event(arbiter, tag, now_ms);
 	}

@@ -309,7 +309,7 @@ int pfi_listener_table_inherit(struct prefork_arbiter *arbiter)
 		if (!pfi_pool_has_listeners(&arbiter->pools[p]) || arbiter->has_environment)
 			continue;
 		arbiter->has_environment = true;
-		return pfi_inherit_take(&arbiter->inherited);
+		return pfi_inherit_take(pfi_predecessor_pid(arbiter) != 0, &arbiter->inherited);
 	}
 	return 0; /* no pool has listeners: the sockets may be for another part of the application */
 }
@@ -323,15 +323,17 @@ void pfi_listener_table_close_unused(struct prefork_arbiter *arbiter)
 			pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "inherited_unused",
 					PFI_PAIRS(PREFORK_NUMBER("fd", socket->fd), PREFORK_TEXT("name", socket->name)),
 					"Inherited socket fd %d (%s) is not listed in bind; closed", socket->fd, socket->name);
+		if (socket->fd >= 0)
+			pfi_predecessor_report_unused(arbiter, socket->fd);
 	}
 	pfi_inherit_finish(&arbiter->inherited);
 }
 
-/* Notify its workers before the listener refuses: from then on they must reset an option of each connection that they
- * accept (listener/refuse.c). */
+/* Not while another process may serve the listener. Notify its workers before the listener refuses: from then on
+ * they must reset an option of each connection that they accept (listener/refuse.c). */
 static int refuse(struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry, uint64_t *ret_linger_ms)
 {
-	for (unsigned s = 0; s < arbiter->processes_max; s++) {
+	for (unsigned s = 0; s < arbiter->processes_max && entry->listener->held_by == 0; s++) {
 		const struct prefork_process *const process = &arbiter->processes[s];
 		const struct pfi_generation *const generation =
 			process->pid != 0 ? pfi_generation_find(arbiter, process->generation) : NULL;
@@ -414,7 +416,7 @@ static bool pool_uses(const struct prefork_arbiter *arbiter, unsigned pool, cons
 	return false;
 }
 
-/* Inherited listeners are not counted: the next process that gets the socket accepts what is in its backlog. */
+/* Listeners that another process holds are not counted: that process accepts what is in their backlogs. */
 void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter)
 {
 	for (unsigned p = 0; p < arbiter->pool_count; p++)
@@ -422,7 +424,7 @@ void pfi_listener_table_count_pending(struct prefork_arbiter *arbiter)
 	for (size_t i = 0; i < arbiter->listeners.count; i++) {
 		const struct pfi_listener_entry *const entry = arbiter->listeners.list[i];
 
-		if (prefork_listener_is_inherited(entry->listener) ||
+		if (entry->listener->held_by != 0 ||
 		    pfi_listener_has_pending(entry->listener) <= 0)
 			continue;
 		for (unsigned p = 0; p < arbiter->pool_count; p++)

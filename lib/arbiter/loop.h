@@ -24,6 +24,8 @@ enum pfi_source {
 	PFI_SOURCE_WATCHDOG,
 	PFI_SOURCE_LOOKUP, /* incarnation: the generation whose names are looked up                 */
 	PFI_SOURCE_QUEUE,  /* worker_index: the reuseport socket, incarnation: the listener's number */
+	PFI_SOURCE_UPGRADE,     /* incarnation: the pid of the new arbiter; worker_index: upgrade.c       */
+	PFI_SOURCE_PREDECESSOR, /* incarnation: the pid of an older arbiter; worker_index: predecessor.c  */
 };
 
 struct pfi_tag {

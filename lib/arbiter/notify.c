@@ -19,13 +19,13 @@
 
 enum { RETRY_MS = 50, MESSAGES_A_TURN = 16 };
 
-/* Half of WATCHDOG_USEC, 0: there is no watchdog. After an upgrade the variables may name another process. */
-static uint64_t read_watchdog_ms(void)
+/* Half of WATCHDOG_USEC, 0: there is no watchdog. In an upgrade the variables name the arbiter that was started first. */
+static uint64_t read_watchdog_ms(bool is_upgrade)
 {
 	const char *const pid = getenv("WATCHDOG_PID"), *const usec = getenv("WATCHDOG_USEC");
 	int64_t number;
 
-	if (usec == NULL || (pid != NULL && (pfi_parse_whole(pid, &number) < 0 || number != getpid())))
+	if (usec == NULL || (pid != NULL && (pfi_parse_whole(pid, &number) < 0 || (number != getpid() && !is_upgrade))))
 		return 0;
 	if (pfi_parse_whole(usec, &number) < 0 || number <= 0)
 		return 0;
@@ -36,12 +36,13 @@ void pfi_notify_open(struct prefork_arbiter *arbiter)
 {
 	struct pfi_notify *const notify = &arbiter->notify;
 	const char *const name = getenv("NOTIFY_SOCKET");
+	const bool is_upgrade = pfi_predecessor_take(arbiter);
 
 	if (notify->socket.fd >= 0 || name == NULL || *name == '\0') {
 		pfi_starter_forget_notify();
 		return;
 	}
-	*notify = (struct pfi_notify){ .socket = PFI_NO_NOTIFY_SOCKET, .service.watchdog_ms = read_watchdog_ms() };
+	*notify = (struct pfi_notify){ .socket = PFI_NO_NOTIFY_SOCKET, .service.watchdog_ms = read_watchdog_ms(is_upgrade) };
 	if (pfi_notify_socket_open(name, &notify->socket) < 0)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "notify_unavailable", PFI_NO_PAIRS,
 				"The service manager cannot be notified: %s", prefork_error());

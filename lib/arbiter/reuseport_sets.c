@@ -265,7 +265,11 @@ static uint64_t update(struct prefork_arbiter *arbiter, struct pfi_listener_entr
 		return 0;
 	if (!allocate_tables(arbiter, entry))
 		return now_ms + RETRY_MS;
-	if (listener->is_refusing) /* no socket opens or closes any more, but each keeps a worker */
+	/* While two arbiters share the sockets, none of both changes which of them listen. */
+	if (listener->held_by & (PFI_HELD_BY_PARENT | PFI_HELD_BY_CHILD))
+		steer(arbiter, entry, 0, now_ms);
+	/* Then, and when it refuses, no socket opens or closes, but each keeps a worker. */
+	if (listener->is_refusing || (listener->held_by & (PFI_HELD_BY_PARENT | PFI_HELD_BY_CHILD)))
 		return assign(arbiter, entry, listener->sockets_listening) ? 0 : now_ms + RETRY_MS;
 
 	const uint32_t workers = count_desired(arbiter, entry, &serving);

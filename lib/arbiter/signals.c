@@ -6,6 +6,7 @@
 #include "arbiter/children.h"
 #include "arbiter/reload.h"
 #include "arbiter/resource_limits.h"
+#include "model/library_options.h"
 #include "model/message.h"
 #include "os/signal_pipe.h"
 
@@ -39,9 +40,7 @@ static void process_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 static void process_upgrade(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	(void)now_ms;
-	pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "upgrade_unavailable", PFI_NO_PAIRS,
-			"The binary upgrade (USR2) is not available in this version");
+	pfi_upgrade_begin(arbiter, pfi_library_settings(arbiter->settings)->upgrade == PFI_UPGRADE_AUTOMATIC, now_ms);
 }
 
 static void process_reload(struct prefork_arbiter *arbiter, uint64_t now_ms)
@@ -205,6 +204,8 @@ void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		stop(arbiter, how == 1, now_ms);
 	if (atomic_exchange(&arbiter->requested.reload, 0) != 0)
 		pfi_reload(arbiter);
+	if (atomic_exchange(&arbiter->requested.upgrade, 0) != 0)
+		pfi_upgrade_begin(arbiter, true, now_ms);
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
 		const unsigned workers = atomic_exchange(&arbiter->requested.scale[i], 0);
 

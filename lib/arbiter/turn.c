@@ -33,7 +33,7 @@ static void check_health(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	}
 }
 
-static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_server_phase phase)
+static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms)
 {
 	if (phase == PFI_PHASE_RUNNING)
 		return;
@@ -44,6 +44,7 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_server_phase 
 			if (arbiter->hooks[h].hooks->stopping != NULL)
 				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
 		}
+		pfi_upgrade_stopping(arbiter, now_ms);
 	}
 	if (phase >= PFI_PHASE_DRAINING)
 		pfi_listener_table_release_all(arbiter);
@@ -90,7 +91,7 @@ static struct pfi_turn plan_and_act(struct prefork_arbiter *arbiter, uint64_t no
 		refuse_connections(arbiter);
 		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
 		pfi_reload_decided(arbiter, turn.decision);
-		follow_phase(arbiter, turn.phase);
+		follow_phase(arbiter, turn.phase, now_ms);
 		*wake_ms = turn.wake_ms;
 		more = false;
 		for (unsigned p = 0; p < arbiter->pool_count; p++) {
@@ -103,6 +104,27 @@ static struct pfi_turn plan_and_act(struct prefork_arbiter *arbiter, uint64_t no
 	if (more)
 		*wake_ms = now_ms + 1;
 	return turn;
+}
+
+/* Only the main process speaks to the service manager, and an arbiter that was replaced does not stop the service. */
+static uint64_t notify(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms)
+{
+	if (!pfi_predecessor_is_over(arbiter))
+		return 0;
+	return pfi_notify_turn(arbiter, pfi_upgrade_is_leaving(arbiter) ? PFI_PHASE_RUNNING : phase, now_ms);
+}
+
+/* What is due beside the plan. Returns when to call again, 0: no need. */
+static uint64_t follow_up(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms)
+{
+	uint64_t wake_ms = pfi_reload_turn(arbiter, now_ms); /* the plan may have begun a stop */
+
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_upgrade_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, notify(arbiter, phase, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_predecessor_turn(arbiter, now_ms));
+	return pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
 }
 
 bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms)
@@ -118,14 +140,13 @@ bool pfi_turn_run(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	const struct pfi_turn turn = plan_and_act(arbiter, now_ms, &wake_ms);
 
 	wake_ms = pfi_earlier_ms(wake_ms, shortage_ms);
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_reload_turn(arbiter, now_ms)); /* the plan may have begun a stop */
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms));
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_notify_turn(arbiter, turn.phase, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, follow_up(arbiter, turn.phase, now_ms));
+
+	const uint64_t hold_ms = turn.finished ? pfi_upgrade_holds(arbiter, now_ms) : 0;
+
 	if (turn.finished) {
-		pfi_loop_arm(arbiter, 0);
-		return true;
+		pfi_loop_arm(arbiter, hold_ms);
+		return hold_ms == 0;
 	}
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_reuseport_turn(arbiter, now_ms));
 	pfi_generations_sweep(arbiter);

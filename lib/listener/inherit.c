@@ -4,6 +4,7 @@
 
 #include "base/number.h"
 #include "base/text.h"
+#include "listener/hand_over.h"
 #include "os/fd.h"
 #include "os/starter.h"
 
@@ -14,9 +15,10 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
-enum { FIRST_FD = 3, FD_MAX = 1 << 20 }; /* 0 to 2 are the standard descriptors */
+enum { FIRST_FD = 3 }; /* 0 to 2 are the standard descriptors */
 
 static int bad(const char *variable, const char *value, const char *reason)
 {
@@ -28,23 +30,62 @@ static int bad(const char *variable, const char *value, const char *reason)
 	return prefork_fail(-EINVAL, "the environment has %s=%s: %s", variable, bytes, reason);
 }
 
-/* Takes `name`. */
-static int add(struct pfi_inherited *inherited, int fd, char *name, const char *variable, const char *value)
+static void free_socket(struct pfi_inherited_socket *socket)
 {
-	int r = name ? 0 : prefork_fail(-ENOMEM, "out of memory");
+	free(socket->name);
+	free(socket->path);
+	free(socket->more);
+}
+
+static bool has_fd(const struct pfi_inherited_socket *socket, int fd)
+{
+	bool found = socket->fd == fd || (socket->file >= 0 && socket->file == fd);
+
+	for (unsigned i = 0; i < socket->more_count; i++)
+		found |= socket->more[i] == fd;
+	return found;
+}
+
+static bool is_known(const struct pfi_inherited *inherited, int fd)
+{
+	for (size_t i = 0; i < inherited->count; i++) {
+		if (has_fd(&inherited->sockets[i], fd))
+			return true;
+	}
+	return false;
+}
+
+/* Whether a descriptor of the socket is there twice, or in another socket. */
+static bool has_double(const struct pfi_inherited *inherited, const struct pfi_inherited_socket *socket)
+{
+	bool found = is_known(inherited, socket->fd) || (socket->file >= 0 && is_known(inherited, socket->file));
+
+	found |= socket->file == socket->fd;
+	for (unsigned i = 0; i < socket->more_count; i++) {
+		const int fd = socket->more[i];
+
+		found |= fd == socket->fd || fd == socket->file || is_known(inherited, fd);
+		for (unsigned n = 0; n < i; n++)
+			found |= socket->more[n] == fd;
+	}
+	return found;
+}
+
+/* Takes what `socket` owns. */
+static int add(struct pfi_inherited *inherited, struct pfi_inherited_socket *socket, const char *variable,
+	       const char *value)
+{
+	int r = socket->name ? 0 : prefork_fail(-ENOMEM, "out of memory");
 
 	if (r == 0 && inherited->count == PFI_INHERITED_MAX)
 		r = bad(variable, value, "more than 1024 sockets");
-	for (size_t i = 0; r == 0 && i < inherited->count; i++) {
-		if (inherited->sockets[i].fd == fd)
-			r = bad(variable, value, "the same descriptor is there twice");
-	}
-	if (r < 0) {
-		free(name);
-		return r;
-	}
-	inherited->sockets[inherited->count++] = (struct pfi_inherited_socket){ .fd = fd, .name = name };
-	return 0;
+	if (r == 0 && has_double(inherited, socket))
+		r = bad(variable, value, "the same descriptor is there twice");
+	if (r < 0)
+		free_socket(socket);
+	else
+		inherited->sockets[inherited->count++] = *socket;
+	return r;
 }
 
 /* The name of the next descriptor, "unknown" if it has none. Advances *names. */
@@ -75,7 +116,8 @@ static int parse_systemd(const struct pfi_inherit_variables *variables, pid_t se
 	if (pfi_parse_whole(fds, &count) < 0 || count < 0 || count > PFI_INHERITED_MAX)
 		return bad("LISTEN_FDS", fds, "not a number of sockets");
 	for (int fd = FIRST_FD; fd < FIRST_FD + (int)count; fd++) {
-		const int r = add(inherited, fd, next_name(&names), "LISTEN_FDS", fds);
+		struct pfi_inherited_socket socket = { .fd = fd, .name = next_name(&names), .file = -1 };
+		const int r = add(inherited, &socket, "LISTEN_FDS", fds);
 
 		if (r < 0)
 			return r;
@@ -85,78 +127,45 @@ static int parse_systemd(const struct pfi_inherit_variables *variables, pid_t se
 	return 0;
 }
 
-static int hex_digit(char c)
-{
-	if (c >= '0' && c <= '9')
-		return c - '0';
-	if (c >= 'A' && c <= 'F')
-		return c - 'A' + 10;
-	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
-/* Decode %XX in `length` bytes. NULL and -EINVAL or -ENOMEM in *error. */
-static char *decode(const char *text, size_t length, int *error)
-{
-	char *name = malloc(length + 1);
-	size_t used = 0;
-
-	*error = -ENOMEM;
-	for (size_t i = 0; name && i < length; i++) {
-		char c = text[i];
-
-		if (c == '%') {
-			const int high = i + 2 < length ? hex_digit(text[i + 1]) : -1;
-			const int low = i + 2 < length ? hex_digit(text[i + 2]) : -1;
-
-			if (high < 0 || low < 0 || (high == 0 && low == 0)) {
-				*error = -EINVAL;
-				free(name);
-				return NULL;
-			}
-			c = (char)(high * 16 + low);
-			i += 2;
-		}
-		name[used++] = c;
-	}
-	if (name)
-		name[used] = 0;
-	return name;
-}
-
 /* A list of NAME=FD in one variable. */
 struct list {
 	const char *variable, *value;
 	char separator;
-	bool has_codes; /* %XX in a name stands for a byte */
+	bool is_ours; /* %XX in a name stands for a byte, and more may follow FD (hand_over.h) */
 };
 
 static char *name_of(const struct list *list, const char *text, size_t length, int *error)
 {
 	*error = -ENOMEM;
-	return list->has_codes ? decode(text, length, error) : strndup(text, length);
+	return list->is_ours ? pfi_hand_over_decode(text, length, error) : strndup(text, length);
 }
 
 /* One NAME=FD of `length` bytes. A name without codes may contain a =. */
 static int parse_entry(const struct list *list, const char *entry, size_t length, struct pfi_inherited *inherited)
 {
-	const char *const equals = list->has_codes ? memchr(entry, '=', length) : memrchr(entry, '=', length);
-	char number[16];
-	int64_t fd;
-	int error;
+	const char *const equals = list->is_ours ? memchr(entry, '=', length) : memrchr(entry, '=', length);
+	struct pfi_inherited_socket socket = { .fd = -1, .file = -1 };
+	const char *why = "that is not a descriptor";
+	int error, r;
 
 	if (!equals || equals == entry)
 		return bad(list->variable, list->value, "each entry must be NAME=FD");
-	const size_t digits = length - (size_t)(equals - entry) - 1;
-	if (digits >= sizeof number)
-		return bad(list->variable, list->value, "that is not a descriptor");
-	memcpy(number, equals + 1, digits);
-	number[digits] = 0;
-	if (pfi_parse_whole(number, &fd) < 0 || fd < FIRST_FD || fd > FD_MAX)
-		return bad(list->variable, list->value, "that is not a descriptor");
-	char *name = name_of(list, entry, (size_t)(equals - entry), &error);
-	if (!name && error == -EINVAL)
-		return bad(list->variable, list->value, "two hexadecimal digits must follow %");
-	return add(inherited, (int)fd, name, list->variable, list->value);
+	const size_t rest = length - (size_t)(equals - entry) - 1;
+	if (!list->is_ours && memchr(equals + 1, ':', rest))
+		return bad(list->variable, list->value, why);
+	r = pfi_hand_over_parse(equals + 1, rest, &socket, &why);
+	if (r == 0) {
+		socket.name = name_of(list, entry, (size_t)(equals - entry), &error);
+		if (!socket.name && error == -EINVAL) {
+			r = -EINVAL;
+			why = "two hexadecimal digits must follow %";
+		}
+	}
+	if (r < 0) {
+		free_socket(&socket);
+		return r == -EINVAL ? bad(list->variable, list->value, why) : prefork_fail(r, "out of memory");
+	}
+	return add(inherited, &socket, list->variable, list->value);
 }
 
 static int parse_list(const struct list *list, struct pfi_inherited *inherited)
@@ -180,7 +189,7 @@ static int parse_list(const struct list *list, struct pfi_inherited *inherited)
 static void forget(struct pfi_inherited *inherited)
 {
 	for (size_t i = 0; i < inherited->count; i++)
-		free(inherited->sockets[i].name);
+		free_socket(&inherited->sockets[i]);
 	free(inherited->sockets);
 	*inherited = (struct pfi_inherited){ 0 };
 }
@@ -214,7 +223,29 @@ static bool is_socket(int fd)
 	return fd >= 0 && getsockopt(fd, SOL_SOCKET, SO_TYPE, &type, &size) == 0;
 }
 
-int pfi_inherit_take(struct pfi_inherited *ret)
+/* The same for the file of a unix socket, which is open with O_PATH. */
+static bool is_path(int fd)
+{
+	struct stat status;
+	const int flags = fd >= 0 ? fcntl(fd, F_GETFL) : -1;
+
+	return flags >= 0 && (flags & O_PATH) && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
+}
+
+/* As sd_listen_fds(3): a program that is executed from here on does not get them. */
+static void set_cloexec(const struct pfi_inherited_socket *socket)
+{
+	if (is_socket(socket->fd))
+		(void)fcntl(socket->fd, F_SETFD, FD_CLOEXEC);
+	for (unsigned i = 0; i < socket->more_count; i++) {
+		if (is_socket(socket->more[i]))
+			(void)fcntl(socket->more[i], F_SETFD, FD_CLOEXEC);
+	}
+	if (is_path(socket->file))
+		(void)fcntl(socket->file, F_SETFD, FD_CLOEXEC);
+}
+
+int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret)
 {
 	const struct pfi_inherit_variables variables = {
 		.listen_pid = getenv("LISTEN_PID"),
@@ -226,20 +257,28 @@ int pfi_inherit_take(struct pfi_inherited *ret)
 	const int r = pfi_inherit_parse(&variables, getpid(), ret);
 
 	pfi_starter_forget_sockets();
-	/* As sd_listen_fds(3): a program that is executed from here on does not get them. */
-	for (size_t i = 0; r == 0 && i < ret->count; i++) {
-		if (is_socket(ret->sockets[i].fd))
-			(void)fcntl(ret->sockets[i].fd, F_SETFD, FD_CLOEXEC);
-	}
+	for (size_t i = 0; r == 0 && i < ret->count; i++)
+		set_cloexec(&ret->sockets[i]);
+	if (r == 0)
+		ret->is_upgrade = is_upgrade;
 	return r;
 }
 
-static int adopt(struct pfi_inherited_socket *socket, struct prefork_listener **ret)
+static int adopt(const struct pfi_inherited *inherited, struct pfi_inherited_socket *socket,
+		 struct prefork_listener **ret)
 {
-	const int r = pfi_listener_adopt(socket->fd, socket->name, ret);
+	int r = pfi_listener_adopt(socket->fd, socket->name, ret);
 
-	if (r == 0)
-		socket->fd = -1;
+	if (r < 0)
+		return r;
+	socket->fd = -1;
+	r = pfi_hand_over_take(*ret, socket, inherited->is_upgrade);
+	if (r < 0) {
+		const char *const name = prefork_listener_name(*ret);
+
+		(void)prefork_fail(r, "cannot take over the sockets of %s: %s", name, strerror(-r));
+		pfi_listener_close(*ret);
+	}
 	return r;
 }
 
@@ -261,7 +300,7 @@ int pfi_inherit_match(struct pfi_inherited *inherited, const struct pfi_address 
 {
 	for (size_t i = 0; i < inherited->count; i++) {
 		if (fits(&inherited->sockets[i], address, name))
-			return adopt(&inherited->sockets[i], ret);
+			return adopt(inherited, &inherited->sockets[i], ret);
 	}
 	return 1;
 }
@@ -270,7 +309,7 @@ int pfi_inherit_next(struct pfi_inherited *inherited, struct prefork_listener **
 {
 	for (size_t i = 0; i < inherited->count; i++) {
 		if (inherited->sockets[i].fd >= 0)
-			return adopt(&inherited->sockets[i], ret);
+			return adopt(inherited, &inherited->sockets[i], ret);
 	}
 	return 1;
 }
@@ -278,8 +317,16 @@ int pfi_inherit_next(struct pfi_inherited *inherited, struct prefork_listener **
 void pfi_inherit_finish(struct pfi_inherited *inherited)
 {
 	for (size_t i = 0; i < inherited->count; i++) {
-		if (is_socket(inherited->sockets[i].fd))
-			pfi_close(&inherited->sockets[i].fd);
+		struct pfi_inherited_socket *const socket = &inherited->sockets[i];
+
+		if (is_socket(socket->fd))
+			pfi_close(&socket->fd);
+		for (unsigned n = 0; n < socket->more_count; n++) {
+			if (is_socket(socket->more[n]))
+				pfi_close(&socket->more[n]);
+		}
+		if (is_path(socket->file))
+			pfi_close(&socket->file);
 	}
 	forget(inherited);
 }

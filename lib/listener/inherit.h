@@ -3,7 +3,8 @@
  *
  *   LISTEN_PID, LISTEN_FDS, LISTEN_FDNAMES   systemd: descriptors from 3 on
  *   PREFORK_FDS                              NAME=FD,NAME=FD: from another arbiter. NAME is the
- *       text of its bind, in which %XX stands for a byte (% , = and others)
+ *       text of its bind, in which %XX stands for a byte (% , = and others); FD may be followed by
+ *       who has bound the socket, and by further descriptors (hand_over.h)
  *   SERVER_STARTER_PORT                      NAME=FD;NAME=FD: from Server::Starter. NAME
  *       is a port, HOST:PORT or a path
  *
@@ -27,11 +28,17 @@ struct pfi_inherit_variables {
 struct pfi_inherited_socket {
 	int fd; /* -1: taken by a listener */
 	char *name;
+	bool is_bound;                   /* by an arbiter before this one                              */
+	int *more;                       /* reuseport sockets of the slots 1 and up                    */
+	unsigned more_count, listening;  /* of all sockets, the first so many listen; 0: not said      */
+	int file;                        /* O_PATH descriptor of the file of a unix socket, -1: none   */
+	char *path;                      /* its absolute path, or NULL                                 */
 };
 
 struct pfi_inherited {
 	struct pfi_inherited_socket *sockets;
 	size_t count;
+	bool is_upgrade; /* the arbiter that has bound them still runs */
 };
 
 /* Parse the variables of the process `self`; touches no descriptor. Returns new in *ret: finish it. 0,
@@ -39,8 +46,8 @@ struct pfi_inherited {
 int pfi_inherit_parse(const struct pfi_inherit_variables *variables, pid_t self, struct pfi_inherited *ret);
 
 /* Parse the environment and remove the variables from it, so that no child uses them. Once, at the start, before there
- * are threads. Errors as parse. */
-int pfi_inherit_take(struct pfi_inherited *ret);
+ * are threads. `is_upgrade`: they come from an arbiter that this process is an upgrade of. Errors as parse. */
+int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret);
 
 /* Make a listener of the socket that is bound to `address` or has the name `name`. A host name that is not resolved yet
  * matches no socket. 0 and a new listener in *ret, 1 if no socket matches, or as pfi_listener_adopt(). */

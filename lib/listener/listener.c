@@ -239,6 +239,7 @@ int pfi_listener_adopt(int fd, const char *name, struct prefork_listener **ret)
 		return prefork_fail(-ENOMEM, "cannot adopt descriptor %d (%s): out of memory", fd, name);
 	listener->fd = fd;
 	listener->is_inherited = true;
+	listener->held_by = PFI_HELD_BY_STARTER;
 	r = read_address(listener);
 	if (r == 0)
 		r = pfi_fd_set_nonblock(fd, true);
@@ -275,7 +276,7 @@ void pfi_listener_close(struct prefork_listener *listener)
 	if (!listener)
 		return;
 	/* The path first: a server that starts between the two steps finds no stale path. */
-	if (listener->path && listener->maker == getpid())
+	if (listener->path && listener->maker == getpid() && listener->held_by == 0)
 		pfi_unix_path_remove(listener->path, listener->path_fd);
 	pfi_close(&listener->path_fd);
 	pfi_reuseport_close(listener);

@@ -70,6 +70,24 @@ static int drop_new_handshakes(int fd, int family)
 	return errno == EPERM ? set_hops(fd, family, HOPS_MAX) : -errno;
 }
 
+static void allow_in_socket(int fd, int family)
+{
+	const int none = 0;
+
+	(void)setsockopt(fd, SOL_SOCKET, SO_DETACH_FILTER, &none, sizeof none); /* ENOENT: there is none */
+	(void)set_hops(fd, family, 0);
+}
+
+void pfi_listener_allow(const struct prefork_listener *listener)
+{
+	if (listener->family == AF_UNIX)
+		return; /* shutdown(2) is for good */
+	if (!listener->sockets)
+		allow_in_socket(listener->fd, listener->family);
+	for (unsigned i = 0; i < listener->socket_count; i++)
+		allow_in_socket(listener->sockets[i], listener->family);
+}
+
 static int drop_in_sockets(const struct prefork_listener *listener)
 {
 	int r = 0;
@@ -83,9 +101,8 @@ int pfi_listener_refuse(struct prefork_listener *listener, uint64_t *ret_linger_
 {
 	int r = 0;
 
-	if (listener->is_inherited)
-		return prefork_fail(-EPERM, "%s was inherited, another process may still serve it",
-				    listener->address);
+	if (listener->held_by != 0)
+		return prefork_fail(-EPERM, "%s is held by another process, which may serve it", listener->address);
 	if (listener->sockets)
 		r = drop_in_sockets(listener);
 	else if (listener->family != AF_UNIX)

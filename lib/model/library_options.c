@@ -136,6 +136,14 @@ static const struct prefork_option options[] = {
 	  .unit = "POLICY", .traits = RELOADABLE, .section = "Replacing workers",
 	  .doc = "What to do after too many worker failures. stop: stop the server. degrade: keep the running "
 		 "workers and retry with growing delays. auto: stop if no worker was ever ready, else degrade." },
+	{ ROW("upgrade", CHOICE, upgrade), .choices = "automatic|manual", .default_text = "automatic",
+	  .traits = SERVER | RELOADABLE, .section = "Replacing workers",
+	  .doc = "What USR2 does once the new program serves. automatic: the old arbiter drains and exits. manual: both "
+		 "serve until the operator stops one of them with TERM or QUIT." },
+	{ ROW("generations_max", INT, generations_max), .min = 2, .max = 64, .default_text = "4",
+	  .traits = SERVER | RELOADABLE, .section = "Replacing workers",
+	  .doc = "The number of arbiters that may exist during upgrades, those that still drain included. The oldest is "
+		 "aborted if another upgrade would exceed it." },
 
 	/* Log */
 	{ ROW("errorlog", STRING, errorlog), .flags = "--error-logfile, --log-file", .default_text = "-", .unit = "FILE",

@@ -15,6 +15,12 @@
 
 #include "model/plan.h"
 
+/* In the order of the choices of the row upgrade. */
+enum pfi_upgrade_mode {
+	PFI_UPGRADE_AUTOMATIC,
+	PFI_UPGRADE_MANUAL,
+};
+
 /* In the order of the choices of the row defer_accept. */
 enum pfi_defer_accept {
 	PFI_DEFER_ACCEPT_AUTO,
@@ -62,6 +68,8 @@ struct pfi_library_settings {
 	uint32_t restart_intensity;
 	uint64_t restart_period_ms;
 	enum pfi_boot_failure_policy boot_failure_policy;
+	enum pfi_upgrade_mode upgrade;
+	uint32_t generations_max;
 
 	/* Log */
 	const char *errorlog;

@@ -18,8 +18,18 @@ static void check(struct pfi_inherited *inherited)
 				abort();
 		}
 	}
-	for (size_t i = 0; i < inherited->count; i++)
-		inherited->sockets[i].fd = -1; /* a descriptor of the fuzzer: it stays open */
+	for (size_t i = 0; i < inherited->count; i++) { /* descriptors of the fuzzer stay open */
+		struct pfi_inherited_socket *const socket = &inherited->sockets[i];
+
+		if (socket->file == socket->fd || socket->listening > socket->more_count + 1)
+			abort();
+		for (unsigned n = 0; n < socket->more_count; n++) {
+			if (socket->more[n] < 3 || socket->more[n] == socket->fd)
+				abort();
+			socket->more[n] = -1;
+		}
+		socket->fd = socket->file = -1;
+	}
 	pfi_inherit_finish(inherited);
 }
 

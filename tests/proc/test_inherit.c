@@ -29,11 +29,31 @@ static const struct {
 	{ { .prefork_fds = "127.0.0.1:80=900" }, "127.0.0.1:80 900 " },
 	{ { .prefork_fds = "a=900,unix:/x%2Cy%3d%25=901" }, "a 900 unix:/x,y=% 901 " },
 	{ { "1234", "1", "web", "a=900" }, "web 3 a 900 " },
+	{ { .prefork_fds = "a=900:bound" }, "a 900 bound " },
+	{ { .prefork_fds = "a=900::later=7:bound,b=901" }, "a 900 bound b 901 " }, /* of a newer arbiter */
+	{ { .prefork_fds = "a=900+903+902:bound:listening=2" }, "a 900 +903 +902 listening 2 bound " },
+	{ { .prefork_fds = "u=900:bound:file=901:path=/a%3Ab,c=902" }, "u 900 file 901 /a:b bound c 902 " },
 	{ { .server_starter_port = "" }, "" },
 	{ { .server_starter_port = "8080=900" }, "8080 900 " },
 	{ { .server_starter_port = "127.0.0.1:80=900;/x,y=z=901;[::1]:80=902" }, "127.0.0.1:80 900 /x,y=z 901 [::1]:80 902 " },
 	{ { "1234", "1", "web", "a=900", "80=901" }, "web 3 a 900 80 901 " },
 };
+
+/* NAME FD, and what an arbiter adds. */
+static size_t describe(const struct pfi_inherited_socket *socket, char *to, size_t size)
+{
+	int used = snprintf(to, size, "%s %d ", socket->name, socket->fd);
+
+	for (unsigned i = 0; i < socket->more_count; i++)
+		used += snprintf(to + used, size - (size_t)used, "+%d ", socket->more[i]);
+	if (socket->listening > 0)
+		used += snprintf(to + used, size - (size_t)used, "listening %u ", socket->listening);
+	if (socket->file >= 0)
+		used += snprintf(to + used, size - (size_t)used, "file %d %s ", socket->file, socket->path);
+	if (socket->is_bound)
+		used += snprintf(to + used, size - (size_t)used, "bound ");
+	return (size_t)used;
+}
 
 START_TEST(inherited_sockets_are_found_by_name)
 {
@@ -42,8 +62,7 @@ START_TEST(inherited_sockets_are_found_by_name)
 
 	ck_assert_int_eq(pfi_inherit_parse(&good[_i].variables, SELF, &inherited), 0);
 	for (size_t i = 0; i < inherited.count; i++) {
-		used += (size_t)snprintf(found + used, sizeof found - used, "%s %d ", inherited.sockets[i].name,
-		                         inherited.sockets[i].fd);
+		used += describe(&inherited.sockets[i], found + used, sizeof found - used);
 		inherited.sockets[i].fd = -1; /* 3 may be open for another purpose */
 	}
 	ck_assert_str_eq(found, good[_i].names);
@@ -73,6 +92,20 @@ static const struct {
 	{ { .prefork_fds = "a=b=900" }, "descriptor" },
 	{ { .prefork_fds = "a=99999999999999999999999" }, "descriptor" },
 	{ { .prefork_fds = "a=900,b=900" }, "twice" },
+	{ { .prefork_fds = "a=900+900" }, "twice" },
+	{ { .prefork_fds = "a=900+901,b=901" }, "twice" },
+	{ { .prefork_fds = "a=900:file=900" }, "twice" },
+	{ { .prefork_fds = "a=900:file=901,b=901" }, "twice" },
+	{ { .prefork_fds = "a=900+" }, "descriptor" },
+	{ { .prefork_fds = "a=+900" }, "descriptor" },
+	{ { .prefork_fds = "a=900+2" }, "descriptor" },
+	{ { .prefork_fds = "a=900:file=" }, "descriptor" },
+	{ { .prefork_fds = "a=900:file=1" }, "descriptor" },
+	{ { .prefork_fds = "a=:bound" }, "descriptor" },
+	{ { .prefork_fds = "a=900:listening=0" }, "listen" },
+	{ { .prefork_fds = "a=900+901:listening=3" }, "listen" },
+	{ { .prefork_fds = "a=900:path=%0" }, "hexadecimal" },
+	{ { .server_starter_port = "80=900:bound" }, "descriptor" },
 	{ { "1234", "1", NULL, "a=3" }, "twice" },
 	{ { .server_starter_port = "80" }, "NAME=FD" },
 	{ { .server_starter_port = "=900" }, "NAME=FD" },
@@ -108,7 +141,7 @@ static void hand_over(const char *name)
 	setenv("LISTEN_FDS", "3", 1);
 	setenv("LISTEN_PID", "1", 1);
 	setenv("SERVER_STARTER_PORT", "", 1);
-	ck_assert_int_eq(pfi_inherit_take(&inherited), 0);
+	ck_assert_int_eq(pfi_inherit_take(false, &inherited), 0);
 	ck_assert(!getenv("PREFORK_FDS") && !getenv("LISTEN_FDS") && !getenv("LISTEN_PID") && !getenv("SERVER_STARTER_PORT"));
 	ck_assert_uint_eq(inherited.count, 1);
 }
@@ -180,7 +213,7 @@ START_TEST(a_descriptor_that_is_not_a_socket_stays_open)
 	ck_assert_int_eq(pipe(fds), 0);
 	(void)snprintf(value, sizeof value, "a=%d", fds[0]);
 	setenv("PREFORK_FDS", value, 1);
-	ck_assert_int_eq(pfi_inherit_take(&inherited), 0);
+	ck_assert_int_eq(pfi_inherit_take(false, &inherited), 0);
 	ck_assert_int_eq(pfi_inherit_next(&inherited, &found), -EINVAL);
 	pfi_inherit_finish(&inherited);
 	ck_assert_int_eq(close(fds[0]), 0);

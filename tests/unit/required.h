@@ -29,6 +29,7 @@
 	POINTER(prefork_arbiter_listener, arbiter, (NULL, 1)) \
 	POINTER(prefork_arbiter_log, arbiter, (NULL)) \
 	QUIET(prefork_arbiter_request_reload, arbiter, (NULL)) \
+	QUIET(prefork_arbiter_request_upgrade, arbiter, (NULL)) \
 	QUIET(prefork_arbiter_request_scale, arbiter, (NULL, 1, 1)) \
 	QUIET(prefork_arbiter_request_stop, arbiter, (NULL, false)) \
 	NUMBER(prefork_arbiter_run, arbiter, (NULL), -EINVAL) \

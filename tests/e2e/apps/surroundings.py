@@ -4,7 +4,7 @@ import subprocess
 
 SEEN = dict(os.environ)
 CHILD = subprocess.run(["/usr/bin/env"], capture_output=True, check=True, text=True).stdout
-WORDS = ("LISTEN_", "NOTIFY_", "WATCHDOG_", "FDSTORE", "PREFORK_FDS", "SERVER_STARTER_")
+WORDS = ("LISTEN_", "NOTIFY_", "WATCHDOG_", "FDSTORE", "PREFORK_FDS", "PREFORK_UPGRADE_", "SERVER_STARTER_")
 
 
 def app(environ, start_response):

@@ -1,0 +1,70 @@
+/*
+ * arbiter/predecessor.h -- in the new arbiter of a binary upgrade: the old one, and older ones that still drain.
+ *
+ * The old arbiter is the parent. It has put into the environment what it hands over (PREFORK_FDS, PREFORK_UPGRADE_*),
+ * and polls a control channel on which this arbiter reports that its workers serve. This arbiter is promoted when the
+ * old one says so, or is gone.
+ */
+#ifndef ARBITER_PREDECESSOR_H
+#define ARBITER_PREDECESSOR_H
+
+#include "arbiter/loop.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <sys/types.h>
+
+struct prefork_arbiter;
+
+enum { PFI_OLDER_MAX = 64 };
+
+/* An arbiter that was replaced and has not exited yet. */
+struct pfi_older_arbiter {
+	pid_t pid;
+	int pidfd;
+	uint64_t kill_at_ms; /* it was told to quit, and is killed then; 0: it may drain */
+};
+
+/* Written by predecessor.c. */
+struct pfi_predecessor {
+	pid_t pid; /* of the arbiter that this one is an upgrade of; 0: this is none, or was promoted */
+	bool is_taken, is_upgrade;
+	int channel;               /* to it, -1: closed */
+	uint64_t serving_since_ms; /* since when all workers serve; 0: they do not */
+	bool reported_serving, reported_ready;
+	struct pfi_older_arbiter older[PFI_OLDER_MAX]; /* the oldest first; the parent is among them */
+	unsigned older_count;
+};
+
+/* Take out of the environment what an old arbiter has put there, once. True if this process is its upgrade. */
+bool pfi_predecessor_take(struct prefork_arbiter *arbiter);
+
+/* The pid of the arbiter that this one is an upgrade of; 0: this is none, or was promoted. */
+pid_t pfi_predecessor_pid(const struct prefork_arbiter *arbiter);
+
+/* Whether this arbiter may speak to the service manager: the old one has named it as the main process by then. */
+bool pfi_predecessor_is_over(const struct prefork_arbiter *arbiter);
+
+/* The channel has a message, or an older arbiter has exited. */
+void pfi_predecessor_event(struct prefork_arbiter *arbiter, struct pfi_tag tag);
+
+/* Report that the workers serve, kill what does not quit. Returns when to call again, 0: when something changes. */
+uint64_t pfi_predecessor_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* This arbiter cannot start or gives up: report why, if it was not promoted yet. */
+void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char *why);
+
+/* The socket `fd` was handed over and is closed here: no setting names it. */
+void pfi_predecessor_report_unused(struct prefork_arbiter *arbiter, int fd);
+
+/* Have the oldest arbiters quit, so that with this one and a new one there are at most `generations_max`. */
+void pfi_predecessor_limit(struct prefork_arbiter *arbiter, unsigned generations_max, uint64_t now_ms);
+
+/* For the next upgrade: older arbiters as PID=PIDFD,PID=PIDFD; their descriptors in `fds`, which has space for
+ * PFI_OLDER_MAX. Returns how many there are. */
+unsigned pfi_predecessor_write(const struct prefork_arbiter *arbiter, FILE *out, int *fds);
+
+void pfi_predecessor_finish(struct prefork_arbiter *arbiter);
+
+#endif

@@ -1,0 +1,59 @@
+/*
+ * arbiter/upgrade.h -- the binary upgrade in the old arbiter: start the new one, wait until it is ready, leave.
+ *
+ * The steps are model/upgrade_steps.h. Every upgrade that was requested has exactly one verdict: one log line, one call of the
+ * hooks. The new arbiter is a child of this process, but no worker: it has a pidfd and a control channel of its own.
+ */
+#ifndef ARBITER_UPGRADE_H
+#define ARBITER_UPGRADE_H
+
+#include "arbiter/loop.h"
+#include "model/upgrade_steps.h"
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+struct prefork_arbiter;
+
+/* Written by upgrade.c. */
+struct pfi_upgrade {
+	enum pfi_upgrade_state state;
+	pid_t pid;  /* of the new arbiter, 0: there is none        */
+	int pidfd, channel; /* to it, -1: closed                   */
+	bool is_automatic;  /* this arbiter stops when it is ready */
+	bool takes_all;     /* it has all sockets of this one      */
+	bool has_confirmed; /* that it takes over                  */
+	uint64_t deadline_ms; /* 0: none                                                        */
+	uint64_t limit_ms;    /* how long that is, for the error message                        */
+	uint64_t hold_until_ms; /* leaving: when its confirmation is due; 0: it has confirmed, or is late  */
+	uint64_t exit_by_ms;    /* leaving: do not exit before the service manager is notified, but then   */
+	bool is_named;          /* as the main process                                                   */
+	char why[512];        /* why it fails, in its own words                                 */
+};
+
+/* Start an upgrade, or give the verdict that it is refused. */
+void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint64_t now_ms);
+
+/* A message of the new arbiter, or its exit. */
+void pfi_upgrade_process(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms);
+
+/* Returns when to call again, 0: when something changes. */
+uint64_t pfi_upgrade_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* This arbiter begins to stop; its listeners are open still. */
+void pfi_upgrade_stopping(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* Whether this stop hands over to a new arbiter: then it is none for the service manager. */
+bool pfi_upgrade_is_leaving(const struct prefork_arbiter *arbiter);
+
+/* Whether the new arbiter accepts the connections that are pending on all sockets of this one. */
+bool pfi_upgrade_takes_all(const struct prefork_arbiter *arbiter);
+
+/* The stop is complete: until when this arbiter waits for the new one to confirm that it takes over, 0: it can exit. */
+uint64_t pfi_upgrade_holds(const struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* The arbiter ends. A new one that is not ready is killed, unless it takes over. */
+void pfi_upgrade_finish(struct prefork_arbiter *arbiter);
+
+#endif

@@ -1,0 +1,513 @@
+"""Binary upgrades in place: no connection is lost, nothing is left behind, and a bad program changes nothing."""
+import contextlib
+import ctypes
+import os
+import pathlib
+import re
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+
+import harness
+
+APPS = pathlib.Path(__file__).resolve().parent / "apps"
+HELLO = harness.program("http_hello")
+SUBREAPER = 36  # PR_SET_CHILD_SUBREAPER: what an old arbiter leaves behind becomes a child of the test
+
+
+def setUpModule():
+    ctypes.CDLL(None).prctl(SUBREAPER, 1, 0, 0, 0)
+
+
+class Process:
+    """An arbiter that the test has not started, with the methods of Popen that harness.Server uses."""
+
+    def __init__(self, pid):
+        self.pid, self.returncode = pid, None
+
+    def poll(self):
+        if self.returncode is None:
+            with contextlib.suppress(ChildProcessError):  # a child of the old arbiter until that exits
+                pid, status = os.waitpid(self.pid, os.WNOHANG)
+                if pid:
+                    self.returncode = os.waitstatus_to_exitcode(status)
+        return self.returncode
+
+    def send_signal(self, number):
+        os.kill(self.pid, number)
+
+    def terminate(self):
+        self.send_signal(signal.SIGTERM)
+
+    def kill(self):
+        self.send_signal(signal.SIGKILL)
+
+    def wait(self, timeout=None):
+        deadline = time.monotonic() + (timeout or 60)
+        while self.poll() is None:
+            if time.monotonic() > deadline:
+                raise subprocess.TimeoutExpired(str(self.pid), timeout or 60)
+            time.sleep(0.002)
+        return self.returncode
+
+
+class Server(harness.Server):
+    """A server whose arbiter changes: `process` is the one in charge."""
+
+    def verdicts(self):
+        return re.findall(r"Upgrade (\w+): .*verdict=\w+ new=(\d+)", self.log())
+
+    def request_upgrade(self, expected="done", seconds=20):
+        """USR2 to the arbiter; returns the pid of the new one once the verdict is there."""
+        before = len(self.verdicts())
+        self.process.send_signal(signal.SIGUSR2)
+        harness.wait_until(lambda: len(self.verdicts()) > before, "a verdict", seconds)
+        verdict, new = self.verdicts()[before]
+        if verdict != expected:
+            raise AssertionError(f"the upgrade is {verdict}, not {expected}")
+        return int(new)
+
+    def follow(self, new):
+        """The arbiter in charge exits with status 0, and `new` is in charge."""
+        self.workers()
+        status = self.process.wait(20 * harness.PATIENCE)
+        if status != 0:
+            raise AssertionError(f"the old arbiter exits with status {status}")
+        self.process = Process(new)
+        self.workers()
+
+    def upgrade(self):
+        """A complete upgrade, automatic or manual, as the setting says."""
+        old, new = self.pid, self.request_upgrade()
+        if "mode=manual" in [line for line in self.log().splitlines() if f"new={new} mode=" in line][0]:
+            self.process.send_signal(signal.SIGWINCH)
+            harness.wait_until(lambda: harness.children(self.pid) == [new], "the old workers exit")
+            self.process.send_signal(signal.SIGQUIT)
+        self.follow(new)
+        self.wait_for_promotion(new)
+        self.wait_for_log(f"[{new}] [INFO] Old arbiter (pid:{old}) has exited")
+
+    def wait_for_promotion(self, new):
+        self.wait_for_log(f"[{new}] [INFO] Master has been promoted.")
+
+
+def no_zombies(reap=False):
+    """The pids of zombies that arbiters have left to the test."""
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        found += pathlib.Path(f"/proc/self/task/{task}/children").read_text().split()
+    zombies = [int(pid) for pid in found if harness.start_time(int(pid)) is None]
+    for pid in zombies if reap else []:
+        os.waitpid(pid, 0)
+    return zombies
+
+
+class Case(harness.Case):
+    def setUp(self):
+        no_zombies(reap=True)  # of a test that has failed, or has killed an arbiter
+
+
+class Lost(Case):
+    """Load on new and on kept connections while the server is upgraded twice by each way."""
+
+    def check(self, server):
+        with harness.Load(server, clients=2) as single, harness.Load(server, clients=2, kept=True) as kept:
+            for way in ("automatic", "automatic", "manual", "manual"):
+                self.set_way(server, way)
+                server.upgrade()
+                single.wait_for(10)
+                kept.wait_for(10)
+        for load in single, kept:
+            self.assertEqual(load.lost, [])
+            self.assertEqual({answer.status for answer in load.served}, {200})
+        self.assertEqual(server.stop(), 0)
+        self.assertEqual(no_zombies(), [])
+
+    def set_way(self, server, way):
+        """By the file, which a reload reads."""
+        before = server.log().count("Reload done")
+        self.file.write_text(f"[prefork]\nupgrade = {way}\n")
+        server.process.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: server.log().count("Reload done") > before, "the reload")
+
+    def serve(self, *flags, bind="tcp", fds=(), port=None):
+        harness.need_files()
+        with tempfile.TemporaryDirectory() as name:
+            self.file = pathlib.Path(name) / "prefork.ini"
+            self.file.write_text("[prefork]\n")
+            with Server([HELLO, "--config", self.file, "--workers", "2", "--canary-time", "0", *self.flags, *flags],
+                        bind=bind, fds=fds) as server:
+                if port:
+                    server.port = port
+                server.wait_for_log("2 of 2 workers ready")
+                self.check(server)
+
+    def test_nothing_on_a_socket_that_the_server_binds(self):
+        self.serve()
+
+    def test_nothing_on_reuseport_sockets(self):
+        self.serve("--reuse-port")
+
+    def test_nothing_on_a_socket_that_was_handed_over(self):
+        with socket.create_server(("127.0.0.1", harness.free_port()), backlog=256) as listener:
+            self.serve(bind=f"fd://{listener.fileno()}", fds=[listener.fileno()], port=listener.getsockname()[1])
+
+
+harness.every_worker_class(Lost)
+del Lost
+
+
+class Dance(Case):
+    """gunicorn's documented steps, with prefork-wsgi, whose default is upgrade = manual."""
+
+    def start(self):
+        return Server([harness.program("prefork-wsgi"), "sleeper:app", "--workers", "2", "--canary-time", "0"], cwd=APPS)
+
+    def workers_of(self, pid, but=0):
+        return [child for child in harness.children(pid) if child != but and "] serving" in harness.title(child)]
+
+    def expect_workers(self, pid, count, but=0):
+        harness.wait_until(lambda: len(self.workers_of(pid, but)) == count, f"{count} workers of {pid}")
+
+    def begin(self, server):
+        """USR2: both serve. WINCH: the old workers exit."""
+        old = server.pid
+        new = server.request_upgrade()
+        self.expect_workers(old, 2, but=new)
+        self.expect_workers(new, 2)
+        os.kill(old, signal.SIGWINCH)
+        self.expect_workers(old, 0, but=new)
+        self.expect_workers(new, 2)
+        return new
+
+    def test_forward(self):
+        for number in signal.SIGTERM, signal.SIGQUIT:
+            with self.subTest(number), self.start() as server, harness.Load(server) as load:
+                server.wait_for_serving(2)
+                new = self.begin(server)
+                self.assertNotIn("promoted", server.log())
+                server.process.send_signal(number)
+                server.follow(new)
+                server.wait_for_promotion(new)
+                load.wait_for(10)
+                self.assertEqual(load.lost, [])
+                load.over.set()
+                self.assertEqual(server.stop(), 0)
+
+    def test_back(self):
+        with self.start() as server, harness.Load(server) as load:
+            server.wait_for_serving(2)
+            for number in signal.SIGTERM, signal.SIGQUIT:
+                with self.subTest(number):
+                    new = self.begin(server)
+                    server.process.send_signal(signal.SIGHUP)
+                    self.expect_workers(server.pid, 2, but=new)
+                    # TERM lets the requests of the new workers finish; QUIT does not, so there is no load by then.
+                    if number == signal.SIGQUIT:
+                        load.over.set()
+                        for client in load.clients:
+                            client.join()
+                    os.kill(new, number)
+                    harness.wait_until(lambda pid=new: harness.start_time(pid) is None, "the new arbiter exits")
+                    server.wait_for_log(f"New arbiter has exited, this one keeps serving: new arbiter (pid:{new})")
+                    self.assertEqual(server.get().status, 200)
+            self.assertEqual(load.lost, [])
+            self.assertEqual(len(server.wait_for_serving(2)), 2)
+            self.assertEqual(server.stop(), 0)
+
+    def test_the_new_arbiter_takes_over_when_the_old_one_is_killed(self):
+        with self.start() as server:
+            server.wait_for_serving(2)
+            new = server.request_upgrade()
+            server.workers()
+            server.process.kill()
+            server.process.wait()
+            server.process = Process(new)
+            server.wait_for_promotion(new)
+            self.assertEqual(server.get().status, 200)
+            server.upgrade()
+            self.assertEqual(server.stop(), 0)
+
+    def test_one_upgrade_at_a_time(self):
+        with self.start() as server:
+            server.wait_for_serving(2)
+            new = server.request_upgrade()
+            server.request_upgrade("refused")
+            server.wait_for_log(f"child exists: the new arbiter (pid:{new}) is ready")
+            os.kill(new, signal.SIGUSR2)
+            server.wait_for_log(f"parent exists: the old arbiter (pid:{server.pid}) has not stopped yet")
+            self.assertEqual(harness.children(new), self.workers_of(new))
+            server.process.send_signal(signal.SIGTERM)
+            server.follow(new)
+            self.assertEqual(server.stop(), 0)
+
+
+class Bad(Case):
+    """The program is replaced by one that cannot run: the old arbiter is unaffected."""
+    flags = ("--workers", "2", "--canary-time", "0", "--boot-timeout", "2s")
+
+    def check(self, replace, expected, within=None):
+        with tempfile.TemporaryDirectory() as name:
+            program = pathlib.Path(name) / "hello"
+            program.symlink_to(HELLO)
+            with Server([program, *self.flags], cwd=name) as server:
+                server.wait_for_serving(2)
+                with harness.Load(server, clients=2) as single, harness.Load(server, clients=2, kept=True) as kept:
+                    program.unlink()
+                    replace(program)
+                    for _ in range(2):
+                        began = time.monotonic()
+                        server.request_upgrade("failed")
+                        took = time.monotonic() - began
+                        server.wait_for_log(expected)
+                        self.assertLess(took, (within or 2 + 1) * (1 if harness.PATIENCE == 1 else harness.PATIENCE))
+                    self.assertIn("this arbiter keeps serving", server.log())
+                    server.process.send_signal(signal.SIGHUP)
+                    server.wait_for_log("Reload done")
+                    with contextlib.suppress(FileNotFoundError):
+                        program.unlink()
+                    program.symlink_to(HELLO)
+                    server.upgrade()  # the next one works
+                    single.wait_for(10)
+                    kept.wait_for(10)
+                self.assertEqual(single.lost + kept.lost, [])
+                self.assertEqual(server.stop(), 0)
+        self.assertEqual(no_zombies(), [])
+
+    @staticmethod
+    def script(text):
+        def write(path):
+            path.write_text(text)
+            path.chmod(0o755)
+        return write
+
+    def test_missing(self):
+        self.check(lambda path: None, "No such file or directory")
+
+    def test_no_program(self):
+        self.check(self.script("this is no program\n"), "Exec format error")
+
+    def test_not_executable(self):
+        def write(path):
+            path.write_text("#!/bin/sh\n")
+            path.chmod(0o644)
+        self.check(write, "Permission denied")
+
+    def test_exits_with_an_error(self):
+        self.check(self.script("#!/bin/sh\nexit 7\n"), "exited with status 7")
+
+    def test_exits_without_one(self):
+        self.check(self.script("#!/bin/sh\nexit 0\n"), "exited with status 0")
+
+    def test_crashes(self):
+        self.check(self.script("#!/bin/sh\nkill -SEGV $$\n"), "was ended by signal 11")
+
+    def test_hangs(self):
+        self.check(self.script("#!/bin/sh\nexec sleep 1000\n"), "was not ready within 2.0 s (boot_timeout)")
+
+    def test_cannot_bind(self):
+        """Its reason reaches the verdict."""
+        with socket.create_server(("127.0.0.1", 0)) as other:
+            taken = "127.0.0.1:%d" % other.getsockname()[1]
+            self.check(self.script(f"#!/bin/sh\nexec {HELLO} --bind {taken}\n"), f"exited with status 1: cannot listen on {taken}")
+
+
+class Nothing(Case):
+    """What 20 upgrades leave behind."""
+
+    def environment_size(self, pid):
+        """In bytes, as the kernel has it (proc_pid_stat(5)): the title is written over the strings themselves."""
+        fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
+        return int(fields[48]) - int(fields[47])
+
+    def descriptors(self, pid):
+        return harness.wait_for_quiet(lambda: harness.fd_count(pid))
+
+    def test_no_descriptor_process_file_or_variable(self):
+        with tempfile.TemporaryDirectory() as name:
+            with Server([HELLO, "--workers", "1", "--canary-time", "0"], cwd=name, bind=f"unix:{name}/socket") as server:
+                server.wait_for_log("1 of 1 workers ready")
+                inode = os.stat(f"{name}/socket").st_ino
+                server.upgrade()
+                before = self.descriptors(server.pid), self.environment_size(server.pid)
+                self.assertGreater(before[1], 100)
+                pids = []
+                for _ in range(19):
+                    pids += harness.tree(server.pid)
+                    server.upgrade()
+                self.assertEqual(self.descriptors(server.pid), before[0])
+                self.assertLess(abs(self.environment_size(server.pid) - before[1]), 20)  # pids and numbers of descriptors
+                self.assertEqual([pid for pid in pids if harness.start_time(pid) is not None and
+                                  pid not in harness.tree(server.pid)], [])
+                worker = server.wait_for_workers(1)[0]
+                self.assertEqual(os.stat(f"{name}/socket").st_ino, inode)
+                self.assertEqual(os.listdir(name), ["socket"])
+                self.assertEqual(server.get().status, 200)
+                self.assertIsNotNone(harness.start_time(worker))
+                self.assertEqual(no_zombies(), [])
+                self.assertEqual(server.stop(), 0)
+            self.assertEqual(os.listdir(name), [])
+
+    def test_workers_do_not_see_the_variables_of_the_upgrade(self):
+        with Server([harness.program("prefork-wsgi"), "surroundings:app", "--upgrade", "automatic", "--canary-time", "0"],
+                    cwd=APPS) as server:
+            server.wait_for_serving(1)
+            server.upgrade()
+            self.assertEqual(server.get().body, b"")
+            self.assertEqual(server.stop(), 0)
+
+
+class Generations(Case):
+    """Old arbiters that still drain."""
+
+    def test_they_do_not_block_the_next_upgrade_and_are_bounded(self):
+        with Server([harness.program("prefork-wsgi"), "sleeper:app", "--upgrade", "automatic", "--canary-time", "0",
+                     "--generations-max", "3", "--timeout", "100", "--graceful-timeout", "100", "-k", "sync"], cwd=APPS) as server:
+            server.wait_for_serving(1)
+            first, held, olds = server.pid, [], []
+            for _ in range(2):  # each old arbiter has one request that does not end
+                client = server.connect()
+                client.send(b"GET /90 HTTP/1.1\r\nHost: x\r\n\r\n")
+                held.append(client)
+                harness.wait_until(lambda: server.log().count("sleeping") == len(held), "the request")
+                new = server.request_upgrade()
+                olds.append(server.process)
+                server.workers()
+                server.process = Process(new)
+                server.wait_for_promotion(new)
+                server.wait_for_serving(1)
+            self.assertEqual([old.poll() for old in olds], [None, None])
+            new = server.request_upgrade()  # the fourth: the first is aborted
+            server.wait_for_log(f"Old arbiter (pid:{first}) still drains and is aborted")
+            olds.append(server.process)
+            server.process = Process(new)
+            self.assertEqual(olds[0].wait(20 * harness.PATIENCE), 0)
+            self.assertIsNone(olds[1].poll())
+            held[1].socket.close()
+            olds[1].send_signal(signal.SIGQUIT)
+            for old in olds[1:]:  # reaped by the arbiter that it has replaced, or by the test
+                harness.wait_until(lambda one=old: harness.start_time(one.pid) is None, "the old arbiters exit")
+            self.assertNotIn("[ERROR]", server.log().replace("[ERROR] Worker", ""))
+            held[0].socket.close()
+            self.assertEqual(server.get("/0").status, 200)
+            self.assertEqual(server.stop(), 0)
+
+
+class Outside(Case):
+    """What the outside sees of the change: the pid file, and the service manager."""
+
+    def receive(self, manager):
+        """The pid of the sender and the message."""
+        data, ancillary, _, _ = manager.recvmsg(4096, socket.CMSG_SPACE(12))
+        return int.from_bytes(ancillary[0][2][:4], "little"), data.decode()
+
+    def test_the_pid_file_names_the_arbiter_in_charge(self):
+        with tempfile.TemporaryDirectory() as name:
+            file, beside = pathlib.Path(name) / "pid", pathlib.Path(name) / "pid.2"
+            with Server([HELLO, "--upgrade", "manual", "--canary-time", "0", "--pid", file]) as server:
+                server.wait_for_log("1 of 1 workers ready")
+                new = server.request_upgrade()
+                self.assertEqual([int(file.read_text()), int(beside.read_text())], [server.pid, new])
+                os.kill(new, signal.SIGQUIT)
+                server.wait_for_log("New arbiter has exited")
+                self.assertEqual([path.name for path in pathlib.Path(name).iterdir()], ["pid"])
+                for _ in range(2):
+                    server.upgrade()
+                    self.assertEqual([path.name for path in pathlib.Path(name).iterdir()], ["pid"])
+                    self.assertEqual(int(file.read_text()), server.pid)
+                self.assertEqual(server.stop(), 0)
+                self.assertEqual(list(pathlib.Path(name).iterdir()), [])
+
+    def test_the_service_manager_gets_the_new_main_pid_from_the_old_arbiter(self):
+        with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(f"{name}/notify")
+            manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            manager.settimeout(20 * harness.PATIENCE)
+            file = pathlib.Path(name) / "pid"
+            with Server([HELLO, "--canary-time", "0", "--pid", file], env={"NOTIFY_SOCKET": f"{name}/notify"}) as server:
+                sender, message = self.receive(manager)
+                while "READY=1" not in message:
+                    sender, message = self.receive(manager)
+                self.assertEqual(sender, server.pid)
+                for _ in range(2):
+                    old, seen = server.pid, []
+                    server.upgrade()
+                    while not seen or f"MAINPID={server.pid}" not in seen[-1][1]:
+                        seen.append(self.receive(manager))
+                        self.assertEqual(seen[-1][0], old, seen)
+                        self.assertNotIn("STOPPING", seen[-1][1])
+                    self.assertEqual(int(file.read_text()), server.pid)
+                    sender, message = self.receive(manager)
+                    self.assertEqual((sender, "READY=1" in message), (server.pid, True), message)
+                self.assertEqual(server.stop(), 0)
+
+    def test_an_arbiter_that_is_stopped_too_early_names_the_new_one_all_the_same(self):
+        with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
+            manager.bind(f"{name}/notify")
+            manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+            manager.settimeout(20 * harness.PATIENCE)
+            program = pathlib.Path(name) / "hello"
+            program.symlink_to(HELLO)
+            with Server([program, "--canary-time", "0"], env={"NOTIFY_SOCKET": f"{name}/notify"}) as server:
+                server.wait_for_log("1 of 1 workers ready")
+                program.unlink()
+                program.write_text("#!/bin/sh\nexec sleep 1000\n")
+                program.chmod(0o755)
+                server.process.send_signal(signal.SIGUSR2)
+                server.wait_for_log("Upgrade: new arbiter")
+                new = int(re.search(r"Upgrade: new arbiter .pid:(\d+)", server.log())[1])
+                server.process.send_signal(signal.SIGTERM)
+                server.wait_for_log("Upgrade stopped: this arbiter stops; the new one continues by itself")
+                sender, message = self.receive(manager)
+                while "MAINPID" not in message:
+                    self.assertNotIn("STOPPING", message)
+                    sender, message = self.receive(manager)
+                self.assertIn(f"MAINPID={new}", message)
+                self.assertEqual(sender, server.pid)
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(new, signal.SIGKILL)
+                self.assertEqual(server.wait(), 0)
+
+
+class Start(Case):
+    """The new program has what the first was started with."""
+
+    def test_links_are_followed_anew(self):
+        """`current` is a link to the release; directory and program are those of the moment of the upgrade."""
+        with tempfile.TemporaryDirectory() as name:
+            root = pathlib.Path(os.path.realpath(name))
+            for release in "one", "two":
+                (root / release).mkdir()
+                (root / release / "hello").symlink_to(HELLO)
+            (root / "current").symlink_to("one")
+            current = root / "current"
+            with Server(["./hello", "--workers", "1", "--canary-time", "0", "--name", "a b"], cwd=current,
+                        env={"PWD": str(current), "MARK": "first"}) as server:
+                server.wait_for_log("1 of 1 workers ready")
+                (root / "next").symlink_to("two")
+                (root / "next").rename(current)
+                server.upgrade()
+                self.assertEqual(os.readlink(f"/proc/{server.pid}/cwd"), str(root / "two"))
+                self.assertIn("a b: arbiter", harness.title(server.pid))
+                self.assertIn("started from ./hello", server.log())
+                self.assertEqual(server.stop(), 0)
+
+    def test_process_1_is_not_replaced(self):
+        unshare = harness.need_program("unshare")
+        probe = subprocess.run([unshare, "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False)
+        if probe.returncode != 0:
+            self.skipTest("no pid namespace here: " + probe.stderr.decode().strip())
+        with harness.Server([HELLO, "--workers", "1"], prefix=(unshare, "--pid", "--fork", "--kill-child", "--mount-proc")) as server:
+            server.wait_for_log("1 of 1 workers ready")
+            first = harness.children(server.pid)[0]
+            os.kill(first, signal.SIGUSR2)
+            server.wait_for_log("Upgrade refused: process 1 cannot be replaced")
+            self.assertEqual(server.get().status, 200)
+            os.kill(first, signal.SIGTERM)
+            self.assertEqual(server.wait(), 0)
+
+
+if __name__ == "__main__":
+    harness.main()
