@@ -17,6 +17,7 @@ JOBS = [
     ("calls --seconds 1 --mode close", [C]),
     ("respawn --kills 1", [C]),
     ("reload --reloads 1 --pause 0.5 --rate 100", [C]),
+    ("nothing_dropped --upgrades 1 --pause 0.5 --rate 100", [C]),
     ("slow --idle 5 --slow 2 --bodies 2 --readers 2 --seconds 1", [C]),
     ("growth --requests 300 --rest 0.1", [C]),
     ("orphans --times 1 --workers 1", [C]),
