@@ -24,7 +24,6 @@ static const struct {
 	{ "--asgi-lifespan", ASGI },
 	{ "--asgi-loop", ASGI },
 	{ "--ca-certs", PROXY },
-	{ "--capture-output", SUPERVISOR ", which collects standard output" },
 	{ "--cert-reqs", PROXY },
 	{ "--certfile", PROXY },
 	{ "--ciphers", PROXY },
@@ -44,8 +43,6 @@ static const struct {
 	{ "--enable-stdio-inheritance", "the standard streams are always inherited: remove it" },
 	{ "-R", "the standard streams are always inherited: remove it" },
 	{ "--forwarder-headers", NOT_YET },
-	{ "--group", "start the program in that group (Group= of systemd, or setpriv --regid)" },
-	{ "-g", "start the program in that group (Group= of systemd, or setpriv --regid)" },
 	{ "--http-parser", "there is only one parser: remove it" },
 	{ "--http-protocols", PROXY },
 	{ "--http2-cleartext", PROXY },
@@ -53,7 +50,6 @@ static const struct {
 	{ "--http2-max-concurrent-streams", PROXY },
 	{ "--http2-max-frame-size", PROXY },
 	{ "--http2-max-header-list-size", PROXY },
-	{ "--initgroups", "start the program as that user (User= of systemd, or setpriv --init-groups)" },
 	{ "--keyfile", PROXY },
 	{ "--log-config", LOGGING },
 	{ "--log-config-json", LOGGING },
@@ -80,10 +76,6 @@ static const struct {
 	{ "--statsd-prefix", NOT_YET },
 	{ "--strip-header-spaces", STRICT },
 	{ "--suppress-ragged-eofs", PROXY },
-	{ "--umask", "set --socket-mode for unix sockets; for files, start the program with that umask (UMask= of systemd)" },
-	{ "-m", "set --socket-mode for unix sockets; for files, start the program with that umask (UMask= of systemd)" },
-	{ "--user", "start the program as that user (User= of systemd, or setpriv --reuid)" },
-	{ "-u", "start the program as that user (User= of systemd, or setpriv --reuid)" },
 	{ "--uwsgi-allow-from", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
 };
 
@@ -102,7 +94,7 @@ static const struct {
 	{ "gunicorn.workers.", "name the class by one word" },
 };
 
-/* The error message of the library: "GUNICORN_CMD_ARGS: unknown option '--umask'; ...". */
+/* The error message of the library: "GUNICORN_CMD_ARGS: unknown option '--spew'; ...". */
 static bool explain_flag(const char *message)
 {
 	static const char words[] = "unknown option '";

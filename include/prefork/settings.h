@@ -44,7 +44,7 @@ enum prefork_option_trait {
 	PREFORK_OPTION_COMMAND_LINE = 1 << 1, /* not in a file: it applies to this start only                */
 	PREFORK_OPTION_COMMAS = 1 << 2,       /* LIST: a comma also separates items                          */
 	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is valid and unsets it         */
-	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE: "auto" is valid, and is -1             */
+	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE, MODE: "auto" is valid, and is -1       */
 	PREFORK_OPTION_SERVER = 1 << 5,       /* applies to the whole server: prefork_pool_set() refuses it  */
 	PREFORK_OPTION_REFERENCE = 1 << 6     /* no row of its own: the struct gets the value of the row of  *
 	                                       * that name, which another module has added. Nothing but      *

@@ -27,6 +27,7 @@
 #include "model/settings.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/log.h"
 #include "os/parent_death.h"
 #include "os/standard_fds.h"
 #include "os/start_record.h"
@@ -39,6 +40,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 static int open_log(struct prefork_arbiter *arbiter)
@@ -54,6 +56,16 @@ static int open_log(struct prefork_arbiter *arbiter)
 	if (r < 0)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
 	prefork_log_set_level(arbiter->log, values->loglevel);
+	return 0;
+}
+
+/* Before anything is opened: descriptors and timers belong to the process that opens them, and files get the umask. */
+static int change_process(struct prefork_arbiter *arbiter)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
+
+	if (values->umask >= 0)
+		arbiter->umask_before = (int)umask((mode_t)values->umask);
 	return 0;
 }
 
@@ -74,6 +86,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
 	pfi_start_record_take();
+	arbiter->umask_before = -1;
 	/* Frozen settings never change again, so a reference is as good as a copy. */
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
@@ -81,7 +94,9 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->program = pfi_library_settings(settings)->proc_name;
 	if (arbiter->program == NULL || *arbiter->program == '\0')
 		arbiter->program = program_invocation_short_name;
-	r = open_log(arbiter);
+	r = change_process(arbiter);
+	if (r == 0)
+		r = open_log(arbiter);
 	if (r < 0)
 		goto fail;
 	r = pfi_loop_open(arbiter);
@@ -138,6 +153,8 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 	pfi_pools_free(arbiter);
 	pfi_loop_close(arbiter);
 	prefork_log_destroy(arbiter->log);
+	if (arbiter->umask_before >= 0)
+		(void)umask((mode_t)arbiter->umask_before);
 	prefork_settings_destroy(arbiter->initial);
 	pfi_directory_free(arbiter);
 	free(arbiter);
@@ -227,6 +244,8 @@ static int open_first_generation(struct prefork_arbiter *arbiter)
 	if (r == 0)
 		r = pfi_generation_create(arbiter, pfi_settings_ref(arbiter->initial), 1);
 	if (r == 0)
+		r = pfi_pools_read_credentials(arbiter, &arbiter->generations[0]);
+	if (r == 0)
 		r = pfi_listener_owners_read(arbiter, &arbiter->generations[0]);
 	if (r == 0)
 		r = pfi_generation_open(arbiter, &arbiter->generations[0]);
@@ -284,6 +303,18 @@ static void log_strategies(const struct prefork_arbiter *arbiter)
 	}
 }
 
+static void log_process(const struct prefork_arbiter *arbiter)
+{
+	bool drops = false;
+
+	for (unsigned i = 0; i < arbiter->pool_count; i++)
+		drops |= arbiter->pools[i].credentials.is_set;
+	if (drops && pfi_settings_preloads(arbiter->settings))
+		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "preload_privileged", PFI_PAIRS(PREFORK_NUMBER("uid", geteuid())),
+				"The application was loaded before the fork (--preload), with the privileges of the arbiter "
+				"(user id %d), not those of --user", (int)geteuid());
+}
+
 static int start(struct prefork_arbiter *arbiter, bool signals)
 {
 	int r;
@@ -309,6 +340,7 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 		return r;
 	}
 	log_strategies(arbiter);
+	log_process(arbiter);
 	pfi_resource_limits_check_threads(arbiter);
 	pfi_title_set("%s: arbiter", arbiter->program);
 	r = prefork_arbiter_dispatch(arbiter);

@@ -95,6 +95,7 @@ struct prefork_arbiter {
 	struct pfi_killed killed;
 	struct pfi_resource_limits limits;
 	struct pfi_notify notify;
+	int umask_before; /* -1: unchanged */
 	struct pfi_pidfile pidfile; /* written by pid.c */
 	size_t pidfile_suffix;      /* so many bytes at the end of its name */
 	struct pfi_upgrade upgrade;         /* of this arbiter, by a new one     */

@@ -114,6 +114,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 		.directory = generation->directory_fd,
 		.watchdog = process->watchdog,
 		.arbiter = getpid(),
+		.credentials = &pool->credentials,
 		.arbiter_id = arbiter->id,
 	};
 

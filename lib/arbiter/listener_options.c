@@ -7,6 +7,7 @@
 #include "model/library_options.h"
 
 #include <string.h>
+#include <unistd.h>
 
 static bool names(const struct prefork_settings *settings, const char *text)
 {
@@ -67,10 +68,28 @@ int pfi_listener_owners_read(struct prefork_arbiter *arbiter, const struct pfi_g
 	int r = 0;
 
 	for (unsigned i = 0; r == 0 && i < arbiter->pool_count; i++) {
-		if (pfi_pool_has_listeners(&arbiter->pools[i]))
-			r = pfi_owner_read(generation->of_pool[i], &arbiter->pools[i].uid, &arbiter->pools[i].gid);
+		struct prefork_pool *const pool = &arbiter->pools[i];
+
+		if (!pfi_pool_has_listeners(pool))
+			continue;
+		r = pfi_owner_read(generation->of_pool[i], &pool->uid, &pool->gid);
+		if (!pool->credentials.is_set || geteuid() != 0)
+			continue;
+		if (pool->uid == (uid_t)-1)
+			pool->uid = pool->credentials.uid;
+		if (pool->gid == (gid_t)-1)
+			pool->gid = pool->credentials.gid;
 	}
 	return r;
+}
+
+static mode_t socket_mode(const struct prefork_settings *settings)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	enum prefork_origin origin = PREFORK_FROM_ROW;
+
+	(void)prefork_settings_origin_of(settings, &values->socket_mode, &origin, NULL);
+	return (mode_t)values->socket_mode & ~(values->umask >= 0 && origin == PREFORK_FROM_ROW ? (mode_t)values->umask : 0);
 }
 
 void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation,
@@ -81,7 +100,7 @@ void pfi_listener_options_read(const struct prefork_arbiter *arbiter, const stru
 	*ret = pfi_listener_defaults;
 	ret->backlog = values->backlog;
 	ret->ipv6_only = values->ipv6_only;
-	ret->mode = (mode_t)values->socket_mode;
+	ret->mode = socket_mode(generation->of_pool[pool]);
 	ret->defer_accept_s = values->defer_accept == PFI_DEFER_ACCEPT_AUTO ? clients_send_first(arbiter, generation, text)
 									    : values->defer_accept == PFI_DEFER_ACCEPT_ON;
 	ret->reuse_port = values->reuse_port;

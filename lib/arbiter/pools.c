@@ -8,6 +8,7 @@
 #include "listener/binds.h"
 #include "model/library_options.h"
 #include "model/settings.h"
+#include "worker/run_as.h"
 
 #include <prefork/error.h>
 
@@ -154,6 +155,17 @@ int prefork_pool_set(struct prefork_pool *pool, const char *setting, const char 
 	return 0;
 }
 
+int pfi_pools_read_credentials(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r == 0 && i < arbiter->pool_count; i++) {
+		pfi_credentials_finish(&arbiter->pools[i].credentials); /* of a start that failed */
+		r = pfi_run_as_read(generation->of_pool[i], &arbiter->pools[i].credentials);
+	}
+	return r;
+}
+
 uint32_t pfi_pool_serving(const struct prefork_arbiter *arbiter, unsigned pool)
 {
 	const struct pfi_worker_counts counts = pfi_worker_table_count(&arbiter->models[pool].worker_table,
@@ -168,6 +180,7 @@ void pfi_pools_free(struct prefork_arbiter *arbiter)
 		for (size_t n = 0; n < arbiter->pools[i].override_count; n++)
 			free(arbiter->pools[i].overrides[n]);
 		free(arbiter->pools[i].overrides);
+		pfi_credentials_finish(&arbiter->pools[i].credentials);
 		free(arbiter->pools[i].name);
 	}
 }

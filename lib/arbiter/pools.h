@@ -7,6 +7,7 @@
 #include "model/library_options.h"
 #include "model/pool.h"
 #include "model/shortage.h"
+#include "os/credentials.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/settings.h>
@@ -24,6 +25,7 @@ struct prefork_pool {
 	char **overrides; /* settings of this pool alone (prefork_pool_set()): name, text, name, text ... */
 	size_t override_count;
 	bool has_bind; /* bind is one of the overrides               */
+	struct pfi_credentials credentials; /* of its workers */
 	uid_t uid;     /* socket_user and socket_group; -1: not set */
 	gid_t gid;
 	unsigned first_worker_index;
@@ -32,6 +34,12 @@ struct prefork_pool {
 	uint32_t ready_logged;      /* number of workers in the last line pool_ready; 0: workers went missing since */
 	struct pfi_slot *slots;
 };
+
+struct pfi_generation;
+
+/* Read user, group and initgroups of each pool: at the start, as names may have to be looked up. 0, or an error with its
+ * message. */
+int pfi_pools_read_credentials(struct prefork_arbiter *arbiter, const struct pfi_generation *generation);
 
 /* Whether the pool accepts connections: it has a service, or a strategy and listeners of its own. */
 bool pfi_pool_has_listeners(const struct prefork_pool *pool);

@@ -20,6 +20,7 @@
 #include "os/pidfile.h"
 #include "os/path.h"
 #include "os/start_record.h"
+#include "worker/run_as.h"
 #include "worker/spawn_context.h"
 
 static int out_of_memory(void)
@@ -81,13 +82,19 @@ static int check_log(const struct prefork_settings *settings)
 			    prefork_error());
 }
 
-/* On a reload, the owner of the sockets is not looked up again: it cannot change, and getpwnam(3) may block. */
+/* On a reload, the owners of sockets and workers are not looked up again: they cannot change, and getpwnam(3) may
+ * block. */
 static int check_owner(const struct prefork_settings *settings, bool is_first)
 {
+	struct pfi_credentials credentials = { 0 };
 	uid_t uid;
 	gid_t gid;
+	int r = is_first ? pfi_owner_read(settings, &uid, &gid) : 0;
 
-	return is_first ? pfi_owner_read(settings, &uid, &gid) : 0;
+	if (r == 0 && is_first)
+		r = pfi_run_as_read(settings, &credentials);
+	pfi_credentials_finish(&credentials);
+	return r;
 }
 
 static int check(const struct prefork_settings *settings, bool is_first)

@@ -149,6 +149,8 @@ static const struct prefork_option options[] = {
 	{ ROW("errorlog", STRING, errorlog), .flags = "--error-logfile, --log-file", .default_text = "-", .unit = "FILE",
 	  .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The file for log lines; - is standard error." },
+	{ ROW("capture_output", BOOL, capture_output), .traits = SERVER, .section = "Log",
+	  .doc = "Write what workers print to standard output and standard error to the file of errorlog." },
 	{ ROW("loglevel", CHOICE, loglevel), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
 	  .default_text = "info", .unit = "LEVEL", .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The lowest level that is logged." },
@@ -158,6 +160,19 @@ static const struct prefork_option options[] = {
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "Write the process id of the arbiter to this file, lock it, and remove it at the end. A second server "
 		 "with the same file does not start. A file that a killed server has left is replaced." },
+	{ ROW("user", STRING, user), .flags = "-u, --user", .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
+	  .section = "Process",
+	  .doc = "Run the workers as this user, a name or a number. The arbiter keeps its own. Unix sockets belong to "
+		 "this user unless --socket-user is set." },
+	{ ROW("group", STRING, group), .flags = "-g, --group", .unit = "GROUP", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
+	  .section = "Process",
+	  .doc = "Run the workers with this group, a name or a number. Default: the group of --user." },
+	{ ROW("initgroups", BOOL, initgroups), .section = "Process",
+	  .doc = "Give the workers all groups that --user is a member of. Without this flag they have one group." },
+	{ ROW("umask", MODE, umask), .flags = "-m, --umask", .min = 0, .max = 0777, .default_text = "auto",
+	  .traits = SERVER | PREFORK_OPTION_MAY_BE_AUTO, .section = "Process",
+	  .doc = "The umask of the arbiter and its workers. It also limits the mode of unix sockets unless "
+		 "--socket-mode is set. auto: unchanged." },
 	{ ROW("proc_name", STRING, proc_name), .flags = "-n, --name", .max = 64, .unit = "NAME",
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "The name of the processes in ps and top." },

@@ -73,10 +73,15 @@ struct pfi_library_settings {
 
 	/* Log */
 	const char *errorlog;
+	bool capture_output;
 	enum prefork_log_level loglevel; /* the choices are in the order of the enum */
 
 	/* Process */
 	const char *pidfile;
+	const char *user;
+	const char *group;
+	bool initgroups;
+	int32_t umask; /* -1: unchanged */
 	const char *proc_name;
 	bool child_subreaper;
 	bool close_fds;

@@ -383,6 +383,11 @@ int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
 	return written ? 0 : atomic_load(&log->file.why);
 }
 
+bool pfi_log_is_standard(const struct prefork_log *log)
+{
+	return log != NULL && log->file.path == NULL;
+}
+
 int pfi_log_fd(const struct prefork_log *log)
 {
 	return log && log->file.fd >= 0 ? log->file.fd : STDERR_FILENO;

@@ -4,6 +4,8 @@
 #ifndef OS_LOG_H
 #define OS_LOG_H
 
+#include <stdbool.h>
+
 struct prefork_log;
 
 /* The descriptor of the log, for code that may not call the other functions: a signal handler, or a child that closes
@@ -13,5 +15,8 @@ int pfi_log_fd(const struct prefork_log *log);
 /* Continue in another file; the arguments of prefork_log_create(). 0; a negative errno with an error message, and the
  * log stays with the old file. */
 int pfi_log_move(struct prefork_log *log, const char *path, int standard_fd);
+
+/* Whether the log is a standard stream ("-"). */
+bool pfi_log_is_standard(const struct prefork_log *log);
 
 #endif

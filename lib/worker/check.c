@@ -18,6 +18,7 @@
 #include "os/title.h"
 #include "worker/own_fds.h"
 #include "worker/accept_shortage.h"
+#include "worker/surroundings.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -139,6 +140,7 @@ static void reopen_logs(struct prefork_worker *worker)
 	if (r < 0)
 		pfi_worker_log(worker, PREFORK_LOG_ERROR, "log_reopen_failed",
 			       "Reopening the log failed, the old file stays in use: %s", prefork_error());
+	pfi_surroundings_capture(context);
 	for (size_t i = 0; i < context->hook_count; i++) {
 		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
 

@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
+struct pfi_credentials;
 struct pfi_worker_score;
 struct pfi_scoreboard;
 
@@ -49,6 +50,7 @@ struct pfi_spawn_context {
 	int arbiter_pidfd;     /* readable when the arbiter has exited                                */
 	int directory;         /* the working directory of the worker; 0: the arbiter's               */
 	int watchdog;          /* timerfd shared with the arbiter: the watchdog timer                 */
+	const struct pfi_credentials *credentials; /* what the worker runs as, or NULL                    */
 	pid_t arbiter;
 	uint32_t arbiter_id;   /* owner in the table of descriptors, see os/fdtable.h                 */
 };

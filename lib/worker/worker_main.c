@@ -22,6 +22,7 @@
 #include "os/title.h"
 #include "worker/connection.h"
 #include "worker/own_fds.h"
+#include "worker/surroundings.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -193,8 +194,6 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	prefork_error_clear(); /* inherited from the arbiter */
 	pfi_signal_pipe_forget_in_child();
 	pfi_starter_forget_in_child();
-	if (context->directory > 0)
-		(void)!fchdir(context->directory); /* on failure the worker keeps the arbiter's directory */
 	if (!worker)
 		return PREFORK_EXIT_SICK;
 	worker->context = context;
@@ -203,11 +202,13 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	pfi_struct_copy(&worker->service, sizeof worker->service, context->service,
 	               context->service ? context->service->struct_size : 0);
 
+	r = pfi_surroundings_enter(context);
 	for (size_t i = 0; i < context->hook_count; i++) {
 		if (context->hooks[i].hooks->child_after_fork)
 			context->hooks[i].hooks->child_after_fork(worker, context->hooks[i].user);
 	}
-	r = close_other_fds(worker);
+	if (r == 0)
+		r = close_other_fds(worker);
 	if (r == 0)
 		r = set_up(worker);
 	r = r < 0 ? fail_to_boot(worker, r) : run_worker(worker);

@@ -27,13 +27,14 @@ secure_scheme_headers = {"X-FORWARDED-PROTO": "https"}
 proc_name = os.path.basename("/srv/shop")
 wsgi_app = "shop.wsgi:application"
 daemon = False
+umask = 0o027
 max_requests = 1000
 tmp_upload_dir = None
 '''
 
 LEFT_OUT = '''
 statsd_host = "localhost:8125"
-user = "www-data"
+syslog = True
 worker_class = "gevent"
 worker_tmp_dir = "/dev/shm"
 sendfile = False
@@ -73,7 +74,7 @@ sendfile = True
 MEANT = {
     "bind": ["127.0.0.1:8000", "unix:/tmp/a socket"], "workers": ["5"], "worker_class": ["threads"], "threads": ["4"],
     "max_requests": ["1000"], "timeout": ["45s"], "keepalive": ["5s"], "preload_app": ["yes"], "pythonpath": ["/one", "/two"],
-    "accesslog": ["-"], "secure_scheme_headers": ["X-FORWARDED-PROTO=https"], "proc_name": ["shop"], "wsgi_app": ["shop.wsgi:application"],
+    "accesslog": ["-"], "umask": ["0027"], "secure_scheme_headers": ["X-FORWARDED-PROTO=https"], "proc_name": ["shop"], "wsgi_app": ["shop.wsgi:application"],
 }
 
 
@@ -110,7 +111,7 @@ class Convert(harness.Case):
         with self.directory(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for message in ("statsd_host", "user: .*systemd", "worker_class 'gevent': .*libev", "post_fork: .*Python",
+            for message in ("statsd_host", "syslog: not available", "worker_class 'gevent': .*libev", "post_fork: .*Python",
                              "on_exit: .*Python"):
                 self.assertRegex(done.stdout, rf"(?m)^# {message}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {message}")

@@ -1,0 +1,26 @@
+#include "worker/surroundings.h"
+
+#include "model/library_options.h"
+#include "os/credentials.h"
+#include "os/log.h"
+#include "worker/spawn_context.h"
+
+#include <stddef.h>
+#include <unistd.h>
+
+void pfi_surroundings_capture(const struct pfi_spawn_context *context)
+{
+	if (context->settings == NULL || !pfi_library_settings(context->settings)->capture_output ||
+	    pfi_log_is_standard(context->log))
+		return;
+	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
+		(void)dup2(pfi_log_fd(context->log), fd);
+}
+
+int pfi_surroundings_enter(const struct pfi_spawn_context *context)
+{
+	if (context->directory > 0)
+		(void)!fchdir(context->directory); /* on failure the worker keeps the arbiter's directory */
+	pfi_surroundings_capture(context);
+	return context->credentials != NULL ? pfi_credentials_take(context->credentials) : 0;
+}

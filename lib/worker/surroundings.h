@@ -1,0 +1,16 @@
+/*
+ * surroundings -- what a worker changes of its process before anything of the application is loaded: directory, standard
+ * streams, user and groups.
+ */
+#ifndef WORKER_SURROUNDINGS_H
+#define WORKER_SURROUNDINGS_H
+
+struct pfi_spawn_context;
+
+/* Runs first in the worker, with one thread. 0, or a negative errno with an error message: the worker cannot run. */
+int pfi_surroundings_enter(const struct pfi_spawn_context *context);
+
+/* With capture_output: standard output and error go to the file of the log; again after it was reopened. */
+void pfi_surroundings_capture(const struct pfi_spawn_context *context);
+
+#endif

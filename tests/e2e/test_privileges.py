@@ -1,0 +1,161 @@
+"""Whom workers run as, and what files they leave."""
+import grp
+import json
+import os
+import pathlib
+import pwd
+import signal
+import stat
+import tempfile
+import unittest
+
+import harness
+
+APPS = pathlib.Path(__file__).resolve().parent / "apps"
+WSGI = harness.program("prefork-wsgi")
+NOBODY = pwd.getpwnam("nobody")
+
+
+def need_root():
+    if os.geteuid() != 0:
+        raise unittest.SkipTest("only root can change user and group")
+
+
+def ask(server):
+    return json.loads(server.get().body)
+
+
+@harness.every_worker_class
+class User(harness.Case):
+    def serve(self, *flags, **options):
+        need_root()
+        return harness.Server([WSGI, *self.flags, *flags, "credentials:app"], cwd=APPS, **options)
+
+    def test_the_application_is_loaded_after_privileges_were_dropped(self):
+        with self.serve("--user", "nobody") as server:
+            found = ask(server)
+            for when in "imported", "now":
+                self.assertEqual(found[when]["uids"], [NOBODY.pw_uid] * 3)
+                self.assertEqual(found[when]["gids"], [NOBODY.pw_gid] * 3)
+                self.assertEqual(found[when]["groups"], [NOBODY.pw_gid])
+            worker = server.wait_for_serving(1)[0]
+            self.assertEqual(os.stat(f"/proc/{worker}").st_uid, NOBODY.pw_uid)  # it is dumpable again
+            self.assertEqual(os.stat(f"/proc/{server.pid}").st_uid, 0)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("Reload done")
+            self.assertEqual(ask(server)["now"]["uids"], [NOBODY.pw_uid] * 3)
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_worker_ends_with_a_killed_arbiter_as_before(self):
+        with self.serve("-u", "nobody") as server:
+            workers = server.wait_for_serving(1)
+            server.stop(signal.SIGKILL)
+            harness.wait_until(lambda: harness.start_time(workers[0]) is None, "the worker is gone")
+
+
+class Groups(harness.Case):
+    def serve(self, *flags, **options):
+        need_root()
+        return harness.Server([WSGI, *flags, "credentials:app"], cwd=APPS, **options)
+
+    def test_a_group_alone_and_numbers(self):
+        daemon = grp.getgrnam("daemon").gr_gid
+        for flags, uid, gid in ((("-g", "daemon"), 0, daemon), (("-u", "12345", "-g", str(daemon)), 12345, daemon)):
+            with self.subTest(flags=flags), self.serve(*flags) as server:
+                found = ask(server)["imported"]
+                self.assertEqual((found["uids"], found["gids"], found["groups"]), ([uid] * 3, [gid] * 3, [gid]))
+                self.assertEqual(server.stop(), 0)
+
+    def test_initgroups_gives_all_groups_of_the_user(self):
+        found = [(user, os.getgrouplist(user.pw_name, user.pw_gid)) for user in pwd.getpwall()]
+        user, groups = max(found, key=lambda each: len(each[1]))
+        with self.serve("--user", user.pw_name, "--initgroups") as server:
+            self.assertEqual(ask(server)["imported"]["groups"], sorted(set(groups)))
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_preloaded_application_keeps_its_privileges_until_the_fork_and_the_log_says_so(self):
+        with self.serve("--user", "nobody", "--preload") as server:
+            found = ask(server)
+            self.assertEqual(found["imported"]["uids"], [0] * 3)
+            self.assertEqual(found["now"]["uids"], [NOBODY.pw_uid] * 3)
+            self.assertIn("loaded before the fork (--preload), with the privileges of the arbiter (user id 0)", server.log())
+            self.assertEqual(server.stop(), 0)
+
+    def test_what_is_not_there_is_refused_before_the_start(self):
+        for flags, message in ((("--user", "nobody-at-all"), r"user \(--user\): there is no user 'nobody-at-all'"),
+                               (("-g", "no-such-group"), r"group \(-g\): there is no group 'no-such-group'"),
+                               (("-u", "54321"), r"user \(-u\): 54321 has no account on this machine.*set group"),
+                               (("--initgroups", "-g", "daemon"), r"initgroups \(--initgroups\) needs a user")):
+            with self.subTest(flags=flags), self.serve(*flags, wait=False) as server:
+                self.assertEqual(server.wait(), 2)
+                self.assertRegex(server.log(), message)
+
+    def test_a_unix_socket_belongs_to_the_user(self):
+        with tempfile.TemporaryDirectory() as directory:
+            path = f"{directory}/socket"
+            for flags, owner, mode in ((("-u", "nobody"), (NOBODY.pw_uid, NOBODY.pw_gid), 0o666),
+                                       (("-u", "nobody", "-m", "027"), (NOBODY.pw_uid, NOBODY.pw_gid), 0o640),
+                                       (("-u", "nobody", "--socket-user", "root", "-m", "077", "--socket-mode", "0660"),
+                                        (0, NOBODY.pw_gid), 0o660)):
+                with self.subTest(flags=flags), self.serve(*flags, bind=f"unix:{path}") as server:
+                    status = os.stat(path)
+                    self.assertEqual((status.st_uid, status.st_gid), owner)
+                    self.assertEqual(stat.S_IMODE(status.st_mode), mode)
+                    self.assertEqual(server.get().status, 200)
+                    self.assertEqual(server.stop(), 0)
+                self.assertFalse(os.path.exists(path))
+
+
+class Unprivileged(harness.Case):
+    def serve(self, *flags, **options):
+        need_root()
+        setpriv = harness.need_program("setpriv")
+        return harness.Server([WSGI, *flags, "credentials:app"], cwd=APPS, prefix=(
+            setpriv, f"--reuid={NOBODY.pw_uid}", f"--regid={NOBODY.pw_gid}", "--clear-groups"), **options)
+
+    def test_a_program_that_runs_as_that_user_has_nothing_to_change(self):
+        with self.serve("-u", "nobody") as server:
+            self.assertEqual(ask(server)["imported"]["uids"], [NOBODY.pw_uid] * 3)
+            self.assertEqual(server.stop(), 0)
+
+    def test_another_user_is_refused(self):
+        with self.serve("-u", "daemon", wait=False) as server:
+            self.assertEqual(server.wait(), 3)
+            self.assertRegex(server.log(), r"cannot run as group \d+: Operation not permitted; only root")
+
+
+class Umask(harness.Case):
+    def test_it_holds_for_workers_and_the_log(self):
+        with tempfile.TemporaryDirectory() as directory, harness.Server(
+                [WSGI, "--umask", "027", "--log-file", f"{directory}/log", "credentials:app"], cwd=APPS) as server:
+            self.assertEqual(ask(server)["imported"]["umask"], 0o27)
+            self.assertEqual(stat.S_IMODE(os.stat(f"{directory}/log").st_mode), 0o640)
+            self.assertEqual(server.stop(), 0)
+
+
+@harness.every_worker_class
+class Output(harness.Case):
+    def test_capture_output_writes_it_to_the_log_also_after_a_rotation(self):
+        with tempfile.TemporaryDirectory() as name:
+            log = pathlib.Path(name) / "log"
+            with harness.Server([WSGI, *self.flags, "--capture-output", "--log-file", log, "credentials:app"], cwd=APPS) as server:
+                self.check(server, log, "/first")
+                log.rename(f"{log}.1")
+                server.send_signal(signal.SIGUSR1)
+                harness.wait_until(log.exists, "a new log")
+                harness.wait_until(lambda: self.is_captured(server, log, "/second"), "output in the new log")
+                self.assertEqual(server.stop(), 0)
+                self.assertNotIn("printed", server.log())
+
+    def is_captured(self, server, log, path):
+        self.assertEqual(server.get(path).status, 200)
+        return f"printed to stdout {path}\n" in log.read_text()
+
+    def check(self, server, log, path):
+        self.assertTrue(self.is_captured(server, log, path))
+        for text in (f"printed to stderr {path}\n", f"written to 2 {path}\n"):
+            self.assertIn(text, log.read_text())
+
+
+if __name__ == "__main__":
+    harness.main()
