@@ -6,7 +6,7 @@ import textwrap
 
 # Settings with the same meaning in both.
 SAME = """
-accesslog access_log_format backlog bind capture_output casefold_http_method chdir errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive
+accesslog access_log_format backlog bind capture_output casefold_http_method chdir daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
 pidfile proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout umask user worker_class worker_connections workers wsgi_app
 """.split()

@@ -63,10 +63,11 @@ static int open_log(struct prefork_arbiter *arbiter)
 static int change_process(struct prefork_arbiter *arbiter)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
+	const int r = values->daemon ? pfi_daemon_start(values->enable_stdio_inheritance, &arbiter->daemon) : 0;
 
-	if (values->umask >= 0)
+	if (r == 0 && values->umask >= 0)
 		arbiter->umask_before = (int)umask((mode_t)values->umask);
-	return 0;
+	return r;
 }
 
 int prefork_arbiter_create(const struct prefork_settings *settings, struct prefork_arbiter **ret)
@@ -86,6 +87,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
 	pfi_start_record_take();
+	arbiter->daemon = PFI_NO_DAEMON;
 	arbiter->umask_before = -1;
 	/* Frozen settings never change again, so a reference is as good as a copy. */
 	arbiter->initial = arbiter->settings =
@@ -155,6 +157,7 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 	prefork_log_destroy(arbiter->log);
 	if (arbiter->umask_before >= 0)
 		(void)umask((mode_t)arbiter->umask_before);
+	pfi_close(&arbiter->daemon.ready_fd);
 	prefork_settings_destroy(arbiter->initial);
 	pfi_directory_free(arbiter);
 	free(arbiter);
@@ -313,6 +316,9 @@ static void log_process(const struct prefork_arbiter *arbiter)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "preload_privileged", PFI_PAIRS(PREFORK_NUMBER("uid", geteuid())),
 				"The application was loaded before the fork (--preload), with the privileges of the arbiter "
 				"(user id %d), not those of --user", (int)geteuid());
+	if (arbiter->daemon.ready_fd >= 0 && arbiter->daemon.lets_stdio_go && pfi_log_is_standard(arbiter->log))
+		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "daemon_log", PFI_NO_PAIRS,
+				"The log ends when the server is in the background: set errorlog to a file");
 }
 
 static int start(struct prefork_arbiter *arbiter, bool signals)

@@ -41,6 +41,7 @@
 #include "arbiter/upgrade.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
+#include "os/daemon.h"
 #include "os/pidfile.h"
 #include "os/scoreboard.h"
 #include "worker/spawn_context.h"
@@ -95,6 +96,7 @@ struct prefork_arbiter {
 	struct pfi_killed killed;
 	struct pfi_resource_limits limits;
 	struct pfi_notify notify;
+	struct pfi_daemon daemon;
 	int umask_before; /* -1: unchanged */
 	struct pfi_pidfile pidfile; /* written by pid.c */
 	size_t pidfile_suffix;      /* so many bytes at the end of its name */

@@ -115,6 +115,7 @@ static int spawn(struct prefork_arbiter *arbiter, struct prefork_process *proces
 		.watchdog = process->watchdog,
 		.arbiter = getpid(),
 		.credentials = &pool->credentials,
+		.daemon = &arbiter->daemon,
 		.arbiter_id = arbiter->id,
 	};
 

@@ -6,6 +6,7 @@
 #include "base/number.h"
 #include "os/clock.h"
 #include "os/fdtable.h"
+#include "os/log.h"
 #include "os/starter.h"
 
 #include <prefork/error.h>
@@ -104,6 +105,16 @@ static uint64_t healthy_ms(const struct prefork_arbiter *arbiter)
 	return most_ms;
 }
 
+/* Of a daemon: the command that started it returns. */
+static void release_starter(struct prefork_arbiter *arbiter)
+{
+	struct pfi_daemon *const daemon = &arbiter->daemon;
+
+	if (daemon->ready_fd >= 0 && daemon->lets_stdio_go && pfi_log_is_standard(arbiter->log))
+		(void)pfi_log_move(arbiter->log, "/dev/null", STDERR_FILENO);
+	pfi_daemon_ready(daemon);
+}
+
 uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms)
 {
 	struct pfi_notify *const notify = &arbiter->notify;
@@ -116,10 +127,14 @@ uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_server_phase 
 		.healthy_ms = healthy_ms(arbiter),
 	};
 
-	if (notify->socket.fd < 0)
+	if (notify->socket.fd < 0 && arbiter->daemon.ready_fd < 0)
 		return 0;
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
 		pools[i] = describe_pool(arbiter, i);
+	if (!now.stops && pfi_service_serves(&now))
+		release_starter(arbiter);
+	if (notify->socket.fd < 0)
+		return 0;
 	for (int i = 0; i < MESSAGES_A_TURN; i++) {
 		struct pfi_text text;
 

@@ -160,6 +160,12 @@ static const struct prefork_option options[] = {
 	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
 	  .doc = "Write the process id of the arbiter to this file, lock it, and remove it at the end. A second server "
 		 "with the same file does not start. A file that a killed server has left is replaced." },
+	{ ROW("daemon", BOOL, daemon), .flags = "-D, --daemon", .traits = SERVER, .section = "Process",
+	  .doc = "Go on in the background. The command returns when the workers serve, with status 0, or when the start "
+		 "has failed, with its status. Set errorlog: a log on standard error ends with the start." },
+	{ ROW("enable_stdio_inheritance", BOOL, enable_stdio_inheritance), .flags = "-R, --enable-stdio-inheritance",
+	  .traits = SERVER, .section = "Process",
+	  .doc = "With --daemon, keep standard input, output and error, unless they are a terminal." },
 	{ ROW("user", STRING, user), .flags = "-u, --user", .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "Process",
 	  .doc = "Run the workers as this user, a name or a number. The arbiter keeps its own. Unix sockets belong to "

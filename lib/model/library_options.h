@@ -78,6 +78,8 @@ struct pfi_library_settings {
 
 	/* Process */
 	const char *pidfile;
+	bool daemon;
+	bool enable_stdio_inheritance;
 	const char *user;
 	const char *group;
 	bool initgroups;

@@ -18,6 +18,7 @@
 #include <sys/types.h>
 
 struct pfi_credentials;
+struct pfi_daemon;
 struct pfi_worker_score;
 struct pfi_scoreboard;
 
@@ -51,6 +52,7 @@ struct pfi_spawn_context {
 	int directory;         /* the working directory of the worker; 0: the arbiter's               */
 	int watchdog;          /* timerfd shared with the arbiter: the watchdog timer                 */
 	const struct pfi_credentials *credentials; /* what the worker runs as, or NULL                    */
+	const struct pfi_daemon *daemon;           /* whose standard streams it leaves, or NULL             */
 	pid_t arbiter;
 	uint32_t arbiter_id;   /* owner in the table of descriptors, see os/fdtable.h                 */
 };

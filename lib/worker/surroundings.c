@@ -2,11 +2,22 @@
 
 #include "model/library_options.h"
 #include "os/credentials.h"
+#include "os/daemon.h"
 #include "os/log.h"
 #include "worker/spawn_context.h"
 
 #include <stddef.h>
 #include <unistd.h>
+
+/* The starter of a daemon waits until the server is ready, and shows what the arbiter prints until then. */
+static void leave_terminal(const struct pfi_spawn_context *context)
+{
+	if (context->daemon == NULL || context->daemon->ready_fd < 0 || !context->daemon->lets_stdio_go)
+		return;
+	if (pfi_log_is_standard(context->log))
+		(void)pfi_log_move(context->log, "/dev/null", STDERR_FILENO);
+	pfi_daemon_detach(context->daemon);
+}
 
 void pfi_surroundings_capture(const struct pfi_spawn_context *context)
 {
@@ -21,6 +32,7 @@ int pfi_surroundings_enter(const struct pfi_spawn_context *context)
 {
 	if (context->directory > 0)
 		(void)!fchdir(context->directory); /* on failure the worker keeps the arbiter's directory */
+	leave_terminal(context);
 	pfi_surroundings_capture(context);
 	return context->credentials != NULL ? pfi_credentials_take(context->credentials) : 0;
 }

@@ -1,11 +1,14 @@
-"""Whom workers run as, and what files they leave."""
+"""Whom workers run as, what files they leave, and the process in the background."""
+import contextlib
 import grp
 import json
 import os
 import pathlib
 import pwd
 import signal
+import socket
 import stat
+import subprocess
 import tempfile
 import unittest
 
@@ -155,6 +158,65 @@ class Output(harness.Case):
         self.assertTrue(self.is_captured(server, log, path))
         for text in (f"printed to stderr {path}\n", f"written to 2 {path}\n"):
             self.assertIn(text, log.read_text())
+
+
+class Daemon(harness.Case):
+    @contextlib.contextmanager
+    def started(self, directory, *flags):
+        """Start a daemon; its command has returned. Yields what the command printed, and a Server to ask."""
+        server = harness.Server([WSGI], cwd=APPS)
+        done = subprocess.run([WSGI, "-D", "--pid", f"{directory}/pid", "-b", f"127.0.0.1:{server.port}", *flags,
+                               "credentials:app"], cwd=APPS, env=server.env, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, check=False, timeout=30 * harness.PATIENCE)
+        path = pathlib.Path(directory) / "pid"
+        pid = int(path.read_text()) if path.exists() else None
+        try:
+            yield done, server, pid
+        finally:
+            server.output.close()
+            if pid and harness.start_time(pid) is not None:
+                os.kill(pid, signal.SIGTERM)
+                harness.wait_until(lambda: harness.start_time(pid) is None, "the daemon ends")
+        self.assertFalse(path.exists())
+
+    def test_the_command_returns_when_the_workers_serve(self):
+        with tempfile.TemporaryDirectory() as directory, self.started(
+                directory, "--log-file", f"{directory}/log", "-w", "2") as (done, server, pid):
+            self.assertEqual((done.returncode, done.stdout, done.stderr), (0, "", ""))
+            self.assertEqual(server.get().status, 200)  # at once
+            self.assertNotIn(os.getsid(pid), (pid, os.getsid(0)))
+            for each in (pid, *harness.children(pid)):
+                for fd in range(3):
+                    self.assertEqual(os.readlink(f"/proc/{each}/fd/{fd}"), "/dev/null")
+            os.kill(pid, signal.SIGHUP)
+            log = pathlib.Path(directory) / "log"
+            harness.wait_until(lambda: "Reload done" in log.read_text(), "a verdict")
+            self.assertEqual(server.get().status, 200)
+
+    def test_a_start_that_fails_returns_its_status_and_says_why(self):
+        with tempfile.TemporaryDirectory() as directory, socket.create_server(("127.0.0.1", 0)) as taken:
+            with self.started(directory, "-b", "127.0.0.1:%d" % taken.getsockname()[1]) as (done, _, pid):
+                self.assertEqual((done.returncode, pid), (1, None))
+                self.assertIn("cannot listen", done.stderr)
+        for name, status in (("broken:app", 4), ("hello:app", 2)):
+            flags = ("--workers", "none") if status == 2 else ()
+            done = subprocess.run([WSGI, "-D", "-b", "127.0.0.1:0", *flags, name], cwd=APPS, capture_output=True, text=True,
+                                  check=False, timeout=30 * harness.PATIENCE)
+            self.assertEqual(done.returncode, status, done.stderr)
+
+    def test_the_streams_of_the_starter_are_kept_if_wanted(self):
+        with tempfile.TemporaryDirectory() as directory, open(f"{directory}/output", "wb") as output:
+            path, port = f"{directory}/pid", harness.free_port()
+            self.assertEqual(subprocess.run(
+                [WSGI, "-D", "-R", "--pid", path, "-b", f"127.0.0.1:{port}", "credentials:app"], cwd=APPS,
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output, check=False,
+                timeout=30 * harness.PATIENCE).returncode, 0)
+            pid = int(pathlib.Path(path).read_text())
+            for each in (pid, *harness.children(pid)):
+                self.assertEqual(os.readlink(f"/proc/{each}/fd/2"), os.path.realpath(output.name))
+            os.kill(pid, signal.SIGTERM)
+            harness.wait_until(lambda: harness.start_time(pid) is None, "the daemon ends")
+            self.assertIn("Shutting down", pathlib.Path(output.name).read_text())
 
 
 if __name__ == "__main__":
