@@ -139,8 +139,8 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    result (with prefork_fail()) refuses it
  * reload_end         its verdict; `why` is "" if it is done
  * stopping           a stop begins
- * child_after_fork   first call in the child: all signals are blocked, and the library
- *                    has done nothing else yet
+ * child_after_fork   first call in the child, as the user and the group of the worker: all
+ *                    signals are blocked, and its descriptors are those of the arbiter
  * worker_start       signals are handled, listeners are open; a negative result is a
  *                    boot failure (PREFORK_EAPP: the application did not load,
  *                    PREFORK_EFATAL: do not retry)
@@ -162,6 +162,10 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * upgrade_end        the verdict of an upgrade, in the arbiter's process, on its thread;
  *                    `pid` is the new arbiter, 0 if none was started; `why` is one line.
  *                    Since 0.1.
+ * reopen             log files were rotated (USR1): prefork_log_reopen() for the logs that
+ *                    the application has open in the arbiter. Each worker that was forked
+ *                    with such a log goes on in the new file, also if it may not open it
+ *                    (user). In the arbiter, before worker_reopen. Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -186,6 +190,7 @@ struct prefork_hooks {
 
 	void (*upgrade_end)(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, int pid,
 	                    const char *why, void *user);
+	void (*reopen)(struct prefork_arbiter *arbiter, void *user);
 };
 
 /** Add a set of hooks. Sets are called in the order in which they were added, worker_stop in

@@ -4,10 +4,13 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/health.h"
+#include "base/text.h"
 #include "listener/listener.h"
+#include "model/message.h"
 #include "os/control_channel.h"
 #include "os/fd.h"
 #include "os/fdtable.h"
+#include "os/logfile.h"
 #include "os/reap.h"
 #include "os/spawn.h"
 #include "os/timer.h"
@@ -257,10 +260,21 @@ void pfi_children_kill_all(struct prefork_arbiter *arbiter)
 	}
 }
 
-void pfi_children_notify_all(struct prefork_arbiter *arbiter, uint32_t message)
+void pfi_children_reopen_logs(struct prefork_arbiter *arbiter)
 {
+	char numbers[PFI_LOGFILE_REOPENED_MAX * 12] = "";
+	struct pfi_text text;
+	size_t count;
+	const int *const fds = pfi_logfile_reopened(&count);
+
+	pfi_text_init(&text, numbers, sizeof numbers);
+	for (size_t i = 0; i < count; i++)
+		pfi_text_format(&text, "%s%d", i > 0 ? "," : "", fds[i]);
 	for (unsigned i = 0; i < arbiter->processes_max; i++) {
-		if (arbiter->processes[i].pid != 0)
-			(void)pfi_channel_send(arbiter->processes[i].channel, message, 0, NULL);
+		const struct prefork_process *const process = &arbiter->processes[i];
+
+		if (process->pid != 0 &&
+		    pfi_channel_send_fds(process->channel, PFI_MESSAGE_REOPEN, 0, numbers, fds, count) < 0)
+			(void)pfi_channel_send(process->channel, PFI_MESSAGE_REOPEN, 0, NULL); /* it opens them itself */
 	}
 }

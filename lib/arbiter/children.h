@@ -16,7 +16,7 @@ bool pfi_child_spawn(struct prefork_arbiter *arbiter, unsigned pool, const struc
 /* Kill and reap every worker, for prefork_arbiter_destroy(). */
 void pfi_children_kill_all(struct prefork_arbiter *arbiter);
 
-/* Send `message` (PFI_MESSAGE_...) to every worker. */
-void pfi_children_notify_all(struct prefork_arbiter *arbiter, uint32_t message);
+/* Have all workers go on in the log files that this process has opened again, see os/logfile.h. */
+void pfi_children_reopen_logs(struct prefork_arbiter *arbiter);
 
 #endif

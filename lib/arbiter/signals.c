@@ -8,6 +8,7 @@
 #include "arbiter/resource_limits.h"
 #include "model/library_options.h"
 #include "model/message.h"
+#include "os/logfile.h"
 #include "os/signal_pipe.h"
 
 #include <prefork/error.h>
@@ -132,10 +133,16 @@ static void process_no_workers(struct prefork_arbiter *arbiter, uint64_t now_ms)
 static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	(void)now_ms;
+	pfi_logfile_begin_reopen();
 	if (prefork_log_reopen(arbiter->log) < 0)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_ERROR, "log_reopen_failed", PFI_NO_PAIRS,
 				"The log cannot be opened again, the old file stays in use: %s", prefork_error());
-	pfi_children_notify_all(arbiter, PFI_MESSAGE_REOPEN);
+	for (unsigned h = 0; h < arbiter->hook_count; h++) {
+		if (arbiter->hooks[h].hooks->reopen != NULL)
+			arbiter->hooks[h].hooks->reopen(arbiter, arbiter->hooks[h].user);
+	}
+	pfi_children_reopen_logs(arbiter);
+	pfi_logfile_end_reopen();
 }
 
 /* In the order of severity: if a stop and a reload are delivered together, the stop is processed first. */

@@ -64,7 +64,8 @@ int pfi_access_zone_s(void)
 	return localtime_r(&now, &local) != NULL ? (int)local.tm_gmtoff : 0;
 }
 
-int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct pfi_access **ret)
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited,
+                    struct pfi_access **ret)
 {
 	const char *const path = values->accesslog;
 	struct pfi_access *access;
@@ -79,7 +80,8 @@ int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct p
 	access->zone_s = zone_s;
 	access->pid = getpid();
 	r = compile(values, &access->format);
-	if (r == 0) {
+	access->log = inherited;
+	if (r == 0 && inherited == NULL) {
 		r = prefork_log_create(path, STDOUT_FILENO, &access->log);
 		if (r < 0)
 			r = prefork_fail(r, "accesslog: %s", prefork_error());

@@ -9,6 +9,7 @@
 #include <stdint.h>
 
 struct pfi_access;
+struct prefork_log;
 struct prefork_request;
 struct pfi_http_settings;
 struct prefork_settings;
@@ -30,9 +31,10 @@ int pfi_access_check(const struct prefork_settings *settings, const struct pfi_h
  *  of the application may hold at the moment of a fork: so call it before the fork, in the parent. */
 int pfi_access_zone_s(void);
 
-/** Open the log that the settings name. Returns *new* in `*ret`, or NULL there when they
+/** Open the log that the settings name, or take the one that was inherited, NULL: none. Returns *new* in `*ret`, or NULL there when they
  *  name none. 0, or a negative errno with an error message. */
-int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct pfi_access **ret);
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited,
+                    struct pfi_access **ret);
 
 /** Log how many lines were lost, and close. NULL is a no-op. */
 void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker);

@@ -15,10 +15,18 @@ static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_proces
 {
 	struct pfi_http *const http = user;
 
-	(void)arbiter;
 	(void)process;
 	http->zone_s = pfi_access_zone_s();
+	pfi_access_file_follow(&http->access_file, pfi_http_settings(prefork_arbiter_settings(arbiter))->accesslog);
 	return 0;
+}
+
+static void on_arbiter_reopen(struct prefork_arbiter *arbiter, void *user)
+{
+	struct pfi_http *const http = user;
+
+	(void)arbiter;
+	pfi_access_file_reopen(&http->access_file);
 }
 
 static void on_reopen(struct prefork_worker *worker, void *user)
@@ -51,6 +59,7 @@ int prefork_http_add_service(struct prefork_arbiter *arbiter, const char *pool,
 		.before_fork = on_before_fork,
 		.worker_reopen = on_reopen,
 		.destroyed = on_destroyed,
+		.reopen = on_arbiter_reopen,
 	};
 	struct pfi_http *http;
 	int r;

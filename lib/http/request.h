@@ -14,6 +14,7 @@
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
+#include "http/access_file.h"
 #include "http/body.h"
 #include "http/date.h"
 #include "http/framing.h"
@@ -59,6 +60,7 @@ struct pfi_http {
 	struct prefork_request *free; /* request objects without a connection */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
 	atomic_flag has_logged;         /* that no spool file can be had: see pfi_request_log_spool_error() */
+	struct pfi_access_file access_file; /* of the arbiter; inherited  */
 	int zone_s;                   /* seconds east of UTC, for the access log */
 };
 

@@ -160,10 +160,12 @@ static void check_spool_directory(struct pfi_http *http, struct prefork_worker *
 static int on_start(struct prefork_worker *worker, void *user)
 {
 	struct pfi_http *const http = user;
+	const struct pfi_http_settings *const values = pfi_http_settings(prefork_worker_settings(worker));
 	int r = pfi_http_configure(&http->config, prefork_worker_settings(worker));
 
 	if (r == 0)
-		r = pfi_access_open(pfi_http_settings(prefork_worker_settings(worker)), http->zone_s, &http->access);
+		r = pfi_access_open(values, http->zone_s, pfi_access_file_find(&http->access_file, values->accesslog),
+		                    &http->access);
 	if (r < 0)
 		return r;
 	check_spool_directory(http, worker);
@@ -218,5 +220,6 @@ void pfi_http_destroy(struct pfi_http *http)
 {
 	pfi_forwarded_clear(&http->config.forwarded);
 	pthread_mutex_destroy(&http->lock);
+	pfi_access_file_close(&http->access_file);
 	free(http);
 }

@@ -2,8 +2,8 @@
  * control channel -- short messages between the arbiter and one worker.
  *
  * A pair of SOCK_SEQPACKET sockets: a message is received completely or not at all, and when one end is closed, the
- * other reads end of file. Neither end blocks, and neither trusts the other: lengths are checked, attached descriptors
- * are closed by the kernel, and `text` is untrusted.
+ * other reads end of file. Neither end blocks, and neither trusts the other: lengths are checked, descriptors that a
+ * worker attaches are closed by the kernel, and `text` is untrusted.
  */
 #ifndef OS_CONTROL_CHANNEL_H
 #define OS_CONTROL_CHANNEL_H
@@ -11,7 +11,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum { PFI_MESSAGE_TEXT_MAX = 480 };
+enum { PFI_MESSAGE_TEXT_MAX = 480, PFI_MESSAGE_FDS_MAX = 16 };
 
 struct pfi_message {
 	uint32_t type;
@@ -26,6 +26,13 @@ int pfi_channel_open(int fds[2]);
  *   -EAGAIN  the peer does not read: nothing was sent
  *   -EPIPE   the peer has closed its end */
 int pfi_channel_send(int fd, uint32_t type, uint32_t value, const char *text);
+
+/* The same, with copies of `count` descriptors, at most PFI_MESSAGE_FDS_MAX. */
+int pfi_channel_send_fds(int fd, uint32_t type, uint32_t value, const char *text, const int *fds, size_t count);
+
+/* As pfi_channel_receive(), in a worker, which trusts its arbiter: descriptors that came along are in `fds`, which has
+ * PFI_MESSAGE_FDS_MAX elements, entered as logs and close-on-exec; the caller closes them. */
+int pfi_channel_receive_fds(int fd, struct pfi_message *ret, int *fds, size_t *ret_count);
 
 /* 0 and a message in *ret, or
  *   -EAGAIN   there is no message

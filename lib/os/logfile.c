@@ -131,12 +131,62 @@ void pfi_logfile_close(struct pfi_logfile *file)
 	file->path = NULL;
 }
 
+/* Of the thread that is between begin and end. */
+static _Thread_local struct {
+	bool is_open;
+	int fds[PFI_LOGFILE_REOPENED_MAX];
+	size_t count;
+} reopened;
+
+void pfi_logfile_begin_reopen(void)
+{
+	reopened.is_open = true;
+}
+
+void pfi_logfile_end_reopen(void)
+{
+	reopened.is_open = false;
+	reopened.count = 0;
+}
+
+const int *pfi_logfile_reopened(size_t *ret_count)
+{
+	*ret_count = reopened.count;
+	return reopened.fds;
+}
+
+static void add_reopened(int fd)
+{
+	if (reopened.is_open && reopened.count < PFI_LOGFILE_REOPENED_MAX)
+		reopened.fds[reopened.count++] = fd;
+}
+
+static bool was_reopened(int fd)
+{
+	for (size_t i = 0; i < reopened.count; i++) {
+		if (reopened.fds[i] == fd)
+			return true;
+	}
+	return false;
+}
+
+void pfi_logfile_adopt(int fd, int opened)
+{
+	if (pfi_fdtable_look_up(fd).kind == PFI_FD_LOG && dup3(opened, fd, O_CLOEXEC) >= 0)
+		add_reopened(fd);
+	pfi_close(&opened);
+}
+
 int pfi_logfile_reopen(struct pfi_logfile *file)
 {
 	int fd, r = 0;
 
 	if (file->path == NULL)
 		return 0;
+	if (was_reopened(file->fd)) {
+		file->kind = kind_of(file->fd);
+		return 0;
+	}
 	fd = open_path(file->path);
 	if (fd < 0)
 		return fd;
@@ -146,6 +196,8 @@ int pfi_logfile_reopen(struct pfi_logfile *file)
 	else
 		file->kind = kind_of(fd);
 	pfi_close(&fd);
+	if (r == 0)
+		add_reopened(file->fd);
 	return r;
 }
 

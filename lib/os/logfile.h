@@ -47,6 +47,17 @@ int pfi_logfile_check(const char *path, int standard_fd);
 /* See prefork_log_reopen(). */
 int pfi_logfile_reopen(struct pfi_logfile *file);
 
+/* Between begin and end, in one thread: which descriptors pfi_logfile_reopen() has opened again, or were adopted, their
+ * number in *ret_count. */
+enum { PFI_LOGFILE_REOPENED_MAX = 16 };
+void pfi_logfile_begin_reopen(void);
+void pfi_logfile_end_reopen(void);
+const int *pfi_logfile_reopened(size_t *ret_count);
+
+/* Another process has opened the file of the log that has descriptor `fd` here: go on in `opened`, which is closed. Until
+ * end, pfi_logfile_reopen() of that log opens nothing. If `fd` is no log here, nothing happens. */
+void pfi_logfile_adopt(int fd, int opened);
+
 /* Continue in another file, with the same descriptor; arguments as for pfi_logfile_open(). 0; a negative errno, and
  * nothing has changed. */
 int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd);

@@ -26,7 +26,9 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <unistd.h>
@@ -149,6 +151,19 @@ static void reopen_logs(struct prefork_worker *worker)
 	}
 }
 
+/* The arbiter has opened its logs again, which this process may not be able to: the descriptors are those that they
+ * have had since the fork. */
+static void adopt_logs(const char *numbers, const int *fds, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		char *end;
+		const long number = strtol(numbers, &end, 10);
+
+		pfi_logfile_adopt(end != numbers && number > 0 && number <= INT_MAX ? (int)number : -1, fds[i]);
+		numbers = *end == ',' ? end + 1 : end;
+	}
+}
+
 static void enter_drain(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
@@ -246,8 +261,10 @@ static void on_orphaned(struct prefork_worker *worker)
 	set_directive(worker, PREFORK_DRAIN);
 }
 
-static void handle_message(struct prefork_worker *worker, const struct pfi_message *message)
+static void handle_message(struct prefork_worker *worker, const struct pfi_message *message, const int *fds, size_t count)
 {
+	if (message->type != PFI_MESSAGE_REOPEN) /* descriptors come with nothing else */
+		adopt_logs("", fds, count);
 	switch ((enum pfi_message_type)message->type) {
 	case PFI_MESSAGE_DRAIN:
 		if (message->value == 1)
@@ -256,7 +273,10 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 		set_directive(worker, PREFORK_DRAIN);
 		break;
 	case PFI_MESSAGE_REOPEN:
+		pfi_logfile_begin_reopen();
+		adopt_logs(message->text, fds, count);
 		reopen_logs(worker);
+		pfi_logfile_end_reopen();
 		break;
 	case PFI_MESSAGE_POLL:
 		atomic_store(&worker->poll_requested, true);
@@ -271,12 +291,14 @@ static void handle_message(struct prefork_worker *worker, const struct pfi_messa
 static void on_channel(struct prefork_worker *worker)
 {
 	struct pfi_message message;
+	int fds[PFI_MESSAGE_FDS_MAX];
+	size_t count;
 
 	for (int i = 0; i < MESSAGES_MAX && !worker->orphan; i++) {
-		const int r = pfi_channel_receive(worker->context->channel, &message);
+		const int r = pfi_channel_receive_fds(worker->context->channel, &message, fds, &count);
 
 		if (r == 0)
-			handle_message(worker, &message);
+			handle_message(worker, &message, fds, count);
 		else if (r == -EPIPE)
 			on_orphaned(worker);
 		else if (r != -EBADMSG)

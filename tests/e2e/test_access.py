@@ -119,10 +119,16 @@ class AccessLog(harness.Case):
             server.get("/two")
             self.assertEqual(self.wait_for_lines(2, rotated), ["/one", "/two"])
             server.send_signal(signal.SIGUSR1)
-            harness.wait_until(self.path.exists, "the new file")
+            harness.wait_until(self.path.exists, "the new file")  # made by the arbiter
+            harness.wait_until(lambda: not any(self.has_open(pid, rotated) for pid in server.workers()), "workers use it")
             server.get("/three")
             self.assertEqual(self.wait_for_lines(1), ["/three"])
         self.assertEqual(self.lines(rotated), ["/one", "/two"])
+
+    @staticmethod
+    def has_open(pid, path):
+        links = (os.path.realpath(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd"))
+        return os.path.realpath(path) in links
 
     def test_a_reload_changes_the_format_of_new_workers(self):
         harness.need_files()

@@ -160,6 +160,50 @@ class Output(harness.Case):
             self.assertIn(text, log.read_text())
 
 
+@harness.every_worker_class
+class Rotation(harness.Case):
+    """The directory of the logs can be entered by root alone: the arbiter opens them, and workers get descriptors."""
+
+    def lines(self, path):
+        return path.read_text() if path.exists() else ""
+
+    def test_usr1_reopens_logs_that_workers_cannot_open(self):
+        need_root()
+        with tempfile.TemporaryDirectory() as name:  # mode 0700
+            error, access = pathlib.Path(name) / "error.log", pathlib.Path(name) / "access.log"
+            with harness.Server([WSGI, *self.flags, "-w", "2", "-u", "nobody", "--log-file", error, "--access-logfile", access,
+                                 "--capture-output", "credentials:app"], cwd=APPS) as server:
+                server.wait_for_serving(2)
+                for turn in range(1, 4):
+                    self.assertEqual(server.get(f"/turn{turn}").status, 200)
+                    harness.wait_until(lambda turn=turn: f"/turn{turn} " in self.lines(access), "a line of the access log")
+                    self.assertIn(f"printed to stdout /turn{turn}", error.read_text())
+                    for path in error, access:
+                        path.rename(f"{path}.{turn}")
+                    server.send_signal(signal.SIGUSR1)
+                    harness.wait_until(lambda: error.exists() and access.exists(), "new files")
+                    for worker in server.workers():  # both have left the old files
+                        harness.wait_until(lambda worker=worker, turn=turn: not any(
+                            link.endswith(f".log.{turn}") for link in self.links(worker)), "the old files are closed")
+                os.kill(server.workers()[0], signal.SIGKILL)  # its replacement has the new files, too
+                harness.wait_until(lambda: "Booting worker" in error.read_text(), "a replacement")
+                workers = server.wait_for_serving(2)
+                for worker in workers:
+                    self.assertFalse([link for link in self.links(worker) if ".log." in link])
+                self.assertEqual(server.stop(), 0)
+            text = "".join(path.read_text() for path in pathlib.Path(name).iterdir())
+            self.assertNotIn("cannot be reopened", text)
+            self.assertNotIn("failed", text)
+
+    @staticmethod
+    def links(pid):
+        found = []
+        for fd in os.listdir(f"/proc/{pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):
+                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
+        return found
+
+
 class Daemon(harness.Case):
     @contextlib.contextmanager
     def started(self, directory, *flags):

@@ -1,6 +1,7 @@
 #include "os/control_channel.h"
 
 #include "../support.h"
+#include "os/fdtable.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -96,6 +97,34 @@ START_TEST(descriptors_in_messages_are_closed)
 }
 END_TEST
 
+/* From the arbiter to a worker: the copies are entered in the table of descriptors, so that no child keeps them. */
+START_TEST(descriptors_for_a_worker_arrive)
+{
+	int pipe_fds[2], received[PFI_MESSAGE_FDS_MAX], too_many[PFI_MESSAGE_FDS_MAX + 1] = { 0 };
+	size_t count = 99;
+
+	ck_assert_int_eq(pipe(pipe_fds), 0);
+	ck_assert_int_eq(pfi_channel_send_fds(ends[0], 18, 0, "3,4", pipe_fds, 2), 0);
+	ck_assert_int_eq(pfi_channel_send(ends[0], 19, 0, NULL), 0);
+	ck_assert_int_eq(pfi_channel_receive_fds(ends[1], &message, received, &count), 0);
+	ck_assert_uint_eq(count, 2);
+	ck_assert_str_eq(message.text, "3,4");
+	ck_assert_int_eq(write(received[1], "x", 1), 1);
+	for (size_t i = 0; i < count; i++) {
+		ck_assert_int_eq(pfi_fdtable_look_up(received[i]).kind, PFI_FD_LOG);
+		ck_assert_int_ne(fcntl(received[i], F_GETFD) & FD_CLOEXEC, 0);
+		pfi_close(&received[i]);
+		(void)close(pipe_fds[i]);
+	}
+	ck_assert_int_eq(pfi_channel_receive_fds(ends[1], &message, received, &count), 0);
+	ck_assert_uint_eq(message.type, 19);
+	ck_assert_uint_eq(count, 0);
+	ck_assert_int_eq(pfi_channel_receive_fds(ends[1], &message, received, &count), -EAGAIN);
+	ck_assert_uint_eq(count, 0);
+	ck_assert_int_eq(pfi_channel_send_fds(ends[0], 18, 0, "", too_many, PFI_MESSAGE_FDS_MAX + 1), -E2BIG);
+}
+END_TEST
+
 /* Messages are received before the end of file. A SIGPIPE would end the test. */
 START_TEST(end_of_file_and_no_data_are_distinguished)
 {
@@ -144,6 +173,7 @@ int main(void)
 	tcase_add_loop_test(tc, an_invalid_message_is_refused_and_discarded, 0,
 	                    (int)(sizeof garbage / sizeof garbage[0]));
 	tcase_add_test(tc, descriptors_in_messages_are_closed);
+	tcase_add_test(tc, descriptors_for_a_worker_arrive);
 	tcase_add_test(tc, end_of_file_and_no_data_are_distinguished);
 	tcase_add_test(tc, unread_messages_of_a_closed_end_are_lost);
 	tcase_add_test(tc, sending_on_a_full_channel_does_not_block);

@@ -1,5 +1,6 @@
 #include <prefork/log.h>
 
+#include "os/log.h"
 #include "os/logfile.h"
 
 #include "../support.h"
@@ -301,6 +302,41 @@ START_TEST(reopening_after_a_rotation_writes_to_the_new_file)
 }
 END_TEST
 
+/* A worker that may not open the file: its arbiter has. */
+START_TEST(a_file_that_another_process_has_opened_is_adopted)
+{
+	char directory[] = "/tmp/prefork-log-XXXXXX", path[64], other[64];
+	struct prefork_log *log;
+	size_t count;
+	off_t before;
+
+	ck_assert_ptr_nonnull(mkdtemp(directory));
+	(void)snprintf(path, sizeof path, "%s/log", directory);
+	(void)snprintf(other, sizeof other, "%s/other", directory);
+	ck_assert_int_eq(prefork_log_create(path, -1, &log), 0);
+	ck_assert_int_eq(unlink(path), 0);
+	pfi_logfile_begin_reopen();
+	pfi_logfile_adopt(STDIN_FILENO, open(other, O_WRONLY | O_CREAT | O_APPEND, 0600)); /* of no log: nothing */
+	(void)pfi_logfile_reopened(&count);
+	ck_assert_uint_eq(count, 0);
+	pfi_logfile_adopt(pfi_log_fd(log), open(other, O_WRONLY | O_CREAT | O_APPEND, 0600));
+	ck_assert_int_eq(pfi_logfile_reopened(&count)[0], pfi_log_fd(log));
+	ck_assert_uint_eq(count, 1);
+	ck_assert_int_eq(prefork_log_reopen(log), 0);
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "one");
+	ck_assert_int_eq(size_of(path), -1);
+	before = size_of(other);
+	ck_assert_int_gt(before, 0);
+	pfi_logfile_end_reopen();
+	ck_assert_int_eq(prefork_log_reopen(log), 0);
+	prefork_log_printf(log, PREFORK_LOG_INFO, "x", "two");
+	ck_assert_int_gt(size_of(path), 0);
+	ck_assert_int_eq(size_of(other), before);
+	prefork_log_destroy(log);
+	ck_assert(unlink(path) == 0 && unlink(other) == 0 && rmdir(directory) == 0);
+}
+END_TEST
+
 START_TEST(a_log_that_cannot_be_opened_reports_the_cause)
 {
 	struct prefork_log *log = NULL;
@@ -382,6 +418,7 @@ int main(void)
 	tcase_add_test(tc, a_file_size_limit_costs_counted_lines);
 	tcase_add_test(tc, a_forked_child_does_not_report_lines_lost_by_its_parent);
 	tcase_add_test(tc, reopening_after_a_rotation_writes_to_the_new_file);
+	tcase_add_test(tc, a_file_that_another_process_has_opened_is_adopted);
 	tcase_add_test(tc, a_log_that_cannot_be_opened_reports_the_cause);
 	tcase_add_test(tc, lines_of_many_threads_stay_whole);
 	tcase_add_test(tc, a_sink_receives_each_message);
