@@ -180,6 +180,12 @@ static const char *default_class(int argc, char *const argv[])
 
 	if (words == NULL)
 		return found;
+	for (int i = 1; i < argc; i++) {
+		if (strncmp(argv[i], "--send-reload", strlen("--send-reload")) == 0) { /* once is enough */
+			free(words);
+			return found;
+		}
+	}
 	for (int i = 0; i < argc; i++) {
 		if (i == 0 || !is_print_and_exit(argv[i]))
 			words[count++] = argv[i];

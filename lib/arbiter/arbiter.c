@@ -87,6 +87,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
 	pfi_start_record_take();
+	pfi_queries_init(&arbiter->queries);
 	arbiter->daemon = PFI_NO_DAEMON;
 	arbiter->umask_before = -1;
 	/* Frozen settings never change again, so a reference is as good as a copy. */
@@ -136,6 +137,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		free(arbiter->pools[i].slots);
 		arbiter->pools[i].slots = NULL;
 	}
+	pfi_queries_close(arbiter);
 	pfi_pid_close(arbiter);
 	pfi_notify_close(arbiter);
 }
@@ -284,6 +286,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 		r = open_first_generation(arbiter);
 	if (r < 0)
 		return r;
+	pfi_queries_open(arbiter);
 	arbiter->arbiter_pidfd = pfi_arbiter_pidfd_open();
 	if (arbiter->arbiter_pidfd < 0)
 		return arbiter->arbiter_pidfd;

@@ -15,7 +15,7 @@
  *     listener_table, reuseport_sets, lookups, directory
  *     notify, predecessor, upgrade_spawn
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader, pid
+ *     process, score_reader, pid, queries
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -37,6 +37,7 @@
 #include "arbiter/pools.h"
 #include "arbiter/predecessor.h"
 #include "arbiter/process.h"
+#include "arbiter/queries.h"
 #include "arbiter/resource_limits.h"
 #include "arbiter/upgrade.h"
 #include "listener/inherit.h"
@@ -96,6 +97,7 @@ struct prefork_arbiter {
 	struct pfi_killed killed;
 	struct pfi_resource_limits limits;
 	struct pfi_notify notify;
+	struct pfi_queries queries;
 	struct pfi_daemon daemon;
 	int umask_before; /* -1: unchanged */
 	struct pfi_pidfile pidfile; /* written by pid.c */

@@ -6,7 +6,9 @@
 #include "arbiter/exits.h"
 #include "arbiter/flood_control.h"
 #include "arbiter/health.h"
+#include "arbiter/queries.h"
 #include "arbiter/queues.h"
+#include "arbiter/reload.h"
 #include "arbiter/signals.h"
 
 static void process_child_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
@@ -43,6 +45,10 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 		break;
 	case PFI_SOURCE_LOOKUP:
 		pfi_lookup_child_event(arbiter, tag.incarnation);
+		break;
+	case PFI_SOURCE_QUERY:
+		if (pfi_queries_process(arbiter, tag))
+			pfi_reload_requested(arbiter);
 		break;
 	case PFI_SOURCE_QUEUE:
 		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);

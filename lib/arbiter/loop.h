@@ -22,6 +22,7 @@ enum pfi_source {
 	PFI_SOURCE_PIDFD,
 	PFI_SOURCE_CHANNEL,
 	PFI_SOURCE_WATCHDOG,
+	PFI_SOURCE_QUERY,  /* worker_index: the slot of a connection, see queries.c                  */
 	PFI_SOURCE_LOOKUP, /* incarnation: the generation whose names are looked up                 */
 	PFI_SOURCE_QUEUE,  /* worker_index: the reuseport socket, incarnation: the listener's number */
 	PFI_SOURCE_UPGRADE,     /* incarnation: the pid of the new arbiter; worker_index: upgrade.c       */

@@ -12,6 +12,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/generations.h"
 #include "arbiter/notify.h"
+#include "arbiter/queries.h"
 #include "arbiter/resource_limits.h"
 #include "model/library_options.h"
 #include "model/settings.h"
@@ -46,8 +47,11 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			PFI_PAIRS(PREFORK_TEXT("verdict", pfi_verdict_name(verdict))),
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
-	if (verdict != PREFORK_RELOAD_SUPERSEDED) /* another reload is in progress */
+	if (verdict != PREFORK_RELOAD_SUPERSEDED) { /* another reload is in progress */
 		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
+		pfi_queries_answer(arbiter, verdict == PREFORK_RELOAD_DONE,
+				   verdict == PREFORK_RELOAD_STOPPED ? "the server stops" : why);
+	}
 	PFI_HOOKS(arbiter, reload_end, verdict, why);
 }
 
@@ -250,6 +254,12 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 		proceed(arbiter, number);
 	else
 		arbiter->last_generation = number; /* continued by pfi_reload_turn() */
+}
+
+void pfi_reload_requested(struct prefork_arbiter *arbiter)
+{
+	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "reload", PFI_NO_PAIRS, "Reload requested by a command (--send-reload)");
+	pfi_reload(arbiter);
 }
 
 uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)

@@ -14,6 +14,9 @@ struct prefork_arbiter;
  * first. */
 void pfi_reload(struct prefork_arbiter *arbiter);
 
+/* The same, for a command that waits for the verdict. */
+void pfi_reload_requested(struct prefork_arbiter *arbiter);
+
 /* Continue a reload that waits for a lookup. Returns when to call again, 0: none waits. */
 uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 

@@ -51,4 +51,8 @@ const char *pfi_option_metavar(const struct prefork_option *row);
 enum { PFI_VARIABLE_MAX = 64 };
 bool pfi_option_variable(const struct prefork_option *row, char variable[PFI_VARIABLE_MAX]);
 
+/* --send-reload: 0, PREFORK_EUSAGE (there is no such server), or a negative errno (the reload has failed), with an error
+ * message. Blocks until the verdict. */
+int pfi_cli_send_reload(const char *path);
+
 #endif

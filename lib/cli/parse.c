@@ -97,11 +97,20 @@ static int check_owner(const struct prefork_settings *settings, bool is_first)
 	return r;
 }
 
+static bool asks_server(const struct prefork_settings *settings)
+{
+	const char *const pidfile = pfi_library_settings(settings)->send_reload;
+
+	return pidfile != NULL && *pidfile != '\0';
+}
+
 static int check(const struct prefork_settings *settings, bool is_first)
 {
 	const size_t arguments = settings->arguments.count;
 	int r;
 
+	if (asks_server(settings))
+		return 0; /* the settings are those of the server that runs */
 	if (arguments < settings->arguments_min)
 		return prefork_fail(PREFORK_EUSAGE, "%s is missing; see --help",
 				    settings->arguments_usage != NULL ? settings->arguments_usage : "an argument");
@@ -200,6 +209,10 @@ static int run_action(const struct prefork_settings *settings, enum pfi_cli_acti
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 	int r;
 
+	if (asks_server(settings)) {
+		r = pfi_cli_send_reload(values->send_reload);
+		return r < 0 ? r : 1;
+	}
 	if (action == PFI_CLI_HELP)
 		pfi_print_help(settings, stdout);
 	else if (action == PFI_CLI_VERSION)

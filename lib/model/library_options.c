@@ -198,6 +198,11 @@ static const struct prefork_option options[] = {
 		 "if they can. Starts no server and creates no files." },
 	{ ROW("print_config", BOOL, print_config), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
 	  .doc = "Print all settings as an INI file, with the origin of each value, and exit." },
+	{ ROW("send_reload", STRING, send_reload), .unit = "PIDFILE",
+	  .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "This start",
+	  .doc = "Have the running server with this --pid file reload, wait for the verdict, and exit: with status 0 if "
+		 "the reload is done, 1 if it has failed, with the reason on standard error, 2 if there is no such "
+		 "server. Starts no server." },
 };
 
 const struct prefork_module pfi_library_module = {

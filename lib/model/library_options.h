@@ -92,6 +92,7 @@ struct pfi_library_settings {
 	const char *config;
 	bool check_config;
 	bool print_config;
+	const char *send_reload;
 };
 
 extern const struct prefork_module pfi_library_module;

@@ -41,6 +41,12 @@ int pfi_open_socket(int family, int flags)
 	return enter_and_end(socket(family, SOCK_STREAM | SOCK_CLOEXEC | flags, 0), PFI_FD_LISTENER);
 }
 
+int pfi_open_query_socket(int flags)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0), PFI_FD_CHANNEL);
+}
+
 int pfi_open_datagram(void)
 {
 	pfi_fdtable_begin();

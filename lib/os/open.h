@@ -16,6 +16,7 @@ int pfi_open_datagram(void); /* a unix socket, for the service manager */
 
 /* `flags` and `type` as for socket(2) and socketpair(2), without SOCK_CLOEXEC. A descriptor or 0, or a negative errno. */
 int pfi_open_socket(int family, int flags);
+int pfi_open_query_socket(int flags); /* a unix socket of type SOCK_SEQPACKET */
 int pfi_open_pair(int type, int fds[2]);
 
 /* accept4(2) with SOCK_NONBLOCK and SOCK_CLOEXEC; on failure -1 and errno. */

@@ -252,3 +252,24 @@ int pfi_pidfile_read(const char *path, pid_t *ret)
 		*ret = pid;
 	return r;
 }
+
+int pfi_pidfile_find_owner(const char *path, pid_t *ret_pid, ino_t *ret_inode)
+{
+	struct stat status = { 0 };
+	pid_t pid = 0;
+	int fd = open_pidfile(path, &pid), r = 0;
+
+	if (fd < 0)
+		return fd == -ENOENT ? prefork_fail(fd, "there is no pid file %s", path) : fd;
+	/* A shared lock, so that two commands at once do not take each other for the server. */
+	if (flock(fd, LOCK_SH | LOCK_NB) == 0 || errno != EWOULDBLOCK)
+		r = prefork_fail(-ESRCH, "no server has locked the pid file %s: it has ended", path);
+	else if (pid == 0 || fstat(fd, &status) < 0)
+		r = prefork_fail(-EINVAL, "the pid file %s holds no pid", path);
+	pfi_close(&fd);
+	if (r < 0)
+		return r;
+	*ret_pid = pid;
+	*ret_inode = status.st_ino;
+	return 0;
+}

@@ -42,4 +42,8 @@ int pfi_pidfile_check(const char *path);
 /* The pid in the file, whether or not its process is alive: 0 or a negative errno; -EINVAL: it holds no pid. */
 int pfi_pidfile_read(const char *path, pid_t *ret);
 
+/* The process that has locked the file: its pid, as it has written it, and the inode of the file. 0, or a negative errno
+ * with an error message; -ESRCH: no process has locked it, its server is gone. */
+int pfi_pidfile_find_owner(const char *path, pid_t *ret_pid, ino_t *ret_inode);
+
 #endif

@@ -1,4 +1,5 @@
 """The process as its operators see it: the number of workers and its limits, the pid file."""
+import contextlib
 import os
 import pathlib
 import signal
@@ -118,6 +119,82 @@ class Pidfile(harness.Case):
             with self.serve(directory, "-p", "pid", bind="127.0.0.1:%d" % taken.getsockname()[1]) as server:
                 self.assertEqual(server.wait(), 1)
             self.assertEqual(os.listdir(directory), [])
+
+
+class SendReload(harness.Case):
+    """The verdict of a reload, as the exit status of a command."""
+
+    @contextlib.contextmanager
+    def served(self, *flags):
+        harness.need_files()
+        with tempfile.TemporaryDirectory() as name:
+            self.settings = pathlib.Path(name) / "prefork.ini"
+            self.settings.write_text("[prefork]\ncanary_time = 100ms\n")
+            self.pidfile = f"{name}/pid"
+            os.chmod(name, 0o755)
+            with harness.Server([HELLO, "-p", self.pidfile, "-c", self.settings, *flags]) as server:
+                yield server
+
+    def begin(self, *prefix, pidfile=None):
+        return subprocess.Popen([*prefix, HELLO, "--send-reload", pidfile or self.pidfile], stdout=subprocess.PIPE,
+                                stderr=subprocess.PIPE, text=True)
+
+    def end(self, command):
+        try:
+            output, errors = command.communicate(timeout=20 * harness.PATIENCE)
+        finally:
+            command.kill()
+        self.assertEqual(output, "")
+        return command.returncode, errors
+
+    def test_done_and_failed_are_the_status(self):
+        with self.served() as server:
+            self.assertEqual(self.end(self.begin()), (0, ""))
+            self.assertIn("Reload done", server.log())
+            self.assertIn("requested by a command", server.log())
+            self.settings.write_text("[prefork]\nworkers = many\n")
+            status, errors = self.end(self.begin())
+            self.assertEqual(status, 1)
+            self.assertRegex(errors, r"reload failed: .*prefork\.ini:2: workers: expected")
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def test_several_commands_get_the_verdict_of_the_last_reload(self):
+        with self.served("--canary-time", "500ms") as server:
+            self.settings.write_text("[prefork]\n")
+            for command in [self.begin() for _ in range(5)]:
+                self.assertEqual(self.end(command), (0, ""))
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_server_that_stops_meanwhile_is_a_failure(self):
+        with self.served("--canary-time", "30s") as server:
+            self.settings.write_text("[prefork]\n")
+            command = self.begin()
+            server.wait_for_log("requested by a command")
+            self.assertEqual(server.stop(), 0)
+            status, errors = self.end(command)
+            self.assertEqual(status, 1)
+            self.assertIn("the server stops", errors)
+
+    def test_no_such_server(self):
+        with tempfile.TemporaryDirectory() as name:
+            stale = pathlib.Path(name) / "stale"
+            stale.write_text(f"{os.getpid()}\n")
+            for path, message in ((f"{name}/none", "there is no pid file"), (str(stale), "no server has locked")):
+                status, errors = self.end(self.begin(pidfile=path))
+                self.assertEqual(status, 2)
+                self.assertIn(message, errors)
+
+    def test_another_user_may_not(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can be another user")
+        with self.served() as server:
+            status, errors = self.end(self.begin(harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"))
+            self.assertIn(status, (1, 2), errors)
+            server.wait_for_serving(1)
+            self.assertNotIn("requested by a command", server.log())
+            self.assertEqual(self.end(self.begin()), (0, ""))
+            self.assertEqual(server.stop(), 0)
 
 
 if __name__ == "__main__":

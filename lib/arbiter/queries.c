@@ -1,0 +1,141 @@
+#include "arbiter/queries.h"
+
+#include "arbiter/arbiter.h"
+#include "os/fd.h"
+#include "os/fdtable.h"
+#include "os/query_socket.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum { LISTENER = PFI_QUERIES_MAX, MESSAGE_MAX = 1100 };
+
+void pfi_queries_init(struct pfi_queries *queries)
+{
+	*queries = (struct pfi_queries){ .listener = -1 };
+	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++)
+		queries->list[i].fd = -1;
+}
+
+void pfi_queries_open(struct prefork_arbiter *arbiter)
+{
+	struct pfi_queries *const queries = &arbiter->queries;
+	struct stat status;
+	int r;
+
+	if (arbiter->pidfile.fd < 0 || fstat(arbiter->pidfile.fd, &status) < 0)
+		return;
+	r = queries->listener = pfi_query_listen(getpid(), status.st_ino);
+	if (r >= 0)
+		r = pfi_loop_add(arbiter, queries->listener, (struct pfi_tag){ PFI_SOURCE_QUERY, LISTENER, 0 });
+	if (r >= 0) {
+		pfi_fdtable_set_owner(queries->listener, arbiter->id, PFI_FD_NO_SLOT);
+		return;
+	}
+	pfi_close(&queries->listener);
+	pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "queries_unavailable", PFI_PAIRS(PREFORK_NUMBER("errno", -r)),
+			"The server cannot be reloaded by --send-reload: no socket: %s", strerror(-r));
+}
+
+static void end(struct prefork_arbiter *arbiter, struct pfi_query *query)
+{
+	pfi_loop_remove(arbiter, query->fd);
+	pfi_close(&query->fd);
+	query->waits = false;
+}
+
+void pfi_queries_close(struct prefork_arbiter *arbiter)
+{
+	struct pfi_queries *const queries = &arbiter->queries;
+
+	pfi_queries_answer(arbiter, false, "the server stops");
+	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++)
+		end(arbiter, &queries->list[i]);
+	pfi_loop_remove(arbiter, queries->listener);
+	pfi_close(&queries->listener);
+}
+
+/* A slot for a new connection. If none is free, one that has not asked yet makes place. */
+static struct pfi_query *find_slot(struct prefork_arbiter *arbiter)
+{
+	struct pfi_query *silent = NULL;
+
+	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
+		struct pfi_query *const query = &arbiter->queries.list[i];
+
+		if (query->fd < 0)
+			return query;
+		if (!query->waits)
+			silent = query;
+	}
+	if (silent != NULL)
+		end(arbiter, silent);
+	return silent;
+}
+
+static void accept_query(struct prefork_arbiter *arbiter)
+{
+	int fd = pfi_query_accept(arbiter->queries.listener);
+	struct pfi_query *const query = fd >= 0 ? find_slot(arbiter) : NULL;
+
+	if (query == NULL) {
+		pfi_close(&fd);
+		return;
+	}
+	const struct pfi_tag tag = { PFI_SOURCE_QUERY, (unsigned)(query - arbiter->queries.list), ++query->incarnation };
+
+	query->fd = fd;
+	pfi_fdtable_set_owner(fd, arbiter->id, PFI_FD_NO_SLOT);
+	if (pfi_loop_add(arbiter, fd, tag) < 0)
+		pfi_close(&query->fd);
+}
+
+static bool read_query(struct prefork_arbiter *arbiter, struct pfi_query *query)
+{
+	static const char reload[] = "reload";
+	char bytes[16];
+	const ssize_t n = recv(query->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return false;
+	if (n != sizeof reload - 1 || memcmp(bytes, reload, sizeof reload - 1) != 0 || query->waits) {
+		end(arbiter, query); /* end of file, or another version's question */
+		return false;
+	}
+	query->waits = true;
+	return true;
+}
+
+bool pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag)
+{
+	if (tag.worker_index == LISTENER) {
+		accept_query(arbiter);
+		return false;
+	}
+	if (tag.worker_index > LISTENER)
+		return false;
+
+	struct pfi_query *const query = &arbiter->queries.list[tag.worker_index];
+
+	return query->fd >= 0 && query->incarnation == tag.incarnation && read_query(arbiter, query);
+}
+
+void pfi_queries_answer(struct prefork_arbiter *arbiter, bool is_done, const char *why)
+{
+	char bytes[MESSAGE_MAX];
+	const int length = snprintf(bytes, sizeof bytes, "%d%s", is_done ? 0 : 1, why);
+	const size_t size = length < (int)sizeof bytes ? (size_t)length : sizeof bytes - 1;
+
+	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
+		struct pfi_query *const query = &arbiter->queries.list[i];
+
+		if (!query->waits)
+			continue;
+		(void)send(query->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
+		end(arbiter, query);
+	}
+}

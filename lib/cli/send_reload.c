@@ -1,0 +1,48 @@
+/* --send-reload: have a running server reload, and wait for the verdict. */
+#include "cli/cli.h"
+
+#include "os/fd.h"
+#include "os/pidfile.h"
+#include "os/query_socket.h"
+
+#include <prefork/error.h>
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+
+enum { ANSWER_MAX = 2048 };
+
+/* A descriptor, or an error with its message. */
+static int connect_to(const char *path)
+{
+	pid_t pid = 0;
+	ino_t inode = 0;
+	int r = pfi_pidfile_find_owner(path, &pid, &inode);
+
+	if (r < 0)
+		return PREFORK_EUSAGE;
+	r = pfi_query_connect(pid, inode);
+	if (r >= 0)
+		return r;
+	if (r == -EPERM)
+		return prefork_fail(PREFORK_EUSAGE, "the server with process id %d belongs to another user", (int)pid);
+	return prefork_fail(PREFORK_EUSAGE, "the server with process id %d does not answer: %s", (int)pid, strerror(-r));
+}
+
+int pfi_cli_send_reload(const char *path)
+{
+	char answer[ANSWER_MAX] = "";
+	int fd = connect_to(path);
+	ssize_t n;
+
+	if (fd < 0)
+		return fd;
+	n = send(fd, "reload", strlen("reload"), MSG_NOSIGNAL);
+	while (n > 0 && (n = recv(fd, answer, sizeof answer - 1, 0)) < 0 && errno == EINTR)
+		n = 1;
+	pfi_close(&fd);
+	if (n <= 0)
+		return prefork_fail(-EPIPE, "reload failed: the server has ended");
+	return answer[0] == '0' ? 0 : prefork_fail(-ECANCELED, "reload failed: %s", answer + 1);
+}
