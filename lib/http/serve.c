@@ -51,6 +51,7 @@ static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefo
 	request->worker = worker;
 	request->in_at = request->in_end = 0;
 	request->body.done = true;
+	request->framing.keep_alive = true; /* until a header says otherwise, the client may send more */
 	pfi_request_begin(request);
 	request->is_first = true;
 	prefork_connection_set_user(connection, request);
