@@ -26,6 +26,8 @@
 
 #include "http/http_options.h"
 #include "http/request.h"
+#include "model/drain.h"
+#include "model/library_options.h"
 #include "model/worker_score.h"
 #include "worker/offload_pool.h"
 #include "worker/worker.h"
@@ -93,15 +95,24 @@ void script_pass_ms(uint64_t ms)
 	serve_system.now_ns += ms * 1000000;
 }
 
-void script_drain(void)
-{
-	if (atomic_load(&script.worker->directive) == PREFORK_CONTINUE)
-		atomic_store(&script.worker->directive, PREFORK_DRAIN);
-}
-
 static uint64_t now_ms(void)
 {
 	return serve_system.now_ns / 1000000;
+}
+
+/* In the order of set_directive() in worker/check.c: the end of the drain before the directive. */
+static void set_directive(enum prefork_directive directive)
+{
+	if (atomic_load(&script.worker->drain_end_ms) == 0)
+		atomic_store(&script.worker->drain_end_ms,
+			     pfi_drain_end_ms(now_ms(), pfi_worker_settings(script.worker)->graceful_timeout_ms));
+	atomic_store(&script.worker->directive, (int)directive);
+}
+
+void script_drain(void)
+{
+	if (atomic_load(&script.worker->directive) == PREFORK_CONTINUE)
+		set_directive(PREFORK_DRAIN);
 }
 
 static void play_control(uint8_t letter, uint8_t n)
@@ -121,7 +132,7 @@ static void play_control(uint8_t letter, uint8_t n)
 	case 'c': script.current = &script.clients[n % CLIENTS]; break;
 	case 'h': script.holds_offloaded = n % 2; break;
 	case 'l': script_drain(); break;
-	case 'q': atomic_store(&script.worker->directive, PREFORK_QUIT); break;
+	case 'q': set_directive(PREFORK_QUIT); break;
 	case 'n': serve_system.allocations_left = n; break;
 	case 'd': serve_system.is_full = n % 2; break;
 	case 'w':
