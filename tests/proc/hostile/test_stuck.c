@@ -251,6 +251,7 @@ START_TEST(a_crash_is_logged_with_the_current_activity)
 	const int slow = request("stuck before it");
 	while (!stage_is_at("stuck before it"))
 		stage_run_for(1);
+	stage_run_for(20); /* the request that begins last is found by its time in milliseconds */
 	const int last = request("x is the end");
 
 	ck_assert(stage_until(&stage.exited, 1));
