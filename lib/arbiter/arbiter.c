@@ -31,6 +31,7 @@
 #include "os/parent_death.h"
 #include "os/standard_fds.h"
 #include "os/start_record.h"
+#include "os/starter.h"
 #include "os/title.h"
 
 #include <prefork/error.h>
@@ -63,7 +64,9 @@ static int open_log(struct prefork_arbiter *arbiter)
 static int change_process(struct prefork_arbiter *arbiter)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
-	const int r = values->daemon ? pfi_daemon_start(values->enable_stdio_inheritance, &arbiter->daemon) : 0;
+	/* An upgrade of a daemon is one already, and what it takes over was handed to this very process. */
+	const bool is_new_daemon = values->daemon && !pfi_starter_is_upgrade();
+	const int r = is_new_daemon ? pfi_daemon_start(values->enable_stdio_inheritance, &arbiter->daemon) : 0;
 
 	if (r == 0 && values->umask >= 0)
 		arbiter->umask_before = (int)umask((mode_t)values->umask);

@@ -54,6 +54,13 @@ bool pfi_starter_is_socket_variable(const char *variable)
 	return is_one_of(variable, socket_variables, SOCKETS_COUNT) || is_one_of(variable, upgrade_variables, UPGRADE_COUNT);
 }
 
+bool pfi_starter_is_upgrade(void)
+{
+	const char *const pid = getenv("PREFORK_UPGRADE_PID");
+
+	return pid != NULL && strtol(pid, NULL, 10) == (long)getpid();
+}
+
 void pfi_starter_forget_in_child(void)
 {
 	char **kept = environ;

@@ -20,6 +20,10 @@ void pfi_starter_forget_notify(void);
 /* Whether NAME=VALUE is a variable of inherited sockets or PREFORK_UPGRADE_*. */
 bool pfi_starter_is_socket_variable(const char *variable);
 
+/* Whether PREFORK_UPGRADE_PID names this process: it was started for a binary upgrade (os/reexec.h), and the variables have
+ * not been removed yet. */
+bool pfi_starter_is_upgrade(void);
+
 /* Runs in a forked child: remove both. Not with unsetenv(3), which takes a lock that another thread of the parent may
  * have held during the fork. Allocates nothing. */
 void pfi_starter_forget_in_child(void);

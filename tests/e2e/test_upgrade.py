@@ -420,6 +420,22 @@ class Outside(Case):
                 self.assertEqual(server.stop(), 0)
                 self.assertEqual(list(pathlib.Path(name).iterdir()), [])
 
+    def test_a_daemon_stays_one(self):
+        """The new arbiter does not fork again: its pid is what the sockets were handed over to."""
+        with tempfile.TemporaryDirectory() as name:
+            file, log = pathlib.Path(name) / "pid", pathlib.Path(name) / "log"
+            subprocess.run([HELLO, "--daemon", "--pid", file, "--error-logfile", log, "--canary-time", "0",
+                            "--bind", f"unix:{name}/socket"], check=True, timeout=60 * harness.PATIENCE)
+            for number in 1, 2:
+                old = int(file.read_text())
+                os.kill(old, signal.SIGUSR2)
+                harness.wait_until(lambda: log.read_text().count("Master has been promoted.") == number, "a promotion")
+                new = int(file.read_text())
+                self.assertIn(f"event=upgrade_end verdict=done new={new}", log.read_text())
+                harness.wait_until(lambda pid=old: harness.start_time(pid) is None, "the old arbiter exits")
+            os.kill(new, signal.SIGTERM)
+            harness.wait_until(lambda: not os.path.exists(f"{name}/socket") and harness.start_time(new) is None, "the end")
+
     def test_the_service_manager_gets_the_new_main_pid_from_the_old_arbiter(self):
         with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
             manager.bind(f"{name}/notify")
