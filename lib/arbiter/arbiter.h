@@ -15,7 +15,7 @@
  *     listener_table, reuseport_sets, lookups, directory
  *     notify, predecessor, upgrade_spawn
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader, pid, queries
+ *     process, score_reader, pid, queries, fd_store
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -25,6 +25,7 @@
 #define ARBITER_ARBITER_H
 
 #include "arbiter/directory.h"
+#include "arbiter/fd_store.h"
 #include "arbiter/flood_control.h"
 #include "arbiter/generation_table.h"
 #include "arbiter/killed.h"
@@ -98,6 +99,7 @@ struct prefork_arbiter {
 	struct pfi_resource_limits limits;
 	struct pfi_notify notify;
 	struct pfi_queries queries;
+	struct pfi_fd_store fd_store;
 	struct pfi_daemon daemon;
 	int umask_before; /* -1: unchanged */
 	struct pfi_pidfile pidfile; /* written by pid.c */

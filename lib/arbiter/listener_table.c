@@ -3,6 +3,7 @@
 #include "arbiter/listener_table.h"
 
 #include "arbiter/arbiter.h"
+#include "arbiter/fd_store.h"
 #include "arbiter/listener_options.h"
 #include "arbiter/queues.h"
 #include "arbiter/reuseport_sets.h"
@@ -94,6 +95,8 @@ static int add(struct prefork_arbiter *arbiter, struct prefork_listener *listene
 		*entry = (struct pfi_listener_entry){ .listener = listener, .inherited = inherited,
 						      .number = ++arbiter->last_listener };
 		pfi_listener_set_owner(listener, arbiter->id);
+		if (inherited && pfi_fd_store_is_ours(name))
+			listener->held_by = PFI_HELD_BY_STORE;
 		r = append(&arbiter->listeners, entry);
 	}
 	if (r < 0) {
@@ -117,6 +120,9 @@ static void unuse(struct prefork_arbiter *arbiter, struct pfi_listener_entry *en
 	remove_from(&arbiter->listeners, entry);
 	for (unsigned i = 0; i < entry->listener->socket_count; i++)
 		pfi_queue_forget(arbiter, entry, i);
+	/* A stop leaves it in the store, for the next start. */
+	if ((entry->listener->held_by & PFI_HELD_BY_STORE) && arbiter->supervisor.phase == PFI_PHASE_RUNNING)
+		pfi_fd_store_remove(arbiter, entry);
 	pfi_listener_close(entry->listener);
 	pfi_reuseport_tables_free(entry);
 	free(entry);
@@ -319,7 +325,9 @@ void pfi_listener_table_close_unused(struct prefork_arbiter *arbiter)
 	for (size_t i = 0; i < arbiter->inherited.count; i++) {
 		const struct pfi_inherited_socket *const socket = &arbiter->inherited.sockets[i];
 
-		if (socket->fd >= 0)
+		if (socket->fd >= 0 && pfi_fd_store_is_ours(socket->name))
+			pfi_fd_store_remove_name(arbiter, socket->name); /* bind has changed since the last start */
+		else if (socket->fd >= 0)
 			pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "inherited_unused",
 					PFI_PAIRS(PREFORK_NUMBER("fd", socket->fd), PREFORK_TEXT("name", socket->name)),
 					"Inherited socket fd %d (%s) is not listed in bind; closed", socket->fd, socket->name);

@@ -43,6 +43,7 @@ void pfi_notify_open(struct prefork_arbiter *arbiter)
 		pfi_starter_forget_notify();
 		return;
 	}
+	pfi_fd_store_open(arbiter, getenv("FDSTORE"));
 	*notify = (struct pfi_notify){ .socket = PFI_NO_NOTIFY_SOCKET, .service.watchdog_ms = read_watchdog_ms(is_upgrade) };
 	if (pfi_notify_socket_open(name, &notify->socket) < 0)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "notify_unavailable", PFI_NO_PAIRS,

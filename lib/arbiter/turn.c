@@ -6,6 +6,7 @@
 #include "arbiter/child_actions.h"
 #include "arbiter/children.h"
 #include "arbiter/events.h"
+#include "arbiter/fd_store.h"
 #include "arbiter/generations.h"
 #include "arbiter/health.h"
 #include "arbiter/notify.h"
@@ -111,7 +112,12 @@ static uint64_t notify(struct prefork_arbiter *arbiter, enum pfi_server_phase ph
 {
 	if (!pfi_predecessor_is_over(arbiter))
 		return 0;
-	return pfi_notify_turn(arbiter, pfi_upgrade_is_leaving(arbiter) ? PFI_PHASE_RUNNING : phase, now_ms);
+	if (pfi_upgrade_is_leaving(arbiter))
+		phase = PFI_PHASE_RUNNING;
+
+	const uint64_t wake_ms = pfi_notify_turn(arbiter, phase, now_ms);
+
+	return pfi_earlier_ms(wake_ms, pfi_fd_store_turn(arbiter, now_ms));
 }
 
 /* What is due beside the plan. Returns when to call again, 0: no need. */

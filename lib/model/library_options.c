@@ -48,6 +48,10 @@ static const struct prefork_option options[] = {
 	{ ROW("socket_group", STRING, socket_group), .unit = "GROUP", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "Server socket",
 	  .doc = "The group of a unix:PATH socket, as a name or a number." },
+	{ ROW("fd_store", CHOICE, fd_store), .choices = "auto|on|off", .default_text = "auto", .traits = SERVER,
+	  .section = "Server socket",
+	  .doc = "Leave copies of the listening sockets with the service manager, so that they outlive a restart or a "
+		 "crash (FileDescriptorStoreMax= of systemd). auto: if the variable FDSTORE is set (systemd 254)." },
 
 	/* Workers */
 	{ ROW("workers", INT, workers), .flags = "-w, --workers", .min = 1, .max = WORKERS_MAX, .default_text = "1",

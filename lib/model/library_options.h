@@ -28,6 +28,13 @@ enum pfi_defer_accept {
 	PFI_DEFER_ACCEPT_OFF,
 };
 
+/* As the words of the row fd_store. */
+enum pfi_fd_store_use {
+	PFI_FD_STORE_AUTO,
+	PFI_FD_STORE_ON,
+	PFI_FD_STORE_OFF,
+};
+
 /* One member per row, with its name; the text of the row documents it. Times are in ms. A string that is empty or not
  * set is NULL. */
 struct pfi_library_settings {
@@ -40,6 +47,7 @@ struct pfi_library_settings {
 	uint32_t socket_mode;
 	const char *socket_user;
 	const char *socket_group;
+	enum pfi_fd_store_use fd_store;
 
 	/* Workers */
 	uint32_t workers;

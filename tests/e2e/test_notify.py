@@ -25,13 +25,14 @@ class Manager:
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
         self.socket.bind("\0" + self.name[1:] if abstract else self.name)
-        self.messages = []
+        self.messages, self.stored = [], []
 
     def __enter__(self):
         return self
 
     def __exit__(self, *rest):
-        self.socket.close()
+        for each in [self.socket, *self.stored]:
+            each.close()
         self.directory.cleanup()
 
     def environment(self, **more):
@@ -39,8 +40,12 @@ class Manager:
 
     def receive(self, seconds=LIMIT):
         self.socket.settimeout(seconds)
-        text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12))
-        pid = struct.unpack("iii", ancillary[0][2])[0]
+        text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_SPACE(12) + socket.CMSG_SPACE(4))
+        for _, kind, data in ancillary:
+            if kind == socket.SCM_RIGHTS:
+                self.stored.append(socket.socket(fileno=struct.unpack("i", data)[0]))
+            else:
+                pid = struct.unpack("iii", data)[0]
         self.messages.append((pid, text.decode()))
         return text.decode()
 
@@ -122,6 +127,72 @@ class Watchdog(harness.Case):
             self.assertEqual(server.stop(), 0)
             manager.drain()
             self.assertNotIn("WATCHDOG=1", [text for _, text in manager.messages])
+
+
+@harness.every_worker_class
+class Store(harness.Case):
+    """Listening sockets that the service manager keeps, and hands over at the next start."""
+
+    def serve(self, manager, port, *flags, stored=None, name="", **environment):
+        fds = [stored.fileno()] if stored else []
+        if stored:
+            environment["PREFORK_FDS"] = f"{name}={fds[0]}"
+        server = harness.Server([HELLO, *self.flags, *flags], bind=f"127.0.0.1:{port}", fds=fds,
+                                env=manager.environment(**environment))
+        server.port = port
+        return server
+
+    def test_a_socket_outlives_a_crash_and_a_stop(self):
+        port = harness.free_port()
+        with Manager() as manager:
+            with self.serve(manager, port, FDSTORE="8") as server:
+                name = re.fullmatch(r"FDSTORE=1\nFDNAME=(prefork-[0-9a-f]{8})", manager.wait_for("FDSTORE=1")).group(1)
+                manager.wait_for("READY=1")
+                server.stop(signal.SIGKILL)
+            stored = manager.stored[0]
+            with socket.create_connection(("127.0.0.1", port), LIMIT) as waiting:
+                waiting.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                with self.serve(manager, port, stored=stored, name=name, FDSTORE="8") as server:
+                    self.assertTrue(waiting.recv(100).startswith(b"HTTP/1.1 200"))
+                    self.assertEqual(server.stop(), 0)
+            with socket.create_connection(("127.0.0.1", port), LIMIT) as waiting:  # a stop does not make it refuse
+                waiting.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                with self.serve(manager, port, stored=stored, name=name, FDSTORE="8") as server:
+                    self.assertTrue(waiting.recv(100).startswith(b"HTTP/1.1 200"))
+                    self.assertEqual(server.stop(), 0)
+            manager.drain()
+            self.assertEqual(len(manager.stored), 1)  # it is in the store already
+            self.assertNotIn("FDSTOREREMOVE=1", manager.states())
+
+    def test_an_address_that_is_not_used_any_more_is_removed(self):
+        harness.need_files()
+        port, other = harness.free_port(), harness.free_port()
+        with Manager() as manager, tempfile.TemporaryDirectory() as directory:
+            settings = pathlib.Path(directory) / "prefork.ini"
+            settings.write_text(f"[prefork]\nbind = 127.0.0.1:{port}\ncanary_time = 0\n")
+            server = harness.Server([HELLO, *self.flags, "-c", settings], bind=None, env=manager.environment(FDSTORE="8"))
+            with server:
+                name = manager.wait_for("FDSTORE=1").partition("FDNAME=")[2]
+                manager.wait_for("READY=1")
+                settings.write_text(f"[prefork]\nbind = 127.0.0.1:{other}\ncanary_time = 0\n")
+                server.send_signal(signal.SIGHUP)
+                self.assertNotIn(name, manager.wait_for("FDSTORE=1"))
+                self.assertEqual(manager.wait_for("FDSTOREREMOVE=1"), f"FDSTOREREMOVE=1\nFDNAME={name}")
+                self.assertEqual(server.stop(), 0)
+            manager.stored.pop().close()
+            with self.serve(manager, other, stored=manager.stored[0], name=name) as server:  # bind has changed meanwhile
+                self.assertEqual(manager.wait_for("FDSTOREREMOVE=1"), f"FDSTOREREMOVE=1\nFDNAME={name}")
+                self.assertNotIn("WARNING", server.log())
+                self.assertEqual(server.stop(), 0)
+
+    def test_nothing_is_stored_unless_wanted(self):
+        for flags, environment in (((), {}), (("--fd-store", "off"), {"FDSTORE": "8"}), ((), {"FDSTORE": "0"})):
+            with self.subTest(flags=flags, environment=environment), Manager() as manager, self.serve(
+                    manager, harness.free_port(), *flags, **environment) as server:
+                manager.wait_for("READY=1")
+                self.assertEqual(server.stop(), 0)
+                manager.drain()
+                self.assertEqual(manager.stored, [])
 
 
 class Trouble(harness.Case):
