@@ -181,7 +181,8 @@ static const char *default_class(int argc, char *const argv[])
 	if (words == NULL)
 		return found;
 	for (int i = 1; i < argc; i++) {
-		if (strncmp(argv[i], "--send-reload", strlen("--send-reload")) == 0) { /* once is enough */
+		if (strncmp(argv[i], "--send-reload", strlen("--send-reload")) == 0 ||
+		    strncmp(argv[i], "--send-upgrade", strlen("--send-upgrade")) == 0) { /* once is enough */
 			free(words);
 			return found;
 		}

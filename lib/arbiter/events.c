@@ -31,6 +31,16 @@ static void process_child_event(struct prefork_arbiter *arbiter, struct pfi_tag 
 	}
 }
 
+static void process_query(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
+{
+	const enum pfi_query_topic topic = pfi_queries_process(arbiter, tag);
+
+	if (topic == PFI_QUERY_RELOAD)
+		pfi_reload_requested(arbiter);
+	else if (topic == PFI_QUERY_UPGRADE)
+		pfi_upgrade_requested(arbiter, now_ms);
+}
+
 static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
 	switch (tag.source) {
@@ -47,8 +57,7 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 		pfi_lookup_child_event(arbiter, tag.incarnation);
 		break;
 	case PFI_SOURCE_QUERY:
-		if (pfi_queries_process(arbiter, tag))
-			pfi_reload_requested(arbiter);
+		process_query(arbiter, tag, now_ms);
 		break;
 	case PFI_SOURCE_QUEUE:
 		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);

@@ -38,21 +38,22 @@ void pfi_queries_open(struct prefork_arbiter *arbiter)
 	}
 	pfi_close(&queries->listener);
 	pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "queries_unavailable", PFI_PAIRS(PREFORK_NUMBER("errno", -r)),
-			"The server cannot be reloaded by --send-reload: no socket: %s", strerror(-r));
+			"The server cannot be reached by --send-reload and --send-upgrade: no socket: %s", strerror(-r));
 }
 
 static void end(struct prefork_arbiter *arbiter, struct pfi_query *query)
 {
 	pfi_loop_remove(arbiter, query->fd);
 	pfi_close(&query->fd);
-	query->waits = false;
+	query->topic = PFI_QUERY_NONE;
 }
 
 void pfi_queries_close(struct prefork_arbiter *arbiter)
 {
 	struct pfi_queries *const queries = &arbiter->queries;
 
-	pfi_queries_answer(arbiter, false, "the server stops");
+	for (unsigned topic = PFI_QUERY_RELOAD; topic <= PFI_QUERY_UPGRADE_BEGUN; topic++)
+		pfi_queries_answer(arbiter, topic, PFI_QUERY_FAILED, "the server stops");
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++)
 		end(arbiter, &queries->list[i]);
 	pfi_loop_remove(arbiter, queries->listener);
@@ -69,7 +70,7 @@ static struct pfi_query *find_slot(struct prefork_arbiter *arbiter)
 
 		if (query->fd < 0)
 			return query;
-		if (!query->waits)
+		if (query->topic == PFI_QUERY_NONE)
 			silent = query;
 	}
 	if (silent != NULL)
@@ -94,46 +95,64 @@ static void accept_query(struct prefork_arbiter *arbiter)
 		pfi_close(&query->fd);
 }
 
-static bool read_query(struct prefork_arbiter *arbiter, struct pfi_query *query)
+static enum pfi_query_topic topic_of(const char *bytes, ssize_t n)
 {
-	static const char reload[] = "reload";
-	char bytes[16];
-	const ssize_t n = recv(query->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	static const char *const words[] = { [PFI_QUERY_RELOAD] = "reload", [PFI_QUERY_UPGRADE] = "upgrade" };
 
-	if (n < 0 && (errno == EAGAIN || errno == EINTR))
-		return false;
-	if (n != sizeof reload - 1 || memcmp(bytes, reload, sizeof reload - 1) != 0 || query->waits) {
-		end(arbiter, query); /* end of file, or another version's question */
-		return false;
+	for (unsigned topic = PFI_QUERY_RELOAD; topic <= PFI_QUERY_UPGRADE; topic++) {
+		if (n == (ssize_t)strlen(words[topic]) && memcmp(bytes, words[topic], (size_t)n) == 0)
+			return topic;
 	}
-	query->waits = true;
-	return true;
+	return PFI_QUERY_NONE;
 }
 
-bool pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag)
+static enum pfi_query_topic read_query(struct prefork_arbiter *arbiter, struct pfi_query *query)
+{
+	char bytes[16];
+	const ssize_t n = recv(query->fd, bytes, sizeof bytes, MSG_DONTWAIT);
+	const bool is_waiting = query->topic != PFI_QUERY_NONE;
+
+	if (n < 0 && (errno == EAGAIN || errno == EINTR))
+		return PFI_QUERY_NONE;
+	query->topic = is_waiting ? PFI_QUERY_NONE : topic_of(bytes, n);
+	if (query->topic == PFI_QUERY_NONE)
+		end(arbiter, query); /* end of file, or another version's question */
+	return query->topic;
+}
+
+enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag)
 {
 	if (tag.worker_index == LISTENER) {
 		accept_query(arbiter);
-		return false;
+		return PFI_QUERY_NONE;
 	}
 	if (tag.worker_index > LISTENER)
-		return false;
+		return PFI_QUERY_NONE;
 
 	struct pfi_query *const query = &arbiter->queries.list[tag.worker_index];
 
-	return query->fd >= 0 && query->incarnation == tag.incarnation && read_query(arbiter, query);
+	return query->fd >= 0 && query->incarnation == tag.incarnation ? read_query(arbiter, query) : PFI_QUERY_NONE;
 }
 
-void pfi_queries_answer(struct prefork_arbiter *arbiter, bool is_done, const char *why)
+void pfi_queries_upgrade_begun(struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
+		if (arbiter->queries.list[i].topic == PFI_QUERY_UPGRADE)
+			arbiter->queries.list[i].topic = PFI_QUERY_UPGRADE_BEGUN;
+	}
+}
+
+void pfi_queries_answer(struct prefork_arbiter *arbiter, enum pfi_query_topic topic, enum pfi_query_code code,
+			const char *why)
 {
 	char bytes[MESSAGE_MAX];
-	const int length = snprintf(bytes, sizeof bytes, "%d%s", is_done ? 0 : 1, why);
+	const int length = snprintf(bytes, sizeof bytes, "%c%s", (char)code, why);
 	const size_t size = length < (int)sizeof bytes ? (size_t)length : sizeof bytes - 1;
 
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
 		struct pfi_query *const query = &arbiter->queries.list[i];
 
-		if (!query->waits)
+		if (query->topic != topic)
 			continue;
 		(void)send(query->fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
 		end(arbiter, query);

@@ -2,16 +2,18 @@
  * arbiter/queries.h -- commands that ask the arbiter over a socket and wait for its answer.
  *
  *      command                                  arbiter
- *        | connect, "reload" ------------------> reload begins
+ *        | connect, "reload" or "upgrade" -----> reload or upgrade begins
  *        |                                       ...
- *        | <------ "0", or "1" and the reason -- verdict
+ *        | <------ code, and the reason -------- verdict
  *
- * Each message is one packet. There is a socket if there is a pid file, by which commands find it.
+ * Each message is one packet. The codes are in model/query.h. There is a socket if there is a pid file, by which commands
+ * find it.
  */
 #ifndef ARBITER_QUERIES_H
 #define ARBITER_QUERIES_H
 
 #include "arbiter/loop.h"
+#include "model/query.h"
 
 #include <stdbool.h>
 #include <stdint.h>
@@ -20,13 +22,21 @@ struct prefork_arbiter;
 
 enum { PFI_QUERIES_MAX = 8 };
 
+/* The verdict that a command waits for. */
+enum pfi_query_topic {
+	PFI_QUERY_NONE,
+	PFI_QUERY_RELOAD,
+	PFI_QUERY_UPGRADE,       /* requested; it may be refused because another one is under way */
+	PFI_QUERY_UPGRADE_BEGUN, /* the one that is under way                                      */
+};
+
 /* Written by queries.c. */
 struct pfi_queries {
 	int listener; /* -1: there is none */
 	struct pfi_query {
 		int fd; /* -1: the slot is free */
 		uint32_t incarnation;
-		bool waits; /* for the verdict of a reload */
+		enum pfi_query_topic topic;
 	} list[PFI_QUERIES_MAX];
 };
 
@@ -36,10 +46,15 @@ void pfi_queries_init(struct pfi_queries *queries);
 void pfi_queries_open(struct prefork_arbiter *arbiter);
 void pfi_queries_close(struct prefork_arbiter *arbiter);
 
-/* A connection, or a message on one. True: a reload was requested, and its verdict is awaited. */
-bool pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag);
+/* A connection, or a message on one. Returns what was requested, whose verdict is awaited: PFI_QUERY_RELOAD,
+ * PFI_QUERY_UPGRADE, or PFI_QUERY_NONE. */
+enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag);
 
-/* A reload has a verdict; `why` is empty unless it failed. */
-void pfi_queries_answer(struct prefork_arbiter *arbiter, bool is_done, const char *why);
+/* The upgrade that was requested has begun: a later request does not answer its commands. */
+void pfi_queries_upgrade_begun(struct prefork_arbiter *arbiter);
+
+/* Send the verdict to the commands that wait for this topic. */
+void pfi_queries_answer(struct prefork_arbiter *arbiter, enum pfi_query_topic topic, enum pfi_query_code code,
+			const char *why);
 
 #endif

@@ -49,7 +49,8 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			failed ? what_remains(arbiter) : "");
 	if (verdict != PREFORK_RELOAD_SUPERSEDED) { /* another reload is in progress */
 		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
-		pfi_queries_answer(arbiter, verdict == PREFORK_RELOAD_DONE,
+		pfi_queries_answer(arbiter, PFI_QUERY_RELOAD,
+				   verdict == PREFORK_RELOAD_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED,
 				   verdict == PREFORK_RELOAD_STOPPED ? "the server stops" : why);
 	}
 	PFI_HOOKS(arbiter, reload_end, verdict, why);

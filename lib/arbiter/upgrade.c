@@ -67,6 +67,19 @@ static const char *verdict_name(enum prefork_upgrade_verdict verdict)
 	return names[verdict];
 }
 
+/* A refusal is the verdict of the request alone: the upgrade that is under way continues. */
+static void answer(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, const char *why)
+{
+	if (verdict == PREFORK_UPGRADE_REFUSED) {
+		pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE, PFI_QUERY_REFUSED, why);
+		return;
+	}
+	const enum pfi_query_code code = verdict == PREFORK_UPGRADE_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED;
+
+	pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE, code, why);
+	pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE_BEGUN, code, why);
+}
+
 static void announce(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, pid_t pid, const char *why)
 {
 	pfi_arbiter_log(arbiter,
@@ -75,6 +88,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdi
 							     PREFORK_LOG_INFO,
 			"upgrade_end", PFI_PAIRS(PREFORK_TEXT("verdict", verdict_name(verdict)), PREFORK_NUMBER("new", pid)),
 			"Upgrade %s: %s", verdict_name(verdict), why);
+	answer(arbiter, verdict, why);
 	PFI_HOOKS(arbiter, upgrade_end, verdict, (int)pid, why);
 }
 
@@ -160,6 +174,7 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 		fail(arbiter, 0, prefork_error());
 		return;
 	}
+	pfi_queries_upgrade_begun(arbiter);
 	upgrade->state = pfi_upgrade_step(upgrade->state, PFI_UPGRADE_ON_START).next;
 	upgrade->is_automatic = is_automatic;
 	upgrade->has_confirmed = upgrade->is_named = false;
@@ -171,6 +186,13 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 			PFI_PAIRS(PREFORK_NUMBER("new", upgrade->pid), PREFORK_TEXT("mode", is_automatic ? "automatic" : "manual")),
 			"Upgrade: new arbiter (pid:%d) started from %s", (int)upgrade->pid,
 			pfi_start_record_get()->program);
+}
+
+void pfi_upgrade_requested(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "upgrade_request", PFI_NO_PAIRS,
+			"Upgrade requested by a command (--send-upgrade)");
+	pfi_upgrade_begin(arbiter, pfi_library_settings(arbiter->settings)->upgrade == PFI_UPGRADE_AUTOMATIC, now_ms);
 }
 
 /* --- steps */

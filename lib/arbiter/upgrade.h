@@ -35,6 +35,9 @@ struct pfi_upgrade {
 /* Start an upgrade, or give the verdict that it is refused. */
 void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint64_t now_ms);
 
+/* The same, as the setting `upgrade` says, for a command that waits for the verdict. */
+void pfi_upgrade_requested(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
 /* A message of the new arbiter, or its exit. */
 void pfi_upgrade_process(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms);
 

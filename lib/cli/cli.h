@@ -51,8 +51,9 @@ const char *pfi_option_metavar(const struct prefork_option *row);
 enum { PFI_VARIABLE_MAX = 64 };
 bool pfi_option_variable(const struct prefork_option *row, char variable[PFI_VARIABLE_MAX]);
 
-/* --send-reload: 0, PREFORK_EUSAGE (there is no such server), or a negative errno (the reload has failed), with an error
- * message. Blocks until the verdict. */
-int pfi_cli_send_reload(const char *path);
+/* --send-reload, --send-upgrade: send the request ("reload", "upgrade") to the server with this pid file. 0,
+ * PREFORK_EUSAGE (there is no such server), or a negative errno (it has failed, or was refused), with an error message.
+ * Blocks until the verdict. */
+int pfi_cli_send_request(const char *path, const char *request);
 
 #endif

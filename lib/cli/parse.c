@@ -97,20 +97,38 @@ static int check_owner(const struct prefork_settings *settings, bool is_first)
 	return r;
 }
 
-static bool asks_server(const struct prefork_settings *settings)
+/* The request to a running server that the command line names instead of a start, or NULL. */
+static const char *server_request(const struct prefork_settings *settings, const char **ret_pidfile)
 {
-	const char *const pidfile = pfi_library_settings(settings)->send_reload;
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 
-	return pidfile != NULL && *pidfile != '\0';
+	*ret_pidfile = values->send_reload;
+	if (values->send_reload != NULL && values->send_reload[0] != '\0')
+		return "reload";
+	*ret_pidfile = values->send_upgrade;
+	return values->send_upgrade != NULL && values->send_upgrade[0] != '\0' ? "upgrade" : NULL;
+}
+
+/* The other settings of such a command are those of the server that runs. */
+static int check_request(const struct prefork_settings *settings)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *pidfile;
+
+	if (strcmp(server_request(settings, &pidfile), "reload") == 0 && values->send_upgrade != NULL &&
+	    values->send_upgrade[0] != '\0')
+		return prefork_fail(PREFORK_EUSAGE, "--send-reload and --send-upgrade exclude each other");
+	return 0;
 }
 
 static int check(const struct prefork_settings *settings, bool is_first)
 {
 	const size_t arguments = settings->arguments.count;
+	const char *pidfile;
 	int r;
 
-	if (asks_server(settings))
-		return 0; /* the settings are those of the server that runs */
+	if (server_request(settings, &pidfile) != NULL)
+		return check_request(settings);
 	if (arguments < settings->arguments_min)
 		return prefork_fail(PREFORK_EUSAGE, "%s is missing; see --help",
 				    settings->arguments_usage != NULL ? settings->arguments_usage : "an argument");
@@ -207,10 +225,12 @@ static int check_pidfile(const struct prefork_settings *settings)
 static int run_action(const struct prefork_settings *settings, enum pfi_cli_action action)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *pidfile;
+	const char *const request = server_request(settings, &pidfile);
 	int r;
 
-	if (asks_server(settings)) {
-		r = pfi_cli_send_reload(values->send_reload);
+	if (request != NULL) {
+		r = pfi_cli_send_request(pidfile, request);
 		return r < 0 ? r : 1;
 	}
 	if (action == PFI_CLI_HELP)

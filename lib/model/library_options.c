@@ -207,6 +207,11 @@ static const struct prefork_option options[] = {
 	  .doc = "Have the running server with this --pid file reload, wait for the verdict, and exit: with status 0 if "
 		 "the reload is done, 1 if it has failed, with the reason on standard error, 2 if there is no such "
 		 "server. Starts no server." },
+	{ ROW("send_upgrade", STRING, send_upgrade), .unit = "PIDFILE",
+	  .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "This start",
+	  .doc = "Have the running server with this --pid file begin a binary upgrade, as USR2 does, wait for the verdict, "
+		 "and exit: with status 0 if the new arbiter serves, 1 if the upgrade has failed or was refused, with the "
+		 "reason on standard error, 2 if there is no such server. Starts no server." },
 };
 
 const struct prefork_module pfi_library_module = {

@@ -101,6 +101,7 @@ struct pfi_library_settings {
 	bool check_config;
 	bool print_config;
 	const char *send_reload;
+	const char *send_upgrade;
 };
 
 extern const struct prefork_module pfi_library_module;

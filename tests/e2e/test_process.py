@@ -135,8 +135,8 @@ class SendReload(harness.Case):
             with harness.Server([HELLO, "-p", self.pidfile, "-c", self.settings, *flags]) as server:
                 yield server
 
-    def begin(self, *prefix, pidfile=None):
-        return subprocess.Popen([*prefix, HELLO, "--send-reload", pidfile or self.pidfile], stdout=subprocess.PIPE,
+    def begin(self, *prefix, pidfile=None, flag="--send-reload"):
+        return subprocess.Popen([*prefix, HELLO, flag, pidfile or self.pidfile], stdout=subprocess.PIPE,
                                 stderr=subprocess.PIPE, text=True)
 
     def end(self, command):
@@ -181,9 +181,16 @@ class SendReload(harness.Case):
             stale = pathlib.Path(name) / "stale"
             stale.write_text(f"{os.getpid()}\n")
             for path, message in ((f"{name}/none", "there is no pid file"), (str(stale), "no server has locked")):
-                status, errors = self.end(self.begin(pidfile=path))
-                self.assertEqual(status, 2)
-                self.assertIn(message, errors)
+                for flag in "--send-reload", "--send-upgrade":
+                    status, errors = self.end(self.begin(pidfile=path, flag=flag))
+                    self.assertEqual(status, 2)
+                    self.assertIn(message, errors)
+
+    def test_one_request_per_command(self):
+        status, errors = self.end(subprocess.Popen([HELLO, "--send-reload", "a", "--send-upgrade", "b"], text=True,
+                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        self.assertIn("exclude each other", errors)
+        self.assertEqual(status, 2)
 
     def test_another_user_may_not(self):
         if os.geteuid() != 0:

@@ -525,5 +525,68 @@ class Start(Case):
             self.assertEqual(server.wait(), 0)
 
 
+class Command(Case):
+    """--send-upgrade: the verdict as an exit status."""
+
+    @contextlib.contextmanager
+    def served(self, *flags):
+        with tempfile.TemporaryDirectory() as name:
+            self.pidfile, self.program = f"{name}/pid", pathlib.Path(name) / "hello"
+            self.program.symlink_to(HELLO)
+            with Server([self.program, "--pid", self.pidfile, "--canary-time", "0", *flags]) as server:
+                server.wait_for_serving(1)
+                yield server
+
+    def begin(self):
+        return subprocess.Popen([HELLO, "--send-upgrade", self.pidfile], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+    def end(self, command):
+        try:
+            output, errors = command.communicate(timeout=20 * harness.PATIENCE)
+        finally:
+            command.kill()
+        self.assertEqual(output, "")
+        return command.returncode, errors
+
+    def test_done(self):
+        with self.served() as server:
+            for _ in range(2):
+                before = len(server.verdicts())
+                self.assertEqual(self.end(self.begin()), (0, ""))
+                verdict, new = server.verdicts()[before]
+                self.assertEqual(verdict, "done")
+                server.follow(int(new))
+                harness.wait_until(lambda: server.log().count("Master has been promoted.") > before, "the promotion")
+            self.assertIn("Upgrade requested by a command", server.log())
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_new_program_that_is_missing(self):
+        with self.served() as server:
+            self.program.unlink()
+            status, errors = self.end(self.begin())
+            self.assertEqual(status, 1)
+            self.assertRegex(errors, "upgrade failed: .*No such file or directory; this arbiter keeps serving")
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def test_another_one_under_way_is_unaffected_by_the_refusal(self):
+        with self.served("--canary-time", "30s", "--upgrade", "manual") as server:
+            first = self.begin()
+            server.wait_for_log("Upgrade: new arbiter")
+            new = int(re.search(r"Upgrade: new arbiter .pid:(\d+)", server.log())[1])
+            status, errors = self.end(self.begin())
+            self.assertEqual(status, 1)
+            self.assertRegex(errors, f"upgrade refused: child exists: the new arbiter .pid:{new}. is (booting|proving)")
+            self.assertIsNone(first.poll())
+            server.process.send_signal(signal.SIGUSR2)  # neither by a signal
+            harness.wait_until(lambda: len(server.verdicts()) == 2, "the second refusal")
+            self.assertIsNone(first.poll())
+            os.kill(new, signal.SIGKILL)
+            status, errors = self.end(first)
+            self.assertEqual(status, 1)
+            self.assertRegex(errors, "upgrade failed: .*was ended by signal 9")
+            self.assertEqual(server.stop(), 0)
+
+
 if __name__ == "__main__":
     harness.main()

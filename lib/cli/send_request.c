@@ -1,6 +1,7 @@
-/* --send-reload: have a running server reload, and wait for the verdict. */
+/* --send-reload, --send-upgrade: have a running server reload or upgrade, and wait for the verdict. */
 #include "cli/cli.h"
 
+#include "model/query.h"
 #include "os/fd.h"
 #include "os/pidfile.h"
 #include "os/query_socket.h"
@@ -30,7 +31,7 @@ static int connect_to(const char *path)
 	return prefork_fail(PREFORK_EUSAGE, "the server with process id %d does not answer: %s", (int)pid, strerror(-r));
 }
 
-int pfi_cli_send_reload(const char *path)
+int pfi_cli_send_request(const char *path, const char *request)
 {
 	char answer[ANSWER_MAX] = "";
 	int fd = connect_to(path);
@@ -38,11 +39,14 @@ int pfi_cli_send_reload(const char *path)
 
 	if (fd < 0)
 		return fd;
-	n = send(fd, "reload", strlen("reload"), MSG_NOSIGNAL);
+	n = send(fd, request, strlen(request), MSG_NOSIGNAL);
 	while (n > 0 && (n = recv(fd, answer, sizeof answer - 1, 0)) < 0 && errno == EINTR)
 		n = 1;
 	pfi_close(&fd);
 	if (n <= 0)
-		return prefork_fail(-EPIPE, "reload failed: the server has ended");
-	return answer[0] == '0' ? 0 : prefork_fail(-ECANCELED, "reload failed: %s", answer + 1);
+		return prefork_fail(-EPIPE, "%s failed: the server has ended, or its version cannot do this", request);
+	if (answer[0] == PFI_QUERY_DONE)
+		return 0;
+	return prefork_fail(-ECANCELED, "%s %s: %s", request, answer[0] == PFI_QUERY_REFUSED ? "refused" : "failed",
+			    answer + 1);
 }
