@@ -126,6 +126,7 @@ static void process_no_workers(struct prefork_arbiter *arbiter, uint64_t now_ms)
 				"WINCH ignored: there is a terminal");
 		return;
 	}
+	pfi_upgrade_note_workers(arbiter);
 	for (unsigned i = 0; i < arbiter->pool_count; i++)
 		scale(arbiter, i, 0);
 }
@@ -207,8 +208,8 @@ void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const unsigned how = atomic_exchange(&arbiter->requested.stop, 0);
 
-	if (how != 0)
-		stop(arbiter, how == 1, now_ms);
+	if (how != 0 || pfi_upgrade_wants_stop(arbiter))
+		stop(arbiter, how != 2, now_ms);
 	if (atomic_exchange(&arbiter->requested.reload, 0) != 0)
 		pfi_reload(arbiter);
 	if (atomic_exchange(&arbiter->requested.upgrade, 0) != 0)

@@ -1,3 +1,5 @@
+/* Starts a new arbiter at the request of an upgrade, processes its messages and its exit, gives the verdict, and makes
+ * this arbiter stop when the new one is ready. */
 #include "arbiter/upgrade.h"
 
 #include "arbiter/arbiter.h"
@@ -22,6 +24,7 @@ enum {
 	HOLD_MS = 2000,         /* for the new arbiter to confirm                            */
 	NAME_MS = 20,           /* between attempts to notify the service manager            */
 	PROOF_MAX_MS = 3600000, /* canary_time is at most 1 h; the new program is not trusted */
+	MESSAGES_A_TURN = 64,
 };
 
 /* worker_index of the tag. */
@@ -179,6 +182,7 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 	upgrade->is_automatic = is_automatic;
 	upgrade->has_confirmed = upgrade->is_named = false;
 	upgrade->why[0] = '\0';
+	memset(upgrade->workers_before, 0, sizeof upgrade->workers_before);
 	upgrade->limit_ms = values->boot_timeout_ms;
 	upgrade->deadline_ms = values->boot_timeout_ms > 0 ? now_ms + values->boot_timeout_ms : 0;
 	hold_sockets(arbiter, true);
@@ -197,21 +201,16 @@ void pfi_upgrade_requested(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 /* --- steps */
 
-/* The verdict is in: with upgrade = automatic this arbiter stops, by the request that is processed in this turn. */
+/* With upgrade = automatic this arbiter stops next, see pfi_upgrade_wants_stop(). */
 static void done(struct prefork_arbiter *arbiter)
 {
 	const pid_t pid = arbiter->upgrade.pid;
-	unsigned none = 0;
 	char text[128];
 
 	arbiter->upgrade.deadline_ms = 0;
 	(void)snprintf(text, sizeof text, "new arbiter (pid:%d) serves%s", (int)pid,
 		       arbiter->upgrade.is_automatic ? "; this one drains" : ", and so does this one until it is stopped");
 	announce(arbiter, PREFORK_UPGRADE_DONE, pid, text);
-	if (arbiter->upgrade.is_automatic) {
-		(void)atomic_compare_exchange_strong(&arbiter->requested.stop, &none, 1);
-		pfi_loop_wake(arbiter);
-	}
 }
 
 static void kill_new(struct prefork_arbiter *arbiter)
@@ -226,6 +225,22 @@ static void kill_new(struct prefork_arbiter *arbiter)
 	(void)snprintf(text, sizeof text, "new arbiter (pid:%d) was not ready within %.1f s (boot_timeout)%s%s", (int)pid,
 		       (double)arbiter->upgrade.limit_ms / 1000, was_proving ? ": " : "", arbiter->upgrade.why);
 	fail(arbiter, pid, text);
+}
+
+/* WINCH has ended the workers because there was a new arbiter. A number that was set after WINCH stays. */
+static void restore_workers(struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->pool_count; i++) {
+		const uint32_t workers = arbiter->upgrade.workers_before[i];
+
+		arbiter->upgrade.workers_before[i] = 0;
+		if (workers == 0 || arbiter->models[i].target != 0 || arbiter->supervisor.phase != PFI_PHASE_RUNNING ||
+		    pfi_supervisor_scale(&arbiter->supervisor, i, workers) < 0)
+			continue;
+		pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "pool_scale",
+			     PFI_PAIRS(PREFORK_NUMBER("workers", workers), PREFORK_NUMBER("before", 0)),
+			     "Pool %s has no workers and there is no new arbiter: %u start", arbiter->pools[i].name, workers);
+	}
 }
 
 /* The new arbiter exits after the verdict. One that has taken over may have been replaced itself meanwhile. */
@@ -275,7 +290,7 @@ static void step(struct prefork_arbiter *arbiter, enum pfi_upgrade_event event, 
 	case PFI_UPGRADE_DO_FAIL:
 		forget_new(arbiter);
 		fail(arbiter, pid, upgrade->why);
-			break;
+		break;
 	case PFI_UPGRADE_DO_KILL:
 		kill_new(arbiter);
 		break;
@@ -289,6 +304,8 @@ static void step(struct prefork_arbiter *arbiter, enum pfi_upgrade_event event, 
 	default:
 		break;
 	}
+	if (upgrade->state == PFI_UPGRADE_IDLE)
+		restore_workers(arbiter);
 }
 
 /* --- events */
@@ -353,15 +370,17 @@ static void process_message(struct prefork_arbiter *arbiter, const struct pfi_me
 static void receive(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	struct pfi_message message;
-	int r = 0;
 
-	while (arbiter->upgrade.channel >= 0 &&
-	       ((r = pfi_channel_receive(arbiter->upgrade.channel, &message)) == 0 || r == -EBADMSG)) {
+	for (int i = 0; i < MESSAGES_A_TURN && arbiter->upgrade.channel >= 0; i++) {
+		const int r = pfi_channel_receive(arbiter->upgrade.channel, &message);
+
+		if (r == -EAGAIN)
+			return;
 		if (r == 0)
 			process_message(arbiter, &message, now_ms);
+		else if (r != -EBADMSG)
+			close_channel(arbiter);
 	}
-	if (r < 0 && r != -EAGAIN)
-		close_channel(arbiter);
 }
 
 /* How it ended, before what it said itself. */
@@ -435,6 +454,19 @@ uint64_t pfi_upgrade_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 void pfi_upgrade_stopping(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	step(arbiter, PFI_UPGRADE_ON_STOP, now_ms);
+}
+
+bool pfi_upgrade_wants_stop(const struct prefork_arbiter *arbiter)
+{
+	return arbiter->upgrade.state == PFI_UPGRADE_READY && arbiter->upgrade.is_automatic;
+}
+
+void pfi_upgrade_note_workers(struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->pool_count && arbiter->upgrade.state != PFI_UPGRADE_IDLE; i++) {
+		if (arbiter->models[i].target != 0)
+			arbiter->upgrade.workers_before[i] = arbiter->models[i].target;
+	}
 }
 
 bool pfi_upgrade_is_leaving(const struct prefork_arbiter *arbiter)

@@ -8,6 +8,7 @@
 #define ARBITER_UPGRADE_H
 
 #include "arbiter/loop.h"
+#include "arbiter/pools.h"
 #include "model/upgrade_steps.h"
 
 #include <stdbool.h>
@@ -29,6 +30,7 @@ struct pfi_upgrade {
 	uint64_t hold_until_ms; /* leaving: when its confirmation is due; 0: it has confirmed, or is late  */
 	uint64_t exit_by_ms;    /* leaving: do not exit before the service manager is notified, but then   */
 	bool is_named;          /* as the main process                                                   */
+	uint32_t workers_before[PFI_POOLS_MAX]; /* WINCH during the upgrade: of each pool before it; 0: none   */
 	char why[512];        /* why it fails, in its own words                                 */
 };
 
@@ -46,6 +48,13 @@ uint64_t pfi_upgrade_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* This arbiter begins to stop; its listeners are open still. */
 void pfi_upgrade_stopping(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* Whether this arbiter must begin to stop: the new one is ready, and the upgrade is automatic. Not a request to stop, which
+ * would be carried out even if the new one has exited in the same turn. */
+bool pfi_upgrade_wants_stop(const struct prefork_arbiter *arbiter);
+
+/* WINCH is about to end all workers. If the upgrade fails then, as many start again. */
+void pfi_upgrade_note_workers(struct prefork_arbiter *arbiter);
 
 /* Whether this stop hands over to a new arbiter: then it is none for the service manager. */
 bool pfi_upgrade_is_leaving(const struct prefork_arbiter *arbiter);

@@ -1,0 +1,121 @@
+"""Binary upgrades in which a process dies or misbehaves at an inconvenient moment."""
+import os
+import pathlib
+import signal
+import sys
+import tempfile
+
+import harness
+import test_upgrade as upgrade
+
+HELLO = upgrade.HELLO
+setUpModule = upgrade.setUpModule
+
+# A program that has the control channel of a new arbiter. It waits for the file `go`.
+PROGRAM = f"""#!{sys.executable}
+import os, pathlib, socket, struct, time
+channel = socket.socket(fileno=int(os.environ["PREFORK_UPGRADE_FD"]))
+SERVING, READY, UNKNOWN = (struct.pack("=II", number, 0) for number in (1, 2, 1000))
+pathlib.Path("began").touch()
+while not os.path.exists("go"):
+    time.sleep(0.002)
+"""
+
+
+class Faults(upgrade.Case):
+    def setUp(self):
+        super().setUp()
+        directory = tempfile.TemporaryDirectory()
+        self.addCleanup(directory.cleanup)
+        self.root = pathlib.Path(directory.name)
+        self.program = self.root / "hello"
+        self.program.symlink_to(HELLO)
+
+    def start(self, *flags, bind="tcp"):
+        return upgrade.Server([self.program, "--workers", "2", "--canary-time", "0", *flags], cwd=self.root, bind=bind)
+
+    def replace(self, text):
+        self.program.unlink()
+        self.program.write_text(text)
+        self.program.chmod(0o755)
+
+    def begin(self, server):
+        """USR2; returns the pid of the new program."""
+        server.process.send_signal(signal.SIGUSR2)
+        harness.wait_until((self.root / "began").exists, "the new program")
+        return [pid for pid in harness.children(server.pid) if "] serving" not in harness.title(pid)][0]
+
+    def check_serves(self, server):
+        """It has workers, and is not about to stop."""
+        self.assertEqual(len(server.wait_for_serving(2)), 2)
+        server.process.send_signal(signal.SIGHUP)
+        server.wait_for_log("Reload done")
+        self.assertEqual(server.get().status, 200)
+        self.assertEqual(server.stop(), 0)
+
+    def test_a_new_arbiter_that_reports_ready_and_exits_does_not_stop_the_old_one(self):
+        """The message and the exit are processed in one turn."""
+        with self.start("--upgrade", "automatic") as server:
+            server.wait_for_serving(2)
+            self.replace(PROGRAM + "channel.send(SERVING)\nchannel.send(READY)\n")
+            new = self.begin(server)
+            server.process.send_signal(signal.SIGSTOP)
+            (self.root / "go").touch()
+            harness.wait_until(lambda: harness.start_time(new) is None, "the new program exits")
+            server.process.send_signal(signal.SIGCONT)
+            server.wait_for_log("New arbiter has exited, this one keeps serving")
+            self.check_serves(server)
+
+    def test_a_new_arbiter_that_floods_the_channel_is_killed_in_time(self):
+        with self.start("--boot-timeout", "1s") as server:
+            server.wait_for_serving(2)
+            self.replace(PROGRAM + "os.fork()\nos.fork()\nchannel.setblocking(True)\nwhile True:\n    channel.send(UNKNOWN)\n")
+            (self.root / "go").touch()
+            server.request_upgrade("failed")
+            server.wait_for_log("was not ready within 1.0 s (boot_timeout)")
+            self.check_serves(server)
+
+    def test_workers_that_winch_has_ended_start_again_if_the_new_arbiter_is_killed(self):
+        with self.start("--upgrade", "manual") as server:
+            server.wait_for_serving(2)
+            new = server.request_upgrade()
+            server.process.send_signal(signal.SIGWINCH)
+            harness.wait_until(lambda: harness.children(server.pid) == [new], "the old workers exit")
+            server.workers()
+            os.kill(new, signal.SIGKILL)
+            server.wait_for_log("New arbiter has exited, this one keeps serving")
+            self.check_serves(server)
+
+    def test_workers_that_winch_has_ended_start_again_if_the_upgrade_fails(self):
+        with self.start("--boot-timeout", "0") as server:
+            server.wait_for_serving(2)
+            self.replace(PROGRAM + "raise SystemExit(7)\n")
+            new = self.begin(server)
+            server.process.send_signal(signal.SIGWINCH)
+            harness.wait_until(lambda: harness.children(server.pid) == [new], "the workers exit")
+            (self.root / "go").touch()
+            server.wait_for_log("exited with status 7")
+            self.check_serves(server)
+
+    def test_a_stop_of_both_arbiters_removes_the_path_of_a_socket(self):
+        for number in signal.SIGTERM, signal.SIGINT:
+            with self.subTest(number), self.start("--upgrade", "manual", bind=f"unix:{self.root}/socket") as server:
+                server.wait_for_log("2 of 2 workers ready")
+                new = server.request_upgrade()
+                server.workers()
+                server.process.send_signal(signal.SIGSTOP)  # the new one is the first to process it
+                os.kill(new, number)
+                server.process.send_signal(number)
+                harness.wait_until(lambda: not upgrade_workers(new), "the new workers exit")
+                server.process.send_signal(signal.SIGCONT)
+                self.assertEqual(server.process.wait(20 * harness.PATIENCE), 0)
+                harness.wait_until(lambda pid=new: harness.start_time(pid) is None, "the new arbiter exits")
+                self.assertFalse((self.root / "socket").exists())
+
+
+def upgrade_workers(pid):
+    return [child for child in harness.children(pid) if harness.start_time(child) is not None]
+
+
+if __name__ == "__main__":
+    harness.main()
