@@ -18,16 +18,17 @@ enum {
 	FDS_UNKNOWN = 48,   /* open at the start where /proc is missing                            */
 };
 
-/* Workers inherit the limit. A worker that reaches it pauses accepting, so a low limit is a warning, not an error. */
+/* Workers inherit the limit, unless their pool sets its own (rlimit_nofile). A worker that reaches it pauses accepting, so a low limit is a warning, not an error. */
 static void reserve_for_connections(const struct prefork_arbiter *arbiter, uint64_t base)
 {
 	uint64_t limit = 0, most = 0;
 
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const uint32_t connections = pfi_library_settings(arbiter->generations[0].of_pool[i])->worker_connections;
+		const struct pfi_library_settings *const values = pfi_library_settings(arbiter->generations[0].of_pool[i]);
 
-		if (pfi_pool_has_listeners(&arbiter->pools[i]) && connections > most)
-			most = connections;
+		if (values->rlimit_nofile == NULL && pfi_pool_has_listeners(&arbiter->pools[i]) &&
+		    values->worker_connections > most)
+			most = values->worker_connections;
 	}
 	if (most == 0)
 		return;

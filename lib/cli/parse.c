@@ -22,6 +22,7 @@
 #include "os/start_record.h"
 #include "worker/run_as.h"
 #include "worker/spawn_context.h"
+#include "worker/take_rlimits.h"
 
 static int out_of_memory(void)
 {
@@ -137,6 +138,8 @@ static int check(const struct prefork_settings *settings, bool is_first)
 		r = pfi_binds_check(settings);
 	if (r >= 0)
 		r = check_owner(settings, is_first);
+	if (r >= 0)
+		r = pfi_rlimits_try(settings);
 	if (r >= 0)
 		r = check_log(settings);
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)

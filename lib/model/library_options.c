@@ -2,6 +2,7 @@
 #include "model/library_options.h"
 
 #include "base/required.h"
+#include "model/rlimits.h"
 #include "model/settings.h"
 
 #include <prefork/error.h>
@@ -191,6 +192,25 @@ static const struct prefork_option options[] = {
 		 "a zombie for 10 s. Process 1 (in a container) does this in any case." },
 	{ ROW("close_fds", BOOL, close_fds), .section = "Process",
 	  .doc = "Close in workers every descriptor that the library did not open." },
+	{ ROW("rlimit_nofile", STRING, rlimit_nofile), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The limit of open descriptors of each worker (RLIMIT_NOFILE): LIMIT, or SOFT:HARD; a number or "
+		 "unlimited. The arbiter keeps its own. Default: the limit of the arbiter." },
+	{ ROW("rlimit_nproc", STRING, rlimit_nproc), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The limit of processes and threads of the user that a worker runs as (RLIMIT_NPROC). It does not bind root." },
+	{ ROW("rlimit_core", STRING, rlimit_core), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The largest core dump of a worker (RLIMIT_CORE), in bytes; 0: none." },
+	{ ROW("rlimit_as", STRING, rlimit_as), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The limit of the address space of a worker (RLIMIT_AS), in bytes. Beyond it, memory allocations fail." },
+	{ ROW("rlimit_fsize", STRING, rlimit_fsize), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The largest file that a worker can write (RLIMIT_FSIZE), in bytes." },
+	{ ROW("rlimit_memlock", STRING, rlimit_memlock), .max = 64, .unit = "LIMIT",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Process",
+	  .doc = "The limit of memory that a worker can lock (RLIMIT_MEMLOCK), in bytes." },
 
 	/* This start */
 	{ ROW("config", STRING, config), .flags = "-c, --config", .unit = "FILE",
@@ -307,6 +327,8 @@ int pfi_options_check(const struct prefork_settings *settings)
 				    "use --worker-class threads, or do not set threads",
 				    pfi_settings_place(settings, &values->threads), values->threads,
 				    pfi_settings_place(settings, &values->worker_class));
+	if (pfi_rlimits_check(settings, values) < 0)
+		return PREFORK_ECONFIG;
 	if (values->bind.count == 0)
 		return prefork_fail(PREFORK_ECONFIG, "bind (%s) names no address",
 				    pfi_settings_place(settings, &values->bind));

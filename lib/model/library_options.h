@@ -95,6 +95,12 @@ struct pfi_library_settings {
 	const char *proc_name;
 	bool child_subreaper;
 	bool close_fds;
+	const char *rlimit_nofile; /* these: model/rlimits.h */
+	const char *rlimit_nproc;
+	const char *rlimit_core;
+	const char *rlimit_as;
+	const char *rlimit_fsize;
+	const char *rlimit_memlock;
 
 	/* This start */
 	const char *config;

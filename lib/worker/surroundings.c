@@ -5,6 +5,7 @@
 #include "os/daemon.h"
 #include "os/log.h"
 #include "worker/spawn_context.h"
+#include "worker/take_rlimits.h"
 
 #include <stddef.h>
 #include <unistd.h>
@@ -34,5 +35,10 @@ int pfi_surroundings_enter(const struct pfi_spawn_context *context)
 		(void)!fchdir(context->directory); /* on failure the worker keeps the arbiter's directory */
 	leave_terminal(context);
 	pfi_surroundings_capture(context);
+
+	const int r = context->settings != NULL ? pfi_rlimits_take(context->settings) : 0;
+
+	if (r < 0)
+		return r;
 	return context->credentials != NULL ? pfi_credentials_take(context->credentials) : 0;
 }

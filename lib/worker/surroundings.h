@@ -1,6 +1,6 @@
 /*
  * surroundings -- what a worker changes of its process before anything of the application is loaded: directory, standard
- * streams, user and groups.
+ * streams, resource limits, user and groups.
  */
 #ifndef WORKER_SURROUNDINGS_H
 #define WORKER_SURROUNDINGS_H

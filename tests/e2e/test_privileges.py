@@ -56,6 +56,31 @@ class User(harness.Case):
             harness.wait_until(lambda: harness.start_time(workers[0]) is None, "the worker is gone")
 
 
+class Limits(harness.Case):
+    """--rlimit-*: of the workers alone, and taken while they may still raise a hard limit."""
+
+    def limits(self, pid, name):
+        (line,) = [line for line in pathlib.Path(f"/proc/{pid}/limits").read_text().splitlines() if line.startswith(name)]
+        return tuple(line[len(name):].split()[:2])
+
+    def test_workers_take_the_limits_before_they_drop_privileges(self):
+        need_root()
+        low, high = (1000, 1000), (1200, 1500)
+        prefix = (harness.need_program("prlimit"), "--nofile=%d:%d" % low)
+        if subprocess.run([*prefix, prefix[0], "--nofile=%d:%d" % high, "true"], capture_output=True, check=False).returncode:
+            high = (800, 900)  # no CAP_SYS_RESOURCE here
+        with harness.Server([WSGI, "--user", "nobody", "--rlimit-nofile", "%d:%d" % high, "--rlimit-core", "0:64k",
+                             "--worker-connections", "100", "credentials:app"], cwd=APPS, prefix=prefix) as server:
+            worker = server.wait_for_serving(1)[0]
+            self.assertEqual(os.stat(f"/proc/{worker}").st_uid, NOBODY.pw_uid)
+            self.assertEqual(self.limits(worker, "Max open files"), tuple(map(str, high)))
+            self.assertEqual(self.limits(worker, "Max core file size"), ("0", "65536"))
+            self.assertEqual(self.limits(server.pid, "Max open files")[1], str(low[1]))
+            self.assertNotEqual(self.limits(server.pid, "Max core file size")[1], "65536")
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+
 class Groups(harness.Case):
     def serve(self, *flags, **options):
         need_root()

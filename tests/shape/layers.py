@@ -19,7 +19,7 @@ PURE = {"base", "model"}
 IMPURE_HTTP = {"http/" + name for name in (
     "access", "exchange", "http_clock", "http_log", "attach", "pending_output", "request_pool", "http_options", "receive",
     "response", "request", "send", "serve", "spool", "upload", "internal")}
-NUMBERS_ONLY = {"model/exit_record"}  # may include <signal.h>, for the numbers of signals
+NUMBERS_ONLY = {"model/exit_record": "signal", "model/rlimits": "sys/resource"}  # may include this header, for its numbers
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
 WORKER_SIDE = re.compile(r"#\s*include\s*<prefork/(worker|service|strategy|arbiter)\.h>")
 LOCAL = re.compile(r'#\s*include\s*"([^"]+)"')
@@ -49,7 +49,7 @@ def complaints(lib):
             if target != "config.h" and there != module and there not in MAY_INCLUDE[module]:
                 yield f"{here}: {module} may not include {target}"
         stem = str(here.with_suffix(""))
-        impure = {match.group(1) for match in IMPURE.finditer(text)} - ({"signal"} if stem in NUMBERS_ONLY else set())
+        impure = {match.group(1) for match in IMPURE.finditer(text)} - {NUMBERS_ONLY.get(stem)}
         if (module in PURE or module == "http" and stem not in IMPURE_HTTP) and impure:
             yield f"{here}: pure module includes <{sorted(impure)[0]}.h>"
         if module == "http" and stem not in IMPURE_HTTP and WORKER_SIDE.search(text):
