@@ -89,7 +89,6 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->pidfile = PFI_NO_PIDFILE;
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
-	pfi_start_record_take();
 	pfi_queries_init(&arbiter->queries);
 	arbiter->daemon = PFI_NO_DAEMON;
 	arbiter->umask_before = -1;
@@ -100,7 +99,9 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->program = pfi_library_settings(settings)->proc_name;
 	if (arbiter->program == NULL || *arbiter->program == '\0')
 		arbiter->program = program_invocation_short_name;
-	r = change_process(arbiter);
+	r = pfi_start_record_take();
+	if (r == 0)
+		r = change_process(arbiter);
 	if (r == 0)
 		r = open_log(arbiter);
 	if (r < 0)

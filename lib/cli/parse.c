@@ -266,8 +266,9 @@ int prefork_settings_parse(struct prefork_settings *settings, int argc, char *co
 		return prefork_fail(-EINVAL, "settings is NULL, or argv is empty");
 	if (settings->parsed || settings->frozen)
 		return prefork_fail(-EALREADY, "the settings have been parsed already");
-	pfi_start_record_take();
-	r = keep_arguments(settings, argc, argv);
+	r = pfi_start_record_take();
+	if (r == 0)
+		r = keep_arguments(settings, argc, argv);
 	if (r == 0)
 		r = read_all(settings, true, &action);
 	return r < 0 ? r : run_action(settings, action);

@@ -2,6 +2,8 @@
 
 #include "os/path.h"
 
+#include <prefork/error.h>
+
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
@@ -14,9 +16,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-static pthread_once_t once = PTHREAD_ONCE_INIT;
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool was_taken, is_complete;
 static struct pfi_start_record record;
-static bool is_complete;
 static char *argument_bytes, *environment_bytes; /* what the lists point into */
 
 /* The whole file, with a 0 behind it. Returns new, or NULL. */
@@ -119,36 +121,69 @@ static char *find_program(const char *first_argument)
 	return n > 0 ? strndup(target, (size_t)n) : NULL;
 }
 
-static void take(void)
+static void release(void)
 {
-	record.arguments = read_list("/proc/self/cmdline", &argument_bytes);
-	record.environment = read_list("/proc/self/environ", &environment_bytes);
-	record.directory = pfi_path_working_directory();
-	if (record.arguments != NULL)
-		record.program = find_program(record.arguments[0]);
-	is_complete = record.program != NULL && record.environment != NULL && record.directory != NULL &&
-		      record.arguments[0] != NULL;
-}
-
-/* A program that loads and unloads the library again and again keeps nothing. */
-__attribute__((destructor)) static void forget(void)
-{
-	is_complete = false;
 	free(record.directory);
 	free(record.program);
 	free(record.arguments);
 	free(record.environment);
 	free(argument_bytes);
 	free(environment_bytes);
+	record = (struct pfi_start_record){ 0 };
+	argument_bytes = environment_bytes = NULL;
 }
 
-void pfi_start_record_take(void)
+/* Only a lack of memory is an error. Without /proc there is no record, and the next attempt would not make one. */
+static int missing(const void *part)
 {
-	(void)pthread_once(&once, take);
+	return part != NULL || errno != ENOMEM ? 0 : -ENOMEM;
+}
+
+static int take(void)
+{
+	int r;
+
+	record.arguments = read_list("/proc/self/cmdline", &argument_bytes);
+	r = missing(record.arguments);
+	if (r == 0) {
+		record.environment = read_list("/proc/self/environ", &environment_bytes);
+		r = missing(record.environment);
+	}
+	if (r == 0) {
+		record.directory = pfi_path_working_directory();
+		r = missing(record.directory);
+	}
+	if (r == 0 && record.arguments != NULL) {
+		record.program = find_program(record.arguments[0]);
+		r = missing(record.program);
+	}
+	is_complete = r == 0 && record.program != NULL && record.environment != NULL && record.directory != NULL &&
+		      record.arguments[0] != NULL;
+	if (!is_complete)
+		release();
+	return r;
+}
+
+/* A program that loads and unloads the library again and again keeps nothing. */
+__attribute__((destructor)) static void forget(void)
+{
+	is_complete = false;
+	release();
+}
+
+int pfi_start_record_take(void)
+{
+	int r = 0;
+
+	(void)pthread_mutex_lock(&mutex);
+	if (!was_taken)
+		r = take();
+	was_taken = r == 0;
+	(void)pthread_mutex_unlock(&mutex);
+	return r < 0 ? prefork_fail(r, "no memory to record the arguments and the environment of the start") : 0;
 }
 
 const struct pfi_start_record *pfi_start_record_get(void)
 {
-	pfi_start_record_take();
-	return is_complete ? &record : NULL;
+	return pfi_start_record_take() == 0 && is_complete ? &record : NULL;
 }

@@ -16,7 +16,8 @@ struct pfi_start_record {
 	char **environment; /* the same       */
 };
 
-void pfi_start_record_take(void);
+/* 0, also if /proc is missing; -ENOMEM with an error message: the next call tries again. */
+int pfi_start_record_take(void);
 
 /* Borrowed, or NULL: /proc is missing, or memory was. */
 const struct pfi_start_record *pfi_start_record_get(void);

@@ -41,8 +41,8 @@ static void move_all(char **strings)
 
 void pfi_title_init(int argc, char **argv)
 {
-	pfi_start_record_take(); /* the strings below are written over */
-	if (moved)
+	/* The strings below are written over: without memory for a copy they stay as they are. */
+	if (moved || pfi_start_record_take() < 0)
 		return;
 	if (argc <= 0 || !argv || !argv[0])
 		return;
