@@ -33,11 +33,11 @@ int pfi_channel_send(int fd, uint32_t type, uint32_t value, const char *text)
 static void attach(struct msghdr *header, union control *control, const int *fds, size_t count)
 {
 	header->msg_control = control->bytes;
-	header->msg_controllen = CMSG_SPACE(count * sizeof(int));
+	header->msg_controllen = (socklen_t)CMSG_SPACE(count * sizeof(int)); /* the type of musl */
 	struct cmsghdr *const rights = CMSG_FIRSTHDR(header);
 	rights->cmsg_level = SOL_SOCKET;
 	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = CMSG_LEN(count * sizeof(int));
+	rights->cmsg_len = (socklen_t)CMSG_LEN(count * sizeof(int));
 	memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
 }
 
@@ -92,21 +92,21 @@ int pfi_channel_receive(int fd, struct pfi_message *ret)
 	return r;
 }
 
-/* Between begin and end of the table of descriptors. */
+/* Between begin and end of the table of descriptors. The kernel puts all descriptors of a message into one header
+ * (unix(7)), and nothing else: no other option of the socket asks for ancillary data. */
 static size_t detach(struct msghdr *header, int *fds)
 {
+	const struct cmsghdr *const rights = CMSG_FIRSTHDR(header);
 	size_t count = 0;
 
-	for (struct cmsghdr *each = CMSG_FIRSTHDR(header); each; each = CMSG_NXTHDR(header, each)) {
-		const size_t received = each->cmsg_len > CMSG_LEN(0) ? (each->cmsg_len - CMSG_LEN(0)) / sizeof(int) : 0;
+	if (rights == NULL || rights->cmsg_level != SOL_SOCKET || rights->cmsg_type != SCM_RIGHTS)
+		return 0;
+	for (size_t i = 0; CMSG_LEN((i + 1) * sizeof(int)) <= rights->cmsg_len; i++) {
+		int fd;
 
-		for (size_t i = 0; each->cmsg_level == SOL_SOCKET && each->cmsg_type == SCM_RIGHTS && i < received; i++) {
-			int fd;
-
-			memcpy(&fd, CMSG_DATA(each) + i * sizeof fd, sizeof fd);
-			fds[count] = pfi_fdtable_enter(fd, PFI_FD_LOG);
-			count += fds[count] >= 0;
-		}
+		memcpy(&fd, CMSG_DATA(rights) + i * sizeof fd, sizeof fd);
+		fds[count] = pfi_fdtable_enter(fd, PFI_FD_LOG);
+		count += fds[count] >= 0;
 	}
 	return count;
 }
