@@ -49,7 +49,7 @@ static void expect_file(const char *name, const char *text)
 	FILE *const file = fopen(name, "r");
 
 	ck_assert_ptr_nonnull(file);
-	(void)fread(bytes, 1, sizeof bytes - 1, file);
+	ck_assert_uint_eq(fread(bytes, 1, sizeof bytes - 1, file), strlen(text));
 	(void)fclose(file);
 	ck_assert_str_eq(bytes, text);
 }
