@@ -101,6 +101,8 @@ static int open_pidfile(const char *path, pid_t *ret_pid)
 	struct stat status;
 	int fd = open_there(path);
 
+	if (fd == -ELOOP)
+		return prefork_fail(fd, "%s is a symbolic link, which a pid file must not be: name the file itself", path);
 	if (fd < 0)
 		return fd == -ENOENT ? fd : failed(fd, path, "open");
 	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && read_pid(fd, ret_pid) == 0)
