@@ -1,3 +1,4 @@
+/* Accepts the connections of commands (--send-reload, --send-upgrade), and sends each its verdict. */
 #include "arbiter/queries.h"
 
 #include "arbiter/arbiter.h"
@@ -13,6 +14,8 @@
 #include <unistd.h>
 
 enum { LISTENER = PFI_QUERIES_MAX, MESSAGE_MAX = 1100 };
+
+static const char too_many[] = "too many commands wait already";
 
 void pfi_queries_init(struct pfi_queries *queries)
 {
@@ -41,6 +44,15 @@ void pfi_queries_open(struct prefork_arbiter *arbiter)
 			"The server cannot be reached by --send-reload and --send-upgrade: no socket: %s", strerror(-r));
 }
 
+/* Send a reason that the command prints. */
+static void refuse(int fd, const char *why)
+{
+	char bytes[MESSAGE_MAX];
+	const int length = snprintf(bytes, sizeof bytes, "%c%s", PFI_QUERY_REFUSED, why);
+
+	(void)send(fd, bytes, (size_t)length, MSG_DONTWAIT | MSG_NOSIGNAL);
+}
+
 static void end(struct prefork_arbiter *arbiter, struct pfi_query *query)
 {
 	pfi_loop_remove(arbiter, query->fd);
@@ -60,7 +72,7 @@ void pfi_queries_close(struct prefork_arbiter *arbiter)
 	pfi_close(&queries->listener);
 }
 
-/* A slot for a new connection. If none is free, one that has not asked yet makes place. */
+/* A slot for a new connection. If none is free, one without a request is closed. */
 static struct pfi_query *find_slot(struct prefork_arbiter *arbiter)
 {
 	struct pfi_query *silent = NULL;
@@ -73,8 +85,10 @@ static struct pfi_query *find_slot(struct prefork_arbiter *arbiter)
 		if (query->topic == PFI_QUERY_NONE)
 			silent = query;
 	}
-	if (silent != NULL)
+	if (silent != NULL) {
+		refuse(silent->fd, too_many);
 		end(arbiter, silent);
+	}
 	return silent;
 }
 
@@ -84,6 +98,8 @@ static void accept_query(struct prefork_arbiter *arbiter)
 	struct pfi_query *const query = fd >= 0 ? find_slot(arbiter) : NULL;
 
 	if (query == NULL) {
+		if (fd >= 0)
+			refuse(fd, too_many);
 		pfi_close(&fd);
 		return;
 	}
@@ -116,7 +132,7 @@ static enum pfi_query_topic read_query(struct prefork_arbiter *arbiter, struct p
 		return PFI_QUERY_NONE;
 	query->topic = is_waiting ? PFI_QUERY_NONE : topic_of(bytes, n);
 	if (query->topic == PFI_QUERY_NONE)
-		end(arbiter, query); /* end of file, or another version's question */
+		end(arbiter, query); /* end of file, or the request of another version */
 	return query->topic;
 }
 

@@ -1,5 +1,5 @@
 /*
- * arbiter/queries.h -- commands that ask the arbiter over a socket and wait for its answer.
+ * arbiter/queries.h -- commands that send the arbiter a request over a socket and wait for its answer.
  *
  *      command                                  arbiter
  *        | connect, "reload" or "upgrade" -----> reload or upgrade begins
@@ -20,7 +20,7 @@
 
 struct prefork_arbiter;
 
-enum { PFI_QUERIES_MAX = 8 };
+enum { PFI_QUERIES_MAX = 16 };
 
 /* The verdict that a command waits for. */
 enum pfi_query_topic {

@@ -1,3 +1,4 @@
+/* Binds, accepts and connects the sockets of commands, and compares the user ids of both ends. */
 #include "os/query_socket.h"
 
 #include "os/fd.h"
@@ -21,13 +22,28 @@ static socklen_t name_of(pid_t pid, ino_t inode, struct sockaddr_un *ret)
 	return (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
 }
 
-static bool is_trusted(int fd, pid_t pid)
+static bool get_peer(int fd, struct ucred *ret)
 {
-	struct ucred peer = { 0 };
-	socklen_t size = sizeof peer;
+	socklen_t size = sizeof *ret;
 
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && (peer.uid == 0 || peer.uid == geteuid()) &&
-	       (pid == 0 || peer.pid == pid);
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, ret, &size) == 0;
+}
+
+/* Runs in the server. */
+static bool may_request(int fd)
+{
+	struct ucred peer;
+
+	return get_peer(fd, &peer) && (peer.uid == 0 || peer.uid == geteuid());
+}
+
+/* Runs in the command. The name is free for any process to bind, so the peer has to be the process that has locked the
+ * pid file. Root may request a reload of the server of any user; another user's request would be refused. */
+static bool is_server(int fd, pid_t pid)
+{
+	struct ucred peer;
+
+	return get_peer(fd, &peer) && peer.pid == pid && (geteuid() == 0 || peer.uid == geteuid());
 }
 
 int pfi_query_listen(pid_t pid, ino_t inode)
@@ -51,7 +67,7 @@ int pfi_query_accept(int listener)
 
 	if (fd < 0)
 		return -errno;
-	if (is_trusted(fd, 0))
+	if (may_request(fd))
 		return fd;
 	pfi_close(&fd);
 	return -EPERM;
@@ -67,7 +83,7 @@ int pfi_query_connect(pid_t pid, ino_t inode)
 		return fd;
 	if (connect(fd, (const struct sockaddr *)&name, size) < 0)
 		r = -errno;
-	else if (!is_trusted(fd, pid))
+	else if (!is_server(fd, pid))
 		r = -EPERM;
 	if (r < 0)
 		pfi_close(&fd);

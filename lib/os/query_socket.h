@@ -2,8 +2,8 @@
  * query_socket -- an abstract unix socket on which an arbiter answers the commands of its own machine.
  *
  * Its name is made of the pid of the arbiter and the inode of its pid file, so that a command that has found the arbiter
- * by the file finds its socket. An abstract name has no owner: each side checks user (and the client also the pid) of
- * the other by SO_PEERCRED. Network namespaces separate abstract names.
+ * by the file finds its socket. An abstract name has no owner: each side checks the user of the other by SO_PEERCRED,
+ * and the command also the pid. Network namespaces separate abstract names.
  */
 #ifndef OS_QUERY_SOCKET_H
 #define OS_QUERY_SOCKET_H
@@ -17,8 +17,9 @@ int pfi_query_listen(pid_t pid, ino_t inode);
  * -EPERM: of another user, closed; or another negative errno. */
 int pfi_query_accept(int listener);
 
-/* Connect to the socket of that arbiter, which must be root's, or this user's. A descriptor, blocking; -ECONNREFUSED: no
- * arbiter listens; -EPERM: another process does; or another negative errno. */
+/* Connect to the socket of that arbiter, which must run as this user unless this process is root's. A descriptor,
+ * blocking; -ECONNREFUSED: no arbiter listens; -EPERM: another process listens, or the arbiter runs as another user; or
+ * another negative errno. */
 int pfi_query_connect(pid_t pid, ino_t inode);
 
 #endif

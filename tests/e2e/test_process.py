@@ -197,10 +197,32 @@ class SendReload(harness.Case):
             self.skipTest("only root can be another user")
         with self.served() as server:
             status, errors = self.end(self.begin(harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"))
-            self.assertIn(status, (1, 2), errors)
+            self.assertEqual(status, 2)
+            self.assertIn("runs as another user", errors)
             server.wait_for_serving(1)
             self.assertNotIn("requested by a command", server.log())
             self.assertEqual(self.end(self.begin()), (0, ""))
+            self.assertEqual(server.stop(), 0)
+
+    def test_root_may_reload_the_server_of_any_user(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can start a server as another user")
+        with tempfile.TemporaryDirectory() as name:
+            os.chown(name, 65534, -1)
+            prefix = harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"
+            with harness.Server([HELLO, "-p", f"{name}/pid", "--canary-time", "0"], prefix=prefix) as server:
+                self.assertEqual(self.end(self.begin(pidfile=f"{name}/pid")), (0, ""))
+                self.assertIn("Reload done", server.log())
+                self.assertEqual(server.stop(), 0)
+
+    def test_more_commands_than_the_server_keeps_are_refused_with_the_reason(self):
+        with self.served("--canary-time", "2s") as server:
+            self.settings.write_text("[prefork]\n")
+            results = [self.end(command) for command in [self.begin() for _ in range(40)]]
+            for status, errors in results:
+                self.assertTrue((status, errors) == (0, "") or (status == 1 and "too many commands" in errors), (status, errors))
+            self.assertIn((0, ""), results)
+            self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
 
 
