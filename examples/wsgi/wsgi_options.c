@@ -63,6 +63,9 @@ static int try_application(const struct prefork_settings *settings)
 	struct prefork_log *log = NULL;
 	int r = prefork_log_create("-", 2, &log);
 
+	/* As in a start, the application is not loaded as root. */
+	if (r == 0 && prefork_settings_int(settings, "preload_app") == 0)
+		r = prefork_settings_run_as(settings) < 0 ? PREFORK_EBOOT : 0;
 	if (r == 0)
 		r = wsgi_application_import(settings, arguments[0], log);
 	prefork_log_destroy(log);

@@ -221,6 +221,13 @@ PREFORK_API int prefork_settings_add_check(struct prefork_settings *settings,
 					   int (*check)(const struct prefork_settings *settings, void *user),
 					   void *user);
 
+/** Have this process run as the settings user, group and initgroups say, for good, as the workers do: for a check that
+ *  loads code of the application with --check-config. Checks run in the order in which they were added; those of the
+ *  library come first. No effect if user and group are not set. PREFORK_ECONFIG: there is no such user or group; -EPERM:
+ *  only root can change them; -EINVAL; -ENOMEM; or another negative errno, after which the process may have changed in
+ *  part, and has to exit. Since 0.1. */
+PREFORK_API int prefork_settings_run_as(const struct prefork_settings *settings);
+
 /** Read the command line, the environment and the file, and check all values. Borrows `argv` for the call. Returns 0; 1
  *  if --help or the like was printed (see prefork_settings_load()); PREFORK_EUSAGE: an error in the command line;
  *  PREFORK_ECONFIG: an error in the environment or the file, or settings that contradict each other (for both

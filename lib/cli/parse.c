@@ -122,6 +122,36 @@ static int check_request(const struct prefork_settings *settings)
 	return 0;
 }
 
+/* Refuse a worker class of the library that this build does not have. Only --check-config does so here: otherwise the
+ * application can still register a strategy of that name. */
+static int check_worker_class(const struct prefork_settings *settings)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	const char *const name = values->worker_class;
+
+	if (pfi_settings_is_added_choice(settings, &values->worker_class, name) || pfi_strategy_by_name(name) != NULL)
+		return 0;
+	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s",
+			    pfi_settings_place(settings, &values->worker_class), name);
+}
+
+static int check_pidfile(const struct prefork_settings *settings)
+{
+	const char *const path = pfi_library_settings(settings)->pidfile;
+
+	return path != NULL && *path != '\0' ? pfi_pidfile_check(path) : 0;
+}
+
+/* For --check-config, before the checks of the application, the last of which may change the user of this process. */
+static int try_places(const struct prefork_settings *settings)
+{
+	int r = check_worker_class(settings);
+
+	if (r >= 0)
+		r = check_pidfile(settings);
+	return r >= 0 ? pfi_binds_try(settings) : r;
+}
+
 static int check(const struct prefork_settings *settings, bool is_first)
 {
 	const size_t arguments = settings->arguments.count;
@@ -142,6 +172,8 @@ static int check(const struct prefork_settings *settings, bool is_first)
 		r = pfi_rlimits_try(settings);
 	if (r >= 0)
 		r = check_log(settings);
+	if (r >= 0 && is_first && pfi_library_settings(settings)->check_config && (r = try_places(settings)) < 0)
+		return r; /* the error that the start would return */
 	for (size_t i = 0; r >= 0 && i < settings->check_count; i++)
 		r = settings->checks[i].check(settings, settings->checks[i].user);
 	return r == -EINVAL ? PREFORK_ECONFIG : r < 0 ? r : 0;
@@ -204,26 +236,6 @@ static int keep_arguments(struct prefork_settings *settings, int argc, char *con
 	return 0;
 }
 
-/* Refuse a worker class of the library that this build does not have. Only --check-config does so here: otherwise the
- * application can still register a strategy of that name. */
-static int check_worker_class(const struct prefork_settings *settings)
-{
-	const struct pfi_library_settings *const values = pfi_library_settings(settings);
-	const char *const name = values->worker_class;
-
-	if (pfi_settings_is_added_choice(settings, &values->worker_class, name) || pfi_strategy_by_name(name) != NULL)
-		return 0;
-	return prefork_fail(PREFORK_ECONFIG, "worker_class (%s): this build has no %s",
-			    pfi_settings_place(settings, &values->worker_class), name);
-}
-
-static int check_pidfile(const struct prefork_settings *settings)
-{
-	const char *const path = pfi_library_settings(settings)->pidfile;
-
-	return path != NULL && *path != '\0' ? pfi_pidfile_check(path) : 0;
-}
-
 /* Carry out what the command line requests instead of running: 1: done, 0: nothing requested, or an error. */
 static int run_action(const struct prefork_settings *settings, enum pfi_cli_action action)
 {
@@ -247,9 +259,6 @@ static int run_action(const struct prefork_settings *settings, enum pfi_cli_acti
 		pfi_print_config(settings, stdout);
 	else if (!values->check_config)
 		return 0;
-	else if ((r = check_worker_class(settings)) < 0 || (r = check_pidfile(settings)) < 0 ||
-		 (r = pfi_binds_try(settings)) < 0)
-		return r; /* the error that the start would return */
 	else
 		(void)printf("%s: the configuration is valid\n", settings->program);
 	if (fflush(stdout) != 0 || ferror(stdout))

@@ -1,11 +1,14 @@
+/* Converts the settings user, group and initgroups to ids. */
 #include "worker/run_as.h"
 
+#include "base/required.h"
 #include "base/text.h"
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/account.h"
 
 #include <prefork/error.h>
+#include <prefork/settings.h>
 
 #include <errno.h>
 #include <stdlib.h>
@@ -74,5 +77,18 @@ int pfi_run_as_read(const struct prefork_settings *settings, struct pfi_credenti
 		r = read_groups(settings, name, ret);
 	free(name);
 	ret->is_set = r == 0;
+	return r;
+}
+
+int prefork_settings_run_as(const struct prefork_settings *settings)
+{
+	PFI_RETURN_IF_NULL(settings, -EINVAL);
+
+	struct pfi_credentials credentials;
+	int r = pfi_run_as_read(settings, &credentials);
+
+	if (r == 0)
+		r = pfi_credentials_take(&credentials);
+	pfi_credentials_finish(&credentials);
 	return r;
 }

@@ -109,6 +109,20 @@ class Groups(harness.Case):
             self.assertIn("loaded before the fork (--preload), with the privileges of the arbiter (user id 0)", server.log())
             self.assertEqual(server.stop(), 0)
 
+    def test_a_check_loads_the_application_as_the_user(self):
+        need_root()
+        with tempfile.TemporaryDirectory() as directory:
+            os.chmod(directory, 0o755)
+            (pathlib.Path(directory) / "shown.py").write_text(
+                "import os\nraise SystemError(f'uids {os.getresuid()} groups {os.getgroups()}')\n")
+            for flags, uid, groups in (((), 0, os.getgroups()), (("-u", "nobody"), NOBODY.pw_uid, [NOBODY.pw_gid]),
+                                       (("-u", "nobody", "--preload"), 0, os.getgroups())):
+                with self.subTest(flags=flags):
+                    done = subprocess.run([WSGI, "--check-config", *flags, "-b", f"unix:{directory}/socket", "shown:app"],
+                                          cwd=directory, capture_output=True, text=True, timeout=20 * harness.PATIENCE)
+                    self.assertEqual(done.returncode, 4, done.stderr)
+                    self.assertIn(f"uids {(uid,) * 3} groups {groups}", done.stderr)
+
     def test_what_is_not_there_is_refused_before_the_start(self):
         for flags, message in ((("--user", "nobody-at-all"), r"user \(--user\): there is no user 'nobody-at-all'"),
                                (("-g", "no-such-group"), r"group \(-g\): there is no group 'no-such-group'"),

@@ -211,6 +211,7 @@
 	NUMBER(prefork_settings_origin_of, member, (ANY, NULL, ANY, ANY), -EINVAL) \
 	NUMBER(prefork_settings_parse, settings, (NULL, 1, ANY), -EINVAL) \
 	NUMBER(prefork_settings_parse, argv, (ANY, 1, NULL), -EINVAL) \
+	NUMBER(prefork_settings_run_as, settings, (NULL), -EINVAL) \
 	NUMBER(prefork_settings_set_argument_variable, settings, (NULL, "text"), -EINVAL) \
 	NUMBER(prefork_settings_set_default, settings, (NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_settings_set_default, name, (ANY, NULL, "text"), -EINVAL) \
