@@ -1,3 +1,4 @@
+/* Collects the descriptors and variables for the new arbiter of an upgrade, and starts it. */
 #include "arbiter/upgrade_spawn.h"
 
 #include "arbiter/arbiter.h"
@@ -14,7 +15,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-/* What the new program gets. */
+/* For the new program. */
 struct parcel {
 	char *variables[5];
 	int *fds;
@@ -28,7 +29,7 @@ static void parcel_free(struct parcel *parcel)
 	free(parcel->fds);
 }
 
-/* A listener that refuses closes soon; standard descriptors are handed over by themselves. */
+/* A listener that refuses closes soon; standard descriptors are passed in any case. */
 static bool is_handed_over(const struct prefork_listener *listener)
 {
 	return !listener->is_refusing && listener->fd > STDERR_FILENO;
@@ -113,7 +114,7 @@ int pfi_upgrade_spawn(const struct prefork_arbiter *arbiter, struct pfi_child *r
 	if (r == 0)
 		r = fill(arbiter, ends[1], &parcel);
 	if (r == 0)
-		r = pfi_reexec(parcel.variables, parcel.fds, parcel.fd_count, ends[1], ret);
+		r = pfi_reexec(parcel.variables, parcel.fds, parcel.fd_count, ends[1], arbiter->umask_before, ret);
 	parcel_free(&parcel);
 	pfi_close(&ends[1]);
 	if (r < 0)

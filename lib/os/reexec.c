@@ -1,3 +1,4 @@
+/* Starts this program anew in a child process: builds its environment, forks, closes descriptors, and executes. */
 #include "os/reexec.h"
 
 #include "os/control_channel.h"
@@ -12,6 +13,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { NOT_EXECUTED = 127, PID_DIGITS = 10 };
@@ -25,6 +27,7 @@ struct execution {
 	const int *fds;
 	size_t fd_count;
 	int report;
+	int mask; /* -1: this process has that of the start */
 };
 
 /* Without printf(3), which is not async-signal-safe. */
@@ -46,6 +49,8 @@ static int run(void *arg)
 	uint32_t value;
 
 	write_pid(start);
+	if (start->mask >= 0)
+		(void)umask((mode_t)start->mask);
 	for (size_t i = 0; i < start->fd_count; i++)
 		pfi_fdtable_keep(start->fds[i]);
 	pfi_fdtable_close_rest(PFI_FD_NO_SLOT); /* logs stay until the exec */
@@ -91,9 +96,10 @@ static int build_environment(struct execution *start, char *const *variables)
 	return 0;
 }
 
-int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, struct pfi_child *ret)
+int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, int mask, struct pfi_child *ret)
 {
-	struct execution start = { .record = pfi_start_record_get(), .fds = fds, .fd_count = fd_count, .report = report };
+	struct execution start = { .record = pfi_start_record_get(), .fds = fds, .fd_count = fd_count, .report = report,
+				   .mask = mask };
 	int r;
 
 	if (start.record == NULL)

@@ -28,7 +28,7 @@ enum { PFI_REEXEC_FAILED = 64 };
  * variables that were meant for this process alone are removed. `fds` stay open under their numbers; `report` is one of
  * them: the child's end of a control channel. 0; as pfi_spawn(); -ENOENT if what this process was started with is not
  * known; -ENOMEM. Negative results come with an error message. That the program cannot be executed is reported later, on
- * the channel. */
-int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, struct pfi_child *ret);
+ * the channel. `mask` is the umask of the start if this process has changed it, else -1. */
+int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, int mask, struct pfi_child *ret);
 
 #endif
