@@ -119,6 +119,8 @@ fail:
 /* Return to the state before the start: after a stop, after a failed start, and in destroy. */
 static void finish_run(struct prefork_arbiter *arbiter)
 {
+	const bool is_last = pfi_predecessor_pid(arbiter) == 0 && !pfi_upgrade_new_serves(arbiter);
+
 	if (arbiter->processes != NULL)
 		pfi_children_kill_all(arbiter);
 	pfi_lookup_end(arbiter);
@@ -130,6 +132,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 		pfi_generation_drop(arbiter, &arbiter->generations[arbiter->generation_count - 1]);
 	free(arbiter->listeners.list);
 	arbiter->listeners = (struct pfi_listener_list){ 0 };
+	pfi_shared_paths_finish(arbiter, is_last);
 	pfi_inherit_finish(&arbiter->inherited);
 	pfi_signals_release(arbiter);
 	pfi_close(&arbiter->arbiter_pidfd);

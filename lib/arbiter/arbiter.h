@@ -40,6 +40,7 @@
 #include "arbiter/process.h"
 #include "arbiter/queries.h"
 #include "arbiter/resource_limits.h"
+#include "arbiter/shared_paths.h"
 #include "arbiter/upgrade.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
@@ -106,6 +107,7 @@ struct prefork_arbiter {
 	size_t pidfile_suffix;      /* so many bytes at the end of its name */
 	struct pfi_upgrade upgrade;         /* of this arbiter, by a new one     */
 	struct pfi_predecessor predecessor; /* of which this arbiter is the upgrade */
+	struct pfi_shared_paths shared_paths; /* with the new arbiter or the old one */
 	char reload_why[1024];   /* why the reload in progress fails */
 	char last_failure[1024]; /* of a worker                      */
 

@@ -123,6 +123,7 @@ static void unuse(struct prefork_arbiter *arbiter, struct pfi_listener_entry *en
 	/* A stop leaves it in the store, for the next start. */
 	if ((entry->listener->held_by & PFI_HELD_BY_STORE) && arbiter->supervisor.phase == PFI_PHASE_RUNNING)
 		pfi_fd_store_remove(arbiter, entry);
+	pfi_shared_paths_take(arbiter, entry->listener);
 	pfi_listener_close(entry->listener);
 	pfi_reuseport_tables_free(entry);
 	free(entry);

@@ -47,7 +47,7 @@ static void close_channel(struct prefork_arbiter *arbiter)
 	pfi_close(&arbiter->upgrade.channel);
 }
 
-/* The new arbiter is gone, or about to be. */
+/* The new arbiter has exited, or was killed. */
 static void forget_new(struct prefork_arbiter *arbiter)
 {
 	close_channel(arbiter);
@@ -243,7 +243,7 @@ static void restore_workers(struct prefork_arbiter *arbiter)
 	}
 }
 
-/* The new arbiter exits after the verdict. One that has taken over may have been replaced itself meanwhile. */
+/* The new arbiter exits after the verdict. After its promotion, an upgrade of its own may have replaced it. */
 static void lose(struct prefork_arbiter *arbiter)
 {
 	const pid_t pid = arbiter->upgrade.pid;
@@ -252,7 +252,7 @@ static void lose(struct prefork_arbiter *arbiter)
 	forget_new(arbiter);
 	pfi_arbiter_log(arbiter, is_over ? PREFORK_LOG_INFO : is_leaving ? PREFORK_LOG_ERROR : PREFORK_LOG_WARNING,
 			"upgrade_new_exit", PFI_PAIRS(PREFORK_NUMBER("new", pid)), "New arbiter has exited%s: %s",
-			is_over	   ? ", which had taken over" :
+			is_over	   ? " after its promotion" :
 			is_leaving ? ", and this one stops already" :
 				     ", this one keeps serving",
 			arbiter->upgrade.why);
@@ -383,7 +383,7 @@ static void receive(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	}
 }
 
-/* How it ended, before what it said itself. */
+/* How it has ended, before its own error message. */
 static void note_exit(struct prefork_arbiter *arbiter, const struct pfi_exit_status *status)
 {
 	struct pfi_upgrade *const upgrade = &arbiter->upgrade;
@@ -472,6 +472,11 @@ void pfi_upgrade_note_workers(struct prefork_arbiter *arbiter)
 bool pfi_upgrade_is_leaving(const struct prefork_arbiter *arbiter)
 {
 	return arbiter->upgrade.state == PFI_UPGRADE_LEAVING && (arbiter->upgrade.pid != 0 || arbiter->upgrade.has_confirmed);
+}
+
+bool pfi_upgrade_new_serves(const struct prefork_arbiter *arbiter)
+{
+	return pfi_upgrade_is_leaving(arbiter) || arbiter->upgrade.state == PFI_UPGRADE_READY;
 }
 
 bool pfi_upgrade_takes_all(const struct prefork_arbiter *arbiter)

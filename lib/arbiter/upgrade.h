@@ -24,14 +24,14 @@ struct pfi_upgrade {
 	int pidfd, channel; /* to it, -1: closed                   */
 	bool is_automatic;  /* this arbiter stops when it is ready */
 	bool takes_all;     /* it has all sockets of this one      */
-	bool has_confirmed; /* that it takes over                  */
+	bool has_confirmed; /* its promotion                       */
 	uint64_t deadline_ms; /* 0: none                                                        */
 	uint64_t limit_ms;    /* how long that is, for the error message                        */
 	uint64_t hold_until_ms; /* leaving: when its confirmation is due; 0: it has confirmed, or is late  */
 	uint64_t exit_by_ms;    /* leaving: do not exit before the service manager is notified, but then   */
 	bool is_named;          /* as the main process                                                   */
 	uint32_t workers_before[PFI_POOLS_MAX]; /* WINCH during the upgrade: of each pool before it; 0: none   */
-	char why[512];        /* why it fails, in its own words                                 */
+	char why[512];        /* why it fails: its own error message, if it has sent one         */
 };
 
 /* Start an upgrade, or give the verdict that it is refused. */
@@ -56,16 +56,19 @@ bool pfi_upgrade_wants_stop(const struct prefork_arbiter *arbiter);
 /* WINCH is about to end all workers. If the upgrade fails then, as many start again. */
 void pfi_upgrade_note_workers(struct prefork_arbiter *arbiter);
 
-/* Whether this stop hands over to a new arbiter: then it is none for the service manager. */
+/* Whether a new arbiter replaces this one: then the service manager is not notified of the stop. */
 bool pfi_upgrade_is_leaving(const struct prefork_arbiter *arbiter);
+
+/* Whether a new arbiter serves, or was promoted. */
+bool pfi_upgrade_new_serves(const struct prefork_arbiter *arbiter);
 
 /* Whether the new arbiter accepts the connections that are pending on all sockets of this one. */
 bool pfi_upgrade_takes_all(const struct prefork_arbiter *arbiter);
 
-/* The stop is complete: until when this arbiter waits for the new one to confirm that it takes over, 0: it can exit. */
+/* The stop is complete: until when this arbiter waits for the new one to confirm its promotion, 0: it can exit. */
 uint64_t pfi_upgrade_holds(const struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* The arbiter ends. A new one that is not ready is killed, unless it takes over. */
+/* The arbiter ends. A new one that is not ready is killed, unless it was promoted. */
 void pfi_upgrade_finish(struct prefork_arbiter *arbiter);
 
 #endif

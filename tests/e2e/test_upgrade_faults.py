@@ -1,6 +1,7 @@
 """Binary upgrades in which a process dies or misbehaves at an inconvenient moment."""
 import os
 import pathlib
+import re
 import signal
 import sys
 import tempfile
@@ -97,24 +98,51 @@ class Faults(upgrade.Case):
             server.wait_for_log("exited with status 7")
             self.check_serves(server)
 
-    def test_a_stop_of_both_arbiters_removes_the_path_of_a_socket(self):
-        for number in signal.SIGTERM, signal.SIGINT:
-            with self.subTest(number), self.start("--upgrade", "manual", bind=f"unix:{self.root}/socket") as server:
-                server.wait_for_log("2 of 2 workers ready")
-                new = server.request_upgrade()
+    def test_the_last_of_two_arbiters_that_are_stopped_together_removes_the_path_of_a_socket(self):
+        """Both close the socket while the other may serve it still."""
+        for begins, drains in ("new", True), ("old", True), ("new", False), ("old", False):
+            with self.subTest(begins=begins, drains=drains), self.start_sleeper() as server:
+                server.wait_for_log("1 of 1 workers ready")
+                old, new = server.pid, server.request_upgrade()
                 server.workers()
-                server.process.send_signal(signal.SIGSTOP)  # the new one is the first to process it
-                os.kill(new, number)
-                server.process.send_signal(number)
-                harness.wait_until(lambda: not upgrade_workers(new), "the new workers exit")
-                server.process.send_signal(signal.SIGCONT)
+                os.kill(old, signal.SIGWINCH)
+                harness.wait_until(lambda pid=new: harness.children(old) == [pid], "the old worker exits")
+                client = server.connect()
+                if drains:
+                    client.send(b"GET /90 HTTP/1.1\r\nHost: x\r\n\r\n")
+                    server.wait_for_log("sleeping")
+                first, second = (new, old) if begins == "new" else (old, new)
+                os.kill(first, signal.SIGTERM)
+                server.wait_for_log(f"[{first}] [INFO] Shutting down: Master")
+                os.kill(second, signal.SIGTERM)
                 self.assertEqual(server.process.wait(20 * harness.PATIENCE), 0)
+                if drains:
+                    self.assertIsNotNone(harness.start_time(new))
+                    os.kill(new, signal.SIGQUIT)
                 harness.wait_until(lambda pid=new: harness.start_time(pid) is None, "the new arbiter exits")
+                client.socket.close()
                 self.assertFalse((self.root / "socket").exists())
 
+    def test_the_umask_is_that_of_the_start(self):
+        """The new program does not keep a mask that its settings no longer name."""
+        file = self.root / "prefork.ini"
+        file.write_text("[prefork]\numask = 0o77\n")
+        before = os.umask(0o27)
+        self.addCleanup(os.umask, before)
+        with self.start("--config", file) as server:
+            server.wait_for_serving(2)
+            self.assertEqual(self.mask(server.pid), 0o77)
+            file.write_text("[prefork]\n")
+            server.upgrade()
+            self.assertEqual(self.mask(server.pid), 0o27)
+            self.assertEqual(server.stop(), 0)
 
-def upgrade_workers(pid):
-    return [child for child in harness.children(pid) if harness.start_time(child) is not None]
+    def mask(self, pid):
+        return int(re.search(r"Umask:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1], 8)
+
+    def start_sleeper(self):
+        return upgrade.Server([harness.program("prefork-wsgi"), "sleeper:app", "--canary-time", "0", "--timeout", "100",
+                               "--graceful-timeout", "100", "-k", "sync"], cwd=upgrade.APPS, bind=f"unix:{self.root}/socket")
 
 
 if __name__ == "__main__":
