@@ -1,3 +1,5 @@
+/* Takes the variables of an upgrade out of the environment, reports to the old arbiter, and is promoted when that stops;
+ * ends older arbiters that are too many. */
 #include "arbiter/predecessor.h"
 
 #include "arbiter/arbiter.h"
@@ -24,7 +26,7 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUIT_MS = 5000 }; /* besides abort_timeout, until an arbiter that was told to quit is killed */
+enum { QUIT_MS = 5000 }; /* after SIGQUIT and abort_timeout, an older arbiter gets SIGKILL */
 
 /* worker_index of the tag; for an older arbiter its incarnation is the pid. */
 enum { CHANNEL, OLDER };
@@ -52,7 +54,7 @@ static void add_older(struct prefork_arbiter *arbiter, pid_t pid, int pidfd)
 	predecessor->older[predecessor->older_count++] = (struct pfi_older_arbiter){ .pid = pid, .pidfd = pidfd };
 }
 
-/* PID=PIDFD,PID=PIDFD. What is not the pidfd of a living process is left alone. */
+/* PID=PIDFD,PID=PIDFD. A descriptor that is not the pidfd of a running process is ignored. */
 static void take_older(struct prefork_arbiter *arbiter, const char *text)
 {
 	long pid, fd;

@@ -1,9 +1,9 @@
 /*
  * arbiter/predecessor.h -- in the new arbiter of a binary upgrade: the old one, and older ones that still drain.
  *
- * The old arbiter is the parent. It has put into the environment what it hands over (PREFORK_FDS, PREFORK_UPGRADE_*),
- * and polls a control channel on which this arbiter reports that its workers serve. This arbiter is promoted when the
- * old one says so, or is gone.
+ * The old arbiter is the parent. The environment has the descriptors that it passes (PREFORK_FDS, PREFORK_UPGRADE_*). It
+ * polls a control channel on which this arbiter reports that its workers serve. This arbiter is promoted when
+ * the old one sends the message for it, closes the channel, or exits.
  */
 #ifndef ARBITER_PREDECESSOR_H
 #define ARBITER_PREDECESSOR_H
@@ -23,7 +23,7 @@ enum { PFI_OLDER_MAX = 64 };
 struct pfi_older_arbiter {
 	pid_t pid;
 	int pidfd;
-	uint64_t kill_at_ms; /* it was told to quit, and is killed then; 0: it may drain */
+	uint64_t kill_at_ms; /* it has got SIGQUIT, and gets SIGKILL then; 0: it may drain */
 };
 
 /* Written by predecessor.c. */
@@ -43,19 +43,19 @@ bool pfi_predecessor_take(struct prefork_arbiter *arbiter);
 /* The pid of the arbiter that this one is an upgrade of; 0: this is none, or was promoted. */
 pid_t pfi_predecessor_pid(const struct prefork_arbiter *arbiter);
 
-/* Whether this arbiter may speak to the service manager: the old one has named it as the main process by then. */
+/* Whether this arbiter notifies the service manager: the old one has named it as the main process before. */
 bool pfi_predecessor_is_over(const struct prefork_arbiter *arbiter);
 
 /* The channel has a message, or an older arbiter has exited. */
 void pfi_predecessor_event(struct prefork_arbiter *arbiter, struct pfi_tag tag);
 
-/* Report that the workers serve, kill what does not quit. Returns when to call again, 0: when something changes. */
+/* Report that the workers serve; kill older arbiters that have not exited in time. Returns when to call again, 0: when something changes. */
 uint64_t pfi_predecessor_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* This arbiter cannot start or gives up: report why, if it was not promoted yet. */
+/* This arbiter cannot start, or ends with an error: report it, unless the report of readiness was sent before. */
 void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char *why);
 
-/* The socket `fd` was handed over and is closed here: no setting names it. */
+/* The inherited socket `fd` is closed: no setting names it. */
 void pfi_predecessor_report_unused(struct prefork_arbiter *arbiter, int fd);
 
 /* Have the oldest arbiters quit, so that with this one and a new one there are at most `generations_max`. */

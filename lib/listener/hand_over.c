@@ -1,3 +1,4 @@
+/* Writes a listener as an entry of PREFORK_FDS for the new arbiter, parses such entries, and makes listeners of them. */
 #include "listener/hand_over.h"
 
 #include "base/number.h"

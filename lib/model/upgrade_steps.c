@@ -1,3 +1,4 @@
+/* The table of states and events of a binary upgrade, and what the old arbiter does next. Pure. */
 #include "model/upgrade_steps.h"
 
 #include <assert.h>

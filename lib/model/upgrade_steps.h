@@ -22,13 +22,13 @@
 	X(BOOTING, "booting") /* it runs, and not all its workers serve   */ \
 	X(PROVING, "proving") /* they serve, and must do so for a while   */ \
 	X(READY, "ready")     /* both serve                               */ \
-	X(LEAVING, "leaving") /* this one stops, the other takes over     */
+	X(LEAVING, "leaving") /* this one stops, the new one is promoted  */
 
 #define PFI_UPGRADE_EVENTS(X)                                             \
 	X(START)   /* an upgrade was requested                            */ \
 	X(SERVING) /* all workers of the new arbiter serve                */ \
 	X(READY)   /* ... and have served for its canary_time             */ \
-	X(EXITED)  /* the new arbiter is gone                             */ \
+	X(EXITED)  /* the new arbiter has exited                          */ \
 	X(LATE)    /* the deadline of the state has passed                */ \
 	X(STOP)    /* this arbiter begins to stop                         */
 
@@ -39,8 +39,8 @@
 	X(DONE)    /* verdict: done                                       */ \
 	X(FAIL)    /* verdict: failed                                     */ \
 	X(KILL)    /* verdict: failed; kill the new arbiter               */ \
-	X(LOST)    /* the new arbiter is gone after the verdict           */ \
-	X(PROMOTE) /* have the new arbiter take over                      */ \
+	X(LOST)    /* the new arbiter has exited after the verdict        */ \
+	X(PROMOTE) /* promote the new arbiter                             */ \
 	X(DESERT)  /* the same, and the verdict: stopped                  */
 
 #define PFI_ENUM_UPGRADE_STATE(name, text) PFI_UPGRADE_##name,
@@ -65,12 +65,12 @@ enum pfi_upgrade_message {
 	/* new to old */
 	PFI_UPGRADE_SERVING_MESSAGE = 1,  /* all its workers serve; value: its canary_time in ms     */
 	PFI_UPGRADE_READY_MESSAGE = 2,    /* ... and have proved themselves                          */
-	PFI_UPGRADE_FAILED_MESSAGE = 3,   /* it is about to exit; text: why                          */
+	PFI_UPGRADE_FAILED_MESSAGE = 3,   /* it exits next; text: why                                */
 	PFI_UPGRADE_UNUSED_MESSAGE = 4,   /* it has closed a socket; value: the number of descriptor */
-	PFI_UPGRADE_PROMOTED_MESSAGE = 5, /* it has taken over                                       */
+	PFI_UPGRADE_PROMOTED_MESSAGE = 5, /* it is promoted                                          */
 
 	/* old to new */
-	PFI_UPGRADE_PROMOTE_MESSAGE = 16, /* take over                                               */
+	PFI_UPGRADE_PROMOTE_MESSAGE = 16, /* be promoted                                             */
 };
 
 struct pfi_upgrade_step {

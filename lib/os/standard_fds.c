@@ -1,3 +1,4 @@
+/* Opens /dev/null for standard descriptors that are closed. */
 #include "os/standard_fds.h"
 
 #include <errno.h>

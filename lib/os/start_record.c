@@ -1,3 +1,4 @@
+/* Reads the command line, environment and program of this process from /proc, and keeps them for an upgrade. */
 #include "os/start_record.h"
 
 #include "os/path.h"

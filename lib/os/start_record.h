@@ -19,7 +19,7 @@ struct pfi_start_record {
 /* 0, also if /proc is missing; -ENOMEM with an error message: the next call tries again. */
 int pfi_start_record_take(void);
 
-/* Borrowed, or NULL: /proc is missing, or memory was. */
+/* Borrowed. NULL if there was no /proc or no memory. */
 const struct pfi_start_record *pfi_start_record_get(void);
 
 #endif
