@@ -253,8 +253,8 @@ int pfi_hand_over_take(struct prefork_listener *listener, struct pfi_inherited_s
 	}
 	if (!socket->is_bound)
 		return 0;
-	if (is_upgrade)
-		listener->held_by = PFI_HELD_BY_PARENT;
+	/* Without an old arbiter, which may have been killed, the socket is that of this one alone. */
+	listener->held_by = is_upgrade ? PFI_HELD_BY_PARENT : 0;
 	take_path(listener, socket);
 	if (listener->family != AF_UNIX && getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &size) == 0)
 		listener->defer_accept_s = seconds > 0 ? (unsigned)seconds : 0;

@@ -123,6 +123,21 @@ class Faults(upgrade.Case):
                 client.socket.close()
                 self.assertFalse((self.root / "socket").exists())
 
+    def test_a_new_arbiter_that_starts_after_the_death_of_the_old_one_owns_the_sockets(self):
+        with self.start("--upgrade", "automatic", bind=f"unix:{self.root}/socket") as server:
+            server.wait_for_log("2 of 2 workers ready")
+            self.replace(f'#!/bin/sh\n: >began\nwhile [ ! -e go ]; do sleep 0.01; done\nexec {HELLO} "$@"\n')
+            new = self.begin(server)
+            server.workers()
+            server.process.kill()
+            server.process.wait()
+            server.process = upgrade.Process(new)
+            (self.root / "go").touch()
+            server.wait_for_log(f"[{new}] [INFO] Pool hello: 2 of 2 workers ready")
+            self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+            self.assertFalse((self.root / "socket").exists())
+
     def test_the_umask_is_that_of_the_start(self):
         """The new program does not keep a mask that its settings no longer name."""
         file = self.root / "prefork.ini"
