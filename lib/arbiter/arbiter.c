@@ -326,7 +326,7 @@ static void log_process(const struct prefork_arbiter *arbiter)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "preload_privileged", PFI_PAIRS(PREFORK_NUMBER("uid", geteuid())),
 				"The application was loaded before the fork (--preload), with the privileges of the arbiter "
 				"(user id %d), not those of --user", (int)geteuid());
-	if (arbiter->daemon.ready_fd >= 0 && arbiter->daemon.lets_stdio_go && pfi_log_is_standard(arbiter->log))
+	if (arbiter->daemon.ready_fd >= 0 && arbiter->daemon.detaches_stdio && pfi_log_is_standard(arbiter->log))
 		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "daemon_log", PFI_NO_PAIRS,
 				"The log ends when the server is in the background: set errorlog to a file");
 }

@@ -111,7 +111,7 @@ static void release_starter(struct prefork_arbiter *arbiter)
 {
 	struct pfi_daemon *const daemon = &arbiter->daemon;
 
-	if (daemon->ready_fd >= 0 && daemon->lets_stdio_go && pfi_log_is_standard(arbiter->log))
+	if (daemon->ready_fd >= 0 && daemon->detaches_stdio && pfi_log_is_standard(arbiter->log))
 		(void)pfi_log_move(arbiter->log, "/dev/null", STDERR_FILENO);
 	pfi_daemon_ready(daemon);
 }

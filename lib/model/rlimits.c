@@ -1,3 +1,4 @@
+/* Reads the values of the settings rlimit_*. */
 #include "model/rlimits.h"
 
 #include "base/number.h"

@@ -90,7 +90,7 @@ static void describe(const struct pfi_service *service, const struct pfi_service
 }
 
 /* `key` lines, then the status. */
-static bool tell(struct pfi_service *service, const struct pfi_service_now *now, const char *keys, struct pfi_text *ret)
+static bool write_status(struct pfi_service *service, const struct pfi_service_now *now, const char *keys, struct pfi_text *ret)
 {
 	describe(service, now, service->status);
 	service->status_at_ms = now->now_ms;
@@ -98,25 +98,25 @@ static bool tell(struct pfi_service *service, const struct pfi_service_now *now,
 	return true;
 }
 
-static bool tell_ready(struct pfi_service *service, const struct pfi_service_now *now, struct pfi_text *ret)
+static bool write_ready(struct pfi_service *service, const struct pfi_service_now *now, struct pfi_text *ret)
 {
 	if (!service->is_ready)
 		service->ping_at_ms = now->now_ms; /* systemd expects the first one from now on */
 	service->is_ready = true;
 	service->owes_verdict = false;
 	service->extend_at_ms = 0;
-	return tell(service, now, "READY=1\n", ret);
+	return write_status(service, now, "READY=1\n", ret);
 }
 
-static bool tell_reloading(struct pfi_service *service, const struct pfi_service_now *now, struct pfi_text *ret)
+static bool write_reloading(struct pfi_service *service, const struct pfi_service_now *now, struct pfi_text *ret)
 {
 	const bool is_reloading = service->is_reloading;
 	char keys[80];
 
 	service->owes_reloading = false;
-	service->is_reloading = true; /* it may have failed already: that is told next */
+	service->is_reloading = true; /* if it has failed already, the next message says so */
 	(void)snprintf(keys, sizeof keys, "RELOADING=1\nMONOTONIC_USEC=%" PRIu64 "\n", service->reload_us);
-	(void)tell(service, now, keys, ret);
+	(void)write_status(service, now, keys, ret);
 	service->is_reloading = is_reloading;
 	return true;
 }
@@ -129,15 +129,15 @@ static bool next_state(struct pfi_service *service, const struct pfi_service_now
 			return false;
 		service->is_stopping = true;
 		service->extend_at_ms = 0;
-		return tell(service, now, "STOPPING=1\n", ret);
+		return write_status(service, now, "STOPPING=1\n", ret);
 	}
 	if (!service->is_ready) {
 		service->owes_reloading = false; /* a reload during the start is part of it */
-		return !service->is_reloading && pfi_service_serves(now) && tell_ready(service, now, ret);
+		return !service->is_reloading && pfi_service_serves(now) && write_ready(service, now, ret);
 	}
 	if (service->owes_reloading)
-		return tell_reloading(service, now, ret);
-	return service->owes_verdict && tell_ready(service, now, ret);
+		return write_reloading(service, now, ret);
+	return service->owes_verdict && write_ready(service, now, ret);
 }
 
 /* A start takes time only while a worker boots: boot_timeout bounds that. */
@@ -209,7 +209,7 @@ bool pfi_service_next(struct pfi_service *service, const struct pfi_service_now 
 	    next_reset(service, now, ret))
 		return true;
 	return is_new_status(service, now) && now->now_ms - service->status_at_ms >= PFI_SERVICE_STATUS_MS &&
-	       tell(service, now, "", ret);
+	       write_status(service, now, "", ret);
 }
 
 uint64_t pfi_service_due_ms(const struct pfi_service *service, const struct pfi_service_now *now)

@@ -1,3 +1,4 @@
+/* Finds users and groups by name or number in the databases of the C library (NSS). */
 #include "os/account.h"
 
 #include "base/number.h"

@@ -1,3 +1,4 @@
+/* Changes user and groups of the process for good, and makes sure that it cannot change back. */
 #include "os/credentials.h"
 
 #include <prefork/error.h>

@@ -1,3 +1,4 @@
+/* Forks the daemon and the process that waits for it, and replaces the standard streams by /dev/null. */
 #include "os/daemon.h"
 
 #include "os/fd.h"
@@ -41,7 +42,7 @@ static _Noreturn void wait_for(pid_t daemon, int ready_fd)
 	_exit(n == 1 ? 0 : exit_status_of(daemon));
 }
 
-static void let_go(int fd)
+static void replace_by_null(int fd)
 {
 	const int null = open("/dev/null", O_RDWR | O_NOCTTY | O_CLOEXEC);
 
@@ -93,10 +94,10 @@ int pfi_daemon_start(bool inherit_stdio, struct pfi_daemon *ret)
 		_exit(exit_status_of(pid));
 	is_daemon = true;
 	ret->ready_fd = fork_daemon(fds);
-	ret->lets_stdio_go = !inherit_stdio || isatty(STDERR_FILENO);
+	ret->detaches_stdio = !inherit_stdio || isatty(STDERR_FILENO);
 	for (int fd = STDIN_FILENO; fd <= STDOUT_FILENO; fd++) {
 		if (!inherit_stdio || isatty(fd))
-			let_go(fd);
+			replace_by_null(fd);
 	}
 	return 0;
 }
@@ -112,6 +113,6 @@ void pfi_daemon_ready(struct pfi_daemon *daemon)
 
 void pfi_daemon_detach(const struct pfi_daemon *daemon)
 {
-	if (daemon->ready_fd >= 0 && daemon->lets_stdio_go)
-		let_go(STDERR_FILENO);
+	if (daemon->ready_fd >= 0 && daemon->detaches_stdio)
+		replace_by_null(STDERR_FILENO);
 }

@@ -1,3 +1,4 @@
+/* Opens sockets, epoll sets, eventfds and pidfds, and enters each in the table of the library's descriptors. */
 #include "os/open.h"
 
 #include "os/fd.h"

@@ -1,3 +1,5 @@
+/* Changes directory, standard streams, resource limits, user and groups of a worker. The user comes last: only root may
+ * raise a limit. */
 #include "worker/surroundings.h"
 
 #include "model/library_options.h"
@@ -13,7 +15,7 @@
 /* The starter of a daemon waits until the server is ready, and shows what the arbiter prints until then. */
 static void leave_terminal(const struct pfi_spawn_context *context)
 {
-	if (context->daemon == NULL || context->daemon->ready_fd < 0 || !context->daemon->lets_stdio_go)
+	if (context->daemon == NULL || context->daemon->ready_fd < 0 || !context->daemon->detaches_stdio)
 		return;
 	if (pfi_log_is_standard(context->log))
 		(void)pfi_log_move(context->log, "/dev/null", STDERR_FILENO);
