@@ -8,7 +8,8 @@ import textwrap
 SAME = """
 accesslog access_log_format backlog bind capture_output casefold_http_method chdir daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
-pidfile proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers threads timeout umask user worker_class worker_connections workers wsgi_app
+pidfile proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
+syslog syslog_addr syslog_facility syslog_prefix disable_redirect_access_to_syslog threads timeout umask user worker_class worker_connections workers wsgi_app
 """.split()
 
 # Settings without an effect on the service: dropped silently.
@@ -18,13 +19,13 @@ NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp
 MISSING = {name: "not available in this version" for name in """
 asgi_disconnect_grace_period asgi_lifespan asgi_loop ca_certs cert_reqs certfile ciphers
 control_socket control_socket_disable control_socket_mode dirty_apps dirty_graceful_timeout dirty_threads dirty_timeout
-dirty_workers disable_redirect_access_to_syslog do_handshake_on_connect dogstatsd_tags enable_backlog_metric
+dirty_workers do_handshake_on_connect dogstatsd_tags enable_backlog_metric
 forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams
 http2_max_frame_size http2_max_header_list_size http_parser http_protocols keyfile logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
 permit_unconventional_http_version protocol proxy_allow_ips proxy_protocol
 raw_paste_global_conf root_path spew ssl_version statsd_host
-statsd_prefix strip_header_spaces syslog syslog_addr syslog_facility syslog_prefix tolerate_dangerous_framing uwsgi_allow_ips
+statsd_prefix strip_header_spaces tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}
 
 # Dropped without loss, but with a remark.

@@ -11,7 +11,6 @@
 
 #define NOT_YET "not implemented yet"
 #define PROXY "not implemented yet: use a proxy such as nginx in front"
-#define SUPERVISOR "use the service manager, such as systemd"
 #define LOGGING "configure Python's logging in the application"
 #define STRICT "prefork-wsgi always refuses what it permits"
 #define ASGI "ASGI is not implemented yet: prefork-wsgi serves WSGI"
@@ -34,7 +33,6 @@ static const struct {
 	{ "--dirty-threads", NOT_YET },
 	{ "--dirty-timeout", NOT_YET },
 	{ "--dirty-workers", NOT_YET },
-	{ "--disable-redirect-access-to-syslog", "nothing is written to syslog: remove it" },
 	{ "--do-handshake-on-connect", PROXY },
 	{ "--dogstatsd-tags", NOT_YET },
 	{ "--enable-backlog-metric", NOT_YET },
@@ -49,10 +47,6 @@ static const struct {
 	{ "--keyfile", PROXY },
 	{ "--log-config", LOGGING },
 	{ "--log-config-json", LOGGING },
-	{ "--log-syslog", SUPERVISOR ", whose journal takes standard error" },
-	{ "--log-syslog-facility", SUPERVISOR },
-	{ "--log-syslog-prefix", SUPERVISOR },
-	{ "--log-syslog-to", SUPERVISOR },
 	{ "--logger-class", LOGGING },
 	{ "--no-control-socket", "there is no control socket: remove it" },
 	{ "--no-sendfile", "files are always sent by sendfile(2): remove it" },

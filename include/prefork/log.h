@@ -68,6 +68,15 @@ PREFORK_API void prefork_log_destroy(struct prefork_log *log);
  *  call. No other thread may use the log during the call. Since 0.1. */
 PREFORK_API void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user);
 
+/** Send each line also to syslog, as datagrams in the form of RFC 3164, at most 2048 bytes each, without blocking. Lines
+ *  that the daemon does not take are dropped and counted, and the count is the first line sent afterwards. `address`:
+ *  "unix://PATH" or "udp://ADDRESS:PORT", without host names, since a lookup may block; `identity`: the tag of the lines;
+ *  `facility`: "user", "daemon", "local0" and so on. A second call replaces the first. No other thread may use the log
+ *  during the call. With a sink, only the sink is called. 0; -EINVAL: an argument is NULL or invalid; -ENOMEM; or the
+ *  error of socket(2); always with an error message. Since 0.1. */
+PREFORK_API int prefork_log_add_syslog(struct prefork_log *log, const char *address, const char *identity,
+				       const char *facility);
+
 /** Drop lines below `level`. Since 0.1. */
 PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level);
 

@@ -44,6 +44,18 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+/* Lines of the error log as PREFIX.error, as gunicorn names them. */
+static int add_syslog(struct prefork_arbiter *arbiter, const struct pfi_library_settings *values)
+{
+	const char *const prefix = values->syslog_prefix;
+	char identity[128];
+
+	if (!values->syslog)
+		return 0;
+	(void)snprintf(identity, sizeof identity, "%.70s.error", prefix != NULL && *prefix != '\0' ? prefix : arbiter->program);
+	return prefork_log_add_syslog(arbiter->log, values->syslog_addr, identity, values->syslog_facility);
+}
+
 static int open_log(struct prefork_arbiter *arbiter)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
@@ -57,7 +69,7 @@ static int open_log(struct prefork_arbiter *arbiter)
 	if (r < 0)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
 	prefork_log_set_level(arbiter->log, values->loglevel);
-	return 0;
+	return add_syslog(arbiter, values);
 }
 
 /* Before anything is opened: descriptors and timers belong to the process that opens them, and files get the umask. */

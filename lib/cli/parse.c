@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/syslog_line.h"
 #include "base/text.h"
 #include "base/shell_words.h"
 #include "cli/cli.h"
@@ -20,6 +21,7 @@
 #include "os/pidfile.h"
 #include "os/path.h"
 #include "os/start_record.h"
+#include "os/syslog.h"
 #include "worker/run_as.h"
 #include "worker/spawn_context.h"
 #include "worker/take_rlimits.h"
@@ -73,12 +75,29 @@ static int read_config_file(struct prefork_settings *settings)
 	return pfi_read_file(settings, bytes, place);
 }
 
+static int check_syslog(const struct prefork_settings *settings)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(settings);
+	struct sockaddr_storage address;
+	socklen_t size;
+
+	if (!values->syslog)
+		return 0;
+	if (pfi_syslog_facility(values->syslog_facility) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "syslog_facility (%s): there is no syslog facility '%.40s'",
+				    pfi_settings_place(settings, &values->syslog_facility), values->syslog_facility);
+	if (pfi_syslog_read(values->syslog_addr, &address, &size) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "syslog_addr (%s): %s",
+				    pfi_settings_place(settings, &values->syslog_addr), prefork_error());
+	return 0;
+}
+
 static int check_log(const struct prefork_settings *settings)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 
 	if (prefork_log_check(values->errorlog, STDERR_FILENO) >= 0)
-		return 0;
+		return check_syslog(settings);
 	return prefork_fail(PREFORK_ECONFIG, "errorlog (%s): %s", pfi_settings_place(settings, &values->errorlog),
 			    prefork_error());
 }

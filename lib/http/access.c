@@ -17,6 +17,8 @@
 
 #include <errno.h>
 #include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -64,15 +66,42 @@ int pfi_access_zone_s(void)
 	return localtime_r(&now, &local) != NULL ? (int)local.tm_gmtoff : 0;
 }
 
+static bool goes_to_syslog(const struct pfi_http_settings *values)
+{
+	return values->syslog && !values->disable_redirect_access_to_syslog;
+}
+
+/* The file if there is one, and syslog as PREFIX.access, each as the settings say. */
+static int open_log(const struct pfi_http_settings *values, struct prefork_log *inherited, struct prefork_log **ret)
+{
+	const char *const path = values->accesslog != NULL ? values->accesslog : "/dev/null";
+	const char *prefix = values->syslog_prefix != NULL && *values->syslog_prefix != '\0' ? values->syslog_prefix :
+											       values->proc_name;
+	char identity[128];
+	int r = 0;
+
+	*ret = inherited;
+	if (inherited == NULL && (r = prefork_log_create(path, STDOUT_FILENO, ret)) < 0)
+		return prefork_fail(r, "accesslog: %s", prefork_error());
+	if (!goes_to_syslog(values))
+		return 0;
+	if (prefix == NULL || *prefix == '\0')
+		prefix = program_invocation_short_name;
+	(void)snprintf(identity, sizeof identity, "%.70s.access", prefix);
+	r = prefork_log_add_syslog(*ret, values->syslog_addr, identity, values->syslog_facility);
+	if (r < 0 && inherited == NULL)
+		prefork_log_destroy(*ret);
+	return r;
+}
+
 int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited,
                     struct pfi_access **ret)
 {
-	const char *const path = values->accesslog;
 	struct pfi_access *access;
 	int r;
 
 	*ret = NULL;
-	if (path == NULL)
+	if (values->accesslog == NULL && !goes_to_syslog(values))
 		return 0;
 	access = calloc(1, sizeof *access);
 	if (access == NULL)
@@ -80,12 +109,8 @@ int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct p
 	access->zone_s = zone_s;
 	access->pid = getpid();
 	r = compile(values, &access->format);
-	access->log = inherited;
-	if (r == 0 && inherited == NULL) {
-		r = prefork_log_create(path, STDOUT_FILENO, &access->log);
-		if (r < 0)
-			r = prefork_fail(r, "accesslog: %s", prefork_error());
-	}
+	if (r == 0)
+		r = open_log(values, inherited, &access->log);
 	if (r == 0) {
 		*ret = access;
 		return 0;

@@ -110,10 +110,17 @@ static const struct prefork_option rows[] = {
 	         "request (REMOTE_ADDR, REMOTE_PORT, SERVER_NAME, SERVER_PORT, REQUEST_METHOD, PATH_INFO, QUERY_STRING, "
 	         "wsgi.url_scheme, HTTP_NAME and so on), else of the process. A line has at most 4095 bytes: in a longer one "
 	         "the longest texts that the client sent are shortened, and end with three dots." },
+	{ ROW("disable_redirect_access_to_syslog", BOOL, disable_redirect_access_to_syslog),
+	  .doc = "With --log-syslog, send only the error log to syslog." },
 
 	/* libprefork's */
 	{ ROW("worker_class", CHOICE, worker_class), REFERENCE },
 	{ ROW("graceful_timeout", DURATION, graceful_timeout_ms), REFERENCE },
+	{ ROW("syslog", BOOL, syslog), REFERENCE },
+	{ ROW("syslog_addr", STRING, syslog_addr), REFERENCE },
+	{ ROW("syslog_prefix", STRING, syslog_prefix), REFERENCE },
+	{ ROW("syslog_facility", STRING, syslog_facility), REFERENCE },
+	{ ROW("proc_name", STRING, proc_name), REFERENCE },
 };
 
 static const struct prefork_module module = {

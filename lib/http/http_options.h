@@ -45,9 +45,15 @@ struct pfi_http_settings {
 	struct prefork_list secure_scheme_headers;
 	const char *accesslog;
 	const char *access_log_format;
+	bool disable_redirect_access_to_syslog;
 
 	/* Rows of libprefork */
 	const char *worker_class;
+	bool syslog;
+	const char *syslog_addr;
+	const char *syslog_prefix;
+	const char *syslog_facility;
+	const char *proc_name;
 	uint64_t graceful_timeout_ms;
 };
 

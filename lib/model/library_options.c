@@ -159,6 +159,20 @@ static const struct prefork_option options[] = {
 	{ ROW("loglevel", CHOICE, loglevel), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
 	  .default_text = "info", .unit = "LEVEL", .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The lowest level that is logged." },
+	{ ROW("syslog", BOOL, syslog), .flags = "--log-syslog", .traits = SERVER, .section = "Log",
+	  .doc = "Send the lines of the error log and of the access log also to syslog, without waiting for it. Lines that "
+		 "the daemon does not take are counted, and the next line has the number." },
+	{ ROW("syslog_addr", STRING, syslog_addr), .flags = "--log-syslog-to", .unit = "ADDRESS",
+	  .default_text = "udp://localhost:514", .traits = SERVER, .section = "Log",
+	  .doc = "The syslog daemon: unix://PATH, for example unix:///dev/log, or udp://ADDRESS:PORT with an IP address or "
+		 "localhost. Streams (tcp://, unix://PATH#stream) are refused, since they could block." },
+	{ ROW("syslog_prefix", STRING, syslog_prefix), .flags = "--log-syslog-prefix", .max = 70, .unit = "NAME",
+	  .traits = SERVER | PREFORK_OPTION_MAY_BE_EMPTY, .section = "Log",
+	  .doc = "The program name of lines in syslog is NAME.error or NAME.access. Default: --name, or the name of the "
+		 "program." },
+	{ ROW("syslog_facility", STRING, syslog_facility), .flags = "--log-syslog-facility", .unit = "FACILITY",
+	  .default_text = "user", .traits = SERVER, .section = "Log",
+	  .doc = "The syslog facility: user, daemon, local0 to local7 and the others of RFC 3164, also with LOG_ before it." },
 
 	/* Process */
 	{ ROW("pidfile", STRING, pidfile), .flags = "-p, --pid", .unit = "FILE",

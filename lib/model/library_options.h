@@ -83,6 +83,10 @@ struct pfi_library_settings {
 	const char *errorlog;
 	bool capture_output;
 	enum prefork_log_level loglevel; /* the choices are in the order of the enum */
+	bool syslog;
+	const char *syslog_addr;
+	const char *syslog_prefix;
+	const char *syslog_facility;
 
 	/* Process */
 	const char *pidfile;

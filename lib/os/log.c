@@ -18,9 +18,11 @@
 #include "os/log.h"
 #include "os/logfile.h"
 #include "os/path.h"
+#include "os/syslog.h"
 
 struct prefork_log {
 	struct pfi_logfile file;
+	struct pfi_syslog *syslog; /* NULL: only the file; owned */
 	atomic_int level;
 	prefork_log_sink *sink;
 	void *user;
@@ -92,8 +94,26 @@ void prefork_log_destroy(struct prefork_log *log)
 {
 	if (log == NULL)
 		return;
+	pfi_syslog_close(log->syslog);
 	pfi_logfile_close(&log->file);
 	free(log);
+}
+
+int prefork_log_add_syslog(struct prefork_log *log, const char *address, const char *identity, const char *facility)
+{
+	PFI_RETURN_IF_NULL(log, -EINVAL);
+	PFI_RETURN_IF_NULL(address, -EINVAL);
+	PFI_RETURN_IF_NULL(identity, -EINVAL);
+	PFI_RETURN_IF_NULL(facility, -EINVAL);
+
+	int r;
+	struct pfi_syslog *const syslog = pfi_syslog_open(address, identity, facility, &r);
+
+	if (syslog == NULL)
+		return r;
+	pfi_syslog_close(log->syslog);
+	log->syslog = syslog;
+	return 0;
 }
 
 void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user)
@@ -147,6 +167,20 @@ static int zone_offset_s(struct prefork_log *log, time_t now)
 		atomic_store(&log->quarter, now / 900);
 	}
 	return atomic_load(&log->offset_s);
+}
+
+/* Send the lines of `bytes`, each of which ends with a newline, to syslog, too. */
+static void send_lines(struct prefork_log *log, enum prefork_log_level level, const char *bytes, size_t size)
+{
+	const time_t now = log->syslog != NULL ? time(NULL) : 0;
+	const char *newline;
+
+	for (size_t at = 0; log->syslog != NULL && (newline = memchr(bytes + at, '\n', size - at)) != NULL;) {
+		const size_t length = (size_t)(newline - bytes) - at;
+
+		pfi_syslog_send(log->syslog, (int)level, now + zone_offset_s(log, now), bytes + at, length);
+		at += length + 1;
+	}
 }
 
 /* "[2026-11-21 12:00:00 +0000] [4711] [INFO] ", as gunicorn begins its lines. */
@@ -232,6 +266,7 @@ static void write_message(struct prefork_log *log, enum prefork_log_level level,
 {
 	char bytes[PFI_LOGFILE_LINE_MAX];
 	struct pfi_text line;
+	size_t begin;
 
 	if (log->sink != NULL) {
 		log->sink(log->user, level, module, message, pairs, count);
@@ -239,11 +274,13 @@ static void write_message(struct prefork_log *log, enum prefork_log_level level,
 	}
 	pfi_text_init(&line, bytes, sizeof bytes);
 	begin_line(&line, log, level);
+	begin = line.length;
 	pfi_text_add(&line, message);
 	for (size_t i = 0; i < count; i++)
 		add_pair(&line, &pairs[i]);
 	end_line(&line);
 	write_lines(log, &line, 1);
+	send_lines(log, level, line.bytes + begin, line.length - begin);
 }
 
 static void write_formatted(struct prefork_log *log, enum prefork_log_level level, const char *module,
@@ -359,6 +396,7 @@ void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, co
 		pfi_text_init(&lines, bytes, sizeof bytes);
 		used = fill_lines(&lines, text, size, &count);
 		write_lines(log, &lines, count);
+		send_lines(log, level, lines.bytes, lines.length);
 		text += used;
 		size -= used;
 	}
@@ -379,6 +417,7 @@ int prefork_log_put(struct prefork_log *log, const char *bytes, size_t size)
 	pfi_text_add_bytes(&text, bytes, size);
 	end_line(&text);
 	written = pfi_logfile_write(&log->file, line, text.length, 1);
+	send_lines(log, PREFORK_LOG_INFO, line, text.length);
 	errno = error;
 	return written ? 0 : atomic_load(&log->file.why);
 }

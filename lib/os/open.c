@@ -48,6 +48,12 @@ int pfi_open_query_socket(int flags)
 	return enter_and_end(socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | flags, 0), PFI_FD_CHANNEL);
 }
 
+int pfi_open_log_socket(int family)
+{
+	pfi_fdtable_begin();
+	return enter_and_end(socket(family, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0), PFI_FD_LOG);
+}
+
 int pfi_open_datagram(void)
 {
 	pfi_fdtable_begin();

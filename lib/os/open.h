@@ -12,6 +12,7 @@
 int pfi_open_epoll(void);
 int pfi_open_eventfd(void);
 int pfi_open_pidfd(int pid);
+int pfi_open_log_socket(int family); /* of datagrams */
 int pfi_open_datagram(void); /* a unix socket, for the service manager */
 
 /* `flags` and `type` as for socket(2) and socketpair(2), without SOCK_CLOEXEC. A descriptor or 0, or a negative errno. */

@@ -208,7 +208,7 @@ class Failures(harness.Case):
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
-                                        (("--log-syslog", "hello:app"), 2, "--log-syslog is gunicorn's.*journal"),
+                                        (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
                                         (("-k", "gevent", "hello:app"), 2, "-k: .*'gevent', which is gunicorn's: threads, or"),
                                         (("--worker-class=eventlet", "hello:app"), 2, "--worker-class: .*'eventlet'.*: threads, or"),

@@ -126,6 +126,10 @@
 	NUMBER(prefork_listener_is_inherited, listener, (NULL), false) \
 	POINTER(prefork_listener_name, listener, (NULL)) \
 	/* <prefork/log.h> */ \
+	NUMBER(prefork_log_add_syslog, log, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_log_add_syslog, address, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_log_add_syslog, identity, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_log_add_syslog, facility, (ANY, "text", "text", NULL), -EINVAL) \
 	NOTHING(prefork_log_block, title, (ANY, PREFORK_LOG_CRITICAL, "text", NULL, "text", 1)) \
 	NOTHING(prefork_log_block, text, (ANY, PREFORK_LOG_CRITICAL, "text", "text", NULL, 1)) \
 	QUIET(prefork_log_block, log, (NULL, PREFORK_LOG_ERROR, "room", "title", "text", 4)) \
