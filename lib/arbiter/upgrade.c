@@ -4,6 +4,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/upgrade_spawn.h"
+#include "arbiter/upgrade_verdict.h"
 #include "listener/listener.h"
 #include "model/library_options.h"
 #include "os/control_channel.h"
@@ -56,51 +57,6 @@ static void forget_new(struct prefork_arbiter *arbiter)
 	arbiter->upgrade.pid = 0;
 	arbiter->upgrade.deadline_ms = 0;
 	hold_sockets(arbiter, false);
-}
-
-/* --- verdicts */
-
-static const char *verdict_name(enum prefork_upgrade_verdict verdict)
-{
-	static const char *const names[] = {
-		[PREFORK_UPGRADE_DONE] = "done", [PREFORK_UPGRADE_FAILED] = "failed",
-		[PREFORK_UPGRADE_REFUSED] = "refused", [PREFORK_UPGRADE_STOPPED] = "stopped",
-	};
-
-	return names[verdict];
-}
-
-/* A refusal is the verdict of the request alone: the upgrade that is under way continues. */
-static void answer(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, const char *why)
-{
-	if (verdict == PREFORK_UPGRADE_REFUSED) {
-		pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE, PFI_QUERY_REFUSED, why);
-		return;
-	}
-	const enum pfi_query_code code = verdict == PREFORK_UPGRADE_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED;
-
-	pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE, code, why);
-	pfi_queries_answer(arbiter, PFI_QUERY_UPGRADE_BEGUN, code, why);
-}
-
-static void announce(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, pid_t pid, const char *why)
-{
-	pfi_arbiter_log(arbiter,
-			verdict == PREFORK_UPGRADE_FAILED  ? PREFORK_LOG_ERROR :
-			verdict == PREFORK_UPGRADE_REFUSED ? PREFORK_LOG_WARNING :
-							     PREFORK_LOG_INFO,
-			"upgrade_end", PFI_PAIRS(PREFORK_TEXT("verdict", verdict_name(verdict)), PREFORK_NUMBER("new", pid)),
-			"Upgrade %s: %s", verdict_name(verdict), why);
-	answer(arbiter, verdict, why);
-	PFI_HOOKS(arbiter, upgrade_end, verdict, (int)pid, why);
-}
-
-static void fail(struct prefork_arbiter *arbiter, pid_t pid, const char *why)
-{
-	char text[800];
-
-	(void)snprintf(text, sizeof text, "%s; this arbiter keeps serving", why);
-	announce(arbiter, PREFORK_UPGRADE_FAILED, pid, text);
 }
 
 /* --- starting */
@@ -169,12 +125,12 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 	const char *const why = refusal(arbiter, buffer, sizeof buffer);
 
 	if (why != NULL) {
-		announce(arbiter, PREFORK_UPGRADE_REFUSED, 0, why);
+		pfi_upgrade_verdict(arbiter, PREFORK_UPGRADE_REFUSED, 0, why);
 		return;
 	}
 	pfi_predecessor_limit(arbiter, values->generations_max, now_ms);
 	if (spawn(arbiter) < 0) {
-		fail(arbiter, 0, prefork_error());
+		pfi_upgrade_failed(arbiter, 0, prefork_error());
 		return;
 	}
 	pfi_queries_upgrade_begun(arbiter);
@@ -210,7 +166,7 @@ static void done(struct prefork_arbiter *arbiter)
 	arbiter->upgrade.deadline_ms = 0;
 	(void)snprintf(text, sizeof text, "new arbiter (pid:%d) serves%s", (int)pid,
 		       arbiter->upgrade.is_automatic ? "; this one drains" : ", and so does this one until it is stopped");
-	announce(arbiter, PREFORK_UPGRADE_DONE, pid, text);
+	pfi_upgrade_verdict(arbiter, PREFORK_UPGRADE_DONE, pid, text);
 }
 
 static void kill_new(struct prefork_arbiter *arbiter)
@@ -224,7 +180,7 @@ static void kill_new(struct prefork_arbiter *arbiter)
 	forget_new(arbiter);
 	(void)snprintf(text, sizeof text, "new arbiter (pid:%d) was not ready within %.1f s (boot_timeout)%s%s", (int)pid,
 		       (double)arbiter->upgrade.limit_ms / 1000, was_proving ? ": " : "", arbiter->upgrade.why);
-	fail(arbiter, pid, text);
+	pfi_upgrade_failed(arbiter, pid, text);
 }
 
 /* WINCH has ended the workers because there was a new arbiter. A number that was set after WINCH stays. */
@@ -289,13 +245,13 @@ static void step(struct prefork_arbiter *arbiter, enum pfi_upgrade_event event, 
 		break;
 	case PFI_UPGRADE_DO_FAIL:
 		forget_new(arbiter);
-		fail(arbiter, pid, upgrade->why);
+		pfi_upgrade_failed(arbiter, pid, upgrade->why);
 		break;
 	case PFI_UPGRADE_DO_KILL:
 		kill_new(arbiter);
 		break;
 	case PFI_UPGRADE_DO_DESERT:
-		announce(arbiter, PREFORK_UPGRADE_STOPPED, pid, "this arbiter stops; the new one continues by itself");
+		pfi_upgrade_verdict(arbiter, PREFORK_UPGRADE_STOPPED, pid, "this arbiter stops; the new one continues by itself");
 		promote(arbiter, now_ms);
 		break;
 	case PFI_UPGRADE_DO_PROMOTE:
