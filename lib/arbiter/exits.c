@@ -87,7 +87,7 @@ static const char *what_follows(const struct prefork_arbiter *arbiter, const str
 {
 	const struct pfi_pool *const model = &arbiter->models[process->pool];
 	const struct pfi_next_start start = pfi_pool_next_start(model);
-	const uint64_t at_ms = start.not_before_ms;
+	const uint64_t at_ms = start.earliest_ms;
 
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
 		return what_follows_a_stop(arbiter, process, replaced);

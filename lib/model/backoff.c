@@ -55,8 +55,8 @@ void pfi_backoff_failed(struct pfi_backoff *backoff, const struct pfi_intensity 
 
 	const uint64_t at_ms = now_ms + pfi_backoff_delay_ms(limits, backoff->streak, chance);
 
-	if (at_ms > backoff->not_before_ms)
-		backoff->not_before_ms = at_ms;
+	if (at_ms > backoff->earliest_ms)
+		backoff->earliest_ms = at_ms;
 }
 
 void pfi_backoff_served(struct pfi_backoff *backoff, const struct pfi_intensity *limits,
@@ -65,5 +65,5 @@ void pfi_backoff_served(struct pfi_backoff *backoff, const struct pfi_intensity 
 	if (pfi_backoff_is_exhausted(backoff, limits, now_ms))
 		return;
 	backoff->streak = 0;
-	backoff->not_before_ms = 0;
+	backoff->earliest_ms = 0;
 }

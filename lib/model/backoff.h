@@ -23,7 +23,7 @@ struct pfi_backoff {
 	uint32_t streak;        /* failures since a worker last served */
 	uint32_t recent;        /* failures in this period             */
 	uint64_t period_at_ms;  /* when this period began              */
-	uint64_t not_before_ms; /* no start before this time           */
+	uint64_t earliest_ms; /* no start before this time           */
 };
 
 /** The delay after `streak` failures in a row: first_ms * 1.5^(streak-1), varied by up to a fifth by `chance`, at most

@@ -223,9 +223,9 @@ static bool start(struct plan *plan, uint32_t generation)
 /* With surge 0 a worker exits before its replacement starts: if the replacement is delayed, so is the drain. */
 static bool waits_for_backoff(struct plan *plan)
 {
-	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->desired->not_before_ms)
+	if (surge_of(plan->policy) > 0 || plan->now_ms >= plan->desired->earliest_ms)
 		return false;
-	wake_at(plan, plan->desired->not_before_ms);
+	wake_at(plan, plan->desired->earliest_ms);
 	return true;
 }
 
@@ -299,8 +299,8 @@ static void start_missing(struct plan *plan, const struct pfi_worker_counts *cou
 		missing = desired->starts_max;
 	if (missing == 0)
 		return;
-	if (plan->now_ms < desired->not_before_ms) {
-		wake_at(plan, desired->not_before_ms);
+	if (plan->now_ms < desired->earliest_ms) {
+		wake_at(plan, desired->earliest_ms);
 		return;
 	}
 	if (desired->one_by_one)

@@ -46,7 +46,7 @@ struct pfi_desired_state {
 	uint32_t generation;    /* of new workers; workers of others are outdated    */
 	uint32_t canary;        /* slot of the canary, UINT32_MAX for none           */
 	uint32_t probation;     /* generation to start a canary of, 0 for none       */
-	uint64_t not_before_ms; /* no worker is started before (back-off)            */
+	uint64_t earliest_ms; /* no worker is started before (back-off)            */
 	uint64_t grace_until_ms; /* no deadline is enforced before                   */
 	uint32_t starts_max;    /* workers that may be started now                   */
 	bool one_by_one;        /* start the next when the last is ready             */

@@ -45,14 +45,14 @@ static struct presence find_presence(const struct pfi_pool *pool)
 
 struct pfi_next_start pfi_pool_next_start(const struct pfi_pool *pool)
 {
-	const uint64_t boot_ms = pool->boot.not_before_ms, run_ms = pool->run.not_before_ms;
+	const uint64_t boot_ms = pool->boot.earliest_ms, run_ms = pool->run.earliest_ms;
 	const uint64_t soon_ms = pool->forked_ms + pool->policy.run.first_ms;
 	const struct presence found = find_presence(pool);
 	struct pfi_next_start start = { boot_ms > run_ms ? boot_ms : run_ms,
 					pool->boot.streak > 0 || pool->run.streak > 0 };
 
 	if (pool->ever_ready && pool->last_was_healthy && !found.accepts && !found.boots &&
-	    soon_ms < start.not_before_ms)
+	    soon_ms < start.earliest_ms)
 		start = (struct pfi_next_start){ soon_ms, true };
 	return start;
 }
@@ -178,7 +178,7 @@ static pfi_pool_result run_failed(struct pfi_pool *pool, bool served, bool sick,
 {
 	pfi_backoff_failed(&pool->run, &pool->policy.run, served, now_ms, chance);
 	if (pool->run.streak == 1 && !sick)
-		pool->run.not_before_ms = 0; /* the first failure of a row is not delayed */
+		pool->run.earliest_ms = 0; /* the first failure of a row is not delayed */
 	pool->last_was_healthy = served;
 	if (pool->policy.boot_failure_policy == PFI_BOOT_FAILURE_STOP &&
 	    pfi_backoff_is_exhausted(&pool->run, &pool->policy.run, now_ms))
@@ -256,8 +256,8 @@ uint64_t pfi_pool_update_backoff(struct pfi_pool *pool, uint64_t now_ms)
 
 	if (pool->run.streak == 0)
 		return 0;
-	if (now_ms < pool->run.not_before_ms)
-		return pool->run.not_before_ms; /* the delay that was logged is kept */
+	if (now_ms < pool->run.earliest_ms)
+		return pool->run.earliest_ms; /* the delay that was logged is kept */
 	for (uint32_t i = 0; i < pool->worker_table.count; i++) {
 		const struct pfi_slot *const slot = &pool->worker_table.slots[i];
 		const uint64_t at_ms = slot->ready_ms + pool->policy.healthy_ms;

@@ -36,7 +36,7 @@ struct pfi_pool {
 };
 
 struct pfi_next_start {
-	uint64_t not_before_ms;
+	uint64_t earliest_ms;
 	bool one_by_one; /* start the next worker when this one is ready */
 };
 

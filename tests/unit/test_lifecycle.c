@@ -70,11 +70,11 @@ START_TEST(after_too_many_failures_in_a_period_the_backoff_begins)
 
 	for (uint64_t i = 0; i < 3; i++) {
 		pfi_backoff_failed(&backoff, &limits, true, 1000 + i, 200);
-		ck_assert_uint_le(backoff.not_before_ms, 1000 + i);
+		ck_assert_uint_le(backoff.earliest_ms, 1000 + i);
 	}
 	ck_assert(pfi_backoff_is_exhausted(&backoff, &limits, 1003));
 	pfi_backoff_failed(&backoff, &limits, true, 1003, 200);
-	ck_assert_uint_eq(backoff.not_before_ms, 1503);
+	ck_assert_uint_eq(backoff.earliest_ms, 1503);
 	pfi_backoff_served(&backoff, &limits, 1004);
 	ck_assert_uint_eq(backoff.streak, 1);
 	ck_assert(!pfi_backoff_is_exhausted(&backoff, &limits, 11000));

@@ -71,7 +71,7 @@ static void make_case(void)
 		.target = pick(7),
 		.generation = 1 + pick(4),
 		.canary = pick(2) ? UINT32_MAX : pick(SLOTS),
-		.not_before_ms = pick(3) ? 0 : around(500),
+		.earliest_ms = pick(3) ? 0 : around(500),
 		.grace_until_ms = pick(8) ? 0 : around(500),
 		.starts_max = pick(4) ? UINT32_MAX : pick(2),
 		.one_by_one = pick(4) == 0,
@@ -244,7 +244,7 @@ static void check_starts(uint32_t *ret_starts)
 	        count_processes() + starts + probations <= (desired.target ? desired.target : 1));
 	promise(probations == 0 || desired.canary == UINT32_MAX);
 	promise(probations <= 1);
-	promise(starts == 0 || NOW_MS >= desired.not_before_ms);
+	promise(starts == 0 || NOW_MS >= desired.earliest_ms);
 	promise(starts <= desired.starts_max);
 	if (desired.one_by_one)
 		promise(starts + (starts > 0 ? count(is_current_booting) : 0) <= 1);
@@ -322,7 +322,7 @@ static void check_replacing(void)
 	/* The number of workers exceeds the target by the surge at most. */
 	promise(starts == 0 || count(is_staying) - retired + starts <= desired.target + surge);
 	/* If every worker leaves, no back-off holds and a slot is free, a worker is started. */
-	if (count(is_staying) == 0 && desired.target > 0 && NOW_MS >= desired.not_before_ms &&
+	if (count(is_staying) == 0 && desired.target > 0 && NOW_MS >= desired.earliest_ms &&
 	    desired.starts_max > 0 && has_free_slot() &&
 	    (surge > 0 || count_processes() + (desired.probation != 0 && desired.canary == UINT32_MAX) < desired.target))
 		promise(starts >= 1);

@@ -174,7 +174,7 @@ START_TEST(a_pool_without_workers_serves_again_at_once)
 
 	PROMISE(stage_until(&stage.ready, 3), "%s", prefork_error());
 	PROMISE(pfi_now_ms() < killed_ms + stage_patience_ms() / 4, "after %d ms", (int)(pfi_now_ms() - killed_ms));
-	PROMISE(backoff->not_before_ms > killed_ms + 10000, "the second start does not wait");
+	PROMISE(backoff->earliest_ms > killed_ms + 10000, "the second start does not wait");
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST

@@ -22,8 +22,8 @@ static void check_record(uint32_t p, const struct pfi_pool *before)
 {
 	const struct pfi_pool *const now = &w.pools[p];
 
-	promise(now->boot.streak == before->boot.streak && now->boot.not_before_ms == before->boot.not_before_ms);
-	promise(now->run.streak == before->run.streak && now->run.not_before_ms == before->run.not_before_ms);
+	promise(now->boot.streak == before->boot.streak && now->boot.earliest_ms == before->boot.earliest_ms);
+	promise(now->run.streak == before->run.streak && now->run.earliest_ms == before->run.earliest_ms);
 	promise(now->fatal_exits == before->fatal_exits);
 }
 
