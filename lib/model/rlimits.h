@@ -15,10 +15,17 @@
 struct pfi_library_settings;
 struct prefork_settings;
 
+/* What getrlimit(2) takes. */
+#ifdef __GLIBC__
+typedef __rlimit_resource_t pfi_resource;
+#else
+typedef int pfi_resource;
+#endif
+
 /* One row per setting. A new one is a row in rlimits.c, and a row and a member in library_options. */
 struct pfi_rlimit_row {
 	const char *name;
-	unsigned resource; /* RLIMIT_NOFILE and so on                             */
+	pfi_resource resource; /* RLIMIT_NOFILE and so on                         */
 	bool is_size;  /* in bytes, with k, m and g; false: a plain number    */
 	size_t offset; /* of the text in struct pfi_library_settings, or NULL */
 };

@@ -45,7 +45,7 @@ int pfi_rlimits_take(const struct prefork_settings *settings)
 
 static int try_to_raise(const struct prefork_settings *settings, const struct pfi_rlimit_row *row)
 {
-	const unsigned resource = row->resource;
+	const pfi_resource resource = row->resource;
 	const char *place;
 	const char *const text = pfi_rlimit_text(settings, pfi_library_settings(settings), row, &place);
 	struct rlimit limit, now;
