@@ -55,7 +55,7 @@ static void on_ready(struct prefork_arbiter *which, struct prefork_process *proc
 	if (which != arbiter)
 		return;
 	say("ready", (int)getpid(), prefork_listener_address(prefork_arbiter_listener(which, 0)));
-	if (!is_upgrade && pthread_create(&thread, NULL, request, arbiter) == 0)
+	if (!is_upgrade && strcmp(mode, "stranger") != 0 && pthread_create(&thread, NULL, request, arbiter) == 0)
 		(void)pthread_detach(thread);
 }
 
