@@ -15,6 +15,7 @@
 #include "arbiter/arbiter.h"
 
 #include "arbiter/children.h"
+#include "arbiter/error_log.h"
 #include "arbiter/generations.h"
 #include "arbiter/listener_options.h"
 #include "arbiter/pid.h"
@@ -43,34 +44,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Lines of the error log as PREFIX.error, as gunicorn names them. */
-static int add_syslog(struct prefork_arbiter *arbiter, const struct pfi_library_settings *values)
-{
-	const char *const prefix = values->syslog_prefix;
-	char identity[128];
-
-	if (!values->syslog)
-		return 0;
-	(void)snprintf(identity, sizeof identity, "%.70s.error", prefix != NULL && *prefix != '\0' ? prefix : arbiter->program);
-	return prefork_log_add_syslog(arbiter->log, values->syslog_addr, identity, values->syslog_facility);
-}
-
-static int open_log(struct prefork_arbiter *arbiter)
-{
-	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
-	/* Before /dev/null takes the place of a closed standard error: -EBADF is still seen here. */
-	int r = prefork_log_check(values->errorlog, STDERR_FILENO);
-
-	if (r == 0 && (r = pfi_standard_fds_fill()) < 0)
-		return prefork_fail(r, "cannot open /dev/null for a standard descriptor that is closed: %s", strerror(-r));
-	if (r == 0)
-		r = prefork_log_create(values->errorlog, STDERR_FILENO, &arbiter->log);
-	if (r < 0)
-		return prefork_fail(r, "errorlog: %s", prefork_error());
-	prefork_log_set_level(arbiter->log, values->loglevel);
-	return add_syslog(arbiter, values);
-}
 
 /* Before anything is opened: descriptors and timers belong to the process that opens them, and files get the umask. */
 static int change_process(struct prefork_arbiter *arbiter)
@@ -115,7 +88,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	if (r == 0)
 		r = change_process(arbiter);
 	if (r == 0)
-		r = open_log(arbiter);
+		r = pfi_error_log_open(arbiter);
 	if (r < 0)
 		goto fail;
 	r = pfi_loop_open(arbiter);

@@ -1,0 +1,42 @@
+/* Opens the error log of an arbiter: the file of the setting errorlog, and syslog. */
+#include "arbiter/error_log.h"
+
+#include "arbiter/arbiter.h"
+#include "model/library_options.h"
+#include "os/standard_fds.h"
+
+#include <prefork/error.h>
+#include <prefork/log.h>
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Lines of the error log as PREFIX.error, as gunicorn names them. */
+static int add_syslog(struct prefork_arbiter *arbiter, const struct pfi_library_settings *values)
+{
+	const char *const prefix = values->syslog_prefix;
+	char identity[128];
+
+	if (!values->syslog)
+		return 0;
+	(void)snprintf(identity, sizeof identity, "%.70s.error", prefix != NULL && *prefix != '\0' ? prefix : arbiter->program);
+	return prefork_log_add_syslog(arbiter->log, values->syslog_addr, identity, values->syslog_facility);
+}
+
+int pfi_error_log_open(struct prefork_arbiter *arbiter)
+{
+	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
+	/* Before /dev/null takes the place of a closed standard error: -EBADF is still seen here. */
+	int r = prefork_log_check(values->errorlog, STDERR_FILENO);
+
+	if (r == 0 && (r = pfi_standard_fds_fill()) < 0)
+		return prefork_fail(r, "cannot open /dev/null for a standard descriptor that is closed: %s", strerror(-r));
+	if (r == 0)
+		r = prefork_log_create(values->errorlog, STDERR_FILENO, &arbiter->log);
+	if (r < 0)
+		return prefork_fail(r, "errorlog: %s", prefork_error());
+	prefork_log_set_level(arbiter->log, values->loglevel);
+	return add_syslog(arbiter, values);
+}

@@ -1,0 +1,12 @@
+/*
+ * arbiter/error_log.h -- the error log of an arbiter, as its settings say.
+ */
+#ifndef ARBITER_ERROR_LOG_H
+#define ARBITER_ERROR_LOG_H
+
+struct prefork_arbiter;
+
+/* Opens /dev/null for standard descriptors that are closed, too. 0, or an error with its message. */
+int pfi_error_log_open(struct prefork_arbiter *arbiter);
+
+#endif
