@@ -3,6 +3,7 @@
 
 #include "os/fdtable.h"
 #include "os/open.h"
+#include "os/rights.h"
 
 #include <prefork/error.h>
 
@@ -20,25 +21,9 @@ int pfi_channel_open(int fds[2])
 	return r < 0 ? prefork_fail(r, "cannot open a socket pair") : 0;
 }
 
-union control {
-	struct cmsghdr align;
-	char bytes[CMSG_SPACE(PFI_MESSAGE_FDS_MAX * sizeof(int))];
-};
-
 int pfi_channel_send(int fd, uint32_t type, uint32_t value, const char *text)
 {
 	return pfi_channel_send_fds(fd, type, value, text, NULL, 0);
-}
-
-static void attach(struct msghdr *header, union control *control, const int *fds, size_t count)
-{
-	header->msg_control = control->bytes;
-	header->msg_controllen = (socklen_t)CMSG_SPACE(count * sizeof(int)); /* the type of musl */
-	struct cmsghdr *const rights = CMSG_FIRSTHDR(header);
-	rights->cmsg_level = SOL_SOCKET;
-	rights->cmsg_type = SCM_RIGHTS;
-	rights->cmsg_len = (socklen_t)CMSG_LEN(count * sizeof(int));
-	memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
 }
 
 int pfi_channel_send_fds(int fd, uint32_t type, uint32_t value, const char *text, const int *fds, size_t count)
@@ -47,7 +32,7 @@ int pfi_channel_send_fds(int fd, uint32_t type, uint32_t value, const char *text
 	const size_t length = text ? strnlen(text, PFI_MESSAGE_TEXT_MAX) : 0;
 	struct iovec part = { &message, HEAD_SIZE + length };
 	struct msghdr header = { .msg_iov = &part, .msg_iovlen = 1 };
-	union control control = { .bytes = { 0 } };
+	PFI_RIGHTS_BUFFER(PFI_MESSAGE_FDS_MAX) control = { .bytes = { 0 } };
 	ssize_t n;
 
 	if (count > PFI_MESSAGE_FDS_MAX)
@@ -55,7 +40,7 @@ int pfi_channel_send_fds(int fd, uint32_t type, uint32_t value, const char *text
 	if (length > 0)
 		memcpy(message.text, text, length);
 	if (count > 0)
-		attach(&header, &control, fds, count);
+		pfi_rights_attach(&header, control.bytes, fds, count);
 	do
 		n = sendmsg(fd, &header, MSG_NOSIGNAL | MSG_DONTWAIT);
 	while (n < 0 && errno == EINTR);
@@ -115,7 +100,7 @@ int pfi_channel_receive_fds(int fd, struct pfi_message *ret, int *fds, size_t *r
 {
 	struct pfi_message message = { 0 };
 	struct iovec part = { &message, HEAD_SIZE + PFI_MESSAGE_TEXT_MAX };
-	union control control;
+	PFI_RIGHTS_BUFFER(PFI_MESSAGE_FDS_MAX) control;
 	struct msghdr header = {
 		.msg_iov = &part, .msg_iovlen = 1, .msg_control = control.bytes, .msg_controllen = sizeof control.bytes
 	};

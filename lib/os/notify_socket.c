@@ -3,6 +3,7 @@
 
 #include "os/fd.h"
 #include "os/open.h"
+#include "os/rights.h"
 
 #include <prefork/error.h>
 
@@ -35,10 +36,7 @@ int pfi_notify_socket_open(const char *name, struct pfi_notify_socket *ret)
 int pfi_notify_socket_send(const struct pfi_notify_socket *notify, const char *bytes, size_t size, const int *fds,
 			   size_t count)
 {
-	union {
-		struct cmsghdr align;
-		char bytes[CMSG_SPACE(FDS_MAX * sizeof(int))];
-	} control = { .bytes = { 0 } };
+	PFI_RIGHTS_BUFFER(FDS_MAX) control = { .bytes = { 0 } };
 	struct iovec part = { .iov_base = (void *)(uintptr_t)bytes, .iov_len = size };
 	struct msghdr message = {
 		.msg_name = (void *)(uintptr_t)&notify->address, .msg_namelen = notify->size, .msg_iov = &part, .msg_iovlen = 1
@@ -47,15 +45,8 @@ int pfi_notify_socket_send(const struct pfi_notify_socket *notify, const char *b
 
 	if (count > FDS_MAX)
 		return -E2BIG;
-	if (count > 0) {
-		message.msg_control = control.bytes;
-		message.msg_controllen = (socklen_t)CMSG_SPACE(count * sizeof(int)); /* the type of musl */
-		struct cmsghdr *const rights = CMSG_FIRSTHDR(&message);
-		rights->cmsg_level = SOL_SOCKET;
-		rights->cmsg_type = SCM_RIGHTS;
-		rights->cmsg_len = (socklen_t)CMSG_LEN(count * sizeof(int));
-		memcpy(CMSG_DATA(rights), fds, count * sizeof(int));
-	}
+	if (count > 0)
+		pfi_rights_attach(&message, control.bytes, fds, count);
 	do
 		n = sendmsg(notify->fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL);
 	while (n < 0 && errno == EINTR);
