@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+struct pfi_inherited_socket;
 struct pfi_listener_entry;
 struct prefork_arbiter;
 
@@ -30,11 +31,13 @@ void pfi_fd_store_open(struct prefork_arbiter *arbiter, const char *variable);
 /* Whether a socket with this name is one that an arbiter has stored. */
 bool pfi_fd_store_is_ours(const char *name);
 
-/* Have the service manager close its copy: of a listener that is not used any more, or of an inherited socket. */
+/* Have the service manager close its copy: of a listener that is not used any more, or of an inherited socket that no
+ * setting names. The new arbiter of an upgrade does so once it has been promoted. */
 void pfi_fd_store_remove(struct prefork_arbiter *arbiter, const struct pfi_listener_entry *entry);
-void pfi_fd_store_remove_name(struct prefork_arbiter *arbiter, const char *name);
+void pfi_fd_store_remove_inherited(struct prefork_arbiter *arbiter, const struct pfi_inherited_socket *socket);
 
-/* Store what is not stored yet. Returns when to call again, 0: when something changes. */
+/* In the main process of the service: store what is not stored yet or, if the store is not used, remove what is stored.
+ * Returns when to call again, 0: when something changes. */
 uint64_t pfi_fd_store_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 #endif

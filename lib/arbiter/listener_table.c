@@ -95,8 +95,11 @@ static int add(struct prefork_arbiter *arbiter, struct prefork_listener *listene
 		*entry = (struct pfi_listener_entry){ .listener = listener, .inherited = inherited,
 						      .number = ++arbiter->last_listener };
 		pfi_listener_set_owner(listener, arbiter->id);
-		if (inherited && pfi_fd_store_is_ours(name))
-			listener->held_by = PFI_HELD_BY_STORE;
+		if (inherited && pfi_fd_store_is_ours(name)) {
+			listener->held_by = (listener->held_by & ~(unsigned)PFI_HELD_BY_STARTER) | PFI_HELD_BY_STORE;
+			entry->is_stored = !arbiter->predecessor.is_upgrade;
+			pfi_listener_allow(listener);
+		}
 		r = append(&arbiter->listeners, entry);
 	}
 	if (r < 0) {
@@ -326,8 +329,8 @@ void pfi_listener_table_close_unused(struct prefork_arbiter *arbiter)
 	for (size_t i = 0; i < arbiter->inherited.count; i++) {
 		const struct pfi_inherited_socket *const socket = &arbiter->inherited.sockets[i];
 
-		if (socket->fd >= 0 && pfi_fd_store_is_ours(socket->name))
-			pfi_fd_store_remove_name(arbiter, socket->name); /* bind has changed since the last start */
+		if (socket->fd >= 0 && (socket->is_stored || pfi_fd_store_is_ours(socket->name)))
+			pfi_fd_store_remove_inherited(arbiter, socket); /* bind has changed since the last start */
 		else if (socket->fd >= 0)
 			pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "inherited_unused",
 					PFI_PAIRS(PREFORK_NUMBER("fd", socket->fd), PREFORK_TEXT("name", socket->name)),
@@ -361,8 +364,12 @@ uint64_t pfi_listener_table_refuse(struct prefork_arbiter *arbiter)
 	if (setting_ms == 0)
 		return 0;
 	for (size_t i = 0; i < arbiter->listeners.count; i++) {
+		struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
 		uint64_t one_ms = 0;
 
+		/* The new arbiter of an upgrade has closed it, and will remove it from the store. */
+		if (arbiter->upgrade.pid != 0 && (listener->held_by & PFI_HELD_BY_CHILD) == 0)
+			listener->held_by &= ~(unsigned)PFI_HELD_BY_STORE;
 		if (refuse(arbiter, arbiter->listeners.list[i], &one_ms) == 0 && one_ms > linger_ms)
 			linger_ms = one_ms;
 	}

@@ -16,6 +16,8 @@ struct pfi_listener_entry {
 	struct prefork_listener *listener;
 	unsigned users; /* number of pools, in all generations, that have it */
 	bool inherited; /* another program has opened it                    */
+	bool is_stored; /* in the store of the service manager: by this process, or before its start. Not from the old
+			 * arbiter of an upgrade, which may remove it there until this one is promoted */
 
 	/* With the setting reuse_port: which worker accepts from which socket. Written by reuseport_sets.c. */
 	struct pfi_reuseport_assignment sockets;

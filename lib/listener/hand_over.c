@@ -38,6 +38,8 @@ void pfi_hand_over_write(const struct prefork_listener *listener, FILE *out)
 		(void)fprintf(out, "+%d", listener->sockets[i]);
 	if ((listener->held_by & PFI_HELD_BY_STARTER) == 0)
 		(void)fputs(":bound", out);
+	if (listener->held_by & PFI_HELD_BY_STORE)
+		(void)fputs(":stored", out);
 	if (listener->sockets)
 		(void)fprintf(out, ":listening=%u", listener->sockets_listening);
 	if (listener->path && listener->path_fd >= 0) {
@@ -156,6 +158,8 @@ static int parse_word(const char *text, size_t length, struct pfi_inherited_sock
 
 	if (is_word(text, length, "bound", &value)) {
 		ret->is_bound = true;
+	} else if (is_word(text, length, "stored", &value)) {
+		ret->is_stored = true;
 	} else if (is_word(text, length, "listening=", &value)) {
 		*ret_why = "the number of sockets that listen is wrong";
 		if (parse_number(value, (size_t)(end - value), 1, (int64_t)ret->more_count + 1, &number) < 0)
@@ -254,7 +258,7 @@ int pfi_hand_over_take(struct prefork_listener *listener, struct pfi_inherited_s
 	if (!socket->is_bound)
 		return 0;
 	/* Without an old arbiter, which may have been killed, the socket is that of this one alone. */
-	listener->held_by = is_upgrade ? PFI_HELD_BY_PARENT : 0;
+	listener->held_by = (is_upgrade ? PFI_HELD_BY_PARENT : 0) | (socket->is_stored ? PFI_HELD_BY_STORE : 0);
 	take_path(listener, socket);
 	if (listener->family != AF_UNIX && getsockopt(listener->fd, IPPROTO_TCP, TCP_DEFER_ACCEPT, &seconds, &size) == 0)
 		listener->defer_accept_s = seconds > 0 ? (unsigned)seconds : 0;

@@ -3,6 +3,8 @@
  *
  *     NAME=FD             a socket that the starter of this process has bound
  *     NAME=FD:bound       one that this process, or an arbiter before it, has bound
+ *     NAME=FD:bound:stored
+ *                         the service manager has a copy of the socket, too
  *     NAME=FD+FD+FD:bound:listening=2
  *                         reuseport sockets by slot, of which the first two listen
  *     NAME=FD:bound:file=FD:path=PATH

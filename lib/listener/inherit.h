@@ -29,6 +29,7 @@ struct pfi_inherited_socket {
 	int fd; /* -1: taken by a listener */
 	char *name;
 	bool is_bound;                   /* by an arbiter before this one                              */
+	bool is_stored;                  /* the service manager has a copy                             */
 	int *more;                       /* reuseport sockets of the slots 1 and up                    */
 	unsigned more_count, listening;  /* of all sockets, the first so many listen; 0: not said      */
 	int file;                        /* O_PATH descriptor of the file of a unix socket, -1: none   */

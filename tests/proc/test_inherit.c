@@ -30,6 +30,7 @@ static const struct {
 	{ { .prefork_fds = "a=900,unix:/x%2Cy%3d%25=901" }, "a 900 unix:/x,y=% 901 " },
 	{ { "1234", "1", "web", "a=900" }, "web 3 a 900 " },
 	{ { .prefork_fds = "a=900:bound" }, "a 900 bound " },
+	{ { .prefork_fds = "a=900:bound:stored" }, "a 900 bound stored " },
 	{ { .prefork_fds = "a=900::later=7:bound,b=901" }, "a 900 bound b 901 " }, /* of a newer arbiter */
 	{ { .prefork_fds = "a=900+903+902:bound:listening=2" }, "a 900 +903 +902 listening 2 bound " },
 	{ { .prefork_fds = "u=900:bound:file=901:path=/a%3Ab,c=902" }, "u 900 file 901 /a:b bound c 902 " },
@@ -52,6 +53,8 @@ static size_t describe(const struct pfi_inherited_socket *socket, char *to, size
 		used += snprintf(to + used, size - (size_t)used, "file %d %s ", socket->file, socket->path);
 	if (socket->is_bound)
 		used += snprintf(to + used, size - (size_t)used, "bound ");
+	if (socket->is_stored)
+		used += snprintf(to + used, size - (size_t)used, "stored ");
 	return (size_t)used;
 }
 
