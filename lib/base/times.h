@@ -28,6 +28,10 @@ enum {
 	PFI_LINGER_CLOSE_MS = 2000,  /* lingering close (RFC 9112 9.6): input is read and discarded, */
 				     /* so that no reset overtakes the response                      */
 
+	/* A connection begins. */
+
+	PFI_HANDSHAKE_MS = 10000,  /* for a PROXY header and a TLS handshake, in a worker without settings */
+
 	/* A worker does not exit. */
 
 	PFI_ORPHAN_MS = 1000,      /* after the exit of the arbiter, in a worker without settings     */

@@ -85,6 +85,10 @@ static const struct prefork_option options[] = {
 	{ ROW("boot_timeout", DURATION, boot_timeout_ms), .min = 0, .max = DAY, .default_text = "60s", .traits = RELOADABLE,
 	  .section = "Time limits",
 	  .doc = "The longest time from the fork of a worker until it is ready. 0: no limit." },
+	{ ROW("handshake_timeout", DURATION, handshake_timeout_ms), .min = 100, .max = HOUR, .default_text = "10s",
+	  .traits = RELOADABLE, .section = "Time limits",
+	  .doc = "The longest time from the accept of a connection until its first request may begin, if something must come "
+		 "before that: a PROXY header, a TLS handshake. When it expires, the connection is closed." },
 	{ ROW("graceful_timeout", DURATION, graceful_timeout_ms), .min = 0, .max = DAY, .default_text = "30s",
 	  .traits = RELOADABLE, .section = "Time limits",
 	  .doc = "The longest time a draining worker has to finish its requests. 0: no limit." },

@@ -60,6 +60,7 @@ struct pfi_library_settings {
 	uint64_t timeout_ms;
 	uint64_t soft_timeout_ms;
 	uint64_t boot_timeout_ms;
+	uint64_t handshake_timeout_ms;
 	uint64_t graceful_timeout_ms;
 	uint64_t drain_idle_ms;
 	uint64_t lookup_timeout_ms;

@@ -84,6 +84,8 @@ static int finish_accept(struct prefork_worker *worker, size_t index, int fd, co
 	if (atomic_load_explicit(&worker->context->score->shut, memory_order_relaxed) != 0)
 		pfi_accepted_free(worker->listeners[index].listener, fd);
 	connection->address = *address;
+	if (worker->stages[0])
+		pfi_stage_begin(connection);
 	*ret = connection;
 	if (worker->paused_until_ms > 0)
 		pfi_shortage_end(worker);

@@ -77,9 +77,11 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	struct prefork_worker *const worker = connection->worker;
 
-	if (worker->service.closed)
-		worker->service.closed(worker, connection, worker->context->user);
-	pfi_thread_status_count_closed(worker);
+	if (!connection->stage) { /* otherwise the service has not been called for it */
+		if (worker->service.closed)
+			worker->service.closed(worker, connection, worker->context->user);
+		pfi_thread_status_count_closed(worker);
+	}
 	count_closed(worker); /* before close: a client that reads end of file finds the request counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);

@@ -7,6 +7,8 @@
 #ifndef WORKER_CONNECTION_H
 #define WORKER_CONNECTION_H
 
+#include "worker/stage.h"
+
 #include <prefork/service.h>
 
 #include <netinet/in.h>
@@ -48,6 +50,7 @@ union pfi_peer_address {
 struct prefork_connection {
 	struct prefork_worker *worker;
 	const struct pfi_transport *transport;
+	const struct pfi_connection_stage *const *stage; /* in worker->stages; NULL: the service is called    */
 	int fd;
 	bool accepted;            /* the callback `accepted` was called                            */
 	bool ends_output;         /* shut down the output after the pending output                 */

@@ -1,6 +1,6 @@
 /*
- * The steps of a connection under every strategy: pending output is sent first, then the callback of the
- * service is called, with the request deadline set.
+ * The steps of a connection under every strategy: its stages (stage.h), then pending output is sent, then the callback
+ * of the service is called, with the request deadline set.
  */
 #include "worker/connection.h"
 #include "base/required.h"
@@ -140,6 +140,12 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 	connection->read_drained = false;
 	if (connection->lingering)
 		return linger(connection);
+	if (connection->stage) {
+		const enum prefork_next next = pfi_stage_proceed(connection);
+
+		if (next != PREFORK_AGAIN)
+			return next;
+	}
 	if (pfi_connection_has_output(connection)) {
 		const int r = pfi_connection_flush(connection);
 
@@ -197,6 +203,8 @@ enum prefork_next prefork_connection_expire(struct prefork_connection *connectio
 		if (!has_expired(connection, next)) /* which is false for PREFORK_SUSPENDED, and reads nothing */
 			return next;
 	}
+	if (connection->stage)
+		return pfi_stage_expire(connection);
 	const bool drain_is_over = connection->drain_until_ms > 0 && connection->deadline_ms == connection->drain_until_ms;
 	connection->deadline_ms = 0;
 	if (connection->requested != PREFORK_CLOSE && timed_out && !drain_is_over) {
@@ -283,6 +291,8 @@ enum prefork_next prefork_connection_drain(struct prefork_connection *connection
 
 	if (connection->lingering)
 		return PREFORK_WAIT_READABLE;
+	if (connection->stage)
+		return pfi_stage_drain(connection);
 	if (connection->requested != PREFORK_CLOSE && draining)
 		return limit_first_wait(connection, call(draining, connection));
 	begin_default_drain(connection);

@@ -22,7 +22,7 @@
 
 const struct pfi_library_settings *pfi_worker_settings(const struct prefork_worker *worker)
 {
-	static const struct pfi_library_settings none = { .worker_connections = 1000, .orphan_timeout_ms = PFI_ORPHAN_MS };
+	static const struct pfi_library_settings none = { .worker_connections = 1000, .handshake_timeout_ms = PFI_HANDSHAKE_MS, .orphan_timeout_ms = PFI_ORPHAN_MS };
 
 	return worker->context->settings ? pfi_library_settings(worker->context->settings) : &none;
 }

@@ -9,6 +9,7 @@
 
 #include "worker/spawn_context.h"
 #include "worker/liveness.h"
+#include "worker/stage.h"
 
 #include <prefork/log.h>
 #include <prefork/worker.h>
@@ -50,6 +51,7 @@ struct prefork_worker {
 	struct prefork_service service; /* callbacks that the application's struct_size does not cover are NULL */
 	struct prefork_strategy strategy;
 	void *user;
+	const struct pfi_connection_stage *stages[PFI_STAGES_MAX + 1]; /* of each connection, before the service; ends with NULL */
 
 	int fd;                /* epoll set: signal pipe, control channel, arbiter's pidfd, wake_fd */
 	int wake_fd;           /* eventfd: a connection is resumed, wants_retire, or check() must run again */
