@@ -1,12 +1,19 @@
-/* wsgi.early_hints: a callable that sends 103 for the request that its thread handles. */
+/* wsgi.early_hints: a callable that sends 103 for its request. The object is reused unless the application keeps it. */
 #include "early_hints.h"
 #include "response_headers.h"
 #include "start.h"
 
 #include <prefork/http.h>
 
-static _Thread_local PyObject *current; /* start_response of the request that this thread handles */
-static PyObject *callable;
+#include <stddef.h>
+
+struct hints {
+	PyObject_HEAD
+	vectorcallfunc vectorcall;
+	PyObject *start; /* start_response of the request, borrowed; NULL: finished */
+};
+
+static struct hints *spare; /* for the next request: the application holds no reference to it */
 
 /* wsgi_start_lend() keeps other threads of the application from beginning the response meanwhile. */
 static int send_hints(struct prefork_request *request, PyObject *fields)
@@ -26,36 +33,64 @@ static int send_hints(struct prefork_request *request, PyObject *fields)
 	return r < 0 ? wsgi_refuse(r) : 0;
 }
 
-static PyObject *early_hints(PyObject *nothing, PyObject *fields)
+/* wsgi_request.c ends `start` only after it is returned, so it is valid until then, even if the application returns
+ * meanwhile. */
+static PyObject *hints_call(PyObject *self, PyObject *const *arguments, size_t flagged, PyObject *names)
 {
-	int r = -1;
+	PyObject *const start = ((struct hints *)self)->start;
+	struct prefork_request *request;
+	int r;
 
-	(void)nothing;
-	if (current == NULL)
-		return PyErr_Format(PyExc_RuntimeError, "early_hints() called outside of a request");
-	if (wsgi_start_was_called(current))
+	if (PyVectorcall_NARGS(flagged) != 1 || (names && PyTuple_GET_SIZE(names) > 0))
+		return PyErr_Format(PyExc_TypeError, "early_hints() takes one argument, a list of (name, value)");
+	if (start == NULL)
+		return PyErr_Format(PyExc_RuntimeError, "early_hints() called after the end of its request");
+	if (wsgi_start_was_called(start))
 		return PyErr_Format(PyExc_RuntimeError, "early_hints() called after start_response()");
-	r = send_hints(wsgi_start_lend(current), fields);
-	wsgi_start_return(current);
+	request = wsgi_start_lend(start);
+	if (request == NULL)
+		return PyErr_Format(PyExc_RuntimeError, "early_hints() called while another thread sends the response");
+	r = send_hints(request, arguments[0]);
+	wsgi_start_return(start);
 	if (r < 0)
 		return NULL;
 	Py_RETURN_NONE;
 }
 
-static PyMethodDef method = { "early_hints", early_hints, METH_O, "early_hints(list of (name, value))" };
+static PyTypeObject type = {
+	PyVarObject_HEAD_INIT(NULL, 0).tp_name = "prefork.EarlyHints",
+	.tp_basicsize = sizeof(struct hints),
+	.tp_dealloc = (destructor)PyObject_Free,
+	.tp_flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_VECTORCALL,
+	.tp_vectorcall_offset = offsetof(struct hints, vectorcall),
+	.tp_call = PyVectorcall_Call,
+	.tp_doc = "early_hints(list of (name, value))",
+};
 
 int wsgi_early_hints_prepare(void)
 {
-	callable = PyCFunction_New(&method, NULL);
-	return callable ? 0 : -1;
+	return PyType_Ready(&type);
 }
 
-PyObject *wsgi_early_hints_callable(void)
+PyObject *wsgi_early_hints_create(PyObject *start)
 {
-	return callable;
+	struct hints *hints = spare ? spare : PyObject_New(struct hints, &type);
+
+	if (hints == NULL)
+		return NULL;
+	spare = NULL;
+	hints->vectorcall = hints_call;
+	hints->start = start;
+	return (PyObject *)hints;
 }
 
-void wsgi_early_hints_for(PyObject *start)
+void wsgi_early_hints_end(PyObject *self)
 {
-	current = start;
+	struct hints *hints = (struct hints *)self;
+
+	hints->start = NULL;
+	if (spare == NULL && Py_REFCNT(hints) == 1)
+		spare = hints;
+	else
+		Py_DECREF(hints);
 }

@@ -2,21 +2,23 @@
  * early_hints -- wsgi.early_hints: interim response 103 (RFC 8297), with links that a
  * browser may fetch while the application prepares the final response.
  *
- * One callable serves all requests: it applies to the request that the calling thread
- * handles.
+ * Each request has its own callable, which may be called in any thread: several requests
+ * may share a thread. The object is reused for the next request, unless the application
+ * holds a reference. The caller has the GIL.
  */
 #ifndef WSGI_EARLY_HINTS_H
 #define WSGI_EARLY_HINTS_H
 
 #include "python.h"
 
-/** Returns 0, or -1 with an exception set. Call it once. The caller has the GIL, here and below. */
+/** Returns 0, or -1 with an exception set. Call it once. */
 int wsgi_early_hints_prepare(void);
 
-/** The value of environ["wsgi.early_hints"]. Borrowed. */
-PyObject *wsgi_early_hints_callable(void);
+/** Returns the value of environ["wsgi.early_hints"] for the request of `start`, which is borrowed until
+ *  wsgi_early_hints_end(). NULL with an exception set. */
+PyObject *wsgi_early_hints_create(PyObject *start);
 
-/** Set the request that this thread handles, by its start_response; NULL: none. Borrowed until the next call. */
-void wsgi_early_hints_for(PyObject *start);
+/** The request has finished. Takes `hints`. */
+void wsgi_early_hints_end(PyObject *hints);
 
 #endif

@@ -64,12 +64,14 @@ static PyObject *filled_copy(struct wsgi_template *template, struct prefork_requ
 	return dict;
 }
 
-PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input)
+PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input,
+                              PyObject *hints)
 {
 	const size_t count = prefork_request_header_count(request);
 	PyObject *dict = filled_copy(template, request);
 
-	if (dict && PyDict_SetItem(dict, wsgi_keys.input, input) < 0)
+	if (dict && (PyDict_SetItem(dict, wsgi_keys.input, input) < 0 ||
+	             PyDict_SetItem(dict, wsgi_keys.early_hints, hints) < 0))
 		Py_CLEAR(dict);
 	for (size_t i = 0; dict && i < count; i++) {
 		if (add_field(dict, request, i) < 0)

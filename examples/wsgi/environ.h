@@ -13,6 +13,7 @@ struct wsgi_template;
 
 /** Returns a *new* dict for one request. NULL with an exception set; NULL without an
  *  exception: the path is not below SCRIPT_NAME. */
-PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input);
+PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input,
+                              PyObject *hints);
 
 #endif

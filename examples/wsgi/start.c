@@ -248,6 +248,8 @@ struct prefork_request *wsgi_start_lend(PyObject *self)
 {
 	struct start *start = (struct start *)self;
 
+	if (start->closed || start->writing > 0)
+		return NULL;
 	start->writing++;
 	return start->request;
 }

@@ -26,7 +26,7 @@ PyObject *wsgi_start_create(struct prefork_request *request);
 void wsgi_start_close(PyObject *start);
 
 /** Borrow the request for a call into the library without the GIL, and return it. Meanwhile no other thread can
- *  begin the response. */
+ *  begin the response, and wsgi_start_close() waits. NULL: another thread writes, or the response is complete. */
 struct prefork_request *wsgi_start_lend(PyObject *start);
 void wsgi_start_return(PyObject *start);
 

@@ -1,7 +1,6 @@
 /* Keeps the environ of the previous request of a listener, and replaces only what differs in the next one. */
 #include "template.h"
 #include "file.h"
-#include "early_hints.h"
 #include "header_names.h"
 
 #include <prefork/http.h>
@@ -40,15 +39,16 @@ static int set_server(PyObject *dict, const char *address, size_t size, const ch
 	           PyUnicode_DecodeLatin1(name, (is_ip6 ? bracket : name_end) - name, NULL));
 }
 
-/* Insert the key that every request sets, so that copies need no insertion. Two further keys, deleted again, make the
+/* Insert the keys that every request sets, so that copies need no insertion. Two further keys, deleted again, make the
  * table grow once, to a size in which the headers of most requests fit. With few deleted entries PyDict_Copy() copies
  * the table instead of inserting each key. */
 static int reserve(PyObject *dict)
 {
 	int r = PyDict_SetItem(dict, wsgi_keys.input, Py_None);
 
-	if (r < 0 || PyDict_SetItem(dict, wsgi_keys.close, Py_None) < 0 ||
-	    PyDict_SetItem(dict, wsgi_keys.read, Py_None) < 0 || PyDict_DelItem(dict, wsgi_keys.close) < 0)
+	if (r < 0 || PyDict_SetItem(dict, wsgi_keys.early_hints, Py_None) < 0 ||
+	    PyDict_SetItem(dict, wsgi_keys.close, Py_None) < 0 || PyDict_SetItem(dict, wsgi_keys.read, Py_None) < 0 ||
+	    PyDict_DelItem(dict, wsgi_keys.close) < 0)
 		return -1;
 	return PyDict_DelItem(dict, wsgi_keys.read);
 }
@@ -66,8 +66,7 @@ static int set_constants(const struct wsgi_template *self, const struct wsgi_tem
 	    set(dict, wsgi_keys.multithread, PyBool_FromLong(place->multithread)) < 0 ||
 	    set(dict, wsgi_keys.multiprocess, PyBool_FromLong(place->multiprocess)) < 0 ||
 	    set(dict, wsgi_keys.run_once, PyBool_FromLong(0)) < 0 ||
-	    set(dict, wsgi_keys.input_terminated, PyBool_FromLong(1)) < 0 ||
-	    set(dict, wsgi_keys.early_hints, Py_NewRef(wsgi_early_hints_callable())) < 0)
+	    set(dict, wsgi_keys.input_terminated, PyBool_FromLong(1)) < 0)
 		return -1;
 	return set(dict, wsgi_keys.file_wrapper, Py_NewRef(wsgi_file_type()));
 }

@@ -42,6 +42,7 @@ struct exchange {
 	PyObject *context; /* contextvars: requests share a thread, and a pulled body continues in other threads */
 	PyObject *input;
 	PyObject *start;    /* start_response */
+	PyObject *hints;    /* early_hints */
 	PyObject *iterable; /* what the application returned */
 	PyObject *iterator;
 	PyObject *piece;  /* of the body: the one that is being sent         */
@@ -268,11 +269,12 @@ static enum next run(struct exchange *exchange)
 		return fail(exchange);
 	exchange->input = wsgi_input_create(exchange->request);
 	exchange->start = exchange->input ? wsgi_start_create(exchange->request) : NULL;
-	arguments[1] = exchange->start ? wsgi_environ_create(template, exchange->request, exchange->input) : NULL;
+	exchange->hints = exchange->start ? wsgi_early_hints_create(exchange->start) : NULL;
+	if (exchange->hints)
+		arguments[1] = wsgi_environ_create(template, exchange->request, exchange->input, exchange->hints);
 	arguments[2] = exchange->start;
 	if (arguments[1] == NULL)
 		return PyErr_Occurred() ? fail(exchange) : refuse_path(exchange, template->mount);
-	wsgi_early_hints_for(exchange->start);
 	exchange->iterable = PyObject_Vectorcall(exchange->application->callable, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);
@@ -314,6 +316,8 @@ static void finish(struct exchange *exchange)
 	exit_context(exchange);
 	wsgi_errors_finish_line();
 	Py_XDECREF(exchange->context);
+	if (exchange->hints)
+		wsgi_early_hints_end(exchange->hints);
 	if (exchange->start)
 		wsgi_start_end(exchange->start);
 	if (exchange->input)
@@ -408,7 +412,6 @@ int wsgi_request_handle(struct prefork_request *request, const struct wsgi_appli
 	if (!wsgi_gil_take())
 		return -ENOMEM;
 	next = run(&exchange);
-	wsgi_early_hints_for(NULL); /* start_response() was called, or the request failed */
 	if (next == NEXT_SEND_FILE || next == NEXT_PULL)
 		kept = keep(&exchange, &next);
 	else

@@ -148,6 +148,19 @@ START_TEST(early_hints_precede_the_response)
 }
 END_TEST
 
+/* Requests of several tasks may share a thread: the callable belongs to its request. */
+START_TEST(early_hints_of_one_request_never_reach_another)
+{
+	struct prefork_request other = kitchen_request("/hint-for-another-request");
+
+	assert_response("/keep-hints", 200, "kept");
+	kitchen_serve(&other);
+	ck_assert_str_eq(other.interim, "");
+	ck_assert_str_eq(other.sent, "refused");
+	free(other.sent);
+}
+END_TEST
+
 START_TEST(an_error_after_the_head_aborts_the_response)
 {
 	struct prefork_request request = kitchen_request("/recovers-too-late");
@@ -473,6 +486,7 @@ int main(void)
 	                    sizeof errors / sizeof *errors);
 	tcase_add_test(tcase, hop_by_hop_headers_are_dropped_with_one_warning);
 	tcase_add_test(tcase, early_hints_precede_the_response);
+	tcase_add_test(tcase, early_hints_of_one_request_never_reach_another);
 	tcase_add_test(tcase, an_error_after_the_head_aborts_the_response);
 	tcase_add_test(tcase, every_iterable_is_closed_once);
 	tcase_add_loop_test(tcase, a_wrapped_file_is_sent_by_sendfile, 0, 2);

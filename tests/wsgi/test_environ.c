@@ -4,7 +4,6 @@
 #include "environ.h"
 #include "fake_http.h"
 #include "file.h"
-#include "early_hints.h"
 #include "interpreter.h"
 #include "header_names.h"
 #include "template.h"
@@ -18,7 +17,6 @@ static void start_python(void)
 	ck_assert_int_eq(wsgi_python_start("prefork-wsgi", NULL), 0);
 	ck_assert_int_eq(wsgi_header_names_create(), 0);
 	ck_assert_int_eq(wsgi_file_prepare(), 0);
-	ck_assert_int_eq(wsgi_early_hints_prepare(), 0);
 }
 
 static struct wsgi_template *template_for(const char *address, const char *script_name)
@@ -45,7 +43,7 @@ static struct prefork_request request_for(const char *target, const char *host)
 
 static PyObject *environ_of(struct wsgi_template *template, struct prefork_request *request)
 {
-	PyObject *dict = wsgi_environ_create(template, request, Py_None);
+	PyObject *dict = wsgi_environ_create(template, request, Py_None, Py_None);
 
 	ck_assert_ptr_null(PyErr_Occurred());
 	return dict;

@@ -190,6 +190,19 @@ def early_hints(environ, start):
     raise AssertionError("a hint after start_response")
 
 
+def keep_hints(environ, start):
+    kept.append(environ["wsgi.early_hints"])
+    return text(start, "kept")
+
+
+def hint_for_another_request(environ, start):
+    try:
+        kept[-1]([("Link", "</intruder.css>")])
+    except RuntimeError:
+        return text(start, "refused")
+    return text(start, "accepted")
+
+
 def bad_hint(environ, start):
     environ["wsgi.early_hints"]([("Link", "a\r\nX-Forged: b")])
 
