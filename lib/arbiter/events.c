@@ -33,7 +33,7 @@ static void process_child_event(struct prefork_arbiter *arbiter, struct pfi_tag 
 
 static void process_query(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
-	const enum pfi_query_topic topic = pfi_queries_process(arbiter, tag);
+	const enum pfi_query_topic topic = pfi_queries_process(arbiter, tag, now_ms);
 
 	if (topic == PFI_QUERY_RELOAD)
 		pfi_reload_requested(arbiter);
@@ -63,6 +63,7 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 		pfi_queue_fired(arbiter, tag.worker_index, tag.incarnation, now_ms);
 		break;
 	case PFI_SOURCE_UPGRADE:
+	case PFI_SOURCE_UPGRADE_EXIT:
 		pfi_upgrade_process(arbiter, tag, now_ms);
 		break;
 	case PFI_SOURCE_PREDECESSOR:

@@ -28,14 +28,26 @@ static struct pfi_tag decode(uint64_t bits)
 				 (uint32_t)bits };
 }
 
+/*
+ * Edge-triggered:
+ *
+ * A watchdog timer. The worker has the same open file description, and with it O_NONBLOCK, which it may clear: read(2)
+ * would then block on an expiry that the worker has re-armed since. Each expiry is an event and nothing has to be read.
+ *
+ * The pidfd of a child. A debugger that traces the child has the right to wait for it first: until then the pidfd is
+ * readable, and waitid(2) returns nothing. The kernel reports the exit again when the debugger has reaped or detached.
+ */
+static bool is_edge_triggered(enum pfi_source source)
+{
+	return source == PFI_SOURCE_WATCHDOG || source == PFI_SOURCE_PIDFD || source == PFI_SOURCE_LOOKUP ||
+	       source == PFI_SOURCE_UPGRADE_EXIT;
+}
+
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)
 {
 	struct epoll_event event = { .events = EPOLLIN, .data.u64 = encode(tag) };
 
-	/* The worker has the same open file description of its watchdog timer, and with it O_NONBLOCK, which it may
-	 * clear: read(2) would then block on an expiry that the worker has re-armed since. Edge-triggered, each expiry
-	 * is an event and nothing has to be read. */
-	if (tag.source == PFI_SOURCE_WATCHDOG)
+	if (is_edge_triggered(tag.source))
 		event.events |= EPOLLET;
 	if (epoll_ctl(arbiter->loop.epoll, EPOLL_CTL_ADD, fd, &event) == 0)
 		return 0;

@@ -25,7 +25,8 @@ enum pfi_source {
 	PFI_SOURCE_QUERY,  /* worker_index: the slot of a connection, see queries.c                  */
 	PFI_SOURCE_LOOKUP, /* incarnation: the generation whose names are looked up                 */
 	PFI_SOURCE_QUEUE,  /* worker_index: the reuseport socket, incarnation: the listener's number */
-	PFI_SOURCE_UPGRADE,     /* incarnation: the pid of the new arbiter; worker_index: upgrade.c       */
+	PFI_SOURCE_UPGRADE,      /* the channel to the new arbiter; incarnation: its pid                  */
+	PFI_SOURCE_UPGRADE_EXIT, /* its pidfd; incarnation: its pid                                       */
 	PFI_SOURCE_PREDECESSOR, /* incarnation: the pid of an older arbiter; worker_index: predecessor.c  */
 };
 
@@ -49,7 +50,7 @@ int pfi_loop_verify(const struct prefork_arbiter *arbiter);
 
 void pfi_loop_close(struct prefork_arbiter *arbiter);
 
-/* Poll `fd` for reading, level-triggered but for PFI_SOURCE_WATCHDOG. 0, or a negative errno with an error message. */
+/* Poll `fd` for reading, level-triggered but for watchdog timers and pidfds of children. 0, or a negative errno with an error message. */
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag);
 
 /* Return one event for `fd`, then none until the next call. 0 or a negative errno. */

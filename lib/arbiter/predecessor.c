@@ -26,7 +26,10 @@
 #include <string.h>
 #include <unistd.h>
 
-enum { QUIT_MS = 5000 }; /* after SIGQUIT and abort_timeout, an older arbiter gets SIGKILL */
+enum {
+	QUIT_MS = 5000, /* after SIGQUIT and abort_timeout, an older arbiter gets SIGKILL */
+	MESSAGES_A_TURN = 64,
+};
 
 /* worker_index of the tag; for an older arbiter its incarnation is the pid. */
 enum { CHANNEL, OLDER };
@@ -160,13 +163,14 @@ static void promote(struct prefork_arbiter *arbiter)
 static void receive(struct prefork_arbiter *arbiter)
 {
 	struct pfi_message message;
-	int r;
+	int r = 0;
 
-	while ((r = pfi_channel_receive(arbiter->predecessor.channel, &message)) == 0 || r == -EBADMSG) {
+	for (int i = 0; i < MESSAGES_A_TURN && (r == 0 || r == -EBADMSG); i++) {
+		r = pfi_channel_receive(arbiter->predecessor.channel, &message);
 		if (r == 0 && message.type == PFI_UPGRADE_PROMOTE_MESSAGE)
 			promote(arbiter);
 	}
-	if (r == -EAGAIN)
+	if (r == 0 || r == -EBADMSG || r == -EAGAIN)
 		return;
 	/* The old arbiter has ended, even if its process has not: an application may go on without it. */
 	close_channel(arbiter);

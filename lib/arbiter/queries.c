@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { LISTENER = PFI_QUERIES_MAX, MESSAGE_MAX = 1100 };
+enum { LISTENER = PFI_QUERIES_MAX, MESSAGE_MAX = 1100, PERIOD_MS = 100 };
 
 static const char too_many[] = "too many commands wait already";
 
@@ -22,6 +22,11 @@ void pfi_queries_init(struct pfi_queries *queries)
 	*queries = (struct pfi_queries){ .listener = -1 };
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++)
 		queries->list[i].fd = -1;
+}
+
+static int poll_listener(struct prefork_arbiter *arbiter)
+{
+	return pfi_loop_add(arbiter, arbiter->queries.listener, (struct pfi_tag){ PFI_SOURCE_QUERY, LISTENER, 0 });
 }
 
 void pfi_queries_open(struct prefork_arbiter *arbiter)
@@ -34,7 +39,7 @@ void pfi_queries_open(struct prefork_arbiter *arbiter)
 		return;
 	r = queries->listener = pfi_query_listen(getpid(), status.st_ino);
 	if (r >= 0)
-		r = pfi_loop_add(arbiter, queries->listener, (struct pfi_tag){ PFI_SOURCE_QUERY, LISTENER, 0 });
+		r = poll_listener(arbiter);
 	if (r >= 0) {
 		pfi_fdtable_set_owner(queries->listener, arbiter->id, PFI_FD_NO_SLOT);
 		return;
@@ -70,45 +75,90 @@ void pfi_queries_close(struct prefork_arbiter *arbiter)
 		end(arbiter, &queries->list[i]);
 	pfi_loop_remove(arbiter, queries->listener);
 	pfi_close(&queries->listener);
+	queries->muted_until_ms = 0;
 }
 
-/* A slot for a new connection. If none is free, one without a request is closed. */
-static struct pfi_query *find_slot(struct prefork_arbiter *arbiter)
+static bool is_silent(const struct pfi_query *query, uint64_t now_ms)
 {
-	struct pfi_query *silent = NULL;
+	return query->topic == PFI_QUERY_NONE && now_ms - query->accepted_ms >= PERIOD_MS;
+}
+
+/* A free slot, or the oldest connection that has had time for a request and has sent none. */
+static struct pfi_query *find_slot(struct pfi_queries *queries, uint64_t now_ms)
+{
+	struct pfi_query *found = NULL;
 
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
-		struct pfi_query *const query = &arbiter->queries.list[i];
+		struct pfi_query *const query = &queries->list[i];
 
 		if (query->fd < 0)
 			return query;
-		if (query->topic == PFI_QUERY_NONE)
-			silent = query;
+		if (is_silent(query, now_ms) && (found == NULL || query->accepted_ms < found->accepted_ms))
+			found = query;
 	}
-	if (silent != NULL) {
-		refuse(silent->fd, too_many);
-		end(arbiter, silent);
-	}
-	return silent;
+	return found;
 }
 
-static void accept_query(struct prefork_arbiter *arbiter)
+/* Takes `fd`. */
+static void add(struct prefork_arbiter *arbiter, int fd, uint64_t now_ms)
 {
-	int fd = pfi_query_accept(arbiter->queries.listener);
-	struct pfi_query *const query = fd >= 0 ? find_slot(arbiter) : NULL;
+	struct pfi_query *const query = find_slot(&arbiter->queries, now_ms);
 
 	if (query == NULL) {
-		if (fd >= 0)
-			refuse(fd, too_many);
+		refuse(fd, too_many);
 		pfi_close(&fd);
 		return;
+	}
+	if (query->fd >= 0) {
+		refuse(query->fd, too_many);
+		end(arbiter, query);
 	}
 	const struct pfi_tag tag = { PFI_SOURCE_QUERY, (unsigned)(query - arbiter->queries.list), ++query->incarnation };
 
 	query->fd = fd;
+	query->accepted_ms = now_ms;
 	pfi_fdtable_set_owner(fd, arbiter->id, PFI_FD_NO_SLOT);
 	if (pfi_loop_add(arbiter, fd, tag) < 0)
 		pfi_close(&query->fd);
+}
+
+static void mute(struct prefork_arbiter *arbiter, uint64_t until_ms)
+{
+	pfi_loop_remove(arbiter, arbiter->queries.listener);
+	arbiter->queries.muted_until_ms = until_ms;
+}
+
+static void accept_queries(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_queries *const queries = &arbiter->queries;
+
+	if (now_ms - queries->since_ms >= PERIOD_MS) {
+		queries->since_ms = now_ms;
+		queries->accepted = 0;
+	}
+	while (queries->accepted < PFI_QUERIES_MAX) {
+		const int fd = pfi_query_accept(queries->listener);
+
+		if (fd == -EAGAIN)
+			return;
+		if (fd < 0 && fd != -EPERM && fd != -ECONNABORTED && fd != -EINTR) {
+			mute(arbiter, now_ms + PERIOD_MS);
+			return;
+		}
+		queries->accepted++;
+		if (fd >= 0)
+			add(arbiter, fd, now_ms);
+	}
+	mute(arbiter, queries->since_ms + PERIOD_MS);
+}
+
+uint64_t pfi_queries_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_queries *const queries = &arbiter->queries;
+
+	if (queries->muted_until_ms != 0 && queries->muted_until_ms <= now_ms)
+		queries->muted_until_ms = poll_listener(arbiter) < 0 ? now_ms + PERIOD_MS : 0;
+	return queries->muted_until_ms;
 }
 
 static enum pfi_query_topic topic_of(const char *bytes, ssize_t n)
@@ -136,10 +186,10 @@ static enum pfi_query_topic read_query(struct prefork_arbiter *arbiter, struct p
 	return query->topic;
 }
 
-enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag)
+enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct pfi_tag tag, uint64_t now_ms)
 {
 	if (tag.worker_index == LISTENER) {
-		accept_query(arbiter);
+		accept_queries(arbiter, now_ms);
 		return PFI_QUERY_NONE;
 	}
 	if (tag.worker_index > LISTENER)

@@ -26,10 +26,8 @@ enum {
 	NAME_MS = 20,           /* between attempts to notify the service manager            */
 	PROOF_MAX_MS = 3600000, /* canary_time is at most 1 h; the new program is not trusted */
 	MESSAGES_A_TURN = 64,
+	MESSAGES_MAX = 10000, /* one for each socket that it does not use, and a handful */
 };
-
-/* worker_index of the tag. */
-enum { CHANNEL, EXIT };
 
 static void hold_sockets(struct prefork_arbiter *arbiter, bool is_held)
 {
@@ -88,12 +86,10 @@ static const char *refusal(const struct prefork_arbiter *arbiter, char *buffer, 
 static int add_to_loop(struct prefork_arbiter *arbiter)
 {
 	const struct pfi_upgrade *const upgrade = &arbiter->upgrade;
-	const int r = pfi_loop_add(arbiter, upgrade->pidfd,
-				   (struct pfi_tag){ PFI_SOURCE_UPGRADE, EXIT, (uint32_t)upgrade->pid });
+	const uint32_t pid = (uint32_t)upgrade->pid;
+	const int r = pfi_loop_add(arbiter, upgrade->pidfd, (struct pfi_tag){ PFI_SOURCE_UPGRADE_EXIT, 0, pid });
 
-	return r == 0 ? pfi_loop_add(arbiter, upgrade->channel,
-				     (struct pfi_tag){ PFI_SOURCE_UPGRADE, CHANNEL, (uint32_t)upgrade->pid })
-		      : r;
+	return r == 0 ? pfi_loop_add(arbiter, upgrade->channel, (struct pfi_tag){ PFI_SOURCE_UPGRADE, 0, pid }) : r;
 }
 
 static int spawn(struct prefork_arbiter *arbiter)
@@ -137,6 +133,7 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 	upgrade->state = pfi_upgrade_step(upgrade->state, PFI_UPGRADE_ON_START).next;
 	upgrade->is_automatic = is_automatic;
 	upgrade->has_confirmed = upgrade->is_named = false;
+	upgrade->messages = 0;
 	upgrade->why[0] = '\0';
 	memset(upgrade->workers_before, 0, sizeof upgrade->workers_before);
 	upgrade->limit_ms = values->boot_timeout_ms;
@@ -332,6 +329,11 @@ static void receive(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 		if (r == -EAGAIN)
 			return;
+		if (++arbiter->upgrade.messages > MESSAGES_MAX) {
+			/* Not closed: for the new arbiter the end of the channel is its promotion. */
+			pfi_loop_remove(arbiter, arbiter->upgrade.channel);
+			return;
+		}
 		if (r == 0)
 			process_message(arbiter, &message, now_ms);
 		else if (r != -EBADMSG)
@@ -364,7 +366,7 @@ void pfi_upgrade_process(struct prefork_arbiter *arbiter, struct pfi_tag tag, ui
 	if (upgrade->pid == 0 || tag.incarnation != (uint32_t)upgrade->pid)
 		return;
 	receive(arbiter, now_ms);
-	if (tag.worker_index != EXIT || pfi_reap(upgrade->pidfd, &status) == -EAGAIN)
+	if (tag.source != PFI_SOURCE_UPGRADE_EXIT || pfi_reap(upgrade->pidfd, &status) == -EAGAIN)
 		return;
 	note_exit(arbiter, &status);
 	step(arbiter, PFI_UPGRADE_ON_EXITED, now_ms);

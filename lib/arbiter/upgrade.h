@@ -22,6 +22,7 @@ struct pfi_upgrade {
 	enum pfi_upgrade_state state;
 	pid_t pid;  /* of the new arbiter, 0: there is none        */
 	int pidfd, channel; /* to it, -1: closed                   */
+	unsigned messages;  /* received from it                    */
 	bool is_automatic;  /* this arbiter stops when it is ready */
 	bool takes_all;     /* it has all sockets of this one      */
 	bool has_confirmed; /* its promotion                       */

@@ -2,10 +2,13 @@
 import contextlib
 import os
 import pathlib
+import resource
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
+import time
 
 import harness
 
@@ -16,6 +19,13 @@ HELLO = harness.program("http_hello")
 def limited(files):
     """A prefix that starts the server with at most so many open files."""
     return ("/bin/sh", "-c", f'ulimit -n {files}; exec "$@"', "sh")
+
+
+def cpu_share(server, seconds=1):
+    """How much of a core the arbiter uses: measured, since there is no event to wait for."""
+    before = harness.cpu_seconds(server.pid)
+    time.sleep(seconds)
+    return (harness.cpu_seconds(server.pid) - before) / seconds
 
 
 class Ceilings(harness.Case):
@@ -223,6 +233,66 @@ class SendReload(harness.Case):
                 self.assertTrue((status, errors) == (0, "") or (status == 1 and "too many commands" in errors), (status, errors))
             self.assertIn((0, ""), results)
             self.assertEqual(server.get().status, 200)
+            self.assertEqual(server.stop(), 0)
+
+    def address(self, server):
+        """The abstract socket of commands."""
+        return f"\0prefork-{server.pid}-{os.stat(self.pidfile).st_ino}"
+
+    def test_an_arbiter_without_free_descriptors_does_not_spin(self):
+        with self.served() as server:
+            server.wait_for_serving(1)
+            limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
+            used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
+            free = min(set(range(len(used) + 1)) - used)
+            resource.prlimit(server.pid, resource.RLIMIT_NOFILE, (free, limits[1]))
+            with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:
+                client.connect(self.address(server))
+                client.send(b"reload")
+                self.assertLess(cpu_share(server), 0.05)
+                resource.prlimit(server.pid, resource.RLIMIT_NOFILE, limits)
+                client.settimeout(20 * harness.PATIENCE)
+                self.assertEqual(client.recv(100)[:1], b"0")
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_flood_of_connections_costs_little_and_a_command_gets_through(self):
+        flood = ("import socket, sys\nprint(flush=True)\nwhile True:\n"
+                 " with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:\n"
+                 "  client.setblocking(False)\n  try: client.connect('\\0' + sys.argv[1])\n  except BlockingIOError: pass\n")
+        with self.served() as server:
+            server.wait_for_serving(1)
+            command = [sys.executable, "-c", flood, self.address(server)[1:]]
+            with subprocess.Popen(command, stdout=subprocess.PIPE) as flooding:
+                try:
+                    flooding.stdout.readline()
+                    self.assertLess(cpu_share(server, 2), 0.05)
+                    for _ in range(3):
+                        self.assertEqual(self.end(self.begin()), (0, ""))
+                finally:
+                    flooding.kill()
+            self.assertEqual(server.stop(), 0)
+
+
+class Traced(harness.Case):
+    TRACER = ("import ctypes, signal, sys\n"
+              "print(ctypes.CDLL(None).ptrace(0x4206, int(sys.argv[1]), None, None), flush=True)\n"  # PTRACE_SEIZE
+              "signal.pause()\n")
+
+    def test_a_worker_that_a_debugger_has_not_reaped_does_not_keep_the_arbiter_busy(self):
+        """Its pidfd is readable, and waitid(2) returns nothing."""
+        with harness.Server([HELLO, "--canary-time", "0"]) as server:
+            worker = server.wait_for_serving(1)[0]
+            with subprocess.Popen([sys.executable, "-c", self.TRACER, str(worker)], stdout=subprocess.PIPE) as tracer:
+                try:
+                    if tracer.stdout.readline() != b"0\n":
+                        self.skipTest("this process may not trace others")
+                    os.kill(worker, signal.SIGKILL)
+                    harness.wait_until(lambda: harness.start_time(worker) is None, "a zombie")
+                    self.assertLess(cpu_share(server), 0.05)
+                finally:
+                    tracer.kill()
+            server.wait_for_log(f"Worker (pid:{worker}) was killed")
+            self.assertNotEqual(server.wait_for_serving(1), [worker])
             self.assertEqual(server.stop(), 0)
 
 

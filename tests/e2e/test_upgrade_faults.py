@@ -76,6 +76,21 @@ class Faults(upgrade.Case):
             server.wait_for_log("was not ready within 1.0 s (boot_timeout)")
             self.check_serves(server)
 
+    def test_a_new_arbiter_that_floods_the_channel_when_it_is_ready_is_not_read(self):
+        with self.start("--upgrade", "manual") as server:
+            server.wait_for_serving(2)
+            self.replace(PROGRAM + "channel.setblocking(True)\nchannel.send(SERVING)\nchannel.send(READY)\n"
+                         "while True:\n    channel.send(UNKNOWN)\n")
+            (self.root / "go").touch()
+            new = server.request_upgrade()
+            before = harness.wait_for_quiet(lambda: harness.context_switches(server.pid))
+            for _ in range(5):
+                self.assertEqual(server.get().status, 200)
+            self.assertLess(harness.context_switches(server.pid) - before, 30)
+            os.kill(new, signal.SIGKILL)
+            server.wait_for_log("New arbiter has exited, this one keeps serving")
+            self.check_serves(server)
+
     def test_workers_that_winch_has_ended_start_again_if_the_new_arbiter_is_killed(self):
         with self.start("--upgrade", "manual") as server:
             server.wait_for_serving(2)
