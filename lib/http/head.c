@@ -134,7 +134,7 @@ static enum pfi_verdict step_target(struct pfi_head *head, const char *bytes, ui
 }
 
 /* "HTTP/d.d" and the CR after it. */
-static enum pfi_verdict step_version(struct pfi_head *head, const char *bytes, uint32_t length)
+static enum pfi_verdict match_version(struct pfi_head *head, const char *bytes, uint32_t length)
 {
 	static const char shape[] = "HTTP/0.0\r";
 	const char *const text = bytes + head->part_at;
@@ -145,6 +145,17 @@ static enum pfi_verdict step_version(struct pfi_head *head, const char *bytes, u
 		if (shape[i] == '0' ? !pfi_char_is(text[i], PFI_CHAR_DIGIT) : text[i] != shape[i])
 			return refuse(head, 400, "the version is not HTTP/1.1 or HTTP/1.0");
 	}
+	return PFI_DONE;
+}
+
+static enum pfi_verdict step_version(struct pfi_head *head, const char *bytes, uint32_t length)
+{
+	const char *const text = bytes + head->part_at;
+	const bool is_usual = length - head->part_at >= 9 && memcmp(text, "HTTP/1.1\r", 9) == 0;
+	const enum pfi_verdict verdict = is_usual ? PFI_DONE : match_version(head, bytes, length);
+
+	if (verdict != PFI_DONE)
+		return verdict;
 	if (head->part_at + 8 - head->line_at > head->limits->line_max)
 		return refuse(head, 414, "the request line is too long");
 	if (text[5] != '1')
