@@ -212,13 +212,16 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 	if (bytes[i] != ':' || i == head->part_at)
 		return refuse(head, 400, "a header line without a name and a colon");
 
-	const bool underscore = memchr(bytes + head->part_at, '_', i - head->part_at) != NULL;
+	const uint32_t size = i - head->part_at;
+	const enum pfi_field_id id = pfi_field_find(bytes + head->part_at, size);
+	/* No known name has one. */
+	const bool underscore = id == PFI_FIELD_OTHER && memchr(bytes + head->part_at, '_', size) != NULL;
 	if (underscore && head->limits->underscores == PFI_UNDERSCORES_REFUSE)
 		return refuse(head, 400, "a header name with an underscore");
 
 	struct pfi_field *const field = &head->fields[head->fields_count];
-	field->name = (struct pfi_span){ head->part_at, i - head->part_at };
-	field->id = (uint8_t)pfi_field_find(bytes + head->part_at, field->name.length);
+	field->name = (struct pfi_span){ head->part_at, size };
+	field->id = (uint8_t)id;
 	field->underscore = underscore;
 	if (i + 2 < length && bytes[i + 1] == ' ' && bytes[i + 2] != ' ' && bytes[i + 2] != '\t')
 		return go(head, i + 2, STATE_VALUE); /* the common case: one space after the colon */
