@@ -116,30 +116,43 @@ bool pfi_token_valid(const char *text, size_t length)
 	return length > 0;
 }
 
-/* Whether none of 8 bytes is below 0x20, or 0x7f. The borrow may also flag a neighbour, which only costs the byte by
- * byte check that follows. */
-static inline bool word_is_plain(const char *text)
+/* Bit 7 of every one of 8 bytes that is below 0x20, or 0x7f. The borrow may also flag a byte after such a one, so only
+ * the first is certain. */
+static inline uint64_t controls_in(uint64_t word)
 {
 	const uint64_t ones = UINT64_C(0x0101010101010101);
+	const uint64_t low = (word - ones * 0x20) & ~word;
+	const uint64_t delete = word ^ (ones * 0x7f);
+
+	return (low | ((delete - ones) & ~delete)) & (ones * 0x80);
+}
+
+/* 8 bytes as a number whose lowest byte is the first. */
+static inline uint64_t load_first_lowest(const char *text)
+{
 	uint64_t word;
 
 	memcpy(&word, text, sizeof word);
-	const uint64_t low = (word - ones * 0x20) & ~word;
-	const uint64_t delete = word ^ (ones * 0x7f);
-	return ((low | ((delete - ones) & ~delete)) & (ones * 0x80)) == 0;
+	return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(word) : word;
 }
 
 const char *pfi_value_end(const char *text, const char *end)
 {
-	for (;;) {
-		while (end - text >= 8 && word_is_plain(text))
+	while (end - text >= 8) {
+		const uint64_t controls = controls_in(load_first_lowest(text));
+
+		if (controls == 0) {
 			text += 8;
-		const char *const stop = end - text >= 8 ? text + 8 : end;
-		while (text < stop && pfi_char_is(*text, PFI_CHAR_TEXT))
-			text++;
-		if (text < stop || text == end)
+			continue;
+		}
+		text += __builtin_ctzll(controls) / 8;
+		if (!pfi_char_is(*text, PFI_CHAR_TEXT))
 			return text;
+		text++; /* a tab */
 	}
+	while (text < end && pfi_char_is(*text, PFI_CHAR_TEXT))
+		text++;
+	return text;
 }
 
 bool pfi_value_valid(const char *text, size_t length)

@@ -82,20 +82,30 @@ START_TEST(every_byte_has_the_classes_of_the_grammar)
 }
 END_TEST
 
-/* The scan of eight bytes at a time has the result of a scan byte by byte, at every offset. */
+/* Byte by byte. */
+static const char *value_end(const char *text, const char *end)
+{
+	while (text < end && pfi_char_is(*text, PFI_CHAR_TEXT))
+		text++;
+	return text;
+}
+
+/* The scan of eight bytes at a time has the result of a scan byte by byte, at every offset, whatever is before and
+ * after the byte. */
 START_TEST(the_end_of_a_value_is_found_at_every_offset)
 {
+	static const char fillers[] = { '\x80', '\xff', '\t', ' ', '~', '\0' };
 	char text[40];
 
 	for (size_t length = 0; length <= sizeof text; length++) {
 		for (size_t at = 0; at <= length; at++) {
 			for (int c = 0; c < 256; c++) {
-				memset(text, at % 2 ? '\xff' : '\x80', sizeof text);
+				memset(text, fillers[at % 5], at);
+				memset(text + at, fillers[(length + (size_t)c) % 6], sizeof text - at);
 				if (at < length)
 					text[at] = (char)c;
-				const char *const put = guard_put(&guard, text, length);
-				const bool ends = at < length && !pfi_char_is((char)c, PFI_CHAR_TEXT);
-				ck_assert_ptr_eq(pfi_value_end(put, put + length), put + (ends ? at : length));
+				const char *const put = guard_put(&guard, text, length), *const end = put + length;
+				ck_assert_ptr_eq(pfi_value_end(put, end), value_end(put, end));
 			}
 		}
 	}
