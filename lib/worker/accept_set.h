@@ -20,7 +20,7 @@ struct prefork_connection;
 
 enum {
 	PFI_REQUEUE_AFTER = 16,    /* connections */
-	PFI_ACCEPT_SET_MAX = 4095, /* listeners; as event data, larger values may be pointers: page 0 is never mapped */
+	PFI_ACCEPT_SET_MAX = 4093, /* listeners; as event data, values up to 4095 are no pointers: page 0 is never mapped */
 };
 
 struct pfi_accept_set {

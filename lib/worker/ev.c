@@ -12,9 +12,7 @@
  */
 #include "os/clock.h"
 #include "base/required.h"
-#include "model/library_options.h"
-#include "worker/event_core.h"
-#include "worker/offload_pool.h"
+#include "worker/event_turn.h"
 #include "worker/ev_accept_set.h"
 #include "worker/own_fds.h"
 #include "worker/strategies.h"
@@ -29,27 +27,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum {
-	/* An idle worker accepts one connection per turn, so that the next one wakes an idle sibling. A busy
-	 * worker accepts one more for every 16 connections that it served in the previous turn: its turns are
-	 * long, and with one per turn new connections would wait for many of them. */
-	SERVED_PER_ACCEPT = 16,
-	OFFLOADED_POLL_MS = 100, /* see pfi_connection_resume_offloaded() */
-};
-
 struct ev {
-	struct prefork_worker *worker;
 	struct ev_loop *loop;
-	bool is_ready; /* the worker has reported ready: it accepts nothing before, as a later failure is a boot failure */
 	struct pfi_ev_accept_set accept_set;
 	struct pfi_event_core core;
 	ev_io control;
 	ev_timer alarm;
-	uint64_t alarm_ms;      /* CLOCK_MONOTONIC; 0: not set                                    */
-	bool alarm_fired;       /* in this turn: check deadlines and descriptors                  */
-	bool polls_offloaded;   /* the alarm is set for offloaded connections                     */
-	unsigned served;        /* connections, in this turn                                      */
-	unsigned served_before; /* and in the previous one                                        */
 };
 
 struct ev_state {
@@ -157,7 +140,6 @@ static void on_connection(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	ev->served++;
 	pfi_event_core_ready(&ev->core, &state->base);
 }
 
@@ -180,20 +162,8 @@ static int watch(struct pfi_event_core *core, struct pfi_event_state *base, enum
 static void on_readable(void *user, size_t index)
 {
 	struct ev *const ev = user;
-	const unsigned batch = pfi_accept_set_batch(&ev->accept_set.accept_set);
-	const unsigned by_load = 1 + ev->served_before / SERVED_PER_ACCEPT;
-	const unsigned max = batch > by_load ? batch : by_load;
-	struct prefork_connection *connection;
-	unsigned count = 0;
 
-	if (!ev->is_ready)
-		return; /* the entry is level-triggered: reported again in the next turn */
-	for (; count < max && !pfi_accept_set_full(&ev->accept_set.accept_set); count++) {
-		if (pfi_accept_set_accept(&ev->accept_set.accept_set, index, &connection) < 0)
-			break;
-		pfi_event_core_proceed(&ev->core, connection);
-	}
-	pfi_accept_set_note_batch(&ev->accept_set.accept_set, count);
+	pfi_event_core_accept(&ev->core, index);
 }
 
 static void on_control(struct ev_loop *loop, ev_io *io, int events)
@@ -202,7 +172,7 @@ static void on_control(struct ev_loop *loop, ev_io *io, int events)
 
 	(void)loop;
 	(void)events;
-	(void)prefork_worker_check(ev->worker);
+	(void)prefork_worker_check(ev->core.worker);
 }
 
 static void on_resumed(struct ev_loop *loop, ev_async *async, int events)
@@ -228,77 +198,46 @@ static void on_alarm(struct ev_loop *loop, ev_timer *timer, int events)
 
 	(void)loop;
 	(void)events;
-	ev->alarm_ms = 0;
-	ev->alarm_fired = true;
-	ev->polls_offloaded = false;
+	pfi_event_turn_on_timer(&ev->core);
 }
 
-/* Wake up at `at_ms` or earlier; 0: not needed. An earlier alarm stays: it costs one spurious wake-up, and
- * ev_timer_set() for each deadline that moves would cost more. */
-static void set_alarm(struct ev *ev, uint64_t at_ms)
+static void set_timer(struct pfi_event_core *core, uint64_t at_ms)
 {
-	if (at_ms == 0 || (ev->alarm_ms > 0 && ev->alarm_ms <= at_ms))
-		return;
+	struct ev *const ev = PFI_RING_OWNER(core, struct ev, core);
 	const uint64_t now_ms = pfi_now_ms();
+
 	ev_now_update(ev->loop);
 	ev_timer_stop(ev->loop, &ev->alarm);
 	ev_timer_set(&ev->alarm, at_ms > now_ms ? (double)(at_ms - now_ms) / 1000. : 0., 0.);
 	ev_timer_start(ev->loop, &ev->alarm);
-	ev->alarm_ms = at_ms;
 }
 
-/* Before ev_run(), because libev computes the timeout of its epoll_wait(2) at the beginning. */
-static void check_own_fds(struct ev *ev)
-{
-	const uint64_t since_ms = pfi_liveness_since_ms(&ev->worker->liveness, 0);
-
-	if (pfi_own_fds_check_is_deferred(ev->worker))
-		pfi_own_fds_check(ev->worker, since_ms, false);
-	if (pfi_own_fds_check_is_deferred(ev->worker))
-		set_alarm(ev, since_ms + PFI_OWN_FDS_MS);
-}
-
+/* The alarm is set before ev_run(), because libev computes the timeout of its epoll_wait(2) at the beginning. */
 static void turn(struct ev *ev)
 {
-	set_alarm(ev, pfi_deadline_heap_next_ms(&ev->core.deadlines));
-	set_alarm(ev, pfi_ev_accept_set_refresh(&ev->accept_set));
-	if (ev->worker->offloaded > 0 && !ev->polls_offloaded) {
-		ev->polls_offloaded = true; /* quiet ones are resumed without waking the loop */
-		set_alarm(ev, pfi_now_ms() + OFFLOADED_POLL_MS);
-	}
-	check_own_fds(ev);
-	ev->served_before = ev->served;
-	ev->served = 0;
+	pfi_ev_accept_set_refresh(&ev->accept_set);
+	pfi_event_turn_begin(&ev->core);
 	(void)ev_run(ev->loop, pfi_event_core_has_work(&ev->core) ? EVRUN_NOWAIT : EVRUN_ONCE);
-	pfi_event_core_call_again(&ev->core);
-	if (pfi_worker_has_resumed(ev->worker))
-		pfi_event_core_resume(&ev->core);
-	if (ev->alarm_fired && pfi_own_fds_check_is_deferred(ev->worker))
-		pfi_own_fds_check_now(ev->worker);
-	if (ev->alarm_fired)
-		pfi_event_core_expire(&ev->core);
-	ev->alarm_fired = false;
-	pfi_accept_set_pause(&ev->accept_set.accept_set, pfi_accept_set_full(&ev->accept_set.accept_set));
+	pfi_event_turn_end(&ev->core);
 }
 
-static void close_listeners(struct pfi_event_core *core)
+static void stop_listeners(struct pfi_event_core *core)
 {
 	struct ev *const ev = PFI_RING_OWNER(core, struct ev, core);
 
-	pfi_ev_accept_set_close(&ev->accept_set);
+	pfi_ev_accept_set_stop(&ev->accept_set);
 }
 
 static const struct pfi_event_driver driver = {
 	.state_size = sizeof(struct ev_state),
 	.watch = watch,
-	.close_listeners = close_listeners,
+	.stop_listeners = stop_listeners,
+	.set_timer = set_timer,
 };
 
 static int open_all(struct ev *ev, struct prefork_worker *worker)
 {
-	const unsigned threads = pfi_worker_settings(worker)->threads;
-
-	*ev = (struct ev){ .worker = worker, .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
+	*ev = (struct ev){ .loop = prefork_worker_loop(worker), .accept_set.inner = -1 };
 	pfi_event_core_init(&ev->core, worker, &driver);
 	if (!ev->loop)
 		return prefork_fail(-ENOMEM, "libev cannot create an event loop with epoll");
@@ -314,21 +253,21 @@ static int open_all(struct ev *ev, struct prefork_worker *worker)
 	ev_async_start(ev->loop, resumed);
 	worker->wake_user = ev->loop;
 	worker->wake = wake;
-	int r = threads > 0 ? pfi_offload_pool_open(worker, threads, &worker->offload_pool) : 0;
+	int r = pfi_event_turn_open(&ev->core);
 	if (r == 0)
-		r = pfi_ev_accept_set_open(&ev->accept_set, worker, ev->loop, on_readable, ev);
-	if (r < 0)
-		return r;
-	ev->is_ready = true;
-	prefork_worker_ready(worker);
-	return 0;
+		r = pfi_ev_accept_set_open(&ev->accept_set, &ev->core.accept_set, worker, ev->loop, on_readable, ev);
+	if (r == 0)
+		pfi_event_core_start(&ev->core);
+	return r;
 }
 
 static void close_all(struct ev *ev)
 {
-	pfi_offload_pool_close(ev->worker->offload_pool);
-	ev->worker->offload_pool = NULL;
-	pfi_own_fds_clear(ev->worker);
+	struct prefork_worker *const worker = ev->core.worker;
+
+	pfi_event_turn_close(&ev->core);
+	pfi_own_fds_clear(worker);
+	pfi_ev_accept_set_stop(&ev->accept_set);
 	pfi_event_core_finish(&ev->core);
 	if (!ev->loop)
 		return;
@@ -336,7 +275,7 @@ static void close_all(struct ev *ev)
 	ev_io_stop(ev->loop, &ev->control);
 	ev_async_stop(ev->loop, &loop_data_of(ev->loop)->resumed);
 	ev_timer_stop(ev->loop, &ev->alarm);
-	prefork_worker_idle(ev->worker);
+	prefork_worker_idle(worker);
 }
 
 static int run(struct prefork_worker *worker, void *user)

@@ -1,9 +1,9 @@
 /* Replaces the entries of listeners in libev's epoll set by exclusive ones. */
 #include "worker/ev_accept_set.h"
 
-#include "os/epoll.h"
 #include "os/fd.h"
 #include "os/open.h"
+#include "worker/adopt_entries.h"
 #include "worker/own_fds.h"
 
 #include <prefork/error.h>
@@ -35,7 +35,7 @@ static void on_inner(struct ev_loop *loop, ev_io *io, int revents)
 	(void)loop;
 	(void)revents;
 	if (count < 0 && errno != EINTR)
-		pfi_own_fds_lost(ev->accept_set.worker);
+		pfi_own_fds_lost(ev->accept_set->worker);
 	for (int i = 0; i < count; i++)
 		ev->on_readable(ev->user, (size_t)events[i].data.u64);
 }
@@ -49,34 +49,11 @@ static void on_fork(struct ev_loop *loop, ev_fork *fork, int events)
 	ev->replaced = true;
 }
 
-/* Remove libev's entries for the listeners from its epoll set, after their data is in `keys`. On failure none
- * is removed. */
-static int remove_entries(struct pfi_ev_accept_set *ev, int *ret_set)
-{
-	int set = -1, first = -1;
-
-	for (size_t i = 0; i < ev->accept_set.count; i++) {
-		const int r = pfi_epoll_find(ev->ios[i].fd, &set, &ev->keys[i]);
-
-		if (r < 0)
-			return r;
-		if (i > 0 && set != first)
-			return -EEXIST;
-		first = set;
-	}
-	for (size_t i = 0; i < ev->accept_set.count; i++) {
-		if (epoll_ctl(set, EPOLL_CTL_DEL, ev->ios[i].fd, NULL) < 0)
-			return -errno;
-	}
-	*ret_set = set;
-	return 0;
-}
-
 /* ev_io_stop() makes no system call. libev removes the kernel's entry when it next returns an event that no
  * watcher wants. */
 static void stop_listeners(struct pfi_ev_accept_set *ev)
 {
-	for (size_t i = 0; i < ev->accept_set.count; i++)
+	for (size_t i = 0; i < ev->accept_set->count; i++)
 		ev_io_stop(ev->loop, &ev->ios[i]);
 }
 
@@ -84,13 +61,8 @@ static void stop_listeners(struct pfi_ev_accept_set *ev)
  * found, stop the watchers and poll the nested set. */
 static void replace_entries(struct pfi_ev_accept_set *ev)
 {
-	int set = -1;
-
 	ev->replaced = false;
-	/* pfi_epoll_find() requires that a listener is in one epoll set only, so it leaves the nested one first. */
-	pfi_accept_set_move(&ev->accept_set, ev->inner, NULL);
-	if (remove_entries(ev, &set) == 0) {
-		pfi_accept_set_move(&ev->accept_set, set, ev->keys);
+	if (pfi_adopt_entries(ev->accept_set, ev->inner, ev->keys) == 0) {
 		ev_io_stop(ev->loop, &ev->inner_io);
 		return;
 	}
@@ -100,7 +72,7 @@ static void replace_entries(struct pfi_ev_accept_set *ev)
 
 static void start_listeners(struct pfi_ev_accept_set *ev, struct prefork_worker *worker)
 {
-	for (size_t i = 0; i < ev->accept_set.count; i++) {
+	for (size_t i = 0; i < ev->accept_set->count; i++) {
 		ev_io_init(&ev->ios[i], on_listener,
 		           prefork_listener_fd(prefork_worker_listener(worker, i)), EV_READ);
 		ev_set_priority(&ev->ios[i], 1); /* before connections: no sibling was woken for these */
@@ -112,13 +84,13 @@ static void start_listeners(struct pfi_ev_accept_set *ev, struct prefork_worker 
 	ev_fork_start(ev->loop, &ev->fork);
 }
 
-int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *worker, struct ev_loop *loop,
-                           pfi_listener_ready *on_readable, void *user)
+int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct pfi_accept_set *accept_set,
+                           struct prefork_worker *worker, struct ev_loop *loop, pfi_listener_ready *on_readable, void *user)
 {
 	const size_t count = prefork_worker_listeners(worker);
 	int r;
 
-	*ev = (struct pfi_ev_accept_set){ .loop = loop, .on_readable = on_readable, .user = user };
+	*ev = (struct pfi_ev_accept_set){ .accept_set = accept_set, .loop = loop, .on_readable = on_readable, .user = user };
 	ev->ios = calloc(count + 1, sizeof *ev->ios);
 	ev->keys = calloc(count + 1, sizeof *ev->keys);
 	ev->inner = pfi_open_epoll();
@@ -127,11 +99,9 @@ int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *
 	else if (ev->inner < 0)
 		r = prefork_fail(ev->inner, "opening an epoll set failed: %s", strerror(-ev->inner));
 	else
-		r = pfi_accept_set_open(&ev->accept_set, worker, ev->inner, 0);
-	if (r < 0) {
-		pfi_ev_accept_set_finish(ev);
+		r = pfi_accept_set_open(accept_set, worker, ev->inner, 0);
+	if (r < 0)
 		return r;
-	}
 	pfi_own_fds_add(worker, ev->inner, "epoll set of listeners");
 	ev_io_init(&ev->inner_io, on_inner, ev->inner, EV_READ);
 	ev_set_priority(&ev->inner_io, 1);
@@ -144,9 +114,6 @@ int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *
 
 void pfi_ev_accept_set_finish(struct pfi_ev_accept_set *ev)
 {
-	if (ev_is_active(&ev->fork))
-		pfi_ev_accept_set_close(ev);
-	pfi_accept_set_finish(&ev->accept_set);
 	pfi_close(&ev->inner);
 	free(ev->keys);
 	free(ev->ios);
@@ -154,21 +121,19 @@ void pfi_ev_accept_set_finish(struct pfi_ev_accept_set *ev)
 	ev->ios = NULL;
 }
 
-uint64_t pfi_ev_accept_set_refresh(struct pfi_ev_accept_set *ev)
+void pfi_ev_accept_set_refresh(struct pfi_ev_accept_set *ev)
 {
-	if (ev->replaced && !ev->accept_set.closed) {
-		pfi_accept_set_forget(&ev->accept_set);
+	if (ev->replaced && !ev->accept_set->closed) {
+		pfi_accept_set_forget(ev->accept_set);
 		replace_entries(ev);
 	}
-	return pfi_accept_set_refresh(&ev->accept_set);
 }
 
-void pfi_ev_accept_set_close(struct pfi_ev_accept_set *ev)
+void pfi_ev_accept_set_stop(struct pfi_ev_accept_set *ev)
 {
-	if (ev->accept_set.closed)
-		return;
+	if (!ev_is_active(&ev->fork))
+		return; /* not started, or stopped already */
 	stop_listeners(ev);
 	ev_io_stop(ev->loop, &ev->inner_io);
 	ev_fork_stop(ev->loop, &ev->fork);
-	pfi_accept_set_close(&ev->accept_set);
 }

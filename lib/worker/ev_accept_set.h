@@ -1,15 +1,8 @@
 /*
  * ev_accept_set -- the accept set of a worker whose poller is libev.
  *
- * libev has no EPOLLEXCLUSIVE. Without it each connection wakes every idle worker, and one of them accepts
- * several times its share. A nested epoll set with exclusive entries does not help: the kernel wakes all
- * waiters of the outer set. So each listener gets an ordinary ev_io watcher, and then its entry in libev's
- * epoll set is replaced by one with the same data and EPOLLEXCLUSIVE. libev keeps working, because it does
- * not call epoll_ctl(2) for a watcher that stays started. The number of libev's epoll set and the data of
- * its entries are read from /proc/self/fdinfo; nothing is assumed about libev's memory.
- *
- * If they cannot be read, the listeners stay in a nested epoll set: everything works, but connections are
- * shared less evenly. docs/decisions/0004-exclusive-wake-ups-in-libev.md has the measurements.
+ * Each listener gets an ordinary ev_io watcher, and then its entry in libev's epoll set is replaced
+ * (adopt_entries.h). If that fails, the listeners stay in a nested epoll set.
  */
 #ifndef WORKER_EV_ACCEPT_SET_H
 #define WORKER_EV_ACCEPT_SET_H
@@ -24,8 +17,8 @@
 typedef void pfi_listener_ready(void *user, size_t index);
 
 struct pfi_ev_accept_set {
-	struct pfi_accept_set accept_set;
-	struct ev_loop *loop; /* borrowed */
+	struct pfi_accept_set *accept_set; /* borrowed */
+	struct ev_loop *loop;              /* borrowed */
 	pfi_listener_ready *on_readable;
 	void *user;
 	ev_io *ios;     /* by index: the watchers that libev dispatches to   */
@@ -36,15 +29,17 @@ struct pfi_ev_accept_set {
 	bool replaced;  /* set by `fork`: the exclusive entries are gone */
 };
 
-/* `loop` must use epoll; one turn of it is run here. Returns 0 or a negative errno. */
-int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct prefork_worker *worker, struct ev_loop *loop,
-                           pfi_listener_ready *on_readable, void *user);
+/* Opens `accept_set`. `loop` must use epoll; one turn of it is run here. Returns 0 or a negative errno. */
+int pfi_ev_accept_set_open(struct pfi_ev_accept_set *ev, struct pfi_accept_set *accept_set,
+                           struct prefork_worker *worker, struct ev_loop *loop, pfi_listener_ready *on_readable, void *user);
+
+/* After pfi_ev_accept_set_stop() and pfi_accept_set_finish(). */
 void pfi_ev_accept_set_finish(struct pfi_ev_accept_set *ev);
 
-/* As pfi_accept_set_refresh(). Call it before each wait. */
-uint64_t pfi_ev_accept_set_refresh(struct pfi_ev_accept_set *ev);
+/* Before pfi_accept_set_refresh(): replace the entries again if libev has created a new epoll set. */
+void pfi_ev_accept_set_refresh(struct pfi_ev_accept_set *ev);
 
-/* As pfi_accept_set_close(). */
-void pfi_ev_accept_set_close(struct pfi_ev_accept_set *ev);
+/* Stop the watchers, if they run. Before the accept set is closed or finished. */
+void pfi_ev_accept_set_stop(struct pfi_ev_accept_set *ev);
 
 #endif

@@ -8,6 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum {
+	/* An idle worker accepts one connection per turn, so that the next one wakes an idle sibling. A busy
+	 * worker accepts one more for every 16 connections that it served in the previous turn: its turns are
+	 * long, and with one per turn new connections would wait for many of them. */
+	SERVED_PER_ACCEPT = 16,
+};
+
 static struct pfi_event_state *state_at(struct pfi_ring *link)
 {
 	return PFI_RING_OWNER(link, struct pfi_event_state, link);
@@ -123,11 +130,33 @@ static void apply_or_drain(struct pfi_event_core *core, struct prefork_connectio
 	apply(core, connection, state, next);
 }
 
-void pfi_event_core_proceed(struct pfi_event_core *core, struct prefork_connection *connection)
+static void proceed_new(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_state *const state = connection->driver;
+	apply_or_drain(core, connection, NULL, prefork_connection_proceed(connection));
+}
 
-	apply_or_drain(core, connection, state, prefork_connection_proceed(connection));
+void pfi_event_core_accept(struct pfi_event_core *core, size_t index)
+{
+	const unsigned batch = pfi_accept_set_batch(&core->accept_set);
+	const unsigned by_load = 1 + core->served_before / SERVED_PER_ACCEPT;
+	const unsigned max = batch > by_load ? batch : by_load;
+	struct prefork_connection *connection;
+	unsigned count = 0;
+
+	if (!core->is_ready)
+		return; /* the entry is level-triggered: reported again in the next turn */
+	for (; count < max && !pfi_accept_set_full(&core->accept_set); count++) {
+		if (pfi_accept_set_accept(&core->accept_set, index, &connection) < 0)
+			break;
+		proceed_new(core, connection);
+	}
+	pfi_accept_set_note_batch(&core->accept_set, count);
+}
+
+void pfi_event_core_start(struct pfi_event_core *core)
+{
+	core->is_ready = true;
+	prefork_worker_ready(core->worker);
 }
 
 static void proceed(struct pfi_event_core *core, struct pfi_event_state *state)
@@ -157,6 +186,7 @@ static void clear_missed(struct pfi_event_core *core, struct pfi_event_state *st
 
 void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state)
 {
+	core->served++;
 	if (state->suspended)
 		pfi_event_core_resume(core); /* usually it has been resumed since the poll began */
 	if (state->suspended)
@@ -173,7 +203,7 @@ void pfi_event_core_call_again(struct pfi_event_core *core)
 		return;
 	pfi_ring_move(&ring, &core->again); /* PREFORK_AGAIN from now on: next turn */
 	while ((link = pfi_ring_take(&ring)) != NULL)
-		pfi_event_core_proceed(core, state_at(link)->connection);
+		proceed(core, state_at(link));
 }
 
 void pfi_event_core_resume(struct pfi_event_core *core)
@@ -215,7 +245,7 @@ static void accept_queued(struct pfi_event_core *core)
 	for (size_t i = 0; i < prefork_worker_listeners(core->worker); i++) {
 		while (pfi_worker_directive(core->worker) != PREFORK_QUIT &&
 		       prefork_worker_accept(core->worker, i, &connection) == 0)
-			pfi_event_core_proceed(core, connection);
+			proceed_new(core, connection);
 	}
 }
 
@@ -245,7 +275,9 @@ bool pfi_event_core_continue(struct pfi_event_core *core)
 		core->draining = true;
 		if (prefork_worker_empties_queues(worker))
 			accept_queued(core);
-		core->driver->close_listeners(core);
+		if (core->driver->stop_listeners)
+			core->driver->stop_listeners(core);
+		pfi_accept_set_close(&core->accept_set);
 		drain_waiting(core);
 	}
 	return directive != PREFORK_QUIT &&
@@ -271,4 +303,5 @@ void pfi_event_core_finish(struct pfi_event_core *core)
 	while ((link = pfi_ring_take(&core->free_states)) != NULL)
 		free(state_at(link));
 	pfi_deadline_heap_finish(&core->deadlines);
+	pfi_accept_set_finish(&core->accept_set);
 }

@@ -1,15 +1,17 @@
 /*
- * event_core -- what every event loop does with its connections, whatever it polls with: call the
- * service, keep the connections that wait and those that are called again in rings, and their
- * deadlines in one heap.
+ * event_core -- what every event loop does with its connections, whatever it polls with: accept them,
+ * call the service, keep the connections that wait and those that are called again in rings, and
+ * their deadlines in one heap.
  *
  * A connection gets a struct pfi_event_state when it waits for the first time; a connection whose
  * first read yields the whole request never gets one. The loop embeds struct pfi_event_state at the
- * beginning of its own struct and does the polling (struct pfi_event_driver). First thread only.
+ * beginning of its own struct and does the polling (struct pfi_event_driver). A loop that sleeps until
+ * an alarm also uses event_turn.h. First thread only.
  */
 #ifndef WORKER_EVENT_CORE_H
 #define WORKER_EVENT_CORE_H
 
+#include "worker/accept_set.h"
 #include "worker/deadline_heap.h"
 #include "worker/ring.h"
 
@@ -35,17 +37,25 @@ struct pfi_event_state {
  * closed. */
 typedef int pfi_event_watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event);
 
-/* What the loops do differently. */
+/* What the loops do differently. NULL: nothing. */
 struct pfi_event_driver {
 	size_t state_size; /* of the struct that embeds struct pfi_event_state */
 	pfi_event_watch *watch;
-	void (*close_listeners)(struct pfi_event_core *core); /* the worker drains */
+	void (*stop_listeners)(struct pfi_event_core *core); /* the worker drains: the listeners are closed next */
+	void (*set_timer)(struct pfi_event_core *core, uint64_t at_ms); /* only for event_turn.h */
 };
 
 struct pfi_event_core {
 	struct prefork_worker *worker;         /* borrowed */
 	const struct pfi_event_driver *driver; /* borrowed */
+	struct pfi_accept_set accept_set;      /* opened by the loop, finished by the core */
+	bool is_ready; /* the worker has reported ready: it accepts nothing before, as a later failure is a boot failure */
 	bool draining;
+	unsigned served;        /* connections, in this turn     */
+	unsigned served_before; /* and in the previous one; 0 in loops without event_turn.h */
+	uint64_t alarm_ms;      /* see event_turn.h; 0: not set  */
+	bool alarm_fired;       /* in this turn: check deadlines and descriptors  */
+	bool polls_offloaded;   /* the alarm is set for offloaded connections     */
 	struct pfi_deadline_heap deadlines;
 	size_t missed_count; /* states with `missed_event`; plus 1 in a drain */
 	struct pfi_ring waiting;
@@ -56,11 +66,14 @@ struct pfi_event_core {
 void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *worker,
                          const struct pfi_event_driver *driver);
 
-/* Close every connection that is not suspended, and free all memory. */
+/* Report ready: from now on the loop accepts. */
+void pfi_event_core_start(struct pfi_event_core *core);
+
+/* Close every connection that is not suspended, the accept set, and free all memory. */
 void pfi_event_core_finish(struct pfi_event_core *core);
 
-/* Serve a new connection. */
-void pfi_event_core_proceed(struct pfi_event_core *core, struct prefork_connection *connection);
+/* Listener `index` is readable: accept one connection or more, and serve them. */
+void pfi_event_core_accept(struct pfi_event_core *core, size_t index);
 
 /* The poller has returned the event that `state` is watched for. */
 void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state);
