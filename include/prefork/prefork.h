@@ -8,6 +8,7 @@
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
+#include <prefork/host_loop.h>
 #include <prefork/listener.h>
 #include <prefork/log.h>
 #include <prefork/service.h>

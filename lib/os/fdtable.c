@@ -38,6 +38,7 @@ static pthread_mutex_t fork_lock = PTHREAD_MUTEX_INITIALIZER; /* held by the thr
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static atomic_bool is_registered;
 atomic_bool pfi_fdtable_forgotten;
+atomic_uint pfi_fdtable_forks;
 /* Read in a handler of pthread_atfork(3): initial-exec, because a dynamic TLS block may be allocated at first use. */
 static _Thread_local bool is_spawning __attribute__((tls_model("initial-exec")));
 
@@ -55,11 +56,17 @@ static void in_parent(void)
 	(void)pthread_mutex_unlock(&fork_lock);
 }
 
+static void in_child(void)
+{
+	(void)atomic_fetch_add(&pfi_fdtable_forks, 1);
+	in_parent();
+}
+
 /* glibc and musl remove the handlers when the object that contains them is unloaded with dlclose(3). If there is no
  * memory for them, a fork is not delayed and may copy a descriptor that is open but not entered. */
 static void register_handlers(void)
 {
-	(void)pthread_atfork(before_fork, in_parent, in_parent);
+	(void)pthread_atfork(before_fork, in_parent, in_child);
 	atomic_store_explicit(&is_registered, true, memory_order_release);
 }
 

@@ -104,6 +104,15 @@ static inline bool pfi_fdtable_is_forgotten(void)
 	return atomic_load_explicit(&pfi_fdtable_forgotten, memory_order_relaxed);
 }
 
+/* The number of forks, by fork(3), from the first process with this table to this one. A process that keeps a copy of
+ * it finds out without a system call that it is a forked child. clone(2) does not count. */
+extern atomic_uint pfi_fdtable_forks;
+
+static inline unsigned pfi_fdtable_count_forks(void)
+{
+	return atomic_load_explicit(&pfi_fdtable_forks, memory_order_relaxed);
+}
+
 /* Set by the thread that forks, around the fork of pfi_spawn(): the child is a worker, in which a handler of
  * pthread_atfork(3) must not call prefork_forget_in_child(). */
 void pfi_fdtable_set_spawning(bool spawning);

@@ -124,11 +124,11 @@ static uint64_t deadline_after(uint64_t now_ms, uint64_t timeout_ms)
  * read the timer: either it expires by the old deadline, or it has expired and the arbiter has
  * remembered the old deadline. At that time the arbiter reads the slot and remembers the new one.
  * The same holds for the time at which work becomes slow, if the old one is ahead. */
-void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
+void pfi_liveness_begin_within(struct pfi_liveness *liveness, unsigned thread, uint64_t timeout_ms)
 {
 	struct pfi_thread_slot *const thread_slot = &liveness->score->thread_slots[thread];
 	const uint64_t now_ms = pfi_now_ms();
-	const uint64_t deadline_ms = deadline_after(now_ms, liveness->timeout_ms);
+	const uint64_t deadline_ms = deadline_after(now_ms, timeout_ms);
 	const uint64_t before_ms = atomic_load_explicit(&thread_slot->deadline_ms, memory_order_relaxed);
 	const uint64_t since_ms = atomic_load_explicit(&thread_slot->since_ms, memory_order_relaxed);
 	const bool is_tracked = before_ms > now_ms && before_ms <= deadline_ms &&
@@ -139,6 +139,11 @@ void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
 		atomic_store_explicit(&thread_slot->deadline_ms, deadline_ms, memory_order_relaxed);
 	else
 		store_deadline(liveness, thread, deadline_ms);
+}
+
+void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread)
+{
+	pfi_liveness_begin_within(liveness, thread, liveness->timeout_ms);
 }
 
 void pfi_liveness_beat(struct pfi_liveness *liveness, unsigned thread)

@@ -50,6 +50,9 @@ void pfi_liveness_finish(struct pfi_liveness *liveness);
 /* `thread` begins work, or ends it and waits for more. */
 void pfi_liveness_begin(struct pfi_liveness *liveness, unsigned thread);
 
+/* As pfi_liveness_begin(), with another limit than that of a request; 0: none. */
+void pfi_liveness_begin_within(struct pfi_liveness *liveness, unsigned thread, uint64_t timeout_ms);
+
 static inline void pfi_liveness_end(struct pfi_liveness *liveness, unsigned thread)
 {
 	atomic_store_explicit(&liveness->score->thread_slots[thread].deadline_ms, 0, memory_order_release);

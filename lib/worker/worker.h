@@ -44,6 +44,7 @@ struct pfi_own_fds {
 
 struct ev_loop;
 struct pfi_library_settings;
+struct pfi_poll;
 struct pfi_offload_pool;
 
 struct prefork_worker {
@@ -67,6 +68,7 @@ struct prefork_worker {
 	bool orphan;                    /* the arbiter has exited; its descriptors are polled no more */
 	_Atomic bool empties_queues;    /* this drain accepts the backlog before it closes the listeners */
 
+	struct pfi_poll *poll; /* of prefork_worker_poll_open(), until the end of the process */
 	struct ev_loop *loop; /* of the strategy libev, created by the first prefork_worker_loop() */
 	struct pfi_offload_pool *offload_pool; /* of an event loop with the setting threads, or NULL */
 	void (*wake)(void *user);   /* called by any thread when it has resumed a connection; NULL: pfi_worker_wake() */
@@ -146,6 +148,9 @@ void pfi_worker_listeners_close(struct prefork_worker *worker);
 
 /* ev.c: destroy the event loop; NULL is allowed. */
 void pfi_ev_loop_close(struct ev_loop *loop);
+
+/* poll.c: free what prefork_worker_poll_close() has left. */
+void pfi_poll_finish(struct prefork_worker *worker);
 
 /* thread_status.c: number the first thread, allocate the table of the others. 0 or -ENOMEM. */
 int pfi_thread_status_open(struct prefork_worker *worker);

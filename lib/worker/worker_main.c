@@ -99,6 +99,7 @@ static void finish(struct prefork_worker *worker)
 	pfi_own_fds_close(worker);
 	pfi_connection_await_resumers(worker);
 	pfi_ev_loop_close(worker->loop);
+	pfi_poll_finish(worker);
 	pfi_abort_disarm();
 	pfi_check_close(worker);
 	pfi_worker_listeners_close(worker);
@@ -154,10 +155,14 @@ static int fail_to_boot(struct prefork_worker *worker, int error)
 static int serve(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
+	const unsigned forks = pfi_fdtable_count_forks();
 
 	if (!(worker->strategy.traits & PREFORK_STRATEGY_REPORTS_READY))
 		prefork_worker_ready(worker);
 	const int r = worker->strategy.run(worker, context->user);
+	/* A process that the application has forked in `run` is no worker: what follows belongs to its parent. */
+	if (pfi_fdtable_count_forks() != forks)
+		_exit(r < 0 ? EXIT_CRASHED : r);
 	if (r >= 0)
 		return r;
 	if (!worker->is_ready)

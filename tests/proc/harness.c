@@ -13,6 +13,12 @@
 #ifdef TEST_EV_DRIVER
 #include "ev_driver.h"
 #define STRATEGY ev_driver
+#elif defined TEST_POLL_DRIVER
+#include "poll_driver.h"
+#define STRATEGY poll_driver
+#elif defined TEST_POLL_DRIVER_PLAIN
+#include "poll_driver.h"
+#define STRATEGY poll_driver_plain
 #elif defined TEST_LIBEV
 #define STRATEGY pfi_strategy_libev
 #elif defined TEST_THREADS

@@ -120,6 +120,13 @@
 	NUMBER(prefork_response_status, request, (NULL), 0) \
 	NUMBER(prefork_response_write, request, (NULL, ANY, 1), -EINVAL) \
 	NUMBER(prefork_response_write, bytes, (ANY, NULL, 1), -EINVAL) \
+	/* <prefork/host_loop.h> */ \
+	NUMBER(prefork_worker_adopt_listeners, worker, (NULL), -EINVAL) \
+	NUMBER(prefork_worker_dispatch, worker, (NULL), 0) \
+	NOTHING(prefork_worker_listener_ready, worker, (NULL, 1)) \
+	NOTHING(prefork_worker_poll_close, worker, (NULL)) \
+	NUMBER(prefork_worker_poll_fd, worker, (NULL), -EINVAL) \
+	NUMBER(prefork_worker_poll_open, worker, (NULL, NULL, NULL), -EINVAL) \
 	/* <prefork/listener.h> */ \
 	POINTER(prefork_listener_address, listener, (NULL)) \
 	NUMBER(prefork_listener_fd, listener, (NULL), -EINVAL) \

@@ -1,0 +1,123 @@
+/*
+ * prefork/host_loop.h -- a worker inside the event loop of the application: GLib, libuv, an
+ * interpreter's loop, or any other that can watch a descriptor.
+ *
+ * `run` of a strategy of the application (<prefork/strategy.h>) opens the worker's loop, adds one
+ * descriptor to its own loop, and runs that:
+ *
+ *     int r = prefork_worker_poll_open(worker, NULL, NULL);
+ *
+ *     if (r < 0)
+ *             return r;
+ *     my_loop_watch(loop, prefork_worker_poll_fd(worker), on_readable);
+ *     my_loop_run(loop);
+ *     prefork_worker_poll_close(worker);
+ *
+ * `on_readable` calls prefork_worker_dispatch(), and ends the loop when that returns 0.
+ *
+ * Accepting, connections, deadlines, drains and messages of the arbiter are the library's, as under
+ * libev. Callbacks of the service run inside of prefork_worker_dispatch() and must not block;
+ * prefork_connection_offload() calls work in threads if the setting threads is not 0. Traits of the
+ * strategy: PREFORK_STRATEGY_REPORTS_READY and PREFORK_STRATEGY_TURNS, not
+ * PREFORK_STRATEGY_MAY_BLOCK. docs/loops.md has examples.
+ *
+ * Threads: everything here is for the first thread of the worker. Fork: in a process that the
+ * application forks from the worker, prefork_worker_dispatch() returns 0 and changes nothing, and
+ * the other functions do nothing.
+ */
+#ifndef PREFORK_HOST_LOOP_H
+#define PREFORK_HOST_LOOP_H
+
+#include <prefork/export.h>
+
+#include <stddef.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+struct prefork_connection;
+struct prefork_worker;
+
+enum prefork_loop_flags {
+	PREFORK_LOOP_REPORTS_IDLE = 1u << 0, /* calls prefork_worker_idle() just before each wait of the loop
+						and prefork_worker_busy() just after it */
+};
+
+/**
+ * The application's loop. Each member but the first may be 0 or NULL.
+ *
+ * flags              of enum prefork_loop_flags. With REPORTS_IDLE, the request timeout (setting
+ *                    timeout) is the deadline of one turn of the loop, callbacks of the application
+ *                    included. Without it, the library cannot see when the loop waits: a callback of
+ *                    the application may take between 1 and 1.5 times the timeout, soft_timeout may
+ *                    count from up to half of it before the callback began, the worker never counts
+ *                    as idle, and it wakes up at least twice per timeout. Callbacks of the service
+ *                    have the exact timeout either way.
+ * submit, park,      for tasks. Not supported yet: prefork_worker_poll_open() returns -ENOTSUP
+ * unpark and         if one is not NULL.
+ * cancel_tasks
+ * listeners_closing  the listeners are closed next: stop watching them now, by the loop's own
+ *                    function. Required for prefork_worker_adopt_listeners(). Called once, inside of
+ *                    prefork_worker_dispatch() or prefork_worker_poll_close(). Since 0.1.
+ */
+struct prefork_host_loop {
+	size_t struct_size; /* sizeof(struct prefork_host_loop) */
+	unsigned flags;
+	int (*submit)(struct prefork_connection *connection, void *user);
+	int (*park)(struct prefork_connection *connection, void *user);
+	void (*unpark)(struct prefork_connection *connection, void *user);
+	void (*cancel_tasks)(void *user);
+	void (*listeners_closing)(void *user);
+};
+
+/** Open the worker's loop, and report the worker as ready. `host` is copied, NULL: no flags and no
+ *  functions; `user` is passed to its functions. Once per worker, in `run`. Returns 0 or a negative
+ *  errno with an error message: -EINVAL if the strategy may block, or for flags or members that this
+ *  version does not have; -EALREADY after the first call; -ENOTSUP for tasks; -ENOMEM, -EMFILE and
+ *  others if the system refuses memory or descriptors. Since 0.1. */
+PREFORK_API int prefork_worker_poll_open(struct prefork_worker *worker, const struct prefork_host_loop *host,
+                                         void *user);
+
+/** The descriptor to watch for input, level-triggered: an edge would be missed when
+ *  prefork_worker_dispatch() leaves events for the next call. An epoll set, owned by the library.
+ *  -EINVAL if the worker's loop is not open. Since 0.1. */
+PREFORK_API int prefork_worker_poll_fd(struct prefork_worker *worker);
+
+/** Handle what is ready: at most 64 events, and deadlines that have passed. Never blocks; callbacks
+ *  of the service run in it. Returns 1; or 0 if the worker has drained or quits: stop watching the
+ *  descriptor, which may stay readable, end the loop, and call prefork_worker_poll_close(). Called
+ *  again after that, or inside of a callback of the service, or in a forked child, it does nothing;
+ *  it returns 1 in the callback and 0 otherwise. Since 0.1. */
+PREFORK_API int prefork_worker_dispatch(struct prefork_worker *worker);
+
+/** Close all connections, without waiting for suspended ones, and the descriptor. Not inside of a
+ *  callback of the service. Since 0.1. */
+PREFORK_API void prefork_worker_poll_close(struct prefork_worker *worker);
+
+/** Share connections evenly among workers that share their listeners. Without this, the kernel wakes
+ *  every idle worker for each connection, because it polls the descriptor of
+ *  prefork_worker_poll_fd() in another epoll set; the first one accepts.
+ *
+ *  The application watches each listener (prefork_worker_listener(), prefork_listener_fd()) in its
+ *  loop for input and calls prefork_worker_listener_ready(). When the loop has added them to its
+ *  epoll set (libuv: after one turn), this function replaces their entries by exclusive ones with
+ *  the same data, and moves them to the end of the kernel's wait queue after every 16 connections.
+ *  It finds the entries in /proc/self/fdinfo.
+ *
+ *  Returns 0, also when called again, or a negative errno with an error message: -ENOENT if the loop
+ *  has no epoll set with all listeners (poll(2), a watcher that is not added yet), -EEXIST if several
+ *  contain them, the errno of /proc, -EINVAL without `listeners_closing`. After an error the
+ *  application stops watching the listeners: connections are accepted all the same, but shared less
+ *  evenly. The setting reuse_port shares them without this function. Since 0.1. */
+PREFORK_API int prefork_worker_adopt_listeners(struct prefork_worker *worker);
+
+/** The loop has found listener `index` readable: accept, and call the service. Does nothing when the
+ *  listeners are closed. Since 0.1. */
+PREFORK_API void prefork_worker_listener_ready(struct prefork_worker *worker, size_t index);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
