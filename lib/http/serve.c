@@ -17,12 +17,37 @@
 #include <string.h>
 #include <sys/socket.h>
 
+/* Attach a request object to a new connection. NULL: no memory. */
+static struct prefork_request *attach_request(struct prefork_worker *worker, struct prefork_connection *connection,
+                                              struct pfi_http *http)
+{
+	struct prefork_request *const request = pfi_request_pool_take(http);
+
+	if (request == NULL)
+		return NULL;
+	request->connection = request->pending.connection = connection;
+	request->worker = worker;
+	request->in_at = request->in_end = 0;
+	request->body.done = true;
+	request->framing.keep_alive = true; /* until a header says otherwise, the client may send more */
+	pfi_request_begin(request);
+	request->is_first = true;
+	prefork_connection_set_user(connection, request);
+	/* With defer_accept the kernel has already waited that long for the first data. */
+	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
+	return request;
+}
+
+/* A new connection is attached here and not in a callback `accepted`: with its request, which is usually received
+ * already, it costs one callback. It is the first callback of every connection, except perhaps `closed`. */
 static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
-	struct prefork_request *const request = prefork_connection_user(connection);
+	struct prefork_request *request = prefork_connection_user(connection);
 
-	(void)worker;
-	(void)user;
+	if (request == NULL)
+		request = attach_request(worker, connection, user);
+	if (request == NULL)
+		return PREFORK_CLOSE;
 	switch ((enum pfi_phase)request->phase) {
 	case PFI_PHASE_IDLE:
 	case PFI_PHASE_HEAD:
@@ -37,27 +62,6 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 		return pfi_exchange_lingering_close(request);
 	}
 	return PREFORK_CLOSE;
-}
-
-static enum prefork_next on_accepted(struct prefork_worker *worker, struct prefork_connection *connection,
-                                     void *user)
-{
-	struct pfi_http *const http = user;
-	struct prefork_request *const request = pfi_request_pool_take(http);
-
-	if (request == NULL)
-		return PREFORK_CLOSE;
-	request->connection = request->pending.connection = connection;
-	request->worker = worker;
-	request->in_at = request->in_end = 0;
-	request->body.done = true;
-	request->framing.keep_alive = true; /* until a header says otherwise, the client may send more */
-	pfi_request_begin(request);
-	request->is_first = true;
-	prefork_connection_set_user(connection, request);
-	/* With defer_accept the kernel has already waited that long for the first data. */
-	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
-	return PREFORK_AGAIN;
 }
 
 static enum prefork_next on_timed_out(struct prefork_worker *worker, struct prefork_connection *connection,
@@ -190,7 +194,6 @@ static const struct prefork_service http_service = {
 	.traits = PREFORK_SERVICE_CLIENT_FIRST | PREFORK_SERVICE_COUNTS |
 	          PREFORK_SERVICE_NO_LINGER, /* it has a phase for that */
 	.worker_start = on_start,
-	.accepted = on_accepted,
 	.ready = on_ready,
 	.timed_out = on_timed_out,
 	.draining = on_draining,
