@@ -56,6 +56,7 @@ struct pfi_http {
 	struct prefork_http_service service; /* members that the application's struct_size does not cover are NULL */
 	void *user;
 	struct pfi_http_config config;
+	_Atomic(struct prefork_request *) spare; /* one more object without a connection, taken and put without a lock */
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* request objects without a connection */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
