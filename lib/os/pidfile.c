@@ -76,7 +76,8 @@ static int make_temporary(char *temporary)
 	pfi_fdtable_end();
 	if (fd < 0)
 		return fd;
-	if (fchmod(fd, MODE) < 0 || flock(fd, LOCK_EX | LOCK_NB) < 0)
+	/* A file system without modes refuses them (EPERM): its mount options say who may read. */
+	if ((fchmod(fd, MODE) < 0 && errno != EPERM && errno != EOPNOTSUPP) || flock(fd, LOCK_EX | LOCK_NB) < 0)
 		r = -errno;
 	else if (write(fd, text, (size_t)length) != length)
 		r = -ENOSPC;
@@ -111,6 +112,12 @@ static int open_pidfile(const char *path, pid_t *ret_pid)
 	return prefork_fail(-EINVAL, "%s exists and is not a pid file: remove it, or give another name", path);
 }
 
+/* A locked file that is empty, or whose owner is gone, is that of a starter, which is about to replace it. */
+static bool is_of_starter(pid_t pid)
+{
+	return pid == 0 || (kill(pid, 0) < 0 && errno == ESRCH);
+}
+
 /* Lock the file that has the name. Its owner is gone then, and no other starter can replace it. A descriptor; -ENOENT:
  * the name is free, or has another file by now; -EAGAIN: another starter, which is about to replace the file, holds the
  * lock; or an error with its message. */
@@ -123,8 +130,8 @@ static int lock_stale(const char *path, bool is_last_try)
 		return fd;
 	if (flock(fd, LOCK_EX | LOCK_NB) < 0)
 		r = errno != EWOULDBLOCK ? failed(-errno, path, "lock") :
-		    pid > 0 && kill(pid, 0) < 0 && errno == ESRCH && !is_last_try ? -EAGAIN :
-										    refuse_locked(path, pid);
+		    is_of_starter(pid) && !is_last_try ? -EAGAIN :
+							 refuse_locked(path, pid);
 	else if (!has_name(fd, path))
 		r = -ENOENT;
 	if (r < 0)
@@ -132,7 +139,27 @@ static int lock_stale(const char *path, bool is_last_try)
 	return r < 0 ? r : fd;
 }
 
-/* link(2) does not replace a file; the rename does, while its lock is ours. */
+/*
+ * Give the file the name unless there is one: link(2) does not replace a file. On a file system without hard links (vfat,
+ * exfat, some of FUSE) an empty file gets the name. It is not locked, so that this starter, or another one, replaces it
+ * as it does a stale one. 0; -EEXIST: replace the file; or another negative errno.
+ */
+static int claim_name(const char *temporary, const char *path)
+{
+	if (link(temporary, path) == 0)
+		return unlink(temporary) < 0 ? -errno : 0;
+	if (errno != EPERM && errno != EOPNOTSUPP && errno != ENOSYS)
+		return -errno;
+	pfi_fdtable_begin();
+	int fd = pfi_fdtable_enter(open(path, O_WRONLY | O_CREAT | O_EXCL | O_NOCTTY | O_CLOEXEC, MODE), PFI_FD_PIDFILE);
+	pfi_fdtable_end();
+	if (fd < 0)
+		return fd;
+	pfi_close(&fd);
+	return -EEXIST;
+}
+
+/* The rename replaces a file while its lock is ours. */
 static int take_name(const char *temporary, const char *path)
 {
 	int stale, r = -ENOENT;
@@ -140,10 +167,9 @@ static int take_name(const char *temporary, const char *path)
 	for (int tries = 1; r == -ENOENT || r == -EAGAIN; tries++) {
 		if (r == -EAGAIN)
 			(void)poll(NULL, 0, PAUSE_MS);
-		if (link(temporary, path) == 0)
-			return unlink(temporary) < 0 ? failed(-errno, temporary, "remove") : 0;
-		if (errno != EEXIST)
-			return failed(-errno, path, "make");
+		r = claim_name(temporary, path);
+		if (r != -EEXIST)
+			return r < 0 ? failed(r, path, "make") : 0;
 		r = stale = lock_stale(path, tries >= TRIES_MAX);
 		if (stale < 0)
 			continue;

@@ -4,7 +4,7 @@
  * The lock (flock(2)) belongs to the inode: the kernel releases it when the last descriptor of the open file description
  * is closed, so a file that a killed server has left is recognised by its free lock, and never by the number in it,
  * which may be the pid of another process by now. The file gets its name only after it is complete and locked: a reader
- * never sees it empty.
+ * never sees it empty, except for a moment on a file system without hard links.
  *
  * One thread. Fork: the child has the lock, too, until it closes the descriptor; workers do so at their start.
  */

@@ -7,7 +7,9 @@
 
 #include <prefork/error.h>
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <sys/stat.h>
 
@@ -15,6 +17,26 @@ enum { RACERS = 6, ROUNDS = 30 };
 
 static char directory[] = "/tmp/prefork-pidfile-XXXXXX";
 static char path[64], other[64];
+
+/* Linked with --wrap=link. */
+int __real_link(const char *from, const char *to);
+int __wrap_link(const char *from, const char *to);
+
+static bool has_links = true;
+
+/* As vfat, which has no hard links: EPERM, also if the name is taken. */
+int __wrap_link(const char *from, const char *to)
+{
+	if (has_links)
+		return __real_link(from, to);
+	errno = EPERM;
+	return -1;
+}
+
+static void remove_links(void)
+{
+	has_links = false;
+}
 
 static void make_directory(void)
 {
@@ -293,12 +315,13 @@ START_TEST(of_several_starters_one_wins)
 }
 END_TEST
 
-int main(void)
+static void add_tests(Suite *suite, const char *name, bool links)
 {
-	Suite *const suite = suite_create("pidfile");
-	TCase *const tc = tcase_create("pidfile");
+	TCase *const tc = tcase_create(name);
 
 	tcase_add_checked_fixture(tc, make_directory, remove_directory);
+	if (!links)
+		tcase_add_checked_fixture(tc, remove_links, NULL);
 	tcase_set_timeout(tc, patience_ms(20000) / 1000);
 	suite_add_tcase(suite, tc);
 	tcase_add_test(tc, the_file_holds_the_pid_and_goes_with_its_owner);
@@ -311,5 +334,13 @@ int main(void)
 	tcase_add_test(tc, a_forked_child_does_not_remove_it);
 	tcase_add_test(tc, a_renamed_file_keeps_its_lock_and_the_old_owner_leaves_it);
 	tcase_add_loop_test(tc, of_several_starters_one_wins, 0, 2);
+}
+
+int main(void)
+{
+	Suite *const suite = suite_create("pidfile");
+
+	add_tests(suite, "pidfile", true);
+	add_tests(suite, "without hard links", false);
 	return run_suite(suite);
 }
