@@ -273,7 +273,7 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 						: "cannot handle signals: %s",
 				    strerror(-r));
 	/* Before the listeners: "the server with process id N is running" says more than "address in use". */
-	r = pfi_pid_open(arbiter, pfi_predecessor_pid(arbiter) != 0 ? ".2" : "");
+	r = pfi_pid_open(arbiter, pfi_predecessor_pid(arbiter) != 0 ? PFI_PID_NEXT : "");
 	if (r == 0)
 		r = open_first_generation(arbiter);
 	if (r < 0)

@@ -125,12 +125,13 @@ static uint64_t follow_up(struct prefork_arbiter *arbiter, enum pfi_server_phase
 {
 	uint64_t wake_ms = pfi_reload_turn(arbiter, now_ms); /* the plan may have begun a stop */
 
-	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_orphans_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_upgrade_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_queries_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, notify(arbiter, phase, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_predecessor_turn(arbiter, now_ms));
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms)); /* after what may kill */
+	pfi_upgrade_remove_pidfile(arbiter);
 	return pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
 }
 

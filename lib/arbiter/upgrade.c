@@ -3,6 +3,7 @@
 #include "arbiter/upgrade.h"
 
 #include "arbiter/arbiter.h"
+#include "arbiter/pid.h"
 #include "arbiter/upgrade_spawn.h"
 #include "arbiter/upgrade_verdict.h"
 #include "listener/listener.h"
@@ -54,7 +55,16 @@ static void forget_new(struct prefork_arbiter *arbiter)
 	pfi_close(&arbiter->upgrade.pidfd);
 	arbiter->upgrade.pid = 0;
 	arbiter->upgrade.deadline_ms = 0;
+	arbiter->upgrade.leaves_pidfile = true;
 	hold_sockets(arbiter, false);
+}
+
+void pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter)
+{
+	if (!arbiter->upgrade.leaves_pidfile || arbiter->killed.count > 0)
+		return;
+	arbiter->upgrade.leaves_pidfile = false;
+	pfi_pid_remove_next(arbiter);
 }
 
 /* --- starting */

@@ -198,6 +198,30 @@ START_TEST(the_file_of_another_is_not_removed)
 }
 END_TEST
 
+/* An upgrade: the file of a new server that was killed. */
+START_TEST(a_stale_file_of_another_is_removed_and_a_locked_one_is_not)
+{
+	struct pfi_pidfile pidfile;
+
+	ck_assert_int_eq(pfi_pidfile_create(&pidfile, path), 0);
+	pfi_pidfile_remove_stale(path);
+	expect_pid(path, getpid());
+	pfi_pidfile_remove(&pidfile);
+	write_file(path, "1\n");
+	pfi_pidfile_remove_stale(path);
+	ck_assert_int_ne(access(path, F_OK), 0);
+	pfi_pidfile_remove_stale(path);
+	write_file(path, "1 2\n");
+	pfi_pidfile_remove_stale(path);
+	expect_file(path, "1 2\n");
+	ck_assert_int_eq(unlink(path), 0);
+	write_file(other, "1\n");
+	ck_assert_int_eq(symlink(other, path), 0);
+	pfi_pidfile_remove_stale(path);
+	expect_file(other, "1\n");
+}
+END_TEST
+
 START_TEST(a_forked_child_does_not_remove_it)
 {
 	struct pfi_pidfile pidfile;
@@ -331,6 +355,7 @@ static void add_tests(Suite *suite, const char *name, bool links)
 	tcase_add_loop_test(tc, what_is_no_pid_file_stays_as_it_is, 0, 5);
 	tcase_add_test(tc, links_pipes_and_directories_are_no_pid_files);
 	tcase_add_test(tc, the_file_of_another_is_not_removed);
+	tcase_add_test(tc, a_stale_file_of_another_is_removed_and_a_locked_one_is_not);
 	tcase_add_test(tc, a_forked_child_does_not_remove_it);
 	tcase_add_test(tc, a_renamed_file_keeps_its_lock_and_the_old_owner_leaves_it);
 	tcase_add_loop_test(tc, of_several_starters_one_wins, 0, 2);
