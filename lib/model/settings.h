@@ -118,6 +118,9 @@ bool pfi_settings_differ(const struct prefork_settings *a, const struct prefork_
  * prefork_settings_origin_of(). */
 const char *pfi_settings_place(const struct prefork_settings *settings, const void *member);
 
+/* This machine has no user or group (`kind`) as the text `member` names it. Returns PREFORK_ECONFIG, with an error message. */
+int pfi_settings_no_account(const struct prefork_settings *settings, const char *const *member, const char *kind);
+
 /* Whether `word` is a choice that the application has added to the row of `member`, without a `meaning`. */
 bool pfi_settings_is_added_choice(const struct prefork_settings *settings, const void *member, const char *word);
 

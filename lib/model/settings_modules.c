@@ -2,6 +2,7 @@
 #include "model/settings.h"
 
 #include "base/required.h"
+#include "base/text.h"
 
 #include <prefork/error.h>
 
@@ -258,6 +259,19 @@ const char *pfi_settings_place(const struct prefork_settings *settings, const vo
 
 	(void)prefork_settings_origin_of(settings, member, NULL, &place);
 	return place;
+}
+
+int pfi_settings_no_account(const struct prefork_settings *settings, const char *const *member, const char *kind)
+{
+	const size_t row = row_of(settings, member);
+	char bytes[128];
+	struct pfi_text quoted;
+
+	pfi_text_init(&quoted, bytes, sizeof bytes);
+	pfi_text_add_quoted(&quoted, *member);
+	return prefork_fail(PREFORK_ECONFIG, "%s (%s): there is no %s %s on this machine",
+			    row < settings->count ? settings->rows[row].name : kind, pfi_settings_place(settings, member), kind,
+			    bytes);
 }
 
 bool pfi_settings_is_added_choice(const struct prefork_settings *settings, const void *member, const char *word)

@@ -2,7 +2,6 @@
 #include "worker/run_as.h"
 
 #include "base/required.h"
-#include "base/text.h"
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/account.h"
@@ -18,17 +17,6 @@ static bool is_given(const char *text)
 	return text != NULL && *text != '\0';
 }
 
-static int unknown(const struct prefork_settings *settings, const char *const *member, const char *kind)
-{
-	char bytes[128];
-	struct pfi_text quoted;
-
-	pfi_text_init(&quoted, bytes, sizeof bytes);
-	pfi_text_add_quoted(&quoted, *member);
-	return prefork_fail(PREFORK_ECONFIG, "%s (%s): there is no %s %s on this machine", kind,
-			    pfi_settings_place(settings, member), kind, bytes);
-}
-
 static int read_ids(const struct prefork_settings *settings, struct pfi_credentials *ret, char **ret_name)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
@@ -36,9 +24,9 @@ static int read_ids(const struct prefork_settings *settings, struct pfi_credenti
 
 	if (r < 0)
 		return r == -ENOMEM ? prefork_fail(r, "no memory for the name of a user") :
-				      unknown(settings, &values->user, "user");
+				      pfi_settings_no_account(settings, &values->user, "user");
 	if (is_given(values->group) && pfi_account_group(values->group, &ret->gid) < 0)
-		return unknown(settings, &values->group, "group");
+		return pfi_settings_no_account(settings, &values->group, "group");
 	if (ret->gid == (gid_t)-1)
 		return prefork_fail(PREFORK_ECONFIG, "user (%s): %s has no account on this machine, so its group is not known: "
 						     "set group, too",
