@@ -127,7 +127,7 @@ int pfi_settings_override(struct prefork_settings *settings, const char *name, c
 	int r;
 
 	if (index == settings->count)
-		return prefork_fail(-ENOENT, "pool %s: there is no option %s", pool, name);
+		return prefork_fail(-ENOENT, "pool %s: unknown option %s", pool, name);
 	if (settings->rows[index].traits & (PREFORK_OPTION_SERVER | PREFORK_OPTION_COMMAND_LINE))
 		return prefork_fail(PREFORK_ECONFIG, "pool %s: %s applies to the whole server and cannot be set "
 						     "for one pool", pool, name);

@@ -129,7 +129,7 @@ int prefork_settings_add_choice(struct prefork_settings *settings, const char *n
 	if (name == NULL || word == NULL || *word == '\0' || strchr(word, '|') != NULL)
 		return prefork_fail(-EINVAL, "a choice needs the name of its option and a word");
 	if ((index = pfi_settings_find(settings, name)) == settings->count)
-		return prefork_fail(-ENOENT, "there is no option %s", name);
+		return prefork_fail(-ENOENT, "unknown option %s", name);
 	if (settings->rows[index].type != PREFORK_OPTION_CHOICE)
 		return prefork_fail(-EINVAL, "option %s is not a choice", name);
 	if (meaning != NULL && !has_word(settings->rows[index].choices, meaning))
@@ -183,7 +183,7 @@ int prefork_settings_set_default(struct prefork_settings *settings, const char *
 	if (name == NULL || text == NULL)
 		return prefork_fail(-EINVAL, "a default needs a name and a text");
 	if ((index = pfi_settings_find(settings, name)) == settings->count)
-		return prefork_fail(-ENOENT, "there is no option %s", name);
+		return prefork_fail(-ENOENT, "unknown option %s", name);
 	struct pfi_text builder;
 	pfi_text_init(&builder, place, sizeof place);
 	pfi_text_format(&builder, "the program's default for %s", name);

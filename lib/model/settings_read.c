@@ -19,7 +19,7 @@ static const struct pfi_value *value_of(const struct prefork_settings *settings,
 	}
 	index = pfi_settings_find(settings, name);
 	if (index == settings->count || !(types >> settings->rows[index].type & 1)) {
-		(void)prefork_fail(-EINVAL, index == settings->count ? "there is no option %s"
+		(void)prefork_fail(-EINVAL, index == settings->count ? "unknown option %s"
 								     : "option %s is of another type", name);
 		return NULL;
 	}

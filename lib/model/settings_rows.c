@@ -177,7 +177,7 @@ static int add_reference(struct prefork_settings *settings, const struct prefork
 	int r;
 
 	if (index == settings->count)
-		return prefork_fail(-ENOENT, "there is no option %s to refer to",
+		return prefork_fail(-ENOENT, "reference to an unknown option, %s",
 				    reference->name != NULL ? reference->name : "without a name");
 	if ((r = pfi_settings_bind(settings, index, reference)) == 0)
 		pfi_settings_store(settings, index);

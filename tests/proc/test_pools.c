@@ -152,7 +152,7 @@ static const struct {
 } settings_of_pools[] = {
 	{ "workers", "3", 0, NULL },
 	{ "bind", "127.0.0.1:0, [::1]:0", 0, NULL },
-	{ "worker", "3", -ENOENT, "pool web: there is no option worker" },
+	{ "worker", "3", -ENOENT, "pool web: unknown option worker" },
 	{ "workers", "many", PREFORK_ECONFIG, "pool web: workers: expected a whole number from 1 to 4096, not 'many'" },
 	{ "workers", "0", PREFORK_ECONFIG, "pool web: workers: expected" },
 	{ "errorlog", "/dev/null", PREFORK_ECONFIG, "pool web: errorlog applies to the whole server" },

@@ -144,7 +144,7 @@ START_TEST(a_wrong_name_or_type_is_reported)
 	struct prefork_settings *const settings = new_settings();
 
 	ck_assert_int_eq(prefork_settings_int(settings, "wrokers"), -EINVAL);
-	ck_assert_str_eq(prefork_error(), "there is no option wrokers");
+	ck_assert_str_eq(prefork_error(), "unknown option wrokers");
 	ck_assert_int_eq(prefork_settings_int(settings, "bind"), -EINVAL);
 	ck_assert_str_eq(prefork_error(), "option bind is of another type");
 	ck_assert_ptr_null(prefork_settings_text(settings, "workers"));
