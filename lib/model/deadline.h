@@ -43,7 +43,7 @@ static inline uint64_t pfi_earlier_ms(uint64_t one_ms, uint64_t other_ms)
 	return one_ms < other_ms ? one_ms : other_ms;
 }
 
-/** `since` + `timeout`, without overflow; 0, never, if the timeout is 0. */
+/** `since_ms` + `timeout_ms`, without overflow; 0, never, if `timeout_ms` is 0. */
 static inline uint64_t pfi_deadline_after_ms(uint64_t since_ms, uint64_t timeout_ms)
 {
 	if (timeout_ms == 0)
@@ -58,8 +58,8 @@ struct pfi_deadline_summary pfi_deadlines_summarize(const struct pfi_thread_dead
 /** When the current work becomes slow; 0: never, or the thread is idle. */
 uint64_t pfi_deadline_slow_at_ms(const struct pfi_thread_deadline *thread, uint64_t slow_ms);
 
-/** If the arbiter's turn at `now` comes much later than `due` (0: it had no deadline), the time until which no deadline
- *  is enforced, else 0. After a suspend, a SIGSTOP or a stopped virtual machine all deadlines have passed at once, and
+/** If the arbiter's turn at `now_ms` comes much later than `due_ms` (0: it had no deadline), the time until which no
+ *  deadline is enforced, else 0: `period_ms` later, at most PFI_GRACE_MAX_MS, as for 0. After a suspend, a SIGSTOP or a stopped virtual machine all deadlines have passed at once, and
  *  no worker is at fault. */
 uint64_t pfi_deadline_grace_until_ms(uint64_t due_ms, uint64_t now_ms, uint64_t period_ms);
 
