@@ -36,6 +36,27 @@ static void await_drain(const struct harness *harness)
 	}
 }
 
+/* The worker exits; `fd` is the client's end of a connection. */
+static void expect_exit(struct harness *harness, int fd)
+{
+	ck_assert_int_eq(harness_reap(harness).code, 0);
+	(void)close(fd);
+	harness_close(harness);
+}
+
+/* The message says that idle connections close SHORT_MS from now. */
+static void expect_end_in_time(struct harness *harness, int fd)
+{
+	const uint64_t end_ms = pfi_now_ms() + SHORT_MS;
+	char text[24];
+
+	(void)snprintf(text, sizeof text, "%" PRIu64, end_ms);
+	ck_assert_int_eq(pfi_channel_send(harness->channel[0], PFI_MESSAGE_DRAIN, 0, text), 0);
+	harness_expect_end(fd);
+	ck_assert_uint_ge(pfi_now_ms(), end_ms);
+	expect_exit(harness, fd);
+}
+
 START_TEST(one_more_request_is_served_and_closes_the_connection)
 {
 	struct harness harness;
@@ -45,9 +66,7 @@ START_TEST(one_more_request_is_served_and_closes_the_connection)
 	await_drain(&harness);
 	harness_expect_echo(fd, "again");
 	harness_expect_end(fd);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_exit(&harness, fd);
 }
 END_TEST
 
@@ -60,9 +79,7 @@ START_TEST(an_idle_connection_is_closed_after_drain_idle)
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 	harness_expect_end(fd);
 	ck_assert_uint_ge(pfi_now_ms() - began_ms, SHORT_MS);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_exit(&harness, fd);
 }
 END_TEST
 
@@ -71,16 +88,8 @@ START_TEST(the_message_says_when_idle_connections_close)
 {
 	struct harness harness;
 	const int fd = open_kept(&harness, "60s");
-	const uint64_t end_ms = pfi_now_ms() + SHORT_MS;
-	char text[24];
 
-	(void)snprintf(text, sizeof text, "%" PRIu64, end_ms);
-	ck_assert_int_eq(pfi_channel_send(harness.channel[0], PFI_MESSAGE_DRAIN, 0, text), 0);
-	harness_expect_end(fd);
-	ck_assert_uint_ge(pfi_now_ms(), end_ms);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_end_in_time(&harness, fd);
 }
 END_TEST
 
@@ -97,20 +106,12 @@ START_TEST(a_connection_without_a_request_does_not_wait_longer_than_the_message_
 {
 	const struct prefork_service service = { .struct_size = sizeof service, .ready = harness_echo, .draining = wait_on };
 	struct harness harness;
-	char text[24];
 
 	harness_open(&harness, &service);
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	harness_await_connections(&harness, 1);
-	const uint64_t end_ms = pfi_now_ms() + SHORT_MS;
-	(void)snprintf(text, sizeof text, "%" PRIu64, end_ms);
-	ck_assert_int_eq(pfi_channel_send(harness.channel[0], PFI_MESSAGE_DRAIN, 0, text), 0);
-	harness_expect_end(fd);
-	ck_assert_uint_ge(pfi_now_ms(), end_ms);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_end_in_time(&harness, fd);
 }
 END_TEST
 
@@ -123,9 +124,7 @@ START_TEST(a_quick_stop_does_not_wait)
 	await_drain(&harness);
 	harness_signal(&harness, SIGQUIT);
 	harness_expect_end(fd);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_exit(&harness, fd);
 }
 END_TEST
 
@@ -169,9 +168,7 @@ START_TEST(a_service_with_its_own_drain_callback_gets_the_time)
 	ck_assert_uint_le(left_ms, 30000);
 	ck_assert_uint_gt(left_ms, 15000);
 	harness_expect_end(fd);
-	ck_assert_int_eq(harness_reap(&harness).code, 0);
-	(void)close(fd);
-	harness_close(&harness);
+	expect_exit(&harness, fd);
 }
 END_TEST
 

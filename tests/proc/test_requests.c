@@ -176,18 +176,24 @@ START_TEST(a_method_reaches_the_handler_as_the_settings_say)
 }
 END_TEST
 
+/* The response of `service` to `bytes` has `part`. */
+static void expect_response(const struct prefork_http_service *service, const char *bytes, const char *part)
+{
+	struct web web;
+
+	web_open_service(&web, service, NULL);
+	(void)web_read_all(web_request(&web, bytes, strlen(bytes)), response, sizeof response);
+	ck_assert_msg(strstr(response, part) != NULL, "%s", response);
+	web_close(&web);
+}
+
 START_TEST(connect_is_refused_unless_the_application_enables_it)
 {
-	static const char bytes[] = "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n";
 	const struct prefork_http_service service = {
 		.struct_size = sizeof service, .handle = send_method, .traits = PREFORK_HTTP_CONNECT,
 	};
-	struct web web;
 
-	web_open_service(&web, &service, NULL);
-	(void)web_read_all(web_request(&web, bytes, sizeof bytes - 1), response, sizeof response);
-	ck_assert_msg(strstr(response, "\r\n\r\nCONNECT h:1") != NULL, "%s", response);
-	web_close(&web);
+	expect_response(&service, "CONNECT h:1 HTTP/1.1\r\nHost: h\r\n\r\n", "\r\n\r\nCONNECT h:1");
 }
 END_TEST
 
@@ -265,16 +271,11 @@ END_TEST
 
 START_TEST(an_error_page_may_add_fields_to_the_default_body)
 {
-	static const char bytes[] = "GET / HTTP/1.1\r\nHost: h\r\n\r\n";
 	const struct prefork_http_service service = {
 		.struct_size = sizeof service, .handle = fail_handler, .error_page = add_field_only,
 	};
-	struct web web;
 
-	web_open_service(&web, &service, NULL);
-	(void)web_read_all(web_request(&web, bytes, sizeof bytes - 1), response, sizeof response);
-	ck_assert_msg(strstr(response, "\r\nRetry-After: 7\r\n\r\n<!DOCTYPE html>") != NULL, "%s", response);
-	web_close(&web);
+	expect_response(&service, "GET / HTTP/1.1\r\nHost: h\r\n\r\n", "\r\nRetry-After: 7\r\n\r\n<!DOCTYPE html>");
 }
 END_TEST
 
