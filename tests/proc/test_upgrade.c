@@ -137,7 +137,7 @@ static void start_server(const char *server_mode, const char *variable)
 {
 	char *const argv[] = { (char[]){ "upgrade" }, (char[]){ "--bind" }, (char[]){ "127.0.0.1:0" },
 			       (char[]){ "--log-level" }, (char[]){ "error" }, (char[]){ "--canary-time" }, (char[]){ "0" },
-			       NULL };
+			       (char[]){ "--upgrade" }, (char[]){ "manual" }, NULL };
 	int ends[2];
 
 	/* An arbiter whose parent has exited becomes a child of the test. */
@@ -190,6 +190,18 @@ static void expect_exit(pid_t pid)
 	ck_assert_int_eq(status, 0);
 }
 
+/* Kill the arbiter `pid`, and reap all children. */
+static void kill_rest(pid_t pid)
+{
+	ck_assert_int_eq(kill(pid, SIGKILL), 0);
+	while (*next_line()) /* until its workers have exited */
+		continue;
+	(void)close(out);
+	while (waitpid(-1, NULL, 0) > 0)
+		continue;
+}
+
+/* The call is for an automatic upgrade, whatever the settings say. */
 START_TEST(a_call_from_another_thread_replaces_the_process)
 {
 	char before[64] = "", after[64] = "", text[64];
@@ -202,12 +214,7 @@ START_TEST(a_call_from_another_thread_replaces_the_process)
 	ck_assert_int_eq(expect("verdict 0 new", text), new);
 	ck_assert_int_eq(expect("exit", text), server);
 	expect_exit(server);
-	ck_assert_int_eq(kill(new, SIGKILL), 0);
-	while (*next_line()) /* until its workers have exited */
-		continue;
-	(void)close(out);
-	while (waitpid(-1, NULL, 0) > 0)
-		continue;
+	kill_rest(new);
 }
 END_TEST
 
@@ -218,12 +225,7 @@ START_TEST(a_process_with_two_arbiters_is_not_replaced)
 	start_server("pair", NULL);
 	ck_assert_int_eq(expect("ready", text), server);
 	ck_assert_int_eq(expect("verdict 2 new", text), 0);
-	ck_assert_int_eq(kill(server, SIGKILL), 0);
-	while (*next_line())
-		continue;
-	(void)close(out);
-	while (waitpid(-1, NULL, 0) > 0)
-		continue;
+	kill_rest(server);
 }
 END_TEST
 
@@ -254,12 +256,7 @@ START_TEST(variables_for_another_process_are_ignored)
 	(void)unsetenv("PREFORK_FDS");
 	ck_assert_int_eq(expect("ready", text), server);
 	ck_assert_ptr_nonnull(strstr(text, "127.0.0.1:"));
-	ck_assert_int_eq(kill(server, SIGKILL), 0);
-	while (*next_line())
-		continue;
-	(void)close(out);
-	while (waitpid(-1, NULL, 0) > 0)
-		continue;
+	kill_rest(server);
 }
 END_TEST
 
