@@ -1,6 +1,8 @@
 /*
  * Listening sockets on the loopback interface and in a directory of their own.
  */
+#include "listener/hand_over.h"
+#include "listener/inherit.h"
 #include "listener/listener.h"
 #include "os/spawn.h"
 
@@ -211,6 +213,42 @@ START_TEST(a_handshake_in_progress_completes)
 }
 END_TEST
 
+/* The arbiter before has begun to refuse. */
+START_TEST(a_take_over_ends_a_refusal)
+{
+	const char *const address = address_with_filter_or_without(_i);
+	struct pfi_inherited_socket inherited = { .is_bound = true, .file = -1 };
+	struct prefork_listener *taken = NULL;
+	uint64_t linger_ms;
+	int error;
+
+	if (!address || strncmp(address, "unix:", 5) == 0)
+		return;
+	ck_assert_int_eq(pfi_listener_open(address, &options, &listener), 0);
+	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), 0);
+	ck_assert_int_eq(pfi_listener_adopt(fcntl(listener->fd, F_DUPFD_CLOEXEC, 3), "old", &taken), 0);
+	ck_assert_int_eq(pfi_hand_over_take(taken, &inherited, true), 0);
+	pfi_listener_close(listener);
+	listener = taken;
+	serve(dial(listener->address, &error));
+}
+END_TEST
+
+static const unsigned holders[] = { PFI_HELD_BY_STARTER, PFI_HELD_BY_PARENT, PFI_HELD_BY_CHILD, PFI_HELD_BY_STORE };
+
+START_TEST(a_listener_that_another_process_holds_does_not_refuse)
+{
+	uint64_t linger_ms;
+	int error;
+
+	ck_assert_int_eq(pfi_listener_open("127.0.0.1:0", &options, &listener), 0);
+	listener->held_by = holders[_i];
+	ck_assert_int_eq(pfi_listener_refuse(listener, &linger_ms), -EPERM);
+	ck_assert(!listener->is_refusing);
+	serve(dial(listener->address, &error));
+}
+END_TEST
+
 /* Wait until `length` connections are in the backlog. The client is connected when it has the second segment of the
  * handshake, the connection is in the backlog when the kernel has processed the third one. */
 static void expect_backlog(uint32_t expected, uint32_t expected_max)
@@ -410,6 +448,8 @@ int main(void)
 	ADD_TABLE(tc, an_address_in_use_is_named, kinds);
 	tcase_add_loop_test(tc, a_refusing_listener_serves_its_backlog_only, 0, 2 * KINDS);
 	tcase_add_loop_test(tc, a_handshake_in_progress_completes, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, a_take_over_ends_a_refusal, 0, 2 * KINDS);
+	tcase_add_loop_test(tc, a_listener_that_another_process_holds_does_not_refuse, 0, sizeof holders / sizeof holders[0]);
 	tcase_add_test(tc, the_backlog_of_a_tcp_listener_is_counted);
 	tcase_add_loop_test(tc, the_ipv6_wildcard_accepts_ipv4_unless_v6only_is_set, 0, 2);
 	ADD_TABLE(tc, a_path_has_the_configured_mode_whatever_the_umask, modes);
