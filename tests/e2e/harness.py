@@ -24,14 +24,14 @@ import time
 import unittest
 
 from harness_clients import Response, Client, Load
-from harness_processes import (PATIENCE, children, context_switches, cpu_seconds, fd_count, memory_kib, need_program,
-                               start_time, title, tree, wait_for_quiet, wait_until)
+from harness_processes import (PATIENCE, begin_command, children, context_switches, cpu_seconds, end_command, fd_count,
+                               memory_kib, need_program, start_time, title, tree, wait_for_quiet, wait_until)
 from harness_server import Nginx, Server, free_port
 
-__all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "children", "context_switches", "cpu_seconds",
-           "every_worker_class", "fd_count", "free_port", "has_worker_class", "main", "memory_kib", "need_files",
-           "need_ipv6", "need_module", "need_program", "program", "signal", "start_time", "title", "tree",
-           "wait_for_quiet", "wait_until"]
+__all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "begin_command", "children",
+           "context_switches", "cpu_seconds", "end_command", "every_worker_class", "fd_count", "free_port",
+           "has_worker_class", "main", "memory_kib", "need_files", "need_ipv6", "need_module", "need_program",
+           "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
 
 SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()

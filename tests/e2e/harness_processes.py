@@ -2,6 +2,7 @@
 import contextlib
 import os
 import pathlib
+import subprocess
 import time
 import unittest
 
@@ -28,6 +29,22 @@ def wait_until(condition, what, seconds=10):
             raise AssertionError(f"waited {seconds * PATIENCE:g} s in vain: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
+
+
+def begin_command(*words):
+    """Start a command that prints nothing but errors."""
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def end_command(command, seconds=20):
+    """Wait for it. Returns its status, and what it has written to standard error."""
+    try:
+        output, errors = command.communicate(timeout=seconds * PATIENCE)
+    finally:
+        command.kill()
+    if output != "":
+        raise AssertionError(f"written to standard output: {output}")
+    return command.returncode, errors
 
 
 def start_time(pid):

@@ -146,24 +146,15 @@ class SendReload(harness.Case):
                 yield server
 
     def begin(self, *prefix, pidfile=None, flag="--send-reload"):
-        return subprocess.Popen([*prefix, HELLO, flag, pidfile or self.pidfile], stdout=subprocess.PIPE,
-                                stderr=subprocess.PIPE, text=True)
-
-    def end(self, command):
-        try:
-            output, errors = command.communicate(timeout=20 * harness.PATIENCE)
-        finally:
-            command.kill()
-        self.assertEqual(output, "")
-        return command.returncode, errors
+        return harness.begin_command(*prefix, HELLO, flag, pidfile or self.pidfile)
 
     def test_done_and_failed_are_the_status(self):
         with self.served() as server:
-            self.assertEqual(self.end(self.begin()), (0, ""))
+            self.assertEqual(harness.end_command(self.begin()), (0, ""))
             self.assertIn("Reload done", server.log())
             self.assertIn("requested by a command", server.log())
             self.settings.write_text("[prefork]\nworkers = many\n")
-            status, errors = self.end(self.begin())
+            status, errors = harness.end_command(self.begin())
             self.assertEqual(status, 1)
             self.assertRegex(errors, r"reload failed: .*prefork\.ini:2: workers: expected")
             self.assertEqual(server.get().status, 200)
@@ -173,7 +164,7 @@ class SendReload(harness.Case):
         with self.served("--canary-time", "500ms") as server:
             self.settings.write_text("[prefork]\n")
             for command in [self.begin() for _ in range(5)]:
-                self.assertEqual(self.end(command), (0, ""))
+                self.assertEqual(harness.end_command(command), (0, ""))
             self.assertEqual(server.stop(), 0)
 
     def test_a_server_that_stops_meanwhile_is_a_failure(self):
@@ -182,7 +173,7 @@ class SendReload(harness.Case):
             command = self.begin()
             server.wait_for_log("requested by a command")
             self.assertEqual(server.stop(), 0)
-            status, errors = self.end(command)
+            status, errors = harness.end_command(command)
             self.assertEqual(status, 1)
             self.assertIn("the server stops", errors)
 
@@ -192,13 +183,12 @@ class SendReload(harness.Case):
             stale.write_text(f"{os.getpid()}\n")
             for path, message in ((f"{name}/none", "there is no pid file"), (str(stale), "no server has locked")):
                 for flag in "--send-reload", "--send-upgrade":
-                    status, errors = self.end(self.begin(pidfile=path, flag=flag))
+                    status, errors = harness.end_command(self.begin(pidfile=path, flag=flag))
                     self.assertEqual(status, 2)
                     self.assertIn(message, errors)
 
     def test_one_request_per_command(self):
-        status, errors = self.end(subprocess.Popen([HELLO, "--send-reload", "a", "--send-upgrade", "b"], text=True,
-                                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE))
+        status, errors = harness.end_command(harness.begin_command(HELLO, "--send-reload", "a", "--send-upgrade", "b"))
         self.assertIn("exclude each other", errors)
         self.assertEqual(status, 2)
 
@@ -206,12 +196,12 @@ class SendReload(harness.Case):
         if os.geteuid() != 0:
             self.skipTest("only root can be another user")
         with self.served() as server:
-            status, errors = self.end(self.begin(harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"))
+            status, errors = harness.end_command(self.begin(harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"))
             self.assertEqual(status, 2)
             self.assertIn("runs as another user", errors)
             server.wait_for_serving(1)
             self.assertNotIn("requested by a command", server.log())
-            self.assertEqual(self.end(self.begin()), (0, ""))
+            self.assertEqual(harness.end_command(self.begin()), (0, ""))
             self.assertEqual(server.stop(), 0)
 
     def test_root_may_reload_the_server_of_any_user(self):
@@ -221,14 +211,14 @@ class SendReload(harness.Case):
             os.chown(name, 65534, -1)
             prefix = harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"
             with harness.Server([HELLO, "-p", f"{name}/pid", "--canary-time", "0"], prefix=prefix) as server:
-                self.assertEqual(self.end(self.begin(pidfile=f"{name}/pid")), (0, ""))
+                self.assertEqual(harness.end_command(self.begin(pidfile=f"{name}/pid")), (0, ""))
                 self.assertIn("Reload done", server.log())
                 self.assertEqual(server.stop(), 0)
 
     def test_more_commands_than_the_server_keeps_are_refused_with_the_reason(self):
         with self.served("--canary-time", "2s") as server:
             self.settings.write_text("[prefork]\n")
-            results = [self.end(command) for command in [self.begin() for _ in range(40)]]
+            results = [harness.end_command(command) for command in [self.begin() for _ in range(40)]]
             for status, errors in results:
                 self.assertTrue((status, errors) == (0, "") or (status == 1 and "too many commands" in errors), (status, errors))
             self.assertIn((0, ""), results)

@@ -559,21 +559,13 @@ class Command(Case):
                 yield server
 
     def begin(self):
-        return subprocess.Popen([HELLO, "--send-upgrade", self.pidfile], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-
-    def end(self, command):
-        try:
-            output, errors = command.communicate(timeout=20 * harness.PATIENCE)
-        finally:
-            command.kill()
-        self.assertEqual(output, "")
-        return command.returncode, errors
+        return harness.begin_command(HELLO, "--send-upgrade", self.pidfile)
 
     def test_done(self):
         with self.served() as server:
             for _ in range(2):
                 before = len(server.verdicts())
-                self.assertEqual(self.end(self.begin()), (0, ""))
+                self.assertEqual(harness.end_command(self.begin()), (0, ""))
                 verdict, new = server.verdicts()[before]
                 self.assertEqual(verdict, "done")
                 server.follow(int(new))
@@ -584,7 +576,7 @@ class Command(Case):
     def test_a_new_program_that_is_missing(self):
         with self.served() as server:
             self.program.unlink()
-            status, errors = self.end(self.begin())
+            status, errors = harness.end_command(self.begin())
             self.assertEqual(status, 1)
             self.assertRegex(errors, "upgrade failed: .*No such file or directory; this arbiter keeps serving")
             self.assertEqual(server.get().status, 200)
@@ -595,7 +587,7 @@ class Command(Case):
             first = self.begin()
             server.wait_for_log("Upgrade: new arbiter")
             new = int(re.search(r"Upgrade: new arbiter .pid:(\d+)", server.log())[1])
-            status, errors = self.end(self.begin())
+            status, errors = harness.end_command(self.begin())
             self.assertEqual(status, 1)
             self.assertRegex(errors, f"upgrade refused: child exists: the new arbiter .pid:{new}. is (booting|proving)")
             self.assertIsNone(first.poll())
@@ -603,7 +595,7 @@ class Command(Case):
             harness.wait_until(lambda: len(server.verdicts()) == 2, "the second refusal")
             self.assertIsNone(first.poll())
             os.kill(new, signal.SIGKILL)
-            status, errors = self.end(first)
+            status, errors = harness.end_command(first)
             self.assertEqual(status, 1)
             self.assertRegex(errors, "upgrade failed: .*was ended by signal 9")
             self.assertEqual(server.stop(), 0)
