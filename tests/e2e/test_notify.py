@@ -197,6 +197,41 @@ class Store(harness.Case):
                 self.assertEqual(manager.stored, [])
 
 
+# It loads once the file `go` is there, and responds once `finish` is.
+SLOW = """
+import os, time
+def wait_for(name):
+    while not os.path.exists(name):
+        time.sleep(0.01)
+wait_for("go")
+def app(environ, start_response):
+    open("began", "w").close()
+    wait_for("finish")
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+class Slow(harness.Case):
+    def test_a_slow_start_and_a_slow_stop_ask_for_more_time(self):
+        limits = [word for name in ("boot-timeout", "timeout", "graceful-timeout") for word in (f"--{name}", "1000")]
+        with Manager() as manager, self.directory(slow_py=SLOW) as directory, harness.Server(
+                [harness.program("prefork-wsgi"), *limits, "slow:app"], cwd=directory, env=manager.environment()) as server:
+            manager.wait_for("EXTEND_TIMEOUT_USEC=15000000")
+            self.assertEqual(manager.states(), [])
+            (directory / "go").touch()
+            manager.wait_for("READY=1")
+            with server.connect(seconds=30) as client:
+                client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                harness.wait_until((directory / "began").exists, "the request")
+                server.send_signal(signal.SIGTERM)
+                manager.wait_for("STOPPING=1")
+                manager.wait_for("EXTEND_TIMEOUT_USEC=15000000")
+                (directory / "finish").touch()
+                self.assertEqual(client.read_response().status, 200)
+            self.assertEqual(server.wait(), 0)
+
+
 class Trouble(harness.Case):
     def test_a_start_that_fails_tells_why(self):
         with Manager() as manager, socket.create_server(("127.0.0.1", 0)) as taken:
