@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Applications that fork, and applications that close descriptors that they do not own."""
+"""Applications that fork, and applications that close descriptors that they do not own.
+
+TEST_REQUESTS=2000 sends so many requests to each server that was started again, instead of 200.
+"""
 import contextlib
 import http.client
 import os
@@ -11,6 +14,7 @@ import harness
 
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
 CHILDREN = ("/fork", "/process", "/program")
+REQUESTS = int(os.environ.get("TEST_REQUESTS") or 200)
 
 
 def serve(flags, *more, workers=2, **named):
@@ -63,7 +67,7 @@ class Forks(harness.Case):
                     pass
             server.start()
             server.wait_for_serving(2)
-            for _ in range(200):
+            for _ in range(REQUESTS):
                 self.assertEqual(server.get("/", seconds=5).status, 200)
             for pid in pids:
                 kill(pid)

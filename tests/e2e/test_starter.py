@@ -177,6 +177,10 @@ class NameServer(harness.Case):
                 self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
                 server.send_signal(signal.SIGHUP)
                 harness.wait_until(lambda: server.log().count("looks up the host name") == 2, "a second look-up")
+                asked = time.monotonic()
+                server.send_signal(signal.SIGTERM)
+                server.wait_for_log("Shutting down: Master")
+                self.assertLess(time.monotonic() - asked, 0.1 * harness.PATIENCE)
                 server.send_signal(signal.SIGINT)
                 server.wait_for_log("Reload stopped")  # not "Reload failed", after the time limit
                 self.assertEqual(server.wait(), 0)
