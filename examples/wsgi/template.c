@@ -122,19 +122,26 @@ void wsgi_template_destroy(struct wsgi_template *self)
 	PyMem_Free(self);
 }
 
-/* Set a part of the template if it has changed. Returns 1 if so, else 0; -1 with an exception set. */
-static int refresh(struct wsgi_template *self, enum wsgi_part part, const char *bytes, size_t size)
+/* Returns 1; -1 with an exception set. Not inlined: most parts are those of the previous request. */
+__attribute__((noinline)) static int replace(struct wsgi_template *self, enum wsgi_part part, const char *bytes,
+                                             size_t size)
 {
-	PyObject *text = self->parts[part];
+	PyObject *text = PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)size, NULL);
 
-	if (text && (size_t)PyUnicode_GET_LENGTH(text) == size &&
-	    memcmp(PyUnicode_1BYTE_DATA(text), bytes, size) == 0)
-		return 0;
-	text = PyUnicode_DecodeLatin1(bytes, (Py_ssize_t)size, NULL);
 	if (set(self->environ, self->keys[part], text) < 0)
 		return -1;
 	self->parts[part] = text; /* the dict owns it */
 	return 1;
+}
+
+/* Set a part of the template if it has changed. Returns 1 if so, else 0; -1 with an exception set. */
+static inline int refresh(struct wsgi_template *self, enum wsgi_part part, const char *bytes, size_t size)
+{
+	PyObject *const text = self->parts[part];
+
+	if (text && (size_t)PyUnicode_GET_LENGTH(text) == size && memcmp(PyUnicode_1BYTE_DATA(text), bytes, size) == 0)
+		return 0;
+	return replace(self, part, bytes, size);
 }
 
 static int hex(char c)
@@ -246,14 +253,16 @@ static int refresh_host(struct wsgi_template *self, const char *host, size_t siz
 
 static int fill_host(struct wsgi_template *self, struct prefork_request *request)
 {
-	const bool is_secure = strcmp(prefork_request_scheme(request), "https") == 0;
 	size_t size = 0;
 	const char *host = prefork_request_header(request, "Host", &size);
 	const int changed = refresh_host(self, host, size);
 
 	if (changed < 0)
 		return -1;
-	if (!self->is_unix || (changed == 0 && is_secure == self->is_secure))
+	if (!self->is_unix)
+		return 0;
+	const bool is_secure = strcmp(prefork_request_scheme(request), "https") == 0;
+	if (changed == 0 && is_secure == self->is_secure)
 		return 0;
 	self->is_secure = is_secure;
 	if (size == 0)
