@@ -61,11 +61,14 @@ class Server:
 
     def __exit__(self, kind, *rest):
         stranded = self.end()
-        if kind or stranded:
+        has_race = "ThreadSanitizer: " in self.log()
+        if kind or stranded or has_race:
             print(f"--- {' '.join(self.arguments)} wrote:\n{self.log()}", file=sys.stderr)
         self.output.close()
         if stranded and not kind:
             raise AssertionError(f"left behind after the server ended: {stranded}")
+        if has_race and not kind:
+            raise AssertionError("ThreadSanitizer has found a fault")
 
     def start(self):
         self.process = subprocess.Popen(self.arguments, cwd=self.cwd, env=self.env, stdin=subprocess.DEVNULL,
