@@ -8,6 +8,7 @@
 #ifndef HTTP_FORWARDED_H
 #define HTTP_FORWARDED_H
 
+#include "base/networks.h"
 #include "http/head.h"
 
 #include <stdbool.h>
@@ -15,12 +16,6 @@
 #include <stdint.h>
 
 enum { PFI_FORWARDED_FIELDS_MAX = 8 };
-
-/* An IPv4 network is one of IPv6 here: ::ffff:10.0.0.0/104. */
-struct pfi_network {
-	uint8_t bytes[16];
-	uint8_t bits;
-};
 
 /* A field, and the value that it has if the client uses TLS. Both borrowed. */
 struct pfi_secure_field {
@@ -32,9 +27,7 @@ struct pfi_secure_field {
 };
 
 struct pfi_forwarded {
-	struct pfi_network *networks; /* own */
-	size_t network_count;
-	bool all_peers;
+	struct pfi_networks peers;
 	struct pfi_secure_field fields[PFI_FORWARDED_FIELDS_MAX];
 	size_t field_count;
 	uint64_t known;  /* a bit per enum pfi_field_id among the fields */
@@ -42,6 +35,7 @@ struct pfi_forwarded {
 };
 
 enum pfi_scheme {
+	PFI_SCHEME_UNREPORTED, /* there is no such field */
 	PFI_SCHEME_PLAIN,
 	PFI_SCHEME_SECURE,
 	PFI_SCHEME_CONTRADICTORY, /* two fields report different schemes */

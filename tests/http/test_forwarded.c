@@ -62,7 +62,7 @@ START_TEST(an_invalid_peer_is_refused)
 
 	ck_assert_int_eq(pfi_forwarded_add_peer(&trust, not_peers[_i]), -EINVAL);
 	ck_assert_msg(strncmp(prefork_error(), "forwarded_allow_ips: ", 21) == 0, "%s", prefork_error());
-	ck_assert_uint_eq(trust.network_count, 0);
+	ck_assert_uint_eq(trust.peers.count, 0);
 	pfi_forwarded_clear(&trust);
 }
 END_TEST
@@ -71,7 +71,7 @@ static const struct {
 	const char *fields;
 	enum pfi_scheme scheme;
 } schemes[] = {
-	{ "", PFI_SCHEME_PLAIN },
+	{ "", PFI_SCHEME_UNREPORTED },
 	{ "X-Forwarded-Proto: https\r\n", PFI_SCHEME_SECURE },
 	{ "x-FORWARDED-proto:   https  \r\n", PFI_SCHEME_SECURE },
 	{ "X-Forwarded-Proto: http\r\n", PFI_SCHEME_PLAIN },
