@@ -46,9 +46,11 @@ enum prefork_option_trait {
 	PREFORK_OPTION_MAY_BE_EMPTY = 1 << 3, /* STRING, LIST: an empty value is valid and unsets it         */
 	PREFORK_OPTION_MAY_BE_AUTO = 1 << 4,  /* INT, DURATION, SIZE, MODE: "auto" is valid, and is -1       */
 	PREFORK_OPTION_SERVER = 1 << 5,       /* applies to the whole server: prefork_pool_set() refuses it  */
-	PREFORK_OPTION_REFERENCE = 1 << 6     /* no row of its own: the struct gets the value of the row of  *
+	PREFORK_OPTION_REFERENCE = 1 << 6,    /* no row of its own: the struct gets the value of the row of  *
 	                                       * that name, which another module has added. Nothing but      *
 	                                       * `name`, `type`, `member` and `offset` is read               */
+	PREFORK_OPTION_MAY_BE_BOOL = 1 << 7   /* CHOICE: "no" is its first word, "yes" its last, as is its   *
+	                                       * flag without a value                                        */
 };
 
 /* The values of a LIST row: `items` holds `count` strings and a NULL after them. */

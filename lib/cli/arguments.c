@@ -131,6 +131,17 @@ static bool is_value(const char *word)
 	return word[0] != '-' || word[1] == '\0' || (word[1] >= '0' && word[1] <= '9');
 }
 
+/* The value of a CHOICE that may be BOOL: the next word only if it is one of its words, since "--flag APPLICATION" was
+ * written for a flag that takes no value. */
+static int take_choice(struct argument_reader *reader, struct flag *flag)
+{
+	const bool follows = reader->next < reader->count &&
+			     pfi_settings_is_choice(reader->settings, flag->index, reader->words[reader->next]);
+
+	flag->value = follows ? reader->words[reader->next++] : "yes";
+	return 0;
+}
+
 static int take_value(struct argument_reader *reader, struct flag *flag)
 {
 	char about[160];
@@ -138,6 +149,8 @@ static int take_value(struct argument_reader *reader, struct flag *flag)
 
 	if (flag->value != NULL)
 		return 0;
+	if (reader->settings->rows[flag->index].traits & PREFORK_OPTION_MAY_BE_BOOL)
+		return take_choice(reader, flag);
 	if (reader->next < reader->count && is_value(reader->words[reader->next])) {
 		flag->value = reader->words[reader->next++];
 		return 0;

@@ -101,6 +101,8 @@ void pfi_text_add_expected(struct pfi_text *text, const struct prefork_settings 
 	if (row->type == PREFORK_OPTION_CHOICE) {
 		pfi_text_add(text, "one of ");
 		add_choices(text, settings, index);
+		if (row->traits & PREFORK_OPTION_MAY_BE_BOOL)
+			pfi_text_add(text, "; no for the first, yes or nothing for the last");
 	} else if (is_text(row->type)) {
 		pfi_text_add(text, row->type == PREFORK_OPTION_LIST ? "a list of texts" : "a text");
 		if (row->max > 0)
@@ -166,19 +168,47 @@ static int parse_number(const struct prefork_settings *settings, size_t index, c
 	return 0;
 }
 
+/* With MAY_BE_BOOL: the first word for "no", the last one for "yes". */
+static bool find_bool(const struct prefork_settings *settings, size_t index, const char *text, char word[WORD_MAX],
+		      const char **ret_meaning)
+{
+	int64_t is_last = 0;
+
+	if (!(settings->rows[index].traits & PREFORK_OPTION_MAY_BE_BOOL) || pfi_parse_bool(text, &is_last) < 0)
+		return false;
+	for (size_t i = 0; choice_at(settings, index, i, word, ret_meaning) && is_last; i++)
+		;
+	return true;
+}
+
+static bool find_choice(const struct prefork_settings *settings, size_t index, const char *text, char word[WORD_MAX],
+			const char **ret_meaning)
+{
+	for (size_t i = 0; choice_at(settings, index, i, word, ret_meaning); i++)
+		if (strcmp(word, text) == 0)
+			return true;
+	for (size_t i = 0; choice_at(settings, index, i, word, ret_meaning); i++)
+		if (strcasecmp(word, text) == 0) /* --log-level INFO; an exact match has priority */
+			return true;
+	return find_bool(settings, index, text, word, ret_meaning);
+}
+
+bool pfi_settings_is_choice(const struct prefork_settings *settings, size_t index, const char *text)
+{
+	char word[WORD_MAX];
+	const char *meaning;
+
+	return find_choice(settings, index, text, word, &meaning);
+}
+
 static int parse_choice(const struct prefork_settings *settings, size_t index, const char *text,
 			struct pfi_texts *items, const char *place)
 {
 	char word[WORD_MAX];
 	const char *meaning;
 
-	for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++)
-		if (strcmp(word, text) == 0)
-			return pfi_texts_add(items, meaning);
-	for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++)
-		if (strcasecmp(word, text) == 0) /* --log-level INFO; an exact match has priority */
-			return pfi_texts_add(items, meaning);
-	return refuse(settings, index, text, place);
+	return find_choice(settings, index, text, word, &meaning) ? pfi_texts_add(items, meaning) :
+								    refuse(settings, index, text, place);
 }
 
 static int empty_value(const char *place)

@@ -13,6 +13,9 @@
 int pfi_settings_assign(struct prefork_settings *settings, size_t index, const char *text,
 			enum prefork_origin origin, const char *place);
 
+/* Whether `text` is a word of a CHOICE row. */
+bool pfi_settings_is_choice(const struct prefork_settings *settings, size_t index, const char *text);
+
 /* Reset the row to its default. */
 int pfi_settings_assign_default(struct prefork_settings *settings, size_t index);
 

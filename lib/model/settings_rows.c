@@ -89,6 +89,8 @@ static int check_row(const struct prefork_option *row)
 		return refuse_row(row, "needs choices if it is a CHOICE, and has none otherwise");
 	if (row->type == PREFORK_OPTION_CHOICE && row->default_text == NULL)
 		return refuse_row(row, "is a CHOICE and needs a default");
+	if (row->type != PREFORK_OPTION_CHOICE && (row->traits & PREFORK_OPTION_MAY_BE_BOOL))
+		return refuse_row(row, "may be BOOL, but is no CHOICE");
 	if (row->doc == NULL || row->section == NULL)
 		return refuse_row(row, "needs a section and a doc");
 	for (; pfi_option_flag(row, flags, flag); flags++)

@@ -240,6 +240,7 @@ static const struct {
 	  "option x: default: expected a whole number from 2 to 3, not '1'" },
 	{ { ROW("x", CHOICE), .default_text = "a" }, -EINVAL,
 	  "option x needs choices if it is a CHOICE, and has none otherwise" },
+	{ { ROW("x", INT), .traits = PREFORK_OPTION_MAY_BE_BOOL }, -EINVAL, "option x may be BOOL, but is no CHOICE" },
 	{ { ROW("x", CHOICE), .choices = "a|b" }, -EINVAL, "option x is a CHOICE and needs a default" },
 	{ { .struct_size = sizeof(struct prefork_option), .name = "x", .type = (enum prefork_option_type)99,
 	    .section = "s", .doc = "d" }, -EINVAL, "option x has an unknown type" },
