@@ -8,7 +8,7 @@ import textwrap
 SAME = """
 accesslog access_log_format backlog bind capture_output casefold_http_method chdir daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
-pidfile proc_name pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
+pidfile proc_name proxy_allow_ips proxy_protocol pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
 syslog syslog_addr syslog_facility syslog_prefix disable_redirect_access_to_syslog threads timeout umask user worker_class worker_connections workers wsgi_app
 """.split()
 
@@ -23,7 +23,7 @@ dirty_workers do_handshake_on_connect dogstatsd_tags enable_backlog_metric
 forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams
 http2_max_frame_size http2_max_header_list_size http_parser http_protocols keyfile logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
-permit_unconventional_http_version protocol proxy_allow_ips proxy_protocol
+permit_unconventional_http_version protocol
 raw_paste_global_conf root_path spew ssl_version statsd_host
 statsd_prefix strip_header_spaces tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}
@@ -72,7 +72,7 @@ def texts(name, value):
         return [f"{key}={each}" for key, each in value.items()]
     if isinstance(value, (list, tuple)):
         return [str(each) for each in value]
-    commas = name in ("bind", "forwarded_allow_ips", "pythonpath")
+    commas = name in ("bind", "forwarded_allow_ips", "proxy_allow_ips", "pythonpath")
     return [each.strip() for each in str(value).split(",")] if commas else [str(value)]
 
 

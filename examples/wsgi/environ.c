@@ -4,6 +4,9 @@
 #include "template.h"
 
 #include <prefork/http.h>
+#include <prefork/proxy.h>
+
+#include <string.h>
 
 /* Repeated fields are joined by ", " (RFC 9110 5.3), cookies by "; " (RFC 6265 5.4). Takes `value`. */
 static int join(PyObject *dict, PyObject *key, PyObject *first, PyObject *value)
@@ -52,6 +55,29 @@ static int add_field(PyObject *dict, struct prefork_request *request, size_t ind
 	return r;
 }
 
+/* Takes `value`, which may be NULL: an exception is set. */
+static int set(PyObject *dict, PyObject *key, PyObject *value)
+{
+	const int r = value ? PyDict_SetItem(dict, key, value) : -1;
+
+	Py_XDECREF(value);
+	return r;
+}
+
+/* As with gunicorn: the protocol, and the address that the client of the proxy connected to. */
+static int add_proxy(PyObject *dict, struct prefork_request *request)
+{
+	unsigned port;
+	const char *const address = prefork_connection_proxy_destination(prefork_request_connection(request), &port);
+
+	if (address == NULL || *address == '\0')
+		return 0;
+	if (set(dict, wsgi_keys.proxy_protocol, PyUnicode_FromString(strchr(address, ':') ? "TCP6" : "TCP4")) < 0 ||
+	    set(dict, wsgi_keys.proxy_addr, PyUnicode_FromString(address)) < 0)
+		return -1;
+	return set(dict, wsgi_keys.proxy_port, PyUnicode_FromFormat("%u", port));
+}
+
 /* A garbage collection could run application code, which may release the GIL: another thread would then change the
  * template before it is copied. */
 static PyObject *filled_copy(struct wsgi_template *template, struct prefork_request *request)
@@ -72,6 +98,8 @@ PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_req
 
 	if (dict && (PyDict_SetItem(dict, wsgi_keys.input, input) < 0 ||
 	             PyDict_SetItem(dict, wsgi_keys.early_hints, hints) < 0))
+		Py_CLEAR(dict);
+	if (dict && add_proxy(dict, request) < 0)
 		Py_CLEAR(dict);
 	for (size_t i = 0; dict && i < count; i++) {
 		if (add_field(dict, request, i) < 0)

@@ -25,6 +25,9 @@
 	X(server_port, "SERVER_PORT")                                                              \
 	X(remote_addr, "REMOTE_ADDR")                                                              \
 	X(remote_port, "REMOTE_PORT")                                                              \
+	X(proxy_protocol, "PROXY_PROTOCOL")                                                        \
+	X(proxy_addr, "PROXY_ADDR")                                                                \
+	X(proxy_port, "PROXY_PORT")                                                                \
 	X(content_type, "CONTENT_TYPE")                                                            \
 	X(content_length, "CONTENT_LENGTH")                                                        \
 	X(http_host, "HTTP_HOST")                                                                  \

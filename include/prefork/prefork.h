@@ -11,6 +11,7 @@
 #include <prefork/host_loop.h>
 #include <prefork/listener.h>
 #include <prefork/log.h>
+#include <prefork/proxy.h>
 #include <prefork/service.h>
 #include <prefork/settings.h>
 #include <prefork/strategy.h>

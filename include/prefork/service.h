@@ -191,8 +191,9 @@ PREFORK_API struct prefork_worker *prefork_connection_worker(const struct prefor
 PREFORK_API size_t prefork_connection_listener(const struct prefork_connection *connection);
 
 /** The address of the client as text without the port: "127.0.0.1", "::1", "" for a unix socket. An
- *  IPv4 client of a dual-stack listener has its IPv4 address. Owned by the connection. `*ret_port`
- *  is set to the port or 0; it may be NULL. Since 0.1. */
+ *  IPv4 client of a dual-stack listener has its IPv4 address. With the setting proxy_protocol, it is
+ *  the client that the PROXY header names; prefork_connection_socket_peer() (proxy.h) is the proxy.
+ *  Owned by the connection. `*ret_port` is set to the port or 0; it may be NULL. Since 0.1. */
 PREFORK_API const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port);
 
 /** Call `work`, which may block, where blocking is allowed; for use in `return` of a callback. In

@@ -91,7 +91,7 @@ static const struct prefork_option rows[] = {
 	{ ROW("forwarded_allow_ips", LIST, forwarded_allow_ips), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Trusted proxies, whose forwarding headers are used: addresses, networks such as 10.0.0.0/8, or * for all. Peers "
-	         "on unix sockets are always trusted." },
+	         "on unix sockets are always trusted. With --proxy-protocol, the peer is the client in the PROXY header." },
 	{ ROW("secure_scheme_headers", LIST, secure_scheme_headers), .max = PFI_FORWARDED_FIELDS_MAX, .unit = "NAME=VALUE",
 	  .default_text = "X-Forwarded-Protocol=ssl,X-Forwarded-Proto=https,X-Forwarded-Ssl=on",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,

@@ -5,6 +5,7 @@
 #include "http/request.h"
 
 #include <prefork/error.h>
+#include <prefork/proxy.h>
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
@@ -136,17 +137,32 @@ static void terminate_texts(struct prefork_request *request)
 	}
 }
 
-/* The scheme that a trusted proxy reports. False: its fields contradict each other. */
+/* Whether the sender of the header fields is a trusted proxy. Behind a proxy that forwards connections, the sender is
+ * its client: what it wrote reaches this server unchanged. A client on a unix socket of that proxy has no address here,
+ * and is not one on a unix socket of this server. */
+static bool is_trusted(const struct prefork_request *request)
+{
+	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
+	struct prefork_connection *const connection = request->connection;
+	const char *const peer = prefork_connection_peer(connection, NULL);
+
+	if (*peer == '\0' && prefork_connection_proxy_destination(connection, NULL) != NULL)
+		return forwarded->peers.all;
+	return pfi_forwarded_is_trusted(forwarded, peer);
+}
+
+/* The scheme that a trusted proxy reports, by header fields or in its PROXY header. False: its fields contradict each
+ * other. */
 static bool decide_scheme(struct prefork_request *request)
 {
 	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
 
-	request->is_secure = false;
-	if (!pfi_forwarded_concerns(forwarded, &request->head) ||
-	    !pfi_forwarded_is_trusted(forwarded, prefork_connection_peer(request->connection, NULL)))
+	request->is_secure = (prefork_connection_proxy_ssl(request->connection) & PREFORK_PROXY_CLIENT_SSL) != 0;
+	if (!pfi_forwarded_concerns(forwarded, &request->head) || !is_trusted(request))
 		return true;
 	const enum pfi_scheme scheme = pfi_forwarded_scheme(forwarded, &request->head, request->in + request->in_from);
-	request->is_secure = scheme == PFI_SCHEME_SECURE;
+	if (scheme != PFI_SCHEME_UNREPORTED)
+		request->is_secure = scheme == PFI_SCHEME_SECURE;
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
 

@@ -1,6 +1,7 @@
 /* The table of the library's settings. */
 #include "model/library_options.h"
 
+#include "base/networks.h"
 #include "base/required.h"
 #include "model/rlimits.h"
 #include "model/settings.h"
@@ -53,6 +54,17 @@ static const struct prefork_option options[] = {
 	  .section = "Server socket",
 	  .doc = "Leave copies of the listening sockets with the service manager, so that they outlive a restart or a "
 		 "crash (FileDescriptorStoreMax= of systemd). auto: if the variable FDSTORE is set (systemd 254)." },
+
+	{ ROW("proxy_protocol", CHOICE, proxy_protocol), .choices = "off|v1|v2|auto", .default_text = "off", .unit = "VERSION",
+	  .traits = RELOADABLE | PREFORK_OPTION_MAY_BE_BOOL, .section = "Server socket",
+	  .doc = "Expect a PROXY header of this version at the beginning of each connection, before TLS: it names the client "
+		 "of a proxy that forwards connections (HAProxy, nginx, AWS NLB). auto: version 1 or 2. A connection that "
+		 "begins without one is closed." },
+	{ ROW("proxy_allow_ips", LIST, proxy_allow_ips), .flags = "--proxy-allow-from", .max = 1024, .unit = "ADDRESS",
+	  .default_text = "127.0.0.1,::1", .traits = RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .section = "Server socket",
+	  .doc = "With --proxy-protocol, the proxies: addresses, networks such as 10.0.0.0/8, unix for peers on unix sockets, "
+		 "or * for all. Connections of other peers are closed." },
 
 	/* Workers */
 	{ ROW("workers", INT, workers), .flags = "-w, --workers", .min = 1, .max = WORKERS_MAX, .default_text = "1",
@@ -327,6 +339,17 @@ static int check_workers(const struct prefork_settings *settings, const struct p
 	return 0;
 }
 
+static int check_networks(const struct prefork_settings *settings, const struct prefork_list *list, const char *name)
+{
+	struct pfi_networks networks = { 0 };
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < list->count; i++)
+		r = pfi_networks_add(&networks, name, list->items[i]);
+	pfi_networks_clear(&networks);
+	return r == -EINVAL ? prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), pfi_settings_place(settings, list)) : r;
+}
+
 int pfi_options_check(const struct prefork_settings *settings)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
@@ -345,7 +368,8 @@ int pfi_options_check(const struct prefork_settings *settings)
 				    "use --worker-class threads, or do not set threads",
 				    pfi_settings_place(settings, &values->threads), values->threads,
 				    pfi_settings_place(settings, &values->worker_class));
-	if (pfi_rlimits_check(settings, values) < 0)
+	if (check_networks(settings, &values->proxy_allow_ips, "proxy_allow_ips") < 0 ||
+	    pfi_rlimits_check(settings, values) < 0)
 		return PREFORK_ECONFIG;
 	if (values->bind.count == 0)
 		return prefork_fail(PREFORK_ECONFIG, "bind (%s) names no address",

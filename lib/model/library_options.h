@@ -35,6 +35,14 @@ enum pfi_fd_store_use {
 	PFI_FD_STORE_OFF,
 };
 
+/* In the order of the choices of the row proxy_protocol. */
+enum pfi_proxy_mode {
+	PFI_PROXY_MODE_OFF,
+	PFI_PROXY_MODE_V1,
+	PFI_PROXY_MODE_V2,
+	PFI_PROXY_MODE_AUTO,
+};
+
 /* One member per row, with its name; the text of the row documents it. Times are in ms. A string that is empty or not
  * set is NULL. */
 struct pfi_library_settings {
@@ -48,6 +56,8 @@ struct pfi_library_settings {
 	const char *socket_user;
 	const char *socket_group;
 	enum pfi_fd_store_use fd_store;
+	enum pfi_proxy_mode proxy_protocol;
+	struct prefork_list proxy_allow_ips;
 
 	/* Workers */
 	uint32_t workers;

@@ -9,8 +9,6 @@
 
 #include <prefork/strategy.h>
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <string.h>
@@ -85,6 +83,7 @@ void prefork_connection_close(struct prefork_connection *connection)
 	count_closed(worker); /* before close: a client that reads end of file finds the request counted */
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
+	free(connection->proxy);
 	(void)push(&worker->freed, connection);
 }
 
@@ -185,46 +184,13 @@ struct prefork_connection *pfi_connection_take_resumed(struct prefork_worker *wo
 	return connection;
 }
 
-/* As inet_ntop(3), whose snprintf costs a fifth of a short request's instructions. */
-static void write_ip4(const void *address, char *text)
-{
-	const unsigned char *const bytes = address;
-
-	for (int i = 0; i < 4; i++) {
-		if (bytes[i] >= 100)
-			*text++ = (char)('0' + bytes[i] / 100);
-		if (bytes[i] >= 10)
-			*text++ = (char)('0' + bytes[i] / 10 % 10);
-		*text++ = (char)('0' + bytes[i] % 10);
-		*text++ = i < 3 ? '.' : '\0';
-	}
-}
-
-static void format_peer(struct prefork_connection *connection)
-{
-	const union pfi_peer_address *const address = &connection->address;
-	const struct in6_addr *const six = &address->in6.sin6_addr;
-
-	connection->peer_known = true;
-	connection->peer[0] = 0;
-	if (address->any.sa_family == AF_INET) {
-		write_ip4(&address->in.sin_addr, connection->peer);
-		connection->port = ntohs(address->in.sin_port);
-	} else if (address->any.sa_family == AF_INET6) {
-		/* An IPv4 client of a dual-stack listener: ::ffff:a.b.c.d */
-		if (IN6_IS_ADDR_V4MAPPED(six))
-			write_ip4(&six->s6_addr[12], connection->peer);
-		else
-			(void)inet_ntop(AF_INET6, six, connection->peer, sizeof connection->peer);
-		connection->port = ntohs(address->in6.sin6_port);
-	}
-}
-
 const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port)
 {
 	PFI_RETURN_IF_NULL(connection, NULL);
-	if (!connection->peer_known)
-		format_peer(connection);
+	if (!connection->peer_known) {
+		connection->peer_known = true;
+		connection->port = pfi_peer_format(&connection->address, connection->peer);
+	}
 	if (ret_port)
 		*ret_port = connection->port;
 	return connection->peer;

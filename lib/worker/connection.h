@@ -7,18 +7,18 @@
 #ifndef WORKER_CONNECTION_H
 #define WORKER_CONNECTION_H
 
+#include "worker/peer.h"
 #include "worker/stage.h"
 
 #include <prefork/service.h>
 
-#include <netinet/in.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <sys/socket.h>
 
 struct prefork_worker;
+struct pfi_proxy;
 
 /* How bytes are sent and received; TLS would be another table. No function blocks or raises a signal.
  * Each returns a number of bytes, or a negative errno: -EAGAIN if it would block. */
@@ -38,13 +38,6 @@ struct pfi_output {
 	size_t start;
 	size_t end;
 	size_t capacity;
-};
-
-/* What accept4(2) stores. Without sockaddr_un: the address of a unix client is not used. */
-union pfi_peer_address {
-	struct sockaddr any;
-	struct sockaddr_in in;
-	struct sockaddr_in6 in6;
 };
 
 struct prefork_connection {
@@ -74,9 +67,10 @@ struct prefork_connection {
 	prefork_work_function *work; /* NULL unless offloaded                                      */
 	void *work_user;
 	struct pfi_output output;
+	struct pfi_proxy *proxy;  /* own; NULL: no PROXY header */
 	size_t pending_at_deadline; /* bytes pending when the library set the deadline; 0: the service's deadline */
 	struct prefork_connection *next; /* in one of the worker's lists                           */
-	union pfi_peer_address address;  /* not cleared from here on, see pfi_connection_create()  */
+	union pfi_peer_address address;  /* of the client. Not cleared from here on, see pfi_connection_create() */
 	char peer[INET6_ADDRSTRLEN];
 };
 

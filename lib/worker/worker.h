@@ -7,6 +7,8 @@
 #ifndef WORKER_WORKER_H
 #define WORKER_WORKER_H
 
+#include "base/log_limit.h"
+#include "base/networks.h"
 #include "worker/spawn_context.h"
 #include "worker/liveness.h"
 #include "worker/stage.h"
@@ -53,6 +55,9 @@ struct prefork_worker {
 	struct prefork_strategy strategy;
 	void *user;
 	const struct pfi_connection_stage *stages[PFI_STAGES_MAX + 1]; /* of each connection, before the service; ends with NULL */
+
+	struct pfi_networks proxy_peers; /* that may send a PROXY header; see proxy_stage.h           */
+	struct pfi_log_limit proxy_peer_refused, proxy_refused, proxy_late;
 
 	int fd;                /* epoll set: signal pipe, control channel, arbiter's pidfd, wake_fd */
 	int wake_fd;           /* eventfd: a connection is resumed, wants_retire, or check() must run again */

@@ -22,6 +22,7 @@
 #include "os/title.h"
 #include "worker/connection.h"
 #include "worker/own_fds.h"
+#include "worker/proxy_stage.h"
 #include "worker/surroundings.h"
 
 #include <prefork/error.h>
@@ -83,7 +84,8 @@ static int set_up(struct prefork_worker *worker)
 		(void)pfi_scoreboard_keep(&own, context->worker_index);
 	}
 	if ((r = pfi_thread_status_open(worker)) < 0 || (r = pfi_worker_listeners_open(worker)) < 0 ||
-	    (r = pfi_check_open(worker)) < 0 || (r = pfi_own_fds_open(worker)) < 0)
+	    (r = pfi_check_open(worker)) < 0 || (r = pfi_own_fds_open(worker)) < 0 ||
+	    (r = pfi_proxy_stage_open(worker)) < 0)
 		return r;
 	grow_fd_table(worker);
 	pfi_abort_arm(worker);
@@ -105,6 +107,7 @@ static void finish(struct prefork_worker *worker)
 	pfi_worker_listeners_close(worker);
 	pfi_thread_status_close(worker);
 	pfi_connection_pool_finish(worker);
+	pfi_proxy_stage_close(worker);
 }
 
 static int start(struct prefork_worker *worker)

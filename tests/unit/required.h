@@ -158,6 +158,14 @@
 	NOTHING(prefork_log_write, format, (ANY, PREFORK_LOG_CRITICAL, "text", ANY, 1, NULL)) \
 	NOTHING(prefork_log_write, pairs, (ANY, PREFORK_LOG_CRITICAL, "text", NULL, 1, "text")) \
 	QUIET(prefork_log_write, log, (NULL, PREFORK_LOG_ERROR, "room", NULL, 0, "%s", "text")) \
+	/* <prefork/proxy.h> */ \
+	POINTER(prefork_connection_proxy_destination, connection, (NULL, NULL)) \
+	NUMBER(prefork_connection_proxy_is_local, connection, (NULL), false) \
+	NUMBER(prefork_connection_proxy_ssl, connection, (NULL), 0) \
+	POINTER(prefork_connection_proxy_tlv, connection, (NULL, 1, ANY)) \
+	POINTER(prefork_connection_proxy_tlv, ret_size, (ANY, 1, NULL)) \
+	NUMBER(prefork_connection_proxy_version, connection, (NULL), 0) \
+	POINTER(prefork_connection_socket_peer, connection, (NULL, NULL)) \
 	/* <prefork/service.h> */ \
 	NOTHING(prefork_connection_end_follows, connection, (NULL)) \
 	NOTHING(prefork_connection_end_output, connection, (NULL)) \

@@ -75,6 +75,11 @@ static const struct {
 	{ "--no-preload=yes", "--no-preload: takes no value" },
 	{ "--socket-mode 999", "--socket-mode: expected an octal mode from 0000 to 0777, not '999'" },
 	{ "--bind a:1,", "--bind: an item between the commas is empty" },
+	{ "--proxy-protocol=v3",
+	  "--proxy-protocol: expected one of off, v1, v2, auto; no for the first, yes or nothing for the last, not 'v3'; "
+	  "did you mean 'v1'?" },
+	{ "--proxy-protocol app:app", "unexpected argument 'app:app'; only options are accepted" },
+	{ "--proxy-allow-from 10.0.0.1/8", NULL },
 	{ "app:app", "unexpected argument 'app:app'; only options are accepted" },
 	{ "-w 8 --workers-max 2", NULL },
 	{ "--threads 2", NULL },
@@ -334,6 +339,25 @@ START_TEST(the_words_of_a_choice_are_case_insensitive)
 }
 END_TEST
 
+static const struct {
+	const char *line, *value;
+} booleans[] = {
+	{ "", "off" }, { "--proxy-protocol", "auto" }, { "--proxy-protocol --workers 2", "auto" },
+	{ "--proxy-protocol v1", "v1" }, { "--proxy-protocol=V2", "v2" }, { "--proxy-protocol off", "off" },
+	{ "--proxy-protocol=true", "auto" }, { "--proxy-protocol false", "off" }, { "--proxy-protocol=no", "off" },
+};
+
+/* gunicorn had a flag without a value, and then modes. */
+START_TEST(a_choice_may_be_a_flag_without_a_value)
+{
+	struct prefork_settings *const settings = new_settings();
+
+	ck_assert_msg(parse(settings, booleans[_i].line) == 0, "%s: %s", booleans[_i].line, prefork_error());
+	ck_assert_str_eq(prefork_settings_text(settings, "proxy_protocol"), booleans[_i].value);
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
 /* _i has a bit per source; the command line has the highest priority. */
 START_TEST(the_source_with_the_highest_priority_wins)
 {
@@ -478,6 +502,7 @@ int main(void)
 	tcase_add_loop_test(tc, an_invalid_file_is_refused_with_its_line, 0, sizeof bad_files / sizeof bad_files[0]);
 	tcase_add_test(tc, an_unreadable_file_is_refused_with_its_path);
 	tcase_add_test(tc, the_words_of_a_choice_are_case_insensitive);
+	tcase_add_loop_test(tc, a_choice_may_be_a_flag_without_a_value, 0, sizeof booleans / sizeof booleans[0]);
 	tcase_add_loop_test(tc, the_source_with_the_highest_priority_wins, 0, 32);
 	tcase_add_test(tc, a_printed_configuration_is_read_back_unchanged);
 	tcase_add_test(tc, a_reload_reads_the_new_file_and_keeps_the_command_line);

@@ -1,6 +1,7 @@
 #include "fake_http.h"
 
 #include <prefork/error.h>
+#include <prefork/proxy.h>
 #include <prefork/service.h>
 #include <prefork/worker.h>
 
@@ -87,6 +88,14 @@ size_t prefork_request_listener(const struct prefork_request *request)
 struct prefork_connection *prefork_request_connection(const struct prefork_request *request)
 {
 	return (struct prefork_connection *)(uintptr_t)request;
+}
+
+const char *prefork_connection_proxy_destination(struct prefork_connection *connection, unsigned *ret_port)
+{
+	const struct prefork_request *const request = (const struct prefork_request *)(uintptr_t)connection;
+
+	*ret_port = request->destination ? 8443 : 0;
+	return request->destination;
 }
 
 struct prefork_worker *prefork_request_worker(const struct prefork_request *request)

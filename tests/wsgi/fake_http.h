@@ -19,6 +19,7 @@ struct prefork_request {
 	size_t fields;
 	const char *peer;   /* NULL: 192.0.2.7, port 50123 */
 	const char *scheme; /* NULL: http */
+	const char *destination; /* in a PROXY header, port 8443; NULL: there is no header */
 	const char *body;
 	size_t body_size, body_at;
 	int body_error; /* instead of the end of the body */

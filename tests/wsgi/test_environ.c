@@ -132,6 +132,30 @@ START_TEST(the_path_is_split_at_script_name_or_refused)
 END_TEST
 
 /* A template caches values of the last request, which must not appear in the next one. */
+static const struct {
+	const char *destination, *protocol, *address, *port;
+} proxied[] = {
+	{ "198.51.100.7", "TCP4", "198.51.100.7", "8443" },
+	{ "2001:db8::7", "TCP6", "2001:db8::7", "8443" },
+	{ "", NULL, NULL, NULL }, /* a unix socket of the proxy */
+	{ NULL, NULL, NULL, NULL },
+};
+
+START_TEST(a_proxy_header_names_the_address_that_the_client_connected_to)
+{
+	struct wsgi_template *template = template_for("127.0.0.1:80", "");
+	struct prefork_request request = request_for("/", "x");
+
+	request.destination = proxied[_i].destination;
+	PyObject *dict = environ_of(template, &request);
+	assert_item(dict, "PROXY_PROTOCOL", proxied[_i].protocol);
+	assert_item(dict, "PROXY_ADDR", proxied[_i].address);
+	assert_item(dict, "PROXY_PORT", proxied[_i].port);
+	Py_DECREF(dict);
+	wsgi_template_destroy(template);
+}
+END_TEST
+
 START_TEST(no_value_leaks_into_the_next_environ)
 {
 	struct wsgi_template *template = template_for("unix:/run/x", "");
@@ -268,6 +292,7 @@ int main(void)
 	tcase_add_unchecked_fixture(tcase, start_python, NULL);
 	tcase_add_loop_test(tcase, the_server_has_a_name_and_a_port, 0, sizeof servers / sizeof *servers);
 	tcase_add_loop_test(tcase, the_path_is_split_at_script_name_or_refused, 0, sizeof mounted / sizeof *mounted);
+	tcase_add_loop_test(tcase, a_proxy_header_names_the_address_that_the_client_connected_to, 0, 4);
 	tcase_add_test(tcase, no_value_leaks_into_the_next_environ);
 	tcase_add_test(tcase, the_port_of_a_unix_socket_follows_the_scheme);
 	tcase_add_test(tcase, fields_with_the_same_name_are_joined);
