@@ -45,7 +45,9 @@ static int watch(struct host *host, bool adopts)
 
 	for (size_t i = 0; r == 0 && adopts && i < prefork_worker_listeners(host->worker); i++)
 		r = change(host, EPOLL_CTL_ADD, listener_fd(host, i), i);
-	return r == 0 && adopts ? prefork_worker_adopt_listeners(host->worker) : r;
+	if (r == 0 && adopts && prefork_worker_adopt_listeners(host->worker) < 0)
+		stop_listeners(host); /* the worker's own set has them */
+	return r;
 }
 
 /* One turn; false: the worker is done. */

@@ -1,7 +1,6 @@
 /* Guarantees of the strategy libev: the loop, exclusive listeners, and that nothing spins. */
 #include "../support.h"
 
-#include "asleep.h"
 #include "harness.h"
 
 #include "model/message.h"
@@ -314,90 +313,6 @@ START_TEST(again_starves_no_other_connection)
 }
 END_TEST
 
-/* Eight workers, and one client after the other. */
-
-enum { WORKERS = 8, CLIENTS = 2000 };
-
-static enum prefork_next respond(worker_t *worker, connection_t *connection, void *user)
-{
-	(void)user;
-	prefork_worker_count_request(worker);
-	(void)prefork_connection_write(connection, "x", 1);
-	return PREFORK_CLOSE;
-}
-
-static unsigned long switches(pid_t pid)
-{
-	unsigned long count = 0;
-	char path[64], line[128];
-
-	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
-	FILE *const file = fopen(path, "re");
-	ck_assert_ptr_nonnull(file);
-	while (fgets(line, sizeof line, file))
-		(void)sscanf(line, "voluntary_ctxt_switches: %lu", &count);
-	(void)fclose(file);
-	return count;
-}
-
-START_TEST(connections_are_balanced_evenly_and_wake_one_worker_each)
-{
-	const struct prefork_service service = {
-		.struct_size = sizeof service, .ready = respond, .accepted = respond,
-	};
-	struct pfi_child children[WORKERS];
-	pid_t pids[WORKERS];
-	struct asleep workers;
-	unsigned long before = 0, after = 0;
-	uint64_t begin_ms = 0;
-	struct harness harness;
-	struct pfi_scoreboard scoreboard;
-
-	harness_open(&harness, &service);
-	ck_assert_int_eq(pfi_scoreboard_open(WORKERS, pfi_worker_score_bytes(1), &scoreboard), 0);
-	harness.context.scoreboard = NULL;
-	for (unsigned i = 0; i < WORKERS; i++) {
-		harness.context.slot = i;
-		harness.context.score = pfi_scoreboard_at(&scoreboard, i);
-		harness_spawn(&harness);
-		children[i] = harness.child;
-		pids[i] = harness.child.pid;
-		harness.child.pidfd = -1;
-	}
-	asleep_open(&workers, pids, WORKERS);
-	for (int i = -WORKERS; i < CLIENTS; i++) { /* the first ones warm up all workers */
-		asleep_wait(&workers); /* the scheduler of a busy machine decides otherwise which workers wait */
-		if (i == 0)
-			begin_ms = pfi_now_ms();
-		const int fd = harness_connect(&harness);
-		char byte;
-
-		ck_assert_int_eq(recv(fd, &byte, 1, 0), 1);
-		harness_expect_end(fd);
-		(void)close(fd);
-		for (unsigned k = 0; k < WORKERS && i == -1; k++)
-			before += switches(children[k].pid);
-	}
-	for (unsigned k = 0; k < WORKERS; k++) {
-		const struct pfi_worker_score *const score = pfi_scoreboard_at(&scoreboard, k);
-
-		after += switches(children[k].pid);
-		ck_assert_uint_le(score->thread_slots[0].requests, CLIENTS / WORKERS * 11 / 10);
-	}
-	/* An idle worker wakes up once per PFI_OWN_FDS_MS at most, to check its descriptors. */
-	const unsigned long checks_max = WORKERS * ((pfi_now_ms() - begin_ms) / PFI_OWN_FDS_MS + 1);
-	ck_assert_uint_le(after - before, CLIENTS * 105 / 100 + checks_max);
-	asleep_close(&workers);
-	for (unsigned i = 0; i < WORKERS; i++) {
-		harness.child = children[i];
-		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGTERM, 0), 0);
-		ck_assert_int_eq(harness_reap(&harness).code, 0);
-	}
-	pfi_scoreboard_close(&scoreboard);
-	harness_close(&harness);
-}
-END_TEST
-
 /* The timeout in ms of the epoll_wait(2) that a process is in; -1: none, -2: it is not in epoll_wait(2), -3: the kernel
  * does not show it. */
 static long wakes_in_ms(pid_t pid)
@@ -448,7 +363,5 @@ int main(void)
 	tcase_add_test(tc, listeners_stay_exclusive_when_libev_replaces_its_set);
 	tcase_add_test(tc, unread_input_does_not_spin_the_loop);
 	tcase_add_test(tc, again_starves_no_other_connection);
-	tcase_add_test(tc, connections_are_balanced_evenly_and_wake_one_worker_each);
-
 	return run_suite(suite);
 }

@@ -8,9 +8,10 @@
 #include "os/clock.h"
 
 #include <prefork/error.h>
-#include <prefork/log.h>
+#include <prefork/listener.h>
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -219,6 +220,64 @@ START_TEST(calls_after_the_end_do_nothing)
 }
 END_TEST
 
+/* An entry that disappeared behind the loop's back would make the loop fail on the next descriptor with this number. */
+static int outer = -1, removed, removal_errors;
+
+static void remove_from_outer(void *user)
+{
+	(void)user;
+	if (epoll_ctl(outer, EPOLL_CTL_DEL, prefork_listener_fd(prefork_worker_listener(current, 0)), NULL) < 0)
+		removal_errors++;
+	removed++;
+}
+
+/* Returns the number of its failure, or 20. */
+static int run_with_listener(worker_t *worker, void *user)
+{
+	const struct prefork_host_loop loop = { .struct_size = sizeof loop, .listeners_closing = remove_from_outer };
+	const int fd = prefork_listener_fd(prefork_worker_listener(worker, 0));
+	struct epoll_event event = { .events = EPOLLIN, .data.fd = fd };
+
+	(void)user;
+	current = worker;
+	outer = epoll_create1(EPOLL_CLOEXEC);
+	if (prefork_worker_poll_open(worker, &loop, NULL) < 0 || prefork_worker_adopt_listeners(worker) != -ENOENT)
+		return 11;
+	if (epoll_ctl(outer, EPOLL_CTL_ADD, fd, &event) < 0 || prefork_worker_adopt_listeners(worker) != 0)
+		return 12;
+	if (prefork_worker_adopt_listeners(worker) != 0) /* again */
+		return 13;
+	(void)run_until_over(worker);
+	if (removed != 1 || removal_errors > 0)
+		return 14;
+	const int next = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0); /* the lowest number that is free */
+	const int again = next == fd ? next : dup2(next, fd);
+	if (again != fd || epoll_ctl(outer, EPOLL_CTL_ADD, again, &event) < 0)
+		return 15;
+	prefork_worker_poll_close(worker);
+	if (fcntl(again, F_GETFD) < 0)
+		return 16;
+	(void)close(again);
+	(void)close(outer);
+	return removed == 1 ? 20 : 17;
+}
+
+START_TEST(listeners_leave_the_loop_before_they_are_closed)
+{
+	static const struct prefork_strategy strategy = {
+		.struct_size = sizeof strategy, .name = "outer", .traits = PREFORK_STRATEGY_REPORTS_READY, .run = run_with_listener,
+	};
+	struct harness harness;
+
+	start(&harness, &echo, &strategy);
+	flags = 0;
+	harness_spawn(&harness);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
+	ck_assert_int_eq(harness_reap(&harness).code, 20);
+	harness_close(&harness);
+}
+END_TEST
+
 /* A callback that runs the loop of the application, as a dialog does. */
 static enum prefork_next dispatch_inside(worker_t *worker, connection_t *connection, void *user)
 {
@@ -251,7 +310,7 @@ START_TEST(calls_inside_of_a_callback_do_nothing)
 }
 END_TEST
 
-/* Each returns the number of its failure, or 20. */
+/* Returns the number of its failure, or 20. */
 static int run_refusals(worker_t *worker, void *user)
 {
 	struct prefork_host_loop loop = { .struct_size = sizeof loop, .flags = 0x80 };
@@ -357,6 +416,7 @@ int main(void)
 	tcase_add_test(tc, a_forked_child_dispatches_nothing);
 	tcase_add_test(tc, a_forked_child_that_leaves_run_exits);
 	tcase_add_test(tc, calls_after_the_end_do_nothing);
+	tcase_add_test(tc, listeners_leave_the_loop_before_they_are_closed);
 	tcase_add_test(tc, calls_inside_of_a_callback_do_nothing);
 	tcase_add_test(tc, wrong_calls_are_refused);
 	tcase_add_test(tc, a_silent_loop_has_one_and_a_half_timeouts);
