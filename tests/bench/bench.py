@@ -79,7 +79,7 @@ def ours(name):
                 if done.returncode:
                     sys.exit(done.stdout[-3000:] + done.stderr[-2000:] + "bench: ours does not build")
             _built.append(True)
-        places = [build / "examples" / part / name for part in ("wsgi", name, "")]
+        places = [build / "examples" / part / name for part in ("wsgi", name, "embed", "")]
     return next((str(path) for path in places if path.is_file()), None)
 
 

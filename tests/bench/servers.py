@@ -8,6 +8,7 @@ import bench
 APPS = bench.HERE / "apps"
 OURS = bench.OURS
 STRATEGIES = ("sync", "threads", "libev")
+LOOPS = ("poll", "glib", "uv")  # of the examples worker_LOOP
 
 # command: None when it is not installed. modes: "keep" (kept connections), "close" (one per request).
 Peer = collections.namedtuple("Peer", "name kind modes command env")
@@ -85,6 +86,7 @@ def catalog(**task):
             ("nginx", "c", both, nginx(task))]
     rows += [(f"http_hello {name}", "c", both, ours("http_hello", name, task)) for name in STRATEGIES]
     rows += [(f"prefork-wsgi {name}", "wsgi", both, ours("prefork-wsgi", name, task)) for name in STRATEGIES]
+    rows += [(f"worker_{name}", "c", both, ours(f"worker_{name}", name, task)) for name in LOOPS]
     rows += [(f"gunicorn {name}", "wsgi", both, gunicorn(name, task)) for name in ("sync", "gthread", "gevent")]
     rows += [("uwsgi http", "wsgi", both, uwsgi("http-socket", task)),
              ("uwsgi http11", "wsgi", both, uwsgi("http11-socket", task))]

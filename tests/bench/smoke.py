@@ -14,6 +14,7 @@ BUILD = os.environ.get("BUILD_ROOT") or "."
 C, WSGI = "http_hello sync", "prefork-wsgi sync"
 JOBS = [
     ("run --rounds 1 --seconds 1 --mode close", [C, "bare loop"]),
+    ("run --rounds 1 --seconds 1 --mode keep", ["worker_poll"]),
     ("calls --seconds 1 --mode close", [C]),
     ("respawn --kills 1", [C]),
     ("reload --reloads 1 --pause 0.5 --rate 100", [C]),
