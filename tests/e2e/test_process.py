@@ -257,7 +257,7 @@ class SendReload(harness.Case):
                     flooding.stdout.readline()
                     self.assertLess(cpu_share(server, 2), 0.05)
                     for _ in range(3):
-                        self.assertEqual(self.end(self.begin()), (0, ""))
+                        self.assertEqual(harness.end_command(self.begin()), (0, ""))
                 finally:
                     flooding.kill()
             self.assertEqual(server.stop(), 0)
