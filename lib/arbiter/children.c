@@ -3,6 +3,7 @@
 #include "arbiter/children.h"
 
 #include "arbiter/arbiter.h"
+#include "arbiter/error_log.h"
 #include "arbiter/health.h"
 #include "base/text.h"
 #include "listener/listener.h"
@@ -146,6 +147,7 @@ static int fork_worker(struct prefork_arbiter *arbiter, struct prefork_process *
 	pfi_health_init(process, pfi_library_settings(generation->of_pool[process->pool])->soft_timeout_ms);
 	prefork_error_clear(); /* an error message after the hooks is one of theirs */
 	r = call_before_fork(arbiter, process);
+	pfi_logs_give(arbiter); /* also those that the hooks of the start and of a reload have opened */
 	if (r == 0)
 		r = open_resources(process, &generation->listeners[process->pool], &resources);
 	if (r == 0)

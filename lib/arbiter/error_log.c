@@ -1,8 +1,10 @@
-/* Opens the error log of an arbiter: the file of the setting errorlog, and syslog. */
+/* Opens the error log of an arbiter: the file of the setting errorlog, and syslog. Gives new log files to the user of
+ * the workers. */
 #include "arbiter/error_log.h"
 
 #include "arbiter/arbiter.h"
 #include "model/library_options.h"
+#include "os/logfile.h"
 #include "os/standard_fds.h"
 
 #include <prefork/error.h>
@@ -39,4 +41,16 @@ int pfi_error_log_open(struct prefork_arbiter *arbiter)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
 	prefork_log_set_level(arbiter->log, values->loglevel);
 	return add_syslog(arbiter, values);
+}
+
+void pfi_logs_give(const struct prefork_arbiter *arbiter)
+{
+	for (unsigned i = 0; i < arbiter->pool_count && geteuid() == 0; i++) {
+		const struct pfi_credentials *const credentials = &arbiter->pools[i].credentials;
+
+		if (credentials->is_set) {
+			pfi_logfiles_give(arbiter->id, credentials->uid, credentials->gid);
+			return;
+		}
+	}
 }

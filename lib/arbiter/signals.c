@@ -4,6 +4,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/children.h"
+#include "arbiter/error_log.h"
 #include "arbiter/reload.h"
 #include "arbiter/resource_limits.h"
 #include "model/library_options.h"
@@ -142,6 +143,7 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		if (arbiter->hooks[h].hooks->reopen != NULL)
 			arbiter->hooks[h].hooks->reopen(arbiter, arbiter->hooks[h].user);
 	}
+	pfi_logs_give(arbiter);
 	pfi_children_reopen_logs(arbiter);
 	pfi_logfile_end_reopen();
 }

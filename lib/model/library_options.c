@@ -204,7 +204,7 @@ static const struct prefork_option options[] = {
 	{ ROW("user", STRING, user), .flags = "-u, --user", .unit = "USER", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "Process",
 	  .doc = "Run the workers as this user, a name or a number. The arbiter keeps its own. Unix sockets belong to "
-		 "this user unless --socket-user is set." },
+		 "this user unless --socket-user is set, and log files that the server creates belong to it." },
 	{ ROW("group", STRING, group), .flags = "-g, --group", .unit = "GROUP", .traits = PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "Process",
 	  .doc = "Run the workers with this group, a name or a number. Default: the group of --user." },

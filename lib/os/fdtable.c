@@ -20,10 +20,11 @@
  * readers need no lock: in a forked child, the thread that held a lock would not exist. */
 enum { CHUNK = 512, CHUNKS = 1 << 12 };
 
-/* Bits of an entry: kind, kept in this child, slot, arbiter. 0: not a descriptor of the library. */
-enum { KEPT_SHIFT = 8, SLOT_SHIFT = 16, ARBITER_SHIFT = 40 };
+/* Bits of an entry: kind, kept in this child, of a new file, slot, arbiter. 0: not a descriptor of the library. */
+enum { KEPT_SHIFT = 8, NEW_SHIFT = 9, SLOT_SHIFT = 16, ARBITER_SHIFT = 40 };
 #define KIND_MASK UINT64_C(0xff)
 #define KEPT_BIT (UINT64_C(1) << KEPT_SHIFT)
+#define NEW_BIT (UINT64_C(1) << NEW_SHIFT)
 
 typedef _Atomic uint64_t entry;
 
@@ -218,7 +219,7 @@ void pfi_fdtable_set_owner(int fd, uint32_t arbiter, unsigned slot)
 	const uint64_t now = at ? atomic_load_explicit(at, memory_order_relaxed) : 0;
 
 	if ((now & KIND_MASK) != PFI_FD_NONE)
-		atomic_store_explicit(at, (now & KIND_MASK) | (uint64_t)(slot & PFI_FD_NO_SLOT) << SLOT_SHIFT |
+		atomic_store_explicit(at, (now & (KIND_MASK | NEW_BIT)) | (uint64_t)(slot & PFI_FD_NO_SLOT) << SLOT_SHIFT |
 						  (uint64_t)arbiter << ARBITER_SHIFT, memory_order_relaxed);
 }
 
@@ -233,6 +234,36 @@ struct pfi_fd_entry pfi_fdtable_look_up(int fd)
 	entry *const at = find(fd);
 
 	return unpack(at ? atomic_load_explicit(at, memory_order_relaxed) : 0);
+}
+
+void pfi_fdtable_set_new(int fd, bool is_new)
+{
+	entry *const at = find(fd);
+
+	if (at && is_new && atomic_load_explicit(at, memory_order_relaxed) != 0)
+		(void)atomic_fetch_or_explicit(at, NEW_BIT, memory_order_relaxed);
+	else if (at && !is_new)
+		(void)atomic_fetch_and_explicit(at, ~NEW_BIT, memory_order_relaxed);
+}
+
+bool pfi_fdtable_is_new(int fd)
+{
+	entry *const at = find(fd);
+
+	return at && (atomic_load_explicit(at, memory_order_relaxed) & NEW_BIT) != 0;
+}
+
+int pfi_fdtable_find_new(uint32_t arbiter)
+{
+	const int end = atomic_load(&top);
+
+	for (int fd = 0; fd < end; fd++) {
+		const uint32_t owner = pfi_fdtable_look_up(fd).arbiter;
+
+		if (pfi_fdtable_is_new(fd) && (owner == 0 || owner == arbiter))
+			return fd;
+	}
+	return -1;
 }
 
 bool pfi_fdtable_has_other_listener(uint32_t arbiter)

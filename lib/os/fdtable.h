@@ -79,6 +79,12 @@ struct pfi_fd_entry {
 };
 struct pfi_fd_entry pfi_fdtable_look_up(int fd);
 
+/* Mark a descriptor as one of a file that this process has created. The lowest one of the program or of `arbiter`, -1:
+ * none. */
+void pfi_fdtable_set_new(int fd, bool is_new);
+bool pfi_fdtable_is_new(int fd);
+int pfi_fdtable_find_new(uint32_t arbiter);
+
 /* Whether an arbiter other than `arbiter` has a listener. */
 bool pfi_fdtable_has_other_listener(uint32_t arbiter);
 

@@ -80,10 +80,39 @@ static char *absolute(const char *path)
 
 static int open_path(const char *path)
 {
+	bool is_new = true;
+	int fd;
+
 	pfi_fdtable_begin();
-	const int fd = pfi_fdtable_enter(open(path, FLAGS | O_CREAT, 0644), PFI_FD_LOG);
+	fd = open(path, FLAGS | O_CREAT | O_EXCL, 0644);
+	if (fd < 0 && errno == EEXIST) {
+		is_new = false;
+		fd = open(path, FLAGS | O_CREAT, 0644);
+	}
+	fd = pfi_fdtable_enter(fd, PFI_FD_LOG);
+	pfi_fdtable_set_new(fd, is_new);
 	pfi_fdtable_end();
 	return fd;
+}
+
+/* dup3(2) replaces the file atomically: a write in another thread goes to the old or the new file. */
+static int replace(const struct pfi_logfile *file, int fd)
+{
+	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
+		return -errno;
+	pfi_fdtable_set_new(file->fd, pfi_fdtable_is_new(fd));
+	pfi_fdtable_set_new(fd, false);
+	return 0;
+}
+
+void pfi_logfiles_give(uint32_t arbiter, uid_t uid, gid_t gid)
+{
+	int fd;
+
+	while ((fd = pfi_fdtable_find_new(arbiter)) >= 0) {
+		(void)fchown(fd, uid, gid); /* else it stays as it is: workers have the descriptor */
+		pfi_fdtable_set_new(fd, false);
+	}
 }
 
 int pfi_logfile_open(struct pfi_logfile *file, const char *path, int standard_fd)
@@ -179,7 +208,7 @@ void pfi_logfile_adopt(int fd, int opened)
 
 int pfi_logfile_reopen(struct pfi_logfile *file)
 {
-	int fd, r = 0;
+	int fd, r;
 
 	if (file->path == NULL)
 		return 0;
@@ -190,10 +219,8 @@ int pfi_logfile_reopen(struct pfi_logfile *file)
 	fd = open_path(file->path);
 	if (fd < 0)
 		return fd;
-	/* dup3(2) replaces the file atomically: a write in another thread goes to the old or the new file. */
-	if (dup3(fd, file->fd, O_CLOEXEC) < 0)
-		r = -errno;
-	else
+	r = replace(file, fd);
+	if (r == 0)
 		file->kind = kind_of(fd);
 	pfi_close(&fd);
 	if (r == 0)
@@ -209,8 +236,8 @@ int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd
 
 	if (r < 0)
 		return r;
-	if (dup3(other.fd, file->fd, O_CLOEXEC) < 0) {
-		r = -errno;
+	r = replace(file, other.fd);
+	if (r < 0) {
 		pfi_logfile_close(&other);
 		return r;
 	}

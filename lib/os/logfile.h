@@ -15,6 +15,8 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
 
 enum pfi_logfile_kind {
 	PFI_LOGFILE_PLAIN,  /* write(2) does not block                              */
@@ -65,6 +67,10 @@ int pfi_logfile_move(struct pfi_logfile *file, const char *path, int standard_fd
 /* Write complete lines, at most PFI_LOGFILE_LINE_MAX bytes, with one system call. False if they were lost, in which
  * case `lines` is counted. SIGPIPE and SIGXFSZ are not raised. */
 bool pfi_logfile_write(struct pfi_logfile *file, const char *bytes, size_t size, unsigned lines);
+
+/* Give the log files that this process has created since the last call, and that are of the program or of `arbiter`
+ * (os/fdtable.h), to this user and group. */
+void pfi_logfiles_give(uint32_t arbiter, uid_t uid, gid_t gid);
 
 /* This process ignores SIGXFSZ from now on: a write to a regular file need not block it. */
 void pfi_logfile_expect_ignored_signals(void);

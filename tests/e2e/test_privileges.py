@@ -214,6 +214,9 @@ class Rotation(harness.Case):
                                  "--capture-output", "credentials:app"], cwd=APPS) as server:
                 server.wait_for_serving(2)
                 for turn in range(1, 4):
+                    for path in error, access:
+                        status = os.stat(path)
+                        self.assertEqual((status.st_uid, status.st_gid), (NOBODY.pw_uid, NOBODY.pw_gid), path)
                     self.assertEqual(server.get(f"/turn{turn}").status, 200)
                     harness.wait_until(lambda turn=turn: f"/turn{turn} " in self.lines(access), "a line of the access log")
                     self.assertIn(f"printed to stdout /turn{turn}", error.read_text())
@@ -233,6 +236,18 @@ class Rotation(harness.Case):
             text = "".join(path.read_text() for path in pathlib.Path(name).iterdir())
             self.assertNotIn("cannot be reopened", text)
             self.assertNotIn("failed", text)
+
+    def test_a_log_that_exists_keeps_its_owner(self):
+        need_root()
+        with self.directory(error_log="", access_log="") as directory:
+            error, access = directory / "error.log", directory / "access.log"
+            with harness.Server([WSGI, *self.flags, "-u", "nobody", "--log-file", error, "--access-logfile", access,
+                                 "credentials:app"], cwd=APPS) as server:
+                server.wait_for_serving(1)
+                server.send_signal(signal.SIGUSR1)
+                self.assertEqual(server.get().status, 200)
+                self.assertEqual(server.stop(), 0)
+            self.assertEqual([os.stat(path).st_uid for path in (error, access)], [0, 0])
 
     @staticmethod
     def links(pid):

@@ -63,6 +63,28 @@ START_TEST(opening_enters_a_descriptor_and_closing_removes_it)
 }
 END_TEST
 
+START_TEST(a_new_file_is_marked_until_it_is_closed)
+{
+	int log = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 3);
+	const int number = log;
+
+	pfi_fdtable_set_new(-1, true);
+	pfi_fdtable_set_new(log, true); /* not entered: no effect */
+	ck_assert(!pfi_fdtable_is_new(log));
+	ck_assert_int_eq(pfi_fdtable_adopt(log, PFI_FD_LOG), 0);
+	ck_assert_int_eq(pfi_fdtable_find_new(7), -1);
+	pfi_fdtable_set_new(log, true);
+	ck_assert_int_eq(pfi_fdtable_find_new(7), log); /* of the program */
+	pfi_fdtable_set_owner(log, 8, PFI_FD_NO_SLOT);
+	ck_assert(pfi_fdtable_is_new(log));
+	ck_assert_int_eq(pfi_fdtable_look_up(log).kind, PFI_FD_LOG);
+	ck_assert_int_eq(pfi_fdtable_find_new(7), -1);
+	ck_assert_int_eq(pfi_fdtable_find_new(8), log);
+	pfi_close(&log);
+	ck_assert(!pfi_fdtable_is_new(number));
+}
+END_TEST
+
 START_TEST(high_numbers_are_entered_and_impossible_ones_are_refused)
 {
 	int far = fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 900);
@@ -285,6 +307,7 @@ int main(void)
 	tcase_add_test(tc, opening_enters_a_descriptor_and_closing_removes_it);
 	tcase_add_test(tc, high_numbers_are_entered_and_impossible_ones_are_refused);
 	tcase_add_test(tc, no_descriptor_of_the_library_has_a_standard_number);
+	tcase_add_test(tc, a_new_file_is_marked_until_it_is_closed);
 	tcase_add_test(tc, a_worker_keeps_listed_descriptors_and_those_of_the_application);
 	tcase_add_test(tc, a_forked_child_keeps_logs_and_descriptors_of_the_application);
 	tcase_add_test(tc, a_fork_while_threads_open_and_close_leaks_no_descriptor);
