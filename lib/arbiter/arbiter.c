@@ -140,6 +140,9 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 		return;
 	if (arbiter->detach != NULL)
 		arbiter->detach(arbiter);
+	/* The program gives up before the start: it could not load the application, say. */
+	if (!arbiter->started && prefork_error()[0] != '\0')
+		pfi_predecessor_report_failure(arbiter, prefork_error());
 	finish_run(arbiter);
 	for (unsigned i = arbiter->hook_count; i-- > 0;) {
 		if (arbiter->hooks[i].hooks->destroyed != NULL)

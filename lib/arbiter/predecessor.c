@@ -113,7 +113,7 @@ bool pfi_predecessor_take(struct prefork_arbiter *arbiter)
 		return false;
 	}
 	predecessor->is_upgrade = true;
-	take_channel(arbiter, read_number("PREFORK_UPGRADE_FD"));
+	take_channel(arbiter, read_number(PFI_REEXEC_CHANNEL_VARIABLE));
 	take_older(arbiter, getenv("PREFORK_UPGRADE_OLDER"));
 	take_parent(arbiter, from);
 	pfi_starter_forget_upgrade();
@@ -265,6 +265,8 @@ void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char 
 {
 	if (arbiter->predecessor.channel >= 0 && !arbiter->predecessor.reported_ready)
 		(void)pfi_channel_send(arbiter->predecessor.channel, PFI_UPGRADE_FAILED_MESSAGE, 0, why);
+	else if (!arbiter->predecessor.is_taken)
+		pfi_reexec_report(PFI_UPGRADE_FAILED_MESSAGE, why);
 }
 
 void pfi_predecessor_report_unused(struct prefork_arbiter *arbiter, int fd)

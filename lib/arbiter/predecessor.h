@@ -52,7 +52,8 @@ void pfi_predecessor_event(struct prefork_arbiter *arbiter, struct pfi_tag tag);
 /* Report that the workers serve; kill older arbiters that have not exited in time. Returns when to call again, 0: when something changes. */
 uint64_t pfi_predecessor_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* This arbiter cannot start, or ends with an error: report it, unless the report of readiness was sent before. */
+/* This arbiter cannot start, or ends with an error: report it, unless the report of readiness was sent before. It may
+ * not have taken the environment yet. */
 void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char *why);
 
 /* The inherited socket `fd` is closed: no setting names it. */

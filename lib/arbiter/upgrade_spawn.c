@@ -85,7 +85,7 @@ static int write_variable(const struct prefork_arbiter *arbiter, enum variable w
 	} else if (which == FROM) {
 		(void)fprintf(out, "PREFORK_UPGRADE_FROM=%d", (int)getpid());
 	} else if (which == REPORT) {
-		(void)fprintf(out, "PREFORK_UPGRADE_FD=%d", report);
+		(void)fprintf(out, PFI_REEXEC_CHANNEL_VARIABLE "=%d", report);
 	} else {
 		(void)fputs("PREFORK_UPGRADE_OLDER=", out);
 		parcel->fd_count += pfi_predecessor_write(arbiter, out, parcel->fds + parcel->fd_count);

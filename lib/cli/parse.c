@@ -18,8 +18,10 @@
 #include "listener/owner.h"
 #include "model/library_options.h"
 #include "model/settings.h"
+#include "model/upgrade_steps.h"
 #include "os/pidfile.h"
 #include "os/path.h"
+#include "os/reexec.h"
 #include "os/start_record.h"
 #include "os/syslog.h"
 #include "worker/run_as.h"
@@ -299,6 +301,8 @@ int prefork_settings_parse(struct prefork_settings *settings, int argc, char *co
 		r = keep_arguments(settings, argc, argv);
 	if (r == 0)
 		r = read_all(settings, true, &action);
+	if (r < 0) /* for the verdict of an upgrade: there is no arbiter yet that could report it */
+		pfi_reexec_report(PFI_UPGRADE_FAILED_MESSAGE, prefork_error());
 	return r < 0 ? r : run_action(settings, action);
 }
 

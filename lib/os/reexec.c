@@ -1,6 +1,7 @@
 /* Starts this program anew in a child process: builds its environment, forks, closes descriptors, and executes. */
 #include "os/reexec.h"
 
+#include "base/number.h"
 #include "os/control_channel.h"
 #include "os/fdtable.h"
 #include "os/start_record.h"
@@ -10,6 +11,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -109,4 +111,14 @@ int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int repo
 		r = pfi_spawn(run, &start, ret);
 	free(start.environment);
 	return r;
+}
+
+void pfi_reexec_report(uint32_t type, const char *text)
+{
+	const char *const variable = getenv(PFI_REEXEC_CHANNEL_VARIABLE);
+	int64_t fd;
+
+	if (pfi_starter_is_upgrade() && variable != NULL && pfi_parse_whole(variable, &fd) == 0 && fd > STDERR_FILENO &&
+	    fd <= INT_MAX)
+		(void)pfi_channel_send((int)fd, type, 0, text); /* ENOTSOCK: the variable is wrong */
 }

@@ -11,9 +11,13 @@
 #include "os/spawn.h"
 
 #include <stddef.h>
+#include <stdint.h>
 
 /* The variable in which the child writes its own pid: what is beside it is for that process alone. */
 #define PFI_REEXEC_PID_VARIABLE "PREFORK_UPGRADE_PID"
+
+/* The variable with the number of the control channel. */
+#define PFI_REEXEC_CHANNEL_VARIABLE "PREFORK_UPGRADE_FD"
 
 /* In the value of the message PFI_REEXEC_FAILED. */
 enum {
@@ -30,5 +34,9 @@ enum { PFI_REEXEC_FAILED = 64 };
  * known; -ENOMEM. Negative results come with an error message. That the program cannot be executed is reported later, on
  * the channel. `mask` is the umask of the start if this process has changed it, else -1. */
 int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, int mask, struct pfi_child *ret);
+
+/* In a process that pfi_reexec() has started, until its arbiter has taken the channel: send a message to the process
+ * that has started it. No effect in any other process. */
+void pfi_reexec_report(uint32_t type, const char *text);
 
 #endif

@@ -421,27 +421,6 @@ class Outside(Case):
                 self.assertEqual(server.stop(), 0)
                 self.assertEqual(list(pathlib.Path(name).iterdir()), [])
 
-    def test_the_pid_file_of_a_new_arbiter_that_is_killed_is_removed(self):
-        with tempfile.TemporaryDirectory() as name:
-            file, beside = pathlib.Path(name) / "pid", pathlib.Path(name) / "pid.2"
-            with Server([HELLO, "--upgrade", "manual", "--canary-time", "2s", "--boot-timeout", "1s", "--pid", file]) as server:
-                server.wait_for_log("1 of 1 workers ready")
-                new = server.request_upgrade()
-                server.workers()
-                os.kill(new, signal.SIGKILL)
-                server.wait_for_log("New arbiter has exited")
-                harness.wait_until(lambda: not beside.exists(), "its file is removed")
-                server.process.send_signal(signal.SIGUSR2)  # and one that is not ready in time
-                harness.wait_until(beside.exists, "a pid file")
-                new = int(beside.read_text())
-                os.kill(new, signal.SIGSTOP)
-                server.workers()
-                harness.wait_until(lambda: len(server.verdicts()) == 2, "a verdict")
-                self.assertEqual(server.verdicts()[1][0], "failed")
-                harness.wait_until(lambda: not beside.exists(), "its file is removed")
-                self.assertEqual(int(file.read_text()), server.pid)
-                self.assertEqual(server.stop(), 0)
-
     def test_a_daemon_stays_one(self):
         """The new arbiter does not fork again: its pid is what the sockets were handed over to."""
         with tempfile.TemporaryDirectory() as name:

@@ -3,6 +3,7 @@ import os
 import pathlib
 import re
 import signal
+import subprocess
 import sys
 import tempfile
 
@@ -46,9 +47,9 @@ class Faults(upgrade.Case):
         harness.wait_until((self.root / "began").exists, "the new program")
         return [pid for pid in harness.children(server.pid) if "] serving" not in harness.title(pid)][0]
 
-    def check_serves(self, server):
+    def check_serves(self, server, workers=2):
         """It has workers, and is not about to stop."""
-        self.assertEqual(len(server.wait_for_serving(2)), 2)
+        self.assertEqual(len(server.wait_for_serving(workers)), workers)
         server.process.send_signal(signal.SIGHUP)
         server.wait_for_log("Reload done")
         self.assertEqual(server.get().status, 200)
@@ -166,6 +167,73 @@ class Faults(upgrade.Case):
             server.upgrade()
             self.assertEqual(self.mask(server.pid), 0o27)
             self.assertEqual(server.stop(), 0)
+
+    def test_the_pid_file_of_a_new_arbiter_that_is_killed_is_removed(self):
+        file, beside = self.root / "pid", self.root / "pid.2"
+        with self.start("--upgrade", "manual", "--canary-time", "2s", "--boot-timeout", "1s", "--pid", file) as server:
+            server.wait_for_log("2 of 2 workers ready")
+            new = server.request_upgrade()
+            server.workers()
+            os.kill(new, signal.SIGKILL)
+            server.wait_for_log("New arbiter has exited")
+            harness.wait_until(lambda: not beside.exists(), "its file is removed")
+            server.process.send_signal(signal.SIGUSR2)  # and one that is not ready in time
+            harness.wait_until(beside.exists, "a pid file")
+            new = int(beside.read_text())
+            os.kill(new, signal.SIGSTOP)
+            server.workers()
+            harness.wait_until(lambda: len(server.verdicts()) == 2, "a verdict")
+            self.assertEqual(server.verdicts()[1][0], "failed")
+            harness.wait_until(lambda: not beside.exists(), "its file is removed")
+            self.assertEqual(int(file.read_text()), server.pid)
+            self.assertEqual(server.stop(), 0)
+
+    def check_reason(self, server, text, reason):
+        """An upgrade to the program of `text` fails, and its verdict names the reason."""
+        self.replace(f"#!/bin/sh\n{text}\n")
+        before = server.log().count("Upgrade failed")
+        server.request_upgrade("failed")
+        harness.wait_until(lambda: server.log().count("Upgrade failed") > before, "the verdict")
+        self.assertRegex([line for line in server.log().splitlines() if "Upgrade failed" in line][-1], reason)
+
+    def test_an_error_in_the_settings_is_in_the_verdict(self):
+        with self.start("--pid", self.root / "pid") as server:
+            server.wait_for_serving(2)
+            for words, reason in (("--no-such-flag", "no-such-flag"), ("--workers many", "workers: expected .*many"),
+                                  ("--error-logfile /nowhere/log", "errorlog.*/nowhere/log"),
+                                  ("--user no.such.user", "no user .*no.such.user")):
+                self.check_reason(server, f'exec {HELLO} "$@" {words}', f"exited with status 2: .*{reason}")
+            self.replace(f'#!/bin/sh\nexec {HELLO} "$@" --no-such-flag\n')
+            command = subprocess.run([HELLO, "--send-upgrade", self.root / "pid"], stderr=subprocess.PIPE, text=True,
+                                     timeout=20 * harness.PATIENCE, check=False)
+            self.assertEqual(command.returncode, 1)
+            self.assertRegex(command.stderr, "upgrade failed: .*exited with status 2: .*no-such-flag")
+            self.check_serves(server)
+
+    def test_an_error_in_the_settings_of_a_daemon_is_in_the_verdict(self):
+        log, pidfile = self.root / "log", self.root / "pid"
+        subprocess.run([self.program, "--daemon", "--pid", pidfile, "--error-logfile", log, "--canary-time", "0",
+                        "--bind", f"unix:{self.root}/socket"], check=True, timeout=60 * harness.PATIENCE)
+        pid = int(pidfile.read_text())
+        self.replace(f'#!/bin/sh\nexec {HELLO} "$@" --no-such-flag\n')
+        os.kill(pid, signal.SIGUSR2)
+        harness.wait_until(lambda: re.search("Upgrade failed: .*exited with status 2: .*no-such-flag", log.read_text()),
+                           "the reason")
+        os.kill(pid, signal.SIGTERM)
+        harness.wait_until(lambda: harness.start_time(pid) is None, "the end")
+
+    def test_an_application_that_does_not_load_is_in_the_verdict(self):
+        """Preloaded, the arbiter fails before it starts, else its first worker does."""
+        program = harness.program("prefork-wsgi")
+        (self.root / "app.py").write_text("def app(environ, start):\n    start('200 OK', [])\n    return [b'x']\n")
+        for flags in ("--preload",), ():
+            with self.subTest(flags=flags), upgrade.Server([program, "app:app", "--canary-time", "0", *flags], cwd=self.root) as server:
+                server.wait_for_serving(1)
+                (self.root / "app.py").rename(self.root / "later.py")
+                server.request_upgrade("failed")
+                self.assertRegex(server.log(), "Upgrade failed: .*exited with status 4: .*No module named 'app'")
+                (self.root / "later.py").rename(self.root / "app.py")
+                self.check_serves(server, 1)
 
     def mask(self, pid):
         return int(re.search(r"Umask:\s*(\d+)", pathlib.Path(f"/proc/{pid}/status").read_text())[1], 8)
