@@ -27,6 +27,7 @@
 #include <unistd.h>
 
 enum {
+	STOP_MS = 500,  /* for the old arbiter to respond to PFI_UPGRADE_LEAVES_MESSAGE             */
 	QUIT_MS = 5000, /* after SIGQUIT and abort_timeout, an older arbiter gets SIGKILL */
 	MESSAGES_A_TURN = 64,
 };
@@ -160,6 +161,13 @@ static void promote(struct prefork_arbiter *arbiter)
 		(void)pfi_channel_send(arbiter->predecessor.channel, PFI_UPGRADE_PROMOTED_MESSAGE, 0, NULL);
 }
 
+/* The old arbiter keeps serving. If it is told to stop next, it refuses connections while workers of this one drain. */
+static void leave(struct prefork_arbiter *arbiter)
+{
+	arbiter->predecessor.may_leave = true;
+	pfi_processes_expect_refusal(arbiter);
+}
+
 static void receive(struct prefork_arbiter *arbiter)
 {
 	struct pfi_message message;
@@ -169,6 +177,8 @@ static void receive(struct prefork_arbiter *arbiter)
 		r = pfi_channel_receive(arbiter->predecessor.channel, &message);
 		if (r == 0 && message.type == PFI_UPGRADE_PROMOTE_MESSAGE)
 			promote(arbiter);
+		else if (r == 0 && message.type == PFI_UPGRADE_LEAVE_MESSAGE)
+			leave(arbiter);
 	}
 	if (r == 0 || r == -EBADMSG || r == -EAGAIN)
 		return;
@@ -258,7 +268,32 @@ static uint64_t kill_due(struct prefork_arbiter *arbiter, uint64_t now_ms)
 
 uint64_t pfi_predecessor_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	return pfi_earlier_ms(report(arbiter, now_ms), kill_due(arbiter, now_ms));
+	const bool is_deferred = arbiter->supervisor.phase == PFI_PHASE_RUNNING;
+
+	return pfi_earlier_ms(is_deferred ? arbiter->predecessor.stop_by_ms : 0,
+			      pfi_earlier_ms(report(arbiter, now_ms), kill_due(arbiter, now_ms)));
+}
+
+bool pfi_predecessor_defers_stop(struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	struct pfi_predecessor *const predecessor = &arbiter->predecessor;
+
+	if (predecessor->pid == 0 || predecessor->channel < 0)
+		return false;
+	if (predecessor->stop_by_ms == 0) {
+		if (pfi_channel_send(predecessor->channel, PFI_UPGRADE_LEAVES_MESSAGE, 0, NULL) < 0)
+			return false;
+		predecessor->stop_by_ms = now_ms + STOP_MS;
+	}
+	return !predecessor->may_leave && now_ms < predecessor->stop_by_ms;
+}
+
+bool pfi_predecessor_wants_stop(const struct prefork_arbiter *arbiter, uint64_t now_ms)
+{
+	const struct pfi_predecessor *const predecessor = &arbiter->predecessor;
+
+	return predecessor->stop_by_ms != 0 && arbiter->supervisor.phase == PFI_PHASE_RUNNING &&
+	       (predecessor->may_leave || predecessor->pid == 0 || now_ms >= predecessor->stop_by_ms);
 }
 
 void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char *why)

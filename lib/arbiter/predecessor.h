@@ -33,6 +33,8 @@ struct pfi_predecessor {
 	int channel;               /* to it, -1: closed */
 	uint64_t serving_since_ms; /* since when all workers serve; 0: they do not */
 	bool reported_serving, reported_ready;
+	uint64_t stop_by_ms;       /* told to stop: until when the old one can respond; 0: not told  */
+	bool may_leave;            /* it keeps serving                                               */
 	struct pfi_older_arbiter older[PFI_OLDER_MAX]; /* the oldest first; the parent is among them */
 	unsigned older_count;
 };
@@ -55,6 +57,21 @@ uint64_t pfi_predecessor_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 /* This arbiter cannot start, or ends with an error: report it, unless the report of readiness was sent before. It may
  * not have taken the environment yet. */
 void pfi_predecessor_report_failure(struct prefork_arbiter *arbiter, const char *why);
+
+/*
+ * If both arbiters are told to stop at the same time, one of both must refuse new connections and accept the pending ones.
+ * Each would take the other for that one. So the new arbiter asks first, and goes on serving until the old one responds:
+ *
+ *     new: stop --LEAVES--> old serves:  LEAVE   the new one drains, and the old one takes its sockets for its own
+ *                           old stops:   PROMOTE the new one is the last, and stops as a single arbiter does
+ *                           no response within 500 ms: the new one drains
+ *
+ * Whether a graceful stop has to wait.
+ */
+bool pfi_predecessor_defers_stop(struct prefork_arbiter *arbiter, uint64_t now_ms);
+
+/* Whether a stop that was deferred has to begin. */
+bool pfi_predecessor_wants_stop(const struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* The inherited socket `fd` is closed: no setting names it. */
 void pfi_predecessor_report_unused(struct prefork_arbiter *arbiter, int fd);

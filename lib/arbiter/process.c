@@ -78,6 +78,14 @@ void pfi_process_reap(struct prefork_arbiter *arbiter, struct prefork_process *p
 	pfi_process_release(arbiter, process);
 }
 
+void pfi_processes_expect_refusal(struct prefork_arbiter *arbiter)
+{
+	for (unsigned s = 0; s < arbiter->processes_max; s++) {
+		if (arbiter->processes[s].pid != 0)
+			atomic_store(&pfi_process_score(&arbiter->processes[s])->shut, 1);
+	}
+}
+
 int prefork_process_pid(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, -EINVAL);

@@ -67,4 +67,7 @@ void pfi_process_release(struct prefork_arbiter *arbiter, struct prefork_process
 /* Wait for the exit of a process that was sent SIGKILL, and release it. */
 void pfi_process_reap(struct prefork_arbiter *arbiter, struct prefork_process *process);
 
+/* The other arbiter of an upgrade is about to refuse new connections on sockets that the workers still accept from. */
+void pfi_processes_expect_refusal(struct prefork_arbiter *arbiter);
+
 #endif

@@ -24,6 +24,8 @@ static void stop(struct prefork_arbiter *arbiter, bool graceful, uint64_t now_ms
 	struct pfi_supervisor *const supervisor = &arbiter->supervisor;
 
 	if (graceful && supervisor->phase == PFI_PHASE_RUNNING) {
+		if (pfi_predecessor_defers_stop(arbiter, now_ms))
+			return;
 		supervisor->linger_ms = pfi_listener_table_refuse(arbiter);
 		arbiter->refused = true;
 	}
@@ -210,7 +212,7 @@ void pfi_requests_process(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
 	const unsigned how = atomic_exchange(&arbiter->requested.stop, 0);
 
-	if (how != 0 || pfi_upgrade_wants_stop(arbiter))
+	if (how != 0 || pfi_upgrade_wants_stop(arbiter) || pfi_predecessor_wants_stop(arbiter, now_ms))
 		stop(arbiter, how != 2, now_ms);
 	if (atomic_exchange(&arbiter->requested.reload, 0) != 0)
 		pfi_reload(arbiter);

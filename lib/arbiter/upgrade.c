@@ -190,7 +190,7 @@ static void kill_new(struct prefork_arbiter *arbiter)
 	pfi_upgrade_failed(arbiter, pid, text);
 }
 
-/* WINCH has ended the workers because there was a new arbiter. A number that was set after WINCH stays. */
+/* WINCH has ended the workers because there was a new arbiter, which stops or has exited. A number that was set after WINCH stays. */
 static void restore_workers(struct prefork_arbiter *arbiter)
 {
 	for (unsigned i = 0; i < arbiter->pool_count; i++) {
@@ -202,7 +202,7 @@ static void restore_workers(struct prefork_arbiter *arbiter)
 			continue;
 		pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "pool_scale",
 			     PFI_PAIRS(PREFORK_NUMBER("workers", workers), PREFORK_NUMBER("before", 0)),
-			     "Pool %s has no workers and there is no new arbiter: %u start", arbiter->pools[i].name, workers);
+			     "Pool %s has no workers and no new arbiter serves: %u start", arbiter->pools[i].name, workers);
 	}
 }
 
@@ -228,6 +228,7 @@ static void promote(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	upgrade->takes_all = true;
 	for (size_t i = 0; i < arbiter->listeners.count; i++)
 		upgrade->takes_all &= (arbiter->listeners.list[i]->listener->held_by & PFI_HELD_BY_CHILD) != 0;
+	pfi_processes_expect_refusal(arbiter); /* the new one may be told to stop, too */
 	upgrade->deadline_ms = 0;
 	upgrade->hold_until_ms = now_ms + HOLD_MS;
 	upgrade->exit_by_ms = now_ms + HOLD_MS + HOLD_MS / 2;
@@ -318,6 +319,14 @@ static void process_message(struct prefork_arbiter *arbiter, const struct pfi_me
 		break;
 	case PFI_UPGRADE_UNUSED_MESSAGE:
 		release_socket(arbiter, (int)message->value);
+		break;
+	case PFI_UPGRADE_LEAVES_MESSAGE:
+		/* A stop of this arbiter may have begun in this turn: the promotion follows, and is the response. */
+		if (upgrade->state == PFI_UPGRADE_LEAVING || arbiter->supervisor.phase != PFI_PHASE_RUNNING)
+			break;
+		hold_sockets(arbiter, false);
+		restore_workers(arbiter);
+		(void)pfi_channel_send(upgrade->channel, PFI_UPGRADE_LEAVE_MESSAGE, 0, NULL);
 		break;
 	case PFI_UPGRADE_PROMOTED_MESSAGE:
 		if (upgrade->state == PFI_UPGRADE_LEAVING && upgrade->hold_until_ms != 0) {

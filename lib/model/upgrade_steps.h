@@ -68,9 +68,11 @@ enum pfi_upgrade_message {
 	PFI_UPGRADE_FAILED_MESSAGE = 3,   /* it exits next; text: why                                */
 	PFI_UPGRADE_UNUSED_MESSAGE = 4,   /* it has closed a socket; value: the number of descriptor */
 	PFI_UPGRADE_PROMOTED_MESSAGE = 5, /* it is promoted                                          */
+	PFI_UPGRADE_LEAVES_MESSAGE = 6,   /* it is told to stop, and waits for the response          */
 
 	/* old to new */
 	PFI_UPGRADE_PROMOTE_MESSAGE = 16, /* be promoted                                             */
+	PFI_UPGRADE_LEAVE_MESSAGE = 17,   /* response to LEAVES: the old one keeps serving           */
 };
 
 struct pfi_upgrade_step {
