@@ -171,7 +171,8 @@ static const struct prefork_option options[] = {
 	  .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The file for log lines; - is standard error." },
 	{ ROW("capture_output", BOOL, capture_output), .traits = SERVER, .section = "Log",
-	  .doc = "Write what workers print to standard output and standard error to the file of errorlog." },
+	  .doc = "Write what workers print to standard output and standard error to the file of errorlog. If that is a pipe "
+		 "that is not read, the worker that prints waits; log lines do not wait, and are lost and counted." },
 	{ ROW("loglevel", CHOICE, loglevel), .flags = "--log-level", .choices = "debug|info|warning|error|critical",
 	  .default_text = "info", .unit = "LEVEL", .traits = SERVER | RELOADABLE, .section = "Log",
 	  .doc = "The lowest level that is logged." },

@@ -34,6 +34,21 @@ static int reopen_fd(int fd)
 	return fd;
 }
 
+/* Opened without waiting first: there may be no reader. */
+int pfi_logfile_open_waiting(int fd)
+{
+	struct stat status;
+
+	if (fstat(fd, &status) < 0)
+		return -errno;
+	if (!S_ISFIFO(status.st_mode) && !S_ISCHR(status.st_mode))
+		return -ENOTSUP;
+	fd = reopen_fd(fd);
+	if (fd >= 0)
+		(void)fcntl(fd, F_SETFL, FLAGS & ~O_NONBLOCK & ~O_CLOEXEC & ~O_NOCTTY);
+	return fd;
+}
+
 /* Of a descriptor that this process has opened itself. */
 static enum pfi_logfile_kind kind_of(int fd)
 {

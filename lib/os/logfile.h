@@ -46,6 +46,10 @@ void pfi_logfile_close(struct pfi_logfile *file);
  * a reader is not detected: to open and close it would end a reader that waits for the first writer. */
 int pfi_logfile_check(const char *path, int standard_fd);
 
+/* Open the file of the log descriptor `fd` again for writes that wait: only if it is a pipe or a terminal. A descriptor
+ * that the caller closes; -ENOTSUP: another kind of file, whose writes do not depend on it; or another negative errno. */
+int pfi_logfile_open_waiting(int fd);
+
 /* See prefork_log_reopen(). */
 int pfi_logfile_reopen(struct pfi_logfile *file);
 

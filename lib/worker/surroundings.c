@@ -5,7 +5,9 @@
 #include "model/library_options.h"
 #include "os/credentials.h"
 #include "os/daemon.h"
+#include "os/fd.h"
 #include "os/log.h"
+#include "os/logfile.h"
 #include "worker/spawn_context.h"
 #include "worker/take_rlimits.h"
 
@@ -27,8 +29,12 @@ void pfi_surroundings_capture(const struct pfi_spawn_context *context)
 	if (context->settings == NULL || !pfi_library_settings(context->settings)->capture_output ||
 	    pfi_log_is_standard(context->log))
 		return;
+	/* What the application prints must not fail with EAGAIN when a pipe is full: it waits, as it does with any pipe. */
+	int waiting = pfi_logfile_open_waiting(pfi_log_fd(context->log));
+
 	for (int fd = STDOUT_FILENO; fd <= STDERR_FILENO; fd++)
-		(void)dup2(pfi_log_fd(context->log), fd);
+		(void)dup2(waiting >= 0 ? waiting : pfi_log_fd(context->log), fd);
+	pfi_close(&waiting);
 }
 
 int pfi_surroundings_enter(const struct pfi_spawn_context *context)

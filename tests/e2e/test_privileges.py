@@ -1,15 +1,19 @@
 """Whom workers run as, what files they leave, and the process in the background."""
 import contextlib
+import fcntl
 import grp
 import json
 import os
 import pathlib
 import pwd
+import re
 import signal
 import socket
 import stat
 import subprocess
+import sys
 import tempfile
+import termios
 import unittest
 
 import harness
@@ -188,6 +192,42 @@ class Output(harness.Case):
                 harness.wait_until(lambda: self.is_captured(server, log, "/second"), "output in the new log")
                 self.assertEqual(server.stop(), 0)
                 self.assertNotIn("printed", server.log())
+
+    def test_capture_output_to_a_pipe_that_is_not_read_loses_nothing(self):
+        """The worker that prints waits; another one serves, and the arbiter starts one more."""
+        with tempfile.TemporaryDirectory() as name:
+            log, bound = pathlib.Path(name) / "log", f"{name}/socket"
+            os.mkfifo(log)
+            reader = os.open(log, os.O_RDONLY | os.O_NONBLOCK)
+            self.addCleanup(os.close, reader)
+            with harness.Server([WSGI, *self.flags, "-w", "2", "--capture-output", "--log-file", log,
+                                 "credentials:app"], cwd=APPS, bind=f"unix:{bound}") as server:
+                server.wait_for_serving(2)
+                with server.connect() as client:
+                    client.send(b"GET /lines HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+                    harness.wait_until(lambda: self.pending(reader) > 60000, "a full pipe")
+                    server.send_signal(signal.SIGTTIN)
+                    server.wait_for_workers(3)
+                    self.assertEqual(server.get("/quiet").status, 200)
+                    seen = self.read_until(reader, "line 19999\n")
+                    self.assertTrue(client.read_all().startswith(b"HTTP/1.1 200 "))
+                found = [int(number) for number in re.findall(r"^line (\d+)$", seen, re.MULTILINE)]
+                self.assertEqual(found, list(range(20000)))
+                self.assertEqual(server.stop(), 0)
+
+    def pending(self, fd):
+        count = bytearray(4)
+        fcntl.ioctl(fd, termios.FIONREAD, count)
+        return int.from_bytes(count, sys.byteorder)
+
+    def read_until(self, fd, text):
+        seen = []
+        def has_text():
+            with contextlib.suppress(BlockingIOError):
+                seen.append(os.read(fd, 65536).decode())
+            return text in "".join(seen[-2:])
+        harness.wait_until(has_text, text, 30)
+        return "".join(seen)
 
     def is_captured(self, server, log, path):
         self.assertEqual(server.get(path).status, 200)
