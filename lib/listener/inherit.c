@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "listener/hand_over.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/starter.h"
 
 #include <prefork/error.h>
@@ -232,17 +233,24 @@ static bool is_path(int fd)
 	return flags >= 0 && (flags & O_PATH) && fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode);
 }
 
-/* As sd_listen_fds(3): a program that is executed from here on does not get them. */
-static void set_cloexec(const struct pfi_inherited_socket *socket)
+/* As sd_listen_fds(3): a program that is executed from here on does not get them. A process that the application forks
+ * closes what is entered; an application that is preloaded may fork before the listeners are opened. */
+static void take_fd(int fd, enum pfi_fd_kind kind)
+{
+	(void)fcntl(fd, F_SETFD, FD_CLOEXEC);
+	(void)pfi_fdtable_adopt(fd, kind); /* without memory: when the listener is opened */
+}
+
+static void take_fds(const struct pfi_inherited_socket *socket)
 {
 	if (is_socket(socket->fd))
-		(void)fcntl(socket->fd, F_SETFD, FD_CLOEXEC);
+		take_fd(socket->fd, PFI_FD_LISTENER);
 	for (unsigned i = 0; i < socket->more_count; i++) {
 		if (is_socket(socket->more[i]))
-			(void)fcntl(socket->more[i], F_SETFD, FD_CLOEXEC);
+			take_fd(socket->more[i], PFI_FD_LISTENER);
 	}
 	if (is_path(socket->file))
-		(void)fcntl(socket->file, F_SETFD, FD_CLOEXEC);
+		take_fd(socket->file, PFI_FD_PATH);
 }
 
 int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret)
@@ -258,7 +266,7 @@ int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret)
 
 	pfi_starter_forget_sockets();
 	for (size_t i = 0; r == 0 && i < ret->count; i++)
-		set_cloexec(&ret->sockets[i]);
+		take_fds(&ret->sockets[i]);
 	if (r == 0)
 		ret->is_upgrade = is_upgrade;
 	return r;

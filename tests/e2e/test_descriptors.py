@@ -8,6 +8,7 @@ import http.client
 import os
 import re
 import signal
+import socket
 import time
 
 import harness
@@ -86,6 +87,25 @@ class ReusePort(Forks):
 
     def test_reuse_port(self):
         self.stop_and_start_again("--reuse-port")
+
+
+class ForksAtImport(harness.Case):
+    """A preloaded application is imported before the arbiter opens the listeners that it has inherited."""
+
+    def test_the_child_has_no_inherited_socket(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            inode = os.readlink(f"/proc/self/fd/{listener.fileno()}")
+            with harness.Server([harness.program("prefork-wsgi"), "--preload", "-w", "1", "descriptors:app"], cwd=APPS, bind=None,
+                                fds=(listener.fileno(),),
+                                env={"PREFORK_FDS": f"x={listener.fileno()}", "FORK_AT_IMPORT": "1"}) as server:
+                server.wait_for_log("1 of 1 workers ready")
+                child, worker = harness.wait_until(lambda: len(server.workers()) == 2 and server.workers(), "both processes")
+                self.addCleanup(kill, child)
+                self.assertIn("worker", harness.title(worker))
+                self.assertNotIn(inode, [target for _, target in sockets(child)])
+                self.assertIn(inode, [target for _, target in sockets(worker)])
+                kill(child)
+                self.assertEqual(server.stop(), 0)
 
 
 @harness.every_worker_class

@@ -20,6 +20,10 @@ def fork():
     return pid
 
 
+if os.environ.get("FORK_AT_IMPORT"):
+    fork()
+
+
 def process():
     child = multiprocessing.get_context("fork").Process(target=linger, daemon=True)
     child.start()
