@@ -190,5 +190,89 @@ class EmbedLibev(harness.Case):
                 self.assertEqual(server.stop(), 0)
 
 
+class Loops:
+    """Workers inside the loop of another library, which also has a timer and a datagram socket of the program."""
+    name = None
+    shares_evenly = False
+
+    def status(self, server):
+        """(ticks, port) of the worker that serves the request."""
+        found = re.search(r"ticks=(\d+) port=(\d+)", server.get("/status").body.decode())
+        return int(found[1]), int(found[2])
+
+    def test_the_loop_has_our_connections_and_its_own_timer_and_socket(self):
+        with harness.Server([harness.program(self.name)]) as server:
+            server.wait_for_serving(1)
+            self.assertEqual(server.get("/").body, b"Hello, world!\n")
+            first, port = self.status(server)
+            harness.wait_until(lambda: self.status(server)[0] > first, "a tick")
+            with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+                client.settimeout(10 * harness.PATIENCE)
+                client.sendto(b"?", ("127.0.0.1", port))
+                self.assertGreater(int(client.recv(100)), first)
+            with server.dial(10 * harness.PATIENCE) as kept:  # more than one request, and the drain closes it
+                for _ in range(3):
+                    kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                    self.assertIn(b"Hello", kept.recv(4096))
+                self.assertEqual(server.stop(), 0)
+
+    def test_a_reload_replaces_workers_and_requests_are_served_meanwhile(self):
+        with harness.Server([harness.program(self.name), "--workers", "2", "--canary-time", "50ms"]) as server:
+            before = server.wait_for_serving(2)
+            server.send_signal(signal.SIGHUP)
+            harness.wait_until(lambda: self.assertEqual(server.get("/").body, b"Hello, world!\n") or
+                               not set(before) & set(server.workers()), "other workers")
+            self.assertEqual("listeners_nested" not in server.log(), self.shares_evenly)
+            self.assertEqual(server.stop(), 0)
+
+    def test_reuseport_sockets_and_threads_work(self):
+        for words in (["--reuse-port"], ["--threads", "2"], ["--reuse-port", "--threads", "2"]):
+            with self.subTest(words), harness.Server([harness.program(self.name), "--workers", "2", *words]) as server:
+                server.wait_for_serving(2)
+                for _ in range(20):
+                    self.assertEqual(server.get("/").body, b"Hello, world!\n")
+                if "--reuse-port" in words:
+                    self.assertNotIn("listeners_nested", server.log())
+                self.assertEqual(server.stop(), 0)
+
+    def test_connections_above_the_limit_wait(self):
+        with harness.Server([harness.program(self.name), "--worker-connections", "2"]) as server:
+            server.wait_for_serving(1)
+            clients = [server.dial(10 * harness.PATIENCE) for _ in range(6)]
+            for client in clients:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            for client in clients:
+                self.assertIn(b"Hello", client.recv(4096))
+                client.close()
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_stop_by_sigint_does_not_wait_for_connections(self):
+        with harness.Server([harness.program(self.name), "--workers", "2"]) as server:
+            server.wait_for_serving(2)
+            with server.dial(10 * harness.PATIENCE) as kept:
+                kept.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                self.assertIn(b"Hello", kept.recv(4096))
+                server.send_signal(signal.SIGINT)
+                self.assertEqual(server.wait(), 0)
+
+
+class WorkerGlib(Loops, harness.Case):
+    name = "worker_glib"
+
+
+class WorkerUv(Loops, harness.Case):
+    name = "worker_uv"
+    shares_evenly = True
+
+
+class WorkerPoll(harness.Case):
+    def test_a_loop_around_one_descriptor_serves_and_drains(self):
+        with harness.Server([harness.program("worker_poll"), "--workers", "2"]) as server:
+            server.wait_for_serving(2)
+            for _ in range(5):
+                self.assertEqual(server.get("/").body, b"Hello, world!\n")
+            self.assertEqual(server.stop(), 0)
+
+
 if __name__ == "__main__":
     harness.main()
