@@ -9,6 +9,7 @@
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
+#include <prefork/strategy.h>
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,69 @@ START_TEST(listeners_leave_the_loop_before_they_are_closed)
 }
 END_TEST
 
+/* In the worker: callbacks in the current dispatch, and the most in one. */
+static int callbacks, callbacks_max;
+
+static enum prefork_next count_and_echo(worker_t *worker, connection_t *connection, void *user)
+{
+	if (++callbacks > callbacks_max)
+		callbacks_max = callbacks;
+	return harness_echo(worker, connection, user);
+}
+
+static int run_and_count(worker_t *worker, void *user)
+{
+	struct pollfd wait;
+	const int r = open_loop(worker);
+
+	(void)user;
+	if (r < 0)
+		return r;
+	wait = (struct pollfd){ .fd = prefork_worker_poll_fd(worker), .events = POLLIN };
+	do {
+		(void)poll(&wait, 1, -1);
+		callbacks = 0;
+	} while (prefork_worker_dispatch(worker) == 1);
+	prefork_worker_poll_close(worker);
+	return callbacks_max;
+}
+
+/* The rest is left to the next call, so that other events of the application's loop are not late. */
+START_TEST(a_dispatch_handles_at_most_64_events)
+{
+	static const struct prefork_strategy strategy = {
+		.struct_size = sizeof strategy, .name = "counts", .traits = PREFORK_STRATEGY_REPORTS_READY, .run = run_and_count,
+	};
+	const struct prefork_service service = { .struct_size = sizeof service, .ready = count_and_echo };
+	struct harness harness;
+	int fds[150];
+	char byte;
+
+	start(&harness, &service, &strategy);
+	flags = 0;
+	harness_spawn(&harness);
+	for (int i = 0; i < 150; i++) {
+		fds[i] = harness_connect(&harness);
+		harness_expect_echo(fds[i], "x");
+	}
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	for (int i = 0; i < 150; i++)
+		ck_assert_int_eq(send(fds[i], "y", 1, MSG_NOSIGNAL), 1);
+	for (int i = 0; i < 150; i++)
+		harness_await_acknowledged(fds[i]);
+	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
+	for (int i = 0; i < 150; i++) {
+		ck_assert_int_eq(recv(fds[i], &byte, 1, 0), 1);
+		(void)close(fds[i]);
+	}
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
+	const int most = harness_reap(&harness).code;
+	ck_assert_int_le(most, 64);
+	ck_assert_int_ge(most, 60); /* the timer and the eventfd may be among the events */
+	harness_close(&harness);
+}
+END_TEST
+
 /* A callback that runs the loop of the application, as a dialog does. */
 static enum prefork_next dispatch_inside(worker_t *worker, connection_t *connection, void *user)
 {
@@ -389,6 +453,53 @@ START_TEST(a_silent_loop_has_one_and_a_half_timeouts)
 }
 END_TEST
 
+/* After the first dispatch, a callback of the application hangs. */
+static int run_and_hang(worker_t *worker, void *user)
+{
+	int r = open_loop(worker);
+	struct pollfd wait = { .fd = prefork_worker_poll_fd(worker), .events = POLLIN };
+
+	(void)user;
+	while (r == 0 && prefork_worker_connections(worker) == 0) {
+		(void)poll(&wait, 1, -1);
+		if (flags)
+			prefork_worker_busy(worker);
+		r = prefork_worker_dispatch(worker) == 1 ? 0 : -EINVAL;
+	}
+	prefork_worker_set_activity(worker, "hangs", 5);
+	for (;;)
+		(void)pause();
+	return r;
+}
+
+/* The whole time of a turn that reports; 1.5 timeouts since the last dispatch otherwise. */
+START_TEST(a_callback_of_the_application_has_a_deadline)
+{
+	static const struct prefork_strategy strategy = {
+		.struct_size = sizeof strategy, .name = "hangs", .traits = PREFORK_STRATEGY_REPORTS_READY, .run = run_and_hang,
+	};
+	static const struct row {
+		unsigned flags;
+		uint64_t limit_ms;
+	} rows[] = { { 0, 15000 }, { PREFORK_LOOP_REPORTS_IDLE, 10000 } };
+	struct harness harness;
+
+	start(&harness, &echo, &strategy);
+	flags = rows[_i].flags;
+	harness_set(&harness, "timeout", "10");
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	while (!harness_has_activity(&harness, "hangs")) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+	ck_assert_uint_eq(deadline_ms(&harness), harness.context.score->thread_slots[0].since_ms + rows[_i].limit_ms);
+	(void)close(fd);
+	harness_close(&harness);
+}
+END_TEST
+
 START_TEST(a_loop_that_reports_has_no_deadline_while_it_waits)
 {
 	struct harness harness;
@@ -417,9 +528,11 @@ int main(void)
 	tcase_add_test(tc, a_forked_child_that_leaves_run_exits);
 	tcase_add_test(tc, calls_after_the_end_do_nothing);
 	tcase_add_test(tc, listeners_leave_the_loop_before_they_are_closed);
+	tcase_add_test(tc, a_dispatch_handles_at_most_64_events);
 	tcase_add_test(tc, calls_inside_of_a_callback_do_nothing);
 	tcase_add_test(tc, wrong_calls_are_refused);
 	tcase_add_test(tc, a_silent_loop_has_one_and_a_half_timeouts);
+	tcase_add_loop_test(tc, a_callback_of_the_application_has_a_deadline, 0, 2);
 	tcase_add_test(tc, a_loop_that_reports_has_no_deadline_while_it_waits);
 	return run_suite(suite);
 }
