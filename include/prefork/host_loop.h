@@ -16,7 +16,8 @@
  * `on_readable` calls prefork_worker_dispatch(), and ends the loop when that returns 0.
  *
  * Accepting, connections, deadlines, drains and messages of the arbiter are the library's, as under
- * libev. Callbacks of the service run inside of prefork_worker_dispatch() and must not block;
+ * libev: prefork_worker_dispatch() calls prefork_worker_check(), and the application does not.
+ * Callbacks of the service run inside of prefork_worker_dispatch() and must not block;
  * prefork_connection_offload() calls work in threads if the setting threads is not 0. Traits of the
  * strategy: PREFORK_STRATEGY_REPORTS_READY and PREFORK_STRATEGY_TURNS, not
  * PREFORK_STRATEGY_MAY_BLOCK. docs/loops.md has examples.
