@@ -55,6 +55,18 @@ enum prefork_service_traits {
 	PREFORK_SERVICE_COUNTS = 1u << 2,       /* it calls prefork_worker_count_request() itself          */
 };
 
+/* What happens to a connection of prefork_connection_watch(). Since 0.1.
+ *
+ * PREFORK_WATCH_DRAIN_ENDS: three quarters of graceful_timeout have passed since the drain began; the rest is for the
+ * exit of the worker, which the arbiter aborts at the end of graceful_timeout. Not if graceful_timeout is 0. */
+enum prefork_watch_event {
+	PREFORK_WATCH_HALF_CLOSED, /* the client has shut down its output; it may still read          */
+	PREFORK_WATCH_CLOSED,      /* the connection is reset, or closed in both directions           */
+	PREFORK_WATCH_TIMED_OUT,   /* the time limit of prefork_connection_watch() has passed         */
+	PREFORK_WATCH_DRAIN_ENDS,  /* the worker leaves: respond, or call prefork_connection_abandon() */
+	PREFORK_WATCH_WORKER_ENDS, /* before worker_stop: call prefork_connection_abandon()           */
+};
+
 /* Work for prefork_connection_offload(). */
 typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
                                                 struct prefork_connection *connection, void *user);
@@ -93,6 +105,16 @@ typedef enum prefork_next prefork_work_function(struct prefork_worker *worker,
  *               socket is still open, the user pointer still set.
  * worker_stop   once, after the last connection is closed, unless the worker
  *               was killed or crashed. Since 0.1.
+ * drain_begin   once, when the worker begins to drain or quits: its connections
+ *               are drained afterwards, and suspended ones should be resumed
+ *               soon. In the first thread, also while that waits in a callback
+ *               (prefork_connection_wait()). Must not block. Since 0.1.
+ * watched       an event of a connection of prefork_connection_watch(), in the
+ *               first thread, while the connection is suspended or another
+ *               thread runs a callback of it. Must not block, and must not use
+ *               the connection in a way that the other thread does not expect.
+ *               Returns 0, or in how many ms to call it again with the same
+ *               event. Since 0.1.
  */
 struct prefork_service {
 	size_t struct_size; /* sizeof(struct prefork_service) */
@@ -108,6 +130,9 @@ struct prefork_service {
 	                             void *user);
 	void (*closed)(struct prefork_worker *worker, struct prefork_connection *connection, void *user);
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
+	void (*drain_begin)(struct prefork_worker *worker, void *user);
+	uint64_t (*watched)(struct prefork_worker *worker, struct prefork_connection *connection,
+	                    enum prefork_watch_event event, void *user);
 };
 
 /** Read at most `size` bytes. Never blocks. Returns the number of bytes read, 0 at end of file, or
@@ -233,6 +258,26 @@ PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
  *  of the application that call this by the end of `worker_stop`, because the worker is freed after
  *  it. Since 0.1. */
 PREFORK_API void prefork_connection_resume(struct prefork_connection *connection, enum prefork_next next);
+
+/** Report events of a connection that is about to be suspended, or that has a callback that runs in
+ *  another thread than the first, to the callback `watched`. The client is polled after 0.8 s, so
+ *  that a short wait costs no system call, and a client that leaves is found within 1 s.
+ *  `timeout_ms` is a time limit from now, at least 1 s; 0: none. A second call begins anew. Under
+ *  sync the first thread runs callbacks, so that an event waits for the end of a callback. Call it
+ *  in a callback of the connection. Returns 0; -EMFILE, -ENFILE or -ENOMEM: the connection is not
+ *  watched. Since 0.1. */
+PREFORK_API int prefork_connection_watch(struct prefork_connection *connection, uint64_t timeout_ms);
+
+/** End it. If `watched` runs for this connection, waits until it has returned, except in the first
+ *  thread. No effect if the connection is not watched; implied when it is closed. For the callback
+ *  of the connection, after it was resumed. Since 0.1. */
+PREFORK_API void prefork_connection_unwatch(struct prefork_connection *connection);
+
+/** For the callback `watched`, if a suspended connection is not resumed by the end of the worker:
+ *  the worker does not wait for it any more. The output is shut down (shutdown(2), SHUT_WR), and
+ *  the memory of the connection and the worker stays valid until the process ends. The connection
+ *  must not be resumed afterwards. Since 0.1. */
+PREFORK_API void prefork_connection_abandon(struct prefork_connection *connection);
 
 #ifdef __cplusplus
 }

@@ -33,7 +33,9 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
-enum source { SOURCE_SIGNALS, SOURCE_CHANNEL, SOURCE_ARBITER, SOURCE_WAKE, SOURCE_COUNT };
+enum source { SOURCE_SIGNALS, SOURCE_CHANNEL, SOURCE_ARBITER, SOURCE_WAKE, SOURCE_WATCH = PFI_WATCH_KEY };
+
+enum { SOURCES = 5 };
 
 /* Messages per poll; with more pending the level-triggered descriptor stays readable. */
 enum { MESSAGES_MAX = 16 };
@@ -175,6 +177,9 @@ static void enter_drain(struct prefork_worker *worker)
 		if (hooks->worker_draining)
 			hooks->worker_draining(worker, context->hooks[i].user);
 	}
+	if (worker->service.drain_begin)
+		worker->service.drain_begin(worker, context->user);
+	pfi_connection_watch_drain(worker);
 }
 
 /* `text` is that of PFI_MESSAGE_DRAIN. Without a time in it, graceful_timeout counts from now. */
@@ -308,8 +313,9 @@ static void on_channel(struct prefork_worker *worker)
 
 static void poll_sources(struct prefork_worker *worker, bool at_wake)
 {
-	struct epoll_event events[SOURCE_COUNT];
-	const int count = epoll_wait(worker->fd, events, SOURCE_COUNT, 0);
+	struct epoll_event events[SOURCES];
+	const int count = epoll_wait(worker->fd, events, SOURCES, 0);
+	bool has_watch = false;
 	uint64_t sink;
 
 	if (count < 0 && errno != EINTR)
@@ -329,10 +335,13 @@ static void poll_sources(struct prefork_worker *worker, bool at_wake)
 			if (at_wake)
 				(void)!read(worker->wake_fd, &sink, sizeof sink);
 			break;
-		case SOURCE_COUNT:
+		case SOURCE_WATCH:
+			has_watch = true;
 			break;
 		}
 	}
+	if (at_wake && has_watch) /* last: a drain that begins here has been noted; not inside another callback */
+		pfi_connection_watch_dispatch(worker);
 }
 
 void pfi_check_poll(struct prefork_worker *worker)

@@ -75,6 +75,8 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	struct prefork_worker *const worker = connection->worker;
 
+	if (connection->is_watched)
+		pfi_connection_watch_remove(connection);
 	if (!connection->stage) { /* otherwise the service has not been called for it */
 		if (worker->service.closed)
 			worker->service.closed(worker, connection, worker->context->user);
@@ -85,6 +87,19 @@ void prefork_connection_close(struct prefork_connection *connection)
 	free(connection->output.bytes);
 	free(connection->proxy);
 	(void)push(&worker->freed, connection);
+}
+
+void prefork_connection_abandon(struct prefork_connection *connection)
+{
+	PFI_RETURN_IF_NULL(connection, );
+
+	struct prefork_worker *const worker = connection->worker;
+
+	atomic_store(&worker->has_abandoned, true);
+	prefork_connection_unwatch(connection);
+	(void)shutdown(connection->fd, SHUT_WR);
+	pfi_thread_status_count_closed(worker);
+	count_closed(worker);
 }
 
 static void free_list(struct prefork_connection *connection)

@@ -7,6 +7,7 @@
 #ifndef WORKER_CONNECTION_H
 #define WORKER_CONNECTION_H
 
+#include "worker/connection_watch.h"
 #include "worker/peer.h"
 #include "worker/stage.h"
 
@@ -64,6 +65,7 @@ struct prefork_connection {
 	void *driver;
 	int error;                /* negative errno with which sending pending output failed       */
 	bool watched;             /* polled for reading, also while it is suspended                */
+	bool is_watched;          /* `watch` is in use: prefork_connection_watch(), under its lock     */
 	prefork_work_function *work; /* NULL unless offloaded                                      */
 	void *work_user;
 	struct pfi_output output;
@@ -72,6 +74,7 @@ struct prefork_connection {
 	struct prefork_connection *next; /* in one of the worker's lists                           */
 	union pfi_peer_address address;  /* of the client. Not cleared from here on, see pfi_connection_create() */
 	char peer[INET6_ADDRSTRLEN];
+	struct pfi_watch_entry watch;
 };
 
 static inline bool pfi_connection_has_output(const struct prefork_connection *connection)

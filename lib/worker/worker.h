@@ -10,6 +10,7 @@
 #include "base/log_limit.h"
 #include "base/networks.h"
 #include "worker/spawn_context.h"
+#include "worker/connection_watch.h"
 #include "worker/liveness.h"
 #include "worker/stage.h"
 
@@ -92,6 +93,9 @@ struct prefork_worker {
 	_Atomic bool shortage_unreported; /* the arbiter does not have the current value         */
 	_Atomic bool poll_requested; /* by the arbiter: connections may be pending              */
 	struct pfi_own_fds own_fds;
+
+	struct pfi_connection_watch watch;
+	_Atomic bool has_abandoned; /* a connection: its memory is used until the process ends  */
 
 	_Atomic size_t connections;
 	_Atomic size_t queued; /* set by the strategy where there is no offload pool             */

@@ -100,6 +100,7 @@ static void finish(struct prefork_worker *worker)
 {
 	pfi_own_fds_close(worker);
 	pfi_connection_await_resumers(worker);
+	pfi_connection_watch_close(worker);
 	pfi_ev_loop_close(worker->loop);
 	pfi_poll_finish(worker);
 	pfi_abort_disarm();
@@ -130,6 +131,7 @@ static void stop(struct prefork_worker *worker)
 {
 	const struct pfi_spawn_context *const context = worker->context;
 
+	pfi_connection_watch_end(worker);
 	if (worker->service.worker_stop)
 		worker->service.worker_stop(worker, context->user);
 	for (size_t i = context->hook_count; i-- > 0;) {
@@ -205,6 +207,7 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	if (!worker)
 		return PREFORK_EXIT_SICK;
 	worker->context = context;
+	pfi_connection_watch_init(worker);
 	worker->fd = worker->wake_fd = worker->quit_fd = -1;
 	pfi_struct_copy(&worker->strategy, sizeof worker->strategy, context->strategy, context->strategy->struct_size);
 	pfi_struct_copy(&worker->service, sizeof worker->service, context->service,
@@ -220,8 +223,10 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	if (r == 0)
 		r = set_up(worker);
 	r = r < 0 ? fail_to_boot(worker, r) : run_worker(worker);
-	finish(worker);
-	free(worker);
+	if (!atomic_load(&worker->has_abandoned)) {
+		finish(worker);
+		free(worker);
+	}
 	(void)fflush(NULL);
 	if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check() != 0 && r == 0)
 		r = EXIT_LEAKED;

@@ -189,7 +189,9 @@
 	NOTHING(prefork_connection_set_deadline, connection, (NULL, 1)) \
 	NOTHING(prefork_connection_set_user, connection, (NULL, NULL)) \
 	POINTER(prefork_connection_user, connection, (NULL)) \
+	NOTHING(prefork_connection_unwatch, connection, (NULL)) \
 	NUMBER(prefork_connection_wait, connection, (NULL, PREFORK_WAIT_READABLE, 1), -EINVAL) \
+	NUMBER(prefork_connection_watch, connection, (NULL, 1000), -EINVAL) \
 	POINTER(prefork_connection_worker, connection, (NULL)) \
 	NUMBER(prefork_connection_write, connection, (NULL, ANY, 1), PREFORK_CLOSE) \
 	NUMBER(prefork_connection_write, bytes, (ANY, NULL, 1), PREFORK_CLOSE) \
@@ -243,6 +245,7 @@
 	NUMBER(prefork_settings_was_set, settings, (NULL, "text"), 0) \
 	NUMBER(prefork_settings_was_set, name, (ANY, NULL), 0) \
 	/* <prefork/strategy.h> */ \
+	NOTHING(prefork_connection_abandon, connection, (NULL)) \
 	NOTHING(prefork_connection_close, connection, (NULL)) \
 	NUMBER(prefork_connection_deadline_ms, connection, (NULL), 0) \
 	POINTER(prefork_connection_driver, connection, (NULL)) \
