@@ -11,7 +11,8 @@
  * that is not counted in their size, unless stated otherwise.
  *
  * Threads: one thread at a time may use a request: the one that runs a callback for it. Threads of
- * the application may use it until `finished` returns, so `finished` must wait for them: once
+ * the application may use it until `finished` returns, so `finished` must wait for them, unless the
+ * request is suspended (prefork_request_suspend()), for then `finished` is not called: once
  * the response is started, several of them may call prefork_response_write(), prefork_response_end()
  * and prefork_request_read() at the same time; each call is atomic. Under the threads strategy, and
  * under libev with the setting threads, requests are handled concurrently, and each callback of a
@@ -62,7 +63,27 @@ enum prefork_http_traits {
  *               library's HTML page. `request` is NULL if its header is incomplete or invalid;
  *               otherwise it may be read, but prefork_response_*() must not be called. Runs in any
  *               thread, also in an event loop: it must not block. Called after `finished`, if
- *               `handle` was called. Since 0.1.
+ *               `handle` was called, except for a suspended request that reaches a limit. Since 0.1.
+ * resumed       after each prefork_request_resume(), where `handle` would be called, and returns as
+ *               `handle` does. Also if the request has failed meanwhile (prefork_request_error()).
+ *               NULL: returns 0. After a suspension by `pull`, `pull` is called next. Since 0.1.
+ * client_gone   the client of a suspended request has closed the connection; also for a request
+ *               whose handler runs in a thread (threads, and libev with the setting threads). At
+ *               most once per request, within 1 s. The request goes on: resume it, or let the
+ *               handler end early. What counts is the setting client_gone_on_fin. In the first
+ *               thread of the worker, while another thread may use the request: it must not block.
+ *               Under sync, and under libev without threads, ask prefork_request_is_abandoned() in a
+ *               handler. Since 0.1.
+ * drain_begin   once, when the worker begins to leave (stop, reload, max_requests): respond to
+ *               suspended requests soon, and suspend none afterwards: prefork_worker_directive() is
+ *               no longer PREFORK_CONTINUE. Threads as client_gone. Since 0.1.
+ * abandoned     the library has ended a suspended request. prefork_request_error() is -ETIMEDOUT:
+ *               suspend_timeout has passed; resume it, to have it freed. Or -EINTR: the worker ends,
+ *               because three quarters of graceful_timeout have passed since the drain began, or
+ *               because it quits; this is the last callback of the request, `finished` is not
+ *               called, and the process ends without freeing its memory. prefork_request_resume()
+ *               is allowed and without effect then. If the response was not started, the client has
+ *               504 or 503, except from a worker that quits. Threads as client_gone. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */
@@ -72,6 +93,10 @@ struct prefork_http_service {
 	void (*worker_stop)(struct prefork_worker *worker, void *user);
 	unsigned traits;
 	void (*error_page)(struct prefork_error_page *page, struct prefork_request *request, void *user);
+	int (*resumed)(struct prefork_request *request, void *user);
+	void (*client_gone)(struct prefork_request *request, void *user);
+	void (*drain_begin)(struct prefork_worker *worker, void *user);
+	void (*abandoned)(struct prefork_request *request, void *user);
 };
 
 /** Add the settings of HTTP (limits, timeouts, access log) to those of the library. Call it between
@@ -192,6 +217,44 @@ PREFORK_API const char *prefork_request_trailer(const struct prefork_request *re
 /** 0, or the first error of this request: of prefork_request_read(), of the connection, or the return value
  *  of `handle`. Since 0.1. */
 PREFORK_API int prefork_request_error(const struct prefork_request *request);
+
+/* Suspended requests: the handler returns, and the response follows later, from any thread. */
+
+/** Suspend the request: it waits, without a thread, until prefork_request_resume(). Call it in `handle`, in
+ *  `resumed`, or in a `pull` callback, in the thread that runs it, and return 0 soon afterwards; what `pull`
+ *  returns is sent, and 0 is not the end of the body.
+ *
+ *  From this call until prefork_request_resume() the request belongs to the caller, who may pass it on: one
+ *  thread at a time, with or without a number, may read the request and call prefork_response_*(). Its memory
+ *  stays valid, also if the connection ends. Output that the client does not take at once is sent with the
+ *  next piece, or after the request is resumed.
+ *
+ *  A suspended request counts as a connection, so a worker has at most worker_connections of them under every
+ *  strategy, and it counts in queue_limit. The setting suspend_timeout limits each suspension; the request
+ *  timeout does not apply. A draining worker waits for it (callbacks drain_begin and abandoned).
+ *
+ *  Returns 0, or a negative errno with an error message, and then the request is not suspended:
+ *   -EALREADY   it is suspended already, or its response has ended,
+ *   -EINVAL     `request` is NULL, or no callback that may suspend it runs,
+ *   -EMFILE, -ENFILE, -ENOMEM  the descriptors that find an absent client cannot be opened (once per worker);
+ *  or the error of the request. Not detected: a call in another thread than that of the callback, and
+ *  prefork_response_*() by two threads at the same time; of two that start a response, one gets -EALREADY.
+ *  Since 0.1. */
+PREFORK_API int prefork_request_suspend(struct prefork_request *request);
+
+/** Resume a suspended request: `resumed` is called in the worker. Once per suspension, from any thread, also
+ *  before the callback that suspended it has returned, and from client_gone, drain_begin and abandoned. The
+ *  caller must not use the request afterwards. Returns 0, also after `abandoned`;
+ *   -EALREADY   it was resumed already,
+ *   -EINVAL     `request` is NULL or not suspended.
+ *  A second call is detected only until `finished`: later the memory may be that of another request. Since
+ *  0.1. */
+PREFORK_API int prefork_request_resume(struct prefork_request *request);
+
+/** Whether the client has closed the connection (setting client_gone_on_fin): for long handlers under sync and
+ *  in event loops, which then end early. One system call, poll(2). For the thread that uses the request. True
+ *  if `request` is NULL. Since 0.1. */
+PREFORK_API bool prefork_request_is_abandoned(struct prefork_request *request);
 
 /* The response: prefork_response_start(), then fields, then one source of the body: bytes, a file, a
  * callback, or pieces. Without a source the body is empty. HEAD, 1xx, 204 and 304 have no body: it is

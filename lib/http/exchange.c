@@ -5,7 +5,7 @@
 #include "http/access.h"
 #include "http/http_clock.h"
 #include "http/error_page.h"
-#include "http/request.h"
+#include "http/suspend.h"
 
 #include <prefork/error.h>
 #include <prefork/listener.h>
@@ -72,15 +72,27 @@ static void log_response(struct prefork_request *request)
 		pfi_access_write(request->http->access, request, &line);
 }
 
+static size_t head_size(const struct pfi_out *out)
+{
+	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
+
+	return body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
+}
+
 /* Write the access log line of an error response of the library. */
 static void log_error_response(struct prefork_request *request, int status, const struct pfi_out *out)
 {
-	const char *const body = memmem(out->bytes, out->length, "\r\n\r\n", 4);
-	const size_t head = body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
+	const size_t head = head_size(out);
 	const struct pfi_access_response line = { status, out->length - head, out->bytes, head };
 
 	if (request->http->access != NULL)
 		pfi_access_write(request->http->access, request, &line);
+}
+
+void pfi_exchange_log_abandoned(struct prefork_request *request)
+{
+	if (pfi_response_is_begun(request))
+		log_response(request);
 }
 
 /* Build an error response in the buffer of `out`, or in new memory that `out` then points at. */
@@ -97,6 +109,13 @@ static int make_error_response(struct prefork_request *request, struct pfi_http_
 	return r;
 }
 
+/* Nothing may follow an interim response that was cut, or overtake one that is in the spool. */
+static bool queue_error_response(struct prefork_request *request, const struct pfi_out *out)
+{
+	return !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
+	       prefork_connection_write(request->connection, out->bytes, out->length) != PREFORK_CLOSE;
+}
+
 enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, struct pfi_http_error http_error)
 {
 	char buffer[1024];
@@ -104,19 +123,55 @@ enum prefork_next pfi_exchange_respond_error(struct prefork_request *request, st
 	const int r = make_error_response(request, http_error, &out);
 
 	log_error_response(request, http_error.status, &out);
-	/* Nothing may follow an interim response that was cut, or overtake one that is in the spool. */
-	const bool is_queued = r == 0 && !request->pending.is_cut && pfi_pending_output_is_flushed(&request->pending) &&
-	                     prefork_connection_write(request->connection, out.bytes, out.length) != PREFORK_CLOSE;
+	const bool is_queued = r == 0 && queue_error_response(request, &out);
 	if (out.bytes != buffer)
 		free(out.bytes);
 	return is_queued ? begin_lingering_close(request) : PREFORK_CLOSE;
 }
 
+/* As a response of the handler: the rest of the request continues as after that. */
+static void send_error_response(struct prefork_request *request, struct pfi_http_error http_error)
+{
+	char buffer[1024];
+	struct pfi_out made = { buffer, 0, sizeof buffer };
+	struct pfi_response *const response = &request->response;
+
+	response->status = http_error.status;
+	if (make_error_response(request, http_error, &made) == 0 && queue_error_response(request, &made)) {
+		const size_t head = head_size(&made);
+
+		response->body = PFI_RESPONSE_LENGTH;
+		response->length = response->sent = made.length - head;
+		if (pfi_out_add(&response->out, made.bytes, head) == 0)
+			response->head_length = head;
+		response->out.length = 0;
+		prefork_connection_end_output(request->connection);
+	}
+	if (made.bytes != buffer)
+		free(made.bytes);
+}
+
+/* In HTTP/1.0 end of file could make a truncated body look complete: that client waits until the request is resumed. */
+bool pfi_exchange_end_suspended(struct prefork_request *request, int error, struct pfi_http_error http_error)
+{
+	/* First, so that no other response is started. */
+	if (pfi_request_fail(request, error) == -ETIMEDOUT && error != -ETIMEDOUT)
+		return true; /* it was ended before */
+	if (pthread_mutex_trylock(&request->output) != 0)
+		return false;
+	if (pfi_response_claim(&request->response, PFI_STAGE_DONE))
+		send_error_response(request, http_error);
+	else if (request->head.minor > 0)
+		(void)shutdown(prefork_connection_fd(request->connection), SHUT_RDWR);
+	(void)pthread_mutex_unlock(&request->output);
+	return true;
+}
+
 void pfi_request_finish(struct prefork_request *request)
 {
-	if (!request->in_handler)
+	if (!pfi_request_in_handler(request))
 		return;
-	request->in_handler = false;
+	atomic_store_explicit(&request->run, PFI_RUN_NONE, memory_order_relaxed);
 	if (pfi_response_is_begun(request))
 		log_response(request);
 	if (request->http->service.finished != NULL)
@@ -239,7 +294,7 @@ static enum prefork_next continue_sending(struct prefork_request *request)
 	case PFI_MORE:
 		break;
 	}
-	return wait_to_send(request);
+	return pfi_suspend_is_requested(request) ? pfi_suspend_begin(request) : wait_to_send(request);
 }
 
 /* The activity that was set when the head was read is in another thread's slot if the request was offloaded, and
@@ -266,12 +321,43 @@ static bool queued_too_long(const struct prefork_request *request)
 	       info.tcpi_last_data_recv >= queue_ms;
 }
 
+/* `handle` or `resumed` has returned `r`. */
+static enum prefork_next after_callback(struct prefork_request *request, int r)
+{
+	if (r < 0)
+		(void)pfi_request_handler_failed(request, r);
+	if (!pfi_run_end(request))
+		return pfi_suspend_begin(request);
+	pfi_response_close(request);
+	return continue_sending(request); /* after an error, too: what was written before it is still sent */
+}
+
+/* Call `handle` or `resumed`. If this is not the first thread, that one reports meanwhile that the client is gone. */
+static int call_watched(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
+{
+	const bool is_watched = prefork_worker_thread(request->worker) != 0 &&
+	                        prefork_connection_watch(request->connection, 0) == 0; /* fails without memory */
+	const int r = callback(request, request->http->user);
+
+	if (is_watched && !pfi_suspend_is_requested(request))
+		prefork_connection_unwatch(request->connection);
+	return r;
+}
+
+static int call(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
+{
+	prefork_error_clear(); /* an error message of an earlier request must not get into this one's log line */
+	if (callback == NULL)
+		return 0;
+	return request->http->service.client_gone != NULL ? call_watched(request, callback) :
+	                                                    callback(request, request->http->user);
+}
+
 /* Runs where the handler may block (prefork_connection_offload()). */
 static enum prefork_next call_handler(struct prefork_worker *worker, struct prefork_connection *connection,
                                      void *user)
 {
 	struct prefork_request *const request = user;
-	struct pfi_http *const http = request->http;
 	static const struct pfi_http_error queued_too_long_error = { 503, "the request waited too long" };
 
 	(void)worker;
@@ -279,14 +365,37 @@ static enum prefork_next call_handler(struct prefork_worker *worker, struct pref
 		set_activity(request);
 	if (queued_too_long(request))
 		return pfi_exchange_respond_error(request, queued_too_long_error);
-	request->in_handler = true;
-	prefork_error_clear(); /* an error message of an earlier request must not get into this one's log line */
-	const int r = http->service.handle(request, http->user);
-	pfi_response_close(request);
+	pfi_run_begin(request);
+	const int r = call(request, request->http->service.handle);
 	prefork_worker_count_request(request->worker);
-	if (r < 0)
-		(void)pfi_request_handler_failed(request, r);
-	return continue_sending(request); /* after an error, too: what was written before it is still sent */
+	return after_callback(request, r);
+}
+
+static enum prefork_next call_resumed(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	struct prefork_request *const request = user;
+
+	(void)worker;
+	(void)connection;
+	pfi_suspend_end(request);
+	set_activity(request);
+	return after_callback(request, call(request, request->http->service.resumed));
+}
+
+enum prefork_next pfi_exchange_resume(struct prefork_request *request)
+{
+	const int error = prefork_connection_error(request->connection);
+
+	if (error < 0)
+		(void)pfi_request_abort_output(request, error);
+	prefork_connection_set_deadline(request->connection, 0);
+	return prefork_connection_offload(request->connection, call_resumed, request);
+}
+
+enum prefork_next pfi_exchange_resume_timed_out(struct prefork_request *request)
+{
+	(void)pfi_request_abort_output(request, -ETIMEDOUT);
+	return pfi_exchange_resume(request);
 }
 
 const struct pfi_http_error pfi_exchange_overload_error = { 503, "too many requests are waiting" };
@@ -313,7 +422,10 @@ bool pfi_exchange_is_overloaded(const struct prefork_request *request)
 {
 	const uint64_t queue_max = request->http->config.queue_max;
 
-	return queue_max > 0 && prefork_worker_queued(request->worker) + accept_queue_length(request) >= queue_max;
+	if (queue_max == 0)
+		return false;
+	return prefork_worker_queued(request->worker) + accept_queue_length(request) +
+		       atomic_load_explicit(&request->http->suspended, memory_order_relaxed) >= queue_max;
 }
 
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request)

@@ -52,7 +52,7 @@ static const struct prefork_option rows[] = {
 	{ ROW("limit_request_body", SIZE, limit_request_body), .min = 0, .max = INT64_MAX, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request body; 0: no limit. Beyond it the response is 413." },
 	{ ROW("queue_limit", INT, queue_limit), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads). Requests "
+	  .doc = "How many requests of a worker may wait for one of its threads (threads, and libev with --threads), or be suspended. Requests "
 	         "beyond it get 503 with Retry-After: from libev at once; from threads when a thread is free, the longest wait "
 	         "first. Under sync and threads new connections wait in the kernel for any worker: while the accept queue of a "
 	         "listener is longer than this (TCP, without reuse_port), a worker whose threads are all busy responds in the "
@@ -61,6 +61,13 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "How long a request may wait while all workers are busy. After a longer wait it gets 503 with Retry-After: its "
 	         "client has likely given up. TCP only. 0: no limit." },
+	{ ROW("suspend_timeout", DURATION, suspend_timeout_ms), .min = 0, .max = 24 * 3600 * 1000, .default_text = "60",
+	  .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How long an application may suspend a request (prefork_request_suspend()). Then its client gets 504 if the "
+	         "response is not started, and is disconnected otherwise. At least 1 second; 0: no limit." },
+	{ ROW("client_gone_on_fin", BOOL, client_gone_on_fin), .default_text = "true", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Whether a client that has shut down its output counts as gone while its request is handled. Few clients "
+	         "still read after that. Otherwise only a reset, or the close of a unix socket, counts." },
 	{ ROW("stream_uploads", BOOL, stream_uploads), .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "Call the handler as soon as the header is received, and let it read the body while it arrives: a thread then "
 	         "waits for the client. Otherwise bodies are collected first, in memory and in files, up to spool_limit. An "
@@ -170,6 +177,12 @@ static uint64_t keepalive_ms(const struct pfi_http_settings *values)
 	if (values->keepalive_ms >= 0)
 		return (uint64_t)values->keepalive_ms;
 	return strcmp(values->worker_class, "sync") == 0 ? 0 : 2000;
+}
+
+/* prefork_connection_watch() finds no earlier end. */
+static uint64_t suspend_timeout_ms(const struct pfi_http_settings *values)
+{
+	return values->suspend_timeout_ms > 0 && values->suspend_timeout_ms < 1000 ? 1000 : values->suspend_timeout_ms;
 }
 
 static uint32_t limit(uint32_t value)
@@ -295,6 +308,8 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.queue_ms = values->queue_timeout_ms,
 		.queue_max = values->queue_limit,
 		.response_memory = values->response_memory,
+		.suspend_timeout_ms = suspend_timeout_ms(values),
+		.client_gone_on_fin = values->client_gone_on_fin,
 		.streams_uploads = values->stream_uploads,
 		.store = {
 			.file_max = values->spool_limit / SPOOL_SHARE,

@@ -33,6 +33,8 @@ struct pfi_http_settings {
 	uint64_t limit_request_body;       /* 0: no limit */
 	uint32_t queue_limit;
 	uint64_t queue_timeout_ms;
+	uint64_t suspend_timeout_ms;
+	bool client_gone_on_fin;
 	bool stream_uploads;
 	uint32_t body_memory;
 	uint32_t response_memory;

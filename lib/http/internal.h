@@ -12,6 +12,7 @@
  *     upload          reads and collects the request body
  *     send            sends pieces of the response
  *     pending_output  the part of a response that the client has not taken yet
+ *     suspend         the public functions that suspend and resume a request
  *     spool           memory, and a file without a name
  *
  * Every step returns what the connection waits for next. A step may block if its connection may.
@@ -59,6 +60,17 @@ extern const struct pfi_http_error pfi_exchange_overload_error;
 
 /** Call the handler, in a thread that may block. */
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request);
+
+/** A suspended request was resumed, and its output is sent; or write_timeout has passed. */
+enum prefork_next pfi_exchange_resume(struct prefork_request *request);
+enum prefork_next pfi_exchange_resume_timed_out(struct prefork_request *request);
+
+/** A suspended request fails with `error`: if its response is not started, the client gets an error response now,
+ *  although the request belongs to another thread. The first thread. False: the other thread is sending, try again. */
+bool pfi_exchange_end_suspended(struct prefork_request *request, int error, struct pfi_http_error http_error);
+
+/** Write the access log line of a request that gets no further callback. */
+void pfi_exchange_log_abandoned(struct prefork_request *request);
 
 /** The connection is writable; or write_timeout has passed. */
 enum prefork_next pfi_exchange_send(struct prefork_request *request);

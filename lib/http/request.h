@@ -45,6 +45,8 @@ struct pfi_http_config {
 	uint64_t response_rate; /* least bytes per second that the client takes of a response; 0: any */
 	uint64_t queue_ms;     /* that a request may wait for a thread; 0: no limit */
 	uint64_t queue_max;    /* requests that may wait for a thread; 0: no limit */
+	uint64_t suspend_timeout_ms; /* 0: no limit */
+	bool client_gone_on_fin;
 	struct pfi_forwarded forwarded;
 	size_t response_memory; /* of pending output in the queue */
 	bool streams_uploads;   /* bodies are not collected if threads can wait for them */
@@ -59,6 +61,9 @@ struct pfi_http {
 	_Atomic(struct prefork_request *) spare; /* one more object without a connection, taken and put without a lock */
 	pthread_mutex_t lock;         /* of `free`: threads share it */
 	struct prefork_request *free; /* request objects without a connection */
+	struct prefork_request *abandoned; /* suspended when the worker left: kept until the process ends */
+	_Atomic size_t suspended;     /* requests */
+	_Atomic unsigned resumers;    /* threads inside prefork_request_resume() */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
 	atomic_flag has_logged;         /* that no spool file can be had: see pfi_request_log_spool_error() */
 	struct pfi_access_file access_file; /* of the arbiter; inherited  */
@@ -70,12 +75,35 @@ enum pfi_phase {
 	PFI_PHASE_IDLE,    /* no byte of a request is received */
 	PFI_PHASE_HEAD,    /* a part of the head is received */
 	PFI_PHASE_COLLECT, /* the body is being collected, so that no thread waits for it */
+	PFI_PHASE_SUSPENDED, /* prefork_request_suspend(); or resumed, and `resumed` is not called yet */
 	PFI_PHASE_SEND,    /* the handler has returned; output is pending */
 	PFI_PHASE_SKIP,    /* the response is sent; the rest of the body is discarded */
 	PFI_PHASE_LINGERING_CLOSE, /* output has ended; input is discarded (RFC 9112 9.6) */
 };
 
-/* The state of the response. pfi_response_enter() is the only writer. */
+/* The callbacks `handle`, `resumed` and `pull` of the current request, and its suspension:
+ *
+ *     NONE -- handle --> RUNS -- returned --> RETURNED -- pull --> RUNS ...
+ *     RUNS -- suspend() --> SUSPENDING -- the callback returns --> SUSPENDED
+ *     SUSPENDING -- resume() --> RESUMED_EARLY
+ *     SUSPENDED -- resume() --> RESUMED
+ *     RESUMED_EARLY, RESUMED -- in the worker --> RUNS (`resumed`)
+ *     SUSPENDED -- the worker leaves --> ABANDONED
+ *
+ * From SUSPENDING to RESUMED the request belongs to the thread that resumes it. */
+enum pfi_run {
+	PFI_RUN_NONE, /* `handle` was not called, or `finished` was */
+	PFI_RUN_RUNS,
+	PFI_RUN_RETURNED,
+	PFI_RUN_SUSPENDING,
+	PFI_RUN_SUSPENDED,
+	PFI_RUN_RESUMED_EARLY,
+	PFI_RUN_RESUMED,
+	PFI_RUN_ABANDONED,
+};
+
+/* The state of the response. pfi_response_enter() is the only writer, but for a suspended request, whose response
+ * another thread may end: see pfi_response_claim(). */
 enum pfi_stage {
 	PFI_STAGE_NONE,
 	PFI_STAGE_HEAD,   /* started: fields may be added */
@@ -92,7 +120,7 @@ enum {
 
 struct pfi_response {
 	_Atomic uint8_t stage; /* enum pfi_stage: see pfi_response_enter() */
-	uint8_t body;    /* enum pfi_response_body, once the head is complete */
+	uint8_t body;    /* first of what pfi_response_start() clears: enum pfi_response_body, once the head is complete */
 	_Atomic bool is_closed; /* no more pieces are accepted */
 	bool has_length;
 	bool has_date;
@@ -100,10 +128,10 @@ struct pfi_response {
 	int status;
 	uint64_t length; /* Content-Length */
 	uint64_t sent;   /* bytes of the body that are sent or pending; without the file */
-	struct pfi_out out;
 	size_t head_length; /* bytes of `out` that the access log reads once the head is sent */
 	ptrdiff_t (*pull)(struct prefork_request *request, const void **ret_bytes, void *user);
 	void *pull_user;
+	struct pfi_out out; /* not cleared */
 };
 
 struct prefork_request {
@@ -115,7 +143,8 @@ struct prefork_request {
 	uint8_t phase; /* enum pfi_phase */
 	bool is_first;      /* of its connection */
 	bool keep_alive;
-	bool in_handler;     /* `handle` is called, `finished` is not called yet */
+	_Atomic uint8_t run; /* enum pfi_run */
+	_Atomic bool is_client_gone; /* found while it was suspended, or in a handler in another thread */
 	bool is_pipelined;  /* it was received before the response to the previous one was sent */
 	bool is_secure;     /* a trusted proxy reports that its client uses TLS */
 	bool has_head;      /* complete and valid: `head` may be read */
@@ -146,6 +175,12 @@ struct prefork_request {
 	char out_buffer[PFI_OUT_SIZE];
 	struct pfi_field fields[]; /* limits.fields_max */
 };
+
+/* `handle` is called, `finished` is not called yet. */
+static inline bool pfi_request_in_handler(const struct prefork_request *request)
+{
+	return atomic_load_explicit(&request->run, memory_order_relaxed) != PFI_RUN_NONE;
+}
 
 /* The head must be complete. */
 static inline bool pfi_request_is_head(const struct prefork_request *request)
@@ -211,6 +246,15 @@ enum pfi_verdict pfi_upload_skip(struct prefork_request *request);
 
 /* Reset the response. */
 void pfi_response_start(struct prefork_request *request);
+
+/* Enter `stage` if no response is started, which two threads may try for a suspended request: the one that resumes it,
+ * and the first thread if it is suspended for too long. */
+static inline bool pfi_response_claim(struct pfi_response *response, enum pfi_stage stage)
+{
+	uint8_t none = PFI_STAGE_NONE;
+
+	return atomic_compare_exchange_strong(&response->stage, &none, (uint8_t)stage);
+}
 
 /* An interim response (1xx) is being built; another response follows it. */
 static inline bool pfi_response_is_interim(const struct prefork_request *request)

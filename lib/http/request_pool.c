@@ -98,7 +98,8 @@ void pfi_request_begin(struct prefork_request *request)
 	atomic_store_explicit(&request->error, 0, memory_order_relaxed);
 	request->http_error = (struct pfi_http_error){ 0, NULL };
 	request->user = NULL;
-	request->in_handler = false;
+	atomic_store_explicit(&request->run, PFI_RUN_NONE, memory_order_relaxed);
+	atomic_store_explicit(&request->is_client_gone, false, memory_order_relaxed);
 	request->has_head = false;
 	request->skipped = 0;
 	pfi_pending_output_begin(&request->pending);

@@ -5,6 +5,7 @@
 #include "base/required.h"
 #include "http/http_clock.h"
 #include "http/status.h"
+#include "http/suspend.h"
 
 #include <prefork/error.h>
 #include <prefork/service.h>
@@ -12,6 +13,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -20,9 +22,11 @@
 
 void pfi_response_start(struct prefork_request *request)
 {
-	const struct pfi_out out = request->response.out;
+	struct pfi_response *const response = &request->response;
 
-	request->response = (struct pfi_response){ .out = { out.bytes, 0, out.size } };
+	memset(&response->body, 0, offsetof(struct pfi_response, out) - offsetof(struct pfi_response, body));
+	response->out.length = 0;
+	pfi_response_enter(response, PFI_STAGE_NONE); /* last: see pfi_response_claim() */
 }
 
 /* Make space for `size` more bytes of the head. */
@@ -48,14 +52,39 @@ static int ensure_space(struct prefork_request *request, size_t size)
 	return 0;
 }
 
+static int refuse_stage(const struct prefork_request *request, enum pfi_stage stage)
+{
+	return prefork_fail(-EALREADY, request->response.stage < stage ? "the response was not started" :
+	                                                              "the response was begun already");
+}
+
 static int expect_stage(struct prefork_request *request, enum pfi_stage stage)
 {
 	if (request->error != 0)
 		return request->error;
 	if (request->response.stage == stage)
 		return 0;
-	return prefork_fail(-EALREADY, request->response.stage < stage ? "the response was not started" :
-	                                                              "the response was begun already");
+	return refuse_stage(request, stage);
+}
+
+/* From here on the response is built by this thread only. */
+static int claim(struct prefork_request *request)
+{
+	if (!pfi_suspend_is_requested(request))
+		pfi_response_enter(&request->response, PFI_STAGE_HEAD);
+	else if (!pfi_response_claim(&request->response, PFI_STAGE_HEAD))
+		return request->error != 0 ? request->error : refuse_stage(request, PFI_STAGE_NONE);
+	return 0;
+}
+
+static int build_line(struct prefork_request *request, int status, const char *reason)
+{
+	int r = ensure_space(request, 64 + (reason != NULL ? strlen(reason) : 0));
+
+	if (r < 0)
+		return r;
+	r = pfi_response_line(&request->response.out, status, reason);
+	return r == 0 ? 0 : prefork_fail(r, "status %d is not 100 to 999, or its reason has control characters", status);
 }
 
 int prefork_response_start(struct prefork_request *request, int status, const char *reason)
@@ -67,15 +96,15 @@ int prefork_response_start(struct prefork_request *request, int status, const ch
 	if (r == 0 && status == 101)
 		r = prefork_fail(-EINVAL, "status 101: the protocol cannot be switched");
 	if (r == 0)
-		r = ensure_space(request, 64 + (reason != NULL ? strlen(reason) : 0));
+		r = claim(request);
 	if (r < 0)
 		return r;
-	r = pfi_response_line(&request->response.out, status, reason);
+	r = build_line(request, status, reason);
 	if (r < 0)
-		return prefork_fail(r, "status %d is not 100 to 999, or its reason has control characters", status);
-	request->response.status = status;
-	pfi_response_enter(&request->response, PFI_STAGE_HEAD);
-	return 0;
+		pfi_response_start(request);
+	else
+		request->response.status = status;
+	return r;
 }
 
 static int apply_length(struct prefork_request *request, const char *value, size_t size)

@@ -1,7 +1,7 @@
 /* Sends pieces of a response. What the client does not take now becomes pending output; a thread that may
  * block waits here when that is full. */
 #include "http/pending_output.h"
-#include "http/request.h"
+#include "http/suspend.h"
 
 #include <prefork/error.h>
 #include <prefork/service.h>
@@ -207,32 +207,48 @@ int pfi_response_end_pieces(struct prefork_request *request)
 	return r;
 }
 
+/* Send what `pull` has returned: `size` bytes, 0 at the end, or its error. MORE: `pull` may be called again. */
+static enum pfi_verdict send_pulled(struct prefork_request *request, const void *bytes, ptrdiff_t size)
+{
+	struct pfi_response *const response = &request->response;
+
+	if (size < 0) {
+		(void)pfi_request_handler_failed(request, (int)size);
+		return PFI_BAD;
+	}
+	const bool over = response->body == PFI_RESPONSE_LENGTH && (uint64_t)size > response->length - response->sent;
+	if (pfi_response_send_piece(request, bytes, over ? (size_t)(response->length - response->sent) : (size_t)size) < 0)
+		return PFI_BAD;
+	if (over) {
+		(void)pfi_request_handler_failed(request, prefork_fail(-EINVAL, "the body is longer than its Content-Length"));
+		return PFI_BAD;
+	}
+	if (size == 0)
+		return pfi_response_end_pieces(request) < 0 ? PFI_BAD : PFI_DONE;
+	return PFI_MORE;
+}
+
 enum pfi_verdict pfi_response_send_pulled(struct prefork_request *request)
 {
 	struct pfi_response *const response = &request->response;
 	const size_t ahead = prefork_connection_is_offloaded(request->connection) ? AHEAD_MAX : 0;
 	const uint64_t turn_end = response->sent + TURN_MAX;
+	enum pfi_verdict verdict = PFI_MORE;
 
-	for (;;) {
+	while (verdict == PFI_MORE) {
 		const void *bytes = NULL;
 		if (prefork_connection_pending(request->connection) > ahead || response->sent >= turn_end ||
 		    !pfi_pending_output_is_flushed(&request->pending))
 			return PFI_MORE;
 		if (response->sent > 0)
 			prefork_worker_beat(request->worker);
+		pfi_run_begin(request);
 		const ptrdiff_t n = response->body == PFI_RESPONSE_NONE ? 0 : response->pull(request, &bytes, response->pull_user);
-		if (n < 0) {
-			(void)pfi_request_handler_failed(request, (int)n);
-			return PFI_BAD;
-		}
-		const bool over = response->body == PFI_RESPONSE_LENGTH && (uint64_t)n > response->length - response->sent;
-		if (pfi_response_send_piece(request, bytes, over ? (size_t)(response->length - response->sent) : (size_t)n) < 0)
-			return PFI_BAD;
-		if (over) {
-			(void)pfi_request_handler_failed(request, prefork_fail(-EINVAL, "the body is longer than its Content-Length"));
-			return PFI_BAD;
-		}
-		if (n == 0)
-			return pfi_response_end_pieces(request) < 0 ? PFI_BAD : PFI_DONE;
+		const bool is_suspended = !pfi_run_end(request);
+		if (n != 0 || !is_suspended) /* otherwise it is not the end: `pull` is called again */
+			verdict = send_pulled(request, bytes, n);
+		if (is_suspended)
+			return PFI_MORE; /* an error is the request's by now, and ends it after it is resumed */
 	}
+	return verdict;
 }

@@ -5,7 +5,7 @@
 #include "http/access.h"
 #include "http/http_log.h"
 #include "http/http_options.h"
-#include "http/request.h"
+#include "http/suspend.h"
 
 #include <prefork/error.h>
 #include <prefork/service.h>
@@ -16,6 +16,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+
+enum { OUTPUT_BUSY_MS = 20 }; /* another thread uses a suspended request: until the next try */
 
 /* Attach a request object to a new connection. NULL: no memory. */
 static struct prefork_request *attach_request(struct prefork_worker *worker, struct prefork_connection *connection,
@@ -54,6 +56,8 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 		return pfi_receive_head(request);
 	case PFI_PHASE_COLLECT:
 		return pfi_receive_body(request);
+	case PFI_PHASE_SUSPENDED:
+		return pfi_exchange_resume(request);
 	case PFI_PHASE_SEND:
 		return pfi_exchange_send(request);
 	case PFI_PHASE_SKIP:
@@ -77,6 +81,8 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 		return pfi_exchange_respond_error(request, header_timed_out);
 	case PFI_PHASE_COLLECT:
 		return pfi_receive_body_timed_out(request);
+	case PFI_PHASE_SUSPENDED:
+		return pfi_exchange_resume_timed_out(request);
 	case PFI_PHASE_SEND:
 		return pfi_exchange_send_timed_out(request);
 	case PFI_PHASE_IDLE:
@@ -120,7 +126,8 @@ static enum prefork_next on_draining(struct prefork_worker *worker, struct prefo
 
 		prefork_connection_set_deadline(connection, wait_ms > 0 ? wait_ms : 1);
 	}
-	return request->phase == PFI_PHASE_SEND ? PREFORK_WAIT_WRITABLE : PREFORK_WAIT_READABLE;
+	return request->phase == PFI_PHASE_SEND || request->phase == PFI_PHASE_SUSPENDED ? PREFORK_WAIT_WRITABLE :
+	                                                                                   PREFORK_WAIT_READABLE;
 }
 
 /* Close with RST instead of FIN. If the body is delimited by the close (HTTP/1.0), FIN would make a truncated body look
@@ -142,11 +149,95 @@ static void on_closed(struct prefork_worker *worker, struct prefork_connection *
 	(void)user;
 	if (request == NULL)
 		return;
-	(void)(request->in_handler ? pfi_request_fail(request, -ECONNRESET) : 0);
+	if (pfi_suspend_is_requested(request)) /* resumed, and the worker quits or the client is gone */
+		pfi_suspend_end(request);
+	(void)(pfi_request_in_handler(request) ? pfi_request_fail(request, -ECONNRESET) : 0);
 	pfi_request_finish(request);
 	reset_if_cut(request, connection);
 	pfi_request_pool_put(request);
 	prefork_connection_set_user(connection, NULL);
+}
+
+static void report_gone(struct prefork_request *request, struct pfi_http *http)
+{
+	if (atomic_exchange(&request->is_client_gone, true))
+		return;
+	if (http->service.client_gone != NULL)
+		http->service.client_gone(request, http->user);
+}
+
+static void report_abandoned(struct prefork_request *request, struct pfi_http *http)
+{
+	if (http->service.abandoned != NULL)
+		http->service.abandoned(request, http->user);
+}
+
+static uint64_t on_suspend_timeout(struct prefork_request *request, struct pfi_http *http)
+{
+	static const struct pfi_http_error timed_out = { 504, "the response took too long" };
+
+	if (!pfi_suspend_is_pending(request))
+		return 0;
+	if (!pfi_exchange_end_suspended(request, -ETIMEDOUT, timed_out))
+		return OUTPUT_BUSY_MS;
+	pfi_http_log(request->worker, PREFORK_LOG_WARNING, "suspend_timeout", NULL,
+	             "Request %s %s was not resumed within suspend_timeout", prefork_request_method(request, NULL),
+	             prefork_request_target(request, NULL));
+	report_abandoned(request, http);
+	return 0;
+}
+
+/* Three quarters of graceful_timeout have passed, or, `at_end`, the worker does not serve any more. */
+static uint64_t on_leaving(struct prefork_request *request, struct pfi_http *http, bool at_end)
+{
+	static const struct pfi_http_error leaving = { 503, "the server is restarting" };
+
+	if (at_end)
+		(void)pfi_request_fail(request, -EINTR);
+	else if (!pfi_suspend_is_pending(request))
+		return 0;
+	else if (request->run == PFI_RUN_SUSPENDING || !pfi_exchange_end_suspended(request, -EINTR, leaving))
+		return OUTPUT_BUSY_MS; /* its callback has not returned, or another thread sends a piece */
+	if (!pfi_suspend_abandon(request, at_end))
+		return 0; /* resumed at this moment */
+	pfi_exchange_log_abandoned(request);
+	report_abandoned(request, http);
+	prefork_connection_abandon(request->connection);
+	return 0;
+}
+
+/* The request belongs to another thread, except for what the functions called here may do. */
+static uint64_t on_watched(struct prefork_worker *worker, struct prefork_connection *connection,
+                           enum prefork_watch_event event, void *user)
+{
+	struct prefork_request *const request = prefork_connection_user(connection);
+	struct pfi_http *const http = user;
+
+	(void)worker;
+	switch (event) {
+	case PREFORK_WATCH_HALF_CLOSED:
+		if (http->config.client_gone_on_fin)
+			report_gone(request, http);
+		return 0;
+	case PREFORK_WATCH_CLOSED:
+		report_gone(request, http);
+		return 0;
+	case PREFORK_WATCH_TIMED_OUT:
+		return on_suspend_timeout(request, http);
+	case PREFORK_WATCH_DRAIN_ENDS:
+		return on_leaving(request, http, false);
+	case PREFORK_WATCH_WORKER_ENDS:
+		return on_leaving(request, http, true);
+	}
+	return 0;
+}
+
+static void on_drain_begin(struct prefork_worker *worker, void *user)
+{
+	struct pfi_http *const http = user;
+
+	if (http->service.drain_begin != NULL)
+		http->service.drain_begin(worker, http->user);
 }
 
 /* Log it at the start, not when the first request needs a file. */
@@ -181,6 +272,7 @@ static void on_stop(struct prefork_worker *worker, void *user)
 {
 	struct pfi_http *const http = user;
 
+	pfi_suspend_await_resumers(http);
 	if (http->service.worker_stop != NULL)
 		http->service.worker_stop(worker, http->user);
 	pfi_request_pool_free(http);
@@ -199,6 +291,8 @@ static const struct prefork_service http_service = {
 	.draining = on_draining,
 	.closed = on_closed,
 	.worker_stop = on_stop,
+	.drain_begin = on_drain_begin,
+	.watched = on_watched,
 };
 
 const struct prefork_service *pfi_http_table(void)

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Examples that are not plain servers: jobs, an accept loop, applications with an event loop."""
+"""Examples that are not plain servers: jobs, an accept loop, long polling, applications with an event loop."""
 import contextlib
 import os
 import pathlib
@@ -172,6 +172,63 @@ class EmbedPoll(harness.Case):
             host.read(r"ready \d+")
             host.process.stdin.close()
             self.assertEqual(host.process.wait(20 * harness.PATIENCE), 0)
+
+
+@harness.every_worker_class
+class LongPoll(harness.Case):
+    GET = b"GET / HTTP/1.1\r\nHost: example\r\nConnection: close\r\n\r\n"
+
+    def serve(self, *words):
+        return harness.Server([harness.program("long_poll"), "--worker-connections", "2000", *self.flags, *words])
+
+    def wait_in(self, server, count):
+        """Connections of `count` waiting clients."""
+        clients = [self.enterContext(server.connect(60)) for _ in range(count)]
+        for client in clients:
+            client.send(self.GET)
+        return clients
+
+    def assert_no_message(self, clients):
+        self.assertEqual({client.read_response().status for client in clients}, {204})
+
+    def test_a_message_reaches_all_that_wait(self):
+        with self.serve("--workers", "1") as server:
+            clients, reached = self.wait_in(server, 20), 0
+            while reached < 20:  # a client that has not been suspended yet gets the next message
+                reached += int(server.request("POST", body=b"news").body.split()[2])
+            for client in clients:
+                response = client.read_response()
+                self.assertEqual((response.status, response.body), (200, b"news"))
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_client_that_leaves_is_forgotten(self):
+        with self.serve("--workers", "1", "--access-logfile", "-") as server:
+            client, = self.wait_in(server, 1)
+            client.socket.close()
+            server.wait_for_log('"GET / HTTP/1.1" 204')
+            self.assertEqual(server.request("POST", body=b"news").body, b"sent to 0\n")
+            self.assertEqual(server.stop(), 0)
+
+    def test_each_waiting_client_is_answered_when_its_worker_leaves(self):
+        for words in ([], ["--reuse-port"]):
+            for number in (signal.SIGHUP, signal.SIGTERM):
+                with self.subTest(words=words, number=number), self.serve("--workers", "2", *words) as server:
+                    server.wait_for_serving(2)
+                    clients = self.wait_in(server, 200)
+                    server.send_signal(number)
+                    if number == signal.SIGHUP:
+                        server.wait_for_log("Reload done", 20)
+                        server.send_signal(signal.SIGTERM)  # the last of them wait in new workers
+                    self.assert_no_message(clients)
+                    self.assertEqual(server.wait(), 0)
+
+    def test_each_waiting_client_is_answered_when_workers_are_recycled(self):
+        with self.serve("--workers", "2", "--max-requests", "50") as server:
+            clients = self.wait_in(server, 200)
+            server.wait_for_log("max_requests", 20)
+            server.send_signal(signal.SIGTERM)
+            self.assert_no_message(clients)
+            self.assertEqual(server.wait(), 0)
 
 
 class EmbedLibev(harness.Case):

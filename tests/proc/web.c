@@ -90,6 +90,11 @@ void web_reap(struct web *web)
 	ck_assert_msg(exit_status.known && exit_status.signo == 0 && exit_status.code == 0, "signal %d, status %d",
 	              exit_status.signo, exit_status.code);
 	ck_assert_int_eq(atomic_load(&web->counts->finished), atomic_load(&web->counts->handled));
+	web_discard(web);
+}
+
+void web_discard(struct web *web)
+{
 	pfi_http_destroy(web->harness.context.user);
 	prefork_settings_destroy(web->settings);
 	ck_assert_int_eq(munmap(web->counts, sizeof *web->counts), 0);

@@ -41,6 +41,9 @@ void web_close(struct web *web);
 /* The same for a worker that is draining already. */
 void web_reap(struct web *web);
 
+/* Free the memory. The test has reaped the worker. */
+void web_discard(struct web *web);
+
 /* The test's own counts, in the worker. */
 struct web_counts *web_counts(const struct prefork_request *request);
 

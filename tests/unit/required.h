@@ -91,6 +91,9 @@
 	POINTER(prefork_request_scheme, request, (NULL)) \
 	POINTER(prefork_request_service_user, request, (NULL)) \
 	NOTHING(prefork_request_set_user, request, (NULL, NULL)) \
+	NUMBER(prefork_request_suspend, request, (NULL), -EINVAL) \
+	NUMBER(prefork_request_resume, request, (NULL), -EINVAL) \
+	NUMBER(prefork_request_is_abandoned, request, (NULL), true) \
 	POINTER(prefork_request_target, request, (NULL, ANY)) \
 	POINTER(prefork_request_trailer, request, (NULL, "text", ANY)) \
 	POINTER(prefork_request_trailer, name, (ANY, NULL, ANY)) \
