@@ -125,7 +125,9 @@ void pfi_logfiles_give(uint32_t arbiter, uid_t uid, gid_t gid)
 	int fd;
 
 	while ((fd = pfi_fdtable_find_new(arbiter)) >= 0) {
-		(void)fchown(fd, uid, gid); /* else it stays as it is: workers have the descriptor */
+		const int r = fchown(fd, uid, gid);
+
+		(void)r; /* on an error it stays as it is: workers have the descriptor */
 		pfi_fdtable_set_new(fd, false);
 	}
 }
