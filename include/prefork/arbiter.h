@@ -166,6 +166,9 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    the application has open in the arbiter. Each worker that was forked
  *                    with such a log goes on in the new file, also if it may not open it
  *                    (user). In the arbiter, before worker_reopen. Since 0.1.
+ * check_pool         the settings of a pool, at the start and at each reload, before
+ *                    anything uses them: a negative result (with prefork_fail())
+ *                    refuses the start or the reload. In the arbiter. Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -191,6 +194,8 @@ struct prefork_hooks {
 	void (*upgrade_end)(struct prefork_arbiter *arbiter, enum prefork_upgrade_verdict verdict, int pid,
 	                    const char *why, void *user);
 	void (*reopen)(struct prefork_arbiter *arbiter, void *user);
+	int (*check_pool)(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings,
+	                  void *user);
 };
 
 /** Add a set of hooks. Sets are called in the order in which they were added, worker_stop in
@@ -299,11 +304,13 @@ PREFORK_API const struct prefork_settings *prefork_arbiter_settings(const struct
  *  prefork_worker_slot(). The activity is what it worked on last, "" if it has set none. For
  *  worker_exited only: the status is as of waitpid(2), -1 if it is not known; reason, rusage,
  *  and the exit message, one line that says how and why it exited, and whether it is replaced.
+ *  The settings are those of its pool and generation, borrowed for the call of the hook.
  *  Since 0.1. */
 PREFORK_API int prefork_process_pid(const struct prefork_process *process);
 PREFORK_API unsigned prefork_process_slot(const struct prefork_process *process);
 PREFORK_API unsigned prefork_process_generation(const struct prefork_process *process);
 PREFORK_API const char *prefork_process_pool(const struct prefork_process *process);
+PREFORK_API const struct prefork_settings *prefork_process_settings(const struct prefork_process *process);
 PREFORK_API uint64_t prefork_process_age_ms(const struct prefork_process *process);
 PREFORK_API uint64_t prefork_process_requests(const struct prefork_process *process);
 PREFORK_API const char *prefork_process_activity(const struct prefork_process *process);

@@ -152,8 +152,8 @@ PREFORK_API const char *prefork_request_header(const struct prefork_request *req
 
 /* The client and the listener. */
 
-/** "http"; or "https" if a proxy in forwarded_allow_ips reports it (setting secure_scheme_headers), or
- *  the PROXY header of the connection (setting proxy_protocol). Since 0.1. */
+/** "https" if the connection uses TLS, here or as its PROXY header says (setting proxy_protocol), else "http"; or what
+ *  a proxy in forwarded_allow_ips reports (setting secure_scheme_headers). Since 0.1. */
 PREFORK_API const char *prefork_request_scheme(const struct prefork_request *request);
 
 /** As prefork_connection_peer(). Since 0.1. */

@@ -221,6 +221,10 @@ PREFORK_API size_t prefork_connection_listener(const struct prefork_connection *
  *  Owned by the connection. `*ret_port` is set to the port or 0; it may be NULL. Since 0.1. */
 PREFORK_API const char *prefork_connection_peer(struct prefork_connection *connection, unsigned *ret_port);
 
+/** Whether the bytes of the connection are encrypted between the client and this server, as by
+ *  <prefork/tls.h>. Since 0.1. */
+PREFORK_API bool prefork_connection_is_secure(const struct prefork_connection *connection);
+
 /** Call `work`, which may block, where blocking is allowed; for use in `return` of a callback. In
  *  an event loop with threads (setting threads) the connection becomes PREFORK_SUSPENDED, a thread
  *  of the offload pool calls `work`, and its return value is what the connection waits for next.

@@ -48,12 +48,24 @@ static int check_together(const struct prefork_pool *pool, const struct prefork_
 	return prefork_fail(r, "pool %s: %s", pool->name, why);
 }
 
-/* Everything that can be checked before anything is opened. */
-static int check(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+static int call_check_pool(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings)
 {
 	int r = 0;
 
-	for (unsigned i = 0; r == 0 && i < arbiter->pool_count; i++) {
+	for (unsigned h = 0; r >= 0 && h < arbiter->hook_count; h++) {
+		const struct pfi_hook_set *const set = &arbiter->hooks[h];
+
+		r = set->hooks->check_pool != NULL ? set->hooks->check_pool(arbiter, pool, settings, set->user) : 0;
+	}
+	return r;
+}
+
+/* Everything that can be checked before anything is opened. */
+static int check(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
+{
+	int r = 0;
+
+	for (unsigned i = 0; r >= 0 && i < arbiter->pool_count; i++) {
 		const struct prefork_settings *const settings = generation->of_pool[i];
 		const struct prefork_strategy *const strategy = pfi_pool_strategy(arbiter, i, settings);
 
@@ -67,6 +79,8 @@ static int check(const struct prefork_arbiter *arbiter, const struct pfi_generat
 			r = pfi_binds_check(settings);
 		if (r == 0 && strategy->check != NULL)
 			r = strategy->check(settings);
+		if (r >= 0)
+			r = call_check_pool(arbiter, arbiter->pools[i].name, settings);
 	}
 	return r < 0 ? r : 0;
 }

@@ -110,6 +110,15 @@ const char *prefork_process_pool(const struct prefork_process *process)
 	return process->arbiter->pools[process->pool].name;
 }
 
+const struct prefork_settings *prefork_process_settings(const struct prefork_process *process)
+{
+	PFI_RETURN_IF_NULL(process, NULL);
+
+	const struct pfi_generation *const generation = pfi_generation_find(process->arbiter, process->generation);
+
+	return generation != NULL ? generation->of_pool[process->pool] : NULL;
+}
+
 uint64_t prefork_process_age_ms(const struct prefork_process *process)
 {
 	PFI_RETURN_IF_NULL(process, 0);

@@ -151,13 +151,14 @@ static bool is_trusted(const struct prefork_request *request)
 	return pfi_forwarded_is_trusted(forwarded, peer);
 }
 
-/* The scheme that a trusted proxy reports, by header fields or in its PROXY header. False: its fields contradict each
- * other. */
+/* The scheme that a trusted proxy reports, by header fields or in its PROXY header, or else that of the connection.
+ * False: its fields contradict each other. */
 static bool decide_scheme(struct prefork_request *request)
 {
 	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
 
-	request->is_secure = (prefork_connection_proxy_ssl(request->connection) & PREFORK_PROXY_CLIENT_SSL) != 0;
+	request->is_secure = prefork_connection_is_secure(request->connection) ||
+			     (prefork_connection_proxy_ssl(request->connection) & PREFORK_PROXY_CLIENT_SSL) != 0;
 	if (!pfi_forwarded_concerns(forwarded, &request->head) || !is_trusted(request))
 		return true;
 	const enum pfi_scheme scheme = pfi_forwarded_scheme(forwarded, &request->head, request->in + request->in_from);

@@ -146,7 +146,7 @@ struct prefork_request {
 	_Atomic uint8_t run; /* enum pfi_run */
 	_Atomic bool is_client_gone; /* found while it was suspended, or in a handler in another thread */
 	bool is_pipelined;  /* it was received before the response to the previous one was sent */
-	bool is_secure;     /* a trusted proxy reports that its client uses TLS */
+	bool is_secure;     /* the client uses TLS: here, or as a trusted proxy reports */
 	bool has_head;      /* complete and valid: `head` may be read */
 	bool continue_due;  /* the client waits for 100 Continue before it sends the body */
 	_Atomic int error;  /* the first negative errno of this request; 0: none */

@@ -83,6 +83,8 @@ void prefork_connection_close(struct prefork_connection *connection)
 		pfi_thread_status_count_closed(worker);
 	}
 	count_closed(worker); /* before close: a client that reads end of file finds the request counted */
+	if (connection->transport->close)
+		connection->transport->close(connection);
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
 	free(connection->proxy);
@@ -162,7 +164,7 @@ void prefork_connection_resume(struct prefork_connection *connection, enum prefo
 
 void pfi_connection_resume_offloaded(struct prefork_connection *connection, enum prefork_next next)
 {
-	const bool quiet = next == PREFORK_WAIT_READABLE && connection->watched &&
+	const bool quiet = next == PREFORK_WAIT_READABLE && connection->watched && !connection->input_buffered &&
 	                   !pfi_connection_has_output(connection);
 
 	resume(connection, next, quiet);

@@ -12,6 +12,7 @@
 #include "worker/stage.h"
 
 #include <prefork/service.h>
+#include <prefork/transport.h>
 
 #include <stdatomic.h>
 #include <stdbool.h>
@@ -21,17 +22,8 @@
 struct prefork_worker;
 struct pfi_proxy;
 
-/* How bytes are sent and received; TLS would be another table. No function blocks or raises a signal.
- * Each returns a number of bytes, or a negative errno: -EAGAIN if it would block. */
-struct pfi_transport {
-	ptrdiff_t (*receive)(struct prefork_connection *connection, void *bytes, size_t size);
-	ptrdiff_t (*send)(struct prefork_connection *connection, const struct iovec *pieces, int count);
-	ptrdiff_t (*send_file)(struct prefork_connection *connection, int fd, int64_t *offset, size_t size);
-	int (*end_output)(struct prefork_connection *connection);
-};
-
 /* The socket itself. */
-extern const struct pfi_transport pfi_transport_plain;
+extern const struct prefork_transport pfi_transport_plain;
 
 /* Pending output: bytes [start, end). */
 struct pfi_output {
@@ -43,13 +35,14 @@ struct pfi_output {
 
 struct prefork_connection {
 	struct prefork_worker *worker;
-	const struct pfi_transport *transport;
+	const struct prefork_transport *transport;
 	const struct pfi_connection_stage *const *stage; /* in worker->stages; NULL: the service is called    */
 	int fd;
 	bool accepted;            /* the callback `accepted` was called                            */
 	bool ends_output;         /* shut down the output after the pending output                 */
 	bool end_follows;         /* send with MSG_MORE                                            */
 	bool read_drained;        /* the last read emptied the receive buffer                      */
+	bool input_buffered;      /* the transport holds input that pollers do not see             */
 	_Atomic bool received;    /* data has been received                                        */
 	_Atomic bool responded;   /* data has been sent, and none received after it                */
 	_Atomic bool peer_closed; /* a read or write has found the connection closed by the client */
@@ -69,6 +62,8 @@ struct prefork_connection {
 	prefork_work_function *work; /* NULL unless offloaded                                      */
 	void *work_user;
 	struct pfi_output output;
+	_Atomic size_t transport_output; /* bytes that the transport has taken, and the socket has not yet */
+	void *transport_data;
 	struct pfi_proxy *proxy;  /* own; NULL: no PROXY header */
 	size_t pending_at_deadline; /* bytes pending when the library set the deadline; 0: the service's deadline */
 	struct prefork_connection *next; /* in one of the worker's lists                           */
@@ -77,9 +72,17 @@ struct prefork_connection {
 	struct pfi_watch_entry watch;
 };
 
-static inline bool pfi_connection_has_output(const struct prefork_connection *connection)
+/* Whether output is pending that the transport has not taken yet. */
+static inline bool pfi_connection_has_queue(const struct prefork_connection *connection)
 {
 	return connection->output.end > connection->output.start;
+}
+
+/* Whether output is pending: there, or in the transport. */
+static inline bool pfi_connection_has_output(const struct prefork_connection *connection)
+{
+	return pfi_connection_has_queue(connection) ||
+	       atomic_load_explicit(&connection->transport_output, memory_order_relaxed) > 0;
 }
 
 /* Takes `fd`. NULL if memory is exhausted: then `fd` is still the caller's. First thread, or the thread that

@@ -28,6 +28,7 @@ typedef enum prefork_next (*callback)(struct prefork_worker *worker, struct pref
 static void drop_output(struct prefork_connection *connection)
 {
 	connection->output.start = connection->output.end = 0;
+	atomic_store_explicit(&connection->transport_output, 0, memory_order_relaxed);
 }
 
 static void set_output_deadline(struct prefork_connection *connection)
@@ -49,7 +50,8 @@ static enum prefork_next linger(struct prefork_connection *connection)
 	char bytes[16 * 1024];
 
 	for (size_t turn = 0; turn < LINGER_TURN_BYTES;) {
-		const ptrdiff_t n = connection->transport->receive(connection, bytes, sizeof bytes);
+		/* From the socket, not through the transport: what is dropped need not be decrypted. */
+		const ptrdiff_t n = prefork_socket_receive(connection, bytes, sizeof bytes);
 
 		if (n == -EAGAIN)
 			return PREFORK_WAIT_READABLE;
@@ -86,8 +88,11 @@ __attribute__((noinline)) static enum prefork_next after_callback_slow(struct pr
 		drop_output(connection);
 		return PREFORK_CLOSE;
 	}
-	if (!pfi_connection_has_output(connection))
+	if (!pfi_connection_has_output(connection)) {
+		if (next == PREFORK_WAIT_READABLE && connection->input_buffered)
+			return PREFORK_AGAIN; /* no event would come for what the transport holds */
 		return next == PREFORK_CLOSE ? close_or_linger(connection) : next;
+	}
 	if (next == PREFORK_CLOSE && connection->deadline_ms == 0)
 		set_output_deadline(connection);
 	return PREFORK_WAIT_WRITABLE;
@@ -97,7 +102,8 @@ __attribute__((noinline)) static enum prefork_next after_callback_slow(struct pr
  * errors, is inlined. */
 static inline enum prefork_next after_callback(struct prefork_connection *connection, enum prefork_next next)
 {
-	if ((unsigned)next > PREFORK_AGAIN || connection->error < 0 || pfi_connection_has_output(connection) ||
+	if ((unsigned)next > PREFORK_AGAIN || connection->error < 0 || connection->input_buffered ||
+	    pfi_connection_has_output(connection) ||
 	    (next == PREFORK_CLOSE && !(connection->worker->service.traits & PREFORK_SERVICE_NO_LINGER)))
 		return after_callback_slow(connection, next);
 	connection->requested = (uint8_t)next;
@@ -156,7 +162,7 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 			return call(service->ready, connection);
 		if (r < 0)
 			return after_callback(connection, PREFORK_CLOSE);
-		if (connection->requested == PREFORK_WAIT_READABLE)
+		if (connection->requested == PREFORK_WAIT_READABLE && !connection->input_buffered)
 			return PREFORK_WAIT_READABLE; /* this event was EPOLLOUT; input is reported by the next poll */
 	}
 	if (connection->requested == PREFORK_CLOSE)
@@ -297,7 +303,8 @@ enum prefork_next prefork_connection_drain(struct prefork_connection *connection
 		return limit_first_wait(connection, call(draining, connection));
 	begin_default_drain(connection);
 	for (int i = 0; i < DRAIN_INPUTS_MAX; i++) {
-		if (connection->requested != PREFORK_WAIT_READABLE || !has_input(connection))
+		if (connection->requested != PREFORK_WAIT_READABLE ||
+		    !(connection->input_buffered || has_input(connection)))
 			break;
 
 		const enum prefork_next next = prefork_connection_proceed(connection);

@@ -72,6 +72,16 @@ static void clear(struct pfi_output *output)
 	}
 }
 
+/* What the transport has taken goes to the socket. */
+static int flush_transport(struct prefork_connection *connection)
+{
+	const int r = connection->transport->flush(connection);
+
+	if (r < 0 && r != -EAGAIN)
+		connection->error = r;
+	return r;
+}
+
 int pfi_connection_flush(struct prefork_connection *connection)
 {
 	struct pfi_output *const output = &connection->output;
@@ -95,7 +105,7 @@ int pfi_connection_flush(struct prefork_connection *connection)
 		connection->ends_output = false;
 		(void)connection->transport->end_output(connection); /* may fail after a reset */
 	}
-	return 0;
+	return pfi_connection_has_output(connection) ? flush_transport(connection) : 0;
 }
 
 enum prefork_next prefork_connection_write(struct prefork_connection *connection, const void *bytes, size_t size)
@@ -109,7 +119,7 @@ enum prefork_next prefork_connection_write(struct prefork_connection *connection
 		(void)prefork_fail(connection->error, "the connection is lost: %s", strerror(-connection->error));
 		return PREFORK_CLOSE;
 	}
-	if (!pfi_connection_has_output(connection) && size > 0) {
+	if (!pfi_connection_has_queue(connection) && size > 0) {
 		const struct iovec piece = { (void *)(uintptr_t)bytes, size };
 
 		sent = connection->transport->send(connection, &piece, 1);
@@ -148,7 +158,7 @@ ptrdiff_t prefork_connection_send(struct prefork_connection *connection, const s
 {
 	PFI_RETURN_IF_NULL(connection, -EINVAL);
 	PFI_RETURN_IF_NO_BYTES(pieces, count, -EINVAL);
-	if (pfi_connection_has_output(connection))
+	if (pfi_connection_has_queue(connection))
 		return flush_and_send(connection, pieces, count);
 	note_response(connection);
 	return connection->transport->send(connection, pieces, count);
@@ -158,7 +168,7 @@ ptrdiff_t prefork_connection_send_file(struct prefork_connection *connection, in
 {
 	PFI_RETURN_IF_NULL(connection, -EINVAL);
 	PFI_RETURN_IF_NULL(offset, -EINVAL);
-	if (pfi_connection_has_output(connection)) {
+	if (pfi_connection_has_queue(connection)) {
 		const int r = pfi_connection_flush(connection);
 
 		if (r < 0)
@@ -177,7 +187,8 @@ int prefork_connection_error(const struct prefork_connection *connection)
 size_t prefork_connection_pending(const struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, 0);
-	return connection->output.end - connection->output.start;
+	return connection->output.end - connection->output.start +
+	       atomic_load_explicit(&connection->transport_output, memory_order_relaxed);
 }
 
 void prefork_connection_end_follows(struct prefork_connection *connection)
@@ -190,6 +201,6 @@ void prefork_connection_end_output(struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, );
 	connection->ends_output = true;
-	if (!pfi_connection_has_output(connection))
+	if (!pfi_connection_has_queue(connection))
 		(void)pfi_connection_flush(connection);
 }

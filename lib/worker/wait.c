@@ -92,6 +92,8 @@ int prefork_connection_wait(struct prefork_connection *connection, enum prefork_
 	if (!prefork_connection_may_block(connection))
 		return prefork_fail(-EINVAL, "a callback of an event loop must not block "
 		                             "(prefork_connection_offload())");
+	if (event == PREFORK_WAIT_READABLE && connection->input_buffered)
+		return 0;
 	if (has_slot)
 		pause = pfi_liveness_pause(&worker->liveness, thread);
 	const int r = wait_for(connection, event == PREFORK_WAIT_READABLE ? POLLIN : POLLOUT, until_ms);

@@ -15,6 +15,7 @@
 #include "worker/stage.h"
 
 #include <prefork/log.h>
+#include <prefork/transport.h>
 #include <prefork/worker.h>
 
 #include <stdatomic.h>
@@ -55,6 +56,9 @@ struct prefork_worker {
 	struct prefork_service service; /* callbacks that the application's struct_size does not cover are NULL */
 	struct prefork_strategy strategy;
 	void *user;
+	struct prefork_transport transport; /* of all connections, after a PROXY header; all zero: the socket */
+	const struct prefork_transport *transport_given;
+	void *transport_user;
 	const struct pfi_connection_stage *stages[PFI_STAGES_MAX + 1]; /* of each connection, before the service; ends with NULL */
 
 	struct pfi_networks proxy_peers; /* that may send a PROXY header; see proxy_stage.h           */

@@ -64,7 +64,7 @@ struct client {
 
 /* serve_client.c */
 
-extern const struct pfi_transport serve_transport;
+extern const struct prefork_transport serve_transport;
 
 struct client *client_of(struct prefork_connection *connection);
 void client_open(struct client *client, size_t capacity);

@@ -149,7 +149,7 @@ static int end_output(struct prefork_connection *connection)
 	return client->client_reset ? -ENOTCONN : 0;
 }
 
-const struct pfi_transport serve_transport = {
+const struct prefork_transport serve_transport = {
 	.receive = receive,
 	.send = send_pieces,
 	.send_file = send_file,

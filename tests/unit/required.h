@@ -38,6 +38,7 @@
 	NUMBER(prefork_arbiter_take_environment, arbiter, (NULL), -EINVAL) \
 	NOTHING(prefork_arbiter_take_signals, arbiter, (NULL, false)) \
 	NUMBER(prefork_pool_set, pool, (NULL, "text", "text"), -EINVAL) \
+	POINTER(prefork_process_settings, process, (NULL)) \
 	NUMBER(prefork_process_age_ms, process, (NULL), 0) \
 	NUMBER(prefork_process_generation, process, (NULL), 0) \
 	POINTER(prefork_process_activity, process, (NULL)) \
@@ -175,6 +176,7 @@
 	NUMBER(prefork_connection_error, connection, (NULL), -EINVAL) \
 	NUMBER(prefork_connection_fd, connection, (NULL), -EINVAL) \
 	NOTHING(prefork_connection_resume, connection, (NULL, PREFORK_WAIT_READABLE)) \
+	NUMBER(prefork_connection_is_secure, connection, (NULL), false) \
 	NUMBER(prefork_connection_is_offloaded, connection, (NULL), false) \
 	NUMBER(prefork_connection_listener, connection, (NULL), SIZE_MAX) \
 	NUMBER(prefork_connection_drain_ms, connection, (NULL), 0) \
@@ -266,6 +268,19 @@
 	POINTER(prefork_worker_take_resumed, ret_next, (ANY, NULL)) \
 	NUMBER(prefork_worker_accept_retry_ms, worker, (NULL), 0) \
 	NOTHING(prefork_worker_set_queued, worker, (NULL, false, 1)) \
+	/* <prefork/transport.h> */ \
+	NUMBER(prefork_socket_end_output, connection, (NULL), -EINVAL) \
+	NUMBER(prefork_socket_receive, connection, (NULL, ANY, 1), -EINVAL) \
+	NUMBER(prefork_socket_send, connection, (NULL, ANY, 1), -EINVAL) \
+	NUMBER(prefork_socket_send_file, connection, (NULL, 1, ANY, 1), -EINVAL) \
+	NUMBER(prefork_socket_send_file, offset, (ANY, 1, NULL, 1), -EINVAL) \
+	POINTER(prefork_transport_data, connection, (NULL, ANY)) \
+	NOTHING(prefork_transport_set_data, connection, (NULL, ANY)) \
+	NOTHING(prefork_transport_set_input, connection, (NULL, true)) \
+	NOTHING(prefork_transport_set_output, connection, (NULL, 1)) \
+	POINTER(prefork_transport_user, connection, (NULL)) \
+	NUMBER(prefork_worker_set_transport, worker, (NULL, ANY, ANY), -EINVAL) \
+	NUMBER(prefork_worker_set_transport, transport, (ANY, NULL, ANY), -EINVAL) \
 	/* <prefork/version.h> */ \
 	QUIET(prefork_version, nothing, ()) \
 	/* <prefork/worker.h> */ \
