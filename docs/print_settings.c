@@ -11,6 +11,7 @@
 #include <prefork/settings.h>
 
 #include "cli/cli.h"
+#include "tls/tls_rows.h"
 
 #include "../examples/wsgi/rows.h"
 
@@ -48,7 +49,8 @@ static void print_page(const struct prefork_settings *settings)
 	             "prefork-settings - settings of a libprefork server\n\n# DESCRIPTION\n\n"
 	             "Each setting is a flag, an environment variable (PREFORK\\_WORKERS=4), and a key of the file that "
 	             "*--config* names. The command line takes precedence over the environment, and the environment over "
-	             "the file. Settings under HTTP exist in programs that serve HTTP, settings under Application in "
+	             "the file. Settings under HTTP exist in programs that serve HTTP, those under TLS in programs "
+	             "that link libprefork-tls, settings under Application in "
 	             "*prefork-wsgi*(1).\n\n# SETTINGS\n");
 	pfi_print_scdoc(settings, stdout);
 	(void)printf("\n# SEE ALSO\n\n*prefork*(7), *prefork-wsgi*(1), *prefork\\_settings*(3)\n");
@@ -76,7 +78,7 @@ int main(int argc, char **argv)
 	struct prefork_settings *settings = NULL;
 	int status = 0;
 
-	if (argc < 2 || prefork_settings_create(&settings) < 0 || prefork_http_add_options(settings) < 0 ||
+	if (argc < 2 || prefork_settings_create(&settings) < 0 || prefork_http_add_options(settings) < 0 || pfi_tls_rows_add(settings) < 0 ||
 	    wsgi_rows_add(settings) < 0)
 		return 2;
 	if (strcmp(argv[1], "md") == 0)

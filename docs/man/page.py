@@ -287,7 +287,7 @@ def parsed(path):
 def print_header(path, version):
     summary, description, groups = parsed(path)
     page = f"prefork_{path.stem}"
-    library = "libprefork-http" if path.stem == "http" else "libprefork"
+    library = f"libprefork-{path.stem}" if path.stem in ("http", "tls") else "libprefork"
     names = [name for _, code in groups for name in functions(code) if name != page]
     seconds = int(os.environ.get("SOURCE_DATE_EPOCH", time.time()))
     date = time.strftime("%Y-%m-%d", time.gmtime(seconds))

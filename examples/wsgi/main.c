@@ -6,6 +6,7 @@
 #include "interpreter.h"
 #include "wsgi_options.h"
 #include "reloader.h"
+#include "tls.h"
 
 #include <prefork/http.h>
 #include <prefork/prefork.h>
@@ -94,6 +95,8 @@ static int serve(const struct prefork_settings *settings, char **argv, struct pr
 
 	if (r == 0)
 		r = prefork_arbiter_add_hooks(*ret, &hooks, NULL);
+	if (r == 0)
+		r = wsgi_tls_attach(*ret);
 	if (r == 0)
 		r = prefork_http_add_service(*ret, "web", &service, argv);
 	if (r == 0)

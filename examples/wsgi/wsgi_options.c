@@ -4,6 +4,7 @@
 #include "convert.h"
 #include "gunicorn.h"
 #include "rows.h"
+#include "tls.h"
 #include "virtualenv.h"
 
 #include <prefork/error.h>
@@ -134,6 +135,8 @@ static int add_rows(struct prefork_settings *settings)
 
 	if (r == 0)
 		r = prefork_http_add_options(settings);
+	if (r == 0)
+		r = wsgi_tls_add_options(settings);
 	if (r == 0)
 		r = wsgi_rows_add(settings);
 	if (r == 0)

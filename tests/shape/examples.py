@@ -40,7 +40,9 @@ def check_c(text, directory):
     path = directory / "example.c"
     whole = re.search(r"^int main\(", text, re.M)
     path.write_text(text if whole else "#include <prefork/prefork.h>\n" + text)
-    libs = ["-L", str(build / "lib"), "-lprefork-http", "-lprefork"] if whole else ["-c"]
+    tls = ["-lprefork-tls"] if "<prefork/tls.h>" in text else []  # which a build without OpenSSL does not have
+    links = whole and (not tls or (build / "lib/libprefork-tls.so").exists())
+    libs = ["-L", str(build / "lib"), *tls, "-lprefork-http", "-lprefork"] if links else ["-c"]
     return run([*compiler, "-std=c11", "-D_GNU_SOURCE", "-Wall", "-Wextra", "-Werror", "-Wno-unused-function",
                 "-Wno-unused-variable", "-Wno-unused-const-variable", "-I", str(source / "include"),
                 "-Wl,--allow-shlib-undefined", str(path), "-o", str(directory / "example"), *libs])

@@ -13,6 +13,7 @@ MAY_INCLUDE = {  # module: modules that it may include, besides itself and <pref
     "arbiter": {"base", "os", "model", "listener", "worker"},
     "cli": {"base", "os", "model", "listener", "worker"},
     "http": {"base"},
+    "tls": {"base"},
 }
 PURE = {"base", "model"}
 # The files of http that are not pure.

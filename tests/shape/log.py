@@ -15,9 +15,10 @@ FUNCTIONS = {
     "prefork_log_printf": [], "prefork_log_write": [], "prefork_log_block": [],
     "pfi_arbiter_log": ["event"], "pfi_pool_log": ["event", "pool"], "pfi_process_log": ["event", "pool", "slot", "pid"],
     "pfi_worker_log": ["event", "pool", "slot", "pid"], "pfi_http_log": ["event", "pool", "slot", "pid"],
+    "pfi_tls_log": ["event", "pool", "slot", "pid"], "pfi_tls_arbiter_log": ["event"],
     "wsgi_log": ["event", "pool", "slot", "pid"], "wsgi_log_block": ["event", "pool", "slot", "pid"],
 }
-WRITERS = {"lib/os/log.c", "lib/arbiter/log_lines.c", "lib/worker/worker.c", "lib/http/http_log.c",
+WRITERS = {"lib/os/log.c", "lib/arbiter/log_lines.c", "lib/worker/worker.c", "lib/http/http_log.c", "lib/tls/tls_log.c",
            "examples/wsgi/wsgi_log.c"}  # they define these functions
 CALL = re.compile(r"(?<![\w>.])(" + "|".join(FUNCTIONS) + r")\(")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')

@@ -268,6 +268,11 @@
 	POINTER(prefork_worker_take_resumed, ret_next, (ANY, NULL)) \
 	NUMBER(prefork_worker_accept_retry_ms, worker, (NULL), 0) \
 	NOTHING(prefork_worker_set_queued, worker, (NULL, false, 1)) \
+	/* <prefork/tls.h>: tests/tls has them, since OpenSSL may be missing */ \
+	UNTRIED(prefork_tls_add_options) \
+	UNTRIED(prefork_tls_attach) \
+	UNTRIED(prefork_tls_ssl) \
+	UNTRIED(prefork_tls_use_context) \
 	/* <prefork/transport.h> */ \
 	NUMBER(prefork_socket_end_output, connection, (NULL), -EINVAL) \
 	NUMBER(prefork_socket_receive, connection, (NULL, ANY, 1), -EINVAL) \

@@ -1,0 +1,123 @@
+/* Adds TLS to an arbiter: reads files before anything is forked, and gives workers their contexts. */
+#include "tls/tls_server.h"
+
+#include "base/required.h"
+#include "tls/tls_session.h"
+
+#include <prefork/arbiter.h>
+#include <prefork/error.h>
+#include <prefork/tls.h>
+
+#include <openssl/ssl.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int on_check_pool(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings, void *user)
+{
+	struct prefork_tls *const tls = user;
+	struct pfi_tls_material *material;
+	int r;
+
+	(void)arbiter;
+	if (pfi_tls_server_own(tls, pool) != NULL)
+		return 0;
+	r = pfi_tls_server_material(tls, pfi_tls_settings(settings), &material);
+	if (r == 0 && material != NULL) {
+		material->is_wanted = true;
+		r = pfi_tls_material_refresh(material, &tls->worker.tickets);
+	}
+	return r < 0 ? r : 0;
+}
+
+/* What the child inherits is that of its pool. */
+static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	struct prefork_tls *const tls = user;
+	struct pfi_tls_contexts *contexts = pfi_tls_server_own(tls, prefork_process_pool(process));
+	struct pfi_tls_material *material = NULL;
+	int r = 0;
+
+	(void)arbiter;
+	if (contexts == NULL)
+		r = pfi_tls_server_material(tls, pfi_tls_settings(prefork_process_settings(process)), &material);
+	if (r == 0 && material != NULL && material->contexts == NULL) /* those of a reload that has failed were dropped */
+		r = pfi_tls_material_refresh(material, &tls->worker.tickets);
+	if (r < 0)
+		return r;
+	if (material != NULL)
+		contexts = material->contexts;
+	pfi_tls_contexts_unref(tls->worker.contexts);
+	tls->worker.contexts = contexts != NULL ? pfi_tls_contexts_ref(contexts) : NULL;
+	return 0;
+}
+
+/* Keys of other pools have no business in this process. */
+static void on_child(struct prefork_worker *worker, void *user)
+{
+	struct prefork_tls *const tls = user;
+
+	(void)worker;
+	pfi_tls_server_forget(tls);
+}
+
+static int on_worker_start(struct prefork_worker *worker, void *user)
+{
+	struct prefork_tls *const tls = user;
+
+	if (tls->worker.contexts == NULL)
+		return 0;
+	tls->worker.worker = worker;
+	return prefork_worker_set_transport(worker, &pfi_tls_transport, &tls->worker);
+}
+
+static void on_destroyed(void *user)
+{
+	pfi_tls_server_destroy(user);
+}
+
+int prefork_tls_attach(struct prefork_arbiter *arbiter, struct prefork_tls **ret)
+{
+	static const struct prefork_hooks hooks = {
+		.struct_size = sizeof hooks,
+		.before_fork = on_before_fork,
+		.child_after_fork = on_child,
+		.worker_start = on_worker_start,
+		.destroyed = on_destroyed,
+		.check_pool = on_check_pool,
+	};
+	struct prefork_tls *tls = NULL;
+	int r;
+
+	PFI_RETURN_IF_NULL(arbiter, -EINVAL);
+	if (pfi_tls_settings(prefork_arbiter_settings(arbiter)) == NULL)
+		return prefork_fail(-EINVAL, "the settings have no rows of prefork_tls_add_options()");
+	r = pfi_tls_server_create(arbiter, &tls);
+	if (r == 0)
+		r = prefork_arbiter_add_hooks(arbiter, &hooks, tls);
+	if (r < 0) {
+		pfi_tls_server_destroy(tls);
+		return r;
+	}
+	if (ret != NULL)
+		*ret = tls;
+	return 0;
+}
+
+int prefork_tls_use_context(struct prefork_tls *tls, const char *pool, struct ssl_ctx_st *context)
+{
+	PFI_RETURN_IF_NULL(tls, -EINVAL);
+	PFI_RETURN_IF_NULL(pool, -EINVAL);
+	PFI_RETURN_IF_NULL(context, -EINVAL);
+	return pfi_tls_server_add_own(tls, pool, context);
+}
+
+struct ssl_st *prefork_tls_ssl(const struct prefork_connection *connection)
+{
+	PFI_RETURN_IF_NULL(connection, NULL);
+
+	const struct pfi_tls_session *const session = prefork_transport_data(connection, &pfi_tls_transport);
+
+	return session != NULL && session->is_established ? session->ssl : NULL;
+}

@@ -1,0 +1,42 @@
+/*
+ * tls_server -- TLS of one arbiter: its files, contexts and ticket keys. A forked worker has a copy, of which it uses
+ * `worker` alone.
+ */
+#ifndef TLS_TLS_SERVER_H
+#define TLS_TLS_SERVER_H
+
+#include "tls/tls_material.h"
+#include "tls/tls_worker.h"
+
+struct prefork_arbiter;
+
+/* A context of the application, for one pool. */
+struct pfi_tls_own {
+	char *pool;
+	struct pfi_tls_contexts *contexts;
+};
+
+struct prefork_tls {
+	struct prefork_arbiter *arbiter;
+	struct pfi_tls_worker worker; /* of the worker that is forked next, or of this process */
+	struct pfi_tls_ticket_keys keys;
+	struct pfi_tls_material *materials;
+	struct pfi_tls_own *own;
+	size_t own_count;
+};
+
+/* *New*. 0; -ENOMEM, or the error of the random numbers, with an error message. */
+int pfi_tls_server_create(struct prefork_arbiter *arbiter, struct prefork_tls **ret);
+void pfi_tls_server_destroy(struct prefork_tls *tls);
+
+/* The material for these settings, without a look at the files; NULL: they do not ask for TLS. 0 or -ENOMEM. */
+int pfi_tls_server_material(struct prefork_tls *tls, const struct pfi_tls_settings *values, struct pfi_tls_material **ret);
+
+/* Add a context of the application; find that of a pool, NULL: none. */
+int pfi_tls_server_add_own(struct prefork_tls *tls, const char *pool, SSL_CTX *context);
+struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const char *pool);
+
+/* In a worker: clear everything but `worker`. */
+void pfi_tls_server_forget(struct prefork_tls *tls);
+
+#endif

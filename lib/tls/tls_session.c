@@ -1,0 +1,197 @@
+/* Creates the SSL of a connection, and connects it with the socket. */
+#include "tls/tls_session.h"
+
+#include "tls/tls_worker.h"
+
+#include <openssl/err.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/uio.h>
+
+enum { CAPACITY_FIRST = 4096 };
+
+static int read_socket(BIO *bio, char *bytes, int size)
+{
+	struct pfi_tls_session *const session = BIO_get_data(bio);
+	const ptrdiff_t n = prefork_socket_receive(session->connection, bytes, (size_t)size);
+
+	BIO_clear_retry_flags(bio);
+	if (n > 0) {
+		session->has_received = true;
+		return (int)n;
+	}
+	if (n == -EAGAIN)
+		BIO_set_retry_read(bio);
+	else if (n == 0)
+		session->is_at_end = true;
+	else
+		session->error = (int)n;
+	return n == 0 ? 0 : -1;
+}
+
+/* Space for `size` more bytes. False: no memory. */
+static bool reserve(struct pfi_tls_session *session, size_t size)
+{
+	const size_t used = session->out_end - session->out_start;
+	size_t capacity = session->out_capacity > 0 ? session->out_capacity : CAPACITY_FIRST;
+
+	if (session->out_capacity - session->out_end >= size)
+		return true;
+	while (capacity < used + size)
+		capacity *= 2;
+	char *const more = malloc(capacity);
+	if (more == NULL)
+		return false;
+	if (used > 0)
+		memcpy(more, session->out + session->out_start, used);
+	free(session->out);
+	session->out = more;
+	session->out_start = 0;
+	session->out_end = used;
+	session->out_capacity = capacity;
+	return true;
+}
+
+static int write_socket(BIO *bio, const char *bytes, int size)
+{
+	struct pfi_tls_session *const session = BIO_get_data(bio);
+
+	BIO_clear_retry_flags(bio);
+	if (size <= 0)
+		return 0;
+	if (!reserve(session, (size_t)size)) {
+		session->error = -ENOMEM;
+		return -1;
+	}
+	memcpy(session->out + session->out_end, bytes, (size_t)size);
+	session->out_end += (size_t)size;
+	return size;
+}
+
+static long control(BIO *bio, int command, long number, void *pointer)
+{
+	const struct pfi_tls_session *const session = BIO_get_data(bio);
+
+	(void)number, (void)pointer;
+	switch (command) {
+	case BIO_CTRL_FLUSH: /* pfi_tls_session_flush() sends it */
+	case BIO_CTRL_DUP:
+		return 1;
+	case BIO_CTRL_EOF:
+		return session != NULL && session->is_at_end;
+	default:
+		return 0;
+	}
+}
+
+static int create(BIO *bio)
+{
+	BIO_set_init(bio, 1);
+	return 1;
+}
+
+BIO_METHOD *pfi_tls_session_method(void)
+{
+	BIO_METHOD *const method = BIO_meth_new(BIO_TYPE_SOURCE_SINK | BIO_get_new_index(), "prefork connection");
+
+	if (method != NULL && BIO_meth_set_read(method, read_socket) == 1 && BIO_meth_set_write(method, write_socket) == 1 &&
+	    BIO_meth_set_ctrl(method, control) == 1 && BIO_meth_set_create(method, create) == 1)
+		return method;
+	BIO_meth_free(method);
+	return NULL;
+}
+
+static bool set_up(struct pfi_tls_session *session)
+{
+	BIO *bio;
+
+	session->ssl = SSL_new(session->contexts->list[0].context);
+	if (session->ssl == NULL)
+		return false;
+	bio = BIO_new(session->worker->method);
+	if (bio == NULL)
+		return false;
+	BIO_set_data(bio, session);
+	SSL_set_bio(session->ssl, bio, bio);
+	SSL_set_accept_state(session->ssl);
+	/* Here and not in the context, which may be one of the application. With read-ahead, a request costs one recv(2). */
+	(void)SSL_set_mode(session->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
+						 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	(void)SSL_set_options(session->ssl, SSL_OP_NO_RENEGOTIATION);
+	SSL_set_read_ahead(session->ssl, 1);
+	return true;
+}
+
+struct pfi_tls_session *pfi_tls_session_create(struct prefork_connection *connection, struct pfi_tls_worker *worker)
+{
+	struct pfi_tls_session *const session = calloc(1, sizeof *session);
+
+	if (session == NULL)
+		return NULL;
+	session->connection = connection;
+	session->worker = worker;
+	(void)pthread_mutex_init(&session->lock, NULL);
+	session->contexts = pfi_tls_worker_contexts(worker);
+	ERR_clear_error();
+	if (set_up(session))
+		return session;
+	ERR_clear_error();
+	pfi_tls_session_destroy(session);
+	return NULL;
+}
+
+void pfi_tls_session_destroy(struct pfi_tls_session *session)
+{
+	if (session == NULL)
+		return;
+	SSL_free(session->ssl);
+	pfi_tls_contexts_unref(session->contexts);
+	(void)pthread_mutex_destroy(&session->lock);
+	free(session->out);
+	free(session);
+}
+
+static void drop(struct pfi_tls_session *session)
+{
+	free(session->out);
+	session->out = NULL;
+	session->out_start = session->out_end = session->out_capacity = 0;
+	session->is_blocked = false;
+}
+
+int pfi_tls_session_flush(struct pfi_tls_session *session)
+{
+	int r = 0;
+
+	while (session->out_start < session->out_end) {
+		const struct iovec piece = { session->out + session->out_start, session->out_end - session->out_start };
+		const ptrdiff_t n = prefork_socket_send(session->connection, &piece, 1);
+
+		if (n < 0) {
+			session->is_blocked = n == -EAGAIN;
+			r = (int)n;
+			break;
+		}
+		session->out_start += (size_t)n;
+	}
+	if (r == 0 || r != -EAGAIN)
+		drop(session);
+	if (r == 0 && session->ends_output) {
+		session->ends_output = false;
+		r = prefork_socket_end_output(session->connection);
+	}
+	prefork_transport_set_output(session->connection, session->out_end - session->out_start);
+	return r;
+}
+
+/* Not after a fatal error (SSL_get_error(3)), and not within a handshake. */
+void pfi_tls_session_notify_close(struct pfi_tls_session *session)
+{
+	if (session->is_failed || !session->is_established || (SSL_get_shutdown(session->ssl) & SSL_SENT_SHUTDOWN))
+		return;
+	ERR_clear_error();
+	(void)SSL_shutdown(session->ssl);
+	ERR_clear_error();
+}

@@ -1,0 +1,57 @@
+/*
+ * tls_session -- one connection that uses TLS: the SSL of OpenSSL, and the encrypted bytes that wait for the socket.
+ *
+ *     service -- send --> SSL --> `out` --> socket          service <-- receive -- SSL <-- socket
+ *
+ * OpenSSL writes into `out`, which takes everything: so SSL_write(3) never has to be repeated with the same bytes, and
+ * several records go to the socket in one send(2). What the socket does not take stays there, and counts as pending
+ * output of the connection (prefork_transport_set_output()).
+ *
+ * Threads: `lock` guards everything, since one thread may receive while another one sends.
+ */
+#ifndef TLS_TLS_SESSION_H
+#define TLS_TLS_SESSION_H
+
+#include <openssl/ssl.h>
+
+#include <pthread.h>
+#include <stdbool.h>
+#include <stddef.h>
+
+struct pfi_tls_contexts;
+struct pfi_tls_worker;
+struct prefork_connection;
+
+struct pfi_tls_session {
+	struct prefork_connection *connection;
+	struct pfi_tls_worker *worker;
+	struct pfi_tls_contexts *contexts; /* a reference */
+	SSL *ssl;
+	pthread_mutex_t lock;
+	char *out; /* bytes [out_start, out_end) */
+	size_t out_start, out_end, out_capacity;
+	bool is_blocked;     /* the socket did not take all of `out`                       */
+	bool is_established; /* the handshake is complete                                  */
+	bool is_failed;      /* by a fatal error: SSL_shutdown(3) is not allowed any more  */
+	bool ends_output;    /* shut down the socket's output behind `out`                 */
+	bool has_received;   /* any byte                                                   */
+	bool is_at_end;      /* the socket is at end of file                               */
+	int error;           /* negative errno of the socket                               */
+};
+
+/* A *new* session for a connection; NULL: no memory. */
+struct pfi_tls_session *pfi_tls_session_create(struct prefork_connection *connection, struct pfi_tls_worker *worker);
+void pfi_tls_session_destroy(struct pfi_tls_session *session);
+
+/* The rest with `lock` held, or before the session is established. */
+
+/* Send `out`. 0: it is empty; -EAGAIN; or a negative errno. */
+int pfi_tls_session_flush(struct pfi_tls_session *session);
+
+/* Send close_notify, once. */
+void pfi_tls_session_notify_close(struct pfi_tls_session *session);
+
+/* The method of the BIO between OpenSSL and the socket, *new*; NULL: no memory. */
+BIO_METHOD *pfi_tls_session_method(void);
+
+#endif
