@@ -169,6 +169,8 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  * check_pool         the settings of a pool, at the start and at each reload, before
  *                    anything uses them: a negative result (with prefork_fail())
  *                    refuses the start or the reload. In the arbiter. Since 0.1.
+ * worker_message     in a worker, on its first thread: prefork_process_send() was
+ *                    called for it. `fd` is closed afterwards. Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -196,6 +198,7 @@ struct prefork_hooks {
 	void (*reopen)(struct prefork_arbiter *arbiter, void *user);
 	int (*check_pool)(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings,
 	                  void *user);
+	void (*worker_message)(struct prefork_worker *worker, const char *topic, int fd, void *user);
 };
 
 /** Add a set of hooks. Sets are called in the order in which they were added, worker_stop in
@@ -264,6 +267,25 @@ PREFORK_API int prefork_arbiter_attach(struct prefork_arbiter *arbiter, struct e
                                        void (*done)(struct prefork_arbiter *arbiter, int result, void *user),
                                        void *user);
 
+/** Poll `fd` for reading, and call `ready` when it is readable, as long as it is: on the thread of the arbiter, where it
+ *  must return soon. Takes `fd` if it returns 0: prefork_arbiter_unwatch() closes it, or destroy, and workers do not have
+ *  it. `ready` may call both functions. 0; -EINVAL: an argument is NULL; -ENOSPC: more than 16; or the error of
+ *  fcntl(2) or epoll_ctl(2). Since 0.1. */
+PREFORK_API int prefork_arbiter_watch(struct prefork_arbiter *arbiter, int fd,
+                                      void (*ready)(struct prefork_arbiter *arbiter, int fd, void *user), void *user);
+PREFORK_API void prefork_arbiter_unwatch(struct prefork_arbiter *arbiter, int fd);
+
+/** Keep `fd` for the new arbiter of a binary upgrade, which gets it by prefork_arbiter_kept_fd(): for what must be
+ *  neither in a file nor in the environment, in a memfd, for example. Workers do not have it. Takes `fd` if it returns
+ *  0, and closes the one that had this name. `name`: lower case letters, digits, - and _, at most 31. 0; -EINVAL;
+ *  -ENOSPC: more than 8; -EBADF. Since 0.1. */
+PREFORK_API int prefork_arbiter_keep_fd(struct prefork_arbiter *arbiter, const char *name, int fd);
+
+/** The descriptor that this arbiter, or the one that it is the upgrade of, keeps under a name: borrowed. After
+ *  prefork_arbiter_take_environment() or the beginning of the start, such as in the hook check_pool. -ENOENT: none;
+ *  -EINVAL. Since 0.1. */
+PREFORK_API int prefork_arbiter_kept_fd(const struct prefork_arbiter *arbiter, const char *name);
+
 /** Request a stop: graceful (TERM) or quick (QUIT). Any thread, signal handlers. Since 0.1. */
 PREFORK_API void prefork_arbiter_request_stop(struct prefork_arbiter *arbiter, bool graceful);
 
@@ -320,6 +342,11 @@ PREFORK_API const char *prefork_process_exit_message(const struct prefork_proces
 PREFORK_API const struct rusage *prefork_process_rusage(const struct prefork_process *process);
 PREFORK_API void prefork_process_set_user(struct prefork_process *process, void *user);
 PREFORK_API void *prefork_process_user(const struct prefork_process *process);
+
+/** Send a copy of `fd` and the text `topic`, at most 480 bytes, to the worker: its hook worker_message gets both. A
+ *  process may be used for this from after_fork until worker_exited has returned. Never blocks. 0; -EAGAIN: the worker
+ *  has not read earlier messages, so try again later; -EPIPE, -ESRCH: it has exited; -EINVAL. Since 0.1. */
+PREFORK_API int prefork_process_send(const struct prefork_process *process, const char *topic, int fd);
 
 #ifdef __cplusplus
 }

@@ -148,6 +148,8 @@ void prefork_arbiter_destroy(struct prefork_arbiter *arbiter)
 		if (arbiter->hooks[i].hooks->destroyed != NULL)
 			arbiter->hooks[i].hooks->destroyed(arbiter->hooks[i].user);
 	}
+	pfi_watches_close(arbiter);
+	pfi_kept_fds_close(arbiter);
 	free(arbiter->generations);
 	pfi_pools_free(arbiter);
 	pfi_loop_close(arbiter);

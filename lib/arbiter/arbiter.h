@@ -15,7 +15,7 @@
  *     listener_table, reuseport_sets, lookups, directory
  *     notify, predecessor, upgrade_spawn
  *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
- *     process, score_reader, pid, queries, fd_store
+ *     process, score_reader, pid, queries, fd_store, watches, kept_fds
  *     generation_table, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
@@ -28,6 +28,7 @@
 #include "arbiter/fd_store.h"
 #include "arbiter/flood_control.h"
 #include "arbiter/generation_table.h"
+#include "arbiter/kept_fds.h"
 #include "arbiter/killed.h"
 #include "arbiter/listener_table.h"
 #include "arbiter/log_lines.h"
@@ -42,6 +43,7 @@
 #include "arbiter/resource_limits.h"
 #include "arbiter/shared_paths.h"
 #include "arbiter/upgrade.h"
+#include "arbiter/watches.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
 #include "os/daemon.h"
@@ -97,6 +99,8 @@ struct prefork_arbiter {
 	struct pfi_lookup lookup;
 	struct pfi_directory directory;
 	struct pfi_killed killed;
+	struct pfi_watches watches;
+	struct pfi_kept_fds kept_fds;
 	struct pfi_resource_limits limits;
 	struct pfi_notify notify;
 	struct pfi_queries queries;

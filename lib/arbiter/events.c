@@ -66,6 +66,9 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 	case PFI_SOURCE_UPGRADE_EXIT:
 		pfi_upgrade_process(arbiter, tag, now_ms);
 		break;
+	case PFI_SOURCE_WATCH:
+		pfi_watches_process(arbiter, tag);
+		break;
 	case PFI_SOURCE_PREDECESSOR:
 		pfi_predecessor_event(arbiter, tag);
 		break;

@@ -27,6 +27,7 @@ enum pfi_source {
 	PFI_SOURCE_QUEUE,  /* worker_index: the reuseport socket, incarnation: the listener's number */
 	PFI_SOURCE_UPGRADE,      /* the channel to the new arbiter; incarnation: its pid                  */
 	PFI_SOURCE_UPGRADE_EXIT, /* its pidfd; incarnation: its pid                                       */
+	PFI_SOURCE_WATCH,       /* worker_index: of the application's descriptor, incarnation: its id    */
 	PFI_SOURCE_PREDECESSOR, /* incarnation: the pid of an older arbiter; worker_index: predecessor.c  */
 };
 

@@ -116,6 +116,7 @@ bool pfi_predecessor_take(struct prefork_arbiter *arbiter)
 	predecessor->is_upgrade = true;
 	take_channel(arbiter, read_number(PFI_REEXEC_CHANNEL_VARIABLE));
 	take_older(arbiter, getenv("PREFORK_UPGRADE_OLDER"));
+	pfi_kept_fds_take(arbiter, getenv("PREFORK_UPGRADE_KEPT"));
 	take_parent(arbiter, from);
 	pfi_starter_forget_upgrade();
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "upgrade_of", PFI_PAIRS(PREFORK_NUMBER("old", from)),

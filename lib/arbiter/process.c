@@ -5,7 +5,9 @@
 #include "base/required.h"
 #include "listener/listener.h"
 #include "listener/reuseport.h"
+#include "model/message.h"
 #include "os/clock.h"
+#include "os/control_channel.h"
 #include "os/fd.h"
 #include "os/reap.h"
 #include "os/timer.h"
@@ -117,6 +119,15 @@ const struct prefork_settings *prefork_process_settings(const struct prefork_pro
 	const struct pfi_generation *const generation = pfi_generation_find(process->arbiter, process->generation);
 
 	return generation != NULL ? generation->of_pool[process->pool] : NULL;
+}
+
+int prefork_process_send(const struct prefork_process *process, const char *topic, int fd)
+{
+	PFI_RETURN_IF_NULL(process, -EINVAL);
+	PFI_RETURN_IF_NULL(topic, -EINVAL);
+	if (process->pid == 0)
+		return -ESRCH;
+	return pfi_channel_send_fds(process->channel, PFI_MESSAGE_HOOK, 0, topic, &fd, 1);
 }
 
 uint64_t prefork_process_age_ms(const struct prefork_process *process)

@@ -17,7 +17,7 @@
 
 /* For the new program. */
 struct parcel {
-	char *variables[5];
+	char *variables[6];
 	int *fds;
 	size_t fd_count;
 };
@@ -37,7 +37,7 @@ static bool is_handed_over(const struct prefork_listener *listener)
 
 static int add_fds(const struct prefork_arbiter *arbiter, struct parcel *parcel)
 {
-	size_t max = PFI_OLDER_MAX + 1;
+	size_t max = PFI_OLDER_MAX + PFI_KEPT_FDS_MAX + 1;
 
 	for (size_t i = 0; i < arbiter->listeners.count; i++)
 		max += pfi_hand_over_fds(arbiter->listeners.list[i]->listener, NULL, 0);
@@ -70,7 +70,7 @@ static void write_listeners(const struct prefork_arbiter *arbiter, FILE *out)
 	}
 }
 
-enum variable { SOCKETS, FROM, REPORT, OLDER };
+enum variable { SOCKETS, FROM, REPORT, OLDER, KEPT };
 
 static int write_variable(const struct prefork_arbiter *arbiter, enum variable which, int report, struct parcel *parcel)
 {
@@ -86,9 +86,12 @@ static int write_variable(const struct prefork_arbiter *arbiter, enum variable w
 		(void)fprintf(out, "PREFORK_UPGRADE_FROM=%d", (int)getpid());
 	} else if (which == REPORT) {
 		(void)fprintf(out, PFI_REEXEC_CHANNEL_VARIABLE "=%d", report);
-	} else {
+	} else if (which == OLDER) {
 		(void)fputs("PREFORK_UPGRADE_OLDER=", out);
 		parcel->fd_count += pfi_predecessor_write(arbiter, out, parcel->fds + parcel->fd_count);
+	} else {
+		(void)fputs("PREFORK_UPGRADE_KEPT=", out);
+		parcel->fd_count += pfi_kept_fds_write(arbiter, out, parcel->fds + parcel->fd_count);
 	}
 	return fclose(out) == 0 ? 0 : -ENOMEM;
 }
@@ -97,7 +100,7 @@ static int fill(const struct prefork_arbiter *arbiter, int report, struct parcel
 {
 	int r = add_fds(arbiter, parcel);
 
-	for (int which = SOCKETS; r == 0 && which <= OLDER; which++)
+	for (int which = SOCKETS; r == 0 && which <= KEPT; which++)
 		r = write_variable(arbiter, (enum variable)which, report, parcel);
 	if (r < 0)
 		return prefork_fail(r, "no memory for what the new program is to get");

@@ -23,6 +23,7 @@ enum pfi_message_type {
 				 /* connections first, since no other worker will; text: when     */
 				 /* idle connections close at the latest (model/drain.h)          */
 	PFI_MESSAGE_REOPEN = 18, /* reopen the log files                                          */
+	PFI_MESSAGE_HOOK = 20,   /* with one descriptor, for the hook worker_message; text: topic */
 	PFI_MESSAGE_POLL = 19,   /* accept pending connections: the kernel may have woken a       */
 				 /* worker for them that could not accept them; value 1: respond, */
 				 /* to show that this worker is not stopped                       */

@@ -287,6 +287,7 @@ const char *pfi_fd_kind_name(enum pfi_fd_kind kind)
 		[PFI_FD_PIDFD] = "a pidfd",                     [PFI_FD_CHANNEL] = "the control channel",
 		[PFI_FD_LISTENER] = "a listener",               [PFI_FD_PATH] = "the path of a unix socket",
 		[PFI_FD_CONNECTION] = "a connection",           [PFI_FD_LOG] = "a log",
+		[PFI_FD_WATCHED] = "a watched descriptor",      [PFI_FD_KEPT] = "a kept descriptor",
 		[PFI_FD_PIDFILE] = "the pid file",              [PFI_FD_NOTIFY] = "the notify socket",
 	};
 

@@ -41,6 +41,8 @@ enum pfi_fd_kind {
 	PFI_FD_CONNECTION,
 	PFI_FD_PIDFILE,
 	PFI_FD_NOTIFY,     /* the socket of the service manager                               */
+	PFI_FD_WATCHED,    /* by the arbiter, for the application                             */
+	PFI_FD_KEPT,       /* by the arbiter, for the next binary upgrade                     */
 	PFI_FD_LOG,        /* stays open in processes that the application forks, for their log */
 	PFI_FD_KINDS
 };

@@ -10,7 +10,7 @@
 static const char *const socket_variables[] = { "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID",
 					     "PREFORK_FDS", "SERVER_STARTER_PORT" };
 static const char *const upgrade_variables[] = { "PREFORK_UPGRADE_PID", "PREFORK_UPGRADE_FROM", "PREFORK_UPGRADE_FD",
-						 "PREFORK_UPGRADE_OLDER" };
+						 "PREFORK_UPGRADE_OLDER", "PREFORK_UPGRADE_KEPT" };
 static const char *const notify_variables[] = { "NOTIFY_SOCKET", "WATCHDOG_PID", "WATCHDOG_USEC", "FDSTORE" };
 
 enum {

@@ -266,9 +266,24 @@ static void on_orphaned(struct prefork_worker *worker)
 	set_directive(worker, PREFORK_DRAIN);
 }
 
+/* A library beside this one sends what only its arbiter can read, such as changed keys. */
+static void call_worker_message(struct prefork_worker *worker, const char *topic, int fd)
+{
+	const struct pfi_spawn_context *const context = worker->context;
+
+	for (size_t i = 0; i < context->hook_count; i++) {
+		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
+
+		if (hooks->worker_message)
+			hooks->worker_message(worker, topic, fd, context->hooks[i].user);
+	}
+}
+
 static void handle_message(struct prefork_worker *worker, const struct pfi_message *message, const int *fds, size_t count)
 {
-	if (message->type != PFI_MESSAGE_REOPEN) /* descriptors come with nothing else */
+	if (message->type == PFI_MESSAGE_HOOK && count > 0)
+		call_worker_message(worker, message->text, fds[0]);
+	if (message->type != PFI_MESSAGE_REOPEN) /* closes the descriptors, if there are any */
 		adopt_logs("", fds, count);
 	switch ((enum pfi_message_type)message->type) {
 	case PFI_MESSAGE_DRAIN:

@@ -32,6 +32,13 @@
 	QUIET(prefork_arbiter_request_upgrade, arbiter, (NULL)) \
 	QUIET(prefork_arbiter_request_scale, arbiter, (NULL, 1, 1)) \
 	QUIET(prefork_arbiter_request_stop, arbiter, (NULL, false)) \
+	NUMBER(prefork_arbiter_keep_fd, arbiter, (NULL, "text", 1), -EINVAL) \
+	NUMBER(prefork_arbiter_keep_fd, name, (ANY, NULL, 1), -EINVAL) \
+	NUMBER(prefork_arbiter_kept_fd, arbiter, (NULL, "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_kept_fd, name, (ANY, NULL), -EINVAL) \
+	NOTHING(prefork_arbiter_unwatch, arbiter, (NULL, 1)) \
+	NUMBER(prefork_arbiter_watch, arbiter, (NULL, 1, ANY, NULL), -EINVAL) \
+	NUMBER(prefork_arbiter_watch, ready, (ANY, 1, NULL, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_run, arbiter, (NULL), -EINVAL) \
 	POINTER(prefork_arbiter_settings, arbiter, (NULL)) \
 	NUMBER(prefork_arbiter_start, arbiter, (NULL), -EINVAL) \
@@ -39,6 +46,8 @@
 	NOTHING(prefork_arbiter_take_signals, arbiter, (NULL, false)) \
 	NUMBER(prefork_pool_set, pool, (NULL, "text", "text"), -EINVAL) \
 	POINTER(prefork_process_settings, process, (NULL)) \
+	NUMBER(prefork_process_send, process, (NULL, "text", 1), -EINVAL) \
+	NUMBER(prefork_process_send, topic, (ANY, NULL, 1), -EINVAL) \
 	NUMBER(prefork_process_age_ms, process, (NULL), 0) \
 	NUMBER(prefork_process_generation, process, (NULL), 0) \
 	POINTER(prefork_process_activity, process, (NULL)) \
