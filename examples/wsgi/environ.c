@@ -8,6 +8,8 @@
 
 #include <string.h>
 
+int (*wsgi_environ_more)(PyObject *environ, struct prefork_request *request);
+
 /* Repeated fields are joined by ", " (RFC 9110 5.3), cookies by "; " (RFC 6265 5.4). Takes `value`. */
 static int join(PyObject *dict, PyObject *key, PyObject *first, PyObject *value)
 {
@@ -100,6 +102,8 @@ PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_req
 	             PyDict_SetItem(dict, wsgi_keys.early_hints, hints) < 0))
 		Py_CLEAR(dict);
 	if (dict && add_proxy(dict, request) < 0)
+		Py_CLEAR(dict);
+	if (dict && wsgi_environ_more && wsgi_environ_more(dict, request) < 0)
 		Py_CLEAR(dict);
 	for (size_t i = 0; dict && i < count; i++) {
 		if (add_field(dict, request, i) < 0)

@@ -16,4 +16,7 @@ struct wsgi_template;
 PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_request *request, PyObject *input,
                               PyObject *hints);
 
+/** Adds more keys to each environ; -1 with an exception set. Set before the first request; NULL: there are none. */
+extern int (*wsgi_environ_more)(PyObject *environ, struct prefork_request *request);
+
 #endif

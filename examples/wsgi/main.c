@@ -3,6 +3,7 @@
  */
 #include "application.h"
 #include "dump.h"
+#include "environ.h"
 #include "interpreter.h"
 #include "wsgi_options.h"
 #include "reloader.h"
@@ -122,6 +123,7 @@ int main(int argc, char **argv)
 	struct prefork_arbiter *arbiter = NULL;
 
 	ignore_fatal_signals();
+	wsgi_environ_more = wsgi_tls_fill;
 	prefork_title_take(argc, argv);
 	int r = wsgi_options_read(argc, argv, &settings); /* 1: done, for example --help */
 

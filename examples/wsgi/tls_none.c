@@ -12,3 +12,5 @@ int wsgi_tls_attach(struct prefork_arbiter *arbiter)
 	(void)arbiter;
 	return 0;
 }
+
+int (*const wsgi_tls_fill)(PyObject *environ, struct prefork_request *request) = NULL;

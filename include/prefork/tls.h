@@ -52,6 +52,18 @@ PREFORK_API int prefork_tls_use_context(struct prefork_tls *tls, const char *poo
  *  SSL_get_cipher(3). NULL: the connection does not use TLS, or its handshake is not complete. Since 0.1. */
 PREFORK_API struct ssl_st *prefork_tls_ssl(const struct prefork_connection *connection);
 
+/** What is known about a connection, as text, with the names of Apache's mod_ssl: HTTPS (on), SSL_PROTOCOL, SSL_CIPHER,
+ *  SSL_TLS_SNI (the server name, if the client has sent one), SSL_SESSION_RESUMED (Initial or Resumed), SSL_CLIENT_VERIFY
+ *  (NONE: the client has no certificate; SUCCESS); and of the client's certificate: SSL_CLIENT_S_DN and SSL_CLIENT_I_DN
+ *  (subject and issuer, RFC 2253), SSL_CLIENT_S_DN_CN, SSL_CLIENT_I_DN_CN, SSL_CLIENT_M_SERIAL, SSL_CLIENT_M_VERSION,
+ *  SSL_CLIENT_V_START, SSL_CLIENT_V_END, SSL_CLIENT_CERT (PEM). Owned by the connection. NULL: there is no such variable,
+ *  the connection does not use TLS, or memory is exhausted. Since 0.1. */
+PREFORK_API const char *prefork_tls_variable(const struct prefork_connection *connection, const char *name);
+
+/** Variable `index` of those that the connection has, and its name in `*ret_name`; NULL after the last. Since 0.1. */
+PREFORK_API const char *prefork_tls_variable_at(const struct prefork_connection *connection, size_t index,
+                                                const char **ret_name);
+
 #ifdef __cplusplus
 }
 #endif

@@ -6,7 +6,7 @@
  * and strategies do not notice: they use the functions of <prefork/service.h> and <prefork/strategy.h>. Programs that
  * serve TLS use <prefork/tls.h>, which is made from this header.
  *
- *     accept -> [PROXY header] -> establish -> service: receive, send ... -> close
+ *     accept -> PROXY header -> establish -> receive, send ... -> close
  *
  * Ownership: the worker borrows the table; the transport owns what it gives to prefork_transport_set_data(), and frees
  * it in `close`. Threads: `establish`, `timed_out` and `close` of a connection never overlap with other functions of

@@ -2,7 +2,11 @@
 #include "tls/tls_server.h"
 
 #include "base/required.h"
+#include "tls/tls_log.h"
+#include "tls/tls_push.h"
 #include "tls/tls_session.h"
+#include "tls/tls_turn.h"
+#include "tls/tls_variables.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
@@ -24,11 +28,36 @@ static int on_check_pool(struct prefork_arbiter *arbiter, const char *pool, cons
 	if (pfi_tls_server_own(tls, pool) != NULL)
 		return 0;
 	r = pfi_tls_server_material(tls, pfi_tls_settings(settings), &material);
+	if (r == 0 && material != NULL)
+		r = pfi_tls_turn_begin(tls);
 	if (r == 0 && material != NULL) {
 		material->is_wanted = true;
+		pfi_tls_turn_follow(tls, material); /* before the files are read, so that no change is missed */
 		r = pfi_tls_material_refresh(material, &tls->worker.tickets);
 	}
+	if (r == 1)
+		pfi_tls_turn_push(tls);
 	return r < 0 ? r : 0;
+}
+
+/* The materials that the settings after this reload do not name are dropped at its end. */
+static int on_reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings, void *user)
+{
+	struct prefork_tls *const tls = user;
+
+	(void)arbiter, (void)settings;
+	for (struct pfi_tls_material *material = tls->materials; material != NULL; material = material->next)
+		material->is_wanted = false;
+	if (tls->materials != NULL)
+		pfi_tls_turn_rotate(tls);
+	return 0;
+}
+
+static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter, (void)why;
+	if (verdict == PREFORK_RELOAD_DONE)
+		pfi_tls_server_sweep(user);
 }
 
 /* What the child inherits is that of its pool. */
@@ -48,9 +77,33 @@ static int on_before_fork(struct prefork_arbiter *arbiter, struct prefork_proces
 		return r;
 	if (material != NULL)
 		contexts = material->contexts;
+	tls->forked = material;
+	tls->worker.version = material != NULL ? material->version : 0;
 	pfi_tls_contexts_unref(tls->worker.contexts);
 	tls->worker.contexts = contexts != NULL ? pfi_tls_contexts_ref(contexts) : NULL;
 	return 0;
+}
+
+static void on_after_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	struct prefork_tls *const tls = user;
+
+	(void)arbiter;
+	if (tls->forked != NULL && pfi_tls_push_add(tls, process, tls->forked) < 0)
+		pfi_tls_arbiter_log(arbiter, PREFORK_LOG_ERROR, "tls_push_failed",
+				    "Certificates and keys cannot be sent to workers: %s", "no memory");
+	tls->forked = NULL;
+}
+
+static void on_worker_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	pfi_tls_push_remove(user, process);
+}
+
+static void on_worker_message(struct prefork_worker *worker, const char *topic, int fd, void *user)
+{
+	pfi_tls_push_receive(user, worker, topic, fd);
 }
 
 /* Keys of other pools have no business in this process. */
@@ -74,6 +127,7 @@ static int on_worker_start(struct prefork_worker *worker, void *user)
 
 static void on_destroyed(void *user)
 {
+	pfi_tls_turn_end(user);
 	pfi_tls_server_destroy(user);
 }
 
@@ -82,10 +136,15 @@ int prefork_tls_attach(struct prefork_arbiter *arbiter, struct prefork_tls **ret
 	static const struct prefork_hooks hooks = {
 		.struct_size = sizeof hooks,
 		.before_fork = on_before_fork,
+		.after_fork = on_after_fork,
+		.worker_exited = on_worker_exited,
+		.reload_begin = on_reload_begin,
+		.reload_end = on_reload_end,
 		.child_after_fork = on_child,
 		.worker_start = on_worker_start,
 		.destroyed = on_destroyed,
 		.check_pool = on_check_pool,
+		.worker_message = on_worker_message,
 	};
 	struct prefork_tls *tls = NULL;
 	int r;
@@ -113,11 +172,51 @@ int prefork_tls_use_context(struct prefork_tls *tls, const char *pool, struct ss
 	return pfi_tls_server_add_own(tls, pool, context);
 }
 
+static struct pfi_tls_session *established_session(const struct prefork_connection *connection)
+{
+	struct pfi_tls_session *const session = prefork_transport_data(connection, &pfi_tls_transport);
+
+	return session != NULL && session->is_established ? session : NULL;
+}
+
 struct ssl_st *prefork_tls_ssl(const struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, NULL);
 
-	const struct pfi_tls_session *const session = prefork_transport_data(connection, &pfi_tls_transport);
+	const struct pfi_tls_session *const session = established_session(connection);
 
-	return session != NULL && session->is_established ? session->ssl : NULL;
+	return session != NULL ? session->ssl : NULL;
+}
+
+/* They are made once per connection: a kept one has many requests. */
+const char *prefork_tls_variable_at(const struct prefork_connection *connection, size_t index, const char **ret_name)
+{
+	PFI_RETURN_IF_NULL(connection, NULL);
+	PFI_RETURN_IF_NULL(ret_name, NULL);
+
+	struct pfi_tls_session *const session = established_session(connection);
+
+	if (session == NULL)
+		return NULL;
+	(void)pthread_mutex_lock(&session->lock);
+	if (session->variables == NULL)
+		session->variables = pfi_tls_variables_create(session->ssl);
+	(void)pthread_mutex_unlock(&session->lock);
+	if (session->variables == NULL || index >= session->variables->count)
+		return NULL;
+	*ret_name = session->variables->list[index].name;
+	return session->variables->list[index].text;
+}
+
+const char *prefork_tls_variable(const struct prefork_connection *connection, const char *name)
+{
+	const char *found, *text;
+
+	PFI_RETURN_IF_NULL(connection, NULL);
+	PFI_RETURN_IF_NULL(name, NULL);
+	for (size_t i = 0; (text = prefork_tls_variable_at(connection, i, &found)) != NULL; i++) {
+		if (strcmp(found, name) == 0)
+			return text;
+	}
+	return NULL;
 }

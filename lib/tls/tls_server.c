@@ -19,6 +19,8 @@ int pfi_tls_server_create(struct prefork_arbiter *arbiter, struct prefork_tls **
 	if (tls == NULL)
 		return prefork_fail(-ENOMEM, "no memory for TLS");
 	tls->arbiter = arbiter;
+	tls->timer = tls->inotify = -1;
+	tls->keys_version = 1;
 	(void)pthread_mutex_init(&tls->worker.lock, NULL);
 	(void)pthread_mutex_init(&tls->worker.tickets.lock, NULL);
 	tls->worker.method = pfi_tls_session_method();
@@ -52,6 +54,9 @@ void pfi_tls_server_forget(struct prefork_tls *tls)
 		pfi_tls_material_destroy(material);
 	}
 	free_own(tls);
+	free(tls->processes);
+	tls->processes = NULL;
+	tls->process_count = tls->process_capacity = 0;
 	OPENSSL_cleanse(&tls->keys, sizeof tls->keys);
 }
 
@@ -117,4 +122,20 @@ struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const
 			return tls->own[i].contexts;
 	}
 	return NULL;
+}
+
+void pfi_tls_server_sweep(struct prefork_tls *tls)
+{
+	struct pfi_tls_material **link = &tls->materials;
+
+	while (*link != NULL) {
+		struct pfi_tls_material *const material = *link;
+
+		if (material->is_wanted || pfi_tls_push_uses(tls, material)) {
+			link = &material->next;
+			continue;
+		}
+		*link = material->next;
+		pfi_tls_material_destroy(material);
+	}
 }

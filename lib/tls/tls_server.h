@@ -6,6 +6,7 @@
 #define TLS_TLS_SERVER_H
 
 #include "tls/tls_material.h"
+#include "tls/tls_push.h"
 #include "tls/tls_worker.h"
 
 struct prefork_arbiter;
@@ -20,6 +21,15 @@ struct prefork_tls {
 	struct prefork_arbiter *arbiter;
 	struct pfi_tls_worker worker; /* of the worker that is forked next, or of this process */
 	struct pfi_tls_ticket_keys keys;
+	uint64_t keys_version;
+	uint64_t rotate_at_ms;
+	int timer, inotify;      /* of the arbiter (prefork_arbiter_watch()); -1: not opened */
+	uint64_t reread_at_ms;   /* files may have changed; 0: not                           */
+	uint64_t push_at_ms;     /* workers did not take a message; 0: all have              */
+	unsigned failures;       /* of reading changed files, in a row                       */
+	struct pfi_tls_material *forked; /* of the worker that is forked next, or NULL       */
+	struct pfi_tls_process *processes;
+	size_t process_count, process_capacity;
 	struct pfi_tls_material *materials;
 	struct pfi_tls_own *own;
 	size_t own_count;
@@ -35,6 +45,9 @@ int pfi_tls_server_material(struct prefork_tls *tls, const struct pfi_tls_settin
 /* Add a context of the application; find that of a pool, NULL: none. */
 int pfi_tls_server_add_own(struct prefork_tls *tls, const char *pool, SSL_CTX *context);
 struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const char *pool);
+
+/* Drop materials that neither the settings nor a worker uses. */
+void pfi_tls_server_sweep(struct prefork_tls *tls);
 
 /* In a worker: clear everything but `worker`. */
 void pfi_tls_server_forget(struct prefork_tls *tls);

@@ -1,6 +1,7 @@
 /* Creates the SSL of a connection, and connects it with the socket. */
 #include "tls/tls_session.h"
 
+#include "tls/tls_variables.h"
 #include "tls/tls_worker.h"
 
 #include <openssl/err.h>
@@ -146,6 +147,7 @@ void pfi_tls_session_destroy(struct pfi_tls_session *session)
 {
 	if (session == NULL)
 		return;
+	pfi_tls_variables_destroy(session->variables);
 	SSL_free(session->ssl);
 	pfi_tls_contexts_unref(session->contexts);
 	(void)pthread_mutex_destroy(&session->lock);

@@ -19,6 +19,7 @@
 #include <stddef.h>
 
 struct pfi_tls_contexts;
+struct pfi_tls_variables;
 struct pfi_tls_worker;
 struct prefork_connection;
 
@@ -27,6 +28,7 @@ struct pfi_tls_session {
 	struct pfi_tls_worker *worker;
 	struct pfi_tls_contexts *contexts; /* a reference */
 	SSL *ssl;
+	struct pfi_tls_variables *variables; /* NULL: no function has asked for them */
 	pthread_mutex_t lock;
 	char *out; /* bytes [out_start, out_end) */
 	size_t out_start, out_end, out_capacity;

@@ -11,6 +11,7 @@
 #include <prefork/transport.h>
 
 #include <pthread.h>
+#include <stdint.h>
 
 struct prefork_worker;
 
@@ -19,6 +20,7 @@ struct pfi_tls_worker {
 	BIO_METHOD *method;
 	pthread_mutex_t lock; /* guards `contexts` */
 	struct pfi_tls_contexts *contexts;
+	uint64_t version; /* of the files that they were made of; first thread */
 	struct pfi_tls_tickets tickets;
 	struct pfi_log_limit failures;
 };

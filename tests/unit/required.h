@@ -282,6 +282,8 @@
 	UNTRIED(prefork_tls_attach) \
 	UNTRIED(prefork_tls_ssl) \
 	UNTRIED(prefork_tls_use_context) \
+	UNTRIED(prefork_tls_variable) \
+	UNTRIED(prefork_tls_variable_at) \
 	/* <prefork/transport.h> */ \
 	NUMBER(prefork_socket_end_output, connection, (NULL), -EINVAL) \
 	NUMBER(prefork_socket_receive, connection, (NULL, ANY, 1), -EINVAL) \
