@@ -108,7 +108,10 @@ static int on_ticket(SSL *ssl, unsigned char *name, unsigned char *iv, EVP_CIPHE
 {
 	const struct pfi_tls_contexts *const contexts = SSL_CTX_get_app_data(SSL_get_SSL_CTX(ssl));
 
-	return pfi_tls_tickets_use(contexts->tickets, name, iv, cipher, mac, is_new);
+	/* A client of TLS 1.3 uses a ticket once (RFC 8446, C.4): it needs another one each time. */
+	const int r = pfi_tls_tickets_use(contexts->tickets, name, iv, cipher, mac, is_new);
+
+	return r == PFI_TLS_TICKET_USE && !is_new && SSL_version(ssl) >= TLS1_3_VERSION ? PFI_TLS_TICKET_RENEW : r;
 }
 
 /* A key with a passphrase: there is no terminal to ask for it. */

@@ -13,9 +13,6 @@
 #include <errno.h>
 #include <string.h>
 
-/* For the callback of OpenSSL. */
-enum { TICKET_ERROR = -1, TICKET_NONE = 0, TICKET_USE = 1, TICKET_RENEW = 2 };
-
 enum { NEXT, CURRENT }; /* indexes in the list */
 
 static int add_one(struct pfi_tls_ticket_keys *keys)
@@ -119,12 +116,12 @@ int pfi_tls_tickets_use(struct pfi_tls_tickets *tickets, unsigned char *name, un
 	const int index = find(tickets, is_new ? NULL : name, &key);
 
 	if (index < 0)
-		return is_new ? TICKET_ERROR : TICKET_NONE;
+		return is_new ? PFI_TLS_TICKET_ERROR : PFI_TLS_TICKET_NONE;
 
 	const bool is_set = set_keys(&key, name, iv, cipher, mac, is_new);
 
 	OPENSSL_cleanse(&key, sizeof key);
 	if (!is_set)
-		return TICKET_ERROR;
-	return is_new || index <= CURRENT ? TICKET_USE : TICKET_RENEW;
+		return PFI_TLS_TICKET_ERROR;
+	return is_new || index <= CURRENT ? PFI_TLS_TICKET_USE : PFI_TLS_TICKET_RENEW;
 }

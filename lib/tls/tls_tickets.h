@@ -18,6 +18,9 @@
 
 #include <pthread.h>
 
+/* Results of the callback of SSL_CTX_set_tlsext_ticket_key_evp_cb(3). */
+enum { PFI_TLS_TICKET_ERROR = -1, PFI_TLS_TICKET_NONE, PFI_TLS_TICKET_USE, PFI_TLS_TICKET_RENEW };
+
 enum { PFI_TLS_TICKET_KEYS_MAX = 8, PFI_TLS_TICKET_SECRET = 32 };
 
 struct pfi_tls_ticket_key {

@@ -155,6 +155,8 @@ class Tickets(Info):
                 seen = self.ask(client, True)
                 if session is not None and number not in allowed:
                     self.assertEqual(seen["SSL_SESSION_RESUMED"], "Resumed", number)
+                if seen["SSL_PROTOCOL"] == "TLSv1.3" and session is not None:  # a ticket is used once (RFC 8446, C.4)
+                    self.assertNotEqual(client.socket.session.id, session.id)
                 session = client.socket.session
                 pids.add(seen["pid"])
         return pids, session
