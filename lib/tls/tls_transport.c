@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 enum {
+	DROP_READS = 16,
 	RECORD_MAX = SSL3_RT_MAX_PLAIN_LENGTH, /* 16 KiB */
 	SEND_MAX = 4 * RECORD_MAX,             /* encrypted before it is sent by one system call */
 };
@@ -47,6 +48,15 @@ static enum prefork_next finish_handshake(struct pfi_tls_session *session)
 	return PREFORK_AGAIN;
 }
 
+/* close(2) with unread input would reset the connection, and the client could lose the alert. */
+static void drop_input(struct prefork_connection *connection)
+{
+	char bytes[4096];
+
+	for (int i = 0; i < DROP_READS && prefork_socket_receive(connection, bytes, sizeof bytes) > 0; i++)
+		continue;
+}
+
 static enum prefork_next establish(struct prefork_connection *connection)
 {
 	struct pfi_tls_worker *const tls = prefork_transport_user(connection);
@@ -75,6 +85,7 @@ static enum prefork_next establish(struct prefork_connection *connection)
 	session->is_failed = true;
 	pfi_tls_failure_explain(session);
 	(void)pfi_tls_session_flush(session); /* the alert */
+	drop_input(connection);
 	return PREFORK_CLOSE;
 }
 
