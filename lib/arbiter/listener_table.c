@@ -115,6 +115,19 @@ static int add(struct prefork_arbiter *arbiter, struct prefork_listener *listene
 	return 0;
 }
 
+/* A reload has dropped the address: for the other arbiter of an upgrade the socket is its own now, which it may refuse
+ * connections on while workers of this one still accept. */
+static void report_unused(struct prefork_arbiter *arbiter, const struct prefork_listener *listener)
+{
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING || listener->held_by == 0)
+		return;
+	pfi_processes_expect_refusal(arbiter);
+	if (listener->held_by & PFI_HELD_BY_PARENT)
+		pfi_predecessor_report_unused(arbiter, listener->fd);
+	if (listener->held_by & PFI_HELD_BY_CHILD)
+		pfi_upgrade_report_unused(arbiter, listener->fd);
+}
+
 /* Remove one user of the listener, and close the listener with its last user. */
 static void unuse(struct prefork_arbiter *arbiter, struct pfi_listener_entry *entry)
 {
@@ -126,6 +139,7 @@ static void unuse(struct prefork_arbiter *arbiter, struct pfi_listener_entry *en
 	/* A stop leaves it in the store, for the next start. */
 	if ((entry->listener->held_by & PFI_HELD_BY_STORE) && arbiter->supervisor.phase == PFI_PHASE_RUNNING)
 		pfi_fd_store_remove(arbiter, entry);
+	report_unused(arbiter, entry->listener);
 	pfi_shared_paths_take(arbiter, entry->listener);
 	pfi_listener_close(entry->listener);
 	pfi_reuseport_tables_free(entry);
@@ -417,6 +431,7 @@ bool pfi_listener_table_retire(struct prefork_arbiter *arbiter, const struct pre
 		if (is_served(arbiter, entry, process))
 			continue;
 		any = true;
+		report_unused(arbiter, entry->listener);
 		if (refuse(arbiter, entry, &one_ms) == 0 && one_ms > *ret_linger_ms)
 			*ret_linger_ms = one_ms;
 	}

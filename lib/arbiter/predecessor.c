@@ -150,8 +150,13 @@ static void promote(struct prefork_arbiter *arbiter)
 		return;
 	arbiter->predecessor.pid = 0;
 	arbiter->inherited.is_upgrade = false;
-	for (size_t i = 0; i < arbiter->listeners.count; i++)
-		arbiter->listeners.list[i]->listener->held_by &= ~(unsigned)PFI_HELD_BY_PARENT;
+	for (size_t i = 0; i < arbiter->listeners.count; i++) {
+		struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
+
+		listener->held_by &= ~(unsigned)PFI_HELD_BY_PARENT;
+		if (!listener->is_refusing)
+			pfi_listener_allow(listener); /* a reload may have dropped it, and a second one taken it back */
+	}
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "upgrade_promoted", PFI_PAIRS(PREFORK_NUMBER("old", from)),
 			"Master has been promoted.");
 	if (pfi_pid_take_name(arbiter) < 0)
@@ -169,6 +174,34 @@ static void leave(struct prefork_arbiter *arbiter)
 	pfi_processes_expect_refusal(arbiter);
 }
 
+/* A reload of the old arbiter has dropped the address. */
+static void take_socket(struct prefork_arbiter *arbiter, int fd)
+{
+	for (size_t i = 0; i < arbiter->listeners.count; i++) {
+		struct prefork_listener *const listener = arbiter->listeners.list[i]->listener;
+
+		if (listener->fd == fd)
+			listener->held_by &= ~(unsigned)PFI_HELD_BY_PARENT;
+	}
+}
+
+static void process_message(struct prefork_arbiter *arbiter, const struct pfi_message *message)
+{
+	switch (message->type) {
+	case PFI_UPGRADE_PROMOTE_MESSAGE:
+		promote(arbiter);
+		break;
+	case PFI_UPGRADE_LEAVE_MESSAGE:
+		leave(arbiter);
+		break;
+	case PFI_UPGRADE_RELEASED_MESSAGE:
+		take_socket(arbiter, (int)message->value);
+		break;
+	default:
+		break;
+	}
+}
+
 static void receive(struct prefork_arbiter *arbiter)
 {
 	struct pfi_message message;
@@ -176,10 +209,8 @@ static void receive(struct prefork_arbiter *arbiter)
 
 	for (int i = 0; i < MESSAGES_A_TURN && (r == 0 || r == -EBADMSG); i++) {
 		r = pfi_channel_receive(arbiter->predecessor.channel, &message);
-		if (r == 0 && message.type == PFI_UPGRADE_PROMOTE_MESSAGE)
-			promote(arbiter);
-		else if (r == 0 && message.type == PFI_UPGRADE_LEAVE_MESSAGE)
-			leave(arbiter);
+		if (r == 0)
+			process_message(arbiter, &message);
 	}
 	if (r == 0 || r == -EBADMSG || r == -EAGAIN)
 		return;

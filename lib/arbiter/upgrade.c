@@ -472,6 +472,12 @@ uint64_t pfi_upgrade_holds(const struct prefork_arbiter *arbiter, uint64_t now_m
 	return upgrade->exit_by_ms > now_ms ? now_ms + 1 : 0;
 }
 
+void pfi_upgrade_report_unused(const struct prefork_arbiter *arbiter, int fd)
+{
+	if (arbiter->upgrade.channel >= 0)
+		(void)pfi_channel_send(arbiter->upgrade.channel, PFI_UPGRADE_RELEASED_MESSAGE, (uint32_t)fd, NULL);
+}
+
 void pfi_upgrade_finish(struct prefork_arbiter *arbiter)
 {
 	struct pfi_upgrade *const upgrade = &arbiter->upgrade;

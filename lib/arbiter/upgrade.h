@@ -73,6 +73,9 @@ bool pfi_upgrade_takes_all(const struct prefork_arbiter *arbiter);
 /* The stop is complete: until when this arbiter waits for the new one to confirm its promotion, 0: it can exit. */
 uint64_t pfi_upgrade_holds(const struct prefork_arbiter *arbiter, uint64_t now_ms);
 
+/* A reload of this arbiter has closed the socket `fd`, which the new one has, too. */
+void pfi_upgrade_report_unused(const struct prefork_arbiter *arbiter, int fd);
+
 /* The arbiter ends. A new one that is not ready is killed, unless it was promoted. */
 void pfi_upgrade_finish(struct prefork_arbiter *arbiter);
 

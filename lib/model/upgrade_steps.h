@@ -73,6 +73,7 @@ enum pfi_upgrade_message {
 	/* old to new */
 	PFI_UPGRADE_PROMOTE_MESSAGE = 16, /* be promoted                                             */
 	PFI_UPGRADE_LEAVE_MESSAGE = 17,   /* response to LEAVES: the old one keeps serving           */
+	PFI_UPGRADE_RELEASED_MESSAGE = 18, /* it has closed a socket; value: the number of descriptor */
 };
 
 struct pfi_upgrade_step {

@@ -1,7 +1,10 @@
 """Both arbiters of a manual upgrade are stopped at the same time: no connection is reset."""
+import contextlib
 import os
 import pathlib
+import re
 import signal
+import socket
 import tempfile
 import threading
 
@@ -16,8 +19,8 @@ ROUNDS = 8
 class Clients:
     """Threads that connect without pause until the server refuses."""
 
-    def __init__(self, server, threads=4):
-        self.server, self.failed, self.served = server, [], 0
+    def __init__(self, server, threads=4, port=None):
+        self.server, self.failed, self.served, self.port = server, [], 0, port
         self.threads = [threading.Thread(target=self.run) for _ in range(threads)]
 
     def __enter__(self):
@@ -29,10 +32,15 @@ class Clients:
         for thread in self.threads:
             thread.join()
 
+    def dial(self):
+        if self.port is None:
+            return self.server.dial(20 * harness.PATIENCE)
+        return socket.create_connection((self.server.host, self.port), timeout=20 * harness.PATIENCE)
+
     def run(self):
         while True:
             try:
-                client = self.server.dial(20 * harness.PATIENCE)
+                client = self.dial()
             except (ConnectionRefusedError, FileNotFoundError):
                 return
             except ConnectionResetError:  # of the handshake: Linux reports a RST for the SYN as a refusal
@@ -88,6 +96,81 @@ class Together(upgrade.Case):
 
     def test_on_a_unix_socket(self):
         self.check(unix=True, first="new")
+
+
+class Addresses(upgrade.Case):
+    """A reload that changes `bind` during a manual upgrade."""
+
+    @contextlib.contextmanager
+    def upgraded(self):
+        """A server on two ports, and its new arbiter."""
+        harness.need_files()
+        with tempfile.TemporaryDirectory() as name:
+            self.file = pathlib.Path(name) / "prefork.ini"
+            self.other = harness.free_port()
+            server = upgrade.Server([HELLO, "--config", self.file, "--upgrade", "manual", "--workers", "2", "--canary-time", "0"],
+                                    bind=None, cwd=name, env={"PREFORK_STOP_LINGER": "300ms"})
+            self.set_bind(server.port, self.other)
+            with server:
+                server.wait_for_serving(2)
+                new = server.request_upgrade()
+                server.workers()
+                yield server, new
+
+    def set_bind(self, *ports):
+        self.file.write_text("[prefork]\nbind = %s\n" % ", ".join(f"127.0.0.1:{port}" for port in ports))
+
+    def reload(self, server, pid, verdict="done"):
+        words = rf"\[{pid}\] \[\w+\] Reload {verdict}"
+        before = len(re.findall(words, server.log()))
+        os.kill(pid, signal.SIGHUP)
+        harness.wait_until(lambda: len(re.findall(words, server.log())) > before, f"Reload {verdict}")
+
+    def get(self, server, port):
+        with harness.Client(socket.create_connection((server.host, port), timeout=20 * harness.PATIENCE)) as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            self.assertTrue(client.read_all().startswith(b"HTTP/1.1 200 "))
+
+    def check(self, server, pid):
+        """Without a reset, the other port is refused when `pid` stops."""
+        with Clients(server, port=self.other) as clients:
+            harness.wait_until(lambda: clients.served > 20, "clients are served")
+            os.kill(pid, signal.SIGTERM)
+            harness.wait_until(lambda: harness.start_time(pid) is None, "it exits")
+        self.assertEqual(clients.failed, [])
+
+    def test_the_old_one_is_alone_on_an_address_that_the_new_one_drops(self):
+        with self.upgraded() as (server, new):
+            self.set_bind(server.port)
+            self.reload(server, new)
+            self.check(server, server.pid)
+            self.assertEqual(server.process.wait(), 0)
+            server.process = upgrade.Process(new)
+            self.get(server, server.port)
+            self.assertEqual(server.stop(), 0)
+
+    def test_the_new_one_is_alone_on_an_address_that_the_old_one_drops(self):
+        with self.upgraded() as (server, new):
+            self.set_bind(server.port)
+            self.reload(server, server.pid)
+            self.check(server, new)
+            self.get(server, server.port)
+            self.assertEqual(server.stop(), 0)
+
+    def test_one_of_both_binds_a_new_address(self):
+        with self.upgraded() as (server, new):
+            third = harness.free_port()
+            self.set_bind(server.port, self.other, third)
+            self.reload(server, server.pid)
+            self.get(server, third)
+            self.reload(server, new, f"failed: .*127.0.0.1:{third}")  # the old one listens there
+            self.get(server, third)
+            server.process.send_signal(signal.SIGTERM)
+            server.follow(new)
+            self.reload(server, new)
+            for port in server.port, self.other, third:
+                self.get(server, port)
+            self.assertEqual(server.stop(), 0)
 
 
 if __name__ == "__main__":
