@@ -51,6 +51,21 @@ class Start(upgrade.Case):
                 self.assertIn("started from ./hello", server.log())
                 self.assertEqual(server.stop(), 0)
 
+    def test_a_directory_that_is_gone_fails_the_upgrade(self):
+        with tempfile.TemporaryDirectory() as name:
+            release = pathlib.Path(os.path.realpath(name)) / "release"
+            release.mkdir()
+            with upgrade.Server([HELLO, "--canary-time", "0"], cwd=release, env={"PWD": str(release)}) as server:
+                server.wait_for_log("1 of 1 workers ready")
+                release.rmdir()
+                server.request_upgrade("failed")
+                server.wait_for_log(f"cannot change to the working directory of the start, {release}: No such file or directory")
+                self.assertEqual(server.get().status, 200)
+                release.mkdir()
+                server.upgrade()
+                self.assertEqual(os.readlink(f"/proc/{server.pid}/cwd"), str(release))
+                self.assertEqual(server.stop(), 0)
+
     def test_process_1_is_not_replaced(self):
         unshare = harness.need_program("unshare")
         probe = subprocess.run([unshare, "--pid", "--fork", "--mount-proc", "true"], capture_output=True, check=False)
