@@ -52,7 +52,8 @@ typedef void prefork_log_sink(void *user, enum prefork_log_level level, const ch
 
 /** Open a log that appends to the file `path`, and create the file if it does not exist; "-" is the open descriptor
  *  `standard_fd` (2: standard error), which is borrowed for the call and never set non-blocking. Returns a *new* log
- *  with level PREFORK_LOG_INFO. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or the error of open(2).
+ *  with level PREFORK_LOG_INFO. A file that is created in the process of an arbiter that is root, at the start or in a
+ *  hook, is given to the user and group of the workers. -EINVAL; -EBADF: `standard_fd` is not open; -ENOMEM; or the error of open(2).
  *  Since 0.1. */
 PREFORK_API int prefork_log_create(const char *path, int standard_fd, struct prefork_log **ret);
 
