@@ -11,6 +11,7 @@ import tempfile
 import time
 
 import harness
+import test_notify as notify
 
 APPS = pathlib.Path(__file__).resolve().parent / "apps"
 HELLO = harness.program("http_hello")
@@ -401,8 +402,8 @@ class Outside(Case):
 
     def receive(self, manager):
         """The pid of the sender and the message."""
-        data, ancillary, _, _ = manager.recvmsg(4096, socket.CMSG_SPACE(12))
-        return int.from_bytes(ancillary[0][2][:4], "little"), data.decode()
+        manager.receive()
+        return manager.messages[-1]
 
     def test_the_pid_file_names_the_arbiter_in_charge(self):
         with tempfile.TemporaryDirectory() as name:
@@ -438,12 +439,9 @@ class Outside(Case):
             harness.wait_until(lambda: not os.path.exists(f"{name}/socket") and harness.start_time(new) is None, "the end")
 
     def test_the_service_manager_gets_the_new_main_pid_from_the_old_arbiter(self):
-        with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(f"{name}/notify")
-            manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            manager.settimeout(20 * harness.PATIENCE)
+        with tempfile.TemporaryDirectory() as name, notify.Manager() as manager:
             file = pathlib.Path(name) / "pid"
-            with Server([HELLO, "--canary-time", "0", "--pid", file], env={"NOTIFY_SOCKET": f"{name}/notify"}) as server:
+            with Server([HELLO, "--canary-time", "0", "--pid", file], env=manager.environment()) as server:
                 sender, message = self.receive(manager)
                 while "READY=1" not in message:
                     sender, message = self.receive(manager)
@@ -461,13 +459,10 @@ class Outside(Case):
                 self.assertEqual(server.stop(), 0)
 
     def test_an_arbiter_that_is_stopped_too_early_names_the_new_one_all_the_same(self):
-        with tempfile.TemporaryDirectory() as name, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-            manager.bind(f"{name}/notify")
-            manager.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
-            manager.settimeout(20 * harness.PATIENCE)
+        with tempfile.TemporaryDirectory() as name, notify.Manager() as manager:
             program = pathlib.Path(name) / "hello"
             program.symlink_to(HELLO)
-            with Server([program, "--canary-time", "0"], env={"NOTIFY_SOCKET": f"{name}/notify"}) as server:
+            with Server([program, "--canary-time", "0"], env=manager.environment()) as server:
                 server.wait_for_log("1 of 1 workers ready")
                 program.unlink()
                 program.write_text("#!/bin/sh\nexec sleep 1000\n")
