@@ -192,8 +192,10 @@ PREFORK_API int64_t prefork_request_content_length(const struct prefork_request 
  *   -ETIMEDOUT   body_timeout has passed, or the rate is below body_rate,
  *   -ECONNRESET  the client closed the connection before the end of the body,
  *   -EINTR       the worker quits,
+ *   -ECANCELED   the application wants the task that reads for something else (<prefork/host_loop.h>); the
+ *                request has no error, and the body may be read later,
  *   -EIO ...     the file of a collected body cannot be read.
- *  All later calls return the same error. Unless the response has begun, the client gets 400, 408, 413 or 500
+ *  Except after -ECANCELED, all later calls return the same error. Unless the response has begun, the client gets 400, 408, 413 or 500
  *  from the library, whatever `handle` does afterwards. A body that is not read is discarded. Since 0.1. */
 PREFORK_API ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, size_t size);
 
@@ -322,6 +324,8 @@ PREFORK_API int prefork_response_pull(struct prefork_request *request,
  *   -EALREADY    the response has ended, by prefork_response_end() or because `handle` has returned,
  *   -ETIMEDOUT   write_timeout has passed, or the rate is below response_rate,
  *   -ENOBUFS     see above,
+ *   -ECANCELED   the application wants the task that writes for something else (<prefork/host_loop.h>):
+ *                nothing of the piece is sent, and it may be written again,
  *   -ECONNRESET  and other errors of the connection: the client has closed it. If the body is dropped
  *                (HEAD, 204, 304), pieces after the first detect this, too.
  *  Since 0.1. */
@@ -329,7 +333,8 @@ PREFORK_API int prefork_response_write(struct prefork_request *request, const vo
 
 /** End a body of pieces, or a response without a body. It is implied when `handle` returns 0. Waits for
  *  threads in prefork_response_write(); later pieces get -EALREADY. -EINVAL: less than Content-Length;
- *  the connection is closed early. Since 0.1. */
+ *  the connection is closed early. -ECANCELED: as prefork_response_write(); the end follows when `handle`
+ *  returns. Since 0.1. */
 PREFORK_API int prefork_response_end(struct prefork_request *request);
 
 /* Error responses of the library: for use in the callback `error_page` only. */

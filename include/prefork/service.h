@@ -173,9 +173,12 @@ PREFORK_API int prefork_connection_error(const struct prefork_connection *connec
 PREFORK_API bool prefork_connection_may_block(const struct prefork_connection *connection);
 
 /** Block until the connection is readable (PREFORK_WAIT_READABLE) or writable
- *  (PREFORK_WAIT_WRITABLE), at most `timeout_ms` (0: no limit). The request deadline is paused
- *  meanwhile. Returns 0, -ETIMEDOUT, -EINTR if the worker must quit, -EINVAL if blocking is not
- *  allowed here, or the negative errno of poll(2). Since 0.1. */
+ *  (PREFORK_WAIT_WRITABLE), at most `timeout_ms` (0: no limit), or for this time (PREFORK_AGAIN). The
+ *  request deadline is paused meanwhile. A task (<prefork/host_loop.h>) is suspended instead, and the
+ *  deadline stays that of the turn. Returns 0, -ETIMEDOUT, -EINTR if the worker must quit, -ECANCELED
+ *  if the application wants the task for something else, or by prefork_connection_cancel_waits(),
+ *  -ENOMEM in a task, -EINVAL if blocking is not allowed here, or the negative errno of poll(2) or
+ *  epoll_ctl(2). Since 0.1. */
 PREFORK_API int prefork_connection_wait(struct prefork_connection *connection, enum prefork_next event,
                                         uint64_t timeout_ms);
 
@@ -231,21 +234,44 @@ PREFORK_API bool prefork_connection_is_secure(const struct prefork_connection *c
  *  Everywhere else, also in an event loop without threads, `work` is called at once and its value
  *  returned: prefork_connection_may_block() returns whether `work` may block. The request deadline
  *  starts when `work` is called, not when it is queued. `work` may return PREFORK_SUSPENDED.
- *  Allocates nothing and cannot fail. Since 0.1. */
+ *  Allocates nothing and cannot fail. In a loop with tasks (<prefork/host_loop.h>) a task calls `work`;
+ *  if none can be started, returns PREFORK_CLOSE. Since 0.1. */
 PREFORK_API enum prefork_next prefork_connection_offload(struct prefork_connection *connection,
                                                          prefork_work_function *work, void *user);
 
+/** As prefork_connection_offload(), for services that respond if no task can be started. Returns 0 and
+ *  what the connection waits for in `*ret_next`; or a negative errno with an error message: the one
+ *  that `submit` of struct prefork_host_loop has returned, or -ENOMEM. `work` is not called then. In
+ *  loops without tasks it cannot fail. Since 0.1. */
+PREFORK_API int prefork_connection_try_offload(struct prefork_connection *connection, prefork_work_function *work,
+                                               void *user, enum prefork_next *ret_next);
+
+/** Whether the caller is a task (<prefork/host_loop.h>): prefork_connection_wait() suspends it, and
+ *  a mutex may be locked by another task of this thread. Since 0.1. */
+PREFORK_API bool prefork_connection_is_task(const struct prefork_connection *connection);
+
+/** End the waits of other tasks for this connection with -ECANCELED. They go on when the caller waits
+ *  (prefork_connection_wait()). Returns whether there were any; false if the caller is not a task. Since
+ *  0.1. */
+PREFORK_API bool prefork_connection_cancel_waits(struct prefork_connection *connection);
+
+/** As prefork_worker_set_activity(), for a connection that may have a task: the log names this text if
+ *  the thread hangs while the library has switched to that task. Since 0.1. */
+PREFORK_API void prefork_connection_set_activity(struct prefork_connection *connection, const char *bytes,
+                                                 size_t size);
+
 /** Whether callbacks of this worker, or the work that they offload, may block: false in an event
- *  loop without threads. Any thread. Since 0.1. */
+ *  loop without threads and tasks. Any thread. Since 0.1. */
 PREFORK_API bool prefork_worker_may_block(const struct prefork_worker *worker);
 
-/** Whether the caller is a thread of the offload pool: output that prefork_connection_write()
+/** Whether the caller is a thread of the offload pool or a task: output that prefork_connection_write()
  *  cannot send at once need not be waited for there, because the event loop sends it later. Since
  *  0.1. */
 PREFORK_API bool prefork_connection_is_offloaded(const struct prefork_connection *connection);
 
 /** How many ready connections wait for a thread because all threads are busy: in an event loop the
- *  offloaded ones, under threads those that the last free thread has found. 0 without threads. Use
+ *  offloaded ones, with tasks those that have not begun, under threads those that the last free thread
+ *  has found. 0 without threads. Use
  *  it to refuse requests early when the queue is too long. In a callback under threads it is the
  *  number behind this connection when its thread started it: each of these is started later, so
  *  that several threads that refuse at the same time do not refuse too many. Any thread. Since 0.1. */

@@ -305,7 +305,8 @@ static void set_activity(struct prefork_request *request)
 	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
 	                          prefork_request_target(request, NULL));
 
-	prefork_worker_set_activity(request->worker, text, size < (int)sizeof text ? (size_t)size : sizeof text - 1);
+	prefork_connection_set_activity(request->connection, text,
+	                                size < (int)sizeof text ? (size_t)size : sizeof text - 1);
 }
 
 /* Whether the request has waited longer than queue_timeout, in the kernel or for a thread. tcpi_last_data_recv is the
@@ -332,11 +333,12 @@ static enum prefork_next after_callback(struct prefork_request *request, int r)
 	return continue_sending(request); /* after an error, too: what was written before it is still sent */
 }
 
-/* Call `handle` or `resumed`. If this is not the first thread, that one reports meanwhile that the client is gone. */
+/* Call `handle` or `resumed`. If this is not the first thread, or a task, the first thread reports meanwhile that the
+ * client is gone. */
 static int call_watched(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
 {
-	const bool is_watched = prefork_worker_thread(request->worker) != 0 &&
-	                        prefork_connection_watch(request->connection, 0) == 0; /* fails without memory */
+	const bool may_report = prefork_worker_thread(request->worker) != 0 || prefork_connection_is_task(request->connection);
+	const bool is_watched = may_report && prefork_connection_watch(request->connection, 0) == 0; /* fails without memory */
 	const int r = callback(request, request->http->user);
 
 	if (is_watched && !pfi_suspend_is_requested(request))
@@ -385,11 +387,16 @@ static enum prefork_next call_resumed(struct prefork_worker *worker, struct pref
 enum prefork_next pfi_exchange_resume(struct prefork_request *request)
 {
 	const int error = prefork_connection_error(request->connection);
+	enum prefork_next next;
 
 	if (error < 0)
 		(void)pfi_request_abort_output(request, error);
 	prefork_connection_set_deadline(request->connection, 0);
-	return prefork_connection_offload(request->connection, call_resumed, request);
+	const int r = prefork_connection_try_offload(request->connection, call_resumed, request, &next);
+	if (r == 0)
+		return next;
+	pfi_suspend_end(request);
+	return after_callback(request, r);
 }
 
 enum prefork_next pfi_exchange_resume_timed_out(struct prefork_request *request)
@@ -430,10 +437,15 @@ bool pfi_exchange_is_overloaded(const struct prefork_request *request)
 
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request)
 {
+	static const struct pfi_http_error no_task = { 503, "no task could be started" };
+	enum prefork_next next;
+
 	if (pfi_exchange_is_overloaded(request))
 		return pfi_exchange_respond_error(request, pfi_exchange_overload_error);
 	prefork_connection_set_deadline(request->connection, 0);
-	return prefork_connection_offload(request->connection, call_handler, request);
+	if (prefork_connection_try_offload(request->connection, call_handler, request, &next) < 0)
+		return pfi_exchange_respond_error(request, no_task);
+	return next;
 }
 
 static enum prefork_next call_continue(struct prefork_worker *worker, struct prefork_connection *connection, void *user)

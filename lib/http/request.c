@@ -188,6 +188,29 @@ int prefork_request_error(const struct prefork_request *request)
 	return request->error;
 }
 
+enum { LOCK_FIRST_MS = 1, LOCK_LAST_MS = 16 };
+
+/* Two tasks rarely use one request at the same time, so no list of the tasks that wait is kept. */
+static int lock_in_task(struct prefork_request *request, pthread_mutex_t *mutex)
+{
+	for (uint64_t step_ms = LOCK_FIRST_MS; pthread_mutex_trylock(mutex) != 0;) {
+		const int r = prefork_connection_wait(request->connection, PREFORK_AGAIN, step_ms);
+
+		if (r < 0)
+			return r;
+		step_ms = step_ms < LOCK_LAST_MS ? step_ms * 2 : LOCK_LAST_MS;
+	}
+	return 0;
+}
+
+int pfi_request_lock(struct prefork_request *request, pthread_mutex_t *mutex)
+{
+	if (prefork_connection_is_task(request->connection))
+		return lock_in_task(request, mutex);
+	(void)pthread_mutex_lock(mutex);
+	return 0;
+}
+
 int pfi_request_fail(struct prefork_request *request, int error)
 {
 	int none = 0;

@@ -189,6 +189,15 @@ static inline bool pfi_request_is_head(const struct prefork_request *request)
 	       memcmp(request->in + request->in_from + request->head.method.at, "HEAD", 4) == 0;
 }
 
+/* Lock `output` or `input`. A mutex would block the thread of a task whose owner is another task of that thread, so a
+ * task is suspended instead. 0; or -ECANCELED, only in a task: that wait is cancelled, and the mutex is not locked. */
+int pfi_request_lock(struct prefork_request *request, pthread_mutex_t *mutex);
+
+static inline void pfi_request_unlock(pthread_mutex_t *mutex)
+{
+	(void)pthread_mutex_unlock(mutex);
+}
+
 /* Record an error, unless the request has one. Returns the request's first error. Any thread. */
 int pfi_request_fail(struct prefork_request *request, int error);
 
@@ -201,7 +210,8 @@ int pfi_request_handler_failed(struct prefork_request *request, int error);
 void pfi_request_log_spool_error(struct prefork_request *request);
 
 /* Send all pieces. What the client does not take now becomes pending output; if that exceeds the limits, a thread
- * that may block waits. Modifies `pieces`. 0, or a negative errno, which is then the request's. */
+ * that may block waits. Modifies `pieces`. 0; -ECANCELED: the wait of a task was cancelled, nothing is sent, and the
+ * same pieces may be sent again; or a negative errno, which is then the request's. */
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count);
 
 /* Send from the spool and the file of the pending output. 0; -EAGAIN: some is left; or the request's error. */

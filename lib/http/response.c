@@ -270,9 +270,13 @@ static int send_whole(struct prefork_request *request, const void *bytes, size_t
 	}
 	if ((r = finish_head(request, true)) < 0)
 		return r;
-	struct iovec pieces[] = { { response->out.bytes, response->out.length }, { (void *)(uintptr_t)bytes, size } };
+	const size_t head_length = response->out.length;
 	response->out.length = 0;
-	r = pfi_response_send_head(request, pieces, response->body == PFI_RESPONSE_NONE || size == 0 ? 1 : 2);
+	do { /* a wait of a task that is cancelled begins again: a whole body is not written a second time */
+		struct iovec pieces[] = { { response->out.bytes, head_length }, { (void *)(uintptr_t)bytes, size } };
+
+		r = pfi_response_send_head(request, pieces, response->body == PFI_RESPONSE_NONE || size == 0 ? 1 : 2);
+	} while (r == -ECANCELED);
 	response->sent = size;
 	pfi_response_enter(response, PFI_STAGE_DONE);
 	return r;
@@ -346,9 +350,11 @@ int prefork_response_write(struct prefork_request *request, const void *bytes, s
 	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
 	if (request->response.is_closed && request->error == 0)
 		return prefork_fail(-EALREADY, "the response has ended");
-	(void)pthread_mutex_lock(&request->output);
-	const int r = write_piece(request, bytes, size);
-	(void)pthread_mutex_unlock(&request->output);
+	int r = pfi_request_lock(request, &request->output);
+	if (r < 0)
+		return r;
+	r = write_piece(request, bytes, size);
+	pfi_request_unlock(&request->output);
 	return r;
 }
 
@@ -378,17 +384,20 @@ int prefork_response_end(struct prefork_request *request)
 	PFI_RETURN_IF_NULL(request, -EINVAL);
 	if (!pfi_response_is_interim(request))
 		atomic_store_explicit(&request->response.is_closed, true, memory_order_relaxed);
-	(void)pthread_mutex_lock(&request->output);
-	const int r = end_response(request);
-	(void)pthread_mutex_unlock(&request->output);
+	int r = pfi_request_lock(request, &request->output);
+	if (r < 0)
+		return r;
+	r = end_response(request);
+	pfi_request_unlock(&request->output);
 	return r;
 }
 
 void pfi_response_refuse_pieces(struct prefork_request *request)
 {
 	atomic_store_explicit(&request->response.is_closed, true, memory_order_relaxed);
-	(void)pthread_mutex_lock(&request->output);
-	(void)pthread_mutex_unlock(&request->output);
+	while (pfi_request_lock(request, &request->output) < 0) /* cancelled: the writer is still there */
+		;
+	pfi_request_unlock(&request->output);
 }
 
 /* Check the file before the head is sent: afterwards an error can only be reported by closing the connection. */
@@ -429,7 +438,12 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 		response->length = (uint64_t)size;
 		(void)pfi_response_length(&response->out, (uint64_t)size);
 	}
-	if ((r = finish_head(request, true)) < 0 || (r = pfi_response_send_piece(request, NULL, 0)) < 0)
+	if ((r = finish_head(request, true)) < 0)
+		return r;
+	do /* as in send_whole() */
+		r = pfi_response_send_piece(request, NULL, 0);
+	while (r == -ECANCELED);
+	if (r < 0)
 		return r;
 	if (response->body != PFI_RESPONSE_NONE)
 		pfi_pending_output_add_file(&request->pending, fd, offset, (uint64_t)size);
@@ -458,6 +472,16 @@ int prefork_response_pull(struct prefork_request *request,
 	return 0;
 }
 
+/* If the wait of a task is cancelled, the loop waits instead. */
+static enum pfi_verdict proceed_to_end(struct prefork_request *request)
+{
+	const int r = end_response(request);
+
+	if (r == -ECANCELED)
+		return PFI_MORE;
+	return r < 0 ? PFI_BAD : PFI_DONE;
+}
+
 enum pfi_verdict pfi_response_proceed(struct prefork_request *request)
 {
 	const int r = pfi_pending_output_is_flushed(&request->pending) ? 0 : pfi_request_flush(request);
@@ -473,7 +497,7 @@ enum pfi_verdict pfi_response_proceed(struct prefork_request *request)
 	case PFI_STAGE_PIECES:
 		if (pfi_response_is_interim(request))
 			return PFI_BAD;
-		return end_response(request) < 0 ? PFI_BAD : PFI_DONE;
+		return proceed_to_end(request);
 	case PFI_STAGE_DONE:
 		return PFI_DONE;
 	case PFI_STAGE_NONE:

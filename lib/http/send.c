@@ -101,8 +101,8 @@ static const char no_space[] =
 	"more of the response is pending than may be kept, and in an event loop no thread can wait for the client: "
 	"use prefork_response_pull() (in WSGI, yield the body), or set threads";
 
-/* Wait until the client has taken something. 0, or a negative errno, which is then the request's: the client takes
- * nothing or too little, the worker quits, or no thread may wait here. */
+/* Wait until the client has taken something. 0; -ECANCELED: the task is wanted for something else; or a negative errno,
+ * which is then the request's: the client takes nothing or too little, the worker quits, or no thread may wait here. */
 static int wait_until_writable(struct prefork_request *request)
 {
 	const struct pfi_http_config *const config = &request->http->config;
@@ -119,12 +119,21 @@ static int wait_until_writable(struct prefork_request *request)
 		r = prefork_connection_wait(request->connection, PREFORK_WAIT_WRITABLE, wait_ms);
 		has_taken = pfi_pending_output_end_wait(&request->pending);
 	} while (r == -ETIMEDOUT && has_taken); /* slow, but above response_rate */
+	return r < 0 && r != -ECANCELED ? pfi_request_abort_output(request, r) : r;
+}
+
+/* The rest of pieces that a cancelled wait has cut: nothing is pending before them, so that memory has at most this. */
+static int keep_beyond_limit(struct prefork_request *request, const struct iovec *pieces, int count)
+{
+	const int r = pfi_pending_output_add_to_queue(&request->pending, pieces, count);
+
 	return r < 0 ? pfi_request_abort_output(request, r) : 0;
 }
 
 int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int count)
 {
 	size_t left = 0;
+	bool is_cut = false;
 
 	for (int i = 0; i < count; i++)
 		left += pieces[i].iov_len;
@@ -137,11 +146,14 @@ int pfi_request_send(struct prefork_request *request, struct iovec *pieces, int 
 			if (left == 0)
 				return 0;
 			forget_sent(pieces, count, (size_t)n);
+			is_cut = true;
 		}
 		int r = keep(request, pieces, count, left);
 		if (r == 0 || request->error != 0)
 			return r;
 		r = wait_until_writable(request);
+		if (r == -ECANCELED && is_cut)
+			return keep_beyond_limit(request, pieces, count);
 		if (r < 0)
 			return r;
 	}
@@ -184,11 +196,20 @@ int pfi_response_send_piece(struct prefork_request *request, const void *bytes, 
 		pieces[count++] = (struct iovec){ (void *)(uintptr_t)bytes, size };
 	if (chunked)
 		pieces[count++] = (struct iovec){ (void *)(uintptr_t)"\r\n", 2 };
+	const size_t head_length = response->out.length;
+	int r = 0;
+
 	response->out.length = 0;
 	response->sent += size;
 	if (has_head)
-		return pfi_response_send_head(request, pieces, count);
-	return count > 0 ? pfi_request_send(request, pieces, count) : 0;
+		r = pfi_response_send_head(request, pieces, count);
+	else if (count > 0)
+		r = pfi_request_send(request, pieces, count);
+	if (r == -ECANCELED) { /* nothing is sent: the piece may be written again */
+		response->out.length = head_length;
+		response->sent -= size;
+	}
+	return r;
 }
 
 /* A body that is too short can only be reported by closing the connection: the head is sent already. */

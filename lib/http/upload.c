@@ -86,6 +86,8 @@ static int refuse_read(struct prefork_request *request, ptrdiff_t n)
 		return refuse(request, -ETIMEDOUT, 408, "no data arrived for too long");
 	if (n == -EINTR)
 		return pfi_request_fail(request, -EINTR);
+	if (n == -ECANCELED) /* the task is wanted for something else: the body may be read later */
+		return -ECANCELED;
 	return refuse(request, -ECONNRESET, 400, "the client closed the connection before its end");
 }
 
@@ -94,11 +96,13 @@ static int send_continue(struct prefork_request *request)
 	static const char line[] = "HTTP/1.1 100 Continue\r\n\r\n";
 	struct iovec piece = { (void *)(uintptr_t)line, sizeof line - 1 };
 
-	request->continue_due = false;
-	(void)pthread_mutex_lock(&request->output);
+	const int locked = pfi_request_lock(request, &request->output);
+	if (locked < 0)
+		return locked;
 	const bool has_response = request->response.stage > PFI_STAGE_HEAD;
 	const int r = has_response ? 0 : pfi_request_send(request, &piece, 1);
-	(void)pthread_mutex_unlock(&request->output);
+	request->continue_due = r == -ECANCELED; /* nothing is sent then */
+	pfi_request_unlock(&request->output);
 	return r;
 }
 
@@ -185,8 +189,10 @@ static ptrdiff_t read_direct(struct prefork_request *request, char *to, size_t s
 
 static ptrdiff_t read_blocking(struct prefork_request *request, char *to, size_t size)
 {
-	if (request->continue_due && send_continue(request) < 0)
-		return request->error;
+	const int r = request->continue_due ? send_continue(request) : 0;
+
+	if (r < 0)
+		return r;
 	while (!request->body.done) {
 		ptrdiff_t n = take(request, to, size);
 		if (n != 0)
@@ -223,9 +229,11 @@ ptrdiff_t prefork_request_read(struct prefork_request *request, void *bytes, siz
 {
 	PFI_RETURN_IF_NULL(request, -EINVAL);
 	PFI_RETURN_IF_NO_BYTES(bytes, size, -EINVAL);
-	(void)pthread_mutex_lock(&request->input);
+	const int r = pfi_request_lock(request, &request->input);
+	if (r < 0)
+		return r;
 	const ptrdiff_t n = read_body(request, bytes, size);
-	(void)pthread_mutex_unlock(&request->input);
+	pfi_request_unlock(&request->input);
 	return n;
 }
 
@@ -337,7 +345,7 @@ bool pfi_upload_rest_may_stay_unread(struct prefork_request *request)
 	if (pthread_mutex_trylock(&request->input) != 0)
 		return false;
 	const bool can_be = pfi_upload_can_be_skipped(request);
-	(void)pthread_mutex_unlock(&request->input);
+	pfi_request_unlock(&request->input);
 	return can_be;
 }
 

@@ -22,4 +22,8 @@ uint64_t pfi_drain_end_ms(uint64_t start_ms, uint64_t graceful_ms);
  * must be closed. */
 uint64_t pfi_drain_until_ms(uint64_t now_ms, uint64_t wait_ms, uint64_t end_ms);
 
+/* When the tasks of a draining worker are asked to end, so that their cleanup runs before graceful_timeout is over:
+ * the last second of it, or an eighth if that is less. `end_ms` is that of pfi_drain_end_ms(). 0: never. */
+uint64_t pfi_drain_cancel_ms(uint64_t end_ms, uint64_t graceful_ms);
+
 #endif

@@ -19,6 +19,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+struct pfi_loop_task;
 struct prefork_worker;
 struct pfi_proxy;
 
@@ -59,8 +60,9 @@ struct prefork_connection {
 	int error;                /* negative errno with which sending pending output failed       */
 	bool watched;             /* polled for reading, also while it is suspended                */
 	bool is_watched;          /* `watch` is in use: prefork_connection_watch(), under its lock     */
-	prefork_work_function *work; /* NULL unless offloaded                                      */
+	prefork_work_function *work; /* NULL unless offloaded, and in a task until it begins       */
 	void *work_user;
+	struct pfi_loop_task *task;  /* tasks.h; NULL: none                                        */
 	struct pfi_output output;
 	_Atomic size_t transport_output; /* bytes that the transport has taken, and the socket has not yet */
 	void *transport_data;

@@ -19,8 +19,10 @@ int pfi_epoll_loop_watch(struct pfi_event_core *core, struct pfi_event_state *st
 	const int operation = event == PREFORK_CLOSE           ? EPOLL_CTL_DEL
 	                      : state->watched == PREFORK_CLOSE ? EPOLL_CTL_ADD
 	                                                         : EPOLL_CTL_MOD;
-	struct epoll_event events = { .events = event == PREFORK_WAIT_WRITABLE ? EPOLLOUT : EPOLLIN,
-		                      .data.ptr = state };
+	const uint32_t wanted = event == PREFORK_WAIT_READABLE   ? EPOLLIN
+	                        : event == PREFORK_WAIT_WRITABLE ? EPOLLOUT
+	                                                         : EPOLLIN | EPOLLOUT;
+	struct epoll_event events = { .events = wanted, .data.ptr = state };
 
 	if (epoll_ctl(loop->epoll, operation, prefork_connection_fd(state->connection), &events) < 0)
 		return -errno;

@@ -1,12 +1,11 @@
 /* Handles the connections of an event loop: calls the service, keeps rings of those that wait, and their deadlines. */
-#include "worker/event_core.h"
+#include "worker/event_state.h"
 
 #include "os/clock.h"
 #include "worker/connection.h"
 #include "worker/worker.h"
 
 #include <stdlib.h>
-#include <string.h>
 
 enum {
 	/* An idle worker accepts one connection per turn, so that the next one wakes an idle sibling. A busy
@@ -32,38 +31,12 @@ void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *wor
 	*core = (struct pfi_event_core){ .worker = worker, .driver = driver };
 	pfi_ring_init(&core->waiting);
 	pfi_ring_init(&core->again);
+	pfi_ring_init(&core->calling);
+	pfi_ring_init(&core->draining_states);
 	pfi_ring_init(&core->free_states);
-}
-
-/* The state of `connection`, created when it waits for the first time; NULL: no memory. */
-static struct pfi_event_state *state_of(struct pfi_event_core *core, struct prefork_connection *connection)
-{
-	struct pfi_event_state *state = connection->driver;
-
-	if (state)
-		return state;
-	struct pfi_ring *const link = pfi_ring_take(&core->free_states);
-
-	state = link ? state_at(link) : malloc(core->driver->state_size);
-	if (!state)
-		return NULL;
-	memset(state, 0, core->driver->state_size);
-	state->connection = connection;
-	state->watched = PREFORK_CLOSE;
-	pfi_ring_init(&state->link);
-	prefork_connection_set_driver(connection, state);
-	return state;
-}
-
-static int watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
-{
-	if (state->watched == event)
-		return 0;
-	const int r = core->driver->watch(core, state, event);
-	state->watched = event;
-	if (!state->suspended) /* otherwise another thread may be reading it */
-		state->connection->watched = event == PREFORK_WAIT_READABLE;
-	return r;
+	pfi_ring_init(&core->parked);
+	pfi_ring_init(&core->due);
+	pfi_ring_init(&core->running);
 }
 
 static void close_connection(struct pfi_event_core *core, struct prefork_connection *connection)
@@ -71,7 +44,7 @@ static void close_connection(struct pfi_event_core *core, struct prefork_connect
 	struct pfi_event_state *const state = connection->driver;
 
 	if (state) {
-		(void)watch(core, state, PREFORK_CLOSE);
+		(void)pfi_event_state_watch(core, state, PREFORK_CLOSE);
 		pfi_deadline_heap_remove(&core->deadlines, &state->deadline);
 		unlink_state(state);
 		pfi_ring_add(&core->free_states, &state->link);
@@ -93,10 +66,11 @@ static void suspend(struct pfi_event_state *state)
 /* False: memory is exhausted, or the poller has refused the connection. */
 static bool wait_for(struct pfi_event_core *core, struct prefork_connection *connection, enum prefork_next next)
 {
-	struct pfi_event_state *const state = state_of(core, connection);
+	struct pfi_event_state *const state = pfi_event_state_of(core, connection);
 
 	if (!state)
 		return false;
+	state->suspended = false; /* tasks have waited for it */
 	if (next == PREFORK_AGAIN)
 		pfi_ring_add(&core->again, &state->link);
 	else if (!state->is_waiting)
@@ -106,7 +80,7 @@ static bool wait_for(struct pfi_event_core *core, struct prefork_connection *con
 	if (pfi_deadline_heap_add(&core->deadlines, &state->deadline) < 0)
 		return false;
 	/* Under PREFORK_AGAIN the poller stays as it is: the next callback decides. */
-	return next == PREFORK_AGAIN || watch(core, state, next) == 0;
+	return next == PREFORK_AGAIN || pfi_event_state_watch(core, state, next) == 0;
 }
 
 static void apply(struct pfi_event_core *core, struct prefork_connection *connection, struct pfi_event_state *state,
@@ -170,18 +144,9 @@ static void proceed(struct pfi_event_core *core, struct pfi_event_state *state)
  * first and takes the resumed connections afterwards. So one of the two sees the other. */
 static void note_missed(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	state->missed_event = true;
-	core->missed_count++;
-	atomic_store(&core->worker->wake_for_all, true);
-	(void)watch(core, state, PREFORK_CLOSE);
+	pfi_event_state_set_missed(core, state, true);
+	(void)pfi_event_state_watch(core, state, PREFORK_CLOSE);
 	pfi_event_core_resume(core);
-}
-
-static void clear_missed(struct pfi_event_core *core, struct pfi_event_state *state)
-{
-	state->missed_event = false;
-	if (--core->missed_count == 0)
-		atomic_store(&core->worker->wake_for_all, false);
 }
 
 void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *state)
@@ -189,7 +154,9 @@ void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *s
 	core->served++;
 	if (state->suspended)
 		pfi_event_core_resume(core); /* usually it has been resumed since the poll began */
-	if (state->suspended)
+	if (state->waits)
+		pfi_event_state_ready(core, state);
+	else if (state->suspended)
 		note_missed(core, state);
 	else if (state->is_waiting) /* otherwise it is in `again`, or was closed earlier in this turn */
 		proceed(core, state);
@@ -197,12 +164,12 @@ void pfi_event_core_ready(struct pfi_event_core *core, struct pfi_event_state *s
 
 void pfi_event_core_call_again(struct pfi_event_core *core)
 {
-	struct pfi_ring ring, *link;
+	struct pfi_ring *link;
 
-	if (!pfi_event_core_has_work(core))
+	if (pfi_ring_is_empty(&core->again))
 		return;
-	pfi_ring_move(&ring, &core->again); /* PREFORK_AGAIN from now on: next turn */
-	while ((link = pfi_ring_take(&ring)) != NULL)
+	pfi_ring_move(&core->calling, &core->again); /* PREFORK_AGAIN from now on: next turn */
+	while ((link = pfi_ring_take(&core->calling)) != NULL)
 		proceed(core, state_at(link));
 }
 
@@ -214,11 +181,10 @@ void pfi_event_core_resume(struct pfi_event_core *core)
 	while ((connection = prefork_worker_take_resumed(core->worker, &next)) != NULL) {
 		struct pfi_event_state *const state = connection->driver;
 
-		if (state)
+		if (state) {
 			state->suspended = false;
-		if (state && state->missed_event) {
-			clear_missed(core, state);
-			connection->watched = false;
+			pfi_event_state_set_missed(core, state, false);
+			connection->watched = state->watched == PREFORK_WAIT_READABLE;
 		}
 		apply_or_drain(core, connection, state, next);
 	}
@@ -251,15 +217,13 @@ static void accept_queued(struct pfi_event_core *core)
 
 static void drain_waiting(struct pfi_event_core *core)
 {
-	struct pfi_ring ring;
-
 	/* From now on each resumed connection wakes the loop, which returns when the last one is closed. */
 	core->missed_count++;
 	atomic_store(&core->worker->wake_for_all, true);
 	pfi_event_core_resume(core);
-	pfi_ring_move(&ring, &core->waiting);
-	while (!pfi_ring_is_empty(&ring)) {
-		struct pfi_event_state *const state = state_at(ring.next);
+	pfi_ring_move(&core->draining_states, &core->waiting);
+	while (!pfi_ring_is_empty(&core->draining_states)) {
+		struct pfi_event_state *const state = state_at(core->draining_states.next);
 
 		unlink_state(state);
 		apply(core, state->connection, state, prefork_connection_drain(state->connection));
@@ -303,5 +267,6 @@ void pfi_event_core_finish(struct pfi_event_core *core)
 	while ((link = pfi_ring_take(&core->free_states)) != NULL)
 		free(state_at(link));
 	pfi_deadline_heap_finish(&core->deadlines);
+	pfi_deadline_heap_finish(&core->wait_deadlines);
 	pfi_accept_set_finish(&core->accept_set);
 }

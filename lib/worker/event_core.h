@@ -21,6 +21,7 @@
 #include <stddef.h>
 
 struct pfi_event_core;
+struct pfi_event_wait;
 
 struct pfi_event_state {
 	struct prefork_connection *connection;
@@ -29,11 +30,12 @@ struct pfi_event_state {
 	bool is_waiting;           /* in the ring `waiting`                                   */
 	bool suspended;            /* by PREFORK_SUSPENDED: another thread may use it         */
 	bool missed_event;         /* had an event while suspended, and is not polled any more */
-	enum prefork_next watched; /* READABLE or WRITABLE; PREFORK_CLOSE: not polled         */
+	enum prefork_next watched; /* READABLE or WRITABLE; AGAIN: both; CLOSE: not polled    */
+	struct pfi_event_wait *waits; /* of tasks, while it is suspended                      */
 };
 
 /* Poll the connection of `state` for `event` from now on; `state->watched` still has the previous
- * value. PREFORK_CLOSE: stop polling. Returns 0, or a negative errno, after which the connection is
+ * value. PREFORK_CLOSE: stop polling; PREFORK_AGAIN, only in loops with tasks: both events. Returns 0, or a negative errno, after which the connection is
  * closed. */
 typedef int pfi_event_watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event);
 
@@ -58,9 +60,18 @@ struct pfi_event_core {
 	bool polls_offloaded;   /* the alarm is set for offloaded connections     */
 	struct pfi_deadline_heap deadlines;
 	size_t missed_count; /* states with `missed_event`; plus 1 in a drain */
+	/* Heads of rings are here, not on the stack of the loop: a callback may switch to a task (tasks.h), which may
+	 * remove a state from any ring while that stack is put aside. */
 	struct pfi_ring waiting;
 	struct pfi_ring again;
+	struct pfi_ring calling;         /* of `again`: in this turn      */
+	struct pfi_ring draining_states; /* of `waiting`: the drain begins */
 	struct pfi_ring free_states;
+	/* See event_state.h. */
+	struct pfi_deadline_heap wait_deadlines;
+	struct pfi_ring parked;
+	struct pfi_ring due;
+	struct pfi_ring running; /* of `due`: in this turn */
 };
 
 void pfi_event_core_init(struct pfi_event_core *core, struct prefork_worker *worker,
@@ -90,7 +101,7 @@ void pfi_event_core_expire(struct pfi_event_core *core);
 /* Whether the next turn must poll without waiting. */
 static inline bool pfi_event_core_has_work(const struct pfi_event_core *core)
 {
-	return !pfi_ring_is_empty(&core->again);
+	return !pfi_ring_is_empty(&core->again) || !pfi_ring_is_empty(&core->due);
 }
 
 /* Whether the loop runs another turn. The first call after the directive has become PREFORK_DRAIN

@@ -27,6 +27,7 @@
 #include "worker/event_turn.h"
 #include "worker/own_fds.h"
 #include "worker/strategies.h"
+#include "worker/tasks.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -107,6 +108,7 @@ static void enter(struct pfi_poll *poll)
 {
 	poll->is_inside = true;
 	atomic_store(&poll->awake, true);
+	pfi_tasks_enter(poll->loop.core.worker->tasks);
 }
 
 /* The application's part of the turn begins. */
@@ -118,7 +120,23 @@ static void begin_turn(struct pfi_poll *poll)
 		pfi_liveness_begin_within(liveness, 0, poll->turn_ms);
 	if (poll->beat_ms > 0)
 		pfi_event_turn_set_alarm(&poll->loop.core, pfi_liveness_since_ms(liveness, 0) + poll->beat_ms);
+	if (poll->loop.core.worker->tasks)
+		pfi_event_turn_set_alarm(&poll->loop.core, pfi_tasks_alarm_ms(poll->loop.core.worker->tasks));
 	pfi_event_turn_begin(&poll->loop.core);
+}
+
+/* The worker quits, and its tasks have some time to end. It accepts no more. */
+static bool has_tasks(struct pfi_poll *poll)
+{
+	struct pfi_event_core *const core = &poll->loop.core;
+
+	if (!core->worker->tasks || !pfi_tasks_stop(core->worker->tasks))
+		return false;
+	if (!core->accept_set.closed) {
+		stop_listeners(core);
+		pfi_accept_set_close(&core->accept_set);
+	}
+	return true;
 }
 
 /* Returns whether the loop goes on. A connection that was resumed since the last check had no wake-up, because `awake`
@@ -127,10 +145,13 @@ static bool leave(struct pfi_poll *poll)
 {
 	struct pfi_event_core *const core = &poll->loop.core;
 
+	if (core->worker->tasks)
+		pfi_tasks_turn(core->worker->tasks);
 	pfi_event_turn_end(core);
-	poll->is_over = !pfi_event_core_continue(core);
+	poll->is_over = !pfi_event_core_continue(core) && !has_tasks(poll);
 	if (!poll->is_over)
 		begin_turn(poll);
+	pfi_tasks_leave(core->worker->tasks);
 	poll->is_inside = false;
 	atomic_store(&poll->awake, false);
 	if (poll->is_over || pfi_event_core_has_work(core) || pfi_worker_has_resumed(core->worker))
@@ -250,6 +271,20 @@ static void set_beat(struct pfi_poll *poll)
 	poll->beat_ms = least_ms > 1 ? least_ms / 2 : least_ms;
 }
 
+/* What prefork_connection_offload() uses. */
+static int open_executor(struct pfi_poll *poll)
+{
+	struct pfi_event_core *const core = &poll->loop.core;
+	const struct prefork_host_loop *const host = &poll->host;
+
+	if (!host->submit && !host->park && !host->unpark)
+		return pfi_event_turn_open(core);
+	if (!host->submit || !host->park || !host->unpark)
+		return prefork_fail(-EINVAL, "a loop with tasks needs the functions submit, park and unpark");
+	core->worker->tasks = pfi_tasks_open(core, host, poll->user);
+	return core->worker->tasks ? 0 : prefork_fail(-ENOMEM, "no memory for tasks");
+}
+
 static int open_all(struct pfi_poll *poll, struct prefork_worker *worker)
 {
 	int r;
@@ -263,7 +298,7 @@ static int open_all(struct pfi_poll *poll, struct prefork_worker *worker)
 	worker->wake = wake;
 	if ((poll->timer = pfi_timer_open()) < 0)
 		return poll->timer;
-	if ((r = pfi_event_turn_open(&poll->loop.core)) < 0 || (r = pfi_epoll_loop_open(&poll->loop)) < 0 ||
+	if ((r = open_executor(poll)) < 0 || (r = pfi_epoll_loop_open(&poll->loop)) < 0 ||
 	    (r = pfi_epoll_loop_add(&poll->loop, poll->timer, EPOLLIN | EPOLLET, PFI_EPOLL_TIMER)) < 0 ||
 	    (r = pfi_epoll_loop_add(&poll->loop, poll->wake_fd, EPOLLIN | EPOLLET, PFI_EPOLL_WAKE)) < 0)
 		return r;
@@ -280,6 +315,8 @@ static void close_all(struct pfi_poll *poll)
 	if (poll->is_open && !core->accept_set.closed)
 		notify_closing(poll);
 	pfi_event_turn_close(core);
+	pfi_tasks_close(core->worker->tasks);
+	core->worker->tasks = NULL;
 	pfi_epoll_loop_close(&poll->loop);
 	pfi_close(&poll->timer);
 	prefork_worker_idle(core->worker);
@@ -304,8 +341,7 @@ int prefork_worker_poll_open(struct prefork_worker *worker, const struct prefork
 		pfi_struct_copy(&poll->host, sizeof poll->host, host, host->struct_size);
 	worker->strategy.traits |= PREFORK_STRATEGY_TURNS;
 	pfi_event_core_init(&poll->loop.core, worker, &driver);
-	r = poll->host.submit || poll->host.park || poll->host.unpark || poll->host.cancel_tasks ?
-		    prefork_fail(-ENOTSUP, "tasks of a loop are not supported") : open_all(poll, worker);
+	r = open_all(poll, worker);
 	if (r < 0) {
 		close_all(poll);
 		return r;

@@ -4,6 +4,7 @@
 #include "os/clock.h"
 #include "os/signal_pipe.h"
 #include "worker/own_fds.h"
+#include "worker/tasks.h"
 #include "worker/worker.h"
 
 #include <prefork/error.h>
@@ -20,7 +21,23 @@ bool prefork_connection_may_block(const struct prefork_connection *connection)
 	const struct prefork_worker *const worker = connection->worker;
 
 	/* The event loop, if any, runs in the first thread. */
-	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || pfi_worker_thread(worker) != 0;
+	return (worker->strategy.traits & PREFORK_STRATEGY_MAY_BLOCK) || pfi_worker_thread(worker) != 0 ||
+	       prefork_connection_is_task(connection);
+}
+
+bool prefork_connection_is_task(const struct prefork_connection *connection)
+{
+	PFI_RETURN_IF_NULL(connection, false);
+
+	const struct prefork_worker *const worker = connection->worker;
+
+	return worker->tasks && pfi_worker_thread(worker) == 0 && !worker->tasks->in_loop;
+}
+
+bool prefork_connection_cancel_waits(struct prefork_connection *connection)
+{
+	PFI_RETURN_IF_NULL(connection, false);
+	return prefork_connection_is_task(connection) && pfi_tasks_cancel_waits(connection->worker->tasks, connection);
 }
 
 /* poll(2) until `until_ms`, 0: no limit. Returns the result of poll, or a negative errno. */
@@ -40,15 +57,17 @@ static int poll_until(struct pollfd *fds, nfds_t count, uint64_t until_ms)
 
 /* While the first thread waits here, no other thread reads the control channel and the signals, so
  * it polls them, too. For the other threads quit_fd becomes readable. */
-static int wait_for(struct prefork_connection *connection, short events, uint64_t until_ms)
+static int wait_for(struct prefork_connection *connection, enum prefork_next event, uint64_t until_ms)
 {
+	const int fd = event == PREFORK_AGAIN ? -1 : connection->fd;
+	const short events = event == PREFORK_WAIT_READABLE ? POLLIN : POLLOUT;
 	struct prefork_worker *const worker = connection->worker;
 	const bool is_first = pfi_worker_thread(worker) == 0;
 
 	for (;;) {
 		const bool has_arbiter = is_first && !worker->orphan;
 		struct pollfd fds[] = {
-			{ .fd = connection->fd, .events = events },
+			{ .fd = fd, .events = events },
 			{ .fd = worker->quit_fd, .events = POLLIN },
 			{ .fd = is_first ? pfi_signal_pipe_fd() : -1, .events = POLLIN },
 			{ .fd = has_arbiter ? worker->context->channel : -1, .events = POLLIN },
@@ -71,7 +90,7 @@ static int wait_for(struct prefork_connection *connection, short events, uint64_
 		if (r > 0 && fds[0].revents)
 			return 0;
 		if (r == 0 && until_ms > 0 && pfi_now_ms() >= until_ms)
-			return prefork_fail(-ETIMEDOUT, "timed out waiting for the client");
+			return fd < 0 ? 0 : prefork_fail(-ETIMEDOUT, "timed out waiting for the client");
 	}
 }
 
@@ -86,17 +105,20 @@ int prefork_connection_wait(struct prefork_connection *connection, enum prefork_
 	const uint64_t until_ms = timeout_ms > 0 && timeout_ms <= UINT64_MAX - now_ms ? now_ms + timeout_ms : 0;
 	struct pfi_pause pause;
 
-	if (event != PREFORK_WAIT_READABLE && event != PREFORK_WAIT_WRITABLE)
-		return prefork_fail(-EINVAL, "event %d is not PREFORK_WAIT_READABLE or "
-		                             "PREFORK_WAIT_WRITABLE", (int)event);
+	if (event != PREFORK_WAIT_READABLE && event != PREFORK_WAIT_WRITABLE && (event != PREFORK_AGAIN || until_ms == 0))
+		return prefork_fail(-EINVAL, "event %d is not PREFORK_WAIT_READABLE, PREFORK_WAIT_WRITABLE, or "
+		                             "PREFORK_AGAIN with a time", (int)event);
 	if (!prefork_connection_may_block(connection))
 		return prefork_fail(-EINVAL, "a callback of an event loop must not block "
 		                             "(prefork_connection_offload())");
 	if (event == PREFORK_WAIT_READABLE && connection->input_buffered)
 		return 0;
+	/* Other tasks run meanwhile: the deadline is that of the turn, and does not move. */
+	if (prefork_connection_is_task(connection))
+		return pfi_tasks_wait(worker->tasks, connection, event, until_ms);
 	if (has_slot)
 		pause = pfi_liveness_pause(&worker->liveness, thread);
-	const int r = wait_for(connection, event == PREFORK_WAIT_READABLE ? POLLIN : POLLOUT, until_ms);
+	const int r = wait_for(connection, event, until_ms);
 	if (has_slot)
 		pfi_liveness_resume(&worker->liveness, thread, pause);
 	return r;

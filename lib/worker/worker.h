@@ -50,6 +50,7 @@ struct ev_loop;
 struct pfi_library_settings;
 struct pfi_poll;
 struct pfi_offload_pool;
+struct pfi_tasks;
 
 struct prefork_worker {
 	const struct pfi_spawn_context *context;
@@ -80,6 +81,7 @@ struct prefork_worker {
 
 	struct pfi_poll *poll; /* of prefork_worker_poll_open(), until the end of the process */
 	struct ev_loop *loop; /* of the strategy libev, created by the first prefork_worker_loop() */
+	struct pfi_tasks *tasks; /* of a loop of the application that runs them, or NULL */
 	struct pfi_offload_pool *offload_pool; /* of an event loop with the setting threads, or NULL */
 	void (*wake)(void *user);   /* called by any thread when it has resumed a connection; NULL: pfi_worker_wake() */
 	void *wake_user;

@@ -19,6 +19,9 @@
 #elif defined TEST_POLL_DRIVER_PLAIN
 #include "poll_driver.h"
 #define STRATEGY poll_driver_plain
+#elif defined TEST_TASKS
+#include "task_driver.h"
+#define STRATEGY task_driver
 #elif defined TEST_LIBEV
 #define STRATEGY pfi_strategy_libev
 #elif defined TEST_THREADS

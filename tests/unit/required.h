@@ -134,6 +134,9 @@
 	NUMBER(prefork_response_write, request, (NULL, ANY, 1), -EINVAL) \
 	NUMBER(prefork_response_write, bytes, (ANY, NULL, 1), -EINVAL) \
 	/* <prefork/host_loop.h> */ \
+	NOTHING(prefork_connection_work, connection, (NULL)) \
+	NOTHING(prefork_wait_set_user, wait, (NULL, NULL)) \
+	POINTER(prefork_wait_user, wait, (NULL)) \
 	NUMBER(prefork_worker_adopt_listeners, worker, (NULL), -EINVAL) \
 	NUMBER(prefork_worker_dispatch, worker, (NULL), 0) \
 	NOTHING(prefork_worker_listener_ready, worker, (NULL, 1)) \
@@ -183,7 +186,13 @@
 	NOTHING(prefork_connection_end_follows, connection, (NULL)) \
 	NOTHING(prefork_connection_end_output, connection, (NULL)) \
 	NUMBER(prefork_connection_error, connection, (NULL), -EINVAL) \
+	NUMBER(prefork_connection_cancel_waits, connection, (NULL), false) \
 	NUMBER(prefork_connection_fd, connection, (NULL), -EINVAL) \
+	NUMBER(prefork_connection_is_task, connection, (NULL), false) \
+	NOTHING(prefork_connection_set_activity, connection, (NULL, "text", 1)) \
+	NOTHING(prefork_connection_set_activity, bytes, (ANY, NULL, 1)) \
+	NUMBER(prefork_connection_try_offload, connection, (NULL, NULL, NULL, ANY), -EINVAL) \
+	NUMBER(prefork_connection_try_offload, work, (ANY, NULL, NULL, ANY), -EINVAL) \
 	NOTHING(prefork_connection_resume, connection, (NULL, PREFORK_WAIT_READABLE)) \
 	NUMBER(prefork_connection_is_secure, connection, (NULL), false) \
 	NUMBER(prefork_connection_is_offloaded, connection, (NULL), false) \

@@ -42,6 +42,27 @@ START_TEST(large_values_do_not_overflow)
 }
 END_TEST
 
+static const struct {
+	uint64_t graceful_ms, expected_ms; /* from the start of the drain */
+} cancels[] = { { 30000, 29000 }, { 8000, 7000 }, { 4000, 3500 }, { 800, 700 }, { 1, 1 } };
+enum { CANCELS = sizeof cancels / sizeof cancels[0] };
+
+START_TEST(tasks_are_asked_to_end_before_graceful_timeout_does)
+{
+	const uint64_t end_ms = pfi_drain_end_ms(START_MS, cancels[_i].graceful_ms);
+
+	ck_assert_uint_eq(pfi_drain_cancel_ms(end_ms, cancels[_i].graceful_ms), START_MS + cancels[_i].expected_ms);
+}
+END_TEST
+
+START_TEST(without_graceful_timeout_tasks_are_not_asked_to_end)
+{
+	ck_assert_uint_eq(pfi_drain_cancel_ms(pfi_drain_end_ms(START_MS, 0), 0), 0);
+	ck_assert_uint_eq(pfi_drain_cancel_ms(UINT64_MAX, 1000), 0);
+	ck_assert_uint_eq(pfi_drain_cancel_ms(0, 1000), 0); /* the worker does not drain */
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("drain");
@@ -49,5 +70,7 @@ int main(void)
 
 	tcase_add_loop_test(tc, a_connection_waits_for_the_shorter_of_two_limits, 0, CASES);
 	tcase_add_test(tc, large_values_do_not_overflow);
+	tcase_add_loop_test(tc, tasks_are_asked_to_end_before_graceful_timeout_does, 0, CANCELS);
+	tcase_add_test(tc, without_graceful_timeout_tasks_are_not_asked_to_end);
 	return run_suite(suite);
 }
