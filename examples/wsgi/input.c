@@ -3,6 +3,7 @@
 #include "interpreter.h"
 
 #include <prefork/http.h>
+#include <prefork/service.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -47,9 +48,11 @@ static Py_ssize_t receive(struct input *input, char *bytes, size_t size)
 		n = prefork_request_read(request, bytes, size);
 		Py_END_ALLOW_THREADS
 		input->reading = false;
+		if (PyErr_Occurred()) /* thrown into this task while it waited for the client: the body is still there */
+			return -1;
 	}
 	if (n < 0) {
-		input->error = (int)n;
+		input->error = n == -ECANCELED ? 0 : (int)n; /* cancelled: the body may be read later */
 		errno = -(int)n;
 		(void)PyErr_SetFromErrno(PyExc_OSError);
 		return -1;
@@ -253,9 +256,13 @@ void wsgi_input_end(PyObject *self)
 {
 	struct input *input = (struct input *)self;
 
+	struct prefork_request *const request = input->request;
+
 	input->request = NULL;
-	while (input->reading) /* a thread of the application still reads from the request */
-		wsgi_gil_yield();
+	while (input->reading) { /* a thread or a task of the application still reads from the request */
+		(void)prefork_connection_cancel_waits(prefork_request_connection(request));
+		wsgi_yield(request);
+	}
 	if (spare == NULL && Py_REFCNT(input) == 1) {
 		PyMem_Free(input->buffer);
 		spare = input;

@@ -2,6 +2,8 @@
 #include "interpreter.h"
 
 #include <prefork/error.h>
+#include <prefork/http.h>
+#include <prefork/service.h>
 
 #include <pthread.h>
 #include <signal.h>
@@ -148,13 +150,22 @@ bool wsgi_gil_take(void)
 	return true;
 }
 
-void wsgi_gil_yield(void)
+void wsgi_yield(struct prefork_request *request)
 {
 	const struct timespec moment = { .tv_nsec = 1000 * 1000 };
+	struct prefork_connection *const connection = prefork_request_connection(request);
+	PyObject *type, *value, *traceback;
 
+	PyErr_Fetch(&type, &value, &traceback);
 	Py_BEGIN_ALLOW_THREADS
-	(void)nanosleep(&moment, NULL);
+	if (prefork_connection_is_task(connection))
+		(void)prefork_connection_wait(connection, PREFORK_AGAIN, 1);
+	else
+		(void)nanosleep(&moment, NULL);
 	Py_END_ALLOW_THREADS
+	if (type == NULL && PyErr_Occurred()) /* thrown into the task while it waited */
+		return;
+	PyErr_Restore(type, value, traceback);
 }
 
 void wsgi_drop_later(PyObject *object)

@@ -15,6 +15,8 @@
 
 #include <stdbool.h>
 
+struct prefork_request;
+
 /** Start Python. `program` is argv[0]; `venv` the directory of a virtualenv or
  *  NULL. The calling thread has the GIL afterwards. Returns 0, or PREFORK_EBOOT
  *  with an error message. */
@@ -33,8 +35,9 @@ PyThreadState *wsgi_python_own_state(void);
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
 
-/** Release the GIL for 1 ms. The caller has the GIL. */
-void wsgi_gil_yield(void);
+/** Let another thread or, if the caller is a task, another task go on for 1 ms. The caller has the GIL, and may have
+ *  an exception set. */
+void wsgi_yield(struct prefork_request *request);
 
 /** Takes `object`, without the GIL: the reference is dropped when this thread takes the GIL
  *  again. Holds one object at a time, which should be small. */

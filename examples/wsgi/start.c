@@ -162,6 +162,8 @@ int wsgi_start_write(PyObject *self, PyObject *piece)
 	r = prefork_response_write(request, PyBytes_AS_STRING(piece), (size_t)PyBytes_GET_SIZE(piece));
 	Py_END_ALLOW_THREADS
 	start->writing--;
+	if (PyErr_Occurred()) /* thrown into this task while it waited for the client */
+		return -1;
 	return r < 0 ? wsgi_refuse(r) : 0;
 }
 
@@ -240,7 +242,7 @@ void wsgi_start_close(PyObject *self)
 	start->closed = true;
 	while (start->writing > 0) {
 		prefork_worker_beat(prefork_request_worker(start->request));
-		wsgi_gil_yield();
+		wsgi_yield(start->request);
 	}
 }
 

@@ -108,6 +108,27 @@ void prefork_worker_beat(struct prefork_worker *worker)
 	(void)worker;
 }
 
+/* Nothing here is a task. */
+bool prefork_connection_is_task(const struct prefork_connection *connection)
+{
+	(void)connection;
+	return false;
+}
+
+bool prefork_connection_cancel_waits(struct prefork_connection *connection)
+{
+	(void)connection;
+	return false;
+}
+
+int prefork_connection_wait(struct prefork_connection *connection, enum prefork_next event, uint64_t timeout_ms)
+{
+	(void)connection;
+	(void)event;
+	(void)timeout_ms;
+	return -EINVAL;
+}
+
 bool prefork_connection_may_block(const struct prefork_connection *connection)
 {
 	(void)connection;
