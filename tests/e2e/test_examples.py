@@ -331,5 +331,44 @@ class WorkerPoll(harness.Case):
             self.assertEqual(server.stop(), 0)
 
 
+class WorkerTasks(harness.Case):
+    """One worker with one thread: slow clients delay no other one."""
+
+    def test_slow_uploads_and_slow_readers_share_a_thread(self):
+        with harness.Server([harness.program("worker_tasks"), "--spool-limit", "0"]) as server:
+            server.wait_for_serving(1)
+            uploads = [server.dial(20 * harness.PATIENCE) for _ in range(20)]
+            readers = [server.dial(20 * harness.PATIENCE) for _ in range(3)]
+            for client in uploads:
+                client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4000\r\nConnection: close\r\n\r\n")
+            for client in readers:
+                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+            for _ in range(4):
+                for client in uploads:
+                    client.sendall(b"x" * 1000)
+                self.assertEqual(server.request("POST", body=b"y" * 5000).body, b"5000\n")
+            for client in uploads:
+                self.assertTrue(b"".join(iter(lambda: client.recv(4096), b"")).endswith(b"\r\n\r\n4000\n"))
+                client.close()
+            for client in readers:
+                response = b"".join(iter(lambda: client.recv(65536), b""))
+                self.assertTrue(response.endswith(b"00000000099999\n\r\n0\r\n\r\n"))
+                self.assertEqual(response.count(b"\n\r\n"), 2 + 100000)  # the ends of head and response, and the pieces
+                client.close()
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_drain_waits_for_suspended_handlers(self):
+        with harness.Server([harness.program("worker_tasks")]) as server:
+            server.wait_for_serving(1)
+            with server.dial(20 * harness.PATIENCE) as client:
+                client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\n1")
+                self.assertEqual(server.request("POST", body=b"").body, b"0\n")
+                server.send_signal(signal.SIGTERM)
+                server.wait_for_log("Handling signal: term")
+                client.sendall(b"23")
+                self.assertIn(b"\r\n\r\n3\n", b"".join(iter(lambda: client.recv(4096), b"")))
+            self.assertEqual(server.wait(), 0)
+
+
 if __name__ == "__main__":
     harness.main()
