@@ -253,6 +253,26 @@ static void take_fds(const struct pfi_inherited_socket *socket)
 		take_fd(socket->file, PFI_FD_PATH);
 }
 
+/* What this process has opened itself since its start was not inherited: the number in the variable is wrong. */
+static int check_fd(int fd)
+{
+	const enum pfi_fd_kind kind = pfi_fdtable_look_up(fd).kind;
+
+	if (fd < 0 || kind == PFI_FD_NONE)
+		return 0;
+	return prefork_fail(-EINVAL, "the environment passes descriptor %d as an inherited socket, and it is %s of this process",
+			    fd, pfi_fd_kind_name(kind));
+}
+
+static int check_fds(const struct pfi_inherited_socket *socket)
+{
+	int r = check_fd(socket->fd);
+
+	for (unsigned i = 0; r == 0 && i < socket->more_count; i++)
+		r = check_fd(socket->more[i]);
+	return r == 0 ? check_fd(socket->file) : r;
+}
+
 int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret)
 {
 	const struct pfi_inherit_variables variables = {
@@ -262,9 +282,13 @@ int pfi_inherit_take(bool is_upgrade, struct pfi_inherited *ret)
 		.prefork_fds = getenv("PREFORK_FDS"),
 		.server_starter_port = getenv("SERVER_STARTER_PORT"),
 	};
-	const int r = pfi_inherit_parse(&variables, getpid(), ret);
+	int r = pfi_inherit_parse(&variables, getpid(), ret);
 
 	pfi_starter_forget_sockets();
+	for (size_t i = 0; r == 0 && i < ret->count; i++)
+		r = check_fds(&ret->sockets[i]);
+	if (r < 0)
+		forget(ret);
 	for (size_t i = 0; r == 0 && i < ret->count; i++)
 		take_fds(&ret->sockets[i]);
 	if (r == 0)

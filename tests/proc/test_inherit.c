@@ -1,11 +1,15 @@
 #include "listener/inherit.h"
+#include "os/fd.h"
+#include "os/open.h"
 #include "os/starter.h"
 
 #include "../support.h"
 
 #include <prefork/error.h>
 
+#include <fcntl.h>
 #include <stdio.h>
+#include <sys/socket.h>
 
 enum { SELF = 1234 };
 
@@ -224,6 +228,23 @@ START_TEST(a_descriptor_that_is_not_a_socket_stays_open)
 }
 END_TEST
 
+/* The variable is wrong: a log, say, must not become a listener, and be closed. */
+START_TEST(a_descriptor_that_this_process_has_opened_is_refused)
+{
+	char value[64];
+	int fd = pfi_open_log_socket(AF_UNIX);
+
+	ck_assert_int_ge(fd, 0);
+	(void)snprintf(value, sizeof value, _i == 0 ? "a=%d" : _i == 1 ? "a=900+%d" : "a=900:file=%d:path=/x", fd);
+	setenv("PREFORK_FDS", value, 1);
+	ck_assert_int_eq(pfi_inherit_take(false, &inherited), -EINVAL);
+	ck_assert_msg(strstr(prefork_error(), "it is a log of this process"), "%s", prefork_error());
+	ck_assert_ptr_null(inherited.sockets);
+	ck_assert_int_ge(fcntl(fd, F_GETFD), 0);
+	pfi_close(&fd);
+}
+END_TEST
+
 #define ADD_TABLE(tc, test, table) tcase_add_loop_test(tc, test, 0, (int)(sizeof table / sizeof table[0]))
 
 int main(void)
@@ -238,5 +259,6 @@ int main(void)
 	tcase_add_test(tc, a_socket_is_found_by_its_name);
 	tcase_add_loop_test(tc, an_unlisted_inherited_socket_is_offered_or_closed, 0, 2);
 	tcase_add_test(tc, a_descriptor_that_is_not_a_socket_stays_open);
+	tcase_add_loop_test(tc, a_descriptor_that_this_process_has_opened_is_refused, 0, 3);
 	return run_suite(suite);
 }
