@@ -6,25 +6,26 @@ import textwrap
 
 # Settings with the same meaning in both.
 SAME = """
-accesslog access_log_format backlog bind capture_output casefold_http_method chdir daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive
+accesslog access_log_format backlog bind ca_certs capture_output casefold_http_method cert_reqs certfile chdir ciphers daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive keyfile
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
 pidfile proc_name proxy_allow_ips proxy_protocol pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
 syslog syslog_addr syslog_facility syslog_prefix disable_redirect_access_to_syslog threads timeout umask user worker_class worker_connections workers wsgi_app
 """.split()
 
 # Settings without an effect on the service: dropped silently.
-NEEDLESS = "check_config config default_proc_name print_config reload_engine tmp_upload_dir".split()
+NEEDLESS = """check_config config default_proc_name do_handshake_on_connect print_config reload_engine ssl_version
+suppress_ragged_eofs tmp_upload_dir""".split()
 
 # Settings without a counterpart, and the remedy if there is a general one.
 MISSING = {name: "not available in this version" for name in """
-asgi_disconnect_grace_period asgi_lifespan asgi_loop ca_certs cert_reqs certfile ciphers
+asgi_disconnect_grace_period asgi_lifespan asgi_loop
 control_socket control_socket_disable control_socket_mode dirty_apps dirty_graceful_timeout dirty_threads dirty_timeout
-dirty_workers do_handshake_on_connect dogstatsd_tags enable_backlog_metric
+dirty_workers dogstatsd_tags enable_backlog_metric
 forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams
-http2_max_frame_size http2_max_header_list_size http_parser http_protocols keyfile logconfig logconfig_dict
+http2_max_frame_size http2_max_header_list_size http_parser http_protocols logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
 permit_unconventional_http_version protocol
-raw_paste_global_conf root_path spew ssl_version statsd_host
+raw_paste_global_conf root_path spew statsd_host
 statsd_prefix strip_header_spaces tolerate_dangerous_framing uwsgi_allow_ips
 """.split()}
 
@@ -33,7 +34,7 @@ REMARKS = {"worker_tmp_dir": "dropped: in gunicorn it is the directory of heartb
                              "of that name here is the directory of large bodies"}
 
 # Settings whose value False has no counterpart.
-ON = {"sendfile": "not available: files are always sent by sendfile(2)", "suppress_ragged_eofs": "not available in this version"}
+ON = {"sendfile": "not available: files are always sent by sendfile(2)"}
 
 CLASSES = {"gunicorn.workers.sync.SyncWorker": "sync", "gunicorn.workers.gthread.ThreadWorker": "gthread"}
 

@@ -37,7 +37,7 @@ static bool hash_identity(const struct pfi_tls_contexts *contexts, const char *n
 	return EVP_Digest(bytes, PFI_TLS_IDENTITY_SIZE + size, ret, NULL, EVP_sha256(), NULL) == 1;
 }
 
-/* Before OpenSSL looks at a ticket, which the callback for server names is too late for. */
+/* Before OpenSSL decrypts a ticket: the callback for server names comes later. */
 static int on_client_hello(SSL *ssl, int *alert, void *user)
 {
 	const struct pfi_tls_contexts *const contexts = user;
@@ -257,8 +257,6 @@ static SSL_CTX *create_context(const struct pfi_tls_settings *values)
 					   SSL_OP_PRIORITIZE_CHACHA);
 	if (values->suppress_ragged_eofs)
 		(void)SSL_CTX_set_options(context, SSL_OP_IGNORE_UNEXPECTED_EOF);
-	if (values->ktls)
-		(void)SSL_CTX_set_options(context, SSL_OP_ENABLE_KTLS);
 	(void)SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
 	(void)SSL_CTX_set_timeout(context, SESSION_S);
 	if (SSL_CTX_set_min_proto_version(context, versions[values->ssl_version]) == 1)

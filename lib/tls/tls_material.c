@@ -96,7 +96,7 @@ bool pfi_tls_material_is_of(const struct pfi_tls_material *material, const struc
 {
 	struct pfi_tls_settings a = material->values, b = *values;
 	const char **texts_a[TEXTS], **texts_b[TEXTS];
-	bool equal = a.cert_reqs == b.cert_reqs && a.ssl_version == b.ssl_version && a.ktls == b.ktls &&
+	bool equal = a.cert_reqs == b.cert_reqs && a.ssl_version == b.ssl_version &&
 		     a.suppress_ragged_eofs == b.suppress_ragged_eofs && lists_are_equal(&a.alpn_protocols, &b.alpn_protocols);
 
 	list_texts(&a, texts_a);

@@ -39,9 +39,6 @@ static const struct prefork_option rows[] = {
 	  .traits = RELOADABLE | PREFORK_OPTION_COMMAS | MAY_BE_EMPTY,
 	  .doc = "The application protocols that are agreed on in the handshake (ALPN), best first. A client that offers only others "
 	         "is refused. Empty: no ALPN." },
-	{ ROW("ktls", BOOL, ktls), .traits = RELOADABLE,
-	  .doc = "Let the kernel encrypt what is sent (module tls), so that files are sent by sendfile(2). Without the module, or for a "
-	         "cipher that it does not have, the worker encrypts." },
 	{ ROW("suppress_ragged_eofs", BOOL, suppress_ragged_eofs), .traits = RELOADABLE,
 	  .doc = "Take the end of a connection without close_notify for a regular end of file. Otherwise it is an error of the "
 	         "connection, since anyone in between could have cut it." },

@@ -46,7 +46,7 @@ int pfi_tls_server_material(struct prefork_tls *tls, const struct pfi_tls_settin
 int pfi_tls_server_add_own(struct prefork_tls *tls, const char *pool, SSL_CTX *context);
 struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const char *pool);
 
-/* Drop materials that neither the settings nor a worker uses. */
+/* Drop materials that are not in use by settings or workers. */
 void pfi_tls_server_sweep(struct prefork_tls *tls);
 
 /* In a worker: clear everything but `worker`. */

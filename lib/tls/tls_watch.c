@@ -50,7 +50,7 @@ static void watch_target(int inotify, const char *directory, const char *target,
 }
 
 /* The directory of the file and, for each part of the path that is a symbolic link, the directory of that link and
- * those on the way to its target. */
+ * those of its target. */
 static void watch_path(int inotify, const char *path, int links_left)
 {
 	char part[PATH_MAX], directory[PATH_MAX], target[PATH_MAX];

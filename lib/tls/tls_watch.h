@@ -2,8 +2,8 @@
  * tls_watch -- which directories may change when the files of TLS change.
  *
  * Files are replaced by rename(2), and volumes by a change of a symbolic link ("..data" in Kubernetes, "live" of
- * certbot): so directories are watched (inotify(7)) and not files, for each symbolic link on the way to a file that in
- * which the link is, too.
+ * certbot): so directories are watched (inotify(7)) and not files: that of each file, and that of each symbolic link in
+ * its path.
  */
 #ifndef TLS_TLS_WATCH_H
 #define TLS_TLS_WATCH_H

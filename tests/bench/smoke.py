@@ -55,6 +55,8 @@ def problem(command, names):
 def main():
     has_wsgi = (pathlib.Path(BUILD) / "examples/wsgi/prefork-wsgi").exists()
     jobs = [job for job in JOBS if has_wsgi or WSGI not in job[1]]
+    if (pathlib.Path(BUILD) / "examples/https_hello/https_hello").exists() and shutil.which("nginx") and shutil.which("openssl"):
+        jobs.append(("tls --rounds 1 --scale 0.05", ["full"]))
     with concurrent.futures.ThreadPoolExecutor(4) as side_by_side:
         failed = [text for text in side_by_side.map(lambda job: problem(*job), jobs) if text]
     print(*failed, sep="\n")

@@ -4,11 +4,11 @@ import json
 import os
 import pathlib
 import shutil
-import socket
 import ssl
 import statistics
 import threading
 import time
+import unittest
 
 import harness
 from harness_tls import Authority, TlsClient
@@ -222,7 +222,8 @@ class Changes(Info):
 
     def organization(self, server):
         with TlsClient(server, self.authority.context()) as client:
-            self.ask(client, True)
+            client.send(LAST)
+            self.assertEqual(client.read_response().status, 200)
             return dict(part[0] for part in client.socket.getpeercert()["subject"])["organizationName"]
 
     def wait_for(self, server, organization):
@@ -272,6 +273,20 @@ class Changes(Info):
             server.send_signal(harness.signal.SIGHUP)
             server.wait_for_log("Reload done")
             self.assertEqual(self.organization(server), "first")
+
+    def test_workers_of_another_user_need_not_read_the_key(self):
+        if os.getuid() != 0:
+            raise unittest.SkipTest("only root can start workers of another user")
+        with self.server("--user", "nobody", "--workers", "2", "--certfile", self.live / "tls.crt", "--keyfile",
+                         self.live / "tls.key") as server:
+            server.wait_for_serving(2)
+            (self.live / "tls.key").chmod(0o400)
+            for worker in server.workers():
+                self.assertNotIn("\nUid:\t0", pathlib.Path(f"/proc/{worker}/status").read_text())
+            for organization in ("first", "second"):
+                if organization == "second":
+                    self.issue(self.live, "second")
+                self.wait_for(server, organization)
 
     def test_a_reload_reads_changed_files(self):
         with self.serve() as server:

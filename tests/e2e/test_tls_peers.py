@@ -351,7 +351,7 @@ class Scanner(Tls):
             subprocess.run([testssl, "--quiet", "--color", "0", "--ip", "127.0.0.1", "--jsonfile", path / "found.json", "-p", "-s", "-f", "-P",
                             "-U", f"localhost:{server.port}"], capture_output=True, check=False, stdin=subprocess.DEVNULL)
             found = json.loads((path / "found.json").read_text())
-        self.assertLessEqual({"TLS1_2", "TLS1_3", "FS", "heartbleed", "secure_client_renego", "LUCKY13"}, {one["id"] for one in found})
+        self.assertLessEqual({"TLS1_2", "TLS1_3", "PFS", "heartbleed", "secure_client_renego", "LUCKY13"}, {one["id"] for one in found})
         self.assertEqual([one for one in found if one["severity"] not in ("OK", "INFO", "LOW", "WARN")], [])
 
 
