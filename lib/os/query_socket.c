@@ -38,12 +38,15 @@ static bool may_request(int fd)
 }
 
 /* Runs in the command. The name is free for any process to bind, so the peer has to be the process that has locked the
- * pid file. Root may request a reload of the server of any user; another user's request would be refused. */
-static bool is_server(int fd, pid_t pid)
+ * pid file. Root may request a reload of the server of any user; another user's request would be refused. 0,
+ * -ECONNREFUSED, -EPERM. */
+static int check_server(int fd, pid_t pid)
 {
 	struct ucred peer;
 
-	return get_peer(fd, &peer) && peer.pid == pid && (geteuid() == 0 || peer.uid == geteuid());
+	if (!get_peer(fd, &peer) || peer.pid != pid)
+		return -ECONNREFUSED;
+	return geteuid() == 0 || peer.uid == geteuid() ? 0 : -EPERM;
 }
 
 int pfi_query_listen(pid_t pid, ino_t inode)
@@ -83,8 +86,8 @@ int pfi_query_connect(pid_t pid, ino_t inode)
 		return fd;
 	if (connect(fd, (const struct sockaddr *)&name, size) < 0)
 		r = -errno;
-	else if (!is_server(fd, pid))
-		r = -EPERM;
+	else
+		r = check_server(fd, pid);
 	if (r < 0)
 		pfi_close(&fd);
 	return r < 0 ? r : fd;

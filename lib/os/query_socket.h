@@ -18,7 +18,7 @@ int pfi_query_listen(pid_t pid, ino_t inode);
 int pfi_query_accept(int listener);
 
 /* Connect to the socket of that arbiter, which must run as this user unless this process is root's. A descriptor,
- * blocking; -ECONNREFUSED: no arbiter listens; -EPERM: another process listens, or the arbiter runs as another user; or
+ * blocking; -ECONNREFUSED: no arbiter listens, or another process does; -EPERM: the arbiter runs as another user; or
  * another negative errno. */
 int pfi_query_connect(pid_t pid, ino_t inode);
 

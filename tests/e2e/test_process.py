@@ -1,5 +1,6 @@
 """The process as its operators see it: the number of workers and its limits, the pid file."""
 import contextlib
+import fcntl
 import os
 import pathlib
 import resource
@@ -203,6 +204,35 @@ class SendReload(harness.Case):
             self.assertNotIn("requested by a command", server.log())
             self.assertEqual(harness.end_command(self.begin()), (0, ""))
             self.assertEqual(server.stop(), 0)
+
+    def test_the_server_refuses_another_user_that_connects_by_itself(self):
+        if os.geteuid() != 0:
+            self.skipTest("only root can be another user")
+        script = ("import socket, sys; s = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET); s.connect('\\0' + sys.argv[1])\n"
+                  "try: s.send(b'reload'); sys.exit(len(s.recv(100)))\nexcept (BrokenPipeError, ConnectionResetError): pass")
+        with self.served() as server:
+            name = f"prefork-{server.pid}-{os.stat(self.pidfile).st_ino}"
+            for user, count in (65534, 0), (0, 1):  # as root, to show that the name is right
+                done = subprocess.run([harness.need_program("setpriv"), f"--reuid={user}", "--clear-groups", sys.executable, "-c",
+                                       script, name], check=False, timeout=20 * harness.PATIENCE)
+                self.assertEqual(done.returncode > 0, count > 0)
+                self.assertEqual(server.log().count("requested by a command"), count)
+            self.assertEqual(server.stop(), 0)
+
+    def test_the_command_refuses_a_process_that_is_not_the_server(self):
+        with tempfile.TemporaryDirectory() as name, open(f"{name}/pid", "w+", encoding="ascii") as file, subprocess.Popen(
+                ["/bin/sleep", "1000"]) as other, socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as listener:
+            self.addCleanup(other.kill)
+            print(other.pid, file=file, flush=True)
+            fcntl.flock(file, fcntl.LOCK_EX)
+            listener.bind(f"\0prefork-{other.pid}-{os.fstat(file.fileno()).st_ino}")
+            listener.listen()
+            status, errors = harness.end_command(self.begin(pidfile=file.name))
+            other.kill()
+            self.assertEqual(status, 2)
+            self.assertIn(f"the server with process id {other.pid} does not answer: Connection refused", errors)
+            with listener.accept()[0] as connection:
+                self.assertEqual(connection.recv(100), b"")
 
     def test_root_may_reload_the_server_of_any_user(self):
         if os.geteuid() != 0:
