@@ -50,20 +50,22 @@ int pfi_pid_take_name(struct prefork_arbiter *arbiter)
 	return r;
 }
 
-void pfi_pid_remove_next(const struct prefork_arbiter *arbiter)
+int pfi_pid_remove_next(const struct prefork_arbiter *arbiter)
 {
 	char *path = NULL;
+	int r;
 
 	if (arbiter->pidfile.fd < 0 || arbiter->pidfile_suffix != 0 ||
 	    asprintf(&path, "%s" PFI_PID_NEXT, arbiter->pidfile.path) < 0)
-		return;
-	pfi_pidfile_remove_stale(path);
+		return 0;
+	r = pfi_pidfile_remove_stale(path);
 	free(path);
+	return r;
 }
 
 void pfi_pid_close(struct prefork_arbiter *arbiter)
 {
 	if (arbiter->upgrade.leaves_pidfile)
-		pfi_pid_remove_next(arbiter);
+		(void)pfi_pid_remove_next(arbiter);
 	pfi_pidfile_remove(&arbiter->pidfile);
 }

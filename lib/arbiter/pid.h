@@ -21,8 +21,9 @@ int pfi_pid_open(struct prefork_arbiter *arbiter, const char *suffix);
  * and the file keeps its suffix. */
 int pfi_pid_take_name(struct prefork_arbiter *arbiter);
 
-/* The new arbiter has exited: remove its file if it has not done so itself, which the free lock shows. */
-void pfi_pid_remove_next(const struct prefork_arbiter *arbiter);
+/* The new arbiter has exited: remove its file if it has not done so itself, which the free lock shows. 0;
+ * -EAGAIN: a process has the lock. */
+int pfi_pid_remove_next(const struct prefork_arbiter *arbiter);
 
 /* Remove the file, unless another file has its name by now. */
 void pfi_pid_close(struct prefork_arbiter *arbiter);

@@ -131,7 +131,7 @@ static uint64_t follow_up(struct prefork_arbiter *arbiter, enum pfi_server_phase
 	wake_ms = pfi_earlier_ms(wake_ms, notify(arbiter, phase, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_predecessor_turn(arbiter, now_ms));
 	wake_ms = pfi_earlier_ms(wake_ms, pfi_killed_turn(arbiter, now_ms)); /* after what may kill */
-	pfi_upgrade_remove_pidfile(arbiter);
+	wake_ms = pfi_earlier_ms(wake_ms, pfi_upgrade_remove_pidfile(arbiter, now_ms));
 	return pfi_earlier_ms(wake_ms, pfi_children_drain_due(arbiter, now_ms));
 }
 

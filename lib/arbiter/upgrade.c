@@ -25,6 +25,8 @@
 enum {
 	HOLD_MS = 2000,         /* for the new arbiter to confirm                            */
 	NAME_MS = 20,           /* between attempts to notify the service manager            */
+	PIDFILE_MS = 50,        /* between attempts to remove the pid file of the new arbiter */
+	PIDFILE_MAX_MS = 10000,
 	PROOF_MAX_MS = 3600000, /* canary_time is at most 1 h; the new program is not trusted */
 	MESSAGES_A_TURN = 64,
 	MESSAGES_MAX = 10000, /* one for each socket that it does not use, and a handful */
@@ -59,12 +61,20 @@ static void forget_new(struct prefork_arbiter *arbiter)
 	hold_sockets(arbiter, false);
 }
 
-void pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter)
+uint64_t pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	if (!arbiter->upgrade.leaves_pidfile || arbiter->killed.count > 0)
-		return;
-	arbiter->upgrade.leaves_pidfile = false;
-	pfi_pid_remove_next(arbiter);
+	struct pfi_upgrade *const upgrade = &arbiter->upgrade;
+
+	if (!upgrade->leaves_pidfile || arbiter->killed.count > 0)
+		return 0;
+	if (upgrade->pidfile_until_ms == 0)
+		upgrade->pidfile_until_ms = now_ms + PIDFILE_MAX_MS;
+	/* A worker that it had just forked has the lock, too, until it ends with its arbiter. */
+	if (upgrade->pid == 0 && pfi_pid_remove_next(arbiter) == -EAGAIN && now_ms < upgrade->pidfile_until_ms)
+		return now_ms + PIDFILE_MS;
+	upgrade->leaves_pidfile = false;
+	upgrade->pidfile_until_ms = 0;
+	return 0;
 }
 
 /* --- starting */

@@ -23,6 +23,7 @@ struct pfi_upgrade {
 	pid_t pid;  /* of the new arbiter, 0: there is none        */
 	int pidfd, channel; /* to it, -1: closed                   */
 	bool leaves_pidfile; /* a new arbiter has exited, its pid file is to be checked */
+	uint64_t pidfile_until_ms; /* until when, if a process has the lock of the file; 0: not checked yet */
 	unsigned messages;  /* received from it                    */
 	bool is_automatic;  /* this arbiter stops when it is ready */
 	bool takes_all;     /* it has all sockets of this one      */
@@ -48,8 +49,9 @@ void pfi_upgrade_process(struct prefork_arbiter *arbiter, struct pfi_tag tag, ui
 /* Returns when to call again, 0: when something changes. */
 uint64_t pfi_upgrade_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* After what was killed is reaped: remove the pid file of a new arbiter that could not do so itself. */
-void pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter);
+/* After what was killed is reaped: remove the pid file of a new arbiter that could not do so itself. Returns when to call
+ * again, 0: when something changes. */
+uint64_t pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
 /* This arbiter begins to stop; its listeners are open still. */
 void pfi_upgrade_stopping(struct prefork_arbiter *arbiter, uint64_t now_ms);

@@ -255,19 +255,23 @@ void pfi_pidfile_remove(struct pfi_pidfile *pidfile)
 	*pidfile = PFI_NO_PIDFILE;
 }
 
-void pfi_pidfile_remove_stale(const char *path)
+int pfi_pidfile_remove_stale(const char *path)
 {
 	struct stat status;
 	pid_t pid;
-	int fd = open_there(path);
+	int fd = open_there(path), r = 0;
 
 	if (fd < 0)
-		return;
+		return 0;
 	/* A starter that finds the lock taken tries again: the owner of the file is gone. */
-	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && read_pid(fd, &pid) == 0 &&
-	    flock(fd, LOCK_EX | LOCK_NB) == 0 && has_name(fd, path))
-		(void)unlink(path);
+	if (fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && read_pid(fd, &pid) == 0) {
+		if (flock(fd, LOCK_EX | LOCK_NB) < 0)
+			r = -EAGAIN;
+		else if (has_name(fd, path))
+			(void)unlink(path);
+	}
 	pfi_close(&fd);
+	return r;
 }
 
 int pfi_pidfile_check(const char *path)

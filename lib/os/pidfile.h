@@ -35,8 +35,8 @@ int pfi_pidfile_rename(struct pfi_pidfile *pidfile, const char *path);
 /* Remove the file, unless another one has its name by now, and release the lock. */
 void pfi_pidfile_remove(struct pfi_pidfile *pidfile);
 
-/* Remove the pid file of that name if no process has locked it. What is no pid file stays. */
-void pfi_pidfile_remove_stale(const char *path);
+/* Remove the pid file of that name if no process has locked it. What is no pid file stays. 0; -EAGAIN: it is locked. */
+int pfi_pidfile_remove_stale(const char *path);
 
 /* Whether a file could be made there once no server has locked it: 0, or a negative errno with an error message.
  * Changes nothing. */

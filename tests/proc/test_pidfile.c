@@ -204,20 +204,20 @@ START_TEST(a_stale_file_of_another_is_removed_and_a_locked_one_is_not)
 	struct pfi_pidfile pidfile;
 
 	ck_assert_int_eq(pfi_pidfile_create(&pidfile, path), 0);
-	pfi_pidfile_remove_stale(path);
+	ck_assert_int_eq(pfi_pidfile_remove_stale(path), -EAGAIN);
 	expect_pid(path, getpid());
 	pfi_pidfile_remove(&pidfile);
 	write_file(path, "1\n");
-	pfi_pidfile_remove_stale(path);
+	ck_assert_int_eq(pfi_pidfile_remove_stale(path), 0);
 	ck_assert_int_ne(access(path, F_OK), 0);
-	pfi_pidfile_remove_stale(path);
+	ck_assert_int_eq(pfi_pidfile_remove_stale(path), 0);
 	write_file(path, "1 2\n");
-	pfi_pidfile_remove_stale(path);
+	ck_assert_int_eq(pfi_pidfile_remove_stale(path), 0);
 	expect_file(path, "1 2\n");
 	ck_assert_int_eq(unlink(path), 0);
 	write_file(other, "1\n");
 	ck_assert_int_eq(symlink(other, path), 0);
-	pfi_pidfile_remove_stale(path);
+	ck_assert_int_eq(pfi_pidfile_remove_stale(path), 0);
 	expect_file(other, "1\n");
 }
 END_TEST
