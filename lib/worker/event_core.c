@@ -66,7 +66,8 @@ static void suspend(struct pfi_event_state *state)
 /* False: memory is exhausted, or the poller has refused the connection. */
 static bool wait_for(struct pfi_event_core *core, struct prefork_connection *connection, enum prefork_next next)
 {
-	struct pfi_event_state *const state = pfi_event_state_of(core, connection);
+	struct pfi_event_state *const state =
+		connection->driver ? connection->driver : pfi_event_state_create(core, connection);
 
 	if (!state)
 		return false;

@@ -9,15 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct pfi_event_state *pfi_event_state_of(struct pfi_event_core *core, struct prefork_connection *connection)
+struct pfi_event_state *pfi_event_state_create(struct pfi_event_core *core, struct prefork_connection *connection)
 {
-	struct pfi_event_state *state = connection->driver;
-
-	if (state)
-		return state;
 	struct pfi_ring *const link = pfi_ring_take(&core->free_states);
+	struct pfi_event_state *const state =
+		link ? PFI_RING_OWNER(link, struct pfi_event_state, link) : malloc(core->driver->state_size);
 
-	state = link ? PFI_RING_OWNER(link, struct pfi_event_state, link) : malloc(core->driver->state_size);
 	if (!state)
 		return NULL;
 	memset(state, 0, core->driver->state_size);
@@ -28,10 +25,8 @@ struct pfi_event_state *pfi_event_state_of(struct pfi_event_core *core, struct p
 	return state;
 }
 
-int pfi_event_state_watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
+int pfi_event_state_change(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event)
 {
-	if (state->watched == event)
-		return 0;
 	const int r = core->driver->watch(core, state, event);
 	state->watched = event;
 	if (!state->suspended) /* otherwise another thread may be reading it */
@@ -62,7 +57,8 @@ static enum prefork_next wanted(const struct pfi_event_state *state)
 static int wait_for_connection(struct pfi_event_core *core, struct pfi_event_wait *wait,
                                struct prefork_connection *connection)
 {
-	struct pfi_event_state *const state = pfi_event_state_of(core, connection);
+	struct pfi_event_state *const state =
+		connection->driver ? connection->driver : pfi_event_state_create(core, connection);
 
 	if (!state)
 		return -ENOMEM;

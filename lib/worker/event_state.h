@@ -23,12 +23,19 @@ struct pfi_event_wait {
 	int result;                         /* if it is over: 0 or a negative errno       */
 };
 
-/* The state of `connection`, created when it waits for the first time; NULL: no memory. */
-struct pfi_event_state *pfi_event_state_of(struct pfi_event_core *core, struct prefork_connection *connection);
+/* The state of a connection that waits for the first time; NULL: no memory. */
+struct pfi_event_state *pfi_event_state_create(struct pfi_event_core *core, struct prefork_connection *connection);
 
 /* Poll for `event` from now on; PREFORK_CLOSE: for nothing; PREFORK_AGAIN: for input and output. 0, or a negative
  * errno. */
-int pfi_event_state_watch(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event);
+int pfi_event_state_change(struct pfi_event_core *core, struct pfi_event_state *state, enum prefork_next event);
+
+/* The same. Most connections are polled for it already. */
+static inline int pfi_event_state_watch(struct pfi_event_core *core, struct pfi_event_state *state,
+                                        enum prefork_next event)
+{
+	return state->watched == event ? 0 : pfi_event_state_change(core, state, event);
+}
 
 /* The connection had an event while it was suspended, and is not polled any more; or is polled again. */
 void pfi_event_state_set_missed(struct pfi_event_core *core, struct pfi_event_state *state, bool missed);

@@ -471,10 +471,12 @@ static enum prefork_next read_a_line(struct prefork_worker *worker, struct prefo
 {
 	char bytes[10];
 
-	(void)worker;
 	(void)user;
 	check(prefork_connection_is_task(connection) && prefork_connection_may_block(connection));
-	check(prefork_connection_read(connection, bytes, 1) == 1);
+	check(prefork_worker_queued(worker) == 0); /* of the tasks, and not what the thread has set for another job */
+	const ptrdiff_t n = prefork_connection_read(connection, bytes, 1);
+	if (n != 1)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	if (prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 20) == -ETIMEDOUT)
 		return prefork_connection_write(connection, "late", 4);
 	check(prefork_connection_read(connection, bytes, sizeof bytes) == 3);
@@ -483,8 +485,8 @@ static enum prefork_next read_a_line(struct prefork_worker *worker, struct prefo
 
 static enum prefork_next offload_line(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
-	(void)worker;
 	(void)user;
+	prefork_worker_set_queued(worker, true, 7);
 	check(!prefork_connection_is_task(connection) && !prefork_connection_may_block(connection));
 	return prefork_connection_offload(connection, read_a_line, NULL);
 }
@@ -510,6 +512,9 @@ START_TEST(a_connection_of_any_protocol_is_served_by_a_task_or_closed)
 	ck_assert_mem_eq(bytes, "late", 4);
 	(void)close(fd);
 	(void)close(refused);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
+	const struct pfi_exit_status exit_status = harness_reap(&harness);
+	ck_assert(exit_status.known && exit_status.signo == 0 && exit_status.code == 0);
 	harness_close(&harness);
 }
 END_TEST
