@@ -266,6 +266,17 @@ int pfi_fdtable_find_new(uint32_t arbiter)
 	return -1;
 }
 
+int pfi_fdtable_next(int from, enum pfi_fd_kind kind)
+{
+	const int end = atomic_load(&top);
+
+	for (int fd = from; fd < end; fd++) {
+		if (pfi_fdtable_look_up(fd).kind == kind)
+			return fd;
+	}
+	return -1;
+}
+
 bool pfi_fdtable_has_other_listener(uint32_t arbiter)
 {
 	const int end = atomic_load(&top);

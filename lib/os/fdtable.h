@@ -87,6 +87,9 @@ void pfi_fdtable_set_new(int fd, bool is_new);
 bool pfi_fdtable_is_new(int fd);
 int pfi_fdtable_find_new(uint32_t arbiter);
 
+/* The lowest descriptor from `from` on that is entered with this kind; -1: there is none. */
+int pfi_fdtable_next(int from, enum pfi_fd_kind kind);
+
 /* Whether an arbiter other than `arbiter` has a listener. */
 bool pfi_fdtable_has_other_listener(uint32_t arbiter);
 

@@ -5,6 +5,7 @@
 #include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/signal_pipe.h"
 #include "os/standard_fds.h"
 #include "worker/worker.h"
@@ -16,11 +17,12 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
 enum {
-	OTHER_FDS_MAX = 16,  /* besides the listeners                            */
+	OTHER_FDS_MAX = 32,  /* besides the listeners                            */
 	CALLBACKS_MS = 1000, /* time for other threads to return from a callback */
 	EXIT_LOST = 1,
 };
@@ -30,7 +32,24 @@ void pfi_own_fds_add(struct prefork_worker *worker, int fd, const char *name)
 	struct pfi_own_fds *const own = &worker->own_fds;
 
 	if (fd >= 0 && own->count < own->capacity)
-		own->list[own->count++] = (struct pfi_own_fd){ fd, name };
+		own->list[own->count++] = (struct pfi_own_fd){ .fd = fd, .name = name };
+}
+
+static ino_t socket_inode(int fd)
+{
+	struct stat status;
+
+	return fstat(fd, &status) == 0 && S_ISSOCK(status.st_mode) ? status.st_ino : 0;
+}
+
+/* Those that exist at the start of the worker: files, and the sockets of syslog. A line that is sent to another socket
+ * with the number of the log would reach the peer of that one. */
+static void add_logs(struct prefork_worker *worker)
+{
+	struct pfi_own_fds *const own = &worker->own_fds;
+
+	for (int fd = -1; (fd = pfi_fdtable_next(fd + 1, PFI_FD_LOG)) >= 0 && own->count < own->capacity;)
+		own->list[own->count++] = (struct pfi_own_fd){ fd, "log", true, socket_inode(fd) };
 }
 
 int pfi_own_fds_open(struct prefork_worker *worker)
@@ -51,6 +70,7 @@ int pfi_own_fds_open(struct prefork_worker *worker)
 	pfi_own_fds_add(worker, worker->quit_fd, "quit eventfd");
 	for (size_t i = 0; i < worker->listener_count; i++)
 		pfi_own_fds_add(worker, prefork_listener_fd(worker->listeners[i].listener), "listener");
+	add_logs(worker);
 	return 0;
 }
 
@@ -67,11 +87,22 @@ void pfi_own_fds_close(struct prefork_worker *worker)
 	worker->own_fds.capacity = 0;
 }
 
-static bool is_closed(int fd)
+/* Closed by prefork_log_destroy(), which removes the entry. */
+static bool is_given_up(const struct pfi_own_fd *own)
 {
-	struct pollfd pollfd = { .fd = fd };
+	return own->is_log && pfi_fdtable_look_up(own->fd).kind != PFI_FD_LOG;
+}
 
-	return poll(&pollfd, 1, 0) > 0 && (pollfd.revents & POLLNVAL);
+static bool is_replaced(const struct pfi_own_fd *own)
+{
+	return own->inode != 0 && !is_given_up(own) && socket_inode(own->fd) != own->inode;
+}
+
+static bool is_closed(const struct pfi_own_fd *own)
+{
+	struct pollfd pollfd = { .fd = own->fd };
+
+	return (poll(&pollfd, 1, 0) > 0 && (pollfd.revents & POLLNVAL) && !is_given_up(own)) || is_replaced(own);
 }
 
 /* Returns how many are closed, and writes the exit note about it. */
@@ -82,7 +113,7 @@ static size_t describe_closed(const struct prefork_worker *worker, struct pfi_te
 
 	pfi_text_add(text, "the application has closed the worker's ");
 	for (size_t i = 0; i < own->count; i++) {
-		if (!is_closed(own->list[i].fd))
+		if (!is_closed(&own->list[i]))
 			continue;
 		if (closed++ == 0)
 			pfi_text_format(text, "%s (descriptor %d)", own->list[i].name, own->list[i].fd);
@@ -147,14 +178,14 @@ static bool any_is_closed(const struct prefork_worker *worker)
 	size_t i = 0;
 
 	while (i < own->count) {
+		const struct pfi_own_fd *const first = &own->list[i];
 		nfds_t count = 0;
 
 		while (count < OTHER_FDS_MAX && i < own->count)
 			fds[count++] = (struct pollfd){ .fd = own->list[i++].fd };
-		if (poll(fds, count, 0) <= 0)
-			continue;
+		(void)poll(fds, count, 0);
 		for (nfds_t k = 0; k < count; k++) {
-			if (fds[k].revents & POLLNVAL)
+			if (((fds[k].revents & POLLNVAL) && !is_given_up(&first[k])) || is_replaced(&first[k]))
 				return true;
 		}
 	}

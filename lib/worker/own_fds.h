@@ -21,7 +21,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-/* Lists the descriptors of the spawn context, of the control events, and the listeners. 0 or -ENOMEM. */
+/* Lists the descriptors of the spawn context, of the control events, the listeners, and the logs. 0 or -ENOMEM. */
 int pfi_own_fds_open(struct prefork_worker *worker);
 
 /* Lists one more. `name` ("epoll set") is static. If the list is full, the descriptor is not checked. */

@@ -36,6 +36,8 @@ struct pfi_worker_listener {
 struct pfi_own_fd {
 	int fd;
 	const char *name;
+	bool is_log;   /* the program may close a log of its own by prefork_log_destroy() */
+	ino_t inode;   /* of the socket of a log; 0: no socket                            */
 };
 
 struct pfi_own_fds {

@@ -135,6 +135,24 @@ class Closes(harness.Case):
             self.assertLess(harness.cpu_seconds(server.workers()[0]), 5)
             self.assertEqual(server.stop(), 0)
 
+    def test_closed_logs(self):
+        """A line must not reach what has got the number of a log."""
+        with self.directory() as root, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as daemon:
+            daemon.bind(f"{root}/syslog")
+            flags = ("--log-syslog", "--log-syslog-to", f"unix://{root}/syslog", "--error-logfile", f"{root}/error.log")
+            with serve(self.flags, *flags, workers=1) as server:
+                for path in "/reuse/syslog", "/close/logs":
+                    before, = server.wait_for_serving(1)
+                    server.get("/")
+                    self.get(server, path)
+                    line = harness.wait_until(lambda: re.search(rf"Worker \(pid:{before}\) exited.*", (root / "error.log").read_text()),
+                                              f"worker {before} ends after {path}").group()
+                    self.assertRegex(line, "the application has closed the worker's log")
+                    harness.wait_until(lambda: before not in server.workers(), "it is replaced")
+                server.wait_for_serving(1, seconds=20)
+                self.assertEqual(server.get("/").status, 200)
+                self.assertEqual(server.stop(), 0)
+
     def test_closed_standard_output(self):
         """Closed by the import or later: output of print() reaches no client."""
         with serve(self.flags, workers=1, env={"CLOSE_AT_IMPORT": "0-3"}) as server:

@@ -1,6 +1,7 @@
 """An application that leaves processes behind and closes descriptors that it does not own."""
 import multiprocessing
 import os
+import socket
 import subprocess
 import time
 
@@ -43,6 +44,21 @@ def close_those_like(name):
             pass
 
 
+def reuse_syslog():
+    """Close the sockets of syslog, and have another socket under each number."""
+    others, found = [], []
+    for line in open("/proc/net/unix", encoding="ascii").read().splitlines()[1:]:
+        found += [f"socket:[{line.split()[6]}]"] if line.split()[4] == "0002" and len(line.split()) == 7 else []
+    for number in [int(name) for name in os.listdir("/proc/self/fd")]:
+        try:
+            if os.readlink(f"/proc/self/fd/{number}") in found:
+                others.append(socket.socketpair())
+                os.dup2(others[-1][0].fileno(), number)
+        except OSError:
+            pass
+    return len(others)
+
+
 ACTIONS = {
     "/fork": fork,
     "/process": process,
@@ -51,6 +67,8 @@ ACTIONS = {
     "/close/epolls": lambda: close_those_like("eventpoll"),
     "/close/eventfds": lambda: close_those_like("eventfd"),
     "/close/timers": lambda: close_those_like("timerfd"),
+    "/close/logs": lambda: close_those_like("error.log"),
+    "/reuse/syslog": reuse_syslog,
     "/close/output": lambda: os.closerange(0, 3),
     "/print": lambda: print("printed by the application", flush=True),
     "/": os.getpid,
