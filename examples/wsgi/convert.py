@@ -8,8 +8,8 @@ import textwrap
 SAME = """
 accesslog access_log_format backlog bind ca_certs capture_output casefold_http_method cert_reqs certfile chdir ciphers daemon enable_stdio_inheritance errorlog forwarded_allow_ips graceful_timeout group header_map initgroups keepalive keyfile
 limit_request_field_size limit_request_fields limit_request_line loglevel max_requests max_requests_jitter permit_unconventional_http_method preload_app
-pidfile proc_name proxy_allow_ips proxy_protocol pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
-syslog syslog_addr syslog_facility syslog_prefix disable_redirect_access_to_syslog threads timeout umask user worker_class worker_connections workers wsgi_app
+pidfile proc_name protocol proxy_allow_ips proxy_protocol pythonpath raw_env reload reload_extra_files reuse_port secure_scheme_headers
+syslog syslog_addr syslog_facility syslog_prefix disable_redirect_access_to_syslog threads timeout umask user uwsgi_allow_ips worker_class worker_connections workers wsgi_app
 """.split()
 
 # Settings without an effect on the service: dropped silently.
@@ -24,9 +24,9 @@ dirty_workers dogstatsd_tags enable_backlog_metric
 forwarder_headers http2_cleartext http2_initial_window_size http2_max_concurrent_streams
 http2_max_frame_size http2_max_header_list_size http_parser http_protocols logconfig logconfig_dict
 logconfig_json logger_class paste permit_obsolete_folding
-permit_unconventional_http_version protocol
+permit_unconventional_http_version
 raw_paste_global_conf root_path spew statsd_host
-statsd_prefix strip_header_spaces tolerate_dangerous_framing uwsgi_allow_ips
+statsd_prefix strip_header_spaces tolerate_dangerous_framing
 """.split()}
 
 # Dropped without loss, but with a remark.
@@ -73,7 +73,7 @@ def texts(name, value):
         return [f"{key}={each}" for key, each in value.items()]
     if isinstance(value, (list, tuple)):
         return [str(each) for each in value]
-    commas = name in ("bind", "forwarded_allow_ips", "proxy_allow_ips", "pythonpath")
+    commas = name in ("bind", "forwarded_allow_ips", "proxy_allow_ips", "pythonpath", "uwsgi_allow_ips")
     return [each.strip() for each in str(value).split(",")] if commas else [str(value)]
 
 

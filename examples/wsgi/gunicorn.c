@@ -55,9 +55,6 @@ static const struct {
 	{ "--paster", "name a call that creates the application: MODULE:FACTORY(\"FILE\")" },
 	{ "--permit-obsolete-folding", STRICT },
 	{ "--permit-unconventional-http-version", STRICT },
-	{ "--protocol", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
-	{ "--proxy-allow-from", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },
-	{ "--proxy-protocol", NOT_YET ": X-Forwarded-Proto is taken from --forwarded-allow-ips" },
 	{ "--reload-engine", "--reload uses inotify: remove it" },
 	{ "--root-path", ASGI ": for WSGI set the environment variable SCRIPT_NAME" },
 	{ "--spew", "use python3 -m trace" },
@@ -66,7 +63,6 @@ static const struct {
 	{ "--statsd-prefix", NOT_YET },
 	{ "--strip-header-spaces", STRICT },
 	{ "--suppress-ragged-eofs", PROXY },
-	{ "--uwsgi-allow-from", "the uwsgi protocol is not implemented yet: use HTTP between proxy and server" },
 };
 
 #define MANY "threads, or libev with --threads, serve many connections at a time, though the application blocks"

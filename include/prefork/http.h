@@ -152,11 +152,13 @@ PREFORK_API const char *prefork_request_header(const struct prefork_request *req
 
 /* The client and the listener. */
 
-/** "https" if the connection uses TLS, here or as its PROXY header says (setting proxy_protocol), else "http"; or what
- *  a proxy in forwarded_allow_ips reports (setting secure_scheme_headers). Since 0.1. */
+/** "https" if the connection uses TLS, here or as its PROXY header (setting proxy_protocol) or nginx over
+ *  uwsgi (setting protocol) says, else "http"; or what a proxy in forwarded_allow_ips reports (setting
+ *  secure_scheme_headers). Since 0.1. */
 PREFORK_API const char *prefork_request_scheme(const struct prefork_request *request);
 
-/** As prefork_connection_peer(). Since 0.1. */
+/** As prefork_connection_peer(); with the setting protocol uwsgi, the client that the proxy reports
+ *  (REMOTE_ADDR, REMOTE_PORT). Since 0.1. */
 PREFORK_API const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port);
 
 /** The number of the listener, as in prefork_worker_listener(). Since 0.1. */

@@ -190,7 +190,7 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 	char buffer[LINE_MAX_BYTES];
 	struct pfi_text line;
 	unsigned port;
-	const char *const peer = prefork_connection_peer(request->connection, &port);
+	const char *const peer = prefork_request_peer(request, &port);
 	const struct prefork_listener *const listener =
 		prefork_worker_listener(request->worker, prefork_connection_listener(request->connection));
 	const struct pfi_access_facts facts = {

@@ -161,7 +161,7 @@ bool pfi_exchange_end_suspended(struct prefork_request *request, int error, stru
 		return false;
 	if (pfi_response_claim(&request->response, PFI_STAGE_DONE))
 		send_error_response(request, http_error);
-	else if (request->head.minor > 0)
+	else if (pfi_request_response_minor(request) > 0)
 		(void)shutdown(prefork_connection_fd(request->connection), SHUT_RDWR);
 	(void)pthread_mutex_unlock(&request->output);
 	return true;

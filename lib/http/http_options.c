@@ -99,6 +99,14 @@ static const struct prefork_option rows[] = {
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Trusted proxies, whose forwarding headers are used: addresses, networks such as 10.0.0.0/8, or * for all. Peers "
 	         "on unix sockets are always trusted. With --proxy-protocol, the peer is the client in the PROXY header." },
+	{ ROW("protocol", CHOICE, protocol), .choices = "http|uwsgi", .default_text = "http", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "What the peers of this server send: HTTP, or packets of the uwsgi protocol, as nginx does with uwsgi_pass. The "
+	         "responses are HTTP in both cases." },
+	{ ROW("uwsgi_allow_ips", LIST, uwsgi_allow_ips), .flags = "--uwsgi-allow-from", .max = 1024, .unit = "ADDRESS",
+	  .default_text = "127.0.0.1,::1,unix",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "With --protocol uwsgi, the proxies: addresses, networks such as 10.0.0.0/8, unix for peers on unix sockets, or * "
+	         "for all. Connections of other peers are closed, because a packet names any client and scheme." },
 	{ ROW("secure_scheme_headers", LIST, secure_scheme_headers), .max = PFI_FORWARDED_FIELDS_MAX, .unit = "NAME=VALUE",
 	  .default_text = "X-Forwarded-Protocol=ssl,X-Forwarded-Proto=https,X-Forwarded-Ssl=on",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
@@ -224,31 +232,42 @@ static int check_directory(const struct prefork_settings *settings, const struct
 	return 0;
 }
 
-/* Into `forwarded`, which is empty, and stays so on failure. `ret_list`: the setting with the item that is wrong. */
-static int read_forwarded(const struct pfi_http_settings *values, struct pfi_forwarded *forwarded,
+void pfi_http_config_clear(struct pfi_http_config *config)
+{
+	pfi_forwarded_clear(&config->forwarded);
+	pfi_networks_clear(&config->uwsgi_peers);
+}
+
+/* Into `config`, of which all lists are empty, and stay so on failure. `ret_list`: the setting with the item that is
+ * wrong. */
+static int read_lists(const struct pfi_http_settings *values, struct pfi_http_config *config,
 		      const struct prefork_list **ret_list)
 {
 	int r = 0;
 
 	*ret_list = &values->forwarded_allow_ips;
 	for (size_t i = 0; r == 0 && i < values->forwarded_allow_ips.count; i++)
-		r = pfi_forwarded_add_peer(forwarded, values->forwarded_allow_ips.items[i]);
+		r = pfi_forwarded_add_peer(&config->forwarded, values->forwarded_allow_ips.items[i]);
+	if (r == 0)
+		*ret_list = &values->uwsgi_allow_ips;
+	for (size_t i = 0; r == 0 && i < values->uwsgi_allow_ips.count; i++)
+		r = pfi_networks_add(&config->uwsgi_peers, "uwsgi_allow_ips", values->uwsgi_allow_ips.items[i]);
 	if (r == 0)
 		*ret_list = &values->secure_scheme_headers;
 	for (size_t i = 0; r == 0 && i < values->secure_scheme_headers.count; i++)
-		r = pfi_forwarded_add_field(forwarded, values->secure_scheme_headers.items[i]);
+		r = pfi_forwarded_add_field(&config->forwarded, values->secure_scheme_headers.items[i]);
 	if (r < 0)
-		pfi_forwarded_clear(forwarded);
+		pfi_http_config_clear(config);
 	return r;
 }
 
-static int check_forwarded(const struct prefork_settings *settings, const struct pfi_http_settings *values)
+static int check_lists(const struct prefork_settings *settings, const struct pfi_http_settings *values)
 {
-	struct pfi_forwarded forwarded = { 0 };
+	struct pfi_http_config config = { 0 };
 	const struct prefork_list *list;
-	const int r = read_forwarded(values, &forwarded, &list);
+	const int r = read_lists(values, &config, &list);
 
-	pfi_forwarded_clear(&forwarded);
+	pfi_http_config_clear(&config);
 	return r == -EINVAL ? prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), origin_of(settings, list)) : r;
 }
 
@@ -260,7 +279,7 @@ static int check(const struct prefork_settings *settings, void *user)
 	(void)user;
 	if (r == 0)
 		r = check_directory(settings, values);
-	return r == 0 ? check_forwarded(settings, values) : r;
+	return r == 0 ? check_lists(settings, values) : r;
 }
 
 int prefork_http_add_options(struct prefork_settings *settings)
@@ -276,18 +295,20 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 {
 	const struct pfi_http_settings *const values = pfi_http_settings(settings);
 	const struct prefork_list *list;
-	struct pfi_forwarded forwarded = { 0 };
+	struct pfi_http_config lists = { 0 };
 
 	if (values == NULL)
 		return prefork_fail(-EINVAL, "the settings have no rows of prefork_http_add_options()");
 
-	const int r = read_forwarded(values, &forwarded, &list);
+	const int r = read_lists(values, &lists, &list);
 
 	if (r < 0)
 		return r;
-	pfi_forwarded_clear(&config->forwarded);
+	pfi_http_config_clear(config);
 	*config = (struct pfi_http_config){
-		.forwarded = forwarded,
+		.forwarded = lists.forwarded,
+		.is_uwsgi = values->protocol == PFI_PROTOCOL_UWSGI,
+		.uwsgi_peers = lists.uwsgi_peers,
 		.limits = {
 			.line_max = limit(values->limit_request_line),
 			.field_max = limit(values->limit_request_field_size),

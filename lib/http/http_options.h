@@ -17,6 +17,12 @@
 
 struct prefork_service;
 
+/* In the order of the choices of the row protocol. */
+enum pfi_protocol {
+	PFI_PROTOCOL_HTTP,
+	PFI_PROTOCOL_UWSGI,
+};
+
 /* One member per row, named after it; what a value means is in the text of the row. Times are in ms, rates in bytes per
  * second. A string is NULL where it was given as empty, or not at all. */
 struct pfi_http_settings {
@@ -44,6 +50,8 @@ struct pfi_http_settings {
 	bool casefold_http_method;
 	enum pfi_underscores header_map; /* its words are in the order of the enum */
 	struct prefork_list forwarded_allow_ips;
+	enum pfi_protocol protocol;
+	struct prefork_list uwsgi_allow_ips;
 	struct prefork_list secure_scheme_headers;
 	const char *accesslog;
 	const char *access_log_format;
@@ -65,6 +73,9 @@ const struct pfi_http_settings *pfi_http_settings(const struct prefork_settings 
 /** Read the settings into `config`, which is zero or was read before. -EINVAL: prefork_http_add_options() was not
  *  called, or a value is invalid. */
 int pfi_http_configure(struct pfi_http_config *config, const struct prefork_settings *settings);
+
+/** Free the lists of the config, and make them empty. */
+void pfi_http_config_clear(struct pfi_http_config *config);
 
 /** The table of callbacks, whose user pointer is a struct pfi_http. */
 const struct prefork_service *pfi_http_table(void);

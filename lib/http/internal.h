@@ -6,6 +6,7 @@
  *     attach          adds the service to an arbiter
  *     serve           the service: selects the step by the phase of the connection
  *     receive         reads the head, and collects the body
+ *     uwsgi_receive   makes a head of a uwsgi packet
  *     exchange        calls the handler, sends its response, then keeps or closes the connection
  *     request_pool    allocates and resets struct prefork_request
  *     response        the public functions by which the handler responds
@@ -51,6 +52,15 @@ enum prefork_next pfi_receive_body(struct prefork_request *request);
 
 /** body_timeout has passed without input, or the body arrives below body_rate: respond with 408. */
 enum prefork_next pfi_receive_body_timed_out(struct prefork_request *request);
+
+/* uwsgi_receive.c */
+
+/** Whether the peer is in uwsgi_allow_ips. If not, logs it, once a second at most. */
+bool pfi_uwsgi_is_allowed(struct pfi_http *http, struct prefork_worker *worker, struct prefork_connection *connection);
+
+/** Parse the packet in the input buffer. DONE: request->head is that of the request, and the body follows it; MORE; or
+ *  BAD, and request->head has the error. */
+enum pfi_verdict pfi_uwsgi_receive(struct prefork_request *request);
 
 /* exchange.c */
 

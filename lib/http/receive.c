@@ -15,38 +15,6 @@
 
 enum { BODY_SPACE = 1024 }; /* after the head, to read chunk sizes and trailers into */
 
-static int grow_in(struct prefork_request *request)
-{
-	const size_t size = request->in_size * 2;
-	char *const bytes = malloc(size);
-
-	if (bytes == NULL)
-		return -ENOMEM;
-	memcpy(bytes, request->in, request->in_end);
-	if (request->in != request->in_buffer)
-		free(request->in);
-	request->in = bytes;
-	request->in_size = size;
-	return 0;
-}
-
-/* Insert `size` bytes after the head, which then belong to it, for texts that spans of the head point at. Returns
- * their offset, or -ENOMEM. */
-static int64_t open_gap(struct prefork_request *request, size_t size)
-{
-	struct pfi_head *const head = &request->head;
-	const size_t at = request->in_from + head->at;
-
-	while (request->in_size - request->in_end < size)
-		if (grow_in(request) < 0)
-			return -ENOMEM;
-	memmove(request->in + at + size, request->in + at, request->in_end - at);
-	request->in_at += size;
-	request->in_end += size;
-	head->at += (uint32_t)size;
-	return head->at - (int64_t)size;
-}
-
 /* The host of an absolute target is followed by its path, so it cannot be terminated in place: Host points at a copy
  * after the head. */
 static int copy_host(struct prefork_request *request)
@@ -56,7 +24,7 @@ static int copy_host(struct prefork_request *request)
 
 	if (pfi_head_field(head, PFI_FIELD_HOST) == NULL)
 		return 0;
-	const int64_t at = open_gap(request, length + 1);
+	const int64_t at = pfi_request_open_gap(request, length + 1);
 	if (at < 0)
 		return -ENOMEM;
 	char *const base = request->in + request->in_from;
@@ -79,7 +47,7 @@ static int decode_framing(struct prefork_request *request)
 	memcpy(text, name, sizeof name);
 	const size_t digits = pfi_decimal(text + sizeof name, request->spool.length), size = sizeof name + digits + 1;
 	text[size - 1] = '\0';
-	const int64_t at = open_gap(request, size);
+	const int64_t at = pfi_request_open_gap(request, size);
 	if (at < 0)
 		return pfi_request_handler_failed(request, prefork_fail(-ENOMEM, "no memory for the length of its body"));
 	memcpy(request->in + request->in_from + at, text, size);
@@ -138,27 +106,27 @@ static void terminate_texts(struct prefork_request *request)
 }
 
 /* Whether the sender of the header fields is a trusted proxy. Behind a proxy that forwards connections, the sender is
- * its client: what it wrote reaches this server unchanged. A client on a unix socket of that proxy has no address here,
- * and is not one on a unix socket of this server. */
-static bool is_trusted(const struct prefork_request *request)
+ * its client: what it wrote reaches this server unchanged, as do header fields over uwsgi. A client on a unix socket of
+ * that proxy has no address here, and is not one on a unix socket of this server. */
+static bool is_trusted(struct prefork_request *request)
 {
 	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
-	struct prefork_connection *const connection = request->connection;
-	const char *const peer = prefork_connection_peer(connection, NULL);
+	const struct pfi_uwsgi_client *const client = pfi_request_client(request);
+	const char *const peer = prefork_request_peer(request, NULL);
 
-	if (*peer == '\0' && prefork_connection_proxy_destination(connection, NULL) != NULL)
+	if (*peer == '\0' && ((client != NULL && client->is_known) ||
+	                      prefork_connection_proxy_destination(request->connection, NULL) != NULL))
 		return forwarded->peers.all;
 	return pfi_forwarded_is_trusted(forwarded, peer);
 }
 
-/* The scheme that a trusted proxy reports, by header fields or in its PROXY header, or else that of the connection.
- * False: its fields contradict each other. */
+/* The scheme that a trusted proxy reports by header fields, or else that of the connection. False: the fields contradict
+ * each other. */
 static bool decide_scheme(struct prefork_request *request)
 {
 	const struct pfi_forwarded *const forwarded = &request->http->config.forwarded;
 
-	request->is_secure = prefork_connection_is_secure(request->connection) ||
-			     (prefork_connection_proxy_ssl(request->connection) & PREFORK_PROXY_CLIENT_SSL) != 0;
+	request->is_secure = request->is_tls;
 	if (!pfi_forwarded_concerns(forwarded, &request->head) || !is_trusted(request))
 		return true;
 	const enum pfi_scheme scheme = pfi_forwarded_scheme(forwarded, &request->head, request->in + request->in_from);
@@ -209,13 +177,13 @@ static enum prefork_next process_head(struct prefork_request *request)
 	if (request->http->access != NULL)
 		request->began_us = pfi_http_now_us();
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_SPACE)
-		if (grow_in(request) < 0)
+		if (pfi_request_grow_input(request) < 0)
 			return PREFORK_CLOSE;
 	prefork_worker_set_activity(request->worker, request->in + request->in_from + head->method.at,
 	                    head->target.at + head->target.length - head->method.at);
 	terminate_texts(request);
 	request->keep_alive = request->framing.keep_alive && config->keepalive_ms > 0 &&
-	                      head->form != PFI_TARGET_AUTHORITY;
+	                      head->form != PFI_TARGET_AUTHORITY && !config->is_uwsgi;
 	pfi_upload_start(request);
 	if (is_ready(request))
 		return pfi_exchange_call_handler(request);
@@ -224,11 +192,18 @@ static enum prefork_next process_head(struct prefork_request *request)
 	return pfi_receive_body(request);
 }
 
+static enum pfi_verdict parse_head(struct prefork_request *request)
+{
+	if (request->http->config.is_uwsgi)
+		return pfi_uwsgi_receive(request);
+	return pfi_head_feed(&request->head, request->in + request->in_from, request->in_end - request->in_from);
+}
+
 /* Read and parse the head. Reads at most once per call, and not at all if a pipelined request is in the buffer. */
 enum prefork_next pfi_receive_head(struct prefork_request *request)
 {
 	if (request->in_end == 0 || request->head.at + request->in_from >= request->in_end) {
-		if (request->in_end == request->in_size && grow_in(request) < 0)
+		if (request->in_end == request->in_size && pfi_request_grow_input(request) < 0)
 			return PREFORK_CLOSE;
 		const ptrdiff_t n = prefork_connection_read(request->connection, request->in + request->in_end,
 		                                            request->in_size - request->in_end);
@@ -238,7 +213,7 @@ enum prefork_next pfi_receive_head(struct prefork_request *request)
 			return PREFORK_CLOSE;
 		request->in_end += n > 0 ? (size_t)n : 0;
 	}
-	switch (pfi_head_feed(&request->head, request->in + request->in_from, request->in_end - request->in_from)) {
+	switch (parse_head(request)) {
 	case PFI_DONE:
 		return process_head(request);
 	case PFI_BAD:

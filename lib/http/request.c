@@ -137,7 +137,14 @@ const char *prefork_request_scheme(const struct prefork_request *request)
 const char *prefork_request_peer(struct prefork_request *request, unsigned *ret_port)
 {
 	PFI_RETURN_IF_NULL(request, NULL);
-	return prefork_connection_peer(request->connection, ret_port);
+
+	const struct pfi_uwsgi_client *const client = pfi_request_client(request);
+
+	if (client == NULL || !client->is_known)
+		return prefork_connection_peer(request->connection, ret_port);
+	if (ret_port != NULL)
+		*ret_port = client->port;
+	return client->address;
 }
 
 size_t prefork_request_listener(const struct prefork_request *request)

@@ -14,6 +14,8 @@
 #ifndef HTTP_REQUEST_H
 #define HTTP_REQUEST_H
 
+#include "base/log_limit.h"
+#include "base/networks.h"
 #include "http/access_file.h"
 #include "http/body.h"
 #include "http/date.h"
@@ -24,6 +26,7 @@
 #include "http/spool.h"
 #include "http/trailers.h"
 #include "http/forwarded.h"
+#include "http/uwsgi_head.h"
 
 #include <prefork/http.h>
 
@@ -48,6 +51,8 @@ struct pfi_http_config {
 	uint64_t suspend_timeout_ms; /* 0: no limit */
 	bool client_gone_on_fin;
 	struct pfi_forwarded forwarded;
+	bool is_uwsgi;          /* requests are uwsgi packets */
+	struct pfi_networks uwsgi_peers; /* that may send them */
 	size_t response_memory; /* of pending output in the queue */
 	bool streams_uploads;   /* bodies are not collected if threads can wait for them */
 	struct pfi_spool_store store; /* files for bodies and pending output, limits of memory */
@@ -66,6 +71,7 @@ struct pfi_http {
 	_Atomic unsigned resumers;    /* threads inside prefork_request_resume() */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
 	atomic_flag has_logged;         /* that no spool file can be had: see pfi_request_log_spool_error() */
+	struct pfi_log_limit uwsgi_peer_refused;
 	struct pfi_access_file access_file; /* of the arbiter; inherited  */
 	int zone_s;                   /* seconds east of UTC, for the access log */
 };
@@ -146,6 +152,7 @@ struct prefork_request {
 	_Atomic uint8_t run; /* enum pfi_run */
 	_Atomic bool is_client_gone; /* found while it was suspended, or in a handler in another thread */
 	bool is_pipelined;  /* it was received before the response to the previous one was sent */
+	bool is_tls;        /* of the connection, or its PROXY header or the proxy over uwsgi says that the client uses it */
 	bool is_secure;     /* the client uses TLS: here, or as a trusted proxy reports */
 	bool has_head;      /* complete and valid: `head` may be read */
 	bool continue_due;  /* the client waits for 100 Continue before it sends the body */
@@ -171,6 +178,7 @@ struct prefork_request {
 	struct pfi_response response;
 	pthread_mutex_t output;
 	pthread_mutex_t input;
+	struct pfi_uwsgi_client client; /* over uwsgi: what the proxy reports; see pfi_request_client() */
 	char in_buffer[PFI_IN_SIZE];
 	char out_buffer[PFI_OUT_SIZE];
 	struct pfi_field fields[]; /* limits.fields_max */
@@ -197,6 +205,26 @@ static inline void pfi_request_unlock(pthread_mutex_t *mutex)
 {
 	(void)pthread_mutex_unlock(mutex);
 }
+
+/* The minor version of HTTP that a response may assume. Over uwsgi it has no chunks, no interim responses and no kept
+ * connection, whatever version the client of the proxy uses. */
+static inline uint8_t pfi_request_response_minor(const struct prefork_request *request)
+{
+	return request->http->config.is_uwsgi ? 0 : request->head.minor;
+}
+
+/* The client of a proxy that uses uwsgi; NULL: there is no such proxy. */
+static inline const struct pfi_uwsgi_client *pfi_request_client(const struct prefork_request *request)
+{
+	return request->http->config.is_uwsgi ? &request->client : NULL;
+}
+
+/* Double the size of the input buffer. 0 or -ENOMEM. */
+int pfi_request_grow_input(struct prefork_request *request);
+
+/* Insert `size` bytes after the head, which then belong to it, for texts that spans of the head point at. Returns
+ * their offset, or -ENOMEM. */
+int64_t pfi_request_open_gap(struct prefork_request *request, size_t size);
 
 /* Record an error, unless the request has one. Returns the request's first error. Any thread. */
 int pfi_request_fail(struct prefork_request *request, int error);

@@ -203,7 +203,7 @@ static int finish_head(struct prefork_request *request, bool has_body)
 		response->has_length = true;
 		(void)pfi_response_length(out, 0);
 	}
-	response->body = (uint8_t)pfi_response_body(response->status, to_head, request->head.minor, response->has_length);
+	response->body = (uint8_t)pfi_response_body(response->status, to_head, pfi_request_response_minor(request), response->has_length);
 	if (!response->has_server)
 		(void)PFI_OUT_LITERAL(out, "Server: prefork\r\n");
 	if (!response->has_date)
@@ -214,7 +214,7 @@ static int finish_head(struct prefork_request *request, bool has_body)
 		request->keep_alive = false;
 	if (!request->keep_alive)
 		(void)PFI_OUT_LITERAL(out, "Connection: close\r\n");
-	else if (request->head.minor == 0)
+	else if (pfi_request_response_minor(request) == 0)
 		(void)PFI_OUT_LITERAL(out, "Connection: keep-alive\r\n");
 	pfi_response_enter(response, PFI_STAGE_PIECES);
 	r = PFI_OUT_LITERAL(out, "\r\n");
@@ -232,7 +232,7 @@ static int interim(struct prefork_request *request)
 		return r;
 	(void)PFI_OUT_LITERAL(out, "\r\n");
 	piece = (struct iovec){ out->bytes, out->length };
-	if (request->head.minor > 0)
+	if (pfi_request_response_minor(request) > 0)
 		r = pfi_request_send(request, &piece, 1);
 	pfi_response_start(request);
 	return r;

@@ -8,6 +8,7 @@
 #include "http/suspend.h"
 
 #include <prefork/error.h>
+#include <prefork/proxy.h>
 #include <prefork/service.h>
 #include <prefork/strategy.h>
 #include <prefork/worker.h>
@@ -19,11 +20,12 @@
 
 enum { OUTPUT_BUSY_MS = 20 }; /* another thread uses a suspended request: until the next try */
 
-/* Attach a request object to a new connection. NULL: no memory. */
+/* Attach a request object to a new connection. NULL: no memory, or the peer may not use uwsgi. */
 static struct prefork_request *attach_request(struct prefork_worker *worker, struct prefork_connection *connection,
                                               struct pfi_http *http)
 {
-	struct prefork_request *const request = pfi_request_pool_take(http);
+	const bool is_allowed = !http->config.is_uwsgi || pfi_uwsgi_is_allowed(http, worker, connection);
+	struct prefork_request *const request = is_allowed ? pfi_request_pool_take(http) : NULL;
 
 	if (request == NULL)
 		return NULL;
@@ -34,6 +36,10 @@ static struct prefork_request *attach_request(struct prefork_worker *worker, str
 	request->framing.keep_alive = true; /* until a header says otherwise, the client may send more */
 	pfi_request_begin(request);
 	request->is_first = true;
+	request->is_tls = prefork_connection_is_secure(connection) ||
+	                  (prefork_connection_proxy_ssl(connection) & PREFORK_PROXY_CLIENT_SSL) != 0;
+	if (http->config.is_uwsgi)
+		request->client = (struct pfi_uwsgi_client){ 0 };
 	prefork_connection_set_user(connection, request);
 	/* With defer_accept the kernel has already waited that long for the first data. */
 	prefork_connection_set_deadline(connection, http->config.header_timeout_ms);
@@ -49,7 +55,7 @@ static enum prefork_next on_ready(struct prefork_worker *worker, struct prefork_
 	if (request == NULL)
 		request = attach_request(worker, connection, user);
 	if (request == NULL)
-		return PREFORK_CLOSE;
+		return PREFORK_CLOSE; /* not allowed, or no memory */
 	switch ((enum pfi_phase)request->phase) {
 	case PFI_PHASE_IDLE:
 	case PFI_PHASE_HEAD:
@@ -276,7 +282,7 @@ static void on_stop(struct prefork_worker *worker, void *user)
 	if (http->service.worker_stop != NULL)
 		http->service.worker_stop(worker, http->user);
 	pfi_request_pool_free(http);
-	pfi_forwarded_clear(&http->config.forwarded);
+	pfi_http_config_clear(&http->config);
 	pfi_access_close(http->access, worker);
 	http->access = NULL;
 }
@@ -316,7 +322,7 @@ struct pfi_http *pfi_http_create(const struct prefork_http_service *service, voi
 
 void pfi_http_destroy(struct pfi_http *http)
 {
-	pfi_forwarded_clear(&http->config.forwarded);
+	pfi_http_config_clear(&http->config);
 	pthread_mutex_destroy(&http->lock);
 	pfi_access_file_close(&http->access_file);
 	free(http);

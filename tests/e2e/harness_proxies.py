@@ -103,3 +103,29 @@ class StreamNginx(Nginx):
             stream {{
                 server {{ listen {self.host}:{self.port}; proxy_pass {upstream}; proxy_protocol on; }}
             }}""")
+
+
+class UwsgiNginx(Nginx):
+    """nginx that speaks HTTP with its clients, and uwsgi with the server. `location` is added to its location."""
+
+    def __init__(self, directory, upstream, location=""):
+        super().__init__(directory, upstream)
+        user = "user root;" if os.getuid() == 0 else ""
+        temporary = "".join(f"{name}_temp_path {directory}/{name};" for name in
+                            ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
+        variables = "".join(f"uwsgi_param {name} {value};" for name, value in (
+            ("QUERY_STRING", "$query_string"), ("REQUEST_METHOD", "$request_method"), ("CONTENT_TYPE", "$content_type"),
+            ("CONTENT_LENGTH", "$content_length"), ("REQUEST_URI", "$request_uri"), ("PATH_INFO", "$document_uri"),
+            ("DOCUMENT_ROOT", "$document_root"), ("SERVER_PROTOCOL", "$server_protocol"),
+            ("REQUEST_SCHEME", "$scheme"), ("HTTPS", "$https if_not_empty"), ("REMOTE_ADDR", "$remote_addr"),
+            ("REMOTE_PORT", "$remote_port"), ("SERVER_PORT", "$server_port"), ("SERVER_NAME", "$server_name")))
+        (directory / "nginx.conf").write_text(f"""
+            {user} worker_processes 1; daemon off; pid {directory}/nginx.pid; error_log {directory}/nginx.log;
+            events {{ worker_connections 512; }}
+            http {{
+                access_log off; client_max_body_size 0; {temporary}
+                server {{
+                    listen {self.host}:{self.port};
+                    location / {{ {variables} {location} uwsgi_pass {upstream}; }}
+                }}
+            }}""")

@@ -1,8 +1,10 @@
 /*
  * Input: the size of the pieces, less 1, in a byte, and a uwsgi packet. The verdict does not depend on the
- * pieces, and an accepted packet keeps the promises of uwsgi_packet.h.
+ * pieces, and an accepted packet keeps the promises of uwsgi_packet.h and uwsgi_head.h: its head is one request, and
+ * the parsers of HTTP find the same body.
  */
-#include "http/uwsgi_packet.h"
+#include "http/framing.h"
+#include "http/uwsgi_head.h"
 
 #include "split.h"
 
@@ -50,6 +52,35 @@ static void check_accepted(const struct pfi_uwsgi_packet *packet, const char *by
 	       pfi_uwsgi_variable(packet, PFI_UWSGI_QUERY_STRING) != NULL);
 }
 
+/* The limits of head count Content-Type and Content-Length, too, and the version. */
+static void check_head(const struct pfi_uwsgi_packet *packet, const char *bytes)
+{
+	static struct pfi_field fields[16];
+	static const struct pfi_limits wide = { .line_max = 300, .field_max = 200, .fields_max = 16, .head_max = 8192,
+		                                .body_max = 1000 };
+	static char text[8192], path[3 * 8192];
+	struct pfi_out out = { text, 0, packet->length }, path_out = { path, 0, sizeof path };
+	struct pfi_framing framing;
+	struct pfi_head head;
+
+	demand(packet->length <= sizeof text);
+	pfi_uwsgi_head_write(packet, bytes, &out);
+	pfi_head_start(&head, fields, &wide);
+	const enum pfi_verdict verdict = pfi_head_feed(&head, text, out.length);
+	demand(verdict != PFI_MORE);
+	if (verdict == PFI_BAD)
+		return; /* CONNECT with a path, for example */
+	demand(head.at == out.length);
+	demand(pfi_framing_decide(&framing, &head, text) == PFI_DONE);
+	demand(framing.length == packet->body_length && framing.body != PFI_BODY_CHUNKED && !framing.expects_continue);
+	if (pfi_uwsgi_is_rewritten(packet, bytes)) {
+		pfi_uwsgi_path_write(packet, bytes, &path_out);
+		demand(path_out.length > 0 && path[0] == '/');
+	}
+	const struct pfi_uwsgi_client client = pfi_uwsgi_client_read(packet, bytes);
+	demand(client.port <= 65535 && memchr(client.address, '\0', sizeof client.address) != NULL);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static struct pfi_uwsgi_variable variables[3][PFI_UWSGI_VARIABLES_MAX];
@@ -74,5 +105,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		return 0;
 	demand(length == whole.length && exact.variables_count == whole.variables_count);
 	check_accepted(&whole, (const char *)data);
+	check_head(&whole, (const char *)data);
 	return 0;
 }
