@@ -5,6 +5,7 @@
 #include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "worker/proxy_stage.h"
 #include "worker/worker.h"
 
 #include <prefork/strategy.h>
@@ -69,6 +70,12 @@ struct prefork_connection *pfi_connection_create(struct prefork_worker *worker, 
 	return connection;
 }
 
+/* Whether the proxy itself has opened the connection, and has sent no request. */
+static bool is_health_check(const struct prefork_connection *connection)
+{
+	return connection->proxy && connection->proxy->header.local && !connection->received;
+}
+
 void prefork_connection_close(struct prefork_connection *connection)
 {
 	PFI_RETURN_IF_NULL(connection, );
@@ -77,17 +84,18 @@ void prefork_connection_close(struct prefork_connection *connection)
 
 	if (connection->is_watched)
 		pfi_connection_watch_remove(connection);
-	if (!connection->stage) { /* otherwise the service has not been called for it */
-		if (worker->service.closed)
-			worker->service.closed(worker, connection, worker->context->user);
+	/* In a stage, the service has not been called for it. */
+	if (!connection->stage && worker->service.closed)
+		worker->service.closed(worker, connection, worker->context->user);
+	if (!connection->stage && !is_health_check(connection))
 		pfi_thread_status_count_closed(worker);
-	}
 	count_closed(worker); /* before close: a client that reads end of file finds the request counted */
 	if (connection->transport->close)
 		connection->transport->close(connection);
 	pfi_close(&connection->fd);
 	free(connection->output.bytes);
-	free(connection->proxy);
+	if (connection->proxy)
+		free(connection->proxy);
 	(void)push(&worker->freed, connection);
 }
 

@@ -261,6 +261,28 @@ START_TEST(a_peer_that_is_no_proxy_is_closed)
 }
 END_TEST
 
+START_TEST(health_checks_of_the_proxy_are_no_requests)
+{
+	static const char local[] = "\r\n\r\n\0\r\nQUIT\n\x20\0\0";
+	struct harness harness;
+	char bytes[256];
+
+	open_worker(&harness, "v2");
+	harness_spawn(&harness);
+	for (int i = 0; i < 5; i++) {
+		const int fd = harness_connect(&harness);
+
+		send_all(fd, local, sizeof local);
+		ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
+		ck_assert_uint_gt(receive_all(fd, bytes, sizeof bytes), 0); /* `accepted` responds */
+		(void)close(fd);
+	}
+	harness_await_connections(&harness, 0);
+	ck_assert_uint_eq(harness_requests(&harness), 0);
+	harness_close(&harness);
+}
+END_TEST
+
 /* CPU time of the worker in microseconds. */
 static uint64_t cpu_us(const struct harness *harness)
 {
@@ -379,6 +401,7 @@ int main(void)
 	add_tables(tc);
 	tcase_add_test(tc, a_header_may_arrive_byte_by_byte);
 	tcase_add_test(tc, a_peer_that_is_no_proxy_is_closed);
+	tcase_add_test(tc, health_checks_of_the_proxy_are_no_requests);
 	tcase_add_test(tc, half_headers_occupy_no_thread_and_no_cpu);
 	tcase_add_test(tc, an_incomplete_header_has_its_own_time_limit);
 	tcase_add_test(tc, a_drain_serves_the_request_behind_a_header_in_transit);
