@@ -23,6 +23,7 @@ static int read_socket(BIO *bio, char *bytes, int size)
 		session->has_received = true;
 		return (int)n;
 	}
+	session->is_starved = n == -EAGAIN;
 	if (n == -EAGAIN)
 		BIO_set_retry_read(bio);
 	else if (n == 0)
@@ -120,6 +121,8 @@ static bool set_up(struct pfi_tls_session *session)
 	/* Here and not in the context, which may be one of the application. With read-ahead, a request costs one recv(2). */
 	(void)SSL_set_mode(session->ssl, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_ENABLE_PARTIAL_WRITE |
 						 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
+	/* A client that sends messages of TLS without a pause, such as KeyUpdate, gets one of them processed in its turn. */
+	(void)SSL_clear_mode(session->ssl, SSL_MODE_AUTO_RETRY);
 	(void)SSL_set_options(session->ssl, SSL_OP_NO_RENEGOTIATION);
 	SSL_set_read_ahead(session->ssl, 1);
 	return true;

@@ -37,6 +37,7 @@ struct pfi_tls_session {
 	bool is_failed;      /* by a fatal error: SSL_shutdown(3) is not allowed any more  */
 	bool ends_output;    /* shut down the socket's output behind `out`                 */
 	bool has_received;   /* any byte                                                   */
+	bool is_starved;     /* the last read found no more input in the socket            */
 	bool is_at_end;      /* the socket is at end of file                               */
 	int error;           /* negative errno of the socket                               */
 };

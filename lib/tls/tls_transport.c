@@ -116,13 +116,16 @@ static ptrdiff_t receive_locked(struct pfi_tls_session *session, char *bytes, si
 
 	do {
 		ERR_clear_error();
+		session->is_starved = false;
 		const int r = SSL_read_ex(session->ssl, bytes + total, size - total, &n);
 
 		if (r != 1) {
 			const ptrdiff_t end = end_of_input(session, r);
 
-			/* What ends the input is returned by the next call: no event would come for it. */
-			prefork_transport_set_input(session->connection, total > 0 && end != -EAGAIN);
+			/* No event would come for what ends the input, or for what follows a message of TLS: the next call
+			 * returns it. */
+			prefork_transport_set_input(session->connection,
+						    end == -EAGAIN ? !session->is_starved && SSL_has_pending(session->ssl) : total > 0);
 			return total > 0 ? (ptrdiff_t)total : end;
 		}
 		total += n;

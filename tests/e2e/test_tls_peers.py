@@ -333,6 +333,25 @@ class Violations(Tls):
                 finally:
                     process.kill()
 
+    def test_keys_are_updated_as_often_as_the_client_likes(self):
+        """KeyUpdate (RFC 8446, 4.6.3), with a request for one of the server, between requests."""
+        with self.server("-k", "libev") as server:
+            command = [self.authority.openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-tls1_3", "-servername", "localhost"]
+            with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT) as process:
+                text = b""
+                try:
+                    text = self.read_until(process, b"Verify return code", text)
+                    for _ in range(3):
+                        for _ in range(3):
+                            process.stdin.write(b"K\n")
+                            process.stdin.flush()
+                            text = self.read_until(process, b"KEYUPDATE", text[-1:])
+                        process.stdin.write(GET)
+                        process.stdin.flush()
+                        text = self.read_until(process, b"Hello over TLSv1.3!", text[-1:])
+                finally:
+                    process.kill()
+
     def read_until(self, process, mark, text):
         deadline = time.monotonic() + 10 * harness.PATIENCE
         while mark not in text:
