@@ -299,7 +299,7 @@ static enum prefork_next continue_sending(struct prefork_request *request)
 
 /* The activity that was set when the head was read is in another thread's slot if the request was offloaded, and
  * overwritten by another request if its body was collected meanwhile. */
-static void set_activity(struct prefork_request *request)
+__attribute__((noinline)) static void set_activity(struct prefork_request *request)
 {
 	char text[96];
 	const int size = snprintf(text, sizeof text, "%s %s", prefork_request_method(request, NULL),
@@ -309,17 +309,23 @@ static void set_activity(struct prefork_request *request)
 	                                size < (int)sizeof text ? (size_t)size : sizeof text - 1);
 }
 
-/* Whether the request has waited longer than queue_timeout, in the kernel or for a thread. tcpi_last_data_recv is the
- * time in ms since the last data arrived; unix sockets have no TCP_INFO, and never time out here. */
-static bool queued_too_long(const struct prefork_request *request)
+/* tcpi_last_data_recv is the time in ms since the last data arrived; unix sockets have no TCP_INFO, and never time out
+ * here. Out of line, as set_activity(): a request without queue_timeout must not pay for clearing `info`. */
+__attribute__((noinline)) static bool has_waited(const struct prefork_request *request, uint64_t queue_ms)
 {
-	const uint64_t queue_ms = request->http->config.queue_ms;
 	struct tcp_info info = { 0 };
 	socklen_t size = sizeof info;
 
-	return queue_ms > 0 && !request->is_pipelined &&
-	       getsockopt(prefork_connection_fd(request->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
+	return getsockopt(prefork_connection_fd(request->connection), IPPROTO_TCP, TCP_INFO, &info, &size) == 0 &&
 	       info.tcpi_last_data_recv >= queue_ms;
+}
+
+/* Whether the request has waited longer than queue_timeout, in the kernel or for a thread. */
+static bool queued_too_long(const struct prefork_request *request)
+{
+	const uint64_t queue_ms = request->http->config.queue_ms;
+
+	return queue_ms > 0 && !request->is_pipelined && has_waited(request, queue_ms);
 }
 
 /* `handle` or `resumed` has returned `r`. */
@@ -335,7 +341,8 @@ static enum prefork_next after_callback(struct prefork_request *request, int r)
 
 /* Call `handle` or `resumed`. If this is not the first thread, or a task, the first thread reports meanwhile that the
  * client is gone. */
-static int call_watched(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
+__attribute__((noinline)) static int call_watched(struct prefork_request *request,
+                                                   int (*callback)(struct prefork_request *request, void *user))
 {
 	const bool may_report = prefork_worker_thread(request->worker) != 0 || prefork_connection_is_task(request->connection);
 	const bool is_watched = may_report && prefork_connection_watch(request->connection, 0) == 0; /* fails without memory */
@@ -346,11 +353,9 @@ static int call_watched(struct prefork_request *request, int (*callback)(struct 
 	return r;
 }
 
-static int call(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
+static inline int call(struct prefork_request *request, int (*callback)(struct prefork_request *request, void *user))
 {
 	prefork_error_clear(); /* an error message of an earlier request must not get into this one's log line */
-	if (callback == NULL)
-		return 0;
 	return request->http->service.client_gone != NULL ? call_watched(request, callback) :
 	                                                    callback(request, request->http->user);
 }
@@ -376,12 +381,13 @@ static enum prefork_next call_handler(struct prefork_worker *worker, struct pref
 static enum prefork_next call_resumed(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = user;
+	int (*const resumed)(struct prefork_request *request, void *user) = request->http->service.resumed;
 
 	(void)worker;
 	(void)connection;
 	pfi_suspend_end(request);
 	set_activity(request);
-	return after_callback(request, call(request, request->http->service.resumed));
+	return after_callback(request, resumed != NULL ? call(request, resumed) : 0);
 }
 
 enum prefork_next pfi_exchange_resume(struct prefork_request *request)
