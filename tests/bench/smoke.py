@@ -24,6 +24,7 @@ JOBS = [
     ("orphans --times 1 --workers 1", [C]),
     ("balance --connections 100 --workers 2", [C]),
     ("idle --seconds 1 --timeout 1 --workers 1", [C]),
+    ("suspended --connections 20 --resumes 2000", ["memory", "resumed", "processor"]),
     ("sleep --rounds 1 --seconds 1 --workers 1", [WSGI]),
     ("reload --broken --reloads 1 --pause 0.5 --rate 50", [WSGI]),
     ("stuck --timeout 1 --patience 2 --rate 20", [WSGI]),
