@@ -282,7 +282,8 @@ PREFORK_API size_t prefork_worker_queued(const struct prefork_worker *worker);
 PREFORK_API bool prefork_worker_is_full(const struct prefork_worker *worker);
 
 /** Resume a connection that was PREFORK_SUSPENDED. `next` is what it waits for; PREFORK_SUSPENDED
- *  is not allowed. Output that prefork_connection_write() has copied meanwhile is sent from now on.
+ *  is not allowed. Output that prefork_connection_write() has copied meanwhile is sent from now on;
+ *  if sending fails, prefork_connection_error() applies as to any connection.
  *  Call it from any thread, once per suspension, and do not touch the connection afterwards. A
  *  worker that quits (PREFORK_QUIT) does not wait for suspended connections: stop and join threads
  *  of the application that call this by the end of `worker_stop`, because the worker is freed after

@@ -49,6 +49,7 @@ struct prefork_connection {
 	_Atomic bool peer_closed; /* a read or write has found the connection closed by the client */
 	bool lingering;           /* lingering close: input is dropped                             */
 	bool output_stalled;      /* the deadline has passed while output was pending              */
+	bool error_reported;      /* `ready` was called after sending has failed                   */
 	bool peer_known;          /* `peer` and `port` are filled in                               */
 	uint8_t requested;        /* enum prefork_next: the last one that the service returned     */
 	unsigned port;

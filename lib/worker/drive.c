@@ -111,6 +111,14 @@ static inline enum prefork_next after_callback(struct prefork_connection *connec
 	return next;
 }
 
+/* A service in the middle of a response is called once more if sending has failed: see prefork_connection_proceed(). */
+static enum prefork_next after_resume(struct prefork_connection *connection)
+{
+	if (connection->error < 0 && connection->requested == PREFORK_WAIT_WRITABLE && !connection->error_reported)
+		return PREFORK_AGAIN;
+	return after_callback(connection, (enum prefork_next)connection->requested);
+}
+
 struct prefork_connection *prefork_worker_take_resumed(struct prefork_worker *worker, enum prefork_next *ret_next)
 {
 	PFI_RETURN_IF_NULL(worker, NULL);
@@ -119,7 +127,7 @@ struct prefork_connection *prefork_worker_take_resumed(struct prefork_worker *wo
 	struct prefork_connection *const connection = pfi_connection_take_resumed(worker);
 
 	if (connection)
-		*ret_next = after_callback(connection, (enum prefork_next)connection->requested);
+		*ret_next = after_resume(connection);
 	return connection;
 }
 
@@ -158,8 +166,10 @@ enum prefork_next prefork_connection_proceed(struct prefork_connection *connecti
 		if (r == -EAGAIN)
 			return PREFORK_WAIT_WRITABLE;
 		/* A service in the middle of a response finds prefork_connection_error() set, and ends its work. */
-		if (r < 0 && connection->requested == PREFORK_WAIT_WRITABLE)
+		if (r < 0 && connection->requested == PREFORK_WAIT_WRITABLE) {
+			connection->error_reported = true; /* `ready` may suspend it, and is not called again then */
 			return call(service->ready, connection);
+		}
 		if (r < 0)
 			return after_callback(connection, PREFORK_CLOSE);
 		if (connection->requested == PREFORK_WAIT_READABLE && !connection->input_buffered)
