@@ -5,6 +5,7 @@ import os
 import pathlib
 import queue
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -176,6 +177,14 @@ class EmbedPoll(harness.Case):
 
 @harness.every_worker_class
 class LongPoll(harness.Case):
+    MANY = 1000
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+
     GET = b"GET / HTTP/1.1\r\nHost: example\r\nConnection: close\r\n\r\n"
 
     def serve(self, *words):
@@ -214,7 +223,7 @@ class LongPoll(harness.Case):
             for number in (signal.SIGHUP, signal.SIGTERM):
                 with self.subTest(words=words, number=number), self.serve("--workers", "2", *words) as server:
                     server.wait_for_serving(2)
-                    clients = self.wait_in(server, 200)
+                    clients = self.wait_in(server, self.MANY)
                     server.send_signal(number)
                     if number == signal.SIGHUP:
                         server.wait_for_log("Reload done", 20)
@@ -223,8 +232,8 @@ class LongPoll(harness.Case):
                     self.assertEqual(server.wait(), 0)
 
     def test_each_waiting_client_is_answered_when_workers_are_recycled(self):
-        with self.serve("--workers", "2", "--max-requests", "50") as server:
-            clients = self.wait_in(server, 200)
+        with self.serve("--workers", "2", "--max-requests", "200") as server:
+            clients = self.wait_in(server, self.MANY)
             server.wait_for_log("max_requests", 20)
             server.send_signal(signal.SIGTERM)
             self.assert_no_message(clients)

@@ -1,16 +1,13 @@
 /* Requests that are suspended by their handler and answered later, by a thread of the application. */
 #include "../support.h"
 
-#include "web.h"
+#include "suspend_app.h"
 
 #include "model/message.h"
 #include "os/clock.h"
 
-#include <prefork/error.h>
-
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,283 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { MANY = 1000, HELD = 50, ROUNDS = 2000 };
-
-/* Counts of the worker. */
-enum { SUSPENDED, RESUMED, GONE, DRAIN_BEGIN, ABANDONED, LAST_ERROR };
-
-/* What the thread of the application does with a request. */
-enum task { ANSWER, RESUME, RESUME_LATER, WRITE, STOP };
-
-static struct {
-	pthread_mutex_t lock;
-	pthread_cond_t cond;
-	struct {
-		struct prefork_request *request;
-		enum task task;
-	} jobs[2 * MANY];
-	size_t count;
-	struct prefork_request *held[2 * MANY]; /* until the path /release, or drain_begin */
-	size_t held_count;
-	bool resumes_gone;    /* client_gone resumes the request */
-	bool resumes_drained; /* drain_begin resumes all */
-	pthread_t thread;
-	struct web_counts *counts;
-} app = { .lock = PTHREAD_MUTEX_INITIALIZER, .cond = PTHREAD_COND_INITIALIZER };
-
-static void check(bool holds)
-{
-	if (!holds)
-		abort(); /* the worker aborts, and the test sees its exit status */
-}
-
-static void note(int what)
-{
-	atomic_fetch_add(&app.counts->noted[what], 1);
-}
-
-static int respond(struct prefork_request *request, const char *text)
-{
-	const int r = prefork_response_start(request, 200, NULL);
-
-	return r < 0 ? r : prefork_response_bytes(request, text, strlen(text));
-}
-
-static void push(struct prefork_request *request, enum task task)
-{
-	pthread_mutex_lock(&app.lock);
-	check(app.count < 2 * MANY);
-	app.jobs[app.count].request = request;
-	app.jobs[app.count++].task = task;
-	pthread_cond_signal(&app.cond);
-	pthread_mutex_unlock(&app.lock);
-}
-
-static void hold(struct prefork_request *request)
-{
-	pthread_mutex_lock(&app.lock);
-	check(app.held_count < 2 * MANY);
-	app.held[app.held_count++] = request;
-	pthread_mutex_unlock(&app.lock);
-}
-
-static void release_all(void)
-{
-	pthread_mutex_lock(&app.lock);
-	for (size_t i = 0; i < app.held_count; i++) {
-		(void)respond(app.held[i], "released"); /* fails if the client is gone */
-		check(prefork_request_resume(app.held[i]) == 0);
-	}
-	app.held_count = 0;
-	pthread_mutex_unlock(&app.lock);
-}
-
-static void do_job(struct prefork_request *request, enum task task)
-{
-	if (task == ANSWER)
-		check(respond(request, "later") == 0);
-	if (task == WRITE) {
-		check(prefork_response_start(request, 200, NULL) == 0);
-		check(prefork_response_write(request, "one", 3) == 0 && prefork_response_write(request, "two", 3) == 0);
-		check(prefork_response_end(request) == 0);
-	}
-	if (task == RESUME_LATER)
-		(void)poll(NULL, 0, 20);
-	check(prefork_request_resume(request) == 0);
-}
-
-static void *run_app(void *unused)
-{
-	(void)unused;
-	for (;;) {
-		pthread_mutex_lock(&app.lock);
-		while (app.count == 0)
-			pthread_cond_wait(&app.cond, &app.lock);
-		struct prefork_request *const request = app.jobs[0].request;
-		const enum task task = app.jobs[0].task;
-		memmove(app.jobs, app.jobs + 1, --app.count * sizeof app.jobs[0]);
-		pthread_mutex_unlock(&app.lock);
-		if (task == STOP)
-			return NULL;
-		do_job(request, task);
-	}
-}
-
-static int start_app(struct prefork_worker *worker, void *user)
-{
-	struct web *const web = user;
-
-	(void)worker;
-	app.counts = web->counts;
-	return -pthread_create(&app.thread, NULL, run_app, NULL);
-}
-
-static void stop_app(struct prefork_worker *worker, void *user)
-{
-	(void)worker;
-	(void)user;
-	push(NULL, STOP);
-	(void)pthread_join(app.thread, NULL);
-}
-
-static void suspend(struct prefork_request *request)
-{
-	check(prefork_request_suspend(request) == 0);
-}
-
-static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
-{
-	const uintptr_t step = (uintptr_t)prefork_request_user(request);
-
-	(void)user;
-	prefork_request_set_user(request, (void *)(step + 1));
-	*ret_bytes = "piece";
-	if (step == 4)
-		return 0;
-	if (step % 2 == 0)
-		return 5;
-	suspend(request);
-	note(SUSPENDED);
-	push(request, RESUME_LATER);
-	return step == 1 ? 0 : 5;
-}
-
-static int pull_pieces(struct prefork_request *request)
-{
-	const int r = prefork_response_start(request, 200, NULL);
-
-	return r < 0 ? r : prefork_response_pull(request, pull, NULL);
-}
-
-/* Errors of wrong calls, as text. */
-static int misuse(struct prefork_request *request)
-{
-	char text[64];
-	const int not_suspended = prefork_request_resume(request), first = prefork_request_suspend(request),
-		  second = prefork_request_suspend(request), resume = prefork_request_resume(request),
-		  again = prefork_request_resume(request), of_null = prefork_request_suspend(NULL);
-
-	check(prefork_request_resume(NULL) == -EINVAL && prefork_request_is_abandoned(NULL));
-	(void)snprintf(text, sizeof text, "%d %d %d %d %d %d", not_suspended == -EINVAL, first, second == -EALREADY, resume,
-	               again == -EALREADY, of_null == -EINVAL);
-	return respond(request, text);
-}
-
-static int suspend_ended(struct prefork_request *request)
-{
-	check(respond(request, "ended") == 0);
-	check(prefork_request_suspend(request) == -EALREADY);
-	check(*prefork_error() != '\0');
-	return 0;
-}
-
-static int wait_for_gone(struct prefork_request *request)
-{
-	const uint64_t end_ms = pfi_now_ms() + 20000;
-	const int before = atomic_load(&app.counts->noted[GONE]);
-
-	if (prefork_worker_thread(prefork_request_worker(request)) != 0) {
-		while (atomic_load(&app.counts->noted[GONE]) == before && pfi_now_ms() < end_ms)
-			(void)poll(NULL, 0, 5);
-		return respond(request, "gone");
-	}
-	while (!prefork_request_is_abandoned(request) && pfi_now_ms() < end_ms)
-		(void)poll(NULL, 0, 5);
-	note(GONE);
-	return respond(request, "gone");
-}
-
-static int handle(struct prefork_request *request, void *user)
-{
-	const char *const path = prefork_request_target(request, NULL);
-	static const struct {
-		const char *path;
-		enum task task;
-	} tasks[] = { { "/answer", ANSWER }, { "/resume", RESUME }, { "/write", WRITE }, { "/rounds", RESUME } };
-
-	(void)user;
-	for (size_t i = 0; i < sizeof tasks / sizeof tasks[0]; i++) {
-		if (strcmp(path, tasks[i].path) != 0)
-			continue;
-		suspend(request);
-		note(SUSPENDED);
-		push(request, tasks[i].task);
-		return 0;
-	}
-	if (strcmp(path, "/hold") == 0) {
-		suspend(request);
-		hold(request);
-		note(SUSPENDED); /* last: a test that waits for it releases the request then */
-		return 0;
-	}
-	if (strcmp(path, "/fail") == 0) {
-		suspend(request);
-		note(SUSPENDED);
-		push(request, RESUME_LATER);
-		return prefork_fail(-EIO, "on purpose");
-	}
-	if (strcmp(path, "/release") == 0)
-		release_all();
-	return strcmp(path, "/pull") == 0     ? pull_pieces(request)
-	       : strcmp(path, "/misuse") == 0 ? misuse(request)
-	       : strcmp(path, "/ended") == 0  ? suspend_ended(request)
-	       : strcmp(path, "/gone") == 0   ? wait_for_gone(request)
-	                                      : respond(request, "hello");
-}
-
-static int resumed(struct prefork_request *request, void *user)
-{
-	const char *const path = prefork_request_target(request, NULL);
-	const uintptr_t round = (uintptr_t)prefork_request_user(request);
-
-	(void)user;
-	note(RESUMED);
-	if (strcmp(path, "/rounds") == 0 && round < ROUNDS) {
-		prefork_request_set_user(request, (void *)(round + 1));
-		suspend(request);
-		push(request, RESUME);
-		return 0;
-	}
-	if (strcmp(path, "/resume") == 0 || strcmp(path, "/rounds") == 0)
-		return respond(request, "resumed");
-	return 0;
-}
-
-static void client_gone(struct prefork_request *request, void *user)
-{
-	(void)user;
-	note(GONE);
-	if (app.resumes_gone && strcmp(prefork_request_target(request, NULL), "/hold") == 0)
-		check(prefork_request_resume(request) == 0);
-}
-
-static void drain_begin(struct prefork_worker *worker, void *user)
-{
-	(void)worker;
-	(void)user;
-	note(DRAIN_BEGIN);
-	if (app.resumes_drained)
-		release_all();
-}
-
-static void abandoned(struct prefork_request *request, void *user)
-{
-	(void)user;
-	atomic_store(&app.counts->noted[LAST_ERROR], prefork_request_error(request));
-	note(ABANDONED);
-	check(prefork_request_resume(request) == 0);
-}
-
-static const struct prefork_http_service service = {
-	.struct_size = sizeof service,
-	.worker_start = start_app,
-	.handle = handle,
-	.worker_stop = stop_app,
-	.resumed = resumed,
-	.client_gone = client_gone,
-	.drain_begin = drain_begin,
-	.abandoned = abandoned,
-};
+enum { MANY = 1000, HELD = 50 };
 
 static int get(const struct web *web, const char *path)
 {
@@ -331,7 +52,7 @@ START_TEST(a_suspended_request_is_answered_later)
 {
 	struct web web;
 
-	web_open_service(&web, &service, NULL);
+	web_open_service(&web, &suspend_app, NULL);
 	for (int i = 0; i < 3; i++)
 		expect(get(&web, exchanges[_i].path), exchanges[_i].status, exchanges[_i].end);
 	web_wait(&web.counts->finished, 3);
@@ -347,7 +68,7 @@ START_TEST(requests_of_a_kept_connection_are_suspended_one_after_the_other)
 				       "GET /write HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 	struct web web;
 
-	web_open_service(&web, &service, settings);
+	web_open_service(&web, &suspend_app, settings);
 	expect(web_request(&web, requests, sizeof requests - 1), 200, "two\r\n0\r\n\r\n");
 	ck_assert_ptr_nonnull(strstr(response, "\r\n\r\nlater"));
 	ck_assert_ptr_nonnull(strstr(response, "\r\n\r\nresumed"));
@@ -362,7 +83,7 @@ START_TEST(suspended_requests_hold_no_thread)
 	struct web web;
 	int fds[HELD];
 
-	web_open_service(&web, &service, NULL);
+	web_open_service(&web, &suspend_app, NULL);
 	for (int i = 0; i < HELD; i++)
 		fds[i] = get(&web, "/hold");
 	web_wait(&web.counts->noted[SUSPENDED], HELD);
@@ -380,12 +101,12 @@ START_TEST(no_resume_is_lost)
 	struct web web;
 	int fds[8];
 
-	web_open_service(&web, &service, NULL);
+	web_open_service(&web, &suspend_app, NULL);
 	for (int i = 0; i < 8; i++)
 		fds[i] = get(&web, "/rounds");
 	for (int i = 0; i < 8; i++)
 		expect(fds[i], 200, "resumed");
-	ck_assert_int_eq(web.counts->noted[RESUMED], 8 * (ROUNDS + 1));
+	ck_assert_int_eq(web.counts->noted[RESUMED], 8 * (SUSPEND_APP_ROUNDS + 1));
 	web_close(&web);
 }
 END_TEST
@@ -395,7 +116,7 @@ START_TEST(a_request_that_is_not_resumed_gets_504)
 	static const char *const settings[] = { "--suspend-timeout", "1", NULL };
 	struct web web;
 
-	web_open_service(&web, &service, settings);
+	web_open_service(&web, &suspend_app, settings);
 	expect(get(&web, "/hold"), 504, "504 Gateway Timeout");
 	web_wait(&web.counts->finished, 1);
 	ck_assert_int_eq(web.counts->noted[ABANDONED], 1);
@@ -406,12 +127,90 @@ START_TEST(a_request_that_is_not_resumed_gets_504)
 }
 END_TEST
 
+/* The end of the body is missing, as the client can see. */
+START_TEST(a_response_that_is_not_ended_in_time_is_cut)
+{
+	static const char *const settings[] = { "--suspend-timeout", "1", NULL };
+	struct web web;
+
+	web_open_service(&web, &suspend_app, settings);
+	const int fd = get(&web, "/begin");
+	(void)web_read_rest(fd, response, sizeof response);
+	ck_assert_ptr_nonnull(strstr(response, "\r\n\r\n4\r\npart\r\n"));
+	ck_assert_ptr_null(strstr(response, "\r\n0\r\n"));
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->error, -ETIMEDOUT);
+	web_close(&web);
+}
+END_TEST
+
+/* Most of it is pending when the request is resumed. */
+START_TEST(output_of_a_suspended_request_waits_for_its_client)
+{
+	static char large[SUSPEND_APP_LARGE + SUSPEND_APP_LARGE / 8];
+	struct web web;
+
+	web_open_service(&web, &suspend_app, NULL);
+	const int slow = get(&web, "/large");
+	if (harness_threads() > 0 || !harness_may_block()) /* otherwise the thread waits until the client has taken some */
+		expect(get(&web, "/hello"), 200, "hello");
+	ck_assert_uint_gt(web_read_all(slow, large, sizeof large), SUSPEND_APP_LARGE);
+	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
+	web_close(&web);
+}
+END_TEST
+
+START_TEST(a_request_is_resumed_although_its_client_takes_nothing)
+{
+	struct web web;
+
+	web_open_service(&web, &suspend_app, NULL);
+	const int fd = get(&web, "/large");
+	web_wait(&web.counts->noted[SUSPENDED], 1);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
+	ck_assert_int_lt(web.counts->error, 0);
+	web_close(&web);
+}
+END_TEST
+
+/* Under threads a worker may exceed its limit by the number of its threads; the loop of the tests has none. */
+#ifdef TEST_EV_DRIVER
+enum { HAS_LIMIT = false };
+#else
+enum { HAS_LIMIT = true };
+#endif
+
+START_TEST(suspended_requests_count_as_connections)
+{
+	static const char *const settings[] = { "--worker-connections", "3", NULL };
+	const bool is_exact = HAS_LIMIT && (harness_threads() == 0 || !harness_may_block());
+	struct web web;
+	int fds[3];
+
+	suspend_app_resumes_gone = true;
+	web_open_service(&web, &suspend_app, settings);
+	for (int i = 0; i < 3; i++)
+		fds[i] = get(&web, "/hold");
+	web_wait(&web.counts->noted[SUSPENDED], 3);
+	const int late = get(&web, "/hello");
+	(void)poll(NULL, 0, 50); /* a worker that accepts it has done so by then */
+	ck_assert(!is_exact || web.counts->handled == 3);
+	for (int i = 0; i < 3; i++)
+		ck_assert_int_eq(close(fds[i]), 0);
+	expect(late, 200, "hello");
+	web_wait(&web.counts->finished, 4);
+	web_close(&web);
+}
+END_TEST
+
 START_TEST(suspended_requests_count_in_queue_limit)
 {
 	static const char *const settings[] = { "--queue-limit", "2", NULL };
 	struct web web;
 
-	web_open_service(&web, &service, settings);
+	web_open_service(&web, &suspend_app, settings);
 	const int first = get(&web, "/hold"), second = get(&web, "/hold");
 	web_wait(&web.counts->noted[SUSPENDED], 2);
 	expect(get(&web, "/hello"), 503, "too many requests are waiting");
@@ -426,7 +225,7 @@ END_TEST
 
 static void open_many(struct web *web, int fds[MANY], const char *const settings[])
 {
-	web_open_service(web, &service, settings);
+	web_open_service(web, &suspend_app, settings);
 	for (int i = 0; i < MANY; i++)
 		fds[i] = get(web, "/hold");
 	web_wait(&web->counts->noted[SUSPENDED], MANY);
@@ -438,7 +237,7 @@ START_TEST(a_drain_answers_1000_suspended_requests)
 	static int fds[MANY];
 	struct web web;
 
-	app.resumes_drained = true;
+	suspend_app_resumes_drained = true;
 	open_many(&web, fds, settings);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	for (int i = 0; i < MANY; i++)
@@ -476,7 +275,7 @@ START_TEST(clients_that_leave_are_reported)
 	static int fds[MANY];
 	struct web web;
 
-	app.resumes_gone = true;
+	suspend_app_resumes_gone = true;
 	open_many(&web, fds, settings);
 	const uint64_t left_ms = pfi_now_ms();
 	for (int i = 0; i < MANY; i++)
@@ -495,7 +294,7 @@ START_TEST(a_running_handler_finds_that_its_client_has_left)
 {
 	struct web web;
 
-	web_open_service(&web, &service, NULL);
+	web_open_service(&web, &suspend_app, NULL);
 	const int fd = get(&web, "/gone");
 	web_wait(&web.counts->handled, 1);
 	ck_assert_int_eq(close(fd), 0);
@@ -513,8 +312,8 @@ START_TEST(a_fin_counts_as_set)
 	const struct linger reset = { .l_onoff = 1 };
 	struct web web;
 
-	app.resumes_gone = true;
-	web_open_service(&web, &service, _i ? settings : NULL);
+	suspend_app_resumes_gone = true;
+	web_open_service(&web, &suspend_app, _i ? settings : NULL);
 	const int half = get(&web, "/hold"), whole = get(&web, "/hold");
 	web_wait(&web.counts->noted[SUSPENDED], 2);
 	ck_assert_int_eq(shutdown(half, SHUT_WR), 0);
@@ -553,6 +352,10 @@ int main(void)
 	tcase_add_test(tc, suspended_requests_hold_no_thread);
 	tcase_add_test(tc, no_resume_is_lost);
 	tcase_add_test(tc, a_request_that_is_not_resumed_gets_504);
+	tcase_add_test(tc, a_response_that_is_not_ended_in_time_is_cut);
+	tcase_add_test(tc, output_of_a_suspended_request_waits_for_its_client);
+	tcase_add_test(tc, a_request_is_resumed_although_its_client_takes_nothing);
+	tcase_add_test(tc, suspended_requests_count_as_connections);
 	tcase_add_test(tc, suspended_requests_count_in_queue_limit);
 	tcase_add_test(tc, a_drain_answers_1000_suspended_requests);
 	tcase_add_test(tc, a_drain_abandons_1000_suspended_requests_at_its_end);
