@@ -79,8 +79,8 @@ PREFORK_API size_t prefork_worker_listeners(const struct prefork_worker *worker)
 PREFORK_API struct prefork_listener *prefork_worker_listener(const struct prefork_worker *worker, size_t index);
 
 /** A descriptor to poll for reading. It becomes readable when a message or a signal arrives, when
- *  the arbiter exits, and when a suspended connection is resumed. Call prefork_worker_check() then.
- *  Owned by the library. Since 0.1. */
+ *  the arbiter exits, when a suspended connection is resumed, and for the events of
+ *  prefork_connection_watch(). Call prefork_worker_check() then. Owned by the library. Since 0.1. */
 PREFORK_API int prefork_worker_fd(const struct prefork_worker *worker);
 
 /** Handle pending messages and signals, and return the directive. Never blocks. The directive only
