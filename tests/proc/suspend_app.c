@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 enum { JOBS_MAX = 4096, PIECE = 64 * 1024 };
@@ -198,6 +199,23 @@ static int suspend_ended(struct prefork_request *request)
 	return 0;
 }
 
+/* Without a descriptor for the connection watch the handler goes on. In a thread or a task the handler is watched already. */
+static int suspend_without_descriptors(struct prefork_request *request)
+{
+	struct rlimit before, none;
+
+	if (prefork_worker_thread(prefork_request_worker(request)) != 0 ||
+	    prefork_connection_is_task(prefork_request_connection(request)))
+		return respond(request, "no descriptor");
+	check(getrlimit(RLIMIT_NOFILE, &before) == 0);
+	none = (struct rlimit){ 0, before.rlim_max };
+	check(setrlimit(RLIMIT_NOFILE, &none) == 0);
+	check(prefork_request_suspend(request) == -EMFILE && *prefork_error() != '\0');
+	check(setrlimit(RLIMIT_NOFILE, &before) == 0);
+	check(prefork_request_resume(request) == -EINVAL);
+	return respond(request, "no descriptor");
+}
+
 static int wait_for_gone(struct prefork_request *request)
 {
 	const uint64_t end_ms = pfi_now_ms() + 20000;
@@ -251,6 +269,7 @@ static int handle(struct prefork_request *request, void *user)
 	return strcmp(path, "/pull") == 0     ? pull_pieces(request)
 	       : strcmp(path, "/misuse") == 0 ? misuse(request)
 	       : strcmp(path, "/ended") == 0  ? suspend_ended(request)
+	       : strcmp(path, "/full") == 0   ? suspend_without_descriptors(request)
 	       : strcmp(path, "/gone") == 0   ? wait_for_gone(request)
 	                                      : respond(request, "hello");
 }

@@ -6,6 +6,7 @@
  *     /hold /begin            suspended until /release or drain_begin; /begin has a part of its response
  *     /pull                   its pull callback suspends it twice
  *     /misuse /ended /fail    wrong calls, whose errors the service checks
+ *     /full                   there is no descriptor to suspend it
  *     /gone                   the handler waits until the client has left
  *
  * A check that does not hold aborts the worker, so that the test sees its exit status.

@@ -45,6 +45,7 @@ static const struct {
 	{ "/pull", "\r\n\r\n5\r\npiece\r\n5\r\npiece\r\n5\r\npiece\r\n0\r\n\r\n", 200, 2 },
 	{ "/misuse", "\r\n\r\n1 0 1 0 1 1", 200, 0 },
 	{ "/ended", "\r\n\r\nended", 200, 0 },
+	{ "/full", "\r\n\r\nno descriptor", 200, 0 },
 	{ "/fail", "500 Internal Server Error", 500, 1 },
 };
 
