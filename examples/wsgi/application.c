@@ -4,6 +4,7 @@
 #include "errors.h"
 #include "response_headers.h"
 #include "failure.h"
+#include "host_loop.h"
 #include "interpreter.h"
 #include "load.h"
 #include "loggers.h"
@@ -27,6 +28,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 static struct wsgi_application application; /* `callable` is NULL until it is imported */
@@ -72,8 +74,9 @@ static int set_path(const struct prefork_settings *settings)
 	return wsgi_load_path(NULL, directory);
 }
 
-/* Takes the exception that is set: logs the traceback; the error message is one line of it. */
-static int fail_to_load(const char *name)
+/* Takes the exception that is set: logs the traceback; the error message is one line of it. `kind` is "application" or
+ * "worker class". */
+static int fail_to_load(const char *kind, const char *name)
 {
 	char line[512];
 	PyObject *text = wsgi_failure_take(line, sizeof line);
@@ -81,11 +84,11 @@ static int fail_to_load(const char *name)
 	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
 	if (bytes)
-		wsgi_log_block(PREFORK_LOG_ERROR, "app_load_failed", bytes, (size_t)size, "The application %s does not load",
-		               name);
+		wsgi_log_block(PREFORK_LOG_ERROR, "app_load_failed", bytes, (size_t)size, "The %s %s does not load",
+		               kind, name);
 	PyErr_Clear(); /* the traceback is not UTF-8: only the error message remains */
 	Py_XDECREF(text);
-	return prefork_fail(PREFORK_EAPP, "the application %s does not load: %s", name, line);
+	return prefork_fail(PREFORK_EAPP, "the %s %s does not load: %s", kind, name, line);
 }
 
 /* Whether worker threads call the application. */
@@ -120,11 +123,14 @@ static int import(const struct prefork_settings *settings, const char *program, 
 		return r;
 	if (wsgi_header_names_create() == 0 && wsgi_errors_prepare() == 0 &&
 	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_request_prepare() == 0 &&
-	    mark_main_thread(settings) == 0 && set_path(settings) == 0)
+	    mark_main_thread(settings) == 0 && set_path(settings) == 0) {
+		if (wsgi_host_loop_prepare(settings) < 0)
+			return fail_to_load("worker class", prefork_settings_text(settings, "worker_class"));
 		application.callable = wsgi_load(name);
+	}
 	if (wsgi_is_forked_child)
 		wsgi_forked_child_exit();
-	return application.callable ? 0 : fail_to_load(name);
+	return application.callable ? 0 : fail_to_load("application", name);
 }
 
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
@@ -148,6 +154,37 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 	return r;
 }
 
+/* In a process of its own. 0: Python finds the package, or does not start, which the worker reports. */
+static int find_package(const struct prefork_settings *settings, const char *program, const char *package)
+{
+	PyObject *module, *spec = NULL;
+	char venv[PATH_MAX];
+
+	if (prefork_settings_int(settings, "preload_app") == 0 && prefork_settings_run_as(settings) < 0)
+		return 0; /* as in a start, Python does not run as root */
+	if (wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv) < 0 ||
+	    set_surroundings(settings) < 0 || wsgi_python_start(program, *venv ? venv : NULL) < 0 || set_path(settings) < 0)
+		return 0;
+	module = PyImport_ImportModule("importlib.util");
+	if (module)
+		spec = PyObject_CallMethod(module, "find_spec", "s", package);
+	return spec == Py_None;
+}
+
+int wsgi_application_find_package(const struct prefork_settings *settings, const char *program, const char *package)
+{
+	const pid_t pid = fork();
+	int status = 0;
+
+	if (pid == 0)
+		_exit(find_package(settings, program, package));
+	if (pid < 0)
+		return prefork_fail(-errno, "fork: %s", strerror(errno));
+	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+	}
+	return WIFEXITED(status) && WEXITSTATUS(status) == 1 ? -ENOENT : 0;
+}
+
 /* One environ template per listener. Returns -1 with an exception set. */
 static int make_templates(const struct prefork_worker *worker)
 {
@@ -164,7 +201,8 @@ static int make_templates(const struct prefork_worker *worker)
 		const struct wsgi_template_config place = {
 			.address = prefork_listener_address(prefork_worker_listener(worker, i)),
 			.script_name = script_name ? script_name : "",
-			.multithread = has_threads(settings) && prefork_settings_int(settings, "threads") > 1,
+			.multithread = wsgi_host_loop_has_tasks() ||
+			               (has_threads(settings) && prefork_settings_int(settings, "threads") > 1),
 			.multiprocess = prefork_settings_int(settings, "workers") > 1,
 			.errors = errors,
 		};
@@ -191,8 +229,8 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	else /* preloaded; the GIL is held since the fork */
 		r = set_surroundings(settings);
 	if (r == 0 && (wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) < 0 ||
-	               mark_main_thread(settings) < 0 || make_templates(worker) < 0))
-		r = fail_to_load(wsgi_options_application(settings));
+	               mark_main_thread(settings) < 0 || wsgi_host_loop_prepare(settings) < 0 || make_templates(worker) < 0))
+		r = fail_to_load("application", wsgi_options_application(settings));
 	if (wsgi_python_runs())
 		wsgi_gil_release();
 	return r;

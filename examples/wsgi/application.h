@@ -19,6 +19,10 @@ struct prefork_worker;
  *  and its traceback is in `log`. */
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log);
 
+/** Whether Python finds `package`. Asks it in a process of its own, so that this one does not start Python. Returns 0
+ *  also if Python does not start; -ENOENT; another negative errno with an error message if fork(2) fails. */
+int wsgi_application_find_package(const struct prefork_settings *settings, const char *program, const char *package);
+
 /** Prepare it for serving in this worker; import it unless it was preloaded. Errors as above. */
 int wsgi_application_start(struct prefork_worker *worker, const char *program);
 

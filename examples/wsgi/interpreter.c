@@ -15,6 +15,7 @@ static PyInterpreterState *interpreter; /* NULL: not started */
 static _Thread_local PyThreadState *own;
 static _Thread_local PyObject *deferred; /* argument of wsgi_drop_later() */
 static pthread_key_t end_of_thread;    /* its value is `own` */
+static _Thread_local bool keeps_gil; /* argument of wsgi_gil_keep() */
 static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
 
 static PyStatus configure(PyConfig *config, const char *program, const char *venv)
@@ -140,6 +141,8 @@ bool wsgi_gil_take(void)
 {
 	const bool is_new = own == NULL;
 
+	if (keeps_gil)
+		return true;
 	if (is_new && !create_state())
 		return false;
 	PyEval_RestoreThread(own);
@@ -170,12 +173,21 @@ void wsgi_yield(struct prefork_request *request)
 
 void wsgi_drop_later(PyObject *object)
 {
-	deferred = object;
+	if (keeps_gil)
+		Py_DECREF(object);
+	else
+		deferred = object;
 }
 
 void wsgi_gil_release(void)
 {
-	(void)PyEval_SaveThread();
+	if (!keeps_gil)
+		(void)PyEval_SaveThread();
+}
+
+void wsgi_gil_keep(bool keeps)
+{
+	keeps_gil = keeps;
 }
 
 static void flush(const char *name)

@@ -35,6 +35,10 @@ PyThreadState *wsgi_python_own_state(void);
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
 
+/** While the calling thread runs an event loop of Python, it has the GIL whenever the two functions are called: they do
+ *  nothing from wsgi_gil_keep(true), which it calls with the GIL, to wsgi_gil_keep(false). */
+void wsgi_gil_keep(bool keeps);
+
 /** Let another thread or, if the caller is a task, another task go on for 1 ms. The caller has the GIL, and may have
  *  an exception set. */
 void wsgi_yield(struct prefork_request *request);

@@ -4,6 +4,7 @@
 #include "application.h"
 #include "dump.h"
 #include "environ.h"
+#include "host_loop.h"
 #include "interpreter.h"
 #include "wsgi_options.h"
 #include "reloader.h"
@@ -101,9 +102,13 @@ static int serve(const struct prefork_settings *settings, char **argv, struct pr
 	if (r == 0)
 		r = prefork_http_add_service(*ret, "web", &service, argv);
 	if (r == 0)
+		r = wsgi_host_loop_add_strategies(*ret);
+	if (r == 0)
 		r = wsgi_reloader_add(*ret, settings);
 	if (r == 0)
 		r = prefork_arbiter_take_environment(*ret); /* LISTEN_FDS and the like, before the application reads them */
+	if (r == 0)
+		r = wsgi_host_loop_check(settings, argv[0]);
 	if (r == 0 && prefork_settings_int(settings, "preload_app") == 1)
 		r = wsgi_application_import(settings, argv[0], prefork_arbiter_log(*ret));
 	return r == 0 ? prefork_arbiter_run(*ret) : r;

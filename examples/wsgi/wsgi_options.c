@@ -3,6 +3,7 @@
 #include "application.h"
 #include "convert.h"
 #include "gunicorn.h"
+#include "host_loop.h"
 #include "rows.h"
 #include "tls.h"
 #include "virtualenv.h"
@@ -67,6 +68,8 @@ static int try_application(const struct prefork_settings *settings)
 	/* As in a start, the application is not loaded as root. */
 	if (r == 0 && prefork_settings_int(settings, "preload_app") == 0)
 		r = prefork_settings_run_as(settings) < 0 ? PREFORK_EBOOT : 0;
+	if (r == 0)
+		r = wsgi_host_loop_check(settings, arguments[0]);
 	if (r == 0)
 		r = wsgi_application_import(settings, arguments[0], log);
 	prefork_log_destroy(log);
@@ -141,6 +144,8 @@ static int add_rows(struct prefork_settings *settings)
 		r = wsgi_rows_add(settings);
 	if (r == 0)
 		r = wsgi_rows_add_names(settings);
+	if (r == 0)
+		r = wsgi_host_loop_add_names(settings);
 	if (r == 0)
 		r = prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP");
 	if (r == 0)

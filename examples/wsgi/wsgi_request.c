@@ -17,6 +17,7 @@
 #include <prefork/error.h>
 #include <prefork/http.h>
 #include <prefork/service.h>
+#include <prefork/worker.h>
 
 #include <errno.h>
 #include <stdbool.h>
@@ -62,11 +63,19 @@ enum next {
 	NEXT_PULL,       /* the library pulls the pieces          */
 };
 
+/* In a worker that stops, the event loop ends its tasks by an exception such as GreenletExit, which is no error. */
+static bool is_end_of_task(const struct exchange *exchange)
+{
+	return prefork_connection_is_task(prefork_request_connection(exchange->request)) &&
+	       prefork_worker_directive(prefork_request_worker(exchange->request)) != PREFORK_CONTINUE &&
+	       !PyErr_ExceptionMatches(PyExc_Exception);
+}
+
 /* Takes the exception that is set. If the client has disconnected, an OSError is expected: level INFO. */
 static void report(struct exchange *exchange)
 {
 	const int error = prefork_request_error(exchange->request);
-	const bool expected = error < 0 && error != -ENOBUFS && PyErr_ExceptionMatches(PyExc_OSError);
+	const bool stops = is_end_of_task(exchange), expected = error < 0 && error != -ENOBUFS && PyErr_ExceptionMatches(PyExc_OSError);
 	const char *method = prefork_request_method(exchange->request, NULL);
 	const char *target = prefork_request_target(exchange->request, NULL);
 	char line[512];
@@ -74,7 +83,9 @@ static void report(struct exchange *exchange)
 	Py_ssize_t size = 0;
 	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
-	if (expected)
+	if (stops)
+		wsgi_log(PREFORK_LOG_INFO, "request_ended", "The worker stops and ends request %s %s: %s", method, target, line);
+	else if (expected)
 		wsgi_log(PREFORK_LOG_INFO, "client_lost", "Client lost during request %s %s: %s", method, target, line);
 	else if (bytes)
 		wsgi_log_block(PREFORK_LOG_ERROR, "request_failed", bytes, (size_t)size, "Error handling request %s %s",

@@ -189,7 +189,7 @@ PREFORK_API int prefork_settings_origin_of(const struct prefork_settings *settin
 
 /** Add a word to a CHOICE row. prefork_settings_text() returns `meaning` for it; NULL: the word itself. Both are
  *  *borrowed* as in prefork_settings_add_options(). -ENOENT: no such row; -EINVAL: the row is not a CHOICE, `meaning`
- *  is not one of its words, or `meaning` is NULL and a member holds the index of the word; -EEXIST: the row has the
+ *  is neither one of its words nor one that was added before, or `meaning` is NULL and a member holds the index of the word; -EEXIST: the row has the
  *  word; -ENOMEM; -EBUSY after parsing. Since 0.1. */
 PREFORK_API int prefork_settings_add_choice(struct prefork_settings *settings, const char *name,
 					    const char *word, const char *meaning);

@@ -117,6 +117,14 @@ static bool has_word(const char *words, const char *word)
 	return false;
 }
 
+static bool is_added(const struct prefork_settings *settings, const char *row, const char *word)
+{
+	for (size_t i = 0; i < settings->choice_count; i++)
+		if (strcmp(settings->choices[i].row, row) == 0 && strcmp(settings->choices[i].word, word) == 0)
+			return true;
+	return false;
+}
+
 int prefork_settings_add_choice(struct prefork_settings *settings, const char *name, const char *word,
 				const char *meaning)
 {
@@ -132,15 +140,12 @@ int prefork_settings_add_choice(struct prefork_settings *settings, const char *n
 		return prefork_fail(-ENOENT, "unknown option %s", name);
 	if (settings->rows[index].type != PREFORK_OPTION_CHOICE)
 		return prefork_fail(-EINVAL, "option %s is not a choice", name);
-	if (meaning != NULL && !has_word(settings->rows[index].choices, meaning))
+	if (meaning != NULL && !has_word(settings->rows[index].choices, meaning) && !is_added(settings, name, meaning))
 		return prefork_fail(-EINVAL, "%s is none of the choices of %s", meaning, name);
 	if (meaning == NULL && pfi_settings_stores_index(settings, index))
 		return prefork_fail(-EINVAL, "option %s takes no other words than its own", name);
-	if (has_word(settings->rows[index].choices, word))
+	if (has_word(settings->rows[index].choices, word) || is_added(settings, name, word))
 		return prefork_fail(-EEXIST, "%s is a choice of %s already", word, name);
-	for (size_t i = 0; i < settings->choice_count; i++)
-		if (strcmp(settings->choices[i].row, name) == 0 && strcmp(settings->choices[i].word, word) == 0)
-			return prefork_fail(-EEXIST, "%s is a choice of %s already", word, name);
 	choices = realloc(settings->choices, (settings->choice_count + 1) * sizeof *choices);
 	if (choices == NULL)
 		return out_of_memory();

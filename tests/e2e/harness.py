@@ -28,7 +28,7 @@ from harness_processes import (PATIENCE, begin_command, children, context_switch
                                memory_kib, need_program, start_time, title, tree, wait_for_quiet, wait_until)
 from harness_server import Nginx, Server, free_port
 
-__all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "begin_command", "children",
+__all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "add_variant", "begin_command", "children",
            "context_switches", "cpu_seconds", "end_command", "every_worker_class", "fd_count", "free_port",
            "has_worker_class", "main", "memory_kib", "need_files", "need_ipv6", "need_module", "need_program",
            "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
@@ -36,8 +36,9 @@ __all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "b
 SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()
 
-# For tests of every worker class: suffix of the test name, and flags.
-WORKER_CLASSES = (
+# For tests of every worker class: suffix of the test name, and flags. TEST_LOOPS=1 runs them under Python's loops.
+LOOPS = ("gevent",)
+WORKER_CLASSES = tuple((name, ("-k", name)) for name in LOOPS) if os.environ.get("TEST_LOOPS") else (
     ("sync", ("-k", "sync")),
     ("threads", ("-k", "threads", "--threads", "4")),
     ("libev", ("-k", "libev")),
@@ -71,6 +72,19 @@ def need_module(name):
 
 
 @functools.lru_cache(maxsize=None)
+def is_sanitized(path):
+    """Whether a program has been built with a sanitizer of addresses or threads."""
+    return any(name in pathlib.Path(path).read_bytes() for name in (b"__asan_init", b"__tsan_init"))
+
+
+def need_loop(name):
+    """Skip the test unless the worker class of this name runs: a loop of Python. Sanitizers do not see that greenlets
+    exchange parts of the stack."""
+    need_module(name)
+    if is_sanitized(program("prefork-wsgi")) and name in ("gevent", "eventlet"):
+        raise unittest.SkipTest("greenlets do not run in a sanitized program")
+
+
 def has_worker_class(flags):
     """Whether this build has the worker class: it logs an error otherwise."""
     probe = Server([program("http_hello"), *flags], bind="127.0.0.1:0")
@@ -91,10 +105,14 @@ def need_files():
 def every_worker_class(case):
     """Decorator of a Case: runs it once for each row of WORKER_CLASSES, as NAME_sync and so on, with the flags of the row
     in `flags`. Tests of a class that this build does not have are skipped."""
-    module = sys.modules[case.__module__]
     for name, flags in WORKER_CLASSES:
-        setattr(module, f"{case.__name__}_{name}",
-                type(f"{case.__name__}_{name}", (case,), {"__module__": case.__module__, "flags": flags}))
+        add_variant(case, name, flags=flags)
+
+
+def add_variant(case, name, **attributes):
+    """Add a Case with these attributes to the module of `case`."""
+    name = f"{case.__name__}_{name}"
+    setattr(sys.modules[case.__module__], name, type(name, (case,), {"__module__": case.__module__, **attributes}))
 
 
 class Shared:
@@ -125,7 +143,9 @@ class Case(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
-        if cls.flags and not has_worker_class(cls.flags):
+        if cls.flags and cls.flags[1] in LOOPS:
+            need_loop(cls.flags[1])
+        elif cls.flags and not has_worker_class(cls.flags):
             raise unittest.SkipTest(f"this build has no worker class {cls.flags[1]}")
 
     @contextlib.contextmanager

@@ -210,7 +210,6 @@ class Failures(harness.Case):
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
                                         (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
-                                        (("-k", "gevent", "hello:app"), 2, "-k: .*'gevent', which is gunicorn's: threads, or"),
                                         (("--worker-class=eventlet", "hello:app"), 2, "--worker-class: .*'eventlet'.*: threads, or"),
                                         (("-k", "tornado", "hello:app"), 2, "'tornado', which is gunicorn's: threads, or"),
                                         (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not implemented yet"),
@@ -230,7 +229,7 @@ class Failures(harness.Case):
 
     def test_an_error_message_names_the_variable(self):
         for flags, message in (("--spew", "GUNICORN_CMD_ARGS: --spew is gunicorn's"),
-                                ("-k gevent", "GUNICORN_CMD_ARGS: -k: .*'gevent', which is gunicorn's"),
+                                ("-k geventwebsocket", "GUNICORN_CMD_ARGS: -k: .*'geventwebsocket', which is gunicorn's"),
                                 ("--workers many", "GUNICORN_CMD_ARGS: --workers: expected"),
                                 ("-c gunicorn.conf.py", "GUNICORN_CMD_ARGS: -c: gunicorn.conf.py: .*--convert-config"),
                                 ("--reload --preload", "GUNICORN_CMD_ARGS: --reload: a reload does not change code"),
