@@ -71,7 +71,6 @@ static const struct {
 static const struct {
 	const char *class, *instead;
 } classes[] = {
-	{ "eventlet", MANY },
 	{ "tornado", MANY },
 	{ "geventwebsocket", MANY },
 	{ "asgi", ASGI },

@@ -23,11 +23,16 @@ static const char gevent_py[] =
 #include "loop_gevent.py.inc"
 	;
 
+static const char eventlet_py[] =
+#include "loop_eventlet.py.inc"
+	;
+
 /* The classes that have an adapter here. */
 static const struct {
 	const char *name, *module, *file, *script;
 } adapters[] = {
 	{ "gevent", "prefork_gevent", "prefork-wsgi/loop_gevent.py", gevent_py },
+	{ "eventlet", "prefork_eventlet", "prefork-wsgi/loop_eventlet.py", eventlet_py },
 };
 
 enum { ADAPTERS = sizeof adapters / sizeof adapters[0] };

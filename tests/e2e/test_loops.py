@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Worker classes whose event loop is Python's: requests in greenlets of gevent."""
+"""Worker classes whose event loop is Python's: requests in greenlets of gevent and eventlet."""
 import concurrent.futures
 import re
 import signal
@@ -8,7 +8,7 @@ import time
 import harness
 
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
-GREEN = ("gevent",)
+GREEN = ("gevent", "eventlet")
 
 
 def every_loop(case):

@@ -210,7 +210,6 @@ class Failures(harness.Case):
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
                                         (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
-                                        (("--worker-class=eventlet", "hello:app"), 2, "--worker-class: .*'eventlet'.*: threads, or"),
                                         (("-k", "tornado", "hello:app"), 2, "'tornado', which is gunicorn's: threads, or"),
                                         (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not implemented yet"),
                                         (("-k", "theards", "hello:app"), 2, "did you mean 'threads'"),
