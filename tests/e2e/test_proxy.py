@@ -80,7 +80,7 @@ class Peers(Proxied):
                         self.expect_client(known, scheme="https" if context else "http")
                         self.assertEqual([known["PROXY_PROTOCOL"], known["PROXY_ADDR"], known["PROXY_PORT"]],
                                          ["TCP4", "127.0.0.1", str(haproxy.ports[way])])
-            self.assertIn(f'{CLIENT} - - ', server.log())
+            server.wait_for_log(f'{CLIENT} - - ')
             self.assertNotIn("127.0.0.1 - - ", server.log())
 
     def test_nginx_names_its_client(self):
@@ -210,7 +210,7 @@ class Rules(Proxied):
                 with self.client(haproxy.ports[way]) as client:
                     self.expect_client(self.known(client))
             self.assertNotIn("proxy_refused", server.log())
-            self.assertEqual(server.log().count('"GET'), 2)
+            harness.wait_until(lambda: server.log().count('"GET') == 2, "the access log has the two requests")
 
     def test_clients_on_a_unix_socket_of_haproxy_are_served_as_the_proxy(self):
         """Its header is UNKNOWN or LOCAL."""

@@ -65,8 +65,8 @@ class Requests(Behind):
                 for known in over_uwsgi, over_http:
                     known.pop("SERVER_PORT"), known.pop("HTTP_HOST")
                 self.assertEqual(over_uwsgi, over_http)
-            self.assertIn(f'{CLIENT} - - ', server.log())
-            self.assertIn('"POST /a%20b/%C3%A9?c=d%20e&f HTTP/1.1" 200 ', server.log())
+            server.wait_for_log(f'{CLIENT} - - ')
+            server.wait_for_log('"POST /a%20b/%C3%A9?c=d%20e&f HTTP/1.1" 200 ')
 
     def test_bodies_arrive_whole(self):
         with self.server(app="kitchen:app") as server:
