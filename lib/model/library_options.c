@@ -348,15 +348,21 @@ static int check_networks(const struct prefork_settings *settings, const struct 
 	for (size_t i = 0; r == 0 && i < list->count; i++)
 		r = pfi_networks_add(&networks, name, list->items[i]);
 	pfi_networks_clear(&networks);
-	return r == -EINVAL ? prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), pfi_settings_place(settings, list)) : r;
+	if (r == -EINVAL)
+		return prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), pfi_settings_place(settings, list));
+	return r;
 }
 
 int pfi_options_check(const struct prefork_settings *settings)
 {
 	const struct pfi_library_settings *const values = pfi_library_settings(settings);
 	const uint64_t soft_ms = values->soft_timeout_ms, hard_ms = values->timeout_ms;
-	const int r = check_workers(settings, values);
+	int r = check_workers(settings, values);
 
+	if (r == 0)
+		r = check_networks(settings, &values->proxy_allow_ips, "proxy_allow_ips");
+	if (r == 0)
+		r = pfi_rlimits_check(settings, values);
 	if (r < 0)
 		return r;
 	if (soft_ms > 0 && hard_ms > 0 && soft_ms >= hard_ms)
@@ -369,9 +375,6 @@ int pfi_options_check(const struct prefork_settings *settings)
 				    "use --worker-class threads, or do not set threads",
 				    pfi_settings_place(settings, &values->threads), values->threads,
 				    pfi_settings_place(settings, &values->worker_class));
-	if (check_networks(settings, &values->proxy_allow_ips, "proxy_allow_ips") < 0 ||
-	    pfi_rlimits_check(settings, values) < 0)
-		return PREFORK_ECONFIG;
 	if (values->bind.count == 0)
 		return prefork_fail(PREFORK_ECONFIG, "bind (%s) names no address",
 				    pfi_settings_place(settings, &values->bind));
