@@ -29,6 +29,8 @@ static int send_hints(struct prefork_request *request, PyObject *fields)
 		Py_BEGIN_ALLOW_THREADS
 		r = prefork_response_end(request);
 		Py_END_ALLOW_THREADS
+		if (PyErr_Occurred()) /* thrown into this task while it waited for the client */
+			return -1;
 	}
 	return r < 0 ? wsgi_refuse(r) : 0;
 }

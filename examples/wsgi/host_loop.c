@@ -172,6 +172,8 @@ static int run_loop(struct prefork_worker *worker, PyObject *loop)
 		wsgi_forked_child_exit();
 	r = none ? 0 : fail_to_run("has ended by an exception");
 	Py_XDECREF(none);
+	if (wsgi_host_tasks_remain())
+		wsgi_python_abandon_tasks();
 	prefork_worker_poll_close(worker);
 	return r;
 }

@@ -165,6 +165,11 @@ static void cancel_tasks(void *user)
 	PyErr_Clear(); /* without memory for the list the tasks end by the time limit */
 }
 
+bool wsgi_host_tasks_remain(void)
+{
+	return unfinished.next != &unfinished;
+}
+
 int wsgi_host_tasks_open(PyObject *loop, struct prefork_host_loop *ret)
 {
 	if (PyType_Ready(&type) < 0 || !(submit_function = PyObject_GetAttrString(loop, "submit")) ||

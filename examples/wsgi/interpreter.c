@@ -16,6 +16,7 @@ static _Thread_local PyThreadState *own;
 static _Thread_local PyObject *deferred; /* argument of wsgi_drop_later() */
 static pthread_key_t end_of_thread;    /* its value is `own` */
 static _Thread_local bool keeps_gil; /* argument of wsgi_gil_keep() */
+static bool has_abandoned_tasks;
 static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
 
 static PyStatus configure(PyConfig *config, const char *program, const char *venv)
@@ -190,6 +191,12 @@ void wsgi_gil_keep(bool keeps)
 	keeps_gil = keeps;
 }
 
+void wsgi_drop_thrown(void)
+{
+	if (keeps_gil)
+		PyErr_Clear();
+}
+
 static void flush(const char *name)
 {
 	PyObject *stream = PySys_GetObject(name); /* borrowed */
@@ -269,11 +276,17 @@ static bool has_main_thread(void)
  * in it. */
 void wsgi_python_finish(void)
 {
-	if (has_main_thread())
+	if (!has_abandoned_tasks && has_main_thread())
 		call("threading", "_shutdown");
-	call("atexit", "_run_exitfuncs");
+	if (!has_abandoned_tasks)
+		call("atexit", "_run_exitfuncs");
 	flush("stdout");
 	flush("stderr");
+}
+
+void wsgi_python_abandon_tasks(void)
+{
+	has_abandoned_tasks = true;
 }
 
 void wsgi_python_stop(void)

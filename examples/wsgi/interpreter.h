@@ -39,6 +39,10 @@ void wsgi_gil_release(void);
  *  nothing from wsgi_gil_keep(true), which it calls with the GIL, to wsgi_gil_keep(false). */
 void wsgi_gil_keep(bool keeps);
 
+/** The application sends no more in this task. An exception that was thrown into it while the library waited for its
+ *  client has ended the wait, and there is no Python code left to catch it. Does nothing in other threads. */
+void wsgi_drop_thrown(void);
+
 /** Let another thread or, if the caller is a task, another task go on for 1 ms. The caller has the GIL, and may have
  *  an exception set. */
 void wsgi_yield(struct prefork_request *request);
@@ -59,6 +63,10 @@ void wsgi_python_freeze(void);
 
 /** Finish as python3 does: join threads, run atexit functions, flush. The caller has the GIL. */
 void wsgi_python_finish(void);
+
+/** Tasks that have not ended must never run again, because their connections are closed: wsgi_python_stop() only
+ *  flushes. */
+void wsgi_python_abandon_tasks(void);
 
 /** The same, if Python runs. The caller does not have the GIL. */
 void wsgi_python_stop(void);

@@ -168,6 +168,7 @@ static enum next end_response(struct exchange *exchange)
 	Py_BEGIN_ALLOW_THREADS
 	exchange->error = prefork_response_end(exchange->request);
 	Py_END_ALLOW_THREADS
+	wsgi_drop_thrown();
 	return NEXT_DONE; /* an error here is a disconnected client: not logged */
 }
 
@@ -415,10 +416,25 @@ static struct exchange *keep(struct exchange *exchange, enum next *next)
 	return NULL;
 }
 
+/* What remains to be done after the application has returned, without the GIL. */
+static int send_rest(struct exchange *exchange, struct exchange *kept, enum next next)
+{
+	struct prefork_request *const request = exchange->request;
+
+	if (next == NEXT_SEND_WHOLE)
+		return send_whole(request, exchange->piece);
+	if (next == NEXT_SEND_FILE)
+		return prefork_response_file(request, exchange->fd, exchange->offset, exchange->size);
+	if (next == NEXT_PULL)
+		return prefork_response_pull(request, pull, kept);
+	return exchange->error;
+}
+
 int wsgi_request_handle(struct prefork_request *request, const struct wsgi_application *application)
 {
 	struct exchange exchange = { .application = application, .request = request }, *kept = NULL;
 	enum next next;
+	int r;
 
 	if (!wsgi_gil_take())
 		return -ENOMEM;
@@ -430,13 +446,9 @@ int wsgi_request_handle(struct prefork_request *request, const struct wsgi_appli
 	if (next == NEXT_FAIL || next == NEXT_DONE)
 		Py_CLEAR(exchange.piece);
 	wsgi_gil_release();
-	if (next == NEXT_SEND_WHOLE)
-		return send_whole(request, exchange.piece);
-	if (next == NEXT_SEND_FILE)
-		return prefork_response_file(request, exchange.fd, exchange.offset, exchange.size);
-	if (next == NEXT_PULL)
-		return prefork_response_pull(request, pull, kept);
-	return exchange.error;
+	r = send_rest(&exchange, kept, next);
+	wsgi_drop_thrown();
+	return r;
 }
 
 void wsgi_request_finished(struct prefork_request *request)

@@ -145,6 +145,16 @@ class Supervised(InTasks):
                 self.assertIn("finally ran", server.log())
                 self.assertNotRegex(server.log(), "Traceback|CRITICAL")
 
+    def test_a_task_that_does_not_end_delays_no_stop(self):
+        for path in ("/stubborn", "/big"):  # the latter waits for its client
+            with self.subTest(path=path), self.serve("--response-memory", "64k", "--spool-limit", "1m") as server, \
+                    server.connect(30) as client:
+                client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                self.assertEqual(server.get("/gate").body, b"True")
+                self.assertEqual(server.stop(signal.SIGQUIT), 0)
+                self.assertRegex(server.log(), r"\[INFO\] Worker \(pid:\d+\) exited with code 0")
+                self.assertNotRegex(server.log(), "Traceback|CRITICAL|SystemError")
+
     def test_a_drain_waits_for_tasks(self):
         with self.serve() as server, server.connect(30) as client:
             client.send(b"GET /nap?700 HTTP/1.1\r\nHost: x\r\n\r\n")

@@ -141,6 +141,16 @@ def nap(environ, milliseconds):
     return b"slept"
 
 
+def stubborn(environ, _):
+    """Does not end when it is asked to."""
+    gate.set()
+    while True:
+        try:
+            time.sleep(0.01)
+        except BaseException:
+            pass
+
+
 PAGES = {
     "/": lambda environ, _: b"hello",
     "/about": lambda environ, _: repr((environ["wsgi.multithread"], "gunicorn.socket" in environ, os.getpid())).encode(),
@@ -150,7 +160,7 @@ PAGES = {
     "/echo": lambda environ, _: environ["wsgi.input"].read(),
     "/meet": lambda environ, value: meet(environ, int(value)), "/fresh": fresh, "/fork": fork, "/fork-and-return": fork_and_return,
     "/read-in-time": read_in_time, "/leave-reader": leave_reader,
-    "/finally": wait_finally, "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
+    "/finally": wait_finally, "/stubborn": stubborn, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
 }
 
 
