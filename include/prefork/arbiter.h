@@ -96,7 +96,8 @@ PREFORK_API int prefork_arbiter_add_pool(struct prefork_arbiter *arbiter, const 
                                          struct prefork_pool **ret);
 
 /** Add a strategy of the application, which the setting worker_class can then name; the setting
- *  accepts that name by prefork_settings_add_choice(). Borrows `strategy` until destroy. Before
+ *  accepts that name by prefork_settings_add_choice(). A name with an asterisk is a pattern
+ *  (fnmatch(3)): the strategy runs for each value that it matches. Borrows `strategy` until destroy. Before
  *  start. Returns 0, -EEXIST if a strategy has this name, -EINVAL (also for more than 16),
  *  -EBUSY once started. Since 0.1. */
 PREFORK_API int prefork_arbiter_add_strategy(struct prefork_arbiter *arbiter,

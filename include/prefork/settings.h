@@ -187,7 +187,8 @@ PREFORK_API const void *prefork_settings_values(const struct prefork_settings *s
 PREFORK_API int prefork_settings_origin_of(const struct prefork_settings *settings, const void *member,
 					   enum prefork_origin *ret_origin, const char **ret_place);
 
-/** Add a word to a CHOICE row. prefork_settings_text() returns `meaning` for it; NULL: the word itself. Both are
+/** Add a word to a CHOICE row. prefork_settings_text() returns `meaning` for it; NULL: the word itself. A word with an
+ *  asterisk is a pattern (fnmatch(3)), and the word itself then what was given. Both are
  *  *borrowed* as in prefork_settings_add_options(). -ENOENT: no such row; -EINVAL: the row is not a CHOICE, `meaning`
  *  is neither one of its words nor one that was added before, or `meaning` is NULL and a member holds the index of the word; -EEXIST: the row has the
  *  word; -ENOMEM; -EBUSY after parsing. Since 0.1. */

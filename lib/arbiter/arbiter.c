@@ -22,6 +22,7 @@
 #include "arbiter/resource_limits.h"
 #include "arbiter/signals.h"
 #include "arbiter/turn.h"
+#include "base/pattern.h"
 #include "base/required.h"
 #include "base/struct_size.h"
 #include "model/library_options.h"
@@ -299,10 +300,12 @@ static void log_strategies(const struct prefork_arbiter *arbiter)
 		const struct prefork_strategy *const strategy =
 			pfi_pool_strategy(arbiter, i, arbiter->generations[0].of_pool[i]);
 		const bool several = arbiter->pool_count > 1;
+		const char *name = strategy != NULL && strategy->name != NULL ? strategy->name : "the program's own";
 
+		if (pfi_is_pattern(name))
+			name = pfi_library_settings(arbiter->generations[0].of_pool[i])->worker_class;
 		pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "strategy", PFI_NO_PAIRS, "Using worker: %s%s%s",
-			     strategy != NULL && strategy->name != NULL ? strategy->name : "the program's own",
-			     several ? ", in pool " : "", several ? arbiter->pools[i].name : "");
+			     name, several ? ", in pool " : "", several ? arbiter->pools[i].name : "");
 	}
 }
 

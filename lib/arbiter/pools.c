@@ -3,6 +3,7 @@
 #include "arbiter/pools.h"
 
 #include "arbiter/arbiter.h"
+#include "base/pattern.h"
 #include "base/required.h"
 #include "base/struct_size.h"
 #include "listener/binds.h"
@@ -193,7 +194,7 @@ const struct prefork_strategy *pfi_pool_strategy(const struct prefork_arbiter *a
 	if (arbiter->pools[pool].strategy != NULL)
 		return arbiter->pools[pool].strategy;
 	for (unsigned i = 0; i < arbiter->strategy_count; i++) {
-		if (strcmp(arbiter->strategies[i]->name, name) == 0)
+		if (pfi_pattern_matches(arbiter->strategies[i]->name, name))
 			return arbiter->strategies[i];
 	}
 	return pfi_strategy_by_name(name);

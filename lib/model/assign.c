@@ -12,6 +12,7 @@
 
 #include "base/nearest.h"
 #include "base/number.h"
+#include "base/pattern.h"
 
 static bool is_bounded(const struct prefork_option *row)
 {
@@ -140,7 +141,8 @@ static int refuse(const struct prefork_settings *settings, size_t index, const c
 		for (size_t i = 0; choice_at(settings, index, i, word, &meaning); i++) {
 			const size_t before = nearest.distance;
 
-			pfi_nearest_add(&nearest, word);
+			if (!pfi_is_pattern(word))
+				pfi_nearest_add(&nearest, word);
 			if (nearest.distance < before)
 				memcpy(near, word, sizeof near);
 		}
@@ -190,6 +192,11 @@ static bool find_choice(const struct prefork_settings *settings, size_t index, c
 	for (size_t i = 0; choice_at(settings, index, i, word, ret_meaning); i++)
 		if (strcasecmp(word, text) == 0) /* --log-level INFO; an exact match has priority */
 			return true;
+	for (size_t i = 0; choice_at(settings, index, i, word, ret_meaning); i++)
+		if (pfi_pattern_matches(word, text)) {
+			*ret_meaning = *ret_meaning == word ? text : *ret_meaning;
+			return true;
+		}
 	return find_bool(settings, index, text, word, ret_meaning);
 }
 

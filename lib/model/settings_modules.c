@@ -1,6 +1,7 @@
 /* The structs of modules, and the bindings of rows to their members. */
 #include "model/settings.h"
 
+#include "base/pattern.h"
 #include "base/required.h"
 #include "base/text.h"
 
@@ -282,7 +283,7 @@ bool pfi_settings_is_added_choice(const struct prefork_settings *settings, const
 		const struct pfi_choice *const choice = &settings->choices[i];
 
 		if (strcmp(choice->row, settings->rows[row].name) == 0 && choice->meaning == NULL &&
-		    strcmp(choice->word, word) == 0)
+		    pfi_pattern_matches(choice->word, word))
 			return true;
 	}
 	return false;

@@ -219,6 +219,26 @@ START_TEST(an_application_adds_rows_defaults_and_arguments)
 }
 END_TEST
 
+START_TEST(a_choice_may_be_a_pattern)
+{
+	struct prefork_settings *const settings = new_settings();
+
+	ck_assert_int_eq(prefork_settings_add_choice(settings, "worker_class", "*:*", NULL), 0);
+	ck_assert_int_eq(prefork_settings_add_choice(settings, "worker_class", "gthread*", "threads"), 0);
+	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "a.long.module.name.of.more.than."
+		"the.sixty.four.bytes.of.a.word:Loop"), 0);
+	ck_assert_str_eq(prefork_settings_text(settings, "worker_class"), "a.long.module.name.of.more.than."
+		"the.sixty.four.bytes.of.a.word:Loop");
+	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "gthreads"), 0);
+	ck_assert_str_eq(prefork_settings_text(settings, "worker_class"), "threads");
+	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "libev"), 0);
+	ck_assert_str_eq(prefork_settings_text(settings, "worker_class"), "libev");
+	ck_assert_int_eq(prefork_settings_set_default(settings, "worker_class", "a.b"), -EINVAL);
+	ck_assert_msg(strstr(prefork_error(), "did you mean") == NULL, "%s", prefork_error());
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
 static const struct {
 	struct prefork_option row;
 	int result;
@@ -392,6 +412,7 @@ int main(void)
 	tcase_add_test(tc, a_wrong_name_or_type_is_reported);
 	tcase_add_test(tc, a_list_grows_within_a_source_and_is_replaced_by_a_higher_one);
 	tcase_add_test(tc, an_application_adds_rows_defaults_and_arguments);
+	tcase_add_test(tc, a_choice_may_be_a_pattern);
 	tcase_add_loop_test(tc, an_inconsistent_row_is_refused_without_effect, 0,
 			    sizeof bad_rows / sizeof bad_rows[0]);
 	tcase_add_test(tc, rows_of_a_longer_struct_are_accepted_if_the_rest_is_zero);
