@@ -27,15 +27,18 @@ static const char eventlet_py[] =
 #include "loop_eventlet.py.inc"
 	;
 
-/* The classes that have an adapter here. */
-static const struct {
-	const char *name, *module, *file, *script;
-} adapters[] = {
+/* The adapters, each with the modules that it imports, which stand before it. */
+static const struct script {
+	const char *adapter, *module, *file, *text;
+} scripts[] = {
 	{ "gevent", "prefork_gevent", "prefork-wsgi/loop_gevent.py", gevent_py },
 	{ "eventlet", "prefork_eventlet", "prefork-wsgi/loop_eventlet.py", eventlet_py },
 };
 
-enum { ADAPTERS = sizeof adapters / sizeof adapters[0] };
+/* The classes. Each of the first has the name of the package that it needs; the last is a class of the user's. */
+static const char *const adapters[] = { "gevent", "eventlet", "*:*" };
+
+enum { ADAPTERS = sizeof adapters / sizeof adapters[0], OF_USER = ADAPTERS - 1 };
 
 /* Other names, as gunicorn has them. */
 static const struct {
@@ -51,21 +54,60 @@ static int adapter_of(const struct prefork_settings *settings)
 {
 	const char *const name = prefork_settings_text(settings, "worker_class");
 
-	for (int i = 0; i < ADAPTERS; i++) {
-		if (strcmp(adapters[i].name, name) == 0)
+	for (int i = 0; i < OF_USER; i++) {
+		if (strcmp(adapters[i], name) == 0)
 			return i;
 	}
-	return -1;
+	return strchr(name, ':') ? OF_USER : -1;
 }
 
-/* The module is not found in sys.path, so that the program needs no file besides itself. */
-static PyObject *import_adapter(int index)
+/* The modules are not found in sys.path, so that the program needs no file besides itself. */
+static PyObject *import_script(const struct script *script)
 {
-	PyObject *const code = Py_CompileString(adapters[index].script, adapters[index].file, Py_file_input);
-	PyObject *const module = code ? PyImport_ExecCodeModule(adapters[index].module, code) : NULL;
-	PyObject *const class = module ? PyObject_GetAttrString(module, "Loop") : NULL;
+	PyObject *const code = Py_CompileString(script->text, script->file, Py_file_input);
+	PyObject *const module = code ? PyImport_ExecCodeModule(script->module, code) : NULL;
 
 	Py_XDECREF(code);
+	return module;
+}
+
+/* The last module of the adapter. */
+static PyObject *import_adapter(const char *adapter)
+{
+	PyObject *module = NULL;
+
+	for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
+		if (strcmp(scripts[i].adapter, adapter) != 0)
+			continue;
+		Py_XDECREF(module);
+		module = import_script(&scripts[i]);
+		if (module == NULL)
+			return NULL;
+	}
+	return module;
+}
+
+/* "module:Class" */
+static PyObject *import_class(const char *name)
+{
+	const char *const colon = strchr(name, ':');
+	PyObject *const text = PyUnicode_DecodeFSDefaultAndSize(name, colon - name);
+	PyObject *const module = text ? PyImport_Import(text) : NULL;
+	PyObject *const class = module ? PyObject_GetAttrString(module, colon + 1) : NULL;
+
+	Py_XDECREF(module);
+	Py_XDECREF(text);
+	return class;
+}
+
+static PyObject *load(const struct prefork_settings *settings, int index)
+{
+	PyObject *module, *class;
+
+	if (index == OF_USER)
+		return import_class(prefork_settings_text(settings, "worker_class"));
+	module = import_adapter(adapters[index]);
+	class = module ? PyObject_GetAttrString(module, "Loop") : NULL;
 	Py_XDECREF(module);
 	return class;
 }
@@ -73,7 +115,7 @@ static PyObject *import_adapter(int index)
 int wsgi_host_loop_check(const struct prefork_settings *settings, const char *program)
 {
 	const int index = adapter_of(settings);
-	const char *const package = index < 0 ? NULL : adapters[index].name; /* each has the name of its class */
+	const char *const package = index < 0 || index == OF_USER ? NULL : adapters[index];
 	const char *place = "";
 	const int r = package ? wsgi_application_find_package(settings, program, package) : 0;
 
@@ -92,7 +134,7 @@ int wsgi_host_loop_prepare(const struct prefork_settings *settings)
 
 	if (index < 0 || loop_class)
 		return 0;
-	loop_class = import_adapter(index);
+	loop_class = load(settings, index);
 	if (loop_class == NULL)
 		return -1;
 	wsgi_frame_blocks_keep();
@@ -205,7 +247,7 @@ int wsgi_host_loop_add_strategies(struct prefork_arbiter *arbiter)
 
 	for (int i = 0; r == 0 && i < ADAPTERS; i++) {
 		strategies[i] = (struct prefork_strategy){
-			.struct_size = sizeof strategies[i], .name = adapters[i].name,
+			.struct_size = sizeof strategies[i], .name = adapters[i],
 			.traits = PREFORK_STRATEGY_REPORTS_READY | PREFORK_STRATEGY_TURNS, .run = run,
 		};
 		r = prefork_arbiter_add_strategy(arbiter, &strategies[i]);
@@ -218,7 +260,7 @@ int wsgi_host_loop_add_names(struct prefork_settings *settings)
 	int r = 0;
 
 	for (int i = 0; r == 0 && i < ADAPTERS; i++)
-		r = prefork_settings_add_choice(settings, "worker_class", adapters[i].name, NULL);
+		r = prefork_settings_add_choice(settings, "worker_class", adapters[i], NULL);
 	for (size_t i = 0; r == 0 && i < sizeof aliases / sizeof aliases[0]; i++)
 		r = prefork_settings_add_choice(settings, "worker_class", aliases[i].name, aliases[i].meaning);
 	return r;
