@@ -38,7 +38,7 @@ ON = {"sendfile": "not available: files are always sent by sendfile(2)"}
 
 CLASSES = {"gunicorn.workers.sync.SyncWorker": "sync", "gunicorn.workers.gthread.ThreadWorker": "gthread",
            "gunicorn.workers.ggevent.GeventWorker": "gevent", "gunicorn.workers.ggevent.GeventPyWSGIWorker": "gevent",
-           "gunicorn.workers.geventlet.EventletWorker": "eventlet"}
+           "gunicorn.workers.geventlet.EventletWorker": "eventlet", "gunicorn.workers.gtornado.TornadoWorker": "tornado"}
 
 # Functions and variables whose values depend on the machine and its environment.
 SOURCES = {"cpu_count", "process_cpu_count", "sched_getaffinity", "environ", "getenv", "gethostname", "getfqdn"}
@@ -99,7 +99,7 @@ def judge(name, value, said, accepts):
         value = CLASSES.get(value, value) if isinstance(value, str) else value
         if value == "sync" and str(said.get("threads", 1)) not in ("0", "1"):
             value = "gthread"  # as gunicorn does
-        if value not in ("sync", "gthread", "threads", "libev", "eventlet", "gevent", "gevent_wsgi", "gevent_pywsgi"):
+        if value not in ("sync", "gthread", "threads", "libev", "eventlet", "gevent", "gevent_wsgi", "gevent_pywsgi", "tornado"):
             return [], [f"worker_class {value!r}: not available; threads, or libev with threads, serve many connections at a time"]
     if name == "loglevel" and isinstance(value, str):
         value = value.lower()

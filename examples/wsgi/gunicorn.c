@@ -71,7 +71,6 @@ static const struct {
 static const struct {
 	const char *class, *instead;
 } classes[] = {
-	{ "tornado", MANY },
 	{ "geventwebsocket", MANY },
 	{ "asgi", ASGI },
 	{ "uvicorn", ASGI ": run the application with uvicorn" },

@@ -22,6 +22,18 @@
 static const char gevent_py[] =
 #include "loop_gevent.py.inc"
 	;
+static const char selector_py[] =
+#include "loop_selector.py.inc"
+	;
+static const char tornado_request_py[] =
+#include "tornado_request.py.inc"
+	;
+static const char tornado_server_py[] =
+#include "tornado_server.py.inc"
+	;
+static const char tornado_py[] =
+#include "loop_tornado.py.inc"
+	;
 
 static const char eventlet_py[] =
 #include "loop_eventlet.py.inc"
@@ -33,10 +45,14 @@ static const struct script {
 } scripts[] = {
 	{ "gevent", "prefork_gevent", "prefork-wsgi/loop_gevent.py", gevent_py },
 	{ "eventlet", "prefork_eventlet", "prefork-wsgi/loop_eventlet.py", eventlet_py },
+	{ "tornado", "prefork_selector", "prefork-wsgi/loop_selector.py", selector_py },
+	{ "tornado", "prefork_tornado_request", "prefork-wsgi/tornado_request.py", tornado_request_py },
+	{ "tornado", "prefork_tornado_server", "prefork-wsgi/tornado_server.py", tornado_server_py },
+	{ "tornado", "prefork_tornado", "prefork-wsgi/loop_tornado.py", tornado_py },
 };
 
 /* The classes. Each of the first has the name of the package that it needs; the last is a class of the user's. */
-static const char *const adapters[] = { "gevent", "eventlet", "*:*" };
+static const char *const adapters[] = { "gevent", "eventlet", "tornado", "*:*" };
 
 enum { ADAPTERS = sizeof adapters / sizeof adapters[0], OF_USER = ADAPTERS - 1 };
 

@@ -94,6 +94,23 @@ static PyObject *count_request(PyObject *self, PyObject *unused)
 	Py_RETURN_NONE;
 }
 
+static PyObject *setting(PyObject *self, PyObject *name)
+{
+	const char *const word = PyUnicode_AsUTF8(name);
+	const struct prefork_settings *const settings = worker_of(self) ? prefork_worker_settings(worker_of(self)) : NULL;
+	const char *text;
+	int64_t number;
+
+	if (word == NULL)
+		return NULL;
+	if (settings && prefork_settings_get_int(settings, word, &number) == 0)
+		return PyLong_FromLongLong(number);
+	text = settings ? prefork_settings_text(settings, word) : NULL;
+	if (text == NULL)
+		Py_RETURN_NONE;
+	return PyUnicode_DecodeFSDefault(text);
+}
+
 static PyMethodDef methods[] = {
 	{ "dispatch", dispatch, METH_NOARGS, "dispatch() -> bool: handle what is ready; False: the worker has finished" },
 	{ "listener_ready", listener_ready, METH_O, "listener_ready(index): this listener is readable" },
@@ -104,6 +121,7 @@ static PyMethodDef methods[] = {
 	{ "ready", ready, METH_NOARGS, "ready(): a loop with its own server accepts connections" },
 	{ "check", check, METH_NOARGS, "check() -> \"continue\", \"drain\" or \"quit\", for a loop with its own server" },
 	{ "close_listeners", close_listeners, METH_NOARGS, "close_listeners(): a loop with its own server accepts no more" },
+	{ "setting", setting, METH_O, "setting(name) -> int (times in ms), str or None: the value of a setting" },
 	{ "count_request", count_request, METH_NOARGS, "count_request(): a loop with its own server has served a request" },
 	{ NULL, NULL, 0, NULL },
 };

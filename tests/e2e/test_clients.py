@@ -47,7 +47,7 @@ class Curl(Served):
                 with self.subTest(path=path):
                     trace = self.curl(path, "-v", "-H", "Expect: 100-continue", "--data-binary", "@-", data=BIG,
                                      server=server)[1]
-                    self.assertEqual("100 Continue" in trace, "libev" in self.flags and "--threads" not in self.flags)
+                    self.assertEqual("100 Continue" in trace, self.flags in (("-k", "libev"), ("-k", "tornado")))
                     self.assertIn(f"HTTP/1.1 {status}", trace)
 
     def test_uploads_of_known_and_of_unknown_length(self):
@@ -267,7 +267,7 @@ class BehindNginx(harness.Case):
         harness.need_module("django")
         unbuffered = "proxy_request_buffering off; proxy_buffering off;"
         for bind, location in {"sync": (("tcp", ""), ("unix", unbuffered)), "threads": (("unix", ""),),
-                               "libev": (("tcp", unbuffered),)}[self.flags[1]]:
+                               "libev": (("tcp", unbuffered),)}.get(self.flags[1], (("tcp", unbuffered),)):
             with self.subTest(bind=bind), self.directory() as directory, self.serve(directory, bind) as server, harness.Nginx(
                     directory, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
                 with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:

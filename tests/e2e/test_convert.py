@@ -35,7 +35,7 @@ tmp_upload_dir = None
 LEFT_OUT = '''
 statsd_host = "localhost:8125"
 spew = True
-worker_class = "tornado"
+worker_class = "egg:meinheld#gunicorn_worker"
 worker_tmp_dir = "/dev/shm"
 sendfile = False
 when_ready = "shop.hooks.when_ready"
@@ -111,7 +111,7 @@ class Convert(harness.Case):
         with self.directory(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for message in ("statsd_host", "spew: not available", "worker_class 'tornado': .*libev", "post_fork: .*Python",
+            for message in ("statsd_host", "spew: not available", "worker_class 'egg:meinheld#gunicorn_worker': .*libev", "post_fork: .*Python",
                              "on_exit: .*Python"):
                 self.assertRegex(done.stdout, rf"(?m)^# {message}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {message}")

@@ -210,7 +210,7 @@ class Failures(harness.Case):
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
                                         (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
-                                        (("-k", "tornado", "hello:app"), 2, "'tornado', which is gunicorn's: threads, or"),
+                                        (("--worker-class=geventwebsocket", "hello:app"), 2, "--worker-class: .*'geventwebsocket'.*: threads, or"),
                                         (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not implemented yet"),
                                         (("-k", "theards", "hello:app"), 2, "did you mean 'threads'"),
                                         (("--threads", "4"), 2, "no application: name it"),
@@ -266,7 +266,8 @@ class Family(harness.Shared, harness.Case):
 
     def test_the_application_gets_the_exit_status_of_its_children(self):
         self.assertEqual(self.body("/statuses"), "[7, -15, 3]")
-        self.assertEqual(self.body("/loop"), "[5, 6]")
+        if "tornado" not in self.flags:  # where a loop runs already
+            self.assertEqual(self.body("/loop"), "[5, 6]")
 
     def test_children_of_multiprocessing_run_and_end_as_usual(self):
         self.assertEqual(self.body("/terminated"), "-15")

@@ -1,0 +1,54 @@
+"""The worker class tornado: its IOLoop, which is asyncio's loop, is the event loop. A WSGI application runs in the
+loop; an application of tornado has tornado's own HTTP server."""
+import asyncio
+import os
+from prefork_selector import Selector
+from prefork_tornado_server import Server
+from tornado import httputil, wsgi
+
+
+class Loop:
+    reports_idle = True
+
+    @classmethod
+    def prepare(cls):  # while it is imported, the application may add callbacks
+        cls.selector, cls.pid = Selector(), os.getpid()
+        cls.loop = asyncio.SelectorEventLoop(cls.selector)
+        asyncio.set_event_loop(cls.loop)
+
+    def __init__(self, worker):
+        if self.pid != os.getpid():  # preloaded: that loop is the arbiter's
+            self.prepare()
+        asyncio.set_event_loop(self.loop)  # the application may have set another one
+        self.worker = worker
+        own = httputil.HTTPServerConnectionDelegate, wsgi.WSGIContainer
+        self.has_own_server = isinstance(worker.application, own)
+        if self.has_own_server and (worker.setting("certfile") or worker.setting("proxy_protocol") not in (None, "off")):
+            raise ValueError("under tornado's own server there is no TLS and no PROXY header: leave both to a proxy")
+        self.selector.report_to(worker)
+        os.register_at_fork(after_in_child=self.selector.leave)
+
+    def run(self):
+        if self.has_own_server:
+            Server(self.worker.application, self.worker, self.loop, self.selector.fileno())
+        else:
+            self.loop.add_reader(self.worker.fd, self.dispatch)
+            for index, fd in enumerate(self.worker.listeners):
+                self.loop.add_reader(fd, self.worker.listener_ready, index)
+            if not self.worker.adopt_listeners():
+                self.listeners_closing()
+        self.loop.run_forever()
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:  # so that `finally` blocks run
+            task.cancel()
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks, timeout=self.worker.setting("abort_timeout") / 2000))
+
+    def dispatch(self):
+        if not self.worker.dispatch():
+            self.loop.remove_reader(self.worker.fd)
+            self.loop.stop()
+
+    def listeners_closing(self):
+        for fd in self.worker.listeners:
+            self.loop.remove_reader(fd)
