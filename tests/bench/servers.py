@@ -8,6 +8,7 @@ import bench
 APPS = bench.HERE / "apps"
 OURS = bench.OURS
 STRATEGIES = ("sync", "threads", "libev")
+PYTHON_LOOPS = ("gevent", "eventlet", "tornado")
 LOOPS = ("poll", "glib", "uv")  # of the examples worker_LOOP
 
 # command: None when it is not installed. modes: "keep" (kept connections), "close" (one per request).
@@ -33,9 +34,13 @@ def ours(program, strategy, task):
     return words if path else None
 
 
+def has_package(kind):
+    return kind not in PYTHON_LOOPS or pathlib.Path("/usr/lib/python3/dist-packages", kind).is_dir()
+
+
 def gunicorn(kind, task):
     program = shutil.which("gunicorn", path="/usr/bin")
-    if not program or (kind == "gevent" and not list(pathlib.Path("/usr/lib/python3/dist-packages").glob("gevent"))):
+    if not program or not has_package(kind):
         return None
     threads = ["--threads", task.threads or 4] if kind == "gthread" else []
     return [program, "-k", kind, *threads, "-w", task.workers, "-b", "127.0.0.1:{port}", "--timeout", task.timeout,
@@ -87,7 +92,9 @@ def catalog(**task):
     rows += [(f"http_hello {name}", "c", both, ours("http_hello", name, task)) for name in STRATEGIES]
     rows += [(f"prefork-wsgi {name}", "wsgi", both, ours("prefork-wsgi", name, task)) for name in STRATEGIES]
     rows += [(f"worker_{name}", "c", both, ours(f"worker_{name}", name, task)) for name in LOOPS]
-    rows += [(f"gunicorn {name}", "wsgi", both, gunicorn(name, task)) for name in ("sync", "gthread", "gevent")]
+    rows += [(f"prefork-wsgi {name}", "wsgi", both, ours("prefork-wsgi", name, task) if has_package(name) else None)
+             for name in PYTHON_LOOPS]
+    rows += [(f"gunicorn {name}", "wsgi", both, gunicorn(name, task)) for name in ("sync", "gthread", *PYTHON_LOOPS)]
     rows += [("uwsgi http", "wsgi", both, uwsgi("http-socket", task)),
              ("uwsgi http11", "wsgi", both, uwsgi("http11-socket", task))]
     return {name: Peer(name, kind, modes, command, {}) for name, kind, modes, command in rows}
