@@ -11,14 +11,23 @@
 #include <string.h>
 #include <sys/uio.h>
 
-enum { CAPACITY_FIRST = 4096 };
+enum {
+	CAPACITY_FIRST = 4096,
+	OUT_MAX = 256 * 1024, /* after the handshake; well above what a call of send or send_file adds */
+};
 
 static int read_socket(BIO *bio, char *bytes, int size)
 {
 	struct pfi_tls_session *const session = BIO_get_data(bio);
-	const ptrdiff_t n = prefork_socket_receive(session->connection, bytes, (size_t)size);
 
 	BIO_clear_retry_flags(bio);
+	if (session->reads_left == 0) {
+		BIO_set_retry_read(bio);
+		return -1;
+	}
+	session->reads_left--;
+	const ptrdiff_t n = prefork_socket_receive(session->connection, bytes, (size_t)size);
+
 	if (n > 0) {
 		session->has_received = true;
 		return (int)n;
@@ -63,10 +72,12 @@ static int write_socket(BIO *bio, const char *bytes, int size)
 	BIO_clear_retry_flags(bio);
 	if (size <= 0)
 		return 0;
-	if (!reserve(session, (size_t)size)) {
+	if (session->is_established && session->out_end - session->out_start > OUT_MAX)
+		session->error = -ENOBUFS; /* the client has its KeyUpdate messages answered, and reads nothing */
+	else if (!reserve(session, (size_t)size))
 		session->error = -ENOMEM;
+	if (session->error < 0)
 		return -1;
-	}
 	memcpy(session->out + session->out_end, bytes, (size_t)size);
 	session->out_end += (size_t)size;
 	return size;

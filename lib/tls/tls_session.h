@@ -7,6 +7,9 @@
  * several records go to the socket in one send(2). What the socket does not take stays there, and counts as pending
  * output of the connection (prefork_transport_set_output()).
  *
+ * A client of TLS 1.3 may send any number of KeyUpdate messages, and have each of them answered. SSL_read(3) returns only
+ * once there is data or the input is used up, so a call reads a few times from the socket, and `out` is bounded.
+ *
  * Threads: `lock` guards everything, since one thread may receive while another one sends.
  */
 #ifndef TLS_TLS_SESSION_H
@@ -23,6 +26,8 @@ struct pfi_tls_variables;
 struct pfi_tls_worker;
 struct prefork_connection;
 
+enum { PFI_TLS_READS_MAX = 4 };
+
 struct pfi_tls_session {
 	struct prefork_connection *connection;
 	struct pfi_tls_worker *worker;
@@ -32,6 +37,7 @@ struct pfi_tls_session {
 	pthread_mutex_t lock;
 	char *out; /* bytes [out_start, out_end) */
 	size_t out_start, out_end, out_capacity;
+	unsigned reads_left; /* from the socket, before other connections have a turn      */
 	bool is_blocked;     /* the socket did not take all of `out`                       */
 	bool is_established; /* the handshake is complete                                  */
 	bool is_failed;      /* by a fatal error: SSL_shutdown(3) is not allowed any more  */

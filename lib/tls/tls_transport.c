@@ -77,6 +77,7 @@ static enum prefork_next establish(struct prefork_connection *connection)
 			return next;
 	}
 	ERR_clear_error();
+	session->reads_left = PFI_TLS_READS_MAX;
 	const int r = SSL_do_handshake(session->ssl);
 	if (r == 1)
 		return finish_handshake(session);
@@ -145,6 +146,7 @@ static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, siz
 	if (size == 0)
 		return 0;
 	(void)pthread_mutex_lock(&session->lock);
+	session->reads_left = PFI_TLS_READS_MAX;
 	const ptrdiff_t n = receive_locked(session, bytes, size);
 	if (n <= 0 && session->out_end > session->out_start)
 		(void)pfi_tls_session_flush(session);
