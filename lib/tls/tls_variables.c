@@ -37,15 +37,32 @@ static bool add_written(struct pfi_tls_variables *variables, const char *name, B
 	return is_added;
 }
 
+static bool is_text(const unsigned char *text, size_t size)
+{
+	size_t i = 0;
+
+	while (i < size && text[i] >= 0x20 && text[i] != 0x7f)
+		i++;
+	return i == size;
+}
+
+/* In UTF-8, whatever the certificate has. A NUL would cut the name for programs that read it as a C string
+ * (CVE-2009-2408): a name with that or another control character is left out. */
+static bool add_common_name(struct pfi_tls_variables *variables, const char *name, const X509_NAME *subject)
+{
+	const int at = X509_NAME_get_index_by_NID((X509_NAME *)(uintptr_t)subject, NID_commonName, -1);
+	unsigned char *text = NULL;
+	const int size = at < 0 ? -1 : ASN1_STRING_to_UTF8(&text, X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, at)));
+	const bool is_added = size < 0 || !is_text(text, (size_t)size) || add(variables, name, (const char *)text);
+
+	OPENSSL_free(text);
+	return is_added;
+}
+
 static bool add_name(struct pfi_tls_variables *variables, const char *name, const char *common, const X509_NAME *subject, BIO *bio)
 {
-	char text[256];
-
 	(void)X509_NAME_print_ex(bio, subject, 0, XN_FLAG_RFC2253 & ~(unsigned long)ASN1_STRFLGS_ESC_MSB);
-	if (!add_written(variables, name, bio))
-		return false;
-	return X509_NAME_get_text_by_NID((X509_NAME *)(uintptr_t)subject, NID_commonName, text, sizeof text) < 0 ||
-	       add(variables, common, text);
+	return add_written(variables, name, bio) && add_common_name(variables, common, subject);
 }
 
 static bool add_serial(struct pfi_tls_variables *variables, const X509 *certificate, BIO *bio)

@@ -56,6 +56,17 @@ class Clients(Info):
                         self.assertEqual(seen["SSL_PROTOCOL"], {"TLSv1_2": "TLSv1.2", "TLSv1_3": "TLSv1.3"}[version.name])
                         self.assertEqual(seen["SSL_TLS_SNI"], "localhost")
 
+    def test_a_name_of_two_bytes_per_character_arrives_in_utf_8(self):
+        settings = self.path / "names.cnf"  # 0x800: BMPString
+        settings.write_text("[req]\ndistinguished_name=dn\nstring_mask=MASK:0x800\nprompt=no\n[dn]\nCN=Ann\n")
+        request, certificate, key = (self.path / f"wide.{suffix}" for suffix in ("csr", "pem", "key"))
+        self.clients.call("req", "-new", "-config", settings, "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes",
+                          "-keyout", key, "-out", request)
+        self.clients.call("x509", "-req", "-in", request, "-CA", self.clients.certificate, "-CAkey", self.clients.key,
+                          "-CAcreateserial", "-out", certificate)
+        with self.verified("2") as server, TlsClient(server, self.authority.context(None, certificate, key)) as client:
+            self.assertEqual(self.ask(client)["SSL_CLIENT_S_DN_CN"], "Ann")
+
     def refused(self, server, version, *pair):
         """The error of a client whose certificate is refused; TLS 1.3 reports it with the first read."""
         with self.assertRaises((ssl.SSLError, ConnectionResetError)) as caught:
