@@ -10,9 +10,9 @@
  *
  * Ownership: the worker borrows the table; the transport owns what it gives to prefork_transport_set_data(), and frees
  * it in `close`. Threads: `establish`, `timed_out` and `close` of a connection never overlap with other functions of
- * it. While a callback of the service runs, one thread may be in `receive` and another one in `send`, `send_file`,
- * `flush` or `end_output` of the same connection. Fork: a child that the application forks must not use a transport;
- * prefork_socket_*() return -EBADF there.
+ * it. While a callback of the service runs, one thread may be in `receive` or `flush` and another one in `send`,
+ * `send_file`, `flush` or `end_output` of the same connection. Fork: a child that the application forks must not use a
+ * transport; prefork_socket_*() return -EBADF there.
  */
 #ifndef PREFORK_TRANSPORT_H
 #define PREFORK_TRANSPORT_H

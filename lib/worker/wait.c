@@ -55,8 +55,9 @@ static int poll_until(struct pollfd *fds, nfds_t count, uint64_t until_ms)
 	return r < 0 ? -errno : r;
 }
 
-/* While the first thread waits here, no other thread reads the control channel and the signals, so
- * it polls them, too. For the other threads quit_fd becomes readable. */
+/* A service that waits for input may have sent what its client waits for: the transport may still hold the end of it.
+ * While the first thread waits here, no other thread reads the control channel and the signals, so it polls them, too.
+ * For the other threads quit_fd becomes readable. */
 static int wait_for(struct prefork_connection *connection, enum prefork_next event, uint64_t until_ms)
 {
 	const int fd = event == PREFORK_AGAIN ? -1 : connection->fd;
@@ -66,8 +67,9 @@ static int wait_for(struct prefork_connection *connection, enum prefork_next eve
 
 	for (;;) {
 		const bool has_arbiter = is_first && !worker->orphan;
+		const bool flushes = event == PREFORK_WAIT_READABLE && atomic_load(&connection->transport_output) > 0;
 		struct pollfd fds[] = {
-			{ .fd = fd, .events = events },
+			{ .fd = fd, .events = (short)(events | (flushes ? POLLOUT : 0)) },
 			{ .fd = worker->quit_fd, .events = POLLIN },
 			{ .fd = is_first ? pfi_signal_pipe_fd() : -1, .events = POLLIN },
 			{ .fd = has_arbiter ? worker->context->channel : -1, .events = POLLIN },
@@ -87,8 +89,10 @@ static int wait_for(struct prefork_connection *connection, enum prefork_next eve
 		}
 		if (prefork_worker_directive(worker) == PREFORK_QUIT)
 			return prefork_fail(-EINTR, "the worker quits");
-		if (r > 0 && fds[0].revents)
+		if (r > 0 && fds[0].revents && (!flushes || (fds[0].revents & ~POLLOUT)))
 			return 0;
+		if (r > 0 && fds[0].revents)
+			(void)connection->transport->flush(connection); /* the next read returns an error of the socket */
 		if (r == 0 && until_ms > 0 && pfi_now_ms() >= until_ms)
 			return fd < 0 ? 0 : prefork_fail(-ETIMEDOUT, "timed out waiting for the client");
 	}

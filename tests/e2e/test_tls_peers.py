@@ -139,6 +139,18 @@ class Echo(Tls):
                         client.socket = client.socket.unwrap()  # sends close_notify, and waits for that of the server
             server.port = files
 
+    def test_a_service_that_waits_for_input_has_sent_all_of_its_output(self):
+        if self.flags[1] not in ("sync", "threads"):
+            self.skipTest("no callback of this worker class may block")
+        with self.echo() as (server, _):
+            for version in VERSIONS:
+                with TlsClient(server, self.authority.context(version)) as client:
+                    client.read_exactly(6)
+                    client.send(b"L")
+                    client.read_exactly(1000 * 1000)
+                    client.send(b"more")
+                    self.assertEqual(client.read_exactly(4), b"more")
+
     def test_input_that_is_cut_is_no_end(self):
         for words, is_end in (((), False), (("--suppress-ragged-eofs",), True)):
             with self.echo(*words) as (server, _):

@@ -10,6 +10,10 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+enum { LARGE = 1000 * 1000 };
 
 /* The server speaks first. */
 static enum prefork_next accepted(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
@@ -18,13 +22,34 @@ static enum prefork_next accepted(struct prefork_worker *worker, struct prefork_
 	return prefork_connection_write(connection, user, 6);
 }
 
-/* The end of input is answered with the end of output. */
+/* More than the socket takes at once, and then a wait for what the client says to that. */
+static enum prefork_next send_large(struct prefork_connection *connection)
+{
+	static char bytes[LARGE];
+	const int size = 4096;
+	size_t sent = 0;
+
+	(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_SNDBUF, &size, sizeof size);
+	while (sent < LARGE) {
+		const struct iovec piece = { bytes + sent, LARGE - sent };
+		const ptrdiff_t n = prefork_connection_send(connection, &piece, 1);
+
+		if (n < 0 && (n != -EAGAIN || prefork_connection_wait(connection, PREFORK_WAIT_WRITABLE, 0) < 0))
+			return PREFORK_CLOSE;
+		sent += n > 0 ? (size_t)n : 0;
+	}
+	return prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 0) < 0 ? PREFORK_CLOSE : PREFORK_AGAIN;
+}
+
+/* The end of input is answered with the end of output, and "L" with LARGE bytes. */
 static enum prefork_next ready(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	char bytes[1000];
 	const ptrdiff_t n = prefork_connection_read(connection, bytes, sizeof bytes);
 
 	(void)worker, (void)user;
+	if (n == 1 && bytes[0] == 'L')
+		return send_large(connection);
 	if (n > 0)
 		return prefork_connection_write(connection, bytes, (size_t)n);
 	if (n == 0)
