@@ -206,7 +206,6 @@ class Failures(harness.Case):
     def test_wrong_settings_are_refused_before_the_start(self):
         for words, status, message in (((), 2, "no application: name it"),
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
-                                        (("--keyfile", "k", "hello:app"), 2, "--keyfile is gunicorn's"),
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
                                         (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
                                         (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
