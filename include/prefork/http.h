@@ -83,7 +83,8 @@ enum prefork_http_traits {
  *               because it quits; this is the last callback of the request, `finished` is not
  *               called, and the process ends without freeing its memory. prefork_request_resume()
  *               is allowed and without effect then. If the response was not started, the client has
- *               504 or 503, except from a worker that quits. Threads as client_gone. Since 0.1.
+ *               504 or 503, except from a worker that quits. A request that had an error before keeps
+ *               it: then resume it, which is right in both cases. Threads as client_gone. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */

@@ -407,6 +407,8 @@ enum prefork_next pfi_exchange_resume(struct prefork_request *request)
 
 enum prefork_next pfi_exchange_resume_timed_out(struct prefork_request *request)
 {
+	if (pfi_pending_output_end_wait(&request->pending)) /* slow, as in pfi_exchange_send_timed_out() */
+		return pfi_suspend_next(request);
 	(void)pfi_request_abort_output(request, -ETIMEDOUT);
 	return pfi_exchange_resume(request);
 }

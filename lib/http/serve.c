@@ -147,6 +147,18 @@ static void reset_if_cut(struct prefork_request *request, struct prefork_connect
 		(void)setsockopt(prefork_connection_fd(connection), SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }
 
+/* The same for a connection that stays open until the process ends. Its output is shut down next, so that SO_LINGER would
+ * come too late: connect(2) to no address resets it. */
+static void reset_if_abandoned(struct prefork_request *request)
+{
+	static const struct sockaddr nowhere = { .sa_family = AF_UNSPEC };
+	const struct pfi_response *const response = &request->response;
+	const bool is_whole = response->stage == PFI_STAGE_DONE && pfi_pending_output_is_drained(&request->pending);
+
+	if (pfi_response_is_begun(request) && response->body == PFI_RESPONSE_CLOSE && !is_whole)
+		(void)connect(prefork_connection_fd(request->connection), &nowhere, sizeof nowhere);
+}
+
 static void on_closed(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = prefork_connection_user(connection);
@@ -207,6 +219,7 @@ static uint64_t on_leaving(struct prefork_request *request, struct pfi_http *htt
 	if (!pfi_suspend_abandon(request, at_end))
 		return 0; /* resumed at this moment */
 	pfi_exchange_log_abandoned(request);
+	reset_if_abandoned(request);
 	report_abandoned(request, http);
 	prefork_connection_abandon(request->connection);
 	return 0;

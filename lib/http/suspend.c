@@ -39,16 +39,20 @@ int prefork_request_suspend(struct prefork_request *request)
 	return r;
 }
 
-/* What a resumed connection waits for: nothing, or that its output is sent. Under `output`, because the first thread may
- * end the response at this moment. */
-static enum prefork_next next_of(struct prefork_request *request)
+/* Under `output`, because the first thread may end the response at this moment. */
+enum prefork_next pfi_suspend_next(struct prefork_request *request)
 {
+	const struct pfi_http_config *const config = &request->http->config;
+	uint64_t wait_ms = 0;
+
 	(void)pthread_mutex_lock(&request->output);
 	const bool has_output = prefork_connection_pending(request->connection) > 0;
+	if (has_output)
+		wait_ms = pfi_pending_output_begin_wait(&request->pending, config->write_timeout_ms, config->response_rate);
 	(void)pthread_mutex_unlock(&request->output);
 	if (!has_output)
 		return PREFORK_AGAIN;
-	prefork_connection_set_deadline(request->connection, request->http->config.write_timeout_ms);
+	prefork_connection_set_deadline(request->connection, wait_ms > 0 ? wait_ms : 1); /* 0 would be no deadline */
 	return PREFORK_WAIT_WRITABLE;
 }
 
@@ -60,7 +64,7 @@ static int resume(struct prefork_request *request)
 	if (atomic_compare_exchange_strong(&request->run, &run, PFI_RUN_RESUMED_EARLY))
 		return 0;
 	if (run == PFI_RUN_SUSPENDED) {
-		const enum prefork_next next = next_of(request);
+		const enum prefork_next next = pfi_suspend_next(request);
 
 		if (atomic_compare_exchange_strong(&request->run, &run, PFI_RUN_RESUMED)) {
 			prefork_connection_resume(request->connection, next);
@@ -96,7 +100,7 @@ enum prefork_next pfi_suspend_begin(struct prefork_request *request)
 	prefork_connection_set_deadline(request->connection, 0);
 	if (atomic_compare_exchange_strong(&request->run, &run, PFI_RUN_SUSPENDED))
 		return PREFORK_SUSPENDED;
-	return next_of(request);
+	return pfi_suspend_next(request);
 }
 
 void pfi_suspend_end(struct prefork_request *request)

@@ -49,6 +49,9 @@ static inline bool pfi_suspend_is_pending(const struct prefork_request *request)
  * and then the request must not be used; or the next call, because the request is resumed already. */
 enum prefork_next pfi_suspend_begin(struct prefork_request *request);
 
+/* What a resumed connection waits for: nothing, or that its output is sent, with a deadline. */
+enum prefork_next pfi_suspend_next(struct prefork_request *request);
+
 /* The request was resumed: it belongs to the caller. */
 void pfi_suspend_end(struct prefork_request *request);
 

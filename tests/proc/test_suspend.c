@@ -27,6 +27,7 @@ static int get(const struct web *web, const char *path)
 }
 
 static char response[64 * 1024];
+static const char begin[] = "GET /begin HTTP/1.0\r\n\r\n", get_large[] = "GET /large HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
 
 static void expect(int fd, int status, const char *end)
 {
@@ -145,6 +146,31 @@ START_TEST(a_response_that_is_not_ended_in_time_is_cut)
 }
 END_TEST
 
+/* In HTTP/1.0 end of file would make the part look like the whole body. */
+START_TEST(an_abandoned_response_of_http_1_0_is_reset)
+{
+	static const char *const settings[] = { "--graceful-timeout", "4", NULL };
+	struct web web;
+	size_t got = 0;
+	ssize_t n;
+
+	web_open_service(&web, &suspend_app, settings);
+	const int fd = web_request(&web, begin, sizeof begin - 1);
+	web_wait(&web.counts->noted[SUSPENDED], 1);
+	if (_i)
+		harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
+	else
+		harness_signal(&web.harness, SIGQUIT);
+	while ((n = recv(fd, response + got, sizeof response - 1 - got, 0)) > 0)
+		got += (size_t)n;
+	ck_assert_msg(n < 0 && errno == ECONNRESET, "end of file, or error %d", errno);
+	(void)close(fd);
+	ck_assert_int_eq(harness_reap(&web.harness).code, 0);
+	ck_assert_int_eq(web.counts->noted[ABANDONED], 1);
+	web_discard(&web);
+}
+END_TEST
+
 /* Most of it is pending when the request is resumed. */
 START_TEST(output_of_a_suspended_request_waits_for_its_client)
 {
@@ -157,6 +183,34 @@ START_TEST(output_of_a_suspended_request_waits_for_its_client)
 		expect(get(&web, "/hello"), 200, "hello");
 	ck_assert_uint_gt(web_read_all(slow, large, sizeof large), SUSPEND_APP_LARGE);
 	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
+	web_close(&web);
+}
+END_TEST
+
+/* The kernel reports the socket as writable when a third of its buffer is free, which takes several write_timeouts here. */
+START_TEST(a_slow_client_takes_the_output_of_a_suspended_request)
+{
+	static const char *const settings[] = { "--write-timeout", "0.3", "--response-rate", "500", NULL };
+	static char large[SUSPEND_APP_LARGE + SUSPEND_APP_LARGE / 8];
+	const int capacity = 200000;
+	struct web web;
+	size_t got = 0;
+
+	if (harness_may_block())
+		return; /* the thread that responds waits itself */
+	web_open_service(&web, &suspend_app, settings);
+	const int slow = harness_connect(&web.harness);
+	ck_assert_int_eq(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &capacity, sizeof capacity), 0);
+	ck_assert_int_gt(send(slow, get_large, sizeof get_large - 1, MSG_NOSIGNAL), 0);
+	for (int i = 0; i < 20; i++) {
+		const ssize_t n = recv(slow, large + got, 32 * 1024, 0);
+
+		ck_assert_msg(n > 0, "piece %d: %s", i, n < 0 ? strerror(errno) : "end of file");
+		got += (size_t)n;
+		(void)poll(NULL, 0, 50);
+	}
+	got += web_read_all(slow, large + got, sizeof large - got);
+	ck_assert_uint_gt(got, SUSPEND_APP_LARGE);
 	web_close(&web);
 }
 END_TEST
@@ -354,6 +408,8 @@ int main(void)
 	tcase_add_test(tc, no_resume_is_lost);
 	tcase_add_test(tc, a_request_that_is_not_resumed_gets_504);
 	tcase_add_test(tc, a_response_that_is_not_ended_in_time_is_cut);
+	tcase_add_loop_test(tc, an_abandoned_response_of_http_1_0_is_reset, 0, 2);
+	tcase_add_test(tc, a_slow_client_takes_the_output_of_a_suspended_request);
 	tcase_add_test(tc, output_of_a_suspended_request_waits_for_its_client);
 	tcase_add_test(tc, a_request_is_resumed_although_its_client_takes_nothing);
 	tcase_add_test(tc, suspended_requests_count_as_connections);
