@@ -23,8 +23,9 @@ class Loop:
         self.worker = worker
         own = httputil.HTTPServerConnectionDelegate, wsgi.WSGIContainer
         self.has_own_server = isinstance(worker.application, own)
-        if self.has_own_server and (worker.setting("certfile") or worker.setting("proxy_protocol") not in (None, "off")):
-            raise ValueError("under tornado's own server there is no TLS and no PROXY header: leave both to a proxy")
+        plain = {"certfile": (None, ""), "proxy_protocol": (None, "off"), "protocol": (None, "http")}
+        if self.has_own_server and any(worker.setting(name) not in values for name, values in plain.items()):
+            raise ValueError("tornado's own server has no TLS, PROXY headers, or uwsgi protocol: leave them to a proxy")
         self.selector.report_to(worker)
         os.register_at_fork(after_in_child=self.selector.leave)
 

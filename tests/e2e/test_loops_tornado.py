@@ -223,10 +223,11 @@ class OfUser(Wsgi):
 
 
 class Refused(Served):
-    def test_tornado_s_own_server_does_not_ignore_tls_and_proxy_headers(self):
-        with self.serve("--proxy-protocol", "v2", app="own_server:app", wait=False) as server:
-            self.assertNotEqual(server.wait(), 0)
-            self.assertIn("no TLS and no PROXY header", server.log())
+    def test_tornado_s_own_server_ignores_no_protocol(self):
+        for flags in ("--proxy-protocol", "v2"), ("--protocol", "uwsgi"):
+            with self.subTest(flags=flags), self.serve(*flags, app="own_server:app", wait=False) as server:
+                self.assertNotEqual(server.wait(), 0)
+                self.assertIn("has no TLS, PROXY headers, or uwsgi protocol", server.log())
 
     def test_a_missing_package_is_refused_at_the_start(self):
         with self.directory(sitecustomize_py="import sys\nsys.path[:] = [d for d in sys.path if 'dist-packages' not in d "
