@@ -308,6 +308,8 @@ START_TEST(without_a_surge_no_worker_overlaps_the_one_that_it_replaces)
 	reload_until_verdict(NULL);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
 	atomic_store(&host_orders->boots_fail, 0);
+	/* The worker that the reload has replaced starts again, and may have failed once more until here. */
+	ck_assert_int_eq(host_until(&host_seen.ready, 2 * singles[_i].workers + 1), 1);
 	ck_assert_int_gt(host_who(host_address(0), NULL), 0);
 	make_one_retire();
 	ck_assert_int_eq(most_alive, singles[_i].workers);
