@@ -37,7 +37,8 @@ class Loop:
             watcher = loop.io(fd, 1)
             watcher.start(worker.listener_ready, index)
             self.listeners.append(watcher)
-        os.register_at_fork(after_in_child=self.stop)
+        # gevent would install it after the first fork, and miss the end of a child that exits at once.
+        os.register_at_fork(before=loop.install_sigchld, after_in_child=self.stop)
         self.watch(loop.timer(0), self.adopt)  # the loop enters watchers into its epoll set before its first wait
         self.over.wait()
 
