@@ -38,6 +38,7 @@ BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()
 
 # For tests of every worker class: suffix of the test name, and flags. TEST_LOOPS=1 runs them under Python's loops.
 LOOPS = ("gevent", "eventlet", "tornado")
+GREENLETS = (("-k", "gevent"), ("-k", "eventlet"))  # flags of classes that replace what blocks
 WORKER_CLASSES = tuple((name, ("-k", name)) for name in LOOPS) if os.environ.get("TEST_LOOPS") else (
     ("sync", ("-k", "sync")),
     ("threads", ("-k", "threads", "--threads", "4")),

@@ -270,9 +270,12 @@ class Family(harness.Shared, harness.Case):
 
     def test_children_of_multiprocessing_run_and_end_as_usual(self):
         self.assertEqual(self.body("/terminated"), "-15")
-        self.assertEqual(self.body("/spawned"), "'b'")
+        if self.flags not in harness.GREENLETS:  # multiprocessing.Pool has threads that read from pipes
+            self.assertEqual(self.body("/spawned"), "'b'")
 
     def test_threads_of_the_application_are_waited_for_at_the_end(self):
+        if self.flags in harness.GREENLETS:
+            self.skipTest("threads are greenlets there, which end with the hub")
         with serve(*self.flags, "family:app") as server:
             server.get("/keeps_running")
             self.assertEqual(server.stop(), 0)
