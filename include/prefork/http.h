@@ -66,7 +66,9 @@ enum prefork_http_traits {
  *               `handle` was called, except for a suspended request that reaches a limit. Since 0.1.
  * resumed       after each prefork_request_resume(), where `handle` would be called, and returns as
  *               `handle` does. Also if the request has failed meanwhile (prefork_request_error()).
- *               NULL: returns 0. After a suspension by `pull`, `pull` is called next. Since 0.1.
+ *               NULL: returns 0. After a suspension by `pull`, `pull` is called next. Not called if a
+ *               loop of the application starts no task for it (`submit` in <prefork/host_loop.h>):
+ *               the client has 503, or the response is cut, and `finished` follows. Since 0.1.
  * client_gone   the client of a suspended request has closed the connection; also for a request
  *               whose handler runs in a thread (threads, and libev with the setting threads). At
  *               most once per request, within 1 s. The request goes on: resume it, or let the

@@ -378,6 +378,8 @@ static enum prefork_next call_handler(struct prefork_worker *worker, struct pref
 	return after_callback(request, r);
 }
 
+static const struct pfi_http_error no_task_error = { 503, "no task could be started" };
+
 static enum prefork_next call_resumed(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
 {
 	struct prefork_request *const request = user;
@@ -402,6 +404,7 @@ enum prefork_next pfi_exchange_resume(struct prefork_request *request)
 	if (r == 0)
 		return next;
 	pfi_suspend_end(request);
+	request->http_error = no_task_error;
 	return after_callback(request, r);
 }
 
@@ -445,14 +448,13 @@ bool pfi_exchange_is_overloaded(const struct prefork_request *request)
 
 enum prefork_next pfi_exchange_call_handler(struct prefork_request *request)
 {
-	static const struct pfi_http_error no_task = { 503, "no task could be started" };
 	enum prefork_next next;
 
 	if (pfi_exchange_is_overloaded(request))
 		return pfi_exchange_respond_error(request, pfi_exchange_overload_error);
 	prefork_connection_set_deadline(request->connection, 0);
 	if (prefork_connection_try_offload(request->connection, call_handler, request, &next) < 0)
-		return pfi_exchange_respond_error(request, no_task);
+		return pfi_exchange_respond_error(request, no_task_error);
 	return next;
 }
 

@@ -55,6 +55,11 @@ static int poll_until(struct pollfd *fds, nfds_t count, uint64_t until_ms)
 	return r < 0 ? -errno : r;
 }
 
+static bool failed(int flushed)
+{
+	return flushed < 0 && flushed != -EAGAIN;
+}
+
 /* A service that waits for input may have sent what its client waits for: the transport may still hold the end of it.
  * While the first thread waits here, no other thread reads the control channel and the signals, so it polls them, too.
  * For the other threads quit_fd becomes readable. */
@@ -91,8 +96,8 @@ static int wait_for(struct prefork_connection *connection, enum prefork_next eve
 			return prefork_fail(-EINTR, "the worker quits");
 		if (r > 0 && fds[0].revents && (!flushes || (fds[0].revents & ~POLLOUT)))
 			return 0;
-		if (r > 0 && fds[0].revents)
-			(void)connection->transport->flush(connection); /* the next read returns an error of the socket */
+		if (r > 0 && fds[0].revents && failed(connection->transport->flush(connection)))
+			return 0; /* the next read returns the error */
 		if (r == 0 && until_ms > 0 && pfi_now_ms() >= until_ms)
 			return fd < 0 ? 0 : prefork_fail(-ETIMEDOUT, "timed out waiting for the client");
 	}

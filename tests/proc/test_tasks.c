@@ -372,6 +372,31 @@ START_TEST(a_request_without_a_task_gets_503)
 }
 END_TEST
 
+static int handle_resumed_without_a_task(struct prefork_request *request, void *user)
+{
+	(void)user;
+	if (is_for(request, "/hello"))
+		return respond(request, "hello");
+	const int r = prefork_request_suspend(request);
+	if (r < 0)
+		return r;
+	task_options.refuse = 1;
+	return prefork_request_resume(request);
+}
+
+START_TEST(a_request_that_is_resumed_without_a_task_gets_503)
+{
+	struct web web;
+
+	web_open(&web, handle_resumed_without_a_task, NULL);
+	(void)web_read_all(request_path(&web, "/", ""), response, sizeof response);
+	ck_assert_int_eq(web_status(response), 503);
+	(void)web_read_all(request_path(&web, "/hello", ""), response, sizeof response);
+	ck_assert_int_eq(web_status(response), 200);
+	web_close(&web);
+}
+END_TEST
+
 /* The end of a task is no event of the poller: without a wake-up the next one would be that of another connection. */
 START_TEST(a_connection_is_resumed_at_once)
 {
@@ -533,6 +558,7 @@ int main(void)
 	tcase_add_test(tc, a_reader_that_is_left_behind_can_be_cancelled);
 	tcase_add_test(tc, tasks_of_one_request_do_not_block_or_mix_their_output);
 	tcase_add_test(tc, a_request_without_a_task_gets_503);
+	tcase_add_test(tc, a_request_that_is_resumed_without_a_task_gets_503);
 	tcase_add_test(tc, a_connection_is_resumed_at_once);
 	tcase_add_test(tc, what_an_application_does_at_the_end_of_a_request_runs_in_a_task);
 	tcase_add_test(tc, a_client_that_leaves_is_reported_while_its_task_waits);
