@@ -1,5 +1,6 @@
 #!/usr/bin/python3
 """Common features of Flask and Django, and wsgiref.validate, under every worker class."""
+import gzip
 import hashlib
 import http.cookies
 import json
@@ -190,6 +191,52 @@ class Flask(Site):
 
 VALID = ("hello", "environment", "no-length", "a-tuple", "generator", "empty", "slow-stream", "writer",
          "close-once", "recovers", "echo-slowly", "complains")
+
+
+@harness.every_worker_class
+class Httpbin(Site):
+    """A known application, in Flask, with streams, delays, compression and sessions."""
+    app, module = "httpbin:app", "httpbin"
+
+    def test_the_request_arrives_whole(self):
+        seen = json.loads(self.server.get("/get?a=1&b=%C3%A9", headers={"X-Mark": "7"}).body)
+        self.assertEqual((seen["args"], seen["headers"]["X-Mark"]), ({"a": "1", "b": "\u00e9"}, "7"))
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            seen = json.loads(self.server.request(method, "/anything/x", BIG[:100_000].hex().encode(),
+                                                  {"Content-Type": "text/plain"}).body)
+            self.assertEqual((seen["method"], seen["data"]), (method, BIG[:100_000].hex()))
+
+    def test_a_chunked_upload_arrives_whole(self):
+        with self.server.connect() as client:
+            client.send(b"POST /post HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+            for number in range(50):
+                client.send(b"4\r\n%04d\r\n" % number)
+            client.send(b"0\r\n\r\n")
+            self.assertEqual(json.loads(client.read_response().body)["data"], "".join(f"{number:04}" for number in range(50)))
+
+    def test_a_form_with_a_file_arrives_whole(self):
+        seen = json.loads(self.server.request("POST", "/post", *multipart(b"some bytes")).body)
+        self.assertEqual((seen["files"], seen["form"]), ({"file": "some bytes"}, {"note": "caf\u00e9"}))
+
+    def test_responses_are_streamed(self):
+        lines = self.server.get("/stream/20").body.splitlines()
+        self.assertEqual([json.loads(line)["id"] for line in lines], list(range(20)))
+        self.assertEqual(self.server.get("/drip?numbytes=5&duration=0.2&delay=0").body, b"*" * 5)
+        self.assertEqual(len(self.server.get("/stream-bytes/50000?seed=1").body), 50000)
+        self.assertEqual(self.server.get("/range/1000", headers={"Range": "bytes=10-19"}).body, b"klmnopqrst")
+
+    def test_encodings_statuses_and_redirects(self):
+        self.assertTrue(json.loads(gzip.decompress(self.server.get("/gzip").body))["gzipped"])
+        for status in (204, 304, 404, 418, 503):
+            self.assertEqual(self.server.get(f"/status/{status}").status, status)
+        moved = self.server.get("/redirect-to?url=/get&status_code=307")
+        self.assertEqual((moved.status, moved.headers["Location"]), (307, "/get"))
+
+    def test_cookies_and_delays(self):
+        given = cookies(self.server.get("/cookies/set?flavour=plain"))
+        self.assertEqual(json.loads(self.server.get("/cookies", headers={"Cookie": given}).body),
+                         {"cookies": {"flavour": "plain"}})
+        self.assertEqual(self.server.get("/delay/0.2").status, 200)
 
 
 @harness.every_worker_class

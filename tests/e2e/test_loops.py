@@ -56,6 +56,12 @@ class Requests(harness.Shared, InTasks):
                 client.send(b"GET /fresh?%d HTTP/1.1\r\nHost: x\r\n\r\n" % number)
                 self.assertEqual(client.read_response().body, b"fresh fresh")
 
+    def test_threads_of_the_library_work_beside_the_loop(self):
+        before = int(self.server.get("/ticks").body)
+        marks = [f"{number}" for number in range(6)]
+        self.assertEqual(self.at_once(*[f"/in-pool?{mark}" for mark in marks]), [mark.encode() for mark in marks])
+        self.assertGreater(int(self.server.get("/ticks").body), before + 5)  # the loop ran meanwhile
+
     def test_iterables_are_closed_once(self):
         before = int(self.server.get("/closed").body)
         self.assertEqual(len(self.server.get("/pieces?20").body), 20 * 4096)

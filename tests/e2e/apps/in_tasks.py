@@ -3,8 +3,10 @@ locks switch to other requests."""
 import contextvars
 import importlib
 import os
+import socket
 import threading
 import time
+import types
 import urllib.parse
 
 library = importlib.import_module(os.environ["LOOP"])  # gevent, eventlet
@@ -141,6 +143,24 @@ def nap(environ, milliseconds):
     return b"slept"
 
 
+def in_pool(environ, mark):
+    """Blocks in a thread of the library's pool, whose functions run outside of the loop."""
+    sleep = original("time").sleep
+    if library.__name__ == "gevent":
+        library.get_hub().threadpool.apply(sleep, (0.2,))
+    else:
+        importlib.import_module("eventlet.tpool").execute(sleep, 0.2)
+    socket.getaddrinfo("localhost", 80)  # in that pool, too
+    return mark.encode()
+
+
+def original(module):
+    """A module of the standard library before it was replaced."""
+    if library.__name__ == "gevent":
+        return types.SimpleNamespace(sleep=importlib.import_module("gevent.monkey").get_original(module, "sleep"))
+    return importlib.import_module("eventlet.patcher").original(module)
+
+
 def stubborn(environ, _):
     """Does not end when it is asked to."""
     gate.set()
@@ -160,7 +180,7 @@ PAGES = {
     "/echo": lambda environ, _: environ["wsgi.input"].read(),
     "/meet": lambda environ, value: meet(environ, int(value)), "/fresh": fresh, "/fork": fork, "/fork-and-return": fork_and_return,
     "/read-in-time": read_in_time, "/leave-reader": leave_reader,
-    "/finally": wait_finally, "/stubborn": stubborn, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
+    "/finally": wait_finally, "/stubborn": stubborn, "/in-pool": in_pool, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
 }
 
 
