@@ -461,32 +461,42 @@ START_TEST(what_an_application_does_at_the_end_of_a_request_runs_in_a_task)
 }
 END_TEST
 
+enum { LEAVING = 1000 };
+
 static int handle_long(struct prefork_request *request, void *user)
 {
 	(void)user;
-	while (atomic_load(&web_counts(request)->noted[0]) == 0)
-		(void)task_sleep(5);
+	while (atomic_load(&web_counts(request)->noted[0]) < LEAVING)
+		(void)task_sleep(100);
 	return respond(request, "unread");
 }
 
 static void note_gone(struct prefork_request *request, void *user)
 {
 	(void)user;
-	note(request, 0, 1);
+	atomic_fetch_add(&web_counts(request)->noted[0], 1);
 }
 
-START_TEST(a_client_that_leaves_is_reported_while_its_task_waits)
+START_TEST(clients_that_leave_are_reported_while_their_tasks_wait)
 {
 	static const struct prefork_http_service service = {
 		.struct_size = sizeof service, .handle = handle_long, .client_gone = note_gone,
 	};
+	static const char *const settings[] = { "--worker-connections", "2000", NULL };
+	static int fds[LEAVING];
 	struct web web;
 
-	web_open_service(&web, &service, NULL);
-	const int fd = request_path(&web, "/", "");
-	web_wait(&web.counts->handled, 1);
-	(void)close(fd);
-	web_wait(&web.counts->finished, 1);
+	web_open_service(&web, &service, settings);
+	for (int i = 0; i < LEAVING; i++)
+		fds[i] = request_path(&web, "/", "");
+	web_wait(&web.counts->handled, LEAVING);
+	const uint64_t left_ms = pfi_now_ms();
+	for (int i = 0; i < LEAVING; i++)
+		(void)close(fds[i]);
+	web_wait(&web.counts->noted[0], LEAVING);
+	const uint64_t took_ms = pfi_now_ms() - left_ms;
+	ck_assert_msg(took_ms <= 1000 * (uint64_t)harness_patience_ms() / 5000, "took %llu ms", (unsigned long long)took_ms);
+	web_wait(&web.counts->finished, LEAVING);
 	web_close(&web);
 }
 END_TEST
@@ -561,7 +571,7 @@ int main(void)
 	tcase_add_test(tc, a_request_that_is_resumed_without_a_task_gets_503);
 	tcase_add_test(tc, a_connection_is_resumed_at_once);
 	tcase_add_test(tc, what_an_application_does_at_the_end_of_a_request_runs_in_a_task);
-	tcase_add_test(tc, a_client_that_leaves_is_reported_while_its_task_waits);
+	tcase_add_test(tc, clients_that_leave_are_reported_while_their_tasks_wait);
 	tcase_add_test(tc, a_connection_of_any_protocol_is_served_by_a_task_or_closed);
 	return run_suite(suite);
 }
