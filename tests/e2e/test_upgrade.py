@@ -432,6 +432,7 @@ class Outside(Case):
                 old = int(file.read_text())
                 os.kill(old, signal.SIGUSR2)
                 harness.wait_until(lambda: log.read_text().count("Master has been promoted.") == number, "a promotion")
+                harness.wait_until(lambda pid=old: file.read_text() not in ("", f"{pid}\n"), "the pid file of the new arbiter")
                 new = int(file.read_text())
                 self.assertIn(f"event=upgrade_end verdict=done new={new}", log.read_text())
                 harness.wait_until(lambda pid=old: harness.start_time(pid) is None, "the old arbiter exits")
