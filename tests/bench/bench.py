@@ -51,12 +51,15 @@ def say(*words):
 
 
 def helper(name, flags=()):
-    """A C program of the benchmarks, compiled if it is older than its source."""
-    source, program = HERE / f"{name}.c", OUT / name
-    if not program.exists() or program.stat().st_mtime < source.stat().st_mtime:
+    """A C program of the benchmarks, compiled if it is older than its source, or was compiled with other flags."""
+    source, program, last = HERE / f"{name}.c", OUT / name, OUT / f"{name}.flags"
+    wanted = "\n".join(flags)
+    if (not program.exists() or program.stat().st_mtime < source.stat().st_mtime or
+            not last.exists() or last.read_text() != wanted):
         OUT.mkdir(parents=True, exist_ok=True)
         subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", str(program),
                         str(source)], check=True)
+        last.write_text(wanted)
     return str(program)
 
 
