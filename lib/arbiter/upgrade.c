@@ -4,6 +4,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/pid.h"
+#include "arbiter/upgrade_refusal.h"
 #include "arbiter/upgrade_spawn.h"
 #include "arbiter/upgrade_verdict.h"
 #include "listener/listener.h"
@@ -79,30 +80,6 @@ uint64_t pfi_upgrade_remove_pidfile(struct prefork_arbiter *arbiter, uint64_t no
 
 /* --- starting */
 
-/* Why no upgrade can start now, or NULL. */
-static const char *refusal(const struct prefork_arbiter *arbiter, char *buffer, size_t size)
-{
-	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING)
-		return "this arbiter stops";
-	if (getpid() == 1)
-		return "process 1 cannot be replaced: its exit would end the container; replace the container";
-	if (pfi_predecessor_pid(arbiter) != 0) {
-		(void)snprintf(buffer, size, "parent exists: the old arbiter (pid:%d) has not stopped yet",
-			       (int)pfi_predecessor_pid(arbiter));
-		return buffer;
-	}
-	if (arbiter->upgrade.state != PFI_UPGRADE_IDLE) {
-		(void)snprintf(buffer, size, "child exists: the new arbiter (pid:%d) is %s", (int)arbiter->upgrade.pid,
-			       pfi_upgrade_state_name(arbiter->upgrade.state));
-		return buffer;
-	}
-	if (pfi_fdtable_has_other_listener(arbiter->id))
-		return "this process has another arbiter, whose sockets would be lost";
-	if (!pfi_killed_has_space(arbiter))
-		return "too many children that were killed have not exited yet";
-	return NULL;
-}
-
 static int add_to_loop(struct prefork_arbiter *arbiter)
 {
 	const struct pfi_upgrade *const upgrade = &arbiter->upgrade;
@@ -138,7 +115,7 @@ void pfi_upgrade_begin(struct prefork_arbiter *arbiter, bool is_automatic, uint6
 	const struct pfi_library_settings *const values = pfi_library_settings(arbiter->settings);
 	struct pfi_upgrade *const upgrade = &arbiter->upgrade;
 	char buffer[128];
-	const char *const why = refusal(arbiter, buffer, sizeof buffer);
+	const char *const why = pfi_upgrade_refusal(arbiter, buffer, sizeof buffer);
 
 	if (why != NULL) {
 		pfi_upgrade_verdict(arbiter, PREFORK_UPGRADE_REFUSED, 0, why);

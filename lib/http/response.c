@@ -3,6 +3,7 @@
 #include "http/request.h"
 
 #include "base/required.h"
+#include "http/body_file.h"
 #include "http/http_clock.h"
 #include "http/status.h"
 #include "http/suspend.h"
@@ -12,12 +13,10 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
-#include <fcntl.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <sys/stat.h>
 #include <sys/uio.h>
 
 void pfi_response_start(struct prefork_request *request)
@@ -400,23 +399,6 @@ void pfi_response_refuse_pieces(struct prefork_request *request)
 	pfi_request_unlock(&request->output);
 }
 
-/* Check the file before the head is sent: afterwards an error can only be reported by closing the connection. */
-static int check_file(int fd)
-{
-	struct stat about;
-	const int flags = fcntl(fd, F_GETFL);
-
-	if (flags < 0 || fstat(fd, &about) < 0)
-		return prefork_fail(-errno, "the file of a body: %s", strerror(errno));
-	if ((flags & O_ACCMODE) == O_WRONLY || (flags & O_PATH) != 0)
-		return prefork_fail(-EBADF, "the file of a body is not open for reading");
-	if (S_ISDIR(about.st_mode))
-		return prefork_fail(-EISDIR, "the file of a body is a directory");
-	if (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode))
-		return prefork_fail(-EINVAL, "the file of a body is a pipe or a socket, which has no offsets");
-	return 0;
-}
-
 int prefork_response_file(struct prefork_request *request, int fd, int64_t offset, int64_t size)
 {
 	PFI_RETURN_IF_NULL(request, -EINVAL);
@@ -429,7 +411,7 @@ int prefork_response_file(struct prefork_request *request, int fd, int64_t offse
 	if (fd < 0 || offset < 0 || size < 0 || pfi_response_is_interim(request) ||
 	    (response->has_length && response->length != (uint64_t)size))
 		return prefork_fail(-EINVAL, "a file range with a negative number, or one that Content-Length contradicts");
-	if ((r = check_file(fd)) < 0)
+	if ((r = pfi_body_file_check(fd)) < 0) /* before the head is sent: later, an error could only close the connection */
 		return r;
 	if (!response->has_length && !pfi_status_bodiless(response->status)) {
 		if ((r = ensure_space(request, 64)) < 0)

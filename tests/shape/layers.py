@@ -18,7 +18,7 @@ MAY_INCLUDE = {  # module: modules that it may include, besides itself and <pref
 PURE = {"base", "model"}
 # The files of http that are not pure.
 IMPURE_HTTP = {"http/" + name for name in (
-    "access", "exchange", "http_clock", "http_log", "attach", "pending_output", "request_pool", "http_options", "receive",
+    "access", "exchange", "http_clock", "http_log", "attach", "body_file", "pending_output", "request_pool", "http_options", "receive",
     "response", "request", "request_input", "uwsgi_receive", "send", "serve", "spool", "suspend", "upload", "internal")}
 NUMBERS_ONLY = {"model/exit_record": "signal", "model/rlimits": "sys/resource"}  # may include this header, for its numbers
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
