@@ -1,6 +1,7 @@
 """The server under test, and nginx in front of it."""
 import contextlib
 import http.client
+import itertools
 import os
 import pathlib
 import random
@@ -15,12 +16,31 @@ from harness_clients import Response, Client
 from harness_processes import PATIENCE, children, need_program, start_time, title, tree, wait_until
 
 
-def free_port(host="127.0.0.1"):
-    """A port that was free a moment ago, below those that the kernel gives to clients: a client that connects to a
-    port of its own range before the server listens can be connected to itself, and then the server has no port."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+def claim_ports():
+    """The ports for servers of this process, and what claims them until it exits: tests that run at the same time have
+    others. Below those that the kernel gives to clients: a client that connects to a port of its own range before the
+    server listens can be connected to itself, and then the server has no port."""
+    first, each = 10000, 100
     lowest = int(pathlib.Path("/proc/sys/net/ipv4/ip_local_port_range").read_text().split()[0])
-    for port in [*random.sample(range(10000, lowest), 100)] if lowest > 11000 else []:
+    blocks = max(0, lowest - first) // each
+    for block in random.sample(range(blocks), blocks):
+        claim = socket.socket(socket.AF_UNIX)
+        try:
+            claim.bind(f"\0prefork-tests-ports-{block}")
+            return claim, range(first + block * each, first + (block + 1) * each)
+        except OSError:
+            claim.close()
+    return None, ()
+
+
+PORTS_CLAIM, PORTS = claim_ports()
+NEXT_PORT = itertools.cycle(random.sample(PORTS, len(PORTS)))
+
+
+def free_port(host="127.0.0.1"):
+    """A port that was free a moment ago, and is not one of those of the last calls."""
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    for port in itertools.islice(NEXT_PORT, len(PORTS)):
         try:
             with socket.create_server((host, port), family=family):
                 return port

@@ -114,7 +114,8 @@ class Drain(harness.Case):
         with self.directory(server_ini="[prefork]\ngraceful_timeout = 60\n") as directory, self.serve(
                 *flags, "--config", str(directory / "server.ini")) as server, Kept(server) as kept:
             worker, = server.wait_for_serving(1)
-            descriptors = harness.fd_count(worker)
+            # The connection by which the server was found to serve may still be open.
+            descriptors = harness.wait_for_quiet(lambda: harness.fd_count(worker))
             with server.connect(seconds=30) as silent:
                 harness.wait_until(lambda: harness.fd_count(worker) > descriptors, "the old worker accepts it")
                 (directory / "server.ini").write_text("[prefork]\ngraceful_timeout = 2\n")
