@@ -1,4 +1,5 @@
 """The server under test, and nginx in front of it."""
+import atexit
 import contextlib
 import http.client
 import itertools
@@ -34,6 +35,8 @@ def claim_ports():
 
 
 PORTS_CLAIM, PORTS = claim_ports()
+if PORTS_CLAIM:
+    atexit.register(PORTS_CLAIM.close)
 NEXT_PORT = itertools.cycle(random.sample(PORTS, len(PORTS)))
 
 

@@ -62,6 +62,18 @@ class Requests(harness.Shared, InTasks):
         self.assertEqual(self.at_once(*[f"/in-pool?{mark}" for mark in marks]), [mark.encode() for mark in marks])
         self.assertGreater(int(self.server.get("/ticks").body), before + 5)  # the loop ran meanwhile
 
+    def test_a_loop_that_is_destroyed_is_not_the_worker_s(self):
+        if self.loop != "gevent":
+            self.skipTest("eventlet has no loop that could be destroyed")
+        for _ in range(3):
+            self.assertEqual(self.server.get("/end-other-loop").body, b"destroyed")
+            self.assertEqual(self.server.get("/").body, b"hello")
+
+    def test_greenlets_of_the_application_can_be_linked_and_pooled(self):
+        if self.loop != "gevent":
+            self.skipTest("link() and these pools are gevent's")
+        self.assertEqual(self.server.get("/own-greenlets").body, b"([True], [0, 1, 4, 9, 16])")
+
     def test_iterables_are_closed_once(self):
         before = int(self.server.get("/closed").body)
         self.assertEqual(len(self.server.get("/pieces?20").body), 20 * 4096)

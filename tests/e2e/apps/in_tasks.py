@@ -154,6 +154,27 @@ def in_pool(environ, mark):
     return mark.encode()
 
 
+def end_other_loop(environ, _):
+    """A thread of gevent's pool has a hub and an event loop of its own, and destroys both."""
+    def in_thread():
+        library.sleep(0.01)
+        library.get_hub().destroy(destroy_loop=True)
+        return b"destroyed"
+    return library.get_hub().threadpool.apply(in_thread)
+
+
+def own_greenlets(environ, _):
+    """Greenlets with link() and pools, started in a request."""
+    linked = []
+    task = library.spawn(time.sleep, 0.01)
+    task.link(lambda ended: linked.append(ended.successful()))
+    task.join()
+    pool = importlib.import_module("gevent.pool").Pool(2)
+    found = pool.map(lambda number: number * number, range(5))
+    time.sleep(0)
+    return repr((linked, found)).encode()
+
+
 def original(module):
     """A module of the standard library before it was replaced."""
     if library.__name__ == "gevent":
@@ -180,7 +201,8 @@ PAGES = {
     "/echo": lambda environ, _: environ["wsgi.input"].read(),
     "/meet": lambda environ, value: meet(environ, int(value)), "/fresh": fresh, "/fork": fork, "/fork-and-return": fork_and_return,
     "/read-in-time": read_in_time, "/leave-reader": leave_reader,
-    "/finally": wait_finally, "/stubborn": stubborn, "/in-pool": in_pool, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
+    "/finally": wait_finally, "/stubborn": stubborn, "/in-pool": in_pool,
+    "/end-other-loop": end_other_loop, "/own-greenlets": own_greenlets, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
 }
 
 
