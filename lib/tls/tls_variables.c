@@ -100,13 +100,21 @@ static bool add_client(struct pfi_tls_variables *variables, SSL *ssl, X509 *cert
 	return complete;
 }
 
+/* The server name that the client asked for; NULL: none, or one with control characters, which no host name has. */
+static const char *server_name(const SSL *ssl)
+{
+	const char *const name = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+
+	return name != NULL && is_text((const unsigned char *)name, strlen(name)) ? name : NULL;
+}
+
 static bool fill(struct pfi_tls_variables *variables, SSL *ssl)
 {
 	X509 *const certificate = SSL_get0_peer_certificate(ssl);
 
 	if (!add(variables, "HTTPS", "on") || !add(variables, "SSL_PROTOCOL", SSL_get_version(ssl)) ||
 	    !add(variables, "SSL_CIPHER", SSL_get_cipher_name(ssl)) ||
-	    !add(variables, "SSL_TLS_SNI", SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name)) ||
+	    !add(variables, "SSL_TLS_SNI", server_name(ssl)) ||
 	    !add(variables, "SSL_SESSION_RESUMED", SSL_session_reused(ssl) ? "Resumed" : "Initial"))
 		return false;
 	return certificate != NULL ? add_client(variables, ssl, certificate) : add(variables, "SSL_CLIENT_VERIFY", "NONE");

@@ -128,6 +128,8 @@ class Names(Info):
                     with TlsClient(server, context, name) as client:
                         self.assertEqual(common_name(client), "localhost")
                         self.assertEqual(self.ask(client).get("SSL_TLS_SNI"), name)
+                with TlsClient(server, context, "x\r\ny.test") as client:  # text that could end a line of a log
+                    self.assertNotIn("SSL_TLS_SNI", self.ask(client))
 
     def test_a_session_is_not_resumed_under_another_name(self):
         with self.info("--certificates", self.directory) as server:
