@@ -24,7 +24,6 @@ JOBS = [
     ("orphans --times 1 --workers 1", [C]),
     ("balance --connections 100 --workers 2", [C]),
     ("idle --seconds 1 --timeout 1 --workers 1", [C]),
-    ("suspended --connections 20 --resumes 2000", ["memory", "resumed", "processor"]),
     ("sleep --rounds 1 --seconds 1 --workers 1", [WSGI]),
     ("reload --broken --reloads 1 --pause 0.5 --rate 50", [WSGI]),
     ("stuck --timeout 1 --patience 2 --rate 20", [WSGI]),
@@ -34,6 +33,11 @@ JOBS = [
 def can_count_calls():
     counting = ["perf", "stat", "-e", "syscalls:sys_enter_close", "true"]
     return shutil.which("perf") and subprocess.run(counting, capture_output=True).returncode == 0
+
+
+def has_libev():
+    hello = pathlib.Path(BUILD) / "examples/http_hello/http_hello"
+    return subprocess.run([hello, "--check-config", "--worker-class", "libev"], capture_output=True).returncode == 0
 
 
 def problem(command, names):
@@ -56,6 +60,8 @@ def problem(command, names):
 def main():
     has_wsgi = (pathlib.Path(BUILD) / "examples/wsgi/prefork-wsgi").exists()
     jobs = [job for job in JOBS if has_wsgi or WSGI not in job[1]]
+    if has_libev():
+        jobs.append(("suspended --connections 20 --resumes 2000", ["memory", "resumed", "processor"]))
     if (pathlib.Path(BUILD) / "examples/https_hello/https_hello").exists() and shutil.which("nginx") and shutil.which("openssl"):
         jobs.append(("tls --rounds 1 --scale 0.05", ["full"]))
     with concurrent.futures.ThreadPoolExecutor(4) as side_by_side:
