@@ -82,8 +82,6 @@ static enum prefork_next on_timed_out(struct prefork_worker *worker, struct pref
 
 	(void)worker;
 	(void)user;
-	if (!request) /* as in on_draining() */
-		return PREFORK_CLOSE;
 	switch ((enum pfi_phase)request->phase) {
 	case PFI_PHASE_HEAD:
 		return pfi_exchange_respond_error(request, header_timed_out);
@@ -129,8 +127,6 @@ static enum prefork_next on_draining(struct prefork_worker *worker, struct prefo
 
 	(void)worker;
 	(void)user;
-	if (!request) /* the transport still sends the end of a handshake: the service was not called so far */
-		return PREFORK_CLOSE;
 	if (request->phase == PFI_PHASE_IDLE) {
 		const uint64_t wait_ms = idle_ms(request);
 

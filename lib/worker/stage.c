@@ -8,6 +8,7 @@
 #include "worker/worker.h"
 
 #include <assert.h>
+#include <errno.h>
 
 void pfi_stage_add(struct prefork_worker *worker, const struct pfi_connection_stage *stage)
 {
@@ -27,6 +28,17 @@ void pfi_stage_begin(struct prefork_connection *connection)
 	connection->deadline_ms = pfi_now_ms() + pfi_worker_settings(worker)->handshake_timeout_ms;
 }
 
+/* What the stages have sent last, such as the end of a handshake, belongs to them: until the client takes it, their time
+ * limit applies, and the service is not called. */
+static enum prefork_next send_output(struct prefork_connection *connection)
+{
+	const int r = pfi_connection_has_output(connection) ? pfi_connection_flush(connection) : 0;
+
+	if (r == 0)
+		return PREFORK_AGAIN;
+	return r == -EAGAIN ? PREFORK_WAIT_WRITABLE : PREFORK_CLOSE;
+}
+
 enum prefork_next pfi_stage_proceed(struct prefork_connection *connection)
 {
 	while (*connection->stage) {
@@ -37,6 +49,11 @@ enum prefork_next pfi_stage_proceed(struct prefork_connection *connection)
 			return next;
 		connection->stage++;
 	}
+	const enum prefork_next next = send_output(connection);
+	if (next != PREFORK_AGAIN) {
+		connection->requested = (uint8_t)next;
+		return next;
+	}
 	connection->stage = NULL;
 	connection->deadline_ms = 0;
 	return PREFORK_AGAIN;
@@ -44,10 +61,10 @@ enum prefork_next pfi_stage_proceed(struct prefork_connection *connection)
 
 enum prefork_next pfi_stage_expire(struct prefork_connection *connection)
 {
-	const struct pfi_connection_stage *const stage = *connection->stage;
+	const struct pfi_connection_stage *const stage = *connection->stage; /* NULL: the end of its output is left */
 
 	connection->deadline_ms = 0;
-	if (stage->timed_out && pfi_worker_directive(connection->worker) == PREFORK_CONTINUE)
+	if (stage && stage->timed_out && pfi_worker_directive(connection->worker) == PREFORK_CONTINUE)
 		stage->timed_out(connection);
 	return PREFORK_CLOSE;
 }

@@ -4,8 +4,8 @@
  *
  * A worker has a list of stages, empty by default. A new connection begins with the first one. While it is in a stage,
  * drive.c calls the stage and not the service, under every strategy: the connection is polled, and occupies no thread
- * and no sync worker. After the last stage the service's `accepted` and `ready` follow at once. If the connection ends
- * in a stage, the service has never been called for it: `closed` is not called, either, and it counts as no request.
+ * and no sync worker. Once the output of the last stage is sent, the service's `accepted` and `ready` follow at once. If
+ * the connection ends in a stage, the service has never been called for it: `closed` is not called, either, and it counts as no request.
  *
  *     accept --> stage 1 --> stage 2 --> service: accepted, ready, ...
  *                   |           |
@@ -43,8 +43,8 @@ void pfi_stage_add(struct prefork_worker *worker, const struct pfi_connection_st
 /* A new connection of a worker that has stages: enter the first one. */
 void pfi_stage_begin(struct prefork_connection *connection);
 
-/* Call the stages of a connection until one waits. PREFORK_AGAIN: all are done, connection->stage is NULL, and the
- * connection has no deadline. Otherwise what it waits for, or PREFORK_CLOSE. */
+/* Call the stages of a connection until one waits. PREFORK_AGAIN: all are done, their output is sent, connection->stage
+ * is NULL, and the connection has no deadline. Otherwise what it waits for, or PREFORK_CLOSE. */
 enum prefork_next pfi_stage_proceed(struct prefork_connection *connection);
 
 /* The deadline has passed. Returns PREFORK_CLOSE. */

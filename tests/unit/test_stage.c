@@ -152,6 +152,44 @@ START_TEST(a_drain_bounds_the_time_of_the_stages)
 }
 END_TEST
 
+/* For example the end of a handshake whose client reads nothing. */
+START_TEST(the_output_of_the_last_stage_is_sent_before_the_service_is_called)
+{
+	static char bytes[4 << 20], got[sizeof bytes];
+	size_t size = 0;
+
+	open_connection();
+	const uint64_t deadline_ms = connection->deadline_ms;
+	ck_assert_int_eq(write(client, "12", 2), 2);
+	ck_assert_int_eq(prefork_connection_write(connection, bytes, sizeof bytes), PREFORK_WAIT_READABLE);
+	ck_assert_int_eq(prefork_connection_proceed(connection), PREFORK_WAIT_WRITABLE);
+	ck_assert_int_eq(calls_two, 1);
+	ck_assert(!connection->accepted);
+	atomic_store(&worker.directive, PREFORK_DRAIN);
+	ck_assert_int_eq(prefork_connection_drain(connection), PREFORK_WAIT_WRITABLE);
+	ck_assert_uint_eq(connection->deadline_ms, deadline_ms);
+	if (_i == 0) {
+		connection->deadline_ms = pfi_now_ms();
+		ck_assert_int_eq(prefork_connection_expire(connection), PREFORK_CLOSE);
+		close_connection();
+		ck_assert_int_eq(closes, 0);
+		return;
+	}
+	while (size < sizeof bytes) { /* the client reads what is there, and the server sends more */
+		const ssize_t n = read(client, got, sizeof got);
+
+		ck_assert_int_gt(n, 0);
+		size += (size_t)n;
+		(void)pfi_connection_flush(connection);
+	}
+	ck_assert_int_eq(pfi_stage_proceed(connection), PREFORK_AGAIN);
+	ck_assert_int_eq(calls_two, 1);
+	ck_assert_ptr_null(connection->stage);
+	close_connection();
+	ck_assert_int_eq(closes, 1);
+}
+END_TEST
+
 START_TEST(one_line_a_second_passes_and_says_how_many_did_not)
 {
 	struct pfi_log_limit limit = { 0 };
@@ -175,6 +213,7 @@ int main(void)
 	tcase_add_test(tc, a_connection_that_ends_in_a_stage_is_unknown_to_the_service);
 	tcase_add_test(tc, all_stages_together_have_one_time_limit);
 	tcase_add_test(tc, a_drain_bounds_the_time_of_the_stages);
+	tcase_add_loop_test(tc, the_output_of_the_last_stage_is_sent_before_the_service_is_called, 0, 2);
 	tcase_add_test(tc, one_line_a_second_passes_and_says_how_many_did_not);
 	return run_suite(suite);
 }
