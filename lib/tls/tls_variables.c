@@ -12,13 +12,17 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* False: no memory. A text that does not exist is left out. */
+/* False: no memory, or too many. A text that does not exist is left out. */
 static bool add(struct pfi_tls_variables *variables, const char *name, const char *text)
 {
-	char *const copy = text != NULL ? strdup(text) : NULL;
+	if (text == NULL)
+		return true;
+	if (variables->count == PFI_TLS_VARIABLES_MAX)
+		return false;
 
-	if (copy == NULL || variables->count == PFI_TLS_VARIABLES_MAX)
-		return text == NULL;
+	char *const copy = strdup(text);
+	if (copy == NULL)
+		return false;
 	variables->list[variables->count].name = name;
 	variables->list[variables->count++].text = copy;
 	return true;
