@@ -12,6 +12,7 @@ import subprocess
 import time
 
 import harness
+import harness_proxies
 from harness_tls import Authority, TlsClient
 from test_tls import GET, LAST, VERSIONS, Tls
 
@@ -55,37 +56,18 @@ class Proxies(Tls):
                 for _ in range(5):
                     self.assertIn(b"Hello over TLSv1.3!", self.fetch(port))
 
+    def responds_to_haproxy(self, options, *flags):
+        with self.server(*flags) as server, self.directory() as path, harness_proxies.Haproxy(
+                path, server, {"tls": f"ssl verify required ca-file {self.authority.certificate} sni str(localhost) {options}"},
+                mode={"tls": "http"}) as proxy:
+            for _ in range(5):
+                self.assertIn(b"Hello over TLSv1.3!", self.fetch(proxy.ports["tls"]))
+
     def test_haproxy(self):
-        haproxy, port = harness.need_program("haproxy"), harness.free_port()
-        with self.server() as server, self.directory() as path:
-            (path / "cfg").write_text(f"""
-                defaults
-                    mode http
-                    timeout connect 10s
-                    timeout client 20s
-                    timeout server 20s
-                listen tls
-                    bind 127.0.0.1:{port}
-                    server one 127.0.0.1:{server.port} ssl verify required ca-file {self.authority.certificate} sni str(localhost) verifyhost localhost\n""")
-            with self.running(haproxy, "-db", "-q", "-f", path / "cfg"):
-                for _ in range(5):
-                    self.assertIn(b"Hello over TLSv1.3!", self.fetch(port))
+        self.responds_to_haproxy("verifyhost localhost")
 
     def test_haproxy_sends_a_header_before_the_handshake(self):
-        haproxy, port = harness.need_program("haproxy"), harness.free_port()
-        with self.server("--proxy-protocol", "v2") as server, self.directory() as path:
-            (path / "cfg").write_text(f"""
-                defaults
-                    mode http
-                    timeout connect 10s
-                    timeout client 20s
-                    timeout server 20s
-                listen tls
-                    bind 127.0.0.1:{port}
-                    server one 127.0.0.1:{server.port} send-proxy-v2 ssl verify required ca-file {self.authority.certificate} sni str(localhost)\n""")
-            with self.running(haproxy, "-db", "-q", "-f", path / "cfg"):
-                for _ in range(5):
-                    self.assertIn(b"Hello over TLSv1.3!", self.fetch(port))
+        self.responds_to_haproxy("send-proxy-v2", "--proxy-protocol", "v2")
 
 
 class Stapling(Tls):
