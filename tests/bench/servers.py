@@ -7,6 +7,7 @@ import bench
 
 APPS = bench.HERE / "apps"
 OURS = bench.OURS
+APPLICATIONS = {"hello": "hello:app", "large": "hello:large", "flask": "flask_hello:app", "django": "django_hello:app"}
 STRATEGIES = ("sync", "threads", "libev")
 PYTHON_LOOPS = ("gevent", "eventlet", "tornado")
 LOOPS = ("poll", "glib", "uv")  # of the examples worker_LOOP

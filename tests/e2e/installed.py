@@ -8,6 +8,7 @@ import re
 import shlex
 import subprocess
 import sys
+import sysconfig
 import tempfile
 
 import harness
@@ -40,12 +41,18 @@ def serve(program, body, *words):
         demand(status == 0, f"{program}: status {status}")
 
 
+def contains_python(path):
+    """Whether it defines the functions of CPython."""
+    return re.search(r" DEFAULT +\d+ Py_IncRef$", run("readelf", "--wide", "--dyn-syms", path), re.M)
+
+
 def expect_hardened(path):
-    """Position-independent, no executable stack, read-only relocations, stack protector, fortified functions."""
+    """Position-independent unless it contains the archive of CPython, no executable stack, read-only relocations, stack
+    protector, fortified functions."""
     headers = run("readelf", "--wide", "--file-header", "--segments", "--dynamic", path)
     symbols = run("readelf", "--wide", "--dyn-syms", path)
     stack, = re.findall(r"^ *GNU_STACK .* (R\S*) ", headers, re.M)
-    demand(re.search(r"Type: +DYN", headers), f"{path} is not position-independent")
+    demand(contains_python(path) or re.search(r"Type: +DYN", headers), f"{path} is not position-independent")
     demand("E" not in stack, f"{path} has a stack that can be executed")
     demand("GNU_RELRO" in headers and re.search(r"BIND_NOW|FLAGS_1.*NOW", headers), f"{path} has writable relocations")
     demand("__stack_chk_fail" in symbols, f"{path} has no stack protector")
@@ -56,6 +63,8 @@ for pattern in WANTED:
     demand(glob.glob(str(prefix / pattern), recursive=True), f"not installed: {pattern}")
 for pattern in ("bin/prefork-wsgi", "lib*/**/libprefork.so.0", "lib*/**/libprefork-http.so.0"):
     expect_hardened(glob.glob(str(prefix / pattern), recursive=True)[0])
+archive = pathlib.Path(sysconfig.get_config_var("LIBPL"), sysconfig.get_config_var("LIBRARY"))
+demand(contains_python(prefix / "bin/prefork-wsgi") or not archive.exists(), f"prefork-wsgi does not contain {archive}")
 os.environ.pop("LD_LIBRARY_PATH", None)
 serve(prefix / "bin/prefork-wsgi", b"Hello, world!\n", "hello:app")
 

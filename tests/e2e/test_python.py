@@ -1,6 +1,9 @@
 #!/usr/bin/python3
 """Services for Python applications: wsgi.errors, the loggers, and a message if it is no WSGI application."""
 import re
+import subprocess
+import sys
+import sysconfig
 
 import harness
 
@@ -131,6 +134,41 @@ partial = functools.partial(three, "x")
 lambdas = lambda *a, **k: response(*a)
 """
 
+# An extension module: the interpreter that it uses is the one that runs it.
+LINKED_C = """
+#include <Python.h>
+
+static PyObject *is_int(PyObject *self, PyObject *type)
+{
+	(void)self;
+	return PyBool_FromLong(type == (PyObject *)&PyLong_Type && PyErr_Occurred() == NULL);
+}
+
+static PyMethodDef methods[] = { { "is_int", is_int, METH_O, "" }, { NULL, NULL, 0, NULL } };
+static struct PyModuleDef module = { PyModuleDef_HEAD_INIT, "linked", "", -1, methods, NULL, NULL, NULL, NULL };
+
+PyMODINIT_FUNC PyInit_linked(void)
+{
+	return PyModule_Create(&module);
+}
+"""
+
+EXTENSIONS = """
+import ctypes, importlib, pathlib, sysconfig
+import linked
+
+assert linked.is_int(int)
+assert ctypes.pythonapi.Py_IsInitialized() == 1
+names = {path.name.split(".")[0] for path in pathlib.Path(sysconfig.get_path("platstdlib"), "lib-dynload").glob("*.so")}
+for name in names:
+    if "test" not in name and name != "_tkinter":
+        importlib.import_module(name)
+
+def app(environ, start):
+    start("200 OK", [])
+    return [b"%d" % len(names)]
+"""
+
 
 class Case(harness.Case):
     def serve(self, directory, *words, **more):
@@ -191,6 +229,18 @@ class Loggers(Case):
                   " return [b'yes' if 'logging' in sys.modules else b'no']\n")
         with self.directory(site_app_py=source) as directory, self.serve(directory, "site_app:app") as server:
             self.assertEqual(server.get().body, b"no")
+
+
+class Extensions(Case):
+    def test_every_module_of_the_standard_library_loads_and_one_that_is_linked_with_the_shared_library(self):
+        with self.directory(site_app_py=EXTENSIONS) as directory:
+            (directory / "linked.c").write_text(LINKED_C)
+            subprocess.run(["cc", "-shared", "-fPIC", f"-I{sysconfig.get_path('include')}", "-o", "linked.so", "linked.c",
+                            "-Wl,--no-as-needed", f"-lpython{sys.version_info.major}.{sys.version_info.minor}"],
+                           cwd=directory, check=True)
+            for words in (), ("--preload",):
+                with self.subTest(words=words), self.serve(directory, *words, "site_app:app") as server:
+                    self.assertGreater(int(server.get().body), 20)
 
 
 class Interface(Case):
