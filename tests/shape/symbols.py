@@ -1,9 +1,12 @@
 #!/usr/bin/env python3
-"""The shared object exports exactly the names in a list."""
+"""The shared object exports exactly the names in a list.
+
+Local symbols among the dynamic ones, such as gold has for thread-local variables, are not exported.
+"""
 import subprocess
 import sys
 
-out = subprocess.run(["nm", "-D", "--defined-only", sys.argv[1]],
+out = subprocess.run(["nm", "-D", "--extern-only", "--defined-only", sys.argv[1]],
                      check=True, capture_output=True, text=True).stdout
 # nm prints "address type name[@@VERSION]"; type A is the version node itself.
 have = {f[2].split("@")[0] for f in map(str.split, out.splitlines()) if f[1] != "A"}

@@ -247,7 +247,11 @@ END_TEST
 START_TEST(an_arbiter_without_settings_after_help_is_refused)
 {
 	const char *const words[] = { "program", "--help", NULL };
+	const int out = dup(STDOUT_FILENO);
 
+	settings = NULL; /* other tests have destroyed theirs */
+	arbiter = NULL;
+	ck_assert_int_ge(out, 0);
 	ck_assert_ptr_nonnull(freopen("/dev/null", "w", stdout));
 	ck_assert_int_eq(prefork_settings_load(2, (char *const *)(uintptr_t)words, &settings), 1);
 	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), -EINVAL);
@@ -258,6 +262,9 @@ START_TEST(an_arbiter_without_settings_after_help_is_refused)
 	prefork_arbiter_destroy(arbiter);
 	prefork_settings_destroy(settings);
 	ck_assert_int_eq(prefork_exit_status(r), 1);
+	(void)fflush(stdout);
+	ck_assert_int_eq(dup2(out, STDOUT_FILENO), STDOUT_FILENO);
+	(void)close(out);
 }
 END_TEST
 

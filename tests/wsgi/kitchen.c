@@ -10,7 +10,9 @@
 #include <prefork/log.h>
 
 #include <check.h>
+#include <limits.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -43,12 +45,21 @@ static void remember(void *user, enum prefork_log_level level, const char *modul
 
 static void make_file(void)
 {
-	FILE *file = fopen(KITCHEN_FILE, "wb");
+	const char *const path = getenv("KITCHEN_FILE");
+	FILE *file = path ? fopen(path, "wb") : NULL;
 
+	ck_assert_ptr_nonnull(file);
 	for (int i = 0; i < 2560; i++)
 		ck_assert_int_ne(fputc(i & 255, file), EOF);
 	ck_assert_int_eq(fclose(file), 0);
-	(void)setenv("KITCHEN_FILE", KITCHEN_FILE, 1);
+}
+
+const char *kitchen_errors_path(void)
+{
+	static char path[PATH_MAX];
+
+	(void)snprintf(path, sizeof path, "%s-errors", getenv("KITCHEN_FILE"));
+	return path;
 }
 
 void kitchen_open(void)
@@ -67,8 +78,8 @@ void kitchen_open(void)
 	prefork_log_set_sink(log, remember, NULL);
 	wsgi_log_prepare(log, "web", 0);
 	wsgi_response_headers_prepare();
-	(void)unlink(KITCHEN_ERRORS);
-	ck_assert_int_eq(prefork_log_create(KITCHEN_ERRORS, 2, &errors), 0);
+	(void)unlink(kitchen_errors_path());
+	ck_assert_int_eq(prefork_log_create(kitchen_errors_path(), 2, &errors), 0);
 	kitchen_template = wsgi_template_create(&(struct wsgi_template_config){
 		.address = "127.0.0.1:8000", .script_name = "", .errors = wsgi_errors_create(errors) });
 	ck_assert_ptr_nonnull(kitchen_template);

@@ -15,9 +15,11 @@ extern struct wsgi_application kitchen;
 extern struct wsgi_template *kitchen_template;
 extern char kitchen_log[1 << 16]; /* all log messages */
 
-#define KITCHEN_ERRORS KITCHEN_FILE "-errors" /* the output of wsgi.errors */
+/** The output of wsgi.errors. */
+const char *kitchen_errors_path(void);
 
-/** A fixture: start Python and load the application. The GIL is not held afterwards. */
+/** A fixture: start Python and load the application. The GIL is not held afterwards. The environment variable KITCHEN_FILE
+ *  is the path of a file that is written, and served by some responses. */
 void kitchen_open(void);
 
 /** GET `target`, which is borrowed. */

@@ -219,7 +219,7 @@ START_TEST(a_partial_line_is_logged_when_its_request_finishes)
 {
 	assert_response("/half-a-line", 200, "ok");
 
-	FILE *file = fopen(KITCHEN_ERRORS, "r");
+	FILE *file = fopen(kitchen_errors_path(), "r");
 	char line[64] = "";
 
 	ck_assert_ptr_nonnull(file);

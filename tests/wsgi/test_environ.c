@@ -261,7 +261,7 @@ END_TEST
 START_TEST(unknown_header_names_use_bounded_memory)
 {
 	struct wsgi_template *template = template_for("127.0.0.1:80", "");
-	char names[600][16];
+	char names[600][24];
 
 	for (int i = 0; i < 600; i++) {
 		struct prefork_request request = request_for("/", "h");
