@@ -31,6 +31,7 @@ from harness_server import Nginx, Server, free_port
 __all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "add_variant", "begin_command", "children",
            "context_switches", "cpu_seconds", "end_command", "every_worker_class", "fd_count", "free_port",
            "has_worker_class", "main", "memory_kib", "need_files", "need_ipv6", "need_module", "need_program",
+           "need_speed",
            "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
 
 SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
@@ -78,6 +79,13 @@ def is_sanitized(path):
     return any(name in pathlib.Path(path).read_bytes() for name in (b"__asan_init", b"__tsan_init"))
 
 
+def need_speed():
+    """Skip the test in a sanitized build, where it would take minutes and tell nothing more: tests/run has it run with the
+    release."""
+    if is_sanitized(program("http_hello")):
+        raise unittest.SkipTest("run with the release")
+
+
 def need_loop(name):
     """Skip the test unless the worker class of this name runs: a loop of Python. Sanitizers do not see that greenlets
     exchange parts of the stack."""
@@ -86,6 +94,7 @@ def need_loop(name):
         raise unittest.SkipTest("greenlets do not run in a sanitized program")
 
 
+@functools.lru_cache(maxsize=None)
 def has_worker_class(flags):
     """Whether this build has the worker class: it logs an error otherwise."""
     probe = Server([program("http_hello"), *flags], bind="127.0.0.1:0")

@@ -14,7 +14,7 @@ class Client:
     """A connection of which the test controls every byte."""
 
     def __init__(self, connected):
-        self.socket, self.buffer = connected, b""
+        self.socket, self.buffer = connected, bytearray()  # of bytes, each addition would copy all
 
     def __enter__(self):
         return self
@@ -43,7 +43,12 @@ class Client:
         """All bytes until the server closes."""
         while self.more():
             pass
-        data, self.buffer = self.buffer, b""
+        return self.take(len(self.buffer))
+
+    def take(self, count):
+        """The first `count` bytes that were read."""
+        data = bytes(memoryview(self.buffer)[:count])
+        del self.buffer[:count]
         return data
 
     def read_until(self, mark):
@@ -51,16 +56,13 @@ class Client:
         while mark not in self.buffer:
             if not self.more():
                 raise AssertionError(f"closed before {mark!r}: {self.buffer!r}")
-        end = self.buffer.index(mark) + len(mark)
-        data, self.buffer = self.buffer[:end], self.buffer[end:]
-        return data
+        return self.take(self.buffer.index(mark) + len(mark))
 
     def read_exactly(self, count):
         while len(self.buffer) < count:
             if not self.more():
                 raise AssertionError(f"closed after {len(self.buffer)} of {count} bytes")
-        data, self.buffer = self.buffer[:count], self.buffer[count:]
-        return data
+        return self.take(count)
 
     def read_response(self, head_only=False):
         """One HTTP response: status, headers, and body, framed according to the headers."""

@@ -6,6 +6,7 @@ import itertools
 import os
 import pathlib
 import random
+import re
 import signal
 import socket
 import subprocess
@@ -53,12 +54,16 @@ def free_port(host="127.0.0.1"):
         return listener.getsockname()[1]
 
 
+VERDICT = re.compile(r"\bReload (done|failed|superseded|stopped)\b.*\n")
+
+
 class Server:
     """A server under test. `arguments` gets `--bind 127.0.0.1:PORT` unless `bind` is None.
 
     log()      all that it wrote to stderr and stdout so far
     workers()  the pids of its children
     get()      one request on its own connection; connect() returns a Client
+    reload()   a reload, after which only new workers serve
 
     `prefix` precedes the command: a program that executes the rest.
     """
@@ -140,9 +145,18 @@ class Server:
         self.seen.update((pid, when) for pid, when in started if when is not None)
         return found
 
+    def serving(self):
+        """The workers, if there are any and the titles of all of them say that they serve."""
+        found = self.workers()
+        return found if all(title(pid).endswith("] serving") for pid in found) else []
+
     def log(self):
         size = os.fstat(self.output.fileno()).st_size
         return os.pread(self.output.fileno(), size, 0).decode(errors="replace")
+
+    def dumps(self):
+        """What is not a line of the log. A dump is written in pieces, and a line of the arbiter may stand between two."""
+        return re.sub(r"\[\d{4}-\d\d-\d\d [^]\n]*\][^\n]*\n", "", self.log())
 
     def wait_for_log(self, text, seconds=10):
         return wait_until(lambda: text in self.log(), f"{text!r} in the log", seconds)
@@ -153,13 +167,44 @@ class Server:
         return self.workers()
 
     def wait_for_serving(self, count, seconds=10):
-        """Wait until there are exactly `count` workers and their titles say that they serve; return their pids."""
-        wait_until(lambda: [title(pid).endswith("] serving") for pid in self.workers()] == [True] * count,
-                   f"{count} workers that serve", seconds)
+        """Wait until there are exactly `count` workers and all of them serve; return their pids."""
+        wait_until(lambda: len(self.serving()) == count, f"{count} workers that serve", seconds)
         return self.workers()
+
+    def wait_for_exit(self, pids, seconds=20):
+        """Wait until none of these processes, which were among workers(), is left."""
+        wait_until(lambda: not any(map(self.is_left, pids)), f"the exit of {sorted(pids)}", seconds)
+
+    def is_left(self, pid):
+        started = start_time(pid)
+        return started is not None and started == self.seen.get(pid, started)
 
     def send_signal(self, number):
         self.process.send_signal(number)
+
+    def reload(self, verdict="done", seconds=30, exits=True, log=None):
+        """Reload by SIGHUP; return the line of the verdict.
+
+        "Reload done" says that the new workers serve. Old ones have been told to stop, and may accept a connection until
+        they do: a request that expects what the reload has changed must follow their exit. So the signal is sent when all
+        workers serve, and are known; and after the verdict "done" the method waits until none of them is left. If there
+        are several workers, call wait_for_serving() before: one may serve before the next one is forked.
+
+        verdict   what is expected: done, failed, superseded or stopped; another one raises an AssertionError with its line
+        seconds   the limit of each wait
+        exits     False: do not wait for the exits, since the test keeps an old worker busy
+        log       a function that returns the log, if it is not log()
+        """
+        log = log or self.log
+        before = wait_until(self.serving, "all workers serve", seconds)
+        count = len(VERDICT.findall(log()))
+        self.send_signal(signal.SIGHUP)
+        found = wait_until(lambda: list(VERDICT.finditer(log()))[count:], "the verdict of the reload", seconds)[0]
+        if found[1] != verdict:
+            raise AssertionError(f"the reload is {found[1]}, not {verdict}: {found[0]}")
+        if verdict == "done" and exits:
+            self.wait_for_exit(before, seconds)
+        return found[0]
 
     def stop(self, number=signal.SIGTERM, seconds=20):
         """Stop it by a signal and return its exit status."""

@@ -44,6 +44,7 @@ class AccessLog(harness.Case):
     def test_each_response_is_a_line_of_the_combined_format(self):
         with self.server("--access-logfile", self.path) as server:
             server.get("/a?b=c", {"Referer": "http://r/", "User-Agent": 'x" forged', "Authorization": "Basic Ym9iOng="})
+            self.wait_for_lines(1)  # each is written after its response
             server.request("HEAD", "/h")
             lines = self.wait_for_lines(2)
         for line in lines:
@@ -54,9 +55,10 @@ class AccessLog(harness.Case):
 
     def test_a_request_cannot_forge_a_log_line(self):
         with self.server("--access-logfile", self.path, "--limit-request-line", "0") as server:
-            for path, agent in ("/" + "a" * 4070, "curl"), ("/", "\xff" * 1050), ("/" + '"' * 8000, '"' * 8000):
+            requests = ("/" + "a" * 4070, "curl"), ("/", "\xff" * 1050), ("/" + '"' * 8000, '"' * 8000)
+            for number, (path, agent) in enumerate(requests, 1):
                 server.get(path, {"User-Agent": agent})
-            lines = self.wait_for_lines(3)
+                lines = self.wait_for_lines(number)
         for line in lines:
             self.assertRegex(line, COMBINED)
             self.assertGreater(len(line), 4000)
@@ -66,11 +68,13 @@ class AccessLog(harness.Case):
     def test_refused_requests_have_lines_too(self):
         with self.server("--access-logfile", self.path, "--access-logformat", "%(s)s %(r)s",
                          "--header-timeout", "200ms") as server:
-            for request in (b"GET / HTTP/1.1\r\n\r\n", b"G\x1b[2JET\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA"):
+            requests = b"GET / HTTP/1.1\r\n\r\n", b"G\x1b[2JET\r\n", b"GET / HTTP/1.1\r\nHost: x\r\nA"
+            for number, request in enumerate(requests, 1):
                 with server.connect() as client:
                     client.send(request)
                     client.read_all()
-            self.assertEqual(self.wait_for_lines(3), ["400 GET / HTTP/1.1", "400 G\\x1b[2JET", "408 GET / HTTP/1.1"])
+                lines = self.wait_for_lines(number)
+            self.assertEqual(lines, ["400 GET / HTTP/1.1", "400 G\\x1b[2JET", "408 GET / HTTP/1.1"])
 
     def test_standard_output_is_a_dash(self):
         with self.server("--access-logfile", "-", "--access-logformat", "path %(U)s") as server:
@@ -80,6 +84,7 @@ class AccessLog(harness.Case):
     def test_json_is_built_in(self):
         with self.server("--access-logfile", self.path, "--access-logformat", "json") as server:
             server.get("/a?b=c", {"User-Agent": 'x"\\\t\xe9', "Authorization": "Basic Ym9iOng="})
+            self.wait_for_lines(1)
             with server.connect() as client:
                 client.send(b"G\x1b\xff /\r\n\r\n")
                 client.read_all()
@@ -138,14 +143,11 @@ class AccessLog(harness.Case):
             server.get("/a")
             self.wait_for_lines(1)
             config.write_text(config.read_text().replace("old", "new %(m)s"))
-            server.send_signal(signal.SIGHUP)
-            server.wait_for_log("Reload done")
-            server.wait_for_log("stopped by the arbiter: a reload")  # the old worker has exited
+            server.reload()
             server.get("/b")
             self.assertEqual(self.wait_for_lines(2), ["old /a", "new GET /b"])
             config.write_text(config.read_text().replace("%(m)s", "%(m)"))
-            server.send_signal(signal.SIGHUP)
-            server.wait_for_log("access_log_format: ")
+            self.assertIn("access_log_format: ", server.reload("failed"))
             self.assertEqual(server.get("/c").status, 200)
 
     def test_a_full_disk_costs_counted_lines(self):

@@ -57,6 +57,7 @@ class Bodies(harness.Shared, harness.Case):
                 before = self.server.get("/closed").body.split(b",").count(kind.encode())
                 client.send(b"HEAD /%s HTTP/1.1\r\nHost: x\r\n\r\n" % kind.encode())
                 self.assertEqual(client.read_response(head_only=True).status, 200)
+                harness.wait_until(lambda: self.server.get("/closed").body.split(b",").count(kind.encode()) > before, "its end")
                 self.assertEqual(self.server.get("/closed").body.split(b",").count(kind.encode()), before + 1)
 
 

@@ -270,11 +270,11 @@ class BehindNginx(harness.Case):
                                "libev": (("tcp", unbuffered),)}.get(self.flags[1], (("tcp", unbuffered),)):
             with self.subTest(bind=bind), self.directory() as directory, self.serve(directory, bind) as server, harness.Nginx(
                     directory, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
+                server.wait_for_serving(2)
                 with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:
                     load.wait_for(50)
                     self.upload(nginx, BIG)
-                    server.send_signal(signal.SIGHUP)
-                    server.wait_for_log("Reload done")
+                    server.reload()
                     load.wait_for(50)
                 self.assertEqual(load.lost, [])
                 self.assertEqual({(response.status, response.body) for response in load.served},

@@ -15,8 +15,8 @@ MOMENTS = [number * 0.1 for number in range(8)]  # after the signal, in seconds:
 class Kept:
     """A client with one response, on a connection that the server keeps."""
 
-    def __init__(self, server):
-        self.client = server.connect(seconds=30)
+    def __init__(self, server, client=None):
+        self.client = client or server.connect(seconds=30)
         self.responses, self.error = [], None
         self.ask()
 
@@ -45,6 +45,16 @@ class Kept:
             self.client.socket.close()
 
 
+def kept_in_each(server, workers):
+    """Kept connections, of which each of these workers has at least one: who accepts is up to the kernel."""
+    before, kept = [harness.fd_count(pid) for pid in workers], []
+    while len(kept) < 1000:
+        kept += [Kept(server, client) for client in [server.connect(seconds=30) for _ in range(20)]]
+        if all(harness.fd_count(pid) > count for pid, count in zip(workers, before)):
+            return kept
+    raise AssertionError("one worker has accepted all connections")
+
+
 @harness.every_worker_class
 class Drain(harness.Case):
     def serve(self, *flags):
@@ -67,9 +77,10 @@ class Drain(harness.Case):
     def test_no_kept_connection_loses_a_request(self):
         for flags in (), ("--reuse-port",):
             with self.subTest(flags=flags), self.serve("-w", "2", *flags) as server:
-                server.wait_for_serving(2)
+                first = server.wait_for_serving(2)
                 self.check(server, lambda: server.send_signal(signal.SIGHUP))
                 server.wait_for_log("Reload done")
+                server.wait_for_exit(first)
                 self.check(server, lambda: server.send_signal(signal.SIGTERM))
                 self.assertEqual(server.wait(), 0)
                 self.assertEqual([line for line in server.log().splitlines() if "[ERROR]" in line or "[CRITICAL]" in line], [])
@@ -87,7 +98,7 @@ class Drain(harness.Case):
         with self.serve("-w", "2") as server:
             workers = server.wait_for_serving(2)
             with contextlib.ExitStack() as stack:
-                kept = [stack.enter_context(Kept(server)) for _ in range(20)]
+                kept = [stack.enter_context(one) for one in kept_in_each(server, workers)]
                 server.send_signal(signal.SIGTTOU)
                 harness.wait_until(lambda: any(harness.title(pid).endswith("draining") for pid in workers), "one drains")
                 self.assertTrue(any([client.ask() for client in kept]))

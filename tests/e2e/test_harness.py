@@ -1,5 +1,8 @@
 #!/usr/bin/python3
 """The guarantees of the harness itself."""
+import concurrent.futures
+import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +78,46 @@ class Harness(harness.Case):
             server.workers()
             server.send_signal(signal.SIGTERM)
             self.assertEqual(server.wait(), 7)
+
+
+class Reload(harness.Case):
+    """By the method of a server."""
+
+    def server(self, *words):
+        return harness.Server([harness.program("http_hello"), "--canary-time", "0", *words])
+
+    @staticmethod
+    def first_worker(server):
+        return int(re.search(r"event=worker_spawn .* pid=(\d+)", server.log())[1])
+
+    def test_it_begins_when_the_workers_serve_and_returns_after_their_exit(self):
+        with self.server() as server:
+            self.assertEqual(server.reload(), "Reload done event=reload_end verdict=done\n")
+            self.assertIsNone(harness.start_time(self.first_worker(server)))
+            self.assertEqual(server.log().count("event=worker_spawn"), 2)
+
+    def test_it_waits_for_the_exit_after_the_verdict(self):
+        with self.server() as server, concurrent.futures.ThreadPoolExecutor(1) as pool:
+            old, = server.wait_for_serving(1)
+            os.kill(old, signal.SIGSTOP)
+            later = pool.submit(server.reload)
+            server.wait_for_log("Reload done")
+            with self.assertRaises(concurrent.futures.TimeoutError):
+                later.result(0.2)
+            os.kill(old, signal.SIGCONT)
+            later.result()
+            self.assertIsNone(harness.start_time(old))
+
+    def test_another_verdict_is_an_error(self):
+        harness.need_files()
+        with self.directory(hello_ini="[prefork]\n") as directory, self.server("--config", directory / "hello.ini") as server:
+            (directory / "hello.ini").write_text("[prefork]\nworkers = many\n")
+            self.assertIn("hello.ini:2: workers: expected", server.reload("failed"))
+            with self.assertRaisesRegex(AssertionError, "the reload is failed, not done: Reload failed: .*workers"):
+                server.reload()
+            (directory / "hello.ini").write_text("[prefork]\n")
+            with self.assertRaisesRegex(AssertionError, "the reload is done, not failed"):
+                server.reload("failed")
 
 
 if __name__ == "__main__":

@@ -40,6 +40,7 @@ class HttpHello(harness.Case):
             self.assertEqual(server.get().status, 200)
             victim, = server.wait_for_workers(1)
             os.kill(victim, signal.SIGKILL)
+            server.wait_for_exit([victim])
             self.assertEqual((server.get().status, server.get().body), (200, BODY))
             self.assertNotEqual(server.wait_for_workers(1), [victim])
 
@@ -62,8 +63,7 @@ class HttpHello(harness.Case):
             try:
                 for number in range(1, 4):
                     harness.wait_until(lambda: len(served) > 20 * number or lost, "requests are served")
-                    server.send_signal(signal.SIGHUP)
-                    harness.wait_until(lambda: server.log().count("Reload done") == number, f"reload {number}")
+                    server.reload()
             finally:
                 over.set()
                 for client in clients:

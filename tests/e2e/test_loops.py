@@ -74,6 +74,9 @@ class Requests(harness.Shared, InTasks):
             self.skipTest("link() and these pools are gevent's")
         self.assertEqual(self.server.get("/own-greenlets").body, b"([True], [0, 1, 4, 9, 16])")
 
+    def test_sockets_of_the_application_send_files(self):
+        self.assertEqual(self.at_once("/sendfile", "/sendfile", "/meet?1")[:2], [b"2000000 2000000"] * 2)
+
     def test_iterables_are_closed_once(self):
         before = int(self.server.get("/closed").body)
         self.assertEqual(len(self.server.get("/pieces?20").body), 20 * 4096)
@@ -140,7 +143,7 @@ class Supervised(InTasks):
             with server.connect(60) as client:
                 client.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
                 harness.wait_until(lambda: re.search("WORKER TIMEOUT.*GET /block", server.log()), "the request is named")
-                harness.wait_until(lambda: re.search(r"in_tasks.py.* in block\n(.*\n)*.*in_tasks.py.* in app", server.log()),
+                harness.wait_until(lambda: re.search(r"in_tasks.py.* in block\n(.*\n)*.*in_tasks.py.* in app", server.dumps()),
                                    "the traceback of the greenlet")
                 client.read_all()
             harness.wait_until(lambda: server.wait_for_serving(1) != [worker], "a replacement")
@@ -193,10 +196,9 @@ class Supervised(InTasks):
     def test_preloaded_and_reloaded(self):
         with self.serve("--preload", workers=2) as server:
             self.assertEqual(server.get("/nap?1").body, b"slept")
-            first = set(server.wait_for_serving(2))
+            server.wait_for_serving(2)
             with harness.Load(server, clients=3) as load:
-                server.send_signal(signal.SIGHUP)
-                harness.wait_until(lambda: not first & set(server.workers()), "all workers are replaced")
+                server.reload()
                 load.wait_for(3)
             self.assertEqual(load.lost, [])
 

@@ -249,9 +249,8 @@ class Trouble(harness.Case):
 
     def test_a_manager_that_does_not_read_stops_nothing_and_gets_all_in_the_end(self):
         with Manager() as manager, harness.Server([HELLO, "--canary-time", "0"], env=manager.environment()) as server:
-            for count in range(1, 12):
-                server.send_signal(signal.SIGHUP)
-                harness.wait_until(lambda count=count: server.log().count("Reload done") == count, "a verdict")
+            for _ in range(11):
+                server.reload()
             self.assertEqual(server.get().status, 200)
             while manager.states()[-1:] != ["READY=1"] or "last reload done" not in manager.messages[-1][1]:
                 manager.receive()
@@ -261,15 +260,13 @@ class Trouble(harness.Case):
 
     def test_a_manager_that_is_gone_costs_one_line(self):
         with harness.Server([HELLO], env={"NOTIFY_SOCKET": "/nowhere/at/all"}) as server:
-            server.wait_for_serving(1)
-            server.send_signal(signal.SIGHUP)
-            server.wait_for_log("Reload done")
+            server.reload()
             self.assertEqual(server.stop(), 0)
             self.assertEqual(server.log().count("A message to the service manager is lost: No such file or directory"), 1)
 
     def test_an_address_that_is_no_unix_socket_is_named(self):
         with harness.Server([HELLO], env={"NOTIFY_SOCKET": "vsock:2:1234"}) as server:
-            self.assertIn("NOTIFY_SOCKET is vsock:2:1234, which is neither a path nor @NAME", server.log())
+            server.wait_for_log("NOTIFY_SOCKET is vsock:2:1234, which is neither a path nor @NAME")
             self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
 

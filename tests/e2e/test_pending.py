@@ -63,7 +63,7 @@ class Pending(harness.Case):
         connected.connect((server.host, server.port))
         client = harness.Client(connected)
         client.send(b"GET %s HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n" % path.encode())
-        client.buffer = connected.recv(1000)
+        client.buffer += connected.recv(1000)
         return client
 
     def test_slow_readers_need_little_memory(self):

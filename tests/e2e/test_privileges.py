@@ -48,8 +48,7 @@ class User(harness.Case):
             worker = server.wait_for_serving(1)[0]
             self.assertEqual(os.stat(f"/proc/{worker}").st_uid, NOBODY.pw_uid)  # it is dumpable again
             self.assertEqual(os.stat(f"/proc/{server.pid}").st_uid, 0)
-            server.send_signal(signal.SIGHUP)
-            server.wait_for_log("Reload done")
+            server.reload()
             self.assertEqual(ask(server)["now"]["uids"], [NOBODY.pw_uid] * 3)
             self.assertEqual(server.stop(), 0)
 

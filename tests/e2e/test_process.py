@@ -64,8 +64,7 @@ class Ceilings(harness.Case):
                                                rf"descriptors for {count + 1} workers: raise the limit")
                 server.wait_for_serving(count)
                 self.assertEqual(server.get().status, 200)
-                server.send_signal(signal.SIGHUP)
-                server.wait_for_log("Reload done")
+                server.reload()
                 self.assertEqual(server.get().status, 200)
                 self.assertEqual(server.stop(), 0)
 
@@ -95,8 +94,7 @@ class Pidfile(harness.Case):
                 for worker in server.wait_for_serving(2):
                     held = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
                     self.assertNotIn(os.path.realpath(path), held)
-                server.send_signal(signal.SIGHUP)
-                server.wait_for_log("Reload done")
+                server.reload()
                 self.assertEqual(path.read_text(), f"{server.pid}\n")
                 self.assertEqual(server.stop(), 0)
             self.assertEqual(os.listdir(directory), [])
@@ -144,6 +142,7 @@ class SendReload(harness.Case):
             self.pidfile = f"{name}/pid"
             os.chmod(name, 0o755)
             with harness.Server([HELLO, "-p", self.pidfile, "-c", self.settings, *flags]) as server:
+                server.wait_for_serving(1)  # it takes commands a moment after it listens
                 yield server
 
     def begin(self, *prefix, pidfile=None, flag="--send-reload"):
@@ -200,7 +199,6 @@ class SendReload(harness.Case):
             status, errors = harness.end_command(self.begin(harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"))
             self.assertEqual(status, 2)
             self.assertIn("runs as another user", errors)
-            server.wait_for_serving(1)
             self.assertNotIn("requested by a command", server.log())
             self.assertEqual(harness.end_command(self.begin()), (0, ""))
             self.assertEqual(server.stop(), 0)
@@ -241,6 +239,7 @@ class SendReload(harness.Case):
             os.chown(name, 65534, -1)
             prefix = harness.need_program("setpriv"), "--reuid=65534", "--clear-groups"
             with harness.Server([HELLO, "-p", f"{name}/pid", "--canary-time", "0"], prefix=prefix) as server:
+                server.wait_for_serving(1)
                 self.assertEqual(harness.end_command(self.begin(pidfile=f"{name}/pid")), (0, ""))
                 self.assertIn("Reload done", server.log())
                 self.assertEqual(server.stop(), 0)
@@ -261,7 +260,6 @@ class SendReload(harness.Case):
 
     def test_an_arbiter_without_free_descriptors_does_not_spin(self):
         with self.served() as server:
-            server.wait_for_serving(1)
             limits = resource.prlimit(server.pid, resource.RLIMIT_NOFILE)
             used = {int(name) for name in os.listdir(f"/proc/{server.pid}/fd")}
             free = min(set(range(len(used) + 1)) - used)
@@ -280,7 +278,6 @@ class SendReload(harness.Case):
                  " with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as client:\n"
                  "  client.setblocking(False)\n  try: client.connect('\\0' + sys.argv[1])\n  except BlockingIOError: pass\n")
         with self.served() as server:
-            server.wait_for_serving(1)
             command = [sys.executable, "-c", flood, self.address(server)[1:]]
             with subprocess.Popen(command, stdout=subprocess.PIPE) as flooding:
                 try:

@@ -3,7 +3,6 @@
 import contextlib
 import json
 import pathlib
-import signal
 import socket
 import ssl
 import subprocess
@@ -120,9 +119,7 @@ class Peers(Proxied):
                 with harness.Load(nginx, kept=True) as load:
                     load.wait_for(20)
                     for _ in range(3):
-                        before = set(server.workers())
-                        server.send_signal(signal.SIGHUP)
-                        harness.wait_until(lambda: not before & set(server.workers()), "the old workers have exited", 30)
+                        server.reload()
                         load.wait_for(20)
                 self.assertEqual(load.lost, [])
                 self.assertEqual({json.loads(one.body)["PROXY_PORT"] for one in load.served}, {str(nginx.port)})

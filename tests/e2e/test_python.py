@@ -219,8 +219,7 @@ class Loggers(Case):
                 server.wait_for_log("ZeroDivisionError")
                 self.assertNotIn("by name", server.log())
                 (directory / "conf.ini").write_text("[prefork]\nloglevel = debug\n")
-                server.send_signal(harness.signal.SIGHUP)
-                server.wait_for_log("Reload done")
+                server.reload()
                 server.get()
                 server.wait_for_log("by name")
 

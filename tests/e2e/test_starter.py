@@ -56,8 +56,7 @@ class Blocked(harness.Case):
         with harness.Server([WSGI, "pipes:app"], cwd=APPS, prefix=prefix) as server:
             server.send_signal(signal.SIGTTIN)
             server.wait_for_serving(2)
-            server.send_signal(signal.SIGHUP)
-            server.wait_for_log("Reload done")
+            server.reload()
             self.assertEqual(server.get().status, 200)
             self.assertEqual(server.stop(), 0)
 
@@ -100,11 +99,6 @@ class Symlink(harness.Case):
             (directory / "current").unlink()
         (directory / "current").symlink_to(name)
 
-    def reload(self, server, verdict, count):
-        server.send_signal(signal.SIGHUP)
-        harness.wait_until(lambda: server.log().count(verdict) == count, verdict)
-        server.wait_for_serving(1)
-
     def test_a_reload_starts_in_the_current_release(self):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
@@ -114,7 +108,7 @@ class Symlink(harness.Case):
             with harness.Server([WSGI, "where:app", "-c", "prefork.ini"], cwd=current, env={"PWD": str(current)}) as server:
                 self.assertEqual(server.get().body, f"one {directory}/one".encode())
                 self.release(directory, "two")
-                self.reload(server, "Reload done", 1)
+                server.reload()
                 self.assertEqual(server.get().body, f"two {directory}/two".encode())
                 shutil.rmtree(directory / "one")  # removes the release in use, without a reload
                 shutil.rmtree(directory / "two")
@@ -124,8 +118,7 @@ class Symlink(harness.Case):
                 server.wait_for_serving(1)
                 self.assertEqual(server.get().body, f"three {directory}/three".encode())
                 current.unlink()
-                server.send_signal(signal.SIGHUP)
-                server.wait_for_log("Reload failed")  # its prefork.ini is removed, too
+                server.reload("failed")  # its prefork.ini is removed, too
                 self.assertEqual(server.get().status, 200)
 
 

@@ -118,8 +118,7 @@ class Requests(Tls):
         with self.server() as server, self.client(server) as kept, server.connect() as early:
             kept.send(GET)
             kept.read_response()
-            server.send_signal(harness.signal.SIGHUP)
-            server.wait_for_log("Reload done")
+            server.reload(exits=False)
             context = self.authority.context()
             early.socket = context.wrap_socket(early.socket, server_hostname="localhost")
             early.send(LAST)

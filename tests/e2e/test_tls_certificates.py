@@ -159,6 +159,7 @@ class Names(Info):
                     self.assertEqual(self.ask(client)["SSL_CIPHER"], cipher)
 
 
+
 class Tickets(Info):
     def resume(self, server, context, session, count, allowed=()):
         """So many connections, each with the session of the one before. Returns the pids that served, and the last session."""
@@ -183,13 +184,12 @@ class Tickets(Info):
 
     def test_sessions_outlive_reloads(self):
         with self.info("--workers", "2") as server:
+            server.wait_for_serving(2)
             for version in VERSIONS:
                 context, session = self.authority.context(version), None
-                for reloads in range(1, 4):
+                for _ in range(3):
                     _, session = self.resume(server, context, session, 8)
-                    done = server.log().count("Reload done")
-                    server.send_signal(harness.signal.SIGHUP)
-                    harness.wait_until(lambda: server.log().count("Reload done") > done, f"reload {reloads}", 20)
+                    server.reload()
                 self.resume(server, context, session, 8)
 
     def test_sessions_outlive_an_upgrade(self):
@@ -279,12 +279,10 @@ class Changes(Info):
             (self.live / "tls.key").write_text("no key\n")
             server.wait_for_log("Changed certificates cannot be used, the old ones stay in force")
             self.assertEqual(self.organization(server), "first")
-            server.send_signal(harness.signal.SIGHUP)
-            server.wait_for_log("Reload failed")
+            server.reload("failed")
             self.assertEqual(self.organization(server), "first")
             (self.live / "tls.key").write_text(good)
-            server.send_signal(harness.signal.SIGHUP)
-            server.wait_for_log("Reload done")
+            server.reload()
             self.assertEqual(self.organization(server), "first")
 
     def test_workers_of_another_user_need_not_read_the_key(self):
@@ -305,8 +303,7 @@ class Changes(Info):
         with self.serve() as server:
             server.wait_for_serving(3)
             self.issue(self.live, "second")
-            server.send_signal(harness.signal.SIGHUP)
-            server.wait_for_log("Reload done", 20)
+            server.reload()
             self.assertEqual([self.organization(server) for _ in range(6)], ["second"] * 6)
 
     def test_changes_under_load_lose_nothing(self):

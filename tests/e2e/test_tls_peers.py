@@ -360,6 +360,7 @@ class Violations(Tls):
 class Scanner(Tls):
     def test_testssl_finds_nothing_above_low(self):
         testssl = harness.need_program("testssl")
+        harness.need_speed()
         with self.server("--workers", "2") as server, self.directory() as path:
             subprocess.run([testssl, "--quiet", "--color", "0", "--ip", "127.0.0.1", "--jsonfile", path / "found.json", "-p", "-s", "-f", "-P",
                             "-U", f"localhost:{server.port}"], capture_output=True, check=False, stdin=subprocess.DEVNULL)

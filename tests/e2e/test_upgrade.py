@@ -128,10 +128,8 @@ class Lost(Case):
 
     def set_way(self, server, way):
         """By the file, which a reload reads."""
-        before = server.log().count("Reload done")
         self.file.write_text(f"[prefork]\nupgrade = {way}\n")
-        server.process.send_signal(signal.SIGHUP)
-        harness.wait_until(lambda: server.log().count("Reload done") > before, "the reload")
+        server.reload()
 
     def serve(self, *flags, bind="tcp", fds=(), port=None):
         harness.need_files()
@@ -265,8 +263,7 @@ class Bad(Case):
                         server.wait_for_log(expected)
                         self.assertLess(took, (within or 2 + 1) * (1 if harness.PATIENCE == 1 else harness.PATIENCE))
                     self.assertIn("this arbiter keeps serving", server.log())
-                    server.process.send_signal(signal.SIGHUP)
-                    server.wait_for_log("Reload done")
+                    server.reload()
                     with contextlib.suppress(FileNotFoundError):
                         program.unlink()
                     program.symlink_to(HELLO)

@@ -50,8 +50,7 @@ class Faults(upgrade.Case):
     def check_serves(self, server, workers=2):
         """It has workers, and is not about to stop."""
         self.assertEqual(len(server.wait_for_serving(workers)), workers)
-        server.process.send_signal(signal.SIGHUP)
-        server.wait_for_log("Reload done")
+        server.reload()
         self.assertEqual(server.get().status, 200)
         self.assertEqual(server.stop(), 0)
 

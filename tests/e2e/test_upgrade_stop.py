@@ -121,10 +121,15 @@ class Addresses(upgrade.Case):
         self.file.write_text("[prefork]\nbind = %s\n" % ", ".join(f"127.0.0.1:{port}" for port in ports))
 
     def reload(self, server, pid, verdict="done"):
+        """By one of two arbiters."""
         words = rf"\[{pid}\] \[\w+\] Reload {verdict}"
         before = len(re.findall(words, server.log()))
+        server.workers()
+        old = [child for child in harness.children(pid) if "] serving" in harness.title(child)]
         os.kill(pid, signal.SIGHUP)
         harness.wait_until(lambda: len(re.findall(words, server.log())) > before, f"Reload {verdict}")
+        if verdict == "done":
+            server.wait_for_exit(old)
 
     def get(self, server, port):
         with harness.Client(socket.create_connection((server.host, port), timeout=20 * harness.PATIENCE)) as client:
@@ -167,7 +172,7 @@ class Addresses(upgrade.Case):
             self.get(server, third)
             server.process.send_signal(signal.SIGTERM)
             server.follow(new)
-            self.reload(server, new)
+            server.reload()
             for port in server.port, self.other, third:
                 self.get(server, port)
             self.assertEqual(server.stop(), 0)

@@ -5,7 +5,6 @@ import http.client
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import tempfile
 
@@ -93,10 +92,9 @@ class Requests(Behind):
         path = f"{self.directory()}/socket"
         with self.server("-w", "2", "--preload", bind=f"unix:{path}") as server, self.nginx(server) as nginx:
             with harness.Load(nginx, kept=True) as load:
+                server.wait_for_serving(2)
                 load.wait_for(20)
-                before = set(server.workers())
-                server.send_signal(signal.SIGHUP)
-                harness.wait_until(lambda: not before & set(server.workers()), "the old workers have exited", 30)
+                server.reload()
                 load.wait_for(20)
             self.assertEqual(load.lost, [])
             self.assertEqual({one.status for one in load.served}, {200})

@@ -74,13 +74,20 @@ static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict 
 	(void)snprintf(host_seen.why, sizeof host_seen.why, "%s", why);
 }
 
+static bool is_held(const struct prefork_worker *worker)
+{
+	const int first = atomic_load(&host_orders->boots_wait);
+
+	return first != 0 && (int)prefork_worker_generation(worker) >= first;
+}
+
 /* Runs in the worker. */
 static int on_worker_start(struct prefork_worker *worker, void *user)
 {
 	struct pollfd wait = { .fd = prefork_worker_fd(worker), .events = POLLIN };
 
 	(void)user;
-	while (atomic_load(&host_orders->boots_wait) != 0 && prefork_worker_check(worker) == PREFORK_CONTINUE)
+	while (is_held(worker) && prefork_worker_check(worker) == PREFORK_CONTINUE)
 		(void)poll(&wait, 1, 5);
 	return atomic_load(&host_orders->boots_fail) ? prefork_fail(PREFORK_EAPP, "boots_fail is set") : 0;
 }

@@ -26,7 +26,7 @@ struct host_seen {
 /* Shared with the workers, before they are ready. */
 struct host_orders {
 	_Atomic int boots_fail; /* worker_start fails                   */
-	_Atomic int boots_wait; /* worker_start waits until this is 0   */
+	_Atomic int boots_wait; /* worker_start waits while this is set: a generation, for that one and later ones */
 };
 
 extern struct prefork_arbiter *host;

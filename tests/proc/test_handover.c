@@ -45,8 +45,17 @@ static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict 
 	(void)fflush(stdout);
 }
 
+static void on_exited(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter;
+	(void)process;
+	(void)user;
+	printf("exited\n");
+	(void)fflush(stdout);
+}
+
 static const struct prefork_hooks hooks = {
-	.struct_size = sizeof hooks, .worker_ready = on_ready, .reload_end = on_reload_end
+	.struct_size = sizeof hooks, .worker_ready = on_ready, .worker_exited = on_exited, .reload_end = on_reload_end
 };
 
 static int serve(int argc, char **argv)
@@ -185,6 +194,12 @@ static const char *next_line(void)
 	return line;
 }
 
+static void read_until(const char *text)
+{
+	for (const char *line = next_line(); !strstr(line, text); line = next_line())
+		ck_assert_msg(*line, "the server has exited");
+}
+
 static int end_server(int signo)
 {
 	int status = -1;
@@ -272,8 +287,8 @@ START_TEST(a_reload_keeps_inherited_sockets)
 	start_server(&handovers[_i].start);
 	(void)next_line();
 	(void)kill(server.pid, SIGHUP);
-	for (const char *line = next_line(); !strstr(line, "verdict"); line = next_line())
-		ck_assert_msg(*line, "the server has exited");
+	read_until("verdict");
+	read_until("exited"); /* the worker of before, which accepts until then */
 	for (int i = 0; i < 2; i++) {
 		if (handovers[_i].serves[i])
 			expect_echo(sockets[i]);

@@ -86,6 +86,7 @@ START_TEST(each_pool_may_have_addresses_of_its_own)
 	prefork_arbiter_request_reload(host);
 	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	ck_assert_int_eq(host_until(&host_seen.exited, 5), 1); /* they accept until they leave */
 	for (size_t i = 0; i < 3; i++)
 		ck_assert_int_gt(host_who(host_address(i), NULL), 0);
 	ck_assert_ptr_null(prefork_arbiter_listener(host, 4));

@@ -101,11 +101,13 @@ START_TEST(scaling_during_probation_is_kept)
 {
 	open_with("bind = 127.0.0.1:0\nworkers = 1\nworkers_max = 8\n");
 	host_start();
-	atomic_store(&host_orders->boots_wait, 1);
+	atomic_store(&host_orders->boots_wait, 2); /* the canary alone */
 	configure("bind = 127.0.0.1:0\nworkers = 3\nworkers_max = 8\n");
 	prefork_arbiter_request_reload(host);
 	host_turn();
 	host_scale(2);
+	/* If the added worker still booted when the canary is proved, it would be stopped, and not count as ready. */
+	ck_assert_int_eq(host_until(&host_seen.ready, 2), 1);
 	atomic_store(&host_orders->boots_wait, 0);
 	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
 	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);

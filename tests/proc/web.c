@@ -133,13 +133,20 @@ static ssize_t read_until_end(int fd, char *response, size_t size, size_t *ret_g
 	return n;
 }
 
-size_t web_read_all(int fd, char *response, size_t size)
+size_t web_read_open(int fd, char *response, size_t size)
 {
 	size_t got;
 	const ssize_t n = read_until_end(fd, response, size, &got);
 
 	ck_assert_msg(n == 0, "the connection ended with %s after %zu bytes: %.1000s",
 	              n < 0 ? strerror(errno) : "a full buffer", got, response);
+	return got;
+}
+
+size_t web_read_all(int fd, char *response, size_t size)
+{
+	const size_t got = web_read_open(fd, response, size);
+
 	(void)close(fd);
 	return got;
 }

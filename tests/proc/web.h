@@ -56,7 +56,10 @@ int web_request(const struct web *web, const char *bytes, size_t length);
 /* Read until end of file, which must not be a reset; terminate by NUL; close. */
 size_t web_read_all(int fd, char *response, size_t size);
 
-/* The same; a reset is accepted. */
+/* The same, without the close. */
+size_t web_read_open(int fd, char *response, size_t size);
+
+/* As web_read_all(); a reset is accepted. */
 size_t web_read_rest(int fd, char *response, size_t size);
 
 /* The status code of the status line; 0 if there is none. */

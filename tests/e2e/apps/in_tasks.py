@@ -4,6 +4,7 @@ import contextvars
 import importlib
 import os
 import socket
+import tempfile
 import threading
 import time
 import types
@@ -192,6 +193,25 @@ def stubborn(environ, _):
             pass
 
 
+def send_file(environ, _):
+    """socket.sendfile() to a greenlet, of more than the sockets hold."""
+    near, far = socket.socketpair()
+    received = []
+
+    def read():
+        while piece := far.recv(65536):
+            received.append(len(piece))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    with near, tempfile.TemporaryFile() as file:
+        file.write(bytes(3_000_000))
+        sent = near.sendfile(file, 1_000_000)
+    reader.join()
+    far.close()
+    return f"{sent} {sum(received)}".encode()
+
+
 PAGES = {
     "/": lambda environ, _: b"hello",
     "/about": lambda environ, _: repr((environ["wsgi.multithread"], "gunicorn.socket" in environ, os.getpid())).encode(),
@@ -200,7 +220,7 @@ PAGES = {
     "/gate": lambda environ, _: str(gate.wait(10)).encode(),
     "/echo": lambda environ, _: environ["wsgi.input"].read(),
     "/meet": lambda environ, value: meet(environ, int(value)), "/fresh": fresh, "/fork": fork, "/fork-and-return": fork_and_return,
-    "/read-in-time": read_in_time, "/leave-reader": leave_reader,
+    "/sendfile": send_file, "/read-in-time": read_in_time, "/leave-reader": leave_reader,
     "/finally": wait_finally, "/stubborn": stubborn, "/in-pool": in_pool,
     "/end-other-loop": end_other_loop, "/own-greenlets": own_greenlets, "/big": lambda environ, _: gate.set() or bytes(20_000_000), "/block": block, "/hint": hint, "/nap": lambda environ, value: nap(environ, int(value)),
 }
