@@ -100,7 +100,15 @@ enum prefork_next pfi_suspend_begin(struct prefork_request *request)
 	prefork_connection_set_deadline(request->connection, 0);
 	if (atomic_compare_exchange_strong(&request->run, &run, PFI_RUN_SUSPENDED))
 		return PREFORK_SUSPENDED;
-	return pfi_suspend_next(request);
+
+	const enum prefork_next next = pfi_suspend_next(request);
+
+	if (prefork_connection_error(request->connection) == 0)
+		return next;
+	/* After an error the connection would be closed without `resumed`; one that is resumed later is not. */
+	atomic_store(&request->run, PFI_RUN_RESUMED);
+	prefork_connection_resume(request->connection, PREFORK_WAIT_WRITABLE);
+	return PREFORK_SUSPENDED;
 }
 
 void pfi_suspend_end(struct prefork_request *request)
