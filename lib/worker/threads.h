@@ -172,6 +172,10 @@ void pfi_threads_handle_event(struct pfi_threads *threads, const struct epoll_ev
 /* Remove and return the next job; NULL: there is none. */
 struct pfi_job *pfi_threads_next_job(struct pfi_threads *threads);
 
+/* Whether a job is queued. A listener with a backlog counts: edge-triggered, it causes no event until
+ * another connection arrives. */
+bool pfi_threads_has_job(const struct pfi_threads *threads);
+
 /* Wake one thread, unless a wake-up is pending: the woken thread wakes the next if more jobs are
  * queued than it can run. */
 void pfi_threads_wake_one(struct pfi_threads *threads);

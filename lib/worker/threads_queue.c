@@ -26,9 +26,7 @@ void pfi_threads_wake_poller(struct pfi_threads *threads)
 	(void)!write(threads->wake_fd, &one, sizeof one);
 }
 
-/* A listener with a backlog counts: edge-triggered, it causes no event until another connection
- * arrives. */
-static bool has_job(const struct pfi_threads *threads)
+bool pfi_threads_has_job(const struct pfi_threads *threads)
 {
 	return !pfi_ring_is_empty(&threads->queue) || !pfi_ring_is_empty(&threads->pending_accepts);
 }
@@ -39,7 +37,7 @@ void pfi_threads_wake_one(struct pfi_threads *threads)
 		return;
 	if (threads->asleep > 0)
 		(void)pthread_cond_signal(&threads->wake_cond);
-	else if (threads->polling > 0 && has_job(threads))
+	else if (threads->polling > 0 && pfi_threads_has_job(threads))
 		pfi_threads_wake_poller(threads);
 	else
 		return;

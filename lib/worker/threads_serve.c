@@ -185,8 +185,11 @@ static void accept_batch(struct pfi_threads *threads, struct pfi_accept_job *lis
 			pfi_threads_wake_one(threads);
 		}
 	}
-	if (more && !listener->queued)
+	if (more && !listener->queued) {
 		pfi_ring_add(&threads->pending_accepts, &listener->job.link);
+		if (!threads->wake_policy.single_runner)
+			pfi_threads_wake_one(threads); /* one that found no job during the accepts, and polls now */
+	}
 	if (first) {
 		count_queued(threads); /* again: during accept4(2) other threads may have taken jobs from the queue */
 		serve(threads, first, PFI_TASK_PROCEED);
@@ -248,7 +251,7 @@ static void begin_callback(struct pfi_threads *threads, struct pfi_serving_threa
 	count_queued(threads);
 	if (threads->wake_policy.single_runner)
 		watch_runner(threads, now_ms);
-	else if (threads->polling == 0 || !pfi_ring_is_empty(&threads->queue))
+	else if (threads->polling == 0 || pfi_threads_has_job(threads))
 		pfi_threads_wake_one(threads);
 }
 

@@ -22,6 +22,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -30,6 +31,17 @@
 
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
+
+/* Release the callbacks of these connections, which have sent "wait": each is echoed. */
+static void release(const int *fds, int count)
+{
+	for (int i = 0; i < count; i++)
+		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
+	for (int i = 0; i < count; i++) {
+		thread_stage_expect(fds[i], "wait");
+		(void)close(fds[i]);
+	}
+}
 
 /* All threads but one are blocked until the test releases them, and that one serves the rest. */
 START_TEST(blocked_callbacks_delay_no_other_connection)
@@ -51,12 +63,7 @@ START_TEST(blocked_callbacks_delay_no_other_connection)
 		harness_expect_echo(fd, "again");
 		(void)close(fd);
 	}
-	for (int i = 0; i < HELD; i++)
-		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
-	for (int i = 0; i < HELD; i++) {
-		thread_stage_expect(held[i], "wait");
-		(void)close(held[i]);
-	}
+	release(held, HELD);
 	thread_stage_close();
 }
 END_TEST
@@ -105,12 +112,7 @@ START_TEST(connections_behind_a_blocked_callback_are_accepted)
 	}
 	schedule_worker(SCHED_OTHER); /* or other processes of a busy machine keep it from running */
 	thread_stage_wait(&stage->entered, CLIENTS);
-	for (int i = 0; i < CLIENTS; i++)
-		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
-	for (int i = 0; i < CLIENTS; i++) {
-		thread_stage_expect(fds[i], "wait");
-		(void)close(fds[i]);
-	}
+	release(fds, CLIENTS);
 	thread_stage_close();
 }
 END_TEST
@@ -135,12 +137,7 @@ START_TEST(slow_callbacks_run_in_all_threads_after_short_ones)
 		thread_stage_send(fds[i], "wait");
 	thread_stage_wait(&stage->entered, TEST_THREADS);
 	ck_assert_int_eq(atomic_load(&stage->entered), TEST_THREADS);
-	for (int i = 0; i < CLIENTS; i++)
-		ck_assert_int_eq(write(stage->release[1], "x", 1), 1);
-	for (int i = 0; i < CLIENTS; i++) {
-		thread_stage_expect(fds[i], "wait");
-		(void)close(fds[i]);
-	}
+	release(fds, CLIENTS);
 	ck_assert_uint_eq(harness_requests(&stage->harness), CLIENTS * (ROUNDS + 1));
 	thread_stage_close();
 }
@@ -492,13 +489,87 @@ static atomic_int threads_left;
 int __real_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument);
 
-/* Runs in the worker, which must not assert. */
+int __real_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags);
+int __real_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms);
+
+/* Threads of a worker that do not begin before the first of them accepts a connection. */
+static struct {
+	bool on; /* set before the worker is started */
+	int created;
+	struct late_thread {
+		void *(*body)(void *);
+		void *argument;
+	} late[TEST_THREADS];
+	atomic_bool accepts;
+	atomic_int polling; /* late threads that wait in the epoll set, or are about to */
+} order;
+
+static _Thread_local bool is_late;
+
+/* The following functions run in the worker, which must not assert. */
+
+static void *begin_late(void *user)
+{
+	const struct late_thread *const late = user;
+
+	while (!atomic_load(&order.accepts))
+		(void)poll(NULL, 0, 1);
+	is_late = true;
+	return late->body(late->argument);
+}
+
 int __wrap_pthread_create(pthread_t *thread, const pthread_attr_t *attributes, void *(*body)(void *), void *argument)
 {
+	const int i = order.created++;
+
 	if (atomic_fetch_sub(&threads_left, 1) <= 0)
 		return EAGAIN;
-	return __real_pthread_create(thread, attributes, body, argument);
+	if (!order.on || i == 0 || i >= TEST_THREADS)
+		return __real_pthread_create(thread, attributes, body, argument);
+	order.late[i] = (struct late_thread){ body, argument };
+	return __real_pthread_create(thread, attributes, begin_late, &order.late[i]);
 }
+
+int __wrap_epoll_wait(int epoll, struct epoll_event *events, int count, int timeout_ms)
+{
+	if (is_late) {
+		atomic_fetch_add(&order.polling, 1);
+		is_late = false;
+	}
+	return __real_epoll_wait(epoll, events, count, timeout_ms);
+}
+
+int __wrap_accept4(int fd, struct sockaddr *address, socklen_t *size, int flags)
+{
+	if (order.on && !atomic_exchange(&order.accepts, true)) {
+		while (atomic_load(&order.polling) < TEST_THREADS - 1)
+			(void)poll(NULL, 0, 1);
+	}
+	return __real_accept4(fd, address, size, flags);
+}
+
+/* While the first thread accepts, the other ones begin to wait for events. The connections that are pending behind it had
+ * their event before: it wakes a thread for them before it blocks. */
+START_TEST(threads_that_become_idle_during_an_accept_take_the_rest)
+{
+	int fds[TEST_THREADS];
+
+	thread_stage_open(&wait_service);
+	for (int i = 0; i < TEST_THREADS; i++) {
+		fds[i] = harness_connect(&stage->harness);
+		thread_stage_send(fds[i], "wait");
+	}
+	order.on = true;
+	order.created = 0;
+	harness_spawn(&stage->harness);
+	order.on = false;
+	thread_stage_wait(&stage->entered, TEST_THREADS);
+	release(fds, TEST_THREADS);
+	thread_stage_close();
+}
+END_TEST
 
 START_TEST(without_threads_the_boot_fails_with_its_cause)
 {
@@ -533,6 +604,7 @@ int main(void)
 	tcase_add_test(tc, a_service_sees_how_many_wait_for_a_thread);
 	tcase_add_test(tc, the_descriptor_table_is_sized_before_threads_start);
 	tcase_add_test(tc, connections_above_worker_connections_wait_and_are_served_later);
+	tcase_add_test(tc, threads_that_become_idle_during_an_accept_take_the_rest);
 	tcase_add_loop_test(tc, without_threads_the_boot_fails_with_its_cause, 0, TEST_THREADS);
 
 	return run_suite(suite);
