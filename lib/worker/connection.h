@@ -81,11 +81,16 @@ static inline bool pfi_connection_has_queue(const struct prefork_connection *con
 	return connection->output.end > connection->output.start;
 }
 
-/* Whether output is pending: there, or in the transport. */
+/* Whether the transport holds output that the socket has not taken yet. */
+static inline bool pfi_connection_transport_has_output(const struct prefork_connection *connection)
+{
+	return atomic_load_explicit(&connection->transport_output, memory_order_relaxed) > 0;
+}
+
+/* Whether output is pending: in the queue, or in the transport. */
 static inline bool pfi_connection_has_output(const struct prefork_connection *connection)
 {
-	return pfi_connection_has_queue(connection) ||
-	       atomic_load_explicit(&connection->transport_output, memory_order_relaxed) > 0;
+	return pfi_connection_has_queue(connection) || pfi_connection_transport_has_output(connection);
 }
 
 /* Takes `fd`. NULL if memory is exhausted: then `fd` is still the caller's. First thread, or the thread that

@@ -45,10 +45,14 @@ static bool has_input(const struct prefork_connection *connection)
 	return recv(connection->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0;
 }
 
+/* The end of the output may not have found space in the socket. It is tried again with each input: while the client
+ * sends, it may not read. */
 static enum prefork_next linger(struct prefork_connection *connection)
 {
 	char bytes[16 * 1024];
 
+	if (pfi_connection_transport_has_output(connection))
+		(void)connection->transport->flush(connection);
 	for (size_t turn = 0; turn < LINGER_TURN_BYTES;) {
 		/* From the socket, not through the transport: what is dropped need not be decrypted. */
 		const ptrdiff_t n = prefork_socket_receive(connection, bytes, sizeof bytes);

@@ -44,13 +44,16 @@ void pfi_event_state_set_missed(struct pfi_event_core *core, struct pfi_event_st
 	atomic_store(&core->worker->wake_for_all, core->missed_count > 0);
 }
 
-/* What the tasks that wait for a connection wait for; PREFORK_CLOSE: none waits. */
+/* What the tasks that wait for a connection wait for, and output of the transport, which may be the end of what the
+ * client waits for; PREFORK_CLOSE: no task waits. */
 static enum prefork_next wanted(const struct pfi_event_state *state)
 {
 	enum prefork_next event = PREFORK_CLOSE;
 
 	for (const struct pfi_event_wait *wait = state->waits; wait; wait = wait->next)
 		event = event == PREFORK_CLOSE || event == wait->event ? wait->event : PREFORK_AGAIN;
+	if (event == PREFORK_WAIT_READABLE && pfi_connection_transport_has_output(state->connection))
+		return PREFORK_AGAIN;
 	return event;
 }
 
@@ -125,11 +128,21 @@ static short events_of(const struct pfi_event_state *state)
 	return poll(&pollfd, 1, 0) == 1 ? pollfd.revents : 0;
 }
 
+/* False: sending has failed, and the next read or write returns the error. */
+static bool flush_transport(struct prefork_connection *connection)
+{
+	const int r = connection->transport->flush(connection);
+
+	return r == 0 || r == -EAGAIN;
+}
+
 void pfi_event_state_ready(struct pfi_event_core *core, struct pfi_event_state *state)
 {
-	const short events = events_of(state);
+	short events = events_of(state);
 	struct pfi_event_wait *next;
 
+	if ((events & POLLOUT) && pfi_connection_transport_has_output(state->connection) && !flush_transport(state->connection))
+		events |= POLLERR;
 	for (struct pfi_event_wait *wait = state->waits; wait; wait = next) {
 		const short wants = wait->event == PREFORK_WAIT_READABLE ? POLLIN : POLLOUT;
 

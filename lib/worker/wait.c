@@ -72,7 +72,7 @@ static int wait_for(struct prefork_connection *connection, enum prefork_next eve
 
 	for (;;) {
 		const bool has_arbiter = is_first && !worker->orphan;
-		const bool flushes = event == PREFORK_WAIT_READABLE && atomic_load(&connection->transport_output) > 0;
+		const bool flushes = event == PREFORK_WAIT_READABLE && pfi_connection_transport_has_output(connection);
 		struct pollfd fds[] = {
 			{ .fd = fd, .events = (short)(events | (flushes ? POLLOUT : 0)) },
 			{ .fd = worker->quit_fd, .events = POLLIN },

@@ -11,6 +11,7 @@
 #include <prefork/error.h>
 #include <prefork/host_loop.h>
 #include <prefork/service.h>
+#include <prefork/transport.h>
 #include <prefork/worker.h>
 
 #include <errno.h>
@@ -18,6 +19,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -554,6 +556,95 @@ START_TEST(a_connection_of_any_protocol_is_served_by_a_task_or_closed)
 }
 END_TEST
 
+/* A transport that keeps the last byte of what it takes until it is flushed. */
+static char kept;
+
+static ptrdiff_t receive_plain(struct prefork_connection *connection, void *bytes, size_t size)
+{
+	prefork_transport_set_input(connection, false);
+	return prefork_socket_receive(connection, bytes, size);
+}
+
+static ptrdiff_t send_all_but_one(struct prefork_connection *connection, const struct iovec *pieces, int count)
+{
+	const struct iovec piece = { pieces[0].iov_base, pieces[0].iov_len - 1 };
+
+	check(count == 1);
+	kept = ((const char *)pieces[0].iov_base)[piece.iov_len];
+	check(prefork_socket_send(connection, &piece, 1) == (ptrdiff_t)piece.iov_len);
+	prefork_transport_set_output(connection, 1);
+	return (ptrdiff_t)pieces[0].iov_len;
+}
+
+static ptrdiff_t send_no_file(struct prefork_connection *connection, int fd, int64_t *offset, size_t size)
+{
+	(void)connection, (void)fd, (void)offset, (void)size;
+	return -EINVAL;
+}
+
+static int flush_one(struct prefork_connection *connection)
+{
+	const struct iovec piece = { &kept, 1 };
+
+	check(prefork_socket_send(connection, &piece, 1) == 1);
+	prefork_transport_set_output(connection, 0);
+	return 0;
+}
+
+static int use_transport(struct prefork_worker *worker, void *user)
+{
+	static const struct prefork_transport transport = {
+		.struct_size = sizeof transport, .receive = receive_plain, .send = send_all_but_one, .send_file = send_no_file,
+		.flush = flush_one, .end_output = prefork_socket_end_output,
+	};
+
+	return prefork_worker_set_transport(worker, &transport, user);
+}
+
+static enum prefork_next greet_and_read(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	char bytes[10] = "hello";
+	const struct iovec piece = { bytes, 5 };
+
+	(void)worker, (void)user;
+	if (prefork_connection_read(connection, bytes + 5, 1) != 1)
+		return PREFORK_CLOSE;
+	check(prefork_connection_send(connection, &piece, 1) == 5);
+	check(prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 0) == 0);
+	check(prefork_connection_read(connection, bytes, sizeof bytes) == 3);
+	return prefork_connection_write(connection, bytes, 3);
+}
+
+static enum prefork_next offload_greeting(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
+{
+	(void)worker;
+	return prefork_connection_offload(connection, greet_and_read, user);
+}
+
+START_TEST(a_task_that_waits_for_input_has_sent_all_of_its_output)
+{
+	static const struct prefork_service service = { .struct_size = sizeof service, .worker_start = use_transport,
+		.ready = offload_greeting };
+	struct harness harness;
+	char bytes[5];
+
+	harness_open(&harness, &service);
+	harness_spawn(&harness);
+	const int fd = harness_connect(&harness);
+	send_text(fd, "x");
+	ck_assert_int_eq(recv(fd, bytes, 5, MSG_WAITALL), 5);
+	ck_assert_mem_eq(bytes, "hello", 5);
+	send_text(fd, "abc");
+	ck_assert_int_eq(recv(fd, bytes, 3, MSG_WAITALL), 3);
+	ck_assert_mem_eq(bytes, "abc", 3);
+	(void)close(fd);
+	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
+	const struct pfi_exit_status exit_status = harness_reap(&harness);
+	ck_assert(exit_status.known && exit_status.signo == 0 && exit_status.code == 0);
+	harness_close(&harness);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("tasks");
@@ -573,5 +664,6 @@ int main(void)
 	tcase_add_test(tc, what_an_application_does_at_the_end_of_a_request_runs_in_a_task);
 	tcase_add_test(tc, clients_that_leave_are_reported_while_their_tasks_wait);
 	tcase_add_test(tc, a_connection_of_any_protocol_is_served_by_a_task_or_closed);
+	tcase_add_test(tc, a_task_that_waits_for_input_has_sent_all_of_its_output);
 	return run_suite(suite);
 }

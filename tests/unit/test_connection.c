@@ -8,12 +8,14 @@
 #include "worker/worker.h"
 
 #include <prefork/strategy.h>
+#include <prefork/transport.h>
 
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 enum { OUTPUT = 8 * 1024 * 1024, ROUNDS = 20000 };
@@ -90,6 +92,51 @@ START_TEST(pending_output_does_not_extend_the_deadline_of_the_service)
 }
 END_TEST
 
+/* A transport whose end of output, one byte, finds space in the socket only on the second attempt. */
+static ptrdiff_t send_plain(struct prefork_connection *it, const struct iovec *pieces, int count)
+{
+	return prefork_socket_send(it, pieces, count);
+}
+
+static int end_later(struct prefork_connection *it)
+{
+	prefork_transport_set_output(it, 1);
+	return 0;
+}
+
+static int flush_end(struct prefork_connection *it)
+{
+	char end = 'e';
+	const struct iovec piece = { &end, 1 };
+
+	ck_assert_int_eq(prefork_socket_send(it, &piece, 1), 1);
+	prefork_transport_set_output(it, 0);
+	return prefork_socket_end_output(it);
+}
+
+START_TEST(a_lingering_close_sends_the_end_of_output_that_did_not_fit_before)
+{
+	static const struct prefork_transport transport = { .struct_size = sizeof transport, .receive = prefork_socket_receive,
+		.send = send_plain, .end_output = end_later, .flush = flush_end };
+	int fds[2];
+	char got[2];
+
+	ck_assert_int_eq(socketpair(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0, fds), 0);
+	client = fds[1];
+	connection = (struct prefork_connection){
+		.worker = &worker, .transport = &transport, .fd = fds[0], .accepted = true, .requested = PREFORK_CLOSE,
+	};
+	ck_assert_int_eq(write(client, "unread", 6), 6);
+	ck_assert_int_eq(prefork_connection_proceed(&connection), PREFORK_WAIT_READABLE);
+	ck_assert(connection.lingering);
+	ck_assert_int_eq(write(client, "more", 4), 4);
+	ck_assert_int_eq(prefork_connection_proceed(&connection), PREFORK_WAIT_READABLE);
+	ck_assert_int_eq(read(client, got, sizeof got), 1);
+	ck_assert_int_eq(read(client, got, sizeof got), 0);
+	close_connection();
+}
+END_TEST
+
 static pthread_barrier_t barrier;
 static struct prefork_connection *closing;
 
@@ -148,6 +195,7 @@ int main(void)
 
 	tcase_add_test(tc, pending_output_reaches_slow_readers_before_the_close);
 	tcase_add_test(tc, pending_output_does_not_extend_the_deadline_of_the_service);
+	tcase_add_test(tc, a_lingering_close_sends_the_end_of_output_that_did_not_fit_before);
 	tcase_add_test(tc, the_scoreboard_counts_connections_that_two_threads_open_and_close);
 	return run_suite(suite);
 }
