@@ -5,6 +5,7 @@
 #include "model/worker_score.h"
 #include "os/clock.h"
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "worker/connection.h"
 #include "worker/accept_shortage.h"
 #include "worker/worker.h"
@@ -122,6 +123,12 @@ static bool backlog_is_served(const struct prefork_worker *worker, struct pfi_wo
 	return entry->left == 0;
 }
 
+/* A process that a task has forked in the middle of a turn returns into it: its listeners are closed. */
+static bool has_listener(const struct prefork_worker *worker, size_t index)
+{
+	return index < worker->listener_count && worker->listeners[index].listener && !pfi_fdtable_is_forgotten();
+}
+
 int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct prefork_connection **ret)
 {
 	PFI_RETURN_IF_NULL(worker, -EINVAL);
@@ -130,7 +137,7 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 	union pfi_peer_address address = { .any.sa_family = AF_UNSPEC };
 	int error = 0;
 
-	if (index >= worker->listener_count || !worker->listeners[index].listener)
+	if (!has_listener(worker, index))
 		return -EAGAIN;
 	if (worker->listeners[index].broken)
 		return -EBADF;

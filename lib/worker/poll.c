@@ -145,6 +145,8 @@ static bool leave(struct pfi_poll *poll)
 {
 	struct pfi_event_core *const core = &poll->loop.core;
 
+	if (!is_usable(poll)) /* a process that a task has forked returns into the turn: not the loop of the worker */
+		return true;
 	if (core->worker->tasks)
 		pfi_tasks_turn(core->worker->tasks);
 	pfi_event_turn_end(core);
