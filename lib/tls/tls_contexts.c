@@ -2,6 +2,7 @@
 #include "tls/tls_contexts.h"
 
 #include "tls/tls_error.h"
+#include "tls/tls_pairs.h"
 
 #include <prefork/error.h>
 
@@ -89,12 +90,25 @@ static int on_alpn(SSL *ssl, const unsigned char **ret, unsigned char *ret_size,
 	return SSL_TLSEXT_ERR_ALERT_FATAL;
 }
 
+/* The certificate that OpenSSL has selected for the connection; NULL: none of these. */
+static const struct pfi_tls_certificate *find_selected(const struct pfi_tls_contexts *contexts, const SSL *ssl)
+{
+	const X509 *const x509 = SSL_get_certificate(ssl);
+
+	for (size_t i = 0; i < contexts->count; i++) {
+		if (contexts->list[i].x509 == x509)
+			return &contexts->list[i];
+	}
+	return NULL;
+}
+
 /* A response that is out of date would make clients refuse the certificate: without one they ask the authority. */
 static int on_status(SSL *ssl, void *user)
 {
-	const struct pfi_tls_certificate *const certificate = user;
+	const struct pfi_tls_certificate *const certificate = find_selected(user, ssl);
 
-	if (certificate->ocsp == NULL || (certificate->ocsp_until != 0 && certificate->ocsp_until < time(NULL)))
+	if (certificate == NULL || certificate->ocsp == NULL ||
+	    (certificate->ocsp_until != 0 && certificate->ocsp_until < time(NULL)))
 		return SSL_TLSEXT_ERR_NOACK;
 
 	unsigned char *const copy = OPENSSL_memdup(certificate->ocsp, certificate->ocsp_size);
@@ -137,8 +151,10 @@ static bool is_end_of_pem(void)
 	return ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE;
 }
 
-static int use_chain(struct pfi_tls_contexts *contexts, SSL_CTX *context, const struct pfi_tls_record *record, const char *path)
+static int use_chain(struct pfi_tls_contexts *contexts, struct pfi_tls_certificate *to, const struct pfi_tls_record *record,
+		     const char *path)
 {
+	SSL_CTX *const context = to->context;
 	BIO *const bio = open_record(record);
 	X509 *certificate = bio != NULL ? PEM_read_bio_X509_AUX(bio, NULL, NULL, NULL) : NULL;
 	bool is_used = certificate != NULL && SSL_CTX_use_certificate(context, certificate) == 1;
@@ -146,6 +162,7 @@ static int use_chain(struct pfi_tls_contexts *contexts, SSL_CTX *context, const 
 
 	if (is_used)
 		r = pfi_tls_names_add(&contexts->names, certificate, contexts->count - 1);
+	to->x509 = certificate;
 	X509_free(certificate);
 	while (is_used && r == 0 && (certificate = PEM_read_bio_X509(bio, NULL, NULL, NULL)) != NULL) {
 		is_used = SSL_CTX_add0_chain_cert(context, certificate) == 1;
@@ -233,14 +250,14 @@ static int use_ciphers(SSL_CTX *context, const char *ciphers)
 	return 0;
 }
 
-static void use_callbacks(struct pfi_tls_contexts *contexts, SSL_CTX *context, struct pfi_tls_certificate *certificate)
+static void use_callbacks(struct pfi_tls_contexts *contexts, SSL_CTX *context)
 {
 	(void)SSL_CTX_set_app_data(context, contexts);
 	SSL_CTX_set_client_hello_cb(context, on_client_hello, contexts);
 	(void)SSL_CTX_set_tlsext_servername_callback(context, on_server_name);
 	(void)SSL_CTX_set_tlsext_ticket_key_evp_cb(context, on_ticket);
 	(void)SSL_CTX_set_tlsext_status_cb(context, on_status);
-	(void)SSL_CTX_set_tlsext_status_arg(context, certificate);
+	(void)SSL_CTX_set_tlsext_status_arg(context, contexts);
 	if (contexts->alpn_size > 0)
 		SSL_CTX_set_alpn_select_cb(context, on_alpn, contexts);
 }
@@ -273,7 +290,7 @@ static int add_certificate(struct pfi_tls_contexts *contexts, const struct pfi_t
 	if (certificate->context == NULL)
 		return pfi_tls_fail(-ENOMEM, "cannot create a TLS context");
 	contexts->count++;
-	use_callbacks(contexts, certificate->context, certificate);
+	use_callbacks(contexts, certificate->context);
 	return use_ciphers(certificate->context, values->ciphers);
 }
 
@@ -318,7 +335,7 @@ static int read_records(struct pfi_tls_contexts *contexts, const struct pfi_tls_
 			(void)snprintf(path, sizeof path, "%.*s", (int)record.size, record.bytes);
 			r = add_certificate(contexts, values);
 		} else if (record.type == PFI_TLS_RECORD_CERTIFICATE && last != NULL) {
-			r = use_chain(contexts, last->context, &record, path);
+			r = use_chain(contexts, last, &record, path);
 		} else if (record.type == PFI_TLS_RECORD_KEY && last != NULL) {
 			r = use_key(last->context, &record, path);
 		} else if (record.type == PFI_TLS_RECORD_OCSP && last != NULL) {
@@ -423,6 +440,8 @@ int pfi_tls_contexts_create(const struct pfi_tls_settings *values, const struct 
 		r = prefork_fail(PREFORK_ECONFIG, "certfile: there is no certificate");
 	if (r == 0 && !set_identity(contexts, values, records))
 		r = pfi_tls_fail(-ENOMEM, "cannot compute a SHA-256");
+	if (r == 0)
+		r = pfi_tls_names_sort(&contexts->names);
 	if (r == -ENOMEM)
 		(void)pfi_tls_fail(r, "no memory for TLS contexts");
 	if (r < 0) {
@@ -430,7 +449,7 @@ int pfi_tls_contexts_create(const struct pfi_tls_settings *values, const struct 
 		return r;
 	}
 	verify_clients(contexts, values);
-	pfi_tls_names_sort(&contexts->names);
+	pfi_tls_pairs_join(contexts);
 	*ret = contexts;
 	return 0;
 }

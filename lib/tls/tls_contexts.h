@@ -1,6 +1,8 @@
 /*
  * tls_contexts -- the contexts of OpenSSL (SSL_CTX) that serve a pool: one for each certificate.
  *
+ * Certificates for the same names with keys of several types share a context (tls_pairs.h).
+ *
  * The arbiter makes them before it forks, so that a wrong file stops the start or the reload, and workers inherit them.
  * A worker makes new ones when the arbiter sends it changed files (tls_records.h). Each connection holds a reference to
  * those that were in force when it began.
@@ -29,7 +31,8 @@
 enum { PFI_TLS_IDENTITY_SIZE = 32 }; /* SHA-256; SSL_MAX_SID_CTX_LENGTH is the same */
 
 struct pfi_tls_certificate {
-	SSL_CTX *context;
+	SSL_CTX *context; /* a reference */
+	X509 *x509;       /* of the context */
 	unsigned char *ocsp;
 	size_t ocsp_size;
 	time_t ocsp_until; /* nextUpdate; 0: it has none */

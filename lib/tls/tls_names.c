@@ -4,6 +4,7 @@
 #include <openssl/x509v3.h>
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -75,48 +76,106 @@ int pfi_tls_names_add(struct pfi_tls_names *names, X509 *certificate, size_t ind
 	return r == 0 && count == 0 ? add_common_name(names, certificate, index) : r;
 }
 
+static int order(const struct pfi_tls_name *name, const char *text, size_t index)
+{
+	const int by_text = strcmp(name->text, text);
+
+	return by_text != 0 ? by_text : name->index < index ? -1 : name->index > index;
+}
+
 static int compare(const void *a, const void *b)
 {
-	const struct pfi_tls_name *const one = a, *const other = b;
-	const int order = strcmp(one->text, other->text);
+	const struct pfi_tls_name *const *const one = a, *const *const other = b;
 
-	return order != 0 ? order : one->index < other->index ? -1 : one->index > other->index;
+	return order(*one, (*other)->text, (*other)->index);
 }
 
-void pfi_tls_names_sort(struct pfi_tls_names *names)
+int pfi_tls_names_sort(struct pfi_tls_names *names)
 {
-	if (names->count > 0)
-		qsort(names->list, names->count, sizeof names->list[0], compare);
+	if (names->count == 0)
+		return 0;
+	names->sorted = malloc(names->count * sizeof(const struct pfi_tls_name *));
+	if (names->sorted == NULL)
+		return -ENOMEM;
+	for (size_t i = 0; i < names->count; i++)
+		names->sorted[i] = &names->list[i];
+	qsort(names->sorted, names->count, sizeof(const struct pfi_tls_name *), compare);
+	return 0;
 }
 
-/* The first entry with this text; NULL: none. */
-static const struct pfi_tls_name *find(const struct pfi_tls_names *names, const char *text)
+/* The first entry with this text, of certificate `index` or a later one; NULL: none. */
+static const struct pfi_tls_name *find(const struct pfi_tls_names *names, const char *text, size_t index)
 {
 	size_t low = 0, high = names->count;
 
 	while (low < high) {
 		const size_t middle = low + (high - low) / 2;
 
-		if (strcmp(names->list[middle].text, text) < 0)
+		if (order(names->sorted[middle], text, index) < 0)
 			low = middle + 1;
 		else
 			high = middle;
 	}
-	return low < names->count && strcmp(names->list[low].text, text) == 0 ? &names->list[low] : NULL;
+	return low < names->count && strcmp(names->sorted[low]->text, text) == 0 ? names->sorted[low] : NULL;
 }
 
 size_t pfi_tls_names_find(const struct pfi_tls_names *names, const char *name, size_t otherwise)
 {
 	const char *const dot = strchr(name, '.');
-	const struct pfi_tls_name *found = find(names, name);
+	const struct pfi_tls_name *found = find(names, name, 0);
 
 	if (found == NULL && dot != NULL && dot > name)
-		found = find(names, dot);
+		found = find(names, dot, 0);
 	return found != NULL ? found->index : otherwise;
+}
+
+/* The entries of one certificate follow each other in the list: where those of `index` begin. */
+static size_t begin(const struct pfi_tls_names *names, size_t index)
+{
+	size_t low = 0, high = names->count;
+
+	while (low < high) {
+		const size_t middle = low + (high - low) / 2;
+
+		if (names->list[middle].index < index)
+			low = middle + 1;
+		else
+			high = middle;
+	}
+	return low;
+}
+
+/* Whether certificate `index` has all names of certificate `of`. */
+static bool has_all(const struct pfi_tls_names *names, size_t index, size_t of)
+{
+	for (size_t i = begin(names, of); i < names->count && names->list[i].index == of; i++) {
+		const struct pfi_tls_name *const found = find(names, names->list[i].text, index);
+
+		if (found == NULL || found->index != index)
+			return false;
+	}
+	return true;
+}
+
+/* Of the certificates that serve these names, only the last one can have all of them. */
+size_t pfi_tls_names_pair(const struct pfi_tls_names *names, size_t index)
+{
+	const size_t from = begin(names, index);
+	size_t last = 0;
+
+	if (from == names->count || names->list[from].index != index)
+		return index;
+	for (size_t i = from; i < names->count && names->list[i].index == index; i++) {
+		const size_t first = find(names, names->list[i].text, 0)->index;
+
+		last = first > last ? first : last;
+	}
+	return has_all(names, last, index) && has_all(names, index, last) ? last : index;
 }
 
 void pfi_tls_names_free(struct pfi_tls_names *names)
 {
+	free(names->sorted);
 	free(names->list);
 	*names = (struct pfi_tls_names){ 0 };
 }

@@ -7,6 +7,9 @@ from harness_clients import Client
 from harness_processes import PATIENCE, need_program
 
 
+ECDSA, RSA = ("ec", "-pkeyopt", "ec_paramgen_curve:P-256"), ("rsa:2048",)
+
+
 class Authority:
     """A certificate authority in `directory`, which issues certificates (ECDSA P-256)."""
 
@@ -14,7 +17,7 @@ class Authority:
         self.openssl, self.directory, self.count = need_program("openssl"), pathlib.Path(directory), 0
         stem = name.lower().replace(" ", "-")
         self.certificate, self.key = self.directory / f"{stem}.pem", self.directory / f"{stem}.key"
-        self.call("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", self.key,
+        self.call("req", "-x509", "-newkey", *ECDSA, "-nodes", "-keyout", self.key,
                   "-out", self.certificate, "-days", "30", "-subj", f"/CN={name}",
                   "-addext", "basicConstraints=critical,CA:TRUE")
 
@@ -24,15 +27,15 @@ class Authority:
             raise AssertionError(f"openssl {words[0]}: {done.stderr}")
         return done.stdout
 
-    def issue(self, certificate, key, *names, days=20, subject=None, usage="serverAuth"):
+    def issue(self, certificate, key, *names, days=20, subject=None, usage="serverAuth", algorithm=ECDSA):
         """Write a certificate and its key into the files `certificate` and `key`."""
         self.count += 1
         request, extensions = self.directory / f"{self.count}.csr", self.directory / f"{self.count}.ext"
         alternatives = ",".join("DNS:" + name for name in names)
         extensions.write_text("\n".join(["basicConstraints=CA:FALSE", f"extendedKeyUsage={usage}",
                                          *([f"subjectAltName={alternatives}"] if names else [])]))
-        self.call("req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out",
-                  request, "-subj", subject or f"/CN={names[0]}")
+        self.call("req", "-new", "-newkey", *algorithm, "-nodes", "-keyout", key, "-out", request, "-subj",
+                  subject or f"/CN={names[0]}")
         self.call("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-CAcreateserial", "-days",
                   str(days), "-extfile", extensions, "-out", certificate)
         return pathlib.Path(certificate), pathlib.Path(key)

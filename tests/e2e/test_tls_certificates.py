@@ -6,12 +6,13 @@ import pathlib
 import shutil
 import ssl
 import statistics
+import subprocess
 import threading
 import time
 import unittest
 
 import harness
-from harness_tls import Authority, TlsClient
+from harness_tls import ECDSA, RSA, Authority, TlsClient
 from test_tls import APPS, GET, LAST, VERSIONS, Tls
 
 
@@ -158,6 +159,63 @@ class Names(Info):
                 with TlsClient(server, self.authority.context(version)) as client:
                     self.assertEqual(self.ask(client)["SSL_CIPHER"], cipher)
 
+
+class Algorithms(Info):
+    """Certificates for the same names, with keys of two types."""
+
+    @classmethod
+    def setUpClass(cls):
+        super().setUpClass()
+        cls.directory = cls.path / "algorithms"
+        cls.directory.mkdir()
+        for stem, algorithm in (("a.ecdsa", ECDSA), ("a.rsa", RSA)):
+            cls.authority.issue(cls.directory / f"{stem}.crt", cls.directory / f"{stem}.key", "a.test", "www.a.test", algorithm=algorithm)
+        cls.authority.issue(cls.directory / "b.crt", cls.directory / "b.key", "a.test", "b.test", algorithm=RSA)  # not the same names
+        cls.authority.issue(cls.directory / "localhost.crt", cls.directory / "localhost.key", "localhost", algorithm=RSA)
+
+    def key_of(self, server, name, algorithms, *words):
+        """The type of the key with which the server signs for a client that has only these algorithms; None: it refuses."""
+        done = subprocess.run([self.authority.openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", name,
+                               "-CAfile", self.authority.certificate, "-sigalgs", algorithms, *words], stdin=subprocess.DEVNULL,
+                              capture_output=True, check=False, text=True)
+        if "BEGIN CERTIFICATE" not in done.stdout:
+            return None
+        self.assertIn("Verify return code: 0 (ok)", done.stdout)
+        return done.stdout.partition("Peer signature type: ")[2].split()[0]
+
+    def test_the_signature_algorithms_of_the_client_select_one(self):
+        everything = "ECDSA+SHA256:RSA-PSS+SHA256:RSA+SHA256"
+        with self.info("--certificates", self.directory) as server:
+            for version in ("-tls1_2", "-tls1_3"):
+                for name in ("a.test", "www.a.test", "localhost"):  # localhost has an ECDSA key in certfile
+                    for algorithms, expected in (("ECDSA+SHA256", "ECDSA"), ("RSA-PSS+SHA256:RSA+SHA256", "RSA-PSS"),
+                                                 (everything, "ECDSA")):
+                        self.assertEqual(self.key_of(server, name, algorithms, version), expected, (version, name, algorithms))
+                self.assertIsNone(self.key_of(server, "b.test", "ECDSA+SHA256", version))
+                self.assertEqual(self.key_of(server, "b.test", everything, version), "RSA-PSS")
+            context, session = self.authority.context(), None
+            for reused in ("Initial", "Resumed", "Resumed"):
+                with TlsClient(server, context, "a.test", session) as client:
+                    self.assertEqual(self.ask(client, True)["SSL_SESSION_RESUMED"], reused)
+                    session = client.socket.session
+
+    def test_each_has_its_own_response_of_ocsp(self):
+        authority, index = self.authority, self.path / "algorithms.txt"
+        serials = {}
+        for stem in ("a.ecdsa", "a.rsa"):
+            certificate, request = self.directory / f"{stem}.crt", self.path / f"{stem}.req"
+            serials[stem] = authority.call("x509", "-in", certificate, "-noout", "-serial").strip().partition("=")[2]
+            index.write_text(f"V\t401231000000Z\t\t{serials[stem]}\tunknown\t/CN=a.test\n")
+            authority.call("ocsp", "-issuer", authority.certificate, "-cert", certificate, "-reqout", request)
+            authority.call("ocsp", "-index", index, "-CA", authority.certificate, "-rsigner", authority.certificate, "-rkey",
+                           authority.key, "-reqin", request, "-respout", self.directory / f"{stem}.ocsp", "-ndays", "1")
+        with self.info("--certificates", self.directory) as server:
+            for stem, algorithms in (("a.ecdsa", "ECDSA+SHA256"), ("a.rsa", "RSA-PSS+SHA256:RSA+SHA256")):
+                for version in ("-tls1_2", "-tls1_3"):
+                    done = subprocess.run([authority.openssl, "s_client", "-connect", f"127.0.0.1:{server.port}", "-servername", "a.test",
+                                           "-status", "-sigalgs", algorithms, version], stdin=subprocess.DEVNULL, capture_output=True,
+                                          check=False, text=True)
+                    self.assertIn(f"Serial Number: {serials[stem]}", done.stdout)
 
 
 class Tickets(Info):
