@@ -2,6 +2,7 @@
 #include "tls/tls_server.h"
 
 #include "base/required.h"
+#include "tls/tls_kernel.h"
 #include "tls/tls_log.h"
 #include "tls/tls_push.h"
 #include "tls/tls_session.h"
@@ -18,15 +19,23 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* By this, the kernel loads its module, for which workers may lack the privilege. */
+static void check_kernel(const struct prefork_arbiter *arbiter, const struct pfi_tls_settings *values)
+{
+	if (pfi_tls_is_on(values) && values->ktls && !pfi_tls_kernel_has_tls())
+		pfi_tls_arbiter_log(arbiter, PREFORK_LOG_WARNING, "tls_kernel_missing",
+				    "The kernel has no TLS (module tls): ktls has no effect, workers encrypt as without it");
+}
+
 static int on_check_pool(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings, void *user)
 {
 	struct prefork_tls *const tls = user;
 	struct pfi_tls_material *material;
 	int r;
 
-	(void)arbiter;
 	if (pfi_tls_server_own(tls, pool) != NULL)
 		return 0;
+	check_kernel(arbiter, pfi_tls_settings(settings));
 	r = pfi_tls_server_material(tls, pfi_tls_settings(settings), &material);
 	if (r == 0 && material != NULL)
 		r = pfi_tls_turn_begin(tls);
@@ -122,6 +131,7 @@ static int on_worker_start(struct prefork_worker *worker, void *user)
 	if (tls->worker.contexts == NULL)
 		return 0;
 	tls->worker.worker = worker;
+				  pfi_tls_kernel_has_tls();
 	return prefork_worker_set_transport(worker, &pfi_tls_transport, &tls->worker);
 }
 

@@ -39,6 +39,10 @@ static const struct prefork_option rows[] = {
 	  .traits = RELOADABLE | PREFORK_OPTION_COMMAS | MAY_BE_EMPTY,
 	  .doc = "The application protocols that are agreed on in the handshake (ALPN), best first. A client that offers only others "
 	         "is refused. Empty: no ALPN." },
+	{ ROW("ktls", BOOL, ktls), .traits = RELOADABLE,
+	  .doc = "Let the kernel encrypt what is sent (Linux, module tls), so that files go by sendfile(2). Without that module, "
+	         "or with a cipher that the kernel does not have, OpenSSL encrypts as usual. A client that asks for new keys "
+	         "(KeyUpdate of TLS 1.3) loses its connection." },
 	{ ROW("suppress_ragged_eofs", BOOL, suppress_ragged_eofs), .traits = RELOADABLE,
 	  .doc = "Take the end of a connection without close_notify for a regular end of file. Otherwise it is an error of the "
 	         "connection, since anyone in between could have cut it." },

@@ -26,6 +26,7 @@ struct pfi_tls_settings {
 	const char *certificates;
 	const char *ocsp_file;
 	struct prefork_list alpn_protocols;
+	bool ktls;
 	bool suppress_ragged_eofs;
 	bool do_handshake_on_connect;
 };

@@ -1,6 +1,8 @@
 /* Creates the SSL of a connection, and connects it with the socket. */
 #include "tls/tls_session.h"
 
+#include "tls/tls_kernel.h"
+#include "tls/tls_output.h"
 #include "tls/tls_variables.h"
 #include "tls/tls_worker.h"
 
@@ -10,11 +12,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/uio.h>
-
-enum {
-	CAPACITY_FIRST = 4096,
-	OUT_MAX = 256 * 1024, /* after the handshake; well above what a call of send or send_file adds */
-};
 
 static int read_socket(BIO *bio, char *bytes, int size)
 {
@@ -42,29 +39,6 @@ static int read_socket(BIO *bio, char *bytes, int size)
 	return n == 0 ? 0 : -1;
 }
 
-/* Space for `size` more bytes. False: no memory. */
-static bool reserve(struct pfi_tls_session *session, size_t size)
-{
-	const size_t used = session->out_end - session->out_start;
-	size_t capacity = session->out_capacity > 0 ? session->out_capacity : CAPACITY_FIRST;
-
-	if (session->out_capacity - session->out_end >= size)
-		return true;
-	while (capacity < used + size)
-		capacity *= 2;
-	char *const more = malloc(capacity);
-	if (more == NULL)
-		return false;
-	if (used > 0)
-		memcpy(more, session->out + session->out_start, used);
-	free(session->out);
-	session->out = more;
-	session->out_start = 0;
-	session->out_end = used;
-	session->out_capacity = capacity;
-	return true;
-}
-
 static int write_socket(BIO *bio, const char *bytes, int size)
 {
 	struct pfi_tls_session *const session = BIO_get_data(bio);
@@ -72,28 +46,29 @@ static int write_socket(BIO *bio, const char *bytes, int size)
 	BIO_clear_retry_flags(bio);
 	if (size <= 0)
 		return 0;
-	if (session->is_established && session->out_end - session->out_start > OUT_MAX)
-		session->error = -ENOBUFS; /* the client has its KeyUpdate messages answered, and reads nothing */
-	else if (!reserve(session, (size_t)size))
-		session->error = -ENOMEM;
-	if (session->error < 0)
-		return -1;
-	memcpy(session->out + session->out_end, bytes, (size_t)size);
-	session->out_end += (size_t)size;
-	return size;
+	const bool is_added = session->kernel_sends ? pfi_tls_kernel_add(session, bytes, (size_t)size) :
+						      pfi_tls_output_append(session, bytes, (size_t)size);
+	return is_added ? size : -1;
 }
 
 static long control(BIO *bio, int command, long number, void *pointer)
 {
-	const struct pfi_tls_session *const session = BIO_get_data(bio);
+	struct pfi_tls_session *const session = BIO_get_data(bio);
 
-	(void)number, (void)pointer;
 	switch (command) {
 	case BIO_CTRL_FLUSH: /* pfi_tls_session_flush() sends it */
 	case BIO_CTRL_DUP:
 		return 1;
 	case BIO_CTRL_EOF:
 		return session != NULL && session->is_at_end;
+	case PFI_TLS_SET_KEY:
+		return number != 0 && pfi_tls_session_flush(session) == 0 && pfi_tls_kernel_start(session, pointer);
+	case BIO_CTRL_GET_KTLS_SEND:
+		return session != NULL && session->kernel_sends;
+	case PFI_TLS_SET_MESSAGE:
+	case PFI_TLS_CLEAR_MESSAGE:
+		session->message_type = command == PFI_TLS_SET_MESSAGE ? (uint8_t)number : 0;
+		return 0;
 	default:
 		return 0;
 	}
@@ -134,7 +109,7 @@ static bool set_up(struct pfi_tls_session *session)
 						 SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
 	/* A client that sends messages of TLS without a pause, such as KeyUpdate, gets one of them processed in its turn. */
 	(void)SSL_clear_mode(session->ssl, SSL_MODE_AUTO_RETRY);
-	(void)SSL_set_options(session->ssl, SSL_OP_NO_RENEGOTIATION);
+	(void)SSL_set_options(session->ssl, SSL_OP_NO_RENEGOTIATION | (session->worker->uses_kernel ? SSL_OP_ENABLE_KTLS : 0));
 	SSL_set_read_ahead(session->ssl, 1);
 	return true;
 }
@@ -169,6 +144,13 @@ void pfi_tls_session_destroy(struct pfi_tls_session *session)
 	free(session);
 }
 
+void pfi_tls_session_note_output(struct pfi_tls_session *session)
+{
+	const size_t size = session->out_end - session->out_start;
+
+	prefork_transport_set_output(session->connection, size > 0 ? size : session->is_blocked);
+}
+
 static void drop(struct pfi_tls_session *session)
 {
 	free(session->out);
@@ -177,28 +159,31 @@ static void drop(struct pfi_tls_session *session)
 	session->is_blocked = false;
 }
 
-int pfi_tls_session_flush(struct pfi_tls_session *session)
+static int send_out(struct pfi_tls_session *session)
 {
-	int r = 0;
-
 	while (session->out_start < session->out_end) {
 		const struct iovec piece = { session->out + session->out_start, session->out_end - session->out_start };
 		const ptrdiff_t n = prefork_socket_send(session->connection, &piece, 1);
 
-		if (n < 0) {
-			session->is_blocked = n == -EAGAIN;
-			r = (int)n;
-			break;
-		}
+		if (n < 0)
+			return (int)n;
 		session->out_start += (size_t)n;
 	}
-	if (r == 0 || r != -EAGAIN)
+	return 0;
+}
+
+int pfi_tls_session_flush(struct pfi_tls_session *session)
+{
+	int r = session->kernel_sends ? pfi_tls_kernel_flush(session) : send_out(session);
+
+	session->is_blocked = r == -EAGAIN;
+	if (r != -EAGAIN)
 		drop(session);
 	if (r == 0 && session->ends_output) {
 		session->ends_output = false;
 		r = prefork_socket_end_output(session->connection);
 	}
-	prefork_transport_set_output(session->connection, session->out_end - session->out_start);
+	pfi_tls_session_note_output(session);
 	return r;
 }
 

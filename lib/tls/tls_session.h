@@ -20,6 +20,7 @@
 #include <pthread.h>
 #include <stdbool.h>
 #include <stddef.h>
+#include <stdint.h>
 
 struct pfi_tls_contexts;
 struct pfi_tls_variables;
@@ -38,13 +39,15 @@ struct pfi_tls_session {
 	char *out; /* bytes [out_start, out_end) */
 	size_t out_start, out_end, out_capacity;
 	unsigned reads_left; /* from the socket, before other connections have a turn      */
-	bool is_blocked;     /* the socket did not take all of `out`                       */
+	bool is_blocked;     /* the socket did not take all of `out`, or TCP not all of what the kernel has encrypted */
 	bool is_established; /* the handshake is complete                                  */
 	bool is_failed;      /* by a fatal error: SSL_shutdown(3) is not allowed any more  */
 	bool ends_output;    /* shut down the socket's output behind `out`                 */
 	bool has_received;   /* any byte                                                   */
 	bool is_starved;     /* the last read found no more input in the socket            */
 	bool is_at_end;      /* the socket is at end of file                               */
+	bool kernel_sends;   /* it encrypts: `out` has messages for tls_kernel.h           */
+	uint8_t message_type; /* of the next bytes of OpenSSL for the kernel; 0: data      */
 	int error;           /* negative errno of the socket                               */
 };
 
@@ -56,6 +59,9 @@ void pfi_tls_session_destroy(struct pfi_tls_session *session);
 
 /* Send `out`. 0: it is empty; -EAGAIN; or a negative errno. */
 int pfi_tls_session_flush(struct pfi_tls_session *session);
+
+/* Tell the connection how much of its output is not sent. */
+void pfi_tls_session_note_output(struct pfi_tls_session *session);
 
 /* Send close_notify, once. */
 void pfi_tls_session_notify_close(struct pfi_tls_session *session);

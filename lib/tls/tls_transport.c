@@ -3,6 +3,7 @@
 
 #include "tls/tls_error.h"
 #include "tls/tls_failure.h"
+#include "tls/tls_kernel.h"
 #include "tls/tls_session.h"
 
 #include <openssl/err.h>
@@ -21,6 +22,21 @@ enum {
 static struct pfi_tls_session *session_of(const struct prefork_connection *connection)
 {
 	return prefork_transport_data(connection, &pfi_tls_transport);
+}
+
+/* The session, locked; NULL: the handshake has not begun. */
+static struct pfi_tls_session *lock_session(const struct prefork_connection *connection)
+{
+	struct pfi_tls_session *const session = session_of(connection);
+
+	if (session != NULL)
+		(void)pthread_mutex_lock(&session->lock);
+	return session;
+}
+
+static void unlock_session(struct pfi_tls_session *session)
+{
+	(void)pthread_mutex_unlock(&session->lock);
 }
 
 /* Whether the next receive needs no event: OpenSSL has read more than it has returned. */
@@ -44,7 +60,7 @@ static enum prefork_next finish_handshake(struct pfi_tls_session *session)
 {
 	session->is_established = true;
 	note_input(session, true);
-	prefork_transport_set_output(session->connection, session->out_end - session->out_start);
+	pfi_tls_session_note_output(session);
 	return PREFORK_AGAIN;
 }
 
@@ -139,26 +155,26 @@ static ptrdiff_t receive_locked(struct pfi_tls_session *session, char *bytes, si
  * response to KeyUpdate) is sent now. */
 static ptrdiff_t receive(struct prefork_connection *connection, void *bytes, size_t size)
 {
-	struct pfi_tls_session *const session = session_of(connection);
+	struct pfi_tls_session *const session = lock_session(connection);
 
 	if (session == NULL)
 		return -EBADF;
-	if (size == 0)
-		return 0;
-	(void)pthread_mutex_lock(&session->lock);
 	session->reads_left = PFI_TLS_READS_MAX;
-	const ptrdiff_t n = receive_locked(session, bytes, size);
+	const ptrdiff_t n = size > 0 ? receive_locked(session, bytes, size) : 0;
 	if (n <= 0 && session->out_end > session->out_start)
 		(void)pfi_tls_session_flush(session);
-	(void)pthread_mutex_unlock(&session->lock);
+	unlock_session(session);
 	return n;
 }
 
-/* Encrypt. 0 or a negative errno. */
+/* Encrypt. 0 or a negative errno. If the client has sent the beginning of a handshake message of TLS 1.3, such as
+ * KeyUpdate, OpenSSL reads the rest first. A client that keeps it back loses the connection: waiting for it while the
+ * socket is writable would be a busy loop. */
 static int encrypt(struct pfi_tls_session *session, const char *bytes, size_t size)
 {
 	size_t n = 0;
 
+	session->reads_left = PFI_TLS_READS_MAX;
 	for (size_t at = 0; at < size; at += n) {
 		ERR_clear_error();
 		if (SSL_write_ex(session->ssl, bytes + at, size - at, &n) != 1) {
@@ -223,9 +239,24 @@ static ptrdiff_t encrypt_pieces(struct pfi_tls_session *session, const struct io
 /* What the socket did not take before goes first. */
 static int make_way(struct pfi_tls_session *session)
 {
+	if (session->kernel_sends && SSL_get_key_update_type(session->ssl) != SSL_KEY_UPDATE_NONE) {
+		session->is_failed = true; /* see tls_kernel.h */
+		session->error = -EOPNOTSUPP;
+	}
 	if (session->is_failed)
 		return session->error < 0 ? session->error : -EPIPE;
-	return session->is_blocked ? pfi_tls_session_flush(session) : 0;
+	const bool has_messages = session->kernel_sends && session->out_end > session->out_start;
+	return session->is_blocked || has_messages ? pfi_tls_session_flush(session) : 0;
+}
+
+/* `sent` bytes went to the socket, where the kernel encrypts them. */
+static ptrdiff_t note_sent(struct pfi_tls_session *session, ptrdiff_t sent)
+{
+	if (sent > 0) {
+		session->is_blocked = !pfi_tls_kernel_is_done(session);
+		pfi_tls_session_note_output(session);
+	}
+	return sent;
 }
 
 /* The bytes are taken, whether or not the socket takes all of them now. */
@@ -238,15 +269,16 @@ static ptrdiff_t send_out(struct pfi_tls_session *session, ptrdiff_t taken)
 
 static ptrdiff_t send_pieces(struct prefork_connection *connection, const struct iovec *pieces, int count)
 {
-	struct pfi_tls_session *const session = session_of(connection);
+	struct pfi_tls_session *const session = lock_session(connection);
 
 	if (session == NULL)
 		return -EBADF;
-	(void)pthread_mutex_lock(&session->lock);
 	ptrdiff_t n = make_way(session);
-	if (n == 0)
+	if (n == 0 && session->kernel_sends)
+		n = note_sent(session, prefork_socket_send(connection, pieces, count));
+	else if (n == 0)
 		n = send_out(session, encrypt_pieces(session, pieces, count));
-	(void)pthread_mutex_unlock(&session->lock);
+	unlock_session(session);
 	return n;
 }
 
@@ -275,43 +307,42 @@ static ptrdiff_t encrypt_file(struct pfi_tls_session *session, int fd, int64_t o
 
 static ptrdiff_t send_file(struct prefork_connection *connection, int fd, int64_t *offset, size_t size)
 {
-	struct pfi_tls_session *const session = session_of(connection);
+	struct pfi_tls_session *const session = lock_session(connection);
 
 	if (session == NULL)
 		return -EBADF;
-	(void)pthread_mutex_lock(&session->lock);
 	ptrdiff_t n = make_way(session);
-	if (n == 0)
+	if (n == 0 && session->kernel_sends) {
+		n = note_sent(session, prefork_socket_send_file(connection, fd, offset, size));
+	} else if (n == 0) {
 		n = send_out(session, encrypt_file(session, fd, *offset, size));
-	if (n > 0)
-		*offset += n;
-	(void)pthread_mutex_unlock(&session->lock);
+		*offset += n > 0 ? n : 0;
+	}
+	unlock_session(session);
 	return n;
 }
 
 static int flush(struct prefork_connection *connection)
 {
-	struct pfi_tls_session *const session = session_of(connection);
+	struct pfi_tls_session *const session = lock_session(connection);
 
 	if (session == NULL)
 		return -EBADF;
-	(void)pthread_mutex_lock(&session->lock);
 	const int r = pfi_tls_session_flush(session);
-	(void)pthread_mutex_unlock(&session->lock);
+	unlock_session(session);
 	return r;
 }
 
 static int end_output(struct prefork_connection *connection)
 {
-	struct pfi_tls_session *const session = session_of(connection);
+	struct pfi_tls_session *const session = lock_session(connection);
 
 	if (session == NULL)
 		return -EBADF;
-	(void)pthread_mutex_lock(&session->lock);
 	pfi_tls_session_notify_close(session);
 	session->ends_output = true;
 	const int r = pfi_tls_session_flush(session);
-	(void)pthread_mutex_unlock(&session->lock);
+	unlock_session(session);
 	return r == -EAGAIN ? 0 : r;
 }
 

@@ -20,6 +20,7 @@ struct pfi_tls_worker {
 	BIO_METHOD *method;
 	pthread_mutex_t lock; /* guards `contexts` */
 	struct pfi_tls_contexts *contexts;
+	bool uses_kernel; /* setting ktls, and the kernel has TLS */
 	uint64_t version; /* of the files that they were made of; first thread */
 	struct pfi_tls_tickets tickets;
 	struct pfi_log_limit failures;
