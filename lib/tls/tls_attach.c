@@ -49,14 +49,12 @@ static int on_check_pool(struct prefork_arbiter *arbiter, const char *pool, cons
 	return r < 0 ? r : 0;
 }
 
-/* The materials that the settings after this reload do not name are dropped at its end. */
 static int on_reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings, void *user)
 {
 	struct prefork_tls *const tls = user;
 
 	(void)arbiter, (void)settings;
-	for (struct pfi_tls_material *material = tls->materials; material != NULL; material = material->next)
-		material->is_wanted = false;
+	pfi_tls_server_begin_reload(tls);
 	if (tls->materials != NULL)
 		pfi_tls_turn_rotate(tls);
 	return 0;
@@ -65,8 +63,8 @@ static int on_reload_begin(struct prefork_arbiter *arbiter, const struct prefork
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
 {
 	(void)arbiter, (void)why;
-	if (verdict == PREFORK_RELOAD_DONE)
-		pfi_tls_server_sweep(user);
+	if (verdict != PREFORK_RELOAD_SUPERSEDED)
+		pfi_tls_server_end_reload(user, verdict == PREFORK_RELOAD_DONE);
 }
 
 /* What the child inherits is that of its pool. */
@@ -108,6 +106,7 @@ static void on_worker_exited(struct prefork_arbiter *arbiter, struct prefork_pro
 {
 	(void)arbiter;
 	pfi_tls_push_remove(user, process);
+	pfi_tls_server_sweep(user);
 }
 
 static void on_worker_message(struct prefork_worker *worker, const char *topic, int fd, void *user)
@@ -131,6 +130,7 @@ static int on_worker_start(struct prefork_worker *worker, void *user)
 	if (tls->worker.contexts == NULL)
 		return 0;
 	tls->worker.worker = worker;
+	tls->worker.uses_kernel = pfi_tls_settings(prefork_worker_settings(worker))->ktls && !tls->worker.contexts->is_application &&
 				  pfi_tls_kernel_has_tls();
 	return prefork_worker_set_transport(worker, &pfi_tls_transport, &tls->worker);
 }

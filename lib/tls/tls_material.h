@@ -18,7 +18,8 @@ struct pfi_tls_material {
 	struct pfi_tls_records records;
 	struct pfi_tls_contexts *contexts; /* a reference; NULL: not read yet */
 	uint64_t version;                  /* counts the changes of `records` */
-	bool is_wanted;                    /* by the settings that were checked last */
+	bool is_wanted;                    /* by the settings that were checked last           */
+	bool was_wanted;                   /* during a reload: by the settings in force before */
 };
 
 /* *New*, without contexts; NULL: no memory. */

@@ -55,6 +55,15 @@ static bool is_current(const struct prefork_tls *tls, const struct pfi_tls_proce
 	return process->version == process->material->version && process->keys == tls->keys_version;
 }
 
+/* Once, until it succeeds. */
+static void log_refused(struct prefork_tls *tls)
+{
+	if (!tls->push_is_refused)
+		pfi_tls_arbiter_log(tls->arbiter, PREFORK_LOG_ERROR, "tls_push_failed",
+				    "Certificates and keys cannot be sent to workers: %s", prefork_error());
+	tls->push_is_refused = true;
+}
+
 /* To all workers that have this material. One memfd serves all. */
 static bool push_material(struct prefork_tls *tls, const struct pfi_tls_material *material, const struct pfi_tls_records *keys)
 {
@@ -63,10 +72,10 @@ static bool push_material(struct prefork_tls *tls, const struct pfi_tls_material
 	bool complete = fd >= 0;
 
 	if (fd < 0) {
-		pfi_tls_arbiter_log(tls->arbiter, PREFORK_LOG_ERROR, "tls_push_failed",
-				    "Certificates and keys cannot be sent to workers: %s", prefork_error());
+		log_refused(tls);
 		return false;
 	}
+	tls->push_is_refused = false;
 	(void)snprintf(topic, sizeof topic, "tls %" PRIu64, material->version);
 	for (size_t i = 0; i < tls->process_count; i++) {
 		struct pfi_tls_process *const process = &tls->processes[i];

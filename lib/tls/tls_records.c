@@ -17,6 +17,7 @@ enum {
 	HEAD_SIZE = 2 * sizeof(uint32_t),
 	FILE_MAX = 1 << 20,
 	RECORDS_MAX = 1 << 28,
+	NOEXEC_SEAL = 0x8, /* MFD_NOEXEC_SEAL of linux/memfd.h, which glibc does not define before 2.38 */
 	SEALS = F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE,
 };
 
@@ -82,6 +83,14 @@ static int read_all(int fd, char *bytes, size_t size)
 	return 0;
 }
 
+/* What was read of a file may be a part of its key. */
+static void shorten(struct pfi_tls_records *records, size_t size)
+{
+	if (records->size > size)
+		OPENSSL_cleanse(records->bytes + size, records->size - size);
+	records->size = size;
+}
+
 /* O_NONBLOCK: open(2) of a FIFO must not wait for its writer. */
 int pfi_tls_records_add_file(struct pfi_tls_records *records, enum pfi_tls_record_type type, const char *path)
 {
@@ -104,7 +113,7 @@ int pfi_tls_records_add_file(struct pfi_tls_records *records, enum pfi_tls_recor
 			(void)prefork_fail(r, "%s: %s", path, strerror(-r));
 	}
 	if (r < 0)
-		records->size = before;
+		shorten(records, before);
 	if (fd >= 0)
 		(void)close(fd);
 	return r;
@@ -154,9 +163,19 @@ static int write_all(int fd, const char *bytes, size_t size)
 	return 0;
 }
 
+/* With the sysctl vm.memfd_noexec=2 (Linux 6.3), a memfd that could be executed is refused (EACCES); older kernels do not
+ * have the flag (EINVAL). */
+static int create_memfd(void)
+{
+	const unsigned flags = MFD_CLOEXEC | MFD_ALLOW_SEALING;
+	const int fd = memfd_create("prefork-tls", flags | NOEXEC_SEAL);
+
+	return fd < 0 && errno == EINVAL ? memfd_create("prefork-tls", flags) : fd;
+}
+
 int pfi_tls_records_seal(const struct pfi_tls_records *first, const struct pfi_tls_records *second)
 {
-	const int fd = memfd_create("prefork-tls", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+	const int fd = create_memfd();
 	int r = fd < 0 ? -errno : write_all(fd, first->bytes, first->size);
 
 	if (r == 0)

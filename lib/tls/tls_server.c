@@ -124,6 +124,29 @@ struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const
 	return NULL;
 }
 
+void pfi_tls_server_begin_reload(struct prefork_tls *tls)
+{
+	for (struct pfi_tls_material *material = tls->materials; material != NULL; material = material->next) {
+		if (!tls->is_reloading)
+			material->was_wanted = material->is_wanted;
+		material->is_wanted = false;
+	}
+	tls->is_reloading = true;
+}
+
+void pfi_tls_server_end_reload(struct prefork_tls *tls, bool is_done)
+{
+	if (!tls->is_reloading)
+		return;
+	for (struct pfi_tls_material *material = tls->materials; material != NULL; material = material->next) {
+		if (!is_done)
+			material->is_wanted = material->was_wanted;
+		material->was_wanted = false;
+	}
+	tls->is_reloading = false;
+	pfi_tls_server_sweep(tls);
+}
+
 void pfi_tls_server_sweep(struct prefork_tls *tls)
 {
 	struct pfi_tls_material **link = &tls->materials;
@@ -131,7 +154,7 @@ void pfi_tls_server_sweep(struct prefork_tls *tls)
 	while (*link != NULL) {
 		struct pfi_tls_material *const material = *link;
 
-		if (material->is_wanted || pfi_tls_push_uses(tls, material)) {
+		if (material->is_wanted || material->was_wanted || pfi_tls_push_uses(tls, material)) {
 			link = &material->next;
 			continue;
 		}

@@ -26,11 +26,14 @@ struct prefork_tls {
 	int timer, inotify;      /* of the arbiter (prefork_arbiter_watch()); -1: not opened */
 	uint64_t reread_at_ms;   /* files may have changed; 0: not                           */
 	uint64_t push_at_ms;     /* workers did not take a message; 0: all have              */
+	unsigned push_repeats;   /* since the last change; each one waits longer             */
+	bool push_is_refused;    /* there was no memfd for the last one, which is logged     */
 	unsigned failures;       /* of reading changed files, in a row                       */
 	struct pfi_tls_material *forked; /* of the worker that is forked next, or NULL       */
 	struct pfi_tls_process *processes;
 	size_t process_count, process_capacity;
 	struct pfi_tls_material *materials;
+	bool is_reloading;       /* since pfi_tls_server_begin_reload()                      */
 	struct pfi_tls_own *own;
 	size_t own_count;
 };
@@ -45,6 +48,14 @@ int pfi_tls_server_material(struct prefork_tls *tls, const struct pfi_tls_settin
 /* Add a context of the application; find that of a pool, NULL: none. */
 int pfi_tls_server_add_own(struct prefork_tls *tls, const char *pool, SSL_CTX *context);
 struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const char *pool);
+
+/* A reload is going to check settings, and marks the materials that these want. Those of the settings in force stay
+ * until it ends. A reload that supersedes it begins without an end. */
+void pfi_tls_server_begin_reload(struct prefork_tls *tls);
+
+/* The reload has ended, perhaps before it has begun here: the settings that it has checked are in force, or those before
+ * are again. */
+void pfi_tls_server_end_reload(struct prefork_tls *tls, bool is_done);
 
 /* Drop materials that are not in use by settings or workers. */
 void pfi_tls_server_sweep(struct prefork_tls *tls);

@@ -18,7 +18,8 @@
 enum {
 	SETTLE_MS = 100, /* from a change to the reading  */
 	REREAD_MS = 500, /* until it is tried once more   */
-	REPEAT_MS = 100, /* to workers                    */
+	REPEAT_MS = 100, /* to workers; then twice that, and so on */
+	REPEAT_DOUBLINGS_MAX = 7, /* 12.8 s: of a worker that is stopped, or while memory is exhausted */
 	ROTATE_MS = 24 * 3600 * 1000,
 	QUIET_FAILURES = 1,
 };
@@ -49,10 +50,24 @@ static void arm(struct prefork_tls *tls)
 		(void)timerfd_settime(tls->timer, TFD_TIMER_ABSTIME, &when, NULL);
 }
 
+static void push(struct prefork_tls *tls)
+{
+	const unsigned doublings = tls->push_repeats < REPEAT_DOUBLINGS_MAX ? tls->push_repeats : REPEAT_DOUBLINGS_MAX;
+
+	tls->push_at_ms = pfi_tls_push(tls) ? 0 : now_ms() + ((uint64_t)REPEAT_MS << doublings);
+	arm(tls);
+}
+
 void pfi_tls_turn_push(struct prefork_tls *tls)
 {
-	tls->push_at_ms = pfi_tls_push(tls) ? 0 : now_ms() + REPEAT_MS;
-	arm(tls);
+	tls->push_repeats = 0;
+	push(tls);
+}
+
+static void push_again(struct prefork_tls *tls)
+{
+	tls->push_repeats++;
+	push(tls);
 }
 
 /* For the next upgrade. Without it, clients make a full handshake with the new arbiter's workers. */
@@ -127,7 +142,7 @@ static void on_timer(struct prefork_arbiter *arbiter, int fd, void *user)
 	if (tls->rotate_at_ms <= now)
 		pfi_tls_turn_rotate(tls);
 	if (tls->push_at_ms != 0 && tls->push_at_ms <= now)
-		pfi_tls_turn_push(tls);
+		push_again(tls);
 	arm(tls);
 }
 

@@ -343,6 +343,30 @@ class Changes(Info):
             server.reload()
             self.assertEqual(self.organization(server), "first")
 
+    def test_files_of_a_reload_that_failed_are_not_read_again(self):
+        settings, other = self.live / "settings.ini", self.live / "other"
+        other.mkdir()
+        self.issue(other, "other")
+        (other / "tls.key").write_text("no key\n")
+
+        def reload(directory, verdict):
+            settings.write_text(f"[prefork]\ncertfile = {directory}/tls.crt\nkeyfile = {directory}/tls.key\n")
+            server.reload(verdict)
+
+        settings.write_text(f"[prefork]\ncertfile = {self.live}/tls.crt\nkeyfile = {self.live}/tls.key\n")
+        with harness.Server([harness.program("prefork-wsgi"), "--config", settings, "tls_info:app"], cwd=APPS) as server:
+            reload(other, "failed")
+            (other / "tls.key").write_text("not a key, either\n")
+            self.issue(self.live, "second")
+            self.wait_for(server, "second")
+            (other / "tls.key").write_text("and again\n")
+            self.issue(self.live, "third")
+            self.wait_for(server, "third")
+            self.assertNotIn("Changed certificates cannot be used", server.log())
+            self.issue(other, "other")
+            reload(other, "done")
+            self.assertEqual(self.organization(server), "other")
+
     def test_workers_of_another_user_need_not_read_the_key(self):
         if os.getuid() != 0:
             raise unittest.SkipTest("only root can start workers of another user")

@@ -100,7 +100,8 @@ class Echo(Tls):
     def echo(self, *words):
         port = harness.free_port()
         certificate, key = self.authority.issue(self.path / "own.pem", self.path / "own.key", "own.test")
-        environment = {"OWN_BIND": f"127.0.0.1:{port}", "OWN_CERTIFICATE": str(certificate), "OWN_KEY": str(key)}
+        self.plain = harness.free_port()
+        environment = {"PLAIN_BIND": f"127.0.0.1:{self.plain}", "OWN_BIND": f"127.0.0.1:{port}", "OWN_CERTIFICATE": str(certificate), "OWN_KEY": str(key)}
         with harness.Server([harness.program("tls_echo"), "--certfile", self.certificate, "--keyfile", self.key, *self.flags,
                              *words], env=environment) as server:
             yield server, port
@@ -119,19 +120,35 @@ class Echo(Tls):
                             client.send(b"x" * size)
                             self.assertEqual(client.read_exactly(size), b"x" * size)
                         client.socket = client.socket.unwrap()  # sends close_notify, and waits for that of the server
+            server.port = self.plain
+            with server.connect() as client:
+                self.assertEqual(client.read_exactly(6), b"plain\n")
+                client.send(b"x" * 1000)
+                self.assertEqual(client.read_exactly(1000), b"x" * 1000)
             server.port = files
 
     def test_a_service_that_waits_for_input_has_sent_all_of_its_output(self):
         if self.flags[1] not in ("sync", "threads"):
             self.skipTest("no callback of this worker class may block")
+        size = 15 * 65536
         with self.echo() as (server, _):
-            for version in VERSIONS:
-                with TlsClient(server, self.authority.context(version)) as client:
+            for count, version in enumerate(VERSIONS, 1):
+                with self.narrow(server, version) as client:
                     client.read_exactly(6)
                     client.send(b"L")
-                    client.read_exactly(1000 * 1000)
+                    client.read_exactly(size)
+                    harness.wait_until(lambda: server.log().count("now wait for input") == count, "the service waits")
+                    client.read_exactly(60000)  # much more than the sockets hold: the rest is in the transport
                     client.send(b"more")
                     self.assertEqual(client.read_exactly(4), b"more")
+
+    def narrow(self, server, version):
+        """A client with a small receive buffer."""
+        plain = socket.socket()
+        plain.settimeout(10 * harness.PATIENCE)
+        plain.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        plain.connect(("127.0.0.1", server.port))
+        return harness.Client(self.authority.context(version).wrap_socket(plain, server_hostname="localhost"))
 
     def test_input_that_is_cut_is_no_end(self):
         for words, is_end in (((), False), (("--suppress-ragged-eofs",), True)):

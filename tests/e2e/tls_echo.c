@@ -1,6 +1,7 @@
 /*
  * A server for test_tls_peers.py with two services that are not HTTP: "echo" with the files of the settings, and
- * "own", on the address in OWN_BIND, with a context (SSL_CTX) that this program has made itself.
+ * "own", on the address in OWN_BIND, with a context (SSL_CTX) that this program has made itself. A third one, on the
+ * address in PLAIN_BIND, is without TLS.
  */
 #include <prefork/prefork.h>
 #include <prefork/tls.h>
@@ -13,7 +14,7 @@
 #include <sys/socket.h>
 #include <sys/uio.h>
 
-enum { LARGE = 1000 * 1000 };
+enum { LARGE = 15 * 65536 + 60000 }; /* in pieces that the transport takes as a whole */
 
 /* The server speaks first. */
 static enum prefork_next accepted(struct prefork_worker *worker, struct prefork_connection *connection, void *user)
@@ -38,6 +39,7 @@ static enum prefork_next send_large(struct prefork_connection *connection)
 			return PREFORK_CLOSE;
 		sent += n > 0 ? (size_t)n : 0;
 	}
+	(void)fputs("All is taken, now wait for input\n", stderr);
 	return prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 0) < 0 ? PREFORK_CLOSE : PREFORK_AGAIN;
 }
 
@@ -69,7 +71,7 @@ static int select_echo(SSL *ssl, const unsigned char **ret, unsigned char *ret_s
 			       OPENSSL_NPN_NEGOTIATED ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
 }
 
-static char hello_files[] = "files\n", hello_own[] = "own..\n";
+static char hello_files[] = "files\n", hello_own[] = "own..\n", hello_plain[] = "plain\n";
 
 static SSL_CTX *create_context(void)
 {
@@ -81,6 +83,18 @@ static SSL_CTX *create_context(void)
 		return context;
 	SSL_CTX_free(context);
 	return NULL;
+}
+
+static int add_plain(struct prefork_arbiter *arbiter)
+{
+	struct prefork_pool *plain = NULL;
+	int r = prefork_arbiter_add_pool(arbiter, "plain", NULL, &service, hello_plain, &plain);
+
+	if (r == 0)
+		r = prefork_pool_set(plain, "bind", getenv("PLAIN_BIND"));
+	if (r == 0)
+		r = prefork_pool_set(plain, "certfile", "");
+	return r == 0 ? prefork_pool_set(plain, "keyfile", "") : r;
 }
 
 static int add_pools(struct prefork_arbiter *arbiter, struct prefork_tls *tls, SSL_CTX *context)
@@ -96,7 +110,7 @@ static int add_pools(struct prefork_arbiter *arbiter, struct prefork_tls *tls, S
 		r = prefork_tls_use_context(tls, "own", context);
 	if (r == 0 && prefork_tls_use_context(tls, "own", context) != -EEXIST)
 		r = -EPROTO;
-	return r;
+	return r == 0 ? add_plain(arbiter) : r;
 }
 
 int main(int argc, char **argv)
