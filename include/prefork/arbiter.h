@@ -172,6 +172,33 @@ PREFORK_API int prefork_pool_set(struct prefork_pool *pool, const char *setting,
  *                    refuses the start or the reload. In the arbiter. Since 0.1.
  * worker_message     in a worker, on its first thread: prefork_process_send() was
  *                    called for it. `fd` is closed afterwards. Since 0.1.
+ * listening          the start: the listeners are bound, and no worker is forked yet. A
+ *                    negative result (with prefork_fail()) refuses the start. Since 0.1.
+ * scaled             the pool `pool` is to have `workers` workers, after `before`: by
+ *                    a signal, prefork_arbiter_request_scale() or a reload. Since 0.1.
+ * stopped            the arbiter has finished with `result`, that of
+ *                    prefork_arbiter_dispatch(): it has no worker, listener or pid file
+ *                    any more. After a successful start only. Since 0.1.
+ * upgrade_fork       about to fork the process of an upgrade. Since 0.1.
+ * upgrade_forked     it was forked, or `pid` is a negative errno. Since 0.1.
+ * upgrade_exec       in that process, before it executes the program: all signals are
+ *                    blocked, its descriptors are those of the arbiter, and what the
+ *                    hook changes is lost, except for attributes of the process that
+ *                    execve(2) preserves. Since 0.1.
+ * child_privileged   in the child, before child_after_fork, as the user and the group
+ *                    of the arbiter. Directory, standard streams and resource limits are
+ *                    those of the worker. All signals are blocked. Since 0.1.
+ * worker_quit        SIGINT or SIGQUIT was received, or the arbiter stops quickly: the
+ *                    worker exits without finishing its requests. After
+ *                    worker_draining. Since 0.1.
+ * abort_begin        SIGABRT was received, such as after a timeout, and the stacks are
+ *                    in the log. Called in a signal handler, as dump: only
+ *                    async-signal-safe functions. Returns for how many milliseconds the
+ *                    process goes on before the default action of the signal ends it; the
+ *                    largest result of all sets counts. The arbiter kills it
+ *                    abort_timeout after the signal at the latest. Since 0.1.
+ * worker_abort       once between abort_begin and the end, if the first thread of the
+ *                    worker gets to it: it is not stuck itself. Since 0.1.
  */
 struct prefork_hooks {
 	size_t struct_size; /* sizeof(struct prefork_hooks) */
@@ -200,6 +227,18 @@ struct prefork_hooks {
 	int (*check_pool)(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings,
 	                  void *user);
 	void (*worker_message)(struct prefork_worker *worker, const char *topic, int fd, void *user);
+
+	int (*listening)(struct prefork_arbiter *arbiter, void *user);
+	void (*scaled)(struct prefork_arbiter *arbiter, const char *pool, unsigned workers, unsigned before, void *user);
+	void (*stopped)(struct prefork_arbiter *arbiter, int result, void *user);
+	void (*upgrade_fork)(struct prefork_arbiter *arbiter, void *user);
+	void (*upgrade_forked)(struct prefork_arbiter *arbiter, int pid, void *user);
+	void (*upgrade_exec)(struct prefork_arbiter *arbiter, void *user);
+
+	void (*child_privileged)(struct prefork_worker *worker, void *user);
+	void (*worker_quit)(struct prefork_worker *worker, void *user);
+	unsigned (*abort_begin)(struct prefork_worker *worker, void *user);
+	void (*worker_abort)(struct prefork_worker *worker, void *user);
 };
 
 /** Add a set of hooks. Sets are called in the order in which they were added, worker_stop in

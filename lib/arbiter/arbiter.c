@@ -17,12 +17,13 @@
 #include "arbiter/children.h"
 #include "arbiter/error_log.h"
 #include "arbiter/generations.h"
+#include "arbiter/hook_calls.h"
 #include "arbiter/listener_options.h"
 #include "arbiter/pid.h"
 #include "arbiter/resource_limits.h"
 #include "arbiter/signals.h"
+#include "arbiter/start_lines.h"
 #include "arbiter/turn.h"
-#include "base/pattern.h"
 #include "base/required.h"
 #include "base/struct_size.h"
 #include "model/library_options.h"
@@ -214,7 +215,7 @@ static int allocate_tables(struct prefork_arbiter *arbiter, const struct pfi_gen
 
 		*model = (struct pfi_pool){ 0 };
 		pfi_policy_read(values, &model->policy);
-		model->target = values->workers;
+		model->target = pool->reported_target = values->workers;
 		pool->thread_slots = pfi_settings_threads(values) + 1;
 		if (pool->thread_slots > threads_max)
 			threads_max = pool->thread_slots;
@@ -293,35 +294,13 @@ static int begin(struct prefork_arbiter *arbiter, bool signals)
 	return 0;
 }
 
-/* The strategy that really runs: that of the application, if the pool has one, else that of worker_class. */
-static void log_strategies(const struct prefork_arbiter *arbiter)
+static void fail_to_start(struct prefork_arbiter *arbiter, int error)
 {
-	for (unsigned i = 0; i < arbiter->pool_count; i++) {
-		const struct prefork_strategy *const strategy =
-			pfi_pool_strategy(arbiter, i, arbiter->generations[0].of_pool[i]);
-		const bool several = arbiter->pool_count > 1;
-		const char *name = strategy != NULL && strategy->name != NULL ? strategy->name : "the program's own";
-
-		if (pfi_is_pattern(name))
-			name = pfi_library_settings(arbiter->generations[0].of_pool[i])->worker_class;
-		pfi_pool_log(arbiter, i, PREFORK_LOG_INFO, "strategy", PFI_NO_PAIRS, "Using worker: %s%s%s",
-			     name, several ? ", in pool " : "", several ? arbiter->pools[i].name : "");
-	}
-}
-
-static void log_process(const struct prefork_arbiter *arbiter)
-{
-	bool drops = false;
-
-	for (unsigned i = 0; i < arbiter->pool_count; i++)
-		drops |= arbiter->pools[i].credentials.is_set;
-	if (drops && pfi_settings_preloads(arbiter->settings))
-		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "preload_privileged", PFI_PAIRS(PREFORK_NUMBER("uid", geteuid())),
-				"The application was loaded before the fork (--preload), with the privileges of the arbiter "
-				"(user id %d), not those of --user", (int)geteuid());
-	if (arbiter->daemon.ready_fd >= 0 && arbiter->daemon.detaches_stdio && pfi_log_is_standard(arbiter->log))
-		pfi_arbiter_log(arbiter, PREFORK_LOG_WARNING, "daemon_log", PFI_NO_PAIRS,
-				"The log ends when the server is in the background: set errorlog to a file");
+	pfi_notify_failed(arbiter, error);
+	pfi_predecessor_report_failure(arbiter, prefork_error());
+	finish_run(arbiter);
+	arbiter->settings = arbiter->initial;
+	arbiter->started = false;
 }
 
 static int start(struct prefork_arbiter *arbiter, bool signals)
@@ -340,18 +319,15 @@ static int start(struct prefork_arbiter *arbiter, bool signals)
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "start", PFI_PAIRS(PREFORK_TEXT("version", prefork_version())),
 			"Starting %s (prefork %s)", arbiter->program, prefork_version());
 	r = begin(arbiter, signals);
+	if (r == 0) {
+		pfi_start_lines_log(arbiter);
+		pfi_title_set("%s: arbiter", arbiter->program);
+		r = pfi_hooks_listening(arbiter);
+	}
 	if (r < 0) {
-		pfi_notify_failed(arbiter, r);
-		pfi_predecessor_report_failure(arbiter, prefork_error());
-		finish_run(arbiter);
-		arbiter->settings = arbiter->initial;
-		arbiter->started = false;
+		fail_to_start(arbiter, r);
 		return r;
 	}
-	log_strategies(arbiter);
-	log_process(arbiter);
-	pfi_resource_limits_check_threads(arbiter);
-	pfi_title_set("%s: arbiter", arbiter->program);
 	r = prefork_arbiter_dispatch(arbiter);
 	return r < 0 ? r : 0;
 }
@@ -398,6 +374,7 @@ int prefork_arbiter_dispatch(struct prefork_arbiter *arbiter)
 	if (result(arbiter) < 0)
 		pfi_predecessor_report_failure(arbiter, prefork_error());
 	finish_run(arbiter);
+	PFI_HOOKS(arbiter, stopped, arbiter, arbiter->supervisor.result);
 	return result(arbiter);
 }
 

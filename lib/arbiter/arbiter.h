@@ -14,7 +14,8 @@
  *     children, child_actions, generations, health
  *     listener_table, reuseport_sets, lookups, directory
  *     notify, predecessor, upgrade_spawn
- *     stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
+ *     start_lines
+ *     hook_calls, stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
  *     process, score_reader, pid, queries, fd_store, watches, kept_fds
  *     generation_table, pools, loop, log_lines
  *
@@ -123,12 +124,13 @@ struct prefork_arbiter {
 	} requested;
 };
 
+/* Call the hook `name` of each set with the arguments that follow, and `user`. */
 #define PFI_HOOKS(arbiter, name, ...)                                                         \
 	do {                                                                                  \
 		for (unsigned pfi_h = 0; pfi_h < (arbiter)->hook_count; pfi_h++) {            \
 			const struct pfi_hook_set *const pfi_set = &(arbiter)->hooks[pfi_h];   \
 			if (pfi_set->hooks->name != NULL)                                      \
-				pfi_set->hooks->name(arbiter, __VA_ARGS__, pfi_set->user);     \
+				pfi_set->hooks->name(__VA_ARGS__, pfi_set->user);              \
 		}                                                                             \
 	} while (0)
 

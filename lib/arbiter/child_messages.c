@@ -39,7 +39,7 @@ static void process_ready(struct prefork_arbiter *arbiter, struct prefork_proces
 	if (before != PFI_STATE_BOOTING || pfi_process_slot(process)->state != PFI_STATE_SERVING)
 		return;
 	log_ready(arbiter, process->pool);
-	PFI_HOOKS(arbiter, worker_ready, process);
+	PFI_HOOKS(arbiter, worker_ready, arbiter, process);
 }
 
 /* If it still accepts, it keeps its state: the plan spawns its replacement, then has it drain. */

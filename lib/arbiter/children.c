@@ -5,6 +5,7 @@
 #include "arbiter/arbiter.h"
 #include "arbiter/error_log.h"
 #include "arbiter/health.h"
+#include "arbiter/hook_calls.h"
 #include "base/text.h"
 #include "listener/listener.h"
 #include "model/message.h"
@@ -28,21 +29,6 @@
 static int child_main(void *context)
 {
 	return pfi_worker_main(context);
-}
-
-static int call_before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process)
-{
-	for (unsigned h = 0; h < arbiter->hook_count; h++) {
-		const struct pfi_hook_set *const set = &arbiter->hooks[h];
-		const int r = set->hooks->before_fork
-				      ? set->hooks->before_fork(arbiter, process, set->user)
-				      : 0;
-
-		if (r < 0)
-			return r;
-		process->hooks_called++;
-	}
-	return 0;
 }
 
 /* What is opened for the fork and not kept in the process record. */
@@ -146,7 +132,7 @@ static int fork_worker(struct prefork_arbiter *arbiter, struct prefork_process *
 	process->pidfd = process->channel = process->watchdog = -1;
 	pfi_health_init(process, pfi_library_settings(generation->of_pool[process->pool])->soft_timeout_ms);
 	prefork_error_clear(); /* an error message after the hooks is one of theirs */
-	r = call_before_fork(arbiter, process);
+	r = pfi_hooks_before_fork(arbiter, process);
 	pfi_logs_give(arbiter); /* also those that the hooks of the start and of a reload have opened */
 	if (r == 0)
 		r = open_resources(process, &generation->listeners[process->pool], &resources);
@@ -246,7 +232,7 @@ bool pfi_child_spawn(struct prefork_arbiter *arbiter, unsigned pool, const struc
 	pfi_supervisor_forked(&arbiter->supervisor, pool, order->slot, order->generation, now_ms);
 	pfi_process_log(process, PREFORK_LOG_INFO, "worker_spawn", PFI_PAIRS(PREFORK_NUMBER("generation", order->generation)),
 			"Booting worker with pid: %d", (int)process->pid);
-	PFI_HOOKS(arbiter, after_fork, process);
+	PFI_HOOKS(arbiter, after_fork, arbiter, process);
 	return true;
 }
 

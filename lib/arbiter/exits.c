@@ -123,7 +123,7 @@ static void report(struct prefork_arbiter *arbiter, struct prefork_process *proc
 		memcpy(arbiter->last_failure, why, sizeof why);
 	if (failed && process->generation == arbiter->supervisor.rollout.candidate)
 		memcpy(arbiter->reload_why, why, sizeof why);
-	PFI_HOOKS(arbiter, worker_exited, process);
+	PFI_HOOKS(arbiter, worker_exited, arbiter, process);
 	pfi_process_release(arbiter, process);
 }
 

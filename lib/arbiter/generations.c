@@ -3,6 +3,7 @@
 #include "arbiter/generations.h"
 
 #include "arbiter/arbiter.h"
+#include "arbiter/hook_calls.h"
 #include "listener/binds.h"
 #include "model/library_options.h"
 #include "model/settings.h"
@@ -48,18 +49,6 @@ static int check_together(const struct prefork_pool *pool, const struct prefork_
 	return prefork_fail(r, "pool %s: %s", pool->name, why);
 }
 
-static int call_check_pool(struct prefork_arbiter *arbiter, const char *pool, const struct prefork_settings *settings)
-{
-	int r = 0;
-
-	for (unsigned h = 0; r >= 0 && h < arbiter->hook_count; h++) {
-		const struct pfi_hook_set *const set = &arbiter->hooks[h];
-
-		r = set->hooks->check_pool != NULL ? set->hooks->check_pool(arbiter, pool, settings, set->user) : 0;
-	}
-	return r;
-}
-
 /* Everything that can be checked before anything is opened. */
 static int check(struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
@@ -80,7 +69,7 @@ static int check(struct prefork_arbiter *arbiter, const struct pfi_generation *g
 		if (r == 0 && strategy->check != NULL)
 			r = strategy->check(settings);
 		if (r >= 0)
-			r = call_check_pool(arbiter, arbiter->pools[i].name, settings);
+			r = pfi_hooks_check_pool(arbiter, arbiter->pools[i].name, settings);
 	}
 	return r < 0 ? r : 0;
 }

@@ -29,6 +29,7 @@ struct prefork_pool {
 	uid_t uid;     /* socket_user and socket_group; -1: not set */
 	gid_t gid;
 	unsigned first_worker_index;
+	uint32_t reported_target;   /* number of workers, as the hooks know it (hook_calls.c)           */
 	unsigned thread_slots;      /* of each worker, in the scoreboard                                */
 	enum pfi_shortage shortage; /* result of the last check by shortages.c                                     */
 	uint32_t ready_logged;      /* number of workers in the last line pool_ready; 0: workers went missing since */

@@ -11,6 +11,7 @@
 
 #include "arbiter/arbiter.h"
 #include "arbiter/generations.h"
+#include "arbiter/hook_calls.h"
 #include "arbiter/notify.h"
 #include "arbiter/queries.h"
 #include "arbiter/resource_limits.h"
@@ -53,7 +54,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 				   verdict == PREFORK_RELOAD_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED,
 				   verdict == PREFORK_RELOAD_STOPPED ? "the server stops" : why);
 	}
-	PFI_HOOKS(arbiter, reload_end, verdict, why);
+	PFI_HOOKS(arbiter, reload_end, arbiter, verdict, why);
 }
 
 /* Apply only the log settings that differ: a level that the application has set itself stays. */
@@ -109,20 +110,6 @@ void pfi_reload_decided(struct prefork_arbiter *arbiter, struct pfi_decision dec
 						  "its first worker did not become ready and stay so");
 }
 
-static int call_reload_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
-{
-	for (unsigned h = 0; h < arbiter->hook_count; h++) {
-		const struct pfi_hook_set *const set = &arbiter->hooks[h];
-		const int r = set->hooks->reload_begin
-				      ? set->hooks->reload_begin(arbiter, settings, set->user)
-				      : 0;
-
-		if (r < 0)
-			return r;
-	}
-	return 0;
-}
-
 /* The limits that the numbers of workers of this generation meet. */
 static int check_slots(const struct prefork_arbiter *arbiter, const struct pfi_generation *generation)
 {
@@ -153,7 +140,7 @@ static int prepare(struct prefork_arbiter *arbiter, uint32_t number)
 	if (r == 0)
 		r = pfi_settings_diff_unreloadable(arbiter->settings, fresh);
 	if (r == 0)
-		r = call_reload_begin(arbiter, fresh);
+		r = pfi_hooks_reload_begin(arbiter, fresh);
 	if (r < 0) {
 		prefork_settings_destroy(fresh);
 		return r;

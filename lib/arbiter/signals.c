@@ -141,10 +141,7 @@ static void process_reopen(struct prefork_arbiter *arbiter, uint64_t now_ms)
 	if (prefork_log_reopen(arbiter->log) < 0)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_ERROR, "log_reopen_failed", PFI_NO_PAIRS,
 				"The log cannot be opened again, the old file stays in use: %s", prefork_error());
-	for (unsigned h = 0; h < arbiter->hook_count; h++) {
-		if (arbiter->hooks[h].hooks->reopen != NULL)
-			arbiter->hooks[h].hooks->reopen(arbiter, arbiter->hooks[h].user);
-	}
+	PFI_HOOKS(arbiter, reopen, arbiter);
 	pfi_logs_give(arbiter);
 	pfi_children_reopen_logs(arbiter);
 	pfi_logfile_end_reopen();

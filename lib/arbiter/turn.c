@@ -9,6 +9,7 @@
 #include "arbiter/fd_store.h"
 #include "arbiter/generations.h"
 #include "arbiter/health.h"
+#include "arbiter/hook_calls.h"
 #include "arbiter/notify.h"
 #include "arbiter/reload.h"
 #include "arbiter/reuseport_sets.h"
@@ -41,10 +42,7 @@ static void follow_phase(struct prefork_arbiter *arbiter, enum pfi_server_phase 
 	if (!arbiter->logged_stop) {
 		arbiter->logged_stop = true;
 		pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "stop", PFI_NO_PAIRS, "Shutting down: Master");
-		for (unsigned h = 0; h < arbiter->hook_count; h++) {
-			if (arbiter->hooks[h].hooks->stopping != NULL)
-				arbiter->hooks[h].hooks->stopping(arbiter, arbiter->hooks[h].user);
-		}
+		PFI_HOOKS(arbiter, stopping, arbiter);
 		pfi_upgrade_stopping(arbiter, now_ms);
 	}
 	if (phase >= PFI_PHASE_DRAINING)
@@ -93,6 +91,7 @@ static struct pfi_turn plan_and_act(struct prefork_arbiter *arbiter, uint64_t no
 		turn = pfi_supervisor_turn(&arbiter->supervisor, now_ms);
 		pfi_reload_decided(arbiter, turn.decision);
 		follow_phase(arbiter, turn.phase, now_ms);
+		pfi_hooks_report_scale(arbiter);
 		*wake_ms = turn.wake_ms;
 		more = false;
 		for (unsigned p = 0; p < arbiter->pool_count; p++) {

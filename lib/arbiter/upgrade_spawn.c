@@ -108,7 +108,30 @@ static int fill(const struct prefork_arbiter *arbiter, int report, struct parcel
 	return 0;
 }
 
-int pfi_upgrade_spawn(const struct prefork_arbiter *arbiter, struct pfi_child *ret, int *ret_channel)
+/* Runs in the child. */
+static void call_exec_hooks(const void *arg)
+{
+	struct prefork_arbiter *const arbiter = (struct prefork_arbiter *)(uintptr_t)arg;
+
+	PFI_HOOKS(arbiter, upgrade_exec, arbiter);
+}
+
+static int execute(struct prefork_arbiter *arbiter, const struct parcel *parcel, int report, struct pfi_child *ret)
+{
+	const struct pfi_reexec order = {
+		.variables = parcel->variables, .fds = parcel->fds, .fd_count = parcel->fd_count, .report = report,
+		.mask = arbiter->umask_before, .prepare = call_exec_hooks, .arg = arbiter,
+	};
+
+	PFI_HOOKS(arbiter, upgrade_fork, arbiter);
+
+	const int r = pfi_reexec(&order, ret);
+
+	PFI_HOOKS(arbiter, upgrade_forked, arbiter, r < 0 ? r : (int)ret->pid);
+	return r;
+}
+
+int pfi_upgrade_spawn(struct prefork_arbiter *arbiter, struct pfi_child *ret, int *ret_channel)
 {
 	struct parcel parcel = { 0 };
 	int ends[2] = { -1, -1 };
@@ -117,7 +140,7 @@ int pfi_upgrade_spawn(const struct prefork_arbiter *arbiter, struct pfi_child *r
 	if (r == 0)
 		r = fill(arbiter, ends[1], &parcel);
 	if (r == 0)
-		r = pfi_reexec(parcel.variables, parcel.fds, parcel.fd_count, ends[1], arbiter->umask_before, ret);
+		r = execute(arbiter, &parcel, ends[1], ret);
 	parcel_free(&parcel);
 	pfi_close(&ends[1]);
 	if (r < 0)

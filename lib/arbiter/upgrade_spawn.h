@@ -15,6 +15,6 @@
 struct prefork_arbiter;
 
 /* Fork and exec. Stores the child, and this arbiter's end of the channel. 0, or as pfi_reexec(). */
-int pfi_upgrade_spawn(const struct prefork_arbiter *arbiter, struct pfi_child *ret, int *ret_channel);
+int pfi_upgrade_spawn(struct prefork_arbiter *arbiter, struct pfi_child *ret, int *ret_channel);
 
 #endif

@@ -38,7 +38,7 @@ void pfi_upgrade_verdict(struct prefork_arbiter *arbiter, enum prefork_upgrade_v
 			"upgrade_end", PFI_PAIRS(PREFORK_TEXT("verdict", verdict_name(verdict)), PREFORK_NUMBER("new", pid)),
 			"Upgrade %s: %s", verdict_name(verdict), why);
 	respond(arbiter, verdict, why);
-	PFI_HOOKS(arbiter, upgrade_end, verdict, (int)pid, why);
+	PFI_HOOKS(arbiter, upgrade_end, arbiter, verdict, (int)pid, why);
 }
 
 void pfi_upgrade_failed(struct prefork_arbiter *arbiter, pid_t pid, const char *why)

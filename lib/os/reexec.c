@@ -26,10 +26,7 @@ struct execution {
 	const struct pfi_start_record *record;
 	char **environment;
 	char pid_text[sizeof pid_variable + PID_DIGITS];
-	const int *fds;
-	size_t fd_count;
-	int report;
-	int mask; /* -1: this process has that of the start */
+	const struct pfi_reexec *order;
 };
 
 /* Without printf(3), which is not async-signal-safe. */
@@ -44,29 +41,31 @@ static void write_pid(struct execution *start)
 	memcpy(start->pid_text, pid_variable, sizeof pid_variable - 1);
 }
 
-/* Runs in the child: async-signal-safe, since the parent may have other threads. */
+/* Runs in the child: async-signal-safe, since the parent may have other threads, except for what the hooks do. */
 static int run(void *arg)
 {
 	struct execution *const start = arg;
+	const struct pfi_reexec *const order = start->order;
 	uint32_t value;
 
+	order->prepare(order->arg);
 	write_pid(start);
-	if (start->mask >= 0)
-		(void)umask((mode_t)start->mask);
-	for (size_t i = 0; i < start->fd_count; i++)
-		pfi_fdtable_keep(start->fds[i]);
+	if (order->mask >= 0)
+		(void)umask((mode_t)order->mask);
+	for (size_t i = 0; i < order->fd_count; i++)
+		pfi_fdtable_keep(order->fds[i]);
 	pfi_fdtable_close_rest(PFI_FD_NO_SLOT); /* logs stay until the exec */
 	(void)pfi_fdtable_close_unlisted();      /* Linux before 5.9: those without close-on-exec stay open */
 	if (chdir(start->record->directory) < 0) {
 		value = (uint32_t)errno | PFI_REEXEC_NO_DIRECTORY;
 	} else {
-		for (size_t i = 0; i < start->fd_count; i++)
-			(void)fcntl(start->fds[i], F_SETFD, 0);
+		for (size_t i = 0; i < order->fd_count; i++)
+			(void)fcntl(order->fds[i], F_SETFD, 0);
 		pfi_spawn_unblock();
 		(void)execve(start->record->program, start->record->arguments, start->environment);
 		value = (uint32_t)errno & PFI_REEXEC_ERRNO;
 	}
-	(void)pfi_channel_send(start->report, PFI_REEXEC_FAILED, value, NULL);
+	(void)pfi_channel_send(order->report, PFI_REEXEC_FAILED, value, NULL);
 	return NOT_EXECUTED;
 }
 
@@ -98,15 +97,14 @@ static int build_environment(struct execution *start, char *const *variables)
 	return 0;
 }
 
-int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, int mask, struct pfi_child *ret)
+int pfi_reexec(const struct pfi_reexec *order, struct pfi_child *ret)
 {
-	struct execution start = { .record = pfi_start_record_get(), .fds = fds, .fd_count = fd_count, .report = report,
-				   .mask = mask };
+	struct execution start = { .record = pfi_start_record_get(), .order = order };
 	int r;
 
 	if (start.record == NULL)
 		return prefork_fail(-ENOENT, "how this program was started is not known: /proc is needed");
-	r = build_environment(&start, variables);
+	r = build_environment(&start, order->variables);
 	if (r == 0)
 		r = pfi_spawn(run, &start, ret);
 	free(start.environment);

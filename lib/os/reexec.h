@@ -28,12 +28,20 @@ enum {
 /* Type of the message on the control channel by which the child reports that it could not execute; no text. */
 enum { PFI_REEXEC_FAILED = 64 };
 
-/* Fork and exec. `variables` (NAME=VALUE, ends with NULL) are added to the environment of the start, from which all
- * variables that were meant for this process alone are removed. `fds` stay open under their numbers; `report` is one of
- * them: the child's end of a control channel. 0; as pfi_spawn(); -ENOENT if what this process was started with is not
- * known; -ENOMEM. Negative results come with an error message. That the program cannot be executed is reported later, on
- * the channel. `mask` is the umask of the start if this process has changed it, else -1. */
-int pfi_reexec(char *const *variables, const int *fds, size_t fd_count, int report, int mask, struct pfi_child *ret);
+struct pfi_reexec {
+	char *const *variables; /* NAME=VALUE, ends with NULL: added to the environment of the start, from which all */
+	                        /* variables that were meant for this process alone are removed                      */
+	const int *fds;         /* stay open under their numbers                                                     */
+	size_t fd_count;
+	int report;             /* one of them: the child's end of a control channel                                 */
+	int mask;               /* the umask of the start if this process has changed it, else -1                    */
+	void (*prepare)(const void *arg); /* called first in the child                                               */
+	const void *arg;
+};
+
+/* Fork and exec. 0; as pfi_spawn(); -ENOENT if what this process was started with is not known; -ENOMEM. Negative results
+ * come with an error message. That the program cannot be executed is reported later, on the channel. */
+int pfi_reexec(const struct pfi_reexec *order, struct pfi_child *ret);
 
 /* In a process that pfi_reexec() has started, until its arbiter has taken the channel: send a message to the process
  * that has started it. No effect in any other process. */

@@ -31,6 +31,9 @@ static _Atomic bool aborting;
 static _Atomic bool writing;          /* a thread is writing                      */
 static _Atomic unsigned dumps_done;      /* threads that have handled PFI_DUMP_SIGNAL */
 static _Atomic uint64_t hooks_called_ms; /* when the dump hooks were called          */
+static _Atomic bool postponed; /* the hook worker_abort is to be called                */
+static timer_t end_timer;      /* ends a process whose abort was postponed             */
+static bool has_end_timer;
 
 /* A line, formatted without stdio (async-signal-safe) and truncated at the size of the buffer. */
 struct dump_line {
@@ -67,16 +70,19 @@ static void add_number(struct dump_line *line, uint64_t number)
 
 /* The activity contains client data: control characters are replaced, so that it cannot end the line or
  * drive a terminal. Its thread may be writing the next one, so that the line may mix both; each byte is
- * read once only. */
-__attribute__((no_sanitize("thread"))) static void add_activity(struct dump_line *line, const volatile char *activity)
+ * read once only. An empty one adds nothing. */
+__attribute__((no_sanitize("thread"))) static void add_activity(struct dump_line *line, const char *before,
+                                                                const volatile char *activity)
 {
-	for (size_t i = 0; i < PFI_ACTIVITY_SIZE; i++) {
-		const char byte = activity[i];
+	size_t i = 0;
 
-		if (byte == '\0')
-			break;
+	for (char byte; i < PFI_ACTIVITY_SIZE && (byte = activity[i]) != '\0'; i++) {
+		if (i == 0)
+			add_text(line, before);
 		add_bytes(line, (unsigned char)byte < 0x20 || byte == 0x7f ? "?" : &byte, 1);
 	}
+	if (i > 0)
+		add_text(line, "\"");
 }
 
 static void write_line(int fd, struct dump_line *line)
@@ -108,11 +114,7 @@ static void describe(const struct prefork_worker *worker, int fd, unsigned threa
 		add_number(&line, now_ms - since_ms);
 		add_text(&line, " ms");
 	}
-	if (thread_slot->activity[0]) {
-		add_text(&line, busy ? " with \"" : ", last with \"");
-		add_activity(&line, thread_slot->activity);
-		add_text(&line, "\"");
-	}
+	add_activity(&line, busy ? " with \"" : ", last with \"", thread_slot->activity);
 	add_text(&line, " event=");
 	add_text(&line, event);
 	add_text(&line, " pool=");
@@ -217,13 +219,53 @@ static void dump(struct prefork_worker *worker, int fd)
 	dump_others(worker);
 }
 
+static unsigned call_abort_begin(struct prefork_worker *worker)
+{
+	const struct pfi_spawn_context *const context = worker->context;
+	unsigned longest_ms = 0;
+
+	for (size_t i = 0; i < context->hook_count; i++) {
+		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
+		const unsigned ms = hooks->abort_begin ? hooks->abort_begin(worker, context->hooks[i].user) : 0;
+
+		longest_ms = ms > longest_ms ? ms : longest_ms;
+	}
+	return longest_ms;
+}
+
+/* Whether the process goes on until the timer raises the signal again, for the hook worker_abort. */
+static bool is_postponed(struct prefork_worker *worker)
+{
+	const unsigned ms = has_end_timer ? call_abort_begin(worker) : 0;
+	const struct itimerspec until = { .it_value = { ms / 1000, (long)(ms % 1000) * 1000000 } };
+
+	if (ms == 0 || timer_settime(end_timer, 0, &until, NULL) < 0)
+		return false;
+	atomic_store(&postponed, true);
+	pfi_worker_wake(worker);
+	return true;
+}
+
+void pfi_abort_continue(struct prefork_worker *worker)
+{
+	if (!atomic_exchange(&postponed, false))
+		return;
+	PFI_WORKER_HOOKS(worker, worker_abort);
+	(void)raise(SIGABRT); /* SA_RESETHAND has restored the default */
+}
+
 static void on_abort(int signo)
 {
 	struct prefork_worker *const worker = atomic_load(&the_worker);
+	const int saved_errno = errno;
 	sigset_t unblock;
 
-	if (worker && !atomic_exchange(&aborting, true))
+	if (worker && !atomic_exchange(&aborting, true)) {
 		dump(worker, pfi_log_fd(worker->context->log));
+		errno = saved_errno;
+		if (is_postponed(worker))
+			return;
+	}
 	/* SA_RESETHAND has restored the default; the signal is still masked inside its handler. */
 	(void)sigemptyset(&unblock);
 	(void)sigaddset(&unblock, signo);
@@ -232,8 +274,19 @@ static void on_abort(int signo)
 	_exit(128 + signo);
 }
 
+static void create_end_timer(const struct prefork_worker *worker)
+{
+	struct sigevent event = { .sigev_notify = SIGEV_SIGNAL, .sigev_signo = SIGABRT };
+	bool is_needed = false;
+
+	for (size_t i = 0; i < worker->context->hook_count; i++)
+		is_needed |= worker->context->hooks[i].hooks->abort_begin != NULL;
+	has_end_timer = is_needed && timer_create(CLOCK_MONOTONIC, &event, &end_timer) == 0;
+}
+
 void pfi_abort_arm(struct prefork_worker *worker)
 {
+	create_end_timer(worker);
 	struct sigaction abort_action = { .sa_handler = on_abort, .sa_flags = (int)(SA_RESETHAND | SA_ONSTACK) };
 	struct sigaction dump_action = { .sa_sigaction = on_dump_signal, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK };
 
@@ -264,4 +317,7 @@ void pfi_abort_disarm(void)
 	(void)sigaction(PFI_DUMP_SIGNAL, &plain, NULL);
 	(void)sigaction(SIGABRT, &plain, NULL);
 	atomic_store(&the_worker, NULL);
+	if (has_end_timer)
+		(void)timer_delete(end_timer);
+	has_end_timer = false;
 }

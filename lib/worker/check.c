@@ -145,12 +145,7 @@ static void reopen_logs(struct prefork_worker *worker)
 		pfi_worker_log(worker, PREFORK_LOG_ERROR, "log_reopen_failed",
 			       "Reopening the log failed, the old file stays in use: %s", prefork_error());
 	pfi_surroundings_capture(context);
-	for (size_t i = 0; i < context->hook_count; i++) {
-		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
-
-		if (hooks->worker_reopen)
-			hooks->worker_reopen(worker, context->hooks[i].user);
-	}
+	PFI_WORKER_HOOKS(worker, worker_reopen);
 }
 
 /* The arbiter has opened its logs again, which this process may not be able to: the descriptors are those that they
@@ -171,12 +166,7 @@ static void enter_drain(struct prefork_worker *worker)
 	const struct pfi_spawn_context *const context = worker->context;
 
 	pfi_title_set("%s: worker %u [%s] draining", context->program, context->slot, context->pool);
-	for (size_t i = 0; i < context->hook_count; i++) {
-		const struct prefork_hooks *const hooks = context->hooks[i].hooks;
-
-		if (hooks->worker_draining)
-			hooks->worker_draining(worker, context->hooks[i].user);
-	}
+	PFI_WORKER_HOOKS(worker, worker_draining);
 	if (worker->service.drain_begin)
 		worker->service.drain_begin(worker, context->user);
 	pfi_connection_watch_drain(worker);
@@ -209,6 +199,8 @@ static void set_directive(struct prefork_worker *worker, enum prefork_directive 
 		(void)!write(worker->quit_fd, &one, sizeof one);
 	if (before == PREFORK_CONTINUE)
 		enter_drain(worker);
+	if (directive == PREFORK_QUIT)
+		PFI_WORKER_HOOKS(worker, worker_quit);
 	if (worker->listener_count == 0) /* otherwise prefork_worker_close_listeners() does */
 		atomic_store_explicit(&worker->context->score->closed, 1, memory_order_release);
 }
@@ -368,6 +360,7 @@ enum prefork_directive prefork_worker_check(struct prefork_worker *worker)
 {
 	PFI_RETURN_IF_NULL(worker, PREFORK_QUIT);
 	poll_sources(worker, true);
+	pfi_abort_continue(worker);
 	pfi_shortage_report(worker);
 	if (atomic_load(&worker->wants_retire))
 		announce_retirement(worker);

@@ -37,6 +37,11 @@ void pfi_surroundings_capture(const struct pfi_spawn_context *context)
 	pfi_close(&waiting);
 }
 
+int pfi_surroundings_take_user(const struct pfi_spawn_context *context)
+{
+	return context->credentials != NULL ? pfi_credentials_take(context->credentials) : 0;
+}
+
 int pfi_surroundings_enter(const struct pfi_spawn_context *context)
 {
 	if (context->directory > 0)
@@ -44,9 +49,5 @@ int pfi_surroundings_enter(const struct pfi_spawn_context *context)
 	leave_terminal(context);
 	pfi_surroundings_capture(context);
 
-	const int r = context->settings != NULL ? pfi_rlimits_take(context->settings) : 0;
-
-	if (r < 0)
-		return r;
-	return context->credentials != NULL ? pfi_credentials_take(context->credentials) : 0;
+	return context->settings != NULL ? pfi_rlimits_take(context->settings) : 0;
 }

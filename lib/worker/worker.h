@@ -115,6 +115,17 @@ struct prefork_worker {
 	_Atomic unsigned resumers;                  /* threads inside prefork_connection_resume() */
 };
 
+/* Call the hook `name`, which takes the worker and nothing else, in all sets. */
+#define PFI_WORKER_HOOKS(worker, name)                                                                  \
+	do {                                                                                            \
+		const struct pfi_spawn_context *const pfi_context = (worker)->context;                  \
+		for (size_t pfi_h = 0; pfi_h < pfi_context->hook_count; pfi_h++) {                      \
+			const struct pfi_hook_set *const pfi_set = &pfi_context->hooks[pfi_h];           \
+			if (pfi_set->hooks->name)                                                        \
+				pfi_set->hooks->name(worker, pfi_set->user);                             \
+		}                                                                                       \
+	} while (0)
+
 /* Write a log line that ends in event=EVENT and the keys of this worker. Any thread. */
 void pfi_worker_log(const struct prefork_worker *worker, enum prefork_log_level level, const char *event,
 		    const char *format, ...) __attribute__((format(printf, 4, 5)));
@@ -176,6 +187,9 @@ void pfi_thread_status_close(struct prefork_worker *worker);
 /* abort.c: have SIGABRT log what each thread is doing before it ends the worker. */
 void pfi_abort_arm(struct prefork_worker *worker);
 void pfi_abort_disarm(void);
+
+/* On the first thread: if SIGABRT has arrived, call the hook worker_abort, and end the process. */
+void pfi_abort_continue(struct prefork_worker *worker);
 
 /* In a forked child that is not a worker: restore the default disposition of each signal whose handler
  * is still ours. Async-signal-safe. */

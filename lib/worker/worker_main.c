@@ -196,6 +196,18 @@ static int run_worker(struct prefork_worker *worker)
 	return r;
 }
 
+static int enter_surroundings(struct prefork_worker *worker)
+{
+	const struct pfi_spawn_context *const context = worker->context;
+	int r = pfi_surroundings_enter(context);
+
+	PFI_WORKER_HOOKS(worker, child_privileged);
+	if (r == 0)
+		r = pfi_surroundings_take_user(context);
+	PFI_WORKER_HOOKS(worker, child_after_fork);
+	return r;
+}
+
 int pfi_worker_main(const struct pfi_spawn_context *context)
 {
 	struct prefork_worker *const worker = calloc(1, sizeof *worker);
@@ -213,11 +225,7 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	pfi_struct_copy(&worker->service, sizeof worker->service, context->service,
 	               context->service ? context->service->struct_size : 0);
 
-	r = pfi_surroundings_enter(context);
-	for (size_t i = 0; i < context->hook_count; i++) {
-		if (context->hooks[i].hooks->child_after_fork)
-			context->hooks[i].hooks->child_after_fork(worker, context->hooks[i].user);
-	}
+	r = enter_surroundings(worker);
 	if (r == 0)
 		r = close_other_fds(worker);
 	if (r == 0)

@@ -99,12 +99,45 @@ static void stopping(struct prefork_arbiter *arbiter, void *user)
 	add_here(user ? "S" : "s");
 }
 
+static int listening(struct prefork_arbiter *arbiter, void *user)
+{
+	add_here(user ? "K" : "k");
+	return prefork_arbiter_listener(arbiter, 0) != NULL ? 0 : prefork_fail(-EINVAL, "there is no listener");
+}
+
+static void scaled(struct prefork_arbiter *arbiter, const char *pool, unsigned workers, unsigned before, void *user)
+{
+	(void)arbiter;
+	ck_assert_str_eq(pool, "web");
+	ck_assert_uint_eq(before, workers == 2 ? 1 : 2);
+	add_here(user ? "N" : "n");
+}
+
+static void stopped(struct prefork_arbiter *arbiter, int result, void *user)
+{
+	ck_assert_int_eq(result, 0);
+	ck_assert_ptr_null(prefork_arbiter_listener(arbiter, 0));
+	add_here(user ? "T" : "t");
+}
+
 static void destroyed(void *user)
 {
 	add_here(user ? "D" : "d");
 }
 
 /* These run in the worker. */
+
+static void child_privileged(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	add_there(user ? 'P' : 'p');
+}
+
+static void worker_quit(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	add_there(user ? 'Q' : 'q');
+}
 
 static void child_after_fork(struct prefork_worker *worker, void *user)
 {
@@ -172,6 +205,11 @@ static const struct prefork_hooks hooks = {
 	.worker_draining = worker_draining,
 	.worker_stop = worker_stop,
 	.destroyed = destroyed,
+	.listening = listening,
+	.scaled = scaled,
+	.stopped = stopped,
+	.child_privileged = child_privileged,
+	.worker_quit = worker_quit,
 };
 
 static struct prefork_arbiter *new_arbiter(void)
@@ -201,27 +239,32 @@ static int until(struct prefork_arbiter *arbiter, const int *counter, int least)
 
 static const int never;
 
+static void map_letters(void)
+{
+	there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(there, MAP_FAILED);
+}
+
 START_TEST(hooks_are_called_in_the_order_of_a_workers_life)
 {
 	static int second;
 	struct prefork_arbiter *const arbiter = new_arbiter();
 
-	there = mmap(NULL, sizeof *there, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-	ck_assert_ptr_ne(there, MAP_FAILED);
+	map_letters();
 	ck_assert_int_eq(setenv("NOTIFY_SOCKET", "/nowhere", 1) | setenv("LISTEN_FDS", "1", 1), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, &second), 0);
 	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
 	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), -EBUSY);
 	ck_assert_int_eq(until(arbiter, &readies, 2), 1);
-	ck_assert_str_eq(here, "bBaArR");
-	ck_assert_str_eq(there->letters, "fFgG(");
+	ck_assert_str_eq(here, "kKbBaArR");
+	ck_assert_str_eq(there->letters, "pPfFgG(");
 	ck_assert_str_eq(getenv("NOTIFY_SOCKET"), "/nowhere"); /* an application may use it */
 	ck_assert_int_eq(prefork_arbiter_take_environment(arbiter), -EBUSY);
 
 	prefork_arbiter_request_reload(arbiter);
 	ck_assert_int_eq(until(arbiter, &exits, 2), 1);
-	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX");
+	ck_assert_str_eq(here, "kKbBaArR" "lLbBaArR" "eE" "xX");
 	ck_assert_int_eq(verdicts, 2);
 	ck_assert(had_user);
 	ck_assert_int_eq(reason, PREFORK_REASON_STOPPED);
@@ -229,14 +272,119 @@ START_TEST(hooks_are_called_in_the_order_of_a_workers_life)
 	ck_assert_uint_eq(requests, 1);
 	ck_assert_ptr_nonnull(strstr(message, "; GET /last"));
 	/* The new worker was ready before the old one was drained. */
-	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii");
+	ck_assert_str_eq(there->letters, "pPfFgG(" "pPfFgG(" "hH)Ii");
 
 	prefork_arbiter_request_stop(arbiter, true);
 	ck_assert_int_eq(until(arbiter, &never, 1), 0);
-	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX" "sSxX");
-	ck_assert_str_eq(there->letters, "fFgG(" "fFgG(" "hH)Ii" "hH)Ii");
+	ck_assert_str_eq(here, "kKbBaArR" "lLbBaArR" "eE" "xX" "sSxXtT");
+	ck_assert_str_eq(there->letters, "pPfFgG(" "pPfFgG(" "hH)Ii" "hH)Ii");
 	prefork_arbiter_destroy(arbiter);
-	ck_assert_str_eq(here, "bBaArR" "lLbBaArR" "eE" "xX" "sSxX" "Dd");
+	ck_assert_str_eq(here, "kKbBaArR" "lLbBaArR" "eE" "xX" "sSxXtT" "Dd");
+	(void)munmap(there, sizeof *there);
+}
+END_TEST
+
+START_TEST(hooks_follow_the_number_of_workers_and_a_quick_stop)
+{
+	struct prefork_arbiter *const arbiter = new_arbiter();
+
+	map_letters();
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(arbiter, &readies, 1), 1);
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 2), 0);
+	ck_assert_int_eq(until(arbiter, &readies, 2), 1);
+	ck_assert_str_eq(here, "kbar" "nbar");
+	ck_assert_int_eq(prefork_arbiter_request_scale(arbiter, 0, 1), 0);
+	ck_assert_int_eq(until(arbiter, &exits, 1), 1);
+	ck_assert_str_eq(here, "kbar" "nbar" "nx");
+	ck_assert_ptr_null(strchr(there->letters, 'q'));
+	prefork_arbiter_request_stop(arbiter, false);
+	ck_assert_int_eq(until(arbiter, &never, 1), 0);
+	ck_assert_ptr_nonnull(strstr(there->letters, "hq)i"));
+	prefork_arbiter_destroy(arbiter);
+	(void)munmap(there, sizeof *there);
+}
+END_TEST
+
+static int refuse_listeners(struct prefork_arbiter *arbiter, void *user)
+{
+	(void)arbiter, (void)user;
+	return prefork_fail(-EINVAL, "the licence server is away");
+}
+
+START_TEST(a_hook_can_refuse_the_start_when_the_listeners_are_bound)
+{
+	static const struct prefork_hooks refusing_start = { .struct_size = sizeof refusing_start, .listening = refuse_listeners };
+	struct prefork_arbiter *const arbiter = new_arbiter();
+
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &hooks, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &refusing_start, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), -EINVAL);
+	ck_assert_str_eq(prefork_error(), "the licence server is away");
+	ck_assert_str_eq(here, "k"); /* no fork, and no end of a run */
+	ck_assert_ptr_null(prefork_arbiter_listener(arbiter, 0));
+	prefork_arbiter_destroy(arbiter);
+}
+END_TEST
+
+/* ---- aborts ---- */
+
+static int ready_pid, exit_status;
+
+static void keep_pid(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)user;
+	ready_pid = prefork_process_pid(process);
+	readies++;
+}
+
+static void keep_status(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)user;
+	exit_status = prefork_process_status(process);
+	exits++;
+}
+
+static unsigned postpone(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	add_there('y');
+	return *(unsigned *)user;
+}
+
+static void end_abort(struct prefork_worker *worker, void *user)
+{
+	(void)worker;
+	add_there('z');
+	while (*(unsigned *)user < 1000)
+		(void)pause(); /* the timer ends the process */
+}
+
+static const struct prefork_hooks aborting = {
+	.struct_size = sizeof aborting, .worker_ready = keep_pid, .worker_exited = keep_status,
+	.abort_begin = postpone, .worker_abort = end_abort,
+};
+
+/* 0: at once; 50 ms: in the hook, which hangs; 20 s: when the hook has returned. */
+START_TEST(an_aborted_worker_calls_a_hook_that_can_hang)
+{
+	static const unsigned postponements[] = { 0, 50, 20000 };
+	unsigned ms = postponements[_i];
+	struct prefork_arbiter *const arbiter = new_arbiter();
+
+	map_letters();
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &aborting, &ms), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(arbiter, &readies, 1), 1);
+	ck_assert_int_eq(kill(ready_pid, SIGABRT), 0);
+	ck_assert_int_eq(until(arbiter, &exits, 1), 1);
+	ck_assert_int_eq(exit_status & 0x7f, SIGABRT);
+	ck_assert_ptr_nonnull(strstr(there->letters, ms > 0 ? "yz" : "y"));
+	ck_assert(ms > 0 || strchr(there->letters, 'z') == NULL);
+	prefork_arbiter_request_stop(arbiter, false);
+	ck_assert_int_eq(until(arbiter, &never, 1), 0);
+	prefork_arbiter_destroy(arbiter);
 	(void)munmap(there, sizeof *there);
 }
 END_TEST
@@ -383,6 +531,9 @@ int main(void)
 	TCase *const tc = new_case(suite, "hooks");
 
 	tcase_add_test(tc, hooks_are_called_in_the_order_of_a_workers_life);
+	tcase_add_test(tc, hooks_follow_the_number_of_workers_and_a_quick_stop);
+	tcase_add_test(tc, a_hook_can_refuse_the_start_when_the_listeners_are_bound);
+	tcase_add_loop_test(tc, an_aborted_worker_calls_a_hook_that_can_hang, 0, 3);
 	tcase_add_test(tc, two_arbiters_live_side_by_side);
 	tcase_add_test(tc, fork_failed_follows_before_fork);
 	tcase_add_test(tc, a_failing_before_fork_is_the_result_of_the_run);
