@@ -247,6 +247,17 @@ struct prefork_hooks {
 PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const struct prefork_hooks *hooks,
                                           void *user);
 
+/** Replace a value of the settings that the start of this arbiter uses, as prefork_settings_override(): for an
+ *  application that computes it after the arbiter was created. prefork_arbiter_settings() has the new value; a reload
+ *  reads the sources again, and keeps what it cannot change. Before start. The errors of prefork_settings_override();
+ *  -EBUSY after the start. Since 0.1. */
+PREFORK_API int prefork_arbiter_override(struct prefork_arbiter *arbiter, const char *name, const char *text,
+                                         const char *place);
+
+/** As prefork_settings_override_append(), after prefork_arbiter_override(). Since 0.1. */
+PREFORK_API int prefork_arbiter_override_append(struct prefork_arbiter *arbiter, const char *name, const char *text,
+                                                const char *place);
+
 /** Whether the arbiter handles the signals TERM INT QUIT HUP TTIN TTOU USR1 USR2 WINCH, as
  *  docs/signals.md says. Default: prefork_arbiter_run() does, prefork_arbiter_start() does not.
  *  Those that are blocked in the thread that starts the arbiter are unblocked there until the

@@ -3,8 +3,9 @@
  *
  * Every setting is one row: struct prefork_option. Flags, environment variables, file keys, --help, the manual pages
  * and the checks are made from the row. A value comes from the highest of these sources, lowest first: the default of
- * the row, the application's default, the file named by --config, the environment (PREFORK_WORKERS=4), the argument
- * variable of the application, the command line.
+ * the row, the application's default, the application's completion, the file named by --config, the environment
+ * (PREFORK_WORKERS=4), the argument variable of the application, the command line. The file is an INI file, or has a
+ * format of the application (prefork_settings_set_file_reader()).
  *
  * A program reads a value by name (prefork_settings_int() and others), or as a member of a struct
  * (prefork_settings_values()): the struct costs no lookup, and a misspelt member does not compile.
@@ -49,8 +50,10 @@ enum prefork_option_trait {
 	PREFORK_OPTION_REFERENCE = 1 << 6,    /* no row of its own: the struct gets the value of the row of  *
 	                                       * that name, which another module has added. Nothing but      *
 	                                       * `name`, `type`, `member` and `offset` is read               */
-	PREFORK_OPTION_MAY_BE_BOOL = 1 << 7   /* CHOICE: "no" is its first word, "yes" its last, as is its   *
+	PREFORK_OPTION_MAY_BE_BOOL = 1 << 7,  /* CHOICE: "no" is its first word, "yes" its last, as is its   *
 	                                       * flag without a value                                        */
+	PREFORK_OPTION_HIDDEN = 1 << 8,       /* not in --help; in --print-config only if it was set: for    *
+	                                       * flags that are accepted for the sake of old command lines   */
 };
 
 /* The values of a LIST row: `items` holds `count` strings and a NULL after them. */
@@ -135,10 +138,12 @@ struct prefork_module {
 enum prefork_origin {
 	PREFORK_FROM_ROW,          /* the row's default                  */
 	PREFORK_FROM_HOST,         /* prefork_settings_set_default()     */
+	PREFORK_FROM_COMPLETION,   /* prefork_settings_assign() in a completion: a further file, for example */
 	PREFORK_FROM_FILE,         /* --config                           */
 	PREFORK_FROM_ENVIRONMENT,  /* PREFORK_NAME                       */
 	PREFORK_FROM_VARIABLE,     /* prefork_settings_set_argument_variable() */
 	PREFORK_FROM_COMMAND_LINE,
+	PREFORK_FROM_OVERRIDE,     /* prefork_settings_override(), prefork_arbiter_override(), and *_append() */
 	PREFORK_FROM_POOL          /* prefork_pool_set(): the application gave it to one pool */
 };
 
@@ -223,6 +228,54 @@ PREFORK_API int prefork_settings_claim_variable(struct prefork_settings *setting
 PREFORK_API int prefork_settings_add_check(struct prefork_settings *settings,
 					   int (*check)(const struct prefork_settings *settings, void *user),
 					   void *user);
+
+/** Have `read` read the file that --config names: for a format of the application. It is called at the start and on each
+ *  reload, after the other sources were read and before the checks. `path` is the value of --config as it was set; NULL:
+ *  it was not set. `place` names its source, for messages. The reader reads the values that are known so far, and calls
+ *  prefork_settings_assign() for those of the file. It returns 0; 1: this is not its format, so an INI file is read if
+ *  `path` is not NULL; or a negative number with an error message, which refuses the values (-EINVAL becomes
+ *  PREFORK_ECONFIG). `user` is *borrowed* as rows are. -EINVAL: `read` is NULL; -EBUSY after parsing. Since 0.1. */
+PREFORK_API int prefork_settings_set_file_reader(struct prefork_settings *settings,
+						 int (*read)(struct prefork_settings *settings, const char *path,
+							     const char *place, void *user),
+						 void *user);
+
+/** In a file reader: set a value with the origin PREFORK_FROM_FILE; in a completion: with PREFORK_FROM_COMPLETION. Higher
+ *  sources keep theirs, and the items of a LIST are collected. `place` is for messages: "gunicorn.conf.py: workers".
+ *  Copies its arguments. -ENOENT: no such row; PREFORK_ECONFIG: not a valid value, or only the command line can set it;
+ *  -EBUSY outside of both; -EINVAL; -ENOMEM. Since 0.1. */
+PREFORK_API int prefork_settings_assign(struct prefork_settings *settings, const char *name, const char *text,
+					const char *place);
+
+/** Call `complete` after all sources were read and before the checks, at the start, on each reload and after
+ *  prefork_arbiter_override(): for values that follow from others, which it sets by prefork_settings_override(), and for
+ *  those of a further source that others name, which it sets by prefork_settings_assign(): what it has set so is
+ *  forgotten before the next call. It returns 0, or a negative number with an error
+ *  message, as a check. `user` is *borrowed* as rows are. -EINVAL: `complete` is NULL; -EBUSY after parsing. Since 0.1. */
+PREFORK_API int prefork_settings_set_completion(struct prefork_settings *settings,
+						int (*complete)(struct prefork_settings *settings, void *user),
+						void *user);
+
+/** Replace a value, whatever its source, by one with the origin PREFORK_FROM_OVERRIDE. A further call replaces it, also
+ *  the items of a LIST. `place` as above. -ENOENT; PREFORK_ECONFIG: not a valid value; -EBUSY: an arbiter uses the
+ *  settings (see prefork_arbiter_override()); -EINVAL; -ENOMEM. Since 0.1. */
+PREFORK_API int prefork_settings_override(struct prefork_settings *settings, const char *name, const char *text,
+					  const char *place);
+
+/** The same for the second and every further item of a LIST row: after prefork_settings_override(), which sets the first
+ *  one, add `text` to its value. Errors as above; PREFORK_ECONFIG also: the row is not a LIST. Since 0.1. */
+PREFORK_API int prefork_settings_override_append(struct prefork_settings *settings, const char *name, const char *text,
+						 const char *place);
+
+/** What the application wants to find again with these settings, such as what a file reader has read besides values.
+ *  The settings of the pools of an arbiter have the same; new settings of a reload begin with NULL. The library does not
+ *  use it. -EBUSY: an arbiter uses the settings; -EINVAL. Since 0.1. */
+PREFORK_API int prefork_settings_set_user(struct prefork_settings *settings, void *user);
+PREFORK_API void *prefork_settings_user(const struct prefork_settings *settings);
+
+/** The directory to which a relative --config refers: that in which the program was started, by the name in PWD if it is
+ *  the same one. NULL before parsing, or if it has no name. Belongs to the settings. Since 0.1. */
+PREFORK_API const char *prefork_settings_directory(const struct prefork_settings *settings);
 
 /** Have this process run as the settings user, group and initgroups say, for good, as the workers do: for a check that
  *  loads code of the application with --check-config. Checks run in the order in which they were added; those of the

@@ -19,6 +19,7 @@
 #include "arbiter/generations.h"
 #include "arbiter/hook_calls.h"
 #include "arbiter/listener_options.h"
+#include "arbiter/override.h"
 #include "arbiter/pid.h"
 #include "arbiter/resource_limits.h"
 #include "arbiter/signals.h"
@@ -83,9 +84,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	arbiter->initial = arbiter->settings =
 		pfi_settings_ref((struct prefork_settings *)(uintptr_t)settings);
 	pfi_settings_freeze(arbiter->settings);
-	arbiter->program = pfi_library_settings(settings)->proc_name;
-	if (arbiter->program == NULL || *arbiter->program == '\0')
-		arbiter->program = program_invocation_short_name;
+	pfi_override_name(arbiter);
 	r = pfi_start_record_take();
 	if (r == 0)
 		r = change_process(arbiter);

@@ -17,7 +17,7 @@
  *     start_lines
  *     hook_calls, stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
  *     process, score_reader, pid, queries, fd_store, watches, kept_fds
- *     generation_table, pools, loop, log_lines
+ *     generation_table, override, pools, loop, log_lines
  *
  * Owner: the arbiter owns everything here; a worker owns its copy after the fork. One thread, except for the atomics
  * in `requested`.

@@ -4,6 +4,7 @@
 
 #include "arbiter/arbiter.h"
 #include "model/library_options.h"
+#include "os/log.h"
 #include "os/logfile.h"
 #include "os/standard_fds.h"
 
@@ -53,4 +54,17 @@ void pfi_logs_give(const struct prefork_arbiter *arbiter)
 			return;
 		}
 	}
+}
+
+int pfi_error_log_follow(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
+			 const struct prefork_settings *to)
+{
+	const struct pfi_library_settings *const old = pfi_library_settings(from), *const new = pfi_library_settings(to);
+	int r = 0;
+
+	if (strcmp(old->errorlog, new->errorlog) != 0)
+		r = pfi_log_move(arbiter->log, new->errorlog, STDERR_FILENO);
+	if (r == 0 && old->loglevel != new->loglevel)
+		prefork_log_set_level(arbiter->log, new->loglevel);
+	return r;
 }

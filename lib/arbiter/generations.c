@@ -28,8 +28,8 @@ static int override(struct prefork_arbiter *arbiter, struct pfi_generation *gene
 		}
 		r = pfi_settings_copy(generation->settings, &generation->of_pool[i]);
 		for (size_t n = 0; r == 0 && n + 1 < pool->override_count; n += 2)
-			r = pfi_settings_override(generation->of_pool[i], pool->overrides[n],
-						  pool->overrides[n + 1], pool->name);
+			r = pfi_settings_set_for_pool(generation->of_pool[i], pool->overrides[n],
+						      pool->overrides[n + 1], pool->name);
 		if (r < 0)
 			return r;
 		pfi_settings_freeze(generation->of_pool[i]);

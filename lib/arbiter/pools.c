@@ -114,7 +114,7 @@ static int try_override(const struct prefork_pool *pool, const char *setting, co
 	int r = pfi_settings_copy(pool->arbiter->initial, &copy);
 
 	if (r == 0)
-		r = pfi_settings_override(copy, setting, text, pool->name);
+		r = pfi_settings_set_for_pool(copy, setting, text, pool->name);
 	if (r == 0 && strcmp(setting, "bind") == 0)
 		r = pfi_binds_check(copy);
 	prefork_settings_destroy(copy);

@@ -10,6 +10,7 @@
 #include "arbiter/reload.h"
 
 #include "arbiter/arbiter.h"
+#include "arbiter/error_log.h"
 #include "arbiter/generations.h"
 #include "arbiter/hook_calls.h"
 #include "arbiter/notify.h"
@@ -18,7 +19,6 @@
 #include "model/library_options.h"
 #include "model/settings.h"
 #include "os/clock.h"
-#include "os/log.h"
 
 #include <prefork/error.h>
 
@@ -57,20 +57,6 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 	PFI_HOOKS(arbiter, reload_end, arbiter, verdict, why);
 }
 
-/* Apply only the log settings that differ: a level that the application has set itself stays. */
-static int follow_log(struct prefork_arbiter *arbiter, const struct prefork_settings *from,
-		      const struct prefork_settings *to)
-{
-	const struct pfi_library_settings *const old = pfi_library_settings(from), *const new = pfi_library_settings(to);
-	int r = 0;
-
-	if (strcmp(old->errorlog, new->errorlog) != 0)
-		r = pfi_log_move(arbiter->log, new->errorlog, STDERR_FILENO);
-	if (r == 0 && old->loglevel != new->loglevel)
-		prefork_log_set_level(arbiter->log, new->loglevel);
-	return r;
-}
-
 /* Put the settings of `generation` in force, except for the log. */
 static void follow(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
@@ -90,7 +76,7 @@ static void fall_back(struct prefork_arbiter *arbiter)
 
 	if (now == NULL || now->settings == arbiter->settings)
 		return;
-	if (follow_log(arbiter, arbiter->settings, now->settings) < 0)
+	if (pfi_error_log_follow(arbiter, arbiter->settings, now->settings) < 0)
 		pfi_arbiter_log(arbiter, PREFORK_LOG_ERROR, "log_restore_failed", PFI_NO_PAIRS,
 				"Cannot go back to the old log: %s", prefork_error());
 	follow(arbiter, now);
@@ -192,7 +178,7 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, number);
 	int r = pfi_generation_open(arbiter, generation);
 
-	if (r == 0 && (r = follow_log(arbiter, arbiter->settings, generation->settings)) < 0)
+	if (r == 0 && (r = pfi_error_log_follow(arbiter, arbiter->settings, generation->settings)) < 0)
 		pfi_generation_drop(arbiter, generation);
 	if (r < 0) {
 		announce_failure(arbiter);

@@ -63,7 +63,7 @@ static void add_details(struct pfi_text *text, const struct prefork_settings *se
 	if (row->type == PREFORK_OPTION_CHOICE) {
 		pfi_text_add_char(text, ' ');
 		pfi_text_add_expected(text, settings, index);
-		text->bytes[1] = 'O'; /* "one of" begins a sentence here */
+		text->bytes[1] = 'O'; /* "one of" comes first here */
 		pfi_text_add_char(text, '.');
 	}
 	add_key(text, row);
@@ -100,19 +100,31 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 	(void)fputc('\n', out);
 }
 
+/* Whether row `index` is printed in this section. */
+static bool is_shown(const struct prefork_settings *settings, size_t index, const char *section)
+{
+	const struct prefork_option *const row = &settings->rows[index];
+
+	return !(row->traits & PREFORK_OPTION_HIDDEN) && strcmp(row->section, section) == 0;
+}
+
 static bool is_first_of_section(const struct prefork_settings *settings, size_t index)
 {
+	const char *const section = settings->rows[index].section;
+
 	for (size_t i = 0; i < index; i++)
-		if (strcmp(settings->rows[i].section, settings->rows[index].section) == 0)
+		if (is_shown(settings, i, section))
 			return false;
-	return true;
+	return is_shown(settings, index, section);
 }
 
 static void print_section(const struct prefork_settings *settings, size_t first, FILE *out)
 {
-	(void)fprintf(out, "\n%s:\n", settings->rows[first].section);
+	const char *const section = settings->rows[first].section;
+
+	(void)fprintf(out, "\n%s:\n", section);
 	for (size_t i = first; i < settings->count; i++)
-		if (strcmp(settings->rows[i].section, settings->rows[first].section) == 0)
+		if (is_shown(settings, i, section))
 			print_row(settings, i, out);
 }
 

@@ -64,14 +64,15 @@ static int read_config_file(struct prefork_settings *settings)
 	char bytes[4096];
 	struct pfi_text text;
 
-	if (path == NULL)
-		return 0;
+	const char *const place = pfi_settings_place(settings, &values->config);
+	const int r = pfi_settings_read_file(settings, path, place);
+
+	if (r <= 0 || path == NULL)
+		return r < 0 ? r : 0;
 	pfi_text_init(&text, bytes, sizeof bytes);
 	if (path[0] != '/' && settings->directory != NULL)
 		pfi_text_format(&text, "%s/", settings->directory);
 	pfi_text_add(&text, path);
-	const char *const place = pfi_settings_place(settings, &values->config);
-
 	if (text.cut)
 		return prefork_fail(PREFORK_ECONFIG, "%s: the path is too long", place);
 	return pfi_read_file(settings, bytes, place);
@@ -213,6 +214,8 @@ static int read_all(struct prefork_settings *settings, bool is_first, enum pfi_c
 		r = pfi_read_environment(settings, environ);
 	if (r == 0)
 		r = read_config_file(settings);
+	if (r == 0)
+		r = pfi_settings_complete(settings);
 	return r < 0 ? r : check(settings, is_first);
 }
 
@@ -227,6 +230,8 @@ static int reread(const struct prefork_settings *old, struct prefork_settings **
 		return r;
 	for (size_t i = 0; r == 0 && i < old->argv.count; i++)
 		r = pfi_texts_add(&settings->argv, old->argv.items[i]);
+	if (r == 0)
+		r = pfi_settings_keep_overrides(settings, old);
 	settings->parsed = true;
 	settings->reread = reread;
 	r = r < 0 ? out_of_memory() : read_all(settings, false, &action);

@@ -85,10 +85,16 @@ static void print_row(const struct prefork_settings *settings, size_t index, FIL
 		(void)fprintf(out, "%s%s =\n", row->traits & PREFORK_OPTION_MAY_BE_EMPTY ? "" : "# ", row->name);
 }
 
+static bool is_hidden(const struct prefork_settings *settings, size_t index)
+{
+	return (settings->rows[index].traits & PREFORK_OPTION_HIDDEN) != 0 &&
+	       settings->values[index].origin <= PREFORK_FROM_HOST;
+}
+
 void pfi_print_config(const struct prefork_settings *settings, FILE *out)
 {
 	(void)fprintf(out, "[prefork]\n");
 	for (size_t i = 0; i < settings->count; i++)
-		if (!(settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE))
+		if (!(settings->rows[i].traits & PREFORK_OPTION_COMMAND_LINE) && !is_hidden(settings, i))
 			print_row(settings, i, out);
 }

@@ -311,35 +311,81 @@ static int append_items(struct pfi_value *value, struct pfi_value *more)
 	return 0;
 }
 
-int pfi_settings_assign(struct prefork_settings *settings, size_t index, const char *text,
-			enum prefork_origin origin, const char *place)
+static void swap_values(struct pfi_value *a, struct pfi_value *b)
+{
+	const struct pfi_value c = *a;
+
+	*a = *b;
+	*b = c;
+}
+
+/* Whether the row has a list from this origin. */
+static bool has_list(const struct prefork_settings *settings, size_t index, enum prefork_origin origin)
+{
+	const struct pfi_value *const value = &settings->values[index];
+
+	return settings->rows[index].type == PREFORK_OPTION_LIST && value->origin == origin && value->place != NULL;
+}
+
+/* Parse a value whose origin is set. */
+static int read_value(const struct prefork_settings *settings, size_t index, const char *text, struct pfi_value *value,
+		      const char *place)
+{
+	int r = parse_value(settings, index, text, value, place);
+
+	if (r == 0 && (value->place = strdup(place)) == NULL)
+		r = -ENOMEM;
+	return r == -ENOMEM ? prefork_fail(r, "%s: out of memory", place) : r;
+}
+
+/* Store `fresh` unless the value is of a higher origin, or append its items. Takes what `fresh` has. */
+static int store(struct prefork_settings *settings, size_t index, struct pfi_value *fresh, bool appends)
 {
 	const struct prefork_option *const row = &settings->rows[index];
 	struct pfi_value *const value = &settings->values[index];
-	struct pfi_value fresh = { .origin = origin };
-	int r = parse_value(settings, index, text, &fresh, place);
+	const char *const place = fresh->place; /* is the value's afterwards, or still that of `fresh` */
+	int r = 0;
 
-	if (r < 0 || value->origin > origin)
-		goto done;
-	if ((fresh.place = strdup(place)) == NULL) {
-		r = -ENOMEM;
-		goto done;
-	}
-	if (row->type == PREFORK_OPTION_LIST && value->origin == origin && value->place != NULL && fresh.count > 0)
-		r = append_items(value, &fresh);
-	else {
-		const struct pfi_value old = *value;
-
-		*value = fresh;
-		fresh = old;
-	}
-	if (r == 0 && row->type == PREFORK_OPTION_LIST && row->max > 0 && value->count > (uint64_t)row->max)
+	if (value->origin > fresh->origin)
+		return 0;
+	if (appends && fresh->count > 0)
+		r = append_items(value, fresh);
+	else
+		swap_values(value, fresh);
+	if (r == -ENOMEM)
+		return prefork_fail(r, "%s: out of memory", place);
+	if (row->type == PREFORK_OPTION_LIST && row->max > 0 && value->count > (uint64_t)row->max)
 		r = prefork_fail(-EINVAL, "%s: expected at most %" PRId64 " items, not %zu", place, row->max,
 				 value->count);
 	pfi_settings_store(settings, index);
-done:
+	return r;
+}
+
+static int put(struct prefork_settings *settings, size_t index, const char *text, enum prefork_origin origin,
+	       const char *place, bool appends)
+{
+	struct pfi_value fresh = { .origin = origin };
+	int r = read_value(settings, index, text, &fresh, place);
+
+	if (r == 0)
+		r = store(settings, index, &fresh, appends && has_list(settings, index, origin));
 	finish_value(&fresh);
-	return r == -ENOMEM ? prefork_fail(r, "%s: out of memory", place) : r;
+	return r;
+}
+
+int pfi_settings_assign(struct prefork_settings *settings, size_t index, const char *text,
+			enum prefork_origin origin, const char *place)
+{
+	/* The items that one source names several times, as --bind does, add up. A call of the application replaces them. */
+	return put(settings, index, text, origin, place, origin <= PREFORK_FROM_COMMAND_LINE);
+}
+
+int pfi_settings_append(struct prefork_settings *settings, size_t index, const char *text,
+			enum prefork_origin origin, const char *place)
+{
+	if (settings->rows[index].type != PREFORK_OPTION_LIST)
+		return prefork_fail(-EINVAL, "%s: '%s' is not a list", place, settings->rows[index].name);
+	return put(settings, index, text, origin, place, true);
 }
 
 int pfi_settings_assign_default(struct prefork_settings *settings, size_t index)

@@ -8,9 +8,15 @@
 #include "model/settings.h"
 
 /* Parse and check `text` for row `index`, and store the value unless one of higher origin is stored. Among values of
- * the same origin the last one wins; those of a LIST are collected. `place` is for messages: "--workers", "app.ini:12".
+ * the same origin the last one wins; those of a LIST are collected, if the origin is at most PREFORK_FROM_COMMAND_LINE.
+ * `place` is for messages: "--workers", "app.ini:12".
  * -ENOMEM; -EINVAL, with an error message that begins with the place. */
 int pfi_settings_assign(struct prefork_settings *settings, size_t index, const char *text,
+			enum prefork_origin origin, const char *place);
+
+/* The same for a LIST, whose value of this origin, if it has one, is continued for every origin. -EINVAL also for other
+ * rows. */
+int pfi_settings_append(struct prefork_settings *settings, size_t index, const char *text,
 			enum prefork_origin origin, const char *place);
 
 /* Whether `text` is a word of a CHOICE row. */

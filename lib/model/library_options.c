@@ -247,7 +247,7 @@ static const struct prefork_option options[] = {
 	{ ROW("config", STRING, config), .flags = "-c, --config", .unit = "FILE",
 	  .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .section = "This start",
-	  .doc = "Read settings from section [prefork] of this INI file." },
+	  .doc = "Read settings from this file: section [prefork] of an INI file, or a format of the program." },
 	{ ROW("check_config", BOOL, check_config), .traits = RELOADABLE | PREFORK_OPTION_COMMAND_LINE, .section = "This start",
 	  .doc = "Check all settings, and whether their files and addresses can be used, then exit with status 0 "
 		 "if they can. Starts no server and creates no files." },

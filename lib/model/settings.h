@@ -35,6 +35,17 @@ struct pfi_check {
 	void *user;
 };
 
+/* prefork_settings_set_file_reader(), prefork_settings_set_completion(). */
+struct pfi_file_reader {
+	int (*read)(struct prefork_settings *settings, const char *path, const char *place, void *user);
+	void *user;
+};
+
+struct pfi_completion {
+	int (*complete)(struct prefork_settings *settings, void *user);
+	void *user;
+};
+
 /* A module, and its struct of values_size bytes, which is owned. */
 struct pfi_module {
 	const struct prefork_module *module;
@@ -56,6 +67,8 @@ struct pfi_texts {
 struct prefork_settings {
 	atomic_uint references;
 	bool frozen, parsed;
+	enum prefork_origin assigns; /* of prefork_settings_assign(), while the file reader or the completion is called */
+	void *user;                  /* prefork_settings_set_user() */
 
 	/* Set by the application, before parsing. */
 	struct prefork_option *rows; /* in the size of this version */
@@ -71,6 +84,8 @@ struct prefork_settings {
 	struct pfi_check *checks;
 	size_t check_count;
 	struct pfi_texts claimed;
+	struct pfi_file_reader reader;
+	struct pfi_completion completion;
 	char *program, *version, *summary;
 	char *arguments_usage, *argument_variable;
 	size_t arguments_min, arguments_max;
@@ -97,11 +112,19 @@ void pfi_settings_freeze(struct prefork_settings *settings);
 /* Returns a *new* object with the same values, not frozen. -ENOMEM. */
 int pfi_settings_copy(const struct prefork_settings *old, struct prefork_settings **ret);
 
+/* Call the file reader: 0, 1 (there is none, or it is not its format), or its error. */
+int pfi_settings_read_file(struct prefork_settings *settings, const char *path, const char *place);
+
+/* Call the completion, if there is one. Values that it has assigned before, as in the original of a copy, are reset. */
+int pfi_settings_complete(struct prefork_settings *settings);
+
 /* Set a value of the highest origin, for prefork_pool_set(). A further call replaces it, also the items of a LIST. Its
  * place is "pool POOL: NAME". -ENOENT: no such row; PREFORK_ECONFIG: the value is not valid, or the row applies to the
  * whole server; -EBUSY: frozen; -ENOMEM. */
-int pfi_settings_override(struct prefork_settings *settings, const char *name, const char *text,
-			  const char *pool);
+int pfi_settings_set_for_pool(struct prefork_settings *settings, const char *name, const char *text, const char *pool);
+
+/* Copy to `settings` the overrides of `old` that a reload cannot change. -ENOMEM. */
+int pfi_settings_keep_overrides(struct prefork_settings *settings, const struct prefork_settings *old);
 
 /* Read file and environment again, with the same command line, and check everything. Returns a *new* object, not
  * frozen; a copy if the settings were never parsed. The errors of prefork_settings_parse(). */
@@ -129,6 +152,9 @@ bool pfi_settings_preloads(const struct prefork_settings *settings);
 
 /* --- for the files of settings --- */
 
+/* 0; -EBUSY, with an error message, if the settings can no longer be changed, -EINVAL if they are NULL. */
+int pfi_settings_check_changeable(const struct prefork_settings *settings);
+
 /* Append rows; `module` NULL: their members are ignored. On failure the caller removes rows, bindings and module with
  * pfi_settings_drop(). */
 int pfi_settings_add_rows(struct prefork_settings *settings, const struct prefork_option *rows, size_t count,
@@ -138,6 +164,9 @@ void pfi_settings_drop(struct prefork_settings *settings, size_t rows, size_t bi
 
 /* Bind row `index` to the member that `option` names, in the module added last. -EINVAL, -EEXIST, -ENOMEM. */
 int pfi_settings_bind(struct prefork_settings *settings, size_t index, const struct prefork_option *option);
+
+/* Reset the row to the default of the application, else to its own. -ENOMEM. */
+int pfi_settings_reset(struct prefork_settings *settings, size_t index);
 
 /* Store the value of row `index` into every member that is bound to it. */
 void pfi_settings_store(const struct prefork_settings *settings, size_t index);

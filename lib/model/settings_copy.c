@@ -41,6 +41,8 @@ static int copy_texts_of_application(struct prefork_settings *to, const struct p
 		r = copy_text(&to->directory, from->directory);
 	if (r == 0)
 		r = copy_texts(&to->claimed, &from->claimed);
+	to->reader = from->reader;
+	to->completion = from->completion;
 	to->arguments_min = from->arguments_min;
 	to->arguments_max = from->arguments_max;
 	return r;
@@ -92,6 +94,20 @@ static int copy_value(struct pfi_value *to, const struct pfi_value *from)
 	return r < 0 ? r : copy_text(&to->place, from->place);
 }
 
+int pfi_settings_keep_overrides(struct prefork_settings *settings, const struct prefork_settings *old)
+{
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && i < old->count; i++) {
+		if (old->values[i].origin != PREFORK_FROM_OVERRIDE || old->rows[i].traits & PREFORK_OPTION_RELOADABLE)
+			continue;
+		r = copy_value(&settings->values[i], &old->values[i]);
+		if (r == 0)
+			pfi_settings_store(settings, i);
+	}
+	return r;
+}
+
 int pfi_settings_copy(const struct prefork_settings *old, struct prefork_settings **ret)
 {
 	struct prefork_settings *copy = NULL;
@@ -112,17 +128,15 @@ int pfi_settings_copy(const struct prefork_settings *old, struct prefork_setting
 	}
 	copy->parsed = old->parsed;
 	copy->reread = old->reread;
+	copy->user = old->user;
 	*ret = copy;
 	return 0;
 }
 
-int pfi_settings_override(struct prefork_settings *settings, const char *name, const char *text,
-			  const char *pool)
+int pfi_settings_set_for_pool(struct prefork_settings *settings, const char *name, const char *text, const char *pool)
 {
 	const size_t index = pfi_settings_find(settings, name);
 	char place[160];
-	enum prefork_origin before;
-	struct pfi_value *value;
 	struct pfi_text builder;
 	int r;
 
@@ -135,13 +149,7 @@ int pfi_settings_override(struct prefork_settings *settings, const char *name, c
 		return prefork_fail(-EBUSY, "pool %s: the settings are in use", pool);
 	pfi_text_init(&builder, place, sizeof place);
 	pfi_text_format(&builder, "pool %s: %s", pool, name);
-	value = &settings->values[index];
-	before = value->origin;
-	if (before == PREFORK_FROM_POOL)
-		value->origin = PREFORK_FROM_COMMAND_LINE; /* values of one origin would be collected in a LIST */
 	r = pfi_settings_assign(settings, index, text, PREFORK_FROM_POOL, place);
-	if (r < 0)
-		value->origin = before;
 	return r == -EINVAL ? PREFORK_ECONFIG : r;
 }
 

@@ -27,8 +27,7 @@ static int replace_text(char **text, const char *by)
 	return 0;
 }
 
-/* 0; -EBUSY if the settings can no longer be changed. */
-static int check_changeable(const struct prefork_settings *settings)
+int pfi_settings_check_changeable(const struct prefork_settings *settings)
 {
 	if (settings == NULL)
 		return prefork_fail(-EINVAL, "there are no settings");
@@ -41,7 +40,7 @@ static int check_changeable(const struct prefork_settings *settings)
 int prefork_settings_set_program(struct prefork_settings *settings, const char *name, const char *version,
 				 const char *summary)
 {
-	int r = check_changeable(settings);
+	int r = pfi_settings_check_changeable(settings);
 
 	if (r == 0)
 		r = replace_text(&settings->program, name);
@@ -53,7 +52,7 @@ int prefork_settings_set_program(struct prefork_settings *settings, const char *
 int prefork_settings_accept_arguments(struct prefork_settings *settings, size_t min, size_t max,
 				      const char *usage)
 {
-	int r = check_changeable(settings);
+	int r = pfi_settings_check_changeable(settings);
 
 	if (r < 0)
 		return r;
@@ -69,7 +68,7 @@ int prefork_settings_accept_arguments(struct prefork_settings *settings, size_t 
 
 int prefork_settings_set_argument_variable(struct prefork_settings *settings, const char *name)
 {
-	const int r = check_changeable(settings);
+	const int r = pfi_settings_check_changeable(settings);
 
 	if (r < 0)
 		return r;
@@ -80,7 +79,7 @@ int prefork_settings_set_argument_variable(struct prefork_settings *settings, co
 
 int prefork_settings_claim_variable(struct prefork_settings *settings, const char *name)
 {
-	const int r = check_changeable(settings);
+	const int r = pfi_settings_check_changeable(settings);
 
 	if (r < 0)
 		return r;
@@ -92,7 +91,7 @@ int prefork_settings_claim_variable(struct prefork_settings *settings, const cha
 int prefork_settings_add_check(struct prefork_settings *settings,
 			       int (*check)(const struct prefork_settings *settings, void *user), void *user)
 {
-	const int r = check_changeable(settings);
+	const int r = pfi_settings_check_changeable(settings);
 	struct pfi_check *checks;
 
 	if (r < 0)
@@ -128,7 +127,7 @@ static bool is_added(const struct prefork_settings *settings, const char *row, c
 int prefork_settings_add_choice(struct prefork_settings *settings, const char *name, const char *word,
 				const char *meaning)
 {
-	const int r = check_changeable(settings);
+	const int r = pfi_settings_check_changeable(settings);
 	struct pfi_choice *choices;
 	size_t index;
 
@@ -177,10 +176,28 @@ static int remember_default(struct prefork_settings *settings, const char *name,
 	return 0;
 }
 
+static int assign_default(struct prefork_settings *settings, size_t index, const char *text)
+{
+	char place[128];
+	struct pfi_text builder;
+	const int r = pfi_settings_assign_default(settings, index);
+
+	pfi_text_init(&builder, place, sizeof place);
+	pfi_text_format(&builder, "the program's default for %s", settings->rows[index].name);
+	return r < 0 ? r : pfi_settings_assign(settings, index, text, PREFORK_FROM_HOST, place);
+}
+
+int pfi_settings_reset(struct prefork_settings *settings, size_t index)
+{
+	for (size_t i = 0; i < settings->default_count; i++)
+		if (strcmp(settings->defaults[i].name, settings->rows[index].name) == 0)
+			return assign_default(settings, index, settings->defaults[i].text);
+	return pfi_settings_assign_default(settings, index);
+}
+
 int prefork_settings_set_default(struct prefork_settings *settings, const char *name, const char *text)
 {
-	int r = check_changeable(settings);
-	char place[128];
+	int r = pfi_settings_check_changeable(settings);
 	size_t index;
 
 	if (r < 0)
@@ -189,11 +206,6 @@ int prefork_settings_set_default(struct prefork_settings *settings, const char *
 		return prefork_fail(-EINVAL, "a default needs a name and a text");
 	if ((index = pfi_settings_find(settings, name)) == settings->count)
 		return prefork_fail(-ENOENT, "unknown option %s", name);
-	struct pfi_text builder;
-	pfi_text_init(&builder, place, sizeof place);
-	pfi_text_format(&builder, "the program's default for %s", name);
-	r = pfi_settings_assign_default(settings, index);
-	if (r == 0)
-		r = pfi_settings_assign(settings, index, text, PREFORK_FROM_HOST, place);
+	r = assign_default(settings, index, text);
 	return r < 0 ? r : remember_default(settings, name, text);
 }

@@ -2,6 +2,7 @@
 #include "os/daemon.h"
 
 #include "os/fd.h"
+#include "os/fdtable.h"
 #include "os/open.h"
 #include "os/reexec.h"
 #include "os/spawn.h"
@@ -69,7 +70,7 @@ static int fork_daemon(int fds[2])
 	return fds[1];
 }
 
-int pfi_daemon_start(bool inherit_stdio, struct pfi_daemon *ret)
+static int start(bool inherit_stdio, struct pfi_daemon *ret)
 {
 	int fds[2] = { -1, -1 }, r;
 	pid_t pid;
@@ -100,6 +101,17 @@ int pfi_daemon_start(bool inherit_stdio, struct pfi_daemon *ret)
 			replace_by_null(fd);
 	}
 	return 0;
+}
+
+int pfi_daemon_start(bool inherit_stdio, struct pfi_daemon *ret)
+{
+	int r;
+
+	/* Handlers of pthread_atfork(3): this is no fork of the application. */
+	pfi_fdtable_set_spawning(true);
+	r = start(inherit_stdio, ret);
+	pfi_fdtable_set_spawning(false);
+	return r;
 }
 
 void pfi_daemon_ready(struct pfi_daemon *daemon)

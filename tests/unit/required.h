@@ -37,6 +37,14 @@
 	NUMBER(prefork_arbiter_kept_fd, arbiter, (NULL, "text"), -EINVAL) \
 	NUMBER(prefork_arbiter_kept_fd, name, (ANY, NULL), -EINVAL) \
 	NOTHING(prefork_arbiter_unwatch, arbiter, (NULL, 1)) \
+	NUMBER(prefork_arbiter_override, arbiter, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override, name, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override, text, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override, place, (ANY, "text", "text", NULL), -EINVAL) \
+	NUMBER(prefork_arbiter_override_append, arbiter, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override_append, name, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override_append, text, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_arbiter_override_append, place, (ANY, "text", "text", NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_watch, arbiter, (NULL, 1, ANY, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_watch, ready, (ANY, 1, NULL, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_run, arbiter, (NULL), -EINVAL) \
@@ -256,6 +264,25 @@
 	NUMBER(prefork_settings_parse, settings, (NULL, 1, ANY), -EINVAL) \
 	NUMBER(prefork_settings_parse, argv, (ANY, 1, NULL), -EINVAL) \
 	NUMBER(prefork_settings_run_as, settings, (NULL), -EINVAL) \
+	NUMBER(prefork_settings_assign, settings, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_assign, name, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_assign, text, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_settings_assign, place, (ANY, "text", "text", NULL), -EINVAL) \
+	NUMBER(prefork_settings_override, settings, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_override, name, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_override, text, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_settings_override, place, (ANY, "text", "text", NULL), -EINVAL) \
+	NUMBER(prefork_settings_override_append, settings, (NULL, "text", "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_override_append, name, (ANY, NULL, "text", "text"), -EINVAL) \
+	NUMBER(prefork_settings_override_append, text, (ANY, "text", NULL, "text"), -EINVAL) \
+	NUMBER(prefork_settings_override_append, place, (ANY, "text", "text", NULL), -EINVAL) \
+	NUMBER(prefork_settings_set_completion, settings, (NULL, ANY, NULL), -EINVAL) \
+	NUMBER(prefork_settings_set_completion, complete, (ANY, NULL, NULL), -EINVAL) \
+	NUMBER(prefork_settings_set_file_reader, settings, (NULL, ANY, NULL), -EINVAL) \
+	NUMBER(prefork_settings_set_file_reader, read, (ANY, NULL, NULL), -EINVAL) \
+	NUMBER(prefork_settings_set_user, settings, (NULL, NULL), -EINVAL) \
+	POINTER(prefork_settings_user, settings, (NULL)) \
+	POINTER(prefork_settings_directory, settings, (NULL)) \
 	NUMBER(prefork_settings_set_argument_variable, settings, (NULL, "text"), -EINVAL) \
 	NUMBER(prefork_settings_set_default, settings, (NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_settings_set_default, name, (ANY, NULL, "text"), -EINVAL) \

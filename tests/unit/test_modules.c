@@ -99,8 +99,8 @@ START_TEST(members_hold_parsed_copied_and_overridden_values)
 	ck_assert_msg(prefork_settings_parse(settings, sizeof argv / sizeof argv[0] - 1, (char *const *)(uintptr_t)argv) == 0,
 		      "%s", prefork_error());
 	ck_assert_int_eq(pfi_settings_copy(settings, &copy), 0);
-	ck_assert_int_eq(pfi_settings_override(copy, "queue_depth", "9", "web"), 0);
-	ck_assert_int_eq(pfi_settings_override(copy, "workers", "4", "web"), 0);
+	ck_assert_int_eq(pfi_settings_set_for_pool(copy, "queue_depth", "9", "web"), 0);
+	ck_assert_int_eq(pfi_settings_set_for_pool(copy, "workers", "4", "web"), 0);
 	for (int i = 0; i < 2; i++) {
 		const struct queue_settings *const queue = prefork_settings_values(i ? copy : settings, &module);
 
