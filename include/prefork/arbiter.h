@@ -399,6 +399,14 @@ PREFORK_API void *prefork_process_user(const struct prefork_process *process);
  *  has not read earlier messages, so try again later; -EPIPE, -ESRCH: it has exited; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_process_send(const struct prefork_process *process, const char *topic, int fd);
 
+/** The socket address that a row with PREFORK_OPTION_ADDRESS names in the settings of the process: a sockaddr_in,
+ *  sockaddr_in6 or sockaddr_un in `address`, of which `size` bytes are free. The arbiter looks up host names at the
+ *  start, where it waits for lookup_timeout at most, and again at each reload, where it does not wait; it logs a name
+ *  that has no address, and goes on. In the hooks of the arbiter. Returns the size of the address; -ENOENT: the row has
+ *  no value, or there is no such row; -EAGAIN: the host name has no address now; -EINVAL; -ENOSPC. Since 0.1. */
+PREFORK_API int prefork_process_peer(const struct prefork_process *process, const char *setting, void *address,
+                                     size_t size);
+
 #ifdef __cplusplus
 }
 #endif

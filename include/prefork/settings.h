@@ -54,6 +54,9 @@ enum prefork_option_trait {
 	                                       * flag without a value                                        */
 	PREFORK_OPTION_HIDDEN = 1 << 8,       /* not in --help; in --print-config only if it was set: for    *
 	                                       * flags that are accepted for the sake of old command lines   */
+	PREFORK_OPTION_ADDRESS = 1 << 9       /* STRING: HOST:PORT, [IPV6]:PORT, unix:PATH or unix:@NAME of  *
+	                                       * another program; other values are refused. See              *
+	                                       * prefork_process_peer()                                      */
 };
 
 /* The values of a LIST row: `items` holds `count` strings and a NULL after them. */

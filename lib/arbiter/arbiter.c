@@ -74,6 +74,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	if (arbiter == NULL)
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
 	arbiter->loop.epoll = arbiter->loop.timer = arbiter->loop.request_fd = arbiter->arbiter_pidfd = -1;
+	arbiter->lookup.child = PFI_NO_LIMITED_CHILD;
 	arbiter->pidfile = PFI_NO_PIDFILE;
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
@@ -250,6 +251,8 @@ static int open_first_generation(struct prefork_arbiter *arbiter)
 		r = pfi_pools_read_credentials(arbiter, &arbiter->generations[0]);
 	if (r == 0)
 		r = pfi_listener_owners_read(arbiter, &arbiter->generations[0]);
+	if (r == 0)
+		pfi_lookup_peers(arbiter, &arbiter->generations[0]);
 	if (r == 0)
 		r = pfi_generation_open(arbiter, &arbiter->generations[0]);
 	if (r < 0)

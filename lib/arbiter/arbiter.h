@@ -15,7 +15,7 @@
  *     listener_table, reuseport_sets, lookups, directory
  *     notify, predecessor, upgrade_spawn
  *     start_lines
- *     hook_calls, stack_dumps, flood_control, queues, shortages, orphans, killed, listener_options, resource_limits
+ *     hook_calls, stack_dumps, flood_control, queues, shortages, orphans, limited_child, killed, listener_options, resource_limits
  *     process, score_reader, pid, queries, fd_store, watches, kept_fds
  *     generation_table, override, pools, loop, log_lines
  *

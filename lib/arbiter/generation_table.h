@@ -24,6 +24,7 @@ struct pfi_generation {
 	struct prefork_settings *of_pool[PFI_POOLS_MAX]; /* the settings with the pool's overrides */
 	struct pfi_listener_list listeners[PFI_POOLS_MAX];
 	struct pfi_names names; /* the host names of bind, and their addresses                           */
+	struct pfi_names peers; /* those of rows with PREFORK_OPTION_ADDRESS                             */
 	int directory_fd;       /* where its workers start; 0: in the working directory of this process */
 	bool logged_removed;    /* a line says that this directory was removed                           */
 };

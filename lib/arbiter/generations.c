@@ -66,6 +66,8 @@ static int check(struct prefork_arbiter *arbiter, const struct pfi_generation *g
 		r = check_together(&arbiter->pools[i], settings);
 		if (r == 0 && pfi_pool_has_listeners(&arbiter->pools[i]))
 			r = pfi_binds_check(settings);
+		if (r == 0)
+			r = pfi_peers_check(settings);
 		if (r == 0 && strategy->check != NULL)
 			r = strategy->check(settings);
 		if (r >= 0)
@@ -113,6 +115,7 @@ void pfi_generation_drop(struct prefork_arbiter *arbiter, struct pfi_generation 
 		prefork_settings_destroy(generation->of_pool[i]);
 	prefork_settings_destroy(generation->settings);
 	pfi_names_finish(&generation->names);
+	pfi_names_finish(&generation->peers);
 	if (generation->directory_fd > 0)
 		pfi_close(&generation->directory_fd);
 	*generation = arbiter->generations[--arbiter->generation_count];

@@ -1,12 +1,12 @@
 /*
- * arbiter/lookups.h -- host names in bind that a reload adds: looked up by a child, with a time limit.
+ * arbiter/lookups.h -- host names, looked up by a child, with a time limit: those in bind that a reload adds, and those of
+ * other programs (PREFORK_OPTION_ADDRESS) at the start and at each reload.
  */
 #ifndef ARBITER_LOOKUPS_H
 #define ARBITER_LOOKUPS_H
 
-#include "os/helper.h"
+#include "arbiter/limited_child.h"
 
-#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -16,12 +16,9 @@ struct prefork_arbiter;
 /* Written by lookups.c. */
 struct pfi_lookup {
 	uint32_t generation; /* whose bind has the names; 0: no reload waits for a lookup */
-	struct pfi_helper helper;
-	bool has_exited;   /* the helper has exited and was reaped */
-	uint64_t limit_ms; /* the setting lookup_timeout           */
-	uint64_t until_ms; /* when the limit expires               */
-	char **hosts;      /* the names that are looked up         */
-	size_t count;
+	struct pfi_limited_child child; /* its limit is the setting lookup_timeout */
+	char **hosts; /* the names that are looked up: first those of bind, without which the reload fails */
+	size_t count, required;
 };
 
 /* The program that a process with several threads executes; tests replace it. */
@@ -31,14 +28,16 @@ extern const char *pfi_lookup_program;
  * are none; or a negative errno with an error message. */
 int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *generation, uint64_t now_ms);
 
+/* At the start: look up the host names of other programs, and wait for at most lookup_timeout. A name without an address
+ * is logged. */
+void pfi_lookup_peers(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
+
 /* The pidfd of the helper is readable. */
 void pfi_lookup_child_event(struct prefork_arbiter *arbiter, uint32_t generation);
 
-/* The helper has exited: copy its results to the generation. 0, or a negative errno with an error message. */
+/* The helper has exited, or lookup_timeout is over: copy its results to the generation. 0, or a negative errno with an
+ * error message: a name of bind has no address. */
 int pfi_lookup_apply(struct prefork_arbiter *arbiter, struct pfi_generation *generation);
-
-/* The helper has not exited within lookup_timeout: set the error message and return -ETIMEDOUT. */
-int pfi_lookup_timed_out(const struct prefork_arbiter *arbiter);
 
 /* Kill the helper if it runs, and free everything. */
 void pfi_lookup_end(struct prefork_arbiter *arbiter);

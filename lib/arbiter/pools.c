@@ -117,6 +117,8 @@ static int try_override(const struct prefork_pool *pool, const char *setting, co
 		r = pfi_settings_set_for_pool(copy, setting, text, pool->name);
 	if (r == 0 && strcmp(setting, "bind") == 0)
 		r = pfi_binds_check(copy);
+	if (r == 0)
+		r = pfi_peers_check(copy);
 	prefork_settings_destroy(copy);
 	return r;
 }

@@ -248,10 +248,9 @@ uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
 		return 0;
 	}
-	if (!arbiter->lookup.has_exited && now_ms < arbiter->lookup.until_ms)
-		return arbiter->lookup.until_ms;
-	r = arbiter->lookup.has_exited ? pfi_lookup_apply(arbiter, pfi_generation_find(arbiter, number)) :
-					 pfi_lookup_timed_out(arbiter);
+	if (!pfi_limited_child_is_over(&arbiter->lookup.child, now_ms))
+		return arbiter->lookup.child.until_ms;
+	r = pfi_lookup_apply(arbiter, pfi_generation_find(arbiter, number));
 	if (r < 0) {
 		end_waiting(arbiter);
 		announce_failure(arbiter);

@@ -189,6 +189,8 @@ static int check(const struct prefork_settings *settings, bool is_first)
 	if (r >= 0)
 		r = pfi_binds_check(settings);
 	if (r >= 0)
+		r = pfi_peers_check(settings);
+	if (r >= 0)
 		r = check_owner(settings, is_first);
 	if (r >= 0)
 		r = pfi_rlimits_try(settings);

@@ -193,6 +193,26 @@ int pfi_address_parse(const char *text, struct pfi_address *ret)
 	return r;
 }
 
+int pfi_address_parse_peer(const char *text, struct pfi_address *ret)
+{
+	const char *const bracket = strrchr(text, ']');
+	const bool has_port = strchr(bracket != NULL ? bracket : text, ':') != NULL;
+	struct pfi_address address;
+	int r;
+
+	if (after_prefix(text, "unix:") == NULL && (!has_port || strstr(text, "://") != NULL))
+		return bad(text, "expected HOST:PORT, as in localhost:8125, [IPV6]:PORT or unix:PATH");
+	r = pfi_address_parse(text, &address);
+	if (r < 0)
+		return r;
+	if (address.kind == PFI_ADDRESS_TCP && address.host[0] == '\0')
+		return bad(text, "the host is missing");
+	if (address.kind == PFI_ADDRESS_TCP && address.port == 0)
+		return bad(text, "no program listens on port 0");
+	*ret = address;
+	return 0;
+}
+
 bool pfi_address_needs_lookup(const struct pfi_address *address)
 {
 	return address->kind == PFI_ADDRESS_TCP && address->socket_size == 0;

@@ -1,4 +1,5 @@
-/* Checks the items of the setting bind: syntax, duplicates and, for --check-config, whether they could be bound. */
+/* Checks the items of the setting bind: syntax, duplicates and, for --check-config, whether they could be bound; and the
+ * syntax of the addresses of other programs. */
 #include "listener/binds.h"
 
 #include "listener/address.h"
@@ -52,6 +53,25 @@ int pfi_binds_check(const struct prefork_settings *settings)
 	for (size_t i = 0; r == 0 && i < bind->count; i++)
 		r = check_item(settings, bind, i);
 	return r;
+}
+
+int pfi_peers_check(const struct prefork_settings *settings)
+{
+	struct pfi_address address;
+	const char *text;
+	char why[512];
+	size_t next = 0;
+
+	while ((text = pfi_settings_next_address(settings, &next)) != NULL) {
+		const struct prefork_option *const row = &settings->rows[next - 1];
+		const char *const place = settings->values[next - 1].place;
+
+		if (pfi_address_parse_peer(text, &address) == 0)
+			continue;
+		(void)snprintf(why, sizeof why, "%s", prefork_error());
+		return prefork_fail(PREFORK_ECONFIG, "%s (%s): %s", row->name, place != NULL ? place : "default", why);
+	}
+	return 0;
 }
 
 int pfi_binds_try(const struct prefork_settings *settings)

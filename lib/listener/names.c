@@ -31,6 +31,17 @@ int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lo
 	return 0;
 }
 
+int pfi_names_set(struct pfi_names *names, const char *host, const struct pfi_lookup_result *result)
+{
+	for (size_t i = 0; i < names->count; i++) {
+		if (strcmp(names->list[i].host, host) == 0) {
+			names->list[i].result = *result;
+			return 0;
+		}
+	}
+	return pfi_names_add(names, host, result);
+}
+
 int pfi_names_copy(struct pfi_names *names, const struct pfi_names *from)
 {
 	int r = 0;

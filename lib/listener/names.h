@@ -21,6 +21,9 @@ const struct pfi_lookup_result *pfi_names_find(const struct pfi_names *names, co
 /* Add a result without an error. 0 or -ENOMEM. */
 int pfi_names_add(struct pfi_names *names, const char *host, const struct pfi_lookup_result *result);
 
+/* Add a result, or replace the one that `host` has. 0 or -ENOMEM. */
+int pfi_names_set(struct pfi_names *names, const char *host, const struct pfi_lookup_result *result);
+
 /* Add all of `from`. 0 or -ENOMEM. */
 int pfi_names_copy(struct pfi_names *names, const struct pfi_names *from);
 

@@ -150,6 +150,10 @@ bool pfi_settings_is_added_choice(const struct prefork_settings *settings, const
 /* Whether the application has a BOOL row preload_app with the value yes: see prefork_settings_add_options(). */
 bool pfi_settings_preloads(const struct prefork_settings *settings);
 
+/* The value of the next STRING row with PREFORK_OPTION_ADDRESS, from row `*index` on, which is moved behind it; NULL:
+ * there is none. */
+const char *pfi_settings_next_address(const struct prefork_settings *settings, size_t *index);
+
 /* --- for the files of settings --- */
 
 /* 0; -EBUSY, with an error message, if the settings can no longer be changed, -EINVAL if they are NULL. */

@@ -118,3 +118,14 @@ bool pfi_settings_preloads(const struct prefork_settings *settings)
 	return index < settings->count && settings->rows[index].type == PREFORK_OPTION_BOOL &&
 	       settings->values[index].number != 0;
 }
+
+const char *pfi_settings_next_address(const struct prefork_settings *settings, size_t *index)
+{
+	while (*index < settings->count) {
+		const size_t row = (*index)++;
+
+		if ((settings->rows[row].traits & PREFORK_OPTION_ADDRESS) && settings->values[row].count > 0)
+			return settings->values[row].items[0];
+	}
+	return NULL;
+}

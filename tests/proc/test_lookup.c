@@ -34,6 +34,18 @@ int __wrap_getaddrinfo(const char *name, const char *port, const struct addrinfo
 	return __real_getaddrinfo("127.0.0.1", port, hints, ret);
 }
 
+char *__real_strdup(const char *text);
+char *__wrap_strdup(const char *text);
+
+/* The only text that is this name alone is the name to look up. */
+char *__wrap_strdup(const char *text)
+{
+	if (strcmp(text, "no-memory.example") != 0)
+		return __real_strdup(text);
+	errno = ENOMEM;
+	return NULL;
+}
+
 static char file[64];
 
 static void configure(const char *bind, const char *rest)
@@ -124,6 +136,20 @@ START_TEST(a_later_reload_replaces_a_pending_one)
 	expect(2, PREFORK_RELOAD_DONE, "");
 	host_stop();
 	ck_assert_int_eq(host_seen.verdicts, 2);
+	close_all();
+}
+END_TEST
+
+/* The arbiter would look up the names itself, and wait. */
+START_TEST(without_memory_for_all_names_of_bind_the_reload_fails)
+{
+	open_with("127.0.0.1:0");
+	reload("127.0.0.1:0, first.example:0, no-memory.example:0", "");
+	expect(1, PREFORK_RELOAD_FAILED, "no memory for host names");
+	ck_assert_int_eq(atomic_load(&names->calls), 0);
+	reload("127.0.0.1:0, first.example:0", "");
+	expect(2, PREFORK_RELOAD_DONE, "");
+	host_stop();
 	close_all();
 }
 END_TEST
@@ -227,6 +253,7 @@ int main(void)
 
 	tcase_add_test(tc, a_silent_name_server_delays_nothing_else);
 	tcase_add_test(tc, a_later_reload_replaces_a_pending_one);
+	tcase_add_test(tc, without_memory_for_all_names_of_bind_the_reload_fails);
 	tcase_add_test(tc, a_name_is_looked_up_once);
 	tcase_add_test(tc, a_quick_stop_ends_a_pending_graceful_stop);
 	tcase_add_test(tc, destroy_ends_a_pending_stop);

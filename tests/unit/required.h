@@ -57,6 +57,9 @@
 	NUMBER(prefork_process_send, process, (NULL, "text", 1), -EINVAL) \
 	NUMBER(prefork_process_send, topic, (ANY, NULL, 1), -EINVAL) \
 	NUMBER(prefork_process_age_ms, process, (NULL), 0) \
+	NUMBER(prefork_process_peer, process, (NULL, "text", ANY, 16), -EINVAL) \
+	NUMBER(prefork_process_peer, setting, (ANY, NULL, ANY, 16), -EINVAL) \
+	NUMBER(prefork_process_peer, address, (ANY, "text", NULL, 16), -EINVAL) \
 	NUMBER(prefork_process_generation, process, (NULL), 0) \
 	POINTER(prefork_process_activity, process, (NULL)) \
 	NUMBER(prefork_process_pid, process, (NULL), -EINVAL) \

@@ -99,6 +99,60 @@ START_TEST(an_invalid_address_is_refused_with_its_cause)
 }
 END_TEST
 
+static const struct {
+	const char *text, *canonical; /* "": a host name */
+} good_peers[] = {
+	{ "127.0.0.1:8125", "127.0.0.1:8125" },
+	{ "[::1]:8125", "[::1]:8125" },
+	{ "localhost:1", "" },
+	{ "unix:/run/statsd", "unix:/run/statsd" },
+	{ "unix:///run/a]b", "unix:/run/a]b" },
+	{ "unix://@statsd", "unix:@statsd" },
+};
+
+START_TEST(a_peer_has_a_host_and_a_port_or_a_path)
+{
+	ck_assert_msg(pfi_address_parse_peer(good_peers[_i].text, &address) == 0, "%s", prefork_error());
+	ck_assert(pfi_address_needs_lookup(&address) == (good_peers[_i].canonical[0] == '\0'));
+	if (pfi_address_needs_lookup(&address))
+		return;
+	format();
+	ck_assert_str_eq(text, good_peers[_i].canonical);
+}
+END_TEST
+
+static const struct {
+	const char *text, *word;
+} bad_peers[] = {
+	{ "", "expected HOST:PORT" },
+	{ "localhost", "expected HOST:PORT" },
+	{ "[::1]", "expected HOST:PORT" },
+	{ "fd://3", "expected HOST:PORT" },
+	{ "tcp://localhost:8125", "expected HOST:PORT" },
+	{ "http://localhost:8125", "expected HOST:PORT" },
+	{ ":8125", "host is missing" },
+	{ "*:8125", "host is missing" },
+	{ "localhost:0", "port 0" },
+	{ "localhost:", "port" },
+	{ "localhost:99999", "65535" },
+	{ "127.0.0.256:8125", "four numbers" },
+	{ "::1:8125", "brackets" },
+	{ "[::1:8125", "bracket is missing" },
+	{ "[localhost]:8125", "no IPv6" },
+	{ "my host:8125", "host name" },
+	{ "unix:", "path" },
+	{ "unix://@", "path" },
+};
+
+START_TEST(an_invalid_peer_is_refused_with_its_cause)
+{
+	address.fd = 77;
+	ck_assert_int_eq(pfi_address_parse_peer(bad_peers[_i].text, &address), -EINVAL);
+	ck_assert_msg(strstr(prefork_error(), bad_peers[_i].word), "%s: %s", bad_peers[_i].text, prefork_error());
+	ck_assert_int_eq(address.fd, 77);
+}
+END_TEST
+
 START_TEST(fd_takes_a_descriptor_number)
 {
 	ck_assert_int_eq(pfi_address_parse("fd://0", &address), 0);
@@ -253,6 +307,8 @@ int main(void)
 
 	ADD_TABLE(tc, a_valid_address_is_formatted_in_canonical_form, good);
 	ADD_TABLE(tc, an_invalid_address_is_refused_with_its_cause, bad);
+	ADD_TABLE(tc, a_peer_has_a_host_and_a_port_or_a_path, good_peers);
+	ADD_TABLE(tc, an_invalid_peer_is_refused_with_its_cause, bad_peers);
 	tcase_add_test(tc, fd_takes_a_descriptor_number);
 	tcase_add_test(tc, a_socket_path_has_at_most_107_bytes);
 	tcase_add_test(tc, a_host_name_beyond_its_maximum_is_refused);
