@@ -258,6 +258,29 @@ PREFORK_API int prefork_arbiter_override(struct prefork_arbiter *arbiter, const 
 PREFORK_API int prefork_arbiter_override_append(struct prefork_arbiter *arbiter, const char *name, const char *text,
                                                 const char *place);
 
+/** A program that tries new settings before a reload reads them: for an application that executes code to read them,
+ *  which can fail, hang or exit. Its standard output is a pipe that is read after its exit, and holds 64 KiB; its
+ *  environment and directory are those of the arbiter, and it is killed when the arbiter exits. Exit status 0 lets the
+ *  reload go on. Otherwise the reload has failed: its verdict is the last line of what the program has written, and the
+ *  lines before it are in the log. */
+struct prefork_reload_trial {
+	size_t struct_size;  /* sizeof(struct prefork_reload_trial)                                                 */
+	const char *path;    /* for execve(2); "/proc/self/exe" is the program of the arbiter                       */
+	char *const *argv;
+	const char *limit;   /* the name of a DURATION row of the settings in force: how long the program may run     */
+	uint64_t grace_ms;   /* is added to it, for a program that watches the limit itself                         */
+	const char *proof;   /* how the output of a success ends, since code that the program runs may exit with    *
+	                      * status 0; NULL: the status is enough                                                */
+	int (*is_needed)(struct prefork_arbiter *arbiter, void *user); /* 0: not for this reload. NULL: always       */
+	void *user;
+};
+
+/** Have each reload begin with a trial. Nothing waits for it: the arbiter supervises its workers meanwhile, and a stop or
+ *  another reload ends it. Copies `trial`, and borrows what it points to until destroy. 0; -EINVAL; -EBUSY: one is running.
+ *  Since 0.1. */
+PREFORK_API int prefork_arbiter_set_reload_trial(struct prefork_arbiter *arbiter,
+                                                 const struct prefork_reload_trial *trial);
+
 /** Whether the arbiter handles the signals TERM INT QUIT HUP TTIN TTOU USR1 USR2 WINCH, as
  *  docs/signals.md says. Default: prefork_arbiter_run() does, prefork_arbiter_start() does not.
  *  Those that are blocked in the thread that starts the arbiter are unblocked there until the

@@ -74,7 +74,7 @@ int prefork_arbiter_create(const struct prefork_settings *settings, struct prefo
 	if (arbiter == NULL)
 		return prefork_fail(-ENOMEM, "no memory for an arbiter");
 	arbiter->loop.epoll = arbiter->loop.timer = arbiter->loop.request_fd = arbiter->arbiter_pidfd = -1;
-	arbiter->lookup.child = PFI_NO_LIMITED_CHILD;
+	arbiter->lookup.child = arbiter->trial.child = PFI_NO_LIMITED_CHILD;
 	arbiter->pidfile = PFI_NO_PIDFILE;
 	arbiter->notify.socket = PFI_NO_NOTIFY_SOCKET;
 	arbiter->upgrade.pidfd = arbiter->upgrade.channel = arbiter->predecessor.channel = -1;
@@ -111,6 +111,7 @@ static void finish_run(struct prefork_arbiter *arbiter)
 	if (arbiter->processes != NULL)
 		pfi_children_kill_all(arbiter);
 	pfi_lookup_end(arbiter);
+	pfi_trial_end(arbiter);
 	pfi_upgrade_finish(arbiter);
 	pfi_predecessor_finish(arbiter);
 	pfi_killed_finish(arbiter);

@@ -12,7 +12,7 @@
  *     exits, reload, upgrade
  *     child_messages
  *     children, child_actions, generations, health
- *     listener_table, reuseport_sets, lookups, directory
+ *     listener_table, reuseport_sets, lookups, trial, directory
  *     notify, predecessor, upgrade_spawn
  *     start_lines
  *     hook_calls, stack_dumps, flood_control, queues, shortages, orphans, limited_child, killed, listener_options, resource_limits
@@ -44,6 +44,7 @@
 #include "arbiter/resource_limits.h"
 #include "arbiter/shared_paths.h"
 #include "arbiter/upgrade.h"
+#include "arbiter/trial.h"
 #include "arbiter/watches.h"
 #include "listener/inherit.h"
 #include "model/supervisor.h"
@@ -98,6 +99,7 @@ struct prefork_arbiter {
 	struct pfi_inherited inherited;     /* sockets that no listener uses yet    */
 	struct pfi_orphans orphans;
 	struct pfi_lookup lookup;
+	struct pfi_trial trial;
 	struct pfi_directory directory;
 	struct pfi_killed killed;
 	struct pfi_watches watches;

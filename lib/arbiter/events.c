@@ -56,6 +56,9 @@ static void process_event(struct prefork_arbiter *arbiter, struct pfi_tag tag, u
 	case PFI_SOURCE_LOOKUP:
 		pfi_lookup_child_event(arbiter, tag.incarnation);
 		break;
+	case PFI_SOURCE_TRIAL:
+		pfi_trial_child_event(arbiter, tag.incarnation);
+		break;
 	case PFI_SOURCE_QUERY:
 		process_query(arbiter, tag, now_ms);
 		break;

@@ -40,7 +40,7 @@ static struct pfi_tag decode(uint64_t bits)
 static bool is_edge_triggered(enum pfi_source source)
 {
 	return source == PFI_SOURCE_WATCHDOG || source == PFI_SOURCE_PIDFD || source == PFI_SOURCE_LOOKUP ||
-	       source == PFI_SOURCE_UPGRADE_EXIT;
+	       source == PFI_SOURCE_TRIAL || source == PFI_SOURCE_UPGRADE_EXIT;
 }
 
 int pfi_loop_add(struct prefork_arbiter *arbiter, int fd, struct pfi_tag tag)

@@ -24,6 +24,7 @@ enum pfi_source {
 	PFI_SOURCE_WATCHDOG,
 	PFI_SOURCE_QUERY,  /* worker_index: the slot of a connection, see queries.c                  */
 	PFI_SOURCE_LOOKUP, /* incarnation: the generation whose names are looked up                 */
+	PFI_SOURCE_TRIAL,  /* incarnation: its number                                               */
 	PFI_SOURCE_QUEUE,  /* worker_index: the reuseport socket, incarnation: the listener's number */
 	PFI_SOURCE_UPGRADE,      /* the channel to the new arbiter; incarnation: its pid                  */
 	PFI_SOURCE_UPGRADE_EXIT, /* its pidfd; incarnation: its pid                                       */

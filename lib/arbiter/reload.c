@@ -1,9 +1,10 @@
 /*
  *   HUP --> read and check the settings --> new host names? --no--> open listeners --> model: canary, rollout
- *                    |                          | yes                 |                      |
- *                 failed                  lookup (a child)         failed                 verdict
- *                                               |--> done: open listeners
- *                                               '--> time limit, stop, another reload: verdict
+ *    |               |                          | yes                 |                      |
+ *    |            failed                  lookup (a child)         failed                 verdict
+ *    |                                          |--> done: open listeners
+ *    |                                          '--> time limit, stop, another reload: verdict
+ *    '--> trial (a child), if the application has one: as the lookup, before the settings are read
  *
  * Every reload has exactly one verdict: one log line, one call of the hooks.
  */
@@ -196,30 +197,28 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 	propose_workers(arbiter, pfi_generation_desired(arbiter), generation);
 }
 
-/* End the reload that waits for a lookup. */
+static bool is_waiting(const struct prefork_arbiter *arbiter)
+{
+	return pfi_limited_child_runs(&arbiter->trial.child) || arbiter->lookup.generation != 0;
+}
+
+/* End the reload that waits for a trial or a lookup. */
 static void end_waiting(struct prefork_arbiter *arbiter)
 {
 	struct pfi_generation *const generation = pfi_generation_find(arbiter, arbiter->lookup.generation);
 
+	pfi_trial_end(arbiter);
 	pfi_lookup_end(arbiter);
 	if (generation != NULL)
 		pfi_generation_drop(arbiter, generation);
 }
 
-void pfi_reload(struct prefork_arbiter *arbiter)
+/* Read the settings, and go on as far as possible. */
+static void begin(struct prefork_arbiter *arbiter)
 {
 	const uint32_t number = arbiter->last_generation + 1;
 	int r;
 
-	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
-		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
-		return;
-	}
-	if (arbiter->lookup.generation != 0) {
-		end_waiting(arbiter);
-		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, "");
-	}
-	pfi_notify_reload_begins(arbiter);
 	(void)prefork_fail(0, "%s", "");
 	r = prepare(arbiter, number);
 	if (r < 0)
@@ -230,24 +229,62 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 		arbiter->last_generation = number; /* continued by pfi_reload_turn() */
 }
 
+void pfi_reload(struct prefork_arbiter *arbiter)
+{
+	int r;
+
+	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
+		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		return;
+	}
+	if (is_waiting(arbiter)) {
+		end_waiting(arbiter);
+		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, "");
+	}
+	pfi_notify_reload_begins(arbiter);
+	r = pfi_trial_start(arbiter, pfi_now_ms());
+	if (r < 0)
+		announce_failure(arbiter);
+	else if (r == 0)
+		begin(arbiter);
+}
+
 void pfi_reload_requested(struct prefork_arbiter *arbiter)
 {
 	pfi_arbiter_log(arbiter, PREFORK_LOG_INFO, "reload", PFI_NO_PAIRS, "Reload requested by a command (--send-reload)");
 	pfi_reload(arbiter);
 }
 
+/* The trial is over. */
+static void take_trial(struct prefork_arbiter *arbiter)
+{
+	if (pfi_trial_result(arbiter) < 0)
+		announce_failure(arbiter);
+	else
+		begin(arbiter);
+}
+
 uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 {
-	const uint32_t number = arbiter->lookup.generation;
 	int r;
 
-	if (number == 0)
+	if (!is_waiting(arbiter))
 		return 0;
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
 		end_waiting(arbiter);
 		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
 		return 0;
 	}
+	if (pfi_limited_child_runs(&arbiter->trial.child)) {
+		if (!pfi_limited_child_is_over(&arbiter->trial.child, now_ms))
+			return arbiter->trial.child.until_ms;
+		take_trial(arbiter);
+	}
+
+	const uint32_t number = arbiter->lookup.generation;
+
+	if (number == 0)
+		return 0;
 	if (!pfi_limited_child_is_over(&arbiter->lookup.child, now_ms))
 		return arbiter->lookup.child.until_ms;
 	r = pfi_lookup_apply(arbiter, pfi_generation_find(arbiter, number));

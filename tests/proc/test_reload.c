@@ -4,11 +4,15 @@
 #include "../support.h"
 #include "host.h"
 
+#include "arbiter/arbiter.h"
 #include "worker/spawn_context.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <netinet/in.h>
+#include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 static char file[64], log_file[64], other_log[64];
 
@@ -320,6 +324,152 @@ START_TEST(without_a_surge_no_worker_overlaps_the_one_that_it_replaces)
 }
 END_TEST
 
+/* --- a trial before the settings are read --- */
+
+enum { TRIAL_MS = 60 * 1000, SHORT_MS = 500 }; /* the limit; that of a trial that does not end */
+
+static int trials_needed;
+
+static int count_trial(struct prefork_arbiter *arbiter, void *user)
+{
+	ck_assert_ptr_eq(arbiter, host);
+	ck_assert_ptr_eq(user, &trials_needed);
+	return trials_needed;
+}
+
+static void open_with_trial(const char *script, int limit_ms)
+{
+	char text[128];
+
+	static char *words[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", NULL, NULL };
+	const struct prefork_reload_trial trial = {
+		.struct_size = sizeof trial, .path = "/bin/sh", .argv = words, .limit = "lookup_timeout",
+		.proof = "fine\n", .is_needed = count_trial, .user = &trials_needed,
+	};
+
+	words[2] = (char *)(uintptr_t)script;
+	trials_needed = 1;
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\ndefer_accept = off\nlookup_timeout = %dms\n", limit_ms);
+	open_with(text);
+	ck_assert_int_eq(prefork_arbiter_set_reload_trial(host, &trial), 0);
+	host_start();
+}
+
+static const struct {
+	const char *script;
+	enum prefork_verdict verdict;
+	const char *why;
+	int limit_ms;
+} trials[] = {
+	{ "echo fine", PREFORK_RELOAD_DONE, "", TRIAL_MS },
+	{ "echo a trace; echo fine", PREFORK_RELOAD_DONE, "", TRIAL_MS },
+	{ "echo a trace; echo the reason; exit 1", PREFORK_RELOAD_FAILED, "the reason", TRIAL_MS },
+	{ "echo fine; exit 1", PREFORK_RELOAD_FAILED, "fine", TRIAL_MS },
+	{ "exit 0", PREFORK_RELOAD_FAILED, "exited with status 0, before it was done", TRIAL_MS },
+	{ "kill -SEGV $$", PREFORK_RELOAD_FAILED, "was killed by signal 11", TRIAL_MS },
+	{ "echo fine; exec sleep 1000", PREFORK_RELOAD_FAILED, "not read within 0.5 s (lookup_timeout)", SHORT_MS },
+	{ "yes | head -c 1000000", PREFORK_RELOAD_FAILED, "not read within 0.5 s", SHORT_MS }, /* the pipe is full */
+};
+
+START_TEST(the_result_of_a_trial_decides_about_the_reload)
+{
+	open_with_trial(trials[_i].script, trials[_i].limit_ms);
+	reload_until_verdict(NULL);
+	ck_assert_int_eq(host_seen.verdict, trials[_i].verdict);
+	ck_assert_ptr_nonnull(strstr(host_seen.why, trials[_i].why));
+	ck_assert_int_eq(host_seen.ready, trials[_i].verdict == PREFORK_RELOAD_DONE ? 2 : 1);
+	trials_needed = 0;
+	reload_until_verdict(NULL);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_DONE);
+	host_stop();
+	close_all();
+}
+END_TEST
+
+START_TEST(another_reload_and_a_stop_do_not_wait_for_a_trial)
+{
+	open_with_trial("exec sleep 1000", TRIAL_MS);
+	prefork_arbiter_request_reload(host);
+	host_turn();
+	ck_assert_int_eq(host_seen.verdicts, 0);
+	prefork_arbiter_request_reload(host);
+	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_SUPERSEDED);
+	host_stop();
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_STOPPED);
+	ck_assert_int_eq(host_seen.verdicts, 2);
+	close_all();
+}
+END_TEST
+
+/* A process that traces `pid`, and never waits for it. -1: it may not trace others. */
+static pid_t start_tracer(pid_t pid)
+{
+	char is_traced = 0;
+	int ends[2];
+
+	ck_assert_int_eq(pipe2(ends, O_CLOEXEC), 0);
+	const pid_t tracer = fork();
+
+	ck_assert_int_ge(tracer, 0);
+	if (tracer == 0) {
+		is_traced = ptrace(PTRACE_SEIZE, pid, NULL, NULL) == 0;
+		(void)!write(ends[1], &is_traced, 1);
+		for (;;)
+			(void)pause();
+	}
+	(void)close(ends[1]);
+	ck_assert_int_eq(read(ends[0], &is_traced, 1), 1);
+	(void)close(ends[0]);
+	if (is_traced)
+		return tracer;
+	ck_assert_int_eq(kill(tracer, SIGKILL), 0);
+	ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+	return -1;
+}
+
+/* Its pidfd is readable, and waitid(2) returns nothing. */
+START_TEST(a_trial_that_a_debugger_has_not_reaped_does_not_keep_the_arbiter_busy)
+{
+	open_with_trial("exec sleep 1000", TRIAL_MS);
+	prefork_arbiter_request_reload(host);
+	host_turn();
+	const struct pfi_helper trial = host->trial.child.helper;
+	const pid_t tracer = start_tracer(trial.pid);
+
+	ck_assert_int_eq(kill(trial.pid, SIGKILL), 0);
+	if (tracer > 0) {
+		bool is_busy = true;
+
+		ck_assert(wait_for(trial.pidfd, POLLIN, 10000));
+		for (int turns = 0; is_busy && turns < 20; turns++) {
+			host_turn();
+			is_busy = wait_for(prefork_arbiter_fd(host), POLLIN, 0);
+		}
+		ck_assert(!is_busy);
+		ck_assert_int_eq(host_seen.verdicts, 0);
+		ck_assert_int_eq(kill(tracer, SIGKILL), 0);
+		ck_assert_int_eq(waitpid(tracer, NULL, 0), tracer);
+	}
+	ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+	ck_assert_int_eq(host_seen.verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_ptr_nonnull(strstr(host_seen.why, "was killed by signal 9"));
+	host_stop();
+	close_all();
+}
+END_TEST
+
+START_TEST(an_incomplete_trial_is_refused)
+{
+	const struct prefork_reload_trial trial = { .struct_size = sizeof trial, .path = "/bin/true" };
+
+	open_with("bind = 127.0.0.1:0\n");
+	ck_assert_int_eq(prefork_arbiter_set_reload_trial(host, &trial), -EINVAL);
+	ck_assert_int_eq(prefork_arbiter_set_reload_trial(host, NULL), -EINVAL);
+	close_all();
+}
+END_TEST
+
 /* The last cases need worker classes that a build may lack. */
 static int moves_here(void)
 {
@@ -331,7 +481,7 @@ static int moves_here(void)
 int main(void)
 {
 	Suite *const suite = suite_create("reload");
-	TCase *const tc = new_case(suite, "reload");
+	TCase *const tc = new_case(suite, "reload"), *const trial = new_case(suite, "trial");
 
 	tcase_add_test(tc, a_failed_reload_changes_no_setting);
 	tcase_add_test(tc, a_good_reload_changes_the_number_of_workers);
@@ -341,5 +491,9 @@ int main(void)
 	tcase_add_loop_test(tc, a_reload_to_another_address_drops_no_connection, 0, moves_here());
 	tcase_add_test(tc, a_reload_to_an_address_in_use_changes_nothing);
 	tcase_add_loop_test(tc, without_a_surge_no_worker_overlaps_the_one_that_it_replaces, 0, 2);
+	tcase_add_loop_test(trial, the_result_of_a_trial_decides_about_the_reload, 0, sizeof trials / sizeof trials[0]);
+	tcase_add_test(trial, another_reload_and_a_stop_do_not_wait_for_a_trial);
+	tcase_add_test(trial, a_trial_that_a_debugger_has_not_reaped_does_not_keep_the_arbiter_busy);
+	tcase_add_test(trial, an_incomplete_trial_is_refused);
 	return run_suite(suite);
 }

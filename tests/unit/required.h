@@ -45,6 +45,8 @@
 	NUMBER(prefork_arbiter_override_append, name, (ANY, NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_arbiter_override_append, text, (ANY, "text", NULL, "text"), -EINVAL) \
 	NUMBER(prefork_arbiter_override_append, place, (ANY, "text", "text", NULL), -EINVAL) \
+	NUMBER(prefork_arbiter_set_reload_trial, arbiter, (NULL, ANY), -EINVAL) \
+	NUMBER(prefork_arbiter_set_reload_trial, trial, (ANY, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_watch, arbiter, (NULL, 1, ANY, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_watch, ready, (ANY, 1, NULL, NULL), -EINVAL) \
 	NUMBER(prefork_arbiter_run, arbiter, (NULL), -EINVAL) \
