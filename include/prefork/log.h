@@ -50,6 +50,11 @@ struct prefork_log_pair {
 typedef void prefork_log_sink(void *user, enum prefork_log_level level, const char *module, const char *message,
 			      const struct prefork_log_pair *pairs, size_t count);
 
+/** Counts a line at `level`: of prefork_log_write() and prefork_log_printf(), or, if `is_block` is 1, of
+ *  prefork_log_block(), whose lines are one. Called in any thread of any process, also for levels that are not logged. It
+ *  must not block, and must not use the log. */
+typedef void prefork_log_counter(void *user, enum prefork_log_level level, int is_block);
+
 /** Open a log that appends to the file `path`, and create the file if it does not exist; "-" is the open descriptor
  *  `standard_fd` (2: standard error), which is borrowed for the call and never set non-blocking. Returns a *new* log
  *  with level PREFORK_LOG_INFO. A file that is created in the process of an arbiter that is root, at the start or in a
@@ -69,6 +74,11 @@ PREFORK_API void prefork_log_destroy(struct prefork_log *log);
  *  call. No other thread may use the log during the call. Since 0.1. */
 PREFORK_API void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void *user);
 
+/** For sinks: write a line or a block to the file and to syslog after all, with the arguments of the sink, now or later. The
+ *  level of the log is not looked at. As the functions that write a line, in any thread. errno is preserved. Since 0.1. */
+PREFORK_API void prefork_log_pass(struct prefork_log *log, enum prefork_log_level level, const char *message,
+				  const struct prefork_log_pair *pairs, size_t count);
+
 /** Send each line also to syslog, as datagrams in the form of RFC 3164, at most 2048 bytes each, without blocking. Lines
  *  that the daemon does not take are dropped and counted, and the count is the first line sent afterwards. `address`:
  *  "unix://PATH" or "udp://ADDRESS:PORT", without host names, since a lookup may block; `identity`: the tag of the lines;
@@ -77,6 +87,11 @@ PREFORK_API void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink 
  *  error of socket(2); always with an error message. Since 0.1. */
 PREFORK_API int prefork_log_add_syslog(struct prefork_log *log, const char *address, const char *identity,
 				       const char *facility);
+
+/** Call `counter` for each line, before it is written; NULL: for none. Borrows `user` until a call with NULL. No other
+ *  thread may use the log during the call. Fork: the child has the same counter, and its copy of `user`. 0; -EBUSY: the
+ *  log has a counter; -EINVAL. Since 0.1. */
+PREFORK_API int prefork_log_set_counter(struct prefork_log *log, prefork_log_counter *counter, void *user);
 
 /** Drop lines below `level`. Since 0.1. */
 PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level);

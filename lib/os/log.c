@@ -26,6 +26,8 @@ struct prefork_log {
 	atomic_int level;
 	prefork_log_sink *sink;
 	void *user;
+	prefork_log_counter *counter;
+	void *counter_user;
 
 	/* The offset of the time zone. It is read only in the process that created the log: localtime_r(3) takes a
 	 * lock, which another thread may have held when a child was forked. */
@@ -121,6 +123,22 @@ void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void 
 	PFI_RETURN_IF_NULL(log, );
 	log->sink = sink;
 	log->user = user;
+}
+
+int prefork_log_set_counter(struct prefork_log *log, prefork_log_counter *counter, void *user)
+{
+	PFI_RETURN_IF_NULL(log, -EINVAL);
+	if (counter != NULL && log->counter != NULL)
+		return prefork_fail(-EBUSY, "the lines of the log are counted already");
+	log->counter = counter;
+	log->counter_user = user;
+	return 0;
+}
+
+static void count_line(struct prefork_log *log, enum prefork_log_level level, int is_block)
+{
+	if (log != NULL && log->counter != NULL)
+		log->counter(log->counter_user, level, is_block);
 }
 
 void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level)
@@ -261,17 +279,13 @@ static void write_lines(struct prefork_log *log, const struct pfi_text *text, un
 		pfi_logfile_count_lost(&log->file, lines);
 }
 
-static void write_message(struct prefork_log *log, enum prefork_log_level level, const char *module,
-			   const struct prefork_log_pair *pairs, size_t count, const char *message)
+static void write_message(struct prefork_log *log, enum prefork_log_level level, const char *message,
+			  const struct prefork_log_pair *pairs, size_t count)
 {
 	char bytes[PFI_LOGFILE_LINE_MAX];
 	struct pfi_text line;
 	size_t begin;
 
-	if (log->sink != NULL) {
-		log->sink(log->user, level, module, message, pairs, count);
-		return;
-	}
 	pfi_text_init(&line, bytes, sizeof bytes);
 	begin_line(&line, log, level);
 	begin = line.length;
@@ -301,7 +315,10 @@ static void write_formatted(struct prefork_log *log, enum prefork_log_level leve
 	pfi_text_vformat(&text, format, arguments);
 	pfi_text_init(&shown, escaped, sizeof escaped);
 	pfi_text_add_line(&shown, raw, text.length);
-	write_message(log, level, module, pairs, count, escaped);
+	if (log->sink != NULL)
+		log->sink(log->user, level, module, escaped, pairs, count);
+	else
+		write_message(log, level, escaped, pairs, count);
 	errno = error;
 }
 
@@ -313,6 +330,7 @@ void prefork_log_write(struct prefork_log *log, enum prefork_log_level level, co
 
 	va_list arguments;
 
+	count_line(log, level, 0);
 	va_start(arguments, format);
 	write_formatted(log, level, module, pairs, count, format, arguments);
 	va_end(arguments);
@@ -323,6 +341,20 @@ void prefork_log_printf(struct prefork_log *log, enum prefork_log_level level, c
 {
 	PFI_RETURN_IF_NULL(format, );
 
+	va_list arguments;
+
+	count_line(log, level, 0);
+	va_start(arguments, format);
+	write_formatted(log, level, module, NULL, 0, format, arguments);
+	va_end(arguments);
+}
+
+/* A line that is not counted, because it belongs to another. */
+static void write_title(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *format, ...)
+	PREFORK_PRINTF(4, 5);
+
+static void write_title(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *format, ...)
+{
 	va_list arguments;
 
 	va_start(arguments, format);
@@ -359,6 +391,25 @@ static size_t fill_lines(struct pfi_text *lines, const char *text, size_t size, 
 	return at;
 }
 
+static void write_block(struct prefork_log *log, enum prefork_log_level level, const char *text, size_t size)
+{
+	char bytes[PFI_LOGFILE_LINE_MAX];
+	struct pfi_text lines;
+	unsigned count;
+
+	size = size < BLOCK_MAX ? size : BLOCK_MAX;
+	while (size > 0) {
+		pfi_text_init(&lines, bytes, sizeof bytes);
+
+		const size_t used = fill_lines(&lines, text, size, &count);
+
+		write_lines(log, &lines, count);
+		send_lines(log, level, lines.bytes, lines.length);
+		text += used;
+		size -= used;
+	}
+}
+
 /* Pass a block to the sink; the copy adds the NUL that a pair needs. */
 static void sink_block(struct prefork_log *log, enum prefork_log_level level, const char *module, const char *title,
 		       const char *text, size_t size)
@@ -376,30 +427,34 @@ void prefork_log_block(struct prefork_log *log, enum prefork_log_level level, co
 	PFI_RETURN_IF_NULL(title, );
 	PFI_RETURN_IF_NO_BYTES(text, size, );
 
-	char bytes[PFI_LOGFILE_LINE_MAX];
 	const int error = errno;
-	struct pfi_text lines;
-	unsigned count;
 
+	count_line(log, level, 1);
 	if (!prefork_log_enabled(log, level) || level > PREFORK_LOG_CRITICAL)
 		return;
 	if (log->sink != NULL) {
 		sink_block(log, level, module, title, text, size);
-		errno = error;
-		return;
+	} else {
+		write_title(log, level, module, "%s", title);
+		write_block(log, level, text, size);
 	}
-	prefork_log_printf(log, level, module, "%s", title);
-	size = size < BLOCK_MAX ? size : BLOCK_MAX;
-	while (size > 0) {
-		size_t used;
+	errno = error;
+}
 
-		pfi_text_init(&lines, bytes, sizeof bytes);
-		used = fill_lines(&lines, text, size, &count);
-		write_lines(log, &lines, count);
-		send_lines(log, level, lines.bytes, lines.length);
-		text += used;
-		size -= used;
-	}
+void prefork_log_pass(struct prefork_log *log, enum prefork_log_level level, const char *message,
+		      const struct prefork_log_pair *pairs, size_t count)
+{
+	PFI_RETURN_IF_NULL(log, );
+	PFI_RETURN_IF_NULL(message, );
+	PFI_RETURN_IF_NO_BYTES(pairs, count, );
+	PFI_RETURN_UNLESS((int)level >= 0 && (int)level < LEVELS, , "there is no log level %d", (int)level);
+
+	const int error = errno;
+	const bool is_block = count == 1 && !pairs[0].is_number && pairs[0].text != NULL && strcmp(pairs[0].key, "text") == 0;
+
+	write_message(log, level, message, pairs, is_block ? 0 : count);
+	if (is_block)
+		write_block(log, level, pairs[0].text, strlen(pairs[0].text));
 	errno = error;
 }
 

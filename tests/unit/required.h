@@ -162,6 +162,7 @@
 	NUMBER(prefork_listener_is_inherited, listener, (NULL), false) \
 	POINTER(prefork_listener_name, listener, (NULL)) \
 	/* <prefork/log.h> */ \
+	NUMBER(prefork_log_set_counter, log, (NULL, NULL, NULL), -EINVAL) \
 	NUMBER(prefork_log_add_syslog, log, (NULL, "text", "text", "text"), -EINVAL) \
 	NUMBER(prefork_log_add_syslog, address, (ANY, NULL, "text", "text"), -EINVAL) \
 	NUMBER(prefork_log_add_syslog, identity, (ANY, "text", NULL, "text"), -EINVAL) \
@@ -174,6 +175,10 @@
 	NUMBER(prefork_log_create, ret, ("text", 1, NULL), -EINVAL) \
 	QUIET(prefork_log_destroy, log, (NULL)) \
 	NUMBER(prefork_log_level_of, name, (NULL), -EINVAL) \
+	NOTHING(prefork_log_pass, log, (NULL, PREFORK_LOG_INFO, "text", NULL, 0)) \
+	NOTHING(prefork_log_pass, message, (ANY, PREFORK_LOG_INFO, NULL, NULL, 0)) \
+	NOTHING(prefork_log_pass, pairs, (ANY, PREFORK_LOG_INFO, "text", NULL, 1)) \
+	NOTHING(prefork_log_pass, level, (ANY, (enum prefork_log_level)99, "text", NULL, 0)) \
 	NUMBER(prefork_log_put, log, (NULL, "text", 1), -EINVAL) \
 	NUMBER(prefork_log_put, bytes, (ANY, NULL, 1), -EINVAL) \
 	NUMBER(prefork_log_reopen, log, (NULL), -EINVAL) \

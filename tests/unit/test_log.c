@@ -401,6 +401,54 @@ START_TEST(a_sink_receives_each_message)
 }
 END_TEST
 
+/* As a sink that cannot use a line: at once, and later. */
+static void pass_on(void *user, enum prefork_log_level level, const char *module, const char *message,
+		    const struct prefork_log_pair *pairs, size_t count)
+{
+	(void)module;
+	prefork_log_pass(*(struct prefork_log **)user, level, message, pairs, count);
+}
+
+START_TEST(a_line_that_a_sink_passes_on_is_written_as_without_a_sink)
+{
+	const struct prefork_log_pair pairs[] = { PREFORK_TEXT("event", "x y"), PREFORK_NUMBER("pid", 7) };
+	char with[1000], without[1000];
+	struct prefork_log *log;
+	const int reader = log_to_pipe(&log);
+
+	prefork_log_write(log, PREFORK_LOG_ERROR, "room", pairs, 2, "one\ntwo");
+	prefork_log_block(log, PREFORK_LOG_INFO, "room", "trace", "a\nb", 3);
+	drain(reader, without, sizeof without);
+	prefork_log_set_sink(log, pass_on, &log);
+	prefork_log_write(log, PREFORK_LOG_ERROR, "room", pairs, 2, "one\ntwo");
+	prefork_log_block(log, PREFORK_LOG_INFO, "room", "trace", "a\nb", 3);
+	drain(reader, with, sizeof with);
+	ck_assert_ptr_nonnull(strstr(without, " [ERROR] one\\ntwo event=\"x y\" pid=7\n"));
+	ck_assert_ptr_nonnull(strstr(without, " [INFO] trace\n  a\n  b\n"));
+	ck_assert_str_eq(strchr(with, ']'), strchr(without, ']')); /* after the time */
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
+/* A block has one text, and no text if there was no memory for its copy. */
+START_TEST(a_pair_that_is_no_block_is_passed_on_as_a_pair)
+{
+	const struct prefork_log_pair number = PREFORK_NUMBER("text", 7), none = PREFORK_TEXT("text", NULL);
+	char written[1000];
+	struct prefork_log *log;
+	const int reader = log_to_pipe(&log);
+
+	prefork_log_pass(log, PREFORK_LOG_INFO, "first", &number, 1);
+	prefork_log_pass(log, PREFORK_LOG_INFO, "second", &none, 1);
+	drain(reader, written, sizeof written);
+	ck_assert_ptr_nonnull(strstr(written, " [INFO] first text=7\n"));
+	ck_assert_ptr_nonnull(strstr(written, " [INFO] second text=-\n"));
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("log");
@@ -422,5 +470,7 @@ int main(void)
 	tcase_add_test(tc, a_log_that_cannot_be_opened_reports_the_cause);
 	tcase_add_test(tc, lines_of_many_threads_stay_whole);
 	tcase_add_test(tc, a_sink_receives_each_message);
+	tcase_add_test(tc, a_line_that_a_sink_passes_on_is_written_as_without_a_sink);
+	tcase_add_test(tc, a_pair_that_is_no_block_is_passed_on_as_a_pair);
 	return run_suite(suite);
 }
