@@ -120,6 +120,9 @@ static int set_defaults(struct prefork_settings *settings)
 		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
 	if (proxies && (r = prefork_settings_set_default(settings, "forwarded_allow_ips", proxies)) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "FORWARDED_ALLOW_IPS: %s", prefork_error());
+	r = prefork_settings_set_default(settings, "statsd_name", "gunicorn");
+	if (r < 0)
+		return r;
 	if (port && *port != '\0') {
 		if (port[strspn(port, "0123456789")] != '\0')
 			return prefork_fail(PREFORK_ECONFIG, "PORT: \"%s\" is not a number", port);

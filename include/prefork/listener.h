@@ -37,6 +37,10 @@ PREFORK_API const char *prefork_listener_name(const struct prefork_listener *lis
  *  prefork_worker_accept(). Since 0.1. */
 PREFORK_API int prefork_listener_fd(const struct prefork_listener *listener);
 
+/** The number of connections that wait to be accepted, of all its sockets. In the arbiter. -EOPNOTSUPP: the kernel does
+ *  not count them (a unix socket); or the error of getsockopt(2). Since 0.1. */
+PREFORK_API int prefork_listener_pending(const struct prefork_listener *listener);
+
 /** Whether another program bound it and may still have it open: systemd, the arbiter before an
  *  upgrade, the program that passed fd://N. Since 0.1. */
 PREFORK_API bool prefork_listener_is_inherited(const struct prefork_listener *listener);

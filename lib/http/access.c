@@ -3,7 +3,6 @@
 #include "http/access.h"
 
 #include "http/access_format.h"
-#include "http/http_clock.h"
 #include "http/http_log.h"
 #include "http/http_options.h"
 #include "http/request.h"
@@ -43,18 +42,15 @@ int pfi_access_check(const struct prefork_settings *settings, const struct pfi_h
 {
 	struct pfi_access_format *format = NULL;
 	const char *const path = values->accesslog;
-	const char *origin = "";
 	int r = compile(values, &format);
 
 	pfi_access_format_destroy(format);
-	if (r == -EINVAL) {
-		(void)prefork_settings_origin_of(settings, &values->access_log_format, NULL, &origin);
-		return prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), origin);
-	}
-	if (r == 0 && path != NULL && prefork_log_check(path, STDOUT_FILENO) < 0) {
-		(void)prefork_settings_origin_of(settings, &values->accesslog, NULL, &origin);
-		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", origin, prefork_error());
-	}
+	if (r == -EINVAL)
+		return prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(),
+		                    pfi_http_origin(settings, &values->access_log_format));
+	if (r == 0 && path != NULL && prefork_log_check(path, STDOUT_FILENO) < 0)
+		r = prefork_fail(PREFORK_ECONFIG, "accesslog (%s): %s", pfi_http_origin(settings, &values->accesslog),
+		                 prefork_error());
 	return r;
 }
 
@@ -207,7 +203,7 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.response_length = response->head_length,
 		.time = log_time(access, is_json),
 		.time_length = is_json ? PFI_DATE_ISO_LENGTH : PFI_DATE_LOG_LENGTH,
-		.took_us = complete ? pfi_http_now_us() - request->began_us : 0,
+		.took_us = response->took_us,
 		.pid = access->pid,
 	};
 

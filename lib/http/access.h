@@ -21,6 +21,7 @@ struct pfi_access_response {
 	uint64_t sent; /* bytes of the body */
 	const char *head;
 	size_t head_length;
+	uint64_t took_us; /* since the complete head of the request; 0: it had none */
 };
 
 /** Whether accesslog and access_log_format can be used, in the arbiter. 0, or a

@@ -5,6 +5,7 @@
 #include "http/access.h"
 #include "http/http_clock.h"
 #include "http/error_page.h"
+#include "http/statsd_worker.h"
 #include "http/suspend.h"
 
 #include <prefork/error.h>
@@ -51,25 +52,31 @@ static enum prefork_next begin_lingering_close(struct prefork_request *request)
 	return pfi_exchange_lingering_close(request);
 }
 
-/* Bytes of the body that are sent or pending. */
-static uint64_t bytes_sent(const struct prefork_request *request)
+/* The access log line, and the metrics, of a response. */
+static void report(struct prefork_request *request, struct pfi_access_response *line)
 {
-	return request->response.sent + request->pending.file_sent;
+	const struct pfi_http *const http = request->http;
+
+	line->took_us = request->has_head ? pfi_http_now_us() - request->began_us : 0;
+	if (http->access != NULL)
+		pfi_access_write(http->access, request, line);
+	if (http->metrics != NULL)
+		pfi_statsd_worker_record(http->metrics, line->status, line->took_us);
 }
 
-/* Write the access log line of a response that the handler has begun. */
+/* Report a response that the handler has begun. */
 static void log_response(struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
-	const struct pfi_access_response line = {
+	struct pfi_access_response line = {
 		.status = response->status,
-		.sent = response->body == PFI_RESPONSE_NONE ? 0 : bytes_sent(request),
+		.sent = pfi_response_sent(request),
 		.head = response->out.bytes,
 		.head_length = response->head_length,
 	};
 
-	if (request->http->access != NULL)
-		pfi_access_write(request->http->access, request, &line);
+	if (request->http->reports)
+		report(request, &line);
 }
 
 static size_t head_size(const struct pfi_out *out)
@@ -79,14 +86,19 @@ static size_t head_size(const struct pfi_out *out)
 	return body != NULL ? (size_t)(body - out->bytes) + 4 : out->length;
 }
 
-/* Write the access log line of an error response of the library. */
+/* Report an error response of the library. */
 static void log_error_response(struct prefork_request *request, int status, const struct pfi_out *out)
 {
 	const size_t head = head_size(out);
-	const struct pfi_access_response line = { status, out->length - head, out->bytes, head };
+	struct pfi_access_response line = {
+		.status = status,
+		.sent = out->length - head,
+		.head = out->bytes,
+		.head_length = head,
+	};
 
-	if (request->http->access != NULL)
-		pfi_access_write(request->http->access, request, &line);
+	if (request->http->reports)
+		report(request, &line);
 }
 
 void pfi_exchange_log_abandoned(struct prefork_request *request)
@@ -238,8 +250,9 @@ static bool is_whole(const struct prefork_request *request)
 {
 	const struct pfi_response *const response = &request->response;
 
-	return response->body == PFI_RESPONSE_LENGTH && bytes_sent(request) == response->length && pfi_response_is_begun(request) &&
-	       !request->pending.is_cut && request->error != -EINTR && pfi_pending_output_is_drained(&request->pending);
+	return response->body == PFI_RESPONSE_LENGTH && pfi_response_sent(request) == response->length &&
+	       pfi_response_is_begun(request) && !request->pending.is_cut && request->error != -EINTR &&
+	       pfi_pending_output_is_drained(&request->pending);
 }
 
 enum prefork_next pfi_exchange_failed(struct prefork_request *request)

@@ -3,6 +3,7 @@
 
 #include "base/required.h"
 #include "http/access.h"
+#include "http/statsd_target.h"
 
 #include <prefork/error.h>
 #include <prefork/settings.h>
@@ -127,6 +128,20 @@ static const struct prefork_option rows[] = {
 	         "the longest texts that the client sent are shortened, and end with three dots." },
 	{ ROW("disable_redirect_access_to_syslog", BOOL, disable_redirect_access_to_syslog),
 	  .doc = "With --log-syslog, send only the error log to syslog." },
+	{ ROW("statsd_host", STRING, statsd_host), .unit = "ADDRESS",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY | PREFORK_OPTION_ADDRESS,
+	  .doc = "Send metrics to statsd, as datagrams: HOST:PORT, or unix:PATH. A receiver that is gone delays nothing; metrics "
+	         "are lost meanwhile. Empty: no metrics." },
+	{ ROW("statsd_prefix", STRING, statsd_prefix), .unit = "PREFIX",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Begin the name of each metric with this and a dot." },
+	{ ROW("statsd_name", STRING, statsd_name), .unit = "NAME", .default_text = "prefork", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "The next part of the name of each metric, as in NAME.requests." },
+	{ ROW("dogstatsd_tags", STRING, dogstatsd_tags), .unit = "TAGS",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Tags of each metric, such as env:prod,team:a, for receivers that know them (dogstatsd)." },
+	{ ROW("enable_backlog_metric", BOOL, enable_backlog_metric), .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "With --statsd-host, send the number of connections that wait to be accepted, every second. TCP only." },
 
 	/* libprefork's */
 	{ ROW("worker_class", CHOICE, worker_class), REFERENCE },
@@ -279,6 +294,8 @@ static int check(const struct prefork_settings *settings, void *user)
 	(void)user;
 	if (r == 0)
 		r = check_directory(settings, values);
+	if (r == 0)
+		r = pfi_statsd_check(settings, values);
 	return r == 0 ? check_lists(settings, values) : r;
 }
 

@@ -56,6 +56,11 @@ struct pfi_http_settings {
 	const char *accesslog;
 	const char *access_log_format;
 	bool disable_redirect_access_to_syslog;
+	const char *statsd_host;
+	const char *statsd_prefix;
+	const char *statsd_name;
+	const char *dogstatsd_tags;
+	bool enable_backlog_metric;
 
 	/* Rows of libprefork */
 	const char *worker_class;
@@ -69,6 +74,15 @@ struct pfi_http_settings {
 
 /* The values of these settings; NULL, with an error message: prefork_http_add_options() was not called for them. */
 const struct pfi_http_settings *pfi_http_settings(const struct prefork_settings *settings);
+
+/* Where the value of `member` was set, for error messages: "--statsd-host", "app.ini:12: statsd_host". */
+static inline const char *pfi_http_origin(const struct prefork_settings *settings, const void *member)
+{
+	const char *origin = "";
+
+	(void)prefork_settings_origin_of(settings, member, NULL, &origin);
+	return origin;
+}
 
 /** Read the settings into `config`, which is zero or was read before. -EINVAL: prefork_http_add_options() was not
  *  called, or a value is invalid. */

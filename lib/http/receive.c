@@ -174,7 +174,7 @@ static enum prefork_next process_head(struct prefork_request *request)
 	request->in_at = request->in_from + head->at;
 	request->has_head = true;
 	pfi_pending_output_begin(&request->pending); /* again: what the client took of the last response since */
-	if (request->http->access != NULL)
+	if (request->http->reports)
 		request->began_us = pfi_http_now_us();
 	while (request->framing.body != PFI_BODY_NONE && request->in_size - request->in_at < BODY_SPACE)
 		if (pfi_request_grow_input(request) < 0)

@@ -24,6 +24,7 @@
 #include "http/response_head.h"
 #include "http/pending_output.h"
 #include "http/spool.h"
+#include "http/statsd_arbiter.h"
 #include "http/trailers.h"
 #include "http/forwarded.h"
 #include "http/uwsgi_head.h"
@@ -70,10 +71,13 @@ struct pfi_http {
 	_Atomic size_t suspended;     /* requests */
 	_Atomic unsigned resumers;    /* threads inside prefork_request_resume() */
 	struct pfi_access *access;    /* of this worker; NULL: no access log */
+	struct pfi_statsd_worker *metrics; /* of this worker; NULL: none */
+	bool reports;                 /* there is one of these two */
 	atomic_flag has_logged;         /* that no spool file can be had: see pfi_request_log_spool_error() */
 	struct pfi_log_limit uwsgi_peer_refused;
 	struct pfi_access_file access_file; /* of the arbiter; inherited  */
 	int zone_s;                   /* seconds east of UTC, for the access log */
+	struct pfi_statsd_arbiter statsd; /* of the arbiter; a worker uses the target */
 };
 
 /* Where a connection is between accept and close. */
@@ -174,7 +178,7 @@ struct prefork_request {
 	struct pfi_pending_output pending;
 	struct pfi_trailers trailers;
 	size_t skipped;     /* bytes of the body that were discarded */
-	uint64_t began_us;  /* when the head was complete; set only if there is an access log */
+	uint64_t began_us;  /* when the head was complete; set only if there is an access log, or metrics */
 	struct pfi_response response;
 	pthread_mutex_t output;
 	pthread_mutex_t input;
@@ -319,6 +323,12 @@ static inline void pfi_response_close(struct prefork_request *request)
 static inline bool pfi_response_is_begun(const struct prefork_request *request)
 {
 	return request->response.stage > PFI_STAGE_HEAD && request->response.out.length == 0;
+}
+
+/* Bytes of the body that are sent or pending. 0 if the response has none, whatever the handler has written, as to HEAD. */
+static inline uint64_t pfi_response_sent(const struct prefork_request *request)
+{
+	return request->response.body == PFI_RESPONSE_NONE ? 0 : request->response.sent + request->pending.file_sent;
 }
 
 /* Send a piece of the body, as a chunk if the body is chunked, after the head if that is not sent yet. */

@@ -5,6 +5,7 @@
 #include "http/access.h"
 #include "http/http_log.h"
 #include "http/http_options.h"
+#include "http/statsd_worker.h"
 #include "http/suspend.h"
 
 #include <prefork/error.h>
@@ -284,7 +285,12 @@ static int on_start(struct prefork_worker *worker, void *user)
 	if (r < 0)
 		return r;
 	check_spool_directory(http, worker);
-	return http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
+	http->metrics = pfi_statsd_worker_open(worker, &http->statsd.target);
+	http->reports = http->access != NULL || http->metrics != NULL;
+	r = http->service.worker_start != NULL ? http->service.worker_start(worker, http->user) : 0;
+	if (r < 0)
+		pfi_statsd_worker_close(http->metrics); /* it has counted the lines about the failure */
+	return r;
 }
 
 static void on_stop(struct prefork_worker *worker, void *user)
@@ -297,7 +303,10 @@ static void on_stop(struct prefork_worker *worker, void *user)
 	pfi_request_pool_free(http);
 	pfi_http_config_clear(&http->config);
 	pfi_access_close(http->access, worker);
+	pfi_statsd_worker_close(http->metrics);
 	http->access = NULL;
+	http->metrics = NULL;
+	http->reports = false;
 }
 
 static const struct prefork_service http_service = {
@@ -338,5 +347,6 @@ void pfi_http_destroy(struct pfi_http *http)
 	pfi_http_config_clear(&http->config);
 	pthread_mutex_destroy(&http->lock);
 	pfi_access_file_close(&http->access_file);
+	pfi_statsd_arbiter_close(&http->statsd);
 	free(http);
 }

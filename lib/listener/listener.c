@@ -304,6 +304,16 @@ int prefork_listener_fd(const struct prefork_listener *listener)
 	return listener->fd;
 }
 
+int prefork_listener_pending(const struct prefork_listener *listener)
+{
+	PFI_RETURN_IF_NULL(listener, -EINVAL);
+
+	uint32_t length = 0, max = 0;
+	const int r = pfi_listener_queue(listener, &length, &max);
+
+	return r < 0 ? r : (int)length;
+}
+
 bool prefork_listener_is_inherited(const struct prefork_listener *listener)
 {
 	PFI_RETURN_IF_NULL(listener, false);

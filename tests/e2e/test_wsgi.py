@@ -208,7 +208,6 @@ class Failures(harness.Case):
                                         (("-c", "conf.py", "hello:app"), 2, "--convert-config"),
                                         (("--log-config=x", "hello:app"), 2, "--log-config is gunicorn's.*logging"),
                                         (("--log-syslog", "--log-syslog-to", "tcp://x:1", "hello:app"), 2, "TCP is not supported"),
-                                        (("--statsd-host", "x:1", "hello:app"), 2, "--statsd-host .*not implemented yet"),
                                         (("--worker-class=geventwebsocket", "hello:app"), 2, "--worker-class: .*'geventwebsocket'.*: threads, or"),
                                         (("-k", "uvicorn.workers.UvicornWorker", "hello:app"), 2, "ASGI is not implemented yet"),
                                         (("-k", "theards", "hello:app"), 2, "did you mean 'threads'"),

@@ -1,13 +1,16 @@
 /* Errors of an application that serves HTTP: invalid service structs, and handlers that fail. */
 #include "../suite.h"
 
+#include "http/http_options.h"
 #include "os/fd.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
 #include <prefork/http.h>
 #include <prefork/listener.h>
+#include <prefork/log.h>
 #include <prefork/settings.h>
+#include <prefork/worker.h>
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -120,6 +123,29 @@ START_TEST(settings_without_the_rows_of_http_are_refused)
 }
 END_TEST
 
+static const struct {
+	const char *text;
+	int result;
+} receivers[] = {
+	{ "localhost:8125", 0 },
+	{ "", 0 },
+	{ "localhost:99999", PREFORK_ECONFIG },
+	{ "127.0.0.256:8125", PREFORK_ECONFIG },
+	{ "fd://3", PREFORK_ECONFIG },
+};
+
+START_TEST(a_pool_refuses_what_is_no_address_of_another_program)
+{
+	struct prefork_pool *pool = NULL;
+
+	ck_assert_int_eq(prefork_arbiter_add_pool(arbiter, "web", NULL, pfi_http_table(), NULL, &pool), 0);
+	ck_assert_int_eq(prefork_pool_set(pool, "statsd_host", receivers[_i].text), receivers[_i].result);
+	if (receivers[_i].result < 0)
+		ck_assert_msg(strstr(prefork_error(), "statsd_host (pool web: statsd_host): bad address") != NULL, "%s",
+		              prefork_error());
+}
+END_TEST
+
 /* Sends one request for `target`; receives all until end of file or reset. */
 static size_t get(const char *target, char *response, size_t size)
 {
@@ -129,7 +155,7 @@ static size_t get(const char *target, char *response, size_t size)
 	socklen_t address_size = sizeof address;
 	char request[128];
 	size_t got = 0;
-	ssize_t n;
+	ssize_t n = 0;
 	const int fd = socket(AF_INET, SOCK_STREAM, 0);
 	const int length = snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n\r\n", target);
 
@@ -198,6 +224,38 @@ START_TEST(a_failing_handler_is_logged_with_request_and_message)
 }
 END_TEST
 
+static unsigned counted;
+
+static void count(void *user, enum prefork_log_level level, int is_block)
+{
+	(void)user, (void)level, (void)is_block;
+	counted++;
+}
+
+static int log_a_line(struct prefork_request *request, void *user)
+{
+	const unsigned before = counted;
+
+	(void)user;
+	prefork_log_printf(prefork_worker_log(prefork_request_worker(request)), PREFORK_LOG_ERROR, "test", "a line");
+	(void)prefork_response_start(request, 200, NULL);
+	return counted == before + 1 ? prefork_response_bytes(request, "counted", 7)
+	                             : prefork_response_bytes(request, "lost", 4);
+}
+
+START_TEST(a_log_counter_of_the_application_stays_in_workers)
+{
+	static const struct prefork_http_service service = { .struct_size = sizeof service, .handle = log_a_line };
+	static char response[4096];
+
+	ck_assert_int_eq(prefork_http_add_service(arbiter, "web", &service, NULL), 0);
+	ck_assert_int_eq(prefork_log_set_counter(prefork_arbiter_log(arbiter), count, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	(void)get("/", response, sizeof response);
+	ck_assert_msg(strstr(response, "\r\n\r\ncounted") != NULL, "%s", response);
+}
+END_TEST
+
 /* As of an application that was built before `finished` and `worker_stop` were added. */
 START_TEST(a_shorter_struct_of_an_older_application_is_accepted)
 {
@@ -239,8 +297,11 @@ int main(void)
 	tcase_add_checked_fixture(tc, set_up, tear_down);
 	tcase_add_test(tc, an_invalid_service_struct_is_refused);
 	tcase_add_test(tc, settings_without_the_rows_of_http_are_refused);
+	tcase_add_loop_test(tc, a_pool_refuses_what_is_no_address_of_another_program, 0,
+	                    (int)(sizeof receivers / sizeof receivers[0]));
 	tcase_add_loop_test(tc, a_failing_handler_is_logged_with_request_and_message, 0,
 	                    (int)(sizeof failures / sizeof failures[0]));
+	tcase_add_test(tc, a_log_counter_of_the_application_stays_in_workers);
 	tcase_add_test(tc, a_shorter_struct_of_an_older_application_is_accepted);
 	tcase_add_test(tc, a_longer_struct_is_accepted_unless_an_unknown_member_is_set);
 	suite_add_tcase(suite, tc);

@@ -19,7 +19,7 @@ PURE = {"base", "model"}
 # The files of http that are not pure.
 IMPURE_HTTP = {"http/" + name for name in (
     "access", "exchange", "http_clock", "http_log", "attach", "body_file", "pending_output", "request_pool", "http_options", "receive",
-    "response", "request", "request_input", "uwsgi_receive", "send", "serve", "spool", "suspend", "upload", "internal")}
+    "response", "request", "statsd_arbiter", "statsd_target", "statsd_worker", "request_input", "uwsgi_receive", "send", "serve", "spool", "suspend", "upload", "internal")}
 NUMBERS_ONLY = {"model/exit_record": "signal", "model/rlimits": "sys/resource"}  # may include this header, for its numbers
 IMPURE = re.compile(r"#\s*include\s*<(unistd|sys/(?!types|uio)\w+|fcntl|signal|poll|pthread|netinet/\w+)\.h>")
 WORKER_SIDE = re.compile(r"#\s*include\s*<prefork/(worker|service|strategy|arbiter)\.h>")

@@ -15,6 +15,7 @@ FUNCTIONS = {
     "prefork_log_printf": [], "prefork_log_write": [], "prefork_log_block": [],
     "pfi_arbiter_log": ["event"], "pfi_pool_log": ["event", "pool"], "pfi_process_log": ["event", "pool", "slot", "pid"],
     "pfi_worker_log": ["event", "pool", "slot", "pid"], "pfi_http_log": ["event", "pool", "slot", "pid"],
+    "pfi_http_arbiter_log": ["event", "pool"],
     "pfi_tls_log": ["event", "pool", "slot", "pid"], "pfi_tls_arbiter_log": ["event"],
     "wsgi_log": ["event", "pool", "slot", "pid"], "wsgi_log_block": ["event", "pool", "slot", "pid"],
 }

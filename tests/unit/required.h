@@ -160,6 +160,7 @@
 	POINTER(prefork_listener_address, listener, (NULL)) \
 	NUMBER(prefork_listener_fd, listener, (NULL), -EINVAL) \
 	NUMBER(prefork_listener_is_inherited, listener, (NULL), false) \
+	NUMBER(prefork_listener_pending, listener, (NULL), -EINVAL) \
 	POINTER(prefork_listener_name, listener, (NULL)) \
 	/* <prefork/log.h> */ \
 	NUMBER(prefork_log_set_counter, log, (NULL, NULL, NULL), -EINVAL) \
