@@ -32,6 +32,7 @@
 extern "C" {
 #endif
 
+struct prefork_access;
 struct prefork_arbiter;
 struct prefork_connection;
 struct prefork_error_page;
@@ -87,6 +88,11 @@ enum prefork_http_traits {
  *               is allowed and without effect then. If the response was not started, the client has
  *               504 or 503, except from a worker that quits. A request that had an error before keeps
  *               it: then resume it, which is right in both cases. Threads as client_gone. Since 0.1.
+ * access        after each response, that of the library to an invalid request, too: where the line of the
+ *               access log is written, also if no setting asks for one. Return 0 to write none: the
+ *               application logs itself. `request` is NULL if its header is incomplete or invalid. Before
+ *               `finished`, in the same thread; for responses of the library in any thread, also in an
+ *               event loop: there it must not block. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */
@@ -100,6 +106,7 @@ struct prefork_http_service {
 	void (*client_gone)(struct prefork_request *request, void *user);
 	void (*drain_begin)(struct prefork_worker *worker, void *user);
 	void (*abandoned)(struct prefork_request *request, void *user);
+	int (*access)(struct prefork_request *request, const struct prefork_access *access, void *user);
 };
 
 /** Add the settings of HTTP (limits, timeouts, access log) to those of the library. Call it between
@@ -362,8 +369,20 @@ PREFORK_API int prefork_error_page_body(struct prefork_error_page *page, const c
  *  than 64 KiB of fields; -ENOMEM. Since 0.1. */
 PREFORK_API int prefork_error_page_field(struct prefork_error_page *page, const char *name, const char *value);
 
+/* A response for the access log: for use in the callback `access` only. The status, the number of bytes of the body
+ * that were sent or are pending, the time since the header was complete (0: it never was), and the
+ * line in the format of the setting access_log_format, without its end: at most `size` bytes, whose number is returned.
+ * 0 if an argument is NULL. Since 0.1. */
+PREFORK_API int prefork_access_status(const struct prefork_access *access);
+PREFORK_API uint64_t prefork_access_sent(const struct prefork_access *access);
+PREFORK_API uint64_t prefork_access_took_us(const struct prefork_access *access);
+PREFORK_API size_t prefork_access_line(const struct prefork_access *access, char *bytes, size_t size);
+
 /** The status of the last prefork_response_start(); 0: none. Since 0.1. */
 PREFORK_API int prefork_response_status(const struct prefork_request *request);
+
+/** How many bytes of the body of the response were given to be sent, or were sent from a file. Since 0.1. */
+PREFORK_API int64_t prefork_response_sent(const struct prefork_request *request);
 
 /** Whether the head of the final response is sent or pending, so that no other response is possible. Before
  *  that use prefork_response_reset(). Since 0.1. */

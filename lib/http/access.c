@@ -7,7 +7,10 @@
 #include "http/http_options.h"
 #include "http/request.h"
 
+#include "base/required.h"
+
 #include <prefork/error.h>
+#include <prefork/http.h>
 #include <prefork/listener.h>
 #include <prefork/log.h>
 #include <prefork/service.h>
@@ -26,7 +29,7 @@
 enum { LINE_MAX_BYTES = 4096 - 1 }; /* what prefork_log_put() takes, with the end that it adds */
 
 struct pfi_access {
-	struct prefork_log *log;
+	struct prefork_log *log; /* NULL: lines are for the application only */
 	struct pfi_access_format *format;
 	int zone_s;
 	int pid;
@@ -90,14 +93,15 @@ static int open_log(const struct pfi_http_settings *values, struct prefork_log *
 	return r;
 }
 
-int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited,
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited, bool is_asked_for,
                     struct pfi_access **ret)
 {
+	const bool has_log = values->accesslog != NULL || goes_to_syslog(values);
 	struct pfi_access *access;
 	int r;
 
 	*ret = NULL;
-	if (values->accesslog == NULL && !goes_to_syslog(values))
+	if (!has_log && !is_asked_for)
 		return 0;
 	access = calloc(1, sizeof *access);
 	if (access == NULL)
@@ -105,7 +109,7 @@ int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct p
 	access->zone_s = zone_s;
 	access->pid = getpid();
 	r = compile(values, &access->format);
-	if (r == 0)
+	if (r == 0 && has_log)
 		r = open_log(values, inherited, &access->log);
 	if (r == 0) {
 		*ret = access;
@@ -118,7 +122,7 @@ int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct p
 
 static void log_lost(struct pfi_access *access, struct prefork_worker *worker)
 {
-	const unsigned lost = prefork_log_take_lost(access->log);
+	const unsigned lost = access->log != NULL ? prefork_log_take_lost(access->log) : 0;
 
 	if (lost > 0)
 		pfi_http_log(worker, PREFORK_LOG_WARNING, "access_log_lost",
@@ -138,7 +142,7 @@ void pfi_access_close(struct pfi_access *access, struct prefork_worker *worker)
 
 void pfi_access_reopen(struct pfi_access *access, struct prefork_worker *worker)
 {
-	const int r = access != NULL ? prefork_log_reopen(access->log) : 0;
+	const int r = access != NULL && access->log != NULL ? prefork_log_reopen(access->log) : 0;
 
 	if (r < 0)
 		pfi_http_log(worker, PREFORK_LOG_ERROR, "access_log_reopen_failed", NULL,
@@ -179,12 +183,62 @@ static void put(struct pfi_access *access, struct prefork_worker *worker, const 
 		log_lost(access, worker);
 }
 
+/* A line before it is rendered, for the callback `access`. */
+struct prefork_access {
+	const struct pfi_access_facts *facts;
+	const struct pfi_access_format *format;
+};
+
+int prefork_access_status(const struct prefork_access *access)
+{
+	PFI_RETURN_IF_NULL(access, 0);
+	return access->facts->status;
+}
+
+uint64_t prefork_access_sent(const struct prefork_access *access)
+{
+	PFI_RETURN_IF_NULL(access, 0);
+	return access->facts->sent;
+}
+
+uint64_t prefork_access_took_us(const struct prefork_access *access)
+{
+	PFI_RETURN_IF_NULL(access, 0);
+	return access->facts->took_us;
+}
+
+size_t prefork_access_line(const struct prefork_access *access, char *bytes, size_t size)
+{
+	PFI_RETURN_IF_NULL(access, 0);
+	PFI_RETURN_IF_NULL(bytes, 0);
+
+	struct pfi_text line;
+
+	pfi_text_init(&line, bytes, size);
+	pfi_access_render(access->format, access->facts, &line);
+	return line.length;
+}
+
+static void write_line(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_facts *facts)
+{
+	const struct pfi_http *const http = request->http;
+	const struct prefork_access line = { facts, access->format };
+	char buffer[LINE_MAX_BYTES];
+	struct pfi_text text;
+
+	if (http->service.access != NULL && http->service.access(request->has_head ? request : NULL, &line, http->user) == 0)
+		return;
+	if (access->log == NULL)
+		return;
+	pfi_text_init(&text, buffer, sizeof buffer);
+	pfi_access_render(access->format, facts, &text);
+	put(access, request->worker, &text);
+}
+
 void pfi_access_write(struct pfi_access *access, struct prefork_request *request, const struct pfi_access_response *response)
 {
 	const char *const bytes = request->in + request->in_from;
 	const bool complete = request->has_head, is_json = pfi_access_is_json(access->format);
-	char buffer[LINE_MAX_BYTES];
-	struct pfi_text line;
 	unsigned port;
 	const char *const peer = prefork_request_peer(request, &port);
 	const struct prefork_listener *const listener =
@@ -207,7 +261,5 @@ void pfi_access_write(struct pfi_access *access, struct prefork_request *request
 		.pid = access->pid,
 	};
 
-	pfi_text_init(&line, buffer, sizeof buffer);
-	pfi_access_render(access->format, &facts, &line);
-	put(access, request->worker, &line);
+	write_line(access, request, &facts);
 }

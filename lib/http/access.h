@@ -5,6 +5,7 @@
 #ifndef HTTP_ACCESS_H
 #define HTTP_ACCESS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -32,9 +33,10 @@ int pfi_access_check(const struct prefork_settings *settings, const struct pfi_h
  *  of the application may hold at the moment of a fork: so call it before the fork, in the parent. */
 int pfi_access_zone_s(void);
 
-/** Open the log that the settings name, or take the one that was inherited, NULL: none. Returns *new* in `*ret`, or NULL there when they
- *  name none. 0, or a negative errno with an error message. */
-int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited,
+/** Open the log that the settings name, or take the one that was inherited, NULL: none. Returns *new* in `*ret`, or NULL
+ *  there when they name none, and the application has not asked for lines (callback `access`). 0, or a negative errno with
+ *  an error message. */
+int pfi_access_open(const struct pfi_http_settings *values, int zone_s, struct prefork_log *inherited, bool is_asked_for,
                     struct pfi_access **ret);
 
 /** Log how many lines were lost, and close. NULL is a no-op. */

@@ -253,6 +253,12 @@ int prefork_response_status(const struct prefork_request *request)
 	return request->response.status;
 }
 
+int64_t prefork_response_sent(const struct prefork_request *request)
+{
+	PFI_RETURN_IF_NULL(request, 0);
+	return (int64_t)pfi_response_sent(request);
+}
+
 bool prefork_response_begun(const struct prefork_request *request)
 {
 	PFI_RETURN_IF_NULL(request, false);

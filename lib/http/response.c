@@ -442,7 +442,7 @@ int prefork_response_pull(struct prefork_request *request,
 
 	int r = expect_stage(request, PFI_STAGE_HEAD);
 
-	if (r == 0 && (pull == NULL || pfi_response_is_interim(request)))
+	if (r == 0 && pfi_response_is_interim(request))
 		r = prefork_fail(-EINVAL, "no callback, or an interim response");
 	if (r == 0)
 		r = finish_head(request, true);

@@ -281,7 +281,7 @@ static int on_start(struct prefork_worker *worker, void *user)
 
 	if (r == 0)
 		r = pfi_access_open(values, http->zone_s, pfi_access_file_find(&http->access_file, values->accesslog),
-		                    &http->access);
+		                    http->service.access != NULL, &http->access);
 	if (r < 0)
 		return r;
 	check_spool_directory(http, worker);

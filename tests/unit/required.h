@@ -82,6 +82,11 @@
 	QUIET(prefork_fail, nothing, (0, "%s", "")) \
 	QUIET(prefork_fail, format, (0, no_format)) \
 	/* <prefork/http.h> */ \
+	NUMBER(prefork_access_line, access, (NULL, ANY, 1), 0) \
+	NUMBER(prefork_access_line, bytes, (ANY, NULL, 1), 0) \
+	NUMBER(prefork_access_sent, access, (NULL), 0) \
+	NUMBER(prefork_access_status, access, (NULL), 0) \
+	NUMBER(prefork_access_took_us, access, (NULL), 0) \
 	NUMBER(prefork_error_page_body, page, (NULL, "text", ANY, 1), -EINVAL) \
 	NUMBER(prefork_error_page_body, type, (ANY, NULL, ANY, 1), -EINVAL) \
 	NUMBER(prefork_error_page_body, bytes, (ANY, "text", NULL, 1), -EINVAL) \
@@ -143,6 +148,7 @@
 	NUMBER(prefork_response_pull, pull, (ANY, NULL, NULL), -EINVAL) \
 	NUMBER(prefork_response_reset, request, (NULL), -EINVAL) \
 	NUMBER(prefork_response_start, request, (NULL, 1, "text"), -EINVAL) \
+	NUMBER(prefork_response_sent, request, (NULL), 0) \
 	NUMBER(prefork_response_status, request, (NULL), 0) \
 	NUMBER(prefork_response_write, request, (NULL, ANY, 1), -EINVAL) \
 	NUMBER(prefork_response_write, bytes, (ANY, NULL, 1), -EINVAL) \
