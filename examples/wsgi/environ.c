@@ -37,6 +37,43 @@ static int add(PyObject *dict, PyObject *key, PyObject *value)
 	return there ? 0 : -1;
 }
 
+/* Takes `value`, which may be NULL: an exception is set. */
+static int set(PyObject *dict, PyObject *key, PyObject *value)
+{
+	const int r = value ? PyDict_SetItem(dict, key, value) : -1;
+
+	Py_XDECREF(value);
+	return r;
+}
+
+/* A proxy has sent SCRIPT_NAME, which replaces that of the environment. Returns 1 if the path is not below it, else 0;
+ * -1 with an exception set. */
+static int move_mount(PyObject *dict, const char *mount, size_t size)
+{
+	PyObject *const before = PyDict_GetItem(dict, wsgi_keys.script_name); /* both borrowed */
+	PyObject *const rest = PyDict_GetItem(dict, wsgi_keys.path_info);
+	PyObject *path, *text;
+	Py_ssize_t length;
+	int r = -1; /* 1: the path is below the mount */
+
+	while (size > 0 && mount[size - 1] == '/')
+		size--;
+	path = before && rest ? PyUnicode_Concat(before, rest) : NULL;
+	text = path ? PyUnicode_DecodeLatin1(mount, (Py_ssize_t)size, NULL) : NULL;
+	if (text)
+		r = (int)PyUnicode_Tailmatch(path, text, 0, PY_SSIZE_T_MAX, -1);
+	length = path ? PyUnicode_GET_LENGTH(path) : 0;
+	if (r == 1 && length > (Py_ssize_t)size && PyUnicode_READ_CHAR(path, (Py_ssize_t)size) != '/')
+		r = 0;
+	if (r == 1 && (PyDict_SetItem(dict, wsgi_keys.script_name, text) < 0 ||
+	               set(dict, wsgi_keys.path_info, PyUnicode_Substring(path, (Py_ssize_t)size, length)) < 0))
+		r = -1;
+	Py_XDECREF(text);
+	Py_XDECREF(path);
+	return r < 0 ? -1 : r == 0;
+}
+
+/* Returns as move_mount(). */
 static int add_field(PyObject *dict, struct prefork_request *request, size_t index)
 {
 	struct wsgi_header_name spare, *field;
@@ -48,21 +85,14 @@ static int add_field(PyObject *dict, struct prefork_request *request, size_t ind
 	field = wsgi_header_name_find(name, name_size, &spare);
 	if (field == NULL)
 		return -1;
-	if (field->key != wsgi_keys.http_host) /* the template contains it */
+	if (field->key == wsgi_keys.http_script_name && memchr(name, '_', name_size) != NULL)
+		r = move_mount(dict, bytes, size);
+	if (r == 0 && field->key != wsgi_keys.http_host) /* the template contains it */
 		r = add(dict, field->key, wsgi_text(&field->last, bytes, size));
 	if (field == &spare) {
 		Py_XDECREF(spare.key);
 		Py_XDECREF(spare.last);
 	}
-	return r;
-}
-
-/* Takes `value`, which may be NULL: an exception is set. */
-static int set(PyObject *dict, PyObject *key, PyObject *value)
-{
-	const int r = value ? PyDict_SetItem(dict, key, value) : -1;
-
-	Py_XDECREF(value);
 	return r;
 }
 
@@ -106,7 +136,7 @@ PyObject *wsgi_environ_create(struct wsgi_template *template, struct prefork_req
 	if (dict && wsgi_environ_more && wsgi_environ_more(dict, request) < 0)
 		Py_CLEAR(dict);
 	for (size_t i = 0; dict && i < count; i++) {
-		if (add_field(dict, request, i) < 0)
+		if (add_field(dict, request, i) != 0)
 			Py_CLEAR(dict);
 	}
 	return dict;

@@ -85,7 +85,7 @@ static uint32_t hash_of(const char *name, size_t size)
 }
 
 /* RFC 3875 4.1.18: upper case, hyphens become underscores, prefix HTTP_ except for two names. Names with an underscore
- * arrive only with header_map=dangerous, and are never mapped to CONTENT_LENGTH or CONTENT_TYPE. */
+ * arrive only with header_map=dangerous or from a trusted proxy (forwarder_headers), and are never mapped to CONTENT_LENGTH or CONTENT_TYPE. */
 static PyObject *key_of(const char *name, size_t size)
 {
 	char text[5 + 8192] = "HTTP_";
@@ -107,6 +107,8 @@ static PyObject *key_of(const char *name, size_t size)
 		key = Py_NewRef(wsgi_keys.content_length);
 	else if (size == sizeof "HTTP_HOST" - 1 && memcmp(text, "HTTP_HOST", size) == 0)
 		key = Py_NewRef(wsgi_keys.http_host);
+	else if (size == sizeof "HTTP_SCRIPT_NAME" - 1 && memcmp(text, "HTTP_SCRIPT_NAME", size) == 0)
+		key = Py_NewRef(wsgi_keys.http_script_name);
 	else
 		key = PyUnicode_DecodeLatin1(text, (Py_ssize_t)size, NULL);
 	return key;

@@ -32,6 +32,7 @@
 	X(content_length, "CONTENT_LENGTH")                                                        \
 	X(http_host, "HTTP_HOST")                                                                  \
 	X(http_cookie, "HTTP_COOKIE")                                                              \
+	X(http_script_name, "HTTP_SCRIPT_NAME")                                                    \
 	X(version, "wsgi.version")                                                                 \
 	X(url_scheme, "wsgi.url_scheme")                                                           \
 	X(input, "wsgi.input")                                                                     \

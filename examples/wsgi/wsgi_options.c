@@ -20,6 +20,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/stat.h>
 
 static char *const *arguments; /* argv of main() */
@@ -105,12 +106,20 @@ static int check(const struct prefork_settings *settings, void *user)
 	return r;
 }
 
+/* As with gunicorn, every other word means no. */
+static bool is_yes(const char *word)
+{
+	return strcasecmp(word, "y") == 0 || strcmp(word, "1") == 0 || strcasecmp(word, "yes") == 0 ||
+	       strcasecmp(word, "true") == 0;
+}
+
 /* USR2 as gunicorn has it, and defaults from the environment, too: configuration file and command line take precedence. */
 static int set_defaults(struct prefork_settings *settings)
 {
 	const char *workers = getenv("WEB_CONCURRENCY");
 	const char *port = getenv("PORT");
 	const char *proxies = getenv("FORWARDED_ALLOW_IPS");
+	const char *sendfile = getenv("SENDFILE");
 	char bind[64];
 	int r = prefork_settings_set_default(settings, "upgrade", "manual");
 
@@ -120,6 +129,8 @@ static int set_defaults(struct prefork_settings *settings)
 		return prefork_fail(PREFORK_ECONFIG, "WEB_CONCURRENCY: %s", prefork_error());
 	if (proxies && (r = prefork_settings_set_default(settings, "forwarded_allow_ips", proxies)) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "FORWARDED_ALLOW_IPS: %s", prefork_error());
+	if (sendfile && (r = prefork_settings_set_default(settings, "sendfile", is_yes(sendfile) ? "yes" : "no")) < 0)
+		return prefork_fail(PREFORK_ECONFIG, "SENDFILE: %s", prefork_error());
 	r = prefork_settings_set_default(settings, "statsd_name", "gunicorn");
 	if (r < 0)
 		return r;

@@ -257,13 +257,14 @@ static enum next respond(struct exchange *exchange)
 	return respond_with_pieces(exchange);
 }
 
-/* SCRIPT_NAME is set, and the path of the request is outside of it. */
+/* SCRIPT_NAME is set, or was sent by a proxy, and the path of the request is outside of it. */
 static enum next refuse_path(struct exchange *exchange, const char *mount)
 {
+	const char *const sent = prefork_request_header(exchange->request, "SCRIPT_NAME", NULL);
 	static const char message[] = "The path of this request is not below SCRIPT_NAME.\n";
 
 	wsgi_log(PREFORK_LOG_ERROR, "script_name_mismatch", "%s %s is not below SCRIPT_NAME, which is \"%s\"",
-	         prefork_request_method(exchange->request, NULL), prefork_request_target(exchange->request, NULL), mount);
+	         prefork_request_method(exchange->request, NULL), prefork_request_target(exchange->request, NULL), sent ? sent : mount);
 	exchange->piece = PyBytes_FromString(message);
 	if (exchange->piece == NULL || prefork_response_start(exchange->request, 500, NULL) < 0 ||
 	    prefork_response_field(exchange->request, "Content-Type", "text/plain") < 0)

@@ -2,6 +2,7 @@
 #include "http/forwarded.h"
 
 #include <prefork/error.h>
+#include <prefork/settings.h>
 
 #include <errno.h>
 #include <string.h>
@@ -82,6 +83,39 @@ enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, cons
 		scheme = reported;
 	}
 	return scheme;
+}
+
+static bool is_listed(const struct pfi_forwarded *forwarded, const char *name, size_t length)
+{
+	for (size_t i = 0; forwarded->names != NULL && i < forwarded->names->count; i++) {
+		const char *const each = forwarded->names->items[i];
+
+		if ((*each == '*' && each[1] == '\0') || (strlen(each) == length && is_name(each, name, length)))
+			return true;
+	}
+	return false;
+}
+
+bool pfi_forwarded_settle_underscores(const struct pfi_forwarded *forwarded, struct pfi_head *head, const char *bytes,
+                                      enum pfi_underscores mode, bool is_trusted)
+{
+	for (uint32_t i = 0; i < head->fields_count; i++) {
+		struct pfi_field *const field = &head->fields[i];
+
+		if (!field->underscore)
+			continue;
+		const bool listed = is_listed(forwarded, bytes + field->name.at, field->name.length);
+
+		if (listed ? is_trusted : mode == PFI_UNDERSCORES_KEEP) {
+			field->underscore = false;
+			head->underscores_count--;
+		} else if (mode == PFI_UNDERSCORES_REFUSE) {
+			return false;
+		}
+	}
+	if (head->underscores_count > 0)
+		pfi_head_drop_underscores(head);
+	return true;
 }
 
 void pfi_forwarded_clear(struct pfi_forwarded *forwarded)

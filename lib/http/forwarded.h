@@ -1,6 +1,7 @@
 /*
  * forwarded -- which peers are trusted proxies (setting forwarded_allow_ips), and which scheme they
- * report for their clients (setting secure_scheme_headers).
+ * report for their clients (setting secure_scheme_headers). Header names with an underscore are decided about here, too,
+ * since trusted proxies may send some (setting forwarder_headers).
  *
  * Any client can send X-Forwarded-Proto: it is ignored unless the peer is trusted.
  * Pure: a peer is the text of its address.
@@ -17,6 +18,8 @@
 
 enum { PFI_FORWARDED_FIELDS_MAX = 8 };
 
+struct prefork_list;
+
 /* A field, and the value that it has if the client uses TLS. Both borrowed. */
 struct pfi_secure_field {
 	const char *name;
@@ -32,6 +35,7 @@ struct pfi_forwarded {
 	size_t field_count;
 	uint64_t known;  /* a bit per enum pfi_field_id among the fields */
 	bool has_others; /* a field has no id, so all fields of a head must be compared by name */
+	const struct prefork_list *names; /* setting forwarder_headers; borrowed, NULL: none */
 };
 
 enum pfi_scheme {
@@ -58,6 +62,11 @@ static inline bool pfi_forwarded_concerns(const struct pfi_forwarded *forwarded,
 
 /** The scheme that the fields of a trusted peer report. */
 enum pfi_scheme pfi_forwarded_scheme(const struct pfi_forwarded *forwarded, const struct pfi_head *head, const char *bytes);
+
+/** Decide about the fields whose names have an underscore. Those in the setting forwarder_headers are kept if the peer is
+ *  trusted, and never otherwise; the others are kept, dropped or refused as `mode` says. False: one is refused. */
+bool pfi_forwarded_settle_underscores(const struct pfi_forwarded *forwarded, struct pfi_head *head, const char *bytes,
+                                      enum pfi_underscores mode, bool is_trusted);
 
 void pfi_forwarded_clear(struct pfi_forwarded *forwarded);
 

@@ -216,8 +216,6 @@ static enum pfi_verdict step_name(struct pfi_head *head, const char *bytes, uint
 	const enum pfi_field_id id = pfi_field_find(bytes + head->part_at, size);
 	/* No known name has one. */
 	const bool underscore = id == PFI_FIELD_OTHER && memchr(bytes + head->part_at, '_', size) != NULL;
-	if (underscore && head->limits->underscores == PFI_UNDERSCORES_REFUSE)
-		return refuse(head, 400, "a header name with an underscore");
 
 	struct pfi_field *const field = &head->fields[head->fields_count];
 	field->name = (struct pfi_span){ head->part_at, size };

@@ -19,7 +19,7 @@ struct pfi_field {
 	struct pfi_span name;
 	struct pfi_span value; /* without the blanks around it */
 	uint8_t id;            /* enum pfi_field_id */
-	bool underscore;
+	bool underscore; /* the name has one, and no setting permits it so far */
 };
 
 enum pfi_target_form {

@@ -13,7 +13,12 @@
 #include <string.h>
 #include <sys/stat.h>
 
-enum { SPOOL_SHARE = 8 }; /* one file may have 1/8 of spool_limit */
+enum {
+	SPOOL_SHARE = 8, /* one file may have 1/8 of spool_limit */
+	LINE_MAX_LENGTH = 8190, FIELD_LENGTH = 8190, FIELDS_MAX = 32768, HEAD_MAX = 16 * 1048576,
+};
+
+#define DAY (INT64_C(24) * 3600 * 1000)
 
 #define ROW(row_name, row_type, struct_member)                                   \
 	.struct_size = sizeof(struct prefork_option), .name = row_name,          \
@@ -22,7 +27,7 @@ enum { SPOOL_SHARE = 8 }; /* one file may have 1/8 of spool_limit */
 #define REFERENCE .traits = PREFORK_OPTION_REFERENCE
 
 static const struct prefork_option rows[] = {
-	{ ROW("keepalive", DURATION, keepalive_ms), .flags = "--keep-alive", .min = 0, .max = 3600 * 1000, .default_text = "auto",
+	{ ROW("keepalive", DURATION, keepalive_ms), .flags = "--keep-alive", .min = 0, .max = 30 * DAY, .default_text = "auto",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_AUTO,
 	  .doc = "How long a connection is kept open for the next request, from when the client has received the response; "
 	         "0: each response closes it. auto is 0 with the sync workers and 2 seconds with others." },
@@ -40,16 +45,16 @@ static const struct prefork_option rows[] = {
 	  .doc = "Least average rate at which a client takes its response, in bytes per second, once write_timeout has "
 	         "passed. Without it a client that takes a byte now and then keeps memory and files in use for hours. Only "
 	         "time with pending output counts: a stream may be silent for any time. 0: no limit." },
-	{ ROW("limit_request_line", INT, limit_request_line), .min = 0, .max = 8190, .default_text = "4094",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request line, in bytes; 0 is 8190. Beyond it the response is 414." },
-	{ ROW("limit_request_fields", INT, limit_request_fields), .min = 1, .max = 32768, .default_text = "100",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum number of header fields of a request. Beyond it the response is 431." },
+	{ ROW("limit_request_line", INT, limit_request_line), .min = 0, .max = INT32_MAX, .default_text = "4094",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request line, in bytes; 0, or more than 8190, is 8190. Beyond it the response is 414." },
+	{ ROW("limit_request_fields", INT, limit_request_fields), .min = 0, .max = INT32_MAX, .default_text = "100",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum number of header fields of a request; 0, or more than 32768, is 32768. Beyond it the response is 431." },
 	{ ROW("limit_request_field_size", INT, limit_request_field_size), .flags = "--limit-request-field-size, --limit-request-field_size",
-	  .min = 0, .max = 1048576, .default_text = "8190",
+	  .min = 0, .max = INT32_MAX, .default_text = "8190",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a header field, in bytes; 0 is 8190. Beyond it the response is 431, as for header names "
 	         "above 8192 bytes." },
-	{ ROW("limit_request_head", SIZE, limit_request_head), .min = 1024, .max = 16 * 1048576, .default_text = "64k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of the header of a request. Beyond it the response is 431." },
+	{ ROW("limit_request_head", SIZE, limit_request_head), .min = 1024, .max = HEAD_MAX, .default_text = "64k",
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of the header of a request. If it is not set, at least twice limit_request_field_size. Beyond it the response is 431." },
 	{ ROW("limit_request_body", SIZE, limit_request_body), .min = 0, .max = INT64_MAX, .default_text = "0",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "Maximum length of a request body; 0: no limit. Beyond it the response is 413." },
 	{ ROW("queue_limit", INT, queue_limit), .min = 0, .max = 1048576, .default_text = "0", .traits = PREFORK_OPTION_RELOADABLE,
@@ -74,19 +79,22 @@ static const struct prefork_option rows[] = {
 	         "waits for the client. Otherwise bodies are collected first, in memory and in files, up to spool_limit. An "
 	         "event loop without threads always collects." },
 	{ ROW("body_memory", SIZE, body_memory), .min = 4096, .max = 1 << 30, .default_text = "256k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is collected in memory. A larger body goes to a file in worker_tmp_dir." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much of a request body is collected in memory. A larger body goes to a file in spool_dir." },
 	{ ROW("response_memory", SIZE, response_memory), .min = 0, .max = 1 << 30, .default_text = "256k",
-	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much pending output of a response is kept in memory. More goes to a file in worker_tmp_dir." },
+	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "How much pending output of a response is kept in memory. More goes to a file in spool_dir." },
 	{ ROW("spool_limit", SIZE, spool_limit), .min = 0, .max = INT64_MAX, .default_text = "1g", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "Maximum size of the files of a worker, for all request bodies and responses together; each file may have an "
 	         "eighth of it. Beyond it a thread waits for its client. An event loop without threads cannot wait: a body "
 	         "that is larger than its eighth gets 413, one for which the others leave no space 507, and a response that "
 	         "is written piece by piece is aborted. 0: no files." },
-	{ ROW("worker_tmp_dir", STRING, worker_tmp_dir), .unit = "DIRECTORY",
+	{ ROW("spool_dir", STRING, spool_dir), .unit = "DIRECTORY",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Directory of these files, which have no name in it. In a tmpfs they are fast, and use memory. Empty: $TMPDIR, "
 	         "or /tmp. If no file can be created, a worker logs it when it starts; threads then wait for slow clients, and "
 	         "an event loop without threads keeps request bodies in memory, up to 64 MiB in all." },
+	{ ROW("sendfile", BOOL, sendfile), .flags = "--no-sendfile", .default_text = "true", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "Send files of the application by sendfile(2). Switch it off for file systems on which that fails or sends old "
+	         "data, such as shared directories of some virtual machines." },
 	{ ROW("permit_unconventional_http_method", BOOL, permit_unconventional_http_method), .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "Accept methods with lower case letters or a number sign, and of fewer than 3 or more than 20 bytes: in HTTP they "
 	         "are valid, and \"get\" is not \"GET\". Otherwise they get 501." },
@@ -96,6 +104,10 @@ static const struct prefork_option rows[] = {
 	{ ROW("header_map", CHOICE, header_map), .choices = "drop|refuse|dangerous", .default_text = "drop",
 	  .traits = PREFORK_OPTION_RELOADABLE, .doc = "What happens to header names with an underscore, which in CGI look like names with a hyphen: the field is "
 	         "dropped, the request refused with 400, or the field passed on." },
+	{ ROW("forwarder_headers", LIST, forwarder_headers), .max = 64, .unit = "NAME", .default_text = "SCRIPT_NAME,PATH_INFO",
+	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
+	  .doc = "Header names with an underscore that trusted proxies may send, whatever --header-map says; * for all. Those of other "
+	         "peers are dropped, or refused with --header-map refuse." },
 	{ ROW("forwarded_allow_ips", LIST, forwarded_allow_ips), .max = 1024, .unit = "ADDRESS", .default_text = "127.0.0.1,::1",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS | PREFORK_OPTION_MAY_BE_EMPTY,
 	  .doc = "Trusted proxies, whose forwarding headers are used: addresses, networks such as 10.0.0.0/8, or * for all. Peers "
@@ -208,42 +220,51 @@ static uint64_t suspend_timeout_ms(const struct pfi_http_settings *values)
 	return values->suspend_timeout_ms > 0 && values->suspend_timeout_ms < 1000 ? 1000 : values->suspend_timeout_ms;
 }
 
-static uint32_t limit(uint32_t value)
+static uint32_t limit(uint32_t value, uint32_t max)
 {
-	return value > 0 ? value : 8190;
+	return value > 0 && value < max ? value : max;
+}
+
+static uint32_t field_max(const struct pfi_http_settings *values)
+{
+	return values->limit_request_field_size > 0 ? values->limit_request_field_size : FIELD_LENGTH;
+}
+
+/* If it is not set, a field of the greatest length fits into a header with others. */
+static uint32_t head_max(const struct prefork_settings *settings, const struct pfi_http_settings *values)
+{
+	enum prefork_origin origin = PREFORK_FROM_ROW;
+	const uint64_t least = (uint64_t)field_max(values) * 2;
+
+	(void)prefork_settings_origin_of(settings, &values->limit_request_head, &origin, NULL);
+	if (origin > PREFORK_FROM_HOST || least < values->limit_request_head)
+		return values->limit_request_head;
+	return least < HEAD_MAX ? (uint32_t)least : HEAD_MAX;
 }
 
 static const char *directory(const struct pfi_http_settings *values)
 {
 	const char *const usual = getenv("TMPDIR");
 
-	if (values->worker_tmp_dir != NULL)
-		return values->worker_tmp_dir;
+	if (values->spool_dir != NULL)
+		return values->spool_dir;
 	return usual != NULL && *usual != '\0' ? usual : "/tmp";
-}
-
-static const char *origin_of(const struct prefork_settings *settings, const void *member)
-{
-	const char *origin = "";
-
-	(void)prefork_settings_origin_of(settings, member, NULL, &origin);
-	return origin;
 }
 
 /* Only a directory that the operator named: the default may never be needed. */
 static int check_directory(const struct prefork_settings *settings, const struct pfi_http_settings *values)
 {
-	const char *const path = values->worker_tmp_dir;
+	const char *const path = values->spool_dir;
 	struct stat status;
 
 	if (path == NULL)
 		return 0;
 	if (stat(path, &status) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "worker_tmp_dir: %s: %s (%s)", path, strerror(errno),
-				    origin_of(settings, &values->worker_tmp_dir));
+		return prefork_fail(PREFORK_ECONFIG, "spool_dir: %s: %s (%s)", path, strerror(errno),
+				    pfi_http_origin(settings, &values->spool_dir));
 	if (!S_ISDIR(status.st_mode))
-		return prefork_fail(PREFORK_ECONFIG, "worker_tmp_dir: %s is not a directory (%s)", path,
-				    origin_of(settings, &values->worker_tmp_dir));
+		return prefork_fail(PREFORK_ECONFIG, "spool_dir: %s is not a directory (%s)", path,
+				    pfi_http_origin(settings, &values->spool_dir));
 	return 0;
 }
 
@@ -283,7 +304,7 @@ static int check_lists(const struct prefork_settings *settings, const struct pfi
 	const int r = read_lists(values, &config, &list);
 
 	pfi_http_config_clear(&config);
-	return r == -EINVAL ? prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), origin_of(settings, list)) : r;
+	return r == -EINVAL ? prefork_fail(PREFORK_ECONFIG, "%s (%s)", prefork_error(), pfi_http_origin(settings, list)) : r;
 }
 
 static int check(const struct prefork_settings *settings, void *user)
@@ -322,15 +343,16 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 	if (r < 0)
 		return r;
 	pfi_http_config_clear(config);
+	lists.forwarded.names = &values->forwarder_headers;
 	*config = (struct pfi_http_config){
 		.forwarded = lists.forwarded,
 		.is_uwsgi = values->protocol == PFI_PROTOCOL_UWSGI,
 		.uwsgi_peers = lists.uwsgi_peers,
 		.limits = {
-			.line_max = limit(values->limit_request_line),
-			.field_max = limit(values->limit_request_field_size),
-			.fields_max = values->limit_request_fields,
-			.head_max = values->limit_request_head,
+			.line_max = limit(values->limit_request_line, LINE_MAX_LENGTH),
+			.field_max = field_max(values),
+			.fields_max = limit(values->limit_request_fields, FIELDS_MAX),
+			.head_max = head_max(settings, values),
 			.body_max = values->limit_request_body > 0 ? values->limit_request_body : UINT64_MAX,
 			.underscores = values->header_map,
 			.any_method = values->permit_unconventional_http_method,
@@ -355,6 +377,7 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 			.memory_max = values->body_memory,
 			.directory = directory(values),
 		},
+		.sendfile = values->sendfile,
 	};
 	return 0;
 }

@@ -33,7 +33,7 @@ struct pfi_http_settings {
 	uint64_t write_timeout_ms;
 	uint64_t response_rate;
 	uint32_t limit_request_line;       /* 0: 8190 */
-	uint32_t limit_request_fields;
+	uint32_t limit_request_fields;     /* 0: 32768 */
 	uint32_t limit_request_field_size; /* 0: 8190 */
 	uint32_t limit_request_head;
 	uint64_t limit_request_body;       /* 0: no limit */
@@ -45,10 +45,12 @@ struct pfi_http_settings {
 	uint32_t body_memory;
 	uint32_t response_memory;
 	uint64_t spool_limit;
-	const char *worker_tmp_dir;
+	const char *spool_dir;
+	bool sendfile;
 	bool permit_unconventional_http_method;
 	bool casefold_http_method;
 	enum pfi_underscores header_map; /* its words are in the order of the enum */
+	struct prefork_list forwarder_headers;
 	struct prefork_list forwarded_allow_ips;
 	enum pfi_protocol protocol;
 	struct prefork_list uwsgi_allow_ips;

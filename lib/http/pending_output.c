@@ -12,9 +12,11 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
+#include <unistd.h>
 
 enum {
 	FILE_PIECE = 256 * 1024,
+	COPY_PIECE = 16 * 1024, /* on the stack */
 	TURN_PIECES = 4, /* are sent before other connections have a turn */
 };
 
@@ -81,9 +83,28 @@ static int send_from_spool(struct pfi_pending_output *out)
 	return n > 0 ? 0 : n < 0 ? (int)n : -EIO;
 }
 
+/* For file systems on which sendfile(2) fails, or sends old data (setting sendfile). */
+static ptrdiff_t send_copy(struct pfi_pending_output *out)
+{
+	char bytes[COPY_PIECE];
+	struct iovec piece = { .iov_base = bytes };
+	ssize_t n;
+
+	do
+		n = pread(out->file, bytes, out->file_left < sizeof bytes ? (size_t)out->file_left : sizeof bytes,
+		          out->file_offset);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 ? -errno : 0;
+	piece.iov_len = (size_t)n;
+	n = prefork_connection_send(out->connection, &piece, 1);
+	return n == 0 ? -EAGAIN : n;
+}
+
 static int send_from_file(struct pfi_pending_output *out)
 {
-	const ptrdiff_t n = send_range(out, out->file, out->file_offset, out->file_left);
+	const ptrdiff_t n = out->copies_file ? send_copy(out) :
+	                                       send_range(out, out->file, out->file_offset, out->file_left);
 
 	if (n > 0) {
 		out->file_offset += n;

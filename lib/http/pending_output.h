@@ -31,6 +31,7 @@ struct pfi_pending_output {
 	struct prefork_connection *connection; /* whose queue comes first; set on accept */
 	struct pfi_spool_store *store;
 	size_t memory_max;  /* of the queue */
+	bool copies_file;   /* `file` is read and sent: sendfile(2) is not used for it */
 	struct pfi_spool spool;
 	int file;           /* of the application, borrowed */
 	int64_t file_offset;

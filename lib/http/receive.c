@@ -135,6 +135,14 @@ static bool decide_scheme(struct prefork_request *request)
 	return scheme != PFI_SCHEME_CONTRADICTORY;
 }
 
+static bool settle_underscores(struct prefork_request *request)
+{
+	const struct pfi_http_config *const config = &request->http->config;
+
+	return pfi_forwarded_settle_underscores(&config->forwarded, &request->head, request->in + request->in_from,
+	                                        config->limits.underscores, is_trusted(request));
+}
+
 /* Whether the handler can be called now: the body is received, or the handler waits for it in its thread. */
 static bool is_ready(const struct prefork_request *request)
 {
@@ -155,12 +163,13 @@ static void fold_method(struct prefork_request *request)
 static enum prefork_next process_head(struct prefork_request *request)
 {
 	static const struct pfi_http_error contradiction = { 400, "the forwarded schemes contradict each other" };
+	static const struct pfi_http_error underscore = { 400, "a header name with an underscore" };
 	static const struct pfi_http_error tunnel = { 501, "CONNECT is not served here" };
 	const struct pfi_http_config *const config = &request->http->config;
 	const struct pfi_head *const head = &request->head;
 
-	if (config->limits.underscores == PFI_UNDERSCORES_DROP && head->underscores_count > 0)
-		pfi_head_drop_underscores(&request->head);
+	if (head->underscores_count > 0 && !settle_underscores(request))
+		return pfi_exchange_respond_error(request, underscore);
 	if (head->method_is_small && config->limits.fold_method)
 		fold_method(request);
 	if (pfi_framing_decide(&request->framing, &request->head, request->in + request->in_from) == PFI_BAD)

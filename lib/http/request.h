@@ -55,6 +55,7 @@ struct pfi_http_config {
 	bool is_uwsgi;          /* requests are uwsgi packets */
 	struct pfi_networks uwsgi_peers; /* that may send them */
 	size_t response_memory; /* of pending output in the queue */
+	bool sendfile;          /* files of the application are sent by sendfile(2) */
 	bool streams_uploads;   /* bodies are not collected if threads can wait for them */
 	struct pfi_spool_store store; /* files for bodies and pending output, limits of memory */
 };

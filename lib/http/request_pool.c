@@ -18,6 +18,7 @@ static struct prefork_request *create(struct pfi_http *http)
 	request->is_collected = false;
 	request->spool = (struct pfi_spool)PFI_SPOOL_EMPTY;
 	pfi_pending_output_init(&request->pending, &http->config.store, http->config.response_memory);
+	request->pending.copies_file = !http->config.sendfile;
 	request->trailers = (struct pfi_trailers){ 0 };
 	request->response.out = (struct pfi_out){ request->out_buffer, 0, sizeof request->out_buffer };
 	request->http = http;

@@ -269,7 +269,7 @@ static void check_spool_directory(struct pfi_http *http, struct prefork_worker *
 	if (http->config.store.files_max == 0 || pfi_spool_try(&http->config.store) == 0)
 		return;
 	(void)atomic_flag_test_and_set(&http->has_logged);
-	pfi_http_log(worker, PREFORK_LOG_WARNING, "spool_failed", NULL, "worker_tmp_dir: %s; %s", prefork_error(),
+	pfi_http_log(worker, PREFORK_LOG_WARNING, "spool_failed", NULL, "spool_dir: %s; %s", prefork_error(),
 	             prefork_worker_may_block(worker) ? waited : fallback);
 }
 

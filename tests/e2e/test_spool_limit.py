@@ -77,9 +77,9 @@ class SpoolLimit(harness.Case):
             self.assertEqual(self.upload(server, 200000), 200)
 
     def test_an_unwritable_directory_is_reported_at_the_start(self):
-        with self.serve("--worker-tmp-dir", "/proc", "--body-memory", "64k") as server:
+        with self.serve("--spool-dir", "/proc", "--body-memory", "64k") as server:
             server.wait_for_serving(1)
-            harness.wait_until(lambda: "worker_tmp_dir: cannot create a file in /proc" in server.log(), "the warning")
+            harness.wait_until(lambda: "spool_dir: cannot create a file in /proc" in server.log(), "the warning")
             self.assertEqual(self.upload(server, 3000000), 200)
             self.assertEqual(self.upload(server, 3000000, chunked=True), 200)
             self.assertEqual(server.log().count("cannot create a file"), 1)

@@ -69,7 +69,7 @@ static const char *const variants[][8][2] = {
 	{ { "keepalive", "5" }, { "body_memory", "4096" }, { "response_memory", "1000" }, { "spool_limit", "40000" } },
 	{ { "keepalive", "5" }, { "stream_uploads", "on" }, { "response_memory", "0" }, { "spool_limit", "400000" } },
 	{ { "keepalive", "5" }, { "response_memory", "1000" }, { "spool_limit", "0" } },
-	{ { "keepalive", "2" }, { "body_memory", "4096" }, { "response_memory", "1000" }, { "worker_tmp_dir", "/nowhere" } },
+	{ { "keepalive", "2" }, { "body_memory", "4096" }, { "response_memory", "1000" }, { "spool_dir", "/nowhere" } },
 };
 enum { VARIANTS = sizeof variants / sizeof variants[0] };
 

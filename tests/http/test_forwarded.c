@@ -4,6 +4,7 @@
 #include "http/forwarded.h"
 
 #include <prefork/error.h>
+#include <prefork/settings.h>
 
 #include <errno.h>
 #include <stdio.h>
@@ -126,6 +127,62 @@ START_TEST(an_invalid_field_is_refused)
 }
 END_TEST
 
+static const struct {
+	enum pfi_underscores mode;
+	bool trusted;
+	const char *kept; /* NULL: refused */
+} underscores[] = {
+	{ PFI_UNDERSCORES_DROP, false, "Host" },   { PFI_UNDERSCORES_DROP, true, "SCRIPT_NAME Host" },
+	{ PFI_UNDERSCORES_REFUSE, false, NULL },   { PFI_UNDERSCORES_REFUSE, true, NULL },
+	{ PFI_UNDERSCORES_KEEP, false, "Host A_b" }, { PFI_UNDERSCORES_KEEP, true, "SCRIPT_NAME Host A_b" },
+};
+
+START_TEST(header_names_with_underscores_depend_on_peer_and_mode)
+{
+	static const char bytes[] = "GET / HTTP/1.1\r\nSCRIPT_NAME: /a\r\nHost: h\r\nA_b: 1\r\n\r\n";
+	static const char *const names[] = { "script_name", "Path_Info", NULL };
+	const struct prefork_list list = { names, 2 };
+	const struct pfi_forwarded trust = { .names = &list };
+	struct pfi_limits limits = PFI_LIMITS_DEFAULT;
+	struct pfi_field fields[100];
+	struct pfi_head head;
+	char kept[64] = "";
+
+	pfi_head_start(&head, fields, &limits);
+	ck_assert_int_eq(pfi_head_feed(&head, bytes, sizeof bytes - 1), PFI_DONE);
+	ck_assert_int_eq(pfi_forwarded_settle_underscores(&trust, &head, bytes, underscores[_i].mode, underscores[_i].trusted),
+	                 underscores[_i].kept != NULL);
+	if (underscores[_i].kept == NULL)
+		return;
+	for (uint32_t i = 0; i < head.fields_count; i++) {
+		const struct pfi_span name = head.fields[i].name;
+
+		(void)snprintf(kept + strlen(kept), sizeof kept - strlen(kept), "%s%.*s", i > 0 ? " " : "", (int)name.length,
+		               bytes + name.at);
+	}
+	ck_assert_str_eq(kept, underscores[_i].kept);
+}
+END_TEST
+
+START_TEST(an_asterisk_lists_all_names_with_underscores)
+{
+	static const char bytes[] = "GET / HTTP/1.1\r\nA_b: 1\r\n\r\n";
+	static const char *const names[] = { "*", NULL };
+	const struct prefork_list list = { names, 1 };
+	const struct pfi_forwarded trust = { .names = &list };
+	struct pfi_limits limits = PFI_LIMITS_DEFAULT;
+	struct pfi_field fields[100];
+	struct pfi_head head;
+
+	for (int trusted = 0; trusted < 2; trusted++) {
+		pfi_head_start(&head, fields, &limits);
+		ck_assert_int_eq(pfi_head_feed(&head, bytes, sizeof bytes - 1), PFI_DONE);
+		ck_assert_int_eq(pfi_forwarded_settle_underscores(&trust, &head, bytes, PFI_UNDERSCORES_REFUSE, trusted), trusted);
+		ck_assert_uint_eq(head.fields_count, 1);
+	}
+}
+END_TEST
+
 int main(void)
 {
 	Suite *suite = suite_create("forwarded");
@@ -135,6 +192,9 @@ int main(void)
 	tcase_add_loop_test(tc, an_invalid_peer_is_refused, 0, (int)(sizeof not_peers / sizeof not_peers[0]));
 	tcase_add_loop_test(tc, the_fields_of_a_proxy_set_the_scheme, 0, (int)(sizeof schemes / sizeof schemes[0]));
 	tcase_add_test(tc, an_invalid_field_is_refused);
+	tcase_add_loop_test(tc, header_names_with_underscores_depend_on_peer_and_mode, 0,
+	                    (int)(sizeof underscores / sizeof underscores[0]));
+	tcase_add_test(tc, an_asterisk_lists_all_names_with_underscores);
 
 	return run_suite(suite);
 }

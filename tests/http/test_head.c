@@ -91,18 +91,6 @@ START_TEST(dropping_underscores_keeps_the_rest_in_order)
 }
 END_TEST
 
-START_TEST(the_limits_decide_whether_underscores_are_refused)
-{
-	struct pfi_limits strict = limits;
-	static const char text[] = "GET / HTTP/1.1\r\nHost: h\r\nA_b: 1\r\n\r\n";
-
-	strict.underscores = PFI_UNDERSCORES_REFUSE;
-	pfi_head_start(&head, fields, &strict);
-	ck_assert_int_eq(pfi_head_feed(&head, text, sizeof text - 1), PFI_BAD);
-	ck_assert_uint_eq(head.http_error.status, 400);
-}
-END_TEST
-
 static const struct {
 	const char *method;
 	int usual, fold, any, both; /* the status of the refusal; 0: taken */
@@ -226,7 +214,6 @@ int main(void)
 	tcase_add_loop_test(tc, a_request_line_is_parsed_into_its_parts, 0, (int)(sizeof lines / sizeof lines[0]));
 	tcase_add_test(tc, fields_are_found_by_position_and_by_name);
 	tcase_add_test(tc, dropping_underscores_keeps_the_rest_in_order);
-	tcase_add_test(tc, the_limits_decide_whether_underscores_are_refused);
 	tcase_add_loop_test(tc, the_limits_decide_which_methods_are_accepted, 0,
 	                    (int)(sizeof methods / sizeof methods[0]));
 	tcase_add_test(tc, a_violation_is_reported_at_its_first_byte);

@@ -140,7 +140,7 @@ END_TEST
 START_TEST(a_large_body_is_echoed_byte_for_byte)
 {
 	enum { SIZE = 300000 };
-	static const char *const settings[] = { "--body-memory", "4k", "--worker-tmp-dir", "/tmp", NULL };
+	static const char *const settings[] = { "--body-memory", "4k", "--spool-dir", "/tmp", NULL };
 	static char request[SIZE + 200];
 	struct web web;
 	int fds = 0;

@@ -511,7 +511,7 @@ START_TEST(a_body_can_be_read_while_it_arrives)
 		{ "--stream-uploads", NULL },
 		{ "--spool-limit", "80k", "--body-memory", "4k", NULL },
 		{ "--spool-limit", "0", "--body-memory", "64k", NULL },
-		{ "--worker-tmp-dir", "/proc", "--body-memory", "64k", NULL }, /* a directory in which no file can be created */
+		{ "--spool-dir", "/proc", "--body-memory", "64k", NULL }, /* a directory in which no file can be created */
 	};
 	struct web web;
 
