@@ -10,6 +10,7 @@
 #include "loggers.h"
 #include "header_names.h"
 #include "forked_children.h"
+#include "raw_env.h"
 #include "wsgi_options.h"
 #include "template.h"
 #include "virtualenv.h"
@@ -33,26 +34,73 @@
 
 static struct wsgi_application application; /* `callable` is NULL until it is imported */
 
-/* Environment variables and working directory of the application, before Python reads them. */
-static int set_surroundings(const struct prefork_settings *settings)
+/* Python, if it runs, has read the environment before. */
+static int set_variable(const char *name, const char *value)
+{
+	PyObject *os, *environment = NULL, *text = NULL;
+	int r = -1;
+
+	if (!wsgi_python_runs())
+		return setenv(name, value, 1) < 0 ? -errno : 0;
+	os = PyImport_ImportModule("os");
+	if (os)
+		environment = PyObject_GetAttrString(os, "environ");
+	if (environment)
+		text = PyUnicode_DecodeFSDefault(value);
+	if (text)
+		r = PyMapping_SetItemString(environment, name, text);
+	PyErr_Clear();
+	Py_XDECREF(text);
+	Py_XDECREF(environment);
+	Py_XDECREF(os);
+	return r < 0 ? -EINVAL : 0;
+}
+
+/* One item of raw_env. `worker` is NULL for an application that is preloaded: what {slot} and {pid} are is not known yet. */
+static int set_item(const char *item, const struct wsgi_raw_env_worker *worker)
+{
+	const size_t length = strcspn(item, "=");
+	char name[1024], *value;
+	int r;
+
+	if (item[length] == '\0' || length >= sizeof name)
+		return prefork_fail(PREFORK_ECONFIG, "--env: \"%s\" is not NAME=VALUE", item);
+	memcpy(name, item, length);
+	name[length] = '\0';
+	if (worker == NULL && wsgi_raw_env_needs_worker(item + length + 1))
+		return 0;
+	value = wsgi_raw_env_expand(item + length + 1, worker);
+	r = value ? set_variable(name, value) : -ENOMEM;
+	free(value);
+	return r < 0 ? prefork_fail(r, "--env %s: %s", item, strerror(-r)) : 0;
+}
+
+static int set_raw_env(const struct prefork_settings *settings, const struct prefork_worker *worker)
+{
+	/* Without a worker, --check-config does what the worker in slot 0 does. */
+	const struct wsgi_raw_env_worker own = { .slot = worker ? prefork_worker_slot(worker) : 0, .pid = (int)getpid() };
+	const bool is_shared = worker == NULL && prefork_settings_int(settings, "preload_app") == 1;
+	const char *item;
+	int r = 0;
+
+	for (size_t i = 0; r == 0 && (item = prefork_settings_item(settings, "raw_env", i)); i++)
+		r = set_item(item, is_shared ? NULL : &own);
+	return r;
+}
+
+/* Environment variables and working directory of the application, before Python reads them. `worker` is NULL in other
+ * processes. */
+static int set_surroundings(const struct prefork_settings *settings, const struct prefork_worker *worker)
 {
 	const char *directory = prefork_settings_text(settings, "chdir");
-	const char *item;
-	char name[1024];
+	const char *script_name;
+	const int r = set_raw_env(settings, worker);
 
-	for (size_t i = 0; (item = prefork_settings_item(settings, "raw_env", i)); i++) {
-		const size_t length = strcspn(item, "=");
-
-		if (item[length] == '\0' || length >= sizeof name)
-			return prefork_fail(PREFORK_ECONFIG, "--env: \"%s\" is not NAME=VALUE", item);
-		memcpy(name, item, length);
-		name[length] = '\0';
-		if (setenv(name, item + length + 1, 1) < 0)
-			return prefork_fail(-errno, "--env %s: %s", item, strerror(errno));
-	}
-	item = getenv("SCRIPT_NAME");
-	if (item && *item != '\0' && *item != '/')
-		return prefork_fail(PREFORK_ECONFIG, "SCRIPT_NAME: \"%s\" does not begin with a slash", item);
+	if (r < 0)
+		return r;
+	script_name = getenv("SCRIPT_NAME");
+	if (script_name && *script_name != '\0' && *script_name != '/')
+		return prefork_fail(PREFORK_ECONFIG, "SCRIPT_NAME: \"%s\" does not begin with a slash", script_name);
 	if (directory && chdir(directory) < 0)
 		return prefork_fail(PREFORK_ECONFIG, "--chdir: %s: %s", directory, strerror(errno));
 	return 0;
@@ -109,15 +157,16 @@ static int mark_main_thread(const struct prefork_settings *settings)
 }
 
 /* Start Python and import the application. If Python has started, the GIL is held, also after an error. */
-static int import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
+static int import(const struct prefork_settings *settings, const char *program, struct prefork_log *log,
+                  const struct prefork_worker *worker)
 {
 	const char *name = wsgi_options_application(settings);
 	char venv[PATH_MAX];
 	int r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv);
 
 	if (r == 0) /* after the path of the virtualenv, which may be relative, is resolved */
-		r = set_surroundings(settings);
-	if (r == 0)
+		r = set_surroundings(settings, worker);
+	if (r == 0 && !wsgi_python_runs())
 		r = wsgi_python_start(program, *venv ? venv : NULL);
 	if (r < 0)
 		return r;
@@ -139,7 +188,7 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 
 	wsgi_log_prepare(log, NULL, 0);
 	wsgi_forked_children_prepare();
-	const int r = import(settings, program, log);
+	const int r = import(settings, program, log, NULL);
 
 	if (r == 0)
 		wsgi_python_freeze();
@@ -163,7 +212,8 @@ static int find_package(const struct prefork_settings *settings, const char *pro
 	if (prefork_settings_int(settings, "preload_app") == 0 && prefork_settings_run_as(settings) < 0)
 		return 0; /* as in a start, Python does not run as root */
 	if (wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv) < 0 ||
-	    set_surroundings(settings) < 0 || wsgi_python_start(program, *venv ? venv : NULL) < 0 || set_path(settings) < 0)
+	    set_surroundings(settings, NULL) < 0 || (!wsgi_python_runs() && wsgi_python_start(program, *venv ? venv : NULL) < 0) ||
+	    set_path(settings) < 0)
 		return 0;
 	module = PyImport_ImportModule("importlib.util");
 	if (module)
@@ -225,9 +275,9 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	wsgi_response_headers_prepare();
 	wsgi_forked_children_prepare();
 	if (!wsgi_python_runs())
-		r = import(settings, program, log);
+		r = import(settings, program, log, worker);
 	else /* preloaded; the GIL is held since the fork */
-		r = set_surroundings(settings);
+		r = set_surroundings(settings, worker);
 	if (r == 0 && (wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) < 0 ||
 	               mark_main_thread(settings) < 0 || wsgi_host_loop_prepare(settings) < 0 || make_templates(worker) < 0))
 		r = fail_to_load("application", wsgi_options_application(settings));

@@ -13,7 +13,8 @@ static const struct prefork_option rows[] = {
 	{ ROW("chdir", STRING), .unit = "DIR", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "Working directory of the application; also the first entry of sys.path." },
 	{ ROW("raw_env", LIST), .flags = "-e, --env", .max = 1024, .unit = "NAME=VALUE", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Set an environment variable for the application." },
+	  .doc = "Set an environment variable for the application. In VALUE, {slot} and {pid} are those of the worker, and {{slot}} "
+	         "is {slot}." },
 	{ ROW("pythonpath", LIST), .max = 256, .unit = "DIR",
 	  .traits = PREFORK_OPTION_RELOADABLE | PREFORK_OPTION_COMMAS,
 	  .doc = "Further entries of sys.path." },

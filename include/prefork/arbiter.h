@@ -289,9 +289,9 @@ PREFORK_API void prefork_arbiter_take_signals(struct prefork_arbiter *arbiter, b
 
 /** Remove from the environment now what the program that started this process has set for it alone:
  *  LISTEN_*, PREFORK_FDS, PREFORK_UPGRADE_* and SERVER_STARTER_PORT, whose sockets
- *  prefork_arbiter_start() then serves, and NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its
- *  state to the service manager, as
- *  sd_notify(3) does. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
+ *  prefork_arbiter_start() then serves, NOTIFY_SOCKET and WATCHDOG_*: the arbiter sends its
+ *  state to the service manager, as sd_notify(3) does; and PREFORK_SLOT, if a worker of another
+ *  server has started this one. prefork_arbiter_run() does the same at its start; an arbiter that is embedded
  *  by prefork_arbiter_start() leaves both to the application unless this function is called.
  *  For programs that run code of an application in the arbiter before the start. Workers never see
  *  these variables. Call it once, after the pools were added, while no other thread uses the

@@ -62,7 +62,8 @@ PREFORK_API const char *prefork_worker_pool(const struct prefork_worker *worker)
 
 /** The slot of the pool, as log lines and the process title show it: 0 to workers_max - 1, and a
  *  few more for replacements that overlap. Constant for the life of a worker, reused afterwards.
- *  Two pools both have a slot 0. Any thread. Since 0.1. */
+ *  Two pools both have a slot 0. The environment variable PREFORK_SLOT has it, too, from the fork on,
+ *  and so have programs that the worker starts. Any thread. Since 0.1. */
 PREFORK_API unsigned prefork_worker_slot(const struct prefork_worker *worker);
 
 /** The generation: 1 after the start, one more after each reload. Any thread. Since 0.1. */

@@ -14,7 +14,8 @@
 /* Variables that are not settings: the library passes some from one of its processes to the next; Kubernetes and
  * Docker links set the others for a service with the name "prefork". A star at the end matches any text. */
 static const char *const other_variables[] = {
-	"PREFORK_FDS", "PREFORK_UPGRADE_*", "PREFORK_SERVICE_HOST", "PREFORK_SERVICE_PORT*", "PREFORK_PORT*",
+	"PREFORK_FDS", "PREFORK_UPGRADE_*", "PREFORK_SLOT", "PREFORK_SERVICE_HOST", "PREFORK_SERVICE_PORT*",
+	"PREFORK_PORT*",
 };
 
 bool pfi_option_variable(const struct prefork_option *row, char variable[PFI_VARIABLE_MAX])

@@ -88,7 +88,7 @@ static int build_environment(struct execution *start, char *const *variables)
 	if (start->environment == NULL)
 		return prefork_fail(-ENOMEM, "no memory for the environment of the new program");
 	for (size_t i = 0; before[i] != NULL; i++) {
-		if (!pfi_starter_is_socket_variable(before[i]))
+		if (!pfi_starter_is_own_variable(before[i]))
 			start->environment[used++] = before[i];
 	}
 	for (size_t i = 0; variables[i] != NULL; i++)

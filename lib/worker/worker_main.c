@@ -16,6 +16,7 @@
 #include "os/log.h"
 #include "os/signal_pipe.h"
 #include "os/scoreboard.h"
+#include "os/slot_variable.h"
 #include "os/spawn.h"
 #include "os/standard_fds.h"
 #include "os/starter.h"
@@ -216,8 +217,10 @@ int pfi_worker_main(const struct pfi_spawn_context *context)
 	prefork_error_clear(); /* inherited from the arbiter */
 	pfi_signal_pipe_forget_in_child();
 	pfi_starter_forget_in_child();
-	if (!worker)
+	if (!worker || pfi_slot_variable_set(context->slot) < 0) {
+		free(worker);
 		return PREFORK_EXIT_SICK;
+	}
 	worker->context = context;
 	pfi_connection_watch_init(worker);
 	worker->fd = worker->wake_fd = worker->quit_fd = -1;

@@ -1,6 +1,7 @@
 #include "listener/inherit.h"
 #include "os/fd.h"
 #include "os/open.h"
+#include "os/slot_variable.h"
 #include "os/starter.h"
 
 #include "../support.h"
@@ -180,14 +181,38 @@ END_TEST
 
 START_TEST(variables_for_the_parent_are_removed_in_a_child)
 {
-	char first[] = "A=1", pid[] = "LISTEN_PID=1", longer[] = "LISTEN_PIDS=2", watchdog[] = "WATCHDOG_USEC=", last[] = "B=";
-	char *variables[] = { first, pid, longer, watchdog, last, NULL };
+	char first[] = "A=1", pid[] = "LISTEN_PID=1", longer[] = "LISTEN_PIDS=2", watchdog[] = "WATCHDOG_USEC=", slot[] = "PREFORK_SLOT=9",
+	     last[] = "B=";
+	char *variables[] = { first, pid, longer, watchdog, slot, last, NULL };
 	char **const before = environ;
 
 	environ = variables;
 	pfi_starter_forget_in_child();
 	environ = before;
 	ck_assert(variables[0] == first && variables[1] == longer && variables[2] == last && !variables[3]);
+}
+END_TEST
+
+/* The list before stays as it is: it may belong to the application. */
+START_TEST(a_worker_gets_its_slot_in_place_of_another)
+{
+	char first[] = "A=1", slot[] = "PREFORK_SLOT=9", longer[] = "PREFORK_SLOTS=2";
+	char *variables[] = { first, slot, longer, NULL }, *none[] = { NULL };
+	char **const lists[] = { variables, none, NULL };
+	char **const before = environ;
+
+	environ = lists[_i];
+	ck_assert_int_eq(pfi_slot_variable_set(4294967295U), 0);
+	ck_assert_str_eq(getenv("PREFORK_SLOT"), "4294967295");
+	ck_assert_int_eq(pfi_slot_variable_set(3), 0);
+	ck_assert_str_eq(getenv("PREFORK_SLOT"), "3");
+	ck_assert_int_eq(setenv("MORE", "1", 1), 0);
+	ck_assert_str_eq(getenv("PREFORK_SLOT"), "3");
+	if (_i == 0) {
+		ck_assert(environ[0] == first && environ[1] == longer && environ[4] == NULL);
+		ck_assert(variables[0] == first && variables[1] == slot && variables[2] == longer && !variables[3]);
+	}
+	environ = before;
 }
 END_TEST
 
@@ -256,6 +281,7 @@ int main(void)
 	ADD_TABLE(tc, an_invalid_variable_is_named_in_the_error_message, bad);
 	tcase_add_test(tc, a_socket_is_found_by_its_address_and_only_once);
 	tcase_add_test(tc, variables_for_the_parent_are_removed_in_a_child);
+	tcase_add_loop_test(tc, a_worker_gets_its_slot_in_place_of_another, 0, 3);
 	tcase_add_test(tc, a_socket_is_found_by_its_name);
 	tcase_add_loop_test(tc, an_unlisted_inherited_socket_is_offered_or_closed, 0, 2);
 	tcase_add_test(tc, a_descriptor_that_is_not_a_socket_stays_open);

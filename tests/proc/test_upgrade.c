@@ -120,7 +120,7 @@ static int serve(int argc, char **argv)
 		say("failed", r, prefork_error());
 	else
 		r = drive();
-	if (getenv("PREFORK_UPGRADE_PID") || getenv("PREFORK_FDS") || getenv("PREFORK_UPGRADE_FD"))
+	if (getenv("PREFORK_UPGRADE_PID") || getenv("PREFORK_FDS") || getenv("PREFORK_UPGRADE_FD") || getenv("PREFORK_SLOT"))
 		say("environment", 0, "still has the variables");
 	prefork_arbiter_destroy(arbiter);
 	prefork_arbiter_destroy(other);
@@ -148,6 +148,7 @@ static void start_server(const char *server_mode, const char *variable)
 	if (server == 0) {
 		(void)dup2(ends[1], STDOUT_FILENO);
 		(void)setenv("UPGRADE_MODE", server_mode, 1);
+		(void)setenv("PREFORK_SLOT", "9", 1); /* as if a worker had started it */
 		if (variable)
 			(void)putenv((char *)(uintptr_t)variable);
 		(void)execv("/proc/self/exe", argv);

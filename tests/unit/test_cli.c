@@ -208,6 +208,7 @@ START_TEST(unrelated_variables_are_ignored)
 	ck_assert_int_eq(prefork_settings_claim_variable(settings, "PREFORK_OURS"), 0);
 	ck_assert_int_eq(setenv("PREFORK_OURS", "x", 1), 0);
 	ck_assert_int_eq(setenv("PREFORK_PORT", "tcp://10.0.0.1:80", 1), 0); /* as Kubernetes does */
+	ck_assert_int_eq(setenv("PREFORK_SLOT", "3", 1), 0); /* as in a program that a worker has started */
 	ck_assert_int_eq(setenv("PREFORK_RAW_ENV", "A=1,2\nB=3", 1), 0);
 	ck_assert_int_eq(setenv("PREFORK_BIND", "a:1,b:2", 1), 0);
 	ck_assert_int_eq(parse(settings, ""), 0);
