@@ -144,6 +144,13 @@ PREFORK_API int prefork_worker_adopt_listeners(struct prefork_worker *worker);
  *  listeners are closed. Since 0.1. */
 PREFORK_API void prefork_worker_listener_ready(struct prefork_worker *worker, size_t index);
 
+/** For a loop with a server of its own, which accepts connections that the library does not see: accept one from
+ *  listener `index`. `*ret_fd` is its descriptor, which the caller owns, with O_NONBLOCK and close-on-exec set. With
+ *  reuse_port, where prefork_listener_fd() is a set of sockets to poll, there is no other way. Returns 0 or the
+ *  negative errno of accept(2), which the caller handles: -EAGAIN also if the listeners are closed; -EINVAL for
+ *  NULL. Since 0.1. */
+PREFORK_API int prefork_worker_accept_fd(struct prefork_worker *worker, size_t index, int *ret_fd);
+
 /** Do the work of a connection that `submit` was called with. Once, in its task; the connection must not
  *  be used afterwards. May block as long as the task may. Since 0.1. */
 PREFORK_API void prefork_connection_work(struct prefork_connection *connection);

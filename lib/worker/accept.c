@@ -11,6 +11,7 @@
 #include "worker/worker.h"
 
 #include <prefork/error.h>
+#include <prefork/host_loop.h>
 #include <prefork/log.h>
 #include <prefork/strategy.h>
 
@@ -169,6 +170,26 @@ int prefork_worker_accept(struct prefork_worker *worker, size_t index, struct pr
 	if (error == EPERM)
 		return pause_accepting(worker, error);
 	return -EAGAIN; /* the listener is still readable, so the poller reports it again */
+}
+
+int prefork_worker_accept_fd(struct prefork_worker *worker, size_t index, int *ret_fd)
+{
+	PFI_RETURN_IF_NULL(worker, -EINVAL);
+	PFI_RETURN_IF_NULL(ret_fd, -EINVAL);
+
+	union pfi_peer_address address = { .any.sa_family = AF_UNSPEC };
+	socklen_t length = sizeof address;
+
+	if (!has_listener(worker, index))
+		return -EAGAIN;
+	const int fd = pfi_listener_accept(worker->listeners[index].listener, &address.any, &length);
+
+	if (fd < 0)
+		return -errno;
+	if (atomic_load_explicit(&worker->context->score->shut, memory_order_relaxed) != 0)
+		pfi_accepted_free(worker->listeners[index].listener, fd);
+	*ret_fd = fd;
+	return 0;
 }
 
 /* Closes the listener but keeps its descriptor number in use, by a duplicate of quit_fd: a thread in a callback

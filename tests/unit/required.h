@@ -156,6 +156,8 @@
 	NOTHING(prefork_connection_work, connection, (NULL)) \
 	NOTHING(prefork_wait_set_user, wait, (NULL, NULL)) \
 	POINTER(prefork_wait_user, wait, (NULL)) \
+	NUMBER(prefork_worker_accept_fd, worker, (NULL, 0, ANY), -EINVAL) \
+	NUMBER(prefork_worker_accept_fd, ret_fd, (ANY, 0, NULL), -EINVAL) \
 	NUMBER(prefork_worker_adopt_listeners, worker, (NULL), -EINVAL) \
 	NUMBER(prefork_worker_dispatch, worker, (NULL), 0) \
 	NOTHING(prefork_worker_listener_ready, worker, (NULL, 1)) \
