@@ -1,6 +1,7 @@
 /* Imports the Python application and prepares it for serving. The working directory, environment and sys.path are
  * set first. */
 #include "application.h"
+#include "config_file.h"
 #include "errors.h"
 #include "response_headers.h"
 #include "failure.h"
@@ -8,6 +9,8 @@
 #include "interpreter.h"
 #include "load.h"
 #include "loggers.h"
+#include "paste.h"
+#include "python_modules.h"
 #include "header_names.h"
 #include "forked_children.h"
 #include "raw_env.h"
@@ -33,6 +36,7 @@
 #include <unistd.h>
 
 static struct wsgi_application application; /* `callable` is NULL until it is imported */
+static bool was_tried;                       /* to import it */
 
 /* Python, if it runs, has read the environment before. */
 static int set_variable(const char *name, const char *value)
@@ -122,20 +126,22 @@ static int set_path(const struct prefork_settings *settings)
 	return wsgi_load_path(NULL, directory);
 }
 
-/* Takes the exception that is set: logs the traceback; the error message is one line of it. `kind` is "application" or
- * "worker class". */
+/* Takes the exception that is set: logs its traceback, and writes it as one line. Returns the traceback as a *new* str, or
+ * NULL if it cannot be formatted. `kind` is "application" or "worker class". */
+static PyObject *log_failure(const char *kind, const char *name, char *line, size_t line_size)
+{
+	PyObject *const text = wsgi_failure_take(line, line_size);
+
+	wsgi_failure_log(Py_XNewRef(text), "app_load_failed", "The %s %s does not load", kind, name);
+	return text;
+}
+
+/* The same; the error message is the line. */
 static int fail_to_load(const char *kind, const char *name)
 {
 	char line[512];
-	PyObject *text = wsgi_failure_take(line, sizeof line);
-	Py_ssize_t size = 0;
-	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
-	if (bytes)
-		wsgi_log_block(PREFORK_LOG_ERROR, "app_load_failed", bytes, (size_t)size, "The %s %s does not load",
-		               kind, name);
-	PyErr_Clear(); /* the traceback is not UTF-8: only the error message remains */
-	Py_XDECREF(text);
+	Py_XDECREF(log_failure(kind, name, line, sizeof line));
 	return prefork_fail(PREFORK_EAPP, "the %s %s does not load: %s", kind, name, line);
 }
 
@@ -156,11 +162,95 @@ static int mark_main_thread(const struct prefork_settings *settings)
 	return module ? 0 : -1;
 }
 
-/* Start Python and import the application. If Python has started, the GIL is held, also after an error. */
+static PyObject *load_named(const struct prefork_settings *settings)
+{
+	const char *const name = wsgi_options_application(settings);
+
+	if (wsgi_paste_is_set(settings))
+		return wsgi_paste_load(settings, wsgi_host_loop_takes_any());
+	return wsgi_host_loop_takes_any() ? wsgi_load_callable(name) : wsgi_load(name);
+}
+
+static PyObject *load(const struct prefork_settings *settings)
+{
+	was_tried = true;
+	if (application.callable == NULL)
+		application.callable = load_named(settings);
+	return application.callable;
+}
+
+/* Takes the exception that is set. With --reload, the worker serves the traceback instead of the application: its developer
+ * sees it in the browser, and the next edit is a reload like any other. Returns NULL with an exception set if it cannot. */
+static PyObject *load_failure_page(const struct prefork_settings *settings)
+{
+	const char *const name = wsgi_options_application(settings);
+	char line[512];
+	PyObject *const text = log_failure("application", name, line, sizeof line);
+
+	application.callable = text ? wsgi_python_call("prefork_wsgi.failure_page", "application", "(sO)", name, text) :
+	                              wsgi_python_call("prefork_wsgi.failure_page", "application", "(ss)", name, line);
+	Py_XDECREF(text);
+	if (application.callable)
+		wsgi_log(PREFORK_LOG_WARNING, "failure_served", "Until an edit loads, responses are this traceback with status 500");
+	return application.callable;
+}
+
+/* Not in a process that the application has forked, which exits; and a worker class of another interface than WSGI cannot
+ * serve it. */
+static bool serves_failures(const struct prefork_settings *settings)
+{
+	return prefork_settings_int(settings, "reload") == 1 && !wsgi_is_forked_child && !wsgi_host_loop_takes_any();
+}
+
+PyObject *wsgi_application_load(const struct prefork_settings *settings)
+{
+	return load(settings) == NULL && serves_failures(settings) ? load_failure_page(settings) : application.callable;
+}
+
+void wsgi_application_set(PyObject *callable)
+{
+	Py_XSETREF(application.callable, Py_NewRef(callable));
+}
+
+bool wsgi_application_was_tried(void)
+{
+	return was_tried;
+}
+
+int wsgi_application_fail(const struct prefork_settings *settings)
+{
+	return fail_to_load("application", wsgi_options_application(settings));
+}
+
+static int fail_to_load_class(const struct prefork_settings *settings)
+{
+	char name[512];
+
+	(void)snprintf(name, sizeof name, "%s (%s)", prefork_settings_text(settings, "worker_class"),
+	               wsgi_options_place(settings, "worker_class"));
+	return fail_to_load("worker class", name);
+}
+
+/* --spew. In this thread, and in those that serve requests later. */
+static int start_trace(const struct prefork_settings *settings)
+{
+	static bool is_traced;
+	PyObject *function;
+
+	if (is_traced || prefork_settings_int(settings, "spew") != 1)
+		return 0;
+	function = wsgi_python_call("prefork_wsgi.spew", "start", "()");
+	is_traced = function != NULL;
+	wsgi_python_trace(function);
+	Py_XDECREF(function);
+	return is_traced ? 0 : -1;
+}
+
+/* Start Python, unless a configuration file did, and import the application. If Python has started, the GIL is held, also
+ * after an error. In a worker, a worker class that loads the application itself does so later. */
 static int import(const struct prefork_settings *settings, const char *program, struct prefork_log *log,
                   const struct prefork_worker *worker)
 {
-	const char *name = wsgi_options_application(settings);
 	char venv[PATH_MAX];
 	int r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), program, venv, sizeof venv);
 
@@ -171,15 +261,19 @@ static int import(const struct prefork_settings *settings, const char *program, 
 	if (r < 0)
 		return r;
 	if (wsgi_header_names_create() == 0 && wsgi_errors_prepare() == 0 &&
-	    wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) == 0 && wsgi_request_prepare() == 0 &&
+	    wsgi_loggers_prepare(log, settings) == 0 && wsgi_request_prepare() == 0 &&
 	    mark_main_thread(settings) == 0 && set_path(settings) == 0) {
 		if (wsgi_host_loop_prepare(settings) < 0)
-			return fail_to_load("worker class", prefork_settings_text(settings, "worker_class"));
-		application.callable = wsgi_load(name);
+			return fail_to_load_class(settings);
+		if (worker && wsgi_host_loop_loads_application())
+			return 0;
+		if (!worker)
+			(void)load(settings);
+		else if (start_trace(settings) == 0)
+			(void)wsgi_application_load(settings);
 	}
-	if (wsgi_is_forked_child)
-		wsgi_forked_child_exit();
-	return application.callable ? 0 : fail_to_load("application", name);
+	wsgi_forked_child_stop();
+	return application.callable ? 0 : wsgi_application_fail(settings);
 }
 
 int wsgi_application_import(const struct prefork_settings *settings, const char *program, struct prefork_log *log)
@@ -188,10 +282,14 @@ int wsgi_application_import(const struct prefork_settings *settings, const char 
 
 	wsgi_log_prepare(log, NULL, 0);
 	wsgi_forked_children_prepare();
+	if (wsgi_python_runs() && wsgi_gil_take())
+		wsgi_config_import_begins();
 	const int r = import(settings, program, log, NULL);
 
-	if (r == 0)
+	if (r == 0) {
+		wsgi_config_import_ends();
 		wsgi_python_freeze();
+	}
 	if (wsgi_python_runs())
 		wsgi_gil_release();
 	if (old_directory >= 0) {
@@ -223,11 +321,16 @@ static int find_package(const struct prefork_settings *settings, const char *pro
 
 int wsgi_application_find_package(const struct prefork_settings *settings, const char *program, const char *package)
 {
-	const pid_t pid = fork();
 	int status = 0;
 
-	if (pid == 0)
+	wsgi_python_before_fork();
+	const pid_t pid = fork();
+
+	if (pid == 0) {
+		wsgi_python_in_child();
 		_exit(find_package(settings, program, package));
+	}
+	wsgi_python_in_parent();
 	if (pid < 0)
 		return prefork_fail(-errno, "fork: %s", strerror(errno));
 	while (waitpid(pid, &status, 0) < 0 && errno == EINTR) {
@@ -274,13 +377,14 @@ int wsgi_application_start(struct prefork_worker *worker, const char *program)
 	wsgi_log_prepare(log, prefork_worker_pool(worker), prefork_worker_slot(worker));
 	wsgi_response_headers_prepare();
 	wsgi_forked_children_prepare();
-	if (!wsgi_python_runs())
+	if (application.callable == NULL) /* if Python runs, the GIL is held since the fork */
 		r = import(settings, program, log, worker);
-	else /* preloaded; the GIL is held since the fork */
+	else /* preloaded */
 		r = set_surroundings(settings, worker);
-	if (r == 0 && (wsgi_loggers_prepare(log, prefork_settings_text(settings, "loglevel")) < 0 ||
-	               mark_main_thread(settings) < 0 || wsgi_host_loop_prepare(settings) < 0 || make_templates(worker) < 0))
-		r = fail_to_load("application", wsgi_options_application(settings));
+	if (r == 0 && (wsgi_loggers_prepare(log, settings) < 0 ||
+	               mark_main_thread(settings) < 0 || wsgi_host_loop_prepare(settings) < 0 ||
+	               make_templates(worker) < 0 || start_trace(settings) < 0))
+		r = wsgi_application_fail(settings);
 	if (wsgi_python_runs())
 		wsgi_gil_release();
 	return r;

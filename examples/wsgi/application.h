@@ -9,6 +9,8 @@
 
 #include "wsgi_request.h"
 
+#include <stdbool.h>
+
 struct prefork_log;
 struct prefork_settings;
 struct prefork_worker;
@@ -25,6 +27,21 @@ int wsgi_application_find_package(const struct prefork_settings *settings, const
 
 /** Prepare it for serving in this worker; import it unless it was preloaded. Errors as above. */
 int wsgi_application_start(struct prefork_worker *worker, const char *program);
+
+/** In a worker: import the application, if it is not imported yet. The caller has the GIL. Returns it, borrowed, or NULL with
+ *  an exception set. With --reload, an application that does not load is replaced by one whose responses are its
+ *  traceback (prefork_wsgi.failure_page). */
+PyObject *wsgi_application_load(const struct prefork_settings *settings);
+
+/** Serve `application`, which is borrowed, instead of what was imported. */
+void wsgi_application_set(PyObject *application);
+
+/** Whether its import has been tried. */
+bool wsgi_application_was_tried(void);
+
+/** Takes the exception that is set, which an import of the application has raised: logs its traceback, and returns
+ *  PREFORK_EAPP with an error message. The caller has the GIL. */
+int wsgi_application_fail(const struct prefork_settings *settings);
 
 /** The argument of wsgi_request_handle(). Valid after wsgi_application_start(). */
 const struct wsgi_application *wsgi_application_get(void);

@@ -2,6 +2,7 @@
 #include "python.h"
 
 #include "build.h"
+#include "wsgi_clock.h"
 
 #include <prefork/error.h>
 
@@ -17,7 +18,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { VERSION_TIMEOUT_MS = 5000, VERSION_MAX = 512 };
@@ -29,23 +29,15 @@ static bool is_same_file(const struct stat *a, const struct stat *b)
 	return a->st_ino == b->st_ino && a->st_dev == b->st_dev && a->st_mtime == b->st_mtime;
 }
 
-static int64_t now_ms(void)
-{
-	struct timespec now;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &now);
-	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
-}
-
 /* Read `fd` until end of file. Returns 0, -ETIMEDOUT or another negative errno. */
 static int read_all(int fd, char *text, size_t size)
 {
-	const int64_t deadline = now_ms() + VERSION_TIMEOUT_MS;
+	const int64_t deadline = wsgi_now_ms() + VERSION_TIMEOUT_MS;
 	size_t length = 0;
 
 	for (;;) {
 		struct pollfd readable = { .fd = fd, .events = POLLIN };
-		const int64_t left = deadline - now_ms();
+		const int64_t left = deadline - wsgi_now_ms();
 		ssize_t n;
 
 		if (left <= 0)

@@ -1,32 +1,18 @@
-/* Runs convert.py, which executes a gunicorn.conf.py and prints its settings as INI. */
+/* Runs prefork_wsgi.convert, which executes a gunicorn.conf.py and prints its settings as INI. */
 #include "convert.h"
 #include "failure.h"
+#include "gunicorn.h"
 #include "interpreter.h"
-#include "rows.h"
+#include "python_modules.h"
 #include "virtualenv.h"
+#include "wsgi_options.h"
 
 #include <prefork/error.h>
-#include <prefork/http.h>
 #include <prefork/settings.h>
 
 #include <errno.h>
 #include <limits.h>
 #include <string.h>
-
-static const char script[] =
-#include "convert.py.inc"
-	;
-
-static int make_settings(struct prefork_settings **ret)
-{
-	int r = prefork_settings_create(ret);
-
-	if (r == 0)
-		r = prefork_http_add_options(*ret);
-	if (r == 0)
-		r = wsgi_rows_add(*ret);
-	return r == 0 ? wsgi_rows_add_names(*ret) : r;
-}
 
 /* accepts(name, text): None, or why the setting does not take the text. */
 static PyObject *accepts(PyObject *self, PyObject *arguments)
@@ -38,9 +24,13 @@ static PyObject *accepts(PyObject *self, PyObject *arguments)
 	(void)self;
 	if (!PyArg_ParseTuple(arguments, "ss", &name, &text))
 		return NULL;
-	r = make_settings(&settings);
+	r = prefork_settings_create(&settings);
+	if (r == 0)
+		r = wsgi_options_add_rows(settings);
 	if (r == 0 && *text != '\0')
 		r = prefork_settings_set_default(settings, name, text);
+	if (r < 0)
+		r = wsgi_gunicorn_explain(r, settings);
 	prefork_settings_destroy(settings);
 	if (r >= 0)
 		Py_RETURN_NONE;
@@ -54,21 +44,12 @@ static PyMethodDef accepts_method = { "accepts", accepts, METH_VARARGS, NULL };
 /* Returns the number of settings without a counterpart; -1 with an exception set. */
 static long run(const char *path)
 {
-	PyObject *globals = PyDict_New();
-	PyObject *function = PyCFunction_New(&accepts_method, NULL);
-	PyObject *done = NULL, *left = NULL;
-	long count = -1;
+	PyObject *const function = PyCFunction_New(&accepts_method, NULL);
+	PyObject *const left = function ? wsgi_python_call("prefork_wsgi.convert", "convert", "(sO)", path, function) : NULL;
+	const long count = left ? PyLong_AsLong(left) : -1;
 
-	if (globals && function && PyDict_SetItemString(globals, "__builtins__", PyEval_GetBuiltins()) == 0)
-		done = PyRun_String(script, Py_file_input, globals, globals);
-	if (done)
-		left = PyObject_CallFunction(PyDict_GetItemString(globals, "convert"), "sO", path, function);
-	if (left)
-		count = PyLong_AsLong(left);
 	Py_XDECREF(left);
-	Py_XDECREF(done);
 	Py_XDECREF(function);
-	Py_XDECREF(globals);
 	return count;
 }
 

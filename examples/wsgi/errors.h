@@ -9,7 +9,7 @@
 
 struct prefork_log;
 
-/** Returns 0, or -1 with an exception set. Call it once. */
+/** Returns 0, or -1 with an exception set. A second call does nothing. */
 int wsgi_errors_prepare(void);
 
 /** Returns a *new* stream for `log`, which is borrowed until the process exits. */

@@ -2,6 +2,7 @@
  * the library, no serving. */
 #include "python.h"
 
+#include "failure.h"
 #include "interpreter.h"
 #include "forked_children.h"
 
@@ -72,33 +73,12 @@ void wsgi_forked_children_prepare(void)
 	is_registered = true;
 }
 
-/* The exit status of SystemExit, as sys.exit() defines it: None is 0, an int is the status, anything else is printed,
- * with status 1. */
-static int status_of(PyObject *exit)
-{
-	PyObject *code = exit ? PyObject_GetAttrString(exit, "code") : NULL;
-	int status = 1;
-
-	if (code == Py_None)
-		status = 0;
-	else if (code && PyLong_Check(code))
-		status = (int)PyLong_AsLong(code);
-	else if (code)
-		PySys_FormatStderr("%S\n", code);
-	PyErr_Clear();
-	Py_XDECREF(code);
-	return status;
-}
-
 void wsgi_forked_child_exit(void)
 {
-	PyObject *type, *value, *traceback;
 	int status = 0;
 
 	if (PyErr_ExceptionMatches(PyExc_SystemExit)) {
-		PyErr_Fetch(&type, &value, &traceback);
-		PyErr_NormalizeException(&type, &value, &traceback);
-		status = status_of(value);
+		status = wsgi_failure_exit_status();
 	} else if (PyErr_Occurred()) {
 		PyErr_Print();
 		status = 1;

@@ -22,4 +22,12 @@ extern bool wsgi_is_forked_child;
  *  does, and exit with the status of sys.exit(). The caller has the GIL. */
 _Noreturn void wsgi_forked_child_exit(void);
 
+/** After each call into code of the application, with the GIL: a child that this code has forked and that has returned
+ *  from it must not go on as its parent. */
+static inline void wsgi_forked_child_stop(void)
+{
+	if (wsgi_is_forked_child)
+		wsgi_forked_child_exit();
+}
+
 #endif

@@ -1,13 +1,15 @@
 /* Runs a worker inside an event loop of Python: loads the adapter, and switches between tasks by its functions. */
 #include "host_loop.h"
 #include "application.h"
+#include "config_file.h"
 #include "failure.h"
 #include "forked_children.h"
 #include "frame_blocks.h"
 #include "host_task.h"
 #include "host_worker.h"
 #include "interpreter.h"
-#include "wsgi_log.h"
+#include "python_modules.h"
+#include "wsgi_options.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
@@ -17,44 +19,20 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
-static const char gevent_py[] =
-#include "loop_gevent.py.inc"
-	;
-static const char selector_py[] =
-#include "loop_selector.py.inc"
-	;
-static const char tornado_request_py[] =
-#include "tornado_request.py.inc"
-	;
-static const char tornado_server_py[] =
-#include "tornado_server.py.inc"
-	;
-static const char tornado_py[] =
-#include "loop_tornado.py.inc"
-	;
+/* The classes. Each of the first has the name of the package that it needs, and its adapter is prefork_wsgi.loop_NAME; then
+ * patterns of names: worker classes of gunicorn's interface, and adapters of the user's. The first pattern that matches
+ * counts. */
+enum adapter { GEVENT, EVENTLET, TORNADO, ENTRY_POINT, OF_USER, CLASS_PATH, ADAPTERS };
 
-static const char eventlet_py[] =
-#include "loop_eventlet.py.inc"
-	;
-
-/* The adapters, each with the modules that it imports, which stand before it. */
-static const struct script {
-	const char *adapter, *module, *file, *text;
-} scripts[] = {
-	{ "gevent", "prefork_gevent", "prefork-wsgi/loop_gevent.py", gevent_py },
-	{ "eventlet", "prefork_eventlet", "prefork-wsgi/loop_eventlet.py", eventlet_py },
-	{ "tornado", "prefork_selector", "prefork-wsgi/loop_selector.py", selector_py },
-	{ "tornado", "prefork_tornado_request", "prefork-wsgi/tornado_request.py", tornado_request_py },
-	{ "tornado", "prefork_tornado_server", "prefork-wsgi/tornado_server.py", tornado_server_py },
-	{ "tornado", "prefork_tornado", "prefork-wsgi/loop_tornado.py", tornado_py },
+static const char *const adapters[ADAPTERS] = {
+	[GEVENT] = "gevent", [EVENTLET] = "eventlet", [TORNADO] = "tornado",
+	[ENTRY_POINT] = "egg:*", [OF_USER] = "*:*", [CLASS_PATH] = "*.*",
 };
 
-/* The classes. Each of the first has the name of the package that it needs; the last is a class of the user's. */
-static const char *const adapters[] = { "gevent", "eventlet", "tornado", "*:*" };
-
-enum { ADAPTERS = sizeof adapters / sizeof adapters[0], OF_USER = ADAPTERS - 1 };
+enum { PACKAGES = TORNADO + 1 };
 
 /* Other names, as gunicorn has them. */
 static const struct {
@@ -62,45 +40,28 @@ static const struct {
 } aliases[] = {
 	{ "gevent_wsgi", "gevent" },
 	{ "gevent_pywsgi", "gevent" },
+	{ "gunicorn.workers.sync.SyncWorker", "sync" },
+	{ "gunicorn.workers.gthread.ThreadWorker", "threads" },
+	{ "gunicorn.workers.ggevent.GeventWorker", "gevent" },
+	{ "gunicorn.workers.ggevent.GeventPyWSGIWorker", "gevent" },
+	{ "gunicorn.workers.geventlet.EventletWorker", "eventlet" },
+	{ "gunicorn.workers.gtornado.TornadoWorker", "tornado" },
 };
 
 static PyObject *loop_class; /* class Loop of the adapter; NULL: not prepared */
+static bool loads_application, is_wsgi; /* its attributes */
 
 static int adapter_of(const struct prefork_settings *settings)
 {
 	const char *const name = prefork_settings_text(settings, "worker_class");
 
-	for (int i = 0; i < OF_USER; i++) {
+	for (int i = 0; i < PACKAGES; i++) {
 		if (strcmp(adapters[i], name) == 0)
 			return i;
 	}
-	return strchr(name, ':') ? OF_USER : -1;
-}
-
-/* The modules are not found in sys.path, so that the program needs no file besides itself. */
-static PyObject *import_script(const struct script *script)
-{
-	PyObject *const code = Py_CompileString(script->text, script->file, Py_file_input);
-	PyObject *const module = code ? PyImport_ExecCodeModule(script->module, code) : NULL;
-
-	Py_XDECREF(code);
-	return module;
-}
-
-/* The last module of the adapter. */
-static PyObject *import_adapter(const char *adapter)
-{
-	PyObject *module = NULL;
-
-	for (size_t i = 0; i < sizeof scripts / sizeof scripts[0]; i++) {
-		if (strcmp(scripts[i].adapter, adapter) != 0)
-			continue;
-		Py_XDECREF(module);
-		module = import_script(&scripts[i]);
-		if (module == NULL)
-			return NULL;
-	}
-	return module;
+	if (strncmp(name, "egg:", 4) == 0)
+		return ENTRY_POINT;
+	return strchr(name, ':') ? OF_USER : strchr(name, '.') ? CLASS_PATH : -1;
 }
 
 /* "module:Class" */
@@ -118,29 +79,38 @@ static PyObject *import_class(const char *name)
 
 static PyObject *load(const struct prefork_settings *settings, int index)
 {
-	PyObject *module, *class;
+	const char *const name = prefork_settings_text(settings, "worker_class");
+	char module[64];
 
 	if (index == OF_USER)
-		return import_class(prefork_settings_text(settings, "worker_class"));
-	module = import_adapter(adapters[index]);
-	class = module ? PyObject_GetAttrString(module, "Loop") : NULL;
-	Py_XDECREF(module);
-	return class;
+		return import_class(name);
+	if (index >= PACKAGES)
+		return wsgi_python_call("prefork_wsgi.worker_class", "loop", "(s)", name);
+	(void)snprintf(module, sizeof module, "prefork_wsgi.loop_%s", adapters[index]);
+	return wsgi_python_get(module, "Loop");
 }
 
 int wsgi_host_loop_check(const struct prefork_settings *settings, const char *program)
 {
 	const int index = adapter_of(settings);
-	const char *const package = index < 0 || index == OF_USER ? NULL : adapters[index];
-	const char *place = "";
+	const char *const package = index < 0 || index >= PACKAGES ? NULL : adapters[index];
 	const int r = package ? wsgi_application_find_package(settings, program, package) : 0;
 
 	if (r != -ENOENT)
 		return r;
-	(void)prefork_settings_origin(settings, "worker_class", NULL, &place);
 	return prefork_fail(PREFORK_ECONFIG, "%s: the worker class %s needs the Python package %s, which is not installed: "
-	                                     "pip install %s, or apt install python3-%s", place, package, package, package,
-	                    package);
+	                                     "pip install %s, or apt install python3-%s",
+	                    wsgi_options_place(settings, "worker_class"), package, package, package, package);
+}
+
+static bool is_true(PyObject *object, const char *name)
+{
+	PyObject *const value = PyObject_GetAttrString(object, name);
+	const bool result = value && PyObject_IsTrue(value) == 1;
+
+	PyErr_Clear();
+	Py_XDECREF(value);
+	return result;
 }
 
 int wsgi_host_loop_prepare(const struct prefork_settings *settings)
@@ -155,6 +125,10 @@ int wsgi_host_loop_prepare(const struct prefork_settings *settings)
 		return -1;
 	wsgi_frame_blocks_keep();
 	none = PyObject_HasAttrString(loop_class, "prepare") ? PyObject_CallMethod(loop_class, "prepare", NULL) : Py_NewRef(Py_None);
+	if (none) {
+		loads_application = is_true(loop_class, "loads_application");
+		is_wsgi = is_true(loop_class, "is_wsgi");
+	}
 	Py_XDECREF(none);
 	return none ? 0 : -1;
 }
@@ -164,28 +138,25 @@ bool wsgi_host_loop_has_tasks(void)
 	return loop_class && PyObject_HasAttrString(loop_class, "multithread");
 }
 
+bool wsgi_host_loop_loads_application(void)
+{
+	return loads_application;
+}
+
+bool wsgi_host_loop_takes_any(void)
+{
+	return loads_application && !is_wsgi;
+}
+
 /* Takes the exception that is set. */
 static int fail_to_run(const char *what)
 {
+	const char *const kind = loads_application ? "worker class" : "event loop";
 	char line[512];
 	PyObject *const text = wsgi_failure_take(line, sizeof line);
-	Py_ssize_t size = 0;
-	const char *const bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
 
-	wsgi_log_block(PREFORK_LOG_ERROR, "loop_failed", bytes ? bytes : "", (size_t)size, "The event loop %s: %s", what, line);
-	PyErr_Clear();
-	Py_XDECREF(text);
-	return prefork_fail(PREFORK_EAPP, "the event loop %s: %s", what, line);
-}
-
-static bool is_true(PyObject *object, const char *name)
-{
-	PyObject *const value = PyObject_GetAttrString(object, name);
-	const bool result = value && PyObject_IsTrue(value) == 1;
-
-	PyErr_Clear();
-	Py_XDECREF(value);
-	return result;
+	wsgi_failure_log(text, "loop_failed", "The %s %s: %s", kind, what, line);
+	return prefork_fail(loads_application ? PREFORK_EBOOT : PREFORK_EAPP, "the %s %s: %s", kind, what, line);
 }
 
 static void call(PyObject *object, const char *method)
@@ -217,19 +188,34 @@ static int open_loop(struct prefork_worker *worker, PyObject *loop)
 	return prefork_worker_poll_open(worker, &host, loop);
 }
 
+/* `result` is that of run(), *taken*: a worker class returns its exit status. Without one, the exception that is set may
+ * be the application's. */
+static int status_of(PyObject *result, const struct prefork_settings *settings)
+{
+	int status = 0;
+
+	if (result == NULL)
+		return loads_application && wsgi_application_get()->callable == NULL && wsgi_application_was_tried() ?
+		               wsgi_application_fail(settings) :
+		               fail_to_run("has ended by an exception");
+	if (PyLong_Check(result))
+		status = (int)(PyLong_AsLong(result) & 0xff);
+	PyErr_Clear();
+	Py_DECREF(result);
+	return status;
+}
+
 /* Returns when the loop ends: the worker has drained or quits. */
 static int run_loop(struct prefork_worker *worker, PyObject *loop)
 {
 	int r = open_loop(worker, loop);
-	PyObject *none;
+	PyObject *result;
 
 	if (r < 0)
 		return r;
-	none = PyObject_CallMethod(loop, "run", NULL);
-	if (wsgi_is_forked_child)
-		wsgi_forked_child_exit();
-	r = none ? 0 : fail_to_run("has ended by an exception");
-	Py_XDECREF(none);
+	result = PyObject_CallMethod(loop, "run", NULL);
+	wsgi_forked_child_stop();
+	r = status_of(result, prefork_worker_settings(worker));
 	if (wsgi_host_tasks_remain())
 		wsgi_python_abandon_tasks();
 	prefork_worker_poll_close(worker);
@@ -245,7 +231,9 @@ static int run(struct prefork_worker *worker, void *user)
 	if (!wsgi_gil_take())
 		return prefork_fail(-ENOMEM, "no memory for the event loop");
 	wsgi_gil_keep(true);
-	object = wsgi_host_worker_create(worker, wsgi_application_get()->callable);
+	object = loads_application && wsgi_config_select(prefork_worker_settings(worker)) < 0 ?
+	                 NULL :
+	                 wsgi_host_worker_create(worker, wsgi_application_get()->callable);
 	loop = object ? PyObject_CallOneArg(loop_class, object) : NULL;
 	r = loop ? run_loop(worker, loop) : fail_to_run("does not start");
 	if (object)

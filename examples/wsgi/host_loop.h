@@ -29,6 +29,11 @@ int wsgi_host_loop_check(const struct prefork_settings *settings, const char *pr
  *  0, or -1 with an exception set. */
 int wsgi_host_loop_prepare(const struct prefork_settings *settings);
 
+/** Whether the prepared adapter loads the application itself, when it runs; and whether it serves other applications than
+ *  WSGI's. The caller has the GIL. */
+bool wsgi_host_loop_loads_application(void);
+bool wsgi_host_loop_takes_any(void);
+
 /** Whether the prepared adapter runs several requests at a time in one thread. The caller has the GIL. */
 bool wsgi_host_loop_has_tasks(void);
 

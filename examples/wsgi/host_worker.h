@@ -10,7 +10,7 @@
 
 struct prefork_worker;
 
-/** `application` is borrowed. Returns NULL with an exception set. */
+/** `application` is borrowed; NULL: it is not loaded yet. Returns NULL with an exception set. */
 PyObject *wsgi_host_worker_create(struct prefork_worker *worker, PyObject *application);
 
 /** The worker ends: later calls of methods do nothing. Takes `self`. */

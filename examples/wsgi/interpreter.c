@@ -1,5 +1,6 @@
 /* Starts and ends CPython, keeps it valid across forks, and gives each thread its thread state. */
 #include "interpreter.h"
+#include "gunicorn_view.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -17,6 +18,7 @@ static _Thread_local PyObject *deferred; /* argument of wsgi_drop_later() */
 static pthread_key_t end_of_thread;    /* its value is `own` */
 static _Thread_local bool keeps_gil; /* argument of wsgi_gil_keep() */
 static bool has_abandoned_tasks;
+static PyObject *trace_function; /* argument of wsgi_python_trace() */
 static bool forking; /* PyOS_BeforeFork() was called, none of its counterparts yet */
 
 static PyStatus configure(PyConfig *config, const char *program, const char *venv)
@@ -72,6 +74,7 @@ int wsgi_python_start(const char *program, const char *venv)
 
 	if (pthread_key_create(&end_of_thread, on_thread_end) != 0)
 		return prefork_fail(PREFORK_EBOOT, "Python does not start: no thread key is available");
+	(void)PyImport_AppendInittab("_prefork_wsgi_table", wsgi_gunicorn_view); /* without memory: no such module */
 	PyConfig_InitPythonConfig(&config);
 	status = configure(&config, program, venv);
 	if (!PyStatus_Exception(status))
@@ -128,6 +131,21 @@ static void register_thread(void)
 	Py_XDECREF(thread);
 }
 
+/* Python does so in the threads that it starts itself. */
+static void trace_thread(void)
+{
+	PyObject *settrace = PySys_GetObject("settrace"); /* borrowed */
+	PyObject *none = settrace ? PyObject_CallOneArg(settrace, trace_function) : NULL;
+
+	PyErr_Clear();
+	Py_XDECREF(none);
+}
+
+void wsgi_python_trace(PyObject *function)
+{
+	Py_XSETREF(trace_function, Py_XNewRef(function));
+}
+
 PyInterpreterState *wsgi_python_interpreter(void)
 {
 	return interpreter;
@@ -149,9 +167,17 @@ bool wsgi_gil_take(void)
 	PyEval_RestoreThread(own);
 	if (is_new)
 		register_thread();
+	if (is_new && trace_function)
+		trace_thread();
 	if (deferred)
 		Py_CLEAR(deferred);
 	return true;
+}
+
+/* PyGILState_Check() is 1 before Python starts. */
+bool wsgi_gil_is_held(void)
+{
+	return wsgi_python_runs() && PyGILState_Check() == 1;
 }
 
 void wsgi_yield(struct prefork_request *request)

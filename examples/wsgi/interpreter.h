@@ -1,9 +1,10 @@
 /*
  * interpreter -- the CPython interpreter of this process: start, fork, threads, exit.
  *
- * Without --preload the arbiter has none: each worker starts its own after the
- * fork, which boots faster than gunicorn and keeps the arbiter small. With
- * --preload it is started in the arbiter, and the fork hooks below keep it valid.
+ * Usually the arbiter has none: each worker starts its own after the fork, which
+ * boots faster than gunicorn and keeps the arbiter small. It is started in the
+ * arbiter for --preload, a configuration file in Python, --paste, and logger_class
+ * or logconfig*; the fork hooks below then keep it valid.
  *
  * Threads: each thread has its own thread state, created the first time it takes
  * the GIL and deleted when it exits. Python installs no signal handlers.
@@ -35,9 +36,16 @@ PyThreadState *wsgi_python_own_state(void);
 bool wsgi_gil_take(void);
 void wsgi_gil_release(void);
 
+/** Whether the calling thread has the GIL. For code that hooks of Python cause to run, and others, too. */
+bool wsgi_gil_is_held(void);
+
 /** While the calling thread runs an event loop of Python, it has the GIL whenever the two functions are called: they do
  *  nothing from wsgi_gil_keep(true), which it calls with the GIL, to wsgi_gil_keep(false). */
 void wsgi_gil_keep(bool keeps);
+
+/** Have each thread that takes the GIL for the first time call `function` as its trace function (sys.settrace). NULL: none.
+ *  The caller has the GIL. */
+void wsgi_python_trace(PyObject *function);
 
 /** The application sends no more in this task. An exception that was thrown into it while the library waited for its
  *  client has ended the wait, and there is no Python code left to catch it. Does nothing in other threads. */

@@ -145,7 +145,7 @@ static PyObject *import(const char *name, size_t length)
 	return module;
 }
 
-PyObject *wsgi_load(const char *name)
+PyObject *wsgi_load_callable(const char *name)
 {
 	const char *colon = strchr(name, ':');
 	const char *what = colon && colon[1] != '\0' ? colon + 1 : "application";
@@ -160,6 +160,13 @@ PyObject *wsgi_load(const char *name)
 		PyErr_Format(PyExc_TypeError, "\"%s\" is not callable, it is %R", name, application);
 		Py_CLEAR(application);
 	}
+	return application;
+}
+
+PyObject *wsgi_load(const char *name)
+{
+	PyObject *application = wsgi_load_callable(name);
+
 	if (application && wsgi_interface_check(application, name) < 0)
 		Py_CLEAR(application);
 	return application;

@@ -18,4 +18,7 @@ int wsgi_load_path(const char *base, const char *directory);
  *  set. The caller has the GIL. */
 PyObject *wsgi_load(const char *name);
 
+/** The same for any callable, which need not be a WSGI application. */
+PyObject *wsgi_load_callable(const char *name);
+
 #endif

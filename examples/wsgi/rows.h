@@ -10,7 +10,7 @@ struct prefork_settings;
 /** The rows of the section Application. Returns as prefork_settings_add_options(). */
 int wsgi_rows_add(struct prefork_settings *settings);
 
-/** gunicorn's names for values of settings: worker class gthread. */
+/** gunicorn's names for values of settings: worker class gthread, log level warn, versions of TLS. After the rows of TLS. */
 int wsgi_rows_add_names(struct prefork_settings *settings);
 
 #endif

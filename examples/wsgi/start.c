@@ -2,6 +2,7 @@
 #include "start.h"
 #include "response_headers.h"
 #include "interpreter.h"
+#include "request_hooks.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -15,6 +16,7 @@ struct start {
 	vectorcallfunc vectorcall;
 	struct prefork_request *request; /* NULL: finished                     */
 	struct writer *writer;           /* result of start_response(): write() */
+	PyObject *status, *headers; /* arguments of the last call, for post_request; else NULL */
 	int64_t length;
 	unsigned writing; /* number of threads in prefork_response_write() */
 	bool closed;      /* the response is complete: write() fails      */
@@ -73,6 +75,10 @@ static int set_head(struct start *start, PyObject *status, PyObject *headers)
 		start->called = true;
 	else
 		(void)prefork_response_reset(start->request);
+	if (r == 0 && (wsgi_has_post_request || wsgi_has_access)) {
+		Py_XSETREF(start->status, Py_NewRef(status));
+		Py_XSETREF(start->headers, Py_NewRef(headers));
+	}
 	return r;
 }
 
@@ -174,6 +180,8 @@ static void start_free(PyObject *self)
 	if (start->writer)
 		start->writer->start = NULL;
 	Py_XDECREF(start->writer);
+	Py_XDECREF(start->status);
+	Py_XDECREF(start->headers);
 	PyObject_Free(self);
 }
 
@@ -209,6 +217,7 @@ static struct start *make_start(void)
 	if (start == NULL)
 		return NULL;
 	start->vectorcall = start_call;
+	start->status = start->headers = NULL;
 	start->writer = PyObject_New(struct writer, &writer_type);
 	if (start->writer == NULL) {
 		Py_DECREF(start);
@@ -267,10 +276,22 @@ void wsgi_start_end(PyObject *self)
 
 	wsgi_start_close(self);
 	start->request = NULL;
+	Py_CLEAR(start->status);
+	Py_CLEAR(start->headers);
 	if (spare == NULL && Py_REFCNT(start) == 1 && Py_REFCNT(start->writer) == 1)
 		spare = start;
 	else
 		Py_DECREF(start);
+}
+
+PyObject *wsgi_start_status(PyObject *start)
+{
+	return ((struct start *)start)->status;
+}
+
+PyObject *wsgi_start_headers(PyObject *start)
+{
+	return ((struct start *)start)->headers;
 }
 
 bool wsgi_start_was_called(PyObject *start)

@@ -33,6 +33,10 @@ void wsgi_start_return(PyObject *start);
 /** The request has finished. Takes `start`. */
 void wsgi_start_end(PyObject *start);
 
+/** The arguments of start_response(), *borrowed*, if there is a hook post_request; NULL: not called. */
+PyObject *wsgi_start_status(PyObject *start);
+PyObject *wsgi_start_headers(PyObject *start);
+
 /** Was start_response() called? Was write()? The Content-Length of the application; -1 without. */
 bool wsgi_start_was_called(PyObject *start);
 bool wsgi_start_has_written(PyObject *start);

@@ -75,17 +75,27 @@ static void find_program(const char *argv0, char *path, size_t size)
 		*path = '\0';
 }
 
-/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. The path of the program is determined at the
- * first call, before --chdir. */
+static char program_path[PATH_MAX]; /* is determined at the first use, before --chdir */
+
+void wsgi_virtualenv_set_program(const char *path)
+{
+	(void)snprintf(program_path, sizeof program_path, "%s", path);
+}
+
+const char *wsgi_virtualenv_program(const char *argv0)
+{
+	if (*program_path == '\0')
+		find_program(argv0, program_path, sizeof program_path);
+	return program_path;
+}
+
+/* "/srv/venv/bin/prefork-wsgi" -> "/srv/venv", if that is a virtualenv. */
 static bool around_program(const char *argv0, char *path, size_t size)
 {
-	static char program[PATH_MAX];
 	FILE *config;
 	char *slash;
 
-	if (*program == '\0')
-		find_program(argv0, program, sizeof program);
-	if (*program == '\0' || snprintf(path, size, "%s", program) >= (int)size)
+	if (*wsgi_virtualenv_program(argv0) == '\0' || snprintf(path, size, "%s", program_path) >= (int)size)
 		return false;
 	*strrchr(path, '/') = '\0';
 	slash = strrchr(path, '/');

@@ -13,4 +13,10 @@
  *  message: not a virtualenv, or one of another version or build of Python. */
 int wsgi_virtualenv_find(const char *wanted, const char *argv0, char *path, size_t size);
 
+/** The absolute path of this program; "" if it is unknown. `argv0` is argv[0]. */
+const char *wsgi_virtualenv_program(const char *argv0);
+
+/** Set it, in a process that was executed by another name, before anything uses it. */
+void wsgi_virtualenv_set_program(const char *path);
+
 #endif

@@ -18,6 +18,16 @@ void wsgi_log_prepare(struct prefork_log *log, const char *pool, unsigned slot)
 	current_slot = slot;
 }
 
+unsigned wsgi_log_slot(void)
+{
+	return current_slot;
+}
+
+bool wsgi_log_is_open(void)
+{
+	return current_log != NULL;
+}
+
 void wsgi_log(enum prefork_log_level level, const char *event, const char *format, ...)
 {
 	const struct prefork_log_pair pairs[] = {

@@ -1,12 +1,17 @@
 /* Reads and checks the settings of prefork-wsgi, gunicorn's environment variables included. */
 #include "wsgi_options.h"
 #include "application.h"
+#include "config_file.h"
 #include "convert.h"
 #include "gunicorn.h"
+#include "gunicorn_rows.h"
 #include "host_loop.h"
+#include "paste.h"
 #include "rows.h"
+#include "ssl_context.h"
 #include "tls.h"
 #include "virtualenv.h"
+#include "wsgi_log.h"
 
 #include <prefork/error.h>
 #include <prefork/http.h>
@@ -25,20 +30,35 @@
 
 static char *const *arguments; /* argv of main() */
 
-const char *wsgi_options_application(const struct prefork_settings *settings)
+bool wsgi_options_is_set(const struct prefork_settings *settings, const char *name)
 {
-	const char *argument = prefork_settings_argument(settings, 0);
+	const char *const text = prefork_settings_text(settings, name);
 
-	return argument ? argument : prefork_settings_text(settings, "wsgi_app");
+	return text && *text != '\0';
 }
 
-/* The source of a setting, for messages: "GUNICORN_CMD_ARGS: --reload". */
-static const char *place_of(const struct prefork_settings *settings, const char *name)
+const char *wsgi_options_place(const struct prefork_settings *settings, const char *name)
 {
 	const char *place = "";
 
 	(void)prefork_settings_origin(settings, name, NULL, &place);
 	return place;
+}
+
+const char *wsgi_options_directory(const struct prefork_settings *settings)
+{
+	const char *const directory = prefork_settings_directory(settings);
+
+	return directory ? directory : ".";
+}
+
+const char *wsgi_options_application(const struct prefork_settings *settings)
+{
+	const char *argument = prefork_settings_argument(settings, 0);
+
+	if (wsgi_paste_is_set(settings))
+		return prefork_settings_text(settings, "paste");
+	return argument ? argument : prefork_settings_text(settings, "wsgi_app");
 }
 
 static int check_environment(const struct prefork_settings *settings)
@@ -47,7 +67,7 @@ static int check_environment(const struct prefork_settings *settings)
 
 	for (size_t i = 0; (item = prefork_settings_item(settings, "raw_env", i)); i++) {
 		if (*item == '=' || strchr(item, '=') == NULL)
-			return prefork_fail(PREFORK_ECONFIG, "%s: \"%s\" is not NAME=VALUE", place_of(settings, "raw_env"),
+			return prefork_fail(PREFORK_ECONFIG, "%s: \"%s\" is not NAME=VALUE", wsgi_options_place(settings, "raw_env"),
 			                    item);
 	}
 	return 0;
@@ -55,9 +75,7 @@ static int check_environment(const struct prefork_settings *settings)
 
 static const char *file_to_convert(const struct prefork_settings *settings)
 {
-	const char *path = prefork_settings_text(settings, "convert_config");
-
-	return path && *path != '\0' ? path : NULL;
+	return wsgi_options_is_set(settings, "convert_config") ? prefork_settings_text(settings, "convert_config") : NULL;
 }
 
 /* --check-config: the process exits afterwards, so Python may start in it. */
@@ -73,6 +91,7 @@ static int try_application(const struct prefork_settings *settings)
 		r = wsgi_host_loop_check(settings, arguments[0]);
 	if (r == 0)
 		r = wsgi_application_import(settings, arguments[0], log);
+	wsgi_log_prepare(NULL, NULL, 0);
 	prefork_log_destroy(log);
 	return r;
 }
@@ -90,14 +109,14 @@ static int check(const struct prefork_settings *settings, void *user)
 	if (prefork_settings_int(settings, "reload") == 1 && prefork_settings_int(settings, "preload_app") == 1)
 		return prefork_fail(PREFORK_ECONFIG, "%s: a reload does not change code that preload_app (%s) has loaded: "
 		                                     "remove one of them",
-		                    place_of(settings, "reload"), place_of(settings, "preload_app"));
+		                    wsgi_options_place(settings, "reload"), wsgi_options_place(settings, "preload_app"));
 	if (wsgi_options_application(settings) == NULL)
 		return prefork_fail(PREFORK_EUSAGE, "no application: name it: prefork-wsgi MODULE:APP");
 	if (chdir && stat(chdir, &about) < 0)
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", place_of(settings, "chdir"), chdir,
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s: %s", wsgi_options_place(settings, "chdir"), chdir,
 		                    strerror(errno));
 	if (chdir && !S_ISDIR(about.st_mode))
-		return prefork_fail(PREFORK_ECONFIG, "%s: %s is not a directory", place_of(settings, "chdir"), chdir);
+		return prefork_fail(PREFORK_ECONFIG, "%s: %s is not a directory", wsgi_options_place(settings, "chdir"), chdir);
 	r = check_environment(settings);
 	if (r == 0)
 		r = wsgi_virtualenv_find(prefork_settings_text(settings, "venv"), arguments[0], venv, sizeof venv);
@@ -145,84 +164,79 @@ static int set_defaults(struct prefork_settings *settings)
 	return 0;
 }
 
-static int add_rows(struct prefork_settings *settings)
+/* As with gunicorn, several threads turn the class sync into gthread. The file of --paste may set both. */
+static int complete(struct prefork_settings *settings, void *user)
 {
-	int r = prefork_settings_set_program(settings, "prefork-wsgi", prefork_version(),
-	                                     "Serve a Python WSGI application with supervised workers.");
+	int r = wsgi_paste_apply(settings);
+	const char *class = prefork_settings_text(settings, "worker_class");
 
-	if (r == 0)
-		r = prefork_http_add_options(settings);
+	(void)user;
+	if (r == 0 && prefork_settings_int(settings, "threads") > 1 && class && strcmp(class, "sync") == 0)
+		r = prefork_settings_override(settings, "worker_class", "threads", wsgi_options_place(settings, "threads"));
+	return r == 0 ? wsgi_ssl_context_apply(settings) : r;
+}
+
+int wsgi_options_add_rows(struct prefork_settings *settings)
+{
+	int r = prefork_http_add_options(settings);
+
 	if (r == 0)
 		r = wsgi_tls_add_options(settings);
 	if (r == 0)
 		r = wsgi_rows_add(settings);
 	if (r == 0)
 		r = wsgi_rows_add_names(settings);
+	return r == 0 ? wsgi_host_loop_add_names(settings) : r;
+}
+
+/* Of the program, after its rows: what it reads from where. */
+static int add_sources(struct prefork_settings *settings)
+{
+	int r = prefork_settings_set_program(settings, "prefork-wsgi", prefork_version(),
+	                                     "Serve a Python WSGI application with supervised workers.");
+
 	if (r == 0)
-		r = wsgi_host_loop_add_names(settings);
+		r = wsgi_gunicorn_rows_add(settings);
 	if (r == 0)
 		r = prefork_settings_accept_arguments(settings, 0, 1, "MODULE:APP");
 	if (r == 0)
 		r = prefork_settings_set_argument_variable(settings, "GUNICORN_CMD_ARGS");
 	if (r == 0)
 		r = prefork_settings_add_check(settings, check, NULL);
+	if (r == 0)
+		r = prefork_settings_set_completion(settings, complete, NULL);
+	if (r == 0)
+		r = wsgi_config_file_add(settings, arguments);
 	return r;
 }
 
 /* `*ret` is *new*, also after an error: NULL, or with the settings read so far. */
-static int read_settings(int argc, char *const argv[], const char *worker_class, struct prefork_settings **ret)
+static int read_settings(int argc, char *const argv[], struct prefork_settings **ret)
 {
 	int r = prefork_settings_create(ret);
 
 	if (r == 0)
-		r = add_rows(*ret);
+		r = wsgi_options_add_rows(*ret);
+	if (r == 0)
+		r = add_sources(*ret);
 	if (r == 0)
 		r = set_defaults(*ret);
-	if (r == 0)
-		r = prefork_settings_set_default(*ret, "worker_class", worker_class);
 	return r == 0 ? prefork_settings_parse(*ret, argc, argv) : r;
 }
 
-static bool is_print_and_exit(const char *word)
+/* As with gunicorn, check_config in a file tries the application. 1: done; 0: the file does not have it. */
+static int check_for_file(const struct prefork_settings *settings)
 {
-	static const char *const words[] = { "--print-config", "--check-config", "--help", "-h", "--version", "-v" };
+	int r;
 
-	for (size_t i = 0; i < sizeof words / sizeof words[0]; i++) {
-		if (strcmp(word, words[i]) == 0)
-			return true;
-	}
-	return false;
-}
-
-/* As with gunicorn, --threads alone selects the class `threads`. Read all sources once without the flags that print and
- * exit; errors are ignored here and reported by the second reading. */
-static const char *default_class(int argc, char *const argv[])
-{
-	struct prefork_settings *settings = NULL;
-	char **words = calloc((size_t)argc + 1, sizeof *words);
-	const char *found = "sync";
-	int count = 0;
-
-	if (words == NULL)
-		return found;
-	for (int i = 1; i < argc; i++) {
-		if (strncmp(argv[i], "--send-reload", strlen("--send-reload")) == 0 ||
-		    strncmp(argv[i], "--send-upgrade", strlen("--send-upgrade")) == 0) { /* once is enough */
-			free(words);
-			return found;
-		}
-	}
-	for (int i = 0; i < argc; i++) {
-		if (i == 0 || !is_print_and_exit(argv[i]))
-			words[count++] = argv[i];
-	}
-	(void)read_settings(count, words, "threads", &settings);
-	if (settings && prefork_settings_int(settings, "threads") > 1 &&
-	    !prefork_settings_was_set(settings, "worker_class"))
-		found = "threads";
-	prefork_settings_destroy(settings);
-	free(words);
-	return found;
+	if (!wsgi_config_file_asks_for_check(settings))
+		return 0;
+	wsgi_config_file_report();
+	r = try_application(settings);
+	if (r < 0)
+		return r;
+	(void)printf("prefork-wsgi: the configuration is valid\n");
+	return fflush(stdout) == 0 ? 1 : prefork_fail(-EIO, "standard output: %s", strerror(errno));
 }
 
 int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **ret)
@@ -231,9 +245,13 @@ int wsgi_options_read(int argc, char *const argv[], struct prefork_settings **re
 	int r;
 
 	arguments = argv;
-	r = read_settings(argc, argv, default_class(argc, argv), &settings);
+	r = read_settings(argc, argv, &settings);
+	if (r == 1) /* --check-config, --print-config: no log will be opened */
+		wsgi_config_file_report();
 	if (r == PREFORK_EUSAGE || r == PREFORK_ECONFIG)
 		r = wsgi_gunicorn_explain(r, settings);
+	if (r == 0)
+		r = check_for_file(settings);
 	if (r != 0) {
 		prefork_settings_destroy(settings);
 		return r;

@@ -9,6 +9,7 @@
 #include "input.h"
 #include "interpreter.h"
 #include "header_names.h"
+#include "request_hooks.h"
 #include "forked_children.h"
 #include "start.h"
 #include "template.h"
@@ -21,6 +22,7 @@
 
 #include <errno.h>
 #include <stdbool.h>
+#include <stdint.h>
 #include <string.h>
 
 enum {
@@ -44,6 +46,7 @@ struct exchange {
 	PyObject *input;
 	PyObject *start;    /* start_response */
 	PyObject *hints;    /* early_hints */
+	struct wsgi_hooked *hooked; /* NULL: there are no hooks */
 	PyObject *iterable; /* what the application returned */
 	PyObject *iterator;
 	PyObject *piece;  /* of the body: the one that is being sent         */
@@ -79,20 +82,14 @@ static void report(struct exchange *exchange)
 	const char *method = prefork_request_method(exchange->request, NULL);
 	const char *target = prefork_request_target(exchange->request, NULL);
 	char line[512];
-	PyObject *text = wsgi_failure_take(line, sizeof line);
-	Py_ssize_t size = 0;
-	const char *bytes = text ? PyUnicode_AsUTF8AndSize(text, &size) : NULL;
+	PyObject *const text = wsgi_failure_take(line, sizeof line);
 
 	if (stops)
 		wsgi_log(PREFORK_LOG_INFO, "request_ended", "The worker stops and ends request %s %s: %s", method, target, line);
 	else if (expected)
 		wsgi_log(PREFORK_LOG_INFO, "client_lost", "Client lost during request %s %s: %s", method, target, line);
-	else if (bytes)
-		wsgi_log_block(PREFORK_LOG_ERROR, "request_failed", bytes, (size_t)size, "Error handling request %s %s",
-		               method, target);
 	else
-		wsgi_log(PREFORK_LOG_ERROR, "request_failed", "Error handling request %s %s: %s", method, target, line);
-	PyErr_Clear();
+		wsgi_failure_log(Py_XNewRef(text), "request_failed", "Error handling request %s %s", method, target);
 	Py_XDECREF(text);
 }
 
@@ -110,19 +107,12 @@ static enum next fail(struct exchange *exchange)
 	return NEXT_FAIL;
 }
 
-/* After each call into the application: a child that it has forked and that returned must not serve. */
-static void exit_if_forked_child(void)
-{
-	if (wsgi_is_forked_child)
-		wsgi_forked_child_exit();
-}
-
 /* Set `exchange->piece` to the next non-empty piece. Returns 1; 0 at the end; -1 with an exception set. */
 static int next_piece(struct exchange *exchange)
 {
 	do {
 		Py_XSETREF(exchange->piece, PyIter_Next(exchange->iterator));
-		exit_if_forked_child();
+		wsgi_forked_child_stop();
 		if (exchange->piece == NULL)
 			return PyErr_Occurred() ? -1 : 0;
 		if (!PyBytes_Check(exchange->piece)) {
@@ -288,10 +278,15 @@ static enum next run(struct exchange *exchange)
 	arguments[2] = exchange->start;
 	if (arguments[1] == NULL)
 		return PyErr_Occurred() ? fail(exchange) : refuse_path(exchange, template->mount);
+	if ((wsgi_has_pre_request || wsgi_has_post_request || wsgi_has_access) &&
+	    wsgi_request_hooks_before(exchange->request, arguments[1], &exchange->hooked) < 0) {
+		Py_DECREF(arguments[1]);
+		return fail(exchange);
+	}
 	exchange->iterable = PyObject_Vectorcall(exchange->application->callable, arguments + 1,
 	                                     2 | PY_VECTORCALL_ARGUMENTS_OFFSET, NULL);
 	Py_DECREF(arguments[1]);
-	exit_if_forked_child();
+	wsgi_forked_child_stop();
 	return exchange->iterable ? respond(exchange) : fail(exchange);
 }
 
@@ -308,7 +303,7 @@ static void close_iterable(struct exchange *exchange)
 		return;
 	}
 	result = method ? PyObject_CallNoArgs(method) : NULL;
-	exit_if_forked_child();
+	wsgi_forked_child_stop();
 	if (result == NULL)
 		report(exchange);
 	Py_XDECREF(result);
@@ -331,6 +326,8 @@ static void finish(struct exchange *exchange)
 	Py_XDECREF(exchange->context);
 	if (exchange->hints)
 		wsgi_early_hints_end(exchange->hints);
+	if (exchange->hooked && exchange->start)
+		wsgi_request_hooks_note(exchange->hooked, exchange->start);
 	if (exchange->start)
 		wsgi_start_end(exchange->start);
 	if (exchange->input)
@@ -339,22 +336,36 @@ static void finish(struct exchange *exchange)
 	Py_XDECREF(exchange->iterable);
 }
 
-static void finish_kept(struct exchange *exchange)
+/* Without the GIL. A line of the access log that follows is not needed. */
+static void end_hooked(struct prefork_request *request, struct wsgi_hooked *hooked)
 {
+	if (hooked == NULL)
+		return;
+	wsgi_request_hooks_after(request, hooked);
+	if (wsgi_has_access)
+		prefork_request_set_user(request, (void *)(uintptr_t)&wsgi_access_was_logged);
+}
+
+/* Returns what end_hooked() takes. */
+static struct wsgi_hooked *finish_kept(struct exchange *exchange)
+{
+	struct wsgi_hooked *const hooked = exchange->hooked;
+
 	prefork_request_set_user(exchange->request, NULL);
 	Py_CLEAR(exchange->piece);
 	finish(exchange);
 	PyMem_Free(exchange);
+	return hooked;
 }
 
 /* Called by the library when the socket is writable. The bytes returned stay valid until the next call. */
 static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, void *user)
 {
 	struct exchange *exchange = user;
+	struct wsgi_hooked *hooked = NULL;
 	int more = 1;
 	Py_ssize_t size = 0;
 
-	(void)request;
 	if (!exchange->pending) {
 		if (!wsgi_gil_take())
 			return -ENOMEM;
@@ -365,11 +376,12 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 			(void)fail(exchange);
 		size = exchange->error;
 		if (more <= 0)
-			finish_kept(exchange);
+			hooked = finish_kept(exchange);
 		else
 			exit_context(exchange);
 		wsgi_gil_release();
 	}
+	end_hooked(request, hooked);
 	if (more <= 0)
 		return size;
 	*ret_bytes = PyBytes_AS_STRING(exchange->piece) + exchange->sent;
@@ -380,13 +392,13 @@ static ptrdiff_t pull(struct prefork_request *request, const void **ret_bytes, v
 	return size;
 }
 
-/* The GIL is not held. Takes `piece`. */
-static int send_whole(struct prefork_request *request, PyObject *piece)
+/* The GIL is not held. Takes `piece`. `is_last`: the handler returns immediately. */
+static int send_whole(struct prefork_request *request, PyObject *piece, bool is_last)
 {
 	const size_t size = (size_t)PyBytes_GET_SIZE(piece);
 	int r;
 
-	if (size <= DEFERRED_MAX) {
+	if (size <= DEFERRED_MAX && is_last) {
 		r = prefork_response_last(request, PyBytes_AS_STRING(piece), size);
 		wsgi_drop_later(piece);
 		return r;
@@ -423,7 +435,7 @@ static int send_rest(struct exchange *exchange, struct exchange *kept, enum next
 	struct prefork_request *const request = exchange->request;
 
 	if (next == NEXT_SEND_WHOLE)
-		return send_whole(request, exchange->piece);
+		return send_whole(request, exchange->piece, exchange->hooked == NULL);
 	if (next == NEXT_SEND_FILE)
 		return prefork_response_file(request, exchange->fd, exchange->offset, exchange->size);
 	if (next == NEXT_PULL)
@@ -449,16 +461,20 @@ int wsgi_request_handle(struct prefork_request *request, const struct wsgi_appli
 	wsgi_gil_release();
 	r = send_rest(&exchange, kept, next);
 	wsgi_drop_thrown();
+	if (kept == NULL)
+		end_hooked(request, exchange.hooked);
 	return r;
 }
 
 void wsgi_request_finished(struct prefork_request *request)
 {
 	struct exchange *exchange = prefork_request_user(request);
+	struct wsgi_hooked *hooked;
 
-	if (exchange == NULL || !wsgi_gil_take())
+	if (exchange == NULL || (const void *)exchange == &wsgi_access_was_logged || !wsgi_gil_take())
 		return;
 	(void)PyContext_Enter(exchange->context);
-	finish_kept(exchange);
+	hooked = finish_kept(exchange);
 	wsgi_gil_release();
+	end_hooked(request, hooked);
 }

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """prefork-wsgi --convert-config: a gunicorn.conf.py converted to a configuration file of prefork-wsgi."""
 import re
-import runpy
 import subprocess
 
 import harness
@@ -34,8 +33,8 @@ tmp_upload_dir = None
 
 LEFT_OUT = '''
 statsd_host = "localhost:8125"
-spew = True
-worker_class = "egg:meinheld#gunicorn_worker"
+http2_cleartext = "both"
+worker_class = "asgi"
 worker_tmp_dir = "/dev/shm"
 sendfile = False
 when_ready = "shop.hooks.when_ready"
@@ -78,6 +77,15 @@ MEANT = {
 }
 
 
+# The value of worker_class in a file, and what is in force after the conversion: what the server itself accepts.
+CLASSES = (
+    ("'gthread'", "threads"), ("'libev'", "libev"), ("'gevent_pywsgi'", "gevent"),
+    ("'gunicorn.workers.ggevent.GeventWorker'", "gevent"), ("'gunicorn.workers.sync.SyncWorker'", "sync"),
+    ("'uvicorn.workers.UvicornWorker'", "uvicorn.workers.UvicornWorker"), ("'own:Loop'", "own:Loop"),
+    ("'egg:meinheld#gunicorn_worker'", "egg:meinheld#gunicorn_worker"), ("__import__('own').Loop", "own.Loop"),
+)
+
+
 class Convert(harness.Case):
     def convert(self, path, *more):
         return subprocess.run([harness.program("prefork-wsgi"), "--convert-config", str(path), *more], text=True,
@@ -111,14 +119,15 @@ class Convert(harness.Case):
         with self.directory(conf_py=LEFT_OUT) as directory:
             done = self.convert(directory / "conf.py")
             self.assertEqual(done.returncode, 1)
-            for message in ("statsd_host", "spew: not available", "worker_class 'egg:meinheld#gunicorn_worker': .*libev", "post_fork: .*Python",
-                             "on_exit: .*Python"):
+            for message in ("http2_cleartext: not available", "worker_class: expected one of sync, threads", "post_fork: .*Python",
+                            "on_exit: .*Python"):
                 self.assertRegex(done.stdout, rf"(?m)^# {message}")
                 self.assertRegex(done.stderr, rf"(?m)^{re.escape(str(directory))}/conf\.py: {message}")
+            self.assertIn("not 'asgi', which is gunicorn's: ASGI is not implemented", done.stderr)
             self.assertNotIn("helper", done.stdout)
-            self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: dropped: in gunicorn it is the directory of heartbeat")
+            self.assertRegex(done.stdout, "(?m)^# worker_tmp_dir: dropped, without effect: there are no heartbeat files")
             self.assertIn("worker_tmp_dir", done.stderr)
-            self.assertIn("sendfile", done.stderr)
+            self.assertIn("sendfile = no\n", done.stdout)
             self.assertIn("when_ready", done.stderr)
             self.assertRegex(done.stderr, "workers: expected a whole number from 1 to 4096, not '0'")
             (directory / "prefork.ini").write_text(done.stdout)
@@ -141,18 +150,24 @@ class Convert(harness.Case):
                 self.assertRegex(done.stderr, remark)
             self.assertNotIn("backlog: as", done.stderr)
 
-    def test_every_name_is_known(self):
-        """A name in SAME is a setting of prefork-wsgi, and no name is in two tables."""
-        converter = runpy.run_path(str(harness.SOURCE_ROOT / "examples/wsgi/convert.py"))
-        with self.directory(conf_ini="[prefork]\n") as directory:
-            text = self.in_force(directory / "conf.ini", "app:app")[1]
-        ours = set(re.findall(r"(?m)^(?:# )?([a-z_]+) =", text))
-        if "certfile" not in ours:  # the build has no OpenSSL
-            ours |= {"ca_certs", "cert_reqs", "certfile", "ciphers", "keyfile"}
-        self.assertLessEqual(set(converter["SAME"]), ours)
-        self.assertEqual(set(converter["MISSING"]) & ours, set())
-        tables = [*converter["SAME"], *converter["NEEDLESS"], *converter["MISSING"], *converter["ON"], *converter["REMARKS"], *converter["HOOKS"]]
-        self.assertEqual(len(tables), len(set(tables)))
+    def test_worker_classes_are_those_of_the_server(self):
+        with self.directory(own_py="class Loop: pass\n") as directory:
+            for value, name in CLASSES:
+                with self.subTest(value):
+                    (directory / "conf.py").write_text(
+                        f"import sys\nsys.path.insert(0, {str(directory)!r})\nworker_class = {value}\n")
+                    done = self.convert(directory / "conf.py")
+                    self.assertEqual((done.returncode, done.stderr), (0, ""))
+                    (directory / "prefork.ini").write_text(done.stdout)
+                    self.assertEqual(self.in_force(directory / "prefork.ini", "app:app")[0]["worker_class"], [name])
+
+    def test_a_class_that_the_file_defines_cannot_be_named(self):
+        with self.directory(conf_py="class Own: pass\nworker_class = Own\nlogger_class = Own\n") as directory:
+            done = self.convert(directory / "conf.py")
+            self.assertEqual(done.returncode, 1)
+            for name in "worker_class", "logger_class":
+                self.assertRegex(done.stderr, f"{name}: the class Own is in the file itself: move it to a module")
+                self.assertNotRegex(done.stdout, f"(?m)^{name}")
 
     def test_a_failing_file_is_reported_with_its_line(self):
         with self.directory(conf_py="workers = 2\nbind = undefined_name\n") as directory:
@@ -164,12 +179,6 @@ class Convert(harness.Case):
         done = self.convert("/nowhere/conf.py")
         self.assertEqual(done.returncode, 1)
         self.assertIn("/nowhere/conf.py", done.stderr)
-
-    def test_a_start_with_a_python_file_reports_the_remedy(self):
-        for words in ["-c", "gunicorn.conf.py"], ["--config=gunicorn.conf.py"], ["-cpython:mine.conf"]:
-            done = subprocess.run([harness.program("prefork-wsgi"), *words, "app:app"], text=True, capture_output=True)
-            self.assertEqual(done.returncode, 2)
-            self.assertIn("--convert-config", done.stderr)
 
 
 if __name__ == "__main__":

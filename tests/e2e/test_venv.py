@@ -67,6 +67,17 @@ class VirtualEnvironment(harness.Case):
                 self.assertEqual(os.path.realpath(state["prefix"]), os.path.realpath(self.venv))
                 self.assertTrue(state["executable"].startswith(str(self.venv)), state)
 
+    def test_a_configuration_file_runs_in_the_virtualenv_also_at_a_reload(self):
+        """A reload executes the program by another name, and finds the virtualenv that contains it nevertheless."""
+        (self.work / "conf.py").write_text("import only_in_the_venv, sys\nopen('prefixes', 'a').write(sys.prefix + '\\n')\n")
+        inside = self.venv / "bin" / "prefork-wsgi"
+        os.symlink(harness.program("prefork-wsgi"), inside)
+        with harness.Server([inside, "-c", "conf.py", "site_app:app"], cwd=self.work, env={"VIRTUAL_ENV": ""}) as server:
+            self.assertEqual(json.loads(server.get().body)["word"], "hello from venv")
+            server.reload()
+            self.assertEqual(set((self.work / "prefixes").read_text().split()), {str(self.venv)})
+            self.assertEqual(json.loads(server.get().body)["word"], "hello from venv")
+
     def test_system_site_packages_are_visible_if_enabled(self):
         harness.need_module("flask")
         state = self.get_state("--venv", self.make("both", "--system-site-packages"))

@@ -18,9 +18,11 @@ FUNCTIONS = {
     "pfi_http_arbiter_log": ["event", "pool"],
     "pfi_tls_log": ["event", "pool", "slot", "pid"], "pfi_tls_arbiter_log": ["event"],
     "wsgi_log": ["event", "pool", "slot", "pid"], "wsgi_log_block": ["event", "pool", "slot", "pid"],
+    "wsgi_failure_log": ["event", "pool", "slot", "pid"],
 }
+LEVEL_OF = {"wsgi_failure_log": "ERROR"}  # functions that have one level
 WRITERS = {"lib/os/log.c", "lib/arbiter/log_lines.c", "lib/worker/worker.c", "lib/http/http_log.c", "lib/tls/tls_log.c",
-           "examples/wsgi/wsgi_log.c"}  # they define these functions
+           "examples/wsgi/wsgi_log.c", "examples/wsgi/failure.c"}  # they define these functions
 CALL = re.compile(r"(?<![\w>.])(" + "|".join(FUNCTIONS) + r")\(")
 STRING = re.compile(r'"((?:[^"\\]|\\.)*)"')
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"]
@@ -84,7 +86,8 @@ def builder(name):
 
 
 def line_of(function, parts):
-    levels = [level for level in LEVELS if any("PREFORK_LOG_" + level in part for part in parts[:4])]
+    levels = [level for level in LEVELS
+              if level == LEVEL_OF.get(function) or any("PREFORK_LOG_" + level in part for part in parts[:4])]
     texts = [text for text in map(literal, parts) if text is not None]
     keys = list(FUNCTIONS[function])
     event = "-"

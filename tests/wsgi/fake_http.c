@@ -282,6 +282,12 @@ int prefork_response_end(struct prefork_request *request)
 	return 0;
 }
 
+int64_t prefork_response_sent(const struct prefork_request *request)
+{
+	(void)request;
+	return 0;
+}
+
 bool prefork_response_begun(const struct prefork_request *request)
 {
 	return request->begun;

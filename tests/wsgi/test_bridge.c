@@ -84,6 +84,7 @@ END_TEST
 
 static const char *const errors[][2] = {
 	{ "/fails", "KeyError: 'before the head'" },
+	{ "/fails-with-bytes", "ValueError: a file name that is not UTF-8: \\udcff" },
 	{ "/fails-first", "ValueError: after start_response" },
 	{ "/os-error", "[Errno 32]" },
 	{ "/exits", "SystemExit: 7" },

@@ -173,6 +173,10 @@ def fails(environ, start):
     raise KeyError("before the head")
 
 
+def fails_with_bytes(environ, start):
+    raise ValueError("a file name that is not UTF-8: \udcff")
+
+
 def fails_first(environ, start):
     start("200 OK", [("Content-Type", "text/plain")])
     raise ValueError("after start_response, before the body")

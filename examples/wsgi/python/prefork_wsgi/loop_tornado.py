@@ -2,8 +2,8 @@
 loop; an application of tornado has tornado's own HTTP server."""
 import asyncio
 import os
-from prefork_selector import Selector
-from prefork_tornado_server import Server
+from prefork_wsgi.loop_selector import Selector
+from prefork_wsgi.tornado_server import Server
 from tornado import httputil, wsgi
 
 

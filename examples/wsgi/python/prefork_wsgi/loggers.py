@@ -1,17 +1,26 @@
-"""Loggers gunicorn.error and gunicorn.access: created when the application imports logging."""
+"""The loggers gunicorn.error and gunicorn.access of Python's logging, with the log files of the program as handlers.
+
+The module logging is not imported for them: they are made as soon as the application imports it.
+"""
 import sys
+
+ERROR_FORMAT = "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"
+DATE_FORMAT = "[%Y-%m-%d %H:%M:%S %z]"
+FORMATS = {"gunicorn.error": ERROR_FORMAT, "gunicorn.access": "%(message)s"}
 
 
 class State:
-    stream = None  # writes its lines to the error log unchanged
+    files = {}  # (logger, path as in its setting): a stream (errors.c) that writes lines to this log file unchanged
+    stream = None  # that of the error log
     level = 0
     logger = None
 
 
 def set_up(logging):
-    for name, form in ("gunicorn.error", "%(asctime)s [%(process)d] [%(levelname)s] %(message)s"), ("gunicorn.access", "%(message)s"):
+    for name, form in FORMATS.items():
         handler = logging.StreamHandler(State.stream)
-        handler.setFormatter(logging.Formatter(form, "[%Y-%m-%d %H:%M:%S %z]"))
+        handler.setFormatter(logging.Formatter(form, DATE_FORMAT))
+        handler._gunicorn = True  # gunicorn.glogging.Logger replaces it
         logger = logging.getLogger(name)
         logger.addHandler(handler)
         logger.propagate = False
@@ -60,3 +69,14 @@ def follow(level):
         State.level = level
         if State.logger:
             State.logger.setLevel(level)
+
+
+def add_file(logger, path, stream):
+    """`stream` writes to `path`, the setting errorlog or accesslog, for the logger of this name."""
+    State.files[logger, path] = stream
+
+
+def handler(logger, path):
+    """A new handler for a log file of the program; None: `path` is another file."""
+    stream = State.files.get((logger, path))
+    return sys.modules["logging"].StreamHandler(stream) if stream else None

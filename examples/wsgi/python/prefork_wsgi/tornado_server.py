@@ -2,7 +2,7 @@
 import os
 import select
 import socket
-from prefork_tornado_request import Request
+from prefork_wsgi.tornado_request import Request
 from tornado import httpserver, iostream
 
 

@@ -1,0 +1,1 @@
+"""HTTP as hooks and worker classes see it. The parser is libprefork's."""

@@ -1,0 +1,6 @@
+"""EventletWorker by its name: -k eventlet."""
+from gunicorn.workers.base import OfServer
+
+
+class EventletWorker(OfServer, word="eventlet"):
+    pass

@@ -1,0 +1,14 @@
+bind = ":8000"
+workers = 1
+worker_connections = 1000
+backlog = 2048
+daemon = False
+pidfile = None
+umask = 0
+user = None
+group = None
+tmp_upload_dir = None
+errorlog = "-"
+accesslog = "-"
+loglevel = "info"
+proc_name = None

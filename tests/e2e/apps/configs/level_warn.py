@@ -1,0 +1,3 @@
+workers = 1
+loglevel = "warn"
+errorlog = "-"

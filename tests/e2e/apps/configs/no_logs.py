@@ -1,0 +1,4 @@
+accesslog = None
+errorlog = None
+workers = 1
+keepalive = 2

@@ -1,0 +1,9 @@
+# app: app:app
+pythonpath = "lib,vendor"
+chdir = "service"
+workers = 1
+default_proc_name = "shop"
+sendfile = False
+proxy_protocol = False
+proxy_allow_ips = "127.0.0.1"
+forwarded_allow_ips = "127.0.0.1"

@@ -1,0 +1,5 @@
+import os
+
+reload = os.getenv("ENVIRONMENT", "development") == "development"
+preload_app = not reload
+workers = 1

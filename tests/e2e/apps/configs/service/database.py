@@ -1,0 +1,6 @@
+disposed = False
+
+
+def dispose():
+    global disposed
+    disposed = True

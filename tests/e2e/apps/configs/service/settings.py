@@ -1,0 +1,4 @@
+"""Named by -c python:service.settings."""
+wsgi_app = "service.wsgi:application"
+workers = 2
+timeout = 60

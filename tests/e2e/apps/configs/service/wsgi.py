@@ -1,0 +1,1 @@
+from service.app import app as application  # noqa: F401

@@ -1,0 +1,4 @@
+workers = 2
+worker_class = "sync"
+threads = 8
+timeout = 300

@@ -1,0 +1,3 @@
+# app: service.asgi:app
+workers = 1
+worker_class = "service.worker.QuietUvicornWorker"

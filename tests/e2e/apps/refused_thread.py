@@ -1,0 +1,5 @@
+from gunicorn.workers.gthread import ThreadWorker
+
+
+class Own(ThreadWorker):
+    pass
