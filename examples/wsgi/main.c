@@ -11,6 +11,7 @@
 #include "host_loop.h"
 #include "interpreter.h"
 #include "log_bridge.h"
+#include "preload.h"
 #include "wsgi_log.h"
 #include "wsgi_options.h"
 #include "reloader.h"
@@ -96,7 +97,8 @@ static void use_config(const struct prefork_settings *settings, bool is_only)
 
 static int before_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
-	(void)arbiter, (void)process, (void)user;
+	(void)arbiter, (void)user;
+	wsgi_preload_check(process);
 	wsgi_python_before_fork();
 	return 0;
 }
