@@ -2,7 +2,8 @@
  * reloader -- --reload: a pool of one worker, without Python, that watches the code of the
  * application and sends SIGHUP to the arbiter when it changes.
  *
- * It is an ordinary reload: if the changed code fails to load, the old workers keep serving.
+ * It is an ordinary reload. If the changed code does not load, the new workers respond with its traceback
+ * (application.h), until an edit loads.
  */
 #ifndef WSGI_RELOADER_H
 #define WSGI_RELOADER_H

@@ -21,9 +21,15 @@ static const struct prefork_option rows[] = {
 	{ ROW("preload_app", BOOL), .flags = "--preload", .traits = PREFORK_OPTION_SERVER,
 	  .doc = "Load the application once, before the workers are forked. A reload then does not change its code." },
 	{ ROW("reload", BOOL), .traits = PREFORK_OPTION_SERVER,
-	  .doc = "Reload when code below the working directory or --pythonpath changes. For development." },
+	  .doc = "Reload when code below the working directory or --pythonpath changes. While it does not load, responses are its "
+	         "traceback. Only for development." },
+	{ ROW("reload_engine", CHOICE), .choices = "auto|poll|inotify", .default_text = "auto", .traits = PREFORK_OPTION_RELOADABLE,
+	  .doc = "How --reload finds changes: inotify waits for events of the kernel, poll checks all files each second, as "
+	         "network file systems and shared directories of virtual machines need it. auto is inotify. If inotify is not "
+	         "available, it is poll, and a line in the log says why." },
 	{ ROW("reload_extra_files", LIST), .flags = "--reload-extra-file", .max = 256, .unit = "FILE", .traits = PREFORK_OPTION_RELOADABLE,
-	  .doc = "Further files to watch, such as templates and configurations." },
+	  .doc = "Further files to watch, such as templates and configurations. May be a pattern: *, ?, [...], and ** for any "
+	         "number of directories; a file that matches later counts, too." },
 	{ ROW("venv", STRING), .unit = "DIR", .traits = PREFORK_OPTION_RELOADABLE,
 	  .doc = "The virtualenv. Default: VIRTUAL_ENV, or the one that contains this program." },
 	{ ROW("spew", BOOL), .traits = PREFORK_OPTION_RELOADABLE,

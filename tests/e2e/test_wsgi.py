@@ -117,40 +117,6 @@ class Surroundings(harness.Case):
             self.assertEqual(server.log().count("Booting worker"), 1)
 
 
-class Reloader(harness.Case):
-    APP = ("def app(environ, start):\n"
-           "    start('200 OK', [('Content-Length', str(len(TEXT)))])\n    return [TEXT]\n")
-
-    def test_an_edit_is_served_and_a_broken_one_changes_nothing(self):
-        with self.directory(app_py="TEXT = b'one'\n" + self.APP, page_html="") as directory:
-            (directory / ("deep/" * 40)).mkdir(parents=True)
-            with serve("--reload", "--reload-extra-file", "page.html", "--canary-time", "50ms", "app:app",
-                       directory=directory) as server:
-                def edit(text, name="app.py"):
-                    (directory / name).write_text(text + self.APP)
-
-                def expect(text):
-                    harness.wait_until(lambda: server.get("/").body == text, f"{text} is served")
-
-                expect(b"one")
-                edit("TEXT = b'two'\n")
-                expect(b"two")
-                edit("TEXT = (\n")
-                server.wait_for_log("SyntaxError")
-                server.wait_for_log("the old workers keep serving")
-                expect(b"two")
-                (directory / "new").mkdir()
-                edit("TEXT = b'three'\n", "new/page.py")
-                edit("from new.page import TEXT\n")
-                expect(b"three")
-                edit("TEXT = b'four'\n", "new/page.py")
-                expect(b"four")
-                before = server.log().count("Worker reloading")
-                (directory / "notes.txt").write_text("of no interest")
-                (directory / "page.html").write_text("of interest")
-                server.wait_for_log("page.html modified")
-                self.assertEqual(server.log().count("Worker reloading"), before + 1)
-
 class Information(harness.Case):
     def test_help_and_version_are_printed_once(self):
         for words, once in ((("--help",), "Usage: prefork-wsgi"), (("-h",), "Usage: prefork-wsgi"),
