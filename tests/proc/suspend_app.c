@@ -17,7 +17,7 @@
 enum { JOBS_MAX = 4096, PIECE = 64 * 1024 };
 
 /* What the thread of the application does with a request. */
-enum task { ANSWER, RESUME, RESUME_LATER, WRITE, WRITE_LARGE, STOP };
+enum task { ANSWER, RESUME, RESUME_LATER, WRITE, WRITE_LARGE, WRITE_UNTIL_ERROR, STOP };
 
 static struct {
 	pthread_mutex_t lock;
@@ -94,6 +94,23 @@ static void write_large(struct prefork_request *request)
 	(void)prefork_response_end(request);
 }
 
+/* Output is pending when the client leaves, and sending has failed when the request is resumed. */
+static void write_until_error(struct prefork_request *request)
+{
+	static const char piece[PIECE];
+	const uint64_t end_ms = pfi_now_ms() + 20000;
+
+	check(prefork_response_start(request, 200, NULL) == 0);
+	do
+		check(prefork_response_write(request, piece, sizeof piece) == 0);
+	while (prefork_connection_pending(prefork_request_connection(request)) == 0);
+	note(PENDING);
+	while (!prefork_request_is_abandoned(request) && pfi_now_ms() < end_ms)
+		(void)poll(NULL, 0, 5);
+	while (prefork_response_write(request, piece, sizeof piece) == 0)
+		check(pfi_now_ms() < end_ms);
+}
+
 static void write_small(struct prefork_request *request)
 {
 	check(prefork_response_start(request, 200, NULL) == 0);
@@ -109,9 +126,13 @@ static void do_job(struct prefork_request *request, enum task task)
 		write_small(request);
 	if (task == WRITE_LARGE)
 		write_large(request);
+	if (task == WRITE_UNTIL_ERROR)
+		write_until_error(request);
 	if (task == RESUME_LATER)
 		(void)poll(NULL, 0, 20);
 	check(prefork_request_resume(request) == 0);
+	if (task == WRITE_UNTIL_ERROR)
+		note(RESUMED_BEFORE_RETURN);
 }
 
 static void *run_app(void *unused)
@@ -232,6 +253,18 @@ static int wait_for_gone(struct prefork_request *request)
 	return respond(request, "gone");
 }
 
+/* The handler returns when its request has been resumed already. */
+static int resume_before_return(struct prefork_request *request)
+{
+	const uint64_t end_ms = pfi_now_ms() + 30000;
+
+	suspend(request);
+	push(request, WRITE_UNTIL_ERROR);
+	while (atomic_load(&app.counts->noted[RESUMED_BEFORE_RETURN]) == 0 && pfi_now_ms() < end_ms)
+		(void)poll(NULL, 0, 5);
+	return 0;
+}
+
 static int handle(struct prefork_request *request, void *user)
 {
 	const char *const path = prefork_request_target(request, NULL);
@@ -271,6 +304,7 @@ static int handle(struct prefork_request *request, void *user)
 	       : strcmp(path, "/ended") == 0  ? suspend_ended(request)
 	       : strcmp(path, "/full") == 0   ? suspend_without_descriptors(request)
 	       : strcmp(path, "/gone") == 0   ? wait_for_gone(request)
+	       : strcmp(path, "/early") == 0  ? resume_before_return(request)
 	                                      : respond(request, "hello");
 }
 

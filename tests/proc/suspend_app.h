@@ -7,6 +7,7 @@
  *     /pull                   its pull callback suspends it twice
  *     /misuse /ended /fail    wrong calls, whose errors the service checks
  *     /full                   there is no descriptor to suspend it
+ *     /early                  the thread writes until sending fails, and resumes it before the handler returns
  *     /gone                   the handler waits until the client has left
  *
  * A check that does not hold aborts the worker, so that the test sees its exit status.
@@ -21,7 +22,7 @@
 enum { SUSPEND_APP_ROUNDS = 2000, SUSPEND_APP_LARGE = 6 * 1024 * 1024 };
 
 /* Indexes of web_counts.noted. */
-enum { SUSPENDED, RESUMED, GONE, DRAIN_BEGIN, ABANDONED, LAST_ERROR };
+enum { SUSPENDED, RESUMED, GONE, DRAIN_BEGIN, ABANDONED, LAST_ERROR, PENDING, RESUMED_BEFORE_RETURN };
 
 extern const struct prefork_http_service suspend_app;
 

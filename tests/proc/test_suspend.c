@@ -241,6 +241,22 @@ START_TEST(a_request_is_resumed_although_its_client_takes_nothing)
 }
 END_TEST
 
+START_TEST(a_request_is_resumed_although_sending_failed_before_its_handler_returned)
+{
+	struct web web;
+
+	web_open_service(&web, &suspend_app, NULL);
+	const int fd = get(&web, "/early");
+	web_wait(&web.counts->noted[PENDING], 1);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web.counts->finished, 1);
+	ck_assert_int_eq(web.counts->noted[RESUMED_BEFORE_RETURN], 1);
+	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
+	ck_assert_int_lt(web.counts->error, 0);
+	web_close(&web);
+}
+END_TEST
+
 /* Under threads a worker may exceed its limit by the number of its threads; the loop of the tests has none. */
 #ifdef TEST_EV_DRIVER
 enum { HAS_LIMIT = false };
@@ -429,6 +445,7 @@ int main(void)
 	tcase_add_test(tc, a_slow_client_takes_the_output_of_a_suspended_request);
 	tcase_add_test(tc, output_of_a_suspended_request_waits_for_its_client);
 	tcase_add_test(tc, a_request_is_resumed_although_its_client_takes_nothing);
+	tcase_add_test(tc, a_request_is_resumed_although_sending_failed_before_its_handler_returned);
 	tcase_add_test(tc, suspended_requests_count_as_connections);
 	tcase_add_test(tc, suspended_requests_count_in_queue_limit);
 	tcase_add_test(tc, a_drain_answers_1000_suspended_requests);
