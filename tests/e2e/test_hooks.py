@@ -203,9 +203,7 @@ class Requests(Case):
             self.assertEqual(server.get("/pieces").status, 200)
             self.assertEqual(server.get("/file").body, b"a file")
             self.assertEqual(server.get("/fail").status, 500)
-            self.wait_for(directory, "post_request(Worker, Request, dict, Response)", 3)
-            harness.wait_until(lambda: "'NoneType' object" in server.log() or "None None 0" in str(lines(directory)),
-                               "post_request of the request that has failed")
+            self.wait_for(directory, "post_request(Worker, Request, dict, Response)", 4)  # in any order, under threads
             calls = "\n".join(lines(directory))
             self.assertIn("set by pre_request /whole 201 Made 201 " + str(len(got.body)), calls)
             self.assertRegex(calls, r"set by pre_request /pieces 200 OK 200 [0-9]+ None")
