@@ -69,7 +69,7 @@ void pfi_queries_close(struct prefork_arbiter *arbiter)
 {
 	struct pfi_queries *const queries = &arbiter->queries;
 
-	for (unsigned topic = PFI_QUERY_RELOAD; topic <= PFI_QUERY_UPGRADE_BEGUN; topic++)
+	for (unsigned topic = PFI_QUERY_RELOAD; topic <= PFI_QUERY_RELOAD_BEGUN; topic++)
 		pfi_queries_answer(arbiter, topic, PFI_QUERY_FAILED, "the server stops");
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++)
 		end(arbiter, &queries->list[i]);
@@ -200,12 +200,22 @@ enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct
 	return query->fd >= 0 && query->incarnation == tag.incarnation ? read_query(arbiter, query) : PFI_QUERY_NONE;
 }
 
-void pfi_queries_upgrade_begun(struct prefork_arbiter *arbiter)
+static void begin(struct prefork_arbiter *arbiter, enum pfi_query_topic requested, enum pfi_query_topic begun)
 {
 	for (unsigned i = 0; i < PFI_QUERIES_MAX; i++) {
-		if (arbiter->queries.list[i].topic == PFI_QUERY_UPGRADE)
-			arbiter->queries.list[i].topic = PFI_QUERY_UPGRADE_BEGUN;
+		if (arbiter->queries.list[i].topic == requested)
+			arbiter->queries.list[i].topic = begun;
 	}
+}
+
+void pfi_queries_upgrade_begun(struct prefork_arbiter *arbiter)
+{
+	begin(arbiter, PFI_QUERY_UPGRADE, PFI_QUERY_UPGRADE_BEGUN);
+}
+
+void pfi_queries_reload_begun(struct prefork_arbiter *arbiter)
+{
+	begin(arbiter, PFI_QUERY_RELOAD, PFI_QUERY_RELOAD_BEGUN);
 }
 
 void pfi_queries_answer(struct prefork_arbiter *arbiter, enum pfi_query_topic topic, enum pfi_query_code code,

@@ -30,9 +30,10 @@ enum { PFI_QUERIES_MAX = 16 };
 /* The verdict that a command waits for. */
 enum pfi_query_topic {
 	PFI_QUERY_NONE,
-	PFI_QUERY_RELOAD,
+	PFI_QUERY_RELOAD,        /* requested; it has no worker yet                               */
 	PFI_QUERY_UPGRADE,       /* requested; it may be refused because another one is under way */
 	PFI_QUERY_UPGRADE_BEGUN, /* the one that is under way                                      */
+	PFI_QUERY_RELOAD_BEGUN,  /* its workers are started                                        */
 };
 
 /* Written by queries.c. */
@@ -62,8 +63,10 @@ enum pfi_query_topic pfi_queries_process(struct prefork_arbiter *arbiter, struct
 /* Poll the listener again once its time is over. Returns when to call again, 0: no need. */
 uint64_t pfi_queries_turn(struct prefork_arbiter *arbiter, uint64_t now_ms);
 
-/* The upgrade that was requested has begun: a later request does not answer its commands. */
+/* The upgrade, or the reload, that was requested has begun: the verdict of another one does not answer its commands, and
+ * its own verdict does not answer those of a later request. */
 void pfi_queries_upgrade_begun(struct prefork_arbiter *arbiter);
+void pfi_queries_reload_begun(struct prefork_arbiter *arbiter);
 
 /* Send the verdict to the commands that wait for this topic. */
 void pfi_queries_answer(struct prefork_arbiter *arbiter, enum pfi_query_topic topic, enum pfi_query_code code,

@@ -41,7 +41,9 @@ static const char *what_remains(const struct prefork_arbiter *arbiter)
 	return any_desired ? "; workers of the old generation start again" : "; there are no workers";
 }
 
-static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why)
+/* `topic` tells whether it is a reload whose workers are started: another one may wait meanwhile, for a trial or a lookup. */
+static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, enum pfi_query_topic topic,
+		     const char *why)
 {
 	const bool failed = verdict == PREFORK_RELOAD_FAILED;
 
@@ -51,7 +53,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			failed ? what_remains(arbiter) : "");
 	if (verdict != PREFORK_RELOAD_SUPERSEDED) { /* another reload is in progress */
 		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
-		pfi_queries_answer(arbiter, PFI_QUERY_RELOAD,
+		pfi_queries_answer(arbiter, topic,
 				   verdict == PREFORK_RELOAD_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED,
 				   verdict == PREFORK_RELOAD_STOPPED ? "the server stops" : why);
 	}
@@ -91,7 +93,7 @@ void pfi_reload_decided(struct prefork_arbiter *arbiter, struct pfi_decision dec
 		return;
 	if (failed || decision.verdict == PREFORK_RELOAD_STOPPED)
 		fall_back(arbiter);
-	announce(arbiter, decision.verdict,
+	announce(arbiter, decision.verdict, PFI_QUERY_RELOAD_BEGUN,
 		 !failed			? "" :
 		 arbiter->reload_why[0] != '\0' ? arbiter->reload_why :
 						  "its first worker did not become ready and stay so");
@@ -170,7 +172,7 @@ static void announce_failure(struct prefork_arbiter *arbiter)
 	char why[sizeof arbiter->reload_why];
 
 	(void)snprintf(why, sizeof why, "%s", prefork_error()[0] ? prefork_error() : "a hook refused it");
-	announce(arbiter, PREFORK_RELOAD_FAILED, why);
+	announce(arbiter, PREFORK_RELOAD_FAILED, PFI_QUERY_RELOAD, why);
 }
 
 /* All names are known: open the new listeners and have the model try the generation. */
@@ -193,6 +195,7 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 				"The application was loaded before the fork (--preload): a reload cannot change its code");
 
 	follow(arbiter, generation);
+	pfi_queries_reload_begun(arbiter);
 	pfi_reload_decided(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
 	propose_workers(arbiter, pfi_generation_desired(arbiter), generation);
 }
@@ -234,12 +237,12 @@ void pfi_reload(struct prefork_arbiter *arbiter)
 	int r;
 
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
-		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		announce(arbiter, PREFORK_RELOAD_STOPPED, PFI_QUERY_RELOAD, "");
 		return;
 	}
 	if (is_waiting(arbiter)) {
 		end_waiting(arbiter);
-		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, "");
+		announce(arbiter, PREFORK_RELOAD_SUPERSEDED, PFI_QUERY_RELOAD, "");
 	}
 	pfi_notify_reload_begins(arbiter);
 	r = pfi_trial_start(arbiter, pfi_now_ms());
@@ -272,7 +275,7 @@ uint64_t pfi_reload_turn(struct prefork_arbiter *arbiter, uint64_t now_ms)
 		return 0;
 	if (arbiter->supervisor.phase != PFI_PHASE_RUNNING) {
 		end_waiting(arbiter);
-		announce(arbiter, PREFORK_RELOAD_STOPPED, "");
+		announce(arbiter, PREFORK_RELOAD_STOPPED, PFI_QUERY_RELOAD, "");
 		return 0;
 	}
 	if (pfi_limited_child_runs(&arbiter->trial.child)) {

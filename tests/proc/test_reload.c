@@ -5,6 +5,7 @@
 #include "host.h"
 
 #include "arbiter/arbiter.h"
+#include "os/query_socket.h"
 #include "worker/spawn_context.h"
 
 #include <fcntl.h>
@@ -12,9 +13,10 @@
 #include <netinet/in.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 
-static char file[64], log_file[64], other_log[64];
+static char file[64], log_file[64], other_log[64], pid_file[64];
 
 /* Rewrite the configuration file, as an operator does before SIGHUP. */
 static void configure(const char *text)
@@ -31,6 +33,7 @@ static void name_files(void)
 	(void)snprintf(file, sizeof file, "/tmp/prefork-reload-%d.ini", (int)getpid());
 	(void)snprintf(log_file, sizeof log_file, "/tmp/prefork-reload-%d.log", (int)getpid());
 	(void)snprintf(other_log, sizeof other_log, "/tmp/prefork-reload-%d.other", (int)getpid());
+	(void)snprintf(pid_file, sizeof pid_file, "/tmp/prefork-reload-%d.pid", (int)getpid());
 }
 
 static void open_with(const char *text)
@@ -339,7 +342,7 @@ static int count_trial(struct prefork_arbiter *arbiter, void *user)
 
 static void open_with_trial(const char *script, int limit_ms)
 {
-	char text[128];
+	char text[192];
 
 	static char *words[] = { (char *)(uintptr_t)"sh", (char *)(uintptr_t)"-c", NULL, NULL };
 	const struct prefork_reload_trial trial = {
@@ -349,7 +352,9 @@ static void open_with_trial(const char *script, int limit_ms)
 
 	words[2] = (char *)(uintptr_t)script;
 	trials_needed = 1;
-	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\ndefer_accept = off\nlookup_timeout = %dms\n", limit_ms);
+	name_files();
+	(void)snprintf(text, sizeof text, "bind = 127.0.0.1:0\ndefer_accept = off\nlookup_timeout = %dms\npidfile = %s\n", limit_ms,
+		       pid_file);
 	open_with(text);
 	ck_assert_int_eq(prefork_arbiter_set_reload_trial(host, &trial), 0);
 	host_start();
@@ -459,6 +464,63 @@ START_TEST(a_trial_that_a_debugger_has_not_reaped_does_not_keep_the_arbiter_busy
 }
 END_TEST
 
+/* A command that waits for the verdict of a reload. */
+static int begin_command(void)
+{
+	struct stat status;
+	int fd;
+
+	ck_assert_int_eq(stat(pid_file, &status), 0);
+	fd = pfi_query_connect(getpid(), status.st_ino);
+	ck_assert_int_ge(fd, 0);
+	ck_assert_int_eq(send(fd, "reload", 6, 0), 6);
+	host_turn(); /* accepts it */
+	host_turn(); /* begins the reload */
+	return fd;
+}
+
+static void expect_answer(int fd, char code)
+{
+	char bytes[1024];
+
+	ck_assert_int_gt(recv(fd, bytes, sizeof bytes, MSG_DONTWAIT), 0);
+	ck_assert_int_eq(bytes[0], code);
+	ck_assert_int_eq(close(fd), 0);
+}
+
+/* The verdicts of both reloads, in either order. */
+START_TEST(a_command_gets_no_verdict_of_another_reload)
+{
+	open_with_trial("exec sleep 1000", TRIAL_MS);
+	trials_needed = 0;
+	atomic_store(&host_orders->boots_wait, 2);
+	const int started = begin_command();
+	trials_needed = 1;
+	const int tried = begin_command();
+
+	ck_assert_int_gt(host->trial.child.helper.pid, 0);
+	if (_i == 0) {
+		atomic_store(&host_orders->boots_wait, 0);
+		ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+		expect_answer(started, PFI_QUERY_DONE);
+		ck_assert(!wait_for(tried, POLLIN, 0));
+		ck_assert_int_eq(kill(host->trial.child.helper.pid, SIGKILL), 0);
+		ck_assert_int_eq(host_until(&host_seen.verdicts, 2), 1);
+		expect_answer(tried, PFI_QUERY_FAILED);
+	} else {
+		ck_assert_int_eq(kill(host->trial.child.helper.pid, SIGKILL), 0);
+		ck_assert_int_eq(host_until(&host_seen.verdicts, 1), 1);
+		expect_answer(tried, PFI_QUERY_FAILED);
+		ck_assert(!wait_for(started, POLLIN, 0));
+		atomic_store(&host_orders->boots_wait, 0);
+		ck_assert_int_eq(host_until(&host_seen.verdicts, 2), 1);
+		expect_answer(started, PFI_QUERY_DONE);
+	}
+	host_stop();
+	close_all();
+}
+END_TEST
+
 START_TEST(an_incomplete_trial_is_refused)
 {
 	const struct prefork_reload_trial trial = { .struct_size = sizeof trial, .path = "/bin/true" };
@@ -494,6 +556,7 @@ int main(void)
 	tcase_add_loop_test(trial, the_result_of_a_trial_decides_about_the_reload, 0, sizeof trials / sizeof trials[0]);
 	tcase_add_test(trial, another_reload_and_a_stop_do_not_wait_for_a_trial);
 	tcase_add_test(trial, a_trial_that_a_debugger_has_not_reaped_does_not_keep_the_arbiter_busy);
+	tcase_add_loop_test(trial, a_command_gets_no_verdict_of_another_reload, 0, 2);
 	tcase_add_test(trial, an_incomplete_trial_is_refused);
 	return run_suite(suite);
 }
