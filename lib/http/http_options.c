@@ -350,7 +350,8 @@ int pfi_http_configure(struct pfi_http_config *config, const struct prefork_sett
 		.uwsgi_peers = lists.uwsgi_peers,
 		.limits = {
 			.line_max = limit(values->limit_request_line, LINE_MAX_LENGTH),
-			.field_max = field_max(values),
+			/* The parser compares a header with its limit only after each field. */
+			.field_max = limit(field_max(values), head_max(settings, values)),
 			.fields_max = limit(values->limit_request_fields, FIELDS_MAX),
 			.head_max = head_max(settings, values),
 			.body_max = values->limit_request_body > 0 ? values->limit_request_body : UINT64_MAX,

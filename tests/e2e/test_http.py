@@ -35,6 +35,12 @@ class HttpHello(harness.Case):
             self.assertEqual(client.buffer.count(b"HTTP/1.1 "), 1, client.buffer)
             self.assertEqual(server.get().body, BODY)
 
+    def test_a_field_that_does_not_end_is_limited_as_the_header_is(self):
+        limits = "--limit-request-field-size", "1073741824", "--limit-request-head", "64k"
+        with self.server("--workers", "1", *limits) as server, server.connect() as client:
+            client.send(b"GET / HTTP/1.1\r\nHost: example\r\nX-Long: " + 65536 * b"x")
+            self.assertEqual(client.read_response().status, 431)
+
     def test_the_next_request_is_served_after_the_only_worker_is_killed(self):
         with self.server("--workers", "1") as server:
             self.assertEqual(server.get().status, 200)
