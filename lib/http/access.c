@@ -211,6 +211,8 @@ size_t prefork_access_line(const struct prefork_access *access, char *bytes, siz
 {
 	PFI_RETURN_IF_NULL(access, 0);
 	PFI_RETURN_IF_NULL(bytes, 0);
+	if (size == 0)
+		return 0;
 
 	struct pfi_text line;
 

@@ -84,6 +84,7 @@
 	/* <prefork/http.h> */ \
 	NUMBER(prefork_access_line, access, (NULL, ANY, 1), 0) \
 	NUMBER(prefork_access_line, bytes, (ANY, NULL, 1), 0) \
+	QUIET(prefork_access_line, size, (ANY, ANY, 0)) \
 	NUMBER(prefork_access_sent, access, (NULL), 0) \
 	NUMBER(prefork_access_status, access, (NULL), 0) \
 	NUMBER(prefork_access_took_us, access, (NULL), 0) \
