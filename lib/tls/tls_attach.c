@@ -53,18 +53,24 @@ static int on_reload_begin(struct prefork_arbiter *arbiter, const struct prefork
 {
 	struct prefork_tls *const tls = user;
 
-	(void)arbiter, (void)settings;
-	pfi_tls_server_begin_reload(tls);
+	(void)arbiter;
+	pfi_tls_server_begin_reload(tls, settings);
 	if (tls->materials != NULL)
 		pfi_tls_turn_rotate(tls);
 	return 0;
 }
 
+/* Reloads overlap: while the workers of one start, another one may be refused before it has begun here, or wait for a
+ * lookup. If the settings that were checked last are in force, they have not failed; if they are not, another reload is
+ * done. */
 static void on_reload_end(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
 {
-	(void)arbiter, (void)why;
-	if (verdict != PREFORK_RELOAD_SUPERSEDED)
-		pfi_tls_server_end_reload(user, verdict == PREFORK_RELOAD_DONE);
+	struct prefork_tls *const tls = user;
+	const bool is_done = verdict == PREFORK_RELOAD_DONE;
+
+	(void)why;
+	if (verdict != PREFORK_RELOAD_SUPERSEDED && is_done == (prefork_arbiter_settings(arbiter) == tls->checked))
+		pfi_tls_server_end_reload(tls, is_done);
 }
 
 /* What the child inherits is that of its pool. */

@@ -124,11 +124,11 @@ struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const
 	return NULL;
 }
 
-void pfi_tls_server_begin_reload(struct prefork_tls *tls)
+void pfi_tls_server_begin_reload(struct prefork_tls *tls, const struct prefork_settings *settings)
 {
+	tls->checked = settings;
 	for (struct pfi_tls_material *material = tls->materials; material != NULL; material = material->next) {
-		if (!tls->is_reloading)
-			material->was_wanted = material->is_wanted;
+		material->was_wanted = material->was_wanted || material->is_wanted;
 		material->is_wanted = false;
 	}
 	tls->is_reloading = true;

@@ -10,6 +10,7 @@
 #include "tls/tls_worker.h"
 
 struct prefork_arbiter;
+struct prefork_settings;
 
 /* A context of the application, for one pool. */
 struct pfi_tls_own {
@@ -34,6 +35,7 @@ struct prefork_tls {
 	size_t process_count, process_capacity;
 	struct pfi_tls_material *materials;
 	bool is_reloading;       /* since pfi_tls_server_begin_reload()                      */
+	const struct prefork_settings *checked; /* by the reload that has begun last; to compare only */
 	struct pfi_tls_own *own;
 	size_t own_count;
 };
@@ -49,9 +51,10 @@ int pfi_tls_server_material(struct prefork_tls *tls, const struct pfi_tls_settin
 int pfi_tls_server_add_own(struct prefork_tls *tls, const char *pool, SSL_CTX *context);
 struct pfi_tls_contexts *pfi_tls_server_own(const struct prefork_tls *tls, const char *pool);
 
-/* A reload is going to check settings, and marks the materials that these want. Those of the settings in force stay
- * until it ends. A reload that supersedes it begins without an end. */
-void pfi_tls_server_begin_reload(struct prefork_tls *tls);
+/* A reload is going to check `settings`, and marks the materials that these want. Those of the settings in force stay
+ * until it ends, and so do those of a reload in progress: if it is superseded after its first worker is proved, a failure
+ * of this one returns to it. */
+void pfi_tls_server_begin_reload(struct prefork_tls *tls, const struct prefork_settings *settings);
 
 /* The reload has ended, perhaps before it has begun here: the settings that it has checked are in force, or those before
  * are again. */

@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import signal
 import ssl
 import statistics
 import subprocess
@@ -365,6 +366,34 @@ class Changes(Info):
             self.assertNotIn("Changed certificates cannot be used", server.log())
             self.issue(other, "other")
             reload(other, "done")
+            self.assertEqual(self.organization(server), "other")
+
+    def test_a_reload_that_is_refused_leaves_the_certificates_of_one_in_progress(self):
+        settings, other = self.live / "settings.ini", self.live / "other"
+        other.mkdir()
+        self.issue(other, "other")
+
+        def configure(directory, more=""):
+            settings.write_text(f"[prefork]\ncertfile = {directory}/tls.crt\nkeyfile = {directory}/tls.key\n{more}")
+
+        configure(self.live)
+        with harness.Server([harness.program("https_hello"), "--config", settings, "--workers", "1", "--canary-time", "4s"]) as server:
+            server.wait_for_serving(1)
+            configure(other)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_log("generation=2")
+            for number, words in enumerate([(other, "timeout = many\n"), ("/none",)], 1):
+                configure(*words)
+                server.send_signal(signal.SIGHUP)
+                harness.wait_until(lambda number=number: server.log().count("Reload failed") == number, "the reload is refused")
+            configure(other)
+            server.wait_for_log("Reload done")
+            harness.wait_until(lambda: len(server.workers()) == 1, "the old worker has exited")
+            worker, = server.workers()
+            (other / "tls.key").write_text("no key\n")
+            server.wait_for_log("Changed certificates cannot be used, the old ones stay in force")
+            os.kill(worker, signal.SIGKILL)
+            server.wait_for_exit([worker])
             self.assertEqual(self.organization(server), "other")
 
     def test_workers_of_another_user_need_not_read_the_key(self):

@@ -228,16 +228,20 @@ START_TEST(a_reload_that_failed_leaves_what_was_there)
 	want("a");
 	pfi_tls_server_end_reload(tls, false); /* settings that cannot be read: it has not begun here */
 	expect_materials("a");
-	pfi_tls_server_begin_reload(tls);
+	pfi_tls_server_begin_reload(tls, NULL);
 	want("b");
 	pfi_tls_server_end_reload(tls, false);
 	expect_materials("a");
-	pfi_tls_server_begin_reload(tls);
+	pfi_tls_server_begin_reload(tls, NULL);
 	want("b");
-	pfi_tls_server_begin_reload(tls); /* another one supersedes it */
+	pfi_tls_server_begin_reload(tls, NULL); /* another one supersedes it */
 	want("c");
 	pfi_tls_server_end_reload(tls, _i == 1);
-	expect_materials(_i == 1 ? "c" : "a");
+	expect_materials(_i == 1 ? "c" : "ba"); /* it may return to either */
+	pfi_tls_server_begin_reload(tls, NULL);
+	want("d");
+	pfi_tls_server_end_reload(tls, true);
+	expect_materials("d");
 }
 END_TEST
 
@@ -245,7 +249,7 @@ START_TEST(a_material_stays_until_its_last_worker_has_exited)
 {
 	add_worker();
 	want("a");
-	pfi_tls_server_begin_reload(tls);
+	pfi_tls_server_begin_reload(tls, NULL);
 	want("b");
 	pfi_tls_server_end_reload(tls, true);
 	ck_assert_ptr_nonnull(tls->materials->next);
