@@ -193,6 +193,13 @@ int pfi_address_parse(const char *text, struct pfi_address *ret)
 	return r;
 }
 
+static bool is_relative(const struct pfi_address *address)
+{
+	const char *const path = ((const struct sockaddr_un *)&address->socket)->sun_path;
+
+	return address->kind == PFI_ADDRESS_UNIX && path[0] != '/' && path[0] != '\0';
+}
+
 int pfi_address_parse_peer(const char *text, struct pfi_address *ret)
 {
 	const char *const bracket = strrchr(text, ']');
@@ -209,6 +216,8 @@ int pfi_address_parse_peer(const char *text, struct pfi_address *ret)
 		return bad(text, "the host is missing");
 	if (address.kind == PFI_ADDRESS_TCP && address.port == 0)
 		return bad(text, "no program listens on port 0");
+	if (is_relative(&address))
+		return bad(text, "the path must begin with /, since workers may have another working directory");
 	*ret = address;
 	return 0;
 }

@@ -40,7 +40,7 @@ struct pfi_address {
 /* 0, or -EINVAL with an error message that says what is wrong with `text`. */
 int pfi_address_parse(const char *text, struct pfi_address *ret);
 
-/* The same for the address of another program: without a default for host and port, and without fd://. */
+/* The same for the address of another program: without a default for host and port, fd:// and relative paths. */
 int pfi_address_parse_peer(const char *text, struct pfi_address *ret);
 
 /* Whether its host is a name that is not resolved yet. */

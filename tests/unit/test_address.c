@@ -142,6 +142,8 @@ static const struct {
 	{ "my host:8125", "host name" },
 	{ "unix:", "path" },
 	{ "unix://@", "path" },
+	{ "unix:run/statsd", "begin with /" },
+	{ "unix://run/statsd", "begin with /" },
 };
 
 START_TEST(an_invalid_peer_is_refused_with_its_cause)
