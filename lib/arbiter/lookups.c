@@ -237,18 +237,28 @@ int pfi_lookup_start(struct prefork_arbiter *arbiter, struct pfi_generation *gen
 	return fails ? r : 0;
 }
 
+/* Until the helper has exited, or its limit has expired: signals do not extend it. */
+static void wait_for_helper(const struct pfi_limited_child *child)
+{
+	struct pollfd exited = { .fd = child->helper.pidfd, .events = POLLIN };
+	int r = -1;
+
+	for (uint64_t now_ms = pfi_now_ms(); r < 0 && now_ms < child->until_ms; now_ms = pfi_now_ms()) {
+		r = poll(&exited, 1, (int)(child->until_ms - now_ms));
+		if (r < 0 && errno != EINTR)
+			break;
+	}
+}
+
 void pfi_lookup_peers(struct prefork_arbiter *arbiter, struct pfi_generation *generation)
 {
 	struct pfi_lookup *const lookup = &arbiter->lookup;
-	struct pollfd exited = { .fd = -1, .events = POLLIN };
 	int r = collect_all_peers(arbiter, generation);
 
 	if (r == 0 && lookup->count > 0)
 		r = start_helper(arbiter, generation, pfi_now_ms());
-	exited.fd = lookup->child.helper.pidfd;
 	if (r == 0 && lookup->count > 0) {
-		while (poll(&exited, 1, (int)lookup->child.limit_ms) < 0 && errno == EINTR)
-			continue;
+		wait_for_helper(&lookup->child);
 		pfi_lookup_child_event(arbiter, generation->number);
 		(void)pfi_lookup_apply(arbiter, generation);
 	} else if (r < 0 && lookup->count > 0) {

@@ -12,6 +12,7 @@
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 /* Shared with the children that look up names. */
 static struct {
@@ -203,6 +204,45 @@ START_TEST(destroy_ends_a_pending_stop)
 }
 END_TEST
 
+/* ---- the names of other programs, at the start ---- */
+
+static void nothing(int signo)
+{
+	(void)signo;
+}
+
+START_TEST(signals_do_not_extend_the_lookup_of_the_start)
+{
+	static const struct prefork_option row = {
+		.struct_size = sizeof row, .name = "receiver", .type = PREFORK_OPTION_STRING,
+		.traits = PREFORK_OPTION_ADDRESS, .default_text = "silent.example:8125", .unit = "ADDRESS", .doc = "Where it goes.",
+		.section = "Test",
+	};
+	const char *const words[] = { "test", "--bind", "127.0.0.1:0", "--lookup-timeout", "300ms", "--log-level", "critical" };
+	const struct sigaction action = { .sa_handler = nothing, .sa_flags = SA_RESTART };
+	const struct itimerval often = { { 0, 20000 }, { 0, 20000 } }, never = { { 0, 0 }, { 0, 0 } };
+	struct prefork_settings *settings;
+	struct prefork_arbiter *arbiter;
+
+	names = mmap(NULL, sizeof *names, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(names, MAP_FAILED);
+	ck_assert_int_eq(prefork_settings_create(&settings), 0);
+	ck_assert_int_eq(prefork_settings_add_options(settings, &row, 1), 0);
+	ck_assert_int_eq(prefork_settings_parse(settings, sizeof words / sizeof words[0], (char *const *)(uintptr_t)words), 0);
+	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
+	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &host_service, NULL), 0);
+	ck_assert_int_eq(sigaction(SIGALRM, &action, NULL), 0);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &often, NULL), 0);
+	const uint64_t began_ms = pfi_now_ms();
+
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_ge((int)(pfi_now_ms() - began_ms), 299);
+	ck_assert_int_eq(setitimer(ITIMER_REAL, &never, NULL), 0);
+	prefork_arbiter_destroy(arbiter);
+	prefork_settings_destroy(settings);
+}
+END_TEST
+
 /* ---- in a process with threads ---- */
 
 static void *wait_for_byte(void *fd)
@@ -257,6 +297,7 @@ int main(void)
 	tcase_add_test(tc, a_name_is_looked_up_once);
 	tcase_add_test(tc, a_quick_stop_ends_a_pending_graceful_stop);
 	tcase_add_test(tc, destroy_ends_a_pending_stop);
+	tcase_add_test(tc, signals_do_not_extend_the_lookup_of_the_start);
 	tcase_add_loop_test(tc, a_process_with_threads_runs_a_lookup_program, 0, sizeof programs / sizeof programs[0]);
 	return run_suite(suite);
 }
