@@ -45,10 +45,9 @@ static void on_upgrade_end(struct prefork_arbiter *arbiter, enum prefork_upgrade
 	struct pfi_http *const http = user;
 
 	(void)arbiter;
-	(void)pid;
 	(void)why;
-	if (verdict == PREFORK_UPGRADE_DONE)
-		pfi_statsd_arbiter_replaced(&http->statsd);
+	if (verdict == PREFORK_UPGRADE_DONE || verdict == PREFORK_UPGRADE_STOPPED)
+		pfi_statsd_arbiter_replaced(&http->statsd, pid);
 }
 
 /* The counter of the arbiter; a worker has its own once it starts. One of the application stays. */

@@ -10,6 +10,7 @@
 #include <prefork/log.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/timerfd.h>
@@ -64,6 +65,14 @@ static void log_error(struct pfi_statsd_arbiter *statsd, int error)
 	                     "statsd: metrics are lost while the receiver does not take them: %s", strerror(-error));
 }
 
+/* Whether another arbiter has the workers. One that has exited leaves them to this one. */
+static bool is_replaced(struct pfi_statsd_arbiter *statsd)
+{
+	if (statsd->replaced_by != 0 && kill(statsd->replaced_by, 0) < 0 && errno == ESRCH)
+		statsd->replaced_by = 0;
+	return statsd->replaced_by != 0;
+}
+
 static void send_all(struct pfi_statsd_arbiter *statsd, bool with_backlog)
 {
 	struct pfi_statsd_sender sender;
@@ -74,7 +83,7 @@ static void send_all(struct pfi_statsd_arbiter *statsd, bool with_backlog)
 	if (statsd->target.size == 0)
 		return;
 	pfi_statsd_begin(&sender, &statsd->target);
-	if (!statsd->is_replaced)
+	if (!is_replaced(statsd))
 		pfi_statsd_add(&sender.batch, "workers", statsd->workers, "g");
 	if (with_backlog && statsd->sends_backlog)
 		pfi_statsd_add(&sender.batch, "backlog", pending_connections(statsd->arbiter), "h");
@@ -155,9 +164,9 @@ void pfi_statsd_arbiter_count(struct pfi_statsd_arbiter *statsd, const struct pr
 		arm(statsd, SOON_MS);
 }
 
-void pfi_statsd_arbiter_replaced(struct pfi_statsd_arbiter *statsd)
+void pfi_statsd_arbiter_replaced(struct pfi_statsd_arbiter *statsd, int pid)
 {
-	statsd->is_replaced = true;
+	statsd->replaced_by = pid;
 }
 
 void pfi_statsd_arbiter_close(struct pfi_statsd_arbiter *statsd)

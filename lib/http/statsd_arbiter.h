@@ -22,9 +22,9 @@ struct pfi_statsd_arbiter {
 	struct prefork_arbiter *arbiter; /* once `timer` is open */
 	_Atomic int timer;               /* a timerfd that the arbiter watches; 0: none */
 	int pid;
+	int replaced_by; /* an upgrade: this arbiter has the workers; 0: none */
 	bool counts_lines;
 	bool sends_backlog;
-	bool is_replaced;  /* by an upgrade: the new arbiter has the workers */
 	bool logged_error; /* since the settings have changed */
 	unsigned workers;
 	atomic_uint lines[PFI_STATSD_LINES];
@@ -40,8 +40,8 @@ void pfi_statsd_arbiter_follow(struct pfi_statsd_arbiter *statsd, struct prefork
 /** A worker of any pool was forked (1), or has exited (-1). */
 void pfi_statsd_arbiter_count(struct pfi_statsd_arbiter *statsd, const struct prefork_process *process, int change);
 
-/** Another arbiter has the workers now. */
-void pfi_statsd_arbiter_replaced(struct pfi_statsd_arbiter *statsd);
+/** The arbiter `pid`, a child of this one, has the workers until it exits. */
+void pfi_statsd_arbiter_replaced(struct pfi_statsd_arbiter *statsd, int pid);
 
 /** Send the rest, and free. */
 void pfi_statsd_arbiter_close(struct pfi_statsd_arbiter *statsd);

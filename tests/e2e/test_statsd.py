@@ -196,6 +196,19 @@ class Names(Statsd):
             os.kill(pid, signal.SIGTERM)
             harness.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the new arbiter has exited")
 
+    def test_an_upgrade_that_is_rolled_back(self):
+        receiver = Receiver()
+        with self.served(receiver, "--workers", "2", "--upgrade", "manual", "--enable-backlog-metric") as server:
+            server.wait_for_serving(2)
+            server.send_signal(signal.SIGUSR2)
+            server.wait_for_log("event=upgrade_end")
+            os.kill(int(re.search(r"event=upgrade_end .*new=(\d+)", server.log())[1]), signal.SIGTERM)
+            server.wait_for_log("event=upgrade_new_exit")
+            gauges = receiver.values["prefork.workers"]
+            harness.wait_until(lambda: receiver.read() and 0 in gauges, "the last gauge of the new arbiter")
+            harness.wait_until(lambda: receiver.read() and 2 in gauges[gauges.index(0):], "the gauge of the old arbiter")
+            self.assertEqual(server.stop(), 0)
+
     def test_wrong_settings_are_named(self):
         for flags, why in ((("--statsd-host", "localhost"), "--statsd-host"), (("--statsd-host", "unix:"), "path"),
                            (("--statsd-host", "a:b"), "port"), (("--statsd-host", "fd://3"), "expected HOST:PORT"),
