@@ -92,7 +92,8 @@ enum prefork_http_traits {
  *               access log is written, also if no setting asks for one. Return 0 to write none: the
  *               application logs itself. `request` is NULL if its header is incomplete or invalid. Before
  *               `finished`, in the same thread; for responses of the library in any thread, also in an
- *               event loop: there it must not block. Since 0.1.
+ *               event loop: there it must not block. Of a request that is abandoned when the worker ends,
+ *               before `abandoned`, and in the same thread as that. Since 0.1.
  */
 struct prefork_http_service {
 	size_t struct_size; /* sizeof(struct prefork_http_service) */

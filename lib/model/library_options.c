@@ -112,8 +112,9 @@ static const struct prefork_option options[] = {
 		 "connections at once." },
 	{ ROW("lookup_timeout", DURATION, lookup_timeout_ms), .min = 100, .max = 60 * SECOND, .default_text = "5s",
 	  .traits = RELOADABLE, .section = "Time limits",
-	  .doc = "The longest time a reload waits for name servers when bind has a new host name. When it expires, "
-		 "the reload fails." },
+	  .doc = "The longest time that name servers have. A reload waits so long for new host names in bind, and fails "
+		 "without their addresses. It also waits for the names of other programs, such as in statsd_host, as the start "
+		 "does, and goes on without those." },
 	{ ROW("abort_timeout", DURATION, abort_timeout_ms), .min = 10, .max = 60 * SECOND, .default_text = "1s",
 	  .traits = RELOADABLE, .section = "Time limits",
 	  .doc = "The time between SIGABRT and SIGKILL for a stuck worker, in which it logs its stack." },
