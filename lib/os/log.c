@@ -26,8 +26,8 @@ struct prefork_log {
 	atomic_int level;
 	prefork_log_sink *sink;
 	void *user;
-	prefork_log_counter *counter;
-	void *counter_user;
+	_Atomic(prefork_log_counter *) counter;
+	void *counter_user; /* written before `counter`, which other threads read */
 
 	/* The offset of the time zone. It is read only in the process that created the log: localtime_r(3) takes a
 	 * lock, which another thread may have held when a child was forked. */
@@ -128,17 +128,22 @@ void prefork_log_set_sink(struct prefork_log *log, prefork_log_sink *sink, void 
 int prefork_log_set_counter(struct prefork_log *log, prefork_log_counter *counter, void *user)
 {
 	PFI_RETURN_IF_NULL(log, -EINVAL);
-	if (counter != NULL && log->counter != NULL)
+	if (counter != NULL && atomic_load(&log->counter) != NULL)
 		return prefork_fail(-EBUSY, "the lines of the log are counted already");
-	log->counter = counter;
-	log->counter_user = user;
+	if (counter != NULL)
+		log->counter_user = user;
+	atomic_store(&log->counter, counter);
 	return 0;
 }
 
 static void count_line(struct prefork_log *log, enum prefork_log_level level, int is_block)
 {
-	if (log != NULL && log->counter != NULL)
-		log->counter(log->counter_user, level, is_block);
+	prefork_log_counter *const counter = log != NULL ? atomic_load(&log->counter) : NULL;
+	const int error = errno;
+
+	if (counter != NULL)
+		counter(log->counter_user, level, is_block);
+	errno = error;
 }
 
 void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level)

@@ -58,6 +58,37 @@ START_TEST(a_line_has_time_pid_level_message_and_pairs)
 }
 END_TEST
 
+static void count(void *user, enum prefork_log_level level, int is_block)
+{
+	(void)level, (void)is_block;
+	++*(unsigned *)user;
+	errno = EBADF;
+}
+
+START_TEST(a_counter_sees_lines_below_the_level_and_changes_no_errno)
+{
+	unsigned counted = 0;
+	struct prefork_log *log;
+	const int reader = log_to_pipe(&log);
+
+	ck_assert_int_eq(prefork_log_set_counter(log, count, &counted), 0);
+	ck_assert_int_eq(prefork_log_set_counter(log, count, NULL), -EBUSY);
+	errno = ENOTTY;
+	prefork_log_printf(log, PREFORK_LOG_DEBUG, "x", "below the level");
+	ck_assert_int_eq(errno, ENOTTY);
+	prefork_log_write(log, PREFORK_LOG_ERROR, "x", NULL, 0, "written");
+	ck_assert_int_eq(errno, ENOTTY);
+	prefork_log_block(log, PREFORK_LOG_ERROR, "x", "title", "text", 4);
+	ck_assert_int_eq(errno, ENOTTY);
+	ck_assert_uint_eq(counted, 3);
+	ck_assert_int_eq(prefork_log_set_counter(log, NULL, NULL), 0);
+	prefork_log_printf(log, PREFORK_LOG_ERROR, "x", "not counted");
+	ck_assert_uint_eq(counted, 3);
+	prefork_log_destroy(log);
+	close(reader);
+}
+END_TEST
+
 START_TEST(log_lines_cannot_be_forged)
 {
 	const struct prefork_log_pair pair = PREFORK_TEXT("path", "/\n[2026] [1] [INFO] forged");
@@ -455,6 +486,7 @@ int main(void)
 	TCase *tc = new_case(suite, "log");
 
 	tcase_add_test(tc, a_line_has_time_pid_level_message_and_pairs);
+	tcase_add_test(tc, a_counter_sees_lines_below_the_level_and_changes_no_errno);
 	tcase_add_test(tc, log_lines_cannot_be_forged);
 	tcase_add_test(tc, a_long_line_is_truncated_and_a_long_block_is_not);
 	tcase_add_test(tc, levels_filter_lower_levels);
