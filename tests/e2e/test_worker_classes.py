@@ -162,6 +162,14 @@ class Asgi:
 class Uvicorn(Common, Asgi, Served):
     flags = UVICORN
 
+    def test_a_quick_stop_ends_it_although_it_catches_what_is_raised_in_a_request(self):
+        with self.serve() as server, server.connect(60) as client:
+            client.send(GET % b"/block")
+            server.wait_for_log("blocks")
+            self.assertEqual(server.stop(signal.SIGQUIT), 0)
+            self.assertIn("SystemExit", server.log())  # in uvicorn's report of the request
+            self.assertNotRegex(server.log(), "SIGKILL|SIGABRT|CRITICAL")
+
     def test_it_serves_tls_with_the_settings_of_the_server(self):
         with self.directory() as directory:
             files = [str(directory / name) for name in ("a.pem", "a.key")]

@@ -27,6 +27,7 @@ async def nap(request):
 
 
 async def block(request):
+    print("blocks", file=sys.stderr, flush=True)
     time.sleep(600)
 
 

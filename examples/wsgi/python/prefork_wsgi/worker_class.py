@@ -20,6 +20,7 @@ TICK = 1000  # ms: some classes read the clock once per second only, and so may 
 LATE = 20  # ms between two checks of the backlogs
 EMPTYING = 1.0  # s: how long a worker accepts what is pending before it closes its listeners
 QUIET = 100  # ms: connections that have been accepted get to their loop
+AGAIN = 500  # ms: what a quick stop raises is raised again then, if something has caught it
 
 
 def find(name):
@@ -76,7 +77,7 @@ class Loop:
         if self.worker_class is None:
             self.prepare()
         self.host, self.pid = host, os.getpid()
-        self.is_ready = self.is_quitting = self.was_asked = False
+        self.is_ready = self.is_quitting = self.ends_itself = self.was_asked = False
         self.step, self.since = self.begin_drain, 0
         cfg = state.cfg
         log = logging_bridge.logger(cfg) if state.server is None else state.server.log
@@ -129,7 +130,13 @@ class Loop:
         try:
             if directive == "quit" and not self.is_quitting:
                 self.is_quitting = True
+                again = AGAIN  # uvicorn, for example, catches what is raised in a request
                 self.ask(signal.SIGQUIT, self.worker.handle_quit)
+                again = -1  # nothing was raised: the class ends by itself
+                self.ends_itself = True
+            elif directive == "quit" and not self.ends_itself:
+                again = AGAIN
+                sys.exit(0)
             elif directive == "drain":
                 again = self.step()
         finally:
