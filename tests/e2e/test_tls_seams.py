@@ -182,6 +182,8 @@ class Upgrades(Tls):
             try:
                 self.issue("second")
                 server.send_signal(harness.signal.SIGUSR2)
+                # It does not start with a certificate and the key of another one. Later it reads files once they fit.
+                harness.wait_until(lambda: server.log().count("event=listen ") == 2, "the new arbiter has read the second one", 20)
                 self.issue("third")
                 server.wait_for_log("Master has been promoted", 30)
                 harness.wait_until(lambda: server.process.poll() is not None, "the old arbiter has exited", 20)
