@@ -25,14 +25,13 @@ import unittest
 
 from harness_clients import Response, Client, Load
 from harness_processes import (PATIENCE, begin_command, children, context_switches, cpu_seconds, end_command, fd_count,
-                               memory_kib, need_program, start_time, title, tree, wait_for_quiet, wait_until)
+                               memory_kib, need_program, open_files, start_time, title, tree, wait_for_quiet, wait_until)
 from harness_server import Nginx, Server, free_port
 
 __all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "add_variant", "begin_command", "children",
            "context_switches", "cpu_seconds", "end_command", "every_worker_class", "fd_count", "free_port",
            "has_worker_class", "main", "memory_kib", "need_files", "need_ipv6", "need_module", "need_program",
-           "need_speed",
-           "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
+           "need_speed", "open_files", "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
 
 SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()

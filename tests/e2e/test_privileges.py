@@ -265,12 +265,12 @@ class Rotation(harness.Case):
                     harness.wait_until(lambda: error.exists() and access.exists(), "new files")
                     for worker in server.workers():  # both have left the old files
                         harness.wait_until(lambda worker=worker, turn=turn: not any(
-                            link.endswith(f".log.{turn}") for link in self.links(worker)), "the old files are closed")
+                            link.endswith(f".log.{turn}") for link in harness.open_files(worker)), "the old files are closed")
                 os.kill(server.workers()[0], signal.SIGKILL)  # its replacement has the new files, too
                 harness.wait_until(lambda: "Booting worker" in error.read_text(), "a replacement")
                 workers = server.wait_for_serving(2)
                 for worker in workers:
-                    self.assertFalse([link for link in self.links(worker) if ".log." in link])
+                    self.assertFalse([link for link in harness.open_files(worker) if ".log." in link])
                 self.assertEqual(server.stop(), 0)
             text = "".join(path.read_text() for path in pathlib.Path(name).iterdir())
             self.assertNotIn("cannot be reopened", text)
@@ -287,14 +287,6 @@ class Rotation(harness.Case):
                 self.assertEqual(server.get().status, 200)
                 self.assertEqual(server.stop(), 0)
             self.assertEqual([os.stat(path).st_uid for path in (error, access)], [0, 0])
-
-    @staticmethod
-    def links(pid):
-        found = []
-        for fd in os.listdir(f"/proc/{pid}/fd"):
-            with contextlib.suppress(FileNotFoundError):
-                found.append(os.readlink(f"/proc/{pid}/fd/{fd}"))
-        return found
 
 
 class Daemon(harness.Case):

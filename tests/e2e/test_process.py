@@ -92,8 +92,7 @@ class Pidfile(harness.Case):
             with self.serve(directory, "-w", "2", "--pid", "pid") as server:
                 self.assertEqual(path.read_text(), f"{server.pid}\n")
                 for worker in server.wait_for_serving(2):
-                    held = [os.readlink(f"/proc/{worker}/fd/{fd}") for fd in os.listdir(f"/proc/{worker}/fd")]
-                    self.assertNotIn(os.path.realpath(path), held)
+                    self.assertNotIn(os.path.realpath(path), harness.open_files(worker))
                 server.reload()
                 self.assertEqual(path.read_text(), f"{server.pid}\n")
                 self.assertEqual(server.stop(), 0)
