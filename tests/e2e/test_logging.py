@@ -340,7 +340,7 @@ class Logging(Case):
 
     @staticmethod
     def eventfds(server):
-        return sum("eventfd" in os.readlink(path) for path in pathlib.Path(f"/proc/{server.pid}/fd").iterdir())
+        return sum("eventfd" in name for name in harness.open_files(server.pid))
 
 
 if __name__ == "__main__":
