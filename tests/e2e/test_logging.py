@@ -231,7 +231,7 @@ class Logging(Case):
         with self.serve(settings=config(handlers=["Forking"])) as server:
             server.wait_for_serving(1)
             self.assertEqual(server.get("/").status, 200)
-            self.assertEqual(len(server.workers()), 1)
+            server.wait_for_workers(1)  # the child may exit after the worker serves
             self.assertEqual(server.stop(), 0)
 
     def test_a_configuration_that_is_wrong_ends_the_start_with_the_reason(self):
