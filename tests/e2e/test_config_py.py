@@ -225,10 +225,10 @@ class Serve(Served):
     def test_a_stop_and_another_reload_do_not_wait_for_a_trial(self):
         with self.directory(app_py=APP, conf_py="") as directory:
             with self.server(directory, "-c", "conf.py", "--config-timeout", "100", "app:app") as server:
-                (directory / "conf.py").write_text("import time; time.sleep(1000)")
+                (directory / "conf.py").write_text("import time; open('began', 'w').close(); time.sleep(1000)")
                 first = server.wait_for_serving(1)
                 server.send_signal(harness.signal.SIGHUP)
-                server.wait_for_log("event=reload_trial")
+                wait_until((directory / "began").exists, "the file is executed")  # it is read after the line in the log
                 (directory / "conf.py").write_text("raw_env = ['WORD=new']")
                 server.send_signal(harness.signal.SIGHUP)
                 server.wait_for_log("verdict=superseded")
