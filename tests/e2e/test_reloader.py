@@ -4,6 +4,7 @@ import contextlib
 import os
 import pwd
 import subprocess
+import sys
 
 import harness
 
@@ -34,15 +35,15 @@ class Site:
 
     @contextlib.contextmanager
     def written_all_the_time(self, name):
-        """Processes write the file, so that hardly two scans are equal."""
-        command = 'while echo more > "$0"; do :; done'
-        writers = [subprocess.Popen(["sh", "-c", command, self.directory / name]) for _ in range(2)]
+        """A process writes the file, so that hardly two scans are equal. It leaves the processors to the server: a reload that
+        takes longer than 2 s is superseded by the next one."""
+        code = "import sys, time\nwhile True:\n    print('more', file=open(sys.argv[1], 'w'))\n    time.sleep(0.005)\n"
+        writer = subprocess.Popen([sys.executable, "-c", code, self.directory / name])
         try:
             yield
         finally:
-            for writer in writers:
-                writer.kill()
-                writer.wait()
+            writer.kill()
+            writer.wait()
 
     def wait_until_settled(self):
         """Each reload has its verdict, and a new reloader has taken over."""
