@@ -366,10 +366,10 @@ static const struct prefork_hooks aborting = {
 	.abort_begin = postpone, .worker_abort = end_abort,
 };
 
-/* 0: at once; 50 ms: in the hook, which hangs; 20 s: when the hook has returned. */
+/* 0: at once; 500 ms, in which a busy machine reaches the hook: in it, since it hangs; 20 s: when it has returned. */
 START_TEST(an_aborted_worker_calls_a_hook_that_can_hang)
 {
-	static const unsigned postponements[] = { 0, 50, 20000 };
+	static const unsigned postponements[] = { 0, 500, 20000 };
 	unsigned ms = postponements[_i];
 	struct prefork_arbiter *const arbiter = new_arbiter();
 
