@@ -400,8 +400,8 @@ signal.setitimer = setitimer
     def test_a_slow_hook_is_named(self):
         conf = "import time\ndef when_ready(server): time.sleep(1.05)\n"
         with self.files(conf) as directory, server_of(directory) as server:
-            server.wait_for_log("event=hook_slow")
-            self.assertIn("The hook when_ready took 1", server.log())
+            server.wait_for_log("The hook when_ready took ")  # on a busy machine another one may be slow before
+            self.assertRegex(server.log(), r"The hook when_ready took [0-9]{4,} ms: .* event=hook_slow")
 
     def test_a_worker_that_cannot_be_prepared_does_not_boot(self):
         for hook in "def post_fork(server, worker)", "def post_worker_init(worker)":
