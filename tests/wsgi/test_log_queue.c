@@ -57,12 +57,8 @@ START_TEST(a_full_queue_refuses_lines_and_bytes)
 	ck_assert_uint_eq(wsgi_log_queue_length(), WSGI_LOG_QUEUE_LINES);
 	free(wsgi_log_queue_take());
 	ck_assert_int_eq(put("last"), 0);
-	for (struct wsgi_log_line *line, *last = NULL; (line = wsgi_log_queue_take()); last = line) {
-		if (wsgi_log_queue_length() == 0)
-			ck_assert_str_eq(line->message, "last");
-		free(line);
-		(void)last;
-	}
+	for (struct wsgi_log_line *line; (line = wsgi_log_queue_take()) != NULL; free(line))
+		ck_assert(wsgi_log_queue_length() > 0 || strcmp(line->message, "last") == 0);
 	memset(large, 'y', WSGI_LOG_QUEUE_BYTES - 1);
 	ck_assert_int_eq(put(large), -ENOBUFS);
 	large[WSGI_LOG_QUEUE_BYTES / 2] = '\0';
