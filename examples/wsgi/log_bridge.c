@@ -116,24 +116,47 @@ static void pause_python(void)
 	         "Python's logging has taken a second in the arbiter, its lines go to this log for %d s", PAUSE_MS / 1000);
 }
 
+/* A time limit for what Python does until end_limit(): it gets an exception, again and again. 0 ms: none. */
+static PyObject *begin_limit(int64_t ms, bool may_fork)
+{
+	PyObject *limit = wsgi_python_call(module, "limit", "(dO)", (double)ms / 1000, may_fork ? Py_True : Py_False);
+
+	PyErr_Clear(); /* without memory there is no limit */
+	return limit;
+}
+
+static void end_limit(PyObject *limit)
+{
+	PyObject *none = limit ? wsgi_python_call(module, "unlimit", "(O)", limit) : NULL;
+
+	PyErr_Clear(); /* the time expired between two lines */
+	Py_XDECREF(none);
+	Py_XDECREF(limit);
+}
+
 static void drain_turn(void)
 {
 	const int64_t begin = wsgi_now_ms();
-	PyObject *limit = wsgi_python_call(module, "limit", "(d)", TURN_MS / 1000.0);
+	PyObject *limit = begin_limit(TURN_MS, false);
 
-	PyErr_Clear(); /* without memory there is no limit */
 	drain(begin + SHARE_MS);
-	if (limit) {
-		PyObject *none = wsgi_python_call(module, "unlimit", "(O)", limit);
-
-		PyErr_Clear(); /* the time expired between two lines */
-		Py_XDECREF(none);
-		Py_DECREF(limit);
-	}
+	end_limit(limit);
 	if (wsgi_now_ms() >= begin + TURN_MS)
 		pause_python();
 	if (wsgi_log_queue_length() > 0)
 		wake_consumer();
+}
+
+/* All lines that wait, before the handlers change: those that handlers do not take within a turn go to the file. */
+static void drain_all(void)
+{
+	const int64_t until = wsgi_now_ms() + TURN_MS;
+	PyObject *limit = begin_limit(TURN_MS, false);
+
+	drain(until);
+	end_limit(limit);
+	if (wsgi_now_ms() >= until)
+		wsgi_log_emit_write(own_log);
 }
 
 static void on_wake(struct prefork_arbiter *arbiter, int fd, void *user)
@@ -305,16 +328,11 @@ static void connect(bool is_asked_for)
 	prefork_log_set_sink(arbiter_log, own_log ? take_line : NULL, own_log);
 }
 
-int wsgi_log_bridge_start(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
-{
-	the_arbiter = arbiter;
-	arbiter_log = prefork_arbiter_log(arbiter);
-	return wsgi_log_bridge_reload(settings);
-}
-
-int wsgi_log_bridge_reload(const struct prefork_settings *fresh)
+/* `limit_ms` is for the code of a logger_class, and of classes that a configuration names. */
+static int change(const struct prefork_settings *fresh, int64_t limit_ms)
 {
 	bool goes_through_python;
+	PyObject *limit;
 	int r;
 
 	if (!wsgi_log_bridge_may_be_asked_for(fresh))
@@ -322,8 +340,11 @@ int wsgi_log_bridge_reload(const struct prefork_settings *fresh)
 	r = begin(fresh);
 	if (r < 0)
 		return r;
-	drain(INT64_MAX); /* with the handlers that were in force */
+	if (own_log)
+		drain_all(); /* with the handlers that were in force */
+	limit = begin_limit(limit_ms, true);
 	r = configure(arbiter_log, fresh);
+	end_limit(limit);
 	wsgi_gil_release();
 	goes_through_python = r == 1;
 	if (goes_through_python)
@@ -331,6 +352,19 @@ int wsgi_log_bridge_reload(const struct prefork_settings *fresh)
 	if (r >= 0)
 		connect(goes_through_python);
 	return r < 0 ? r : 0;
+}
+
+/* As on_starting, the start has no limit. */
+int wsgi_log_bridge_start(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
+{
+	the_arbiter = arbiter;
+	arbiter_log = prefork_arbiter_log(arbiter);
+	return change(settings, 0);
+}
+
+int wsgi_log_bridge_reload(const struct prefork_settings *fresh)
+{
+	return change(fresh, prefork_settings_int(fresh, "config_timeout"));
 }
 
 void wsgi_log_bridge_reloaded(const struct prefork_settings *in_force, bool is_done)
@@ -414,6 +448,27 @@ static bool end_emitter(void)
 	return pthread_timedjoin_np(emitter, NULL, &until) == 0;
 }
 
+static void end_worker(void)
+{
+	drain(INT64_MAX);
+	atomic_store(&stopped, true);
+	drain(INT64_MAX); /* what came meanwhile */
+}
+
+/* Nothing supervises the arbiter: a handler must not keep it from its exit. */
+static void end_arbiter(void)
+{
+	PyObject *limit;
+
+	drain_all();
+	atomic_store(&stopped, true);
+	wsgi_log_emit_write(own_log); /* what came meanwhile */
+	limit = begin_limit(TURN_MS, false);
+	Py_XDECREF(wsgi_python_call(module, "finish", "()"));
+	PyErr_Clear();
+	end_limit(limit);
+}
+
 void wsgi_log_bridge_stop(void)
 {
 	if (own_log == NULL)
@@ -424,11 +479,10 @@ void wsgi_log_bridge_stop(void)
 		return;
 	}
 	if (wsgi_gil_take()) {
-		drain(INT64_MAX);
-		atomic_store(&stopped, true);
-		drain(INT64_MAX); /* what came meanwhile */
-		Py_XDECREF(is_worker ? NULL : wsgi_python_call(module, "finish", "()"));
-		PyErr_Clear();
+		if (is_worker)
+			end_worker();
+		else
+			end_arbiter();
 		wsgi_gil_release();
 	}
 	atomic_store(&stopped, true);

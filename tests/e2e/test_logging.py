@@ -58,6 +58,12 @@ class Slow(logging.Handler):
         if os.path.exists("slow"):
             time.sleep(2)
 
+class Stuck(logging.Handler):
+    # It does not return from a record of an event that a file names.
+    def emit(self, record):
+        while os.path.exists("stuck-" + str(getattr(record, "event", None))):
+            time.sleep(1000)
+
 class Forking(logging.Handler):
     def emit(self, record):
         if getattr(record, "event", None) == "worker_spawn":
@@ -226,6 +232,27 @@ class Logging(Case):
             server.wait_for_log("event=worker_exit")
             pathlib.Path(self.place, "slow").unlink()
             self.assertEqual(server.get("/").status, 200)
+
+    def test_a_handler_that_does_not_return_prevents_neither_a_reload_nor_the_end(self):
+        with self.serve(settings=config(handlers=["Stuck"])) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "stuck-signal").touch()
+            server.reload(log=self.text)
+            server.wait_for_log("TimeExpired")
+        with self.serve(settings=config(handlers=["Stuck"])) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "stuck-worker_exit").touch()  # the last line
+            self.assertEqual(server.stop(), 0)
+
+    def test_a_configuration_that_does_not_return_fails_the_reload(self):
+        stuck = "\n    def __init__(self, cfg):\n        super().__init__(cfg)\n        while os.path.exists('stuck'):\n            time.sleep(1000)\n"
+        with self.serve("--logger-class", "own.Logger", "--config-timeout", "1", own=OWN + stuck) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "stuck").touch()
+            self.assertIn("longer than 1 s", server.reload("failed"))
+            self.assertEqual(server.get("/").status, 200)
+            pathlib.Path(self.place, "stuck").unlink()
+            server.reload()
 
     def test_a_handler_must_not_fork_in_the_arbiter(self):
         with self.serve(settings=config(handlers=["Forking"])) as server:

@@ -91,15 +91,21 @@ def reopen():
 
 
 class Limit(config_file.Limit):
-    """The handlers of one turn of the arbiter have a time limit."""
+    """In the arbiter, handlers and the configuration of logging have a time limit."""
 
     def expire(self, signo, frame):
         raise config_file.TimeExpired(f"Python's logging takes longer than {self.seconds:g} s")
 
 
-def limit(seconds):
+class Setup(Limit):
+    """What configures logging at a reload may fork, as at the start."""
+
+    FORKS = ()
+
+
+def limit(seconds, may_fork):
     """Begin the time limit; the result is for unlimit()."""
-    found = Limit(seconds)
+    found = (Setup if may_fork else Limit)(seconds)
     found.__enter__()
     return found
 
