@@ -455,6 +455,16 @@ static void end_worker(void)
 	drain(INT64_MAX); /* what came meanwhile */
 }
 
+/* A handler does not return, and holds its lock: the exit of Python must not wait for it. */
+static void abandon(void)
+{
+	if (!wsgi_gil_take())
+		return;
+	Py_XDECREF(wsgi_python_call(module, "abandon", "()"));
+	PyErr_Clear();
+	wsgi_gil_release();
+}
+
 /* Nothing supervises the arbiter: a handler must not keep it from its exit. */
 static void end_arbiter(void)
 {
@@ -476,6 +486,7 @@ void wsgi_log_bridge_stop(void)
 	if (!end_emitter()) {
 		atomic_store(&stopped, true);
 		wsgi_log_emit_write(own_log);
+		abandon();
 		return;
 	}
 	if (wsgi_gil_take()) {

@@ -244,6 +244,16 @@ class Logging(Case):
             pathlib.Path(self.place, "stuck-worker_exit").touch()  # the last line
             self.assertEqual(server.stop(), 0)
 
+    def test_a_handler_that_does_not_return_does_not_delay_the_exit_of_a_worker(self):
+        with self.serve("--graceful-timeout", "100", settings=config(handlers=["Stuck"])) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "stuck-request_failed").touch()
+            self.assertEqual(server.get("/fail").status, 500)
+            self.wait_for(event="request_failed")
+            worker = server.workers()
+            os.kill(worker[0], signal.SIGTERM)
+            server.wait_for_exit(worker)
+
     def test_a_configuration_that_does_not_return_fails_the_reload(self):
         stuck = "\n    def __init__(self, cfg):\n        super().__init__(cfg)\n        while os.path.exists('stuck'):\n            time.sleep(1000)\n"
         with self.serve("--logger-class", "own.Logger", "--config-timeout", "1", own=OWN + stuck) as server:

@@ -3,6 +3,7 @@
 log_bridge.c calls these functions if logger_class, logconfig, logconfig_json or logconfig_dict is set. Nothing else in the
 program waits for Python's logging: lines wait in a queue, and go to the log file if they cannot go through Python.
 """
+import atexit
 import logging
 
 from gunicorn import glogging
@@ -117,3 +118,8 @@ def unlimit(found):
 def finish():
     """The process ends: write what handlers keep."""
     logging.shutdown()
+
+
+def abandon():
+    """The process ends without what handlers keep, since one of them does not return."""
+    atexit.unregister(logging.shutdown)
