@@ -26,6 +26,7 @@
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -270,16 +271,19 @@ static int configure(struct prefork_log *log, const struct prefork_settings *set
 	return r < 0 ? refuse() : r;
 }
 
-/* sys.path for the class of the logger: as that of the application, but the arbiter stays in its own directory. */
+/* sys.path for the class of the logger: as that of the application, but the arbiter stays in its own directory. That one may
+ * have been removed, with an old release: the name is that of the release in use. */
 static int set_path(const struct prefork_settings *settings)
 {
-	const char *chdir = prefork_settings_text(settings, "chdir");
+	const char *chdir = prefork_settings_text(settings, "chdir"), *start = wsgi_options_directory(settings);
 	char directory[PATH_MAX];
 
-	if (realpath(chdir ? chdir : ".", directory) == NULL) {
-		(void)PyErr_SetFromErrno(PyExc_OSError);
-		return -1;
-	}
+	if (chdir == NULL)
+		chdir = start;
+	if (snprintf(directory, sizeof directory, "%s%s%s", *chdir == '/' ? "" : start, *chdir == '/' ? "" : "/", chdir) >=
+	            (int)sizeof directory ||
+	    *directory != '/')
+		return 0; /* there is no such directory, or it has no name */
 	for (size_t i = prefork_settings_count(settings, "pythonpath"); i > 0; i--) {
 		if (wsgi_load_path(directory, prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
 			return -1;

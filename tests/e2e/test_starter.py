@@ -122,6 +122,28 @@ class Symlink(harness.Case):
                 self.assertEqual(server.get().status, 200)
 
 
+    def test_python_of_the_arbiter_follows_when_the_first_release_was_removed(self):
+        """A configuration file, which names a directory, and the class of a logger."""
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(os.path.realpath(name))
+            current = directory / "current"
+
+            def release(name):
+                self.release(directory, name)
+                (directory / name / "own.py").write_text("from gunicorn.glogging import Logger\n")
+                (directory / name / "conf.py").write_text(
+                    f"chdir = '.'\npythonpath = 'lib'\nlogger_class = 'own.Logger'\nraw_env = ['RELEASE={name}']\n")
+
+            release("one")
+            with harness.Server([WSGI, "where:app", "-c", "conf.py"], cwd=current, env={"PWD": str(current)}) as server:
+                self.assertEqual(server.get().body, f"one {directory}/one".encode())
+                for name, before in ("two", "one"), ("three", "two"):
+                    release(name)
+                    shutil.rmtree(directory / before)
+                    server.reload()
+                    self.assertEqual(server.get().body, f"{name} {directory}/{name}".encode())
+
+
 class NameServer(harness.Case):
     """A name server that never replies: a socket that is not read, in a new network namespace."""
     SWALLOW = ("import os, socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "

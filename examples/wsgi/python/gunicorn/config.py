@@ -151,6 +151,13 @@ CERT_REQS = ("none", "optional", "required")  # ssl.CERT_NONE and so on
 TEXTS = ("pythonpath", "dogstatsd_tags", "forwarder_headers")
 
 
+def working_directory():
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed
+        return "."
+
+
 def unused_hook(count):
     """The default of a hook with this number of arguments."""
     source = ", ".join(f"argument{number}" for number in range(count))
@@ -183,7 +190,7 @@ class Setting:
         if kind in ("user", "group"):
             return self.validator(None)
         if self.name == "chdir":
-            return os.getcwd()
+            return working_directory()
         if kind in ("list", "commas") and self.name not in TEXTS:
             return validate_string_to_list(text)
         return None if text is None else self.validator(text)

@@ -44,17 +44,18 @@ class TimeExpired(KeyboardInterrupt):
 
 def run(location, directory, limit):
     """Execute the file or module; the names that it defines. `limit`: seconds; 0: no limit, for the start."""
-    before = os.getcwd()
-    os.chdir(directory)
-    if directory not in sys.path:
-        sys.path.insert(0, directory)
+    before = os.open(".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)  # it has no name if it was removed: an old release
     try:
+        os.chdir(directory)
+        if directory not in sys.path:
+            sys.path.insert(0, directory)
         with Limit(limit):
             if location.startswith("python:"):
                 return vars(importlib.import_module(location.removeprefix("python:")))
             return vars(execute(location))
     finally:
-        os.chdir(before)
+        os.fchdir(before)
+        os.close(before)
 
 
 def execute(path):
@@ -209,14 +210,14 @@ class Reading:
 
 def directories_of(location, directory, paths):
     own = [] if location.startswith("python:") else [os.path.dirname(location)]
-    return {os.path.realpath(each) for each in [directory, *own, *paths]}
+    return {os.path.realpath(os.path.join(directory, each)) for each in [directory, *own, *paths]}
 
 
 def places(module):
     """The directories in which a top-level module or package lies."""
     path = getattr(module, "__path__", None)
     files = list(path) if path is not None else [getattr(module, "__file__", None)]
-    return {os.path.dirname(os.path.realpath(each)) for each in files if isinstance(each, str)}
+    return {os.path.dirname(os.path.realpath(each)) for each in files if isinstance(each, str) and os.path.isabs(each)}
 
 
 def is_pure(module):
