@@ -413,7 +413,7 @@ void wsgi_config_keep(const struct prefork_settings *settings)
 
 	if (!has_run && !has_config)
 		return; /* and the module is not imported for this */
-	none = wsgi_python_call(module, "drop", "((n))", number_of(settings));
+	none = wsgi_python_call(module, "drop", "(n)", number_of(settings));
 	PyErr_Clear(); /* without memory they stay */
 	Py_XDECREF(none);
 }

@@ -70,7 +70,7 @@ PyObject *wsgi_config_draft(const struct prefork_settings *settings);
 /** Make that of wsgi_config_of() prefork_wsgi.state.cfg. Returns 0, or -1 with an exception set. The caller has the GIL. */
 int wsgi_config_select(const struct prefork_settings *settings);
 
-/** A reload has succeeded: free the Config objects of other settings. The caller has the GIL. */
+/** A reload has succeeded: free the Config objects of settings that were read before these. The caller has the GIL. */
 void wsgi_config_keep(const struct prefork_settings *settings);
 
 /** Carry out the calls of cfg.set() since the last call, before the start of the arbiter: the settings that it starts with

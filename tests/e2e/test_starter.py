@@ -150,14 +150,14 @@ class NameServer(harness.Case):
                "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
     SETTINGS = f"[prefork]\nlookup_timeout = {2 * harness.PATIENCE}s\ntimeout = 500ms\nworkers = 2\nbind = unix:{{}}/socket"
 
-    def serve(self, directory):
+    def serve(self, directory, *arguments):
         unshare = harness.need_program("unshare")
         harness.need_program("ip")
         if subprocess.run([unshare, "-n", "-m", "true"], check=False, capture_output=True).returncode != 0:
             self.skipTest("this user may not create a network namespace")
         script = f'ip link set lo up && mount --bind {directory}/resolv.conf /etc/resolv.conf && exec "$@"'
         prefix = (unshare, "-n", "-m", "/bin/sh", "-c", script, "sh", sys.executable, "-c", self.SWALLOW)
-        server = harness.Server([WSGI, "slow:app", "-c", "prefork.ini"], bind=None, cwd=directory, prefix=prefix)
+        server = harness.Server([WSGI, *arguments], bind=None, cwd=directory, prefix=prefix)
         server.path, server.wait_for_it = f"{directory}/socket", True
         return server
 
@@ -169,7 +169,7 @@ class NameServer(harness.Case):
             (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
             (directory / "prefork.ini").write_text(settings + "\n")
             (directory / "slow.py").write_text("import time\ndef app(environ, start_response):\n    time.sleep(30)\n")
-            with self.serve(directory) as server:
+            with self.serve(directory, "slow:app", "-c", "prefork.ini") as server:
                 first = server.wait_for_serving(2)
                 (directory / "prefork.ini").write_text(settings + ", new.example:8000\n")
                 began = time.monotonic()
@@ -200,6 +200,35 @@ class NameServer(harness.Case):
                 server.wait_for_log("Reload stopped")  # not "Reload failed", after the time limit
                 self.assertEqual(server.wait(), 0)
                 self.assertEqual(server.log().count("Reload "), 2)
+
+    def test_a_reload_that_waits_keeps_its_hooks_when_the_one_before_is_done(self):
+        conf = (f"bind = 'unix:{{}}/socket'\nlookup_timeout = '{2 * harness.PATIENCE}s'\nimport os\n"
+                "def post_fork(server, worker):\n    os.environ['HOOK'] = 'called'\n")
+        app = ("import os, time\n"
+               "while not os.path.exists('go'):\n    time.sleep(0.01)\n"
+               "def app(environ, start_response):\n"
+               "    start_response('200 OK', [])\n"
+               "    return [os.environ.get('HOOK', 'not called').encode()]\n")
+        with tempfile.TemporaryDirectory() as name:
+            directory = pathlib.Path(name)
+            (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
+            (directory / "conf.py").write_text(conf.format(directory))
+            (directory / "slow.py").write_text(app)
+            (directory / "go").touch()
+            with self.serve(directory, "slow:app", "-c", "conf.py") as server:
+                first = server.wait_for_serving(1)
+                (directory / "go").unlink()
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("generation=2", 20)
+                (directory / "conf.py").write_text(conf.format(directory) + "statsd_host = 'new.example:8125'\n")
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("looks up the host name new.example", 20)
+                (directory / "go").touch()
+                server.wait_for_exit(first)
+                self.assertNotIn("Host name new.example has no address", server.log(), "the other reload waits")
+                harness.wait_until(lambda: server.log().count("verdict=done") == 2, "both reloads", 20)
+                harness.wait_until(lambda: len(server.workers()) == 1, "the exit of the others", 20)
+                self.assertEqual(server.get("/").body, b"called")
 
 
 if __name__ == "__main__":

@@ -324,10 +324,10 @@ def select(number, lookup, application):
     state.cfg = config_of(number, lookup, application)
 
 
-def drop(kept):
-    """Only the readings with these numbers can still be asked for."""
+def drop(before):
+    """Readings before this number can no longer be asked for. A later one may be that of a reload that waits."""
     for readings in (values, configs):
-        for number in [each for each in readings if each not in kept]:
+        for number in [each for each in readings if each < before]:
             del readings[number]
 
 
