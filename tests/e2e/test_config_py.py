@@ -286,6 +286,43 @@ class Serve(Served):
                 server.reload()
                 self.assertEqual(server.get("/").body, before)
 
+    def test_preload_keeps_the_modules_that_objects_of_the_application_are_from(self):
+        """They were imported by the file before."""
+        shared = "import functools\nclass Kind:\n    pass\n"
+        made = {"function": "def made():\n    pass\n", "cached": "@functools.lru_cache\ndef made():\n    pass\n",
+                "instance": "made = Kind()\n", "class": "made = Kind\n"}
+        app = "".join(f"from shared_{name} import made as made_{name}\n" for name in made) + (
+            "import os, sys\n"
+            "def app(environ, start_response):\n"
+            "    start_response('200 OK', [])\n"
+            "    return [' '.join(sorted(name for name in sys.modules if name.startswith('shared_'))).encode()]\n")
+        files = {f"shared_{name}_py": shared + source for name, source in made.items()}
+        conf = "import sys\npreload_app = True\nif 'app' not in sys.modules:\n"
+        conf += "".join(f"    import shared_{name}\n" for name in made)
+        with self.directory(app_py=app, conf_py=conf, **files) as directory:
+            with self.server(directory, "-c", "conf.py", "app:app") as server:
+                expected = " ".join(sorted(f"shared_{name}" for name in made)).encode()
+                self.assertEqual(server.get("/").body, expected)
+                server.reload()
+                self.assertEqual(server.get("/").body, expected)
+
+    def test_a_reload_does_not_use_objects_of_a_preloaded_application(self):
+        app = ("import sys\n"
+               "class Lazy:\n"
+               "    @property\n"
+               "    def __class__(self):\n"
+               "        raise RuntimeError('it would connect')\n"
+               "lazy = Lazy()\n"
+               "sys.modules['blocked'] = None\n"
+               "sys.modules['slots'] = type('Slots', (), {'__slots__': ()})()\n"
+               "def app(environ, start_response):\n"
+               "    start_response('200 OK', [])\n"
+               "    return [b'ok']\n")
+        with self.directory(app_py=app, conf_py="preload_app = True\n") as directory:
+            with self.server(directory, "-c", "conf.py", "app:app") as server:
+                server.reload()
+                self.assertEqual(server.get("/").body, b"ok")
+
     def test_preload_keeps_the_modules_of_the_application_when_the_first_file_appears(self):
         app = ("import shared\n"
                "def app(environ, start_response):\n"

@@ -243,12 +243,30 @@ def forget(location, directory, paths, kept):
     importlib.invalidate_caches()
 
 
+NAMED = (type, types.FunctionType, types.BuiltinFunctionType)  # they have the name of a module themselves
+
+
+def origin_of(value):
+    """The module that a value is, or in which it or its type is defined. Nothing is read of other objects: they may stand
+    for what is made when it is first used (django.utils.functional.SimpleLazyObject), such as a connection."""
+    kind = type(value)
+    if issubclass(kind, types.ModuleType):
+        return vars(value).get("__name__")
+    if issubclass(kind, NAMED):
+        return getattr(value, "__module__", None)
+    if kind.__module__ == "builtins":
+        return None
+    own = inspect.getattr_static(value, "__module__", None)  # functools.lru_cache()
+    return own if isinstance(own, str) else kind.__module__
+
+
 def modules_behind(kept):
     """The top-level modules that the modules in `kept` refer to."""
     found = set()
     for name in kept:
-        for value in list(vars(sys.modules.get(name, types)).values()):
-            origin = value.__name__ if isinstance(value, types.ModuleType) else getattr(value, "__module__", None)
+        module = sys.modules.get(name)
+        values = list(vars(module).values()) if issubclass(type(module), types.ModuleType) else ()
+        for origin in map(origin_of, values):
             if isinstance(origin, str):
                 found.add(origin.partition(".")[0])
     return found
