@@ -123,10 +123,10 @@ def config(formatter="own.Json", handlers=(), path="out", **more):
 
 class Case(harness.Case):
     @contextlib.contextmanager
-    def serve(self, *arguments, settings=None, own=OWN, conf="", log=None, **options):
+    def serve(self, *arguments, settings=None, own=OWN, conf="", log=None, app=APP, **options):
         if settings is not None:
             arguments += ("--log-config-json", "log.json")
-        with self.directory(app_py=APP, own_py=own, conf_ini=conf, log_json=json.dumps(settings or log)) as self.place:
+        with self.directory(app_py=app, own_py=own, conf_ini=conf, log_json=json.dumps(settings or log)) as self.place:
             with harness.Server([harness.program("prefork-wsgi"), *self.flags, *arguments, "app:app"], cwd=self.place,
                                 **options) as server:
                 yield server
@@ -255,10 +255,13 @@ class Logging(Case):
             server.wait_for_exit(worker)
 
     def test_a_configuration_that_does_not_return_fails_the_reload(self):
-        stuck = "\n    def __init__(self, cfg):\n        super().__init__(cfg)\n        while os.path.exists('stuck'):\n            time.sleep(1000)\n"
-        with self.serve("--logger-class", "own.Logger", "--config-timeout", "1", own=OWN + stuck) as server:
+        stuck = ("\n    def __init__(self, cfg):\n        super().__init__(cfg)\n"
+                 "        while os.path.exists('stuck'):\n            time.sleep(1000)\n")
+        conf = "[prefork]\nlogger_class = own.Logger\nconfig_timeout = 1s\n"
+        with self.serve("-c", "conf.ini", own=OWN + stuck, conf=conf) as server:
             server.wait_for_serving(1)
             pathlib.Path(self.place, "stuck").touch()
+            pathlib.Path(self.place, "conf.ini").write_text(conf + "loglevel = debug\n")
             self.assertIn("longer than 1 s", server.reload("failed"))
             self.assertEqual(server.get("/").status, 200)
             pathlib.Path(self.place, "stuck").unlink()
@@ -336,6 +339,41 @@ class Logging(Case):
                 *found, log = self.reloaded("[prefork]\n" + before, "[prefork]\n" + after)
                 self.assertEqual(tuple(found), expected)
                 self.assertEqual("event=python_access_bypassed" in log, expected == (1, 0))
+
+    def test_a_class_that_adds_a_handler_writes_each_line_once_after_reloads(self):
+        added = ("        handler = logging.FileHandler('out')\n        handler.setFormatter(Json())\n"
+                 "        self.error_log.addHandler(handler)\n")
+        own = OWN.replace("\n    def info(self", added + "\n    def info(self")
+        conf = "[prefork]\nlogger_class = own.Logger\nloglevel = "
+        with self.serve("-c", "conf.ini", own=own, conf=conf + "info\n") as server:
+            server.wait_for_serving(1)
+            for level in "info", "info", "debug", "info":
+                pathlib.Path(self.place, "conf.ini").write_text(conf + level + "\n")
+                server.reload(log=self.text)
+            paths = [os.path.basename(os.path.realpath(each)) for each in pathlib.Path(f"/proc/{server.pid}/fd").iterdir()]
+            self.assertEqual(paths.count("out"), 1)
+            self.assertEqual(server.get("/own").status, 200)
+            self.wait_for(message="by the application")
+            self.assertEqual(server.stop(), 0)
+            lines = [line["message"] for line in self.lines()]
+            for text, count in ("(Shutting down: Master)", 1), ("by the application", 1), ("(Reload done)", 4):
+                self.assertEqual(lines.count(text), count, text)
+
+    def test_a_reload_keeps_the_logging_of_a_preloaded_application(self):
+        app = APP + ("\nimport logging.config\n"
+                     "logging.config.dictConfig({'version': 1, 'disable_existing_loggers': False, 'root': {'handlers': ['file']},\n"
+                     "    'handlers': {'file': {'class': 'logging.FileHandler', 'filename': 'of-app'}}})\n")
+        app = app.replace('if path == "/own":', 'logging.getLogger("shop").warning(path)\n    if path == "/own":')
+        conf = OWN + f"\nlogconfig_dict = {config()!r}\nlogconfig_dict['formatters']['own']['()'] = Json\npreload_app = True\n"
+        with self.serve("-c", "own.py", own=conf, app=app) as server:
+            server.wait_for_serving(1)
+            server.get("/before")
+            server.reload(log=self.text)
+            server.get("/after")
+            pathlib.Path(self.place, "own.py").write_text(conf + "raise ValueError('it fails')\n")
+            server.reload("failed", log=self.text)
+            server.get("/later")
+            self.assertEqual(self.text("of-app"), "/before\n/after\n/later\n")
 
     def test_files_of_handlers_are_opened_again(self):
         with self.serve(settings=config()) as server:

@@ -5,6 +5,8 @@ program waits for Python's logging: lines wait in a queue, and go to the log fil
 """
 import atexit
 import logging
+import pathlib
+import types
 
 from gunicorn import glogging
 from prefork_wsgi import config_file, state
@@ -16,16 +18,71 @@ RECORD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}  # 
 
 class Current:
     log = None  # the logger of this process
+    cfg = None  # its settings
+    settings = None  # what determines it: settings_of(cfg) when it was made
+    handlers = []  # (logger, handler): what it has added
+
+
+def loggers():
+    return [logging.root, *glogging.loggers()]
+
+
+def handlers():
+    return [(each, handler) for each in loggers() for handler in each.handlers]
+
+
+def make(cfg):
+    """A new logger. The handlers that the one before has added go."""
+    for each, handler in Current.handlers:
+        each.removeHandler(handler)
+    before = handlers()
+    try:
+        return cfg.logger_class(cfg)
+    finally:
+        Current.handlers = [pair for pair in handlers() if pair not in before]
 
 
 def logger(cfg):
     """The logger of this process, made for the first caller. Hooks have it as server.log and worker.log."""
     if Current.log is None:
-        Current.log = cfg.logger_class(cfg)
+        Current.settings = settings_of(cfg)  # before it reads a file that may change meanwhile
+        Current.log, Current.cfg = make(cfg), cfg
         logging.getLogger("gunicorn.error").addFilter(complete)
         if state.server is not None:
             state.server.log = Current.log
     return Current.log
+
+
+def plain(value):
+    """What two runs of a configuration file have alike: each makes its functions and classes anew."""
+    if isinstance(value, dict):
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(each) for each in value]
+    if isinstance(value, types.FunctionType):
+        return value.__module__, value.__qualname__, value.__code__
+    if isinstance(value, type):
+        return value.__module__, value.__qualname__, [plain(each) for each in vars(value).values()
+                                                      if isinstance(each, types.FunctionType)]
+    return value
+
+
+def content(path):
+    try:
+        return pathlib.Path(path).read_bytes()
+    except OSError:
+        return None
+
+
+def settings_of(cfg):
+    """What the logging of a process depends on: the settings, and the content of each file."""
+    found = {name: plain(setting.get()) for name, setting in cfg.settings.items() if setting.section == "Logging"}
+    return found, {path: content(path) for path in (cfg.logconfig, cfg.logconfig_json) if path}
+
+
+def is_same(now, then):
+    """A file that cannot be read has not changed."""
+    return now[0] == then[0] and all(now[1][path] in (None, then[1][path]) for path in now[1])
 
 
 def complete(record):
@@ -38,17 +95,34 @@ def complete(record):
     return True
 
 
+def snapshot():
+    """What start() may change: of this module, and of each logger."""
+    return ([(name, getattr(Current, name)) for name in ("log", "cfg", "settings", "handlers")],
+            [(each, list(each.handlers), each.level, each.propagate, each.disabled) for each in loggers()])
+
+
+def restore(saved):
+    for name, value in saved[0]:
+        setattr(Current, name, value)
+    for each, its, level, each.propagate, each.disabled in saved[1]:
+        each.handlers[:] = its
+        each.setLevel(level)
+
+
 def start(cfg):
-    """Configure the logging of this process from cfg, also a second time: all or nothing. Raises what is wrong."""
-    before = Current.log
-    Current.log, state.cfg = None, cfg
+    """Configure the logging of this process from cfg: all or nothing. Raises what is wrong. As with gunicorn, a reload leaves
+    it as it is, unless it changes what it was made from: a preloaded application has configured its own since."""
+    state.cfg = cfg
+    if Current.log is not None and (cfg is Current.cfg or is_same(settings_of(cfg), Current.settings)):
+        Current.cfg = Current.log.cfg = cfg
+        return level_of(Current.log)
+    saved = snapshot()
+    Current.log = None
     try:
         return level_of(logger(cfg))
     except BaseException:
-        Current.log = before
-        if before is not None:
-            state.cfg = before.cfg
-            before.setup(before.cfg)
+        restore(saved)
+        state.cfg = Current.cfg or cfg
         raise
 
 
