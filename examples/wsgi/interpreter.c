@@ -283,6 +283,19 @@ void wsgi_python_freeze(void)
 	call("gc", "freeze");
 }
 
+/* Frozen objects that become garbage in a cycle are never freed. The functions and modules of a configuration file do at
+ * each reload: only those of its first run are frozen. */
+void wsgi_python_share(void)
+{
+	static bool has_frozen;
+
+	if (has_frozen)
+		call("gc", "collect");
+	else
+		wsgi_python_freeze();
+	has_frozen = true;
+}
+
 /* Has the module threading been imported, and has it started its main thread? After a fork in a thread of the library
  * the main thread is a dummy without _tstate_lock, for which threading._shutdown() fails in some versions. */
 static bool has_main_thread(void)

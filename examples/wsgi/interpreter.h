@@ -69,6 +69,10 @@ void wsgi_python_in_child(void);
  *  write to, and so copy, pages that the workers share. The caller has the GIL. */
 void wsgi_python_freeze(void);
 
+/** The same after each run of a configuration file that is in force: only the first call freezes objects, the others free
+ *  those of the run before. */
+void wsgi_python_share(void);
+
 /** Finish as python3 does: join threads, run atexit functions, flush. The caller has the GIL. */
 void wsgi_python_finish(void);
 

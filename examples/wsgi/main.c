@@ -89,7 +89,7 @@ static void use_config(const struct prefork_settings *settings, bool is_only)
 	if (is_only)
 		wsgi_config_keep(settings);
 	if (is_only && wsgi_config_file_was_read(settings))
-		wsgi_python_freeze(); /* workers share the objects */
+		wsgi_python_share();
 	wsgi_gil_release();
 }
 

@@ -306,6 +306,20 @@ class Serve(Served):
                 server.reload()
                 self.assertEqual(server.get("/").body, expected)
 
+    def test_reloads_free_what_earlier_runs_of_the_file_have_made(self):
+        own = ("import sys, weakref\n"
+               "sys.runs = getattr(sys, 'runs', weakref.WeakSet())\n"
+               "class Run:\n    pass\n"
+               "run = Run()\n"
+               "sys.runs.add(run)\n"
+               "def function():\n    return run\n")
+        conf = "import own, sys\nraw_env = [f'WORD={len(sys.runs)}']\n"
+        with self.directory(app_py=APP, own_py=own, conf_py=conf) as directory:
+            with self.server(directory, "-c", "conf.py", "app:app") as server:
+                for _ in range(5):
+                    server.reload()
+                self.assertLessEqual(int(server.get("/").body), 3, "the first one, that of before, and this one")
+
     def test_a_reload_does_not_use_objects_of_a_preloaded_application(self):
         app = ("import sys\n"
                "class Lazy:\n"
