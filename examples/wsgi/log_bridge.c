@@ -130,7 +130,9 @@ static void end_limit(PyObject *limit)
 {
 	PyObject *none = limit ? wsgi_python_call(module, "unlimit", "(O)", limit) : NULL;
 
-	PyErr_Clear(); /* the time expired between two lines */
+	if (limit && none == NULL) /* the time expired just now, and the timer may still run */
+		none = wsgi_python_call(module, "unlimit", "(O)", limit);
+	PyErr_Clear();
 	Py_XDECREF(none);
 	Py_XDECREF(limit);
 }

@@ -49,13 +49,16 @@ def run(location, directory, limit):
         os.chdir(directory)
         if directory not in sys.path:
             sys.path.insert(0, directory)
-        with Limit(limit):
-            if location.startswith("python:"):
-                return vars(importlib.import_module(location.removeprefix("python:")))
-            return vars(execute(location))
+        return vars(Limit(limit).call(module_of, location))
     finally:
         os.fchdir(before)
         os.close(before)
+
+
+def module_of(location):
+    if location.startswith("python:"):
+        return importlib.import_module(location.removeprefix("python:"))
+    return execute(location)
 
 
 def execute(path):
@@ -78,6 +81,15 @@ class Limit:
 
     def __init__(self, seconds):
         self.seconds = seconds
+        self.functions, self.handler, self.timer = {}, None, (0, 0)
+
+    def call(self, function, *arguments):
+        """Call a function within the limit, and end it even if the time expires at the very end, in __exit__()."""
+        try:
+            with self:
+                return function(*arguments)
+        finally:
+            self.__exit__()
 
     def __enter__(self):
         if not self.seconds:

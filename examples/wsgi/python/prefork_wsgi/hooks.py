@@ -43,8 +43,7 @@ def call(name, seconds, *arguments):
     """Call one hook, if the file has it. `seconds`: its limit; 0: none."""
     if not defined(name):
         return
-    with Limit(name, seconds):
-        getattr(state.cfg, name)(*arguments)
+    Limit(name, seconds).call(getattr(state.cfg, name), *arguments)
 
 
 def defined(name):

@@ -106,8 +106,7 @@ def assignments(cfg, seconds):
     setting = cfg.settings["ssl_context"]
     if setting.get() is setting.default or not cfg.is_ssl:
         return []
-    with hooks.Limit("ssl_context", seconds):
-        context = setting.get()(cfg, lambda: Context(cfg))
+    context = hooks.Limit("ssl_context", seconds).call(setting.get(), cfg, lambda: Context(cfg))
     if isinstance(context, ssl.SSLContext):
         raise TypeError("ssl_context returns an ssl.SSLContext: change the object that default_ssl_context_factory() "
                         f"returns, or use the settings {SETTINGS}")
