@@ -49,6 +49,7 @@ static const struct {
 };
 
 static PyObject *loop_class; /* class Loop of the adapter; NULL: not prepared */
+static char prepared[256];   /* the worker class that it is for */
 static bool loads_application, is_wsgi; /* its attributes */
 
 static int adapter_of(const struct prefork_settings *settings)
@@ -116,10 +117,16 @@ static bool is_true(PyObject *object, const char *name)
 int wsgi_host_loop_prepare(const struct prefork_settings *settings)
 {
 	const int index = adapter_of(settings);
+	const char *const name = prefork_settings_text(settings, "worker_class");
 	PyObject *none;
 
+	if (loop_class && strcmp(prepared, name) != 0) { /* by the arbiter with --preload, before a reload */
+		Py_CLEAR(loop_class);
+		loads_application = is_wsgi = false;
+	}
 	if (index < 0 || loop_class)
 		return 0;
+	(void)snprintf(prepared, sizeof prepared, "%s", name);
 	loop_class = load(settings, index);
 	if (loop_class == NULL)
 		return -1;

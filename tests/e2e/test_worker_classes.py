@@ -315,6 +315,23 @@ class Names(Served):
                 server.get("/")
                 self.assertIn(f"Using worker: {name} ", server.log())
 
+    def test_a_reload_changes_the_class_of_a_preloaded_application(self):
+        app = ("import os\n"
+               "def app(environ, start_response):\n"
+               "    start_response('200 OK', [])\n"
+               "    return [os.environ.get('HOOK', 'not called').encode() + os.environ.get('CLASS', ' the server').encode()]\n")
+        own = ("import os\nfrom gunicorn.workers.sync import SyncWorker\n"
+               "class {0}(SyncWorker):\n"
+               "    def init_process(self):\n        os.environ['CLASS'] = ' {0}'\n        super().init_process()\n")
+        conf = "import os\npreload_app = True\ndef post_worker_init(worker):\n    os.environ['HOOK'] = 'called'\nworker_class = "
+        with self.directory(app_py=app, own_py=own.format("One") + own.format("Two"), conf_py=conf + "'own.One'\n") as directory:
+            with harness.Server([harness.program("prefork-wsgi"), "-c", "conf.py", "app:app"], cwd=directory) as server:
+                self.assertEqual(server.get("/").body, b"called One")
+                for name, expected in ("own.Two", b"called Two"), ("sync", b"called the server"), ("own.One", b"called One"):
+                    (directory / "conf.py").write_text(f"{conf}'{name}'\n")
+                    server.reload()
+                    self.assertEqual(server.get("/").body, expected)
+
     def test_errors_name_the_place_and_the_nearest_class(self):
         for name, message in (
                 ("uvicorn.workers.UvicornWorkr", r"-k.*did you mean uvicorn\.workers\.UvicornWorker\?"),
