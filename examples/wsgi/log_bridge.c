@@ -268,6 +268,8 @@ static int configure(struct prefork_log *log, const struct prefork_settings *set
 		r = is_asked_for(settings, config);
 	if (r == 0)
 		wsgi_has_access = false;
+	if (r == 0 && own_log) /* it had the level of Python's logger */
+		prefork_log_set_level(log, (enum prefork_log_level)prefork_log_level_of(prefork_settings_text(settings, "loglevel")));
 	if (r > 0)
 		r = configure_python(log, settings, config);
 	return r < 0 ? refuse() : r;

@@ -375,6 +375,15 @@ class Logging(Case):
             server.get("/later")
             self.assertEqual(self.text("of-app"), "/before\n/after\n/later\n")
 
+    def test_a_reload_that_turns_it_off_brings_the_level_back(self):
+        log = config()
+        log["loggers"]["gunicorn.error"]["level"] = "CRITICAL"
+        with self.serve("-c", "conf.ini", conf="[prefork]\nlogconfig_json = log.json\n", log=log) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "conf.ini").write_text("[prefork]\n")
+            server.reload()
+            self.assertNotIn("Reload done", self.text())
+
     def test_files_of_handlers_are_opened_again(self):
         with self.serve(settings=config()) as server:
             server.wait_for_serving(1)
