@@ -138,25 +138,46 @@ static PyObject *listeners(void)
 	return list;
 }
 
+/* The caller has the GIL. */
+static int make_server(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
+{
+	PyObject *request = PyCFunction_New(&request_workers_method, NULL);
+
+	wsgi_forked_children_prepare();
+	the_arbiter = arbiter;
+	target = (unsigned)prefork_settings_int(prefork_arbiter_settings(arbiter), "workers");
+	if (wsgi_errors_prepare() < 0 || wsgi_loggers_prepare(prefork_arbiter_log(arbiter), settings) < 0) {
+		Py_XDECREF(request);
+		return fail("nworkers_changed", -ENOMEM);
+	}
+	return run("nworkers_changed", "begin", Py_BuildValue("(zN)", wsgi_options_application(settings), request));
+}
+
 int wsgi_hooks_begin(struct prefork_arbiter *arbiter, const struct prefork_settings *settings)
 {
-	PyObject *request;
 	int r;
 
 	if (!wsgi_config_file_was_read(settings) || !wsgi_gil_take())
 		return 0;
-	wsgi_forked_children_prepare();
-	the_arbiter = arbiter;
-	target = (unsigned)prefork_settings_int(settings, "workers");
-	request = PyCFunction_New(&request_workers_method, NULL);
-	if (wsgi_errors_prepare() < 0 || wsgi_loggers_prepare(prefork_arbiter_log(arbiter), settings) < 0) {
-		r = fail("nworkers_changed", -ENOMEM);
-		wsgi_gil_release();
-		return r;
-	}
-	r = run("nworkers_changed", "begin", Py_BuildValue("(zN)", wsgi_options_application(settings), request));
+	r = make_server(arbiter, settings);
 	if (r == 0)
 		r = run("nworkers_changed", "scaled", Py_BuildValue("(iI)", 0, target));
+	wsgi_gil_release();
+	return r;
+}
+
+/* The server was started without a file, which a reload has found. */
+static int begin_late(struct prefork_arbiter *arbiter, const struct prefork_settings *fresh)
+{
+	int r;
+
+	if (the_arbiter || !wsgi_config_file_was_read(fresh) || !wsgi_gil_take())
+		return 0;
+	r = make_server(arbiter, fresh);
+	if (r == 0)
+		r = run("nworkers_changed", "listen", Py_BuildValue("(N)", listeners()));
+	if (r < 0)
+		the_arbiter = NULL;
 	wsgi_gil_release();
 	return r;
 }
@@ -187,8 +208,10 @@ static int listening(struct prefork_arbiter *arbiter, void *user)
 	int r;
 
 	(void)arbiter, (void)user;
-	if (the_arbiter == NULL || !wsgi_gil_take())
+	if (the_arbiter == NULL || !wsgi_gil_take()) {
+		is_starting = false;
 		return 0;
+	}
 	list = listeners();
 	r = list ? run("when_ready", "when_ready", Py_BuildValue("(N)", list)) : fail("when_ready", -ENOMEM);
 	wsgi_gil_release();
@@ -213,8 +236,9 @@ static int reload_begin(struct prefork_arbiter *arbiter, const struct prefork_se
 	int r;
 
 	(void)user;
-	if (the_arbiter == NULL)
-		return 0;
+	r = begin_late(arbiter, fresh);
+	if (r < 0 || the_arbiter == NULL)
+		return r;
 	if (target == 0 || workers != prefork_settings_int(prefork_arbiter_settings(arbiter), "workers"))
 		next = (unsigned)workers;
 	(void)call("nworkers_changed", "reload_begins", "(dI)", limit(), next);

@@ -74,10 +74,14 @@ static const struct prefork_http_service service = {
 	.worker_stop = stop,
 };
 
-/* Without memory, hooks see the Config object of before. The caller has the GIL. */
+/* Without memory, hooks see the Config object of before. Once there was a file, settings without it have a Config object,
+ * too: it was removed, and so are its hooks. The caller has the GIL. */
 static void select_config(const struct prefork_settings *settings)
 {
-	if (wsgi_config_file_was_read(settings) && wsgi_config_select(settings) < 0)
+	static bool has_config;
+
+	has_config |= wsgi_config_file_was_read(settings);
+	if (has_config && wsgi_config_select(settings) < 0)
 		PyErr_Clear();
 }
 

@@ -227,6 +227,25 @@ class Places(Case):
             self.assertEqual(server.stop(), 0)
             self.assertEqual(sum(name_of(call) == "child_exit" for call in by_process(directory)[server.pid]), 2)
 
+    def test_a_file_that_appears_and_vanishes_at_reloads(self):
+        names = "pre_fork", "post_fork", "on_reload", "child_exit", "on_exit"
+        conf = "".join(f"def {name}({'server, worker' if 'fork' in name or 'child' in name else 'server'}):\n"
+                       f"    with open('trace', 'a') as file:\n        file.write('{name}\\n')\n" for name in names)
+        with self.directory(app_py=APP) as directory:
+            with harness.Server([harness.program(WSGI), "app:app"], cwd=directory) as server:
+                (directory / "gunicorn.conf.py").write_text(conf)
+                server.reload()
+                self.assertEqual(lines(directory), ["on_reload", "pre_fork", "post_fork"])
+                os.unlink(directory / "gunicorn.conf.py")
+                server.reload()
+                self.assertEqual(len(lines(directory)), 3)
+                (directory / "gunicorn.conf.py").write_text(conf)
+                server.reload()
+                self.wait_for(directory, "child_exit", 1)
+                self.assertEqual(lines(directory)[3:], ["on_reload", "pre_fork", "post_fork", "child_exit"])
+                self.assertEqual(server.stop(), 0)
+                self.assertEqual(lines(directory)[7:], ["child_exit", "on_exit"])
+
     def test_pre_exec_runs_in_the_process_of_an_upgrade(self):
         with self.files(TRACE + "upgrade = 'automatic'\n") as directory, server_of(directory) as server:
             self.wait_for(directory, "post_worker_init(", 1)
