@@ -1,18 +1,15 @@
 /* Takes lines from the queue to prefork_wsgi.logging_bridge: once per turn in the arbiter, in a thread in workers. */
 #include "log_bridge.h"
 #include "config_file.h"
-#include "errors.h"
-#include "failure.h"
 #include "interpreter.h"
-#include "load.h"
 #include "log_emit.h"
 #include "log_queue.h"
+#include "log_settings.h"
 #include "loggers.h"
 #include "python_modules.h"
 #include "request_hooks.h"
 #include "wsgi_clock.h"
 #include "wsgi_log.h"
-#include "wsgi_options.h"
 
 #include <prefork/arbiter.h>
 #include <prefork/error.h>
@@ -21,12 +18,10 @@
 #include <prefork/worker.h>
 
 #include <errno.h>
-#include <limits.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -46,7 +41,6 @@ static const char module[] = "prefork_wsgi.logging_bridge";
 static struct prefork_arbiter *the_arbiter;
 static struct prefork_log *arbiter_log;
 static struct prefork_log *own_log; /* NULL: the lines do not go through Python */
-static bool is_access_hooked; /* the library calls wsgi_log_bridge_access(): decided at the start */
 static bool is_worker;
 static atomic_bool stopped;        /* lines go to the file        */
 static _Atomic int64_t resume_ms; /* until then, too             */
@@ -174,142 +168,19 @@ static void on_wake(struct prefork_arbiter *arbiter, int fd, void *user)
 	wsgi_gil_release();
 }
 
-/* The exception that is set, as the reason why the settings cannot be used. */
-static int refuse(void)
-{
-	char line[512];
-
-	Py_XDECREF(wsgi_failure_take(line, sizeof line));
-	return prefork_fail(-EINVAL, "logging: %s", strncmp(line, "RuntimeError: ", 14) == 0 ? line + 14 : line);
-}
-
-static int truth(PyObject *result)
-{
-	const int r = result ? PyObject_IsTrue(result) : -1;
-
-	Py_XDECREF(result);
-	return r;
-}
-
-/* Levels of the module logging: DEBUG is 10, CRITICAL 50. Lines that no handler wants are not made. */
-static void set_level(struct prefork_log *log, long number)
-{
-	const long level = number / 10 - 1;
-
-	prefork_log_set_level(log, level < PREFORK_LOG_DEBUG      ? PREFORK_LOG_DEBUG
-	                           : level > PREFORK_LOG_CRITICAL ? PREFORK_LOG_CRITICAL
-	                                                          : (enum prefork_log_level)level);
-}
-
-bool wsgi_log_bridge_hook_access(const struct prefork_settings *settings)
-{
-	is_access_hooked = wsgi_log_bridge_may_be_asked_for(settings) || wsgi_loggers_have_access(settings);
-	return is_access_hooked;
-}
-
-/* False: the library writes the lines of the access log, so that Python must not write them again. */
-static bool may_take_access(const struct prefork_settings *settings)
-{
-	if (is_access_hooked || !wsgi_loggers_have_access(settings))
-		return true;
-	wsgi_log(PREFORK_LOG_WARNING, "python_access_bypassed",
-	         "Access log: lines go through Python's logging after a restart only, since the server has started with neither");
-	return false;
-}
-
-static int configure_python(struct prefork_log *log, const struct prefork_settings *settings, PyObject *config)
-{
-	PyObject *level = NULL;
-	int r;
-
-	if (wsgi_loggers_open_access(settings) == 0)
-		level = wsgi_python_call(module, "start", "(O)", config);
-	if (level == NULL)
-		return -1;
-	set_level(log, PyLong_AsLong(level));
-	Py_DECREF(level);
-	r = truth(wsgi_python_call(module, "wants_access", "(O)", config));
-	wsgi_has_access = r == 1 && may_take_access(settings);
-	return r < 0 ? -1 : 1;
-}
-
-/* gunicorn's own classes are no reason for Python. */
-static bool names_class(const struct prefork_settings *settings)
-{
-	return wsgi_options_is_set(settings, "logger_class") && strcmp(prefork_settings_text(settings, "logger_class"), "simple") != 0 &&
-	       strncmp(prefork_settings_text(settings, "logger_class"), "gunicorn.", strlen("gunicorn.")) != 0;
-}
-
-static bool is_asked_for_by_setting(const struct prefork_settings *settings)
-{
-	return names_class(settings) || wsgi_options_is_set(settings, "logconfig") || wsgi_options_is_set(settings, "logconfig_json");
-}
-
-/* logconfig_dict is in a file in Python only, and no setting of the server. 1: yes; 0: no; -1 with an exception set. */
-static int is_asked_for(const struct prefork_settings *settings, PyObject *config)
-{
-	return is_asked_for_by_setting(settings) ? 1 : truth(PyObject_GetAttrString(config, "logconfig_dict"));
-}
-
-bool wsgi_log_bridge_may_be_asked_for(const struct prefork_settings *settings)
-{
-	return wsgi_python_runs() || is_asked_for_by_setting(settings);
-}
-
-/* Configure the logging of this process. 1: lines go through it; 0: not asked for. The caller has the GIL. */
-static int configure(struct prefork_log *log, const struct prefork_settings *settings)
-{
-	PyObject *config = NULL;
-	int r = -1;
-
-	if (wsgi_errors_prepare() == 0 && wsgi_loggers_prepare(log, settings) == 0)
-		config = wsgi_config_of(settings);
-	if (config)
-		r = is_asked_for(settings, config);
-	if (r == 0)
-		wsgi_has_access = false;
-	if (r == 0 && own_log) /* it had the level of Python's logger */
-		prefork_log_set_level(log, (enum prefork_log_level)prefork_log_level_of(prefork_settings_text(settings, "loglevel")));
-	if (r > 0)
-		r = configure_python(log, settings, config);
-	return r < 0 ? refuse() : r;
-}
-
-/* sys.path for the class of the logger: as that of the application, but the arbiter stays in its own directory. That one may
- * have been removed, with an old release: the name is that of the release in use. */
-static int set_path(const struct prefork_settings *settings)
-{
-	const char *chdir = prefork_settings_text(settings, "chdir"), *start = wsgi_options_directory(settings);
-	char directory[PATH_MAX];
-
-	if (chdir == NULL)
-		chdir = start;
-	if (snprintf(directory, sizeof directory, "%s%s%s", *chdir == '/' ? "" : start, *chdir == '/' ? "" : "/", chdir) >=
-	            (int)sizeof directory ||
-	    *directory != '/')
-		return 0; /* there is no such directory, or it has no name */
-	for (size_t i = prefork_settings_count(settings, "pythonpath"); i > 0; i--) {
-		if (wsgi_load_path(directory, prefork_settings_item(settings, "pythonpath", i - 1)) < 0)
-			return -1;
-	}
-	return wsgi_load_path(NULL, directory);
-}
-
 /* The GIL is held afterwards, unless it fails. */
 static int begin(const struct prefork_settings *settings)
 {
-	const int r = wsgi_config_start_python(settings);
+	int r = wsgi_config_start_python(settings);
 
 	if (r < 0)
 		return r;
 	if (own_log == NULL)
 		wsgi_log_queue_reset();
-	if (set_path(settings) == 0)
-		return 0;
-	const int error = refuse();
-
-	wsgi_gil_release();
-	return error;
+	r = wsgi_log_settings_path(settings);
+	if (r < 0)
+		wsgi_gil_release();
+	return r;
 }
 
 static int open_wake(void)
@@ -343,7 +214,7 @@ static int change(const struct prefork_settings *fresh, int64_t limit_ms)
 	PyObject *limit;
 	int r;
 
-	if (!wsgi_log_bridge_may_be_asked_for(fresh))
+	if (!wsgi_log_settings_may_ask(fresh))
 		return 0;
 	r = begin(fresh);
 	if (r < 0)
@@ -351,7 +222,7 @@ static int change(const struct prefork_settings *fresh, int64_t limit_ms)
 	if (own_log)
 		drain_all(); /* with the handlers that were in force */
 	limit = begin_limit(limit_ms, true);
-	r = configure(arbiter_log, fresh);
+	r = wsgi_log_settings_configure(arbiter_log, fresh, own_log != NULL);
 	end_limit(limit);
 	wsgi_gil_release();
 	goes_through_python = r == 1;
@@ -377,7 +248,7 @@ int wsgi_log_bridge_reload(const struct prefork_settings *fresh)
 
 void wsgi_log_bridge_reloaded(const struct prefork_settings *in_force, bool is_done)
 {
-	if (!is_done && wsgi_log_bridge_may_be_asked_for(in_force) && wsgi_log_bridge_reload(in_force) < 0)
+	if (!is_done && wsgi_log_settings_may_ask(in_force) && wsgi_log_bridge_reload(in_force) < 0)
 		connect(false);
 }
 
@@ -396,7 +267,7 @@ void wsgi_log_bridge_reopen(void)
 		return;
 	report_reopen(wsgi_loggers_reopen_access());
 	none = wsgi_python_call(module, "reopen", "()");
-	report_reopen(none ? 0 : refuse());
+	report_reopen(none ? 0 : wsgi_log_settings_refuse());
 	Py_XDECREF(none);
 	wsgi_gil_release();
 }

@@ -20,9 +20,6 @@ struct prefork_request;
 struct prefork_settings;
 struct prefork_worker;
 
-/** False: these settings do not ask for it, and the process stays without Python. */
-bool wsgi_log_bridge_may_be_asked_for(const struct prefork_settings *settings);
-
 /** Before the start of the arbiter: configure logging from `settings`, and have the lines go through it. 0: done, or not
  *  asked for; a negative errno with an error message. Python is started if it is needed. */
 int wsgi_log_bridge_start(struct prefork_arbiter *arbiter, const struct prefork_settings *settings);
@@ -47,10 +44,6 @@ void wsgi_log_bridge_stop(void);
 
 /** In a worker that crashes: write what waits to `fd`. Async-signal-safe. */
 void wsgi_log_bridge_dump(int fd);
-
-/** At the start: whether HTTP needs the callback `access`. A reload may ask for Python, too, so that a server with an access
- *  log has it. */
-bool wsgi_log_bridge_hook_access(const struct prefork_settings *settings);
 
 /** The callback `access` of HTTP. */
 int wsgi_log_bridge_access(struct prefork_request *request, const struct prefork_access *access, void *user);

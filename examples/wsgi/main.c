@@ -11,6 +11,7 @@
 #include "host_loop.h"
 #include "interpreter.h"
 #include "log_bridge.h"
+#include "log_settings.h"
 #include "preload.h"
 #include "wsgi_log.h"
 #include "wsgi_options.h"
@@ -210,7 +211,7 @@ static int add_service(const struct prefork_settings *settings, char **argv, str
 {
 	struct prefork_http_service table = service;
 
-	if (wsgi_log_bridge_hook_access(settings))
+	if (wsgi_log_settings_hook_access(settings))
 		table.access = wsgi_log_bridge_access;
 	return prefork_http_add_service(arbiter, WSGI_POOL, &table, argv);
 }
