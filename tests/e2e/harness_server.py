@@ -213,6 +213,22 @@ class Server:
             self.process.send_signal(number)
         return self.wait(seconds)
 
+    def stop_with_pending(self, worker, request, count=10):
+        """Stop it while connections with a request are pending, which its only worker has not accepted: what each of them
+        receives, and the exit status."""
+        os.kill(worker, signal.SIGSTOP)
+        clients = [self.connect(30) for _ in range(count)]
+        for client in clients:
+            client.send(request)
+        self.send_signal(signal.SIGTERM)
+        self.wait_for_log("Shutting down")
+        os.kill(worker, signal.SIGCONT)
+        received = []
+        for client in clients:
+            received.append(client.read_all())
+            client.__exit__()
+        return received, self.wait()
+
     def wait(self, seconds=20):
         """Wait until it exits and return its exit status."""
         try:

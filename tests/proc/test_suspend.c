@@ -226,17 +226,23 @@ START_TEST(a_slow_client_takes_the_output_of_a_suspended_request)
 }
 END_TEST
 
+/* The client leaves after this note. */
+static void expect_resumed_without_client(struct web *web, const char *path, int noted)
+{
+	web_open_service(web, &suspend_app, NULL);
+	const int fd = get(web, path);
+	web_wait(&web->counts->noted[noted], 1);
+	ck_assert_int_eq(close(fd), 0);
+	web_wait(&web->counts->finished, 1);
+	ck_assert_int_eq(web->counts->noted[RESUMED], 1);
+	ck_assert_int_lt(web->counts->error, 0);
+}
+
 START_TEST(a_request_is_resumed_although_its_client_takes_nothing)
 {
 	struct web web;
 
-	web_open_service(&web, &suspend_app, NULL);
-	const int fd = get(&web, "/large");
-	web_wait(&web.counts->noted[SUSPENDED], 1);
-	ck_assert_int_eq(close(fd), 0);
-	web_wait(&web.counts->finished, 1);
-	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
-	ck_assert_int_lt(web.counts->error, 0);
+	expect_resumed_without_client(&web, "/large", SUSPENDED);
 	web_close(&web);
 }
 END_TEST
@@ -245,14 +251,8 @@ START_TEST(a_request_is_resumed_although_sending_failed_before_its_handler_retur
 {
 	struct web web;
 
-	web_open_service(&web, &suspend_app, NULL);
-	const int fd = get(&web, "/early");
-	web_wait(&web.counts->noted[PENDING], 1);
-	ck_assert_int_eq(close(fd), 0);
-	web_wait(&web.counts->finished, 1);
+	expect_resumed_without_client(&web, "/early", PENDING);
 	ck_assert_int_eq(web.counts->noted[RESUMED_BEFORE_RETURN], 1);
-	ck_assert_int_eq(web.counts->noted[RESUMED], 1);
-	ck_assert_int_lt(web.counts->error, 0);
 	web_close(&web);
 }
 END_TEST

@@ -11,7 +11,19 @@ def tell(*words):
     print(*words, file=sys.stderr, flush=True)
 
 
-class Plain(Worker):
+class Tells:
+    """Tells when its signal handlers are called."""
+
+    def handle_exit(self, sig, frame):
+        tell("handle_exit", int(sig))
+        super().handle_exit(sig, frame)
+
+    def handle_quit(self, sig, frame):
+        tell("handle_quit", int(sig))
+        super().handle_quit(sig, frame)
+
+
+class Plain(Tells, Worker):
     """A loop that only checks self.alive, and calls notify()."""
 
     def init_process(self):
@@ -46,14 +58,6 @@ class Plain(Worker):
             body = b"served by a loop of its own"
             client.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body))
 
-    def handle_exit(self, sig, frame):
-        tell("handle_exit", int(sig))
-        super().handle_exit(sig, frame)
-
-    def handle_quit(self, sig, frame):
-        tell("handle_quit", int(sig))
-        super().handle_quit(sig, frame)
-
 
 class NotOne:
     pass
@@ -69,7 +73,7 @@ class Leaves(Plain):
         sys.exit(3)
 
 
-class OwnSync(SyncWorker):
+class OwnSync(Tells, SyncWorker):
     """What derived classes override."""
 
     def init_process(self):
@@ -92,14 +96,6 @@ class OwnSync(SyncWorker):
             self.alive = False
         req.environ["REMOTE_USER"] = f"{req.method} {req.path} {req.query} {dict(req.headers).get('X-NAME')}"
         super().handle_request(listener, req, client, addr)
-
-    def handle_exit(self, sig, frame):
-        tell("handle_exit", int(sig))
-        super().handle_exit(sig, frame)
-
-    def handle_quit(self, sig, frame):
-        tell("handle_quit", int(sig))
-        super().handle_quit(sig, frame)
 
 
 def app(environ, start_response):
