@@ -150,7 +150,7 @@ static void pump(struct tls_ends *ends)
 		demand(send(ends->far_end, bytes, (size_t)n, MSG_NOSIGNAL) == n);
 }
 
-static void shake_hands(struct conversation *it)
+static void do_handshake(struct conversation *it)
 {
 	while (!it->ends.established) {
 		pump(&it->ends);
@@ -174,7 +174,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		tls_ends_prepare("ECDHE-ECDSA-NULL-SHA:@SECLEVEL=0");
 	is_prepared = true;
 	tls_ends_open(&it.ends, TLS1_2_VERSION, false);
-	shake_hands(&it);
+	do_handshake(&it);
 	for (int i = 0; i < STEPS_MAX && size >= 2; i++) {
 		const size_t used = step(&it, data, size);
 
