@@ -153,9 +153,9 @@ void pfi_notify_reload_begins(struct prefork_arbiter *arbiter)
 	pfi_service_reload_begins(&arbiter->notify.service, pfi_now_us());
 }
 
-void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why)
+void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why, bool others)
 {
-	pfi_service_reload_ends(&arbiter->notify.service, verdict, why);
+	pfi_service_reload_ends(&arbiter->notify.service, verdict, why, others);
 }
 
 void pfi_notify_failed(struct prefork_arbiter *arbiter, int error)

@@ -34,7 +34,7 @@ uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_server_phase 
 
 /* A reload begins; it has a verdict. */
 void pfi_notify_reload_begins(struct prefork_arbiter *arbiter);
-void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why);
+void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why, bool others);
 
 /* The start has failed with this error; its message is the status. */
 void pfi_notify_failed(struct prefork_arbiter *arbiter, int error);

@@ -41,6 +41,20 @@ static const char *what_remains(const struct prefork_arbiter *arbiter)
 	return any_desired ? "; workers of the old generation start again" : "; there are no workers";
 }
 
+static bool is_waiting(const struct prefork_arbiter *arbiter)
+{
+	return pfi_limited_child_runs(&arbiter->trial.child) || arbiter->lookup.generation != 0;
+}
+
+/* Of two reloads at once, the service manager has the verdict of the one that began last, once both have ended. */
+static void tell_service_manager(struct prefork_arbiter *arbiter, const char *verdict, enum pfi_query_topic topic,
+				 const char *why)
+{
+	if (topic == PFI_QUERY_RELOAD_BEGUN && is_waiting(arbiter))
+		return;
+	pfi_notify_reload_ends(arbiter, verdict, why, arbiter->supervisor.rollout.state != PFI_ROLLOUT_IDLE);
+}
+
 /* `topic` tells whether it is a reload whose workers are started: another one may wait meanwhile, for a trial or a lookup. */
 static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, enum pfi_query_topic topic,
 		     const char *why)
@@ -52,7 +66,7 @@ static void announce(struct prefork_arbiter *arbiter, enum prefork_verdict verdi
 			"Reload %s%s%s%s", pfi_verdict_name(verdict), *why ? ": " : "", why,
 			failed ? what_remains(arbiter) : "");
 	if (verdict != PREFORK_RELOAD_SUPERSEDED) { /* another reload is in progress */
-		pfi_notify_reload_ends(arbiter, pfi_verdict_name(verdict), why);
+		tell_service_manager(arbiter, pfi_verdict_name(verdict), topic, why);
 		pfi_queries_answer(arbiter, topic,
 				   verdict == PREFORK_RELOAD_DONE ? PFI_QUERY_DONE : PFI_QUERY_FAILED,
 				   verdict == PREFORK_RELOAD_STOPPED ? "the server stops" : why);
@@ -198,11 +212,6 @@ static void proceed(struct prefork_arbiter *arbiter, uint32_t number)
 	pfi_queries_reload_begun(arbiter);
 	pfi_reload_decided(arbiter, pfi_supervisor_reload(&arbiter->supervisor, number));
 	propose_workers(arbiter, pfi_generation_desired(arbiter), generation);
-}
-
-static bool is_waiting(const struct prefork_arbiter *arbiter)
-{
-	return pfi_limited_child_runs(&arbiter->trial.child) || arbiter->lookup.generation != 0;
 }
 
 /* End the reload that waits for a trial or a lookup. */

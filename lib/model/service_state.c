@@ -10,15 +10,19 @@
 void pfi_service_reload_begins(struct pfi_service *service, uint64_t monotonic_us)
 {
 	service->is_reloading = service->owes_reloading = true;
-	service->owes_verdict = false; /* of a reload that this one supersedes */
+	service->owes_verdict = service->has_verdict = false; /* of a reload that this one supersedes */
 	service->reload_us = monotonic_us;
 	service->extend_at_ms = 0;
 }
 
-void pfi_service_reload_ends(struct pfi_service *service, const char *verdict, const char *why)
+void pfi_service_reload_ends(struct pfi_service *service, const char *verdict, const char *why, bool others)
 {
-	(void)snprintf(service->verdict, sizeof service->verdict, "last reload %s%s%s", verdict, *why != '\0' ? ": " : "",
-		       why);
+	if (!service->has_verdict)
+		(void)snprintf(service->verdict, sizeof service->verdict, "last reload %s%s%s", verdict,
+			       *why != '\0' ? ": " : "", why);
+	service->has_verdict = true;
+	if (others)
+		return;
 	service->is_reloading = false;
 	service->owes_verdict = true;
 	service->extend_at_ms = 0;

@@ -53,14 +53,18 @@ struct pfi_service {
 	uint64_t reload_us;   /* CLOCK_MONOTONIC when it began         */
 	int main_pid;         /* of the arbiter that has taken over    */
 	bool is_ready, is_reloading, is_stopping, is_replaced, has_reset;
+	bool has_verdict; /* on the reload that began last */
 	bool owes_reloading, owes_verdict, owes_main_pid; /* not told yet */
 	char verdict[PFI_SERVICE_STATUS_MAX / 2]; /* of the last reload       */
 	char status[PFI_SERVICE_STATUS_MAX];      /* as last told             */
 };
 
-/* A reload begins; it ends: `why` is empty, or why it failed. */
+/* A reload begins. */
 void pfi_service_reload_begins(struct pfi_service *service, uint64_t monotonic_us);
-void pfi_service_reload_ends(struct pfi_service *service, const char *verdict, const char *why);
+
+/* It ends: `why` is empty, or why it failed. `others`: one that began earlier is still in progress. The service is
+ * reloading until that one has ended too, and the verdict that it has then is that of the one that began last. */
+void pfi_service_reload_ends(struct pfi_service *service, const char *verdict, const char *why, bool others);
 
 /* Another arbiter is the main process from now on. */
 void pfi_service_replaced(struct pfi_service *service, int main_pid);

@@ -232,6 +232,52 @@ class Slow(harness.Case):
             self.assertEqual(server.wait(), 0)
 
 
+# A configuration file that is read once the file `end` is there.
+WAITS = """
+import os, time
+open("read", "w").close()
+while not os.path.exists("end"):
+    time.sleep(0.01)
+"""
+
+
+class TwoReloads(harness.Case):
+    """One whose worker starts, and another one: for the manager they are one, with the verdict of the later one."""
+
+    def test_the_manager_waits_for_both(self):
+        with Manager() as manager, self.directory(slow_py=SLOW, conf_py="") as directory:
+            (directory / "go").touch()
+            with self.serve(manager, directory) as server:
+                manager.wait_for("READY=1")
+                self.reload_slowly(server, directory)
+                (directory / "conf.py").write_text(WAITS)
+                server.send_signal(signal.SIGHUP)
+                harness.wait_until((directory / "read").exists, "the second reload")
+                (directory / "go").touch()
+                server.wait_for_log("verdict=done")
+                (directory / "end").touch()
+                self.assertRegex(manager.wait_for("READY=1"), "; last reload done$")
+                self.reload_slowly(server, directory)
+                (directory / "conf.py").write_text("missing")
+                server.send_signal(signal.SIGHUP)
+                server.wait_for_log("verdict=failed")
+                (directory / "go").touch()
+                self.assertRegex(manager.wait_for("READY=1"), "; last reload failed: .*missing")
+                self.assertEqual(manager.states(), ["READY=1", *["RELOADING=1", "RELOADING=1", "READY=1"] * 2])
+                self.assertEqual(server.log().count("verdict=done"), 3)
+
+    def serve(self, manager, directory):
+        flags = ("-c", "conf.py", "--canary-time", "0", "--config-timeout", "1000")
+        return harness.Server([harness.program("prefork-wsgi"), *flags, "slow:app"], cwd=directory, env=manager.environment())
+
+    def reload_slowly(self, server, directory):
+        """Begin a reload whose worker waits for the file `go`."""
+        (directory / "go").unlink()
+        workers = server.log().count("Booting worker")
+        server.send_signal(signal.SIGHUP)
+        harness.wait_until(lambda: server.log().count("Booting worker") > workers, "the worker starts")
+
+
 class Trouble(harness.Case):
     def test_a_start_that_fails_tells_why(self):
         with Manager() as manager, socket.create_server(("127.0.0.1", 0)) as taken:

@@ -13,7 +13,7 @@ enum { STEPS_MAX = 14 };
 struct step {
 	uint64_t now_ms;
 	uint32_t serving;
-	enum { NOTHING, BEGINS, DONE, FAILS, STOPS, REPLACED, SECOND_POOL } event;
+	enum { NOTHING, BEGINS, DONE, FAILS, FAILS_FIRST, STOPS, REPLACED, SECOND_POOL } event;
 	bool boots, is_degraded;
 	const char *messages[3];
 };
@@ -58,6 +58,15 @@ static const struct scenario {
 		{ 1500, 2, BEGINS, true, false, { "RELOADING=1\nMONOTONIC_USEC=1500000\nSTATUS=Reloading: web 2 of 2 workers ready" } },
 		{ 1600, 2, BEGINS, true, false, { "RELOADING=1\nMONOTONIC_USEC=1600000\nSTATUS=Reloading: web 2 of 2 workers ready" } },
 		{ 1700, 2, DONE, false, false, { "READY=1\nSTATUS=Serving: web 2 of 2 workers ready; last reload done" } } } },
+	{ "of two reloads at once, the verdict is that of the second, when both have ended", 0, {
+		{ 1000, 2, NOTHING, false, false, { "READY=1\nSTATUS=Serving: web 2 of 2 workers ready" } },
+		{ 1100, 2, BEGINS, true, false, { "RELOADING=1\nMONOTONIC_USEC=1100000\nSTATUS=Reloading: web 2 of 2 workers ready" } },
+		{ 1200, 2, BEGINS, true, false, { "RELOADING=1\nMONOTONIC_USEC=1200000\nSTATUS=Reloading: web 2 of 2 workers ready" } },
+		{ 1300, 2, FAILS_FIRST, true, false, { NULL } },
+		{ 1400, 2, DONE, false, false,
+		  { "READY=1\nSTATUS=Serving: web 2 of 2 workers ready; last reload failed: line 3: bad\\nMAINPID=1" } },
+		{ 1500, 2, BEGINS, true, false, { "RELOADING=1\nMONOTONIC_USEC=1500000\nSTATUS=Reloading: web 2 of 2 workers ready" } },
+		{ 1600, 2, DONE, false, false, { "READY=1\nSTATUS=Serving: web 2 of 2 workers ready; last reload done" } } } },
 	{ "a reload during the start is part of it", 0, {
 		{ 1000, 0, BEGINS, true, false, { "STATUS=Starting: web 0 of 2 workers ready" } },
 		{ 1100, 2, NOTHING, false, false, { NULL } },
@@ -103,10 +112,11 @@ static void apply(struct pfi_service *service, const struct step *step)
 		pfi_service_reload_begins(service, step->now_ms * 1000);
 		break;
 	case DONE:
-		pfi_service_reload_ends(service, "done", "");
+		pfi_service_reload_ends(service, "done", "", false);
 		break;
 	case FAILS:
-		pfi_service_reload_ends(service, "failed", "line 3: bad\nMAINPID=1");
+	case FAILS_FIRST:
+		pfi_service_reload_ends(service, "failed", "line 3: bad\nMAINPID=1", step->event == FAILS_FIRST);
 		break;
 	case REPLACED:
 		pfi_service_replaced(service, 4711);
@@ -190,7 +200,7 @@ START_TEST(a_status_is_one_line_of_utf8)
 	memset(name, '\n', sizeof name - 1);
 	name[sizeof name - 1] = '\0';
 	name[3] = '\xff';
-	pfi_service_reload_ends(&service, "failed", name);
+	pfi_service_reload_ends(&service, "failed", name, false);
 	pfi_text_init(&text, bytes, sizeof bytes);
 	ck_assert(pfi_service_next(&service, &now, &text));
 	ck_assert(!text.cut);
