@@ -249,8 +249,8 @@ PREFORK_API int prefork_arbiter_add_hooks(struct prefork_arbiter *arbiter, const
 
 /** Replace a value of the settings that the start of this arbiter uses, as prefork_settings_override(): for an
  *  application that computes it after the arbiter was created. prefork_arbiter_settings() has the new value; a reload
- *  reads the sources again, and keeps what it cannot change. Before start. The errors of prefork_settings_override();
- *  -EBUSY after the start. Since 0.1. */
+ *  reads the sources again, and keeps what it cannot change. Before start. Returns 0; or, with nothing changed, an error
+ *  of prefork_settings_override(), that of opening the new errorlog, or -EBUSY after the start. Since 0.1. */
 PREFORK_API int prefork_arbiter_override(struct prefork_arbiter *arbiter, const char *name, const char *text,
                                          const char *place);
 

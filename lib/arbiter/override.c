@@ -33,19 +33,17 @@ static int change(struct prefork_arbiter *arbiter,
 		r = set(changed, name, text, place);
 	if (r == 0)
 		r = pfi_settings_complete(changed);
+	if (r == 0)
+		r = pfi_error_log_follow(arbiter, arbiter->initial, changed);
 	if (r < 0) {
 		prefork_settings_destroy(changed);
 		return r;
 	}
 	pfi_settings_freeze(changed);
-
-	struct prefork_settings *const before = arbiter->initial;
-
+	prefork_settings_destroy(arbiter->initial);
 	arbiter->initial = arbiter->settings = changed;
 	pfi_override_name(arbiter);
-	r = pfi_error_log_follow(arbiter, before, changed);
-	prefork_settings_destroy(before);
-	return r;
+	return 0;
 }
 
 int prefork_arbiter_override(struct prefork_arbiter *arbiter, const char *name, const char *text, const char *place)

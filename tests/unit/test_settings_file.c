@@ -207,6 +207,8 @@ START_TEST(an_override_before_the_start_changes_what_the_arbiter_starts_with)
 	ck_assert_int_eq(prefork_arbiter_override(arbiter, "threads", "2", "here"), 0);
 	ck_assert_int_eq(prefork_arbiter_override(arbiter, "workers", "many", "here"), PREFORK_ECONFIG);
 	ck_assert_int_eq(prefork_arbiter_override(arbiter, "absent", "1", "here"), -ENOENT);
+	ck_assert_int_eq(prefork_arbiter_override(arbiter, "errorlog", "/nowhere/at/all", "here"), -ENOENT);
+	ck_assert_str_eq(prefork_settings_text(prefork_arbiter_settings(arbiter), "errorlog"), "-");
 	now = prefork_arbiter_settings(arbiter);
 	ck_assert_int_eq(prefork_settings_int(now, "workers"), 3);
 	ck_assert_uint_eq(prefork_settings_count(now, "bind"), 3);
