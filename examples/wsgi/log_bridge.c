@@ -222,7 +222,7 @@ static int change(const struct prefork_settings *fresh, int64_t limit_ms)
 	if (own_log)
 		drain_all(); /* with the handlers that were in force */
 	limit = begin_limit(limit_ms, true);
-	r = wsgi_log_settings_configure(arbiter_log, fresh, own_log != NULL);
+	r = wsgi_log_settings_configure(arbiter_log, fresh);
 	end_limit(limit);
 	wsgi_gil_release();
 	goes_through_python = r == 1;

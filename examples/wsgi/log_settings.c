@@ -22,6 +22,7 @@
 
 static const char module[] = "prefork_wsgi.logging_bridge";
 
+static bool sets_level;       /* the setting loglevel has no effect on the log any more: prefork_log_set_level() */
 static bool is_access_hooked; /* the library calls wsgi_log_bridge_access(): decided at the start */
 
 int wsgi_log_settings_refuse(void)
@@ -45,6 +46,7 @@ static void set_level(struct prefork_log *log, long number)
 {
 	const long level = number / 10 - 1;
 
+	sets_level = true;
 	prefork_log_set_level(log, level < PREFORK_LOG_DEBUG      ? PREFORK_LOG_DEBUG
 	                           : level > PREFORK_LOG_CRITICAL ? PREFORK_LOG_CRITICAL
 	                                                          : (enum prefork_log_level)level);
@@ -105,7 +107,7 @@ bool wsgi_log_settings_may_ask(const struct prefork_settings *settings)
 	return wsgi_python_runs() || is_asked_for_by_setting(settings);
 }
 
-int wsgi_log_settings_configure(struct prefork_log *log, const struct prefork_settings *settings, bool has_level)
+int wsgi_log_settings_configure(struct prefork_log *log, const struct prefork_settings *settings)
 {
 	PyObject *config = NULL;
 	int r = -1;
@@ -116,7 +118,7 @@ int wsgi_log_settings_configure(struct prefork_log *log, const struct prefork_se
 		r = is_asked_for(settings, config);
 	if (r == 0)
 		wsgi_has_access = false;
-	if (r == 0 && has_level)
+	if (r == 0 && sets_level)
 		prefork_log_set_level(log, (enum prefork_log_level)prefork_log_level_of(prefork_settings_text(settings, "loglevel")));
 	if (r > 0)
 		r = configure_python(log, settings, config);

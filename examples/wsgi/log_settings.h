@@ -21,9 +21,9 @@ bool wsgi_log_settings_hook_access(const struct prefork_settings *settings);
 /** sys.path for the class of the logger. 0, or a negative errno. The caller has the GIL. */
 int wsgi_log_settings_path(const struct prefork_settings *settings);
 
-/** Configure the logging of this process. `has_level`: `log` has the level of Python's logger until now. 1: lines go through
- *  Python; 0: not asked for; a negative errno. The caller has the GIL. */
-int wsgi_log_settings_configure(struct prefork_log *log, const struct prefork_settings *settings, bool has_level);
+/** Configure the logging of this process. 1: lines go through Python; 0: not asked for; a negative errno. The caller has the
+ *  GIL. */
+int wsgi_log_settings_configure(struct prefork_log *log, const struct prefork_settings *settings);
 
 /** The exception that is set in Python becomes the error: -EINVAL. The caller has the GIL. */
 int wsgi_log_settings_refuse(void);

@@ -40,7 +40,7 @@ int pfi_error_log_open(struct prefork_arbiter *arbiter)
 		r = prefork_log_create(values->errorlog, STDERR_FILENO, &arbiter->log);
 	if (r < 0)
 		return prefork_fail(r, "errorlog: %s", prefork_error());
-	prefork_log_set_level(arbiter->log, values->loglevel);
+	pfi_log_follow_level(arbiter->log, values->loglevel);
 	return add_syslog(arbiter, values);
 }
 
@@ -65,6 +65,6 @@ int pfi_error_log_follow(struct prefork_arbiter *arbiter, const struct prefork_s
 	if (strcmp(old->errorlog, new->errorlog) != 0)
 		r = pfi_log_move(arbiter->log, new->errorlog, STDERR_FILENO);
 	if (r == 0 && old->loglevel != new->loglevel)
-		prefork_log_set_level(arbiter->log, new->loglevel);
+		pfi_log_follow_level(arbiter->log, new->loglevel);
 	return r;
 }

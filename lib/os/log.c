@@ -24,6 +24,7 @@ struct prefork_log {
 	struct pfi_logfile file;
 	struct pfi_syslog *syslog; /* NULL: only the file; owned */
 	atomic_int level;
+	atomic_bool is_level_of_application;
 	prefork_log_sink *sink;
 	void *user;
 	_Atomic(prefork_log_counter *) counter;
@@ -86,6 +87,7 @@ int prefork_log_create(const char *path, int standard_fd, struct prefork_log **r
 		return cannot_open(r, path, standard_fd);
 	}
 	atomic_init(&log->level, PREFORK_LOG_INFO);
+	atomic_init(&log->is_level_of_application, false);
 	atomic_init(&log->quarter, -1);
 	log->creator = getpid();
 	*ret = log;
@@ -151,6 +153,13 @@ void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level
 	PFI_RETURN_IF_NULL(log, );
 	PFI_RETURN_UNLESS((int)level >= 0 && (int)level < LEVELS, , "there is no log level %d", (int)level);
 	atomic_store(&log->level, (int)level);
+	atomic_store(&log->is_level_of_application, true);
+}
+
+void pfi_log_follow_level(struct prefork_log *log, enum prefork_log_level level)
+{
+	if (!atomic_load(&log->is_level_of_application))
+		atomic_store(&log->level, (int)level);
 }
 
 int prefork_log_enabled(const struct prefork_log *log, enum prefork_log_level level)

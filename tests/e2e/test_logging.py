@@ -386,6 +386,23 @@ class Logging(Case):
             server.reload()
             self.assertNotIn("Reload done", self.text())
 
+    def test_loglevel_changes_nothing_while_a_configuration_has_a_level(self):
+        conf = "[prefork]\nloglevel = critical\n"
+        with self.serve("-c", "conf.ini", conf="[prefork]\nlogconfig_json = log.json\n", log=config()) as server:
+            server.wait_for_serving(1)
+            pathlib.Path(self.place, "conf.ini").write_text(conf + "logconfig_json = log.json\n")
+            server.reload(log=self.text)
+            server.get("/own")
+            self.wait_for(message="by the application")
+            self.wait_for(event="worker_exit")
+            pathlib.Path(self.place, "conf.ini").write_text(conf)
+            first = server.wait_for_serving(1)
+            server.send_signal(signal.SIGHUP)
+            server.wait_for_exit(first)
+            pathlib.Path(self.place, "conf.ini").write_text("[prefork]\nloglevel = info\n")
+            server.reload()
+            self.assertEqual(server.log().count("event=reload_end"), 1)  # that of the last one
+
     def test_files_of_handlers_are_opened_again(self):
         with self.serve(settings=config()) as server:
             server.wait_for_serving(1)
