@@ -280,9 +280,10 @@ class Violations(Tls):
 
     def alert(self, client):
         """The alert that ends the connection, or None."""
-        data = b""
         with contextlib.suppress(ConnectionResetError):
-            data = client.read_all()
+            while client.more():
+                pass
+        data = bytes(client.buffer)  # what has arrived before a reset, too
         while len(data) >= 5:
             kind, _, size = struct.unpack(">BHH", data[:5])
             if kind == 21:
