@@ -104,12 +104,15 @@ class Server:
                                         pass_fds=self.fds)
         if self.wait_for_it:
             try:
-                wait_until(self.is_listening, f"{self.arguments[0]} listens")
+                self.wait_for_start()
             except AssertionError:
                 self.end()
                 print(self.log(), file=sys.stderr)
                 self.output.close()
                 raise
+
+    def wait_for_start(self):
+        wait_until(self.is_listening, f"{self.arguments[0]} listens")
 
     def is_listening(self):
         if self.process.poll() is not None:
