@@ -25,13 +25,15 @@ import unittest
 
 from harness_clients import Response, Client, Load
 from harness_processes import (PATIENCE, begin_command, children, context_switches, cpu_seconds, end_command, fd_count,
-                               memory_kib, need_program, open_files, start_time, title, tree, wait_for_quiet, wait_until)
+                               memory_kib, need_program, open_files, start_time, title, tree, wait_for_quiet,
+                               wait_for_sleep, wait_until, waits_exclusively)
 from harness_server import Nginx, Server, free_port
 
 __all__ = ["Response", "Case", "Client", "Load", "Nginx", "Server", "Shared", "add_variant", "begin_command", "children",
            "context_switches", "cpu_seconds", "end_command", "every_worker_class", "fd_count", "free_port",
            "has_worker_class", "main", "memory_kib", "need_files", "need_ipv6", "need_module", "need_program",
-           "need_speed", "open_files", "program", "signal", "start_time", "title", "tree", "wait_for_quiet", "wait_until"]
+           "need_speed", "open_files", "program", "shares", "signal", "start_time", "title", "tree", "wait_for_quiet",
+           "wait_for_sleep", "wait_until"]
 
 SOURCE_ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD_ROOT = pathlib.Path(os.environ.get("BUILD_ROOT") or ".").resolve()
@@ -122,6 +124,21 @@ def add_variant(case, name, **attributes):
     """Add a Case with these attributes to the module of `case`."""
     name = f"{case.__name__}_{name}"
     setattr(sys.modules[case.__module__], name, type(name, (case,), {"__module__": case.__module__, **attributes}))
+
+
+def shares(server, count, path="/pid"):
+    """How many of `count` connections, one after the other, each worker accepts. The path returns its pid.
+
+    The kernel wakes the first of the workers that wait, and after 16 connections or fewer that one waits behind the others:
+    the shares are equal, give or take 16. On a busy machine the scheduler decides which workers wait, so that each
+    connection is made when all of them sleep."""
+    workers = server.workers()
+    wait_until(lambda: all(waits_exclusively(pid, server.port) for pid in workers), "connections wake one worker each")
+    accepted = dict.fromkeys(workers, 0)
+    for _ in range(count):
+        wait_for_sleep(workers)
+        accepted[int(server.get(path).body)] += 1
+    return list(accepted.values())
 
 
 class Shared:

@@ -2,6 +2,8 @@
 import contextlib
 import os
 import pathlib
+import re
+import select
 import subprocess
 import time
 import unittest
@@ -106,6 +108,43 @@ def open_files(pid):
         with contextlib.suppress(FileNotFoundError):
             found.append(os.readlink(f"/proc/{pid}/fd/{number}"))
     return found
+
+
+def listening_inode(port):
+    """The inode of the TCP socket that listens at this port of 127.0.0.1."""
+    for line in pathlib.Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == f"0100007F:{port:04X}" and fields[3] == "0A":
+            return int(fields[9])
+    raise AssertionError(f"no socket listens at 127.0.0.1:{port}")
+
+
+def epoll_entries(pid):
+    """The entries of the epoll sets of a process: (set, descriptor, inode, events)."""
+    found = []
+    for number in os.listdir(f"/proc/{pid}/fdinfo"):
+        text = (read_file(f"/proc/{pid}/fdinfo/{number}") or b"").decode()
+        for fd, events, inode in re.findall(r"^tfd: *(\d+) events: *([0-9a-f]+) .* ino:([0-9a-f]+) ", text, re.MULTILINE):
+            found.append((int(number), int(fd), int(inode, 16), int(events, 16)))
+    return found
+
+
+def waits_exclusively(pid, port):
+    """Whether a process polls the listener at this port by entries with EPOLLEXCLUSIVE alone, and in epoll sets that are in
+    no other one: the kernel wakes one of the processes that do so for a connection, and all of the others."""
+    entries, inode = epoll_entries(pid), listening_inode(port)
+    watched = {fd for _, fd, _, _ in entries}
+    found = [(number, events) for number, _, entry, events in entries if entry == inode]
+    return bool(found) and all(events & select.EPOLLEXCLUSIVE and number not in watched for number, events in found)
+
+
+def wait_for_sleep(pids):
+    """Wait until all threads of these processes sleep."""
+    def sleeps(path):
+        return (read_file(path) or b"").rpartition(b") ")[2][:1] == b"S"
+
+    wait_until(lambda: all(sleeps(f"/proc/{pid}/task/{task}/stat") for pid in pids for task in os.listdir(f"/proc/{pid}/task")),
+               "all threads sleep")
 
 
 def cpu_seconds(pid):

@@ -1,7 +1,6 @@
 #!/usr/bin/python3
 """The worker class tornado, and classes of the user's: applications in a loop of asyncio."""
 import concurrent.futures
-import contextlib
 import signal
 import time
 
@@ -58,24 +57,11 @@ class Common:
             self.assertEqual(load.lost, [])
 
     def test_connections_are_shared(self):
-        with self.serve(workers=2) as server, contextlib.ExitStack() as stack:
-            workers = server.wait_for_serving(2)
-
-            def held():
-                return [harness.fd_count(pid) for pid in workers]
-
-            def more(count):
-                clients = [stack.enter_context(server.connect()) for _ in range(count)]
-                for client in clients:
-                    client.send(GET % b"/")
-                    client.read_response()
-                return [now - then for now, then in zip(held(), before)]
-
-            before = held()
-            harness.wait_until(lambda: min(more(1)) > 0, "both watch the listener: a moment after they are ready")
-            before = held()
-            shares = more(60)
-        self.assertGreaterEqual(min(shares), 12, shares)  # of 60 by chance: fewer once in a million
+        with self.serve(workers=2) as server:
+            server.wait_for_serving(2)
+            shares = harness.shares(server, 64)
+            self.assertNotIn("listeners_nested", server.log())
+        self.assertGreaterEqual(min(shares), 16, shares)
 
     def test_the_application_s_callbacks_run_under_load(self):
         with self.serve() as server:

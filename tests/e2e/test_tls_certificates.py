@@ -238,6 +238,7 @@ class Tickets(Info):
         with self.info("--workers", "4") as server:
             server.wait_for_serving(4)
             for version in VERSIONS:
+                harness.wait_for_sleep(server.workers())  # all wait: after 16 connections comes the turn of another one
                 pids, _ = self.resume(server, self.authority.context(version), None, 60)
                 self.assertGreater(len(pids), 1)
 

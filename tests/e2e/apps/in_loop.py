@@ -46,6 +46,7 @@ def hint(environ):
 
 
 PAGES = {"/": lambda environ: "hello", "/fresh": fresh, "/fork": fork, "/ticks": later, "/hint": hint,
+         "/pid": lambda environ: str(os.getpid()),
          "/block": lambda environ: time.sleep(60),
          "/echo": lambda environ: environ["wsgi.input"].read().decode(),
          "/about": lambda environ: repr((environ["wsgi.multithread"], type(asyncio.get_running_loop()).__name__))}

@@ -215,7 +215,7 @@ def send_file(environ, _):
 PAGES = {
     "/": lambda environ, _: b"hello",
     "/about": lambda environ, _: repr((environ["wsgi.multithread"], "gunicorn.socket" in environ, os.getpid())).encode(),
-    "/ticks": lambda environ, _: str(ticks[0]).encode(),
+    "/pid": lambda environ, _: str(os.getpid()).encode(), "/ticks": lambda environ, _: str(ticks[0]).encode(),
     "/closed": lambda environ, _: str(len(closed)).encode(),
     "/gate": lambda environ, _: str(gate.wait(10)).encode(),
     "/echo": lambda environ, _: environ["wsgi.input"].read(),
