@@ -65,10 +65,8 @@ class Requests(harness.Shared, InTasks):
                 self.assertEqual(client.read_response().body, b"fresh fresh")
 
     def test_threads_of_the_library_work_beside_the_loop(self):
-        before = int(self.server.get("/ticks").body)
         marks = [f"{number}" for number in range(6)]
         self.assertEqual(self.at_once(*[f"/in-pool?{mark}" for mark in marks]), [mark.encode() for mark in marks])
-        self.assertGreater(int(self.server.get("/ticks").body), before + 5)  # the loop ran meanwhile
 
     def test_a_loop_that_is_destroyed_is_not_the_worker_s(self):
         if self.loop != "gevent":

@@ -145,14 +145,22 @@ def nap(environ, milliseconds):
 
 
 def in_pool(environ, mark):
-    """Blocks in a thread of the library's pool, whose functions run outside of the loop."""
-    sleep = original("time").sleep
+    """Blocks in a thread of the library's pool, whose functions run outside of the loop, until the loop has run."""
+    sleep, goal = original("time").sleep, ticks[0] + 5
+
+    def block():
+        for _ in range(1000):
+            if ticks[0] >= goal:
+                return mark
+            sleep(0.01)
+        return "the loop does not run"
+
     if library.__name__ == "gevent":
-        library.get_hub().threadpool.apply(sleep, (0.2,))
+        found = library.get_hub().threadpool.apply(block)
     else:
-        importlib.import_module("eventlet.tpool").execute(sleep, 0.2)
+        found = importlib.import_module("eventlet.tpool").execute(block)
     socket.getaddrinfo("localhost", 80)  # in that pool, too
-    return mark.encode()
+    return found.encode()
 
 
 def end_other_loop(environ, _):
