@@ -144,7 +144,7 @@ class Requests(harness.Shared, InTasks):
 @every_loop
 class Supervised(InTasks):
     def test_a_loop_that_is_blocked_is_dumped_with_its_request(self):
-        with self.serve("--timeout", "1") as server:
+        with self.serve("--timeout", "1", "--abort-timeout", "20") as server:
             worker, = server.wait_for_serving(1)
             with server.connect(60) as client:
                 client.send(b"GET /block HTTP/1.1\r\nHost: x\r\n\r\n")
@@ -162,7 +162,7 @@ class Supervised(InTasks):
 
     def test_tasks_end_in_order_at_a_stop(self):
         for number, flags in ((signal.SIGQUIT, ()), (signal.SIGTERM, ("--graceful-timeout", "1.5"))):
-            with self.subTest(signal=number), self.serve(*flags) as server:
+            with self.subTest(signal=number), self.serve("--abort-timeout", "20", *flags) as server:
                 with server.connect(30) as client:
                     client.send(b"GET /finally HTTP/1.1\r\nHost: x\r\n\r\n")
                     self.assertEqual(server.get("/gate").body, b"True")
@@ -174,8 +174,9 @@ class Supervised(InTasks):
 
     def test_a_task_that_does_not_end_delays_no_stop(self):
         for path in ("/stubborn", "/big"):  # the latter waits for its client
-            with self.subTest(path=path), self.serve("--response-memory", "64k", "--spool-limit", "1m") as server, \
-                    server.connect(30) as client:
+            abort = f"{2 * harness.PATIENCE:g}"  # the worker exits after half of it
+            with self.subTest(path=path), self.serve("--response-memory", "64k", "--spool-limit", "1m", "--abort-timeout",
+                                                     abort) as server, server.connect(30) as client:
                 client.send(f"GET {path} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
                 self.assertEqual(server.get("/gate").body, b"True")
                 self.assertEqual(server.stop(signal.SIGQUIT), 0)

@@ -29,7 +29,7 @@ class Common:
     """For the loop itself, with the library's HTTP and with that of tornado."""
 
     def test_a_loop_that_is_blocked_is_dumped_and_replaced(self):
-        with self.serve("--timeout", "1") as server:
+        with self.serve("--timeout", "1", "--abort-timeout", "20") as server:
             worker, = server.wait_for_serving(1)
             with server.connect(60) as client:
                 client.send(GET % b"/block")
@@ -111,7 +111,7 @@ class Wsgi(Common, Served):
 
     def test_tasks_of_the_application_end_in_order_at_a_stop(self):
         for number in (signal.SIGQUIT, signal.SIGTERM):
-            with self.subTest(signal=number), self.serve() as server:
+            with self.subTest(signal=number), self.serve("--abort-timeout", "20") as server:
                 server.get("/ticks")
                 self.assertEqual(server.stop(number), 0)
                 self.assertIn("finally ran", server.log())
@@ -173,7 +173,7 @@ class OwnServer(Common, Served):
 
     def test_handlers_end_in_order_at_a_stop(self):
         for number, flags in ((signal.SIGQUIT, ()), (signal.SIGTERM, ("--graceful-timeout", "2"))):
-            with self.subTest(signal=number), self.serve(*flags) as server, server.connect(30) as client:
+            with self.subTest(signal=number), self.serve("--abort-timeout", "20", *flags) as server, server.connect(30) as client:
                 client.send(GET % b"/finally")
                 server.wait_for_log("waits")
                 self.assertEqual(server.stop(number), 0)

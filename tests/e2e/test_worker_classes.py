@@ -75,7 +75,7 @@ class Common:
             self.assertEqual(status, 0)
 
     def test_a_quick_stop_ends_it_at_once(self):
-        with self.serve() as server, server.connect(60) as client:
+        with self.serve("--abort-timeout", "20") as server, server.connect(60) as client:
             server.wait_for_serving(1, 30)
             client.send(GET % self.endless)
             self.get_to_the_end(server)
@@ -83,7 +83,7 @@ class Common:
             self.assertNotRegex(server.log(), "SIGKILL|SIGABRT|CRITICAL")
 
     def test_a_loop_that_hangs_is_dumped_and_replaced(self):
-        with self.serve("--timeout", "1") as server:
+        with self.serve("--timeout", "1", "--abort-timeout", "20") as server:
             worker, = server.wait_for_serving(1, 30)
             with server.connect(60) as client:
                 client.send(GET % b"/block")
@@ -156,7 +156,7 @@ class Uvicorn(Common, Asgi, Served):
     flags = UVICORN
 
     def test_a_quick_stop_ends_it_although_it_catches_what_is_raised_in_a_request(self):
-        with self.serve() as server, server.connect(60) as client:
+        with self.serve("--abort-timeout", "20") as server, server.connect(60) as client:
             client.send(GET % b"/block")
             server.wait_for_log("blocks")
             self.assertEqual(server.stop(signal.SIGQUIT), 0)
