@@ -64,7 +64,7 @@ class Common:
         self.assertGreaterEqual(min(shares), 16, shares)
 
     def test_the_application_s_callbacks_run_under_load(self):
-        with self.serve() as server:
+        with self.serve("--keep-alive", "20") as server:
             before = int(server.get("/ticks").body)
             with harness.Load(server, clients=4, kept=True) as load:
                 harness.wait_until(lambda: int(server.get("/ticks").body) >= before + 10, "the application ticks")
@@ -95,7 +95,7 @@ class Wsgi(Common, Served):
     quiet = "in_loop:app"
 
     def test_requests_run_in_the_loop_each_with_a_fresh_context(self):
-        with self.serve("--keep-alive", "5") as server:
+        with self.serve("--keep-alive", "20") as server:
             self.assertEqual(server.get("/about").body, b"(False, '_UnixSelectorEventLoop')")
             with server.connect() as client:
                 for number in range(4):
@@ -146,12 +146,13 @@ class OwnServer(Common, Served):
             self.assertNotIn("TIMEOUT", server.log())
 
     def test_a_drain_waits_for_requests_and_closes_idle_connections(self):
-        with self.serve("--drain-idle", "1", "--keep-alive", "20") as server, server.connect(30) as running, \
+        idle_time = 2 * harness.PATIENCE  # enough for the second request of `late`
+        with self.serve("--drain-idle", f"{idle_time:g}", "--keep-alive", "20") as server, server.connect(30) as running, \
                 server.connect() as idle, server.connect() as late:
             for client in (idle, late):
                 client.send(GET % b"/?1")
                 self.assertEqual(client.read_response().status, 200)
-            running.send(GET % b"/nap?1500")
+            running.send(GET % b"/nap?%d" % (1000 * idle_time + 500))
             server.get("/")
             worker, = server.wait_for_serving(1)
             server.send_signal(signal.SIGTERM)

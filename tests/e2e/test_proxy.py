@@ -23,7 +23,7 @@ class Proxied(harness.Case):
     flags = ("-k", "sync")
 
     def server(self, *words, bind="tcp"):
-        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "--proxy-protocol", "auto", "--keep-alive", "5",
+        return harness.Server([harness.program("prefork-wsgi"), *self.flags, "--proxy-protocol", "auto", "--keep-alive", "20",
                                "--access-logfile", "-", *words, "proxied:app"], bind=bind, cwd=APPS)
 
     def directory(self):
@@ -113,7 +113,7 @@ class Peers(Proxied):
             self.assertLess(sorted(took)[len(took) // 2], 0.5 * harness.PATIENCE)
 
     def test_headers_are_read_with_reuse_port_and_preload_and_across_reloads(self):
-        with self.server("--reuse-port", "--preload", "-w", "2") as server:
+        with self.server("--reuse-port", "--preload", "-w", "2", "--drain-idle", "20") as server:
             server.wait_for_serving(2)
             with StreamNginx(self.directory(), f"{server.host}:{server.port}") as nginx:
                 with harness.Load(nginx, kept=True) as load:

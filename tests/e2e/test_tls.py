@@ -32,7 +32,7 @@ class Tls(harness.Case):
         super().tearDownClass()
 
     def server(self, *words, program="https_hello", **more):
-        return harness.Server([harness.program(program), "--keep-alive", "20", "--certfile", self.certificate, "--keyfile",
+        return harness.Server([harness.program(program), "--keep-alive", f"{20 * harness.PATIENCE:g}", "--certfile", self.certificate, "--keyfile",
                                self.key, *self.flags, *words], **more)
 
     def client(self, server, version=None, **more):
@@ -115,7 +115,7 @@ class Requests(Tls):
             self.assertNotIn("handshake", server.log())
 
     def test_a_reload_serves_connections_in_every_stage(self):
-        with self.server() as server, self.client(server) as kept, server.connect() as early:
+        with self.server("--drain-idle", "20") as server, self.client(server) as kept, server.connect() as early:
             kept.send(GET)
             kept.read_response()
             server.reload(exits=False)

@@ -101,7 +101,7 @@ class Loops(Tls):
     flags = ()
 
     def serve(self, name, *words):
-        return self.server("--timeout", "120", *words, program=f"tls_worker_{name}")
+        return self.server("--timeout", "120", "--drain-idle", "20", *words, program=f"tls_worker_{name}")
 
     def test_requests_handshakes_and_the_drain(self):
         for name in ("poll", "glib", "uv"):

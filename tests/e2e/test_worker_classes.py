@@ -113,7 +113,7 @@ class Asgi:
     package, slow, endless = "uvicorn", b"/nap?1500", b"/nap?600000"
 
     def test_requests_and_responses(self):
-        with self.serve(workers=2) as server, concurrent.futures.ThreadPoolExecutor(20) as pool:
+        with self.serve("--keep-alive", "20", workers=2) as server, concurrent.futures.ThreadPoolExecutor(20) as pool:
             words = server.get("/").body.split()
             self.assertEqual(words[1:], [b"http", b"<prefork-wsgi>/gunicorn/__init__.py", b"127.0.0.1"])
             self.assertIn(int(words[0]), server.workers())
