@@ -156,8 +156,9 @@ class Supervised(InTasks):
             self.assertEqual(server.get("/").body, b"hello")
 
     def test_a_task_that_sleeps_longer_than_the_timeout_is_not_stuck(self):
-        with self.serve("--timeout", "0.5") as server:
-            self.assertEqual(server.get("/nap?1500").body, b"slept")
+        timeout = 0.5 * harness.PATIENCE
+        with self.serve("--timeout", f"{timeout:g}") as server:
+            self.assertEqual(server.get(f"/nap?{3000 * timeout:.0f}").body, b"slept")
             self.assertNotIn("TIMEOUT", server.log())
 
     def test_tasks_end_in_order_at_a_stop(self):

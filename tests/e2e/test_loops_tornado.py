@@ -139,10 +139,11 @@ class OwnServer(Common, Served):
             self.assertEqual(server.get("/").body, b"hello")
 
     def test_requests_run_at_the_same_time_and_longer_than_the_timeout(self):
-        with self.serve("--timeout", "0.5") as server, concurrent.futures.ThreadPoolExecutor(20) as pool:
+        timeout = 0.5 * harness.PATIENCE
+        with self.serve("--timeout", f"{timeout:g}") as server, concurrent.futures.ThreadPoolExecutor(20) as pool:
             started = time.monotonic()
-            self.assertEqual({response.body for response in pool.map(server.get, ["/nap?900"] * 20)}, {b"slept"})
-            self.assertLess(time.monotonic() - started, 10)
+            self.assertEqual({response.body for response in pool.map(server.get, [f"/nap?{2000 * timeout:.0f}"] * 20)}, {b"slept"})
+            self.assertLess(time.monotonic() - started, 20 * 2 * timeout)
             self.assertNotIn("TIMEOUT", server.log())
 
     def test_a_drain_waits_for_requests_and_closes_idle_connections(self):
