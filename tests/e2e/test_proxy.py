@@ -200,7 +200,8 @@ class Rules(Proxied):
             self.assertEqual(server.log(), before)
 
     def test_health_checks_of_haproxy(self):
-        ways = {"v1": "send-proxy check check-send-proxy inter 20ms", "v2": "send-proxy-v2 check check-send-proxy inter 20ms"}
+        check = "check check-send-proxy inter 20ms fall 1000"  # each check has 20 ms, which a busy machine may need
+        ways = {"v1": f"send-proxy {check}", "v2": f"send-proxy-v2 {check}"}
         with self.server() as server, Haproxy(self.directory(), server, ways) as haproxy:
             for way in ways:
                 harness.wait_until(lambda way=way: haproxy.checks(way) == "L4OK", f"health checks with {way}")
