@@ -133,12 +133,13 @@ class Rules(Proxied):
 
     def test_a_connection_without_a_header_is_closed_and_logged_once_a_second(self):
         with self.server() as server:
+            begun = time.monotonic()
             for _ in range(100):
                 with self.direct(server) as client:
                     client.send(GET)
                     self.expect_closed(client)
             server.wait_for_log("its PROXY header is refused: the connection does not begin with a PROXY header")
-            self.assertLess(server.log().count("event=proxy_refused"), 2 + 5 * harness.PATIENCE)
+            self.assertLess(server.log().count("event=proxy_refused"), 2 + time.monotonic() - begun)
             self.assertNotIn('"GET', server.log())
 
     def test_a_header_is_read_once(self):
@@ -238,7 +239,7 @@ class Rules(Proxied):
             self.assertEqual([known["REMOTE_ADDR"], known["wsgi.url_scheme"]], ["", "http"])
 
     def test_an_incomplete_header_is_closed_after_handshake_timeout(self):
-        with self.server("--handshake-timeout", "200ms") as server:
+        with self.server("--handshake-timeout", "1s") as server:
             with self.direct(server) as client:
                 client.send(LINE[:20])
                 self.expect_closed(client)
