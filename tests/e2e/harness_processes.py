@@ -24,10 +24,11 @@ def wait_until(condition, what, seconds=10):
     deadline = time.monotonic() + seconds * PATIENCE
     pause = 0.001
     while True:
+        is_late = time.monotonic() > deadline  # before the last check: this process may be the one that was late
         value = condition()
         if value:
             return value
-        if time.monotonic() > deadline:
+        if is_late:
             raise AssertionError(f"waited {seconds * PATIENCE:g} s in vain: {what}")
         time.sleep(pause)
         pause = min(pause * 1.5, 0.05)
