@@ -66,10 +66,13 @@ def read_file(path):
 
 
 def start_time(pid):
-    """The start time of a process: pid and start time identify a process. None if it has exited."""
+    """The start time of a process: pid and start time identify a process. None if it has exited: all of its threads, since
+    the first one may be a zombie while others still have the descriptors open."""
     text = read_file(f"/proc/{pid}/stat")
     fields = text.rpartition(b") ")[2].split() if text else [b"X"]
-    return None if fields[0] in b"ZX" else int(fields[19])
+    if fields[0] == b"X" or (fields[0] == b"Z" and int(fields[17]) <= 1):
+        return None
+    return int(fields[19])
 
 
 def children(pid):
