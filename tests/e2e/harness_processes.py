@@ -77,11 +77,15 @@ def start_time(pid):
 
 def children(pid):
     """The running children of a process, in the order of their start."""
-    found = []
-    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        for task in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, (read_file(f"/proc/{pid}/task/{task}/children") or b"").split())
-    started = ((start_time(child), child) for child in found)
+    for _ in range(10):
+        found = []
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            for task in os.listdir(f"/proc/{pid}/task"):
+                found += map(int, (read_file(f"/proc/{pid}/task/{task}/children") or b"").split())
+        started = [(start_time(child), child) for child in found]
+        # While a child is reaped, the kernel may leave out another one (proc_pid_tid_children(5)).
+        if all(when is not None or os.path.exists(f"/proc/{child}") for when, child in started):
+            break
     return [child for when, child in sorted(pair for pair in started if pair[0] is not None)]
 
 
