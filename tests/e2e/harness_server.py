@@ -60,7 +60,7 @@ VERDICT = re.compile(r"\bReload (done|failed|superseded|stopped)\b.*\n")
 class Server:
     """A server under test. `arguments` gets `--bind 127.0.0.1:PORT` unless `bind` is None.
 
-    log()      all that it wrote to stderr and stdout so far
+    log()      all lines that it wrote to stderr and stdout so far
     workers()  the pids of its children
     get()      one request on its own connection; connect() returns a Client
     reload()   a reload, after which only new workers serve
@@ -154,8 +154,11 @@ class Server:
         return found if all(title(pid).endswith("] serving") for pid in found) else []
 
     def log(self):
+        """What it wrote. A line that is being written is left out until it is complete, or the arbiter has exited."""
+        is_running = self.process is not None and self.process.poll() is None
         size = os.fstat(self.output.fileno()).st_size
-        return os.pread(self.output.fileno(), size, 0).decode(errors="replace")
+        text = os.pread(self.output.fileno(), size, 0)
+        return (text[:text.rfind(b"\n") + 1] if is_running else text).decode(errors="replace")
 
     def dumps(self):
         """What is not a line of the log. A dump is written in pieces, and a line of the arbiter may stand between two."""

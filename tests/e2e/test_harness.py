@@ -6,6 +6,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 import unittest
 
 import harness
@@ -72,6 +73,39 @@ class Harness(harness.Case):
         harness.wait_until(lambda: harness.start_time(process.pid) is None, "it becomes a zombie")
         process.wait()
         self.assertEqual(harness.tree(process.pid), [])
+
+    def test_a_process_whose_first_thread_has_exited_is_alive(self):
+        """Its descriptors are open."""
+        code = ("import ctypes, sys, threading\n"
+                "threading.Thread(target=lambda: sys.stdin.read()).start()\n"
+                "print('here', flush=True)\n"
+                "ctypes.CDLL(None).pthread_exit(None)\n")
+        with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+            self.assertEqual(process.stdout.readline(), b"here\n")
+            harness.wait_until(lambda: harness.title(process.pid) == "", "the exit of the first thread")
+            self.assertIsNotNone(harness.start_time(process.pid))
+            process.kill()
+            harness.wait_until(lambda: harness.start_time(process.pid) is None, "the exit of the process")
+
+    def test_a_line_is_in_the_log_once_it_is_complete(self):
+        code = ("import os, sys, time\n"
+                "print('one\\ntw', end='', flush=True)\n"
+                "while not os.path.exists('go'):\n    time.sleep(0.01)\n"
+                "print('o\\nthree', end='', flush=True)\n")
+        with self.directory() as directory, harness.Server([sys.executable, "-c", code], bind=None, cwd=directory) as server:
+            harness.wait_until(lambda: os.fstat(server.output.fileno()).st_size == 6, "a part of the second line")
+            self.assertEqual(server.log(), "one\n")
+            (directory / "go").touch()
+            self.assertEqual(server.wait(), 0)
+            self.assertEqual(server.log(), "one\ntwo\nthree")
+
+    def test_a_wait_that_was_late_checks_once_more(self):
+        late = iter((False, True))
+
+        def condition():
+            time.sleep(0.02)  # longer than the limit
+            return next(late)
+        self.assertTrue(harness.wait_until(condition, "the second check", seconds=0.01 / harness.PATIENCE))
 
     def test_a_signal_reaches_the_server(self):
         with self.server() as server:
