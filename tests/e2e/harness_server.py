@@ -169,13 +169,22 @@ class Server:
 
     def wait_for_workers(self, count, seconds=10):
         """Wait until there are exactly `count` workers and return their pids."""
-        wait_until(lambda: len(self.workers()) == count, f"{count} workers", seconds)
-        return self.workers()
+        return self.wait_for_count(self.workers, count, f"{count} workers", seconds)
 
     def wait_for_serving(self, count, seconds=10):
         """Wait until there are exactly `count` workers and all of them serve; return their pids."""
-        wait_until(lambda: len(self.serving()) == count, f"{count} workers that serve", seconds)
-        return self.workers()
+        return self.wait_for_count(self.serving, count, f"{count} workers that serve", seconds)
+
+    @staticmethod
+    def wait_for_count(find, count, what, seconds):
+        """Wait until `find` returns so many pids; return those that were counted, since there may be others a moment later."""
+        found = []
+
+        def is_complete():
+            found[:] = find()
+            return len(found) == count
+        wait_until(is_complete, what, seconds)
+        return found
 
     def wait_for_exit(self, pids, seconds=20):
         """Wait until none of these processes, which were among workers(), is left."""
