@@ -135,10 +135,8 @@ class Killed(Served):
                     clients.append(server.connect())
                     clients[-1].send(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
                 os.kill(server.pid, signal.SIGKILL)
-                began = time.monotonic()
                 harness.wait_until(lambda: not any(map(harness.start_time, workers)), "the workers have exited", 2.5)
                 socket.create_server((server.host, server.port)).close()
-                self.assertLess(time.monotonic() - began, 2.5 * harness.PATIENCE)
                 for client in clients:
                     client.__exit__()
 
