@@ -146,7 +146,8 @@ class Reload(Served):
     def test_new_code_replaces_old_code_under_load_without_a_lost_request(self):
         for kept in False, True:
             with self.subTest(kept=kept), self.directory(pages_py=VERSION % 1) as directory, self.serve(
-                    "-w", "2", "--keep-alive", "5", "--canary-time", "0.3", "pages:app", directory=directory) as server:
+                    "-w", "2", "--keep-alive", "60", "--drain-idle", "20", "--canary-time", "0.3", "pages:app",
+                    directory=directory) as server:
                 server.wait_for_serving(2)
                 with harness.Load(server, kept=kept) as load:
                     for number in 2, 3:

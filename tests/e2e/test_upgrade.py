@@ -110,6 +110,10 @@ class Case(harness.Case):
         no_zombies(reap=True)  # of a test that has failed, or has killed an arbiter
 
 
+# For kept connections under load: a client that has no processor for a while finds its connection open.
+PATIENT = ("--keep-alive", "60", "--drain-idle", "20")
+
+
 class Lost(Case):
     """Load on new and on kept connections while the server is upgraded twice by each way."""
 
@@ -136,7 +140,7 @@ class Lost(Case):
         with tempfile.TemporaryDirectory() as name:
             self.file = pathlib.Path(name) / "prefork.ini"
             self.file.write_text("[prefork]\n")
-            with Server([HELLO, "--config", self.file, "--workers", "2", "--canary-time", "0", *self.flags, *flags],
+            with Server([HELLO, "--config", self.file, "--workers", "2", "--canary-time", "0", *PATIENT, *self.flags, *flags],
                         bind=bind, fds=fds) as server:
                 if port:
                     server.port = port
