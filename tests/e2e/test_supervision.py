@@ -210,10 +210,12 @@ class Reload(Served):
 
 class Start(Served):
     def test_an_application_that_does_not_load_ends_the_server_at_once_even_with_pending_connections(self):
-        with self.directory(pages_py="import time\ntime.sleep(0.5)\nraise ValueError") as directory, self.serve(
-                "-w", "2", "pages:app", directory=directory) as server:
+        pages = "import os, time\nwhile not os.path.exists('go'):\n    time.sleep(0.01)\nraise ValueError"
+        with self.directory(pages_py=pages) as directory, self.serve("-w", "2", "pages:app", directory=directory) as server:
             with server.connect() as client:
                 client.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+                server.wait_for_workers(2)
+                (directory / "go").touch()
                 began = time.monotonic()
                 self.assertEqual(server.wait(), 4)
                 self.assertLess(time.monotonic() - began, 4 * harness.PATIENCE)
