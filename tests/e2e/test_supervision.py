@@ -237,7 +237,7 @@ class Signals(Served):
 
     def test_term_int_and_quit_end_the_server_with_status_0_and_free_the_port(self):
         for number in signal.SIGTERM, signal.SIGINT, signal.SIGQUIT:
-            with self.subTest(number=number), self.serve("-w", "2", "kitchen:app") as server:
+            with self.subTest(number=number), self.serve("-w", "2", "--abort-timeout", "30", "kitchen:app") as server:
                 server.wait_for_serving(2)
                 self.assertEqual(server.get("/hello").status, 200)
                 self.assertEqual(server.stop(number), 0)
