@@ -98,7 +98,8 @@ def no_zombies(reap=False):
     """The pids of zombies that arbiters have left to the test."""
     found = []
     for task in os.listdir("/proc/self/task"):
-        found += pathlib.Path(f"/proc/self/task/{task}/children").read_text().split()
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):  # a thread that was joined may still be exiting
+            found += pathlib.Path(f"/proc/self/task/{task}/children").read_text().split()
     zombies = [int(pid) for pid in found if harness.start_time(int(pid)) is None]
     for pid in zombies if reap else []:
         os.waitpid(pid, 0)
