@@ -328,8 +328,14 @@ class Nothing(Case):
         fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2].split()
         return int(fields[48]) - int(fields[47])
 
-    def descriptors(self, pid):
-        return harness.wait_for_quiet(lambda: harness.fd_count(pid))
+    def descriptors(self, server):
+        """Of the arbiter, after the turn in which the line about the end of the upgrade was written: the second signal is
+        logged when the turn of the first one is over."""
+        for _ in range(2):
+            before = server.log().count("Handling signal: usr1")
+            server.send_signal(signal.SIGUSR1)
+            harness.wait_until(lambda count=before: server.log().count("Handling signal: usr1") > count, "a turn")
+        return harness.wait_for_quiet(lambda: harness.fd_count(server.pid))
 
     def test_no_descriptor_process_file_or_variable(self):
         with tempfile.TemporaryDirectory() as name:
@@ -337,13 +343,13 @@ class Nothing(Case):
                 server.wait_for_log("1 of 1 workers ready")
                 inode = os.stat(f"{name}/socket").st_ino
                 server.upgrade()
-                before = self.descriptors(server.pid), self.environment_size(server.pid)
+                before = self.descriptors(server), self.environment_size(server.pid)
                 self.assertGreater(before[1], 100)
                 pids = []
                 for _ in range(19):
                     pids += harness.tree(server.pid)
                     server.upgrade()
-                self.assertEqual(self.descriptors(server.pid), before[0])
+                self.assertEqual(self.descriptors(server), before[0])
                 self.assertLess(abs(self.environment_size(server.pid) - before[1]), 20)  # pids and numbers of descriptors
                 self.assertEqual([pid for pid in pids if harness.start_time(pid) is not None and
                                   pid not in harness.tree(server.pid)], [])
