@@ -68,12 +68,16 @@ class Faults(upgrade.Case):
             self.check_serves(server)
 
     def test_a_new_arbiter_that_floods_the_channel_is_killed_in_time(self):
-        with self.start("--boot-timeout", "1s") as server:
+        harness.need_files()
+        file = self.root / "prefork.ini"
+        file.write_text("[prefork]\nboot_timeout = 1s\n")
+        with self.start("--config", file) as server:
             server.wait_for_serving(2)
             self.replace(PROGRAM + "os.fork()\nos.fork()\nchannel.setblocking(True)\nwhile True:\n    channel.send(UNKNOWN)\n")
             (self.root / "go").touch()
             server.request_upgrade("failed")
             server.wait_for_log("was not ready within 1.0 s (boot_timeout)")
+            file.write_text("[prefork]\n")  # for the workers of the reload
             self.check_serves(server)
 
     def test_a_new_arbiter_that_floods_the_channel_when_it_is_ready_is_not_read(self):
