@@ -173,7 +173,8 @@ class Faults(upgrade.Case):
 
     def test_the_pid_file_of_a_new_arbiter_that_is_killed_is_removed(self):
         file, beside = self.root / "pid", self.root / "pid.2"
-        with self.start("--upgrade", "manual", "--canary-time", "2s", "--boot-timeout", "1s", "--pid", file) as server:
+        limit = f"{2 * harness.PATIENCE}s"  # the second program is stopped before it has proved itself
+        with self.start("--upgrade", "manual", "--canary-time", limit, "--boot-timeout", limit, "--pid", file) as server:
             server.wait_for_log("2 of 2 workers ready")
             new = server.request_upgrade()
             server.workers()
