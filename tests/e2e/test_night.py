@@ -67,7 +67,7 @@ class Night(harness.Case):
             self.assertEqual(server.stop(), 0)
 
     def test_the_log_says_that_the_arbiter_was_killed(self):
-        with harness.Server([harness.program("http_hello"), "--workers", "2"]) as server:
+        with harness.Server([harness.program("http_hello"), "--workers", "2", "--orphan-timeout", "20"]) as server:
             server.wait_for_serving(2)
             server.send_signal(signal.SIGKILL)
             server.wait()
