@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 
 import harness
 
@@ -148,7 +147,7 @@ class NameServer(harness.Case):
     """A name server that never replies: a socket that is not read, in a new network namespace."""
     SWALLOW = ("import os, socket, sys; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM); s.bind(('127.0.0.1', 53)); "
                "s.set_inheritable(True); os.execv(sys.argv[1], sys.argv[1:])")
-    SETTINGS = f"[prefork]\nlookup_timeout = {2 * harness.PATIENCE}s\ntimeout = 500ms\nworkers = 2\nbind = unix:{{}}/socket"
+    SETTINGS = "[prefork]\nlookup_timeout = {limit}\ntimeout = 500ms\nworkers = 2\nbind = unix:{directory}/socket"
 
     def serve(self, directory, *arguments):
         unshare = harness.need_program("unshare")
@@ -165,44 +164,44 @@ class NameServer(harness.Case):
         harness.need_files()
         with tempfile.TemporaryDirectory() as name:
             directory = pathlib.Path(name)
-            settings = self.SETTINGS.format(directory)
+
+            def write(limit, more=""):
+                (directory / "prefork.ini").write_text(self.SETTINGS.format(limit=limit, directory=directory) + more + "\n")
+
             (directory / "resolv.conf").write_text("nameserver 127.0.0.1\n")
-            (directory / "prefork.ini").write_text(settings + "\n")
             (directory / "slow.py").write_text("import time\ndef app(environ, start_response):\n    time.sleep(30)\n")
+            write("1m")
             with self.serve(directory, "slow:app", "-c", "prefork.ini") as server:
                 first = server.wait_for_serving(2)
-                (directory / "prefork.ini").write_text(settings + ", new.example:8000\n")
-                began = time.monotonic()
+                write("1m", ", new.example:8000")  # all that follows takes less
                 server.send_signal(signal.SIGHUP)
                 server.wait_for_log("looks up the host name new.example")
-                killed = time.monotonic()
                 os.kill(first[0], signal.SIGKILL)
                 server.wait_for_log("event=worker_exit")
-                self.assertLess(time.monotonic() - killed, 0.1 * harness.PATIENCE)
                 # The process that looks up the name is a child of the arbiter, too.
                 harness.wait_until(lambda: any(harness.title(pid).endswith("] serving")
                                                for pid in set(server.workers()) - set(first)), "another worker")
                 with server.connect() as stuck:
                     stuck.send(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                    sent = time.monotonic()
                     server.wait_for_log("WORKER TIMEOUT")
-                    self.assertLess(time.monotonic() - sent, 0.5 + 0.1 * harness.PATIENCE)
-                self.assertNotIn("Reload failed", server.log())
-                server.wait_for_log("Reload failed: no name server has responded for the host name new.example within ")
-                self.assertLess(time.monotonic() - began, 5 * harness.PATIENCE)
+                self.assertNotIn("Reload ", server.log(), "it waits")
+                write("1s", ", new.example:8000")
                 server.send_signal(signal.SIGHUP)
-                harness.wait_until(lambda: server.log().count("looks up the host name") == 2, "a second look-up")
-                asked = time.monotonic()
+                server.wait_for_log("Reload superseded")
+                server.wait_for_log("Reload failed: no name server has responded for the host name new.example within 1.0 s")
+                write("1m", ", new.example:8000")
+                server.send_signal(signal.SIGHUP)
+                harness.wait_until(lambda: server.log().count("looks up the host name") == 3, "another look-up")
                 server.send_signal(signal.SIGTERM)
                 server.wait_for_log("Shutting down: Master")
-                self.assertLess(time.monotonic() - asked, 0.1 * harness.PATIENCE)
                 server.send_signal(signal.SIGINT)
                 server.wait_for_log("Reload stopped")  # not "Reload failed", after the time limit
                 self.assertEqual(server.wait(), 0)
-                self.assertEqual(server.log().count("Reload "), 2)
+                self.assertEqual(server.log().count("Reload "), 3)
 
     def test_a_reload_that_waits_keeps_its_hooks_when_the_one_before_is_done(self):
-        conf = (f"bind = 'unix:{{}}/socket'\nlookup_timeout = '{2 * harness.PATIENCE}s'\nimport os\n"
+        # The first reload is done while the name is resolved for the second one.
+        conf = (f"bind = 'unix:{{}}/socket'\ncanary_time = 0\nlookup_timeout = '{6 * harness.PATIENCE}s'\nimport os\n"
                 "def post_fork(server, worker):\n    os.environ['HOOK'] = 'called'\n")
         app = ("import os, time\n"
                "while not os.path.exists('go'):\n    time.sleep(0.01)\n"
