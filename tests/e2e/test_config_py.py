@@ -463,17 +463,22 @@ class FaultCase(Served):
 
     def check_faults(self, faults, flags):
         """Each fault fails a reload with its verdict, and no request is lost."""
+        late = [fault for fault in faults if "(config_timeout)" in fault[1]]
+        others = [fault for fault in faults if fault not in late]  # may take longer than 1 s on a busy machine
+        log = self.check_verdicts(late, *flags, "--config-timeout", "1") + self.check_verdicts(others, *flags)
+        self.assertRegex(log, r"reload_trial_failed\n +Traceback.*\n.*conf\.py\", line 1")
+
+    def check_verdicts(self, faults, *flags):
         with self.directory(app_py=APP, conf_py="") as directory:
-            with self.server(directory, "-c", "conf.py", "--config-timeout", "1", *flags, "app:app") as server, \
-                    harness.Load(server) as load:
+            with self.server(directory, "-c", "conf.py", *flags, "app:app") as server, harness.Load(server) as load:
                 workers = server.wait_for_serving(1)
                 for source, message in faults:
                     (directory / "conf.py").write_text(source)
                     self.assertIn(message, server.reload("failed").partition("; the old")[0], source)
-                self.assertEqual(server.workers(), workers)
-                self.assertRegex(server.log(), r"reload_trial_failed\n +Traceback.*\n.*conf\.py\", line 1")
+                wait_until(lambda: server.workers() == workers, "only the workers, after the exit of the last trial")
                 load.wait_for(10)
-            self.assertEqual(load.lost, [])
+                self.assertEqual(load.lost, [])
+                return server.log()
 
 
 class RareFault(FaultCase):
