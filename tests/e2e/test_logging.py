@@ -151,7 +151,7 @@ class Classes(Case):
 
     @staticmethod
     def send_nonsense(server):
-        with server.dial(5) as connection:
+        with server.dial(5 * harness.PATIENCE) as connection:
             connection.sendall(b"NONSENSE\r\n\r\n")
             while connection.recv(4096):
                 pass
@@ -260,12 +260,13 @@ class Logging(Case):
     def test_a_configuration_that_does_not_return_fails_the_reload(self):
         stuck = ("\n    def __init__(self, cfg):\n        super().__init__(cfg)\n"
                  "        while os.path.exists('stuck'):\n            time.sleep(1000)\n")
-        conf = "[prefork]\nlogger_class = own.Logger\nconfig_timeout = 1s\n"
+        limit = 2 * harness.PATIENCE  # the last reload must not take longer
+        conf = f"[prefork]\nlogger_class = own.Logger\nconfig_timeout = {limit}s\n"
         with self.serve("-c", "conf.ini", own=OWN + stuck, conf=conf) as server:
             server.wait_for_serving(1)
             pathlib.Path(self.place, "stuck").touch()
             pathlib.Path(self.place, "conf.ini").write_text(conf + "loglevel = debug\n")
-            self.assertIn("longer than 1 s", server.reload("failed"))
+            self.assertIn(f"longer than {limit:g} s", server.reload("failed"))
             self.assertEqual(server.get("/").status, 200)
             pathlib.Path(self.place, "stuck").unlink()
             server.reload()
