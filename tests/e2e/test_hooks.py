@@ -85,6 +85,7 @@ def post_request(worker, req, environ, resp):
           f"{resp.status_code} {resp.sent} {resp.response_length} {resp.headers}")
 max_requests = 4
 graceful_timeout = 20
+abort_timeout = "30s"  # ours, for the hooks of a quick stop
 """
 
 
@@ -160,6 +161,8 @@ class Life(Case):
             server.get("/path?query=1", headers=self.HEADERS)
         self.wait_for(directory, child, 4)
         self.wait_for(directory, init, 5)
+        server.get("/path?query=1", headers=self.HEADERS)  # the last worker has booted
+        self.wait_for(directory, "post_request(", 6)
         server.wait_for_workers(1)
 
     def check(self, arbiter, workers):
