@@ -23,8 +23,13 @@ class Site:
     def __init__(self, directory, server):
         self.directory, self.server = directory, server
 
-    def edit(self, text, name="app.py"):
-        (self.directory / name).write_text(text + (APP if name.endswith(".py") else ""))
+    def edit(self, text, name="app.py", file=None):
+        (self.directory / (file or name)).write_text(text + (APP if name.endswith(".py") else ""))
+
+    def replace(self, text, name="app.py"):
+        """An edit that is one change: during edit() the reloader may see the file empty, and reload twice."""
+        self.edit(text, name, "beside")
+        os.rename(self.directory / "beside", self.directory / name)
 
     def expect(self, text):
         harness.wait_until(lambda: self.server.get("/").body == text, f"{text} is served", 20)
@@ -111,14 +116,14 @@ class Engines(harness.Case):
             server.wait_for_log("late.ini does not exist yet")
             site.wait_until_settled()
             (directory / "notes.txt").write_text("of no interest")
-            (directory / "page.html").write_text("of interest")
+            site.replace("of interest", "page.html")
             site.wait_for_reload("page.html")
             (directory / "views" / "deep").mkdir(parents=True)
-            (directory / "views" / "deep" / "new.html").write_text("new")
+            site.replace("new", "views/deep/new.html")
             site.wait_for_reload("views/deep/new.html")
             (directory / "views" / "deep" / "new.html").unlink()
             site.wait_for_reload("views/deep/new.html", 2)
-            (directory / "late.ini").write_text("created")
+            site.replace("created", "late.ini")
             site.wait_for_reload("late.ini")
             self.assertEqual(server.log().count("Worker reloading"), 4)
 
@@ -130,7 +135,7 @@ class Engines(harness.Case):
             with self.site(directory, "--reload-extra-file", "page.html") as server:
                 site = Site(directory, server)
                 site.wait_for_reload("page.html")
-                site.edit("TEXT = b'two'\n")
+                site.replace("TEXT = b'two'\n")
                 site.wait_for_reload("app.py")
                 self.assertEqual(server.log().count("Worker reloading"), 2)
 
@@ -228,7 +233,7 @@ class Choice(harness.Case):
             self.assertRegex(server.log(), r"checks all files each second.*inotify_add_watch: No space left on device "
                                            r"\(fs\.inotify\.max_user_watches\)")
             site.expect(b"one")
-            site.edit("TEXT = b'two'\n")
+            site.replace("TEXT = b'two'\n")
             site.expect(b"two")
             site.wait_until_settled()
             self.assertEqual(server.log().count("event=reload_polls"), 2)  # one by each reloader
@@ -244,7 +249,7 @@ class Choice(harness.Case):
                 server.wait_for_serving(2, 20)
                 site.expect(b"one")
                 self.assertRegex(server.log(), "--reload watches 4096 directories and leaves out others.* event=reload_limit ")
-                site.edit("TEXT = b'two'\n")
+                site.replace("TEXT = b'two'\n")
                 site.expect(b"two")
                 site.wait_until_settled()
                 self.assertEqual(server.log().count("event=reload_limit"), 2)  # one by each reloader
