@@ -38,10 +38,16 @@ class Site:
         harness.wait_until(lambda: self.server.log().count(f"{name} modified") >= count, f"{name} is modified", 20)
         self.wait_until_settled()
 
+    def reloads(self):
+        return self.server.log().count("Worker reloading")
+
+    def wait_for_reloads(self, count):
+        harness.wait_until(lambda: self.reloads() >= count, f"{count} reloads", 30)
+
     @contextlib.contextmanager
     def written_all_the_time(self, name):
-        """A process writes the file, so that hardly two scans are equal. It leaves the processors to the server: a reload that
-        takes longer than 2 s is superseded by the next one."""
+        """A process writes the file, so that hardly two scans are equal. A reload that takes longer than 2 s is superseded by
+        the next one, so that the code may not be served before the end of the block."""
         code = "import sys, time\nwhile True:\n    print('more', file=open(sys.argv[1], 'w'))\n    time.sleep(0.005)\n"
         writer = subprocess.Popen([sys.executable, "-c", code, self.directory / name])
         try:
@@ -149,7 +155,8 @@ class Engines(harness.Case):
             server.wait_for_serving(2)
             with site.written_all_the_time("page.html"):
                 site.edit("TEXT = b'two'\n")
-                site.expect(b"two")
+                site.wait_for_reloads(site.reloads() + 1)
+            site.expect(b"two")
 
     def test_a_working_directory_may_be_named_as_a_pattern(self):
         with self.directory() as outside:
