@@ -57,12 +57,12 @@ class Site:
             writer.wait()
 
     def wait_until_settled(self):
-        """Each reload has its verdict, and a new reloader has taken over."""
+        """Each reload has its verdict, and a new reloader has taken over and scanned all."""
         harness.wait_until(lambda: self.settled(), "the end of the reload", 20)
 
     def settled(self):
         log = self.server.log()
-        return log.count("event=reload_end") == log.count("Worker reloading") and len(self.server.workers()) == 2
+        return log.count("event=reload_end") == log.count("Worker reloading") and len(self.server.serving()) == 2
 
 
 class Engines(harness.Case):
