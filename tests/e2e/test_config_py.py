@@ -381,9 +381,10 @@ class Gevent(Served):
                "    return [time.sleep.__module__.encode()]\n")
         conf = "from gevent import monkey\nmonkey.patch_all()\nimport time\ntime.sleep(0.01)\n"
         for flags in ("-k", "sync"), ("-k", "threads", "--threads", "2"), ("-k", "gevent"):
-            with self.subTest(flags), self.directory(app_py=app, conf_py=conf) as directory:
+            with self.subTest(flags), self.directory(app_py=app, conf_py=conf + "config_timeout = 60\n") as directory:
                 with self.server(directory, "-c", "conf.py", *flags, "app:app") as server:
                     self.assertEqual(server.get("/").body, b"gevent.hub")
+                    (directory / "conf.py").write_text(conf + "config_timeout = 2\n")  # for the reload after this one
                     server.reload()
                     self.assertEqual(server.get("/").body, b"gevent.hub")
                     (directory / "conf.py").write_text(conf + "time.sleep(1000)\n")
