@@ -51,14 +51,17 @@ def say(*words):
 
 
 def helper(name, flags=()):
-    """A C program of the benchmarks, compiled if it is older than its source, or was compiled with other flags."""
+    """A C program of the benchmarks, compiled if it is older than its source, or was compiled with other flags. Benchmarks
+    that run at the same time may all compile it: each to a file of its own, which then replaces the program."""
     source, program, last = HERE / f"{name}.c", OUT / name, OUT / f"{name}.flags"
     wanted = "\n".join(flags)
     if (not program.exists() or program.stat().st_mtime < source.stat().st_mtime or
             not last.exists() or last.read_text() != wanted):
         OUT.mkdir(parents=True, exist_ok=True)
-        subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", str(program),
+        own = OUT / f"{name}.{os.getpid()}"
+        subprocess.run(["cc", "-std=c11", "-D_GNU_SOURCE", "-O2", "-Wall", "-Wextra", *flags, "-o", str(own),
                         str(source)], check=True)
+        own.replace(program)
         last.write_text(wanted)
     return str(program)
 
