@@ -161,12 +161,13 @@ def cpu_seconds(pid):
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
-def memory_kib(pid):
-    """Proportional set size of a process."""
+def memory_kib(pid, kind="Pss"):
+    """Proportional set size of a process, or another line of smaps_rollup. Other programs that use the same libraries
+    change the Pss when they start and exit, but not what is "Anonymous"."""
     for line in pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
+        if line.startswith(f"{kind}:"):
             return int(line.split()[1])
-    raise AssertionError("no Pss in smaps_rollup")
+    raise AssertionError(f"no {kind} in smaps_rollup")
 
 
 def wait_for_quiet(number, seconds=5):

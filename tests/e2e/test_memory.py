@@ -37,14 +37,6 @@ ABORTED = [b"GET /hello HTTP/1.1\r\nHo", b"POST /echo HTTP/1.1\r\nHost: h\r\nCon
            b"GET /hello HTTP/1.1\r\nHost: h\r\n\r\n", b""]
 
 
-def anonymous_kib(pid):
-    """Anonymous memory of the process, without files."""
-    for line in pathlib.Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("RssAnon:"):
-            return int(line.split()[1])
-    raise AssertionError("no RssAnon")
-
-
 def is_sanitized(pid):
     return any(name in pathlib.Path(f"/proc/{pid}/maps").read_text() for name in ("libasan", "libtsan"))
 
@@ -88,10 +80,10 @@ class Growth(harness.Case):
             worker, = server.wait_for_serving(1)
             load(server, max(1000, REQUESTS // 5))  # fills caches and pools
             fds = harness.wait_until(lambda: harness.fd_count(worker), "it has descriptors")
-            before = anonymous_kib(worker)
+            before = harness.memory_kib(worker, "Anonymous")
             load(server, REQUESTS)
             harness.wait_until(lambda: harness.fd_count(worker) <= fds, "every connection is closed")
-            growth = anonymous_kib(worker) - before
+            growth = harness.memory_kib(worker, "Anonymous") - before
             self.assertEqual(server.workers(), [worker], server.log()[-2000:])
             print(f"{' '.join(words)}: {before} KiB, and {growth} KiB more after {REQUESTS} requests", file=sys.stderr)
             if not is_sanitized(worker):
