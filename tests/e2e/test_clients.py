@@ -19,7 +19,7 @@ class Served(harness.Shared, harness.Case):
     @classmethod
     def make(cls):
         return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "2", "--keep-alive", "5",
-                               "--header-timeout", "5", "kitchen:app"], cwd=APPS)
+                               "--header-timeout", str(20 * harness.PATIENCE), "kitchen:app"], cwd=APPS)
 
 
 @harness.every_worker_class
@@ -27,7 +27,8 @@ class Curl(Served):
     def curl(self, path, *words, data=None, status=0, server=None):
         """Run curl on a path; returns its standard output and standard error."""
         program = harness.need_program("curl")
-        done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), *words,
+        done = subprocess.run([program, "-sS", "-m", str(20 * harness.PATIENCE), "--expect100-timeout",
+                               str(20 * harness.PATIENCE), *words,
                                (server or self.server).url + path],
                               input=data, capture_output=True)
         self.assertEqual(done.returncode, status, done.stderr)
@@ -237,8 +238,9 @@ class SlowReaders(harness.Case):
                 self.assertLess(time.monotonic() - began, 10 * harness.PATIENCE)
 
     def test_a_stream_may_take_longer_than_timeout(self):
-        with self.serve("--timeout", "1") as server:
-            self.assertEqual(server.get("/steady-stream").body, b"0\n1\n2\n3\n4\n")
+        pause = 0.3 * harness.PATIENCE  # far shorter than the timeout, so that a worker may be stalled meanwhile
+        with self.serve("--timeout", str(4 * pause)) as server:
+            self.assertEqual(server.get(f"/steady-stream?{pause}").body, b"0\n1\n2\n3\n4\n")
 
 
 @harness.every_worker_class

@@ -71,9 +71,9 @@ def slow_stream(environ, start):
 
 
 def steady_stream(environ, start):
-    """Takes longer than the smallest timeout in total; no pause is as long."""
+    """Five lines, and a pause before each; the query is its length in seconds."""
     start("200 OK", [("Content-Type", "text/plain")])
-    return Body([b"%d\n" % i for i in range(5)], "steady_stream", delay=0.4)
+    return Body([b"%d\n" % i for i in range(5)], "steady_stream", delay=float(environ["QUERY_STRING"]))
 
 
 def big_parts():
