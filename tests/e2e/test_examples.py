@@ -13,14 +13,15 @@ import tempfile
 import threading
 
 import harness
+import test_notify as notify
 
 
 class Jobs(harness.Case):
     def setUp(self):
         self.spool = pathlib.Path(self.enterContext(tempfile.TemporaryDirectory()))
 
-    def serve(self, *words):
-        return harness.Server([harness.program("jobs"), "--spool", self.spool, *words], bind=None)
+    def serve(self, *words, **more):
+        return harness.Server([harness.program("jobs"), "--spool", self.spool, *words], bind=None, **more)
 
     def put(self, name, script):
         """Write a job completely before it gets its name."""
@@ -45,20 +46,20 @@ class Jobs(harness.Case):
 
     def test_a_stop_finishes_the_running_job_and_starts_no_other(self):
         os.mkfifo(self.spool / "gate")
-        with self.serve() as server:
+        with notify.Manager() as manager, self.serve(env=manager.environment()) as server:
             server.wait_for_serving(1)
             self.put("slow", f"touch {self.spool}/begun; read line < {self.spool}/gate\n")
             self.wait_for("begun")
             self.put("next", "true\n")
             server.send_signal(signal.SIGTERM)
-            server.wait_for_log("Handling signal: term")
+            manager.wait_for("STOPPING=1")  # sent when the worker has been told to drain
             (self.spool / "gate").write_text("on\n")
             self.assertEqual(server.wait(), 0)
         self.assertTrue((self.spool / "slow.done").exists())
         self.assertTrue((self.spool / "next.job").exists())
 
     def test_a_job_that_times_out_is_named_and_its_worker_replaced(self):
-        with self.serve("--timeout", "300ms", "--abort-timeout", "100ms") as server:
+        with self.serve("--timeout", str(harness.PATIENCE), "--abort-timeout", "100ms") as server:
             first, = server.wait_for_serving(1)
             self.put("stuck", f"echo $$ > {self.spool}/pid; exec sleep 600\n")
             server.wait_for_log("stuck")
