@@ -1,6 +1,7 @@
 """A Flask application that uses the common features of Flask."""
 import hashlib
 import io
+import os
 import time
 
 import flask
@@ -43,13 +44,19 @@ def stream_of(name):
     return flask.Response(flask.stream_with_context(lines()), mimetype="text/plain")
 
 
-@app.get("/ticks")
-def ticks():
-    def lines():
-        for number in range(3):
-            yield f"{number}\n"
-            time.sleep(0.3)
-    return flask.Response(lines(), mimetype="text/plain")
+@app.get("/dialogue")
+def dialogue():
+    """Two parts; the second one tells whether the client has made a file meanwhile, which it does when it has the first."""
+    path = flask.request.args["file"]
+
+    def parts():
+        yield "first\n"
+        for _ in range(1000):
+            if os.path.exists(path):
+                break
+            time.sleep(0.01)
+        yield f"{os.path.exists(path)}\n"
+    return flask.Response(parts(), mimetype="text/plain")
 
 
 @app.post("/upload")
