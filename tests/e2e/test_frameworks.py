@@ -53,7 +53,7 @@ class Site(harness.Shared, harness.Case):
                          ("a file.bin", len(data), hashlib.sha256(data).hexdigest(), "caf\u00e9"))
         return result
 
-    def fail(self, page, trace):
+    def check_failure(self, page, trace):
         with harness.Load(self.server, clients=1) as load:
             load.wait_for(3)
             response = self.server.get("/fails")
@@ -116,7 +116,7 @@ class Django(Site):
                 self.assertEqual(self.server.request(method, path, headers=headers).status, status)
 
     def test_a_view_that_fails_shows_the_error_page_and_its_traceback_is_logged(self):
-        self.fail(b"An error page of the site itself.", "ValueError: deep in a view")
+        self.check_failure(b"An error page of the site itself.", "ValueError: deep in a view")
 
 
 @harness.every_worker_class
@@ -184,7 +184,7 @@ class Flask(Site):
             "remote": "127.0.0.1", "path": "/url"})
 
     def test_a_route_that_fails_shows_the_error_page_and_its_traceback_is_logged(self):
-        self.fail(b"an error page of the blog", "ValueError: deep in a route")
+        self.check_failure(b"an error page of the blog", "ValueError: deep in a route")
 
 
 VALID = ("hello", "environment", "no-length", "a-tuple", "generator", "empty", "slow-stream", "writer",
