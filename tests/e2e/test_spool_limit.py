@@ -2,17 +2,33 @@
 """Uploads that are stored until they are complete, up to spool_limit, under every class."""
 import contextlib
 import os
+import pathlib
+import signal
 
 import harness
 
 APPS = harness.SOURCE_ROOT / "tests/e2e/apps"
 
 
+@contextlib.contextmanager
+def stopped(pid):
+    """A process that does not run during the block."""
+    def is_stopped():
+        stats = [pathlib.Path(f"/proc/{pid}/task/{task}/stat").read_text() for task in os.listdir(f"/proc/{pid}/task")]
+        return all(text.rpartition(") ")[2][0] in "tT" for text in stats)
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        harness.wait_until(is_stopped, f"{pid} stops")
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
+
+
 def spooled_bytes(pid):
-    """Total size of the unnamed files of the worker."""
+    """Total size of the unnamed files of the worker at one moment: it is stopped while they are counted."""
     total, log = 0, os.readlink(f"/proc/{pid}/fd/2")  # a file of the harness
-    for fd in os.listdir(f"/proc/{pid}/fd"):
-        with contextlib.suppress(FileNotFoundError):
+    with stopped(pid):
+        for fd in os.listdir(f"/proc/{pid}/fd"):
             path = os.readlink(f"/proc/{pid}/fd/{fd}")
             if "(deleted)" in path and "memfd" not in path and path != log:
                 total += os.stat(f"/proc/{pid}/fd/{fd}").st_size
@@ -62,8 +78,6 @@ class SpoolLimit(harness.Case):
         with self.serve("--spool-limit", "2m", "--body-memory", "4096") as server:
             worker, = server.wait_for_serving(1)
             clients = [self.upload(server, 200000, wait=False) for _ in range(20)]
-            for client in clients:
-                client.socket.settimeout(10)
             # Before the first body is complete, the worker must have received those of all clients.
             harness.wait_until(lambda: spooled_bytes(worker) > 1_600_000, "the bodies are received")
             refused = 0
