@@ -25,7 +25,9 @@ class Chunked(harness.Shared, harness.Case):
 
     @classmethod
     def make(cls):
-        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "readers:app"], cwd=APPS)
+        # nginx does not repeat a POST whose connection the server closes just then.
+        return harness.Server([harness.program("prefork-wsgi"), *cls.flags, "-w", "1", "--keep-alive", "1h", "readers:app"],
+                              cwd=APPS)
 
     def test_frameworks_read_complete_bodies(self):
         with self.directory() as directory, harness.Nginx(directory, f"{self.server.host}:{self.server.port}",
