@@ -111,6 +111,7 @@ class Listen(harness.Case):
             for host in "127.0.0.1", "0.0.0.0":
                 self.refused(rf":{port}: another socket .* that of process {os.getpid()} \(", "--bind", f"{host}:{port}",
                              status=1)
+        port = harness.free_port()
         self.refused("another socket .* one of this program itself: bind has .* includes another",
                      "--bind", f"127.0.0.1:{port}", "--bind", f"0.0.0.0:{port}", status=1)
         for address, message, status in (("127.0.0.1:99999", "99999", 2), ("192.0.2.1:8000", "192.0.2.1", 1),
