@@ -194,7 +194,7 @@ class Names(Statsd):
             self.assertNotIn(0, receiver.read().values["prefork.workers"][2:])
             pid = int(re.search(r"event=upgrade_end .*new=(\d+)", server.log())[1])
             os.kill(pid, signal.SIGTERM)
-            harness.wait_until(lambda: not os.path.exists(f"/proc/{pid}"), "the new arbiter has exited")
+            harness.wait_until(lambda: harness.start_time(pid) is None, "the new arbiter has exited")
 
     def test_an_upgrade_that_is_rolled_back(self):
         receiver = Receiver()
