@@ -21,7 +21,7 @@ class ExamplesRun(harness.Case):
         """Build first, so that no test waits for the build; later runs only check it."""
         super().setUpClass()
         done = subprocess.run([RUN, "--version"], capture_output=True, text=True, stdin=subprocess.DEVNULL,
-                              timeout=240 * harness.PATIENCE)
+                              timeout=400 * harness.PATIENCE)
         if done.returncode != 0:
             raise AssertionError(done.stdout + done.stderr)
 
@@ -73,7 +73,7 @@ class ExamplesRun(harness.Case):
             (directory / "meson_options.txt").write_text("option('tests', type: 'boolean')\noption('man', type: 'feature')\n")
             with harness.Server([directory / "examples/run"], bind=None) as server:
                 asleep = lambda: [pid for pid in harness.tree(server.pid) if harness.title(pid).endswith("sleep 600")]
-                pid, = harness.wait_until(asleep, "the build runs")
+                pid, = harness.wait_until(asleep, "the build runs", 60)
                 self.assertEqual(server.stop(signal.SIGTERM), 0)
                 harness.wait_until(lambda: harness.start_time(pid) is None, "the build has ended")
 
