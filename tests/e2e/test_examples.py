@@ -189,7 +189,8 @@ class LongPoll(harness.Case):
     GET = b"GET / HTTP/1.1\r\nHost: example\r\nConnection: close\r\n\r\n"
 
     def serve(self, *words):
-        return harness.Server([harness.program("long_poll"), "--worker-connections", "2000", *self.flags, *words])
+        return harness.Server([harness.program("long_poll"), "--worker-connections", "2000", "--header-timeout", "10m",
+                               "--suspend-timeout", "1h", *self.flags, *words])
 
     def wait_in(self, server, count):
         """Connections of `count` waiting clients."""
@@ -268,7 +269,7 @@ class Loops:
         return int(found[1]), int(found[2])
 
     def test_the_loop_has_our_connections_and_its_own_timer_and_socket(self):
-        with harness.Server([harness.program(self.name)]) as server:
+        with harness.Server([harness.program(self.name), "--keep-alive", "1h"]) as server:
             server.wait_for_serving(1)
             self.assertEqual(server.get("/").body, b"Hello, world!\n")
             first, port = self.status(server)
