@@ -150,6 +150,13 @@ class Shared:
         super().setUpClass()
         cls.server = cls.make()
         cls.server.start()
+        try:
+            wait_until(cls.server.serving, "all workers serve", 60)  # no request has to wait for the import
+        except AssertionError:
+            cls.server.end()
+            print(cls.server.log(), file=sys.stderr)
+            cls.server.output.close()
+            raise
 
     @classmethod
     def tearDownClass(cls):

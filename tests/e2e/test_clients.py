@@ -272,7 +272,7 @@ class BehindNginx(harness.Case):
                                "libev": (("tcp", unbuffered),)}.get(self.flags[1], (("tcp", unbuffered),)):
             with self.subTest(bind=bind), self.directory() as directory, self.serve(directory, bind) as server, harness.Nginx(
                     directory, f"{server.host}:{server.port}" if bind == "tcp" else f"unix:{server.path}", location) as nginx:
-                server.wait_for_serving(2)
+                server.wait_for_serving(2, 60)
                 with harness.Load(nginx, path="/stream?lines=3", clients=2, kept=True) as load:
                     load.wait_for(50)
                     self.upload(nginx, BIG)
