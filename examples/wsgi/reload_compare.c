@@ -46,7 +46,7 @@ const char *wsgi_reload_scan_difference(const struct wsgi_reload_scan *before, c
 	return NULL;
 }
 
-static bool is_later(const struct timespec *one, const struct timespec *other)
+bool wsgi_reload_is_later(const struct timespec *one, const struct timespec *other)
 {
 	return one->tv_sec != other->tv_sec ? one->tv_sec > other->tv_sec : one->tv_nsec > other->tv_nsec;
 }
@@ -54,8 +54,8 @@ static bool is_later(const struct timespec *one, const struct timespec *other)
 const char *wsgi_reload_scan_newer(const struct wsgi_reload_scan *self, const struct timespec *time)
 {
 	for (size_t i = 0; i < self->file_count; i++) {
-		if (is_later(&self->files[i].replaced, time))
+		if (wsgi_reload_is_later(&self->files[i].replaced, time))
 			return self->files[i].path;
 	}
-	return NULL;
+	return self->link.path != NULL && wsgi_reload_is_later(&self->link.replaced, time) ? self->link.path : NULL;
 }

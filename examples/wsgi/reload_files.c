@@ -106,6 +106,18 @@ static bool is_directory(const char *path, unsigned char type)
 	return type == DT_DIR || (type == DT_UNKNOWN && lstat(path, &about) == 0 && S_ISDIR(about.st_mode));
 }
 
+static int note_link(struct wsgi_reload_scan *self, const char *path, const struct timespec *replaced)
+{
+	struct wsgi_reload_file *const link = &self->link;
+
+	if (link->path != NULL && !wsgi_reload_is_later(replaced, &link->replaced))
+		return 0;
+	free(link->path);
+	link->path = strdup(path);
+	link->replaced = *replaced;
+	return link->path != NULL ? 0 : -ENOMEM;
+}
+
 /* Watch the link `path`, wherever it leads: each link in the path can be replaced by another. It examines each part of the
  * path, so that it is called for links only, not for each file. */
 static int follow_links(struct wsgi_reload_scan *self, const char *path, int links)
@@ -127,6 +139,8 @@ static int follow_links(struct wsgi_reload_scan *self, const char *path, int lin
 			size = readlink(directory, target, sizeof target - 1);
 	} while (size < 0 && path[end] != '\0' && path[end + strspn(path + end, "/")] != '\0');
 	r = add(&self->names, directory + start);
+	if (r == 0 && size >= 0)
+		r = note_link(self, directory, &about.st_ctim);
 	directory[start > 1 ? start - 1 : start] = '\0';
 	if (r == 0)
 		r = enter(self, directory);
@@ -427,6 +441,7 @@ void wsgi_reload_scan_destroy(struct wsgi_reload_scan *self)
 	for (size_t i = 0; i < self->file_count; i++)
 		free(self->files[i].path);
 	free(self->files);
+	free(self->link.path);
 	wsgi_text_set_finish(&self->directories);
 	wsgi_text_set_finish(&self->names);
 	wsgi_text_set_finish(&self->patterns);

@@ -28,11 +28,14 @@ struct wsgi_reload_scan {
 	struct wsgi_text_set patterns; /* of such names, for fnmatch(3)                       */
 	struct wsgi_text_set links; /* to directories: walked last, so that a directory has its own path if it has one in a tree */
 	struct wsgi_text_set visited; /* directories by what they are, whatever path leads to them */
+	struct wsgi_reload_file link;  /* path and `replaced` of the one that was replaced last; NULL: there is none */
 	size_t directories_max;
 	bool is_limited;
 };
 
 /* By path, for qsort(3). */
 int wsgi_reload_compare_files(const void *a, const void *b);
+
+bool wsgi_reload_is_later(const struct timespec *one, const struct timespec *other);
 
 #endif

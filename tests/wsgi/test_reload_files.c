@@ -456,6 +456,28 @@ START_TEST(a_file_is_newer_than_a_time_if_it_was_written_or_replaced_later)
 }
 END_TEST
 
+START_TEST(a_link_is_newer_than_a_time_if_it_was_replaced_later)
+{
+	struct stat about, later = { 0 };
+	struct wsgi_reload_scan *one;
+
+	make_directory("releases");
+	make_directory("releases/two");
+	make_file("releases/two/page.html", "1");
+	make_link("../current/page.html", "outside/linked.html");
+	ck_assert_int_eq(lstat(below("outside/linked.html"), &about), 0);
+	while (!is_after(&later, &about)) { /* until the clock of the file system has advanced */
+		make_link("releases/two", "next");
+		ck_assert_int_eq(rename(below("next"), below("current")), 0);
+		ck_assert_int_eq(lstat(below("current"), &later), 0);
+	}
+	one = scan("outside/linked.html");
+	ck_assert_pstr_eq(wsgi_reload_scan_newer(one, &about.st_ctim), below("outside/../current"));
+	ck_assert_pstr_eq(wsgi_reload_scan_newer(one, &later.st_ctim), NULL);
+	wsgi_reload_scan_destroy(one);
+}
+END_TEST
+
 /* Files that are named and trees have precedence over what links lead to. What is left out at the limit is no change. */
 START_TEST(a_link_to_a_large_tree_is_walked_up_to_a_limit)
 {
@@ -514,6 +536,7 @@ int main(void)
 	tcase_add_test(tcase, a_large_tree_is_scanned_and_a_deep_one_up_to_a_limit);
 	tcase_add_test(tcase, a_link_to_a_large_tree_is_walked_up_to_a_limit);
 	tcase_add_test(tcase, a_file_is_newer_than_a_time_if_it_was_written_or_replaced_later);
+	tcase_add_test(tcase, a_link_is_newer_than_a_time_if_it_was_replaced_later);
 	tcase_set_timeout(tcase, 20); /* on a loaded machine */
 	suite_add_tcase(suite, tcase);
 	return run_suite(suite);
