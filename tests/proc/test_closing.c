@@ -194,7 +194,8 @@ START_TEST(an_invalid_result_is_logged_and_closes_the_connection)
 	for (int i = 0; i < 3; i++) {
 		const int fd = harness_connect(&harness);
 
-		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+		if (!service->accepted) /* otherwise it would arrive after the close, and reset the connection */
+			ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
 		harness_expect_end(fd);
 		(void)close(fd);
 	}
