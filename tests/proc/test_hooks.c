@@ -214,11 +214,13 @@ static const struct prefork_hooks hooks = {
 
 static struct prefork_arbiter *new_arbiter(void)
 {
-	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "--canary-time", "0", "--log-level", "critical" };
+	/* A worker that is slow at a quick stop calls all its hooks, too. */
+	const char *const argv[] = { "test", "-b", "127.0.0.1:0", "--canary-time", "0", "--log-level", "critical",
+				     "--abort-timeout", "30s" };
 	struct prefork_settings *settings = NULL;
 	struct prefork_arbiter *arbiter = NULL;
 
-	ck_assert_int_eq(prefork_settings_load(7, (char *const *)(uintptr_t)argv, &settings), 0);
+	ck_assert_int_eq(prefork_settings_load(9, (char *const *)(uintptr_t)argv, &settings), 0);
 	ck_assert_int_eq(prefork_arbiter_create(settings, &arbiter), 0);
 	ck_assert_int_eq(prefork_arbiter_add_service(arbiter, "web", &service, NULL), 0);
 	prefork_settings_destroy(settings);
@@ -357,7 +359,7 @@ static void end_abort(struct prefork_worker *worker, void *user)
 {
 	(void)worker;
 	add_there('z');
-	while (*(unsigned *)user < 1000)
+	while (*(unsigned *)user < 20000)
 		(void)pause(); /* the timer ends the process */
 }
 
@@ -366,11 +368,12 @@ static const struct prefork_hooks aborting = {
 	.abort_begin = postpone, .worker_abort = end_abort,
 };
 
-/* 0: at once; 500 ms, in which a busy machine reaches the hook: in it, since it hangs; 20 s: when it has returned. */
+/* 0: at once; 500 ms (times TEST_PATIENCE, for a busy machine to reach the hook): in it, since it hangs; 20 s: when it has
+ * returned. */
 START_TEST(an_aborted_worker_calls_a_hook_that_can_hang)
 {
 	static const unsigned postponements[] = { 0, 500, 20000 };
-	unsigned ms = postponements[_i];
+	unsigned ms = _i == 1 ? (unsigned)patience_ms((int)postponements[_i]) : postponements[_i];
 	struct prefork_arbiter *const arbiter = new_arbiter();
 
 	map_letters();
