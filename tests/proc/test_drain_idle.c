@@ -138,7 +138,10 @@ START_TEST(an_idle_connection_is_closed_after_drain_idle)
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, (uint32_t)_i);
 	await_drain(&web);
 	ask(busy);
-	expect_last_response(busy);
+	if (pfi_now_ms() - began_ms < SHORT_MS) /* else this process did not run for a while, and the request is late */
+		expect_last_response(busy);
+	else
+		(void)web_read_rest(busy, answer, sizeof answer);
 	ck_assert_uint_eq(web_read_all(idle, answer, sizeof answer), 0);
 	ck_assert_uint_ge(pfi_now_ms() - began_ms, SHORT_MS);
 	web_reap(&web);
@@ -159,8 +162,8 @@ START_TEST(drain_idle_is_limited_by_other_settings)
 	struct web web;
 
 	open_with(&web, LONG, limits[_i].flag);
+	const uint64_t began_ms = pfi_now_ms(); /* the time of keepalive begins with the response */
 	const int fd = keep(&web);
-	const uint64_t began_ms = pfi_now_ms();
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	ck_assert_uint_eq(web_read_all(fd, answer, sizeof answer), 0);
 	ck_assert_uint_ge(pfi_now_ms() - began_ms, limits[_i].least_ms);
@@ -177,8 +180,8 @@ START_TEST(with_drain_idle_0_idle_connections_are_closed_at_once)
 	const uint64_t began_ms = pfi_now_ms();
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, (uint32_t)_i);
 	ck_assert_uint_eq(web_read_all(fd, answer, sizeof answer), 0);
-	web_reap(&web);
 	ck_assert_uint_lt(pfi_now_ms() - began_ms, (uint64_t)patience_ms(1000));
+	web_reap(&web);
 }
 END_TEST
 
@@ -193,6 +196,7 @@ START_TEST(with_drain_idle_0_a_request_that_was_received_is_served)
 	harness_await_idle(&web.harness);
 	harness_signal(&web.harness, SIGSTOP);
 	ask(fd);
+	harness_await_acknowledged(fd);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
 	harness_signal(&web.harness, SIGCONT);
 	(void)web_read_all(fd, answer, sizeof answer);
