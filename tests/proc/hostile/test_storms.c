@@ -274,7 +274,7 @@ END_TEST
 
 /* ---- time ---- */
 
-enum { AWAY_MS = 2300, WORK_MS = 2600 }; /* longer than the timeout of 1 s */
+enum { TIMEOUT_MS = 1000, AWAY_MS = 2300, WORK_MS = 2600, FOREVER = 1 }; /* the last is a mood */
 
 /* Runs in the worker: one request that outlasts its timeout. */
 static int work_long(struct prefork_worker *worker, void *user)
@@ -284,7 +284,7 @@ static int work_long(struct prefork_worker *worker, void *user)
 	(void)user;
 	if (atomic_fetch_add(&orders->number, 1) == 0) {
 		prefork_worker_busy(worker);
-		(void)poll(NULL, 0, WORK_MS);
+		(void)poll(NULL, 0, atomic_load(&orders->mood) == FOREVER ? -1 : (int)stage_scaled_ms(WORK_MS));
 		prefork_worker_idle(worker);
 	}
 	while (prefork_worker_check(worker) == PREFORK_CONTINUE)
@@ -302,13 +302,14 @@ static const struct stage_parts parts = { .strategy = &strategy };
  * passed, but the worker is not ended. Without the standstill it is. */
 START_TEST(the_first_health_check_after_a_standstill_gives_grace)
 {
-	static const char *const arguments[] = { "--timeout", "1s", NULL };
+	const char *const arguments[] = { "--timeout", stage_scaled(TIMEOUT_MS), NULL };
 
+	atomic_store(&orders->mood, _i == 0 ? 0 : FOREVER);
 	stage_start(&parts, arguments);
 	if (_i == 0)
-		(void)poll(NULL, 0, AWAY_MS);
+		(void)poll(NULL, 0, (int)stage_scaled_ms(AWAY_MS));
 	if (_i == 0)
-		stage_run_for(WORK_MS - AWAY_MS + 500);
+		stage_run_for(stage_scaled_ms(WORK_MS - AWAY_MS) + 500);
 	else
 		PROMISE(stage_until(&stage.exited, 1), "%s", stage.message);
 	PROMISE(stage.exited == _i, "%s", stage.message);
