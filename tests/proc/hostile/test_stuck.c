@@ -61,8 +61,9 @@ static enum prefork_next work(struct prefork_worker *worker, struct prefork_conn
 		break;
 	case 'x':
 		_exit(9);
-	case 'w': /* slow */
-		(void)poll(NULL, 0, (int)stage_scaled_ms(TIMEOUT_MS / 2));
+	case 'w': /* slow: until the test has seen that it is */
+		while (atomic_load(&orders->number) == 0)
+			(void)poll(NULL, 0, 1);
 		break;
 	default:
 		break;
@@ -195,7 +196,7 @@ START_TEST(one_stuck_thread_of_eight_is_dumped_and_its_worker_replaced_without_a
 	int ends[2];
 
 	ck_assert_int_eq(pipe(ends), 0);
-	start("threads", "8", "0");
+	start_with("threads", "8", "0", stage_scaled(TIMEOUT_MS)); /* the client's requests may be slow, too */
 	const pid_t client = start_client(ends[0]);
 	const int stuck = request("stuck here");
 
@@ -205,8 +206,8 @@ START_TEST(one_stuck_thread_of_eight_is_dumped_and_its_worker_replaced_without_a
 	ck_assert_int_eq(stage_log_count("it works on: stuck here"), 1);
 	ck_assert_int_eq(stage_log_count("dumped by the application"), 1);
 	ck_assert_int_eq(stage_log_count(" with \"stuck here\""), 1);
-	PROMISE(busy_for_ms() >= TIMEOUT_MS, "after %lu ms", busy_for_ms());
-	PROMISE(busy_for_ms() <= (unsigned long)(TIMEOUT_MS + 5000 * patience()), "after %lu ms", busy_for_ms());
+	PROMISE(busy_for_ms() >= stage_scaled_ms(TIMEOUT_MS), "after %lu ms", busy_for_ms());
+	PROMISE(busy_for_ms() <= stage_scaled_ms(TIMEOUT_MS + 5000), "after %lu ms", busy_for_ms());
 #ifdef HAVE_EXECINFO
 	ck_assert_int_ge(stage_log_count("hostile_stuck("), 1);
 #endif
@@ -336,11 +337,13 @@ START_TEST(a_slow_request_is_logged_once_and_not_ended)
 {
 	char bytes[8];
 
-	start_with(places[_i].strategy, places[_i].threads, "100ms", "60s");
+	/* The request has set its activity by then. */
+	start_with(places[_i].strategy, places[_i].threads, stage_scaled(500), "60s");
 	const int fd = request("w is slow");
 	ck_assert_int_eq(recv(fd, bytes, 1, MSG_PEEK | MSG_DONTWAIT), -1);
 	while (stage_log_count("SLOW (pid:") == 0)
 		stage_run_for(5);
+	atomic_store(&orders->number, 1);
 	ck_assert_int_eq(recv(fd, bytes, sizeof bytes, MSG_WAITALL), sizeof bytes);
 	stage_run_for(50);
 	ck_assert_int_eq(stage_log_count("SLOW (pid:"), 1);
