@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
@@ -201,9 +202,25 @@ static bool is_free(int port)
 	return is;
 }
 
-int host_fixed_port(void)
+enum { LOWEST_PORT = 10000, PORTS = 100 };
+
+static int claimed_port; /* the first of PORTS; 0: none */
+
+static bool claim(int block)
 {
-	enum { LOWEST = 10000, FEW = 1000 };
+	struct sockaddr_un name = { .sun_family = AF_UNIX };
+	const int length = snprintf(name.sun_path + 1, sizeof name.sun_path - 1, "prefork-tests-ports-%d", block);
+	const socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + 1 + (size_t)length);
+	const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (bind(fd, (const struct sockaddr *)&name, size) == 0)
+		return true; /* `fd` stays open */
+	(void)close(fd);
+	return false;
+}
+
+void host_claim_ports(void)
+{
 	FILE *const range = fopen("/proc/sys/net/ipv4/ip_local_port_range", "re");
 	int end = 0;
 
@@ -211,10 +228,20 @@ int host_fixed_port(void)
 		(void)!fscanf(range, "%d", &end);
 		(void)fclose(range);
 	}
-	ck_assert_msg(end >= LOWEST + FEW, "the kernel gives all ports to clients");
-	/* Tests that run at the same time begin at different ports. */
-	for (int i = 0; i < FEW; i++) {
-		const int port = LOWEST + (getpid() * 7 + i) % (end - LOWEST);
+	const int blocks = (end - LOWEST_PORT) / PORTS;
+	for (int i = 0; i < blocks && claimed_port == 0; i++) {
+		const int block = (getpid() + i) % blocks;
+
+		if (claim(block))
+			claimed_port = LOWEST_PORT + block * PORTS;
+	}
+}
+
+int host_fixed_port(void)
+{
+	ck_assert_msg(claimed_port > 0, "the kernel gives all ports to clients, or other tests have them");
+	for (int i = 0; i < PORTS; i++) {
+		const int port = claimed_port + i;
 
 		if (is_free(port))
 			return port;

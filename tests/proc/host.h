@@ -49,6 +49,10 @@ void host_turn(void);  /* one dispatch, without waiting */
 void host_stop(void);  /* graceful; asserts that the result is 0 */
 void host_close(void);
 
+/* In main(): the ports for host_fixed_port(). No test that runs at the same time takes one of them, a test of tests/e2e
+ * included (claim_ports() there): the name of an abstract socket claims them until this process exits. */
+void host_claim_ports(void);
+
 /* A TCP port of 127.0.0.1 that is free now, for a server that binds it later or again. It is below those that the
  * kernel gives to clients, so that no client takes it meanwhile. */
 int host_fixed_port(void);

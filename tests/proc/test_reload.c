@@ -208,15 +208,15 @@ START_TEST(a_reload_to_another_address_drops_no_connection)
 	const bool is_unix = moves[_i].is_unix;
 	char text[256], old[64], new[64];
 	struct host_load load[3];
-	const int port = is_unix ? 0 : host_fixed_port();
 
-	(void)snprintf(old, sizeof old, is_unix ? "unix:/tmp/prefork-reload-%d.old" : "127.0.0.1:0", (int)getpid());
-	(void)snprintf(new, sizeof new, is_unix ? "unix:/tmp/prefork-reload-%d.new" : "127.0.0.1:%d",
-	               is_unix ? (int)getpid() : port);
+	/* The old address refuses at last: a port of the kernel's choice could be another server's by then. */
+	(void)snprintf(old, sizeof old, is_unix ? "unix:/tmp/prefork-reload-%d.old" : "127.0.0.1:%d",
+	               is_unix ? (int)getpid() : host_fixed_port());
 	(void)snprintf(text, sizeof text, "bind = %s\nworkers = 3\n%s", old, moves[_i].settings);
 	open_with(text);
 	host_start();
-	(void)snprintf(old, sizeof old, "%s", host_address(0));
+	(void)snprintf(new, sizeof new, is_unix ? "unix:/tmp/prefork-reload-%d.new" : "127.0.0.1:%d",
+	               is_unix ? (int)getpid() : host_fixed_port());
 	for (int i = 0; i < 3; i++)
 		host_load_start(&load[i], old, new);
 	(void)snprintf(text, sizeof text, "bind = %s\nworkers = 3\n%s", new, moves[_i].settings);
@@ -545,6 +545,7 @@ int main(void)
 	Suite *const suite = suite_create("reload");
 	TCase *const tc = new_case(suite, "reload"), *const trial = new_case(suite, "trial");
 
+	host_claim_ports();
 	tcase_add_test(tc, a_failed_reload_changes_no_setting);
 	tcase_add_test(tc, a_good_reload_changes_the_number_of_workers);
 	tcase_add_test(tc, scaling_during_probation_is_kept);

@@ -95,6 +95,7 @@ int main(void)
 	Suite *suite = suite_create("two arbiters");
 	TCase *tc = new_case(suite, "two arbiters");
 
+	host_claim_ports();
 	tcase_set_timeout(tc, 120);
 	tcase_add_loop_test(tc, two_arbiters_stop_and_start_again_independently, 0, 2);
 	return run_suite(suite);
