@@ -353,7 +353,7 @@ static bool request_together(const char *address, struct host_report *seen)
 }
 
 /* Runs in a child of its own. */
-static void keep_requesting(const char *address, const char *next, int stop, int report)
+static void keep_requesting(const char *address, const char *next, int stop, int report, _Atomic unsigned *served)
 {
 	struct pollfd stopped = { .fd = stop, .events = POLLIN };
 	struct host_report seen = { 0 };
@@ -363,6 +363,7 @@ static void keep_requesting(const char *address, const char *next, int stop, int
 	while (poll(&stopped, 1, address ? 0 : -1) == 0) {
 		const bool accepted = request_together(address, &seen);
 
+		atomic_store(served, seen.served);
 		if (!has_started)
 			(void)!write(report, "", 1);
 		has_started = true;
@@ -383,11 +384,13 @@ void host_load_start(struct host_load *load, const char *address, const char *ne
 
 	ck_assert_int_eq(pipe2(stop, O_CLOEXEC), 0);
 	ck_assert_int_eq(pipe2(report, O_CLOEXEC), 0);
+	load->served = mmap(NULL, sizeof *load->served, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ck_assert_ptr_ne(load->served, MAP_FAILED);
 	load->pid = fork();
 	ck_assert_int_ge(load->pid, 0);
 	if (load->pid == 0) {
 		(void)close(stop[1]);
-		keep_requesting(address, next, stop[0], report[1]);
+		keep_requesting(address, next, stop[0], report[1], load->served);
 	}
 	(void)close(stop[0]);
 	(void)close(report[1]);
@@ -396,6 +399,16 @@ void host_load_start(struct host_load *load, const char *address, const char *ne
 	/* Wait until it has sent requests. */
 	ck_assert_msg(wait_for(load->report, POLLIN, LIMIT_MS), "the clients do not start");
 	ck_assert_int_eq(read(load->report, &byte, 1), 1);
+}
+
+void host_load_await(const struct host_load *load, unsigned served)
+{
+	const uint64_t end_ms = pfi_now_ms() + (uint64_t)patience_ms(LIMIT_MS);
+
+	while (atomic_load(load->served) < served) {
+		ck_assert_msg(pfi_now_ms() < end_ms, "the clients get no responses");
+		(void)poll(NULL, 0, 2);
+	}
 }
 
 struct host_report host_load_stop(struct host_load *load)
@@ -409,5 +422,6 @@ struct host_report host_load_stop(struct host_load *load)
 	ck_assert_int_eq(read(load->report, &seen, sizeof seen), (ssize_t)sizeof seen);
 	(void)close(load->report);
 	ck_assert_int_eq(waitpid(load->pid, NULL, 0), load->pid);
+	(void)munmap((void *)(uintptr_t)load->served, sizeof *load->served);
 	return seen;
 }

@@ -76,11 +76,13 @@ pid_t host_receive(int fd);
 struct host_load {
 	pid_t pid;
 	int stop, report;
+	_Atomic unsigned *served; /* so far */
 };
 struct host_report {
 	unsigned served, broken, refused;
 };
 void host_load_start(struct host_load *load, const char *address, const char *next);
+void host_load_await(const struct host_load *load, unsigned served); /* at least so many in all */
 struct host_report host_load_stop(struct host_load *load);
 
 #endif
