@@ -41,6 +41,7 @@
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #ifndef TEST_THREADS
@@ -158,6 +159,14 @@ void harness_send(struct harness *harness, uint32_t type, uint32_t value)
 void harness_signal(const struct harness *harness, int signo)
 {
 	ck_assert_int_eq(pfi_pidfd_signal(harness->child.pidfd, signo, 0), 0);
+}
+
+void harness_stop(const struct harness *harness)
+{
+	siginfo_t stopped;
+
+	harness_signal(harness, SIGSTOP);
+	ck_assert_int_eq(waitid(P_PID, (id_t)harness->child.pid, &stopped, WSTOPPED), 0);
 }
 
 struct pfi_message harness_receive(struct harness *harness)

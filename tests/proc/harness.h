@@ -48,6 +48,7 @@ int harness_be_worker(void *context); /* for pfi_spawn() */
 void harness_spawn(struct harness *harness); /* and wait until it is ready */
 void harness_send(struct harness *harness, uint32_t type, uint32_t value);
 void harness_signal(const struct harness *harness, int signo);
+void harness_stop(const struct harness *harness); /* SIGSTOP, and wait until all its threads have stopped */
 
 /* Receive the next message of the worker. Asserts that it arrives in time. */
 struct pfi_message harness_receive(struct harness *harness);

@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -228,6 +229,7 @@ START_TEST(a_header_may_arrive_byte_by_byte)
 	struct harness harness;
 
 	open_worker(&harness, "auto");
+	harness_set(&harness, "handshake_timeout", "1h");
 	harness_spawn(&harness);
 	const int fd = harness_connect(&harness);
 	const char *const parts[] = { half, rest };
@@ -344,6 +346,7 @@ START_TEST(an_incomplete_header_has_its_own_time_limit)
 	open_worker(&harness, "auto");
 	harness_set(&harness, "handshake_timeout", "300ms");
 	harness_spawn(&harness);
+	harness_stop(&harness); /* so that the time of `served` begins when all of its header has arrived */
 	const int served = harness_connect(&harness);
 	send_all(served, half, sizeof half - 1);
 	send_all(served, rest, sizeof rest - 1);

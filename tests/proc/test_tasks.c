@@ -607,8 +607,9 @@ static enum prefork_next greet_and_read(struct prefork_worker *worker, struct pr
 	const struct iovec piece = { bytes, 5 };
 
 	(void)worker, (void)user;
-	if (prefork_connection_read(connection, bytes + 5, 1) != 1)
-		return PREFORK_CLOSE;
+	const ptrdiff_t n = prefork_connection_read(connection, bytes + 5, 1);
+	if (n != 1)
+		return n == -EAGAIN ? PREFORK_WAIT_READABLE : PREFORK_CLOSE;
 	check(prefork_connection_send(connection, &piece, 1) == 5);
 	check(prefork_connection_wait(connection, PREFORK_WAIT_READABLE, 0) == 0);
 	check(prefork_connection_read(connection, bytes, sizeof bytes) == 3);

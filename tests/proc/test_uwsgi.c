@@ -15,7 +15,7 @@
 enum { TEXT_SIZE = 8192 };
 
 static const char *const settings[] = { "--protocol", "uwsgi", "--limit-request-head", "60000", "--limit-request-body",
-	                                "1048576", "--keep-alive", "5", NULL };
+	                                "1048576", "--keep-alive", "5", "--header-timeout", "1h", NULL };
 static const struct pfi_limits limits = { .line_max = 4094, .field_max = 8190, .fields_max = 100,
 	                                  .head_max = 60000, .body_max = 1048576 };
 static struct cases violations, valid;
