@@ -38,6 +38,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <linux/sockios.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
@@ -250,6 +252,22 @@ void harness_await_acknowledged(int fd)
 	for (;;) {
 		ck_assert_int_eq(ioctl(fd, SIOCOUTQ, &unacknowledged), 0);
 		if (unacknowledged == 0)
+			return;
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
+void harness_await_backlog(const struct harness *harness, unsigned count)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+	struct tcp_info info = { 0 };
+
+	for (;;) {
+		socklen_t size = sizeof info;
+
+		ck_assert_int_eq(getsockopt(harness->listener->fd, IPPROTO_TCP, TCP_INFO, &info, &size), 0);
+		if (info.tcpi_unacked == count) /* of a listening socket: connections that are not accepted yet */
 			return;
 		ck_assert_uint_lt(pfi_now_ms(), until_ms);
 		(void)poll(NULL, 0, 1);

@@ -77,6 +77,9 @@ int harness_connect(const struct harness *harness);
  * the order of the calls. */
 void harness_await_acknowledged(int fd);
 
+/* The same if nothing was sent: wait until exactly `count` connections are in the backlog. */
+void harness_await_backlog(const struct harness *harness, unsigned count);
+
 /* Send `text` and assert that it is echoed. */
 void harness_expect_echo(int fd, const char *text);
 

@@ -283,6 +283,7 @@ START_TEST(a_draining_worker_accepts_the_connection_that_woke_it)
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
 		const int fd = harness_connect(&harness);
 		ck_assert_int_eq(send(fd, "hello", 5, MSG_NOSIGNAL), 5);
+		harness_await_acknowledged(fd);
 		harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
 		ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
 		char bytes[5];

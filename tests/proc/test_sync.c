@@ -238,9 +238,10 @@ START_TEST(continuous_connections_do_not_delay_a_stop)
 	const int listener = dup(harness.listener->fd); /* the worker closes its own */
 	harness.context.user = (void *)(uintptr_t)&listener;
 	harness_spawn(&harness);
-	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGSTOP, 0), 0);
+	harness_stop(&harness);
 	for (int i = 0; i < QUEUED; i++)
 		fds[i] = harness_connect(&harness);
+	harness_await_backlog(&harness, QUEUED);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 1);
 	ck_assert_int_eq(pfi_pidfd_signal(harness.child.pidfd, SIGCONT, 0), 0);
 	for (int i = 0; i < QUEUED; i++) {
