@@ -244,6 +244,16 @@ void harness_await_connections(const struct harness *harness, unsigned count)
 	}
 }
 
+void harness_await_drain(const struct harness *harness)
+{
+	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
+
+	while (harness->context.score->closed == 0) {
+		ck_assert_uint_lt(pfi_now_ms(), until_ms);
+		(void)poll(NULL, 0, 1);
+	}
+}
+
 void harness_await_acknowledged(int fd)
 {
 	const uint64_t until_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();

@@ -72,6 +72,9 @@ bool harness_has_activity(const struct harness *harness, const char *activity);
 /* A connected blocking socket with a time limit. */
 int harness_connect(const struct harness *harness);
 
+/* Wait until the worker drains, and accepts no more connections. */
+void harness_await_drain(const struct harness *harness);
+
 /* Wait until the other end of a TCP connection has acknowledged all that was sent: then the connection is in the
  * backlog, and its input can be read. The kernel may deliver both later than connect(2) and send(2) return, and not in
  * the order of the calls. */

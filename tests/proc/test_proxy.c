@@ -350,6 +350,8 @@ START_TEST(an_incomplete_header_has_its_own_time_limit)
 	const int served = harness_connect(&harness);
 	send_all(served, half, sizeof half - 1);
 	send_all(served, rest, sizeof rest - 1);
+	harness_await_acknowledged(served);
+	harness_signal(&harness, SIGCONT);
 	expect_text(served, line_of_half);
 	for (int i = 0; i < SLOW; i++) {
 		fds[i] = harness_connect(&harness);
@@ -377,7 +379,7 @@ START_TEST(a_drain_serves_the_request_behind_a_header_in_transit)
 	send_all(fd, half, sizeof half - 1);
 	harness_await_connections(&harness, 1);
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
-	harness_await_idle(&harness);
+	harness_await_drain(&harness);
 	send_all(fd, rest, sizeof rest - 1);
 	send_all(fd, "hello", 5);
 	expect_text(fd, line_of_half);

@@ -20,15 +20,14 @@
 /* The first request of a new connection may arrive late, and a client does not repeat it by itself. */
 START_TEST(a_first_request_is_served_during_a_drain)
 {
-	static const char *const settings[] = { "--keep-alive", "100ms", NULL };
 	static const char request[] = "GET /bytes HTTP/1.1\r\nHost: x\r\n\r\n";
 	struct web web;
 
-	web_open(&web, sources_handle, settings);
+	web_open(&web, sources_handle, kept);
 	const int new = harness_connect(&web.harness), kept_one = web_request(&web, request, sizeof request - 1);
 	ck_assert_int_eq(recv(kept_one, response, 1, MSG_PEEK), 1);
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
-	(void)web_read_all(kept_one, response, sizeof response);
+	(void)web_read_all(kept_one, response, sizeof response); /* its end: the worker drains */
 	ck_assert_int_eq(web_status(response), 200);
 	ck_assert_int_eq(send(new, request, sizeof request - 1, MSG_NOSIGNAL), sizeof request - 1);
 	(void)web_read_all(new, response, sizeof response);
