@@ -1,4 +1,5 @@
 #include "../support.h"
+#include "asleep.h"
 
 #include "harness.h"
 
@@ -293,6 +294,7 @@ END_TEST
 START_TEST(an_idle_worker_is_never_woken)
 {
 	struct harness harness;
+	struct asleep threads;
 	char path[64], line[128];
 	unsigned long before = 0, after = 0;
 
@@ -301,6 +303,10 @@ START_TEST(an_idle_worker_is_never_woken)
 	const int fd = harness_connect(&harness);
 	harness_expect_echo(fd, "hello");
 	(void)snprintf(path, sizeof path, "/proc/%d/status", (int)harness.child.pid);
+	harness_await_idle(&harness);
+	asleep_open(&threads, &harness.child.pid, 1);
+	asleep_wait(&threads);
+	asleep_close(&threads);
 	for (int i = 0; i < 2; i++) {
 		/* This does not wait for an event: it checks that there is none. */
 		(void)poll(NULL, 0, i == 0 ? 200 : 1000);
