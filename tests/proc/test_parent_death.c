@@ -132,7 +132,7 @@ START_TEST(no_worker_outlives_a_killed_arbiter)
 
 	const uint64_t killed_ms = pfi_now_ms();
 	kill(arbiter.pid, SIGKILL);
-	ck_assert(wait_for(family.life[0], POLLIN, 2000));
+	ck_assert(wait_for(family.life[0], POLLIN, 10000));
 	ck_assert_int_eq(read(family.life[0], &byte, 1), 0);
 	if (workers[_i] != poll_and_exit) /* the others are killed by the timer */
 		ck_assert_uint_ge(pfi_now_ms() - killed_ms, ORPHAN_TIMEOUT_MS - 1);

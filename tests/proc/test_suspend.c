@@ -98,14 +98,6 @@ START_TEST(suspended_requests_hold_no_thread)
 }
 END_TEST
 
-/* Until `count` is `least`; the limit applies to the pause between two changes, since all of them may take long on a busy
- * machine. */
-static void await_progress(const _Atomic int *count, int least)
-{
-	for (int seen = atomic_load(count); seen < least; seen = atomic_load(count))
-		web_wait(count, seen + 1);
-}
-
 START_TEST(no_resume_is_lost)
 {
 	enum { ALL = 8 * (SUSPEND_APP_ROUNDS + 1) };
@@ -115,7 +107,7 @@ START_TEST(no_resume_is_lost)
 	web_open_service(&web, &suspend_app, NULL);
 	for (int i = 0; i < 8; i++)
 		fds[i] = get(&web, "/rounds");
-	await_progress(&web.counts->noted[RESUMED], ALL);
+	web_await_progress(&web.counts->noted[RESUMED], ALL);
 	for (int i = 0; i < 8; i++)
 		expect(fds[i], 200, "resumed");
 	ck_assert_int_eq(web.counts->noted[RESUMED], ALL);
@@ -310,7 +302,7 @@ static void open_many(struct web *web, int fds[MANY], const char *const settings
 	web_open_service(web, &suspend_app, settings);
 	for (int i = 0; i < MANY; i++)
 		fds[i] = get(web, "/hold");
-	web_wait(&web->counts->noted[SUSPENDED], MANY);
+	web_await_progress(&web->counts->noted[SUSPENDED], MANY);
 }
 
 START_TEST(a_drain_answers_1000_suspended_requests)
@@ -357,7 +349,7 @@ START_TEST(clients_that_leave_are_reported)
 #ifdef TEST_TASKS
 	const uint64_t limit_ms = UINT64_MAX;
 #else
-	const uint64_t limit_ms = 1000 * (uint64_t)harness_patience_ms() / 5000;
+	const uint64_t limit_ms = (uint64_t)patience_ms(10000);
 #endif
 	static const char *const settings[] = { "--worker-connections", "2000", NULL };
 	static int fds[MANY];
@@ -368,10 +360,10 @@ START_TEST(clients_that_leave_are_reported)
 	const uint64_t left_ms = pfi_now_ms();
 	for (int i = 0; i < MANY; i++)
 		ck_assert_int_eq(close(fds[i]), 0);
-	await_progress(&web.counts->noted[GONE], MANY);
+	web_await_progress(&web.counts->noted[GONE], MANY);
 	const uint64_t took_ms = pfi_now_ms() - left_ms;
 	ck_assert_msg(took_ms <= limit_ms, "took %llu ms", (unsigned long long)took_ms);
-	await_progress(&web.counts->finished, MANY);
+	web_await_progress(&web.counts->finished, MANY);
 	ck_assert_int_eq(web.counts->noted[GONE], MANY);
 	web_close(&web);
 }

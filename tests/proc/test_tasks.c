@@ -413,7 +413,7 @@ START_TEST(a_connection_is_resumed_at_once)
 		send_text(fd, "GET /sleep HTTP/1.1\r\nHost: h\r\n\r\n");
 		expect_until(fd, "hello");
 	}
-	ck_assert_uint_lt(pfi_now_ms() - began_ms, (uint64_t)patience_ms(REQUESTS * 30));
+	ck_assert_uint_lt(pfi_now_ms() - began_ms, (uint64_t)patience_ms(REQUESTS * 100));
 	(void)close(fd);
 	web_close(&web);
 }
@@ -491,14 +491,14 @@ START_TEST(clients_that_leave_are_reported_while_their_tasks_wait)
 	web_open_service(&web, &service, settings);
 	for (int i = 0; i < LEAVING; i++)
 		fds[i] = request_path(&web, "/", "");
-	web_wait(&web.counts->handled, LEAVING);
+	web_await_progress(&web.counts->handled, LEAVING);
 	const uint64_t left_ms = pfi_now_ms();
 	for (int i = 0; i < LEAVING; i++)
 		(void)close(fds[i]);
-	web_wait(&web.counts->noted[0], LEAVING);
+	web_await_progress(&web.counts->noted[0], LEAVING);
 	const uint64_t took_ms = pfi_now_ms() - left_ms;
-	ck_assert_msg(took_ms <= 1000 * (uint64_t)harness_patience_ms() / 5000, "took %llu ms", (unsigned long long)took_ms);
-	web_wait(&web.counts->finished, LEAVING);
+	ck_assert_msg(took_ms <= (uint64_t)patience_ms(10000), "took %llu ms", (unsigned long long)took_ms);
+	web_await_progress(&web.counts->finished, LEAVING);
 	web_close(&web);
 }
 END_TEST

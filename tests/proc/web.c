@@ -111,6 +111,12 @@ void web_wait(const _Atomic int *count, int least)
 	}
 }
 
+void web_await_progress(const _Atomic int *count, int least)
+{
+	for (int seen = atomic_load(count); seen < least; seen = atomic_load(count))
+		web_wait(count, seen + 1);
+}
+
 int web_request(const struct web *web, const char *bytes, size_t length)
 {
 	const int fd = harness_connect(&web->harness);

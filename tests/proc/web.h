@@ -50,6 +50,9 @@ struct web_counts *web_counts(const struct prefork_request *request);
 /* Wait until `count` is `least`. */
 void web_wait(const _Atomic int *count, int least);
 
+/* The same; the limit applies to the pause between two changes, since all of them may take long on a busy machine. */
+void web_await_progress(const _Atomic int *count, int least);
+
 /* Connect and send these bytes; returns the socket. */
 int web_request(const struct web *web, const char *bytes, size_t length);
 
