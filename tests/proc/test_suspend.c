@@ -193,7 +193,8 @@ END_TEST
  * here. The client's window opens when half of its buffer is free, which must not take as long. */
 START_TEST(a_slow_client_takes_the_output_of_a_suspended_request)
 {
-	static const char *const settings[] = { "--write-timeout", "1", "--response-rate", "500", NULL };
+	char limit[32];
+	const char *const settings[] = { "--write-timeout", limit, "--response-rate", "500", NULL };
 	static char large[SUSPEND_APP_LARGE + SUSPEND_APP_LARGE / 8];
 	const int capacity = 200000;
 	struct web web;
@@ -201,6 +202,7 @@ START_TEST(a_slow_client_takes_the_output_of_a_suspended_request)
 
 	if (harness_may_block())
 		return; /* the thread that responds waits itself */
+	(void)snprintf(limit, sizeof limit, "%dms", patience_ms(1500));
 	web_open_service(&web, &suspend_app, settings);
 	const int slow = harness_connect(&web.harness);
 	ck_assert_int_eq(setsockopt(slow, SOL_SOCKET, SO_RCVBUF, &capacity, sizeof capacity), 0);
@@ -210,7 +212,7 @@ START_TEST(a_slow_client_takes_the_output_of_a_suspended_request)
 
 		ck_assert_msg(n > 0, "piece %d: %s", i, n < 0 ? strerror(errno) : "end of file");
 		got += (size_t)n;
-		(void)poll(NULL, 0, 50);
+		(void)poll(NULL, 0, patience_ms(50));
 	}
 	got += web_read_all(slow, large + got, sizeof large - got);
 	ck_assert_uint_gt(got, SUSPEND_APP_LARGE);
