@@ -16,7 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { WRITERS = 3, PIECE = 200000, LEAST = 20, RESPONSE_MAX = 256 * 1024 * 1024 };
+enum { WRITERS = 3, PIECE = 200000, LEAST = 20, MANY = 200, RESPONSE_MAX = 256 * 1024 * 1024 };
 
 static char *response;
 
@@ -28,16 +28,22 @@ struct writer {
 	int refused; /* the error of the last write */
 };
 
-/* Runs in the worker. It pauses now and then, so that the response stays small. */
+/* Runs in the worker. It pauses now and then, so that the response stays small; and longer once there are many pieces,
+ * because the thread that ends the response may be late. */
 static void *write_pieces(void *user)
 {
 	struct writer *const writer = user;
 	static _Thread_local char piece[PIECE];
 
 	memset(piece, writer->letter, sizeof piece);
-	while ((writer->refused = prefork_response_write(writer->request, piece, sizeof piece)) == 0)
-		if (atomic_fetch_add(writer->written, 1) % 16 == 15)
+	while ((writer->refused = prefork_response_write(writer->request, piece, sizeof piece)) == 0) {
+		const int written = atomic_fetch_add(writer->written, 1);
+
+		if (written >= MANY)
+			(void)nanosleep(&(struct timespec){ .tv_nsec = 100 * 1000 * 1000 }, NULL);
+		else if (written % 16 == 15)
 			(void)nanosleep(&(struct timespec){ .tv_nsec = 1000 * 1000 }, NULL);
+	}
 	return NULL;
 }
 
