@@ -4,6 +4,9 @@
 #include "task_driver.h"
 #include "web.h"
 
+#include "base/times.h"
+#include "os/clock.h"
+
 #include <prefork/error.h>
 
 #include <netinet/in.h>
@@ -149,8 +152,11 @@ static bool has_letters(const struct client *client, unsigned seed, size_t size)
 	return true;
 }
 
-static bool exchange(struct client *client, int fd)
+/* `*ret_is_over`: the connection cannot be used again. The worker discards the rest of a body that its handler does not
+ * read, but only for a limited time, which has passed if this process was stopped meanwhile. */
+static bool exchange(struct client *client, int fd, bool *ret_is_over)
 {
+	const uint64_t began_ms = pfi_now_ms();
 	const unsigned kind = next_random(&client->random) % KINDS, seed = next_random(&client->random);
 	const size_t size = next_random(&client->random) % BODY_MAX;
 	unsigned long sum = 0;
@@ -162,9 +168,11 @@ static bool exchange(struct client *client, int fd)
 		client->bytes[i] = letter(seed, i);
 	for (size_t i = 0; i < size; i++)
 		sum = sum * 31 + (unsigned char)client->bytes[i];
-	if (!send_all(fd, head, (size_t)length) || (kind >= 3 && !send_body(client, fd, size)))
-		return false;
-	const long got = receive(client, fd);
+	const bool is_sent = send_all(fd, head, (size_t)length) && (kind < 3 || send_body(client, fd, size));
+	const long got = is_sent ? receive(client, fd) : -1;
+	*ret_is_over = kind == 4 && pfi_now_ms() - began_ms >= PFI_LINGER_CLOSE_MS;
+	if (!is_sent || *ret_is_over)
+		return *ret_is_over;
 	if (kind <= 2)
 		return got == (long)(kind == 2 ? size : size % 100) && has_letters(client, seed, (size_t)got);
 	(void)snprintf(text, sizeof text, "%lu", kind == 3 ? sum : 0);
@@ -173,7 +181,7 @@ static bool exchange(struct client *client, int fd)
 
 static int connect_to(const struct web *web)
 {
-	const struct timeval limit = { .tv_sec = 20 };
+	const struct timeval limit = { .tv_sec = patience_ms(20000) / 1000 };
 	struct sockaddr_in address;
 	socklen_t size = sizeof address;
 	const int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
@@ -190,11 +198,13 @@ static void *run_client(void *user)
 	int fd = -1;
 
 	for (int i = 0; i < REQUESTS; i++) {
+		bool is_over = false;
+
 		if (fd < 0)
 			fd = connect_to(client->web);
-		if (!exchange(client, fd))
+		if (!exchange(client, fd, &is_over))
 			return client;
-		if (next_random(&client->random) % 10 == 0) {
+		if (is_over || next_random(&client->random) % 10 == 0) {
 			(void)close(fd);
 			fd = -1;
 		}
