@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <sys/stat.h>
 
-enum { RACERS = 6, ROUNDS = 30 };
+enum {
+	RACERS = 6,
+	ROUNDS = 30,
+	STARTER_MS = 190, /* a starter waits so long for another one that replaces a stale file */
+};
 
 static char directory[] = "/tmp/prefork-pidfile-XXXXXX";
 static char path[64], other[64];
@@ -268,6 +272,7 @@ END_TEST
 struct result {
 	pid_t pid;
 	int r;
+	uint64_t took_ms;
 	char message[256];
 };
 
@@ -279,7 +284,9 @@ static void race(int start, int report, int end)
 	char byte;
 
 	(void)!read(start, &byte, 1);
+	const uint64_t began_ms = pfi_now_ms();
 	result.r = pfi_pidfile_create(&pidfile, path);
+	result.took_ms = pfi_now_ms() - began_ms;
 	(void)snprintf(result.message, sizeof result.message, "%s", result.r < 0 ? prefork_error() : "");
 	(void)!write(report, &result, sizeof result);
 	(void)!read(end, &byte, 1);
@@ -287,7 +294,7 @@ static void race(int start, int report, int end)
 	_exit(0);
 }
 
-static void check_results(int report)
+static void check_results(int report, bool had_stale)
 {
 	struct result all[RACERS];
 	pid_t winner = 0;
@@ -303,9 +310,13 @@ static void check_results(int report)
 	}
 	ck_assert_int_ne(winner, 0);
 	(void)snprintf(words, sizeof words, "process id %d is running", (int)winner);
-	for (int i = 0; i < RACERS; i++)
-		ck_assert_msg(all[i].r == 0 || (all[i].r == -EEXIST && strstr(all[i].message, words) != NULL), "%d: %s",
-			      all[i].r, all[i].message);
+	for (int i = 0; i < RACERS; i++) {
+		/* If the winner was stopped before it had replaced the stale file, the others find the old number. */
+		const bool may_be_stale = had_stale && all[i].took_ms >= STARTER_MS;
+		const bool is_named = may_be_stale || strstr(all[i].message, words) != NULL;
+
+		ck_assert_msg(all[i].r == 0 || (all[i].r == -EEXIST && is_named), "%d: %s", all[i].r, all[i].message);
+	}
 	expect_pid(path, winner);
 }
 
@@ -327,7 +338,7 @@ START_TEST(of_several_starters_one_wins)
 		}
 		(void)close(start[0]);
 		(void)close(start[1]);
-		check_results(report[0]);
+		check_results(report[0], _i > 0 || !has_links);
 		(void)close(end[1]);
 		for (int i = 0; i < RACERS; i++)
 			ck_assert_int_gt(wait(NULL), 0);
