@@ -17,7 +17,7 @@
 typedef struct prefork_worker worker_t;
 typedef struct prefork_connection connection_t;
 
-enum { OTHERS = 40, BYTES = 1024, TURNS = 3, DEADLINE_MS = 300 };
+enum { OTHERS = 40, BYTES = 1024, TURNS = 3, DEADLINE_MS = 500 };
 
 /* In the worker: bytes read from the others since the first turn of the connection that returns PREFORK_AGAIN. */
 static atomic_uint bytes_read;
@@ -209,7 +209,7 @@ START_TEST(a_request_within_its_timeout_is_served_though_every_thread_was_busy)
 	harness_expect_echo(idle, "d");
 	harness_expect_echo(busy[0], "b");
 	ck_assert_int_eq(send(sends, "q", 1, MSG_NOSIGNAL), 1);
-	(void)poll(NULL, 0, patience_ms(2 * DEADLINE_MS)); /* all threads are busy until after the deadline */
+	(void)poll(NULL, 0, patience_ms(DEADLINE_MS + 100)); /* all threads are busy until after the deadline */
 	for (int i = 0; i < thread_count; i++)
 		ck_assert_int_eq(send(busy[i], "x", 1, MSG_NOSIGNAL), 1);
 	const struct { int fd; char byte; } expected[] = { { sends, 'q' }, { idle, 'l' } };
