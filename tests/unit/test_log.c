@@ -432,6 +432,16 @@ START_TEST(a_sink_receives_each_message)
 }
 END_TEST
 
+/* Replaces the time of each line, which may be another second's. */
+static void hide_times(char *lines)
+{
+	for (char *line = lines; line; line = strchr(line, '\n')) {
+		line += *line == '\n';
+		if (*line == '[')
+			(void)memset(line + 1, '-', strcspn(line + 1, "]"));
+	}
+}
+
 /* As a sink that cannot use a line: at once, and later. */
 static void pass_on(void *user, enum prefork_log_level level, const char *module, const char *message,
 		    const struct prefork_log_pair *pairs, size_t count)
@@ -456,7 +466,9 @@ START_TEST(a_line_that_a_sink_passes_on_is_written_as_without_a_sink)
 	drain(reader, with, sizeof with);
 	ck_assert_ptr_nonnull(strstr(without, " [ERROR] one\\ntwo event=\"x y\" pid=7\n"));
 	ck_assert_ptr_nonnull(strstr(without, " [INFO] trace\n  a\n  b\n"));
-	ck_assert_str_eq(strchr(with, ']'), strchr(without, ']')); /* after the time */
+	hide_times(with);
+	hide_times(without);
+	ck_assert_str_eq(with, without);
 	prefork_log_destroy(log);
 	close(reader);
 }
