@@ -163,6 +163,7 @@ int main(void)
 	Suite *suite = suite_create("log_queue");
 	TCase *tcase = tcase_create("log_queue");
 
+	tcase_set_timeout(tcase, 60);
 	tcase_add_checked_fixture(tcase, reset, NULL);
 	tcase_add_test(tcase, a_line_is_copied_with_its_pairs);
 	tcase_add_test(tcase, a_full_queue_refuses_lines_and_bytes);

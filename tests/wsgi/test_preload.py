@@ -10,6 +10,7 @@ import sqlite3
 import sys
 import tempfile
 import threading
+import time
 import types
 import unittest
 
@@ -182,6 +183,8 @@ class Threads(unittest.TestCase):
         self.assertEqual(preload.find_threads(), [(str(ident), __name__)])
         ends.set()
         self.assertTrue(ended.wait(20))
+        while preload.find_threads():  # until it has returned, too
+            time.sleep(0.001)
 
 
 class Connections(unittest.TestCase):
