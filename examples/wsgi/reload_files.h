@@ -44,7 +44,8 @@ bool wsgi_reload_scan_is_limited(const struct wsgi_reload_scan *scan);
  *  the file. A file whose directory one of the scans has left out at its limit is no difference. */
 const char *wsgi_reload_scan_difference(const struct wsgi_reload_scan *before, const struct wsgi_reload_scan *after);
 
-/** The path of a file or link that was changed or replaced after a time of CLOCK_REALTIME, by the clock of its file system, or NULL. */
+/** The path of a file or link that was changed or replaced after a time of CLOCK_REALTIME, by the clock of its file system, or
+ *  NULL. */
 const char *wsgi_reload_scan_newer(const struct wsgi_reload_scan *scan, const struct timespec *time);
 
 /** Directory `index` in which something can happen that changes the next scan; NULL after the last. Each path is in the list

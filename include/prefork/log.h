@@ -93,7 +93,8 @@ PREFORK_API int prefork_log_add_syslog(struct prefork_log *log, const char *addr
  *  log has a counter; -EINVAL. Since 0.1. */
 PREFORK_API int prefork_log_set_counter(struct prefork_log *log, prefork_log_counter *counter, void *user);
 
-/** Drop lines below `level`. From then on the setting loglevel does not change it at a reload. Since 0.1. */
+/** Drop lines below `level`. From then on the setting loglevel changes it no more: not at a reload, and not by
+ *  prefork_arbiter_override(). Since 0.1. */
 PREFORK_API void prefork_log_set_level(struct prefork_log *log, enum prefork_log_level level);
 
 /** 1: lines of this level are written; 0: they are dropped, so the caller can skip preparing them, or `log` is NULL.

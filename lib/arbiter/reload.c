@@ -46,7 +46,7 @@ static bool is_waiting(const struct prefork_arbiter *arbiter)
 	return pfi_limited_child_runs(&arbiter->trial.child) || arbiter->lookup.generation != 0;
 }
 
-/* Of two reloads at once, the service manager has the verdict of the one that began last, once both have ended. */
+/* READY=1 is sent when no reload is in progress any more, with the verdict of the one that began last. */
 static void tell_service_manager(struct prefork_arbiter *arbiter, const char *verdict, enum pfi_query_topic topic,
 				 const char *why)
 {
