@@ -32,7 +32,7 @@ void pfi_notify_close(struct prefork_arbiter *arbiter);
 /* Send the messages that are due. Returns when to call again; 0: none is due later. */
 uint64_t pfi_notify_turn(struct prefork_arbiter *arbiter, enum pfi_server_phase phase, uint64_t now_ms);
 
-/* A reload begins; it has a verdict. */
+/* A reload begins; it has a verdict: pfi_service_reload_ends(). */
 void pfi_notify_reload_begins(struct prefork_arbiter *arbiter);
 void pfi_notify_reload_ends(struct prefork_arbiter *arbiter, const char *verdict, const char *why, bool others);
 

@@ -92,16 +92,6 @@ static void expect_last_response(int fd)
 	ck_assert_msg(announces_close(), "%s", answer);
 }
 
-static void await_drain(const struct web *web)
-{
-	const uint64_t end_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-
-	while (atomic_load(&web->harness.context.score->closed) == 0) {
-		ck_assert_uint_lt(pfi_now_ms(), end_ms);
-		(void)poll(NULL, 0, 1);
-	}
-}
-
 START_TEST(a_request_on_a_kept_connection_is_served_during_a_drain)
 {
 	struct web web;
@@ -115,7 +105,7 @@ START_TEST(a_request_on_a_kept_connection_is_served_during_a_drain)
 		ask(fds[i]);
 		if (i == 0) { /* sent while the drain begins: the worker may read it before the message */
 			receive(fds[i], 2);
-			await_drain(&web);
+			harness_await_drain(&web.harness);
 			if (announces_close())
 				(void)close(fds[i]);
 			else
@@ -136,7 +126,7 @@ START_TEST(an_idle_connection_is_closed_after_drain_idle)
 	const int idle = keep(&web), busy = keep(&web);
 	const uint64_t began_ms = pfi_now_ms();
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, (uint32_t)_i);
-	await_drain(&web);
+	harness_await_drain(&web.harness);
 	ask(busy);
 	if (pfi_now_ms() - began_ms < SHORT_MS) /* else this process did not run for a while, and the request is late */
 		expect_last_response(busy);
@@ -213,7 +203,7 @@ START_TEST(a_quick_stop_does_not_wait_for_kept_connections)
 	const int fd = keep(&web);
 	if (_i == 1) {
 		harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
-		await_drain(&web);
+		harness_await_drain(&web.harness);
 	}
 	harness_signal(&web.harness, SIGQUIT);
 	(void)web_read_rest(fd, answer, sizeof answer);
@@ -243,7 +233,7 @@ START_TEST(a_connection_that_becomes_idle_during_a_drain_waits_for_one_more_requ
 	receive(fd, 2);
 	ck_assert(!announces_close());
 	harness_send(&web.harness, PFI_MESSAGE_DRAIN, 0);
-	await_drain(&web);
+	harness_await_drain(&web.harness);
 	atomic_store(&web.counts->noted[0], 1);
 	ck_assert_int_eq(recv(fd, answer, 2, MSG_WAITALL), 2);
 	ck_assert_mem_eq(answer, "ce", 2);

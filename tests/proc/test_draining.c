@@ -26,16 +26,6 @@ static int open_kept(struct harness *harness, const char *drain_idle)
 	return fd;
 }
 
-static void await_drain(const struct harness *harness)
-{
-	const uint64_t end_ms = pfi_now_ms() + (uint64_t)harness_patience_ms();
-
-	while (atomic_load(&harness->context.score->closed) == 0) {
-		ck_assert_uint_lt(pfi_now_ms(), end_ms);
-		(void)poll(NULL, 0, 1);
-	}
-}
-
 /* The worker exits; `fd` is the client's end of a connection. */
 static void expect_exit(struct harness *harness, int fd)
 {
@@ -63,7 +53,7 @@ START_TEST(one_more_request_is_served_and_closes_the_connection)
 	const int fd = open_kept(&harness, "60s");
 
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
-	await_drain(&harness);
+	harness_await_drain(&harness);
 	harness_expect_echo(fd, "again");
 	harness_expect_end(fd);
 	expect_exit(&harness, fd);
@@ -121,7 +111,7 @@ START_TEST(a_quick_stop_does_not_wait)
 	const int fd = open_kept(&harness, "60s");
 
 	harness_send(&harness, PFI_MESSAGE_DRAIN, 0);
-	await_drain(&harness);
+	harness_await_drain(&harness);
 	harness_signal(&harness, SIGQUIT);
 	harness_expect_end(fd);
 	expect_exit(&harness, fd);
