@@ -54,6 +54,28 @@ def free_port(host="127.0.0.1"):
         return listener.getsockname()[1]
 
 
+def split(address):
+    """The host, port and path of a --bind flag."""
+    if address.startswith("unix:"):
+        return None, None, address[5:]
+    host, port = address.rsplit(":", 1)
+    return host.strip("[]"), int(port), None
+
+
+def dial(host, port, path, seconds):
+    """A connected socket."""
+    if path is None:
+        return socket.create_connection((host, port), timeout=seconds)
+    connected = socket.socket(socket.AF_UNIX)
+    connected.settimeout(seconds)
+    try:
+        connected.connect("\0" + path[1:] if path.startswith("@") else path)
+    except OSError:
+        connected.close()
+        raise
+    return connected
+
+
 VERDICT = re.compile(r"\bReload (done|failed|superseded|stopped)\b.*\n")
 
 
@@ -76,7 +98,7 @@ class Server:
         elif bind:
             self.arguments[1:1] = ["--bind", bind]
         self.arguments[:0] = prefix
-        self.path = bind[5:] if bind and bind.startswith("unix:") else None  # "@name" is abstract
+        self.path = bind[5:] if bind and bind.startswith("unix:") else None
         self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
         # At a stop the server waits for handshakes in progress; tests of other subjects need not.
         self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PREFORK_STOP_LINGER": "100ms", **(env or {})}
@@ -112,27 +134,26 @@ class Server:
                 raise
 
     def wait_for_start(self):
+        """Wait until it listens at every address of its --bind flags: it begins with one after the other."""
         wait_until(self.is_listening, f"{self.arguments[0]} listens")
+        bound = [address for flag, address in zip(self.arguments, self.arguments[1:]) if flag == "--bind"]
+        for address in bound[1:]:
+            wait_until(lambda: self.is_listening(*split(address)), f"{self.arguments[0]} listens at {address}")
 
-    def is_listening(self):
+    def is_listening(self, *address):
         if self.process.poll() is not None:
             raise AssertionError(f"ended at once with status {self.process.returncode}")
-        with contextlib.suppress(OSError), self.dial(1):
+        with contextlib.suppress(OSError), dial(*(address or self.address), 1):
             return True
         return False
 
+    @property
+    def address(self):
+        return self.host, self.port, self.path
+
     def dial(self, seconds):
         """A connected socket."""
-        if self.path is None:
-            return socket.create_connection((self.host, self.port), timeout=seconds)
-        connected = socket.socket(socket.AF_UNIX)
-        connected.settimeout(seconds)
-        try:
-            connected.connect("\0" + self.path[1:] if self.path.startswith("@") else self.path)
-        except OSError:
-            connected.close()
-            raise
-        return connected
+        return dial(*self.address, seconds)
 
     def children_once(self):
         return bool(self.workers()) and "Listening at" in self.log()
