@@ -239,7 +239,7 @@ class SlowReaders(harness.Case):
 
     def test_a_stream_may_take_longer_than_timeout(self):
         pause = 0.3 * harness.PATIENCE  # far shorter than the timeout, so that a worker may be stalled meanwhile
-        with self.serve("--timeout", str(4 * pause)) as server:
+        with self.serve("--timeout", f"{4 * pause:g}") as server:
             self.assertEqual(server.get(f"/steady-stream?{pause}").body, b"0\n1\n2\n3\n4\n")
 
 
