@@ -7,6 +7,7 @@
 #include "dump.h"
 #include "environ.h"
 #include "gunicorn_rows.h"
+#include "heap.h"
 #include "hooks.h"
 #include "host_loop.h"
 #include "interpreter.h"
@@ -281,6 +282,7 @@ int main(int argc, char **argv)
 	struct prefork_arbiter *arbiter = NULL;
 
 	ignore_fatal_signals();
+	wsgi_heap_limit();
 	if (wsgi_config_trial_is(argc, argv))
 		return wsgi_config_trial_run(argc, argv);
 	wsgi_environ_more = wsgi_tls_fill;
