@@ -100,8 +100,10 @@ class Server:
         self.arguments[:0] = prefix
         self.path = bind[5:] if bind and bind.startswith("unix:") else None
         self.cwd, self.wait_for_it = cwd, wait and (bind == "tcp" or self.path is not None)
-        # At a stop the server waits for handshakes in progress; tests of other subjects need not.
-        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PREFORK_STOP_LINGER": "100ms", **(env or {})}
+        # Unbuffered, print() would write a line in pieces, and a line of the log could come between two of them. At a stop
+        # the server waits for handshakes in progress; tests of other subjects need not.
+        self.env = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "", "PREFORK_STOP_LINGER": "100ms",
+                    **(env or {})}
         self.process, self.seen, self.fds = None, {}, fds
         self.output = tempfile.TemporaryFile()
 
