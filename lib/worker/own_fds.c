@@ -165,8 +165,9 @@ _Noreturn void pfi_own_fds_lost(struct prefork_worker *worker)
 		pfi_text_init(&text, bytes, sizeof bytes);
 		pfi_exit_note(worker, describe_closed(worker, &text) > 0 ? bytes :
 				      "the application has closed a descriptor of the worker and opened another file with its number");
+		atomic_store(&worker->own_fds.noted, true);
 	}
-	while (others_in_callback(worker) && pfi_now_ms() < until_ms)
+	while ((!atomic_load(&worker->own_fds.noted) || others_in_callback(worker)) && pfi_now_ms() < until_ms)
 		(void)nanosleep(&pause, NULL);
 	_exit(EXIT_LOST);
 }

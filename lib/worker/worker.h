@@ -45,7 +45,8 @@ struct pfi_own_fds {
 	size_t count, capacity;
 	_Atomic uint64_t checked_ms;
 	_Atomic bool check_deferred; /* a callback has returned since the last check */
-	_Atomic bool lost;
+	_Atomic bool lost;           /* a thread writes the exit note, or has written it */
+	_Atomic bool noted;          /* it has written it */
 };
 
 struct ev_loop;
