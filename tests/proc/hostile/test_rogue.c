@@ -305,8 +305,11 @@ END_TEST
  * without events all the time. */
 START_TEST(a_rogue_that_hangs_is_ended_though_its_timer_is_muted)
 {
-	static const char *const arguments[] = { "--timeout", "300ms", NULL };
+	/* Time for 100 turns of the arbiter on a busy machine: after that many it mutes the timer. */
+	char timeout[sizeof "2147483647ms"];
+	const char *const arguments[] = { "--timeout", timeout, NULL };
 
+	(void)snprintf(timeout, sizeof timeout, "%dms", patience_ms(1000));
 	atomic_store(&orders->mood, HANGS * MOMENTS + IDLE);
 	stage_start(&parts, arguments);
 	for (int i = 0; i < 1000 * _i; i++)
