@@ -16,7 +16,6 @@
 
 struct host_seen {
 	int ready, exited, verdicts;
-	int awaited_exits; /* of the worker that host_until_exited() waits for */
 	pid_t last_ready, last_exited;
 	enum prefork_reason reason;
 	enum prefork_verdict verdict;
@@ -34,8 +33,8 @@ extern struct host_seen host_seen;
 extern struct host_orders *host_orders;
 extern const struct prefork_service host_service;
 
-/* `words` are arguments, terminated by NULL; adds no pool. Asserts. Logs only level critical,
- * unless host_is_loud. */
+/* `words` are arguments, terminated by NULL; adds no pool. Asserts. Logs warnings and errors, which
+ * a test that fails shows; with host_is_loud, all. */
 extern bool host_is_loud;
 void host_create(const char *const *words);
 void host_start(void); /* with one pool "web" if there is none; waits for `workers` to be ready */
@@ -79,7 +78,9 @@ struct host_load {
 	_Atomic unsigned *served; /* so far */
 };
 struct host_report {
-	unsigned served, broken, refused;
+	unsigned served, refused;
+	unsigned broken; /* 0, which host_load_stop() asserts */
+	int error;       /* of the last broken one; 0: the server closed it */
 };
 void host_load_start(struct host_load *load, const char *address, const char *next);
 void host_load_await(const struct host_load *load, unsigned served); /* at least so many in all */
