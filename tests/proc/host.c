@@ -19,10 +19,10 @@ struct host_orders *host_orders;
 
 bool host_is_loud;
 
-static struct prefork_settings *settings;
-static bool has_pool;
 enum { EXITS_KEPT = 64 };
 
+static struct prefork_settings *settings;
+static bool has_pool;
 static pid_t exits[EXITS_KEPT]; /* the last ones, each at its number */
 
 /* Runs in the worker. */

@@ -28,7 +28,7 @@ int __wrap_nanosleep(const struct timespec *duration, struct timespec *left);
 /* In the worker it is called for the note, which is not complete before the other thread waits, or ends the process. */
 int __wrap_poll(struct pollfd *fds, nfds_t count, int timeout_ms)
 {
-	atomic_store(&describes, true);
+	atomic_store(&describes, is_worker);
 	while (is_worker && !atomic_load(&waits))
 		(void)sched_yield();
 	return __real_poll(fds, count, timeout_ms);
@@ -53,7 +53,6 @@ static _Noreturn void be_worker(void)
 	pthread_t second;
 
 	is_worker = true;
-	atomic_store(&describes, false);
 	if (pthread_create(&second, NULL, be_second, NULL) != 0)
 		_exit(100);
 	pfi_own_fds_lost(&worker);
