@@ -30,6 +30,8 @@ class Browser(Tls):
         if found is None:
             raise unittest.SkipTest(f"not installed: {NAMES[0]}")
         with self.directory() as profile:
+            (profile / "Default").mkdir()  # no spare connections, made before there is a session to resume
+            (profile / "Default/Preferences").write_text('{"net": {"network_prediction_options": 2}}')
             done = subprocess.run([found, "--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage",
                                    "--disable-background-networking", f"--user-data-dir={profile}",
                                    "--virtual-time-budget=60000", "--dump-dom", *words, url],
@@ -37,7 +39,8 @@ class Browser(Tls):
         return re.sub(r"<[^>]*>", "", done.stdout).strip(), done.stderr
 
     def test_a_page_and_its_requests(self):
-        with self.server("tls_browser:app", "-k", "libev", "--workers", "1", program="prefork-wsgi", cwd=APPS) as server:
+        with self.server("tls_browser:app", "-k", "libev", "--workers", "1", "--threads", "2", program="prefork-wsgi",
+                         cwd=APPS) as server:
             text, errors = self.page(f"https://localhost:{server.port}/",
                                      f"--ignore-certificate-errors-spki-list={self.fingerprint()}")
             self.assertIn("REMOTE_PORT", text, errors + server.log())

@@ -1,7 +1,10 @@
 """A page whose script asks this server several times and shows what it has got, as JSON."""
 import json
+import threading
 
-PAGE = b"""<!DOCTYPE html><body><script>
+BOTH = threading.Barrier(2)
+# The icon has no bytes to fetch: its request would take one of the connections.
+PAGE = b"""<!DOCTYPE html><link rel="icon" href="data:,"><body><script>
 (async () => {
     const seen = [];
     for (const path of ["/info", "/large", "/echo", "/info"]) {
@@ -22,6 +25,8 @@ def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/html" if path == "/" else "application/json")])
     if path == "/":
         return [PAGE]
+    if environ["QUERY_STRING"]:
+        BOTH.wait(60)  # else one connection could serve both
     if path == "/large":
         return [b"0123456789" * 10_000]
     names = ("REMOTE_PORT", "SSL_PROTOCOL", "SSL_SESSION_RESUMED", "SSL_TLS_SNI", "wsgi.url_scheme", "SERVER_PROTOCOL")
