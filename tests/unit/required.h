@@ -9,6 +9,28 @@
 #ifndef TESTS_REQUIRED_H
 #define TESTS_REQUIRED_H
 
+#ifdef WITH_TLS
+#define REQUIRED_TLS_ROWS(NUMBER, POINTER, UNTRIED) \
+	NUMBER(prefork_tls_add_options, settings, (NULL), -EINVAL) \
+	NUMBER(prefork_tls_attach, arbiter, (NULL, ANY), -EINVAL) \
+	POINTER(prefork_tls_ssl, connection, (NULL)) \
+	NUMBER(prefork_tls_use_context, tls, (NULL, "text", ANY), -EINVAL) \
+	NUMBER(prefork_tls_use_context, pool, (ANY, NULL, ANY), -EINVAL) \
+	NUMBER(prefork_tls_use_context, context, (ANY, "text", NULL), -EINVAL) \
+	POINTER(prefork_tls_variable, connection, (NULL, "text")) \
+	POINTER(prefork_tls_variable, name, (ANY, NULL)) \
+	POINTER(prefork_tls_variable_at, connection, (NULL, 1, ANY)) \
+	POINTER(prefork_tls_variable_at, ret_name, (ANY, 1, NULL))
+#else /* OpenSSL is missing */
+#define REQUIRED_TLS_ROWS(NUMBER, POINTER, UNTRIED) \
+	UNTRIED(prefork_tls_add_options) \
+	UNTRIED(prefork_tls_attach) \
+	UNTRIED(prefork_tls_ssl) \
+	UNTRIED(prefork_tls_use_context) \
+	UNTRIED(prefork_tls_variable) \
+	UNTRIED(prefork_tls_variable_at)
+#endif
+
 #define REQUIRED_ROWS(NUMBER, POINTER, NOTHING, QUIET, UNTRIED) \
 	/* <prefork/arbiter.h> */ \
 	NUMBER(prefork_arbiter_add_hooks, arbiter, (NULL, ANY, NULL), -EINVAL) \
@@ -333,13 +355,8 @@
 	POINTER(prefork_worker_take_resumed, ret_next, (ANY, NULL)) \
 	NUMBER(prefork_worker_accept_retry_ms, worker, (NULL), 0) \
 	NOTHING(prefork_worker_set_queued, worker, (NULL, false, 1)) \
-	/* <prefork/tls.h>: tests/tls has them, since OpenSSL may be missing */ \
-	UNTRIED(prefork_tls_add_options) \
-	UNTRIED(prefork_tls_attach) \
-	UNTRIED(prefork_tls_ssl) \
-	UNTRIED(prefork_tls_use_context) \
-	UNTRIED(prefork_tls_variable) \
-	UNTRIED(prefork_tls_variable_at) \
+	/* <prefork/tls.h> */ \
+	REQUIRED_TLS_ROWS(NUMBER, POINTER, UNTRIED) \
 	/* <prefork/transport.h> */ \
 	NUMBER(prefork_socket_end_output, connection, (NULL), -EINVAL) \
 	NUMBER(prefork_socket_receive, connection, (NULL, ANY, 1), -EINVAL) \

@@ -7,6 +7,7 @@
 
 #include <prefork/http.h>
 #include <prefork/prefork.h>
+#include <prefork/tls.h>
 #include <prefork/transport.h>
 
 #include <dirent.h>
