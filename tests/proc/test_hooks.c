@@ -528,6 +528,35 @@ START_TEST(a_failing_before_fork_is_the_result_of_the_run)
 }
 END_TEST
 
+static void keep_verdict(struct prefork_arbiter *arbiter, enum prefork_verdict verdict, const char *why, void *user)
+{
+	(void)arbiter;
+	ck_assert_int_eq(verdict, PREFORK_RELOAD_FAILED);
+	ck_assert_msg(strstr(why, "the licence server is away") != NULL, "%s", why);
+	++*(int *)user;
+}
+
+static const struct prefork_hooks awaiting = { .struct_size = sizeof awaiting, .reload_end = keep_verdict };
+
+START_TEST(a_failing_before_fork_is_the_verdict_of_a_reload)
+{
+	static int ends;
+	struct prefork_arbiter *const arbiter = new_quiet(&other_readies);
+
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &refusing, NULL), 0);
+	ck_assert_int_eq(prefork_arbiter_add_hooks(arbiter, &awaiting, &ends), 0);
+	other_readies = 0;
+	ck_assert_int_eq(prefork_arbiter_start(arbiter), 0);
+	ck_assert_int_eq(until(arbiter, &other_readies, 2), 1);
+	forks.refusals = 1000;
+	prefork_arbiter_request_reload(arbiter);
+	ck_assert_int_eq(until(arbiter, &ends, 1), 1);
+	prefork_arbiter_request_stop(arbiter, false);
+	ck_assert_int_eq(until(arbiter, &never, 1), 0);
+	prefork_arbiter_destroy(arbiter);
+}
+END_TEST
+
 int main(void)
 {
 	Suite *const suite = suite_create("hooks");
@@ -540,5 +569,6 @@ int main(void)
 	tcase_add_test(tc, two_arbiters_live_side_by_side);
 	tcase_add_test(tc, fork_failed_follows_before_fork);
 	tcase_add_test(tc, a_failing_before_fork_is_the_result_of_the_run);
+	tcase_add_test(tc, a_failing_before_fork_is_the_verdict_of_a_reload);
 	return run_suite(suite);
 }

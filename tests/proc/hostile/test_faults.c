@@ -91,7 +91,7 @@ START_TEST(an_arbiter_is_created_completely_or_not_at_all)
 		const int r = stage_create(NULL);
 		faults_disarm();
 		hits = faults_hits();
-		PROMISE(hits > 0 ? has_message(r) : r == 0, WHERE);
+		PROMISE(hits > 0 ? r == -faults[i].error && has_message(r) : r == 0, WHERE);
 		prefork_arbiter_destroy(stage.arbiter);
 		stage.arbiter = NULL;
 	} while (hits > 0);
@@ -116,7 +116,7 @@ START_TEST(a_start_succeeds_or_can_be_repeated)
 		faults_disarm();
 		hits = faults_hits();
 		if (r < 0) {
-			PROMISE(hits > 0 && has_message(r), WHERE);
+			PROMISE(hits > 0 && r == -faults[i].error && has_message(r), WHERE);
 			r = prefork_arbiter_start(stage.arbiter);
 		}
 		PROMISE(r == 0, WHERE);
@@ -256,20 +256,40 @@ static const struct fault for_long[] = {
 	{ FAULT_PIDFD, EMFILE }, { FAULT_EPOLL_CTL, ENOMEM },
 };
 
+static struct {
+	int before, after, failed, error;
+} forks; /* since the start, as the hooks are called */
+
 /* A fifth of the default times. */
 static int hurry_a_little(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
 {
 	(void)process, (void)user;
 	arbiter->models[0].policy.boot.first_ms = 100;
 	arbiter->models[0].policy.boot.cap_ms = 6000;
+	forks.before++;
 	return 0;
 }
 
+static void after_fork(struct prefork_arbiter *arbiter, struct prefork_process *process, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	forks.after++;
+}
+
+static void fork_failed(struct prefork_arbiter *arbiter, struct prefork_process *process, int error, void *user)
+{
+	(void)arbiter, (void)process, (void)user;
+	forks.failed++;
+	forks.error = error;
+}
+
 /* No worker can be started for a while: the arbiter waits longer after each failure, logs each one, and the remaining
- * workers serve. */
+ * workers serve. Each before_fork is followed by after_fork or fork_failed. */
 START_TEST(starts_are_retried_with_backoff_during_a_shortage)
 {
-	static const struct prefork_hooks slower = { .struct_size = sizeof slower, .before_fork = hurry_a_little };
+	static const struct prefork_hooks slower = {
+		.struct_size = sizeof slower, .before_fork = hurry_a_little, .after_fork = after_fork, .fork_failed = fork_failed,
+	};
 	static const struct stage_parts parts = { .hooks = &slower };
 	int client;
 
@@ -291,6 +311,8 @@ START_TEST(starts_are_retried_with_backoff_during_a_shortage)
 	PROMISE(stage.rounds - rounds <= 40, "%d rounds", stage.rounds - rounds);
 	PROMISE(stage_cpu_ms() - before_ms < 200, "the arbiter spins");
 	PROMISE(stage_until(&stage.ready, ready + 1), "it is not replaced");
+	PROMISE(forks.failed >= 2 && forks.before == forks.after + forks.failed && forks.error == -for_long[_i].error,
+		"hooks: %d before, %d after, %d failed with %d", forks.before, forks.after, forks.failed, forks.error);
 	PROMISE(stage_stop(true) == 0, "%s", prefork_error());
 }
 END_TEST
