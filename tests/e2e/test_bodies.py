@@ -42,11 +42,11 @@ class Bodies(harness.Shared, harness.Case):
     def test_responses_to_head_and_of_status_204_and_304_have_no_body(self):
         for kind in (*KINDS, "endless", "endless_stream"):
             for method, status in ("HEAD", 200), ("HEAD", 404), ("GET", 204), ("GET", 304), ("HEAD", 304):
-                for length in "", "5", "10", "20":
+                for length, version in ("", "1.1"), ("", "1.0"), ("5", "1.1"), ("10", "1.0"), ("20", "1.1"):
                     if status != 200 and length:
                         continue
-                    with self.subTest(kind=kind, method=method, status=status, length=length):
-                        response, rest = self.send(f"{method} /{status}/{kind}?{length} HTTP/1.1\r\n", head_only=True)
+                    with self.subTest(kind=kind, method=method, status=status, length=length, version=version):
+                        response, rest = self.send(f"{method} /{status}/{kind}?{length} HTTP/{version}\r\n", head_only=True)
                         self.assertEqual((response.status, rest), (status, b""))
                         if length:
                             self.assertEqual(response.headers["content-length"], length)
@@ -59,6 +59,17 @@ class Bodies(harness.Shared, harness.Case):
                 self.assertEqual(client.read_response(head_only=True).status, 200)
                 harness.wait_until(lambda: self.server.get("/closed").body.split(b",").count(kind.encode()) > before, "its end")
                 self.assertEqual(self.server.get("/closed").body.split(b",").count(kind.encode()), before + 1)
+
+    def test_endless_pieces_in_response_to_head_exceed_the_timeout(self):
+        """They are not sent, and are no progress. The client stays."""
+        with harness.Server([harness.program("prefork-wsgi"), *self.flags, "-w", "1", "--timeout", "1", "bodies:app"],
+                            cwd=APPS) as server, server.connect() as client:
+            worker, = server.wait_for_serving(1)
+            client.send(b"HEAD /endless_writer HTTP/1.1\r\nHost: x\r\n\r\n")
+            self.assertEqual(client.read_response(head_only=True).status, 200)
+            server.wait_for_log("WORKER TIMEOUT")
+            harness.wait_until(lambda: worker not in server.workers(), "the end of the worker")
+            self.assertEqual(server.get("/list").body, DATA)
 
 
 if __name__ == "__main__":

@@ -73,6 +73,11 @@ def as_endless_stream(write, environ):
     return environ["wsgi.file_wrapper"](Endless("endless_stream"))
 
 
+def as_endless_writer(write, environ):
+    while True:
+        write(b"x" * 1000)
+
+
 def as_closed(write, environ):
     return [",".join(closed).encode()]
 
