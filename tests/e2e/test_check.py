@@ -29,6 +29,8 @@ IMPOSSIBLE = (
     ("--bind 192.0.2.1:8000", r"cannot listen on 192\.0\.2\.1:8000: no interface"),
     ("--rlimit-nofile 4000000000", r"rlimit_nofile \(--rlimit-nofile\): cannot be set to 4000000000: the hard limit is \d+, and to raise it needs"),
     ("--rlimit-core 2k:1k", r"rlimit_core \(--rlimit-core\): the soft limit is above the hard limit: '2k:1k'"),
+    ("--threads 2", r"threads \(--threads\) is 2, and the worker class sync \(default\) handles one request at a time"),
+    ("--preload", r"unknown option '--preload'"),
     ("--spool-dir {0}/none", r"spool_dir: {0}/none: "),
 )
 

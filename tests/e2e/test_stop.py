@@ -117,6 +117,24 @@ class Lines(harness.Case):
                     self.assertEqual(line.count("the server stops"), 1, line)
                     self.assertNotIn("requested its replacement", line)
 
+    def test_the_log_of_a_stop_tells_which_worker_is_replaced_and_why(self):
+        """The only worker is killed while a connection is pending."""
+        with harness.Server([harness.program("http_hello")]) as server:
+            worker, = server.wait_for_serving(1)
+            os.kill(worker, signal.SIGSTOP)
+            with server.connect() as client:
+                client.send(REQUEST)
+                server.send_signal(signal.SIGTERM)
+                server.wait_for_log("Handling signal: term")
+                os.kill(worker, signal.SIGKILL)
+                self.assertIn(b"200 OK", client.read_all())
+                self.assertEqual(server.wait(), 0)
+            killed, booting, *_, last = server.log().partition("Shutting down")[2].splitlines()[1:]
+            self.assertRegex(killed, rf"Worker \(pid:{worker}\) was killed by SIGKILL, .*; replaced: connections are pending ")
+            self.assertIn("Booting worker", booting)
+            self.assertIn("exited with code 0, stopped by the arbiter: the server stops ", last)
+            self.assertEqual(server.log().count("the server stops"), 1)
+
 
 class Early(harness.Case):
     def test_a_signal_right_after_the_bind_is_handled(self):

@@ -120,21 +120,25 @@ class VirtualEnvironment(harness.Case):
         self.refused(r"the directory of prefork-wsgi: .*is for Python 2\.7", program=self.venv / "bin" / "prefork-wsgi")
 
     def test_another_build_of_the_same_version_is_refused_with_the_remedy(self):
-        python = self.venv / "bin" / "python3"
+        python, inside = self.venv / "bin" / "python3", self.venv / "bin" / "prefork-wsgi"
+        os.symlink(harness.program("prefork-wsgi"), inside)
         for body, message in (("echo '3.11.99 (main, somewhere else) [GCC 1.2.3]'",
-                                r"--venv: the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "
+                                r": the virtualenv .*/venv belongs to another build of Python, .*/venv/bin/python3, "
                                 r"which is 3\.11\.99 \(main, somewhere else\) \[GCC 1\.2\.3\]; prefork-wsgi is built with "
                                 r".*python3\S* -m venv .*/venv"),
-                               ("exit 3", "--venv: cannot read the version of .*/bin/python3: it exits with an error"),
+                               ("exit 3", ": cannot read the version of .*/bin/python3: it exits with an error"),
                                (f"echo '{sys.version}'", None)):
-            with self.subTest(body=body):
-                python.unlink()
-                python.write_text(f"#!/bin/sh\n{body}\n")
-                python.chmod(0o755)
-                if message:
-                    self.refused(message, "--venv", self.venv)
-                else:
-                    self.assertEqual(self.get_state("--venv", self.venv)["word"], "hello from venv")
+            python.unlink()
+            python.write_text(f"#!/bin/sh\n{body}\n")
+            python.chmod(0o755)
+            for words, start, source in ((("--venv", self.venv), {}, "--venv"),
+                                         ((), {"env": {"VIRTUAL_ENV": str(self.venv)}}, "VIRTUAL_ENV"),
+                                         ((), {"program": inside}, "the directory of prefork-wsgi")):
+                with self.subTest(body=body, source=source):
+                    if message:
+                        self.refused(source + message, *words, **start)
+                    else:
+                        self.assertEqual(self.get_state(*words, **start)["word"], "hello from venv")
 
     def test_a_copy_of_the_interpreter_is_the_same_build(self):
         self.assertEqual(self.get_state("--venv", self.make("copied", "--copies"))["word"], "hello from copied")

@@ -234,9 +234,13 @@ static void add_field_only(struct prefork_error_page *page, struct prefork_reque
 	(void)prefork_error_page_field(page, "Retry-After", "7");
 }
 
+#define TEN "0123456789"
+#define HUNDRED TEN TEN TEN TEN TEN TEN TEN TEN TEN TEN
+
 static const struct {
 	const char *bytes;
 	const char *begin, *end; /* of the response */
+	const char *header_timeout; /* NULL: the default */
 } error_pages[] = {
 	{ "GET / HTTP/1.1\r\n\r\n", "HTTP/1.1 400 Bad Request\r\nDate: ",
 	  "\r\nX-Error: yes\r\n\r\n{\"status\":400,\"why\":\"Host is missing\",\"target\":\"\",\"refused\":1}" },
@@ -248,11 +252,20 @@ static const struct {
 	{ "HEAD /x HTTP/1.1\r\nHost: h\r\nX-Size: 90000\r\n\r\n", "HTTP/1.1 500 Internal Server Error\r\nDate: ",
 	  "\r\nContent-Type: application/json\r\nContent-Length: 90000\r\nX-Error: yes\r\n\r\n" },
 	{ "POST / HTTP/1.1\r\nHost: h\r\nContent-Length: 2000\r\n\r\n", "HTTP/1.1 413 ", ",\"refused\":1}" },
+	{ "GET /" HUNDRED " HTTP/1.1\r\nHost: h\r\n\r\n", "HTTP/1.1 414 ", ",\"refused\":1}" },
+	{ "GET / HTTP/1.1\r\nHost: h\r\nExpect: patience\r\n\r\n", "HTTP/1.1 417 ", ",\"refused\":1}" },
+	{ "GET / HTTP/1.1\r\nHost: h\r\nX: " HUNDRED HUNDRED "\r\n\r\n", "HTTP/1.1 431 ", ",\"refused\":1}" },
+	{ "POST / HTTP/1.1\r\nHost: h\r\nTransfer-Encoding: x\r\n\r\n", "HTTP/1.1 501 ", ",\"refused\":1}" },
+	{ "GET / HTTP/2.0\r\nHost: h\r\n\r\n", "HTTP/1.1 505 ", ",\"refused\":1}" },
+	{ "GET / HTTP/1.1\r\nHost: h\r\n", "HTTP/1.1 408 ", "{\"status\":408,\"why\":\"the header took too long\",\"target\":\"\",\"refused\":1}", "300ms" },
 };
 
 START_TEST(the_application_sets_the_content_of_error_pages)
 {
-	static const char *const settings[] = { "--limit-request-body", "1000", NULL };
+	const char *const settings[] = { "--limit-request-body", "1000", "--limit-request-line", "100",
+	                                 "--limit-request-field-size", "200",
+	                                 error_pages[_i].header_timeout ? "--header-timeout" : NULL,
+	                                 error_pages[_i].header_timeout, NULL };
 	static char whole[200000];
 	const struct prefork_http_service service = {
 		.struct_size = sizeof service, .handle = fail_handler, .error_page = write_json,
