@@ -310,8 +310,11 @@ static pid_t receive_who(int fd, unsigned *ret_generation)
 	char text[64] = "";
 	unsigned generation = 0;
 	int pid = -1;
+	ssize_t n;
 
-	const ssize_t n = recv(fd, text, sizeof text - 1, 0);
+	do /* with a time limit it is never restarted, and a stop signal or a debugger interrupts it (signal(7)) */
+		n = recv(fd, text, sizeof text - 1, 0);
+	while (n < 0 && errno == EINTR);
 	const int error = n < 0 ? errno : 0;
 
 	if (n <= 0 || sscanf(text, "%d %u", &pid, &generation) != 2)
